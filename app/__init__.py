@@ -1,0 +1,1 @@
+"""The porch: what the first README tells people to start."""

@@ -1,0 +1,173 @@
+"""What llamakeep talks about: users, runs, messages. Frozen values, no I/O."""
+
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant"]
+
+
+class RunStatus(StrEnum):
+    """Where a run is in its life; the words are Replicate's where it has one."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    PROCESSING = "processing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing follows."""
+        return not NEXT_STATUSES[self]
+
+
+_ENDS = frozenset(
+    {
+        RunStatus.SUCCEEDED,
+        RunStatus.FAILED,
+        RunStatus.CANCELED,
+        RunStatus.EXPIRED,
+        RunStatus.INTERRUPTED,
+    }
+)
+NEXT_STATUSES: Mapping[RunStatus, frozenset[RunStatus]] = {
+    RunStatus.QUEUED: frozenset({RunStatus.STARTING}) | _ENDS,
+    # A run whose server died starts again, or goes on, under its next attempt.
+    RunStatus.STARTING: frozenset({RunStatus.QUEUED, RunStatus.PROCESSING}) | _ENDS,
+    RunStatus.PROCESSING: frozenset({RunStatus.QUEUED}) | _ENDS,
+} | {end: frozenset() for end in _ENDS}
+UNFINISHED = frozenset(s for s, after in NEXT_STATUSES.items() if after)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person or program with an account."""
+
+    id: str
+    username: str
+    created_at: datetime
+    disabled_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One utterance."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """How a model is asked to answer; `None` leaves it to the provider."""
+
+    max_tokens: int | None = None
+    min_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Return the ones that were set, by name."""
+        return {
+            name: value
+            for name in self.__slots__
+            if (value := getattr(self, name)) not in (None, ())
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a completion took; `None` means that the provider did not say."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a user asks for: the one request object behind every door."""
+
+    prompt: str
+    model: str | None = None
+    """`provider:model`, a bare model id, or `None` for the default model."""
+    system_prompt: str | None = None
+    conversation_id: str | None = None
+    parameters: Parameters = field(default_factory=Parameters)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """The durable record of one attempt to answer one prompt."""
+
+    id: str
+    user_id: str
+    status: RunStatus
+    attempt: int
+    """How often it was started; every write names it, so a stale one hits nothing."""
+    provider: str
+    model: str
+    """As the provider calls it."""
+    prompt: str
+    created_at: datetime
+    response: str = ""
+    """The text so far; all of it when the status is `succeeded`."""
+    common_length: int | None = None
+    """
+    How many characters are the same in every attempt's text.
+
+    `None` while there was only one attempt. A client that read further than this in an
+    earlier attempt has to be given the whole text again.
+    """
+    system_prompt: str | None = None
+    conversation_id: str | None = None
+    parameters: Parameters = field(default_factory=Parameters)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    resolved_model: str | None = None
+    finish_reason: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    error_code: str | None = None
+    error_detail: str | None = None
+    cancel_requested: bool = False
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_id_lock = threading.Lock()
+_last_id = 0
+
+
+def new_id(prefix: str) -> str:
+    """
+    Return a new id that sorts after every id this process made before.
+
+    It is a ULID in lower case: 48 bits of milliseconds, then 80 random bits, which
+    grow by one within the same millisecond (https://github.com/ulid/spec).
+    """
+    global _last_id  # noqa: PLW0603 - the sequence is the process's own
+    value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    with _id_lock:
+        if value >> 80 <= _last_id >> 80:
+            value = _last_id + 1
+        _last_id = value
+    return prefix + "".join(_ALPHABET[value >> s & 31] for s in range(125, -1, -5))
+
+
+def utc_now() -> datetime:
+    """Return the current time, with its zone."""
+    return datetime.now(UTC)

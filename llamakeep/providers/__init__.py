@@ -1,0 +1,1 @@
+"""Who answers: the port, and one module for each kind of provider."""

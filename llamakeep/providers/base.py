@@ -1,0 +1,90 @@
+"""The port between the keeper and whoever runs models."""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from llamakeep.domain import Message, Parameters, Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionRequest:
+    """What a provider is asked to answer."""
+
+    run_id: str
+    attempt: int
+    model: str
+    """As the provider calls it."""
+    messages: Sequence[Message]
+    """In order; the last one is the user's prompt."""
+    parameters: Parameters = field(default_factory=Parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The provider took the prompt and will answer; no refusal comes after this."""
+
+    resolved_model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last event: nothing comes after it."""
+
+    finish_reason: str | None = None
+    """`stop`, `length`, `content_filter`, or what else the provider says."""
+    usage: Usage = field(default_factory=Usage)
+    resolved_model: str | None = None
+
+
+Event = str | Accepted | Finished
+"""What an answer consists of; a `str` is a delta, to be appended to the text."""
+
+
+class Provider(Protocol):
+    """
+    Somebody who can answer prompts.
+
+    Implementations raise only `ProviderError`, its children, `PromptRejected` and
+    `NoProvider`: translating a vendor's failures is the adapter's job.
+    """
+
+    name: str
+    """`replicate`, `openai` or `local`: the part before the colon of a model's name."""
+
+    is_free: bool
+    """Whether asking twice costs nothing, so that interrupted runs may be run again."""
+
+    unsupported: frozenset[str]
+    """The names of the `Parameters` that this provider cannot honour."""
+
+    async def default_model(self) -> str:
+        """
+        Return the model to use when a prompt names none.
+
+        Raises:
+            ProviderError: The provider had to be asked, and could not be.
+        """
+        ...
+
+    def serves(self, model: str) -> bool:
+        """Return whether `model`, without its provider's name, can be asked for."""
+        ...
+
+    def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
+        """
+        Answer `request`: one `Accepted`, any number of deltas, one `Finished`.
+
+        The prompt is sent when the iteration starts. Closing the generator early tells
+        the provider to stop. At least one await lies between two deltas.
+
+        Raises:
+            PromptRejected: The provider read the prompt and refused it.
+            ProviderError: It refused for another reason, failed, or broke off; the deltas
+                before that remain valid.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections and child processes. No answer is open any more."""
+        ...

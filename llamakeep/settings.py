@@ -1,0 +1,130 @@
+"""What an operator can turn."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import (
+    AliasChoices,
+    ByteSize,
+    Field,
+    HttpUrl,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Settings(BaseSettings):
+    """
+    Everything an operator can turn, read from `LLAMAKEEP_*` variables and `.env`.
+
+    Built once by whoever starts the process and handed to `create_app`; nothing else in
+    the package reads the environment. Secrets are `SecretStr`, so a settings object that
+    is logged or printed never gives them away.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="LLAMAKEEP_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+    )
+
+    database_url: str = "sqlite:///llamakeep.db"
+    """Where everything is kept: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/DB`."""
+
+    demo: bool = False
+    """
+    Create the users `alice`/`secret1` and `bob`/`secret2`, whose logins answer
+    `token_alice` and `token_bob`. Refused on any but a loopback address.
+    """
+
+    default_model: str | None = None
+    """
+    The model that answers when a prompt names none, as `provider:model`. Without it: the
+    OpenAI-compatible server's, if one is configured, else the embedded one.
+    """
+
+    replicate_api_token: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices(
+            "LLAMAKEEP_REPLICATE_API_TOKEN", "REPLICATE_API_TOKEN"
+        ),
+    )
+    """Replicate's API token. Replicate's own variable name works too, as it always has."""
+
+    openai_base_url: HttpUrl | None = None
+    """An OpenAI-compatible server's base URL, with its `/v1`: vLLM, Ollama, llama.cpp, …"""
+
+    openai_api_key: SecretStr | None = None
+    """Sent to that server, and to no other, as a bearer token."""
+
+    openai_models: tuple[str, ...] = ()
+    """
+    The models of that server that may be used, the first being its default, as a JSON
+    list. Without it every name is passed on, and its first listed model is the default.
+    """
+
+    local_model: Path | None = None
+    """A GGUF file to embed. Without it: the SmolLM2 that `make run` puts in `models/`."""
+
+    local_threads: PositiveInt | None = None
+    """How many threads the embedded model computes with; default: one per core."""
+
+    local_slots: PositiveInt = 4
+    """How many prompts the embedded model answers at the same time."""
+
+    local_context: PositiveInt = 2048
+    """How many tokens one prompt and its answer may take together, embedded."""
+
+    connect_timeout: PositiveFloat = 5
+    """Seconds a provider may take to accept a connection."""
+
+    silence_timeout: PositiveFloat = 100
+    """Seconds a provider may be silent, before the first word or between two."""
+
+    run_timeout: PositiveFloat = 600
+    """Seconds one run may take from start to end."""
+
+    max_running: PositiveInt = 512
+    """How many runs one process works on at the same time; more wait in the queue."""
+
+    max_queued: int = Field(default=2048, ge=0)
+    """How many runs may wait; then prompts are refused with a 503."""
+
+    retry_interrupted: bool | None = None
+    """
+    Whether runs that a crash interrupted are run again where the provider cannot go on
+    with them. Without it: only on the embedded model, where it costs nothing.
+    """
+
+    flush_interval: PositiveFloat = 1
+    """Seconds between two writes of the texts that are being received."""
+
+    lease: PositiveFloat = 30
+    """Seconds without a sign of life after which a process's runs are taken over."""
+
+    shutdown_grace: Seconds = 10
+    """Seconds that runs may go on after a shutdown was asked for."""
+
+    max_body_size: ByteSize = ByteSize(1024 * 1024)
+    """The largest request body, in bytes; units such as `2MiB` work."""
+
+    access_token_lifetime: PositiveFloat = 7 * 24 * 3600
+    """Seconds after which a login has to be repeated."""
+
+    password_slots: PositiveInt = 2
+    """How many passwords are checked at the same time; each takes 19 MiB and 30 ms."""
+
+    @model_validator(mode="after")
+    def _leases_outlive_flushes(self) -> Self:
+        if self.lease < 3 * self.flush_interval:
+            raise ValueError("lease must be at least three times flush_interval")
+        return self
