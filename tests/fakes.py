@@ -1,0 +1,92 @@
+"""Fakes that tests hand in where the product expects the real thing."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Sequence
+
+from llamakeep.domain import Usage
+from llamakeep.errors import LlamaKeepError
+from llamakeep.providers.base import Accepted, CompletionRequest, Event, Finished
+
+Line = str | BaseException | asyncio.Event
+"""A delta to say, something to break off with, or what to wait for before going on."""
+
+
+class ScriptedProvider:
+    """
+    A provider that says what it was told to say.
+
+    Every answer plays the same script from its start; assign to `script` or `refusal`
+    to change what the next answer does.
+
+    Args:
+        script: What an answer consists of, in order.
+        refusal: Raised at once, before the prompt is accepted.
+        finished: The last event.
+        name: The part before the colon of a model's name.
+        models: The models it serves, the first being its default.
+        is_free: Whether an interrupted run may be run again.
+        unsupported: The parameters it cannot honour.
+        before_accepting: What to wait for before the prompt is accepted.
+    """
+
+    def __init__(
+        self,
+        script: Iterable[Line] = ("Hello", ", ", "world"),
+        *,
+        refusal: LlamaKeepError | None = None,
+        finished: Finished = Finished("stop", Usage(input_tokens=7, output_tokens=3)),  # noqa: B008 - it is frozen
+        name: str = "scripted",
+        models: Sequence[str] = ("parrot",),
+        is_free: bool = False,
+        unsupported: frozenset[str] = frozenset(),
+        before_accepting: asyncio.Event | None = None,
+    ) -> None:
+        self.script: Sequence[Line] = tuple(script)
+        self.refusal = refusal
+        self.finished = finished
+        self.name = name
+        self.models = tuple(models)
+        self.is_free = is_free
+        self.unsupported = unsupported
+        self.before_accepting = before_accepting
+        self.requests: list[CompletionRequest] = []
+        """What it was asked, in order."""
+        self.open_answers = 0
+        """How many answers were started and are neither exhausted nor closed."""
+        self.closed_early = 0
+        """How many answers were closed, or canceled, before their end."""
+        self.is_closed = False
+
+    async def default_model(self) -> str:
+        return self.models[0]
+
+    def serves(self, model: str) -> bool:
+        return model in self.models
+
+    async def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
+        self.requests.append(request)
+        self.open_answers += 1
+        try:
+            if self.before_accepting is not None:
+                await self.before_accepting.wait()
+            await asyncio.sleep(0)
+            if self.refusal is not None:
+                raise self.refusal
+            yield Accepted(request.model)
+            for line in self.script:
+                await asyncio.sleep(0)
+                if isinstance(line, str):
+                    yield line
+                elif isinstance(line, asyncio.Event):
+                    await line.wait()
+                else:
+                    raise line
+            yield self.finished
+        except (GeneratorExit, asyncio.CancelledError):
+            self.closed_early += 1
+            raise
+        finally:
+            self.open_answers -= 1
+
+    async def close(self) -> None:
+        self.is_closed = True
