@@ -1,0 +1,39 @@
+"""The port between storage methods and the two databases they run on."""
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+T = TypeVar("T")
+Operation = Callable[[Connection], T]
+"""
+Statements that make one transaction.
+
+It may be run again from its start when the transaction has to be repeated, so it
+changes nothing but the database.
+"""
+
+
+class Database(Protocol):
+    """Runs operations, each as one transaction."""
+
+    is_sole_owner: bool
+    """Whether no other process can be working on this database's runs."""
+
+    async def write(self, operation: Operation[T]) -> T:
+        """
+        Run `operation` and return its result once it is durable.
+
+        Raises:
+            StorageUnavailable: It could not be made durable; nothing was changed.
+        """
+        ...
+
+    async def read(self, operation: Operation[T]) -> T:
+        """Run `operation`, which only reads, on a consistent state."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was begun, and let go of the database."""
+        ...

@@ -1,0 +1,83 @@
+"""PostgreSQL: every operation is its own transaction."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from llamakeep.errors import StorageUnavailable
+from llamakeep.storage.database import Operation, T
+
+POOL_SIZE = 10
+
+
+class PostgresDatabase:
+    """
+    A database that many processes share.
+
+    Raises:
+        StorageUnavailable: The driver is not installed.
+    """
+
+    is_sole_owner = False
+
+    def __init__(self, url: URL) -> None:
+        try:
+            self._engine = create_async_engine(
+                url.set(drivername="postgresql+asyncpg"),
+                pool_size=POOL_SIZE,
+                max_overflow=POOL_SIZE,
+                pool_pre_ping=False,
+            )
+        except ModuleNotFoundError as error:
+            raise StorageUnavailable(
+                "PostgreSQL's driver is not installed: `pip install "
+                "'llamakeep[postgres]'`."
+            ) from error
+
+    async def write(self, operation: Operation[T]) -> T:
+        """Run `operation` and commit; once more if it collided with another one."""
+        try:
+            return await self._write(operation)
+        except IntegrityError:
+            return await self._write(operation)
+
+    async def read(self, operation: Operation[T]) -> T:
+        """Run `operation` on one connection of the pool."""
+        with _translated():
+            async with self._engine.connect() as connection:
+                return await connection.run_sync(operation)
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._engine.dispose()
+
+    async def _write(self, operation: Operation[T]) -> T:
+        with _translated():
+            async with self._engine.begin() as connection:
+                return await connection.run_sync(operation)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except (DBAPIError, OSError, TimeoutError, PoolTimeout) as error:
+        if isinstance(error, DBAPIError) and not _is_about_the_server(error):
+            raise
+        raise StorageUnavailable(
+            "PostgreSQL cannot be reached or cannot keep more. Nothing was stored by "
+            "this request; what was kept before is safe.",
+            retry_after=5,
+        ) from error
+
+
+def _is_about_the_server(error: DBAPIError) -> bool:
+    return error.connection_invalidated or isinstance(
+        error, OperationalError | InterfaceError
+    )

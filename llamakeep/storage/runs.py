@@ -1,0 +1,369 @@
+"""The life of a run, one transaction a step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Row,
+    bindparam,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
+
+from llamakeep.domain import (
+    NEXT_STATUSES,
+    UNFINISHED,
+    Parameters,
+    Run,
+    RunStatus,
+    Usage,
+    User,
+    new_id,
+    utc_now,
+)
+from llamakeep.errors import IdempotencyKeyReused, RunNotFound
+from llamakeep.storage.columns import seconds_from_now
+from llamakeep.storage.database import Database
+from llamakeep.storage.tables import is_one_of, runs
+
+READ = tuple(
+    column
+    for column in runs.c
+    if column.name not in {"owner", "lease_until", "idempotency_key", "request_digest"}
+)
+"""The columns that make a `Run`."""
+_NAMES = tuple(column.name for column in READ)
+
+_MINE = (runs.c.id == bindparam("run_id"), runs.c.attempt == bindparam("fence"))
+_IS_UNFINISHED = text(is_one_of(UNFINISHED))
+
+_ACCEPT = insert(runs).values(lease_until=seconds_from_now("lease"))
+_CLAIM = (
+    update(runs)
+    .where(*_MINE, runs.c.status == RunStatus.QUEUED)
+    .values(
+        status=RunStatus.STARTING,
+        attempt=runs.c.attempt + 1,
+        started_at=bindparam("now"),
+        lease_until=seconds_from_now("lease"),
+    )
+)
+_FLUSH = (
+    update(runs)
+    .where(*_MINE, text(is_one_of({RunStatus.STARTING, RunStatus.PROCESSING})))
+    .values(
+        status=RunStatus.PROCESSING,
+        response=bindparam("text"),
+        common_length=bindparam("common"),
+    )
+)
+_FINISH = (
+    update(runs)
+    .where(*_MINE, _IS_UNFINISHED)
+    .values(
+        {
+            name: bindparam(f"new_{name}")
+            for name in (
+                "status",
+                "response",
+                "common_length",
+                "resolved_model",
+                "finish_reason",
+                "input_tokens",
+                "output_tokens",
+                "error_code",
+                "error_detail",
+                "started_at",
+                "finished_at",
+            )
+        }
+        | {"owner": None, "lease_until": None}
+    )
+)
+_RENEW = (
+    update(runs)
+    .where(runs.c.owner == bindparam("node"), _IS_UNFINISHED)
+    .values(lease_until=seconds_from_now("lease"))
+    .returning(runs.c.id, runs.c.attempt, runs.c.cancel_requested)
+)
+_ONE = select(*READ).where(
+    runs.c.id == bindparam("run_id"), runs.c.user_id == bindparam("user_id")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """What makes a repeated request the same one."""
+
+    key: str
+    request_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A run that still belongs to the node that asked."""
+
+    run_id: str
+    attempt: int
+    cancel_requested: bool
+
+
+class RunStorage:
+    """One method is one transaction."""
+
+    _database: Database
+
+    async def accept(
+        self,
+        run: Run,
+        *,
+        node: str,
+        lease: float,
+        idempotency_key: IdempotencyKey | None = None,
+    ) -> Run:
+        """
+        Keep a new run, held by `node` for `lease` seconds.
+
+        Returns:
+            `run`; or the one that was made with the same key before.
+
+        Raises:
+            IdempotencyKeyReused: That one answers another request.
+        """
+        values = _values(run) | {"owner": node, "lease": lease}
+        if idempotency_key is not None:
+            values["idempotency_key"] = idempotency_key.key
+            values["request_digest"] = idempotency_key.request_digest
+
+        def operation(connection: Connection) -> Run:
+            if idempotency_key is not None:
+                known = _find_repeated(connection, run.user_id, idempotency_key)
+                if known is not None:
+                    return known
+            connection.execute(_ACCEPT, values)
+            return run
+
+        return await self._database.write(operation)
+
+    async def claim(self, run: Run, *, lease: float) -> bool:
+        """Start the next attempt at a queued run; `False` if somebody else did."""
+        values = {
+            "run_id": run.id,
+            "fence": run.attempt,
+            "now": utc_now(),
+            "lease": lease,
+        }
+        return await self._database.write(
+            lambda connection: connection.execute(_CLAIM, values).rowcount == 1
+        )
+
+    async def flush(self, texts: Sequence[Run]) -> None:
+        """Write the texts so far of runs that are going on."""
+        values = [
+            {
+                "run_id": run.id,
+                "fence": run.attempt,
+                "text": run.response,
+                "common": run.common_length,
+            }
+            for run in texts
+        ]
+        await self._database.write(
+            lambda connection: connection.execute(_FLUSH, values).close()
+        )
+
+    async def finish(self, run: Run) -> bool:
+        """
+        Close a run with what became of it.
+
+        Returns:
+            `False` if it was no longer this attempt's to close; nothing was written.
+        """
+        assert run.status in NEXT_STATUSES[RunStatus.PROCESSING]
+        assert run.status.is_final
+        values = {f"new_{name}": value for name, value in _values(run).items()}
+        values |= {"run_id": run.id, "fence": run.attempt}
+        return await self._database.write(
+            lambda connection: connection.execute(_FINISH, values).rowcount == 1
+        )
+
+    async def renew(self, node: str, *, lease: float) -> Sequence[Held]:
+        """Hold on to all runs of `node`, and return which those still are."""
+        values = {"node": node, "lease": lease}
+        return await self._database.write(
+            lambda connection: [
+                Held(*row) for row in connection.execute(_RENEW, values)
+            ]
+        )
+
+    async def take_over(self, node: str, *, lease: float) -> Sequence[Run]:
+        """
+        Give `node` the unfinished runs that nobody holds any more.
+
+        On a database with one owner process those are all runs of other nodes; on a
+        shared one, those whose lease has run out by the database's clock.
+
+        Returns:
+            The runs as they were left, with the attempt they have now.
+        """
+        is_left = or_(runs.c.owner.is_(None), runs.c.owner != node)
+        if not self._database.is_sole_owner:
+            is_left &= runs.c.lease_until < seconds_from_now("no_seconds")
+        candidates = (
+            select(runs.c.id)
+            .where(_IS_UNFINISHED, is_left)
+            .with_for_update(skip_locked=True)
+        )
+        query = (
+            update(runs)
+            .where(runs.c.id.in_(candidates))
+            .values(
+                owner=node,
+                attempt=runs.c.attempt + 1,
+                lease_until=seconds_from_now("lease"),
+            )
+            .returning(*READ)
+        )
+        values = {"lease": lease, "no_seconds": 0}
+
+        def operation(connection: Connection) -> Sequence[Run]:
+            taken = [to_run(row) for row in connection.execute(query, values)]
+            return sorted(taken, key=lambda run: run.id)
+
+        return await self._database.write(operation)
+
+    async def request_cancel(self, user: User, run_id: str) -> Run:
+        """
+        Ask whoever holds the run to stop; a finished run stays as it is.
+
+        Raises:
+            RunNotFound: `user` has no such run.
+        """
+        query = (
+            update(runs)
+            .where(runs.c.id == run_id, runs.c.user_id == user.id, _IS_UNFINISHED)
+            .values(cancel_requested=True)
+        )
+
+        def operation(connection: Connection) -> Run:
+            connection.execute(query)
+            return _get(connection, user, run_id)
+
+        return await self._database.write(operation)
+
+    async def get_run(self, user: User, run_id: str) -> Run:
+        """
+        Return one of `user`'s runs.
+
+        Raises:
+            RunNotFound: `user` has no such run.
+        """
+        return await self._database.read(
+            lambda connection: _get(connection, user, run_id)
+        )
+
+    async def add(
+        self, user: User, prompt: str, response: str, *, model: str = "unknown"
+    ) -> Run:
+        """Keep a pair that was answered elsewhere: a finished run."""
+        now = utc_now()
+        run = imported_run(user, prompt, response, model=model, created_at=now)
+        await self.add_all([run])
+        return run
+
+    async def add_all(self, finished: Sequence[Run]) -> None:
+        """Keep many finished runs, all or none."""
+        values = [_values(run) | {"lease": 0} for run in finished]
+        await self._database.write(
+            lambda connection: connection.execute(_ACCEPT, values).close()
+        )
+
+
+def imported_run(user: User, prompt: str, response: str, **facts: Any) -> Run:
+    """Return a finished run for a pair that was answered elsewhere."""
+    run_id = new_id("run_")
+    return Run(
+        id=run_id,
+        user_id=user.id,
+        status=RunStatus.SUCCEEDED,
+        attempt=1,
+        provider="imported",
+        prompt=prompt,
+        response=response,
+        conversation_id=conversation_of(run_id),
+        finished_at=facts["created_at"],
+        **facts,
+    )
+
+
+def conversation_of(run_id: str) -> str:
+    """Return the conversation that a run without one begins."""
+    return f"conv_{run_id.removeprefix('run_')}"
+
+
+def to_run(row: Row[*tuple[Any, ...]]) -> Run:
+    """Return the run that a row of `READ` columns holds."""
+    facts = dict(zip(_NAMES, row, strict=False))  # a query may append to `READ`
+    facts["usage"] = Usage(facts.pop("input_tokens"), facts.pop("output_tokens"))
+    given = facts.pop("parameters")
+    if "stop" in given:
+        given["stop"] = tuple(given["stop"])
+    return Run(parameters=Parameters(**given), **facts)
+
+
+def _values(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "user_id": run.user_id,
+        "status": run.status,
+        "prompt": run.prompt,
+        "response": run.response,
+        "common_length": run.common_length,
+        "system_prompt": run.system_prompt,
+        "conversation_id": run.conversation_id,
+        "parameters": run.parameters.given(),
+        "metadata": run.metadata,
+        "provider": run.provider,
+        "model": run.model,
+        "resolved_model": run.resolved_model,
+        "finish_reason": run.finish_reason,
+        "input_tokens": run.usage.input_tokens,
+        "output_tokens": run.usage.output_tokens,
+        "error_code": run.error_code,
+        "error_detail": run.error_detail,
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "attempt": run.attempt,
+    }
+
+
+def _get(connection: Connection, user: User, run_id: str) -> Run:
+    row = connection.execute(_ONE, {"run_id": run_id, "user_id": user.id}).one_or_none()
+    if row is None:
+        raise RunNotFound(f"There is no run {run_id!r} in your history.")
+    return to_run(row)
+
+
+def _find_repeated(
+    connection: Connection, user_id: str, wanted: IdempotencyKey
+) -> Run | None:
+    row = connection.execute(
+        select(*READ, runs.c.request_digest).where(
+            runs.c.user_id == user_id, runs.c.idempotency_key == wanted.key
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    if row.request_digest != wanted.request_digest:
+        raise IdempotencyKeyReused(
+            f"The Idempotency-Key {wanted.key!r} was used for another request, which "
+            f"is kept as {row.id}. Nothing was stored. Send the same body, or another "
+            "key."
+        )
+    return to_run(row)

@@ -1,0 +1,244 @@
+"""
+SQLite: one process owns the file, one thread writes it, a few threads read it.
+
+Many callers' operations share one durable commit: while one batch is being written to
+disk, the next one gathers.
+"""
+
+import asyncio
+import os
+import queue
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import NullPool, QueuePool
+
+from llamakeep.errors import StorageUnavailable
+from llamakeep.storage.database import Operation, T
+from llamakeep.storage.owner_lock import OwnerLock
+
+try:
+    import pysqlite3 as sqlite3
+except ImportError:  # no wheel for this platform: see docs/adr/0002
+    import sqlite3
+
+READERS = 4
+LARGEST_BATCH = 256
+OLDEST_SQLITE = (3, 51, 3)
+"""Before it, a WAL could be reset at the wrong moment: https://sqlite.org/wal.html."""
+
+_PRAGMAS = (
+    "PRAGMA busy_timeout = 5000",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA secure_delete = ON",
+)
+
+
+def sqlite_is_current() -> bool:
+    """Return whether the SQLite in use has the fixes that durability needs."""
+    return bool(sqlite3.sqlite_version_info >= OLDEST_SQLITE)
+
+
+class SqliteDatabase:
+    """
+    A database file.
+
+    Args:
+        path: Created, readable by nobody else, if it is not there.
+        is_owner: Take the file for this process. Without it this is a guest, who may
+            change users beside the owner but must leave unfinished runs alone.
+
+    Raises:
+        DatabaseInUse: Another process owns the file.
+        StorageUnavailable: The file cannot be opened.
+    """
+
+    def __init__(self, path: Path, *, is_owner: bool = True) -> None:
+        self.is_sole_owner = is_owner
+        self._lock = OwnerLock(path) if is_owner else None
+        try:
+            # SQLite gives its side files the mode of the database file.
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._writer = _Writer(_engine(path, "rwc", NullPool))
+        except (OSError, DBAPIError) as error:
+            self._unlock()
+            raise StorageUnavailable(
+                f"The database file {path} cannot be opened: {_reason(error)}."
+            ) from error
+        self._reading = _engine(path, "ro", QueuePool, pool_size=READERS)
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+
+    async def write(self, operation: Operation[T]) -> T:
+        """Run `operation` on the writer thread; neighbours share the commit."""
+        result = await self._writer.submit(operation)
+        return cast("T", result)
+
+    async def read(self, operation: Operation[T]) -> T:
+        """Run `operation` on a reader thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, self._read, operation)
+
+    async def close(self) -> None:
+        """Commit what was submitted, and give up the file."""
+        await asyncio.to_thread(self._writer.close)
+        self._readers.shutdown()
+        self._reading.dispose()
+        self._unlock()
+
+    @property
+    def commits(self) -> int:
+        """How many write transactions were committed."""
+        return self._writer.commits
+
+    def _read(self, operation: Operation[T]) -> T:
+        with self._reading.connect() as connection:
+            return operation(connection)
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+
+def _engine(path: Path, mode: str, pool: type[Any], **options: Any) -> Engine:
+    url = URL.create(
+        "sqlite",
+        database=f"file:{path}",
+        query={"uri": "true", "mode": mode, "check_same_thread": "false"},
+    )
+    engine = create_engine(
+        make_url(url), module=sqlite3, poolclass=pool, query_cache_size=200, **options
+    )
+    begin = "BEGIN" if mode == "ro" else "BEGIN IMMEDIATE"
+
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # transactions are begun below
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+        if mode != "ro":
+            connection.execute("PRAGMA journal_mode = WAL")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+@dataclass(slots=True)
+class _Job:
+    operation: Operation[Any]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+
+class _Writer:
+    """The thread that owns the one connection that writes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.commits = 0
+        self._engine = engine
+        self._connection = engine.connect()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, operation: Operation[Any]) -> asyncio.Future[Any]:
+        """Queue `operation`; the future is done when its commit is."""
+        if self._is_closed:
+            raise StorageUnavailable("The database is closed.")
+        loop = asyncio.get_running_loop()
+        job = _Job(operation, loop, loop.create_future())
+        self._jobs.put(job)
+        return job.future
+
+    def close(self) -> None:
+        """Work off the queue, then end the thread."""
+        self._is_closed = True
+        self._jobs.put(None)
+        self._thread.join()
+        self._connection.close()
+        self._engine.dispose()
+
+    def _work(self) -> None:
+        while True:
+            batch = self._next_batch()
+            jobs = [job for job in batch if job is not None]
+            if jobs:
+                self._commit(jobs)
+                _deliver(jobs)
+            if len(jobs) < len(batch):
+                return
+
+    def _next_batch(self) -> list[_Job | None]:
+        batch = [self._jobs.get()]
+        with suppress(queue.Empty):
+            while len(batch) < LARGEST_BATCH and batch[-1] is not None:
+                batch.append(self._jobs.get_nowait())
+        return batch
+
+    def _commit(self, jobs: Sequence[_Job]) -> None:
+        """Try all in one transaction; if one fails, give each its own."""
+        try:
+            self._run(jobs)
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits
+            if len(jobs) == 1:
+                jobs[0].error = _translate(error)
+                return
+            for job in jobs:
+                self._commit([job])
+
+    def _run(self, jobs: Sequence[_Job]) -> None:
+        with self._connection.begin():
+            for job in jobs:
+                job.result = job.operation(self._connection)
+        self.commits += 1
+
+
+def _deliver(jobs: Sequence[_Job]) -> None:
+    """Wake every waiting caller with one call into its event loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
+    for job in jobs:
+        by_loop.setdefault(job.loop, []).append(job)
+    for loop, group in by_loop.items():
+        # A loop that was closed has nobody left who waits.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_settle, group)
+
+
+def _settle(jobs: Sequence[_Job]) -> None:
+    for job in jobs:
+        if job.future.done():  # the caller gave up; the commit stands
+            continue
+        if job.error is not None:
+            job.future.set_exception(job.error)
+        else:
+            job.future.set_result(job.result)
+
+
+def _translate(error: BaseException) -> BaseException:
+    if isinstance(error, OperationalError):
+        translated = StorageUnavailable(
+            f"The database cannot keep this: {_reason(error)}. Nothing was stored; "
+            "what was kept before is safe.",
+            retry_after=5,
+        )
+        translated.__cause__ = error
+        return translated
+    return error
+
+
+def _reason(error: Exception) -> str:
+    return str(error.orig if isinstance(error, DBAPIError) else error)

@@ -1,0 +1,114 @@
+"""Storage put together: which database a URL means, and everything it can remember."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from llamakeep.errors import StorageUnavailable
+from llamakeep.storage import schema
+from llamakeep.storage.database import Database
+from llamakeep.storage.history import HistoryStorage
+from llamakeep.storage.postgres import PostgresDatabase
+from llamakeep.storage.runs import RunStorage
+from llamakeep.storage.sqlite import SqliteDatabase
+from llamakeep.storage.users import UserStorage
+
+
+class Storage(UserStorage, RunStorage, HistoryStorage):
+    """
+    Everything that is remembered.
+
+    Every method is one transaction: when it returns, what it wrote is durable. Each may
+    raise `StorageUnavailable`, after which nothing of it was written.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def is_sole_owner(self) -> bool:
+        """Whether no other process can be working on the runs in here."""
+        return self._database.is_sole_owner
+
+    @property
+    def commits(self) -> int | None:
+        """How many write transactions there were, where that is counted."""
+        database = self._database
+        return database.commits if isinstance(database, SqliteDatabase) else None
+
+    async def ping(self) -> None:
+        """
+        Read something.
+
+        Raises:
+            StorageUnavailable: The database does not answer.
+        """
+        await self._database.read(lambda connection: connection.execute(select(1)))
+
+    async def migrate(self) -> None:
+        """Bring the tables to this version's state."""
+        await self._database.write(schema.migrate)
+
+    async def check_schema(self) -> None:
+        """
+        Refuse tables that are not this version's.
+
+        Raises:
+            DatabaseOutdated: It says what to do.
+        """
+        await self._database.read(schema.check)
+
+    async def close(self) -> None:
+        """Finish what was begun, and let go of the database."""
+        await self._database.close()
+
+
+@asynccontextmanager
+async def open_storage(
+    url: str, *, is_owner: bool = True, migrate: bool | None = None
+) -> AsyncIterator[Storage]:
+    """
+    Open the database that `url` names.
+
+    Args:
+        url: `sqlite:///FILE` or `postgresql://…`.
+        is_owner: Whether this process will work on runs. Of a SQLite file there is one.
+        migrate: Whether to bring the tables up to date; by default, the owner of a
+            SQLite file does.
+
+    Raises:
+        DatabaseInUse: Another process owns the SQLite file.
+        DatabaseOutdated: The tables are not this version's, and are not to be migrated.
+        StorageUnavailable: The URL makes no sense, or there is no database behind it.
+    """
+    database = _open_database(url, is_owner=is_owner)
+    storage = Storage(database)
+    try:
+        if migrate is None:
+            migrate = database.is_sole_owner
+        if migrate and not await database.read(schema.is_current):
+            await storage.migrate()
+        await storage.check_schema()
+        yield storage
+    finally:
+        await storage.close()
+
+
+def _open_database(url: str, *, is_owner: bool) -> Database:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        parsed = None
+    match parsed and parsed.get_backend_name():
+        case "sqlite" if parsed and parsed.database:
+            return SqliteDatabase(Path(parsed.database), is_owner=is_owner)
+        case "postgresql" | "postgres" if parsed:
+            return PostgresDatabase(parsed)
+    raise StorageUnavailable(
+        "LLAMAKEEP_DATABASE_URL must be sqlite:///FILE or "
+        "postgresql://USER:PASSWORD@HOST/DATABASE."
+    )

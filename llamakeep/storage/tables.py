@@ -1,0 +1,131 @@
+"""The tables, as the newest migration leaves them."""
+
+from collections.abc import Set
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    false,
+    text,
+)
+
+from llamakeep.domain import UNFINISHED, RunStatus
+from llamakeep.storage.columns import UtcDateTime, words_of
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_by_%(column_0_N_name)s",
+        "pk": "%(table_name)s_pk",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fk",
+        "uq": "%(table_name)s_%(column_0_N_name)s_unique",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    }
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("username", String(64), nullable=False),
+    Column("username_key", String(64), nullable=False, unique=True),
+    Column("password_hash", String(256)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("disabled_at", UtcDateTime),
+)
+
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column(
+        "user_id",
+        ForeignKey("users.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("status", words_of(RunStatus), nullable=False),
+    # What was said.
+    Column("prompt", Text, nullable=False),
+    Column("response", Text, nullable=False, server_default=""),
+    Column("common_length", Integer),
+    Column("system_prompt", Text),
+    Column("conversation_id", String(32), nullable=False),
+    Column("parameters", JSON, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    # Who answered, and how it ended.
+    Column("provider", String(32), nullable=False),
+    Column("model", String(256), nullable=False),
+    Column("resolved_model", String(256)),
+    Column("finish_reason", String(64)),
+    Column("input_tokens", Integer),
+    Column("output_tokens", Integer),
+    Column("error_code", String(64)),
+    Column("error_detail", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    # Who works on it; `attempt` is the fence that every later write names.
+    Column("attempt", Integer, nullable=False),
+    Column("owner", String(32)),
+    Column("lease_until", UtcDateTime),
+    Column("cancel_requested", Boolean, nullable=False, server_default=false()),
+    # What makes repeating a request safe.
+    Column("idempotency_key", String(255)),
+    Column("request_digest", LargeBinary(32)),
+)
+
+Index("runs_by_user", runs.c.user_id, runs.c.id)
+Index("runs_by_conversation", runs.c.conversation_id, runs.c.id)
+
+
+def is_one_of(statuses: Set[RunStatus]) -> str:
+    """
+    Return the condition that a run's status is among `statuses`.
+
+    It is spelled out, since a partial index is not used for bound parameters.
+    """
+    return "status IN (" + ", ".join(f"'{s}'" for s in sorted(statuses)) + ")"
+
+
+def _partial(name: str, *columns: Column[object], unique: bool, where: object) -> None:
+    """Index only the few rows that are ever looked for this way."""
+    Index(
+        name,
+        *columns,
+        unique=unique,
+        sqlite_where=where,
+        postgresql_where=where,
+    )
+
+
+_partial(
+    "runs_by_idempotency_key",
+    runs.c.user_id,
+    runs.c.idempotency_key,
+    unique=True,
+    where=runs.c.idempotency_key.is_not(None),
+)
+_partial(
+    "runs_unfinished",
+    runs.c.owner,
+    unique=False,
+    where=text(is_one_of(UNFINISHED)),
+)
