@@ -27,6 +27,7 @@ LlamaKeepError
     ├── ServerBusy              the queue is full
     ├── ServerStopping          shutting down
     ├── RunInterrupted          the server stopped while the run was going on
+    ├── RunFailed               a bug of ours ended the run
     ├── StorageUnavailable      the database refuses to keep more
     ├── DatabaseInUse           another process owns the database
     └── DatabaseOutdated        its tables are not this version's
@@ -276,6 +277,14 @@ class RunInterrupted(ServerError):
     title = "The server was interrupted while the run was going on."
 
 
+class RunFailed(ServerError):
+    """A bug of ours ended the run; the text so far is kept, the log says why."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    code = "run-failed"
+    title = "The server failed while it received the answer."
+
+
 class StorageUnavailable(ServerError):
     """The database refuses to keep more: full, read-only, or gone."""
 
@@ -298,6 +307,12 @@ class DatabaseOutdated(ServerError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "database-outdated"
     title = "The database has to be migrated first."
+
+
+def from_code(code: str | None, detail: str | None) -> LlamaKeepError:
+    """Return the error that was stored as `code` and `detail`."""
+    by_code = {error.code: error for error in walk()}
+    return by_code.get(code or "", ProviderError)(detail)
 
 
 def walk(base: type[LlamaKeepError] = LlamaKeepError) -> Iterator[type[LlamaKeepError]]:

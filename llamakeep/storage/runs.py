@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -122,7 +123,7 @@ class RunStorage:
         self,
         run: Run,
         *,
-        node: str,
+        node: str | None,
         lease: float,
         idempotency_key: IdempotencyKey | None = None,
     ) -> Run:
@@ -268,37 +269,42 @@ class RunStorage:
         )
 
     async def add(
-        self, user: User, prompt: str, response: str, *, model: str = "unknown"
+        self,
+        user: User,
+        prompt: str,
+        response: str,
+        *,
+        created_at: datetime | None = None,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> Run:
-        """Keep a pair that was answered elsewhere: a finished run."""
-        now = utc_now()
-        run = imported_run(user, prompt, response, model=model, created_at=now)
-        await self.add_all([run])
-        return run
+        """
+        Keep a pair that was answered elsewhere, as a finished run.
 
-    async def add_all(self, finished: Sequence[Run]) -> None:
-        """Keep many finished runs, all or none."""
-        values = [_values(run) | {"lease": 0} for run in finished]
-        await self._database.write(
-            lambda connection: connection.execute(_ACCEPT, values).close()
+        Args:
+            user: Whose history it belongs to.
+            prompt: What was asked.
+            response: What was answered.
+            created_at: When; the run takes its place in the history by it.
+            idempotency_key: Makes adding the same pair again change nothing.
+        """
+        run_id = new_id("run_", at=created_at)
+        created_at = created_at or utc_now()
+        run = Run(
+            id=run_id,
+            user_id=user.id,
+            status=RunStatus.SUCCEEDED,
+            attempt=1,
+            provider="imported",
+            model="unknown",
+            prompt=prompt,
+            response=response,
+            conversation_id=conversation_of(run_id),
+            created_at=created_at,
+            finished_at=created_at,
         )
-
-
-def imported_run(user: User, prompt: str, response: str, **facts: Any) -> Run:
-    """Return a finished run for a pair that was answered elsewhere."""
-    run_id = new_id("run_")
-    return Run(
-        id=run_id,
-        user_id=user.id,
-        status=RunStatus.SUCCEEDED,
-        attempt=1,
-        provider="imported",
-        prompt=prompt,
-        response=response,
-        conversation_id=conversation_of(run_id),
-        finished_at=facts["created_at"],
-        **facts,
-    )
+        return await self.accept(
+            run, node=None, lease=0, idempotency_key=idempotency_key
+        )
 
 
 def conversation_of(run_id: str) -> str:

@@ -1,6 +1,6 @@
 """The tables, as the newest migration leaves them."""
 
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 
 from sqlalchemy import (
     JSON,
@@ -96,7 +96,7 @@ Index("runs_by_user", runs.c.user_id, runs.c.id)
 Index("runs_by_conversation", runs.c.conversation_id, runs.c.id)
 
 
-def is_one_of(statuses: Set[RunStatus]) -> str:
+def is_one_of(statuses: AbstractSet[RunStatus]) -> str:
     """
     Return the condition that a run's status is among `statuses`.
 

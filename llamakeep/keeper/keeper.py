@@ -1,0 +1,237 @@
+"""What the doors ask of the engine."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from llamakeep import errors
+from llamakeep.domain import (
+    Asked,
+    Run,
+    RunStatus,
+    User,
+    new_id,
+    utc_now,
+)
+from llamakeep.errors import ServerBusy, ServerStopping
+from llamakeep.keeper.live import (
+    Delta,
+    Ended,
+    Position,
+    Reset,
+    Silence,
+    Update,
+    continues,
+)
+from llamakeep.keeper.node import Node, messages
+from llamakeep.providers.registry import Registry, check_parameters
+from llamakeep.settings import Settings
+from llamakeep.storage import Storage
+from llamakeep.storage.runs import IdempotencyKey, conversation_of
+
+POLL_INTERVAL = 0.25
+"""Seconds between two looks at a run that another node is working on."""
+
+
+class Keeper:
+    """
+    Accepts prompts, has them answered, and lets everybody follow.
+
+    A run belongs to the keeper, not to the request that asked for it: it goes on when
+    its client leaves, and whoever comes back follows the same text.
+    """
+
+    def __init__(
+        self, settings: Settings, storage: Storage, registry: Registry
+    ) -> None:
+        self._settings = settings
+        self._storage = storage
+        self._registry = registry
+        self._node = Node(settings, storage, registry)
+
+    async def open(self) -> None:
+        """Take over what earlier processes left unfinished, and start working."""
+        await self._node.open()
+
+    def stop_accepting(self) -> None:
+        """Refuse new prompts from now on; runs have `shutdown_grace` seconds to end."""
+        self._node.stop_accepting()
+
+    async def close(self) -> None:
+        """Let runs end within the grace, then leave the rest as it can be recovered."""
+        await self._node.close()
+
+    @property
+    def running(self) -> int:
+        """How many runs are going on or queued in this process."""
+        return len(self._node.live)
+
+    async def ask(
+        self,
+        user: User,
+        asked: Asked,
+        *,
+        idempotency_key: IdempotencyKey | None = None,
+    ) -> Run:
+        """
+        Keep a prompt and begin to have it answered.
+
+        When this returns, the prompt is on disk, whatever happens next. With a known
+        idempotency key, the run that was made then is returned.
+
+        Raises:
+            ClientError: Something about the request is wrong; nothing was stored.
+            ServerError: It cannot be accepted now; nothing was stored.
+        """
+        if self._node.is_stopping:
+            raise ServerStopping(
+                "The server is shutting down; nothing was stored. Try again soon.",
+                retry_after=5,
+            )
+        limit = self._settings.max_running + self._settings.max_queued
+        if len(self._node.live) >= limit:
+            raise ServerBusy(
+                f"{limit} prompts are being answered or waiting already; nothing was "
+                "stored. Try again in a moment.",
+                retry_after=1,
+            )
+        provider, model = await self._registry.resolve(asked.model)
+        check_parameters(provider, asked.parameters)
+        earlier: Sequence[Run] = ()
+        system_prompt = asked.system_prompt
+        if asked.conversation_id is not None:
+            earlier = await self._storage.conversation(user.id, asked.conversation_id)
+            if system_prompt is None and earlier:
+                system_prompt = earlier[-1].system_prompt
+        run_id = new_id("run_")
+        run = Run(
+            id=run_id,
+            user_id=user.id,
+            status=RunStatus.QUEUED,
+            attempt=0,
+            provider=provider.name,
+            model=model,
+            prompt=asked.prompt,
+            system_prompt=system_prompt,
+            conversation_id=asked.conversation_id or conversation_of(run_id),
+            parameters=asked.parameters,
+            metadata=asked.metadata,
+            created_at=utc_now(),
+        )
+        return await self._node.accept(
+            run, provider, messages(run, earlier), idempotency_key
+        )
+
+    async def result(self, run: Run) -> Run:
+        """
+        Wait until `run` is over, and return how it ended.
+
+        Raises:
+            LlamaKeepError: It did not succeed, or nobody can tell for now.
+        """
+        async with aclosing(self.follow(run)) as updates:
+            async for update in updates:
+                if isinstance(update, Ended):
+                    raise_for_status(update.run)
+                    return update.run
+        raise AssertionError("a followed run ends")
+
+    async def answering(self, run: Run) -> None:
+        """
+        Wait until the provider has begun to answer `run`.
+
+        Raises:
+            LlamaKeepError: It was refused, or failed before its first word.
+        """
+        live = self._node.live.get(run.id)
+        while live is not None and not (live.is_answering or live.is_over):
+            if live.trouble is not None:
+                raise live.trouble
+            await live.wait()
+        if live is not None and live.is_over and not live.text:
+            raise_for_status(live.run)
+
+    async def follow(
+        self, run: Run, position: Position | None = None
+    ) -> AsyncGenerator[Update, None]:
+        """
+        Yield the text of `run` after `position` as it comes, then its end.
+
+        The caller made sure that the run is the reader's. Runs that another process is
+        working on are followed too, in storage.
+
+        Raises:
+            LlamaKeepError: Nobody can tell the end for now; the run is kept.
+        """
+        position = position or Position()
+        live = self._node.live.get(run.id)
+        if live is not None:
+            async with aclosing(live.follow(position)) as updates:
+                async for update in updates:
+                    yield update
+                    if isinstance(update, Ended):
+                        return
+                    if isinstance(update, Delta | Reset):
+                        position = update.position
+        async for update in self._follow_stored(run, position):
+            yield update
+
+    async def cancel(self, user: User, run_id: str) -> Run:
+        """
+        Stop a run and keep its text so far; one that is over stays as it is.
+
+        Raises:
+            RunNotFound: `user` has no such run.
+        """
+        run = await self._storage.request_cancel(user, run_id)
+        if run.status.is_final:
+            return run
+        self._node.cancel(run_id)
+        async with aclosing(self.follow(run)) as updates:
+            async for update in updates:
+                if isinstance(update, Ended):
+                    return update.run
+        raise AssertionError("a followed run ends")
+
+    async def delete(self, user: User, run_id: str) -> None:
+        """
+        Forget a run for good; one that is going on is canceled first.
+
+        Raises:
+            RunNotFound: `user` has no such run.
+        """
+        await self.cancel(user, run_id)
+        await self._storage.delete_run(user, run_id)
+
+    async def _follow_stored(
+        self, run: Run, position: Position
+    ) -> AsyncGenerator[Update, None]:
+        owner = User(run.user_id, "", run.created_at)
+        while True:
+            run = await self._storage.get_run(owner, run.id)
+            now = Position(len(run.response), run.attempt)
+            if run.status.is_final or len(run.response) > position.offset:
+                if not continues(run, position):
+                    yield Reset(run.response, now)
+                elif len(run.response) > position.offset:
+                    yield Delta(run.response[position.offset :], now)
+                position = now
+            if run.status.is_final:
+                yield Ended(run)
+                return
+            await asyncio.sleep(POLL_INTERVAL)
+            yield Silence()
+
+
+def raise_for_status(run: Run) -> None:
+    """
+    Raise what became of a run that is over, unless it succeeded.
+
+    Raises:
+        LlamaKeepError: It names the run, which is kept with the text that arrived.
+    """
+    if run.status is RunStatus.SUCCEEDED:
+        return
+    error = errors.from_code(run.error_code, run.error_detail)
+    error.run_id = run.id
+    raise error

@@ -1,0 +1,263 @@
+"""A run that is going on here: one buffer, read by everybody who follows it."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, replace
+from typing import Self
+
+from llamakeep.domain import Run, RunStatus
+from llamakeep.errors import LlamaKeepError
+from llamakeep.providers.base import Accepted, Event, Finished
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far somebody has read: a number of characters, of one attempt's text."""
+
+    offset: int = 0
+    attempt: int | None = None
+    """`None` when the reader did not say."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Return what `str()` of a position means: `57`, or `57@2` in attempt 2."""
+        match = re.fullmatch(r"([0-9]{1,9})(?:@([0-9]{1,9}))?", text)
+        if match is None:
+            return None
+        return cls(int(match[1]), int(match[2]) if match[2] else None)
+
+    def __str__(self) -> str:
+        if self.attempt is None or self.attempt == 1:
+            return str(self.offset)
+        return f"{self.offset}@{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """Text that follows what the reader has."""
+
+    text: str
+    position: Position
+    """Where the reader is after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """The whole text so far: what the reader has is not its beginning."""
+
+    text: str
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """There is nothing new, but the run goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The run is over, and durable."""
+
+    run: Run
+
+
+Update = Delta | Reset | Silence | Ended
+
+
+class LiveRun:
+    """
+    The text of a run that is going on, and a bell that rings when it changes.
+
+    Args:
+        run: As it was stored. If it was begun before, by a process that died, its
+            response is that attempt's text, and this attempt starts from nothing.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.is_over = False
+        self.is_lost = False
+        """Somebody else holds the run now: what is in here is not its text any more."""
+        self.is_closing = False
+        """What becomes of the run is decided, and being written."""
+        self.trouble: LlamaKeepError | None = None
+        """Why nobody can be told how the run ends, for now."""
+        self._bell = asyncio.Event()
+        self._pieces: list[str] = []
+        self._length = 0
+        self._kept = run.response
+        self._agreed = 0
+
+    @property
+    def text(self) -> str:
+        """What this attempt received so far."""
+        if len(self._pieces) > 1:
+            return "".join(self._pieces)
+        return self._pieces[0] if self._pieces else ""
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether the provider took the prompt; no refusal comes after that."""
+        return self.run.status is RunStatus.PROCESSING
+
+    @property
+    def is_repeating(self) -> bool:
+        """Whether this attempt may still turn out to repeat an earlier one's text."""
+        return self._agreed == self._length and self._length < len(self._kept)
+
+    def receive(self, event: Event) -> None:
+        """Take in what the provider says."""
+        if isinstance(event, str):
+            self._append(event)
+        elif isinstance(event, Accepted):
+            self._set(resolved_model=event.resolved_model)
+        else:
+            self._finish(event)
+        self._ring()
+
+    def tick(self) -> None:
+        """Show those who wait that the run goes on."""
+        self._ring()
+
+    def hand_over(self, run: Run) -> None:
+        """Tell everybody that the run ended as `run`, which is durable."""
+        self.run = run
+        self.is_over = True
+        self.trouble = None
+        self._ring()
+
+    def lose(self) -> None:
+        """Send everybody away to read the run from storage."""
+        self.is_lost = self.is_over = True
+        self._ring()
+
+    def fail(self, error: LlamaKeepError) -> None:
+        """Tell everybody who waits that nothing can be promised."""
+        error.run_id = self.run.id
+        self.trouble = error
+        self._ring()
+
+    def snapshot(self) -> Run:
+        """Return the run with the text to keep now."""
+        if self.is_repeating:
+            return replace(self.run, common_length=self._bound)
+        return replace(
+            self.run, response=self.text, common_length=self._common_length()
+        )
+
+    async def wait(self) -> None:
+        """Return at the next change, or when there will be none."""
+        if not self.is_over:
+            await self._bell.wait()
+
+    async def follow(self, position: Position) -> AsyncGenerator[Update, None]:
+        """
+        Yield what comes after `position`, until the run is over or lost.
+
+        Raises:
+            LlamaKeepError: Nobody can be told the end for now; see `trouble`.
+        """
+        seen = 0  # pieces
+        if position.offset:
+            while not self._is_decided(position):
+                self._raise_trouble()
+                await self.wait()
+                yield Silence()
+            text = self.text
+            seen = len(self._pieces)
+            if not self._continues(position):
+                yield Reset(text, self._position(len(text)))
+            elif len(text) > position.offset:
+                yield Delta(text[position.offset :], self._position(len(text)))
+        while not self.is_lost:
+            if seen < len(self._pieces):
+                delta = "".join(self._pieces[seen:])
+                seen = len(self._pieces)
+                yield Delta(delta, self._position(self._length))
+            elif self.is_over:
+                yield Ended(self.run)
+                return
+            else:
+                self._raise_trouble()
+                await self._bell.wait()
+                if seen == len(self._pieces) and not self.is_over:
+                    yield Silence()
+
+    def _append(self, delta: str) -> None:
+        if self._agreed == self._length < len(self._kept):
+            self._agreed += _common_length(delta, self._kept[self._agreed :])
+        self._pieces.append(delta)
+        self._length += len(delta)
+        if self.run.status is not RunStatus.PROCESSING:
+            self._set()
+
+    def _set(self, *, resolved_model: str | None = None) -> None:
+        self.run = replace(
+            self.run,
+            status=RunStatus.PROCESSING,
+            resolved_model=resolved_model or self.run.resolved_model,
+        )
+
+    def _finish(self, event: Finished) -> None:
+        self.run = replace(
+            self.run,
+            finish_reason=event.finish_reason,
+            usage=event.usage,
+            resolved_model=event.resolved_model or self.run.resolved_model,
+        )
+
+    def _common_length(self) -> int | None:
+        if self.run.attempt == 1:
+            return None
+        return min(self._bound, self._agreed)
+
+    @property
+    def _bound(self) -> int:
+        """How far an earlier attempt's reader can have read what is known here."""
+        known = self.run.common_length
+        return len(self._kept) if known is None else known
+
+    def _position(self, offset: int) -> Position:
+        return Position(offset, self.run.attempt)
+
+    def _is_mine(self, position: Position) -> bool:
+        return (position.attempt or 1) == self.run.attempt
+
+    def _is_decided(self, position: Position) -> bool:
+        """Whether it is known if the text goes on where the reader stopped."""
+        return (
+            self.is_over
+            or self._is_mine(position)
+            or position.offset > self._bound
+            or self._agreed >= position.offset
+            or self._agreed < self._length
+        )
+
+    def _continues(self, position: Position) -> bool:
+        if self._is_mine(position):
+            return position.offset <= self._length
+        return position.offset <= min(self._bound, self._agreed)
+
+    def _raise_trouble(self) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+
+    def _ring(self) -> None:
+        self._bell.set()
+        self._bell.clear()
+
+
+def _common_length(one: str, other: str) -> int:
+    """Return with how many same characters both begin."""
+    for index, (a, b) in enumerate(zip(one, other, strict=False)):
+        if a != b:
+            return index
+    return min(len(one), len(other))
+
+
+def continues(run: Run, position: Position) -> bool:
+    """Return whether the stored text goes on where the reader stopped."""
+    if (position.attempt or 1) == run.attempt or not position.offset:
+        return position.offset <= len(run.response)
+    return position.offset <= min(run.common_length or 0, len(run.response))
