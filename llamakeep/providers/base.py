@@ -76,12 +76,13 @@ class Provider(Protocol):
         Answer `request`: one `Accepted`, any number of deltas, one `Finished`.
 
         The prompt is sent when the iteration starts. Closing the generator early tells
-        the provider to stop. At least one await lies between two deltas.
+        the provider to stop. At least one await lies between two deltas, which are text
+        that every database can keep: no NUL, no lone surrogate.
 
         Raises:
             PromptRejected: The provider read the prompt and refused it.
-            ProviderError: It refused for another reason, failed, or broke off; the deltas
-                before that remain valid.
+            ProviderError: It refused for another reason, failed, or broke off; the
+                deltas before that remain valid.
         """
         ...
 

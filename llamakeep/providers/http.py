@@ -1,0 +1,163 @@
+"""What all adapters do over HTTP: one kind of client, one translation of failures."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
+from typing import Any
+
+from pydantic_core import from_json
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import (
+    ClientClosedError,
+    DecodeError,
+    NetworkError,
+    PyreqwestError,
+    RequestTimeoutError,
+)
+from pyreqwest.http import Url
+from pyreqwest.response import Response
+
+from llamakeep.errors import (
+    ProviderAnswerInvalid,
+    ProviderError,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
+
+STREAM_BUFFER = 1
+"""
+For `streamed_read_buffer_limit`: hand over what has arrived, however little.
+
+With pyreqwest's 64 KiB a slow model's first words would come with its last ones.
+"""
+
+_IDLE = timedelta(seconds=4)  # uvicorn, and so vLLM, closes idle connections after 5 s
+_MAX_RETRY_AFTER = 24 * 3600.0
+_MAX_MESSAGE = 300
+_TRY_AGAIN_IN = re.compile(r"try again in (\d{1,6}(?:\.\d{1,9})?) ?s", re.IGNORECASE)
+
+
+def create_client(
+    base_url: str, *, connect_timeout: float, silence_timeout: float
+) -> Client:
+    """
+    Return a client for the server at `base_url`.
+
+    It follows no redirects, because credentials must not wander, and asks for no
+    compression, which would hold deltas back. Only a server elsewhere is reached
+    through the system's proxies.
+    """
+    builder = (
+        ClientBuilder()
+        .follow_redirects(enable=False)
+        .gzip(enable=False)
+        .brotli(enable=False)
+        .zstd(enable=False)
+        .deflate(enable=False)
+        .connect_timeout(timedelta(seconds=connect_timeout))
+        .read_timeout(timedelta(seconds=silence_timeout))
+        .pool_idle_timeout(_IDLE)
+        .user_agent("llamakeep")
+    )
+    if is_loopback(base_url):
+        builder = builder.no_proxy()
+    return builder.build()
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether `url` leads to this computer."""
+    host = (Url(url).host_str or "").strip("[]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+@contextmanager
+def translated_errors(who: str) -> Iterator[None]:
+    """Turn what the HTTP client raises into what llamakeep raises."""
+    try:
+        yield
+    except RequestTimeoutError as exc:
+        raise ProviderTimeout(f"{who} took too long to say anything.") from exc
+    except (NetworkError, ClientClosedError) as exc:
+        raise ProviderUnavailable(
+            f"{who} cannot be reached, or broke off its answer."
+        ) from exc
+    except DecodeError as exc:
+        raise ProviderAnswerInvalid(f"{who} does not speak proper HTTP.") from exc
+    except PyreqwestError as exc:
+        raise ProviderError(f"{who} could not be asked.") from exc
+
+
+async def read_body(response: Response, limit: int) -> bytes:
+    """
+    Return the body of a response.
+
+    Raises:
+        ProviderAnswerInvalid: It has more than `limit` bytes.
+    """
+    body = bytearray()
+    while (data := await response.body_reader.read_chunk()) is not None:
+        body += data.to_bytes()
+        if len(body) > limit:
+            raise ProviderAnswerInvalid("The model provider's answer is too long.")
+    return bytes(body)
+
+
+async def read_refusal(response: Response) -> Any:
+    """Return the body of an error response as JSON, or `None` if it is none."""
+    try:
+        return from_json(await read_body(response, 64 * 1024))
+    except (ValueError, ProviderAnswerInvalid, PyreqwestError):
+        return None
+
+
+def message_of(body: Any) -> str | None:
+    """Return what an error body says, short and on one line, if it says anything."""
+    while isinstance(body, dict):
+        body = body.get("error") or body.get("message") or body.get("detail")
+    if not isinstance(body, str):
+        return None
+    words = "".join(c if c.isprintable() else " " for c in body[: 4 * _MAX_MESSAGE])
+    text = " ".join(words.split())
+    return text if len(text) <= _MAX_MESSAGE else text[: _MAX_MESSAGE - 3] + "..."
+
+
+def retry_after(header: str | None, body: Any) -> float | None:
+    """
+    Return the seconds to wait that a 429 or 503 names.
+
+    Args:
+        header: The value of `Retry-After`: seconds, or a date.
+        body: The body, for servers that say it there.
+    """
+    seconds: float | None = None
+    if header is not None:
+        try:
+            seconds = float(header)
+        except ValueError:
+            seconds = _seconds_until(header)
+    if seconds is None and isinstance(body, dict):
+        error = body.get("error")
+        stated = (error if isinstance(error, dict) else body).get("retry_after")
+        if isinstance(stated, int | float):
+            seconds = float(stated)
+        elif found := _TRY_AGAIN_IN.search(message_of(body) or ""):
+            seconds = float(found[1])
+    if seconds is None or seconds != seconds:  # noqa: PLR0124 - not a number
+        return None
+    return min(max(seconds, 0.0), _MAX_RETRY_AFTER)
+
+
+def _seconds_until(date: str) -> float | None:
+    try:
+        then = parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    if then.tzinfo is None:
+        then = then.replace(tzinfo=UTC)
+    return (then - datetime.now(UTC)).total_seconds()
