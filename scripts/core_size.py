@@ -16,7 +16,7 @@ def main() -> int:
         uv("pip", "compile", "pyproject.toml", "-c", "requirements.txt", "-o", locked)
         uv("pip", "install", "--python", core, "-r", locked)
 
-        [packages_folder] = core.glob("[Ll]ib*/**/site-packages")
+        [packages_folder] = core.glob("[Ll]ib/**/site-packages")
         packages = len(list(packages_folder.glob("*.dist-info")))
         installed = megabytes(packages_folder)
         subprocess.run(
