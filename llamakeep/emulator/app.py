@@ -1,0 +1,103 @@
+"""Puts the emulator together."""
+
+import re
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from llamakeep import __version__
+from llamakeep.emulator import account_routes, control, prediction_routes
+from llamakeep.emulator.connections import LostResponse
+from llamakeep.emulator.core import Emulator
+from llamakeep.emulator.door import Dropped
+from llamakeep.emulator.problems import Problem, not_found
+from llamakeep.emulator.rules import Rule
+from llamakeep.emulator.settings import EmulatorSettings
+from llamakeep.providers.base import Provider
+
+_PREFIX = re.compile(r"^(/v1)+(?=/|$)")
+
+
+def create_emulator(
+    settings: EmulatorSettings | None = None,
+    *,
+    rules: Iterable[Rule] = (),
+    provider: Provider | None = None,
+) -> FastAPI:
+    """
+    Return an application that behaves like Replicate's HTTP API.
+
+    Requests can only be dropped when `serve` or `open_emulator` runs it.
+
+    Args:
+        settings: How to behave while no rule says otherwise.
+        rules: What waits for requests from the start.
+        provider: Answers what no rule has a script for; without it, prompts are echoed.
+            It is closed with the application.
+    """
+    emulator = Emulator(settings or EmulatorSettings(), rules, provider)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        emulator.close()
+        if provider is not None:
+            await provider.close()
+
+    app = FastAPI(
+        title="llamakeep's Replicate emulator",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/_emulator/openapi.json",
+        redirect_slashes=False,
+    )
+    app.state.emulator = emulator
+    app.include_router(control.router)
+    app.include_router(prediction_routes.router, include_in_schema=False)
+    app.include_router(account_routes.router, include_in_schema=False)
+    app.add_middleware(_AnyPrefix)
+    app.add_exception_handler(Problem, _refuse)
+    app.add_exception_handler(Dropped, _drop)
+    app.add_exception_handler(HTTPException, _refuse_route)
+    return app
+
+
+class _AnyPrefix:
+    """
+    Accepts paths with `/v1`, without it, and with two.
+
+    One of Replicate's Python clients adds it to its base URL and the next one does not,
+    and both read the base URL from the same variable.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["path"] = _PREFIX.sub("", scope["path"])
+            scope["raw_path"] = scope["path"].encode()
+        await self._app(scope, receive, send)
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return error.response()
+
+
+async def _refuse_route(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == not_found().status:
+        return not_found().response()
+    return Problem(error.status_code, error.detail).response()
+
+
+async def _drop(_: Request, error: Exception) -> Response:
+    del error
+    return LostResponse()

@@ -1,0 +1,93 @@
+"""Running the emulator: as a process of its own, or inside a test."""
+
+import socket
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from llamakeep.emulator.app import create_emulator
+from llamakeep.emulator.connections import CuttableProtocol
+from llamakeep.emulator.core import Emulator
+from llamakeep.emulator.rules import Rule
+from llamakeep.emulator.settings import EmulatorSettings
+from llamakeep.providers.base import Provider
+
+DEFAULT_PORT = 8401
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, which first of all sends those away who would wait for ever."""
+
+    def __init__(self, config: uvicorn.Config, emulator: Emulator) -> None:
+        super().__init__(config)
+        self._emulator = emulator
+        self.is_ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.is_ready.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._emulator.close()
+        await super().shutdown(sockets)
+
+
+def _server(app: FastAPI, *, host: str = "127.0.0.1", port: int = 0) -> _Server:
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=CuttableProtocol,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
+    return _Server(config, app.state.emulator)
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    settings: EmulatorSettings | None = None,
+    *,
+    rules: Iterable[Rule] = (),
+    provider: Provider | None = None,
+) -> None:
+    """
+    Serve Replicate's HTTP API until the process is told to stop.
+
+    Args:
+        host: The address to listen on; everybody who can reach it may use it.
+        port: The port to listen on.
+        settings: How to behave while no rule says otherwise.
+        rules: What waits for requests from the start.
+        provider: Answers what no rule has a script for; without it, prompts are echoed.
+            It is closed at the end.
+    """
+    app = create_emulator(settings, rules=rules, provider=provider)
+    _server(app, host=host, port=port).run()
+
+
+@contextmanager
+def open_emulator(
+    settings: EmulatorSettings | None = None,
+    *,
+    rules: Iterable[Rule] = (),
+    provider: Provider | None = None,
+) -> Iterator[str]:
+    """Serve in a thread, on a free port of this machine; yield the origin."""
+    with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
+        server = _server(create_emulator(settings, rules=rules, provider=provider))
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            if not server.is_ready.wait(timeout=10):
+                raise TimeoutError("the emulator did not start")
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
