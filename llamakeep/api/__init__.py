@@ -1,0 +1,1 @@
+"""The doors: HTTP in, the engine's words out."""

@@ -62,6 +62,11 @@ class Keeper:
         await self._node.close()
 
     @property
+    def is_stopping(self) -> bool:
+        """Whether new prompts are refused."""
+        return self._node.is_stopping
+
+    @property
     def running(self) -> int:
         """How many runs are going on or queued in this process."""
         return len(self._node.live)

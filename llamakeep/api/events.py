@@ -1,0 +1,118 @@
+"""
+A run as server-sent events.
+
+`run` (which run it is), any number of `delta` (text to append; the id is the position
+to resume from), now and then `reset` (the whole text so far, to replace what was
+received), then `done` (the whole answer) or `error` (a problem). Comments keep the
+connection open.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from http import HTTPStatus
+
+from fastapi import Request, Response
+from fastapi.sse import EventSourceResponse
+from pydantic_core import to_json
+
+from llamakeep.api.problems import problem_json, problem_of
+from llamakeep.api.runs import PromptResponse, model_name
+from llamakeep.domain import Run
+from llamakeep.errors import FieldError, InvalidRequest, LlamaKeepError
+from llamakeep.keeper import Delta, Ended, Keeper, Position, Reset, Update
+from llamakeep.keeper.keeper import raise_for_status
+
+KEEP_ALIVE = b": the run goes on\n\n"
+HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+
+def stream_response(
+    keeper: Keeper, run: Run, position: Position | None = None
+) -> Response:
+    """Answer with the events of `run` after `position`."""
+    return EventSourceResponse(events(keeper, run, position), headers=HEADERS)
+
+
+async def events(
+    keeper: Keeper, run: Run, position: Position | None = None
+) -> AsyncIterator[bytes]:
+    """Yield the events of `run` after `position`, as they are sent."""
+    yield _frame(
+        b"run",
+        to_json(
+            {
+                "id": run.id,
+                "model": model_name(run),
+                "conversation_id": run.conversation_id,
+            }
+        ),
+    )
+    try:
+        async with aclosing(keeper.follow(run, position)) as updates:
+            async for update in updates:
+                yield _rendered(update)
+    except LlamaKeepError as error:
+        error.run_id = run.id
+        yield _frame(b"error", problem_json(problem_of(error)))
+
+
+def position_of(request: Request, starting_after: str | None) -> Position:
+    """
+    Return where the client wants to go on: its query parameter, else `Last-Event-ID`.
+
+    Raises:
+        InvalidRequest: That is no position.
+    """
+    field, given = "query.starting_after", starting_after
+    if given is None:
+        field, given = "header.last-event-id", request.headers.get("last-event-id")
+    if not given:
+        return Position()
+    position = Position.parse(given)
+    if position is None:
+        raise InvalidRequest(
+            errors=[
+                FieldError(
+                    field,
+                    "Send the id of the last event you have, or the number of "
+                    "characters of the response you have.",
+                )
+            ]
+        )
+    return position
+
+
+def accepts_only_events(request: Request) -> bool:
+    """Return whether the client can read nothing but a stream."""
+    return request.headers.get("accept", "").strip() == EventSourceResponse.media_type
+
+
+def accepted_response(run: Run) -> Response:
+    """Answer that a run was begun, and where to look for it."""
+    return Response(
+        to_json(PromptResponse.of(run)),
+        HTTPStatus.ACCEPTED,
+        {"Location": f"/history/{run.id}"},
+        media_type="application/json",
+    )
+
+
+def _rendered(update: Update) -> bytes:
+    match update:
+        case Delta(text, position):
+            return _frame(b"delta", to_json({"text": text}), position)
+        case Reset(text, position):
+            return _frame(b"reset", to_json({"text": text}), position)
+        case Ended(run):
+            try:
+                raise_for_status(run)
+            except LlamaKeepError as error:
+                return _frame(b"error", problem_json(problem_of(error)))
+            return _frame(b"done", to_json(PromptResponse.of(run)))
+    return KEEP_ALIVE
+
+
+def _frame(event: bytes, data: bytes, position: Position | None = None) -> bytes:
+    """Return one event; JSON has no line breaks, so one `data` line is enough."""
+    last = b"" if position is None else b"\nid: %b" % str(position).encode()
+    return b"event: %b%b\ndata: %b\n\n" % (event, last, data)

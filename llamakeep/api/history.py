@@ -1,0 +1,78 @@
+"""Reading back what was asked and answered."""
+
+from typing import Annotated
+
+from fastapi import Query, Request, Response
+
+from llamakeep.api.dependencies import CurrentUser, KeeperDep, StorageDep
+from llamakeep.api.events import position_of, stream_response
+from llamakeep.api.problems import problem_responses
+from llamakeep.api.router import Router
+from llamakeep.api.runs import HistoryItem, HistoryResponse
+from llamakeep.api.text import Text
+from llamakeep.errors import InvalidRequest, RunNotFound, Unauthenticated
+
+router = Router(prefix="/history", tags=["history"])
+
+_responses = problem_responses(Unauthenticated, RunNotFound)
+
+
+@router.get("/", responses=problem_responses(Unauthenticated, InvalidRequest))
+async def history(
+    user: CurrentUser,
+    storage: StorageDep,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(pattern=r"^run_[0-9a-z]{26}$")] = None,
+    q: Annotated[Text | None, Query(max_length=1000)] = None,
+) -> HistoryResponse:
+    """List what you asked, newest first; with `q`, only what has that text in it."""
+    runs = await storage.history(
+        user, before=cursor, containing=q or None, limit=limit + 1
+    )
+    page = runs[:limit]
+    return HistoryResponse(
+        history=[HistoryItem.of(run) for run in page],
+        next_cursor=page[-1].id if len(runs) > limit else None,
+    )
+
+
+@router.get("/{run_id}", responses=_responses)
+async def get_run(run_id: str, user: CurrentUser, storage: StorageDep) -> HistoryItem:
+    """Show one run: its prompt, its answer so far, and what became of it."""
+    return HistoryItem.of(await storage.get_run(user, run_id))
+
+
+@router.get(
+    "/{run_id}/stream",
+    response_class=Response,
+    responses=_responses | {200: {"content": {"text/event-stream": {}}}},
+)
+async def follow_run(
+    run_id: str,
+    request: Request,
+    user: CurrentUser,
+    storage: StorageDep,
+    keeper: KeeperDep,
+    starting_after: Annotated[str | None, Query(max_length=32)] = None,
+) -> Response:
+    """
+    Follow a run, from its start or from where a lost connection stopped.
+
+    Say where with `starting_after`, the number of characters of the response that you
+    have, or with the header `Last-Event-ID`.
+    """
+    position = position_of(request, starting_after)
+    run = await storage.get_run(user, run_id)
+    return stream_response(keeper, run, position)
+
+
+@router.post("/{run_id}/cancel", responses=_responses)
+async def cancel_run(run_id: str, user: CurrentUser, keeper: KeeperDep) -> HistoryItem:
+    """Stop a run, and keep its text so far. One that is over stays as it is."""
+    return HistoryItem.of(await keeper.cancel(user, run_id))
+
+
+@router.delete("/{run_id}", status_code=204, responses=_responses)
+async def delete_run(run_id: str, user: CurrentUser, keeper: KeeperDep) -> None:
+    """Forget a run for good. One that is going on is stopped first."""
+    await keeper.delete(user, run_id)

@@ -1,0 +1,136 @@
+"""Logging in and out."""
+
+import secrets
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import Depends, Request
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from llamakeep.api import demo
+from llamakeep.api.dependencies import (
+    AccessTokenDigest,
+    CurrentUser,
+    SettingsDep,
+    StorageDep,
+)
+from llamakeep.api.problems import problem_responses
+from llamakeep.api.router import Router
+from llamakeep.api.text import Text
+from llamakeep.domain import User
+from llamakeep.errors import (
+    InvalidRequest,
+    ServerBusy,
+    TooManyAttempts,
+    Unauthenticated,
+    WrongCredentials,
+)
+from llamakeep.security.access_tokens import digest, new_access_token
+from llamakeep.security.passwords import Passwords
+from llamakeep.security.throttle import LoginThrottle
+from llamakeep.settings import Settings
+from llamakeep.storage import Storage
+
+router = Router(tags=["login"])
+
+
+async def _passwords(request: Request) -> Passwords:
+    return request.app.state.passwords  # type: ignore[no-any-return] # untyped bag
+
+
+async def _throttle(request: Request) -> LoginThrottle:
+    return request.app.state.throttle  # type: ignore[no-any-return] # untyped bag
+
+
+class LoginRequest(BaseModel):
+    """Who wants in."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    username: Annotated[Text, Field(min_length=1, max_length=64)]
+    password: Annotated[Text, Field(min_length=1, max_length=1024)]
+
+
+class LoginResponse(BaseModel):
+    """What lets them in."""
+
+    token: str
+    """Send it as `Authorization: Bearer …`. It is shown this once."""
+    expires_at: AwareDatetime
+
+
+class UserResponse(BaseModel):
+    """A user, as they see themselves."""
+
+    id: str
+    username: str
+    created_at: AwareDatetime
+
+
+@router.post(
+    "/login/",
+    responses=problem_responses(
+        WrongCredentials, InvalidRequest, TooManyAttempts, ServerBusy
+    ),
+)
+async def login(
+    body: LoginRequest,
+    request: Request,
+    settings: SettingsDep,
+    storage: StorageDep,
+    passwords: Annotated[Passwords, Depends(_passwords)],
+    throttle: Annotated[LoginThrottle, Depends(_throttle)],
+) -> LoginResponse:
+    """Trade a username and a password for an access token."""
+    address = request.client.host if request.client else None
+    throttle.check(body.username, address)
+    user = await _verified(body, settings, storage, passwords)
+    if user is None:
+        throttle.failed(body.username, address)
+        raise WrongCredentials
+    throttle.succeeded(body.username, address)
+    if settings.demo and user.username in demo.PASSWORDS:
+        access_token, lifetime = f"token_{user.username}", demo.FOR_EVER
+    else:
+        access_token = new_access_token()
+        lifetime = timedelta(seconds=settings.access_token_lifetime)
+    expires_at = await storage.add_access_token(
+        user, digest(access_token), lifetime=lifetime
+    )
+    return LoginResponse(token=access_token, expires_at=expires_at)
+
+
+async def _verified(
+    body: LoginRequest, settings: Settings, storage: Storage, passwords: Passwords
+) -> User | None:
+    """Return who it is, taking the same time whatever is wrong."""
+    known = await storage.find_credentials(body.username)
+    if settings.demo and known is not None and known.user.username in demo.PASSWORDS:
+        expected = demo.PASSWORDS[known.user.username]
+        is_right = secrets.compare_digest(expected, body.password)
+        return known.user if is_right else None
+    stored = None if known is None else known.password_hash
+    if not await passwords.verify(stored, body.password):
+        return None
+    assert known is not None
+    assert stored is not None
+    if known.user.disabled_at is not None:
+        return None
+    if passwords.needs_rehash(stored):
+        fresh = await passwords.hash(body.password)
+        await storage.rehash_password(known.user, stored, fresh)
+    return known.user
+
+
+@router.post("/logout/", status_code=204, responses=problem_responses(Unauthenticated))
+async def logout(
+    user: CurrentUser, digest: AccessTokenDigest, storage: StorageDep
+) -> None:
+    """Make the access token of this request invalid, from the next request on."""
+    await storage.revoke_access_token(digest)
+
+
+@router.get("/me/", responses=problem_responses(Unauthenticated))
+async def me(user: CurrentUser) -> UserResponse:
+    """Say whose access token this is."""
+    return UserResponse(id=user.id, username=user.username, created_at=user.created_at)

@@ -1,0 +1,195 @@
+"""Errors as clients see them: RFC 9457, in one place."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import BaseModel
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+
+from llamakeep.errors import (
+    BodyTooLarge,
+    FieldError,
+    InvalidRequest,
+    LlamaKeepError,
+    MalformedBody,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Problem(BaseModel):
+    """What went wrong, what was kept, and what to do (RFC 9457)."""
+
+    type: str
+    """A URN that names the kind of problem and never changes."""
+    title: str
+    """The same for all problems of this kind."""
+    status: int
+    detail: str
+    """What happened this time."""
+    run_id: str | None = None
+    """The run whose prompt is kept although this happened."""
+    errors: list[dict[str, str]] | None = None
+    """For an invalid request, each field with what is wrong about it."""
+
+
+def problem_of(error: LlamaKeepError) -> Problem:
+    """Return how `error` looks to a client."""
+    errors = None
+    if isinstance(error, InvalidRequest) and error.errors:
+        errors = [{"field": e.field, "message": e.message} for e in error.errors]
+    return Problem(
+        type=urn(error.code),
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
+        run_id=error.run_id,
+        errors=errors,
+    )
+
+
+def urn(code: str) -> str:
+    """Return the problem type for an error's code."""
+    return f"urn:llamakeep:problem:{code}"
+
+
+def problem_json(problem: Problem) -> bytes:
+    """Return a problem as it is sent."""
+    return to_json(problem, exclude_none=True)
+
+
+def problem_responses(*errors: type[LlamaKeepError]) -> dict[int | str, Any]:
+    """Return what the OpenAPI document says about the errors of a route."""
+    titles: dict[int | str, list[str]] = {}
+    for error in errors:
+        titles.setdefault(int(error.status), []).append(error.title)
+    schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    return {
+        status: {
+            "model": Problem,
+            "description": " ".join(known),
+            "content": {"application/problem+json": schema},
+        }
+        for status, known in titles.items()
+    }
+
+
+async def render_error(request: Request, error: Exception) -> Response:
+    """Answer with what the tree says about `error`."""
+    assert isinstance(error, LlamaKeepError)
+    if error.__cause__ is not None:
+        log.info("%s: %s", error.code, error.detail, exc_info=error.__cause__)
+    headers = {}
+    if error.status is HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.retry_after is not None:
+        headers["Retry-After"] = f"{max(1, -(-error.retry_after // 1)):.0f}"
+    return _response(problem_of(error), headers)
+
+
+async def render_validation_error(request: Request, error: Exception) -> Response:
+    """Answer with the fields that are wrong, never with what was in them."""
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    for one in found:
+        if one["type"] == "json_invalid":
+            reason = one.get("ctx", {}).get("error", "it cannot be parsed")
+            return await render_error(
+                request,
+                MalformedBody(
+                    f"The body is not valid JSON: {reason}. Nothing was stored."
+                ),
+            )
+    wrong = InvalidRequest(errors=[_field_error(request, one) for one in found])
+    return await render_error(request, wrong)
+
+
+async def render_http_error(request: Request, error: Exception) -> Response:
+    """Answer what the framework raises: wrong path or method, body too large."""
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    if status == BodyTooLarge.status:
+        return await render_error(request, body_too_large(request))
+    if status == MalformedBody.status:
+        return await render_error(
+            request,
+            MalformedBody(
+                "The body is not JSON in UTF-8, or is nested too deeply. Nothing was "
+                "stored."
+            ),
+        )
+    detail = {
+        HTTPStatus.NOT_FOUND: f"There is nothing at {request.url.path}. See /docs.",
+        HTTPStatus.METHOD_NOT_ALLOWED: (
+            f"{request.method} is not possible at {request.url.path}; see the header "
+            "Allow."
+        ),
+    }.get(status, str(error.detail))
+    problem = Problem(
+        type=urn(status.phrase.lower().replace(" ", "-")),
+        title=status.phrase,
+        status=status,
+        detail=detail,
+    )
+    return _response(problem, dict(error.headers or {}))
+
+
+async def render_bug(request: Request, error: Exception) -> Response:
+    """Answer a 500 that gives nothing away; the log has the traceback."""
+    return _response(
+        Problem(
+            type=urn("internal-error"),
+            title="Something went wrong in the server.",
+            status=HTTPStatus.INTERNAL_SERVER_ERROR,
+            detail="This is a bug. The server's log says more.",
+        ),
+        {},
+    )
+
+
+def _response(problem: Problem, headers: dict[str, str]) -> Response:
+    return Response(
+        problem_json(problem),
+        problem.status,
+        headers,
+        media_type="application/problem+json",
+    )
+
+
+def body_too_large(request: Request) -> BodyTooLarge:
+    """Return the error for a body over `Settings.max_body_size`."""
+    limit = request.app.state.settings.max_body_size.human_readable()
+    return BodyTooLarge(
+        f"The body may have {limit}. Nothing was stored. Send less, or raise "
+        "LLAMAKEEP_MAX_BODY_SIZE."
+    )
+
+
+def _field_error(request: Request, error: dict[str, Any]) -> FieldError:
+    where, *path = (str(part) for part in error["loc"])
+    field = ".".join(path) if where == "body" else ".".join([where, *path])
+    if not path and where == "body":
+        field = "body"
+        kind = request.headers.get("content-type", "")
+        if "json" not in kind:
+            return FieldError(
+                field,
+                "Send a JSON object with the header `Content-Type: application/json`.",
+            )
+    return FieldError(field, _message(error))
+
+
+def _message(error: dict[str, Any]) -> str:
+    match error["type"]:
+        case "missing":
+            return "This field is required."
+        case "extra_forbidden":
+            return "There is no such field. Leave it out."
+        case "value_error":
+            return str(error["ctx"]["error"])
+    return f"{error['msg']}."

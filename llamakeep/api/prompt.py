@@ -1,0 +1,136 @@
+"""Sending prompts."""
+
+from hashlib import sha256
+from typing import Annotated
+
+from fastapi import Header, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from llamakeep import errors
+from llamakeep.api.dependencies import CurrentUser, KeeperDep
+from llamakeep.api.events import (
+    accepted_response,
+    accepts_only_events,
+    stream_response,
+)
+from llamakeep.api.problems import problem_responses
+from llamakeep.api.router import Router
+from llamakeep.api.runs import PromptResponse
+from llamakeep.api.text import SomeText, Text
+from llamakeep.domain import Asked, Parameters
+from llamakeep.storage.runs import IdempotencyKey
+
+router = Router(tags=["prompt"])
+
+Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
+MetadataKey = Annotated[Text, Field(min_length=1, max_length=64)]
+MetadataValue = Annotated[Text, Field(max_length=512)]
+MostTokens = 1_000_000
+
+
+class PromptRequest(BaseModel):
+    """A prompt, and how it is to be answered."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    prompt: SomeText
+    """What you want to ask."""
+    model: Annotated[Text, Field(min_length=1, max_length=256)] | None = None
+    """`provider:model`, or a model's bare id; without it, the server's default."""
+    system_prompt: Text | None = None
+    """How the model is to behave."""
+    conversation_id: Annotated[Text, Field(max_length=32)] | None = None
+    """Go on with the conversation of an earlier answer."""
+    max_tokens: Annotated[int, Field(ge=1, le=MostTokens)] | None = None
+    min_tokens: Annotated[int, Field(ge=0, le=MostTokens)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    stop: (
+        SomeText | Annotated[list[SomeText], Field(min_length=1, max_length=16)] | None
+    ) = None
+    """Text, or up to 16 texts, before which the answer ends."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    """The same seed asks for the same answer, where the model can do that."""
+    metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)] = {}
+    """Up to 16 tags of your own, kept with the run."""
+    stream: bool = False
+    """Send the answer as server-sent events, while it is being written."""
+    background: bool = False
+    """Answer `202` at once; the run is in the history, and can be followed there."""
+
+    def asked(self) -> Asked:
+        """Return what is asked for, without how the answer is sent."""
+        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+        return Asked(
+            prompt=self.prompt,
+            model=self.model,
+            system_prompt=self.system_prompt,
+            conversation_id=self.conversation_id,
+            parameters=Parameters(
+                max_tokens=self.max_tokens,
+                min_tokens=self.min_tokens,
+                temperature=self.temperature,
+                top_p=self.top_p,
+                top_k=self.top_k,
+                presence_penalty=self.presence_penalty,
+                frequency_penalty=self.frequency_penalty,
+                stop=stop,
+                seed=self.seed,
+            ),
+            metadata=self.metadata,
+        )
+
+
+@router.post(
+    "/prompt/",
+    response_model=PromptResponse,
+    responses=problem_responses(
+        errors.MalformedBody,
+        errors.Unauthenticated,
+        errors.ConversationNotFound,
+        errors.RunCanceled,
+        errors.BodyTooLarge,
+        errors.InvalidRequest,
+        errors.UnknownModel,
+        errors.UnsupportedParameter,
+        errors.IdempotencyKeyReused,
+        errors.PromptRejected,
+        errors.ProviderError,
+        errors.NoProvider,
+        errors.ServerBusy,
+        errors.ProviderTimeout,
+    )
+    | {
+        200: {"content": {"text/event-stream": {}}},
+        202: {"model": PromptResponse, "description": "The run has begun."},
+    },
+)
+async def prompt(
+    body: PromptRequest,
+    request: Request,
+    user: CurrentUser,
+    keeper: KeeperDep,
+    idempotency_key: Annotated[
+        str | None, Header(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")
+    ] = None,
+) -> PromptResponse | Response:
+    """
+    Send a prompt to the model, and keep both the prompt and the answer.
+
+    The prompt is on disk before the model hears it. If the connection is lost, the run
+    goes on, and its answer is in the history.
+    """
+    key = None
+    if idempotency_key is not None:
+        request_digest = sha256(body.model_dump_json().encode()).digest()
+        key = IdempotencyKey(idempotency_key, request_digest)
+    run = await keeper.ask(user, body.asked(), idempotency_key=key)
+    if body.background:
+        return accepted_response(run)
+    if body.stream or accepts_only_events(request):
+        await keeper.answering(run)
+        return stream_response(keeper, run)
+    return PromptResponse.of(await keeper.result(run))

@@ -1,0 +1,110 @@
+"""Runs as clients see them."""
+
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from pydantic import AwareDatetime, BaseModel, PlainSerializer
+
+from llamakeep.domain import Run, RunStatus
+
+WholeSeconds = Annotated[
+    datetime,
+    PlainSerializer(lambda at: at.strftime("%Y-%m-%dT%H:%M:%SZ"), return_type=str),
+]
+
+
+class UsageResponse(BaseModel):
+    """What a completion took; `null` means that the provider did not say."""
+
+    input_tokens: int | None
+    output_tokens: int | None
+
+
+class RunError(BaseModel):
+    """Why a run did not succeed."""
+
+    type: str
+    """The code of the problem, such as `provider-timeout`."""
+    detail: str
+
+
+class PromptResponse(BaseModel):
+    """What answers a prompt."""
+
+    response: str
+    id: str
+    """The run, in the history."""
+    status: RunStatus
+    model: str
+    resolved_model: str | None
+    """The exact model that the provider says it used."""
+    conversation_id: str
+    """Send it with the next prompt to go on."""
+    finish_reason: str | None
+    usage: UsageResponse
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None
+    finished_at: AwareDatetime | None
+    error: RunError | None
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        """Return how `run` looks to its owner."""
+        return cls(**_facts(run))
+
+
+class HistoryItem(PromptResponse):
+    """A prompt and what became of it."""
+
+    timestamp: WholeSeconds
+    prompt: str
+    system_prompt: str | None
+    parameters: dict[str, Any]
+    metadata: dict[str, str]
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        """Return how `run` looks to its owner, with what was asked."""
+        return cls(
+            timestamp=run.created_at,
+            prompt=run.prompt,
+            system_prompt=run.system_prompt,
+            parameters=run.parameters.given(),
+            metadata=dict(run.metadata),
+            **_facts(run),
+        )
+
+
+class HistoryResponse(BaseModel):
+    """A page of the history, newest first."""
+
+    history: list[HistoryItem]
+    next_cursor: str | None
+    """Send it as `cursor` to get the page after this one; `null` on the last page."""
+
+
+def model_name(run: Run) -> str:
+    """Return the model with its provider, as a prompt may name it."""
+    return f"{run.provider}:{run.model}"
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    error = None
+    if run.error_code is not None:
+        error = RunError(type=run.error_code, detail=run.error_detail or "")
+    return {
+        "response": run.response,
+        "id": run.id,
+        "status": run.status,
+        "model": model_name(run),
+        "resolved_model": run.resolved_model,
+        "conversation_id": run.conversation_id,
+        "finish_reason": run.finish_reason,
+        "usage": UsageResponse(
+            input_tokens=run.usage.input_tokens, output_tokens=run.usage.output_tokens
+        ),
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "error": error,
+    }

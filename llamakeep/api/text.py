@@ -1,0 +1,29 @@
+"""Text that every database and every provider can take."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+
+def check_text(value: str) -> str:
+    """Refuse what cannot be stored everywhere."""
+    if "\0" in value:
+        raise ValueError("It has a NUL character (U+0000). Take it out.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            "It has half of a surrogate pair, which is not text. Take it out."
+        ) from None
+    return value
+
+
+def check_not_blank(value: str) -> str:
+    """Refuse text with nothing to read in it."""
+    if not value or value.isspace():
+        raise ValueError("It is empty. Write something.")
+    return value
+
+
+Text = Annotated[str, AfterValidator(check_text)]
+SomeText = Annotated[Text, AfterValidator(check_not_blank)]

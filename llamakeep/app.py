@@ -1,0 +1,83 @@
+"""Where everything is put together."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from llamakeep import __version__
+from llamakeep.api import health, history, login, problems, prompt
+from llamakeep.api.demo import add_demo_users
+from llamakeep.errors import LlamaKeepError
+from llamakeep.keeper import Keeper
+from llamakeep.providers.base import Provider
+from llamakeep.providers.registry import Registry, create_registry
+from llamakeep.security.passwords import Passwords
+from llamakeep.security.throttle import LoginThrottle
+from llamakeep.settings import Settings
+from llamakeep.storage import open_storage
+
+log = logging.getLogger(__name__)
+
+
+def create_app(
+    settings: Settings, *, providers: Sequence[Provider] | None = None
+) -> FastAPI:
+    """
+    Put the server together; its lifespan opens and closes everything.
+
+    Args:
+        settings: What the operator chose.
+        providers: Who answers, instead of those that the settings name.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        registry = (
+            create_registry(settings)
+            if providers is None
+            else Registry(providers, default_model=settings.default_model)
+        )
+        async with open_storage(settings.database_url) as storage:
+            if settings.demo:
+                await add_demo_users(storage)
+            keeper = Keeper(settings, storage, registry)
+            passwords = Passwords(settings.password_slots)
+            app.state.storage = storage
+            app.state.keeper = keeper
+            app.state.passwords = passwords
+            app.state.throttle = LoginThrottle()
+            await keeper.open()
+            warm_up = asyncio.create_task(registry.warm_up())
+            try:
+                yield
+            finally:
+                await keeper.close()
+                warm_up.cancel()
+                with suppress(asyncio.CancelledError):
+                    await warm_up
+                await registry.close()
+                await passwords.close()
+
+    app = FastAPI(
+        title="llamakeep",
+        version=__version__,
+        description="A prompt API that keeps everything.",
+        lifespan=lifespan,
+        max_body_size=int(settings.max_body_size),
+        redirect_slashes=False,
+        exception_handlers={
+            LlamaKeepError: problems.render_error,
+            RequestValidationError: problems.render_validation_error,
+            HTTPException: problems.render_http_error,
+            Exception: problems.render_bug,
+        },
+    )
+    app.state.settings = settings
+    for door in (login, prompt, history, health):
+        app.include_router(door.router)
+    return app
