@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from llamakeep import __version__
 from llamakeep.api import health, history, login, problems, prompt
+from llamakeep.api.body_limit import AnnouncedBodyLimit
 from llamakeep.api.demo import add_demo_users
 from llamakeep.errors import LlamaKeepError
 from llamakeep.keeper import Keeper
@@ -78,6 +79,7 @@ def create_app(
         },
     )
     app.state.settings = settings
+    app.add_middleware(AnnouncedBodyLimit, max_body_size=int(settings.max_body_size))
     for door in (login, prompt, history, health):
         app.include_router(door.router)
     return app

@@ -173,14 +173,11 @@ def body_too_large(request: Request) -> BodyTooLarge:
 def _field_error(request: Request, error: dict[str, Any]) -> FieldError:
     where, *path = (str(part) for part in error["loc"])
     field = ".".join(path) if where == "body" else ".".join([where, *path])
-    if not path and where == "body":
-        field = "body"
-        kind = request.headers.get("content-type", "")
-        if "json" not in kind:
-            return FieldError(
-                field,
-                "Send a JSON object with the header `Content-Type: application/json`.",
-            )
+    if where == "body" and not path:
+        message = 'Send a JSON object, such as `{"prompt": "…"}`'
+        if "json" not in request.headers.get("content-type", ""):
+            message += ", with the header `Content-Type: application/json`"
+        return FieldError("body", message + ".")
     return FieldError(field, _message(error))
 
 

@@ -25,7 +25,7 @@ router = Router(tags=["prompt"])
 Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
 MetadataKey = Annotated[Text, Field(min_length=1, max_length=64)]
 MetadataValue = Annotated[Text, Field(max_length=512)]
-MostTokens = 1_000_000
+MOST_TOKENS = 1_000_000
 
 
 class PromptRequest(BaseModel):
@@ -41,8 +41,8 @@ class PromptRequest(BaseModel):
     """How the model is to behave."""
     conversation_id: Annotated[Text, Field(max_length=32)] | None = None
     """Go on with the conversation of an earlier answer."""
-    max_tokens: Annotated[int, Field(ge=1, le=MostTokens)] | None = None
-    min_tokens: Annotated[int, Field(ge=0, le=MostTokens)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = None
+    min_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] | None = None
     temperature: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
