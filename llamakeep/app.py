@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from llamakeep import __version__
 from llamakeep.api import health, history, login, problems, prompt
-from llamakeep.api.body_limit import AnnouncedBodyLimit
+from llamakeep.api.body_limit import BodyLimit
 from llamakeep.api.demo import add_demo_users
 from llamakeep.errors import LlamaKeepError
 from llamakeep.keeper import Keeper
@@ -59,8 +59,7 @@ def create_app(
             finally:
                 await keeper.close()
                 warm_up.cancel()
-                with suppress(asyncio.CancelledError):
-                    await warm_up
+                await asyncio.wait([warm_up])
                 await registry.close()
                 await passwords.close()
 
@@ -69,7 +68,6 @@ def create_app(
         version=__version__,
         description="A prompt API that keeps everything.",
         lifespan=lifespan,
-        max_body_size=int(settings.max_body_size),
         redirect_slashes=False,
         exception_handlers={
             LlamaKeepError: problems.render_error,
@@ -79,7 +77,7 @@ def create_app(
         },
     )
     app.state.settings = settings
-    app.add_middleware(AnnouncedBodyLimit, max_body_size=int(settings.max_body_size))
+    app.add_middleware(BodyLimit, max_body_size=int(settings.max_body_size))
     for door in (login, prompt, history, health):
         app.include_router(door.router)
     return app

@@ -88,5 +88,8 @@ class ScriptedProvider:
         finally:
             self.open_answers -= 1
 
+    async def warm_up(self) -> None:
+        pass
+
     async def close(self) -> None:
         self.is_closed = True

@@ -1,17 +1,19 @@
-"""Refusing bodies that say themselves that they are too large."""
+"""Refusing bodies that are too large, with the same problem however they come."""
 
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from llamakeep.api.problems import body_too_large, render_error
+from llamakeep.api.problems import render_http_error
 
 
-class AnnouncedBodyLimit:
+class BodyLimit:
     """
-    Answers a 413 problem before anything of a too large body is read.
+    Answers 413 before reading a body that says how large it is, else while reading it.
 
-    FastAPI's own limit counts bodies that come without a length; its answer to those
-    that have one cannot be rendered as a problem.
+    FastAPI's own limit answers the former in plain text, which cannot be changed.
     """
 
     def __init__(self, app: ASGIApp, *, max_body_size: int) -> None:
@@ -20,11 +22,27 @@ class AnnouncedBodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is small enough."""
-        if scope["type"] == "http":
-            for name, value in scope["headers"]:
-                if name == b"content-length" and int(value) > self._max_body_size:
-                    request = Request(scope)
-                    response = await render_error(request, body_too_large(request))
-                    await response(scope, receive, send)
-                    return
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        for name, value in scope["headers"]:
+            if name == b"content-length" and int(value) > self._max_body_size:
+                response = await render_http_error(Request(scope), _too_large())
+                await response(scope, receive, send)
+                return
+        size = 0
+
+        async def receive_within_limit() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > self._max_body_size:
+                raise _too_large()
+            return message
+
+        await self._app(scope, receive_within_limit, send)
+
+
+def _too_large() -> HTTPException:
+    """Return what FastAPI passes on from within the reading of a body."""
+    return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)

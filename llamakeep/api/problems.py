@@ -114,7 +114,7 @@ async def render_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     if status == BodyTooLarge.status:
-        return await render_error(request, body_too_large(request))
+        return await render_error(request, _body_too_large(request))
     if status == MalformedBody.status:
         return await render_error(
             request,
@@ -161,8 +161,7 @@ def _response(problem: Problem, headers: dict[str, str]) -> Response:
     )
 
 
-def body_too_large(request: Request) -> BodyTooLarge:
-    """Return the error for a body over `Settings.max_body_size`."""
+def _body_too_large(request: Request) -> BodyTooLarge:
     limit = request.app.state.settings.max_body_size.human_readable()
     return BodyTooLarge(
         f"The body may have {limit}. Nothing was stored. Send less, or raise "

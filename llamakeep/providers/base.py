@@ -86,6 +86,15 @@ class Provider(Protocol):
         """
         ...
 
+    async def warm_up(self) -> None:
+        """
+        Do before the first prompt what it would have to wait for.
+
+        Raises:
+            ProviderError: It cannot be done now; prompts may still be answered later.
+        """
+        ...
+
     async def close(self) -> None:
         """Release connections and child processes. No answer is open any more."""
         ...

@@ -77,6 +77,7 @@ class LocalProvider:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._weights = find_weights(settings)
+        self._has_engine = has_engine()
         self._process: LocalProcess | None = None
         self._client: OpenAIProvider | None = None
         self._starting = asyncio.Lock()
@@ -137,7 +138,7 @@ class LocalProvider:
                 self._note_failure()
                 await self._stop()
             weights = self._existing_weights()
-            if not has_engine():
+            if not self._has_engine:
                 raise NoProvider(f"Nothing was stored. {HOW_TO_GET_ENGINE}")
             pause = self._not_before - time.monotonic()
             if pause > 0:

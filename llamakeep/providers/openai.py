@@ -132,6 +132,9 @@ class OpenAIProvider:
                         yield text
         yield reader.finished()
 
+    async def warm_up(self) -> None:
+        """Do nothing: connections are made when they are needed."""
+
     async def close(self) -> None:
         """Close all connections."""
         await self._client.close()

@@ -1,13 +1,21 @@
 """Which provider answers for which model name."""
 
+import logging
 from collections.abc import Sequence
 
 from llamakeep.domain import Parameters
-from llamakeep.errors import NoProvider, UnknownModel, UnsupportedParameter
+from llamakeep.errors import (
+    LlamaKeepError,
+    NoProvider,
+    UnknownModel,
+    UnsupportedParameter,
+)
 from llamakeep.providers.base import Provider
 from llamakeep.providers.local import LocalProvider, find_weights, has_engine
 from llamakeep.providers.openai import OpenAIProvider
 from llamakeep.settings import Settings
+
+log = logging.getLogger(__name__)
 
 HOW_TO_CONFIGURE = (
     "Set REPLICATE_API_TOKEN (an account at Replicate), LLAMAKEEP_OPENAI_BASE_URL (any "
@@ -76,6 +84,14 @@ class Registry:
             "`model` out to use the default one, or write it as `provider:model` with "
             f"one of these providers: {', '.join(self._providers)}."
         )
+
+    async def warm_up(self) -> None:
+        """Let all providers get ready; one that cannot is only noted in the log."""
+        for provider in self._providers.values():
+            try:
+                await provider.warm_up()
+            except LlamaKeepError as error:
+                log.warning("the provider %s: %s", provider.name, error.detail)
 
     async def close(self) -> None:
         """Close all providers."""
