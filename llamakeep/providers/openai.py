@@ -26,8 +26,7 @@ from llamakeep.providers.chat_completions import (
     request_body,
 )
 from llamakeep.providers.http import (
-    STREAM_BUFFER,
-    create_client,
+    HttpClient,
     read_body,
     read_refusal,
     retry_after,
@@ -79,14 +78,13 @@ class OpenAIProvider:
         self.name = name
         self.is_free = is_free
         self.unsupported = unsupported
-        self._base_url = base_url.rstrip("/")
         self._api_key = api_key
         self._models = tuple(models)
         self._default_model: str | None = models[0] if models else None
         self._who = who
         self._keep_alive = keep_alive
-        self._client = create_client(
-            self._base_url,
+        self._client = HttpClient(
+            base_url,
             connect_timeout=connect_timeout,
             silence_timeout=silence_timeout,
         )
@@ -103,15 +101,12 @@ class OpenAIProvider:
 
     async def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         """Answer `request`, as `Provider.answer` says."""
-        post = (
-            self._with_headers(self._client.post(f"{self._base_url}/chat/completions"))
-            .body_json(request_body(request))
-            .streamed_read_buffer_limit(STREAM_BUFFER)
-            .build_streamed()
+        post = self._request("POST", "/chat/completions").body_json(
+            request_body(request)
         )
         reader = CompletionReader(self._who)
         with translated_errors(self._who):
-            async with post as response:
+            async with self._client.send(post) as response:
                 if response.status != _OK:
                     raise await self._refusal(response, request.model)
                 if response.get_header("server") == "llama.cpp":
@@ -130,6 +125,8 @@ class OpenAIProvider:
                     texts = _StreamedTexts(response, reader, self._who)
                     while (text := await texts.next()) is not None:
                         yield text
+                        # What has arrived already is read without waiting.
+                        await asyncio.sleep(0)
         yield reader.finished()
 
     async def warm_up(self) -> None:
@@ -150,13 +147,9 @@ class OpenAIProvider:
         )
 
     async def _first_listed_model(self) -> str:
-        get = (
-            self._with_headers(self._client.get(f"{self._base_url}/models"))
-            .timeout(_MODEL_LIST_TIMEOUT)
-            .build_streamed()
-        )
+        get = self._request("GET", "/models").timeout(_MODEL_LIST_TIMEOUT)
         with translated_errors(self._who):
-            async with get as response:
+            async with self._client.send(get) as response:
                 if response.status != _OK:
                     error = await self._refusal(response, "")
                     if isinstance(error, ProviderError):
@@ -171,7 +164,8 @@ class OpenAIProvider:
                 "`model`, or in LLAMAKEEP_OPENAI_MODELS."
             ) from exc
 
-    def _with_headers(self, request: RequestBuilder) -> RequestBuilder:
+    def _request(self, method: str, path: str) -> RequestBuilder:
+        request = self._client.request(method, path)
         if self._api_key is not None:
             request = request.bearer_auth(self._api_key)
         if not self._keep_alive:

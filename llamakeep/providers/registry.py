@@ -103,7 +103,8 @@ def create_registry(settings: Settings) -> Registry:
     """
     Return the providers that `settings` and what is installed allow.
 
-    There may be none: the server starts, and every prompt says what to configure.
+    There may be none: the server starts, and every prompt says what to configure. It
+    looks at the disk: not for the event loop.
     """
     providers: list[Provider] = []
     # The place of `replicate`, first of all when REPLICATE_API_TOKEN is set.

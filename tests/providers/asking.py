@@ -1,0 +1,69 @@
+"""How the tests of providers set up, ask and wait."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from llamakeep.domain import Message, Parameters
+from llamakeep.providers.base import Accepted, CompletionRequest, Finished, Provider
+from llamakeep.settings import Settings
+
+
+def settings(**values: Any) -> Settings:
+    """Settings that no `.env` of the developer's touches."""
+    return Settings(**{"_env_file": None, **values})
+
+
+def request(
+    prompt: str = "Hi", *, model: str = "parrot", parameters: Parameters | None = None
+) -> CompletionRequest:
+    return CompletionRequest(
+        run_id="run_1",
+        attempt=1,
+        model=model,
+        messages=[Message("user", prompt)],
+        parameters=parameters or Parameters(),
+    )
+
+
+@dataclass
+class Answer:
+    """What was said, also when it ended badly."""
+
+    accepted: Accepted | None = None
+    deltas: list[str] = field(default_factory=list)
+    finished: Finished | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(self.deltas)
+
+
+async def ask(
+    provider: Provider,
+    asked: CompletionRequest | None = None,
+    *,
+    into: Answer | None = None,
+) -> Answer:
+    answer = into if into is not None else Answer()
+    async with aclosing(provider.answer(asked or request())) as events:
+        async for event in events:
+            assert answer.finished is None, "something came after the end"
+            if isinstance(event, Accepted):
+                assert answer.accepted is None, "it was accepted twice"
+                answer.accepted = event
+            elif isinstance(event, Finished):
+                answer.finished = event
+            else:
+                assert answer.accepted is not None, "a delta came before Accepted"
+                answer.deltas.append(event)
+    return answer
+
+
+async def until(condition: Callable[[], bool], *, seconds: float = 2) -> None:
+    """Wait for what happens elsewhere, on a server or in another process."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - nobody there could set an event
+            await asyncio.sleep(0.002)

@@ -1,0 +1,112 @@
+from pathlib import Path
+
+import pytest
+
+from llamakeep.domain import Parameters
+from llamakeep.errors import NoProvider, UnknownModel, UnsupportedParameter
+from llamakeep.providers.local import has_engine
+from llamakeep.providers.registry import Registry, check_parameters, create_registry
+from tests.fakes import ScriptedProvider
+from tests.providers.asking import settings
+
+FIRST = ScriptedProvider(name="first", models=("a", "b"))
+SECOND = ScriptedProvider(name="second", models=("b", "c:8b"))
+
+
+@pytest.mark.parametrize(
+    ("name", "resolved"),
+    [
+        (None, (FIRST, "a")),
+        ("a", (FIRST, "a")),
+        ("b", (FIRST, "b")),
+        ("second:b", (SECOND, "b")),
+        ("c:8b", (SECOND, "c:8b")),
+        ("second:c:8b", (SECOND, "c:8b")),
+    ],
+)
+async def test_a_model_name_leads_to_its_provider(
+    name: str | None, resolved: tuple[ScriptedProvider, str]
+) -> None:
+    assert await Registry([FIRST, SECOND]).resolve(name) == resolved
+
+
+async def test_the_operator_may_choose_the_default_model() -> None:
+    registry = Registry([FIRST, SECOND], default_model="second:b")
+
+    assert await registry.resolve(None) == (SECOND, "b")
+
+
+@pytest.mark.parametrize("name", ["d", "first:c:8b", "first:", "third:a", ":"])
+async def test_a_model_that_nobody_serves_is_unknown(name: str) -> None:
+    with pytest.raises(UnknownModel, match="first, second"):
+        await Registry([FIRST, SECOND]).resolve(name)
+
+
+async def test_without_providers_a_prompt_says_what_to_configure() -> None:
+    with pytest.raises(NoProvider, match="LLAMAKEEP_OPENAI_BASE_URL"):
+        await Registry([]).resolve(None)
+
+
+def test_a_run_of_a_provider_that_is_gone_says_so() -> None:
+    with pytest.raises(NoProvider, match="'second'"):
+        Registry([FIRST]).provider("second")
+
+
+async def test_closing_closes_all_providers() -> None:
+    providers = [ScriptedProvider(name="x"), ScriptedProvider(name="y")]
+    await Registry(providers).close()
+
+    assert [provider.is_closed for provider in providers] == [True, True]
+
+
+def test_a_parameter_that_would_be_ignored_is_refused() -> None:
+    provider = ScriptedProvider(unsupported=frozenset({"top_k", "seed"}))
+
+    with pytest.raises(UnsupportedParameter, match="seed, top_k"):
+        check_parameters(provider, Parameters(top_k=1, seed=2, top_p=0.5))
+
+
+def test_parameters_that_were_not_given_are_not_refused() -> None:
+    provider = ScriptedProvider(unsupported=frozenset({"top_k"}))
+
+    check_parameters(provider, Parameters(top_p=0.5))
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Registry:
+    weights = tmp_path / "Tiny.Q4_K_M.gguf"
+    weights.touch()
+    return create_registry(
+        settings(
+            openai_base_url="http://127.0.0.1:1/v1",
+            openai_models=("parrot",),
+            local_model=weights,
+        )
+    )
+
+
+async def test_a_configured_server_is_preferred_to_the_embedded_model(
+    full: Registry,
+) -> None:
+    provider, model = await full.resolve(None)
+
+    assert (provider.name, model) == ("openai", "parrot")
+
+
+@pytest.mark.skipif(not has_engine(), reason="xllamacpp is not installed")
+async def test_the_embedded_model_is_there_beside_a_configured_server(
+    full: Registry,
+) -> None:
+    provider, _ = await full.resolve("tiny")
+
+    assert provider.name == "local"
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Registry:
+    return create_registry(settings(local_model=tmp_path / "missing.gguf"))
+
+
+async def test_nothing_configured_is_an_empty_registry(empty: Registry) -> None:
+    with pytest.raises(NoProvider):
+        await empty.resolve(None)
