@@ -89,10 +89,7 @@ class SqliteDatabase:
 
     async def close(self) -> None:
         """Commit what was submitted, and give up the file."""
-        await asyncio.to_thread(self._writer.close)
-        self._readers.shutdown()
-        self._reading.dispose()
-        self._unlock()
+        await asyncio.to_thread(self._close)
 
     @property
     def commits(self) -> int:
@@ -102,6 +99,12 @@ class SqliteDatabase:
     def _read(self, operation: Operation[T]) -> T:
         with self._reading.connect() as connection:
             return operation(connection)
+
+    def _close(self) -> None:
+        self._writer.close()
+        self._readers.shutdown()
+        self._reading.dispose()
+        self._unlock()
 
     def _unlock(self) -> None:
         if self._lock is not None:

@@ -1,5 +1,6 @@
 """Storage put together: which database a URL means, and everything it can remember."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -85,7 +86,7 @@ async def open_storage(
         DatabaseOutdated: The tables are not this version's, and are not to be migrated.
         StorageUnavailable: The URL makes no sense, or there is no database behind it.
     """
-    database = _open_database(url, is_owner=is_owner)
+    database = await asyncio.to_thread(_open_database, url, is_owner=is_owner)
     storage = Storage(database)
     try:
         if migrate is None:
