@@ -1,14 +1,16 @@
 """How the tests of providers set up, ask and wait."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from llamakeep.domain import Message, Parameters
 from llamakeep.providers.base import Accepted, CompletionRequest, Finished, Provider
+from llamakeep.providers.openai import OpenAIProvider
 from llamakeep.settings import Settings
+from tests.providers.stub_server import Line, StubServer, running_stub
 
 
 def settings(**values: Any) -> Settings:
@@ -67,3 +69,14 @@ async def until(condition: Callable[[], bool], *, seconds: float = 2) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - nobody there could set an event
             await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def asked(
+    *script: Line, **options: Any
+) -> AsyncIterator[tuple[StubServer, OpenAIProvider]]:
+    """A provider that talks to a server which plays `script`."""
+    async with running_stub(*script) as stub:
+        provider = OpenAIProvider(stub.base_url, **options)
+        yield stub, provider
+        await provider.close()
