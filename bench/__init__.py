@@ -1,0 +1,1 @@
+"""How fast llamakeep is, measured beside a bare pass-through (`make bench`)."""
