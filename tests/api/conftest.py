@@ -1,0 +1,56 @@
+"""A server for each test, on a copy of one prepared database."""
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from llamakeep.api.demo import add_demo_users
+from llamakeep.settings import Settings
+from llamakeep.storage import open_storage
+from tests.api.serving import Client, connect
+from tests.fakes import ScriptedProvider
+
+
+@pytest.fixture(scope="session")
+async def prepared_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with tables and the demo users; making one takes 0.1 s."""
+    path = tmp_path_factory.mktemp("prepared") / "llamakeep.db"
+    async with open_storage(f"sqlite:///{path}") as storage:
+        await add_demo_users(storage)
+    return path
+
+
+@pytest.fixture
+def settings(settings: Settings, prepared_database: Path, tmp_path: Path) -> Settings:
+    """Demo mode, and nobody waits for runs when the server stops."""
+    shutil.copy(prepared_database, tmp_path / "llamakeep.db")
+    return settings.model_copy(update={"demo": True, "shutdown_grace": 0})
+
+
+@pytest.fixture
+def provider() -> ScriptedProvider:
+    return ScriptedProvider()
+
+
+@pytest.fixture
+async def client(
+    settings: Settings, provider: ScriptedProvider
+) -> AsyncIterator[Client]:
+    """Alice's connection to a server that answers `Hello, world`."""
+    async with connect(settings, provider) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+async def shared_client(prepared_database: Path) -> AsyncIterator[Client]:
+    """Like `client`, for all tests of a module: they leave nothing behind."""
+    path = prepared_database.with_name("shared.db")
+    shutil.copy(prepared_database, path)
+    settings = Settings.model_construct(
+        database_url=f"sqlite:///{path}", demo=True, shutdown_grace=0
+    )
+    async with connect(settings, ScriptedProvider()) as client:
+        yield client
+    path.unlink()

@@ -1,0 +1,113 @@
+"""The whole server in this process, and a client that talks to it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import httpx2
+from fastapi import FastAPI
+
+from llamakeep.app import create_app
+from llamakeep.domain import User
+from llamakeep.keeper import Keeper
+from llamakeep.providers.base import Provider
+from llamakeep.security.access_tokens import digest, new_access_token
+from llamakeep.settings import Settings
+from llamakeep.storage import Storage
+
+ALICE = {"Authorization": "Bearer token_alice"}
+BOB = {"Authorization": "Bearer token_bob"}
+PROMPT = {"prompt": "What is FastAPI and why is it useful?"}
+
+
+class ServerSentEvent(NamedTuple):
+    """One event as it came in."""
+
+    event: str
+    data: Any
+    id: str
+
+
+class Client(httpx2.AsyncClient):
+    """Speaks as alice, unless it is given somebody else's headers."""
+
+    def __init__(self, app: FastAPI, *, address: str, raise_bugs: bool) -> None:
+        transport = httpx2.ASGITransport(
+            app, client=(address, 1), raise_app_exceptions=raise_bugs
+        )
+        super().__init__(transport=transport, base_url="http://test", headers=ALICE)
+        self.app = app
+
+    @property
+    def storage(self) -> Storage:
+        found = self.app.state.storage
+        assert isinstance(found, Storage)
+        return found
+
+    @property
+    def keeper(self) -> Keeper:
+        found = self.app.state.keeper
+        assert isinstance(found, Keeper)
+        return found
+
+    async def history(self, **headers: str) -> list[dict[str, Any]]:
+        """Return the newest page of the history."""
+        response = await self.get("/history/?limit=200", headers=headers)
+        assert response.status_code == 200, response.text
+        found: list[dict[str, Any]] = response.json()["history"]
+        return found
+
+    async def events(
+        self, method: str, url: str, **options: Any
+    ) -> list[ServerSentEvent]:
+        """Return all events of a stream that ends."""
+        async with self.sse(url, method=method, **options) as source:
+            assert source.response.status_code == 200, await source.response.aread()
+            return [
+                ServerSentEvent(one.event, one.json(), one.id) async for one in source
+            ]
+
+    async def begin(self, prompt: str = "Go on", **fields: Any) -> str:
+        """Begin a run in the background, and return its id."""
+        response = await self.post(
+            "/prompt/", json={"prompt": prompt, "background": True, **fields}
+        )
+        assert response.status_code == 202, response.text
+        return str(response.json()["id"])
+
+    async def ended(self, run_id: str) -> dict[str, Any]:
+        """Wait until a run of alice's is over, and return how it ended."""
+        await self.events("GET", f"/history/{run_id}/stream")
+        found: dict[str, Any] = (await self.get(f"/history/{run_id}")).json()
+        return found
+
+    async def let_in(
+        self,
+        user: User | str,
+        *,
+        lifetime: float = 3600,
+    ) -> dict[str, str]:
+        """Log a user in, creating them if need be, and return their headers."""
+        if isinstance(user, str):
+            user = await self.storage.add_user(user, None)
+        access_token = new_access_token()
+        await self.storage.add_access_token(
+            user, digest(access_token), lifetime=timedelta(seconds=lifetime)
+        )
+        return {"Authorization": f"Bearer {access_token}"}
+
+
+@asynccontextmanager
+async def connect(
+    settings: Settings,
+    *providers: Provider,
+    address: str = "127.0.0.1",
+    raise_bugs: bool = True,
+) -> AsyncIterator[Client]:
+    app = create_app(settings, providers=providers)
+    async with (
+        app.router.lifespan_context(app),
+        Client(app, address=address, raise_bugs=raise_bugs) as client,
+    ):
+        yield client

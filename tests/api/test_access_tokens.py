@@ -1,0 +1,105 @@
+"""Whom the doors let in."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from llamakeep.security.access_tokens import new_access_token
+from tests.api.serving import PROMPT, Client
+
+FORGED = new_access_token()
+PARAMETERS = {"run_id": "run_00000000000000000000000000"}
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer token_carol",
+        "Bearer Token_Alice",
+        "Bearer token_alice x",
+        "token_alice",
+        "Basic YWxpY2U6c2VjcmV0MQ==",
+        f"Bearer {FORGED}",
+        f"Bearer {FORGED[:-1]}",
+        f"Bearer {FORGED.lower()}",
+        "Bearer " + "x" * 10_000,
+        "Bearer ' OR 1=1 --",
+        "Bearer \xff\xfe",
+        "Bearer lk_\t",
+    ],
+)
+async def test_a_malformed_or_foreign_access_token_is_refused(
+    client: Client, authorization: str
+) -> None:
+    headers = {b"authorization": authorization.encode("latin-1")}
+
+    response = await client.post("/prompt/", json=PROMPT, headers=headers)
+
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert response.json()["type"] == "urn:llamakeep:problem:unauthenticated"
+    assert await client.history() == []
+
+
+async def test_an_expired_access_token_is_refused(client: Client) -> None:
+    bearer = await client.let_in("carol", lifetime=0.2)
+    before = await client.get("/me/", headers=bearer)
+
+    await asyncio.sleep(0.2)
+
+    assert before.status_code == 200
+    assert (await client.get("/me/", headers=bearer)).status_code == 401
+
+
+async def test_the_scheme_may_be_written_in_any_case(client: Client) -> None:
+    response = await client.get("/me/", headers={"Authorization": "bearer token_alice"})
+
+    assert response.status_code == 200
+
+
+async def test_every_door_but_login_and_health_wants_an_access_token(
+    client: Client,
+) -> None:
+    del client.headers["authorization"]
+
+    open_to_all = [
+        f"{method.upper()} {path}"
+        for path, methods in client.app.openapi()["paths"].items()
+        for method in methods
+        if (
+            await client.request(method, path.format(**PARAMETERS), json=PROMPT)
+        ).status_code
+        != 401
+    ]
+
+    assert open_to_all == ["POST /login/", "GET /healthz", "GET /readyz"]
+
+
+async def test_the_openapi_document_says_which_doors_want_an_access_token(
+    client: Client,
+) -> None:
+    def is_guarded(operation: dict[str, Any]) -> bool:
+        return operation.get("security") == [{"HTTPBearer": []}]
+
+    operations = [
+        (path, operation)
+        for path, methods in client.app.openapi()["paths"].items()
+        for operation in methods.values()
+    ]
+
+    for path, operation in operations:
+        is_open = path in {"/login/", "/healthz", "/readyz"}
+        assert is_guarded(operation) is not is_open, path
+        assert is_open or "401" in operation["responses"], path
+
+
+async def test_what_is_wrong_with_a_body_is_told_only_to_users(client: Client) -> None:
+    del client.headers["authorization"]
+
+    response = await client.post("/prompt/", json={"prompt": 5})
+
+    assert response.status_code == 401

@@ -1,0 +1,215 @@
+"""Listing, searching, showing, cancelling and deleting runs."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from llamakeep.settings import Settings
+from tests.api.serving import BOB, PROMPT, Client, connect
+from tests.fakes import ScriptedProvider
+
+
+async def pages(client: Client, **params: Any) -> list[list[str]]:
+    """Return the prompts on each page, following the cursors to the end."""
+    found: list[list[str]] = []
+    cursor: str | None = None
+    while cursor or not found:
+        query = params | ({"cursor": cursor} if cursor else {})
+        page = (await client.get("/history/", params=query)).json()
+        found.append([one["prompt"] for one in page["history"]])
+        cursor = page["next_cursor"]
+    return found
+
+
+async def ask(client: Client, *prompts: str) -> None:
+    for prompt in prompts:
+        await client.post("/prompt/", json={"prompt": prompt})
+
+
+async def test_an_empty_history_is_one_empty_page(client: Client) -> None:
+    response = await client.get("/history/")
+
+    assert response.json() == {"history": [], "next_cursor": None}
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (1, [["5"], ["4"], ["3"], ["2"], ["1"]]),
+        (2, [["5", "4"], ["3", "2"], ["1"]]),
+        (5, [["5", "4", "3", "2", "1"]]),
+        (200, [["5", "4", "3", "2", "1"]]),
+    ],
+)
+async def test_pages_show_every_run_once_newest_first(
+    client: Client, limit: int, expected: list[list[str]]
+) -> None:
+    await ask(client, "1", "2", "3", "4", "5")
+
+    assert await pages(client, limit=limit) == expected
+
+
+async def test_a_page_stays_the_same_while_new_runs_come(client: Client) -> None:
+    await ask(client, "1", "2", "3")
+    first = (await client.get("/history/?limit=1")).json()
+    await ask(client, "4")
+
+    second = await client.get(f"/history/?limit=1&cursor={first['next_cursor']}")
+
+    assert [one["prompt"] for one in second.json()["history"]] == ["2"]
+
+
+async def test_a_page_has_fifty_runs_unless_told_otherwise(client: Client) -> None:
+    await asyncio.gather(
+        *(client.post("/prompt/", json={"prompt": str(n)}) for n in range(51))
+    )
+
+    assert [len(page) for page in await pages(client)] == [50, 1]
+
+
+@pytest.mark.parametrize(
+    ("q", "expected"),
+    [
+        ("llama", ["A llama?"]),
+        ("LLAMA", ["A llama?"]),
+        ("hello, WORLD", ["100% of 'it'", "A llama?"]),
+        ("100%", ["100% of 'it'"]),
+        ("%", ["100% of 'it'"]),
+        ("_", []),
+        ("'", ["100% of 'it'"]),
+        ("alpaca", []),
+        ("", ["100% of 'it'", "A llama?"]),
+    ],
+)
+async def test_the_history_can_be_searched(
+    client: Client, q: str, expected: list[str]
+) -> None:
+    await ask(client, "A llama?", "100% of 'it'")
+
+    assert await pages(client, q=q) == [expected]
+
+
+async def test_a_search_has_pages_too(client: Client) -> None:
+    await ask(client, "a llama", "an alpaca", "two llamas", "many llamas")
+
+    found = await pages(client, q="llama", limit=1)
+
+    assert found == [["many llamas"], ["two llamas"], ["a llama"]]
+
+
+async def test_a_run_looks_the_same_alone_and_in_the_list(client: Client) -> None:
+    await ask(client, "Hi")
+    [listed] = await client.history()
+
+    alone = await client.get(f"/history/{listed['id']}")
+
+    assert alone.json() == listed
+    assert listed["timestamp"][:19] == listed["created_at"][:19]
+
+
+async def test_a_run_can_be_looked_at_while_it_goes_on(settings: Settings) -> None:
+    go_on = asyncio.Event()
+
+    async with connect(settings, ScriptedProvider(["Well, ", go_on, "no"])) as client:
+        run_id = await client.begin()
+        await asyncio.sleep(0.1)  # five times as long as it takes to be written
+        run = (await client.get(f"/history/{run_id}")).json()
+        go_on.set()
+        await client.ended(run_id)
+
+    assert (run["status"], run["response"]) == ("processing", "Well, ")
+    assert run["finished_at"] is None
+
+
+async def test_canceling_stops_a_run_and_keeps_its_text(settings: Settings) -> None:
+    provider = ScriptedProvider(["Well, ", asyncio.Event(), "never"])
+
+    async with connect(settings, provider) as client:
+        run_id = await client.begin()
+        await asyncio.sleep(0.02)
+        response = await client.post(f"/history/{run_id}/cancel")
+        kept = await client.get(f"/history/{run_id}")
+
+    assert response.status_code == 200
+    assert response.json() == kept.json()
+    assert (kept.json()["status"], kept.json()["response"]) == ("canceled", "Well, ")
+    assert kept.json()["error"]["type"] == "run-canceled"
+    assert provider.closed_early == 1
+
+
+async def test_who_waits_for_a_canceled_run_is_told(settings: Settings) -> None:
+    provider = ScriptedProvider(["Well, ", asyncio.Event()])
+
+    async with connect(settings, provider) as client:
+        waiting = asyncio.create_task(client.post("/prompt/", json=PROMPT))
+        await asyncio.sleep(0.1)
+        [run] = await client.history()
+        await client.post(f"/history/{run['id']}/cancel")
+        response = await waiting
+
+    assert response.status_code == 409
+    assert response.json()["type"] == "urn:llamakeep:problem:run-canceled"
+    assert response.json()["run_id"] == run["id"]
+
+
+async def test_a_waiting_run_can_be_canceled_before_it_starts(
+    settings: Settings,
+) -> None:
+    go_on = asyncio.Event()
+    provider = ScriptedProvider([go_on, "Done"])
+    narrow = settings.model_copy(update={"max_running": 1})
+
+    async with connect(narrow, provider) as client:
+        first, second = await client.begin(), await client.begin()
+        response = await client.post(f"/history/{second}/cancel")
+        go_on.set()
+        await client.ended(first)
+
+    assert response.json()["status"] == "canceled"
+    assert len(provider.requests) == 1
+
+
+async def test_canceling_what_is_over_changes_nothing(client: Client) -> None:
+    await ask(client, "Hi")
+    [run] = await client.history()
+
+    response = await client.post(f"/history/{run['id']}/cancel")
+
+    assert (response.status_code, response.json()) == (200, run)
+
+
+async def test_a_deleted_run_is_gone_for_good(client: Client) -> None:
+    await ask(client, "keep", "forget")
+    [forget, keep] = await client.history()
+
+    response = await client.delete(f"/history/{forget['id']}")
+
+    assert (response.status_code, response.content) == (204, b"")
+    assert (await client.get(f"/history/{forget['id']}")).status_code == 404
+    assert (await client.delete(f"/history/{forget['id']}")).status_code == 404
+    assert await client.history() == [keep]
+
+
+async def test_deleting_a_run_that_goes_on_stops_it_first(settings: Settings) -> None:
+    provider = ScriptedProvider(["Well, ", asyncio.Event()])
+
+    async with connect(settings, provider) as client:
+        run_id = await client.begin()
+        response = await client.delete(f"/history/{run_id}")
+        kept = await client.history()
+
+    assert response.status_code == 204
+    assert kept == []
+    assert provider.open_answers == 0
+
+
+async def test_a_history_has_only_its_users_runs(client: Client) -> None:
+    await ask(client, "Mine")
+    await client.post("/prompt/", json={"prompt": "His"}, headers=BOB)
+
+    alices = await client.history()
+    bobs = await client.history(**BOB)
+
+    assert [one["prompt"] for one in alices] == ["Mine"]
+    assert [one["prompt"] for one in bobs] == ["His"]
