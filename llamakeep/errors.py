@@ -29,6 +29,7 @@ LlamaKeepError
     ├── RunInterrupted          the server stopped while the run was going on
     ├── RunFailed               a bug of ours ended the run
     ├── StorageUnavailable      the database refuses to keep more
+    ├── DatabaseMissing         there is none yet
     ├── DatabaseInUse           another process owns the database
     └── DatabaseOutdated        its tables are not this version's
 
@@ -291,6 +292,14 @@ class StorageUnavailable(ServerError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "storage-unavailable"
     title = "The database cannot keep anything right now."
+
+
+class DatabaseMissing(ServerError):
+    """There is no database file yet."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "database-missing"
+    title = "There is no database yet."
 
 
 class DatabaseInUse(ServerError):

@@ -1,5 +1,17 @@
 """What is remembered: the only place where SQL is spoken."""
 
-from llamakeep.storage.storage import Storage, open_storage
+from llamakeep.storage.sqlite import sqlite_is_current
+from llamakeep.storage.storage import (
+    Storage,
+    location,
+    migrate_database,
+    open_storage,
+)
 
-__all__ = ["Storage", "open_storage"]
+__all__ = [
+    "Storage",
+    "location",
+    "migrate_database",
+    "open_storage",
+    "sqlite_is_current",
+]

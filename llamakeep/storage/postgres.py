@@ -31,6 +31,7 @@ class PostgresDatabase:
                 pool_size=POOL_SIZE,
                 max_overflow=POOL_SIZE,
                 pool_pre_ping=False,
+                hide_parameters=True,  # errors are logged, and parameters are prompts
             )
         except ModuleNotFoundError as error:
             raise StorageUnavailable(

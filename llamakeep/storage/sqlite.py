@@ -21,7 +21,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from llamakeep.errors import StorageUnavailable
+from llamakeep.errors import DatabaseMissing, StorageUnavailable
 from llamakeep.storage.database import Operation, T
 from llamakeep.storage.owner_lock import OwnerLock
 
@@ -53,24 +53,33 @@ class SqliteDatabase:
     A database file.
 
     Args:
-        path: Created, readable by nobody else, if it is not there.
+        path: Created by its owner, readable by nobody else, if it is not there.
         is_owner: Take the file for this process. Without it this is a guest, who may
             change users beside the owner but must leave unfinished runs alone.
 
     Raises:
         DatabaseInUse: Another process owns the file.
+        DatabaseMissing: A guest found no file.
         StorageUnavailable: The file cannot be opened.
     """
 
     def __init__(self, path: Path, *, is_owner: bool = True) -> None:
         self.is_sole_owner = is_owner
-        self._lock = OwnerLock(path) if is_owner else None
+        self._lock: OwnerLock | None = None
+        create = os.O_CREAT if is_owner else 0
         try:
+            if is_owner:
+                self._lock = OwnerLock(path)
             # SQLite gives its side files the mode of the database file.
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            os.close(os.open(path, create | os.O_RDWR, 0o600))
             self._writer = _Writer(_engine(path, "rwc", NullPool))
         except (OSError, DBAPIError) as error:
             self._unlock()
+            if isinstance(error, FileNotFoundError) and not is_owner:
+                raise DatabaseMissing(
+                    f"There is no database file {path}: nothing has been kept yet, or "
+                    "the settings name another file."
+                ) from error
             raise StorageUnavailable(
                 f"The database file {path} cannot be opened: {_reason(error)}."
             ) from error
@@ -118,7 +127,12 @@ def _engine(path: Path, mode: str, pool: type[Any], **options: Any) -> Engine:
         query={"uri": "true", "mode": mode, "check_same_thread": "false"},
     )
     engine = create_engine(
-        make_url(url), module=sqlite3, poolclass=pool, query_cache_size=200, **options
+        make_url(url),
+        module=sqlite3,
+        poolclass=pool,
+        query_cache_size=200,
+        hide_parameters=True,  # errors are logged, and parameters are prompts
+        **options,
     )
     begin = "BEGIN" if mode == "ro" else "BEGIN IMMEDIATE"
 
