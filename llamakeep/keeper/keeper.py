@@ -49,13 +49,24 @@ class Keeper:
         self._registry = registry
         self._node = Node(settings, storage, registry)
 
-    async def open(self) -> None:
-        """Take over what earlier processes left unfinished, and start working."""
-        await self._node.open()
+    async def open(self, *, take_over: bool = True) -> None:
+        """
+        Start working.
 
-    def stop_accepting(self) -> None:
-        """Refuse new prompts from now on; runs have `shutdown_grace` seconds to end."""
-        self._node.stop_accepting()
+        Args:
+            take_over: Whether to go on with what earlier processes left unfinished.
+        """
+        await self._node.open(take_over=take_over)
+
+    def stop_accepting(self, *, grace: float | None = None) -> None:
+        """
+        Refuse new prompts from now on.
+
+        Args:
+            grace: Seconds that runs have to end, from now; at the first call,
+                `shutdown_grace` if it is not given.
+        """
+        self._node.stop_accepting(grace=grace)
 
     async def close(self) -> None:
         """Let runs end within the grace, then leave the rest as it can be recovered."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from typing import Self
 
-from llamakeep.domain import Run, RunStatus
+from llamakeep.domain import Run, RunStatus, utc_now
 from llamakeep.errors import LlamaKeepError
 from llamakeep.providers.base import Accepted, Event, Finished
 
@@ -88,6 +88,7 @@ class LiveRun:
         self._length = 0
         self._kept = run.response
         self._agreed = 0
+        self._finished = Finished()
 
     @property
     def text(self) -> str:
@@ -113,7 +114,7 @@ class LiveRun:
         elif isinstance(event, Accepted):
             self._set(resolved_model=event.resolved_model)
         else:
-            self._finish(event)
+            self._finished = event
         self._ring()
 
     def tick(self) -> None:
@@ -144,6 +145,21 @@ class LiveRun:
             return replace(self.run, common_length=self._bound)
         return replace(
             self.run, response=self.text, common_length=self._common_length()
+        )
+
+    def succeeded(self) -> Run:
+        """Return the run as its whole answer ends it."""
+        said = self._finished
+        return replace(
+            self.run,
+            status=RunStatus.SUCCEEDED,
+            # All of it, also where an earlier attempt had said more.
+            response=self.text,
+            common_length=self._common_length(),
+            finish_reason=said.finish_reason,
+            usage=said.usage,
+            resolved_model=said.resolved_model or self.run.resolved_model,
+            finished_at=utc_now(),
         )
 
     async def wait(self) -> None:
@@ -197,14 +213,6 @@ class LiveRun:
             self.run,
             status=RunStatus.PROCESSING,
             resolved_model=resolved_model or self.run.resolved_model,
-        )
-
-    def _finish(self, event: Finished) -> None:
-        self.run = replace(
-            self.run,
-            finish_reason=event.finish_reason,
-            usage=event.usage,
-            resolved_model=event.resolved_model or self.run.resolved_model,
         )
 
     def _common_length(self) -> int | None:

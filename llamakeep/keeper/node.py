@@ -48,6 +48,7 @@ class Node:
         self._slots = asyncio.Semaphore(settings.max_running)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._canceled: set[str] = set()
+        self._takes_over = True
         self._deadline: float | None = None
         self._heart: asyncio.Task[None] | None = None
 
@@ -56,15 +57,19 @@ class Node:
         """Whether new prompts are refused."""
         return self._deadline is not None
 
-    async def open(self) -> None:
+    async def open(self, *, take_over: bool = True) -> None:
         """Take over what is left of earlier processes, and keep the heart beating."""
-        await self._take_over()
+        self._takes_over = take_over
+        if take_over:
+            await self._take_over()
         self._heart = asyncio.create_task(self._beat())
 
-    def stop_accepting(self) -> None:
-        """Begin the grace."""
-        if self._deadline is None:
-            self._deadline = time.monotonic() + self._settings.shutdown_grace
+    def stop_accepting(self, *, grace: float | None = None) -> None:
+        """Begin the grace, or set it anew."""
+        if self._deadline is None and grace is None:
+            grace = self._settings.shutdown_grace
+        if grace is not None:
+            self._deadline = time.monotonic() + grace
 
     async def close(self) -> None:
         """Give runs the rest of the grace, then stop them so that they can go on."""
@@ -325,7 +330,7 @@ class Node:
             for row in held:
                 if row.cancel_requested:
                     self.cancel(row.run_id)
-        if not self._storage.is_sole_owner:
+        if self._takes_over and not self._storage.is_sole_owner:
             await self._take_over()
 
 
@@ -341,13 +346,7 @@ def messages(run: Run, earlier: Sequence[Run]) -> Sequence[Message]:
 def _ended(live: LiveRun, error: LlamaKeepError | None) -> Run:
     """Return the run as it is to be closed."""
     if error is None:
-        # A repeated attempt may have ended earlier than the one before.
-        return replace(
-            live.snapshot(),
-            response=live.text,
-            status=RunStatus.SUCCEEDED,
-            finished_at=utc_now(),
-        )
+        return live.succeeded()
     if isinstance(error, RunCanceled):
         status = RunStatus.CANCELED
     elif isinstance(error, RunInterrupted):
