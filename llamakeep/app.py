@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from llamakeep import __version__
 from llamakeep.api import health, history, login, problems, prompt
 from llamakeep.api.body_limit import BodyLimit
-from llamakeep.api.demo import add_demo_users
+from llamakeep.api.demo import LoopbackOnly, add_demo_users
 from llamakeep.errors import LlamaKeepError
 from llamakeep.keeper import Keeper
 from llamakeep.providers.base import Provider
@@ -49,6 +49,7 @@ def create_app(
             keeper = Keeper(settings, storage, registry)
             passwords = Passwords(settings.password_slots)
             app.state.storage = storage
+            app.state.registry = registry
             app.state.keeper = keeper
             app.state.passwords = passwords
             app.state.throttle = LoginThrottle()
@@ -78,6 +79,8 @@ def create_app(
     )
     app.state.settings = settings
     app.add_middleware(BodyLimit, max_body_size=int(settings.max_body_size))
+    if settings.demo:
+        app.add_middleware(LoopbackOnly)
     for door in (login, prompt, history, health):
         app.include_router(door.router)
     return app

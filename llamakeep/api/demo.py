@@ -6,7 +6,14 @@ tokens are not recognised as such outside demo mode.
 """
 
 from datetime import timedelta
+from http import HTTPStatus
+from ipaddress import ip_address
 
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from llamakeep.api.problems import render_http_error
 from llamakeep.errors import ServerError, StorageUnavailable
 from llamakeep.security.access_tokens import digest
 from llamakeep.storage import Storage
@@ -15,6 +22,37 @@ PASSWORDS = {"alice": "secret1", "bob": "secret2"}
 ACCESS_TOKENS = {f"token_{username}": username for username in PASSWORDS}
 
 FOR_EVER = timedelta(days=36500)
+
+
+class LoopbackOnly:
+    """
+    Answers 403 to connections that did not come to a loopback address.
+
+    An application does not know where its server listens, but each connection does.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what was sent from this computer to itself."""
+        if scope["type"] == "http" and not _is_inside(scope.get("server")):
+            refusal = HTTPException(
+                HTTPStatus.FORBIDDEN,
+                "Demo mode has passwords that everybody knows, so it answers on "
+                "loopback addresses only. Unset LLAMAKEEP_DEMO to serve others.",
+            )
+            response = await render_http_error(Request(scope), refusal)
+            await response(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _is_inside(server: tuple[str, int | None] | None) -> bool:
+    try:
+        return server is None or ip_address(server[0]).is_loopback
+    except ValueError:  # a Unix socket's path
+        return True
 
 
 async def add_demo_users(storage: Storage) -> None:
