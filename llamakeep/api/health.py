@@ -1,8 +1,9 @@
 """Whether the server lives, and whether it can take prompts."""
 
+from fastapi import Request
 from pydantic import BaseModel
 
-from llamakeep.api.dependencies import KeeperDep, StorageDep
+from llamakeep.api.dependencies import keeper_of, storage_of
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.router import Router
 from llamakeep.errors import ServerStopping, StorageUnavailable
@@ -23,9 +24,9 @@ async def healthz() -> HealthResponse:
 
 
 @router.get("/readyz", responses=problem_responses(ServerStopping, StorageUnavailable))
-async def readyz(storage: StorageDep, keeper: KeeperDep) -> HealthResponse:
+async def readyz(request: Request) -> HealthResponse:
     """Say whether prompts can be kept: the database answers, and nobody is stopping."""
-    if keeper.is_stopping:
+    if keeper_of(request).is_stopping:
         raise ServerStopping
-    await storage.ping()
+    await storage_of(request).ping()
     return HealthResponse(status="ready")

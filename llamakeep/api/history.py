@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import Query, Request, Response
 
-from llamakeep.api.dependencies import CurrentUser, KeeperDep, StorageDep
+from llamakeep.api.dependencies import CurrentUser, keeper_of, storage_of
 from llamakeep.api.events import position_of, stream_response
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.router import Router
-from llamakeep.api.runs import HistoryItem, HistoryResponse
+from llamakeep.api.runs import HistoryItem, HistoryResponse, run_response
 from llamakeep.api.text import Text
 from llamakeep.errors import InvalidRequest, RunNotFound, Unauthenticated
 
@@ -17,29 +17,35 @@ router = Router(prefix="/history", tags=["history"])
 _responses = problem_responses(Unauthenticated, RunNotFound)
 
 
-@router.get("/", responses=problem_responses(Unauthenticated, InvalidRequest))
+@router.get(
+    "/",
+    response_model=HistoryResponse,
+    responses=problem_responses(Unauthenticated, InvalidRequest),
+)
 async def history(
+    request: Request,
     user: CurrentUser,
-    storage: StorageDep,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(pattern=r"^run_[0-9a-z]{26}$")] = None,
     q: Annotated[Text | None, Query(max_length=1000)] = None,
-) -> HistoryResponse:
+) -> Response:
     """List what you asked, newest first; with `q`, only what has that text in it."""
-    runs = await storage.history(
+    runs = await storage_of(request).history(
         user, before=cursor, containing=q or None, limit=limit + 1
     )
     page = runs[:limit]
-    return HistoryResponse(
-        history=[HistoryItem.of(run) for run in page],
-        next_cursor=page[-1].id if len(runs) > limit else None,
+    return run_response(
+        HistoryResponse.model_construct(
+            history=[HistoryItem.of(run) for run in page],
+            next_cursor=page[-1].id if len(runs) > limit else None,
+        )
     )
 
 
-@router.get("/{run_id}", responses=_responses)
-async def get_run(run_id: str, user: CurrentUser, storage: StorageDep) -> HistoryItem:
+@router.get("/{run_id}", response_model=HistoryItem, responses=_responses)
+async def get_run(run_id: str, request: Request, user: CurrentUser) -> Response:
     """Show one run: its prompt, its answer so far, and what became of it."""
-    return HistoryItem.of(await storage.get_run(user, run_id))
+    return run_response(HistoryItem.of(await storage_of(request).get_run(user, run_id)))
 
 
 @router.get(
@@ -51,8 +57,6 @@ async def follow_run(
     run_id: str,
     request: Request,
     user: CurrentUser,
-    storage: StorageDep,
-    keeper: KeeperDep,
     starting_after: Annotated[str | None, Query(max_length=32)] = None,
 ) -> Response:
     """
@@ -62,17 +66,17 @@ async def follow_run(
     have, or with the header `Last-Event-ID`.
     """
     position = position_of(request, starting_after)
-    run = await storage.get_run(user, run_id)
-    return stream_response(keeper, run, position)
+    run = await storage_of(request).get_run(user, run_id)
+    return stream_response(keeper_of(request), run, position)
 
 
-@router.post("/{run_id}/cancel", responses=_responses)
-async def cancel_run(run_id: str, user: CurrentUser, keeper: KeeperDep) -> HistoryItem:
+@router.post("/{run_id}/cancel", response_model=HistoryItem, responses=_responses)
+async def cancel_run(run_id: str, request: Request, user: CurrentUser) -> Response:
     """Stop a run, and keep its text so far. One that is over stays as it is."""
-    return HistoryItem.of(await keeper.cancel(user, run_id))
+    return run_response(HistoryItem.of(await keeper_of(request).cancel(user, run_id)))
 
 
 @router.delete("/{run_id}", status_code=204, responses=_responses)
-async def delete_run(run_id: str, user: CurrentUser, keeper: KeeperDep) -> None:
+async def delete_run(run_id: str, request: Request, user: CurrentUser) -> None:
     """Forget a run for good. One that is going on is stopped first."""
-    await keeper.delete(user, run_id)
+    await keeper_of(request).delete(user, run_id)

@@ -4,15 +4,15 @@ import secrets
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from llamakeep.api import demo
 from llamakeep.api.dependencies import (
-    AccessTokenDigest,
     CurrentUser,
-    SettingsDep,
-    StorageDep,
+    access_token_digest,
+    settings_of,
+    storage_of,
 )
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.router import Router
@@ -28,18 +28,8 @@ from llamakeep.errors import (
 from llamakeep.security.access_tokens import digest, new_access_token
 from llamakeep.security.passwords import Passwords
 from llamakeep.security.throttle import LoginThrottle
-from llamakeep.settings import Settings
-from llamakeep.storage import Storage
 
 router = Router(tags=["login"])
-
-
-async def _passwords(request: Request) -> Passwords:
-    return request.app.state.passwords  # type: ignore[no-any-return] # untyped bag
-
-
-async def _throttle(request: Request) -> LoginThrottle:
-    return request.app.state.throttle  # type: ignore[no-any-return] # untyped bag
 
 
 class LoginRequest(BaseModel):
@@ -73,18 +63,13 @@ class UserResponse(BaseModel):
         WrongCredentials, InvalidRequest, TooManyAttempts, ServerBusy
     ),
 )
-async def login(
-    body: LoginRequest,
-    request: Request,
-    settings: SettingsDep,
-    storage: StorageDep,
-    passwords: Annotated[Passwords, Depends(_passwords)],
-    throttle: Annotated[LoginThrottle, Depends(_throttle)],
-) -> LoginResponse:
+async def login(body: LoginRequest, request: Request) -> LoginResponse:
     """Trade a username and a password for an access token."""
+    settings, storage = settings_of(request), storage_of(request)
+    throttle: LoginThrottle = request.app.state.throttle
     address = request.client.host if request.client else None
     throttle.check(body.username, address)
-    user = await _verified(body, settings, storage, passwords)
+    user = await _verified(body, request)
     if user is None:
         throttle.failed(body.username, address)
         raise WrongCredentials
@@ -100,14 +85,15 @@ async def login(
     return LoginResponse(token=access_token, expires_at=expires_at)
 
 
-async def _verified(
-    body: LoginRequest, settings: Settings, storage: Storage, passwords: Passwords
-) -> User | None:
+async def _verified(body: LoginRequest, request: Request) -> User | None:
     """Return who it is, taking the same time whatever is wrong."""
+    storage = storage_of(request)
+    passwords: Passwords = request.app.state.passwords
     known = await storage.find_credentials(body.username)
-    if settings.demo and known is not None and known.user.username in demo.PASSWORDS:
+    is_demo = known is not None and known.user.username in demo.PASSWORDS
+    if known is not None and is_demo and settings_of(request).demo:
         expected = demo.PASSWORDS[known.user.username]
-        is_right = secrets.compare_digest(expected, body.password)
+        is_right = secrets.compare_digest(expected.encode(), body.password.encode())
         return known.user if is_right else None
     stored = None if known is None else known.password_hash
     if not await passwords.verify(stored, body.password):
@@ -123,11 +109,9 @@ async def _verified(
 
 
 @router.post("/logout/", status_code=204, responses=problem_responses(Unauthenticated))
-async def logout(
-    user: CurrentUser, digest: AccessTokenDigest, storage: StorageDep
-) -> None:
+async def logout(request: Request, user: CurrentUser) -> None:
     """Make the access token of this request invalid, from the next request on."""
-    await storage.revoke_access_token(digest)
+    await storage_of(request).revoke_access_token(access_token_digest(request))
 
 
 @router.get("/me/", responses=problem_responses(Unauthenticated))

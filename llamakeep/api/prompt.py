@@ -7,7 +7,7 @@ from fastapi import Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from llamakeep import errors
-from llamakeep.api.dependencies import CurrentUser, KeeperDep
+from llamakeep.api.dependencies import CurrentUser, keeper_of
 from llamakeep.api.events import (
     accepted_response,
     accepts_only_events,
@@ -15,7 +15,7 @@ from llamakeep.api.events import (
 )
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.router import Router
-from llamakeep.api.runs import PromptResponse
+from llamakeep.api.runs import PromptResponse, run_response
 from llamakeep.api.text import SomeText, Text
 from llamakeep.domain import Asked, Parameters
 from llamakeep.storage.runs import IdempotencyKey
@@ -112,11 +112,10 @@ async def prompt(
     body: PromptRequest,
     request: Request,
     user: CurrentUser,
-    keeper: KeeperDep,
     idempotency_key: Annotated[
         str | None, Header(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")
     ] = None,
-) -> PromptResponse | Response:
+) -> Response:
     """
     Send a prompt to the model, and keep both the prompt and the answer.
 
@@ -127,10 +126,11 @@ async def prompt(
     if idempotency_key is not None:
         request_digest = sha256(body.model_dump_json().encode()).digest()
         key = IdempotencyKey(idempotency_key, request_digest)
+    keeper = keeper_of(request)
     run = await keeper.ask(user, body.asked(), idempotency_key=key)
     if body.background:
         return accepted_response(run)
     if body.stream or accepts_only_events(request):
         await keeper.answering(run)
         return stream_response(keeper, run)
-    return PromptResponse.of(await keeper.result(run))
+    return run_response(PromptResponse.of(await keeper.result(run)))

@@ -3,7 +3,9 @@
 from datetime import datetime
 from typing import Annotated, Any, Self
 
+from fastapi import Response
 from pydantic import AwareDatetime, BaseModel, PlainSerializer
+from pydantic_core import to_json
 
 from llamakeep.domain import Run, RunStatus
 
@@ -50,7 +52,7 @@ class PromptResponse(BaseModel):
     @classmethod
     def of(cls, run: Run) -> Self:
         """Return how `run` looks to its owner."""
-        return cls(**_facts(run))
+        return cls.model_construct(**_facts(run))
 
 
 class HistoryItem(PromptResponse):
@@ -65,7 +67,7 @@ class HistoryItem(PromptResponse):
     @classmethod
     def of(cls, run: Run) -> Self:
         """Return how `run` looks to its owner, with what was asked."""
-        return cls(
+        return cls.model_construct(
             timestamp=run.created_at,
             prompt=run.prompt,
             system_prompt=run.system_prompt,
@@ -88,10 +90,17 @@ def model_name(run: Run) -> str:
     return f"{run.provider}:{run.model}"
 
 
+def run_response(run: PromptResponse | HistoryResponse) -> Response:
+    """Answer with values that come from storage, and so need no second validation."""
+    return Response(to_json(run), media_type="application/json")
+
+
 def _facts(run: Run) -> dict[str, Any]:
     error = None
     if run.error_code is not None:
-        error = RunError(type=run.error_code, detail=run.error_detail or "")
+        error = RunError.model_construct(
+            type=run.error_code, detail=run.error_detail or ""
+        )
     return {
         "response": run.response,
         "id": run.id,
@@ -100,7 +109,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "resolved_model": run.resolved_model,
         "conversation_id": run.conversation_id,
         "finish_reason": run.finish_reason,
-        "usage": UsageResponse(
+        "usage": UsageResponse.model_construct(
             input_tokens=run.usage.input_tokens, output_tokens=run.usage.output_tokens
         ),
         "created_at": run.created_at,
