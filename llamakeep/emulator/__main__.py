@@ -8,6 +8,10 @@ from pydantic import TypeAdapter
 from llamakeep.emulator.rules import Rule
 from llamakeep.emulator.server import DEFAULT_PORT, serve
 from llamakeep.emulator.settings import EmulatorSettings
+from llamakeep.providers.base import Provider
+from llamakeep.providers.local import LocalProvider
+from llamakeep.providers.openai import OpenAIProvider
+from llamakeep.settings import Settings
 
 
 def main() -> None:
@@ -17,6 +21,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
     parser.add_argument("--settings", type=Path, help="a JSON file with settings")
     parser.add_argument("--rules", type=Path, help="a JSON file with a list of rules")
+    parser.add_argument(
+        "--answers",
+        default="echo",
+        help="who answers: echo (the default), local (the embedded model), or the base "
+        "URL of an OpenAI-compatible server",
+    )
     given = parser.parse_args()
     settings = EmulatorSettings()
     if given.settings is not None:
@@ -24,8 +34,20 @@ def main() -> None:
     rules: list[Rule] = []
     if given.rules is not None:
         rules = TypeAdapter(list[Rule]).validate_json(given.rules.read_bytes())
+    provider = new_provider(given.answers)
     print(f"Replicate's API is at http://{given.host}:{given.port}/v1", flush=True)  # noqa: T201 - a person started this
-    serve(given.host, given.port, settings, rules=rules)
+    serve(given.host, given.port, settings, rules=rules, provider=provider)
+
+
+def new_provider(answers: str) -> Provider | None:
+    """Return who answers, or `None` for echoes."""
+    match answers:
+        case "echo":
+            return None
+        case "local":
+            return LocalProvider(Settings())
+        case base_url:
+            return OpenAIProvider(base_url)
 
 
 if __name__ == "__main__":

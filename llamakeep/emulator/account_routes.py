@@ -49,7 +49,8 @@ async def list_models(emulator: EmulatorDep, request: Request) -> Response:
 async def search_models(emulator: EmulatorDep, request: Request) -> Response:
     """List the models whose name contains the text in the body."""
     headers = await enter(emulator, request, "models")
-    text = (await request.body()).decode(errors="replace").lower()
+    # The JavaScript client puts quotes around it, the Python one does not.
+    text = (await request.body()).decode(errors="replace").strip('"').lower()
     found = [each.rendered() for each in emulator.catalogue if text in each.name]
     return reply(_one_page(found), headers)
 

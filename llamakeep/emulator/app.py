@@ -9,7 +9,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from llamakeep import __version__
 from llamakeep.emulator import account_routes, control, prediction_routes
 from llamakeep.emulator.connections import LostResponse
 from llamakeep.emulator.core import Emulator
@@ -50,7 +49,6 @@ def create_emulator(
 
     app = FastAPI(
         title="llamakeep's Replicate emulator",
-        version=__version__,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,

@@ -6,7 +6,8 @@ from collections import Counter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
-from pydantic import BaseModel, ConfigDict
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llamakeep.emulator.door import EmulatorDep, existing
 from llamakeep.emulator.predictions import Prediction
@@ -46,7 +47,10 @@ async def patch_settings(
 ) -> EmulatorSettings:
     """Change some settings."""
     changed = emulator.settings.model_dump(mode="json") | changes
-    emulator.change(EmulatorSettings.model_validate(changed))
+    try:
+        emulator.change(EmulatorSettings.model_validate(changed))
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from error
     return emulator.settings
 
 

@@ -121,10 +121,10 @@ class Emulator:
     def _expire_later(self, prediction: Prediction, seconds: float) -> None:
         timer = asyncio.get_running_loop().call_later(seconds, prediction.expire)
         stop_answering = prediction.stop_answering
+        assert stop_answering is not None
 
         def stop() -> None:
             timer.cancel()
-            if stop_answering is not None:
-                stop_answering()
+            stop_answering()
 
         prediction.stop_answering = stop

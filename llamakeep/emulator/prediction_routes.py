@@ -1,6 +1,7 @@
 """Replicate's `/predictions`, and the streams they say their words on."""
 
 import asyncio
+from contextlib import suppress
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
@@ -106,11 +107,9 @@ async def _create(
     if seconds is None:
         return reply(rendered_at_creation(prediction), headers, 201)
     headers["preference-applied"] = preference or ""
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await prediction.ended.wait()
-    except TimeoutError:
-        return reply(rendered_at_creation(prediction), headers, 202)
     if not prediction.is_final:
         return reply(rendered_at_creation(prediction), headers, 202)
     return reply(rendered_after_waiting(prediction), headers, 201)

@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
 from fastapi import FastAPI
@@ -69,7 +69,8 @@ def serve(
             It is closed at the end.
     """
     app = create_emulator(settings, rules=rules, provider=provider)
-    _server(app, host=host, port=port).run()
+    with suppress(KeyboardInterrupt):  # raised again after an orderly shutdown
+        _server(app, host=host, port=port).run()
 
 
 @contextmanager
@@ -85,8 +86,7 @@ def open_emulator(
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
-            if not server.is_ready.wait(timeout=10):
-                raise TimeoutError("the emulator did not start")
+            assert server.is_ready.wait(timeout=10), "the emulator did not start"
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True

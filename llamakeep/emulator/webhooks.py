@@ -73,24 +73,25 @@ class Webhooks:
     async def _follow(self, prediction: Prediction) -> None:
         wanted = prediction.webhook_events_filter
         wanted = list(DEFAULT_EVENTS) if wanted is None else wanted
-        if "start" in wanted:
-            await self._send(prediction, "start")
-        told = {"output": 0, "logs": 0}
+        told = {"logs": 0, "output": 0}
         with prediction.followed() as changed:
+            if "start" in wanted:
+                await self._send(prediction, "start")
             while not prediction.ended.is_set():
-                await changed.wait()
                 changed.clear()
                 known = {
-                    "output": len(prediction.deltas),
                     "logs": len(prediction.logs),
+                    "output": len(prediction.deltas),
                 }
-                new = [event for event in known if known[event] != told[event]]
+                new = [each for each in known if known[each] != told[each]]
                 told = known
-                for event in new:
-                    if event in wanted:
-                        await self._send(prediction, event)
-                if new:
+                events = [each for each in new if each in wanted]
+                for event in events:
+                    await self._send(prediction, event)
+                if events:
                     await self._pause(prediction)
+                else:
+                    await changed.wait()
         if "completed" in wanted and prediction.is_final:
             await self._send(prediction, "completed", is_last=True)
 
