@@ -36,7 +36,8 @@ users = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("username", String(64), nullable=False),
-    Column("username_key", String(64), nullable=False, unique=True),
+    # Case-folding makes up to three characters of one.
+    Column("username_key", String(3 * 64), nullable=False, unique=True),
     Column("password_hash", String(256)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("disabled_at", UtcDateTime),

@@ -28,7 +28,7 @@ def upgrade() -> None:
         "users",
         sa.Column("id", sa.String(32), nullable=False),
         sa.Column("username", sa.String(64), nullable=False),
-        sa.Column("username_key", sa.String(64), nullable=False),
+        sa.Column("username_key", sa.String(192), nullable=False),
         sa.Column("password_hash", sa.String(256)),
         sa.Column("created_at", UtcDateTime, nullable=False),
         sa.Column("disabled_at", UtcDateTime),
