@@ -1,9 +1,12 @@
 """What all tests share: the guards, and a PostgreSQL server if one can be had."""
 
+import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 from blockbuster import BlockBuster
 
@@ -62,30 +65,69 @@ async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
     """Settings that nothing outside the test has a say in; SQLite in `tmp_path`."""
     ours = [f"LLAMAKEEP_{name}".upper() for name in Settings.model_fields]
     for name in (*ours, "REPLICATE_API_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)  # away from a developer's `.env`
     return Settings(
-        database_url=f"sqlite:///{tmp_path / 'llamakeep.db'}",
+        database_url=sqlite_url,
         flush_interval=0.02,
         shutdown_grace=1,
     )
 
 
+@pytest.fixture(scope="session")
+async def migrated_postgres_url(postgres_server: str) -> AsyncIterator[str]:
+    """The URL of a PostgreSQL database with this version's tables."""
+    async with new_database(postgres_server) as url:
+        async with open_storage(url, migrate=True):
+            pass
+        yield url
+
+
+@pytest.fixture
+async def clean_postgres_url(migrated_postgres_url: str) -> str:
+    """The URL of a database that has the tables, and whose rows are all gone."""
+    connection = await asyncpg.connect(migrated_postgres_url)
+    await connection.execute("TRUNCATE users CASCADE")
+    await connection.close()
+    return migrated_postgres_url
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with this version's tables; to be copied, not to be opened."""
+    path = tmp_path_factory.mktemp("migrated") / "llamakeep.db"
+
+    async def migrate() -> None:
+        async with open_storage(f"sqlite:///{path}"):
+            pass
+
+    asyncio.run(migrate())
+    return path
+
+
+@pytest.fixture
+def sqlite_url(migrated_file: Path, tmp_path: Path) -> str:
+    """The URL of a SQLite file that has the tables, and no rows."""
+    return f"sqlite:///{shutil.copy(migrated_file, tmp_path)}"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database: what asks for it is tested on both."""
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a database without rows: what asks for it is tested on both."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'llamakeep.db'}"
-    return str(request.getfixturevalue("postgres_url"))
+        return str(request.getfixturevalue("sqlite_url"))
+    return str(request.getfixturevalue("clean_postgres_url"))
 
 
 @pytest.fixture
 async def storage(database_url: str) -> AsyncIterator[Storage]:
-    async with open_storage(database_url, migrate=True) as storage:
+    async with open_storage(database_url) as storage:
         yield storage
 
 

@@ -1,8 +1,13 @@
+from datetime import timedelta
+
 import pytest
 
 from llamakeep.domain import User
 from llamakeep.errors import InvalidRequest
 from llamakeep.storage import Storage
+
+DIGEST = b"d" * 32
+A_DAY = timedelta(days=1)
 
 
 async def test_a_username_is_taken_whatever_its_case(
@@ -12,3 +17,155 @@ async def test_a_username_is_taken_whatever_its_case(
         await storage.add_user("ALICE", None)
 
     assert await storage.list_users() == [alice]
+
+
+async def test_a_user_is_found_whatever_the_case_of_the_name(
+    storage: Storage, alice: User
+) -> None:
+    found = await storage.find_credentials("aLiCe")
+
+    assert found is not None
+    assert found.user == alice
+    assert found.password_hash == "hash of alice's password"
+
+
+async def test_a_name_may_grow_when_its_case_is_taken_away(storage: Storage) -> None:
+    longest = "\N{GREEK SMALL LETTER IOTA WITH DIALYTIKA AND TONOS}" * 64
+
+    user = await storage.add_user(longest, None)
+
+    assert await storage.list_users() == [user]
+
+
+async def test_nobody_is_found_by_a_name_that_nobody_has(storage: Storage) -> None:
+    assert await storage.find_credentials("nobody") is None
+
+
+async def test_users_are_listed_by_name(
+    storage: Storage, bob: User, alice: User
+) -> None:
+    assert await storage.list_users() == [alice, bob]
+
+
+async def test_an_access_token_lets_its_user_in_and_nobody_else(
+    storage: Storage, alice: User, bob: User
+) -> None:
+    await storage.add_access_token(alice, DIGEST, lifetime=A_DAY)
+    await storage.add_access_token(bob, b"b" * 32, lifetime=A_DAY)
+
+    assert await storage.find_user_by_access_token(DIGEST) == alice
+    assert await storage.find_user_by_access_token(b"b" * 32) == bob
+    assert await storage.find_user_by_access_token(b"x" * 32) is None
+
+
+async def test_an_expired_access_token_lets_nobody_in(
+    storage: Storage, alice: User
+) -> None:
+    await storage.add_access_token(alice, DIGEST, lifetime=timedelta(0))
+
+    assert await storage.find_user_by_access_token(DIGEST) is None
+
+
+async def test_a_new_login_leaves_the_others_alone(
+    storage: Storage, alice: User
+) -> None:
+    await storage.add_access_token(alice, DIGEST, lifetime=A_DAY)
+
+    await storage.add_access_token(alice, b"b" * 32, lifetime=A_DAY)
+
+    assert await storage.find_user_by_access_token(DIGEST) == alice
+
+
+async def test_the_same_access_token_can_be_handed_out_again(
+    storage: Storage, alice: User
+) -> None:
+    await storage.add_access_token(alice, DIGEST, lifetime=timedelta(0))
+
+    expires_at = await storage.add_access_token(alice, DIGEST, lifetime=A_DAY)
+
+    assert await storage.find_user_by_access_token(DIGEST) == alice
+    assert expires_at > alice.created_at
+
+
+async def test_a_revoked_access_token_lets_nobody_in(
+    storage: Storage, alice: User
+) -> None:
+    await storage.add_access_token(alice, DIGEST, lifetime=A_DAY)
+
+    await storage.revoke_access_token(DIGEST)
+
+    assert await storage.find_user_by_access_token(DIGEST) is None
+
+
+async def test_disabling_a_user_ends_the_logins_of_that_user_only(
+    storage: Storage, alice: User, bob: User
+) -> None:
+    await storage.add_access_token(alice, DIGEST, lifetime=A_DAY)
+    await storage.add_access_token(bob, b"b" * 32, lifetime=A_DAY)
+
+    await storage.disable_user(alice)
+
+    assert await storage.find_user_by_access_token(DIGEST) is None
+    assert await storage.find_user_by_access_token(b"b" * 32) == bob
+    found = await storage.find_credentials("alice")
+    assert found is not None
+    assert found.user.disabled_at is not None
+
+
+async def test_an_enabled_user_has_to_log_in_again(
+    storage: Storage, alice: User
+) -> None:
+    await storage.add_access_token(alice, DIGEST, lifetime=A_DAY)
+    await storage.disable_user(alice)
+
+    await storage.enable_user(alice)
+
+    assert await storage.find_user_by_access_token(DIGEST) is None
+    await storage.add_access_token(alice, DIGEST, lifetime=A_DAY)
+    assert await storage.find_user_by_access_token(DIGEST) == alice
+
+
+async def test_a_login_that_races_with_being_disabled_lets_nobody_in(
+    storage: Storage, alice: User
+) -> None:
+    await storage.disable_user(alice)
+
+    await storage.add_access_token(alice, DIGEST, lifetime=A_DAY)
+
+    assert await storage.find_user_by_access_token(DIGEST) is None
+
+
+async def test_a_new_password_ends_every_login_made_with_the_old_one(
+    storage: Storage, alice: User
+) -> None:
+    await storage.add_access_token(alice, DIGEST, lifetime=A_DAY)
+
+    await storage.set_password(alice, "new hash")
+
+    assert await storage.find_user_by_access_token(DIGEST) is None
+    found = await storage.find_credentials("alice")
+    assert found is not None
+    assert found.password_hash == "new hash"
+
+
+async def test_a_rehash_keeps_the_logins(storage: Storage, alice: User) -> None:
+    await storage.add_access_token(alice, DIGEST, lifetime=A_DAY)
+
+    await storage.rehash_password(alice, "hash of alice's password", "stronger hash")
+
+    found = await storage.find_credentials("alice")
+    assert found is not None
+    assert found.password_hash == "stronger hash"
+    assert await storage.find_user_by_access_token(DIGEST) == alice
+
+
+async def test_a_rehash_that_comes_after_a_new_password_changes_nothing(
+    storage: Storage, alice: User
+) -> None:
+    await storage.set_password(alice, "new hash")
+
+    await storage.rehash_password(alice, "hash of alice's password", "stronger hash")
+
+    found = await storage.find_credentials("alice")
+    assert found is not None
+    assert found.password_hash == "new hash"

@@ -1,0 +1,53 @@
+"""Runs in the states that storage tests begin with."""
+
+from dataclasses import replace
+from typing import Any
+
+from llamakeep.domain import Run, RunStatus, User, new_id, utc_now
+from llamakeep.storage import Storage
+from llamakeep.storage.runs import IdempotencyKey, conversation_of
+
+NODE = "node_1"
+LEASE = 30.0
+
+
+def new_run(user: User, prompt: str = "Why?", **facts: Any) -> Run:
+    """Return a run that was just started, changed by `facts`."""
+    run_id = new_id("run_")
+    now = utc_now()
+    run = Run(
+        id=run_id,
+        user_id=user.id,
+        status=RunStatus.STARTING,
+        attempt=1,
+        provider="scripted",
+        model="parrot",
+        prompt=prompt,
+        conversation_id=conversation_of(run_id),
+        created_at=now,
+        started_at=now,
+    )
+    return replace(run, **facts)
+
+
+async def start(
+    storage: Storage,
+    user: User,
+    prompt: str = "Why?",
+    *,
+    lease: float = LEASE,
+    idempotency_key: IdempotencyKey | None = None,
+    **facts: Any,
+) -> Run:
+    """Keep a run that `NODE` holds, and return it."""
+    return await storage.accept(
+        new_run(user, prompt, **facts),
+        node=NODE,
+        lease=lease,
+        idempotency_key=idempotency_key,
+    )
+
+
+def ended(run: Run, status: RunStatus = RunStatus.SUCCEEDED, **facts: Any) -> Run:
+    """Return `run` as it is to be closed."""
+    return replace(run, status=status, finished_at=utc_now(), **facts)

@@ -1,0 +1,400 @@
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy.exc import StatementError
+
+from llamakeep.domain import Parameters, RunStatus, Usage, User, utc_now
+from llamakeep.errors import IdempotencyKeyReused, RunNotFound
+from llamakeep.storage import Storage
+from llamakeep.storage.runs import IdempotencyKey
+from tests.storage.running import LEASE, NODE, ended, new_run, start
+
+KEY = IdempotencyKey("once", b"1" * 32)
+
+
+async def test_a_run_comes_back_as_it_was_accepted(
+    storage: Storage, alice: User
+) -> None:
+    run = new_run(
+        alice,
+        prompt="Grüße, \N{WAVING HAND SIGN}\n",
+        system_prompt="Be kind.",
+        parameters=Parameters(max_tokens=5, temperature=0.5, stop=("\n", "END")),
+        metadata={"project": "Größe"},
+    )
+
+    await storage.accept(run, node=NODE, lease=LEASE)
+
+    assert await storage.get_run(alice, run.id) == run
+
+
+async def test_a_finished_run_comes_back_as_it_was_finished(
+    storage: Storage, alice: User
+) -> None:
+    run = await start(storage, alice)
+    end = ended(
+        run,
+        response="Because.",
+        resolved_model="parrot-2",
+        finish_reason="stop",
+        usage=Usage(input_tokens=0, output_tokens=2),
+    )
+
+    assert await storage.finish(end)
+
+    assert await storage.get_run(alice, run.id) == end
+
+
+async def test_the_same_idempotency_key_is_the_same_run(
+    storage: Storage, alice: User
+) -> None:
+    first = await start(storage, alice, idempotency_key=KEY)
+
+    again = await start(storage, alice, idempotency_key=KEY)
+
+    assert again == first
+    assert await storage.history(alice) == [first]
+
+
+async def test_the_same_idempotency_key_returns_what_became_of_the_run(
+    storage: Storage, alice: User
+) -> None:
+    run = await start(storage, alice, idempotency_key=KEY)
+    await storage.finish(ended(run, response="Because."))
+
+    again = await start(storage, alice, idempotency_key=KEY)
+
+    assert again.response == "Because."
+    assert again.status is RunStatus.SUCCEEDED
+
+
+async def test_an_idempotency_key_does_not_serve_another_request(
+    storage: Storage, alice: User
+) -> None:
+    run = await start(storage, alice, idempotency_key=KEY)
+
+    with pytest.raises(IdempotencyKeyReused, match=run.id):
+        await start(storage, alice, idempotency_key=IdempotencyKey("once", b"2" * 32))
+
+    assert await storage.history(alice) == [run]
+
+
+async def test_the_same_idempotency_key_of_somebody_else_is_another_run(
+    storage: Storage, alice: User, bob: User
+) -> None:
+    hers = await start(storage, alice, idempotency_key=KEY)
+
+    his = await start(storage, bob, idempotency_key=KEY)
+
+    assert his.id != hers.id
+    assert await storage.history(bob) == [his]
+
+
+async def test_fifty_simultaneous_requests_with_one_key_make_one_run(
+    storage: Storage, alice: User
+) -> None:
+    accepted = await asyncio.gather(
+        *(start(storage, alice, idempotency_key=KEY) for _ in range(50))
+    )
+
+    assert await storage.history(alice) == [accepted[0]]
+    assert {run.id for run in accepted} == {accepted[0].id}
+
+
+async def test_a_queued_run_is_claimed_once(storage: Storage, alice: User) -> None:
+    run = await start(storage, alice, status=RunStatus.QUEUED, attempt=0)
+
+    claims = await asyncio.gather(*(storage.claim(run, lease=LEASE) for _ in range(5)))
+
+    assert sorted(claims) == [False, False, False, False, True]
+    stored = await storage.get_run(alice, run.id)
+    assert (stored.status, stored.attempt) == (RunStatus.STARTING, 1)
+
+
+async def test_a_run_that_is_going_on_cannot_be_claimed(
+    storage: Storage, alice: User
+) -> None:
+    run = await start(storage, alice)
+
+    assert not await storage.claim(run, lease=LEASE)
+
+
+@pytest.mark.parametrize("attempt", [0, 2])
+async def test_another_attempt_cannot_finish_a_run(
+    storage: Storage, alice: User, attempt: int
+) -> None:
+    run = await start(storage, alice)
+
+    assert not await storage.finish(ended(replace(run, attempt=attempt)))
+
+    assert await storage.get_run(alice, run.id) == run
+
+
+async def test_a_run_is_finished_once(storage: Storage, alice: User) -> None:
+    run = await start(storage, alice)
+    first = ended(run, response="Because.")
+    await storage.finish(first)
+
+    assert not await storage.finish(ended(run, RunStatus.FAILED))
+
+    assert await storage.get_run(alice, run.id) == first
+
+
+async def test_an_unfinished_status_cannot_finish_a_run(
+    storage: Storage, alice: User
+) -> None:
+    run = await start(storage, alice)
+
+    with pytest.raises(AssertionError):
+        await storage.finish(ended(run, RunStatus.QUEUED))
+
+
+async def test_texts_so_far_are_kept(storage: Storage, alice: User) -> None:
+    one, other = await start(storage, alice), await start(storage, alice)
+
+    await storage.flush(
+        [
+            replace(one, response="Be", common_length=None),
+            replace(other, response="So", common_length=1),
+        ]
+    )
+
+    assert await storage.get_run(alice, one.id) == replace(
+        one, status=RunStatus.PROCESSING, response="Be"
+    )
+    assert await storage.get_run(alice, other.id) == replace(
+        other, status=RunStatus.PROCESSING, response="So", common_length=1
+    )
+
+
+async def test_a_late_text_does_not_touch_a_finished_run(
+    storage: Storage, alice: User
+) -> None:
+    run = await start(storage, alice)
+    end = ended(run, response="Because.")
+    await storage.finish(end)
+
+    await storage.flush([replace(run, response="Be")])
+
+    assert await storage.get_run(alice, run.id) == end
+
+
+async def test_the_text_of_an_old_attempt_is_not_kept(
+    storage: Storage, alice: User
+) -> None:
+    run = await start(storage, alice, attempt=2)
+
+    await storage.flush([replace(run, attempt=1, response="Be")])
+
+    assert await storage.get_run(alice, run.id) == run
+
+
+async def test_a_node_finds_out_which_of_its_runs_are_to_be_canceled(
+    storage: Storage, alice: User
+) -> None:
+    wanted, unwanted = await start(storage, alice), await start(storage, alice)
+    await storage.finish(ended(await start(storage, alice)))
+    await storage.request_cancel(alice, unwanted.id)
+
+    held = await storage.renew(NODE, lease=LEASE)
+
+    assert {(one.run_id, one.cancel_requested) for one in held} == {
+        (wanted.id, False),
+        (unwanted.id, True),
+    }
+
+
+async def test_a_node_does_not_renew_the_runs_of_another(
+    storage: Storage, alice: User
+) -> None:
+    await start(storage, alice)
+
+    assert await storage.renew("node_2", lease=LEASE) == []
+
+
+async def test_a_sole_owner_takes_over_every_run_of_earlier_processes(
+    storage: Storage, alice: User
+) -> None:
+    if not storage.is_sole_owner:
+        pytest.skip("Others may be alive on this database.")
+    run = await start(storage, alice, lease=LEASE)
+
+    assert await storage.take_over("node_2", lease=LEASE) == [replace(run, attempt=2)]
+
+
+async def test_a_run_is_taken_over_when_its_lease_has_run_out(
+    storage: Storage, alice: User
+) -> None:
+    run = await start(storage, alice, lease=-1)
+
+    assert await storage.take_over("node_2", lease=LEASE) == [replace(run, attempt=2)]
+
+
+async def test_a_run_whose_lease_is_valid_is_not_taken_from_a_living_node(
+    storage: Storage, alice: User
+) -> None:
+    if storage.is_sole_owner:
+        pytest.skip("Nobody else can be alive on this database.")
+    await start(storage, alice, lease=LEASE)
+
+    assert await storage.take_over("node_2", lease=LEASE) == []
+
+
+async def test_a_renewed_lease_keeps_a_run_from_being_taken_over(
+    storage: Storage, alice: User
+) -> None:
+    if storage.is_sole_owner:
+        pytest.skip("Leases do not matter on this database.")
+    await start(storage, alice, lease=-1)
+
+    await storage.renew(NODE, lease=LEASE)
+
+    assert await storage.take_over("node_2", lease=LEASE) == []
+
+
+async def test_a_run_is_taken_over_by_one_node(storage: Storage, alice: User) -> None:
+    if storage.is_sole_owner:
+        pytest.skip("There is one node on this database.")
+    runs = [await start(storage, alice, lease=-1) for _ in range(10)]
+
+    taken = await asyncio.gather(
+        *(storage.take_over(f"node_{n}", lease=LEASE) for n in range(2, 7))
+    )
+
+    assert sorted(run.id for some in taken for run in some) == [run.id for run in runs]
+
+
+async def test_a_node_does_not_take_over_its_own_runs(
+    storage: Storage, alice: User
+) -> None:
+    await start(storage, alice)
+
+    assert await storage.take_over(NODE, lease=LEASE) == []
+
+
+async def test_finished_runs_are_not_taken_over(storage: Storage, alice: User) -> None:
+    await storage.finish(ended(await start(storage, alice, lease=-1)))
+
+    assert await storage.take_over("node_2", lease=LEASE) == []
+
+
+async def test_who_lost_a_run_cannot_write_to_it(storage: Storage, alice: User) -> None:
+    run = await start(storage, alice, lease=-1)
+    await storage.flush([replace(run, response="Be")])
+    [taken] = await storage.take_over("node_2", lease=LEASE)
+
+    await storage.flush([replace(run, response="Beyond")])
+
+    assert not await storage.finish(ended(run, response="Beyond"))
+    assert await storage.renew(NODE, lease=LEASE) == []
+    assert await storage.get_run(alice, run.id) == taken
+    assert taken.response == "Be"
+
+
+async def test_a_cancel_is_remembered_until_the_run_is_over(
+    storage: Storage, alice: User
+) -> None:
+    run = await start(storage, alice)
+
+    asked = await storage.request_cancel(alice, run.id)
+
+    assert asked == replace(run, cancel_requested=True)
+    assert await storage.get_run(alice, run.id) == asked
+
+
+async def test_a_finished_run_cannot_be_canceled(storage: Storage, alice: User) -> None:
+    run = ended(await start(storage, alice))
+    await storage.finish(run)
+
+    assert await storage.request_cancel(alice, run.id) == run
+
+
+async def test_somebody_elses_run_does_not_exist(
+    storage: Storage, alice: User, bob: User
+) -> None:
+    run = await start(storage, alice)
+
+    with pytest.raises(RunNotFound):
+        await storage.get_run(bob, run.id)
+    with pytest.raises(RunNotFound):
+        await storage.request_cancel(bob, run.id)
+    with pytest.raises(RunNotFound):
+        await storage.delete_run(bob, run.id)
+
+    assert await storage.get_run(alice, run.id) == run
+
+
+async def test_a_deleted_run_is_gone(storage: Storage, alice: User) -> None:
+    run, other = await start(storage, alice), await start(storage, alice)
+
+    await storage.delete_run(alice, run.id)
+
+    assert await storage.history(alice) == [other]
+    with pytest.raises(RunNotFound):
+        await storage.delete_run(alice, run.id)
+
+
+async def test_an_added_pair_is_a_finished_run(storage: Storage, alice: User) -> None:
+    run = await storage.add(alice, "Why?", "Because.")
+
+    assert await storage.history(alice) == [run]
+    assert run.status is RunStatus.SUCCEEDED
+    assert (run.prompt, run.response) == ("Why?", "Because.")
+    assert await storage.take_over("node_2", lease=LEASE) == []
+
+
+async def test_added_pairs_take_their_place_by_the_moment_they_are_from(
+    storage: Storage, alice: User
+) -> None:
+    now = utc_now()
+    young = await storage.add(alice, "Young?", "Yes.", created_at=now)
+    old = await storage.add(alice, "Old?", "Yes.", created_at=now - timedelta(days=9))
+    middle = await storage.add(alice, "?", "!", created_at=now - timedelta(days=3))
+
+    assert await storage.history(alice) == [young, middle, old]
+
+
+async def test_adding_a_pair_again_with_its_key_changes_nothing(
+    storage: Storage, alice: User
+) -> None:
+    first = await storage.add(alice, "Why?", "Because.", idempotency_key=KEY)
+
+    again = await storage.add(alice, "Why?", "Because.", idempotency_key=KEY)
+
+    assert again == first
+    assert await storage.history(alice) == [first]
+
+
+async def test_a_moment_without_a_zone_is_refused(
+    storage: Storage, alice: User
+) -> None:
+    with pytest.raises(StatementError, match="time zone"):
+        await storage.add(
+            alice,
+            "When?",
+            "Then.",
+            created_at=datetime(2025, 6, 28),  # noqa: DTZ001 - that is the point
+        )
+
+    assert await storage.history(alice) == []
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime(2025, 6, 28, 12, 34, 56, 123456, tzinfo=UTC),
+        datetime(1969, 7, 20, 20, 17, 40, 1, tzinfo=UTC),
+        datetime.fromisoformat("2025-06-28T23:59:59.999999+05:45"),
+    ],
+)
+async def test_a_moment_comes_back_to_the_microsecond_in_utc(
+    storage: Storage, alice: User, moment: datetime
+) -> None:
+    run = await start(storage, alice, created_at=moment)
+
+    stored = await storage.get_run(alice, run.id)
+
+    assert stored.created_at == moment
+    assert stored.created_at.utcoffset() == timedelta(0)
