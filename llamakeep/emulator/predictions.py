@@ -136,9 +136,9 @@ class Prediction:
             self.finish("aborted" if self.status == "starting" else "canceled")
 
     def erase(self) -> None:
-        """Forget what was asked and what was said; only times and counts remain."""
+        """Forget what was said, and show no more what was asked."""
         self.is_erased = True
-        self.input, self.logs = {}, ""
+        self.logs = ""
         self.deltas, self.emitted = [], []
         self._tell()
 

@@ -18,7 +18,7 @@ def rendered(prediction: Prediction) -> dict[str, Any]:
         "id": prediction.id,
         "model": prediction.model,
         "version": prediction.version,
-        "input": prediction.input,
+        "input": {} if prediction.is_erased else prediction.input,
         "logs": prediction.logs,
         "output": prediction.deltas or None,
         "data_removed": prediction.is_erased,

@@ -32,6 +32,8 @@ def test_what_was_created_twice_is_seen(emulator: Driver) -> None:
         "https://example.com/?run=2": 1,
     }
     assert sorted(known["by_input"].values()) == [1, 2]
+    emulator.advance(3600)
+    assert emulator.known()["by_input"] == known["by_input"]
     assert emulator.known(webhook="run=2")["count"] == 1
     assert emulator.known(prompt="same")["count"] == 2
 
