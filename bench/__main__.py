@@ -21,16 +21,18 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from bench.cores import pin_to_load_core, run
 from bench.load import Load, load
+from bench.server import PASSWORD, USERNAME
 
 CLIENTS = (1, 16, 64)
 PROMPT = json.dumps({"prompt": "What is FastAPI and why is it useful?"}).encode()
 CHAT = json.dumps(
     {"model": "bench", "messages": [{"role": "user", "content": "What is FastAPI?"}]}
 ).encode()
-LOGIN = {"authorization": "Bearer token_alice"}
+LOGIN = json.dumps({"username": USERNAME, "password": PASSWORD}).encode()
 
 
 def free_port() -> int:
@@ -61,16 +63,24 @@ def process(module: str, port: int, *arguments: str, folder: str) -> Iterator[fl
         running.wait(30)
 
 
-def get(port: int, path: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
-        return str(answer.read().decode())
+def call(port: int, path: str, body: bytes | None = None) -> Any:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}", body, {"content-type": "application/json"}
+    )
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
 
 
 async def measure(arguments: argparse.Namespace, ours: int, bare: int) -> None:
     """Load both servers in turn, and print what came of it."""
+    access_token = call(ours, "/login/", LOGIN)["token"]
     targets = {
         "bare pass-through": (bare, CHAT, {}),
-        "llamakeep /prompt/": (ours, PROMPT, LOGIN),
+        "llamakeep /prompt/": (
+            ours,
+            PROMPT,
+            {"authorization": f"Bearer {access_token}"},
+        ),
     }
     found: dict[tuple[str, int], list[Load]] = {}
     commits: dict[int, list[float]] = {}
@@ -79,13 +89,13 @@ async def measure(arguments: argparse.Namespace, ours: int, bare: int) -> None:
     for _ in range(arguments.rounds):
         for clients in CLIENTS:
             for name, (port, body, headers) in targets.items():
-                before = int(get(ours, "/commits"))
+                before = call(ours, "/commits")
                 result = await load(
                     port, body, headers, clients=clients, seconds=arguments.seconds
                 )
                 found.setdefault((name, clients), []).append(result)
                 if port == ours:
-                    made = int(get(ours, "/commits")) - before
+                    made = call(ours, "/commits") - before
                     commits.setdefault(clients, []).append(made / result.requests)
     report(targets, found, commits)
 

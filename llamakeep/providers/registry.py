@@ -86,12 +86,12 @@ class Registry:
         )
 
     async def warm_up(self) -> None:
-        """Let all providers get ready; one that cannot is only noted in the log."""
-        for provider in self._providers.values():
-            try:
-                await provider.warm_up()
-            except LlamaKeepError as error:
-                log.warning("the provider %s: %s", provider.name, error.detail)
+        """Let the default model's provider get ready; if it cannot, the log says so."""
+        try:
+            provider, _ = await self.resolve(None)
+            await provider.warm_up()
+        except LlamaKeepError as error:
+            log.warning("prompts that name no model: %s", error.detail)
 
     async def close(self) -> None:
         """Close all providers."""

@@ -34,6 +34,10 @@ class Database(Protocol):
         """Run `operation`, which only reads, on a consistent state."""
         ...
 
+    async def look_up(self, operation: Operation[T]) -> T:
+        """Run `operation`, which reads a row or two by their key."""
+        ...
+
     async def close(self) -> None:
         """Finish what was begun, and let go of the database."""
         ...

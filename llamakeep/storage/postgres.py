@@ -52,6 +52,10 @@ class PostgresDatabase:
             async with self._engine.connect() as connection:
                 return await connection.run_sync(operation)
 
+    async def look_up(self, operation: Operation[T]) -> T:
+        """Run `operation` as any other one that reads."""
+        return await self.read(operation)
+
     async def close(self) -> None:
         """Close the pool."""
         await self._engine.dispose()

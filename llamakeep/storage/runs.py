@@ -10,6 +10,7 @@ from sqlalchemy import (
     Row,
     bindparam,
     insert,
+    null,
     or_,
     select,
     text,
@@ -30,6 +31,7 @@ from llamakeep.domain import (
 from llamakeep.errors import IdempotencyKeyReused, RunNotFound
 from llamakeep.storage.columns import seconds_from_now
 from llamakeep.storage.database import Database
+from llamakeep.storage.prepared import Prepared
 from llamakeep.storage.tables import is_one_of, runs
 
 READ = tuple(
@@ -43,7 +45,11 @@ _NAMES = tuple(column.name for column in READ)
 _MINE = (runs.c.id == bindparam("run_id"), runs.c.attempt == bindparam("fence"))
 _IS_UNFINISHED = text(is_one_of(UNFINISHED))
 
-_ACCEPT = insert(runs).values(lease_until=seconds_from_now("lease"))
+_ACCEPT = Prepared(
+    insert(runs).values(lease_until=seconds_from_now("lease")),
+    {*_NAMES, "owner", "lease", "idempotency_key", "request_digest"}
+    - {"cancel_requested"},
+)
 _CLAIM = (
     update(runs)
     .where(*_MINE, runs.c.status == RunStatus.QUEUED)
@@ -63,7 +69,7 @@ _FLUSH = (
         common_length=bindparam("common"),
     )
 )
-_FINISH = (
+_FINISH = Prepared(
     update(runs)
     .where(*_MINE, _IS_UNFINISHED)
     .values(
@@ -83,7 +89,7 @@ _FINISH = (
                 "finished_at",
             )
         }
-        | {"owner": None, "lease_until": None}
+        | {"owner": null(), "lease_until": null()}
     )
 )
 _RENEW = (
@@ -136,17 +142,19 @@ class RunStorage:
         Raises:
             IdempotencyKeyReused: That one answers another request.
         """
-        values = _values(run) | {"owner": node, "lease": lease}
-        if idempotency_key is not None:
-            values["idempotency_key"] = idempotency_key.key
-            values["request_digest"] = idempotency_key.request_digest
+        values = _values(run) | {
+            "owner": node,
+            "lease": lease,
+            "idempotency_key": idempotency_key and idempotency_key.key,
+            "request_digest": idempotency_key and idempotency_key.request_digest,
+        }
 
         def operation(connection: Connection) -> Run:
             if idempotency_key is not None:
                 known = _find_repeated(connection, run.user_id, idempotency_key)
                 if known is not None:
                     return known
-            connection.execute(_ACCEPT, values)
+            _ACCEPT.execute(connection, values)
             return run
 
         return await self._database.write(operation)
@@ -190,7 +198,7 @@ class RunStorage:
         values = {f"new_{name}": value for name, value in _values(run).items()}
         values |= {"run_id": run.id, "fence": run.attempt}
         return await self._database.write(
-            lambda connection: connection.execute(_FINISH, values).rowcount == 1
+            lambda connection: _FINISH.execute(connection, values) == 1
         )
 
     async def renew(self, node: str, *, lease: float) -> Sequence[Held]:

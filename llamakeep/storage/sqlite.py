@@ -15,8 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
@@ -72,7 +73,9 @@ class SqliteDatabase:
                 self._lock = OwnerLock(path)
             # SQLite gives its side files the mode of the database file.
             os.close(os.open(path, create | os.O_RDWR, 0o600))
-            self._writer = _Writer(_engine(path, "rwc", NullPool))
+            self._writer = _Writer(
+                _engine(path, "rwc", NullPool, begin="BEGIN IMMEDIATE")
+            )
         except (OSError, DBAPIError) as error:
             self._unlock()
             if isinstance(error, FileNotFoundError) and not is_owner:
@@ -85,6 +88,8 @@ class SqliteDatabase:
             ) from error
         self._reading = _engine(path, "ro", QueuePool, pool_size=READERS)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self._looking = _engine(path, "ro", NullPool, begin=None)
+        self._here = self._looking.connect()
 
     async def write(self, operation: Operation[T]) -> T:
         """Run `operation` on the writer thread; neighbours share the commit."""
@@ -93,11 +98,22 @@ class SqliteDatabase:
 
     async def read(self, operation: Operation[T]) -> T:
         """Run `operation` on a reader thread."""
+        self._writer.check_open()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._readers, self._read, operation)
 
+    async def look_up(self, operation: Operation[T]) -> T:
+        """
+        Run `operation` right here, each of its statements on the newest state.
+
+        Readers never wait for the writer, and such a statement takes 10 to 20 µs; the
+        way to another thread and back costs five times that.
+        """
+        return operation(self._here)
+
     async def close(self) -> None:
         """Commit what was submitted, and give up the file."""
+        self._writer.stop()
         await asyncio.to_thread(self._close)
 
     @property
@@ -106,13 +122,22 @@ class SqliteDatabase:
         return self._writer.commits
 
     def _read(self, operation: Operation[T]) -> T:
-        with self._reading.connect() as connection:
-            return operation(connection)
+        try:
+            with self._reading.connect() as connection:
+                return operation(connection)
+        except OperationalError as error:
+            raise StorageUnavailable(
+                f"The database cannot be read: {_reason(error)}. What was kept before "
+                "is safe.",
+                retry_after=5,
+            ) from error
 
     def _close(self) -> None:
-        self._writer.close()
+        self._writer.join()
         self._readers.shutdown()
         self._reading.dispose()
+        self._here.close()
+        self._looking.dispose()
         self._unlock()
 
     def _unlock(self) -> None:
@@ -120,10 +145,17 @@ class SqliteDatabase:
             self._lock.release()
 
 
-def _engine(path: Path, mode: str, pool: type[Any], **options: Any) -> Engine:
+def _engine(
+    path: Path,
+    mode: str,
+    pool: type[Any],
+    *,
+    begin: str | None = "BEGIN",
+    **options: Any,
+) -> Engine:
     url = URL.create(
         "sqlite",
-        database=f"file:{path}",
+        database=f"file:{quote(path.as_posix(), safe='/:')}",
         query={"uri": "true", "mode": mode, "check_same_thread": "false"},
     )
     engine = create_engine(
@@ -134,7 +166,6 @@ def _engine(path: Path, mode: str, pool: type[Any], **options: Any) -> Engine:
         hide_parameters=True,  # errors are logged, and parameters are prompts
         **options,
     )
-    begin = "BEGIN" if mode == "ro" else "BEGIN IMMEDIATE"
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _: object) -> None:
@@ -144,10 +175,8 @@ def _engine(path: Path, mode: str, pool: type[Any], **options: Any) -> Engine:
         if mode != "ro":
             connection.execute("PRAGMA journal_mode = WAL")
 
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
-
+    if begin is not None:
+        event.listen(engine, "begin", lambda one: one.exec_driver_sql(begin))
     return engine
 
 
@@ -174,17 +203,24 @@ class _Writer:
 
     def submit(self, operation: Operation[Any]) -> asyncio.Future[Any]:
         """Queue `operation`; the future is done when its commit is."""
-        if self._is_closed:
-            raise StorageUnavailable("The database is closed.")
+        self.check_open()
         loop = asyncio.get_running_loop()
         job = _Job(operation, loop, loop.create_future())
         self._jobs.put(job)
         return job.future
 
-    def close(self) -> None:
-        """Work off the queue, then end the thread."""
+    def check_open(self) -> None:
+        """Raise `StorageUnavailable` once `stop` was called."""
+        if self._is_closed:
+            raise StorageUnavailable("The database is closed.")
+
+    def stop(self) -> None:
+        """Take no more operations; called where they are submitted, so none is lost."""
         self._is_closed = True
         self._jobs.put(None)
+
+    def join(self) -> None:
+        """Wait until the queue is worked off, and let go of the file."""
         self._thread.join()
         self._connection.close()
         self._engine.dispose()
@@ -207,15 +243,16 @@ class _Writer:
         return batch
 
     def _commit(self, jobs: Sequence[_Job]) -> None:
-        """Try all in one transaction; if one fails, give each its own."""
+        """Try all in one transaction; if one fails, halve until it is alone."""
         try:
             self._run(jobs)
         except Exception as error:  # noqa: BLE001 - handed to whoever waits
             if len(jobs) == 1:
                 jobs[0].error = _translate(error)
                 return
-            for job in jobs:
-                self._commit([job])
+            middle = len(jobs) // 2
+            self._commit(jobs[:middle])
+            self._commit(jobs[middle:])
 
     def _run(self, jobs: Sequence[_Job]) -> None:
         with self._connection.begin():

@@ -10,10 +10,11 @@ from sqlalchemy import Connection, Row, bindparam, delete, insert, select, updat
 from llamakeep.domain import User, new_id, utc_now
 from llamakeep.errors import FieldError, InvalidRequest
 from llamakeep.storage.database import Database
+from llamakeep.storage.prepared import Prepared
 from llamakeep.storage.tables import access_tokens, users
 
 _USER = (users.c.id, users.c.username, users.c.created_at, users.c.disabled_at)
-_BY_DIGEST = (
+_BY_DIGEST = Prepared(
     select(*_USER)
     .join(access_tokens, access_tokens.c.user_id == users.c.id)
     .where(
@@ -74,10 +75,10 @@ class UserStorage:
         values = {"digest": digest, "now": utc_now()}
 
         def operation(connection: Connection) -> User | None:
-            row = connection.execute(_BY_DIGEST, values).one_or_none()
-            return None if row is None else _user(row)
+            rows = _BY_DIGEST.fetch(connection, values)
+            return User(*rows[0]) if rows else None
 
-        return await self._database.read(operation)
+        return await self._database.look_up(operation)
 
     async def list_users(self) -> Sequence[User]:
         """Return all users, by name."""
