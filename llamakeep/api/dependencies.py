@@ -68,6 +68,9 @@ class _AuthUser(HTTPBearer):
         return user
 
 
-auth_user = _AuthUser(description="The `token` that `POST /login/` answers.")
+auth_user = _AuthUser(
+    scheme_name="AccessToken",
+    description="The `token` that `POST /login/` answers.",
+)
 
 CurrentUser = Annotated[User, Depends(auth_user)]

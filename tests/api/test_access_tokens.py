@@ -83,7 +83,7 @@ async def test_the_openapi_document_says_which_doors_want_an_access_token(
     client: Client,
 ) -> None:
     def is_guarded(operation: dict[str, Any]) -> bool:
-        return operation.get("security") == [{"HTTPBearer": []}]
+        return operation.get("security") == [{"AccessToken": []}]
 
     operations = [
         (path, operation)
