@@ -1,5 +1,6 @@
 """The whole server in this process, and a client that talks to it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -81,6 +82,15 @@ class Client(httpx2.AsyncClient):
         await self.events("GET", f"/history/{run_id}/stream")
         found: dict[str, Any] = (await self.get(f"/history/{run_id}")).json()
         return found
+
+    async def written(self, run_id: str, text: str) -> None:
+        """Wait until so much of a run of alice's is in the history."""
+        for _ in range(500):
+            run = (await self.get(f"/history/{run_id}")).json()
+            if run["response"] == text:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"{run['response']!r} is not {text!r}")
 
     async def let_in(
         self,

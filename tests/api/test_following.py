@@ -52,6 +52,7 @@ async def test_a_run_that_goes_on_can_be_resumed_at_every_offset(
 
     async with connect(settings, provider) as client:
         run_id = await client.begin()
+        await client.written(run_id, "".join(SCRIPT[:4]))
         following = [
             asyncio.create_task(
                 client.events(

@@ -113,7 +113,7 @@ async def test_a_run_can_be_looked_at_while_it_goes_on(settings: Settings) -> No
 
     async with connect(settings, ScriptedProvider(["Well, ", go_on, "no"])) as client:
         run_id = await client.begin()
-        await asyncio.sleep(0.1)  # five times as long as it takes to be written
+        await client.written(run_id, "Well, ")
         run = (await client.get(f"/history/{run_id}")).json()
         go_on.set()
         await client.ended(run_id)
@@ -127,7 +127,7 @@ async def test_canceling_stops_a_run_and_keeps_its_text(settings: Settings) -> N
 
     async with connect(settings, provider) as client:
         run_id = await client.begin()
-        await asyncio.sleep(0.02)
+        await client.written(run_id, "Well, ")
         response = await client.post(f"/history/{run_id}/cancel")
         kept = await client.get(f"/history/{run_id}")
 
