@@ -9,9 +9,9 @@ import asyncio
 import os
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -109,7 +109,9 @@ class SqliteDatabase:
         Readers never wait for the writer, and such a statement takes 10 to 20 µs; the
         way to another thread and back costs five times that.
         """
-        return operation(self._here)
+        self._writer.check_open()
+        with _reading():
+            return operation(self._here)
 
     async def close(self) -> None:
         """Commit what was submitted, and give up the file."""
@@ -122,15 +124,8 @@ class SqliteDatabase:
         return self._writer.commits
 
     def _read(self, operation: Operation[T]) -> T:
-        try:
-            with self._reading.connect() as connection:
-                return operation(connection)
-        except OperationalError as error:
-            raise StorageUnavailable(
-                f"The database cannot be read: {_reason(error)}. What was kept before "
-                "is safe.",
-                retry_after=5,
-            ) from error
+        with _reading(), self._reading.connect() as connection:
+            return operation(connection)
 
     def _close(self) -> None:
         self._writer.join()
@@ -280,6 +275,18 @@ def _settle(jobs: Sequence[_Job]) -> None:
             job.future.set_exception(job.error)
         else:
             job.future.set_result(job.result)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        raise StorageUnavailable(
+            f"The database cannot be read: {_reason(error)}. What was kept before is "
+            "safe.",
+            retry_after=5,
+        ) from error
 
 
 def _translate(error: BaseException) -> BaseException:

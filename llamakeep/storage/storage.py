@@ -133,7 +133,8 @@ def _open_database(url: str, *, is_owner: bool) -> Database:
     except ArgumentError:
         parsed = None
     match parsed and parsed.get_backend_name():
-        case "sqlite" if parsed and parsed.database:
+        case "sqlite" if parsed and parsed.database not in {None, "", ":memory:"}:
+            assert parsed.database is not None
             return SqliteDatabase(Path(parsed.database), is_owner=is_owner)
         case "postgresql" | "postgres" if parsed:
             # A tenth of a start's time, and most starts are on SQLite.
