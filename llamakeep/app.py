@@ -81,6 +81,6 @@ def create_app(
     app.add_middleware(BodyLimit, max_body_size=int(settings.max_body_size))
     if settings.demo:
         app.add_middleware(LoopbackOnly)
-    for door in (login, prompt, history, health):
+    for door in (prompt, history, login, health):  # they are tried in this order
         app.include_router(door.router)
     return app

@@ -48,6 +48,7 @@ class CompletionReader:
         self._who = who
         self._length = 0
         self._usage = Usage()
+        self._model: object = None
         self._resolved_model: str | None = None
         self.finish_reason: str | None = None
         self.is_done = False
@@ -84,8 +85,9 @@ class CompletionReader:
             raise ProviderError(f"{self._who} broke off its answer: {message}")
         if usage := event.get("usage"):
             self._usage = _usage(usage)
-        if model := _label(event.get("model")):
-            self._resolved_model = model
+        if (model := event.get("model")) != self._model:
+            self._model = model
+            self._resolved_model = _label(model) or self._resolved_model
         choices = event.get("choices")
         if not isinstance(choices, list):
             raise self._invalid("has no choices")
@@ -94,8 +96,8 @@ class CompletionReader:
     def _text(self, choice: Any) -> str:
         if not isinstance(choice, dict):
             raise self._invalid("has a choice that is not an object")
-        if reason := _label(choice.get("finish_reason")):
-            self.finish_reason = reason
+        if (reason := choice.get("finish_reason")) is not None:
+            self.finish_reason = _label(reason) or self.finish_reason
         message = choice.get("delta") or choice.get("message") or {}
         if not isinstance(message, dict):
             raise self._invalid("has a message that is not an object")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Dialect
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
@@ -25,7 +26,7 @@ class Prepared:
     A statement whose parameters are always the same.
 
     On SQLite, where no network hides it, SQLAlchemy's way from a statement to the
-    driver costs as much as the statement (measured: 105 µs instead of 60 to insert a
+    driver costs as much as the statement (measured: 105 µs instead of 50 to insert a
     run). The types convert parameters and results as they always do.
 
     Args:
@@ -44,10 +45,7 @@ class Prepared:
         """Run it, and return how many rows it changed."""
         if connection.dialect.name != "sqlite":
             return connection.execute(self._statement, values).rowcount
-        compiled = self._for(connection.dialect)
-        return connection.exec_driver_sql(
-            compiled.sql, _bound(compiled, values)
-        ).rowcount
+        return int(self._run(connection, values).rowcount)
 
     def fetch(
         self, connection: Connection, values: Mapping[str, Any]
@@ -55,15 +53,36 @@ class Prepared:
         """Run it, and return its rows."""
         if connection.dialect.name != "sqlite":
             return connection.execute(self._statement, values).all()
-        compiled = self._for(connection.dialect)
-        rows = connection.exec_driver_sql(compiled.sql, _bound(compiled, values))
+        results = self._for(connection.dialect).results
         return [
             [
                 value if process is None else process(value)
-                for value, process in zip(row, compiled.results, strict=True)
+                for value, process in zip(row, results, strict=True)
             ]
-            for row in rows
+            for row in self._run(connection, values)
         ]
+
+    def _run(self, connection: Connection, values: Mapping[str, Any]) -> Any:
+        """
+        Hand the statement to the driver, in the transaction that is open.
+
+        Raises:
+            DBAPIError: What SQLAlchemy would make of the driver's error.
+        """
+        compiled = self._for(connection.dialect)
+        bound = tuple(
+            values[name] if process is None else process(values[name])
+            for name, process in compiled.parameters
+        )
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        base = connection.dialect.loaded_dbapi.Error
+        try:
+            return driver.execute(compiled.sql, bound)
+        except base as error:
+            raise DBAPIError.instance(
+                compiled.sql, None, error, base, hide_parameters=True
+            ) from error
 
     def _for(self, dialect: Dialect) -> _Compiled:
         if self._compiled is None:
@@ -78,13 +97,6 @@ class Prepared:
                 [_reader(column.type, dialect) for column in columns],
             )
         return self._compiled
-
-
-def _bound(compiled: _Compiled, values: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(
-        values[name] if process is None else process(values[name])
-        for name, process in compiled.parameters
-    )
 
 
 def _binder(sql: SQLCompiler, name: str, dialect: Dialect) -> Processor:

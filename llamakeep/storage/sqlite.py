@@ -128,11 +128,12 @@ class SqliteDatabase:
             return operation(connection)
 
     def _close(self) -> None:
-        self._writer.join()
         self._readers.shutdown()
         self._reading.dispose()
         self._here.close()
         self._looking.dispose()
+        # The last to leave brings the WAL back into the file, which readers cannot.
+        self._writer.join()
         self._unlock()
 
     def _unlock(self) -> None:
