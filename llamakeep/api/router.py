@@ -15,5 +15,5 @@ class Router(APIRouter):
         """Add the route, and its twin, which the documentation does not repeat."""
         super().add_api_route(path, endpoint, **options)
         twin = path.removesuffix("/") if path.endswith("/") else path + "/"
-        options |= {"include_in_schema": False}
+        options |= {"include_in_schema": False, "responses": None}
         super().add_api_route(twin, endpoint, **options)
