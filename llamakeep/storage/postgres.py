@@ -12,6 +12,12 @@ from llamakeep.errors import StorageUnavailable
 from llamakeep.storage.database import Operation, T
 
 POOL_SIZE = 10
+_SERVER_TROUBLE = ("08", "25006", "28", "3D", "53", "57", "58")
+"""
+How its codes begin: no connection, read-only, no entry, no such database, no room left,
+shut down or starting, and broken:
+https://www.postgresql.org/docs/current/errcodes-appendix.html.
+"""
 
 
 class PostgresDatabase:
@@ -83,6 +89,9 @@ def _translated() -> Iterator[None]:
 
 
 def _is_about_the_server(error: DBAPIError) -> bool:
-    return error.connection_invalidated or isinstance(
-        error, OperationalError | InterfaceError
+    sqlstate = getattr(error.orig, "sqlstate", None) or ""
+    return (
+        error.connection_invalidated
+        or isinstance(error, OperationalError | InterfaceError)
+        or sqlstate.startswith(_SERVER_TROUBLE)
     )
