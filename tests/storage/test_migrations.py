@@ -1,0 +1,131 @@
+from collections.abc import Sequence
+from typing import Any
+
+import alembic.autogenerate
+import alembic.config
+import alembic.migration
+import alembic.script
+import pytest
+from sqlalchemy import Connection, inspect, text
+
+from llamakeep.errors import DatabaseOutdated
+from llamakeep.storage import Storage, open_storage, schema, storage
+from llamakeep.storage.database import Database
+from llamakeep.storage.tables import metadata
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Any) -> str:
+    """The URL of a database without tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def database(storage: Storage) -> Database:
+    """A database that is at the newest migration."""
+    return storage._database
+
+
+def _tables(connection: Connection) -> Sequence[str]:
+    return sorted(set(inspect(connection).get_table_names()) - {"alembic_version"})
+
+
+async def test_tables_can_be_made_taken_back_and_made_again(
+    empty_url: str,
+) -> None:
+    async with open_storage(empty_url, migrate=True) as kept:
+        made = await kept._database.read(_tables)
+
+        await kept._database.write(lambda c: schema.migrate(c, "base"))
+        left = await kept._database.read(_tables)
+        await kept.migrate()
+
+        assert await kept._database.read(_tables) == made
+        assert made == sorted(metadata.tables)
+        assert left == []
+        await kept.add_user("alice", None)
+
+
+async def test_migrating_what_is_up_to_date_changes_nothing(
+    storage: Storage,
+) -> None:
+    alice = await storage.add_user("alice", None)
+
+    await storage.migrate()
+
+    assert await storage.list_users() == [alice]
+
+
+async def test_the_tables_are_what_the_migrations_make(database: Database) -> None:
+    def difference(connection: Connection) -> Any:
+        # SQLite does not give defaults back as they were written.
+        defaults = connection.dialect.name == "postgresql"
+        context = alembic.migration.MigrationContext.configure(
+            connection, opts={"compare_server_default": defaults}
+        )
+        return alembic.autogenerate.compare_metadata(context, metadata)
+
+    assert await database.read(difference) == []
+
+
+def test_the_newest_migration_is_named_where_no_import_is_needed() -> None:
+    config = alembic.config.Config()
+    config.set_main_option("script_location", "llamakeep.storage:migrations")
+
+    newest = alembic.script.ScriptDirectory.from_config(config).get_heads()
+
+    assert newest == [schema.HEAD]
+
+
+async def test_a_database_of_a_newer_version_is_refused_and_left_alone(
+    empty_url: str,
+) -> None:
+    async with open_storage(empty_url, migrate=True) as kept:
+        await kept._database.write(
+            lambda c: c.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        )
+
+    with pytest.raises(DatabaseOutdated, match=r"'9999'.*the version that wrote it"):
+        async with open_storage(empty_url, migrate=True):
+            pass
+
+    with pytest.raises(DatabaseOutdated, match="'9999'"):
+        async with open_storage(empty_url, migrate=False):
+            pass
+
+
+async def test_tables_are_not_made_without_being_asked_for(empty_url: str) -> None:
+    with pytest.raises(DatabaseOutdated, match="llamakeep migrate"):
+        async with open_storage(empty_url, migrate=False):
+            pass
+
+
+async def test_a_shared_database_is_not_migrated_by_whoever_comes(
+    postgres_url: str,
+) -> None:
+    with pytest.raises(DatabaseOutdated, match="llamakeep migrate"):
+        async with open_storage(postgres_url):
+            pass
+
+
+async def test_migrating_tells_from_where_to_where(empty_url: str) -> None:
+    assert await storage.migrate_database(empty_url) == (None, schema.HEAD)
+    assert await storage.migrate_database(empty_url) == (schema.HEAD, schema.HEAD)
+
+
+async def test_a_migration_that_fails_leaves_everything_as_it_was(
+    empty_url: str,
+) -> None:
+    async with open_storage(empty_url, migrate=True) as kept:
+
+        def failing(connection: Connection) -> None:
+            schema.migrate(connection, "base")
+            raise ArithmeticError
+
+        with pytest.raises(ArithmeticError):
+            await kept._database.write(failing)
+
+        await kept.check_schema()
+        assert await kept._database.read(_tables) == sorted(metadata.tables)

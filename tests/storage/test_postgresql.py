@@ -1,0 +1,167 @@
+import asyncio
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from sqlalchemy import Connection, text
+
+from llamakeep.domain import User
+from llamakeep.errors import StorageUnavailable
+from llamakeep.storage import Storage, open_storage
+
+
+@pytest.fixture
+def database_url(clean_postgres_url: str) -> str:
+    return clean_postgres_url
+
+
+class Gate:
+    """What lies between a node and its server, and can be shut."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._upstream = host, port
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def shut(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in self._open:
+            writer.transport.abort()
+        await asyncio.gather(*self._tasks)
+        await self._server.wait_closed()
+
+    async def _connect(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        theirs, ours = await asyncio.open_connection(*self._upstream)
+        self._open |= {writer, ours}
+        for source, target in ((reader, ours), (theirs, writer)):
+            task = asyncio.create_task(self._pass_on(source, target))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _pass_on(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter
+    ) -> None:
+        try:
+            while data := await source.read(65536):
+                target.write(data)
+        except OSError:
+            pass
+        finally:
+            target.close()
+            self._open.discard(target)
+
+
+@pytest.fixture
+async def gate(database_url: str) -> AsyncIterator[Gate]:
+    server = urlsplit(database_url)
+    assert server.hostname is not None
+    assert server.port is not None
+    gate = Gate(server.hostname, server.port)
+    await gate.open()
+    yield gate
+    await gate.shut()
+
+
+@pytest.fixture
+async def distant(gate: Gate, database_url: str) -> AsyncIterator[Storage]:
+    """A storage whose server is behind the gate."""
+    server = urlsplit(database_url)
+    url = server._replace(netloc=f"postgres@127.0.0.1:{gate.port}").geturl()
+    async with open_storage(url) as storage:
+        yield storage
+
+
+async def test_a_server_that_is_gone_is_named_as_the_reason(
+    gate: Gate, distant: Storage
+) -> None:
+    await gate.shut()
+
+    with pytest.raises(StorageUnavailable, match="PostgreSQL") as refusal:
+        await distant.add_user("alice", None)
+
+    assert refusal.value.retry_after is not None
+    with pytest.raises(StorageUnavailable):
+        await distant.list_users()
+    with pytest.raises(StorageUnavailable):
+        await distant.ping()
+    await gate.open()
+
+
+async def test_a_server_that_comes_back_is_used_again(
+    gate: Gate, distant: Storage
+) -> None:
+    await gate.shut()
+    with pytest.raises(StorageUnavailable):
+        await distant.add_user("alice", None)
+
+    await gate.open()
+
+    alice = await distant.add_user("alice", None)
+    assert await distant.list_users() == [alice]
+
+
+async def test_connections_that_the_server_ended_are_replaced(
+    storage: Storage, database_url: str, alice: User
+) -> None:
+    administrator = await asyncpg.connect(database_url)
+    await administrator.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid != pg_backend_pid()"
+    )
+    await administrator.close()
+
+    with pytest.raises(StorageUnavailable):
+        await storage.list_users()
+
+    assert await storage.list_users() == [alice]
+
+
+@pytest.mark.parametrize(
+    "sqlstate",
+    ["53100", "53300", "57P01", "57P03", "25006", "08006", "58030"],
+)
+async def test_what_the_server_cannot_do_now_is_not_a_bug(
+    storage: Storage, sqlstate: str
+) -> None:
+    def refusing(connection: Connection) -> None:
+        connection.execute(
+            text(f"DO $$ BEGIN RAISE 'no' USING ERRCODE = '{sqlstate}'; END $$")
+        )
+
+    with pytest.raises(StorageUnavailable):
+        await storage._database.write(refusing)
+
+
+async def test_a_database_that_is_not_there_is_named_as_the_reason(
+    postgres_server: str,
+) -> None:
+    nowhere = urlsplit(postgres_server)._replace(path="/nowhere").geturl()
+
+    with pytest.raises(StorageUnavailable):
+        async with open_storage(nowhere):
+            pass
+
+
+async def test_a_bug_in_a_statement_is_a_bug(storage: Storage) -> None:
+    with pytest.raises(Exception, match="nonsense") as failure:
+        await storage._database.read(lambda c: c.execute(text("SELECT nonsense")))
+
+    assert not isinstance(failure.value, StorageUnavailable)
+
+
+async def test_more_callers_than_connections_wait_for_each_other(
+    storage: Storage,
+) -> None:
+    await asyncio.gather(*(storage.add_user(f"user{n}", None) for n in range(100)))
+
+    assert len(await storage.list_users()) == 100
