@@ -13,6 +13,7 @@ import pytest
 from llamakeep.emulator import EmulatorSettings, open_emulator
 from llamakeep.emulator.__main__ import new_provider
 from llamakeep.providers.local import LocalProvider
+from llamakeep.providers.openai import OpenAIProvider
 from tests.emulator.driver import Driver, events
 
 
@@ -72,19 +73,11 @@ def test_the_emulator_is_a_process_that_files_can_prepare(tmp_path: Path) -> Non
     assert said == f"Replicate's API is at {driver.origin}/v1\n"
 
 
-def test_an_upstream_that_is_not_there_fails_the_predictions() -> None:
-    nowhere = f"http://127.0.0.1:{free_port()}/v1"
-    with emulator_process("--answers", nowhere) as (process, driver):
-        body = driver.finished("Hello")
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=5)
+def test_echoes_the_embedded_model_and_other_servers_can_answer() -> None:
+    answering = [new_provider(each) for each in ("echo", "local", "http://[::1]:9/v1")]
 
-    assert body["status"] == "failed"
-    assert "OpenAI-compatible server" in body["error"]
-
-
-def test_the_embedded_model_can_answer() -> None:
-    assert isinstance(new_provider("local"), LocalProvider)
+    kinds = [type(None), LocalProvider, OpenAIProvider]
+    assert [type(each) for each in answering] == kinds
 
 
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])

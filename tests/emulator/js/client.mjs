@@ -1,7 +1,10 @@
-// What the tests do with Replicate's JavaScript client: `node client.mjs ACT ORIGIN ARG`.
+// What the tests do with Replicate's JavaScript client: `node client.mjs ORIGIN` reads
+// lines like `["run", null]`, an act and its argument, and answers each with a line.
+import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
 import Replicate, { validateWebhook } from "replicate";
 
-const [act, origin, argument] = process.argv.slice(2);
+const [origin] = process.argv.slice(2);
 const replicate = new Replicate({ auth: "r8_anything", baseUrl: `${origin}/v1` });
 const model = "meta/llama-4-maverick-instruct";
 const input = { prompt: "one two three" };
@@ -9,7 +12,7 @@ const input = { prompt: "one two three" };
 const acts = {
   run: () => replicate.run(model, { input }),
   runPolling: () => replicate.run(model, { input, wait: { mode: "poll", interval: 20 } }),
-  runVersion: () => replicate.run(argument, { input }),
+  runVersion: (version) => replicate.run(version, { input }),
   runFailing: () => replicate.run(model, { input }).catch((error) => error.message),
   async stream() {
     const events = [];
@@ -45,9 +48,9 @@ const acts = {
       found: await replicate.models.search("scout"),
     };
   },
-  async validateWebhook() {
+  async validateWebhook(message) {
     const secret = await replicate.webhooks.default.secret.get();
-    return validateWebhook({ ...JSON.parse(argument), secret: secret.key });
+    return validateWebhook({ ...message, secret: secret.key });
   },
   refused: () =>
     replicate.predictions
@@ -55,4 +58,15 @@ const acts = {
       .catch((error) => [error.response.status, error.message]),
 };
 
-console.log(JSON.stringify(await acts[act]()));
+for await (const line of createInterface({ input: process.stdin })) {
+  const [act, argument] = JSON.parse(line);
+  let answer;
+  try {
+    const tooLong = delay(10_000).then(() => Promise.reject(new Error("ten seconds")));
+    answer = { value: await Promise.race([acts[act](argument), tooLong]) };
+    tooLong.catch(() => {});
+  } catch (error) {
+    answer = { error: String(error.stack) };
+  }
+  console.log(JSON.stringify(answer));
+}
