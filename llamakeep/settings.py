@@ -1,7 +1,7 @@
 """What an operator can turn."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AliasChoices,
@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+LogLevel = Literal["debug", "info", "warning", "error"]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -23,8 +24,8 @@ class Settings(BaseSettings):
     Everything an operator can turn, read from `LLAMAKEEP_*` variables and `.env`.
 
     Built once by whoever starts the process and handed to `create_app`; nothing else in
-    the package reads the environment. Secrets are `SecretStr`, so a settings object that
-    is logged or printed never gives them away.
+    the package reads the environment. Secrets are `SecretStr`, so a settings object
+    that is logged or printed never gives them away.
     """
 
     model_config = SettingsConfigDict(
@@ -48,8 +49,8 @@ class Settings(BaseSettings):
 
     default_model: str | None = None
     """
-    The model that answers when a prompt names none, as `provider:model`. Without it: the
-    OpenAI-compatible server's, if one is configured, else the embedded one.
+    The model that answers when a prompt names none, as `provider:model`. Without it:
+    the OpenAI-compatible server's, if one is configured, else the embedded one.
     """
 
     replicate_api_token: SecretStr | None = Field(
@@ -58,10 +59,10 @@ class Settings(BaseSettings):
             "LLAMAKEEP_REPLICATE_API_TOKEN", "REPLICATE_API_TOKEN"
         ),
     )
-    """Replicate's API token. Replicate's own variable name works too, as it always has."""
+    """Replicate's API token. Replicate's own variable name works, as it always has."""
 
     openai_base_url: HttpUrl | None = None
-    """An OpenAI-compatible server's base URL, with its `/v1`: vLLM, Ollama, llama.cpp, …"""
+    """An OpenAI-compatible server's base URL, with its `/v1`: vLLM, Ollama, …"""
 
     openai_api_key: SecretStr | None = None
     """Sent to that server, and to no other, as a bearer token."""
@@ -116,6 +117,9 @@ class Settings(BaseSettings):
 
     max_body_size: ByteSize = ByteSize(1024 * 1024)
     """The largest request body, in bytes; units such as `2MiB` work."""
+
+    log_level: LogLevel = "info"
+    """The least important records that are logged, to standard error."""
 
     access_token_lifetime: PositiveFloat = 7 * 24 * 3600
     """Seconds after which a login has to be repeated."""

@@ -1,0 +1,80 @@
+"""
+The command line.
+
+Commands parse and print; what they do is in functions that can be awaited. Modules here
+import nothing slow: what a command needs is imported when it runs.
+"""
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from llamakeep import __version__
+from llamakeep.cli import ask, history, importing, maintenance, serve, users
+from llamakeep.cli.terminal import complain
+from llamakeep.errors import LlamaKeepError
+
+INTERRUPTED = 130
+"""The exit code of a command that was stopped with Ctrl-C."""
+
+
+class Commands(TyperGroup):
+    """Commands whose failures are one line, not a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, and turn what somebody outside can mend into a message."""
+        try:
+            return super().invoke(ctx)
+        except LlamaKeepError as error:
+            kept = f" The prompt is kept as {error.run_id}." if error.run_id else ""
+            complain(f"{error.detail}{kept}")
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            raise typer.Exit(INTERRUPTED) from error
+
+
+cli = typer.Typer(
+    name="llamakeep",
+    help="A self-hosted prompt API that keeps everything.",
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"llamakeep {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _common(
+    *,
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Show the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+cli.command("serve")(serve.serve)
+cli.command("ask")(ask.ask)
+cli.add_typer(history.cli)
+cli.add_typer(users.cli)
+cli.command("import")(importing.import_history)
+cli.command("migrate")(maintenance.migrate)
+cli.command("replicate-emulator")(maintenance.replicate_emulator)
+
+
+def main() -> None:
+    """Run the command that the process was started with."""
+    cli(prog_name="llamakeep")

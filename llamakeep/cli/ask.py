@@ -1,0 +1,186 @@
+"""`llamakeep ask`."""
+
+import sys
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llamakeep.cli.environment import local_username, read_settings
+from llamakeep.cli.terminal import Spinner, complain, give_up, spinning, write
+from llamakeep.errors import DatabaseInUse
+
+if TYPE_CHECKING:
+    from llamakeep.domain import Asked
+
+
+class Screen:
+    """Where an answer is written while it comes."""
+
+    def __init__(self, spinner: Spinner) -> None:
+        self._spinner = spinner
+        self._text = ""
+
+    def add(self, text: str) -> None:
+        """Write what follows."""
+        self._spinner.stop()
+        self._text += text
+        write(text)
+
+    def replace(self, text: str) -> None:
+        """Write the whole text again: what was written is not how it begins."""
+        if self._text:
+            self.end_line()
+            complain("The answer began anew.")
+        self._text = ""
+        self.add(text)
+
+    def end_line(self) -> None:
+        """Begin a new line, unless one has begun."""
+        if self._text and not self._text.endswith("\n"):
+            write("\n")
+
+
+def ask(
+    prompt: Annotated[
+        str | None,
+        typer.Argument(help="What to ask; `-`, or nothing in a pipe, reads it."),
+    ] = None,
+    *,
+    model: Annotated[
+        str | None, typer.Option(help="`provider:model`, or a model's bare id.")
+    ] = None,
+    system: Annotated[
+        str | None, typer.Option(help="How the model is to behave.")
+    ] = None,
+    conversation: Annotated[
+        str | None, typer.Option(metavar="ID", help="Go on with this conversation.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="How long the answer may be.")
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            envvar="LLAMAKEEP_SERVER",
+            help="The llamakeep server to ask, instead of a model of this computer's "
+            "settings.",
+        ),
+    ] = None,
+    username: Annotated[
+        str | None,
+        typer.Option(
+            help="Who you are. On a server you are asked for your password, unless "
+            "LLAMAKEEP_ACCESS_TOKEN is set; without one it is your system's user name.",
+        ),
+    ] = None,
+    access_token: Annotated[
+        str | None, typer.Option(envvar="LLAMAKEEP_ACCESS_TOKEN", hidden=True)
+    ] = None,
+    no_history: Annotated[
+        bool, typer.Option("--no-history", help="Keep nothing.")
+    ] = False,
+) -> None:
+    """Ask a model, and keep the answer."""
+    from llamakeep.domain import Asked, Parameters
+
+    asked = Asked(
+        prompt=_read_prompt(prompt),
+        model=model,
+        system_prompt=system,
+        conversation_id=conversation,
+        parameters=Parameters(max_tokens=max_tokens),
+    )
+    if no_history:
+        if server or system or conversation or max_tokens:
+            raise typer.BadParameter(
+                "It goes with `--model` only.", param_hint="--no-history"
+            )
+        _ask_and_forget(asked)
+    elif server is None:
+        _ask_here(asked, username or local_username())
+    else:
+        _ask_server(asked, server, username, access_token)
+
+
+def _ask_here(asked: "Asked", username: str) -> None:
+    from llamakeep.cli.ask_here import ask_here
+
+    settings = read_settings()
+    try:
+        _show(lambda screen: ask_here(settings, asked, username, screen))
+    except DatabaseInUse as error:
+        raise DatabaseInUse(
+            f"{error.detail} For example: llamakeep ask --server http://127.0.0.1:8000 "
+            "--username NAME …"
+        ) from error
+
+
+def _ask_server(
+    asked: "Asked", server: str, username: str | None, access_token: str | None
+) -> None:
+    from llamakeep.cli.ask_server import ask_server
+
+    password = None
+    if username is not None:
+        password = typer.prompt(f"Password of {username}", hide_input=True, err=True)
+        access_token = None
+    elif access_token is None:
+        give_up(
+            "Say who you are with `--username NAME`, or set LLAMAKEEP_ACCESS_TOKEN.",
+            code=2,
+        )
+    _show(
+        lambda screen: ask_server(
+            asked,
+            server,
+            screen,
+            access_token=access_token,
+            username=username,
+            password=password,
+        )
+    )
+
+
+def _ask_and_forget(asked: "Asked") -> None:
+    import asyncio
+
+    from llamakeep import run_llama
+
+    settings = read_settings()
+    with spinning("Thinking"):
+        text = asyncio.run(
+            run_llama(asked.prompt, model=asked.model, settings=settings)
+        )
+    write(text + "\n")
+
+
+def _show(answer: Callable[[Screen], Coroutine[Any, Any, str]]) -> None:
+    """Write an answer as it comes, and how to go on after it."""
+    import asyncio
+
+    with spinning("Waiting for the first word") as spinner:
+        screen = Screen(spinner)
+        try:
+            conversation_id = asyncio.run(answer(screen))
+        finally:
+            screen.end_line()
+    if sys.stderr.isatty():
+        typer.secho(f"--conversation {conversation_id} goes on.", dim=True, err=True)
+
+
+def _read_prompt(given: str | None) -> str:
+    """Return the prompt as text that can be kept."""
+    from llamakeep.api.text import check_not_blank, check_text
+
+    if given is None and sys.stdin.isatty():
+        raise typer.BadParameter("There is none.", param_hint="PROMPT")
+    try:
+        if given is None or given == "-":
+            given = sys.stdin.buffer.read().decode().rstrip("\r\n")
+        return check_not_blank(check_text(given))
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter("It is not UTF-8.", param_hint="PROMPT") from error
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="PROMPT") from error

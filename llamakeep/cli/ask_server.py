@@ -1,0 +1,210 @@
+"""Asking a llamakeep server, through whatever the network does meanwhile."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+from uuid import uuid4
+
+from pydantic_core import from_json
+from pyreqwest.exceptions import ConnectError, NetworkError, RequestTimeoutError
+from pyreqwest.request import RequestBuilder
+from pyreqwest.response import Response
+
+from llamakeep import errors
+from llamakeep.cli.ask import Screen
+from llamakeep.domain import Asked
+from llamakeep.errors import (
+    LlamaKeepError,
+    ProviderAnswerInvalid,
+    ProviderUnavailable,
+)
+from llamakeep.providers.http import (
+    HttpClient,
+    message_of,
+    read_body,
+    read_refusal,
+    translated_errors,
+)
+from llamakeep.providers.sse import EventParser, EventTooLarge, ServerSentEvent
+
+CONNECT_TIMEOUT = 10
+SILENCE_TIMEOUT = 60
+"""Seconds; a server that works on a run gives a sign of life every ten."""
+PAUSES = (0.2, 1, 2, 5)
+"""Seconds to wait before each new try, as long as nothing new has come."""
+LAST_BREATH = 0.05
+_LARGEST_LOGIN = 64 * 1024
+_URN = "urn:llamakeep:problem:"
+
+
+async def ask_server(
+    asked: Asked,
+    url: str,
+    screen: Screen,
+    *,
+    access_token: str | None = None,
+    username: str | None = None,
+    password: str | None = None,
+) -> str:
+    """
+    Have a server answer a prompt, and keep it there.
+
+    When the connection is lost, the answer goes on from where it was. When this is
+    canceled, so is the run; its text so far is kept.
+
+    Returns:
+        The conversation that the exchange belongs to.
+
+    Raises:
+        LlamaKeepError: What the server says is wrong, or that it cannot be reached.
+    """
+    if not url.startswith(("http://", "https://")):
+        url = f"http://{url}"
+    client = HttpClient(
+        url, connect_timeout=CONNECT_TIMEOUT, silence_timeout=SILENCE_TIMEOUT
+    )
+    caller = _Caller(client, f"The server at {url}", access_token)
+    try:
+        with translated_errors(caller.who):
+            if password is not None:
+                await caller.log_in(username, password)
+            return await _Following(caller, asked, screen).to_the_end()
+    finally:
+        await client.close()
+        # pyreqwest's thread may still be letting go of an error, and Python must not
+        # end under it: it aborts.
+        await asyncio.sleep(LAST_BREATH)
+
+
+class _Caller:
+    """Sends requests as somebody."""
+
+    def __init__(self, client: HttpClient, who: str, access_token: str | None) -> None:
+        self._client = client
+        self._access_token = access_token
+        self.who = who
+
+    async def log_in(self, username: str | None, password: str) -> None:
+        body = {"username": username, "password": password}
+        post = self._client.request("POST", "/login/").body_json(body)
+        async with self._client.send(post) as response:
+            await self._check(response)
+            answer = from_json(await read_body(response, _LARGEST_LOGIN))
+        self._access_token = answer["token"]
+
+    def request(self, method: str, path: str) -> RequestBuilder:
+        request = self._client.request(method, path)
+        if self._access_token is not None:
+            request = request.bearer_auth(self._access_token)
+        return request
+
+    async def send(self, request: RequestBuilder) -> None:
+        async with self._client.send(request) as response:
+            await self._check(response)
+
+    async def events(
+        self, request: RequestBuilder
+    ) -> AsyncGenerator[ServerSentEvent, None]:
+        parser = EventParser()
+        async with self._client.send(request) as response:
+            await self._check(response)
+            while (data := await response.body_reader.read_chunk()) is not None:
+                try:
+                    events = parser.feed(data.to_bytes())
+                except EventTooLarge as error:
+                    raise ProviderAnswerInvalid(
+                        f"{self.who} sent an endless event."
+                    ) from error
+                for event in events:
+                    yield event
+
+    async def _check(self, response: Response) -> None:
+        if response.status < 300:
+            return
+        body = await read_refusal(response)
+        if isinstance(body, dict) and str(body.get("type")).startswith(_URN):
+            raise _error(body)
+        said = message_of(body)
+        raise ProviderAnswerInvalid(
+            f"{self.who} answered {response.status}"
+            + (f": {said}" if said else ". Is that a llamakeep server?")
+        )
+
+
+class _Following:
+    """One prompt, from its first sending to the last word of its answer."""
+
+    def __init__(self, caller: _Caller, asked: Asked, screen: Screen) -> None:
+        self._caller = caller
+        self._asked = asked
+        self._screen = screen
+        self._key = f"ask-{uuid4()}"
+        self._run_id: str | None = None
+        self._position = "0"
+        self._tries = 0
+
+    async def to_the_end(self) -> str:
+        try:
+            while True:
+                try:
+                    return await self._follow()
+                except (NetworkError, RequestTimeoutError, EOFError) as error:
+                    never_met = self._run_id is None and isinstance(error, ConnectError)
+                    if never_met or self._tries == len(PAUSES):
+                        raise ProviderUnavailable(
+                            f"{self._caller.who} cannot be reached, or breaks off."
+                        ) from error
+                await asyncio.sleep(PAUSES[self._tries])
+                self._tries += 1
+        except asyncio.CancelledError:
+            if self._run_id is not None:
+                path = f"/history/{self._run_id}/cancel"
+                await self._caller.send(self._caller.request("POST", path))
+            raise
+
+    async def _follow(self) -> str:
+        """Write what comes, and return the conversation when all has."""
+        async with aclosing(self._caller.events(self._request())) as events:
+            async for event in events:
+                body = from_json(event.data)
+                match event.name:
+                    case "run":
+                        self._run_id = body["id"]
+                        continue
+                    case "delta":
+                        self._screen.add(body["text"])
+                    case "reset":
+                        self._screen.replace(body["text"])
+                    case "done":
+                        return str(body["conversation_id"])
+                    case "error":
+                        error = _error(body)
+                        error.run_id = error.run_id or self._run_id
+                        raise error
+                self._position = event.id or self._position
+                self._tries = 0
+        raise EOFError
+
+    def _request(self) -> RequestBuilder:
+        if self._run_id is not None:
+            request = self._caller.request("GET", f"/history/{self._run_id}/stream")
+            return request.header("last-event-id", self._position)
+        asked = self._asked
+        body: dict[str, Any] = {
+            "prompt": asked.prompt,
+            "model": asked.model,
+            "system_prompt": asked.system_prompt,
+            "conversation_id": asked.conversation_id,
+            "stream": True,
+        } | asked.parameters.given()
+        # With the same key the same run is followed, however often this is sent.
+        request = self._caller.request("POST", "/prompt/").body_json(body)
+        return request.header("idempotency-key", self._key)
+
+
+def _error(problem: dict[str, Any]) -> LlamaKeepError:
+    code = str(problem.get("type")).removeprefix(_URN)
+    error = errors.from_code(code, str(problem.get("detail") or problem.get("title")))
+    error.run_id = problem.get("run_id")
+    return error

@@ -1,0 +1,96 @@
+"""What commands find around them: the settings, the database, the person."""
+
+import getpass
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from llamakeep.cli.terminal import complain, give_up
+from llamakeep.errors import (
+    DatabaseMissing,
+    DatabaseOutdated,
+    FieldError,
+    InvalidRequest,
+)
+
+if TYPE_CHECKING:
+    from llamakeep.domain import User
+    from llamakeep.settings import Settings
+    from llamakeep.storage import Storage
+
+PREFIX = "LLAMAKEEP_"
+
+
+def read_settings(**given: Any) -> "Settings":
+    """
+    Return the settings; `given` ones that are not `None` come before the environment's.
+
+    Ends the command with one line for each that makes no sense.
+    """
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    from llamakeep.settings import Settings
+
+    try:
+        return Settings(
+            **{name: value for name, value in given.items() if value is not None}
+        )
+    except ValidationError as error:
+        for wrong in error.errors(include_input=False, include_url=False):
+            names = [str(part).upper() for part in wrong["loc"][:1]]
+            names = [n if n.startswith(PREFIX) else PREFIX + n for n in names]
+            message = wrong["msg"].removeprefix("Value error, ")
+            complain(": ".join([*names, f"{message}."]))
+        raise typer.Exit(2) from error
+    except (SettingsError, UnicodeDecodeError) as error:
+        give_up(f"The settings cannot be read: {error}.", code=2)
+
+
+@asynccontextmanager
+async def open_database(url: str) -> "AsyncIterator[Storage]":
+    """
+    Open the database as a guest beside a running server, or create it.
+
+    Guests come first, since an owner, however short, would keep a server from starting.
+    """
+    from llamakeep.storage import open_storage
+
+    async with AsyncExitStack() as stack:
+        try:
+            storage = await stack.enter_async_context(open_storage(url, is_owner=False))
+        except (DatabaseMissing, DatabaseOutdated):
+            storage = await stack.enter_async_context(open_storage(url))
+        yield storage
+
+
+async def get_user(storage: "Storage", username: str) -> "User":
+    """
+    Return the user of that name.
+
+    Raises:
+        InvalidRequest: There is none.
+    """
+    known = await storage.find_credentials(username)
+    if known is None:
+        message = (
+            f"There is no user {username!r}. `llamakeep user list` says who there is."
+        )
+        raise InvalidRequest(message, errors=[FieldError("username", message)])
+    return known.user
+
+
+async def get_or_add_user(storage: "Storage", username: str) -> "User":
+    """Return the user of that name, who needs no password on this computer."""
+    known = await storage.find_credentials(username)
+    return known.user if known else await storage.add_user(username, None)
+
+
+def local_username() -> str:
+    """Return who is typing, as the operating system knows them."""
+    try:
+        return getpass.getuser()[:64]
+    except (OSError, KeyError):  # an id without a name, as in some containers
+        return "local"

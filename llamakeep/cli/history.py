@@ -1,0 +1,154 @@
+"""`llamakeep history`: what was asked and answered, out of the database itself."""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llamakeep.cli.environment import get_user, local_username, read_settings
+from llamakeep.cli.terminal import first_line, print_rows, printable
+
+if TYPE_CHECKING:
+    from llamakeep.domain import Run
+    from llamakeep.settings import Settings
+
+cli = typer.Typer(
+    name="history",
+    help="Read a history, also while a server is running.",
+    no_args_is_help=True,
+)
+
+Username = Annotated[
+    str | None,
+    typer.Option("--user", help="Whose; by default, your system's user name."),
+]
+Limit = Annotated[int, typer.Option(min=1, help="How many, the newest first.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+
+
+@cli.command("list")
+def list_runs(
+    *, user: Username = None, limit: Limit = 20, json: AsJson = False
+) -> None:
+    """List what was asked last."""
+    _print_runs(user, limit=limit, json=json)
+
+
+@cli.command()
+def search(
+    text: Annotated[str, typer.Argument(help="In the prompt or the response.")],
+    *,
+    user: Username = None,
+    limit: Limit = 20,
+    json: AsJson = False,
+) -> None:
+    """List what has a text in it, whatever its case."""
+    _print_runs(user, containing=text, limit=limit, json=json)
+
+
+@cli.command()
+def show(
+    run_id: Annotated[str, typer.Argument(metavar="ID", help="Such as `run_…`.")],
+    *,
+    user: Username = None,
+    json: AsJson = False,
+) -> None:
+    """Show one prompt, and all of its response."""
+    import asyncio
+
+    run = asyncio.run(find_run(read_settings(), user or local_username(), run_id))
+    if json:
+        typer.echo(_as_json(run))
+    else:
+        _print_run(run)
+
+
+async def find_runs(
+    settings: "Settings", username: str, *, containing: str | None, limit: int
+) -> "Sequence[Run]":
+    """Return the newest runs of a user, beside whoever owns the database."""
+    from llamakeep.storage import open_storage
+
+    async with open_storage(settings.database_url, is_owner=False) as storage:
+        user = await get_user(storage, username)
+        return await storage.history(user, containing=containing, limit=limit)
+
+
+async def find_run(settings: "Settings", username: str, run_id: str) -> "Run":
+    """Return one run of a user, beside whoever owns the database."""
+    from llamakeep.storage import open_storage
+
+    async with open_storage(settings.database_url, is_owner=False) as storage:
+        return await storage.get_run(await get_user(storage, username), run_id)
+
+
+def _print_runs(
+    username: str | None, *, limit: int, json: bool, containing: str | None = None
+) -> None:
+    import asyncio
+
+    runs = asyncio.run(
+        find_runs(
+            read_settings(),
+            username or local_username(),
+            containing=containing,
+            limit=limit,
+        )
+    )
+    if json:
+        for run in runs:
+            typer.echo(_as_json(run))
+    elif sys.stdout.isatty():
+        print_rows(
+            ("id", "time", "status", "prompt", "response"),
+            (
+                (
+                    run.id,
+                    f"{run.created_at.astimezone():%Y-%m-%d %H:%M}",
+                    run.status,
+                    first_line(run.prompt, 30),
+                    first_line(run.response),
+                )
+                for run in runs
+            ),
+        )
+    else:
+        print_rows(
+            (),
+            (
+                (run.id, _time(run), run.status, _model(run), run.prompt, run.response)
+                for run in runs
+            ),
+        )
+
+
+def _print_run(run: "Run") -> None:
+    facts = [
+        ("id", run.id),
+        ("time", _time(run)),
+        ("status", run.status),
+        ("model", _model(run)),
+        ("conversation", run.conversation_id),
+        ("system", run.system_prompt),
+        ("error", run.error_detail),
+    ]
+    clean = printable if sys.stdout.isatty() else str
+    for name, value in facts:
+        if value:
+            typer.echo(f"{name}: {clean(value)}")
+    typer.echo(f"\n{clean(run.prompt)}\n\n{clean(run.response)}")
+
+
+def _as_json(run: "Run") -> str:
+    from llamakeep.api.runs import HistoryItem
+
+    return HistoryItem.of(run).model_dump_json()
+
+
+def _time(run: "Run") -> str:
+    return f"{run.created_at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _model(run: "Run") -> str:
+    return f"{run.provider}:{run.model}"

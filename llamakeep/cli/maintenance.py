@@ -1,0 +1,66 @@
+"""`llamakeep migrate` and `llamakeep replicate-emulator`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llamakeep.cli.environment import read_settings
+from llamakeep.cli.terminal import give_up
+
+
+def migrate() -> None:
+    """Bring the database of the settings to the tables of this version."""
+    import asyncio
+
+    from llamakeep.storage import location, migrate_database
+
+    url = read_settings().database_url
+    before, after = asyncio.run(migrate_database(url))
+    if before == after:
+        typer.echo(f"{location(url)} is at revision {after} already.")
+    else:
+        typer.echo(f"{location(url)}: from revision {before or 'none'} to {after}.")
+
+
+def replicate_emulator(
+    *,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port.")] = 8401,
+    settings: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="A JSON file with settings."),
+    ] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="A JSON file with a list of rules."
+        ),
+    ] = None,
+    embedded: Annotated[
+        bool,
+        typer.Option(
+            "--embedded", help="Answer with the embedded model, not with an echo."
+        ),
+    ] = False,
+) -> None:
+    """Serve Replicate's HTTP API on this computer, for development and tests."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from llamakeep.emulator import EmulatorSettings, Rule, serve
+    from llamakeep.providers.local import LocalProvider
+
+    try:
+        chosen = EmulatorSettings()
+        if settings is not None:
+            chosen = EmulatorSettings.model_validate_json(settings.read_bytes())
+        scripted: list[Rule] = []
+        if rules is not None:
+            scripted = TypeAdapter(list[Rule]).validate_json(rules.read_bytes())
+    except ValidationError as error:
+        wrong = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in wrong["loc"])
+        give_up(f"{error.title}: {where}: {wrong['msg']}.", code=2)
+    provider = LocalProvider(read_settings()) if embedded else None
+    typer.echo(f"Replicate's API is at http://{host}:{port}/v1. Ctrl-C stops it.")
+    serve(host, port, chosen, rules=scripted, provider=provider)

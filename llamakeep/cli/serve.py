@@ -1,0 +1,147 @@
+"""`llamakeep serve`."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from llamakeep.cli.environment import read_settings
+from llamakeep.cli.terminal import complain, give_up
+from llamakeep.errors import LlamaKeepError
+
+if TYPE_CHECKING:
+    import socket
+
+    from fastapi import FastAPI
+
+    from llamakeep.settings import Settings
+
+MODEL_TIMEOUT = 3
+"""Seconds that a provider may take to name its default model before we go on."""
+
+THREE_CALLS = """\
+Three calls to try:
+  curl -X POST {origin}/login/ -H 'Content-Type: application/json' \
+-d '{{"username": "alice", "password": "secret1"}}'
+  curl -X POST {origin}/prompt/ -H 'Authorization: Bearer token_alice' \
+-H 'Content-Type: application/json' \
+-d '{{"prompt": "What is FastAPI and why is it useful?"}}'
+  curl {origin}/history/ -H 'Authorization: Bearer token_alice'
+"""
+
+
+def serve(
+    *,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")
+    ] = 8000,
+    demo: Annotated[
+        bool,
+        typer.Option(
+            "--demo",
+            help="Let in alice (secret1) and bob (secret2), on loopback only.",
+        ),
+    ] = False,
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"] | None,
+        typer.Option(help="The least important records to log.", case_sensitive=False),
+    ] = None,
+) -> None:
+    """Serve the API until Ctrl-C."""
+    import asyncio
+
+    settings = read_settings(demo=demo or None, log_level=log_level)
+    with _listen(host, port) as listener:
+        if settings.demo:
+            _check_loopback(listener)
+
+        from llamakeep import server
+        from llamakeep.app import create_app
+        from llamakeep.storage import sqlite_is_current
+        from llamakeep.telemetry import set_up_logging
+
+        set_up_logging(settings.log_level)
+        if settings.database_url.startswith("sqlite") and not sqlite_is_current():
+            complain(
+                "Warning: this SQLite is older than 3.51.3 and can, very rarely, "
+                "corrupt a database. `pip install pysqlite3` brings a newer one where "
+                "there is a wheel for it."
+            )
+
+        async def when_ready(app: "FastAPI") -> None:
+            _announce(settings, listener, await _model(app))
+
+        app = create_app(settings)
+        # Standard signals end the server in order; a second one ends it at once.
+        try:
+            asyncio.run(server.serve(app, listener, when_ready=when_ready))
+        except asyncio.CancelledError:
+            give_up("Stopped before all runs had ended. Nothing that was kept is lost.")
+
+
+def _listen(host: str, port: int) -> "socket.socket":
+    """Take the port before anything slow is done."""
+    import errno
+    import socket
+
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        assert kind is socket.SOCK_STREAM
+        return socket.create_server(
+            (str(address[0]), int(address[1])), family=family, backlog=2048
+        )
+    except OSError as error:
+        is_taken = error.errno == errno.EADDRINUSE
+        reason = "it is in use" if is_taken else (error.strerror or str(error)).lower()
+        give_up(
+            f"Cannot listen on {host}, port {port}: {reason}. Choose another one with "
+            "`--host` and `--port`."
+        )
+
+
+def _check_loopback(listener: "socket.socket") -> None:
+    from ipaddress import ip_address
+
+    address = listener.getsockname()[0]
+    if not ip_address(address).is_loopback:
+        give_up(
+            f"Demo mode has passwords that everybody knows, so it is refused on "
+            f"{address}. Leave `--host` out, or `--demo` and LLAMAKEEP_DEMO.",
+            code=2,
+        )
+
+
+async def _model(app: "FastAPI") -> str:
+    """Return which model answers, or why none does."""
+    import asyncio
+
+    try:
+        async with asyncio.timeout(MODEL_TIMEOUT):
+            provider, model = await app.state.registry.resolve(None)
+    except LlamaKeepError as error:
+        return f"none yet. {error.detail.removeprefix('Nothing was stored. ')}"
+    except TimeoutError:
+        return "not known yet: the provider is slow to say"
+    return f"{provider.name}:{model}"
+
+
+def _announce(settings: "Settings", listener: "socket.socket", model: str) -> None:
+    """Say where the server is, in a form that can be pasted."""
+    from llamakeep.storage import location
+
+    host, port, *_ = listener.getsockname()
+    origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    is_terminal = sys.stdout.isatty()
+    typer.echo(
+        "llamakeep serves on "
+        + (typer.style(origin, bold=True) if is_terminal else origin)
+        + f" (documentation: {origin}/docs). Ctrl-C stops it."
+    )
+    typer.echo(f"Model: {model}")
+    typer.echo(f"Data: {location(settings.database_url)}")
+    if settings.demo:
+        typer.echo(THREE_CALLS.format(origin=origin), nl=False)
+    sys.stdout.flush()

@@ -1,0 +1,105 @@
+"""What commands say: rich for people, plain lines for pipes."""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
+
+import typer
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_PLAIN = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def complain(message: str) -> None:
+    """Say on standard error what is wrong."""
+    typer.echo(f"llamakeep: {message}", err=True)
+
+
+def give_up(message: str, *, code: int = 1) -> NoReturn:
+    """Say what is wrong, and end the command."""
+    complain(message)
+    raise typer.Exit(code)
+
+
+def write(text: str) -> None:
+    """Write a piece of a response at once; it cannot take over a terminal."""
+    sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
+
+
+def printable(text: str) -> str:
+    """Return `text` without the characters that terminals take as orders."""
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def print_rows(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    r"""
+    Print a table, or lines with tabs between the cells when nobody is looking.
+
+    In the latter, line breaks and tabs within a cell are written as `\n` and `\t`.
+    """
+    if not sys.stdout.isatty():
+        for row in rows:
+            typer.echo("\t".join(cell.translate(_PLAIN) for cell in row))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading != headings[-1])
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    Console().print(table)
+
+
+def first_line(text: str, length: int = 60) -> str:
+    """Return how `text` begins, for a cell of a table."""
+    words = " ".join(text[: 4 * length].split())
+    return words if len(words) <= length else words[: length - 1] + "…"
+
+
+class Spinner:
+    """Shows on a terminal that something is going on, until it is told to stop."""
+
+    def __init__(self, message: str) -> None:
+        self._status = None
+        if sys.stderr.isatty():
+            from rich.console import Console
+
+            self._status = Console(stderr=True).status(message)
+            self._status.start()
+
+    def stop(self) -> None:
+        """Leave no trace; once is enough, but more does not hurt."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+@contextmanager
+def spinning(message: str) -> Iterator[Spinner]:
+    """Show a spinner that stops with the block, at the latest."""
+    spinner = Spinner(message)
+    try:
+        yield spinner
+    finally:
+        spinner.stop()
+
+
+@contextmanager
+def progress(message: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Lend what moves a progress bar on, which only terminals see."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(message, total=total)
+        yield lambda count: bar.advance(task, count)

@@ -1,0 +1,90 @@
+"""The HTTP server around the application: sockets, signals, and an orderly end."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from llamakeep.keeper import Keeper
+
+BACKLOG = 2048
+
+LAST_READS = 2
+"""Seconds that clients may take to read what was answered when the server stops."""
+
+WhenReady = Callable[[FastAPI], Awaitable[None]]
+
+
+class Server(uvicorn.Server):
+    """Uvicorn, which lets runs end before it closes its doors."""
+
+    def __init__(
+        self, config: uvicorn.Config, app: FastAPI, when_ready: WhenReady
+    ) -> None:
+        super().__init__(config)
+        self._app = app
+        self._keeper: Keeper = app.state.keeper
+        self._when_ready = when_ready
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn passes both
+        """Refuse new prompts from now on; at the second signal, stop runs as well."""
+        if self.should_exit and self._task is not None:
+            self._keeper.stop_accepting(grace=0)
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        self.should_exit = True
+        self._keeper.stop_accepting()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections, and say so."""
+        await super().startup(sockets)
+        await self._when_ready(self._app)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """
+        Let runs end within their grace, then close.
+
+        Until they have, everything but new prompts is answered: whoever waits for a run
+        is told its end, and load balancers see that this node is leaving.
+        """
+        await self._keeper.close()
+        await super().shutdown(sockets)
+
+
+async def serve(
+    app: FastAPI, listener: socket.socket, *, when_ready: WhenReady
+) -> None:
+    """
+    Serve `app` on `listener` until the process is told to stop.
+
+    The lifespan is entered here rather than by uvicorn, so that what is wrong at the
+    start is raised and not printed.
+
+    Args:
+        app: What `create_app` returned.
+        listener: A socket that listens already.
+        when_ready: Called once, when the first request can be answered.
+
+    Raises:
+        LlamaKeepError: The application cannot start.
+    """
+    # asyncio does it for sockets it made itself. Without it, an answer's body waits for
+    # the client's delayed acknowledgement of its head: 40 ms.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    async with app.router.lifespan_context(app):
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=LAST_READS,
+        )
+        await Server(config, app, when_ready).serve([listener])
