@@ -7,12 +7,9 @@ disk, the next one gathers.
 
 import asyncio
 import os
-import queue
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -25,6 +22,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from llamakeep.errors import DatabaseMissing, StorageUnavailable
 from llamakeep.storage.database import Operation, T
 from llamakeep.storage.owner_lock import OwnerLock
+from llamakeep.storage.writer import Writer, reason
 
 try:
     import pysqlite3 as sqlite3
@@ -32,7 +30,6 @@ except ImportError:  # no wheel for this platform: see docs/adr/0002
     import sqlite3
 
 READERS = 4
-LARGEST_BATCH = 256
 OLDEST_SQLITE = (3, 51, 3)
 """Before it, a WAL could be reset at the wrong moment: https://sqlite.org/wal.html."""
 
@@ -73,7 +70,7 @@ class SqliteDatabase:
                 self._lock = OwnerLock(path)
             # SQLite gives its side files the mode of the database file.
             os.close(os.open(path, create | os.O_RDWR, 0o600))
-            self._writer = _Writer(
+            self._writer = Writer(
                 _engine(path, "rwc", NullPool, begin="BEGIN IMMEDIATE")
             )
         except (OSError, DBAPIError) as error:
@@ -84,7 +81,7 @@ class SqliteDatabase:
                     "the settings name another file."
                 ) from error
             raise StorageUnavailable(
-                f"The database file {path} cannot be opened: {_reason(error)}."
+                f"The database file {path} cannot be opened: {reason(error)}."
             ) from error
         self._reading = _engine(path, "ro", QueuePool, pool_size=READERS)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
@@ -176,131 +173,13 @@ def _engine(
     return engine
 
 
-@dataclass(slots=True)
-class _Job:
-    operation: Operation[Any]
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Any]
-    result: Any = None
-    error: BaseException | None = None
-
-
-class _Writer:
-    """The thread that owns the one connection that writes."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.commits = 0
-        self._engine = engine
-        self._connection = engine.connect()
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._is_closed = False
-        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
-        self._thread.start()
-
-    def submit(self, operation: Operation[Any]) -> asyncio.Future[Any]:
-        """Queue `operation`; the future is done when its commit is."""
-        self.check_open()
-        loop = asyncio.get_running_loop()
-        job = _Job(operation, loop, loop.create_future())
-        self._jobs.put(job)
-        return job.future
-
-    def check_open(self) -> None:
-        """Raise `StorageUnavailable` once `stop` was called."""
-        if self._is_closed:
-            raise StorageUnavailable("The database is closed.")
-
-    def stop(self) -> None:
-        """Take no more operations; called where they are submitted, so none is lost."""
-        self._is_closed = True
-        self._jobs.put(None)
-
-    def join(self) -> None:
-        """Wait until the queue is worked off, and let go of the file."""
-        self._thread.join()
-        self._connection.close()
-        self._engine.dispose()
-
-    def _work(self) -> None:
-        while True:
-            batch = self._next_batch()
-            jobs = [job for job in batch if job is not None]
-            if jobs:
-                self._commit(jobs)
-                _deliver(jobs)
-            if len(jobs) < len(batch):
-                return
-
-    def _next_batch(self) -> list[_Job | None]:
-        batch = [self._jobs.get()]
-        with suppress(queue.Empty):
-            while len(batch) < LARGEST_BATCH and batch[-1] is not None:
-                batch.append(self._jobs.get_nowait())
-        return batch
-
-    def _commit(self, jobs: Sequence[_Job]) -> None:
-        """Try all in one transaction; if one fails, halve until it is alone."""
-        try:
-            self._run(jobs)
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits
-            if len(jobs) == 1:
-                jobs[0].error = _translate(error)
-                return
-            middle = len(jobs) // 2
-            self._commit(jobs[:middle])
-            self._commit(jobs[middle:])
-
-    def _run(self, jobs: Sequence[_Job]) -> None:
-        with self._connection.begin():
-            for job in jobs:
-                job.result = job.operation(self._connection)
-        self.commits += 1
-
-
-def _deliver(jobs: Sequence[_Job]) -> None:
-    """Wake every waiting caller with one call into its event loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
-    for job in jobs:
-        by_loop.setdefault(job.loop, []).append(job)
-    for loop, group in by_loop.items():
-        # A loop that was closed has nobody left who waits.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(_settle, group)
-
-
-def _settle(jobs: Sequence[_Job]) -> None:
-    for job in jobs:
-        if job.future.done():  # the caller gave up; the commit stands
-            continue
-        if job.error is not None:
-            job.future.set_exception(job.error)
-        else:
-            job.future.set_result(job.result)
-
-
 @contextmanager
 def _reading() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
         raise StorageUnavailable(
-            f"The database cannot be read: {_reason(error)}. What was kept before is "
+            f"The database cannot be read: {reason(error)}. What was kept before is "
             "safe.",
             retry_after=5,
         ) from error
-
-
-def _translate(error: BaseException) -> BaseException:
-    if isinstance(error, OperationalError):
-        translated = StorageUnavailable(
-            f"The database cannot keep this: {_reason(error)}. Nothing was stored; "
-            "what was kept before is safe.",
-            retry_after=5,
-        )
-        translated.__cause__ = error
-        return translated
-    return error
-
-
-def _reason(error: Exception) -> str:
-    return str(error.orig if isinstance(error, DBAPIError) else error)
