@@ -1,0 +1,73 @@
+"""Stopping in an orderly way, and one process for one database."""
+
+import asyncio
+import signal
+import time
+
+from tests.acceptance.conftest import NewServer
+from tests.acceptance.test_crashes import Told, check_nothing_is_lost, post_until
+
+
+async def test_a_server_that_is_told_to_stop_under_load_keeps_what_it_accepted(
+    new_server: NewServer,
+) -> None:
+    server = new_server()
+    told, stop = Told(), asyncio.Event()
+    await server.start()
+
+    async with asyncio.TaskGroup() as clients:
+        for way in ["plain", "stream", "background"] * 2:
+            clients.create_task(post_until(stop, server, way, told))
+        await asyncio.sleep(0.5)
+        asked = time.monotonic()
+        status = await server.stop(signal.SIGTERM)
+        took = time.monotonic() - asked
+        stop.set()
+        await server.start()
+
+    assert status == 0
+    assert took < 2
+    assert len(told.prompts) > 6
+    await check_nothing_is_lost(server, told)
+
+
+async def test_a_run_that_outlasts_the_grace_is_kept_with_its_text(
+    new_server: NewServer,
+) -> None:
+    server = new_server(words=10_000, pause=0.005, is_free=False)
+    await server.start()
+    body = {"prompt": "Hi", "background": True}
+    run_id = (await server.client.post("/prompt/", json=body)).json()["id"]
+    following = asyncio.create_task(server.client.get(f"/history/{run_id}/stream"))
+    await asyncio.sleep(0.1)
+
+    asked = time.monotonic()
+    status = await server.stop(signal.SIGTERM)
+    took = time.monotonic() - asked
+
+    await server.start()
+    kept = await server.run(run_id)
+    assert status == 0
+    assert 0.25 < took < 2
+    assert kept["status"] == "interrupted"
+    assert kept["response"].count(" ") > 10
+    assert "run-interrupted" in (await following).text
+
+
+async def test_a_second_process_on_the_same_database_is_refused(
+    new_server: NewServer,
+) -> None:
+    server, second = new_server(), new_server()
+    await server.start()
+    before = await server.client.post("/prompt/", json={"prompt": "Hi"})
+    pid = server.pid
+
+    await second.start()
+    status = await second.ended()
+
+    after = await server.client.post("/prompt/", json={"prompt": "Hi"})
+    said = await asyncio.to_thread(second.log.read_text)
+    assert status == 1
+    assert f"belongs to another llamakeep process (pid {pid})" in said
+    assert "Traceback" not in said
+    assert before.status_code == after.status_code == 200
