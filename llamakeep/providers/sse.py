@@ -1,5 +1,6 @@
 """Server-sent events, from the bytes of a response to its events."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 MAX_EVENT_SIZE = 1024 * 1024
@@ -29,12 +30,10 @@ class EventParser:
     """
 
     def __init__(self) -> None:
-        self._line = b""
-        self._is_first_line = True
+        self._rest = b""
+        """What came after the last blank line."""
+        self._is_at_start = True
         self._follows_return = False
-        self._name = "message"
-        self._data: list[bytes] = []
-        self._data_size = 0
         self._id = ""
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
@@ -50,41 +49,35 @@ class EventParser:
         if b"\r" in data:
             self._follows_return = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *lines, self._line = (self._line + data).split(b"\n")
+        *blocks, self._rest = (self._rest + data).split(b"\n\n")
+        if len(self._rest) > MAX_EVENT_SIZE:
+            raise EventTooLarge
         events: list[ServerSentEvent] = []
-        for line in lines:
-            if line:
-                self._take(line)
-            elif self._data:
-                events.append(self._event())
+        for block in blocks:
+            # Nearly all events are one line of data.
+            if block.startswith(b"data: ") and b"\n" not in block:
+                self._is_at_start = False
+                events.append(ServerSentEvent("message", block[6:], self._id))
             else:
-                self._name = "message"
-                self._is_first_line = False
-        if self._data_size + len(self._line) > MAX_EVENT_SIZE:
+                events.extend(self._parsed(block))
+        if any(len(event.data) > MAX_EVENT_SIZE for event in events):
             raise EventTooLarge
         return events
 
-    def _take(self, line: bytes) -> None:
-        if self._is_first_line:
-            line = line.removeprefix(_BYTE_ORDER_MARK)
-            self._is_first_line = False
-        field, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
-        if field == b"data":
-            self._data.append(value)
-            self._data_size += len(value) + 1
-            if self._data_size > MAX_EVENT_SIZE:
-                raise EventTooLarge
-        elif field == b"event":
-            self._name = value.decode(errors="replace")
-        elif field == b"id" and b"\0" not in value:
-            self._id = value.decode(errors="replace")
-
-    def _event(self) -> ServerSentEvent:
-        event = ServerSentEvent(
-            self._name or "message", b"\n".join(self._data), self._id
-        )
-        self._name = "message"
-        self._data.clear()
-        self._data_size = 0
-        return event
+    def _parsed(self, block: bytes) -> Iterator[ServerSentEvent]:
+        if self._is_at_start:
+            block = block.removeprefix(_BYTE_ORDER_MARK)
+            self._is_at_start = False
+        name = "message"
+        data: list[bytes] = []
+        for line in block.split(b"\n"):
+            field, _, value = line.partition(b":")
+            value = value.removeprefix(b" ")
+            if field == b"data":
+                data.append(value)
+            elif field == b"event":
+                name = value.decode(errors="replace") or "message"
+            elif field == b"id" and b"\0" not in value:
+                self._id = value.decode(errors="replace")
+        if data:
+            yield ServerSentEvent(name, b"\n".join(data), self._id)
