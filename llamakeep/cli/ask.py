@@ -71,8 +71,8 @@ def ask(
     username: Annotated[
         str | None,
         typer.Option(
-            help="Who you are. On a server you are asked for your password, unless "
-            "LLAMAKEEP_ACCESS_TOKEN is set; without one it is your system's user name.",
+            help="Who you are; by default, your system's user name. A server asks for "
+            "your password. LLAMAKEEP_ACCESS_TOKEN tells it who you are as well.",
         ),
     ] = None,
     access_token: Annotated[
@@ -106,10 +106,12 @@ def ask(
 
 def _ask_here(asked: "Asked", username: str) -> None:
     from llamakeep.cli.ask_here import ask_here
+    from llamakeep.providers.registry import create_registry
 
     settings = read_settings()
+    registry = create_registry(settings)
     try:
-        _show(lambda screen: ask_here(settings, asked, username, screen))
+        _show(lambda screen: ask_here(settings, asked, username, screen, registry))
     except DatabaseInUse as error:
         raise DatabaseInUse(
             f"{error.detail} For example: llamakeep ask --server http://127.0.0.1:8000 "

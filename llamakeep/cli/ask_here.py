@@ -8,7 +8,7 @@ from llamakeep.cli.environment import get_or_add_user
 from llamakeep.domain import Asked, Run, User
 from llamakeep.keeper import Delta, Ended, Keeper, Reset
 from llamakeep.keeper.keeper import raise_for_status
-from llamakeep.providers.registry import Registry, create_registry
+from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import open_storage
 
@@ -18,8 +18,7 @@ async def ask_here(
     asked: Asked,
     username: str,
     screen: Screen,
-    *,
-    registry: Registry | None = None,
+    registry: Registry,
 ) -> str:
     """
     Have a prompt answered, and keep both in the history of `username`.
@@ -27,11 +26,11 @@ async def ask_here(
     When this is canceled, so is the run; its text so far is kept.
 
     Args:
-        settings: Which database, and which providers.
+        settings: Which database, among other things.
         asked: The prompt.
         username: Created, without a password, if there is no such user.
         screen: Where the answer is written.
-        registry: Who answers, instead of those that the settings name.
+        registry: Who may answer; closed at the end.
 
     Returns:
         The conversation that the exchange belongs to.
@@ -42,7 +41,6 @@ async def ask_here(
     """
     async with open_storage(settings.database_url) as storage:
         user = await get_or_add_user(storage, username)
-        registry = registry or create_registry(settings)
         keeper = Keeper(settings, storage, registry)
         try:
             # What a server left unfinished is for the next server.

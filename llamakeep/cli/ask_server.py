@@ -150,8 +150,7 @@ class _Following:
                 try:
                     return await self._follow()
                 except (NetworkError, RequestTimeoutError, EOFError) as error:
-                    never_met = self._run_id is None and isinstance(error, ConnectError)
-                    if never_met or self._tries == len(PAUSES):
+                    if _is_nobody_there(error) or self._tries == len(PAUSES):
                         raise ProviderUnavailable(
                             f"{self._caller.who} cannot be reached, or breaks off."
                         ) from error
@@ -201,6 +200,11 @@ class _Following:
         # With the same key the same run is followed, however often this is sent.
         request = self._caller.request("POST", "/prompt/").body_json(body)
         return request.header("idempotency-key", self._key)
+
+
+def _is_nobody_there(error: Exception) -> bool:
+    """Return whether the connection was refused; a lost one is a `ConnectError` too."""
+    return isinstance(error, ConnectError) and "client error (Connect)" in str(error)
 
 
 def _error(problem: dict[str, Any]) -> LlamaKeepError:

@@ -100,19 +100,16 @@ def _print_runs(
         for run in runs:
             typer.echo(_as_json(run))
     elif sys.stdout.isatty():
-        print_rows(
-            ("id", "time", "status", "prompt", "response"),
+        rows = (
             (
-                (
-                    run.id,
-                    f"{run.created_at.astimezone():%Y-%m-%d %H:%M}",
-                    run.status,
-                    first_line(run.prompt, 30),
-                    first_line(run.response),
-                )
-                for run in runs
-            ),
+                run.id,
+                f"{run.created_at.astimezone():%Y-%m-%d %H:%M}",
+                first_line(run.prompt),
+                first_line(f"{_remark(run)}{run.response}"),
+            )
+            for run in runs
         )
+        print_rows(("id", "time", "prompt", "response"), rows)
     else:
         print_rows(
             (),
@@ -152,3 +149,7 @@ def _time(run: "Run") -> str:
 
 def _model(run: "Run") -> str:
     return f"{run.provider}:{run.model}"
+
+
+def _remark(run: "Run") -> str:
+    return "" if run.status == "succeeded" else f"({run.status}) "

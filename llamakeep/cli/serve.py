@@ -70,7 +70,7 @@ def serve(
             )
 
         async def when_ready(app: "FastAPI") -> None:
-            _announce(settings, listener, await _model(app))
+            _announce(settings, listener, await describe_model(app))
 
         app = create_app(settings)
         # Standard signals end the server in order; a second one ends it at once.
@@ -114,7 +114,7 @@ def _check_loopback(listener: "socket.socket") -> None:
         )
 
 
-async def _model(app: "FastAPI") -> str:
+async def describe_model(app: "FastAPI") -> str:
     """Return which model answers, or why none does."""
     import asyncio
 

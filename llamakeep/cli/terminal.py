@@ -51,7 +51,7 @@ def print_rows(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in headings:
-        table.add_column(heading, no_wrap=heading != headings[-1])
+        table.add_column(heading, no_wrap=heading not in headings[-2:])
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     Console().print(table)

@@ -1,0 +1,117 @@
+"""The command line as a person types it: in this process, or in one of its own."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+from typer.testing import CliRunner, Result
+
+from llamakeep.cli import cli
+from llamakeep.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+httpx2.AsyncHTTPTransport()  # the first one imports, which blocks
+
+LONG_ENOUGH = 15
+"""Seconds in which whatever is waited for has happened, or never will."""
+
+Type = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def surroundings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands find a migrated database, and no model."""
+    monkeypatch.setenv("LLAMAKEEP_DATABASE_URL", settings.database_url)
+    monkeypatch.setenv("LLAMAKEEP_LOCAL_MODEL", "missing.gguf")
+    for name in ("LLAMAKEEP_SERVER", "LLAMAKEEP_ACCESS_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The path of a database file that commands would use, and that is not there."""
+    path = tmp_path / "fresh.db"
+    monkeypatch.setenv("LLAMAKEEP_DATABASE_URL", f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def typed() -> Type:
+    """Run a command in this process."""
+
+    def run(*arguments: str, stdin: str | bytes | None = None) -> Result:
+        return CliRunner().invoke(cli, arguments, input=stdin)
+
+    return run
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    """Wait for what a server, or another process, is about to bring about."""
+    async with asyncio.timeout(LONG_ENOUGH):
+        while not is_so():  # noqa: ASYNC110 - nobody there could set an event
+            await asyncio.sleep(0.005)
+
+
+class Process:
+    """A command in a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    async def line(self) -> str:
+        """Return the next line of its output."""
+        assert self._process.stdout is not None
+        async with asyncio.timeout(LONG_ENOUGH):
+            return (await self._process.stdout.readline()).decode().rstrip("\n")
+
+    async def some(self) -> str:
+        """Return what it says next."""
+        assert self._process.stdout is not None
+        async with asyncio.timeout(LONG_ENOUGH):
+            return (await self._process.stdout.read(4096)).decode()
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    async def ended(self, stdin: bytes | None = None) -> tuple[int, str, str]:
+        """Return its exit code, and the rest of what it said."""
+        async with asyncio.timeout(LONG_ENOUGH):
+            out, err = await self._process.communicate(stdin)
+        assert self._process.returncode is not None
+        return self._process.returncode, out.decode(), err.decode()
+
+
+@asynccontextmanager
+async def started(*arguments: str, **variables: str) -> AsyncIterator[Process]:
+    """Start a command; it is killed if the test leaves it behind."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "llamakeep",
+        *arguments,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
+    )
+    try:
+        yield Process(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def said(
+    *arguments: str, stdin: bytes | None = None, **variables: str
+) -> tuple[int, str, str]:
+    """Run a command to its end."""
+    async with started(*arguments, **variables) as process:
+        return await process.ended(stdin)

@@ -1,0 +1,215 @@
+"""Starting and stopping the server."""
+
+import asyncio
+import itertools
+import re
+import shlex
+import signal
+import socket
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from llamakeep.app import create_app
+from llamakeep.cli.serve import describe_model
+from llamakeep.errors import ProviderUnavailable
+from llamakeep.settings import Settings
+from tests.cli.conftest import LONG_ENOUGH, Process, Type, said, started
+from tests.fakes import ScriptedProvider
+from tests.providers.stub_server import Then, delta, head, running_stub
+
+
+async def _origin(process: Process) -> str:
+    """Return where the server that was just started is."""
+    line = await process.line()
+    found = re.match(r"llamakeep serves on (http://127\.0\.0\.1:[0-9]+) ", line)
+    assert found, (line, await process.ended())
+    return found[1]
+
+
+def _client(origin: str) -> httpx2.AsyncClient:
+    # Nothing here is encrypted, and loading certificates blocks.
+    return httpx2.AsyncClient(base_url=origin, trust_env=False, verify=False)
+
+
+async def _until(client: httpx2.AsyncClient, path: str, text: str) -> None:
+    async with asyncio.timeout(LONG_ENOUGH):
+        while text not in (await client.get(path)).text:  # noqa: ASYNC110 - as `until`
+            await asyncio.sleep(0.02)
+
+
+async def test_a_server_says_where_it_is_and_ends_when_it_is_told_to(
+    fresh: Path,
+) -> None:
+    async with started("serve", "--port", "0") as server:
+        origin = await _origin(server)
+        told = [await server.line(), await server.line()]
+        async with _client(origin) as client:
+            healthy = await client.get("/healthz")
+        asked = time.monotonic()
+        server.signal(signal.SIGTERM)
+        code, out, err = await server.ended()
+        took = time.monotonic() - asked
+
+    assert healthy.status_code == 200
+    assert "server" not in healthy.headers
+    assert told[0].startswith("Model: none yet. Set REPLICATE_API_TOKEN")
+    assert told[1] == f"Data: {fresh}"
+    assert (code, out) == (0, "")
+    assert "Traceback" not in err
+    assert took < 3
+
+
+@pytest.mark.usefixtures("fresh")
+async def test_the_three_calls_of_a_demonstration_can_be_pasted() -> None:
+    async with started("serve", "--port", "0", "--demo") as server:
+        origin = await _origin(server)
+        lines = [await server.line() for _ in range(6)]
+        calls = [shlex.split(line) for line in lines[3:]]
+        async with _client(origin) as client:
+            responses = []
+            for call in calls:
+                pairs = list(itertools.pairwise(call))
+                headers = [v.split(": ", 1) for n, v in pairs if n == "-H"]
+                responses.append(
+                    await client.request(
+                        next((v for n, v in pairs if n == "-X"), "GET"),
+                        next(word for word in call if word.startswith("http")),
+                        headers=dict(headers),
+                        content=next((v for n, v in pairs if n == "-d"), None),
+                    )
+                )
+
+    assert [call[0] for call in calls] == ["curl"] * 3
+    assert responses[0].json()["token"] == "token_alice"
+    assert responses[1].json()["type"] == "urn:llamakeep:problem:no-provider"
+    assert responses[2].json() == {"history": [], "next_cursor": None}
+
+
+async def test_beside_a_server_users_are_added_and_histories_read_but_nothing_served(
+    fresh: Path,
+) -> None:
+    async with started("serve", "--port", "0") as server:
+        origin = await _origin(server)
+        body = {"username": "carol", "password": "long enough"}
+
+        added, second, asked = await asyncio.gather(
+            said("user", "add", "carol", "--password-stdin", stdin=b"long enough\n"),
+            said("serve", "--port", "0"),
+            said("ask", "Hi"),
+        )
+        listed = await said("history", "list", "--user", "carol")
+        async with _client(origin) as client:
+            login = await client.post("/login/", json=body)
+
+    assert added[0] == 0, added
+    assert login.status_code == 200
+    assert listed == (0, "", "")
+    assert second[:2] == asked[:2] == (1, "")
+    belongs = f"belongs to another llamakeep process (pid {server.pid})"
+    assert belongs in second[2]
+    assert f"{fresh.name} " in second[2]
+    assert belongs in asked[2]
+    assert "llamakeep ask --server" in asked[2]
+    assert second[2].count("\n") == asked[2].count("\n") == 1
+
+
+def test_a_port_in_use_is_a_plain_message(typed: Type) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        refused = typed("serve", "--port", port)
+
+    assert refused.exit_code == 1
+    assert f"Cannot listen on 127.0.0.1, port {port}: it is in use." in refused.stderr
+
+
+def test_a_host_that_does_not_exist_is_a_plain_message(typed: Type) -> None:
+    refused = typed("serve", "--host", "203.0.113.1", "--port", "0")
+
+    assert refused.exit_code == 1
+    assert "Cannot listen on 203.0.113.1, port 0: " in refused.stderr
+
+
+@pytest.mark.parametrize("wish", ["--demo", "LLAMAKEEP_DEMO"])
+def test_a_demonstration_is_refused_where_others_could_reach_it(
+    typed: Type, monkeypatch: pytest.MonkeyPatch, wish: str
+) -> None:
+    arguments = ["serve", "--port", "0", "--host", "0.0.0.0"]
+    if wish.startswith("--"):
+        arguments.append(wish)
+    else:
+        monkeypatch.setenv(wish, "1")
+
+    refused = typed(*arguments)
+
+    assert refused.exit_code == 2
+    assert "Demo mode has passwords that everybody knows" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [("127.0.0.1", 200), ("[::1]", 200), ("192.0.2.1", 403), ("[2001:db8::1]", 403)],
+)
+async def test_a_demonstration_answers_on_loopback_addresses_only(
+    settings: Settings, address: str, status: int
+) -> None:
+    app = create_app(settings.model_copy(update={"demo": True}), providers=[])
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(
+        transport=transport, base_url=f"http://{address}:8000"
+    ) as client:
+        response = await client.get("/healthz")
+
+    assert response.status_code == status
+    if status == 403:
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.json()["type"] == "urn:llamakeep:problem:forbidden"
+
+
+async def test_a_server_says_which_model_answers_or_why_none_does(
+    settings: Settings,
+) -> None:
+    class Sulking(ScriptedProvider):
+        async def default_model(self) -> str:
+            raise ProviderUnavailable("It does not say.")
+
+    told = []
+    for provider in (ScriptedProvider(), Sulking()):
+        app = create_app(settings, providers=[provider])
+        async with app.router.lifespan_context(app):
+            told.append(await describe_model(app))
+
+    assert told == ["scripted:parrot", "none yet. It does not say."]
+
+
+async def test_a_second_signal_does_not_wait_for_runs() -> None:
+    async with (
+        running_stub(head(), delta("Once "), Then.HANG) as stub,
+        started(
+            *("serve", "--port", "0", "--demo"),
+            LLAMAKEEP_OPENAI_BASE_URL=stub.base_url,
+            LLAMAKEEP_DEFAULT_MODEL="openai:parrot",
+            LLAMAKEEP_SHUTDOWN_GRACE="60",
+        ) as server,
+    ):
+        origin = await _origin(server)
+        async with _client(origin) as client:
+            client.headers["Authorization"] = "Bearer token_alice"
+            body = {"prompt": "Hi", "background": True}
+            accepted = await client.post("/prompt/", json=body)
+            await _until(client, "/history/", '"response":"Once "')
+            server.signal(signal.SIGTERM)
+            await _until(client, "/readyz", "server-stopping")
+            refused = await client.post("/prompt/", json=body)
+        server.signal(signal.SIGTERM)
+        code, _, err = await server.ended()
+
+    run_id = accepted.json()["id"]
+    _, shown, _ = await said("history", "show", run_id, "--user", "alice")
+    assert code == 1
+    assert "Stopped before all runs had ended." in err
+    assert refused.json()["type"] == "urn:llamakeep:problem:server-stopping"
+    assert "\nstatus: interrupted\n" in shown
+    assert shown.endswith("\n\nHi\n\nOnce \n")

@@ -1,0 +1,105 @@
+"""What all commands have in common."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llamakeep import __version__
+from llamakeep.cli.users import all_users
+from llamakeep.errors import DatabaseOutdated
+from llamakeep.settings import Settings
+from llamakeep.storage import migrate_database
+from tests.cli.conftest import ROOT, Type
+
+SLOW = {"alembic", "argon2", "asyncio", "fastapi", "pydantic", "rich", "sqlalchemy"}
+
+
+def test_knowing_the_commands_imports_nothing_slow() -> None:
+    code = "import llamakeep.cli, sys; print(*sys.modules, sep='\\n')"
+
+    imported = subprocess.check_output(
+        [sys.executable, "-c", code], text=True, cwd=ROOT
+    )
+
+    assert "llamakeep.cli.serve" in imported.splitlines()
+    assert SLOW.isdisjoint(imported.splitlines())
+
+
+def test_the_version_is_told(typed: Type) -> None:
+    assert typed("--version").stdout == f"llamakeep {__version__}\n"
+
+
+def test_the_reference_is_what_the_program_would_write() -> None:
+    script = ROOT / "scripts" / "cli_reference.py"
+
+    check = subprocess.run(
+        [sys.executable, script, "--check"], capture_output=True, text=True, check=False
+    )
+
+    assert (check.stdout, check.stderr) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("LLAMAKEEP_LEASE", "-1", "LLAMAKEEP_LEASE: Input should be greater than 0."),
+        ("LLAMAKEEP_LEASE", "1", "lease must be at least three times flush_interval."),
+        ("LLAMAKEEP_LOG_LEVEL", "x", "LLAMAKEEP_LOG_LEVEL: Input should be 'debug',"),
+        ("LLAMAKEEP_OPENAI_MODELS", "x", "The settings cannot be read: error parsing"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named(
+    typed: Type, monkeypatch: pytest.MonkeyPatch, name: str, value: str, complaint: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    listed = typed("user", "list")
+
+    assert listed.exit_code == 2
+    assert listed.stderr.startswith(f"llamakeep: {complaint}")
+    assert listed.stderr.count("\n") == 1
+
+
+def test_a_database_that_cannot_be_opened_is_named(
+    typed: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLAMAKEEP_DATABASE_URL", "sqlite:////nowhere/at/all.db")
+
+    migrated = typed("migrate")
+
+    assert migrated.exit_code == 1
+    assert migrated.stderr.startswith("llamakeep: The database file /nowhere/at/all.db")
+
+
+def test_migrating_says_from_where_to_where(typed: Type, fresh: Path) -> None:
+    first, second = typed("migrate"), typed("migrate")
+
+    assert first.stdout == f"{fresh}: from revision none to 0001.\n"
+    assert second.stdout == f"{fresh} is at revision 0001 already.\n"
+
+
+async def test_postgresql_is_migrated_only_when_that_is_asked_for(
+    settings: Settings, postgres_url: str
+) -> None:
+    settings = settings.model_copy(update={"database_url": postgres_url})
+
+    with pytest.raises(DatabaseOutdated, match="Run `llamakeep migrate` once"):
+        await all_users(settings)
+    migrated = await migrate_database(postgres_url)
+
+    assert migrated == (None, "0001")
+    assert await all_users(settings) == []
+
+
+def test_rules_for_the_emulator_that_make_no_sense_are_refused(
+    typed: Type, tmp_path: Path
+) -> None:
+    rules = tmp_path / "rules.json"
+    rules.write_text('[{"nonsense": 1}]')
+
+    started = typed("replicate-emulator", "--rules", str(rules))
+
+    assert started.exit_code == 2
+    assert "0.nonsense: Extra inputs are not permitted." in started.stderr
