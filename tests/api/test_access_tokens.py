@@ -33,16 +33,16 @@ PARAMETERS = {"run_id": "run_00000000000000000000000000"}
     ],
 )
 async def test_a_malformed_or_foreign_access_token_is_refused(
-    client: Client, authorization: str
+    shared_client: Client, authorization: str
 ) -> None:
     headers = {b"authorization": authorization.encode("latin-1")}
 
-    response = await client.post("/prompt/", json=PROMPT, headers=headers)
+    response = await shared_client.post("/prompt/", json=PROMPT, headers=headers)
 
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == "Bearer"
     assert response.json()["type"] == "urn:llamakeep:problem:unauthenticated"
-    assert await client.history() == []
+    assert await shared_client.history() == []
 
 
 async def test_an_expired_access_token_is_refused(client: Client) -> None:

@@ -143,19 +143,21 @@ async def test_logging_out_revokes_the_access_token_at_once(server: Client) -> N
     ],
 )
 async def test_a_login_with_a_wrong_field_names_it(
-    client: Client, change: dict[str, object], field: str
+    shared_client: Client, change: dict[str, object], field: str
 ) -> None:
-    response = await client.post("/login/", json=CAROL | change)
+    response = await shared_client.post("/login/", json=CAROL | change)
 
     assert response.status_code == 422
     assert [one["field"] for one in response.json()["errors"]] == [field]
     assert "correct horse" not in response.text
 
 
-async def test_a_refused_login_does_not_repeat_the_password(client: Client) -> None:
+async def test_a_refused_login_does_not_repeat_the_password(
+    shared_client: Client,
+) -> None:
     password = "hunter2" * 200
 
-    response = await client.post("/login/", json=CAROL | {"password": password})
+    response = await shared_client.post("/login/", json=CAROL | {"password": password})
 
     assert "hunter2" not in response.text
 

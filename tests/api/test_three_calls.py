@@ -55,9 +55,9 @@ async def test_bob_is_the_other_demo_user(client: Client) -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("twins", [("/history/", "/history"), ("/me/", "/me")])
 async def test_a_trailing_slash_changes_nothing(
-    client: Client, method: str, twins: tuple[str, str]
+    shared_client: Client, method: str, twins: tuple[str, str]
 ) -> None:
-    with_slash, without = [await client.request(method, path) for path in twins]
+    with_slash, without = [await shared_client.request(method, path) for path in twins]
 
     assert with_slash.status_code == without.status_code
     assert without.is_redirect is False
