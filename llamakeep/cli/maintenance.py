@@ -1,5 +1,6 @@
 """`llamakeep migrate` and `llamakeep replicate-emulator`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -63,4 +64,5 @@ def replicate_emulator(
         give_up(f"{error.title}: {where}: {wrong['msg']}.", code=2)
     provider = LocalProvider(read_settings()) if embedded else None
     typer.echo(f"Replicate's API is at http://{host}:{port}/v1. Ctrl-C stops it.")
+    sys.stdout.flush()
     serve(host, port, chosen, rules=scripted, provider=provider)

@@ -213,3 +213,38 @@ async def test_a_second_signal_does_not_wait_for_runs() -> None:
     assert refused.json()["type"] == "urn:llamakeep:problem:server-stopping"
     assert "\nstatus: interrupted\n" in shown
     assert shown.endswith("\n\nHi\n\nOnce \n")
+
+
+async def test_the_emulator_of_replicate_can_be_started_with_its_rules(
+    tmp_path: Path,
+) -> None:
+    settings, rules = tmp_path / "settings.json", tmp_path / "rules.json"
+    await asyncio.to_thread(settings.write_text, '{"api_token": "r8_mine"}')
+    await asyncio.to_thread(rules.write_text, "[]")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+    files = ("--settings", str(settings), "--rules", str(rules))
+    async with started("replicate-emulator", "--port", port, *files) as emulator:
+        told = await emulator.line()
+        async with (
+            _client(f"http://127.0.0.1:{port}") as client,
+            asyncio.timeout(LONG_ENOUGH),
+        ):
+            while (account := await _account(client)) is None:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.02)
+        emulator.signal(signal.SIGINT)
+        code, _, err = await emulator.ended()
+
+    assert told == (
+        f"Replicate's API is at http://127.0.0.1:{port}/v1. Ctrl-C stops it."
+    )
+    assert account.status_code == 401
+    assert (code, err) == (0, "")
+
+
+async def _account(client: httpx2.AsyncClient) -> httpx2.Response | None:
+    """Ask for the account, if somebody listens yet."""
+    try:
+        return await client.get("/v1/account")
+    except httpx2.ConnectError:
+        return None
