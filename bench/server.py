@@ -15,7 +15,7 @@ from pydantic import HttpUrl
 from bench.cores import pin_to_server_core
 from llamakeep.app import create_app
 from llamakeep.security.passwords import hash_password
-from llamakeep.server import serve
+from llamakeep.server import run, serve
 from llamakeep.settings import Settings
 from llamakeep.storage import open_storage
 
@@ -37,7 +37,7 @@ def main(port: int, upstream: str, database: str) -> None:
         return int(request.app.state.storage.commits)
 
     listener = socket.create_server(("127.0.0.1", port), backlog=2048)
-    asyncio.run(serve(app, listener, when_ready=nothing))
+    run(serve(app, listener, when_ready=nothing))
 
 
 async def nothing(_: FastAPI) -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -53,6 +54,16 @@ class Server(uvicorn.Server):
         """
         await self._keeper.close()
         await super().shutdown(sockets)
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run `main` on the faster event loop, where the extra `speed` is installed."""
+    try:
+        import uvloop  # noqa: PLC0415 - it may not be there
+    except ImportError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
 
 
 async def serve(

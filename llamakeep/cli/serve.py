@@ -75,7 +75,7 @@ def serve(
         app = create_app(settings)
         # Standard signals end the server in order; a second one ends it at once.
         try:
-            asyncio.run(server.serve(app, listener, when_ready=when_ready))
+            server.run(server.serve(app, listener, when_ready=when_ready))
         except asyncio.CancelledError:
             give_up("Stopped before all runs had ended. Nothing that was kept is lost.")
 
