@@ -21,6 +21,8 @@ LlamaKeepError
 │   ├── ProviderTimeout         too slow
 │   ├── ProviderRateLimited     it wants us to wait
 │   ├── ProviderUnauthenticated it does not accept our credentials
+│   ├── ProviderOutOfCredit     our account there has no money left
+│   ├── AnswerExpired           it has erased the answer
 │   └── ProviderAnswerInvalid   it said something we cannot read
 └── ServerError                 this installation's fault
     ├── NoProvider              nothing is configured that could answer
@@ -173,7 +175,7 @@ class UnknownModel(ClientError):
 
 
 class UnsupportedParameter(ClientError):
-    """The model cannot honour a parameter. Nothing was stored."""
+    """The model cannot honour a parameter; it was not asked."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     code = "unsupported-parameter"
@@ -202,6 +204,12 @@ class ProviderError(LlamaKeepError):
     status = HTTPStatus.BAD_GATEWAY
     code = "provider-error"
     title = "The model provider failed."
+
+    answer_may_exist: bool = False
+    """
+    Whether the provider may be answering all the same, so that asking it again could
+    mean paying twice: `ReattachableProvider.find`, or `resume`, tells.
+    """
 
 
 class ProviderUnavailable(ProviderError):
@@ -233,6 +241,21 @@ class ProviderUnauthenticated(ProviderError):
 
     code = "provider-unauthenticated"
     title = "The model provider does not accept this server's credentials."
+
+
+class ProviderOutOfCredit(ProviderError):
+    """The account that pays for the prompts has no money left."""
+
+    code = "provider-out-of-credit"
+    title = "This server's account with the model provider has no credit left."
+
+
+class AnswerExpired(ProviderError):
+    """The provider has erased the answer; the text that had arrived is kept."""
+
+    status = HTTPStatus.GONE
+    code = "answer-expired"
+    title = "The model provider has erased the answer."
 
 
 class ProviderAnswerInvalid(ProviderError):

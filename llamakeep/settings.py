@@ -50,7 +50,8 @@ class Settings(BaseSettings):
     default_model: str | None = None
     """
     The model that answers when a prompt names none, as `provider:model`. Without it:
-    the OpenAI-compatible server's, if one is configured, else the embedded one.
+    Replicate's, if its API token is set, else the OpenAI-compatible server's, if one is
+    configured, else the embedded one.
     """
 
     replicate_api_token: SecretStr | None = Field(
@@ -60,6 +61,12 @@ class Settings(BaseSettings):
         ),
     )
     """Replicate's API token. Replicate's own variable name works, as it always has."""
+
+    replicate_base_url: HttpUrl = HttpUrl("https://api.replicate.com")
+    """Where Replicate's API is, with or without `/v1`: a gateway, or the emulator."""
+
+    replicate_model: str = "meta/llama-4-maverick-instruct"
+    """The model on Replicate that answers when a prompt names none."""
 
     openai_base_url: HttpUrl | None = None
     """An OpenAI-compatible server's base URL, with its `/v1`: vLLM, Ollama, …"""

@@ -96,7 +96,9 @@ def settings() -> str:
     sections = []
     for name, field in Settings.model_fields.items():
         default = field.get_default(call_default_factory=True)
-        shown = "none" if default in (None, ()) else f"`{json.dumps(default)}`"
+        shown = (
+            "none" if default in (None, ()) else f"`{json.dumps(default, default=str)}`"
+        )
         sections.append(
             f"## `LLAMAKEEP_{name.upper()}`\n\n"
             f"{inspect.cleandoc(field.description or '')}\n\nDefault: {shown}.\n"

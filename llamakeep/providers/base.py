@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from datetime import datetime
+from typing import Protocol, runtime_checkable
 
 from llamakeep.domain import Message, Parameters, Usage
 
@@ -18,6 +19,8 @@ class CompletionRequest:
     messages: Sequence[Message]
     """In order; the last one is the user's prompt."""
     parameters: Parameters = field(default_factory=Parameters)
+    is_followed: bool = True
+    """Whether somebody reads along; otherwise only the end matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,8 @@ class Accepted:
     """The provider took the prompt and will answer; no refusal comes after this."""
 
     resolved_model: str | None = None
+    handle: str | None = None
+    """What finds the answer again, for a `ReattachableProvider`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +50,9 @@ class Provider(Protocol):
     """
     Somebody who can answer prompts.
 
-    Implementations raise only `ProviderError`, its children, `PromptRejected` and
-    `NoProvider`: translating a vendor's failures is the adapter's job.
+    Implementations raise only `ProviderError`, its children, `PromptRejected`,
+    `UnsupportedParameter` and `NoProvider`: translating a vendor's failures is the
+    adapter's job.
     """
 
     name: str
@@ -81,6 +87,7 @@ class Provider(Protocol):
 
         Raises:
             PromptRejected: The provider read the prompt and refused it.
+            UnsupportedParameter: This model cannot honour one; nothing was sent.
             ProviderError: It refused for another reason, failed, or broke off; the
                 deltas before that remain valid.
         """
@@ -97,4 +104,61 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Release connections and child processes. No answer is open any more."""
+        ...
+
+
+@runtime_checkable
+class ReattachableProvider(Provider, Protocol):
+    """
+    A provider that goes on answering without us, and lets us come back for the answer.
+
+    Where it may be answering although `answer` or `resume` raised, the error's
+    `answer_may_exist` is true.
+    """
+
+    def resume(
+        self, request: CompletionRequest, handle: str
+    ) -> AsyncGenerator[Event, None]:
+        """
+        Fetch an answer that was accepted earlier: `Accepted`, deltas, `Finished`.
+
+        The deltas are the whole text, from its start. Nothing is created or paid for.
+        Closing the generator early tells the provider to stop.
+
+        Args:
+            request: What was asked then.
+            handle: What `Accepted` said then.
+
+        Raises:
+            AnswerExpired: The provider has erased it.
+            PromptRejected: The provider refused the prompt in the end.
+            ProviderError: It failed, or cannot be asked now.
+        """
+        ...
+
+    async def find(
+        self, request: CompletionRequest, *, since: datetime
+    ) -> Sequence[str]:
+        """
+        Return the handles of what an earlier attempt at `request` may have started.
+
+        The oldest comes first. Unless a handle is provably this run's, it may be that
+        of another run which asked for the same.
+
+        Args:
+            request: What was asked, or would be asked again.
+            since: When it can have been started at the earliest.
+
+        Raises:
+            ProviderError: The provider cannot be asked now.
+        """
+        ...
+
+    async def cancel(self, handle: str) -> None:
+        """
+        Tell the provider to stop; an answer that has ended stays as it is.
+
+        Raises:
+            ProviderError: The provider cannot be told now.
+        """
         ...
