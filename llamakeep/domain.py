@@ -41,9 +41,9 @@ _ENDS = frozenset(
 )
 NEXT_STATUSES: Mapping[RunStatus, frozenset[RunStatus]] = {
     RunStatus.QUEUED: frozenset({RunStatus.STARTING}) | _ENDS,
-    # A run whose server died starts again, or goes on, under its next attempt.
-    RunStatus.STARTING: frozenset({RunStatus.QUEUED, RunStatus.PROCESSING}) | _ENDS,
-    RunStatus.PROCESSING: frozenset({RunStatus.QUEUED}) | _ENDS,
+    RunStatus.STARTING: frozenset({RunStatus.PROCESSING}) | _ENDS,
+    # A run whose server died starts again, under its next attempt.
+    RunStatus.PROCESSING: frozenset({RunStatus.STARTING}) | _ENDS,
 } | {end: frozenset() for end in _ENDS}
 UNFINISHED = frozenset(s for s, after in NEXT_STATUSES.items() if after)
 

@@ -13,7 +13,7 @@ from llamakeep.domain import (
     new_id,
     utc_now,
 )
-from llamakeep.errors import ServerBusy, ServerStopping
+from llamakeep.errors import ServerStopping
 from llamakeep.keeper.live import (
     Delta,
     Ended,
@@ -21,9 +21,9 @@ from llamakeep.keeper.live import (
     Reset,
     Silence,
     Update,
-    continues,
+    catch_up,
 )
-from llamakeep.keeper.node import Node, messages
+from llamakeep.keeper.node import Node
 from llamakeep.providers.registry import Registry, check_parameters
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
@@ -44,7 +44,6 @@ class Keeper:
     def __init__(
         self, settings: Settings, storage: Storage, registry: Registry
     ) -> None:
-        self._settings = settings
         self._storage = storage
         self._registry = registry
         self._node = Node(settings, storage, registry)
@@ -104,13 +103,6 @@ class Keeper:
                 "The server is shutting down; nothing was stored. Try again soon.",
                 retry_after=5,
             )
-        limit = self._settings.max_running + self._settings.max_queued
-        if len(self._node.live) >= limit:
-            raise ServerBusy(
-                f"{limit} prompts are being answered or waiting already; nothing was "
-                "stored. Try again in a moment.",
-                retry_after=1,
-            )
         provider, model = await self._registry.resolve(asked.model)
         check_parameters(provider, asked.parameters)
         earlier: Sequence[Run] = ()
@@ -134,9 +126,7 @@ class Keeper:
             metadata=asked.metadata,
             created_at=utc_now(),
         )
-        return await self._node.accept(
-            run, provider, messages(run, earlier), idempotency_key
-        )
+        return await self._node.accept(run, provider, earlier, idempotency_key)
 
     async def result(self, run: Run) -> Run:
         """
@@ -164,7 +154,7 @@ class Keeper:
             if live.trouble is not None:
                 raise live.trouble
             await live.wait()
-        if live is not None and live.is_over and not live.text:
+        if live is not None and live.is_over and not (live.is_lost or live.text):
             raise_for_status(live.run)
 
     async def follow(
@@ -225,13 +215,10 @@ class Keeper:
         owner = User(run.user_id, "", run.created_at)
         while True:
             run = await self._storage.get_run(owner, run.id)
-            now = Position(len(run.response), run.attempt)
-            if run.status.is_final or len(run.response) > position.offset:
-                if not continues(run, position):
-                    yield Reset(run.response, now)
-                elif len(run.response) > position.offset:
-                    yield Delta(run.response[position.offset :], now)
-                position = now
+            news = catch_up(run, position)
+            if news is not None:
+                yield news
+                position = news.position
             if run.status.is_final:
                 yield Ended(run)
                 return

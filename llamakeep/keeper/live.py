@@ -79,6 +79,8 @@ class LiveRun:
         self.is_over = False
         self.is_lost = False
         """Somebody else holds the run now: what is in here is not its text any more."""
+        self.is_canceled = False
+        """Somebody asked to stop it."""
         self.is_closing = False
         """What becomes of the run is decided, and being written."""
         self.trouble: LlamaKeepError | None = None
@@ -106,6 +108,11 @@ class LiveRun:
     def is_repeating(self) -> bool:
         """Whether this attempt may still turn out to repeat an earlier one's text."""
         return self._agreed == self._length and self._length < len(self._kept)
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether there is text of this attempt that is not stored as an earlier's."""
+        return bool(self._pieces) and not self.is_repeating
 
     def receive(self, event: Event) -> None:
         """Take in what the provider says."""
@@ -192,6 +199,9 @@ class LiveRun:
                 seen = len(self._pieces)
                 yield Delta(delta, self._position(self._length))
             elif self.is_over:
+                # A repetition that broke off leaves what was kept before.
+                if rest := self.run.response[self._length :]:
+                    yield Delta(rest, self._position(len(self.run.response)))
                 yield Ended(self.run)
                 return
             else:
@@ -264,8 +274,18 @@ def _common_length(one: str, other: str) -> int:
     return min(len(one), len(other))
 
 
-def continues(run: Run, position: Position) -> bool:
-    """Return whether the stored text goes on where the reader stopped."""
+def catch_up(run: Run, position: Position) -> Delta | Reset | None:
+    """Return what a reader at `position` lacks of the text of `run` as it is stored."""
+    if run.status is RunStatus.STARTING:
+        return None  # what is stored is an earlier attempt's, and may change
+    text = run.response
+    now = Position(len(text), run.attempt)
     if (position.attempt or 1) == run.attempt or not position.offset:
-        return position.offset <= len(run.response)
-    return position.offset <= min(run.common_length or 0, len(run.response))
+        known = len(text)
+    else:
+        known = min(run.common_length or 0, len(text))
+    if position.offset <= known:
+        rest = text[position.offset :]
+        return Delta(rest, now) if rest else None
+    # Text that is not there yet may still grow into what the reader has.
+    return Reset(text, now) if run.status.is_final or len(text) > known else None

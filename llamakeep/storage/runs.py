@@ -1,6 +1,6 @@
 """The life of a run, one transaction a step."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,7 +8,9 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     Row,
+    and_,
     bindparam,
+    case,
     insert,
     null,
     or_,
@@ -94,7 +96,11 @@ _FINISH = Prepared(
 )
 _RENEW = (
     update(runs)
-    .where(runs.c.owner == bindparam("node"), _IS_UNFINISHED)
+    .where(
+        runs.c.id.in_(bindparam("run_ids", expanding=True)),
+        runs.c.owner == bindparam("node"),
+        _IS_UNFINISHED,
+    )
     .values(lease_until=seconds_from_now("lease"))
     .returning(runs.c.id, runs.c.attempt, runs.c.cancel_requested)
 )
@@ -201,9 +207,16 @@ class RunStorage:
             lambda connection: _FINISH.execute(connection, values) == 1
         )
 
-    async def renew(self, node: str, *, lease: float) -> Sequence[Held]:
-        """Hold on to all runs of `node`, and return which those still are."""
-        values = {"node": node, "lease": lease}
+    async def renew(
+        self, node: str, run_ids: Collection[str], *, lease: float
+    ) -> Sequence[Held]:
+        """
+        Hold on to those runs of `node`, and return which still are.
+
+        What it does not name it lets go of: a run that was stored although the node was
+        told otherwise is taken over when its lease has run out.
+        """
+        values = {"node": node, "run_ids": sorted(run_ids), "lease": lease}
         return await self._database.write(
             lambda connection: [
                 Held(*row) for row in connection.execute(_RENEW, values)
@@ -215,14 +228,19 @@ class RunStorage:
         Give `node` the unfinished runs that nobody holds any more.
 
         On a database with one owner process those are all runs of other nodes; on a
-        shared one, those whose lease has run out by the database's clock.
+        shared one, those whose lease has run out by the database's clock, which is to
+        say: `node` renews its own first.
 
         Returns:
-            The runs as they were left, with the attempt they have now.
+            The runs with the attempt they have now, which starts from nothing; the text
+            is what an earlier one left.
         """
-        is_left = or_(runs.c.owner.is_(None), runs.c.owner != node)
-        if not self._database.is_sole_owner:
-            is_left &= runs.c.lease_until < seconds_from_now("no_seconds")
+        # A second attempt may have shown a text that it had not written yet.
+        has_hidden_text = and_(runs.c.status == RunStatus.STARTING, runs.c.attempt > 1)
+        if self._database.is_sole_owner:
+            is_left = or_(runs.c.owner.is_(None), runs.c.owner != node)
+        else:
+            is_left = runs.c.lease_until < seconds_from_now("no_seconds")
         candidates = (
             select(runs.c.id)
             .where(_IS_UNFINISHED, is_left)
@@ -233,6 +251,11 @@ class RunStorage:
             .where(runs.c.id.in_(candidates))
             .values(
                 owner=node,
+                status=case(
+                    (runs.c.status == RunStatus.PROCESSING, RunStatus.STARTING),
+                    else_=runs.c.status,
+                ),
+                common_length=case((has_hidden_text, 0), else_=runs.c.common_length),
                 attempt=runs.c.attempt + 1,
                 lease_until=seconds_from_now("lease"),
             )

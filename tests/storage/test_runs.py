@@ -195,10 +195,9 @@ async def test_a_node_finds_out_which_of_its_runs_are_to_be_canceled(
     storage: Storage, alice: User
 ) -> None:
     wanted, unwanted = await start(storage, alice), await start(storage, alice)
-    await storage.finish(ended(await start(storage, alice)))
     await storage.request_cancel(alice, unwanted.id)
 
-    held = await storage.renew(NODE, lease=LEASE)
+    held = await storage.renew(NODE, [wanted.id, unwanted.id], lease=LEASE)
 
     assert {(one.run_id, one.cancel_requested) for one in held} == {
         (wanted.id, False),
@@ -209,9 +208,30 @@ async def test_a_node_finds_out_which_of_its_runs_are_to_be_canceled(
 async def test_a_node_does_not_renew_the_runs_of_another(
     storage: Storage, alice: User
 ) -> None:
-    await start(storage, alice)
+    run = await start(storage, alice)
 
-    assert await storage.renew("node_2", lease=LEASE) == []
+    assert await storage.renew("node_2", [run.id], lease=LEASE) == []
+
+
+async def test_a_finished_run_cannot_be_renewed(storage: Storage, alice: User) -> None:
+    run = await start(storage, alice)
+    await storage.finish(ended(run))
+
+    assert await storage.renew(NODE, [run.id], lease=LEASE) == []
+
+
+async def test_a_run_that_its_node_forgot_is_taken_over_all_the_same(
+    storage: Storage, alice: User
+) -> None:
+    if storage.is_sole_owner:
+        pytest.skip("A commit cannot be in doubt on this database.")
+    known = await start(storage, alice, lease=-1)
+    forgotten = await start(storage, alice, lease=-1)
+    await storage.renew(NODE, [known.id], lease=LEASE)
+
+    taken = await storage.take_over(NODE, lease=LEASE)
+
+    assert taken == [replace(forgotten, attempt=2)]
 
 
 async def test_a_sole_owner_takes_over_every_run_of_earlier_processes(
@@ -247,9 +267,9 @@ async def test_a_renewed_lease_keeps_a_run_from_being_taken_over(
 ) -> None:
     if storage.is_sole_owner:
         pytest.skip("Leases do not matter on this database.")
-    await start(storage, alice, lease=-1)
+    run = await start(storage, alice, lease=-1)
 
-    await storage.renew(NODE, lease=LEASE)
+    await storage.renew(NODE, [run.id], lease=LEASE)
 
     assert await storage.take_over("node_2", lease=LEASE) == []
 
@@ -288,7 +308,7 @@ async def test_who_lost_a_run_cannot_write_to_it(storage: Storage, alice: User) 
     await storage.flush([replace(run, response="Beyond")])
 
     assert not await storage.finish(ended(run, response="Beyond"))
-    assert await storage.renew(NODE, lease=LEASE) == []
+    assert await storage.renew(NODE, [run.id], lease=LEASE) == []
     assert await storage.get_run(alice, run.id) == taken
     assert taken.response == "Be"
 

@@ -1,0 +1,194 @@
+"""How one run gets done: its provider is asked, and what became of it is stored."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from dataclasses import replace
+
+from llamakeep.domain import Message, Run, RunStatus, utc_now
+from llamakeep.errors import (
+    LlamaKeepError,
+    ProviderTimeout,
+    RunCanceled,
+    RunFailed,
+    RunInterrupted,
+    ServerStopping,
+    StorageUnavailable,
+)
+from llamakeep.keeper.live import LiveRun
+from llamakeep.providers.base import CompletionRequest, Provider
+from llamakeep.settings import Settings
+from llamakeep.storage import Storage
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Works on one run at a time, on as many as it is asked to at once."""
+
+    def __init__(self, settings: Settings, storage: Storage) -> None:
+        self._settings = settings
+        self._storage = storage
+
+    async def work(
+        self,
+        live: LiveRun,
+        provider: Provider,
+        *,
+        slot: AbstractAsyncContextManager[object],
+        earlier: Sequence[Run] | None = None,
+    ) -> None:
+        """
+        Have a run answered, and close it with what became of it.
+
+        Args:
+            live: The run.
+            provider: Who answers.
+            slot: What it has to wait for.
+            earlier: What was said before in its conversation, where that is known.
+        """
+        error: LlamaKeepError | None = None
+        try:
+            async with slot:
+                await self._answer(live, provider, earlier)
+        except LlamaKeepError as failure:
+            error = failure
+        except asyncio.CancelledError:
+            if not live.is_canceled:
+                await self._leave(live, provider)
+                return
+            error = RunCanceled("The run was canceled; the text so far is kept.")
+        except Exception:
+            log.exception("run %s failed by a bug", live.run.id)
+            error = RunFailed()
+        await self.finish(live, error)
+
+    async def finish(self, live: LiveRun, error: LlamaKeepError | None) -> None:
+        """Close a run, trying until the database takes it."""
+        if live.is_lost:
+            return
+        live.is_closing = True
+        run = _ended(live, error)
+        pause = 0.1
+        while True:
+            try:
+                is_mine = await self._storage.finish(run)
+            except StorageUnavailable as trouble:
+                live.fail(
+                    StorageUnavailable(
+                        "The answer is there, but cannot be kept yet; it is written as "
+                        f"soon as that is possible. {trouble.detail}",
+                        retry_after=5,
+                    )
+                )
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 5)
+            else:
+                break
+        if is_mine:
+            live.hand_over(run)
+        else:
+            live.lose()
+
+    def may_run_again(self, run: Run, provider: Provider) -> bool:
+        """Return whether a run that was left may be answered from its beginning."""
+        if run.status is RunStatus.QUEUED:
+            return True  # the provider has not heard of it
+        if self._settings.retry_interrupted is not None:
+            return self._settings.retry_interrupted
+        return provider.is_free
+
+    async def _answer(
+        self, live: LiveRun, provider: Provider, earlier: Sequence[Run] | None
+    ) -> None:
+        run = live.run
+        if run.status is RunStatus.QUEUED:
+            # Before it is claimed: a cancel that meets the claim has to close it, too.
+            live.run = replace(
+                run,
+                status=RunStatus.STARTING,
+                attempt=run.attempt + 1,
+                started_at=utc_now(),
+            )
+            if not await self._storage.claim(run, lease=self._settings.lease):
+                live.lose()
+                return
+            run = live.run
+        if earlier is None:
+            assert run.conversation_id is not None
+            earlier = await self._storage.conversation(
+                run.user_id, run.conversation_id, before=run.id
+            )
+        request = CompletionRequest(
+            run_id=run.id,
+            attempt=run.attempt,
+            model=run.model,
+            messages=_messages(run, earlier),
+            parameters=run.parameters,
+        )
+        try:
+            async with (
+                asyncio.timeout(self._settings.run_timeout),
+                aclosing(provider.answer(request)) as events,
+            ):
+                async for event in events:
+                    live.receive(event)
+        except TimeoutError as error:
+            raise ProviderTimeout(
+                f"The run was not done after {self._settings.run_timeout:g} seconds; "
+                "the text so far is kept."
+            ) from error
+
+    async def _leave(self, live: LiveRun, provider: Provider) -> None:
+        """Stop working on a run because the server stops."""
+        if not self.may_run_again(live.run, provider):
+            await self.finish(live, interruption())
+            return
+        if live.is_worth_keeping:
+            with suppress(StorageUnavailable):
+                await self._storage.flush([live.snapshot()])
+        live.fail(
+            ServerStopping(
+                "The server is shutting down. Your prompt is kept, and answered when "
+                "it is back.",
+                retry_after=5,
+            )
+        )
+
+
+def interruption() -> RunInterrupted:
+    """Return what a run ends with that nobody may run again."""
+    return RunInterrupted(
+        "The server stopped while the answer was coming. The text so far is kept; "
+        "send the prompt again for a whole answer."
+    )
+
+
+def _messages(run: Run, earlier: Sequence[Run]) -> Sequence[Message]:
+    """Return what a provider is to read: the conversation, then the prompt."""
+    said = [] if run.system_prompt is None else [Message("system", run.system_prompt)]
+    for one in earlier:
+        said.append(Message("user", one.prompt))
+        said.append(Message("assistant", one.response))
+    return (*said, Message("user", run.prompt))
+
+
+def _ended(live: LiveRun, error: LlamaKeepError | None) -> Run:
+    """Return the run as it is to be closed."""
+    if error is None:
+        return live.succeeded()
+    if isinstance(error, RunCanceled):
+        status = RunStatus.CANCELED
+    elif isinstance(error, RunInterrupted):
+        status = RunStatus.INTERRUPTED
+    else:
+        status = RunStatus.FAILED
+    log.info("run %s %s: %s", live.run.id, status, error.code, exc_info=error)
+    return replace(
+        live.snapshot(),
+        status=status,
+        error_code=error.code,
+        error_detail=error.detail,
+        finished_at=utc_now(),
+    )
