@@ -1,0 +1,12 @@
+import pytest
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """The engine's tests run on SQLite; what differs is tested in storage."""
+    return sqlite_url
+
+
+@pytest.fixture(autouse=True)
+def poll_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llamakeep.keeper.keeper.POLL_INTERVAL", 0.01)

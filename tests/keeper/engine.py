@@ -1,0 +1,73 @@
+"""An engine to ask, and readers to follow what it answers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+
+from llamakeep.domain import Asked, Run, User
+from llamakeep.keeper import Delta, Ended, Keeper, Position, Reset
+from llamakeep.providers.base import Provider
+from llamakeep.providers.registry import Registry
+from llamakeep.settings import Settings
+from llamakeep.storage import Storage
+
+WHY = Asked(prompt="Why?")
+
+
+@asynccontextmanager
+async def open_keeper(
+    settings: Settings, storage: Storage, *providers: Provider
+) -> AsyncIterator[Keeper]:
+    keeper = Keeper(settings, storage, Registry(providers))
+    await keeper.open()
+    try:
+        yield keeper
+    finally:
+        await keeper.close()
+
+
+@dataclass
+class Reader:
+    """Somebody who follows a run, leaves, and comes back where they stopped."""
+
+    text: str = ""
+    position: Position | None = None
+    resets: int = 0
+    end: Run | None = None
+    has_read: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def read(self, keeper: Keeper, run: Run, *, enough: int = 10**9) -> Run:
+        """Follow `run` to its end, or until there are `enough` characters."""
+        async with aclosing(keeper.follow(run, self.position)) as updates:
+            async for update in updates:
+                if isinstance(update, Reset):
+                    self.text = ""
+                    self.resets += 1
+                if isinstance(update, Delta | Reset):
+                    self.text += update.text
+                    self.position = Position.parse(str(update.position))
+                    self.has_read.set()
+                if isinstance(update, Ended):
+                    self.end = update.run
+                    return update.run
+                if len(self.text) >= enough:
+                    return run
+        raise AssertionError("a followed run ends")
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    """Return once `is_so`, which something in this process is about to bring about."""
+    async with asyncio.timeout(5):
+        while not is_so():  # noqa: ASYNC110 - the product has no event for it
+            await asyncio.sleep(0.001)
+
+
+async def until_stored(storage: Storage, user: User, run: Run, text: str) -> Run:
+    """Return the run as it is stored once its text is `text`."""
+    async with asyncio.timeout(5):
+        while True:
+            stored = await storage.get_run(user, run.id)
+            if stored.response == text:
+                return stored
+            await asyncio.sleep(0.001)
