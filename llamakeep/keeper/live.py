@@ -79,8 +79,6 @@ class LiveRun:
         self.is_over = False
         self.is_lost = False
         """Somebody else holds the run now: what is in here is not its text any more."""
-        self.is_canceled = False
-        """Somebody asked to stop it."""
         self.is_closing = False
         """What becomes of the run is decided, and being written."""
         self.trouble: LlamaKeepError | None = None

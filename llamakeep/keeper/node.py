@@ -138,7 +138,7 @@ class Node:
         """Stop a run if it is this node's; its text so far is kept."""
         live = self.live.get(run_id)
         if live is not None and not live.is_closing:
-            live.is_canceled = True
+            live.run = replace(live.run, cancel_requested=True)
             self._tasks[run_id].cancel()
 
     async def _keep(

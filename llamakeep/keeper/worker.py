@@ -55,7 +55,7 @@ class Worker:
         except LlamaKeepError as failure:
             error = failure
         except asyncio.CancelledError:
-            if not live.is_canceled:
+            if not live.run.cancel_requested:
                 await self._leave(live, provider)
                 return
             error = RunCanceled("The run was canceled; the text so far is kept.")
