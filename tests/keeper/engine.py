@@ -17,10 +17,10 @@ WHY = Asked(prompt="Why?")
 
 @asynccontextmanager
 async def open_keeper(
-    settings: Settings, storage: Storage, *providers: Provider
+    settings: Settings, storage: Storage, *providers: Provider, take_over: bool = True
 ) -> AsyncIterator[Keeper]:
     keeper = Keeper(settings, storage, Registry(providers))
-    await keeper.open()
+    await keeper.open(take_over=take_over)
     try:
         yield keeper
     finally:
