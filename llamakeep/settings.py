@@ -24,8 +24,8 @@ class Settings(BaseSettings):
     Everything an operator can turn, read from `LLAMAKEEP_*` variables and `.env`.
 
     Built once by whoever starts the process and handed to `create_app`; nothing else in
-    the package reads the environment. Secrets are `SecretStr`, so a settings object
-    that is logged or printed never gives them away.
+    the package reads the environment. A settings object that is logged or printed
+    gives no secret away.
     """
 
     model_config = SettingsConfigDict(
@@ -38,8 +38,11 @@ class Settings(BaseSettings):
         use_attribute_docstrings=True,
     )
 
-    database_url: str = "sqlite:///llamakeep.db"
-    """Where everything is kept: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/DB`."""
+    database_url: str = Field(default="sqlite:///llamakeep.db", repr=False)
+    """
+    Where everything is kept: `sqlite:///FILE` or
+    `postgresql://USER:PASSWORD@HOST/DATABASE`.
+    """
 
     demo: bool = False
     """
