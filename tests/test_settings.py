@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from llamakeep.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(settings: Settings) -> None:
+    """The fixture took away what the environment says, and `.env`."""
+    assert settings.default_model is None
+
+
+def test_everything_has_a_default() -> None:
+    settings = Settings()
+
+    assert settings.database_url == "sqlite:///llamakeep.db"
+    assert settings.demo is False
+    assert settings.replicate_api_token is None
+
+
+def test_settings_are_read_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LLAMAKEEP_DEFAULT_MODEL", "local:smollm2")
+    monkeypatch.setenv("LLAMAKEEP_OPENAI_MODELS", '["llama-4", "llama-3"]')
+    monkeypatch.setenv("LLAMAKEEP_MAX_BODY_SIZE", "2MiB")
+    monkeypatch.setenv("LLAMAKEEP_RETRY_INTERRUPTED", "false")
+
+    settings = Settings()
+
+    assert settings.default_model == "local:smollm2"
+    assert settings.openai_models == ("llama-4", "llama-3")
+    assert settings.max_body_size == 2 * 1024 * 1024
+    assert settings.retry_interrupted is False
+
+
+def test_settings_are_read_from_a_file_in_the_folder() -> None:
+    Path(".env").write_text("REPLICATE_API_TOKEN=r8_abc\nOTHER=1\n")
+
+    assert Settings().replicate_api_token == SecretStr("r8_abc")
+
+
+def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("LLAMAKEEP_DEFAULT_MODEL=filed")
+    monkeypatch.setenv("LLAMAKEEP_DEFAULT_MODEL", "set")
+
+    assert Settings().default_model == "set"
+
+
+@pytest.mark.parametrize(
+    "name", ["REPLICATE_API_TOKEN", "LLAMAKEEP_REPLICATE_API_TOKEN"]
+)
+def test_replicates_own_name_for_its_token_works_too(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "r8_abc")
+
+    assert Settings().replicate_api_token == SecretStr("r8_abc")
+
+
+def test_our_name_for_replicates_token_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_theirs")
+    monkeypatch.setenv("LLAMAKEEP_REPLICATE_API_TOKEN", "r8_ours")
+
+    assert Settings().replicate_api_token == SecretStr("r8_ours")
+
+
+def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPLICATE_API_TOKEN", "")
+
+    assert Settings().replicate_api_token is None
+
+
+def test_printed_settings_give_no_secret_away() -> None:
+    settings = Settings(
+        database_url="postgresql://keeper:s3cret-d@db/keep",
+        replicate_api_token=SecretStr("s3cret-r"),
+        openai_api_key=SecretStr("s3cret-o"),
+    )
+
+    assert "s3cret" not in repr(settings)
+    assert "s3cret" not in str(settings)
+
+
+def test_settings_do_not_change_after_the_start() -> None:
+    settings = Settings()
+
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.demo = True
+
+
+def test_a_lease_outlives_a_few_flushes() -> None:
+    assert Settings(lease=3, flush_interval=1).lease == 3
+
+    with pytest.raises(ValidationError, match="three times flush_interval"):
+        Settings(lease=2.9, flush_interval=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LLAMAKEEP_MAX_RUNNING", "0"),
+        ("LLAMAKEEP_MAX_QUEUED", "-1"),
+        ("LLAMAKEEP_RUN_TIMEOUT", "0"),
+        ("LLAMAKEEP_SHUTDOWN_GRACE", "inf"),
+        ("LLAMAKEEP_OPENAI_BASE_URL", "localhost:8080"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(ValidationError, match=name.removeprefix("LLAMAKEEP_").lower()):
+        Settings()
