@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Sequence
 
+from pydantic import SecretStr
+
 from llamakeep.domain import Parameters
 from llamakeep.errors import (
     LlamaKeepError,
@@ -13,6 +15,7 @@ from llamakeep.errors import (
 from llamakeep.providers.base import Provider
 from llamakeep.providers.local import LocalProvider, find_weights, has_engine
 from llamakeep.providers.openai import OpenAIProvider
+from llamakeep.providers.replicate import ReplicateProvider
 from llamakeep.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -107,7 +110,8 @@ def create_registry(settings: Settings) -> Registry:
     looks at the disk: not for the event loop.
     """
     providers: list[Provider] = []
-    # The place of `replicate`, first of all when REPLICATE_API_TOKEN is set.
+    if settings.replicate_api_token is not None:
+        providers.append(_replicate(settings, settings.replicate_api_token))
     if settings.openai_base_url is not None:
         key = settings.openai_api_key
         providers.append(
@@ -122,6 +126,22 @@ def create_registry(settings: Settings) -> Registry:
     if has_engine() and find_weights(settings) is not None:
         providers.append(LocalProvider(settings))
     return Registry(providers, default_model=settings.default_model)
+
+
+def _replicate(settings: Settings, api_token: SecretStr) -> Provider:
+    if not api_token.get_secret_value().startswith("r8_"):
+        log.warning(
+            "REPLICATE_API_TOKEN does not look like one of Replicate's API tokens, "
+            "which start with r8_"
+        )
+    return ReplicateProvider(
+        api_token.get_secret_value(),
+        base_url=str(settings.replicate_base_url),
+        default_model=settings.replicate_model,
+        run_timeout=settings.run_timeout,
+        connect_timeout=settings.connect_timeout,
+        silence_timeout=settings.silence_timeout,
+    )
 
 
 def check_parameters(provider: Provider, parameters: Parameters) -> None:

@@ -1,12 +1,16 @@
-"""What the tests of providers share: the embedded model, started once."""
+"""What the tests of providers share, each started once: a model and an emulator."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from llamakeep.emulator import EmulatorSettings, open_emulator
 from llamakeep.providers.local import LocalProvider, find_weights, has_engine
+from llamakeep.providers.replicate import ReplicateProvider
 from llamakeep.settings import Settings
+from tests.emulator.driver import AT_ONCE
 from tests.providers.asking import settings
+from tests.providers.replicating import Control, provider_at
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +33,25 @@ async def local(cold_local: LocalProvider) -> AsyncIterator[LocalProvider]:
     """The embedded model, for tests that leave its process in peace."""
     yield cold_local
     await cold_local.close()
+
+
+@pytest.fixture(scope="session")
+def emulator_origin() -> Iterator[str]:
+    with open_emulator(EmulatorSettings.model_validate(AT_ONCE)) as origin:
+        yield origin
+
+
+@pytest.fixture
+async def control(emulator_origin: str) -> AsyncIterator[Control]:
+    """An emulator that knows nothing yet and answers at once."""
+    control = Control(emulator_origin)
+    await control.reset()
+    yield control
+    await control.http.aclose()
+
+
+@pytest.fixture
+async def replicate(control: Control) -> AsyncIterator[ReplicateProvider]:
+    provider = provider_at(control.origin)
+    yield provider
+    await provider.close()

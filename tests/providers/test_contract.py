@@ -36,7 +36,7 @@ async def openai() -> AsyncIterator[Provider]:
         await provider.close()
 
 
-@pytest.fixture(params=["scripted", "openai", "local"])
+@pytest.fixture(params=["scripted", "openai", "local", "replicate"])
 def provider(request: pytest.FixtureRequest) -> Provider:
     chosen: Provider = request.getfixturevalue(request.param)
     return chosen

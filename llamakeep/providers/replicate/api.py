@@ -1,0 +1,252 @@
+"""Replicate's HTTP API as this program uses it: one method for each request."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from pyreqwest.exceptions import ConnectError, ConnectTimeoutError, PoolTimeoutError
+from pyreqwest.request import RequestBuilder
+from pyreqwest.response import Response
+
+from llamakeep.errors import (
+    LlamaKeepError,
+    PromptRejected,
+    ProviderAnswerInvalid,
+    ProviderError,
+    ProviderRateLimited,
+    ProviderTimeout,
+    ProviderUnauthenticated,
+    ProviderUnavailable,
+)
+from llamakeep.providers.http import (
+    HttpClient,
+    read_body,
+    read_refusal,
+    retry_after,
+    translated_errors,
+)
+from llamakeep.providers.replicate.errors import (
+    HOW_TO_AUTHENTICATE,
+    refusal,
+    seconds_to_wait,
+)
+from llamakeep.providers.replicate.predictions import (
+    MAX_TEXT,
+    Prediction,
+    prediction_from,
+    read_json,
+    read_prediction,
+)
+
+WHO = "Replicate"
+TRANSIENT = (ProviderUnavailable, ProviderTimeout, ProviderRateLimited)
+"""What a GET may be repeated after."""
+_NOT_SENT = (ConnectError, ConnectTimeoutError, PoolTimeoutError)
+_MAX_BODY = 4 * MAX_TEXT
+_MAX_STREAM_HOSTS = 16
+_PAUSES = (0.1, 0.5)
+_MAX_PAUSE = 10.0
+_MAX_PAGES = 50
+_QUICK = timedelta(seconds=20)
+"""How long a request may take that Replicate answers at once."""
+
+
+class ReplicateApi:
+    """
+    Requests to one host, which alone gets the API token.
+
+    Args:
+        base_url: With or without its `/v1`.
+        api_token: Goes to that host only.
+        connect_timeout: Seconds it may take to accept a connection.
+        silence_timeout: Seconds it may be silent.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_token: str,
+        *,
+        connect_timeout: float,
+        silence_timeout: float,
+    ) -> None:
+        self._origin = base_url.rstrip("/").removesuffix("/v1")
+        self._api_token = api_token.strip()
+        self._silence_timeout = silence_timeout
+        self._new_client: Callable[[str], HttpClient] = lambda url: HttpClient(
+            url, connect_timeout=connect_timeout, silence_timeout=silence_timeout
+        )
+        self._client = self._new_client(self._origin)
+        self._stream_clients: dict[str, HttpClient] = {}
+
+    async def create(
+        self,
+        model: str,
+        version: str | None,
+        body: Mapping[str, Any],
+        *,
+        wait: int,
+        cancel_after: int,
+    ) -> Prediction:
+        """
+        Create a prediction; the request is sent once, whatever happens.
+
+        Args:
+            model: `owner/name`, of an official model if `version` is not given.
+            version: The version to run.
+            body: The input, and a webhook.
+            wait: For how many seconds to wait for the end; 0 for not at all.
+            cancel_after: Seconds after which Replicate gives up.
+
+        Raises:
+            PromptRejected: The model or the input is not accepted.
+            ProviderError: If `answer_may_exist`, there may be a prediction.
+        """
+        path, sent = f"/v1/models/{model}/predictions", dict(body)
+        if version is not None:
+            path, sent = "/v1/predictions", {"version": version, **body}
+        post = self._request("POST", path).header("cancel-after", f"{cancel_after}s")
+        if wait:
+            post = post.header("prefer", f"wait={wait}")
+        seconds = max(wait + 10.0, self._silence_timeout if wait else 0.0)
+        post = post.timeout(timedelta(seconds=seconds))
+        was_refused = False
+        try:
+            with translated_errors(WHO):
+                async with self._client.send(post.body_json(sent)) as response:
+                    if response.status not in {200, 201, 202}:
+                        was_refused = response.status < 500 and response.status != 408
+                        raise await _refusal(response, model=model)
+                    return read_prediction(await read_body(response, _MAX_BODY))
+        except ProviderError as error:
+            # Whoever is not connected has said nothing.
+            was_sent = not isinstance(error.__cause__, _NOT_SENT)
+            error.answer_may_exist = was_sent and not was_refused
+            raise
+
+    async def get(self, prediction_id: str, *, tries: int = 3) -> Prediction:
+        """Return a prediction."""
+        path = f"/v1/predictions/{prediction_id}"
+        return read_prediction(await self._get(path, tries=tries))
+
+    async def cancel(self, prediction_id: str) -> None:
+        """Cancel a prediction; one that has ended, or is unknown, stays as it is."""
+        post = self._request("POST", f"/v1/predictions/{prediction_id}/cancel")
+        with translated_errors(WHO):
+            async with self._client.send(post.timeout(_QUICK)) as response:
+                if response.status not in {200, 201, 202, 204, 404}:
+                    raise await _refusal(response)
+                await read_body(response, _MAX_BODY)
+
+    async def list_since(self, since: datetime) -> AsyncGenerator[Prediction, None]:
+        """Yield the predictions that were created after `since`, newest first."""
+        query = {"created_after": since.isoformat()}
+        for _ in range(_MAX_PAGES):
+            body = await self._get(f"/v1/predictions?{urlencode(query)}")
+            page = read_json(body)
+            results = page.get("results") if isinstance(page, dict) else None
+            if not isinstance(results, list):
+                raise ProviderAnswerInvalid("Replicate did not list its predictions.")
+            for each in results:
+                # One that cannot be read, of whatever model, is none of ours.
+                with suppress(ProviderAnswerInvalid):
+                    yield prediction_from(each)
+            cursor = _cursor(page.get("next"))
+            if cursor is None:
+                return
+            query["cursor"] = cursor
+
+    async def model(self, path: str) -> Any:
+        """Return a model (`owner/name`) or, below it, a version, as JSON."""
+        return read_json(await self._get(f"/v1/models/{path}", model=path))
+
+    @asynccontextmanager
+    async def open_stream(self, url: str) -> AsyncIterator[Response | None]:
+        """
+        Lend the stream at `url`, or nothing if it is no address to trust.
+
+        The address is the credential: the API token is not sent.
+        """
+        found = self._stream_client(url)
+        if found is None:
+            yield None
+            return
+        client, path = found
+        get = client.request("GET", path).header("accept", "text/event-stream")
+        async with client.send(get.header("cache-control", "no-store")) as response:
+            yield response
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for client in (self._client, *self._stream_clients.values()):
+            await client.close()
+
+    async def _get(
+        self, path: str, *, tries: int = 3, model: str | None = None
+    ) -> bytes:
+        pauses = iter(_PAUSES[: tries - 1])
+        while True:
+            try:
+                get = self._request("GET", path).timeout(_QUICK)
+                with translated_errors(WHO):
+                    async with self._client.send(get) as response:
+                        if response.status != 200:
+                            raise await _refusal(response, model=model)
+                        return await read_body(response, _MAX_BODY)
+            except TRANSIENT as error:
+                pause = next(pauses, None)
+                if pause is None or (error.retry_after or 0) > _MAX_PAUSE:
+                    raise
+                await asyncio.sleep(max(pause, error.retry_after or 0))
+            except PromptRejected as error:
+                if model is not None:
+                    raise
+                raise ProviderError(error.detail) from error
+
+    def _request(self, method: str, path: str) -> RequestBuilder:
+        if not self._api_token.isascii() or not self._api_token.isprintable():
+            raise ProviderUnauthenticated(
+                f"REPLICATE_API_TOKEN cannot be an API token. {HOW_TO_AUTHENTICATE}"
+            )
+        return self._client.request(method, path).bearer_auth(self._api_token)
+
+    def _stream_client(self, url: str) -> tuple[HttpClient, str] | None:
+        if url.startswith(self._origin + "/"):
+            return self._client, url.removeprefix(self._origin)
+        try:
+            parts = urlsplit(url)
+            host = parts.hostname
+        except ValueError:
+            return None
+        is_safe = parts.scheme == "https" or host == urlsplit(self._origin).hostname
+        if not host or not is_safe or "@" in parts.netloc:
+            return None
+        origin = f"{parts.scheme}://{parts.netloc}"
+        client = self._stream_clients.get(origin)
+        if client is None:
+            if len(self._stream_clients) >= _MAX_STREAM_HOSTS:
+                return None
+            client = self._stream_clients[origin] = self._new_client(origin)
+        return client, url.removeprefix(origin)
+
+
+async def _refusal(response: Response, *, model: str | None = None) -> LlamaKeepError:
+    body = await read_refusal(response)
+    seconds = seconds_to_wait(
+        body,
+        stated=retry_after(response.get_header("retry-after"), body),
+        reset=response.get_header("ratelimit-reset"),
+    )
+    return refusal(response.status, body, model=model, retry_after=seconds)
+
+
+def _cursor(url: Any) -> str | None:
+    """Return where the next page begins; its address may lead elsewhere."""
+    if not isinstance(url, str):
+        return None
+    with suppress(ValueError):
+        return next(iter(parse_qs(urlsplit(url).query).get("cursor", ())), None)
+    return None

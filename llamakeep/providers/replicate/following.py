@@ -1,0 +1,170 @@
+"""Following one prediction to its end: its stream, and polling where that fails."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from time import monotonic
+
+from pyreqwest.exceptions import PyreqwestError
+
+from llamakeep.errors import AnswerExpired, ProviderAnswerInvalid, ProviderTimeout
+from llamakeep.providers.replicate.api import TRANSIENT, ReplicateApi
+from llamakeep.providers.replicate.errors import failure, hit_the_limit
+from llamakeep.providers.replicate.predictions import Prediction
+from llamakeep.providers.replicate.streams import StreamedTexts
+
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 2.0
+_PAUSE_GROWTH = 1.5
+_SHORT_STREAM = 5.0
+_MAX_SHORT_STREAMS = 2
+
+
+class Following:
+    """
+    One prediction, and what it has said so far.
+
+    Args:
+        api: Whom to ask.
+        prediction: As it was seen last.
+        is_whole: Whether its text is all of it, although it has not ended.
+        budget: Seconds after which nobody waits any longer.
+        patience: Seconds for which Replicate may be out of reach.
+    """
+
+    def __init__(
+        self,
+        api: ReplicateApi,
+        prediction: Prediction,
+        *,
+        is_whole: bool = False,
+        budget: float,
+        patience: float,
+    ) -> None:
+        self._api = api
+        self.prediction = prediction
+        self._is_whole = is_whole
+        self._budget = budget
+        self._deadline = monotonic() + budget
+        self._patience = patience
+        self._said = ""
+        self._short_streams = 0
+        self._pause = 0.0 if is_whole else _FIRST_PAUSE
+        self._silent_since: float | None = None
+        self._is_given_up = False
+
+    async def texts(self) -> AsyncGenerator[str, None]:
+        """
+        Yield the text, from its start, until the prediction has succeeded.
+
+        Raises:
+            PromptRejected: The prediction failed because of its prompt.
+            ProviderError: It ended otherwise, or cannot be followed any longer.
+        """
+        if text := self._news():
+            yield text
+        while not (self.prediction.is_final or self._is_given_up):
+            if self._may_stream():
+                async with aclosing(self._streamed()) as texts:
+                    async for text in texts:
+                        yield text
+            else:
+                await self._sleep(self._pause)
+                longer = max(_FIRST_PAUSE, self._pause * _PAUSE_GROWTH)
+                self._pause = min(longer, _LONGEST_PAUSE)
+            await self._look()
+            if text := self._news():
+                self._pause = _FIRST_PAUSE
+                yield text
+        self._check_end()
+
+    def _may_stream(self) -> bool:
+        return (
+            self.prediction.stream_url is not None
+            and not self._is_whole
+            and self._short_streams < _MAX_SHORT_STREAMS
+        )
+
+    async def _streamed(self) -> AsyncGenerator[str, None]:
+        url = self.prediction.stream_url
+        assert url is not None
+        began, had_said = monotonic(), len(self._said)
+        with suppress(PyreqwestError, TimeoutError):
+            async with self._api.open_stream(url) as response:
+                if response is None:
+                    self._short_streams = _MAX_SHORT_STREAMS
+                    return
+                texts = StreamedTexts(response, self._said)
+                while text := await self._next(texts):
+                    self._said += text
+                    yield text
+                    # What has arrived already is read without waiting.
+                    await asyncio.sleep(0)
+                self._is_whole = texts.is_done
+        is_short = monotonic() - began < _SHORT_STREAM and len(self._said) == had_said
+        self._short_streams = self._short_streams + 1 if is_short else 0
+
+    async def _next(self, texts: StreamedTexts) -> str | None:
+        async with asyncio.timeout(self._deadline - monotonic()):
+            return await texts.next()
+
+    async def _look(self) -> None:
+        """Get the prediction; an outage that is not too long is waited out."""
+        tries = 3 if self._is_whole else 1
+        try:
+            self.prediction = await self._api.get(self.prediction.id, tries=tries)
+        except TRANSIENT as error:
+            if self._is_whole:
+                self._is_given_up = True  # only the usage is missing
+                return
+            now = monotonic()
+            if self._silent_since is None:
+                self._silent_since = now
+            if now - self._silent_since > self._patience:
+                error.answer_may_exist = True
+                raise
+            await self._sleep(max(self._pause, error.retry_after or 0))
+        else:
+            self._silent_since = None
+
+    def _news(self) -> str:
+        """
+        Return what the prediction says beyond what was said.
+
+        Raises:
+            ProviderAnswerInvalid: It says something else.
+        """
+        whole = self.prediction.text or ""
+        if self._said.startswith(whole):
+            return ""  # a GET may be behind the stream
+        if not whole.startswith(self._said):
+            # A stream knows only one kind of line end.
+            whole = whole.replace("\r\n", "\n").replace("\r", "\n")
+        if not whole.startswith(self._said):
+            error = ProviderAnswerInvalid(
+                "Replicate's stream said something else than the prediction has."
+            )
+            error.answer_may_exist = True
+            raise error
+        news = whole[len(self._said) :]
+        self._said = whole
+        return news
+
+    def _check_end(self) -> None:
+        prediction = self.prediction
+        if prediction.is_erased and not self._is_whole:
+            raise AnswerExpired(
+                "Replicate has erased the answer, as it does an hour after the "
+                "prediction's end. The text that had arrived is kept."
+            )
+        has_failed = prediction.is_final and prediction.status != "succeeded"
+        if has_failed and not hit_the_limit(prediction):
+            raise failure(prediction)
+
+    async def _sleep(self, seconds: float) -> None:
+        if monotonic() + seconds > self._deadline:
+            raise ProviderTimeout(
+                f"The prediction was not done after {self._budget:g} seconds; the text "
+                "so far is kept."
+            )
+        await asyncio.sleep(seconds)

@@ -1,0 +1,174 @@
+"""Replicate's prediction object, read leniently: most of it may be missing."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic_core import from_json
+
+from llamakeep.domain import Usage
+from llamakeep.errors import ProviderAnswerInvalid
+
+MAX_TEXT = 16 * 1024 * 1024
+"""How many characters one answer may have."""
+
+FINAL_STATUSES = frozenset({"succeeded", "failed", "canceled", "aborted"})
+_RUNNING_STATUSES = frozenset({"starting", "processing"})
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """A prediction as one response shows it."""
+
+    id: str
+    status: str
+    text: str | None
+    """The output, joined; `None` where there is none (yet, or any more)."""
+    model: str | None
+    version: str | None
+    input: Mapping[str, Any]
+    error: str | None
+    is_erased: bool
+    source: str | None
+    created_at: datetime | None
+    webhook: Mapping[str, Sequence[str]]
+    """The query of its webhook's address."""
+    stream_url: str | None
+    usage: Usage
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will come."""
+        return self.status in FINAL_STATUSES
+
+    @property
+    def resolved_model(self) -> str | None:
+        """The model with its version, as far as Replicate tells."""
+        if self.model and self.version and self.version != "hidden":
+            return f"{self.model}:{self.version}"
+        return self.model
+
+
+def read_prediction(body: bytes) -> Prediction:
+    """
+    Return the prediction in a response.
+
+    Raises:
+        ProviderAnswerInvalid: There is none.
+    """
+    return prediction_from(read_json(body))
+
+
+def read_json(body: bytes) -> Any:
+    """
+    Return `body` as JSON.
+
+    Raises:
+        ProviderAnswerInvalid: It is something else.
+    """
+    try:
+        return from_json(body)
+    except ValueError as exc:
+        raise _invalid("is not JSON") from exc
+
+
+def prediction_from(value: Any) -> Prediction:
+    """
+    Return the prediction that `value` describes.
+
+    Raises:
+        ProviderAnswerInvalid: It describes none.
+    """
+    if not isinstance(value, dict):
+        raise _invalid("is not an object")
+    found_id, status = value.get("id"), value.get("status")
+    if not isinstance(found_id, str) or not _ID.fullmatch(found_id):
+        raise _invalid("is a prediction without an id")
+    if status not in FINAL_STATUSES | _RUNNING_STATUSES:
+        raise _invalid("is a prediction with an unknown status")
+    given, urls = value.get("input"), value.get("urls")
+    return Prediction(
+        id=found_id,
+        status=status,
+        text=_text(value.get("output")),
+        model=_label(value.get("model")),
+        version=_label(value.get("version")),
+        input=given if isinstance(given, dict) else {},
+        error=_label(value.get("error"), limit=4096),
+        is_erased=value.get("data_removed") is True,
+        source=_label(value.get("source")),
+        created_at=_moment(value.get("created_at")),
+        webhook=_query(value.get("webhook")),
+        stream_url=_label(urls.get("stream"), limit=4096)
+        if isinstance(urls, dict)
+        else None,
+        usage=_usage(value.get("metrics")),
+    )
+
+
+def clean(text: str) -> str:
+    """Return `text` without the one character that PostgreSQL cannot keep."""
+    return text.replace("\0", "\ufffd") if "\0" in text else text
+
+
+def _text(output: Any) -> str | None:
+    match output:
+        case None:
+            return None
+        case str():
+            text = output
+        case list() if all(isinstance(part, str) for part in output):
+            text = "".join(output)
+        case _:
+            raise _invalid("has an output that is not text")
+    if len(text) > MAX_TEXT:
+        raise _invalid(f"is longer than {MAX_TEXT} characters")
+    return clean(text)
+
+
+def _label(value: Any, *, limit: int = 200) -> str | None:
+    if not isinstance(value, str) or not value:
+        return None
+    return clean(value[:limit])
+
+
+def _moment(value: Any) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    # Up to nanoseconds have been seen; Python reads microseconds.
+    try:
+        moment = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", value))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def _query(url: Any) -> Mapping[str, Sequence[str]]:
+    try:
+        return parse_qs(urlsplit(url).query) if isinstance(url, str) else {}
+    except ValueError:
+        return {}
+
+
+def _usage(metrics: Any) -> Usage:
+    if not isinstance(metrics, dict):
+        return Usage()
+    return Usage(
+        input_tokens=_count(metrics.get("input_token_count")),
+        output_tokens=_count(metrics.get("output_token_count")),
+    )
+
+
+def _count(value: Any) -> int | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return int(value) if is_number and 0 <= value < 2**53 else None
+
+
+def _invalid(what: str) -> ProviderAnswerInvalid:
+    return ProviderAnswerInvalid(
+        f"Replicate sent something that cannot be read: it {what}."
+    )

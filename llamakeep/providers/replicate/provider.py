@@ -1,0 +1,262 @@
+"""Replicate as a provider: predictions that are created once, and never lost."""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from contextlib import aclosing, suppress
+from datetime import datetime
+from math import ceil
+from typing import Any
+from urllib.parse import urlencode
+
+from llamakeep.domain import Usage
+from llamakeep.errors import LlamaKeepError, PromptRejected, ProviderError
+from llamakeep.providers.base import Accepted, CompletionRequest, Event, Finished
+from llamakeep.providers.replicate.api import ReplicateApi
+from llamakeep.providers.replicate.errors import hit_the_limit
+from llamakeep.providers.replicate.following import Following
+from llamakeep.providers.replicate.inputs import InputSchema, build_input
+from llamakeep.providers.replicate.predictions import Prediction
+from llamakeep.providers.replicate.schemas import Schemas
+
+log = logging.getLogger(__name__)
+
+DEFAULT_MODEL = "meta/llama-4-maverick-instruct"
+_MODEL = re.compile(
+    r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[0-9a-f]{64})?|[0-9a-f]{64}", re.ASCII
+)
+_MAX_WAIT = 60
+_MIN_CANCEL_AFTER, _MAX_CANCEL_AFTER = 5, 24 * 3600
+_GRACE = 10.0
+_FAREWELL_TIMEOUT = 5.0
+
+
+class ReplicateProvider:
+    """
+    Replicate, or whatever speaks its HTTP API at `base_url`.
+
+    A prediction is created once for each request. Closing its answer early cancels it
+    there, in the background, unless `let_go` was called.
+
+    Args:
+        api_token: Goes to the base URL's host only.
+        base_url: With or without its `/v1`.
+        default_model: What prompts get that name no model.
+        webhook_url: Where Replicate shall say when a prediction has ended; the run and
+            its attempt are added to the query.
+        run_timeout: Seconds after which Replicate cancels a prediction.
+        connect_timeout: Seconds it may take to accept a connection.
+        silence_timeout: Seconds it may be silent, or out of reach.
+    """
+
+    name = "replicate"
+    is_free = False
+    unsupported: frozenset[str] = frozenset()  # models differ: `answer` refuses
+
+    def __init__(
+        self,
+        api_token: str,
+        *,
+        base_url: str = "https://api.replicate.com",
+        default_model: str = DEFAULT_MODEL,
+        webhook_url: str | None = None,
+        run_timeout: float = 600,
+        connect_timeout: float = 5,
+        silence_timeout: float = 100,
+    ) -> None:
+        self._default_model = default_model
+        self._webhook_url = webhook_url
+        longest = min(ceil(run_timeout), _MAX_CANCEL_AFTER)
+        self._cancel_after = max(longest, _MIN_CANCEL_AFTER)
+        self._patience = silence_timeout
+        self._api = ReplicateApi(
+            base_url,
+            api_token,
+            connect_timeout=connect_timeout,
+            silence_timeout=silence_timeout,
+        )
+        self._schemas = Schemas(self._api)
+        self._is_letting_go = False
+        self._farewells: set[asyncio.Task[None]] = set()
+
+    async def default_model(self) -> str:
+        """Return the model of the settings."""
+        return self._default_model
+
+    def serves(self, model: str) -> bool:
+        """Return whether `model` is `owner/name`, with or without version, or one."""
+        return _MODEL.fullmatch(model) is not None
+
+    async def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
+        """Answer `request`, as `Provider.answer` says."""
+        schema = await self._schemas.schema(request.model)
+        wait = 0 if request.is_followed else self._longest_wait()
+        creating = asyncio.create_task(
+            self._create(request, build_input(request, schema), schema, wait)
+        )
+        try:
+            created = await asyncio.shield(creating)
+        except asyncio.CancelledError:
+            self._say_farewell(self._stop_created(creating))
+            raise
+        # Recorded so: what has ended while it was waited for still says `processing`.
+        is_whole = bool(wait) and created.text is not None and not created.is_final
+        if created.status == "succeeded" and created.usage == Usage():
+            with suppress(LlamaKeepError):
+                created = await self._api.get(created.id)
+        limit = schema.max_tokens(request.parameters)
+        async with aclosing(self._follow(created, limit, is_whole=is_whole)) as told:
+            async for event in told:
+                yield event
+
+    async def resume(
+        self, request: CompletionRequest, handle: str
+    ) -> AsyncGenerator[Event, None]:
+        """Fetch an earlier answer, as `ReattachableProvider.resume` says."""
+        prediction = await self._api.get(handle)
+        schema = await self._schemas.schema(request.model)
+        limit = schema.max_tokens(request.parameters)
+        async with aclosing(self._follow(prediction, limit)) as told:
+            async for event in told:
+                yield event
+
+    async def find(
+        self, request: CompletionRequest, *, since: datetime
+    ) -> Sequence[str]:
+        """Return predictions that may be this run's, oldest first."""
+        schema = await self._schemas.schema(request.model)
+        given = build_input(request, schema)
+        ours: list[str] = []
+        alike: list[str] = []
+        async with aclosing(self._api.list_since(since)) as listed:
+            async for each in listed:
+                if each.created_at is not None and each.created_at < since:
+                    break
+                runs = each.webhook.get("run")
+                if runs is not None:
+                    if request.run_id in runs:
+                        ours.append(each.id)
+                elif (
+                    each.source in {"api", None}
+                    and each.input == given
+                    and _is_of(each, request.model)
+                ):
+                    alike.append(each.id)
+        return (ours or alike)[::-1]
+
+    async def cancel(self, handle: str) -> None:
+        """Cancel a prediction; one that has ended stays as it is."""
+        await self._api.cancel(handle)
+
+    def let_go(self) -> None:
+        """
+        Let predictions go on from now on when their answers are closed.
+
+        For a server that stops: the next one resumes them.
+        """
+        self._is_letting_go = True
+
+    async def warm_up(self) -> None:
+        """Find out whether Replicate accepts the API token and has the model."""
+        try:
+            await self._schemas.fetch(self._default_model)
+        except PromptRejected as error:
+            raise ProviderError(error.detail) from error
+
+    async def close(self) -> None:
+        """Close all connections, after the farewells that are being said."""
+        if self._farewells:
+            await asyncio.wait(self._farewells, timeout=_FAREWELL_TIMEOUT)
+        for farewell in tuple(self._farewells):
+            farewell.cancel()
+        await asyncio.gather(*self._farewells, return_exceptions=True)
+        await self._schemas.close()
+        await self._api.close()
+
+    def _longest_wait(self) -> int:
+        """Return how long Replicate may hold a create's answer back."""
+        return max(0, min(_MAX_WAIT, int(self._patience) - 1))
+
+    async def _create(
+        self,
+        request: CompletionRequest,
+        given: dict[str, Any],
+        schema: InputSchema,
+        wait: int,
+    ) -> Prediction:
+        body: dict[str, Any] = {"input": given}
+        if self._webhook_url is not None:
+            query = urlencode({"run": request.run_id, "attempt": request.attempt})
+            joint = "&" if "?" in self._webhook_url else "?"
+            body["webhook"] = f"{self._webhook_url}{joint}{query}"
+            body["webhook_events_filter"] = ["completed"]
+        version = schema.version
+        if "/" not in request.model or ":" in request.model:
+            version = request.model.rpartition(":")[2]
+        return await self._api.create(
+            request.model, version, body, wait=wait, cancel_after=self._cancel_after
+        )
+
+    async def _follow(
+        self, prediction: Prediction, limit: int | None, *, is_whole: bool = False
+    ) -> AsyncGenerator[Event, None]:
+        following = Following(
+            self._api,
+            prediction,
+            is_whole=is_whole,
+            budget=self._cancel_after + _GRACE,
+            patience=self._patience,
+        )
+        try:
+            yield Accepted(prediction.resolved_model, handle=prediction.id)
+            async with aclosing(following.texts()) as texts:
+                async for text in texts:
+                    yield text
+        except LlamaKeepError as error:
+            may_come_back = isinstance(error, ProviderError) and error.answer_may_exist
+            if not (following.prediction.is_final or may_come_back):
+                self._say_farewell(self._stop(prediction.id))
+            raise
+        except BaseException:  # closed or canceled
+            if not (following.prediction.is_final or self._is_letting_go):
+                self._say_farewell(self._stop(prediction.id))
+            raise
+        yield _finished(following.prediction, limit)
+
+    def _say_farewell(self, farewell: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(farewell)
+        self._farewells.add(task)
+        task.add_done_callback(self._farewells.discard)
+
+    async def _stop_created(self, creating: asyncio.Task[Prediction]) -> None:
+        """Cancel what is being created for somebody who has left."""
+        with suppress(LlamaKeepError):
+            created = await creating
+            if not (created.is_final or self._is_letting_go):
+                await self._stop(created.id)
+
+    async def _stop(self, prediction_id: str) -> None:
+        try:
+            async with asyncio.timeout(_FAREWELL_TIMEOUT):
+                await self._api.cancel(prediction_id)
+        except (LlamaKeepError, TimeoutError) as error:
+            log.warning("prediction %s goes on unheard: %s", prediction_id, error)
+
+
+def _finished(prediction: Prediction, limit: int | None) -> Finished:
+    said = prediction.usage.output_tokens
+    # Replicate does not say why it stopped.
+    is_cut = limit is not None and said is not None and said >= limit
+    return Finished(
+        "length" if is_cut or hit_the_limit(prediction) else "stop",
+        prediction.usage,
+        prediction.resolved_model,
+    )
+
+
+def _is_of(prediction: Prediction, model: str) -> bool:
+    name, _, version = model.rpartition(":")
+    if name or "/" not in model:
+        return prediction.version == version
+    return prediction.model == model
