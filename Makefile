@@ -2,8 +2,11 @@
 # `make` alone lists what there is; `make PYTHON=python3.13 run` picks an interpreter.
 
 PYTHON ?= python3
+# Without .pyc files, each process that a test starts would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
-T ?= tests
+# The emulator is a tool of its own; `make check` tests it, too.
+T ?= tests --ignore=tests/emulator
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -16,8 +19,8 @@ help: ## List these targets
 run: .venv/run.stamp ## Install what is missing, and serve a demonstration on port 8000
 	@exec $(BIN)/python -m llamakeep serve --demo
 
-test: .venv/dev.stamp ## Run the tests; `make test T=tests/api` runs some of them
-	$(BIN)/python -m pytest $(T)
+test: .venv/dev.stamp ## Run the product's tests; `make test T=tests/api` runs some
+	$(BIN)/python -m pytest -n logical --dist worksteal $(T)
 
 check: lint types layers docs coverage ## Do everything that has to pass before a change is merged
 
@@ -40,7 +43,7 @@ docs: .venv/dev.stamp ## Check the links and the decision records
 
 coverage: .venv/dev.stamp ## Run all tests, and see what they leave out
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest -n logical --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -14,6 +14,7 @@ async def test_a_server_that_is_told_to_stop_under_load_keeps_what_it_accepted(
     server = new_server()
     told, stop = Told(), asyncio.Event()
     await server.start()
+    await server.client.get("/healthz")  # it can be told to stop from now on
 
     async with asyncio.TaskGroup() as clients:
         for way in ["plain", "stream", "background"] * 2:

@@ -17,6 +17,8 @@ FAILURES = [
     (errors.ProviderTimeout, 504),
     (errors.ProviderRateLimited, 503),
     (errors.ProviderUnauthenticated, 502),
+    (errors.ProviderOutOfCredit, 502),
+    (errors.AnswerExpired, 410),
     (errors.ProviderAnswerInvalid, 502),
     (errors.NoProvider, 503),
 ]
