@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from pyreqwest.exceptions import ConnectError, ConnectTimeoutError, PoolTimeoutError
+from pyreqwest.exceptions import DetailedPyreqwestError
 from pyreqwest.request import RequestBuilder
 from pyreqwest.response import Response
 
@@ -44,7 +44,6 @@ from llamakeep.providers.replicate.predictions import (
 WHO = "Replicate"
 TRANSIENT = (ProviderUnavailable, ProviderTimeout, ProviderRateLimited)
 """What a GET may be repeated after."""
-_NOT_SENT = (ConnectError, ConnectTimeoutError, PoolTimeoutError)
 _MAX_BODY = 4 * MAX_TEXT
 _MAX_STREAM_HOSTS = 16
 _PAUSES = (0.1, 0.5)
@@ -122,9 +121,7 @@ class ReplicateApi:
                         raise await _refusal(response, model=model)
                     return read_prediction(await read_body(response, _MAX_BODY))
         except ProviderError as error:
-            # Whoever is not connected has said nothing.
-            was_sent = not isinstance(error.__cause__, _NOT_SENT)
-            error.answer_may_exist = was_sent and not was_refused
+            error.answer_may_exist = not (was_refused or _was_not_sent(error))
             raise
 
     async def get(self, prediction_id: str, *, tries: int = 3) -> Prediction:
@@ -231,6 +228,22 @@ class ReplicateApi:
                 return None
             client = self._stream_clients[origin] = self._new_client(origin)
         return client, url.removeprefix(origin)
+
+
+def _was_not_sent(error: ProviderError) -> bool:
+    """
+    Return whether there was no connection that anything could be said on.
+
+    pyreqwest calls everything before the response's head a `ConnectError`, a lost
+    answer too; only the messages below it tell them apart.
+    """
+    cause = error.__cause__
+    if isinstance(error, ProviderUnauthenticated):
+        return True  # by ourselves
+    return isinstance(cause, DetailedPyreqwestError) and any(
+        each["message"] == "client error (Connect)"
+        for each in (cause.details or {}).get("causes") or ()
+    )
 
 
 async def _refusal(response: Response, *, model: str | None = None) -> LlamaKeepError:

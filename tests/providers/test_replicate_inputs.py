@@ -1,0 +1,168 @@
+"""How prompts, conversations and parameters become a prediction's input."""
+
+from typing import Any
+
+import pytest
+
+from llamakeep.domain import Message
+from llamakeep.emulator.catalogue import Catalogue
+from llamakeep.errors import PromptRejected, UnsupportedParameter
+from llamakeep.providers.replicate import ReplicateProvider
+from llamakeep.providers.replicate.inputs import InputSchema, build_input
+from tests.providers.asking import ask
+from tests.providers.replicating import Control, asking, provider_at
+
+LLAMA_3 = "meta/meta-llama-3-8b-instruct"
+PARROT = "llamakeep/parrot"
+SYSTEM = Message("system", "Be brief.")
+EARLIER = (Message("user", "Hello"), Message("assistant", "Hi!"))
+
+
+def parrots_version() -> str:
+    model = Catalogue().find(PARROT)
+    assert model is not None
+    return model.versions[-1].id
+
+
+async def sent(
+    provider: ReplicateProvider, control: Control, *args: Any, **more: Any
+) -> dict[str, Any]:
+    await ask(provider, asking(*args, **more))
+    found: dict[str, Any] = (await control.only())["input"]
+    return found
+
+
+async def test_only_what_was_asked_for_is_sent(
+    replicate: ReplicateProvider, control: Control
+) -> None:
+    given = await sent(
+        replicate,
+        control,
+        "Hi",
+        before=(SYSTEM,),
+        max_tokens=5,
+        temperature=0.5,
+        top_k=3,
+        stop=("a", "b"),
+    )
+
+    assert given == {
+        "prompt": "Hi",
+        "system_prompt": "Be brief.",
+        "max_tokens": 5,
+        "temperature": 0.5,
+        "top_k": 3,
+        "stop_sequences": "a,b",
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters", "says"),
+    [
+        ("meta/llama-4-maverick-instruct", {"seed": 1}, "seed"),
+        (LLAMA_3, {"stop": ("a",)}, "stop"),
+        (PARROT, {"top_k": 1, "min_tokens": 2}, "min_tokens, top_k"),
+        ("meta/llama-4-maverick-instruct", {"stop": ("a,b",)}, "comma"),
+    ],
+)
+async def test_what_the_model_cannot_be_told_is_refused_before_anything_is_created(
+    replicate: ReplicateProvider,
+    control: Control,
+    model: str,
+    parameters: dict[str, Any],
+    says: str,
+) -> None:
+    with pytest.raises(UnsupportedParameter, match=says):
+        await ask(replicate, asking(model=model, **parameters))
+
+    assert await control.predictions() == []
+
+
+async def test_a_conversation_is_written_in_the_models_own_form(
+    replicate: ReplicateProvider, control: Control
+) -> None:
+    given = await sent(replicate, control, "More", before=(SYSTEM, *EARLIER))
+
+    assert given == {
+        "prompt": "<|header_start|>system<|header_end|>\n\nBe brief.<|eot|>"
+        "<|header_start|>user<|header_end|>\n\nHello<|eot|>"
+        "<|header_start|>assistant<|header_end|>\n\nHi!<|eot|>"
+        "<|header_start|>user<|header_end|>\n\nMore<|eot|>"
+        "<|header_start|>assistant<|header_end|>\n\n",
+        "prompt_template": "{prompt}",
+    }
+
+
+async def test_a_model_without_a_system_prompt_reads_it_in_the_prompt(
+    replicate: ReplicateProvider, control: Control
+) -> None:
+    given = await sent(replicate, control, "Hi", model=LLAMA_3, before=(SYSTEM,))
+
+    assert given["prompt"].startswith(
+        "<|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>"
+    )
+    assert given["prompt_template"] == "{prompt}"
+
+
+async def test_other_models_read_a_plain_transcript(
+    replicate: ReplicateProvider, control: Control
+) -> None:
+    given = await sent(
+        replicate, control, "More", model=PARROT, before=(SYSTEM, *EARLIER)
+    )
+
+    assert given == {
+        "prompt": "System: Be brief.\n\nUser: Hello\n\nAssistant: Hi!\n\n"
+        "User: More\n\nAssistant:"
+    }
+
+
+def test_the_older_spelling_is_used_where_it_is_the_only_one() -> None:
+    schema = InputSchema({"prompt": "", "max_new_tokens": 128}, is_known=True)
+
+    assert build_input(asking("Hi", max_tokens=5), schema)["max_new_tokens"] == 5
+    assert schema.max_tokens(asking().parameters) == 128
+
+
+@pytest.mark.parametrize("spelling", ["{name}", "{name}:{version}", "{version}"])
+async def test_a_model_that_is_not_official_is_run_by_version(
+    replicate: ReplicateProvider, spelling: str
+) -> None:
+    version = parrots_version()
+    model = spelling.format(name=PARROT, version=version)
+    answer = await ask(replicate, asking("one two", model=model))
+
+    assert answer.text == "one two"
+    assert answer.finished is not None
+    assert (answer.finished.resolved_model or "").startswith(f"{PARROT}:")
+    if spelling != "{name}":
+        assert answer.finished.resolved_model == f"{PARROT}:{version}"
+
+
+@pytest.mark.parametrize("model", ["nobody/nothing", "0" * 64])
+async def test_an_unknown_model_is_said_to_be_unknown(
+    replicate: ReplicateProvider, model: str
+) -> None:
+    with pytest.raises(PromptRejected, match=r"no model|does not exist"):
+        await ask(replicate, asking(model=model))
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"drop": True}, {"status": 404}])
+async def test_without_a_schema_the_documented_inputs_are_used(
+    control: Control, fault: dict[str, Any]
+) -> None:
+    provider = provider_at(control.origin)
+    await control.rule(on="models", times=3, **fault)
+    given = await sent(provider, control, "Hi", temperature=0.5, stop=("a",))
+    await provider.close()
+
+    assert given == {"prompt": "Hi", "temperature": 0.5, "stop_sequences": "a"}
+
+
+async def test_the_schema_is_asked_for_once(
+    replicate: ReplicateProvider, control: Control
+) -> None:
+    for _ in range(3):
+        await ask(replicate, asking())
+
+    assert (await control.requests())["models"] == 1

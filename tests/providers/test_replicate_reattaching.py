@@ -1,0 +1,192 @@
+"""Coming back to predictions that somebody else has created."""
+
+import asyncio
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from llamakeep.domain import Message
+from llamakeep.errors import AnswerExpired, ProviderTimeout, ProviderUnavailable
+from llamakeep.providers.base import Accepted, CompletionRequest
+from llamakeep.providers.replicate import ReplicateProvider
+from tests.providers.asking import Answer, ask
+from tests.providers.replicating import MAVERICK, Control, asking, provider_at
+
+PARROT = "llamakeep/parrot"
+
+
+async def left_running(
+    provider: ReplicateProvider, request: CompletionRequest | None = None
+) -> str:
+    """Create a prediction and go away as a server does that dies."""
+    async with aclosing(provider.answer(request or asking())) as events:
+        accepted = await anext(events)
+        provider.let_go()
+    assert isinstance(accepted, Accepted)
+    assert accepted.handle is not None
+    return accepted.handle
+
+
+async def resumed(provider: ReplicateProvider, handle: str) -> Answer:
+    answer = Answer()
+    async with aclosing(provider.resume(asking(), handle)) as events:
+        async for event in events:
+            if isinstance(event, str):
+                answer.deltas.append(event)
+            elif isinstance(event, Accepted):
+                answer.accepted = event
+            else:
+                answer.finished = event
+    return answer
+
+
+@pytest.mark.parametrize("gap", [0, 0.05])
+async def test_a_running_answer_is_resumed_from_its_start(
+    replicate: ReplicateProvider, control: Control, gap: float
+) -> None:
+    await control.rule(gap=gap, first_delay=0)
+    handle = await left_running(replicate)
+    await asyncio.sleep(0.03)
+    answer = await resumed(replicate, handle)
+
+    assert answer.text == "one two three"
+    assert answer.accepted is not None
+    assert answer.accepted.handle == handle
+    assert answer.finished is not None
+    assert answer.finished.usage.output_tokens == 3
+    assert (await control.requests())["create"] == 1
+
+
+async def test_an_erased_answer_has_expired(
+    replicate: ReplicateProvider, control: Control
+) -> None:
+    handle = await left_running(replicate)
+    await control.until("succeeded")
+    await control.advance(3601)
+
+    with pytest.raises(AnswerExpired, match="an hour"):
+        await resumed(replicate, handle)
+
+
+async def test_an_unknown_answer_has_expired(replicate: ReplicateProvider) -> None:
+    with pytest.raises(AnswerExpired, match="does not know"):
+        await resumed(replicate, "nothing")
+
+
+@pytest.mark.parametrize(("failures", "tries"), [(2, 3), (9, 3)])
+async def test_a_get_is_tried_three_times(
+    replicate: ReplicateProvider, control: Control, failures: int, tries: int
+) -> None:
+    handle = await left_running(replicate)
+    await control.until("succeeded")
+    await control.rule(on="get", status=503, times=failures)
+    if failures < tries:
+        assert (await resumed(replicate, handle)).text == "one two three"
+    else:
+        with pytest.raises(ProviderUnavailable):
+            await resumed(replicate, handle)
+
+    assert (await control.requests())["get"] == tries
+
+
+async def test_canceling_is_done_once_and_may_be_said_twice(
+    replicate: ReplicateProvider, control: Control
+) -> None:
+    await control.rule(end="never")
+    handle = await left_running(replicate)
+    await replicate.cancel(handle)
+    await replicate.cancel(handle)
+    await replicate.cancel("unknown")
+
+    assert (await control.only())["status"] == "canceled"
+
+
+async def test_an_endless_prediction_is_given_up_and_canceled(
+    control: Control,
+) -> None:
+    provider = provider_at(control.origin)
+    await control.rule(end="never", gap=0)
+    handle = await left_running(provider)
+    await provider.close()
+    provider = provider_at(control.origin)
+    provider._cancel_after = -10  # and ten seconds of grace
+    with pytest.raises(ProviderTimeout):
+        await resumed(provider, handle)
+    await provider.close()
+
+    assert (await control.only())["status"] == "canceled"
+
+
+def a_while_ago() -> datetime:
+    return datetime.now(UTC) - timedelta(seconds=30)
+
+
+CONVERSATION = (Message("system", "Be brief."), Message("user", "Hello"))
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        asking(),
+        asking(temperature=0.5, max_tokens=3, stop=("a", "b")),
+        asking(before=CONVERSATION),
+        asking(model=PARROT),
+    ],
+)
+async def test_a_prediction_whose_response_was_lost_is_found(
+    replicate: ReplicateProvider, control: Control, request_: CompletionRequest
+) -> None:
+    await control.rule(drop=True, creates=True)
+    with pytest.raises(ProviderUnavailable):
+        await ask(replicate, request_)
+
+    found = await replicate.find(request_, since=a_while_ago())
+
+    assert found == [(await control.only())["id"]]
+
+
+async def test_predictions_of_others_are_not_found(
+    replicate: ReplicateProvider, control: Control
+) -> None:
+    await ask(replicate, asking("something else"))
+    await ask(replicate, asking(temperature=0.1))
+    await ask(replicate, asking(model="meta/llama-4-scout-instruct"))
+    await ask(replicate, asking())
+    later = datetime.now(UTC) + timedelta(seconds=1)
+
+    assert len(await control.predictions()) == 4
+    assert len(await replicate.find(asking(), since=a_while_ago())) == 1
+    assert await replicate.find(asking(), since=later) == []
+
+
+async def test_those_that_are_alike_come_oldest_first_over_all_pages(
+    replicate: ReplicateProvider, control: Control
+) -> None:
+    await control.set(page_size=2)
+    handles = [await left_running(replicate) for _ in range(5)]
+
+    assert await replicate.find(asking(), since=a_while_ago()) == handles
+
+
+async def test_a_webhook_tells_whose_a_prediction_is(control: Control) -> None:
+    provider = provider_at(control.origin, webhook_url="http://127.0.0.1:1/hook")
+    mine = await left_running(provider, asking(run_id="run_mine"))
+    await left_running(provider, asking(run_id="run_other"))
+    found = await provider.find(asking(run_id="run_mine"), since=a_while_ago())
+    nothing = await provider.find(asking(run_id="run_third"), since=a_while_ago())
+    webhooks = {each["webhook"] for each in await control.predictions()}
+    await provider.close()
+
+    assert found == [mine]
+    assert nothing == []
+    assert "http://127.0.0.1:1/hook?run=run_mine&attempt=1" in webhooks
+
+
+async def test_a_list_that_is_cut_off_is_an_outage(
+    replicate: ReplicateProvider, control: Control
+) -> None:
+    await control.rule(on="list", drop=True, times=3)
+
+    with pytest.raises(ProviderUnavailable):
+        await replicate.find(asking(model=MAVERICK), since=a_while_ago())
