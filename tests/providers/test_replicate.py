@@ -12,6 +12,7 @@ from llamakeep.providers.replicate import ReplicateProvider
 from llamakeep.providers.replicate.prices import cost
 from tests.providers.asking import Answer, ask
 from tests.providers.replicating import MAVERICK, Control, asking, provider_at
+from tests.providers.stub_server import END, head, piece, running_stub, whole
 
 
 async def test_replicate_can_be_reattached_to(
@@ -161,6 +162,38 @@ async def test_a_foreign_stream_without_encryption_is_left_alone(
 
     assert answer.text == "one two three four five six"
     assert "stream" not in await control.requests()
+
+
+async def test_the_api_token_goes_to_the_configured_host_only(
+    replicate: ReplicateProvider, control: Control
+) -> None:
+    said = b"event: output\nid: 1:0\ndata: one two\n\n"
+    async with running_stub(head(), piece(said), END) as stub:
+        await control.rule(origin=stub.base_url.removesuffix("/v1"), gap=0.02)
+        answer = await ask(replicate, asking("one two three"))
+
+    assert answer.text == "one two three"
+    assert {each.path.split("/")[2] for each in stub.heard} == {"streams"}
+    assert not any("authorization" in each.headers for each in stub.heard)
+
+
+@pytest.mark.parametrize(
+    ("output", "text"),
+    [("one\0", "one\ufffd"), (["one", "", " two"], "one two"), (None, ""), ([], "")],
+)
+@pytest.mark.parametrize("is_followed", [True, False])
+async def test_an_output_may_be_a_text_a_list_or_nothing(
+    output: object, text: str, is_followed: bool
+) -> None:
+    body = {"id": "p1", "status": "succeeded", "output": output, "urls": {"get": 1}}
+    async with running_stub(whole(200, body)) as stub:
+        provider = provider_at(stub.base_url)
+        answer = await ask(provider, asking(is_followed=is_followed))
+        await provider.close()
+
+    assert answer.text == text
+    assert answer.finished is not None
+    assert answer.finished.usage == Usage()
 
 
 @pytest.mark.parametrize("suffix", ["", "/", "/v1", "/v1/"])

@@ -242,7 +242,7 @@ def _was_not_sent(error: ProviderError) -> bool:
         return True  # by ourselves
     return isinstance(cause, DetailedPyreqwestError) and any(
         each["message"] == "client error (Connect)"
-        for each in (cause.details or {}).get("causes") or ()
+        for each in cause.details.get("causes") or ()
     )
 
 
