@@ -143,6 +143,8 @@ class Run:
     error_code: str | None = None
     error_detail: str | None = None
     cancel_requested: bool = False
+    handle: str | None = None
+    """What finds the answer again at its provider, which has accepted the prompt."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
 

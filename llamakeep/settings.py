@@ -116,6 +116,13 @@ class Settings(BaseSettings):
     with them. Without it: only on the embedded model, where it costs nothing.
     """
 
+    settle_time: PositiveFloat = 5
+    """
+    Seconds after which a provider's list shows for sure what it was asked for. After a
+    crash in between, a prompt is only sent again when two looks that far apart found
+    nothing.
+    """
+
     flush_interval: PositiveFloat = 1
     """Seconds between two writes of the texts that are being received."""
 

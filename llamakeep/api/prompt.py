@@ -127,10 +127,16 @@ async def prompt(
         request_digest = sha256(body.model_dump_json().encode()).digest()
         key = IdempotencyKey(idempotency_key, request_digest)
     keeper = keeper_of(request)
-    run = await keeper.ask(user, body.asked(), idempotency_key=key)
+    is_streamed = body.stream or accepts_only_events(request)
+    run = await keeper.ask(
+        user,
+        body.asked(),
+        idempotency_key=key,
+        is_followed=is_streamed or body.background,
+    )
     if body.background:
         return accepted_response(run)
-    if body.stream or accepts_only_events(request):
+    if is_streamed:
         await keeper.answering(run)
         return stream_response(keeper, run)
     return run_response(PromptResponse.of(await keeper.result(run)))

@@ -87,12 +87,20 @@ class Keeper:
         asked: Asked,
         *,
         idempotency_key: IdempotencyKey | None = None,
+        is_followed: bool = True,
     ) -> Run:
         """
         Keep a prompt and begin to have it answered.
 
         When this returns, the prompt is on disk, whatever happens next. With a known
         idempotency key, the run that was made then is returned.
+
+        Args:
+            user: Who asks.
+            asked: What.
+            idempotency_key: Makes asking again the same as asking once.
+            is_followed: Whether somebody reads along; some providers are asked in
+                another way when only the end matters.
 
         Raises:
             ClientError: Something about the request is wrong; nothing was stored.
@@ -126,7 +134,9 @@ class Keeper:
             metadata=asked.metadata,
             created_at=utc_now(),
         )
-        return await self._node.accept(run, provider, earlier, idempotency_key)
+        return await self._node.accept(
+            run, provider, earlier, idempotency_key, is_followed=is_followed
+        )
 
     async def result(self, run: Run) -> Run:
         """

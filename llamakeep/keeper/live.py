@@ -89,6 +89,8 @@ class LiveRun:
         self._kept = run.response
         self._agreed = 0
         self._finished = Finished()
+        self._is_resumed = run.handle is not None
+        """Whether this attempt fetches the very answer that the one before received."""
 
     @property
     def text(self) -> str:
@@ -226,6 +228,8 @@ class LiveRun:
     def _common_length(self) -> int | None:
         if self.run.attempt == 1:
             return None
+        if self._is_resumed:
+            return self._length
         return min(self._bound, self._agreed)
 
     @property
@@ -242,6 +246,8 @@ class LiveRun:
 
     def _is_decided(self, position: Position) -> bool:
         """Whether it is known if the text goes on where the reader stopped."""
+        if self._is_resumed:
+            return self.is_over or self._length >= position.offset
         return (
             self.is_over
             or self._is_mine(position)
@@ -251,7 +257,7 @@ class LiveRun:
         )
 
     def _continues(self, position: Position) -> bool:
-        if self._is_mine(position):
+        if self._is_resumed or self._is_mine(position):
             return position.offset <= self._length
         return position.offset <= min(self._bound, self._agreed)
 

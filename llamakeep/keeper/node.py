@@ -19,7 +19,7 @@ from llamakeep.errors import (
 )
 from llamakeep.keeper.live import LiveRun
 from llamakeep.keeper.worker import Worker, interruption
-from llamakeep.providers.base import Provider
+from llamakeep.providers.base import Provider, ReattachableProvider
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
@@ -78,6 +78,7 @@ class Node:
         if self._tasks:
             grace = max(0.0, self._deadline - time.monotonic())
             await asyncio.wait(self._tasks.values(), timeout=grace)
+        self._registry.let_go()
         for run_id, task in self._tasks.items():
             if run_id not in self.live or not self.live[run_id].is_closing:
                 task.cancel()
@@ -98,6 +99,8 @@ class Node:
         provider: Provider,
         earlier: Sequence[Run],
         idempotency_key: IdempotencyKey | None,
+        *,
+        is_followed: bool,
     ) -> Run:
         """
         Store `run` and work on it, whatever becomes of the caller from here on.
@@ -126,7 +129,13 @@ class Node:
             try:
                 live = await self._keep(run, idempotency_key, accepted)
                 if live is not None:
-                    await self._worker.work(live, provider, slot=slot, earlier=earlier)
+                    await self._worker.work(
+                        live,
+                        provider,
+                        slot=slot,
+                        earlier=earlier,
+                        is_followed=is_followed,
+                    )
             finally:
                 if has_slot:
                     self._slots.release()
@@ -198,11 +207,19 @@ class Node:
             try:
                 provider = self._provider_for(live.run)
             except LlamaKeepError as error:
+                if live.run.cancel_requested:
+                    await self._cancel_upstream(live.run)
                 await self._worker.finish(live, error)
             else:
                 await self._worker.work(live, provider, slot=self._slots)
 
         return work
+
+    async def _cancel_upstream(self, run: Run) -> None:
+        with suppress(LlamaKeepError):
+            provider = self._registry.provider(run.provider)
+            if run.handle is not None and isinstance(provider, ReattachableProvider):
+                await provider.cancel(run.handle)
 
     def _provider_for(self, run: Run) -> Provider:
         """

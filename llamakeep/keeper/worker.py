@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from llamakeep.domain import Message, Run, RunStatus, utc_now
 from llamakeep.errors import (
+    AnswerExpired,
     LlamaKeepError,
     ProviderTimeout,
     RunCanceled,
@@ -17,7 +18,12 @@ from llamakeep.errors import (
     StorageUnavailable,
 )
 from llamakeep.keeper.live import LiveRun
-from llamakeep.providers.base import CompletionRequest, Provider
+from llamakeep.keeper.reattaching import Reattaching
+from llamakeep.providers.base import (
+    CompletionRequest,
+    Provider,
+    ReattachableProvider,
+)
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 
@@ -30,6 +36,7 @@ class Worker:
     def __init__(self, settings: Settings, storage: Storage) -> None:
         self._settings = settings
         self._storage = storage
+        self._reattaching = Reattaching(settings, storage)
 
     async def work(
         self,
@@ -38,6 +45,7 @@ class Worker:
         *,
         slot: AbstractAsyncContextManager[object],
         earlier: Sequence[Run] | None = None,
+        is_followed: bool = True,
     ) -> None:
         """
         Have a run answered, and close it with what became of it.
@@ -47,11 +55,12 @@ class Worker:
             provider: Who answers.
             slot: What it has to wait for.
             earlier: What was said before in its conversation, where that is known.
+            is_followed: Whether somebody reads along.
         """
         error: LlamaKeepError | None = None
         try:
             async with slot:
-                await self._answer(live, provider, earlier)
+                await self._answer(live, provider, earlier, is_followed=is_followed)
         except LlamaKeepError as failure:
             error = failure
         except asyncio.CancelledError:
@@ -95,14 +104,22 @@ class Worker:
         """Return whether a run that was left may be answered from its beginning."""
         if run.status is RunStatus.QUEUED:
             return True  # the provider has not heard of it
+        if isinstance(provider, ReattachableProvider):
+            return True  # nothing is asked for twice
         if self._settings.retry_interrupted is not None:
             return self._settings.retry_interrupted
         return provider.is_free
 
     async def _answer(
-        self, live: LiveRun, provider: Provider, earlier: Sequence[Run] | None
+        self,
+        live: LiveRun,
+        provider: Provider,
+        earlier: Sequence[Run] | None,
+        *,
+        is_followed: bool,
     ) -> None:
         run = live.run
+        was_begun = run.status is not RunStatus.QUEUED and run.attempt > 1
         if run.status is RunStatus.QUEUED:
             # Before it is claimed: a cancel that meets the claim has to close it, too.
             live.run = replace(
@@ -126,14 +143,18 @@ class Worker:
             model=run.model,
             messages=_messages(run, earlier),
             parameters=run.parameters,
+            is_followed=is_followed,
         )
         try:
-            async with (
-                asyncio.timeout(self._settings.run_timeout),
-                aclosing(provider.answer(request)) as events,
-            ):
-                async for event in events:
-                    live.receive(event)
+            async with asyncio.timeout(self._settings.run_timeout):
+                if isinstance(provider, ReattachableProvider):
+                    await self._reattaching.answer(
+                        live, provider, request, was_begun=was_begun
+                    )
+                    return
+                async with aclosing(provider.answer(request)) as events:
+                    async for event in events:
+                        live.receive(event)
         except TimeoutError as error:
             raise ProviderTimeout(
                 f"The run was not done after {self._settings.run_timeout:g} seconds; "
@@ -182,6 +203,8 @@ def _ended(live: LiveRun, error: LlamaKeepError | None) -> Run:
         status = RunStatus.CANCELED
     elif isinstance(error, RunInterrupted):
         status = RunStatus.INTERRUPTED
+    elif isinstance(error, AnswerExpired):
+        status = RunStatus.EXPIRED
     else:
         status = RunStatus.FAILED
     log.info("run %s %s: %s", live.run.id, status, error.code, exc_info=error)

@@ -154,6 +154,10 @@ class ReattachableProvider(Provider, Protocol):
         """
         ...
 
+    def let_go(self) -> None:
+        """Let answers go on when their generators are closed: a server that stops."""
+        ...
+
     async def cancel(self, handle: str) -> None:
         """
         Tell the provider to stop; an answer that has ended stays as it is.

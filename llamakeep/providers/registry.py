@@ -12,7 +12,7 @@ from llamakeep.errors import (
     UnknownModel,
     UnsupportedParameter,
 )
-from llamakeep.providers.base import Provider
+from llamakeep.providers.base import Provider, ReattachableProvider
 from llamakeep.providers.local import LocalProvider, find_weights, has_engine
 from llamakeep.providers.openai import OpenAIProvider
 from llamakeep.providers.replicate import ReplicateProvider
@@ -95,6 +95,12 @@ class Registry:
             await provider.warm_up()
         except LlamaKeepError as error:
             log.warning("prompts that name no model: %s", error.detail)
+
+    def let_go(self) -> None:
+        """Let answers that can be resumed go on without this process."""
+        for provider in self._providers.values():
+            if isinstance(provider, ReattachableProvider):
+                provider.let_go()
 
     async def close(self) -> None:
         """Close all providers."""

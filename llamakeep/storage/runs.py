@@ -50,7 +50,12 @@ _IS_UNFINISHED = text(is_one_of(UNFINISHED))
 _ACCEPT = Prepared(
     insert(runs).values(lease_until=seconds_from_now("lease")),
     {*_NAMES, "owner", "lease", "idempotency_key", "request_digest"}
-    - {"cancel_requested"},
+    - {"cancel_requested", "handle"},
+)
+_ATTACH = (
+    update(runs)
+    .where(*_MINE, _IS_UNFINISHED)
+    .values(status=RunStatus.PROCESSING, handle=bindparam("new_handle"))
 )
 _CLAIM = (
     update(runs)
@@ -175,6 +180,27 @@ class RunStorage:
         }
         return await self._database.write(
             lambda connection: connection.execute(_CLAIM, values).rowcount == 1
+        )
+
+    async def attach(self, run: Run, handle: str) -> bool:
+        """
+        Keep what finds the answer again at its provider.
+
+        Returns:
+            `False` if the run is not this attempt's any more; nothing was written.
+        """
+        values = {"run_id": run.id, "fence": run.attempt, "new_handle": handle}
+        return await self._database.write(
+            lambda connection: connection.execute(_ATTACH, values).rowcount == 1
+        )
+
+    async def known_handles(self, provider: str, handles: Collection[str]) -> set[str]:
+        """Return which of `handles` belong to a run already."""
+        query = select(runs.c.handle).where(
+            runs.c.provider == provider, runs.c.handle.in_(handles)
+        )
+        return await self._database.read(
+            lambda connection: set(connection.scalars(query))
         )
 
     async def flush(self, texts: Sequence[Run]) -> None:

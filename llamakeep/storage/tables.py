@@ -88,6 +88,8 @@ runs = Table(
     Column("owner", String(32)),
     Column("lease_until", UtcDateTime),
     Column("cancel_requested", Boolean, nullable=False, server_default=false()),
+    # What finds the answer again at its provider.
+    Column("handle", String(128)),
     # What makes repeating a request safe.
     Column("idempotency_key", String(255)),
     Column("request_digest", LargeBinary(32)),
@@ -123,6 +125,13 @@ _partial(
     runs.c.idempotency_key,
     unique=True,
     where=runs.c.idempotency_key.is_not(None),
+)
+_partial(
+    "runs_by_handle",
+    runs.c.provider,
+    runs.c.handle,
+    unique=True,
+    where=runs.c.handle.is_not(None),
 )
 _partial(
     "runs_unfinished",

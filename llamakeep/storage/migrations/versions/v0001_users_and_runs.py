@@ -81,6 +81,7 @@ def upgrade() -> None:
         sa.Column(
             "cancel_requested", sa.Boolean, nullable=False, server_default=sa.false()
         ),
+        sa.Column("handle", sa.String(128)),
         sa.Column("idempotency_key", sa.String(255)),
         sa.Column("request_digest", sa.LargeBinary(32)),
         sa.PrimaryKeyConstraint("id", name="runs_pk"),
@@ -98,6 +99,15 @@ def upgrade() -> None:
         unique=True,
         sqlite_where=has_key,
         postgresql_where=has_key,
+    )
+    has_handle = sa.text("handle IS NOT NULL")
+    op.create_index(
+        "runs_by_handle",
+        "runs",
+        ["provider", "handle"],
+        unique=True,
+        sqlite_where=has_handle,
+        postgresql_where=has_handle,
     )
     unfinished = sa.text("status IN ('processing', 'queued', 'starting')")
     op.create_index(

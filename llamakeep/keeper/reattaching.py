@@ -1,0 +1,158 @@
+"""Asking a provider that goes on without us: once, whatever happens in between."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from dataclasses import replace
+from datetime import timedelta
+
+from llamakeep.domain import utc_now
+from llamakeep.errors import (
+    AnswerExpired,
+    ProviderAnswerInvalid,
+    ProviderError,
+    StorageUnavailable,
+)
+from llamakeep.keeper.live import LiveRun
+from llamakeep.providers.base import (
+    Accepted,
+    CompletionRequest,
+    Event,
+    ReattachableProvider,
+)
+from llamakeep.settings import Settings
+from llamakeep.storage import Storage
+
+CLOCKS_APART = timedelta(seconds=30)
+"""How far a provider's clock may be from ours."""
+
+REMEMBERED = timedelta(minutes=55)
+"""How long a provider can be asked what it answered; Replicate forgets in an hour."""
+
+TRIES = 4
+"""How often an answer that broke off is asked for, with growing pauses."""
+
+log = logging.getLogger(__name__)
+
+
+class Reattaching:
+    """Has runs answered by providers that can be asked for the same answer again."""
+
+    def __init__(self, settings: Settings, storage: Storage) -> None:
+        self._settings = settings
+        self._storage = storage
+
+    async def answer(
+        self,
+        live: LiveRun,
+        provider: ReattachableProvider,
+        request: CompletionRequest,
+        *,
+        was_begun: bool,
+    ) -> None:
+        """
+        Have a run answered: begin, go on, or find what was begun.
+
+        Args:
+            live: The run.
+            provider: Who answers.
+            request: What is asked.
+            was_begun: Whether an earlier attempt may have asked already.
+
+        Raises:
+            AnswerExpired: There was an answer, and it cannot be had any more.
+            LlamaKeepError: What `ReattachableProvider.answer` or `resume` raised.
+        """
+        if was_begun and live.run.handle is None:
+            await self._find(live, provider, request)
+        for pause in range(1, TRIES + 1):
+            if live.is_lost:
+                return
+            try:
+                await self._receive(live, provider, request)
+            except ProviderError as error:
+                if not error.answer_may_exist or pause == TRIES:
+                    raise
+                log.info("run %s: %s It is asked for again.", live.run.id, error.detail)
+            else:
+                return
+            if live.run.handle is None:
+                await self._find(live, provider, request)
+            else:
+                await asyncio.sleep(pause)
+
+    async def _receive(
+        self,
+        live: LiveRun,
+        provider: ReattachableProvider,
+        request: CompletionRequest,
+    ) -> None:
+        """Take in an answer; of one that is resumed, what is not here yet."""
+        handle = live.run.handle
+        received = live.text
+        events: AsyncGenerator[Event, None]
+        if handle is None:
+            events = provider.answer(request)
+        else:
+            events = provider.resume(request, handle)
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, Accepted) and event.handle is not None:
+                    if not await self._attach(live, event.handle):
+                        live.lose()
+                        return  # closing the generator cancels what was made
+                    live.receive(event)
+                elif isinstance(event, str) and received:
+                    size = min(len(event), len(received))
+                    if event[:size] != received[:size]:
+                        raise ProviderAnswerInvalid(
+                            "The provider's answer is not the one that it had begun; "
+                            "the text so far is kept."
+                        )
+                    received = received[size:]
+                    if rest := event[size:]:
+                        live.receive(rest)
+                else:
+                    live.receive(event)
+
+    async def _attach(self, live: LiveRun, handle: str) -> bool:
+        """Keep what finds the answer again; `False` if the run is not ours any more."""
+        if handle == live.run.handle:
+            return True
+        is_ours = True
+        # Without it the answer is found by listing, should this process die.
+        with suppress(StorageUnavailable):
+            is_ours = await self._storage.attach(live.run, handle)
+        if is_ours:
+            live.run = replace(live.run, handle=handle)
+        return is_ours
+
+    async def _find(
+        self,
+        live: LiveRun,
+        provider: ReattachableProvider,
+        request: CompletionRequest,
+    ) -> None:
+        """
+        Look for what an earlier attempt may have begun, twice, some time apart.
+
+        Raises:
+            AnswerExpired: It is so long ago that nobody can tell.
+        """
+        began = live.run.started_at or live.run.created_at
+        for _ in range(2):
+            await asyncio.sleep(self._settings.settle_time)
+            found = await provider.find(request, since=began - CLOCKS_APART)
+            known = await self._storage.known_handles(provider.name, found)
+            for handle in found:
+                if handle not in known:
+                    log.warning("run %s goes on with %s", live.run.id, handle)
+                    if not await self._attach(live, handle):
+                        live.lose()
+                    return
+        if utc_now() - began > REMEMBERED:
+            raise AnswerExpired(
+                "The server was away for too long to find out whether the provider "
+                "had answered. Send the prompt again if you want to pay for it again."
+            )
