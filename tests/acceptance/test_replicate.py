@@ -135,7 +135,8 @@ async def test_a_server_killed_before_the_create_was_answered_finds_the_predicti
     # Until the whole answer is there, nobody is told the prediction's id.
     body = {"prompt": "Forty words, please."}
     waiting = asyncio.create_task(server.client.post("/prompt/", json=body))
-    await asyncio.sleep(0.4)
+    while not await replicate.predictions():
+        await asyncio.sleep(0.02)
 
     await server.restart()
     with pytest.raises(httpx2.HTTPError):

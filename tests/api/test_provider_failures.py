@@ -25,6 +25,10 @@ FAILURES = [
 STREAM = PROMPT | {"stream": True}
 
 
+def ending(failure: type[LlamaKeepError]) -> str:
+    return "expired" if failure is errors.AnswerExpired else "failed"
+
+
 def test_every_provider_error_is_tested_here() -> None:
     known = {failure for failure, _ in FAILURES}
 
@@ -51,7 +55,7 @@ async def test_a_refusal_has_a_status_and_leaves_a_failed_run(
         "detail": "It says no.",
         "run_id": kept["id"],
     }
-    assert (kept["status"], kept["response"]) == ("failed", "")
+    assert (kept["status"], kept["response"]) == (ending(failure), "")
     assert kept["error"] == {"type": failure.code, "detail": "It says no."}
     assert kept["prompt"] == PROMPT["prompt"]
 
@@ -68,7 +72,7 @@ async def test_what_arrived_before_a_failure_is_kept(
 
     assert response.status_code == status
     assert response.json()["run_id"] == kept["id"]
-    assert (kept["status"], kept["response"]) == ("failed", "Once upon ")
+    assert (kept["status"], kept["response"]) == (ending(failure), "Once upon ")
 
 
 async def test_a_stream_that_fails_midway_ends_with_an_error_event(
