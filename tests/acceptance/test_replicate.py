@@ -135,7 +135,7 @@ async def test_a_server_killed_before_the_create_was_answered_finds_the_predicti
     # Until the whole answer is there, nobody is told the prediction's id.
     body = {"prompt": "Forty words, please."}
     waiting = asyncio.create_task(server.client.post("/prompt/", json=body))
-    while not await replicate.predictions():
+    while not await replicate.predictions():  # noqa: ASYNC110 - another process says when
         await asyncio.sleep(0.02)
 
     await server.restart()
