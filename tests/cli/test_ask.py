@@ -168,8 +168,9 @@ async def test_without_a_server_the_embedded_model_answers(settings: Settings) -
     [run] = await _history(settings.database_url, "carol")
     assert (code, err) == (130, "")
     assert run.status is RunStatus.CANCELED
-    assert run.response
-    assert (words + rest).rstrip("\n") == run.response.rstrip("\n")
+    # What came between the signal and the cancel is kept, but nobody reads it any more.
+    assert words.strip()
+    assert run.response.startswith((words + rest).rstrip("\n"))
 
 
 def _unfinished(user_id: str) -> Run:
