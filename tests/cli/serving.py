@@ -49,6 +49,8 @@ async def served(settings: Settings, provider: Provider) -> AsyncIterator[Served
     async def when_ready(_: FastAPI) -> None:
         ready.set()
 
+    # Whoever runs the tests must not be told to stop, should the server not listen.
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         serving = asyncio.create_task(serve(app, listener, when_ready=when_ready))
@@ -62,6 +64,7 @@ async def served(settings: Settings, provider: Provider) -> AsyncIterator[Served
             if not serving.done():
                 signal.raise_signal(signal.SIGTERM)
             await serving
+            signal.signal(signal.SIGTERM, before)
 
 
 class Network:
