@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, or_, select
 from llamakeep.domain import Run, RunStatus, User
 from llamakeep.errors import ConversationNotFound, RunNotFound
 from llamakeep.storage.database import Database
-from llamakeep.storage.runs import READ, to_run
+from llamakeep.storage.run_rows import READ, to_run
 from llamakeep.storage.tables import runs
 
 LONGEST_CONVERSATION = 500

@@ -3,11 +3,9 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Row,
     and_,
     bindparam,
     case,
@@ -22,10 +20,8 @@ from sqlalchemy import (
 from llamakeep.domain import (
     NEXT_STATUSES,
     UNFINISHED,
-    Parameters,
     Run,
     RunStatus,
-    Usage,
     User,
     new_id,
     utc_now,
@@ -34,22 +30,15 @@ from llamakeep.errors import IdempotencyKeyReused, RunNotFound
 from llamakeep.storage.columns import seconds_from_now
 from llamakeep.storage.database import Database
 from llamakeep.storage.prepared import Prepared
+from llamakeep.storage.run_rows import NAMES, READ, to_row, to_run
 from llamakeep.storage.tables import is_one_of, runs
-
-READ = tuple(
-    column
-    for column in runs.c
-    if column.name not in {"owner", "lease_until", "idempotency_key", "request_digest"}
-)
-"""The columns that make a `Run`."""
-_NAMES = tuple(column.name for column in READ)
 
 _MINE = (runs.c.id == bindparam("run_id"), runs.c.attempt == bindparam("fence"))
 _IS_UNFINISHED = text(is_one_of(UNFINISHED))
 
 _ACCEPT = Prepared(
     insert(runs).values(lease_until=seconds_from_now("lease")),
-    {*_NAMES, "owner", "lease", "idempotency_key", "request_digest"}
+    {*NAMES, "owner", "lease", "idempotency_key", "request_digest"}
     - {"cancel_requested", "handle"},
 )
 _ATTACH = (
@@ -153,7 +142,7 @@ class RunStorage:
         Raises:
             IdempotencyKeyReused: That one answers another request.
         """
-        values = _values(run) | {
+        values = to_row(run) | {
             "owner": node,
             "lease": lease,
             "idempotency_key": idempotency_key and idempotency_key.key,
@@ -227,7 +216,7 @@ class RunStorage:
         """
         assert run.status in NEXT_STATUSES[RunStatus.PROCESSING]
         assert run.status.is_final
-        values = {f"new_{name}": value for name, value in _values(run).items()}
+        values = {f"new_{name}": value for name, value in to_row(run).items()}
         values |= {"run_id": run.id, "fence": run.attempt}
         return await self._database.write(
             lambda connection: _FINISH.execute(connection, values) == 1
@@ -367,43 +356,6 @@ class RunStorage:
 def conversation_of(run_id: str) -> str:
     """Return the conversation that a run without one begins."""
     return f"conv_{run_id.removeprefix('run_')}"
-
-
-def to_run(row: Row[*tuple[Any, ...]]) -> Run:
-    """Return the run that a row of `READ` columns holds."""
-    facts = dict(zip(_NAMES, row, strict=False))  # a query may append to `READ`
-    facts["usage"] = Usage(facts.pop("input_tokens"), facts.pop("output_tokens"))
-    given = facts.pop("parameters")
-    if "stop" in given:
-        given["stop"] = tuple(given["stop"])
-    return Run(parameters=Parameters(**given), **facts)
-
-
-def _values(run: Run) -> dict[str, Any]:
-    return {
-        "id": run.id,
-        "user_id": run.user_id,
-        "status": run.status,
-        "prompt": run.prompt,
-        "response": run.response,
-        "common_length": run.common_length,
-        "system_prompt": run.system_prompt,
-        "conversation_id": run.conversation_id,
-        "parameters": run.parameters.given(),
-        "metadata": run.metadata,
-        "provider": run.provider,
-        "model": run.model,
-        "resolved_model": run.resolved_model,
-        "finish_reason": run.finish_reason,
-        "input_tokens": run.usage.input_tokens,
-        "output_tokens": run.usage.output_tokens,
-        "error_code": run.error_code,
-        "error_detail": run.error_detail,
-        "created_at": run.created_at,
-        "started_at": run.started_at,
-        "finished_at": run.finished_at,
-        "attempt": run.attempt,
-    }
 
 
 def _get(connection: Connection, user: User, run_id: str) -> Run:
