@@ -32,6 +32,10 @@ def blockbuster() -> Iterator[BlockBuster]:
     guard.functions["os.path.abspath"].can_block_in(
         "sqlalchemy/dialects/sqlite/pysqlite.py", "create_connect_args"
     )
+    # It guards its own data when a thread begins or ends.
+    guard.functions["threading.Lock.acquire"].can_block_in(
+        "coverage/collector.py", {"lock_data"}
+    )
     # Once per PostgreSQL connection: it looks for a password file and certificates.
     for function in guard.functions.values():
         function.can_block_in("asyncpg/connect_utils.py", "_parse_connect_dsn_and_args")
