@@ -80,6 +80,7 @@ def create_app(
         },
     )
     app.state.settings = settings
+    app.state.dialects = {}
     app.add_middleware(BodyLimit, max_body_size=int(settings.max_body_size))
     if settings.demo:
         app.add_middleware(LoopbackOnly)

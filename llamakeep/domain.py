@@ -3,9 +3,10 @@
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -79,6 +80,8 @@ class Parameters:
     frequency_penalty: float | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    response_format: Mapping[str, Any] | None = None
+    """The form of the text, as OpenAI's API writes it: JSON, or JSON of a schema."""
 
     def given(self) -> dict[str, Any]:
         """Return the ones that were set, by name."""
@@ -95,6 +98,8 @@ class Usage:
 
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cost: Decimal | None = None
+    """US dollars, where the model's price is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +110,13 @@ class Asked:
     model: str | None = None
     """`provider:model`, a bare model id, or `None` for the default model."""
     system_prompt: str | None = None
+    inherits_system_prompt: bool = True
+    """Whether, without one, that of the conversation goes on."""
     conversation_id: str | None = None
+    previous_run_id: str | None = None
+    """Go on behind this run, whatever else its conversation has."""
+    earlier: Sequence[Message] = ()
+    """What was said before the prompt and is in no run: a client brings it along."""
     parameters: Parameters = field(default_factory=Parameters)
     metadata: Mapping[str, str] = field(default_factory=dict)
 
@@ -135,6 +146,10 @@ class Run:
     """
     system_prompt: str | None = None
     conversation_id: str | None = None
+    previous_run_id: str | None = None
+    """The run it goes on behind; `None` means all that its conversation had."""
+    earlier: Sequence[Message] = ()
+    """What the client said to have been said right before the prompt."""
     parameters: Parameters = field(default_factory=Parameters)
     metadata: Mapping[str, str] = field(default_factory=dict)
     resolved_model: str | None = None

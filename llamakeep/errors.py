@@ -10,6 +10,7 @@ LlamaKeepError
 │   │   └── WrongCredentials    no such user and password
 │   ├── TooManyAttempts         too many failed logins
 │   ├── RunNotFound             no such run, or somebody else's
+│   ├── RunNotAnswered          it has no answer that anything could follow
 │   ├── ConversationNotFound    no such conversation, or somebody else's
 │   ├── IdempotencyKeyReused    same key, other request
 │   ├── UnknownModel            no provider serves it
@@ -148,6 +149,14 @@ class RunNotFound(ClientError):
     status = HTTPStatus.NOT_FOUND
     code = "run-not-found"
     title = "There is no such run in your history."
+
+
+class RunNotAnswered(ClientError):
+    """The run has no whole answer (yet) that a prompt could follow."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    code = "run-not-answered"
+    title = "That run has no answer to go on from."
 
 
 class ConversationNotFound(ClientError):

@@ -45,7 +45,7 @@ class ScriptedProvider:
         self.refusal = refusal
         self.finished = finished
         self.name = name
-        self.models = tuple(models)
+        self.known = tuple(models)
         self.is_free = is_free
         self.unsupported = unsupported
         self.before_accepting = before_accepting
@@ -58,10 +58,13 @@ class ScriptedProvider:
         self.is_closed = False
 
     async def default_model(self) -> str:
-        return self.models[0]
+        return self.known[0]
+
+    async def models(self) -> Sequence[str]:
+        return self.known
 
     def serves(self, model: str) -> bool:
-        return model in self.models
+        return model in self.known
 
     async def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         self.requests.append(request)

@@ -1,6 +1,7 @@
 """Errors as clients see them: RFC 9457, in one place."""
 
 import logging
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -36,6 +37,10 @@ class Problem(BaseModel):
     """The run whose prompt is kept although this happened."""
     errors: list[dict[str, str]] | None = None
     """For an invalid request, each field with what is wrong about it."""
+
+
+Dialect = Callable[[Problem, dict[str, str]], Response]
+"""How the clients of another API are told; it may add to the headers."""
 
 
 def problem_of(error: LlamaKeepError) -> Problem:
@@ -89,7 +94,7 @@ async def render_error(request: Request, error: Exception) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after is not None:
         headers["Retry-After"] = f"{max(1, -(-error.retry_after // 1)):.0f}"
-    return _response(problem_of(error), headers)
+    return _response(request, problem_of(error), headers)
 
 
 async def render_validation_error(request: Request, error: Exception) -> Response:
@@ -136,12 +141,13 @@ async def render_http_error(request: Request, error: Exception) -> Response:
         status=status,
         detail=detail,
     )
-    return _response(problem, dict(error.headers or {}))
+    return _response(request, problem, dict(error.headers or {}))
 
 
 async def render_bug(request: Request, error: Exception) -> Response:
     """Answer a 500 that gives nothing away; the log has the traceback."""
     return _response(
+        request,
         Problem(
             type=urn("internal-error"),
             title="Something went wrong in the server.",
@@ -152,7 +158,11 @@ async def render_bug(request: Request, error: Exception) -> Response:
     )
 
 
-def _response(problem: Problem, headers: dict[str, str]) -> Response:
+def _response(request: Request, problem: Problem, headers: dict[str, str]) -> Response:
+    dialects: Mapping[str, Dialect] = request.app.state.dialects
+    for prefix, render in dialects.items():
+        if request.url.path.startswith(prefix):
+            return render(problem, headers)
     return Response(
         problem_json(problem),
         problem.status,

@@ -20,6 +20,8 @@ class UsageResponse(BaseModel):
 
     input_tokens: int | None
     output_tokens: int | None
+    cost_usd: float | None
+    """US dollars; `null` where the model's price is not known."""
 
 
 class RunError(BaseModel):
@@ -110,7 +112,9 @@ def _facts(run: Run) -> dict[str, Any]:
         "conversation_id": run.conversation_id,
         "finish_reason": run.finish_reason,
         "usage": UsageResponse.model_construct(
-            input_tokens=run.usage.input_tokens, output_tokens=run.usage.output_tokens
+            input_tokens=run.usage.input_tokens,
+            output_tokens=run.usage.output_tokens,
+            cost_usd=None if run.usage.cost is None else float(run.usage.cost),
         ),
         "created_at": run.created_at,
         "started_at": run.started_at,

@@ -13,7 +13,8 @@ from llamakeep.domain import (
     new_id,
     utc_now,
 )
-from llamakeep.errors import ServerStopping
+from llamakeep.errors import RunNotAnswered, ServerStopping
+from llamakeep.keeper.context import thread
 from llamakeep.keeper.live import (
     Delta,
     Ended,
@@ -113,11 +114,17 @@ class Keeper:
             )
         provider, model = await self._registry.resolve(asked.model)
         check_parameters(provider, asked.parameters)
+        conversation_id = asked.conversation_id
+        if asked.previous_run_id is not None:
+            conversation_id = await self._conversation_of(user, asked.previous_run_id)
         earlier: Sequence[Run] = ()
         system_prompt = asked.system_prompt
-        if asked.conversation_id is not None:
-            earlier = await self._storage.conversation(user.id, asked.conversation_id)
-            if system_prompt is None and earlier:
+        if conversation_id is not None:
+            earlier = thread(
+                await self._storage.conversation(user.id, conversation_id),
+                asked.previous_run_id,
+            )
+            if system_prompt is None and earlier and asked.inherits_system_prompt:
                 system_prompt = earlier[-1].system_prompt
         run_id = new_id("run_")
         run = Run(
@@ -129,7 +136,9 @@ class Keeper:
             model=model,
             prompt=asked.prompt,
             system_prompt=system_prompt,
-            conversation_id=asked.conversation_id or conversation_of(run_id),
+            earlier=asked.earlier,
+            conversation_id=conversation_id or conversation_of(run_id),
+            previous_run_id=asked.previous_run_id,
             parameters=asked.parameters,
             metadata=asked.metadata,
             created_at=utc_now(),
@@ -218,6 +227,16 @@ class Keeper:
         """
         await self.cancel(user, run_id)
         await self._storage.delete_run(user, run_id)
+
+    async def _conversation_of(self, user: User, run_id: str) -> str:
+        run = await self._storage.get_run(user, run_id)
+        if run.status is not RunStatus.SUCCEEDED:
+            raise RunNotAnswered(
+                f"The run {run_id!r} is {run.status}: nothing can follow an answer "
+                "that is not there. Nothing was stored."
+            )
+        assert run.conversation_id is not None
+        return run.conversation_id
 
     async def _follow_stored(
         self, run: Run, position: Position

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import replace
 
-from llamakeep.domain import Message, Run, RunStatus, utc_now
+from llamakeep.domain import Run, RunStatus, utc_now
 from llamakeep.errors import (
     AnswerExpired,
     LlamaKeepError,
@@ -17,6 +17,7 @@ from llamakeep.errors import (
     ServerStopping,
     StorageUnavailable,
 )
+from llamakeep.keeper.context import messages, thread
 from llamakeep.keeper.live import LiveRun
 from llamakeep.keeper.reattaching import Reattaching
 from llamakeep.providers.base import (
@@ -134,14 +135,15 @@ class Worker:
             run = live.run
         if earlier is None:
             assert run.conversation_id is not None
-            earlier = await self._storage.conversation(
+            before = await self._storage.conversation(
                 run.user_id, run.conversation_id, before=run.id
             )
+            earlier = thread(before, run.previous_run_id)
         request = CompletionRequest(
             run_id=run.id,
             attempt=run.attempt,
             model=run.model,
-            messages=_messages(run, earlier),
+            messages=messages(run, earlier),
             parameters=run.parameters,
             is_followed=is_followed,
         )
@@ -184,15 +186,6 @@ def interruption() -> RunInterrupted:
         "The server stopped while the answer was coming. The text so far is kept; "
         "send the prompt again for a whole answer."
     )
-
-
-def _messages(run: Run, earlier: Sequence[Run]) -> Sequence[Message]:
-    """Return what a provider is to read: the conversation, then the prompt."""
-    said = [] if run.system_prompt is None else [Message("system", run.system_prompt)]
-    for one in earlier:
-        said.append(Message("user", one.prompt))
-        said.append(Message("assistant", one.response))
-    return (*said, Message("user", run.prompt))
 
 
 def _ended(live: LiveRun, error: LlamaKeepError | None) -> Run:

@@ -73,6 +73,17 @@ class Provider(Protocol):
         """
         ...
 
+    async def models(self) -> Sequence[str]:
+        """
+        Return models that can be asked for, the default one first.
+
+        There may be more: `serves` decides.
+
+        Raises:
+            ProviderError: The provider had to be asked, and could not be.
+        """
+        ...
+
     def serves(self, model: str) -> bool:
         """Return whether `model`, without its provider's name, can be asked for."""
         ...

@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from importlib import metadata
 from importlib.util import find_spec
@@ -92,6 +92,10 @@ class LocalProvider:
     async def default_model(self) -> str:
         """Return the model's name."""
         return model_id(self._existing_weights())
+
+    async def models(self) -> Sequence[str]:
+        """Return the one model's name."""
+        return [await self.default_model()]
 
     def serves(self, model: str) -> bool:
         """Return whether `model` is the embedded one."""

@@ -92,8 +92,12 @@ class OpenAIProvider:
     async def default_model(self) -> str:
         """Return the first model of the settings, or of the server's list."""
         if self._default_model is None:
-            self._default_model = await self._first_listed_model()
+            [self._default_model, *_] = await self._listed_models()
         return self._default_model
+
+    async def models(self) -> Sequence[str]:
+        """Return the models of the settings, or those that the server lists."""
+        return self._models or await self._listed_models()
 
     def serves(self, model: str) -> bool:
         """Return whether `model` may be asked for."""
@@ -146,7 +150,7 @@ class OpenAIProvider:
             retry_after=retry_after(response.get_header("retry-after"), body),
         )
 
-    async def _first_listed_model(self) -> str:
+    async def _listed_models(self) -> Sequence[str]:
         get = self._request("GET", "/models").timeout(_MODEL_LIST_TIMEOUT)
         with translated_errors(self._who):
             async with self._client.send(get) as response:
@@ -157,7 +161,7 @@ class OpenAIProvider:
                     raise ProviderError(error.detail)
                 body = await read_body(response, _MAX_MODEL_LIST)
         try:
-            return _first_id(from_json(body))
+            return _listed_ids(from_json(body))
         except ValueError as exc:
             raise ProviderAnswerInvalid(
                 f"{self._who} did not list its models. Name one in the prompt's "
@@ -173,10 +177,11 @@ class OpenAIProvider:
         return request
 
 
-def _first_id(listing: Any) -> str:
+def _listed_ids(listing: Any) -> Sequence[str]:
     match listing:
-        case {"data": [{"id": str(model)}, *_]} if model:
-            return model
+        case {"data": [{"id": str(first)}, *others]} if first:
+            ids = (one.get("id") for one in others if isinstance(one, dict))
+            return [first, *(one for one in ids if isinstance(one, str) and one)]
     raise ValueError
 
 

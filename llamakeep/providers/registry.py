@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 from pydantic import SecretStr
 
@@ -87,6 +88,22 @@ class Registry:
             "`model` out to use the default one, or write it as `provider:model` with "
             f"one of these providers: {', '.join(self._providers)}."
         )
+
+    async def models(self) -> Sequence[str]:
+        """
+        Return the models that are known to be served, as `provider:model`.
+
+        The default one comes first. A provider that cannot be asked now has none.
+        """
+        found: list[str] = []
+        with suppress(LlamaKeepError):
+            provider, model = await self.resolve(None)
+            found.append(f"{provider.name}:{model}")
+        for provider in self._providers.values():
+            with suppress(LlamaKeepError):
+                known = await provider.models()
+                found.extend(f"{provider.name}:{model}" for model in known)
+        return list(dict.fromkeys(found))
 
     async def warm_up(self) -> None:
         """Let the default model's provider get ready; if it cannot, the log says so."""

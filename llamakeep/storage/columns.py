@@ -1,6 +1,7 @@
 """Column types and expressions that mean the same on SQLite and PostgreSQL."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, cast
 
@@ -47,6 +48,29 @@ class UtcDateTime(TypeDecorator[datetime]):
         if dialect.name == "postgresql":
             return cast("datetime", value).astimezone(UTC)
         return _EPOCH + cast("int", value) * _MICROSECOND
+
+
+class Dollars(TypeDecorator[Decimal]):
+    """US dollars, kept as whole billionths: a price is a fraction of a cent."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(
+        self,
+        value: Decimal | None,
+        dialect: Dialect,  # noqa: ARG002 - SQLAlchemy's signature
+    ) -> int | None:
+        """Write billionths."""
+        return None if value is None else int(value.scaleb(9).to_integral_value())
+
+    def process_result_value(
+        self,
+        value: Any,
+        dialect: Dialect,  # noqa: ARG002 - SQLAlchemy's signature
+    ) -> Decimal | None:
+        """Read dollars."""
+        return None if value is None else Decimal(value).scaleb(-9)
 
 
 def words_of(enum: type[StrEnum]) -> Enum:

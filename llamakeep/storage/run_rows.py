@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from llamakeep.domain import Parameters, Run, Usage
+from llamakeep.domain import Message, Parameters, Run, Usage
 from llamakeep.storage.tables import runs
 
 READ = tuple(
@@ -19,7 +19,10 @@ NAMES = tuple(column.name for column in READ)
 def to_run(row: Row[*tuple[Any, ...]]) -> Run:
     """Return the run that a row of `READ` columns holds."""
     facts = dict(zip(NAMES, row, strict=False))  # a query may append to `READ`
-    facts["usage"] = Usage(facts.pop("input_tokens"), facts.pop("output_tokens"))
+    facts["usage"] = Usage(
+        facts.pop("input_tokens"), facts.pop("output_tokens"), facts.pop("cost")
+    )
+    facts["earlier"] = tuple(Message(*each) for each in facts["earlier"] or ())
     given = facts.pop("parameters")
     if "stop" in given:
         given["stop"] = tuple(given["stop"])
@@ -36,7 +39,9 @@ def to_row(run: Run) -> dict[str, Any]:
         "response": run.response,
         "common_length": run.common_length,
         "system_prompt": run.system_prompt,
+        "earlier": [(each.role, each.content) for each in run.earlier] or None,
         "conversation_id": run.conversation_id,
+        "previous_run_id": run.previous_run_id,
         "parameters": run.parameters.given(),
         "metadata": run.metadata,
         "provider": run.provider,
@@ -45,6 +50,7 @@ def to_row(run: Run) -> dict[str, Any]:
         "finish_reason": run.finish_reason,
         "input_tokens": run.usage.input_tokens,
         "output_tokens": run.usage.output_tokens,
+        "cost": run.usage.cost,
         "error_code": run.error_code,
         "error_detail": run.error_detail,
         "created_at": run.created_at,

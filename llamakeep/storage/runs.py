@@ -79,6 +79,7 @@ _FINISH = Prepared(
                 "finish_reason",
                 "input_tokens",
                 "output_tokens",
+                "cost",
                 "error_code",
                 "error_detail",
                 "started_at",

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from llamakeep.domain import UNFINISHED, RunStatus
-from llamakeep.storage.columns import UtcDateTime, words_of
+from llamakeep.storage.columns import Dollars, UtcDateTime, words_of
 
 metadata = MetaData(
     naming_convention={
@@ -68,7 +68,9 @@ runs = Table(
     Column("response", Text, nullable=False, server_default=""),
     Column("common_length", Integer),
     Column("system_prompt", Text),
+    Column("earlier", JSON(none_as_null=True)),
     Column("conversation_id", String(32), nullable=False),
+    Column("previous_run_id", String(32)),
     Column("parameters", JSON, nullable=False),
     Column("metadata", JSON, nullable=False),
     # Who answered, and how it ended.
@@ -78,6 +80,7 @@ runs = Table(
     Column("finish_reason", String(64)),
     Column("input_tokens", Integer),
     Column("output_tokens", Integer),
+    Column("cost", Dollars),
     Column("error_code", String(64)),
     Column("error_detail", Text),
     Column("created_at", UtcDateTime, nullable=False),
@@ -93,6 +96,26 @@ runs = Table(
     # What makes repeating a request safe.
     Column("idempotency_key", String(255)),
     Column("request_digest", LargeBinary(32)),
+)
+
+gates = Table(
+    "gates",
+    metadata,
+    Column("provider", String(32), primary_key=True),
+    # Until then, no process asks the provider for anything new.
+    Column("closed_until", UtcDateTime),
+    # How many times in a row asking it has failed.
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("error_code", String(64)),
+    Column("error_detail", Text),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    # Webhooks that were received, so that none counts twice.
+    Column("id", String(255), primary_key=True),
+    Column("received_at", UtcDateTime, nullable=False, index=True),
 )
 
 Index("runs_by_user", runs.c.user_id, runs.c.id)

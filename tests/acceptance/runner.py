@@ -15,7 +15,7 @@ import random
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from types import FrameType
 
 from fastapi import FastAPI
@@ -27,6 +27,7 @@ from llamakeep.errors import LlamaKeepError
 from llamakeep.providers.base import Accepted, CompletionRequest, Event, Finished
 from llamakeep.server import serve
 from llamakeep.settings import Settings
+from tests.torture.crash_points import arm
 
 
 class Talker:
@@ -42,6 +43,9 @@ class Talker:
 
     async def default_model(self) -> str:
         return "parrot"
+
+    async def models(self) -> Sequence[str]:
+        return ["parrot"]
 
     def serves(self, model: str) -> bool:
         return model == "parrot"
@@ -71,6 +75,12 @@ class Order(BaseModel):
     is_free: bool
     is_real: bool
     """Whether to use the providers of the settings, instead of a `Talker`."""
+    crash_at: str = ""
+    """The point at which it strikes itself, if at any; see `tests.torture`."""
+    crash_on: int = 1
+    """At which pass."""
+    crash_with: int = signal.SIGKILL
+    """With which signal."""
 
 
 def main(control: socket.socket) -> None:
@@ -105,6 +115,8 @@ def run(order: Order, listener: socket.socket) -> None:
     log = os.open(order.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     os.dup2(log, sys.stderr.fileno())
     random.seed()  # not what every other child has
+    if order.crash_at:
+        arm(order.crash_at, passes=order.crash_on, how=order.crash_with)
     settings = Settings.model_validate(order.settings)
     talker = Talker(words=order.words, pause=order.pause, is_free=order.is_free)
     app = create_app(settings, providers=None if order.is_real else [talker])

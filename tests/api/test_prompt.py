@@ -39,7 +39,7 @@ async def test_an_answer_says_how_it_came_about(client: Client) -> None:
         "model": "scripted:parrot",
         "resolved_model": "parrot",
         "finish_reason": "stop",
-        "usage": {"input_tokens": 7, "output_tokens": 3},
+        "usage": {"input_tokens": 7, "output_tokens": 3, "cost_usd": None},
         "error": None,
     }
 
@@ -50,7 +50,7 @@ async def test_unknown_usage_is_null_and_not_zero(settings: Settings) -> None:
     async with connect(settings, provider) as client:
         answer = (await client.post("/prompt/", json=PROMPT)).json()
 
-    assert answer["usage"] == {"input_tokens": None, "output_tokens": None}
+    assert set(answer["usage"].values()) == {None}
     assert answer["finish_reason"] is None
 
 

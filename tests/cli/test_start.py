@@ -10,7 +10,7 @@ from llamakeep import __version__
 from llamakeep.cli.users import all_users
 from llamakeep.errors import DatabaseOutdated
 from llamakeep.settings import Settings
-from llamakeep.storage import migrate_database
+from llamakeep.storage import migrate_database, schema
 from tests.cli.conftest import ROOT, Type
 
 SLOW = {"alembic", "argon2", "asyncio", "fastapi", "pydantic", "rich", "sqlalchemy"}
@@ -76,8 +76,8 @@ def test_a_database_that_cannot_be_opened_is_named(
 def test_migrating_says_from_where_to_where(typed: Type, fresh: Path) -> None:
     first, second = typed("migrate"), typed("migrate")
 
-    assert first.stdout == f"{fresh}: from revision none to 0001.\n"
-    assert second.stdout == f"{fresh} is at revision 0001 already.\n"
+    assert first.stdout == f"{fresh}: from revision none to {schema.HEAD}.\n"
+    assert second.stdout == f"{fresh} is at revision {schema.HEAD} already.\n"
 
 
 async def test_postgresql_is_migrated_only_when_that_is_asked_for(
@@ -89,7 +89,7 @@ async def test_postgresql_is_migrated_only_when_that_is_asked_for(
         await all_users(settings)
     migrated = await migrate_database(postgres_url)
 
-    assert migrated == (None, "0001")
+    assert migrated == (None, schema.HEAD)
     assert await all_users(settings) == []
 
 

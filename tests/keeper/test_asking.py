@@ -15,6 +15,8 @@ from llamakeep.errors import (
     ProviderTimeout,
     ProviderUnavailable,
     RunFailed,
+    RunNotAnswered,
+    RunNotFound,
     ServerBusy,
     StorageUnavailable,
     UnknownModel,
@@ -103,10 +105,65 @@ async def test_a_conversation_is_told_to_the_provider_from_its_beginning(
     )
 
 
+async def test_what_a_client_brings_along_comes_right_before_the_prompt(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    provider = ScriptedProvider()
+    said = (Message("user", "Hi"), Message("assistant", "Hello"))
+    async with open_keeper(settings, storage, provider) as keeper:
+        asked = Asked(prompt="Why?", system_prompt="Be kind.", earlier=said)
+        run = await keeper.result(await keeper.ask(alice, asked))
+
+    assert run.earlier == said
+    assert provider.requests[-1].messages == (
+        Message("system", "Be kind."),
+        *said,
+        Message("user", "Why?"),
+    )
+
+
+async def test_a_conversation_can_go_on_behind_any_of_its_answers(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    provider = ScriptedProvider(["Because."])
+    async with open_keeper(settings, storage, provider) as keeper:
+        first = Asked(prompt="Why?", system_prompt="Be kind.")
+        root = await keeper.result(await keeper.ask(alice, first))
+        left = Asked(prompt="Left?", previous_run_id=root.id)
+        await keeper.result(await keeper.ask(alice, left))
+
+        right = Asked(
+            prompt="Right?", previous_run_id=root.id, inherits_system_prompt=False
+        )
+        run = await keeper.result(await keeper.ask(alice, right))
+
+    assert run.conversation_id == root.conversation_id
+    assert provider.requests[-1].messages == (
+        Message("user", "Why?"),
+        Message("assistant", "Because."),
+        Message("user", "Right?"),
+    )
+
+
+async def test_nothing_goes_on_behind_an_answer_that_is_not_there(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    refusal = PromptRejected("No.")
+    provider = ScriptedProvider(refusal=refusal)
+    async with open_keeper(settings, storage, provider) as keeper:
+        run = await keeper.ask(alice, WHY)
+        with pytest.raises(PromptRejected):
+            await keeper.result(run)
+
+        with pytest.raises(RunNotAnswered):
+            await keeper.ask(alice, Asked(prompt="And?", previous_run_id=run.id))
+
+
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
         (Asked(prompt="?", model="eagle"), UnknownModel),
+        (Asked(prompt="?", previous_run_id="run_unheard"), RunNotFound),
         (Asked(prompt="?", conversation_id="conv_unheard"), ConversationNotFound),
         (Asked(prompt="?", parameters=Parameters(seed=1)), UnsupportedParameter),
     ],

@@ -76,6 +76,10 @@ async def test_the_default_model_is_served(provider: Provider) -> None:
     assert provider.serves(await provider.default_model())
 
 
+async def test_the_models_begin_with_the_default_one(provider: Provider) -> None:
+    assert (await provider.models())[0] == await provider.default_model()
+
+
 async def test_others_get_a_turn_between_two_deltas(
     provider: Provider, prompt: CompletionRequest
 ) -> None:

@@ -30,6 +30,18 @@ async def test_a_model_name_leads_to_its_provider(
     assert await Registry([FIRST, SECOND]).resolve(name) == resolved
 
 
+async def test_all_known_models_are_listed_with_the_default_one_first() -> None:
+    registry = Registry(
+        [
+            ScriptedProvider(name="one", models=["a", "b"]),
+            ScriptedProvider(name="two", models=["c"]),
+        ],
+        default_model="one:b",
+    )
+
+    assert await registry.models() == ["one:b", "one:a", "two:c"]
+
+
 async def test_the_operator_may_choose_the_default_model() -> None:
     registry = Registry([FIRST, SECOND], default_model="second:b")
 

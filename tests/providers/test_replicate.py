@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from decimal import Decimal
 from statistics import median
 
 import pytest
@@ -31,7 +32,7 @@ async def test_an_answer_has_text_usage_model_and_handle(
     assert answer.accepted is not None
     assert answer.accepted.handle == (await control.only())["id"]
     assert answer.finished is not None
-    assert answer.finished.usage == Usage(input_tokens=3, output_tokens=3)
+    assert answer.finished.usage == Usage(3, 3, cost=Decimal("0.0000036"))
     assert answer.finished.resolved_model == MAVERICK
     assert answer.finished.finish_reason == "stop"
 
@@ -319,6 +320,6 @@ async def test_a_model_has_an_owner_or_is_a_version(
 def test_the_price_of_an_answer_is_known_where_its_usage_is() -> None:
     usage = Usage(input_tokens=1_000_000, output_tokens=1_000_000)
 
-    assert cost(MAVERICK, usage) == pytest.approx(1.20)
+    assert cost(MAVERICK, usage) == Decimal("1.20")
     assert cost(MAVERICK, Usage(input_tokens=1)) is None
     assert cost("somebody/else", usage) is None

@@ -1,11 +1,12 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from sqlalchemy.exc import StatementError
 
-from llamakeep.domain import Parameters, RunStatus, Usage, User, utc_now
+from llamakeep.domain import Message, Parameters, RunStatus, Usage, User, utc_now
 from llamakeep.errors import IdempotencyKeyReused, RunNotFound
 from llamakeep.storage import Storage
 from llamakeep.storage.runs import IdempotencyKey
@@ -21,6 +22,8 @@ async def test_a_run_comes_back_as_it_was_accepted(
         alice,
         prompt="Grüße, \N{WAVING HAND SIGN}\n",
         system_prompt="Be kind.",
+        earlier=(Message("user", "Hi\n"), Message("assistant", "Grüße")),
+        previous_run_id="run_before",
         parameters=Parameters(max_tokens=5, temperature=0.5, stop=("\n", "END")),
         metadata={"project": "Größe"},
     )
@@ -39,7 +42,7 @@ async def test_a_finished_run_comes_back_as_it_was_finished(
         response="Because.",
         resolved_model="parrot-2",
         finish_reason="stop",
-        usage=Usage(input_tokens=0, output_tokens=2),
+        usage=Usage(input_tokens=0, output_tokens=2, cost=Decimal("0.00000095")),
     )
 
     assert await storage.finish(end)

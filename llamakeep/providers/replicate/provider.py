@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from datetime import datetime
 from math import ceil
 from typing import Any
@@ -18,6 +19,7 @@ from llamakeep.providers.replicate.errors import hit_the_limit
 from llamakeep.providers.replicate.following import Following
 from llamakeep.providers.replicate.inputs import InputSchema, build_input
 from llamakeep.providers.replicate.predictions import Prediction
+from llamakeep.providers.replicate.prices import PRICES, cost
 from llamakeep.providers.replicate.schemas import Schemas
 
 log = logging.getLogger(__name__)
@@ -83,6 +85,10 @@ class ReplicateProvider:
     async def default_model(self) -> str:
         """Return the model of the settings."""
         return self._default_model
+
+    async def models(self) -> Sequence[str]:
+        """Return the default model and the official Llamas; many others are served."""
+        return list(dict.fromkeys([self._default_model, *PRICES]))
 
     def serves(self, model: str) -> bool:
         """Return whether `model` is `owner/name`, with or without version, or one."""
@@ -245,12 +251,15 @@ class ReplicateProvider:
 
 
 def _finished(prediction: Prediction, limit: int | None) -> Finished:
-    said = prediction.usage.output_tokens
+    usage = prediction.usage
+    if prediction.model is not None:
+        usage = replace(usage, cost=cost(prediction.model, usage))
+    said = usage.output_tokens
     # Replicate does not say why it stopped.
     is_cut = limit is not None and said is not None and said >= limit
     return Finished(
         "length" if is_cut or hit_the_limit(prediction) else "stop",
-        prediction.usage,
+        usage,
         prediction.resolved_model,
     )
 
