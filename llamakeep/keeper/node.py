@@ -207,6 +207,7 @@ class Node:
             try:
                 provider = self._provider_for(live.run)
             except LlamaKeepError as error:
+                live.is_closing = True  # another cancel would leave it to nobody
                 if live.run.cancel_requested:
                     await self._cancel_upstream(live.run)
                 await self._worker.finish(live, error)

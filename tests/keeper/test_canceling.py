@@ -1,4 +1,6 @@
 import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -6,6 +8,7 @@ import pytest
 from llamakeep.domain import Run, RunStatus, User
 from llamakeep.errors import RunCanceled, RunNotFound
 from llamakeep.keeper import Keeper
+from llamakeep.providers.base import CompletionRequest, Event, ReattachableProvider
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from tests.fakes import ScriptedProvider
@@ -208,6 +211,54 @@ async def test_a_cancel_waits_for_the_other_node(
         await storage.finish(ended(run, RunStatus.CANCELED, error_code="run-canceled"))
 
         assert is_canceled(await canceling)
+
+
+class SlowToStop(ScriptedProvider):
+    """Can be asked for the same answer again; takes its time to be told to stop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.canceling: list[str] = []
+        self.may_stop = asyncio.Event()
+
+    async def resume(
+        self, request: CompletionRequest, handle: str
+    ) -> AsyncGenerator[Event, None]:
+        assert handle in self.canceling
+        async for event in self.answer(request):
+            yield event
+
+    async def find(
+        self, request: CompletionRequest, *, since: datetime
+    ) -> Sequence[str]:
+        return [f"{request.run_id} since {since}"]
+
+    def let_go(self) -> None:
+        pass
+
+    async def cancel(self, handle: str) -> None:
+        self.canceling.append(handle)
+        await self.may_stop.wait()
+
+
+async def test_a_run_that_is_canceled_after_a_crash_can_be_canceled_again_meanwhile(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    run = await start(storage, alice)
+    await storage.attach(run, "there")
+    await storage.request_cancel(alice, run.id)
+    provider = SlowToStop()
+    assert isinstance(provider, ReattachableProvider)
+
+    async with open_keeper(settings, storage, provider) as keeper:
+        await until(lambda: provider.canceling)
+        canceling = asyncio.ensure_future(keeper.cancel(alice, run.id))
+        await asyncio.sleep(0.05)
+        provider.may_stop.set()
+        async with asyncio.timeout(5):
+            assert is_canceled(await canceling)
+
+    assert provider.canceling == ["there"]
 
 
 async def test_a_canceled_run_frees_its_slot(
