@@ -1,0 +1,60 @@
+"""A server that client libraries talk to, and the model behind it."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+from tests.acceptance.processes import Runner
+from tests.acceptance.runner import Order
+from tests.emulator.driver import Driver
+
+ALICE, BOB = "token_alice", "token_bob"
+PATIENCE = 15
+"""Seconds after which a client may give up; nothing here takes a tenth of it."""
+
+
+class Site:
+    """
+    The real server in a process of its own, answered by the Replicate emulator.
+
+    The emulator echoes prompts at once; rules and settings change what it does, see
+    `docs/emulator.md`. The database lives as long as the site.
+    """
+
+    def __init__(self, runner: Runner, folder: Path, replicate: Driver) -> None:
+        self.replicate = replicate
+        self._runner = runner
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.origin = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        settings: dict[str, str | float] = {
+            "database_url": f"sqlite:///{folder / 'sdk.db'}",
+            "demo": True,
+            "shutdown_grace": 0.3,
+            "flush_interval": 0.05,
+            "settle_time": 0.3,
+            "replicate_api_token": "r8_emulated",
+            "replicate_base_url": replicate.origin,
+        }
+        self._order = Order(
+            settings=settings,
+            log=str(folder / "log"),
+            words=5,
+            pause=0.005,
+            is_free=True,
+            is_real=True,
+        )
+        self._pid = runner.start(self._order, self._listener)
+
+    def restart(self) -> None:
+        """Kill the server and start it again; whoever connects meanwhile waits."""
+        self.stop()
+        self._pid = self._runner.start(self._order, self._listener)
+
+    def stop(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+        self._runner.status(self._pid)
+
+    def close(self) -> None:
+        self.stop()
+        self._listener.close()
