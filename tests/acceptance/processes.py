@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -41,18 +42,21 @@ class Runner:
         self._control.settimeout(LONG_ENOUGH)
         self._reports = self._control.makefile()
         self._statuses: dict[int, int] = {}
+        self._lock = threading.Lock()
 
     def start(self, order: Order, listener: socket.socket) -> int:
         message = order.model_dump_json().encode()
-        socket.send_fds(self._control, [message], [listener.fileno()])
-        while (report := self._report())[0] != "started":
-            pass
-        return int(report[1])
+        with self._lock:
+            socket.send_fds(self._control, [message], [listener.fileno()])
+            while (report := self._report())[0] != "started":
+                pass
+            return int(report[1])
 
     def status(self, pid: int) -> int:
-        while pid not in self._statuses:
-            self._report()
-        return self._statuses[pid]
+        with self._lock:
+            while pid not in self._statuses:
+                self._report()
+            return self._statuses[pid]
 
     def close(self) -> None:
         self._reports.close()

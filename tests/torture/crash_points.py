@@ -1,0 +1,118 @@
+"""
+Instants at which a server process can be told to strike itself: to die, or to freeze.
+
+The product knows nothing of them: `arm` wraps one of its methods, in the process of one
+forked server, before anything is put together there.
+"""
+
+import asyncio
+import inspect
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Literal
+
+from llamakeep.keeper.live import LiveRun
+from llamakeep.providers.replicate.api import ReplicateApi
+from llamakeep.providers.replicate.provider import ReplicateProvider
+from llamakeep.storage.runs import RunStorage
+
+SOON = 0.01
+"""Seconds within which a strike during a request comes."""
+MARK = "struck at "
+"""How the line in the server's log begins that says when, by `time.time`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrashPoint:
+    """An instant in the life of a run."""
+
+    owner: type
+    method: str
+    when: Literal["before", "during", "after"]
+    passes: int = 3
+    """The strike comes at one of so many passes, at random."""
+    is_after_kill: bool = False
+    """Whether it is in a server that goes on with what a killed one left."""
+    loses_creates: bool = False
+    """Whether it is only reached when the answer to a create was lost."""
+    cancels: bool = False
+    """Whether it is only reached when clients cancel."""
+    crowd: int = 1
+    """How often three prompts are asked at once; some points need a queue."""
+
+
+POINTS = {
+    "before accept": CrashPoint(RunStorage, "accept", "before"),
+    "after accept": CrashPoint(RunStorage, "accept", "after"),
+    "before claim": CrashPoint(RunStorage, "claim", "before", crowd=4),
+    "after claim": CrashPoint(RunStorage, "claim", "after", crowd=4),
+    "before create": CrashPoint(ReplicateApi, "create", "before"),
+    "during create": CrashPoint(ReplicateApi, "create", "during"),
+    "after create": CrashPoint(ReplicateApi, "create", "after", passes=2),
+    "before attach": CrashPoint(RunStorage, "attach", "before"),
+    "after attach": CrashPoint(RunStorage, "attach", "after"),
+    "at a delta": CrashPoint(LiveRun, "receive", "before", passes=30),
+    "before flush": CrashPoint(RunStorage, "flush", "before"),
+    "after flush": CrashPoint(RunStorage, "flush", "after"),
+    "during get": CrashPoint(ReplicateApi, "get", "during"),
+    "before finish": CrashPoint(RunStorage, "finish", "before"),
+    "after finish": CrashPoint(RunStorage, "finish", "after"),
+    "before find": CrashPoint(
+        ReplicateProvider, "find", "before", passes=2, loses_creates=True
+    ),
+    "after find": CrashPoint(
+        ReplicateProvider, "find", "after", passes=2, loses_creates=True
+    ),
+    "after take over": CrashPoint(
+        RunStorage, "take_over", "after", passes=1, is_after_kill=True
+    ),
+    "during resume": CrashPoint(
+        ReplicateApi, "get", "during", passes=2, is_after_kill=True
+    ),
+    "before cancel": CrashPoint(
+        RunStorage, "request_cancel", "before", passes=2, cancels=True
+    ),
+    "after cancel": CrashPoint(
+        RunStorage, "request_cancel", "after", passes=2, cancels=True
+    ),
+    "during cancel": CrashPoint(
+        ReplicateApi, "cancel", "during", passes=2, cancels=True
+    ),
+}
+
+
+def arm(name: str, *, passes: int, how: int) -> None:
+    """Make this process strike itself with the signal `how` at that pass of a point."""
+    point = POINTS[name]
+    original: Callable[..., Any] = getattr(point.owner, point.method)
+    left = iter(range(passes - 1, -1, -1))
+
+    def strike() -> None:
+        if next(left, None) == 0:
+            print(f"{MARK}{time.time()}", file=sys.stderr, flush=True)  # noqa: T201 - the log
+            os.kill(os.getpid(), how)
+
+    @wraps(original)
+    async def struck(*args: Any, **named: Any) -> Any:
+        if point.when == "before":
+            strike()
+        elif point.when == "during":
+            soon = random.uniform(0, SOON)
+            asyncio.get_running_loop().call_later(soon, strike)
+        result = await original(*args, **named)
+        if point.when == "after":
+            strike()
+        return result
+
+    @wraps(original)
+    def struck_at_once(*args: Any, **named: Any) -> Any:
+        strike()
+        return original(*args, **named)
+
+    is_async = inspect.iscoroutinefunction(original)
+    setattr(point.owner, point.method, struck if is_async else struck_at_once)

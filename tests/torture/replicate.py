@@ -1,0 +1,101 @@
+"""Replicate's emulator in a process of its own, which outlives every server."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from tests.acceptance.processes import LONG_ENOUGH, ROOT
+
+PACE = {"start_delay": 0.02, "first_delay": 0.05, "gap": 0.02, "page_size": 1000}
+"""The emulator's settings: an answer of twenty words takes half a second."""
+MANY = 1_000_000
+
+
+@contextmanager
+def emulator_process(folder: Path) -> Iterator[str]:
+    """Run the emulator, and yield where it is."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with (folder / "emulator.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "llamakeep.emulator", "--port", str(port)],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        _wait_until_it_listens(port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+class Replicate:
+    """
+    The emulator, as one site uses it; others may use it at the same time.
+
+    Args:
+        url: Where it is.
+        word: What is in every prompt of the site, and in no other.
+    """
+
+    def __init__(self, url: str, word: str) -> None:
+        self.url = url
+        self._word = word
+        self._client = httpx2.AsyncClient(
+            base_url=url, timeout=LONG_ENOUGH, trust_env=False, verify=False
+        )
+
+    async def lose_creates(self, probability: float) -> None:
+        """Carry creates out and cut their connections, with that probability."""
+        rule = {"match": self._word, "drop": True, "creates": True, "times": MANY}
+        await self._post("/_emulator/rules", rule | {"probability": probability})
+
+    async def keep_pace(self) -> None:
+        """Make answers as fast as `PACE` says."""
+        answer = await self._client.patch("/_emulator/settings", json=PACE)
+        answer.raise_for_status()
+
+    async def lost_creates(self) -> int:
+        """Return how many creates' answers were lost."""
+        answer = await self._client.get("/_emulator/rules")
+        return sum(
+            MANY - rule["times"]
+            for rule in answer.json()
+            if rule.get("match") == self._word
+        )
+
+    async def predictions(self) -> list[dict[str, Any]]:
+        """Return all predictions of this site, oldest first."""
+        query = {"prompt": self._word}
+        answer = await self._client.get("/_emulator/predictions", params=query)
+        found: list[dict[str, Any]] = answer.json()["predictions"]
+        return found
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def _post(self, path: str, body: dict[str, Any]) -> None:
+        (await self._client.post(path, json=body)).raise_for_status()
+
+
+def _wait_until_it_listens(port: int) -> None:
+    give_up = time.monotonic() + LONG_ENOUGH
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            assert time.monotonic() < give_up, "the emulator did not start"
+            time.sleep(0.02)
+        else:
+            return

@@ -1,0 +1,188 @@
+"""What is done to the servers while clients rely on them."""
+
+import asyncio
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from tests.acceptance.processes import ServerProcess
+from tests.torture.checker import ENDED, Told, Verdict, check
+from tests.torture.client import WAYS, Client, Way
+from tests.torture.crash_points import POINTS
+from tests.torture.site import LEASE, Site
+
+BOUND = LEASE + 5
+"""Seconds that recovering may take."""
+LOST = 0.2
+"""How many answers to creates are lost."""
+FREEZING_POINTS = ("before create", "during create", "after create", "after attach", "")
+"""Where a holder of runs is frozen; the last one means: anywhere."""
+
+
+@dataclass
+class Outcome:
+    """What was done to servers, and what was found."""
+
+    kills: int = 0
+    freezes: int = 0
+    creates_lost: int = 0
+    verdict: Verdict = field(default_factory=Verdict)
+
+    def __iadd__(self, other: Self) -> Self:
+        self.kills += other.kills
+        self.freezes += other.freezes
+        self.creates_lost += other.creates_lost
+        self.verdict += other.verdict
+        return self
+
+
+async def kill_at_random(
+    site: Site,
+    *,
+    prompts: int,
+    kills: int,
+    clients: int,
+    longest_pause: float,
+) -> Outcome:
+    """
+    Kill servers at random moments while clients ask.
+
+    Args:
+        site: Whose servers.
+        prompts: At least so many are asked.
+        kills: So many are killed.
+        clients: How many prompts are asked at the same time.
+        longest_pause: Between two kills, in seconds.
+    """
+    await site.replicate.lose_creates(LOST)
+    for node in site.nodes:
+        await site.start(node)
+    journal: list[Told] = []
+    killing = asyncio.create_task(_kill(site, kills, longest_pause))
+
+    async def keep_asking() -> None:
+        client = Client(site, journal)
+        while len(journal) < prompts or not killing.done():
+            await client.ask(site.chance.choice(WAYS))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(clients):
+            group.create_task(keep_asking())
+    await killing
+    return await _outcome(site, journal)
+
+
+async def crash_at(site: Site, name: str, *, times: int) -> Outcome:
+    """
+    Let the first server kill itself at the point `name`, so many times.
+
+    It is started anew each time; where there is another server, whoever is first goes
+    on with the runs.
+    """
+    point, chance = POINTS[name], site.chance
+    await site.replicate.lose_creates(1.0 if point.loses_creates else LOST)
+    node, *others = site.nodes
+    for other in others:
+        await site.start(other)
+    journal: list[Told] = []
+    client = Client(site, journal)
+    ways: list[Way] = ["cancel"] * 3 if point.cancels else [*WAYS]
+    for _ in range(times):
+        crash: dict[str, Any] = {
+            "crash_at": name,
+            "passes": chance.randint(1, point.passes),
+        }
+        await site.replace(node, **({} if point.is_after_kill else crash))
+        async with asyncio.TaskGroup() as group:
+            asking = [
+                group.create_task(client.ask(way, first=node))
+                for way in ways * point.crowd
+            ]
+            if point.is_after_kill:
+                await asyncio.sleep(chance.uniform(0.05, 0.5))
+                await site.kill(node)
+                await site.start(node, **crash)
+            while not (is_dead := await site.has_died(node)):
+                if all(each.done() for each in asking):
+                    break  # it was not reached
+                await asyncio.sleep(0.01)
+            if is_dead:
+                await site.start(node)
+    return await _outcome(site, journal)
+
+
+async def freeze_holders(site: Site, *, times: int) -> Outcome:
+    """
+    Stop the holder of runs for longer than its lease, so many times; then wake it.
+
+    The other server goes on with the runs. What the first one makes when it wakes, it
+    has to cancel.
+    """
+    holder, other = site.nodes
+    await site.replicate.lose_creates(LOST)
+    await site.start(other)
+    journal: list[Told] = []
+    client = Client(site, journal, timeout=1.5)
+    for number in range(times):
+        name = FREEZING_POINTS[number % len(FREEZING_POINTS)]
+        passes = site.chance.randint(1, 2)
+        await site.replace(holder, crash_at=name, passes=passes, how=signal.SIGSTOP)
+        await holder.client.get("/healthz")
+        site.frozen = holder  # whoever hears nothing from it goes elsewhere
+        async with asyncio.TaskGroup() as group:
+            for way in WAYS:
+                group.create_task(client.ask(way, first=holder))
+            if not name:
+                await asyncio.sleep(site.chance.uniform(0, 0.5))
+                _signal(holder, signal.SIGSTOP)
+                site.strikes.append(time.time())
+        _signal(holder, signal.SIGCONT)
+        site.frozen = None
+        await holder.client.get("/healthz")
+        await asyncio.sleep(1)  # in which it finds out what happened
+    outcome = await _outcome(site, journal, may_freeze=True)
+    outcome.freezes = times
+    return outcome
+
+
+def _signal(node: ServerProcess, how: signal.Signals) -> None:
+    assert node.pid is not None
+    os.kill(node.pid, how)
+
+
+async def _kill(site: Site, kills: int, longest_pause: float) -> None:
+    for _ in range(kills):
+        await asyncio.sleep(site.chance.uniform(0, longest_pause))
+        node = site.chance.choice(site.nodes)
+        await site.kill(node)
+        if len(site.nodes) > 1:  # meanwhile the others go on
+            await asyncio.sleep(site.chance.uniform(0, longest_pause))
+        await site.start(node)
+
+
+async def _outcome(
+    site: Site, journal: list[Told], *, may_freeze: bool = False
+) -> Outcome:
+    """Judge when nothing goes on any more."""
+    predictions = await site.replicate.predictions()
+    give_up = time.monotonic() + BOUND
+    while time.monotonic() < give_up and any(
+        each["status"] not in ENDED for each in predictions
+    ):
+        await asyncio.sleep(0.1)
+        predictions = await site.replicate.predictions()
+    verdict = check(
+        journal,
+        await site.nodes[-1].history(),
+        predictions,
+        strikes=await site.all_strikes(),
+        bound=BOUND,
+        may_freeze=may_freeze,
+    )
+    return Outcome(
+        kills=site.kills,
+        creates_lost=await site.replicate.lost_creates(),
+        verdict=verdict,
+    )

@@ -1,0 +1,145 @@
+"""One database, the servers on it, and what was done to them."""
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.processes import Runner, ServerProcess
+from tests.torture.crash_points import MARK
+from tests.torture.replicate import Replicate
+
+LEASE = 3.0
+SETTLE_TIME = 0.3
+MAX_RUNNING = 6
+"""Few enough that some prompts have to wait in the queue."""
+
+
+class Site:
+    """
+    Servers that share a database, behind addresses that stay.
+
+    Args:
+        nodes: The servers; none is running yet.
+        replicate: Who answers.
+        word: What every prompt has to contain.
+        chance: What decides when and where.
+    """
+
+    def __init__(
+        self,
+        nodes: list[ServerProcess],
+        replicate: Replicate,
+        word: str,
+        chance: random.Random,
+    ) -> None:
+        self.nodes = nodes
+        self.replicate = replicate
+        self.word = word
+        self.chance = chance
+        self.kills = 0
+        self.frozen: ServerProcess | None = None
+        self.strikes: list[float] = []
+        """When servers were killed or frozen from outside, by `time.time`."""
+
+    def reachable_node(self) -> ServerProcess:
+        """Return the server that a load balancer might choose."""
+        return self.chance.choice([n for n in self.nodes if n is not self.frozen])
+
+    async def start(
+        self,
+        node: ServerProcess,
+        *,
+        crash_at: str = "",
+        passes: int = 1,
+        how: signal.Signals = signal.SIGKILL,
+    ) -> None:
+        """Start a server, which may be told to strike itself."""
+        node.order.crash_at, node.order.crash_on = crash_at, passes
+        node.order.crash_with = how
+        await node.start()
+
+    async def kill(self, node: ServerProcess) -> None:
+        """End a server between two of its instructions."""
+        self.kills += 1
+        self.strikes.append(time.time())
+        await node.stop()
+
+    async def replace(self, node: ServerProcess, **crash: Any) -> None:
+        """Start a server anew that has nothing to do, which proves nothing."""
+        if node.pid is not None:
+            await node.stop()
+        await self.start(node, **crash)
+
+    async def has_died(self, node: ServerProcess) -> bool:
+        """Return whether a server has killed itself; if so, it is not running now."""
+        assert node.pid is not None
+        try:
+            os.kill(node.pid, 0)
+        except ProcessLookupError:
+            await node.ended()
+            self.kills += 1
+            return True
+        return False
+
+    async def all_strikes(self) -> list[float]:
+        """Return when servers were struck, by us or by themselves."""
+        strikes = [*self.strikes]
+        for node in self.nodes:
+            log = await asyncio.to_thread(node.log.read_text)
+            strikes += [
+                float(line.removeprefix(MARK))
+                for line in log.splitlines()
+                if line.startswith(MARK)
+            ]
+        return strikes
+
+
+@asynccontextmanager
+async def open_site(
+    runner: Runner,
+    folder: Path,
+    emulator: str,
+    database_url: str,
+    *,
+    chance: random.Random,
+    nodes: int = 1,
+) -> AsyncIterator[Site]:
+    """
+    Prepare a site; its servers and their processes end with it.
+
+    Args:
+        runner: Starts the servers.
+        folder: For their logs.
+        emulator: Where Replicate is.
+        database_url: An empty database, with this version's tables if it is shared.
+        chance: What decides when and where.
+        nodes: How many servers there are.
+    """
+    word = f"site{chance.getrandbits(48):012x}"
+    replicate = Replicate(emulator, word)
+    settings = {
+        "database_url": database_url,
+        "replicate_api_token": "r8_emulated",
+        "replicate_base_url": emulator,
+        "settle_time": SETTLE_TIME,
+        "flush_interval": 0.1,
+        "lease": LEASE,
+        "max_running": MAX_RUNNING,
+    }
+    servers = [
+        ServerProcess(runner, folder, is_real=True, settings=settings)
+        for _ in range(nodes)
+    ]
+    try:
+        await replicate.keep_pace()
+        yield Site(servers, replicate, word, chance)
+    finally:
+        for server in servers:
+            await server.close()
+        await replicate.close()
