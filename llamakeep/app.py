@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from llamakeep import __version__
-from llamakeep.api import health, history, login, problems, prompt
+from llamakeep.api import health, history, login, openai, problems, prompt
 from llamakeep.api.body_limit import BodyLimit
 from llamakeep.api.demo import LoopbackOnly, add_demo_users
 from llamakeep.errors import LlamaKeepError
@@ -80,7 +80,7 @@ def create_app(
         },
     )
     app.state.settings = settings
-    app.state.dialects = {}
+    app.state.dialects = {"/v1/": openai.errors.render}
     app.add_middleware(BodyLimit, max_body_size=int(settings.max_body_size))
     if settings.demo:
         app.add_middleware(LoopbackOnly)

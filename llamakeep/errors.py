@@ -190,6 +190,12 @@ class UnsupportedParameter(ClientError):
     code = "unsupported-parameter"
     title = "This model cannot honour a parameter of the request."
 
+    def __init__(
+        self, detail: str | None = None, *, parameters: Sequence[str] = ()
+    ) -> None:
+        self.parameters = tuple(parameters)
+        super().__init__(detail)
+
 
 class PromptRejected(ClientError):
     """The provider read the prompt and refused it: too long, or not allowed."""

@@ -18,9 +18,13 @@ from llamakeep.errors import (
     InvalidRequest,
     LlamaKeepError,
     MalformedBody,
+    UnsupportedParameter,
 )
 
 log = logging.getLogger(__name__)
+
+FIELD_MISSING = "This field is required."
+FIELD_UNKNOWN = "There is no such field. Leave it out."
 
 
 class Problem(BaseModel):
@@ -36,7 +40,7 @@ class Problem(BaseModel):
     run_id: str | None = None
     """The run whose prompt is kept although this happened."""
     errors: list[dict[str, str]] | None = None
-    """For an invalid request, each field with what is wrong about it."""
+    """For a request that can be mended, each field with what is wrong about it."""
 
 
 Dialect = Callable[[Problem, dict[str, str]], Response]
@@ -48,6 +52,8 @@ def problem_of(error: LlamaKeepError) -> Problem:
     errors = None
     if isinstance(error, InvalidRequest) and error.errors:
         errors = [{"field": e.field, "message": e.message} for e in error.errors]
+    if isinstance(error, UnsupportedParameter) and error.parameters:
+        errors = [{"field": p, "message": error.title} for p in error.parameters]
     return Problem(
         type=urn(error.code),
         title=error.title,
@@ -193,9 +199,9 @@ def _field_error(request: Request, error: dict[str, Any]) -> FieldError:
 def _message(error: dict[str, Any]) -> str:
     match error["type"]:
         case "missing":
-            return "This field is required."
+            return FIELD_MISSING
         case "extra_forbidden":
-            return "There is no such field. Leave it out."
+            return FIELD_UNKNOWN
         case "value_error":
             return str(error["ctx"]["error"])
     return f"{error['msg']}."

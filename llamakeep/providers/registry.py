@@ -178,5 +178,6 @@ def check_parameters(provider: Provider, parameters: Parameters) -> None:
         raise UnsupportedParameter(
             f"The provider {provider.name!r} cannot honour: "
             f"{', '.join(sorted(refused))}. Nothing was stored. Leave it out, or "
-            "choose another model."
+            "choose another model.",
+            parameters=sorted(refused),
         )

@@ -1,0 +1,109 @@
+"""
+Errors as OpenAI's clients know them: one envelope, and their own status codes.
+
+OpenAI's libraries choose their exception by the status, and send a request again by
+themselves when that is 408, 409, 429 or above 499. A run that is kept may have been
+paid for, so they are told not to.
+"""
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Response
+
+from llamakeep import errors
+from llamakeep.api.openai.wire import json_response
+from llamakeep.api.problems import (
+    FIELD_MISSING,
+    FIELD_UNKNOWN,
+    Problem,
+    problem_of,
+    urn,
+)
+
+STATUSES = {
+    urn(error.code): status
+    for error, status in (
+        (errors.InvalidRequest, HTTPStatus.BAD_REQUEST),
+        (errors.UnsupportedParameter, HTTPStatus.BAD_REQUEST),
+        (errors.PromptRejected, HTTPStatus.BAD_REQUEST),
+        (errors.RunNotAnswered, HTTPStatus.BAD_REQUEST),
+        (errors.UnknownModel, HTTPStatus.NOT_FOUND),
+        (errors.ProviderRateLimited, HTTPStatus.TOO_MANY_REQUESTS),
+    )
+}
+"""Where OpenAI answers with another status than our own API does."""
+
+CODES = {
+    urn(errors.UnknownModel.code): "model_not_found",
+    urn(errors.Unauthenticated.code): "invalid_api_key",
+    urn(errors.ProviderRateLimited.code): "rate_limit_exceeded",
+    urn("not-found"): "unknown_url",
+    FIELD_MISSING: "missing_required_parameter",
+    FIELD_UNKNOWN: "unknown_parameter",
+}
+"""What OpenAI calls it; everything else keeps our own word, in its spelling."""
+
+_UNPAID = urn(errors.ProviderRateLimited.code)
+_MODEL_UNKNOWN = urn(errors.UnknownModel.code)
+_INVALID = urn(errors.InvalidRequest.code)
+_INDEX = re.compile(r"\.(\d+)(?=\.|$)")
+
+
+def render(problem: Problem, headers: dict[str, str]) -> Response:
+    """Answer with a problem, as OpenAI's libraries read it."""
+    if problem.run_id is not None and problem.type != _UNPAID:
+        headers["x-should-retry"] = "false"
+    return json_response(envelope(problem), _status(problem), headers)
+
+
+def error_of(error: errors.LlamaKeepError) -> dict[str, Any]:
+    """Return the envelope of an error that comes too late for a status code."""
+    return envelope(problem_of(error))
+
+
+def envelope(problem: Problem) -> dict[str, Any]:
+    """Return what OpenAI's libraries look for in the body of an error."""
+    wrong = problem.errors[0] if problem.errors else None
+    param = None
+    if wrong is not None:
+        param = _param(wrong["field"])
+    elif problem.type == _MODEL_UNKNOWN:
+        param = "model"
+    code = CODES.get(problem.type)
+    if wrong is not None and problem.type == _INVALID:
+        code = CODES.get(wrong["message"], "invalid_value")
+    if code is None:
+        code = problem.type.rpartition(":")[2].replace("-", "_")
+    return {
+        "error": {
+            "message": _message(problem),
+            "type": _type(_status(problem)),
+            "param": param,
+            "code": code,
+        }
+    }
+
+
+def _status(problem: Problem) -> int:
+    return STATUSES.get(problem.type, problem.status)
+
+
+def _type(status: int) -> str:
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return "requests"
+    is_ours = status == HTTPStatus.GONE or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return "server_error" if is_ours else "invalid_request_error"
+
+
+def _message(problem: Problem) -> str:
+    """Return what happened; who can look for the run is told which one it is."""
+    if problem.run_id is None:
+        return problem.detail
+    return f"{problem.detail} See /history/{problem.run_id}."
+
+
+def _param(field: str) -> str:
+    """Return a field as OpenAI writes it: `messages[0].content`."""
+    return _INDEX.sub(r"[\1]", field.removeprefix("query.").removeprefix("header."))
