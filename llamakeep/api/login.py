@@ -19,7 +19,9 @@ from llamakeep.api.router import Router
 from llamakeep.api.text import Text
 from llamakeep.domain import User
 from llamakeep.errors import (
+    BodyTooLarge,
     InvalidRequest,
+    MalformedBody,
     ServerBusy,
     TooManyAttempts,
     Unauthenticated,
@@ -60,7 +62,12 @@ class UserResponse(BaseModel):
 @router.post(
     "/login/",
     responses=problem_responses(
-        WrongCredentials, InvalidRequest, TooManyAttempts, ServerBusy
+        MalformedBody,
+        WrongCredentials,
+        BodyTooLarge,
+        InvalidRequest,
+        TooManyAttempts,
+        ServerBusy,
     ),
 )
 async def login(body: LoginRequest, request: Request) -> LoginResponse:

@@ -1,7 +1,7 @@
 """Errors as clients see them: RFC 9457, in one place."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from llamakeep.errors import (
     BodyTooLarge,
@@ -147,7 +148,10 @@ async def render_http_error(request: Request, error: Exception) -> Response:
         status=status,
         detail=detail,
     )
-    return _response(request, problem, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed_methods(request))
+    return _response(request, problem, headers)
 
 
 async def render_bug(request: Request, error: Exception) -> Response:
@@ -175,6 +179,18 @@ def _response(request: Request, problem: Problem, headers: dict[str, str]) -> Re
         headers,
         media_type="application/problem+json",
     )
+
+
+def _allowed_methods(request: Request) -> Sequence[str]:
+    """Return the methods of all routes at this path; the framework names one's."""
+    found: set[str] = set()
+    for route in request.app.router.routes:
+        if (
+            isinstance(route, Route)
+            and route.matches(request.scope)[0] is Match.PARTIAL
+        ):
+            found |= route.methods or set()
+    return sorted(found)
 
 
 def _body_too_large(request: Request) -> BodyTooLarge:
