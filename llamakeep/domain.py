@@ -42,7 +42,8 @@ _ENDS = frozenset(
 )
 NEXT_STATUSES: Mapping[RunStatus, frozenset[RunStatus]] = {
     RunStatus.QUEUED: frozenset({RunStatus.STARTING}) | _ENDS,
-    RunStatus.STARTING: frozenset({RunStatus.PROCESSING}) | _ENDS,
+    # What its provider wants to hear later, and has not heard, waits again.
+    RunStatus.STARTING: frozenset({RunStatus.PROCESSING, RunStatus.QUEUED}) | _ENDS,
     # A run whose server died starts again, under its next attempt.
     RunStatus.PROCESSING: frozenset({RunStatus.STARTING}) | _ENDS,
 } | {end: frozenset() for end in _ENDS}

@@ -12,13 +12,14 @@ from sqlalchemy.exc import ArgumentError
 from llamakeep.errors import StorageUnavailable
 from llamakeep.storage import schema
 from llamakeep.storage.database import Database
+from llamakeep.storage.gates import GateStorage
 from llamakeep.storage.history import HistoryStorage
 from llamakeep.storage.runs import RunStorage
 from llamakeep.storage.sqlite import SqliteDatabase
 from llamakeep.storage.users import UserStorage
 
 
-class Storage(UserStorage, RunStorage, HistoryStorage):
+class Storage(UserStorage, RunStorage, HistoryStorage, GateStorage):
     """
     Everything that is remembered.
 
