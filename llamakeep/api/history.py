@@ -51,7 +51,8 @@ async def get_run(run_id: str, request: Request, user: CurrentUser) -> Response:
 @router.get(
     "/{run_id}/stream",
     response_class=Response,
-    responses=_responses | {200: {"content": {"text/event-stream": {}}}},
+    responses=problem_responses(Unauthenticated, RunNotFound, InvalidRequest)
+    | {200: {"content": {"text/event-stream": {}}}},
 )
 async def follow_run(
     run_id: str,

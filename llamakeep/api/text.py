@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 
 def check_text(value: str) -> str:
@@ -26,4 +26,8 @@ def check_not_blank(value: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(check_text)]
-SomeText = Annotated[Text, AfterValidator(check_not_blank)]
+SomeText = Annotated[
+    Text,
+    AfterValidator(check_not_blank),
+    Field(json_schema_extra={"minLength": 1, "pattern": r"\S"}),
+]

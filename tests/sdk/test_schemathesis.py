@@ -1,0 +1,41 @@
+"""
+Requests that the OpenAPI document allows, and ones it does not, made up by Schemathesis.
+
+`make fuzz` goes on for five minutes; this is a glance.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.sdk.site import ALICE, Site
+
+SECONDS = int(os.environ.get("LLAMAKEEP_FUZZ_SECONDS", "8"))
+
+
+def test_no_made_up_request_meets_a_bug_or_an_answer_that_is_not_documented(
+    site: Site, tmp_path: Path
+) -> None:
+    command = [
+        *(sys.executable, "-m", "schemathesis.cli", "run"),
+        f"{site.origin}/openapi.json",
+        *("--header", f"Authorization: Bearer {ALICE}"),
+        *("--max-time", str(SECONDS)),
+        # It ends the session that all others need.
+        *("--exclude-path", "/logout/"),
+        # What a model serves, and which conversations there are, no schema can say.
+        *("--exclude-checks", "positive_data_acceptance"),
+        *("--generation-database", "none"),
+    ]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS + 60,
+    )
+
+    assert done.returncode == 0, done.stdout[-20_000:]
+    assert " generated" in done.stdout
