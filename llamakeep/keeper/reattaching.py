@@ -144,8 +144,9 @@ class Reattaching:
         for _ in range(2):
             await asyncio.sleep(self._settings.settle_time)
             found = await provider.find(request, since=began - CLOCKS_APART)
-            known = await self._storage.known_handles(provider.name, found)
-            for handle in found:
+            handles = [each.handle for each in found]
+            known = await self._storage.known_handles(provider.name, handles)
+            for handle in handles:
                 if handle not in known:
                     log.warning("run %s goes on with %s", live.run.id, handle)
                     if not await self._attach(live, handle):

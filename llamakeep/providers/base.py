@@ -46,6 +46,18 @@ Event = str | Accepted | Finished
 """What an answer consists of; a `str` is a delta, to be appended to the text."""
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An answer that may be a run's, as `ReattachableProvider.find` returns it."""
+
+    handle: str
+    is_proven: bool
+    """
+    Whether it carries the run's mark. Without, it only answers the same request, which
+    somebody else may have sent: it may be received, and must not be canceled.
+    """
+
+
 class Provider(Protocol):
     """
     Somebody who can answer prompts.
@@ -127,6 +139,9 @@ class ReattachableProvider(Provider, Protocol):
     `answer_may_exist` is true.
     """
 
+    marks_answers: bool
+    """Whether what it begins carries the run's id, so that it can be proven whose."""
+
     def resume(
         self, request: CompletionRequest, handle: str
     ) -> AsyncGenerator[Event, None]:
@@ -149,12 +164,11 @@ class ReattachableProvider(Provider, Protocol):
 
     async def find(
         self, request: CompletionRequest, *, since: datetime
-    ) -> Sequence[str]:
+    ) -> Sequence[Candidate]:
         """
-        Return the handles of what an earlier attempt at `request` may have started.
+        Return what an earlier attempt at `request` may have started, the oldest first.
 
-        The oldest comes first. Unless a handle is provably this run's, it may be that
-        of another run which asked for the same.
+        Those that are merely alike are left out where one is proven.
 
         Args:
             request: What was asked, or would be asked again.
@@ -163,6 +177,19 @@ class ReattachableProvider(Provider, Protocol):
         Raises:
             ProviderError: The provider cannot be asked now.
         """
+        ...
+
+    async def is_proven(self, request: CompletionRequest, handle: str) -> bool:
+        """
+        Return whether an answer carries the mark of this request's run.
+
+        Raises:
+            ProviderError: The provider does not know it, or cannot be asked now.
+        """
+        ...
+
+    def hint(self, handle: str) -> None:
+        """Look at once how an answer is getting on that is waited for, if it is."""
         ...
 
     def let_go(self) -> None:

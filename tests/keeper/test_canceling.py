@@ -8,7 +8,12 @@ import pytest
 from llamakeep.domain import Run, RunStatus, User
 from llamakeep.errors import RunCanceled, RunNotFound
 from llamakeep.keeper import Keeper
-from llamakeep.providers.base import CompletionRequest, Event, ReattachableProvider
+from llamakeep.providers.base import (
+    Candidate,
+    CompletionRequest,
+    Event,
+    ReattachableProvider,
+)
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from tests.fakes import ScriptedProvider
@@ -216,6 +221,8 @@ async def test_a_cancel_waits_for_the_other_node(
 class SlowToStop(ScriptedProvider):
     """Can be asked for the same answer again; takes its time to be told to stop."""
 
+    marks_answers = False
+
     def __init__(self) -> None:
         super().__init__()
         self.canceling: list[str] = []
@@ -230,8 +237,14 @@ class SlowToStop(ScriptedProvider):
 
     async def find(
         self, request: CompletionRequest, *, since: datetime
-    ) -> Sequence[str]:
-        return [f"{request.run_id} since {since}"]
+    ) -> Sequence[Candidate]:
+        return [Candidate(f"{request.run_id} since {since}", is_proven=False)]
+
+    async def is_proven(self, request: CompletionRequest, handle: str) -> bool:
+        return handle.startswith(request.run_id)
+
+    def hint(self, handle: str) -> None:
+        self.canceling.append(f"hint {handle}")
 
     def let_go(self) -> None:
         pass

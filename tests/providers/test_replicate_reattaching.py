@@ -1,6 +1,7 @@
 """Coming back to predictions that somebody else has created."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +9,7 @@ import pytest
 
 from llamakeep.domain import Message
 from llamakeep.errors import AnswerExpired, ProviderTimeout, ProviderUnavailable
-from llamakeep.providers.base import Accepted, CompletionRequest
+from llamakeep.providers.base import Accepted, Candidate, CompletionRequest, Event
 from llamakeep.providers.replicate import ReplicateProvider
 from tests.providers.asking import Answer, ask
 from tests.providers.replicating import MAVERICK, Control, asking, provider_at
@@ -143,7 +144,7 @@ async def test_a_prediction_whose_response_was_lost_is_found(
 
     found = await replicate.find(request_, since=a_while_ago())
 
-    assert found == [(await control.only())["id"]]
+    assert found == [Candidate((await control.only())["id"], is_proven=False)]
 
 
 async def test_predictions_of_others_are_not_found(
@@ -166,21 +167,55 @@ async def test_those_that_are_alike_come_oldest_first_over_all_pages(
     await control.set(page_size=2)
     handles = [await left_running(replicate) for _ in range(5)]
 
-    assert await replicate.find(asking(), since=a_while_ago()) == handles
+    found = await replicate.find(asking(), since=a_while_ago())
+
+    assert [each.handle for each in found] == handles
+    assert not any(each.is_proven for each in found)
 
 
-async def test_a_webhook_tells_whose_a_prediction_is(control: Control) -> None:
+async def test_a_webhook_proves_whose_a_prediction_is(
+    replicate: ReplicateProvider, control: Control
+) -> None:
+    unmarked = await left_running(replicate)
     provider = provider_at(control.origin, webhook_url="http://127.0.0.1:1/hook")
     mine = await left_running(provider, asking(run_id="run_mine"))
     await left_running(provider, asking(run_id="run_other"))
     found = await provider.find(asking(run_id="run_mine"), since=a_while_ago())
     nothing = await provider.find(asking(run_id="run_third"), since=a_while_ago())
-    webhooks = {each["webhook"] for each in await control.predictions()}
+    webhooks = {each.get("webhook") for each in await control.predictions()}
+    is_mine = await provider.is_proven(asking(run_id="run_mine"), mine)
+    is_others = await provider.is_proven(asking(run_id="run_other"), mine)
     await provider.close()
 
-    assert found == [mine]
-    assert nothing == []
+    assert found == [Candidate(mine, is_proven=True)]
+    assert nothing == [Candidate(unmarked, is_proven=False)]
     assert "http://127.0.0.1:1/hook?run=run_mine&attempt=1" in webhooks
+    assert (is_mine, is_others) == (True, False)
+    assert (provider.marks_answers, replicate.marks_answers) == (True, False)
+
+
+async def test_a_prediction_that_is_polled_is_looked_at_when_a_hint_comes(
+    replicate: ReplicateProvider, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llamakeep.providers.replicate.following._FIRST_PAUSE", 30)
+    await control.rule(on="stream", status=404, times=None)
+    async with aclosing(replicate.answer(asking())) as events:
+        accepted = await anext(events)
+        assert isinstance(accepted, Accepted)
+        assert accepted.handle is not None
+        answering = asyncio.create_task(rest_of(events))
+        await control.until("succeeded")
+        replicate.hint("another")
+        replicate.hint(accepted.handle)
+        async with asyncio.timeout(10):
+            text = await answering
+
+    replicate.hint(accepted.handle)  # nobody waits any more
+    assert text == "one two three"
+
+
+async def rest_of(events: AsyncGenerator[Event, None]) -> str:
+    return "".join([event async for event in events if isinstance(event, str)])
 
 
 async def test_a_list_that_is_cut_off_is_an_outage(

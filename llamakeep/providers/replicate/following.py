@@ -52,6 +52,11 @@ class Following:
         self._pause = 0.0 if is_whole else _FIRST_PAUSE
         self._silent_since: float | None = None
         self._is_given_up = False
+        self._hint = asyncio.Event()
+
+    def hint(self) -> None:
+        """Ask for the prediction now, if it is waited for before it is asked for."""
+        self._hint.set()
 
     async def texts(self) -> AsyncGenerator[str, None]:
         """
@@ -69,7 +74,7 @@ class Following:
                     async for text in texts:
                         yield text
             else:
-                await self._sleep(self._pause)
+                await self._sleep(self._pause, self._hint)
                 longer = max(_FIRST_PAUSE, self._pause * _PAUSE_GROWTH)
                 self._pause = min(longer, _LONGEST_PAUSE)
             await self._look()
@@ -161,10 +166,17 @@ class Following:
         if has_failed and not hit_the_limit(prediction):
             raise failure(prediction)
 
-    async def _sleep(self, seconds: float) -> None:
+    async def _sleep(self, seconds: float, bell: asyncio.Event | None = None) -> None:
+        """Let so much time pass, or less if the bell rings."""
         if monotonic() + seconds > self._deadline:
             raise ProviderTimeout(
                 f"The prediction was not done after {self._budget:g} seconds; the text "
                 "so far is kept."
             )
-        await asyncio.sleep(seconds)
+        if bell is None:
+            await asyncio.sleep(seconds)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await bell.wait()
+        bell.clear()

@@ -13,7 +13,13 @@ from urllib.parse import urlencode
 
 from llamakeep.domain import Usage
 from llamakeep.errors import LlamaKeepError, PromptRejected, ProviderError
-from llamakeep.providers.base import Accepted, CompletionRequest, Event, Finished
+from llamakeep.providers.base import (
+    Accepted,
+    Candidate,
+    CompletionRequest,
+    Event,
+    Finished,
+)
 from llamakeep.providers.replicate.api import ReplicateApi
 from llamakeep.providers.replicate.errors import hit_the_limit
 from llamakeep.providers.replicate.following import Following
@@ -45,8 +51,8 @@ class ReplicateProvider:
         api_token: Goes to the base URL's host only.
         base_url: With or without its `/v1`.
         default_model: What prompts get that name no model.
-        webhook_url: Where Replicate shall say when a prediction has ended; the run and
-            its attempt are added to the query.
+        webhook_url: Where Replicate shall say when a prediction begins and ends; the
+            run and its attempt are added to the query, which marks it as theirs.
         run_timeout: Seconds after which Replicate cancels a prediction.
         connect_timeout: Seconds it may take to accept a connection.
         silence_timeout: Seconds it may be silent, or out of reach.
@@ -69,6 +75,7 @@ class ReplicateProvider:
     ) -> None:
         self._default_model = default_model
         self._webhook_url = webhook_url
+        self.marks_answers = webhook_url is not None
         longest = min(ceil(run_timeout), _MAX_CANCEL_AFTER)
         self._cancel_after = max(longest, _MIN_CANCEL_AFTER)
         self._patience = silence_timeout
@@ -81,6 +88,7 @@ class ReplicateProvider:
         self._schemas = Schemas(self._api)
         self._is_letting_go = False
         self._farewells: set[asyncio.Task[None]] = set()
+        self._followed: dict[str, Following] = {}
 
     async def default_model(self) -> str:
         """Return the model of the settings."""
@@ -129,27 +137,35 @@ class ReplicateProvider:
 
     async def find(
         self, request: CompletionRequest, *, since: datetime
-    ) -> Sequence[str]:
+    ) -> Sequence[Candidate]:
         """Return predictions that may be this run's, oldest first."""
         schema = await self._schemas.schema(request.model)
         given = build_input(request, schema)
-        ours: list[str] = []
-        alike: list[str] = []
+        ours: list[Candidate] = []
+        alike: list[Candidate] = []
         async with aclosing(self._api.list_since(since)) as listed:
             async for each in listed:
                 if each.created_at is not None and each.created_at < since:
                     break
-                runs = each.webhook.get("run")
-                if runs is not None:
-                    if request.run_id in runs:
-                        ours.append(each.id)
+                if "run" in each.webhook:
+                    if _is_marked(each, request):
+                        ours.append(Candidate(each.id, is_proven=True))
                 elif (
                     each.source in {"api", None}
                     and each.input == given
                     and _is_of(each, request.model)
                 ):
-                    alike.append(each.id)
+                    alike.append(Candidate(each.id, is_proven=False))
         return (ours or alike)[::-1]
+
+    async def is_proven(self, request: CompletionRequest, handle: str) -> bool:
+        """Return whether the prediction's webhook names this run."""
+        return _is_marked(await self._api.get(handle), request)
+
+    def hint(self, handle: str) -> None:
+        """Ask for a prediction now that is asked for every now and then."""
+        if (following := self._followed.get(handle)) is not None:
+            following.hint()
 
     async def cancel(self, handle: str) -> None:
         """Cancel a prediction; one that has ended stays as it is."""
@@ -196,7 +212,7 @@ class ReplicateProvider:
             query = urlencode({"run": request.run_id, "attempt": request.attempt})
             joint = "&" if "?" in self._webhook_url else "?"
             body["webhook"] = f"{self._webhook_url}{joint}{query}"
-            body["webhook_events_filter"] = ["completed"]
+            body["webhook_events_filter"] = ["start", "completed"]
         version = schema.version
         if "/" not in request.model or ":" in request.model:
             version = request.model.rpartition(":")[2]
@@ -214,6 +230,7 @@ class ReplicateProvider:
             budget=self._cancel_after + _GRACE,
             patience=self._patience,
         )
+        self._followed[prediction.id] = following
         try:
             yield Accepted(prediction.resolved_model, handle=prediction.id)
             async with aclosing(following.texts()) as texts:
@@ -228,6 +245,8 @@ class ReplicateProvider:
             if not (following.prediction.is_final or self._is_letting_go):
                 self._say_farewell(self._stop(prediction.id))
             raise
+        finally:
+            self._followed.pop(prediction.id, None)
         yield _finished(following.prediction, limit)
 
     def _say_farewell(self, farewell: Coroutine[Any, Any, None]) -> None:
@@ -262,6 +281,10 @@ def _finished(prediction: Prediction, limit: int | None) -> Finished:
         usage,
         prediction.resolved_model,
     )
+
+
+def _is_marked(prediction: Prediction, request: CompletionRequest) -> bool:
+    return request.run_id in prediction.webhook.get("run", ())
 
 
 def _is_of(prediction: Prediction, model: str) -> bool:
