@@ -9,6 +9,7 @@ LlamaKeepError
 │   ├── Unauthenticated         no valid access token
 │   │   └── WrongCredentials    no such user and password
 │   ├── TooManyAttempts         too many failed logins
+│   ├── PathNotFound            there is nothing at this path
 │   ├── RunNotFound             no such run, or somebody else's
 │   ├── RunNotAnswered          it has no answer that anything could follow
 │   ├── ConversationNotFound    no such conversation, or somebody else's
@@ -141,6 +142,14 @@ class TooManyAttempts(ClientError):
     status = HTTPStatus.TOO_MANY_REQUESTS
     code = "too-many-attempts"
     title = "Too many failed logins."
+
+
+class PathNotFound(ClientError):
+    """There is nothing at the path, also not for anybody else."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "not-found"
+    title = "There is nothing at this path."
 
 
 class RunNotFound(ClientError):

@@ -24,16 +24,20 @@ class HistoryStorage:
         user: User,
         *,
         before: str | None = None,
+        after: str | None = None,
+        oldest_first: bool = False,
         containing: str | None = None,
         conversation_id: str | None = None,
         limit: int = 50,
     ) -> Sequence[Run]:
         """
-        Return what `user` asked, newest first.
+        Return what `user` asked, newest first unless said otherwise.
 
         Args:
             user: Whose history. There is no way to ask for everybody's.
-            before: The id of the last run already seen; pages start after it.
+            before: Only runs older than this id, be it that of a run or not.
+            after: Only runs newer than this id.
+            oldest_first: Whether the limit keeps the oldest, in their order.
             containing: Only runs with this text in their prompt or response.
             conversation_id: Only runs of this conversation.
             limit: At most this many runs.
@@ -41,11 +45,13 @@ class HistoryStorage:
         query = (
             select(*READ)
             .where(runs.c.user_id == user.id)
-            .order_by(runs.c.id.desc())
+            .order_by(runs.c.id if oldest_first else runs.c.id.desc())
             .limit(limit)
         )
         if before is not None:
             query = query.where(runs.c.id < before)
+        if after is not None:
+            query = query.where(runs.c.id > after)
         if conversation_id is not None:
             query = query.where(runs.c.conversation_id == conversation_id)
         if containing is not None:

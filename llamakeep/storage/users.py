@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from llamakeep.domain import User, new_id, utc_now
-from llamakeep.errors import FieldError, InvalidRequest
+from llamakeep.errors import FieldError, InvalidRequest, Unauthenticated
 from llamakeep.storage.database import Database
 from llamakeep.storage.prepared import Prepared
 from llamakeep.storage.tables import access_tokens, users
@@ -79,6 +79,29 @@ class UserStorage:
             return User(*rows[0]) if rows else None
 
         return await self._database.look_up(operation)
+
+    async def find_access_tokens(self, user_id: str) -> tuple[User, Sequence[bytes]]:
+        """
+        Return a user, and the digests of all access tokens that let them in now.
+
+        Raises:
+            Unauthenticated: No access token does.
+        """
+        query = (
+            select(access_tokens.c.digest, *_USER)
+            .join(users, access_tokens.c.user_id == users.c.id)
+            .where(
+                users.c.id == user_id,
+                access_tokens.c.expires_at > utc_now(),
+                users.c.disabled_at.is_(None),
+            )
+        )
+        rows = await self._database.read(
+            lambda connection: connection.execute(query).all()
+        )
+        if not rows:
+            raise Unauthenticated
+        return _user(rows[0]), [row.digest for row in rows]
 
     async def list_users(self) -> Sequence[User]:
         """Return all users, by name."""
