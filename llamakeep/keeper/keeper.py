@@ -218,6 +218,20 @@ class Keeper:
                     return update.run
         raise AssertionError("a followed run ends")
 
+    def expects(self, run_id: str) -> bool:
+        """Return whether this process has a use for hints about a run."""
+        return self._node.expects(run_id)
+
+    def hint(self, run_id: str, handle: str) -> None:
+        """
+        Look now for the answer to a run, instead of at the next turn.
+
+        Args:
+            run_id: The run; if it is not this process's, nothing happens.
+            handle: Where its answer is said to be; that is checked.
+        """
+        self._node.hint(run_id, handle)
+
     async def delete(self, user: User, run_id: str) -> None:
         """
         Forget a run for good; one that is going on is canceled first.

@@ -8,6 +8,7 @@ from typing import Self
 
 from llamakeep.domain import Run, RunStatus, utc_now
 from llamakeep.errors import LlamaKeepError
+from llamakeep.keeper.hints import Hints
 from llamakeep.providers.base import Accepted, Event, Finished
 
 
@@ -83,6 +84,7 @@ class LiveRun:
         """What becomes of the run is decided, and being written."""
         self.trouble: LlamaKeepError | None = None
         """Why nobody can be told how the run ends, for now."""
+        self.hints = Hints()
         self._bell = asyncio.Event()
         self._pieces: list[str] = []
         self._length = 0

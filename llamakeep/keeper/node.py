@@ -18,6 +18,7 @@ from llamakeep.errors import (
     StorageUnavailable,
 )
 from llamakeep.keeper.live import LiveRun
+from llamakeep.keeper.stopping import Stopping
 from llamakeep.keeper.worker import Worker, interruption
 from llamakeep.providers.base import Provider, ReattachableProvider
 from llamakeep.providers.registry import Registry
@@ -45,7 +46,8 @@ class Node:
         self._settings = settings
         self._storage = storage
         self._registry = registry
-        self._worker = Worker(settings, storage)
+        self._stopping = Stopping(settings)
+        self._worker = Worker(settings, storage, self._stopping)
         self._slots = asyncio.Semaphore(settings.max_running)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._takes_over = True
@@ -88,6 +90,7 @@ class Node:
                 task.cancel()
             if stuck:
                 await asyncio.wait(stuck, timeout=LAST_WRITES)
+        await self._stopping.close()
         if self._heart is not None:
             self._heart.cancel()
             with suppress(asyncio.CancelledError):
@@ -150,6 +153,20 @@ class Node:
             live.run = replace(live.run, cancel_requested=True)
             self._tasks[run_id].cancel()
 
+    def expects(self, run_id: str) -> bool:
+        """Return whether a hint about a run is of use here."""
+        return run_id in self.live or self._stopping.expects(run_id)
+
+    def hint(self, run_id: str, handle: str) -> None:
+        """Let whoever waits for a run's answer look where it may be."""
+        live = self.live.get(run_id)
+        if live is not None:
+            live.hints.give(handle)
+            provider = self._registry.provider(live.run.provider)
+            if isinstance(provider, ReattachableProvider):
+                provider.hint(handle)
+        self._stopping.hint(run_id, handle)
+
     async def _keep(
         self,
         run: Run,
@@ -209,18 +226,21 @@ class Node:
             except LlamaKeepError as error:
                 live.is_closing = True  # another cancel would leave it to nobody
                 if live.run.cancel_requested:
-                    await self._cancel_upstream(live.run)
+                    await self._cancel_upstream(live)
                 await self._worker.finish(live, error)
             else:
                 await self._worker.work(live, provider, slot=self._slots)
 
         return work
 
-    async def _cancel_upstream(self, run: Run) -> None:
+    async def _cancel_upstream(self, live: LiveRun) -> None:
+        run = live.run
         with suppress(LlamaKeepError):
             provider = self._registry.provider(run.provider)
             if run.handle is not None and isinstance(provider, ReattachableProvider):
                 await provider.cancel(run.handle)
+            elif run.status is not RunStatus.QUEUED:
+                self._stopping.begin(live, provider)
 
     def _provider_for(self, run: Run) -> Provider:
         """

@@ -5,7 +5,8 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from time import monotonic
 
 from llamakeep.domain import utc_now
 from llamakeep.errors import (
@@ -137,23 +138,48 @@ class Reattaching:
         """
         Look for what an earlier attempt may have begun, twice, some time apart.
 
+        A hint that proves right saves the waiting.
+
         Raises:
             AnswerExpired: It is so long ago that nobody can tell.
         """
         began = live.run.started_at or live.run.created_at
         for _ in range(2):
-            await asyncio.sleep(self._settings.settle_time)
-            found = await provider.find(request, since=began - CLOCKS_APART)
-            handles = [each.handle for each in found]
-            known = await self._storage.known_handles(provider.name, handles)
-            for handle in handles:
-                if handle not in known:
-                    log.warning("run %s goes on with %s", live.run.id, handle)
-                    if not await self._attach(live, handle):
-                        live.lose()
-                    return
+            handle = await self._hinted(live, provider, request)
+            if handle is None:
+                handle = await self._listed(provider, request, began - CLOCKS_APART)
+            if handle is not None:
+                log.warning("run %s goes on with %s", live.run.id, handle)
+                if not await self._attach(live, handle):
+                    live.lose()
+                return
         if utc_now() - began > REMEMBERED:
             raise AnswerExpired(
                 "The server was away for too long to find out whether the provider "
                 "had answered. Send the prompt again if you want to pay for it again."
             )
+
+    async def _hinted(
+        self,
+        live: LiveRun,
+        provider: ReattachableProvider,
+        request: CompletionRequest,
+    ) -> str | None:
+        """Wait until what was begun is listed, or until a hint proves to be it."""
+        until = monotonic() + self._settings.settle_time
+        while handle := await live.hints.next(within=until - monotonic()):
+            with suppress(ProviderError):
+                if await provider.is_proven(request, handle):
+                    return handle
+        return None
+
+    async def _listed(
+        self,
+        provider: ReattachableProvider,
+        request: CompletionRequest,
+        since: datetime,
+    ) -> str | None:
+        found = await provider.find(request, since=since)
+        handles = [each.handle for each in found]
+        known = await self._storage.known_handles(provider.name, handles)
+        return next((handle for handle in handles if handle not in known), None)

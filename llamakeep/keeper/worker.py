@@ -20,6 +20,7 @@ from llamakeep.errors import (
 from llamakeep.keeper.context import messages, thread
 from llamakeep.keeper.live import LiveRun
 from llamakeep.keeper.reattaching import Reattaching
+from llamakeep.keeper.stopping import Stopping
 from llamakeep.providers.base import (
     CompletionRequest,
     Provider,
@@ -34,9 +35,12 @@ log = logging.getLogger(__name__)
 class Worker:
     """Works on one run at a time, on as many as it is asked to at once."""
 
-    def __init__(self, settings: Settings, storage: Storage) -> None:
+    def __init__(
+        self, settings: Settings, storage: Storage, stopping: Stopping
+    ) -> None:
         self._settings = settings
         self._storage = storage
+        self._stopping = stopping
         self._reattaching = Reattaching(settings, storage)
 
     async def work(
@@ -68,6 +72,8 @@ class Worker:
             if not live.run.cancel_requested:
                 await self._leave(live, provider)
                 return
+            if live.run.status is not RunStatus.QUEUED and not live.is_lost:
+                self._stopping.begin(live, provider)
             error = RunCanceled("The run was canceled; the text so far is kept.")
         except Exception:
             log.exception("run %s failed by a bug", live.run.id)

@@ -1,0 +1,320 @@
+"""Answers that were begun, and nobody was told which they are."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from llamakeep.domain import RunStatus, User
+from llamakeep.errors import LlamaKeepError, ProviderUnavailable
+from llamakeep.keeper import Keeper
+from llamakeep.providers.base import (
+    Accepted,
+    Candidate,
+    CompletionRequest,
+    Event,
+    ReattachableProvider,
+)
+from llamakeep.settings import Settings
+from llamakeep.storage import Storage
+from tests.fakes import Line, ScriptedProvider
+from tests.keeper.engine import WHY, open_keeper, until
+from tests.storage.running import start
+
+LATE = 60.0
+"""Seconds that nobody waits for in here."""
+
+
+class Forgetful(ScriptedProvider):
+    """
+    Goes on without us, and does not say with what: its first answer gets lost.
+
+    Args:
+        script: What any answer says.
+        marks_answers: Whether it can be proven whose they are.
+    """
+
+    def __init__(
+        self, script: Sequence[Line] = ("Because.",), *, marks_answers: bool = True
+    ) -> None:
+        super().__init__(script)
+        self.marks_answers = marks_answers
+        self.may_lose = asyncio.Event()
+        self.may_lose.set()
+        self.listed: list[Candidate] = []
+        self.proven: set[str] = set()
+        self.trouble: LlamaKeepError | None = None
+        self.looks = 0
+        self.hinted: list[str] = []
+        self.resumed: list[str] = []
+        self.stopped: list[str] = []
+
+    async def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
+        if not self.requests:
+            self.requests.append(request)
+            await self.may_lose.wait()
+            lost = ProviderUnavailable("Replicate hung up.")
+            lost.answer_may_exist = True
+            raise lost
+        async for event in super().answer(request):
+            yield replace(event, handle="new") if isinstance(event, Accepted) else event
+
+    async def resume(
+        self, request: CompletionRequest, handle: str
+    ) -> AsyncGenerator[Event, None]:
+        self.resumed.append(handle)
+        async for event in super().answer(request):
+            yield (
+                replace(event, handle=handle) if isinstance(event, Accepted) else event
+            )
+
+    async def find(
+        self, request: CompletionRequest, *, since: datetime
+    ) -> Sequence[Candidate]:
+        assert request.run_id
+        assert since.tzinfo
+        self.looks += 1
+        self._fail()
+        return self.listed
+
+    async def is_proven(self, request: CompletionRequest, handle: str) -> bool:
+        assert request.run_id
+        self._fail()
+        return handle in self.proven
+
+    def hint(self, handle: str) -> None:
+        self.hinted.append(handle)
+
+    def let_go(self) -> None:
+        pass
+
+    async def cancel(self, handle: str) -> None:
+        self.stopped.append(handle)
+
+    def _fail(self) -> None:
+        if self.trouble is not None:
+            trouble, self.trouble = self.trouble, None
+            raise trouble
+
+
+assert isinstance(Forgetful(), ReattachableProvider)
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"settle_time": 0.05})
+
+
+@pytest.fixture
+def patient(settings: Settings) -> Settings:
+    return settings.model_copy(update={"settle_time": LATE})
+
+
+async def lose(keeper: Keeper, user: User, provider: Forgetful) -> str:
+    """Ask, and return the run's id when its create is known to be on its way."""
+    run = await keeper.ask(user, WHY)
+    await until(lambda: provider.requests)
+    return run.id
+
+
+async def test_a_hint_that_proves_right_is_gone_on_with_without_waiting(
+    patient: Settings, storage: Storage, alice: User
+) -> None:
+    provider = Forgetful()
+    provider.proven = {"ours"}
+    async with open_keeper(patient, storage, provider) as keeper:
+        run_id = await lose(keeper, alice, provider)
+
+        keeper.hint(run_id, "alien")
+        await asyncio.sleep(0.01)
+        keeper.hint(run_id, "ours")
+
+        async with asyncio.timeout(10):
+            run = await keeper.result(await storage.get_run(alice, run_id))
+    assert (run.response, run.handle) == ("Because.", "ours")
+    assert provider.resumed == ["ours"]
+    assert (len(provider.requests), provider.looks) == (2, 0)
+    assert provider.hinted == ["alien", "ours"]
+
+
+async def test_a_hint_counts_that_came_before_the_answer_was_known_to_be_lost(
+    patient: Settings, storage: Storage, alice: User
+) -> None:
+    provider = Forgetful()
+    provider.proven = {"ours"}
+    provider.may_lose.clear()
+    async with open_keeper(patient, storage, provider) as keeper:
+        run_id = await lose(keeper, alice, provider)
+        keeper.hint(run_id, "ours")
+
+        provider.may_lose.set()
+
+        async with asyncio.timeout(10):
+            await keeper.result(await storage.get_run(alice, run_id))
+    assert provider.resumed == ["ours"]
+
+
+@pytest.mark.parametrize("trouble", [None, ProviderUnavailable()])
+async def test_a_hint_that_cannot_be_proven_changes_nothing(
+    settings: Settings,
+    storage: Storage,
+    alice: User,
+    trouble: LlamaKeepError | None,
+) -> None:
+    provider = Forgetful()
+    provider.trouble = trouble
+    async with open_keeper(settings, storage, provider) as keeper:
+        run_id = await lose(keeper, alice, provider)
+
+        keeper.hint(run_id, "alien")
+
+        run = await keeper.result(await storage.get_run(alice, run_id))
+    assert run.handle == "new"
+    assert (provider.looks, provider.resumed) == (2, [])
+
+
+async def test_hints_about_the_runs_of_others_are_of_no_use(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    provider = Forgetful()
+    async with open_keeper(settings, storage, provider) as keeper:
+        run_id = await lose(keeper, alice, provider)
+
+        assert keeper.expects(run_id)
+        assert not keeper.expects("run_of_somebody_else")
+        keeper.hint("run_of_somebody_else", "ours")
+
+    assert provider.hinted == []
+
+
+async def test_a_run_that_is_canceled_while_it_is_looked_for_ends_at_once(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    provider = Forgetful()
+    provider.listed = [Candidate("ours", is_proven=True)]
+    async with open_keeper(settings, storage, provider) as keeper:
+        run_id = await lose(keeper, alice, provider)
+
+        canceled = await keeper.cancel(alice, run_id)
+
+        assert canceled.status is RunStatus.CANCELED
+        assert provider.stopped == []
+        assert keeper.expects(run_id)
+        await until(lambda: provider.stopped)
+        await until(lambda: not keeper.expects(run_id))
+    assert provider.stopped == ["ours"]
+    assert provider.looks == 1
+
+
+async def test_a_hint_about_a_canceled_run_stops_what_it_proves_at_once(
+    patient: Settings, storage: Storage, alice: User
+) -> None:
+    provider = Forgetful()
+    provider.proven = {"ours"}
+    async with open_keeper(patient, storage, provider) as keeper:
+        run_id = await lose(keeper, alice, provider)
+        await keeper.cancel(alice, run_id)
+
+        keeper.hint(run_id, "alien")
+        await asyncio.sleep(0.01)
+        keeper.hint(run_id, "ours")
+
+        await until(lambda: not keeper.expects(run_id))
+    assert provider.stopped == ["ours"]
+    assert provider.looks == 0
+
+
+async def test_what_is_only_alike_is_never_stopped(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    provider = Forgetful()
+    provider.listed = [Candidate("alike", is_proven=False)]
+    async with open_keeper(settings, storage, provider) as keeper:
+        run_id = await lose(keeper, alice, provider)
+        await keeper.cancel(alice, run_id)
+
+        await until(lambda: not keeper.expects(run_id))
+
+    assert provider.looks == 2
+    assert provider.stopped == []
+
+
+async def test_what_cannot_be_listed_now_is_stopped_after_the_second_look(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    provider = Forgetful()
+    provider.listed = [Candidate("ours", is_proven=True)]
+    async with open_keeper(settings, storage, provider) as keeper:
+        run_id = await lose(keeper, alice, provider)
+        await keeper.cancel(alice, run_id)
+        provider.trouble = ProviderUnavailable()
+
+        await until(lambda: not keeper.expects(run_id))
+
+    assert provider.looks == 2
+    assert provider.stopped == ["ours"]
+
+
+async def test_where_nothing_can_be_proven_nobody_looks_for_canceled_runs(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    provider = Forgetful(marks_answers=False)
+    async with open_keeper(settings, storage, provider) as keeper:
+        run_id = await lose(keeper, alice, provider)
+
+        await keeper.cancel(alice, run_id)
+
+        assert not keeper.expects(run_id)
+
+
+async def test_nobody_looks_for_a_canceled_run_that_was_queued(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    settings = settings.model_copy(update={"max_running": 1})
+    provider = Forgetful()
+    provider.may_lose.clear()
+    async with open_keeper(settings, storage, provider) as keeper:
+        first = await lose(keeper, alice, provider)
+        queued = await keeper.ask(alice, WHY)
+
+        await keeper.cancel(alice, queued.id)
+
+        assert not keeper.expects(queued.id)
+        await keeper.cancel(alice, first)
+
+
+async def test_a_run_that_was_canceled_before_a_crash_is_looked_for_after_it(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    run = await start(storage, alice)
+    await storage.request_cancel(alice, run.id)
+    provider = Forgetful()
+    provider.listed = [Candidate("ours", is_proven=True)]
+
+    async with open_keeper(settings, storage, provider) as keeper:
+        await until(lambda: provider.stopped)
+        canceled = await storage.get_run(alice, run.id)
+        await until(lambda: not keeper.running)
+
+    assert canceled.status is RunStatus.CANCELED
+    assert provider.stopped == ["ours"]
+    assert provider.requests == []
+
+
+async def test_a_process_that_stops_looks_once_more_without_waiting(
+    patient: Settings, storage: Storage, alice: User
+) -> None:
+    provider = Forgetful()
+    provider.listed = [Candidate("ours", is_proven=True)]
+    async with open_keeper(patient, storage, provider) as keeper:
+        run_id = await lose(keeper, alice, provider)
+        await keeper.cancel(alice, run_id)
+
+        async with asyncio.timeout(10):
+            await keeper.close()
+
+        assert not keeper.expects(run_id)
+    assert provider.stopped == ["ours"]
+    assert provider.looks == 1
