@@ -84,7 +84,8 @@ def create_app(
     app.add_middleware(BodyLimit, max_body_size=int(settings.max_body_size))
     if settings.demo:
         app.add_middleware(LoopbackOnly)
-    for door in (prompt, history, login, health):
+    doors = (prompt, history, openai.chat, openai.completions, openai.models)
+    for door in (*doors, login, health):
         # `include_router` looks each path up twice, router by router (measured: 50 µs).
         app.router.routes.extend(door.router.routes)
     return app

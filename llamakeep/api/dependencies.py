@@ -99,11 +99,6 @@ CurrentUser = Annotated[User, Depends(auth_user)]
 
 IdempotencyHeader = Annotated[
     str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x21-\x7e]+$",
-    ),
+    Header(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$"),
 ]
 """What makes sending a request again the same as sending it once."""

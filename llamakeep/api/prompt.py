@@ -3,11 +3,11 @@
 from hashlib import sha256
 from typing import Annotated
 
-from fastapi import Header, Request, Response
+from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from llamakeep import errors
-from llamakeep.api.dependencies import CurrentUser, keeper_of
+from llamakeep.api.dependencies import CurrentUser, IdempotencyHeader, keeper_of
 from llamakeep.api.events import (
     accepted_response,
     accepts_only_events,
@@ -112,9 +112,7 @@ async def prompt(
     body: PromptRequest,
     request: Request,
     user: CurrentUser,
-    idempotency_key: Annotated[
-        str | None, Header(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")
-    ] = None,
+    idempotency_key: IdempotencyHeader = None,
 ) -> Response:
     """
     Send a prompt to the model, and keep both the prompt and the answer.

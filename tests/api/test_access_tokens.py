@@ -8,7 +8,11 @@ from llamakeep.security.access_tokens import new_access_token
 from tests.api.serving import PROMPT, Client
 
 FORGED = new_access_token()
-PARAMETERS = {"run_id": "run_00000000000000000000000000"}
+PARAMETERS = {
+    "run_id": "run_00000000000000000000000000",
+    "completion_id": "chatcmpl-00000000000000000000000000",
+    "model": "parrot",
+}
 
 
 @pytest.mark.parametrize(

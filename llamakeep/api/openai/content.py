@@ -20,7 +20,7 @@ def text_of(content: Any, param: str) -> str:
 
     Args:
         content: As the client sent it: text, or parts.
-        param: Where it was, such as `messages.0.content`.
+        param: Where it was, such as `messages[0].content`.
 
     Raises:
         InvalidRequest: It is neither, or not text that can be kept.
@@ -30,7 +30,7 @@ def text_of(content: Any, param: str) -> str:
         return checked(content, param)
     if not isinstance(content, list) or not content:
         raise invalid(param, "It has to be text, or a list of parts with text.")
-    texts = (_part(part, f"{param}.{index}") for index, part in enumerate(content))
+    texts = (_part(part, f"{param}[{index}]") for index, part in enumerate(content))
     return "\n".join(texts)
 
 

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import Response
+from pydantic import BaseModel
 
 from llamakeep import errors
 from llamakeep.api.openai.wire import json_response
@@ -51,6 +52,22 @@ _INVALID = urn(errors.InvalidRequest.code)
 _INDEX = re.compile(r"\.(\d+)(?=\.|$)")
 
 
+class ErrorBody(BaseModel):
+    """What went wrong, what was kept, and what to do."""
+
+    message: str
+    type: str
+    param: str | None
+    """The parameter that is wrong."""
+    code: str | None
+
+
+class ErrorResponse(BaseModel):
+    """What OpenAI's libraries look for in the body of an error."""
+
+    error: ErrorBody
+
+
 def render(problem: Problem, headers: dict[str, str]) -> Response:
     """Answer with a problem, as OpenAI's libraries read it."""
     if problem.run_id is not None and problem.type != _UNPAID:
@@ -86,6 +103,36 @@ def envelope(problem: Problem) -> dict[str, Any]:
     }
 
 
+def error_responses(*known: type[errors.LlamaKeepError]) -> dict[int | str, Any]:
+    """Return what the OpenAPI document says about the errors of a route."""
+    titles: dict[int | str, list[str]] = {}
+    for error in known:
+        status = int(STATUSES.get(urn(error.code), error.status))
+        titles.setdefault(status, []).append(error.title)
+    return {
+        status: {"model": ErrorResponse, "description": " ".join(said)}
+        for status, said in titles.items()
+    }
+
+
+COMPLETION_ERRORS = error_responses(
+    errors.InvalidRequest,
+    errors.MalformedBody,
+    errors.UnsupportedParameter,
+    errors.PromptRejected,
+    errors.Unauthenticated,
+    errors.UnknownModel,
+    errors.RunCanceled,
+    errors.BodyTooLarge,
+    errors.IdempotencyKeyReused,
+    errors.ProviderRateLimited,
+    errors.ProviderError,
+    errors.ServerBusy,
+    errors.ProviderTimeout,
+)
+"""What may become of a prompt."""
+
+
 def _status(problem: Problem) -> int:
     return STATUSES.get(problem.type, problem.status)
 
@@ -98,7 +145,9 @@ def _type(status: int) -> str:
 
 
 def _message(problem: Problem) -> str:
-    """Return what happened; who can look for the run is told which one it is."""
+    """Return what happened, and where to look for the run if there is one."""
+    if problem.type == _INVALID and problem.errors:
+        return " ".join(f"{_param(e['field'])}: {e['message']}" for e in problem.errors)
     if problem.run_id is None:
         return problem.detail
     return f"{problem.detail} See /history/{problem.run_id}."

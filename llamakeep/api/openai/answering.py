@@ -1,0 +1,196 @@
+"""
+Having a prompt answered for a client of OpenAI's API, which may leave at any time.
+
+Whoever leaves wants the answer to stop: that is what their "stop" buttons do. Who sends
+an `Idempotency-Key` may come back with it, so then the run goes on.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Protocol
+
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic_core import to_json
+from starlette.types import Receive, Scope, Send
+
+from llamakeep.api.dependencies import keeper_of
+from llamakeep.api.openai.errors import error_of
+from llamakeep.api.openai.wire import EVENT_STREAM, json_response, stream_headers
+from llamakeep.domain import Asked, Run, User
+from llamakeep.errors import LlamaKeepError, RunInterrupted
+from llamakeep.keeper import Delta, Ended, Keeper, Reset, Silence, Update
+from llamakeep.keeper.keeper import raise_for_status
+from llamakeep.storage.runs import IdempotencyKey
+
+KEEP_ALIVE = b": the run goes on\n\n"
+DONE = b"data: [DONE]\n\n"
+
+log = logging.getLogger(__name__)
+
+
+class Form(Protocol):
+    """How a run looks in one of OpenAI's APIs."""
+
+    def whole(self, run: Run) -> dict[str, Any]:
+        """Return a run that is over."""
+        ...
+
+    def first(self) -> Iterator[dict[str, Any]]:
+        """Yield what a stream begins with."""
+        ...
+
+    def delta(self, text: str) -> dict[str, Any]:
+        """Return the event of some more text."""
+        ...
+
+    def last(self, run: Run) -> Iterator[dict[str, Any]]:
+        """Yield what a stream ends with that has told all of `run`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a client asked for, and how it is to be told."""
+
+    asked: Asked
+    form: Callable[[Run], Form]
+    is_streamed: bool
+    idempotency_key: str | None
+
+    def key(self, path: str) -> IdempotencyKey | None:
+        """Return what makes this request the same as an earlier one at that path."""
+        if self.idempotency_key is None:
+            return None
+        content = path.rstrip("/").encode() + b"\n" + to_json(self.asked)
+        return IdempotencyKey(self.idempotency_key, sha256(content).digest())
+
+
+class Leaving:
+    """
+    Cancels a run when its client leaves.
+
+    Args:
+        keeper: Who works on the run.
+        user: Whose it is.
+        run: The run.
+        may_come_back: Whether it goes on all the same.
+    """
+
+    def __init__(
+        self, keeper: Keeper, user: User, run: Run, *, may_come_back: bool
+    ) -> None:
+        self._keeper = keeper
+        self._user = user
+        self._run_id = run.id
+        self.is_watching = not may_come_back
+
+    async def left(self) -> None:
+        """Stop the run; its text so far is kept."""
+        if not self.is_watching:
+            return
+        self.is_watching = False
+        try:
+            await self._keeper.cancel(self._user, self._run_id)
+        except LlamaKeepError as error:
+            log.warning("run %s goes on: %s", self._run_id, error.detail)
+
+    @contextmanager
+    def watched(self, receive: Receive) -> Iterator[None]:
+        """Stop the run if the client leaves within this context."""
+        if not self.is_watching:
+            yield
+            return
+        watch = asyncio.create_task(self._watch(receive))
+        try:
+            yield
+        finally:
+            watch.cancel()
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await self.left()
+
+
+class Stream(StreamingResponse):
+    """Events, and what is to be done when nobody reads them to their end."""
+
+    media_type = EVENT_STREAM
+
+    def __init__(self, events: AsyncIterator[bytes], leaving: Leaving) -> None:
+        super().__init__(events, headers=stream_headers())
+        self._leaving = leaving
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._leaving.left()
+
+
+async def answer(request: Request, user: User, wanted: Wanted) -> Response:
+    """
+    Have a prompt answered, and answer with that.
+
+    Raises:
+        LlamaKeepError: It is refused, or failed before its first word.
+    """
+    keeper = keeper_of(request)
+    run = await keeper.ask(
+        user,
+        wanted.asked,
+        idempotency_key=wanted.key(request.url.path),
+        is_followed=wanted.is_streamed,
+    )
+    may_come_back = wanted.idempotency_key is not None
+    leaving = Leaving(keeper, user, run, may_come_back=may_come_back)
+    form = wanted.form(run)
+    if not wanted.is_streamed:
+        with leaving.watched(request.receive):
+            return json_response(form.whole(await keeper.result(run)))
+    with leaving.watched(request.receive):
+        await keeper.answering(run)
+    return Stream(events(keeper.follow(run), run, form, leaving), leaving)
+
+
+async def events(
+    updates: AsyncGenerator[Update, None], run: Run, form: Form, leaving: Leaving
+) -> AsyncIterator[bytes]:
+    """Yield what happens to `run` as it is sent, until its end or an error."""
+    for one in form.first():
+        yield frame(one)
+    try:
+        async with aclosing(updates):
+            async for update in updates:
+                match update:
+                    case Delta(text):
+                        yield frame(form.delta(text))
+                    case Silence():
+                        yield KEEP_ALIVE
+                    case Reset():
+                        raise RunInterrupted(
+                            "The server had to begin the answer again, so what came so "
+                            "far is not its beginning, and nothing more is sent. The "
+                            "run goes on, and its whole text is kept."
+                        )
+                    case Ended(ended):
+                        leaving.is_watching = False
+                        raise_for_status(ended)
+                        for one in form.last(ended):
+                            yield frame(one)
+                        yield DONE
+    except LlamaKeepError as error:
+        leaving.is_watching = False
+        error.run_id = run.id
+        yield frame(error_of(error))
+
+
+def frame(event: dict[str, Any]) -> bytes:
+    """Return one event; JSON has no line breaks, so one `data` line is enough."""
+    return b"data: " + to_json(event) + b"\n\n"

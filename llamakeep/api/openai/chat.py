@@ -1,0 +1,183 @@
+"""Chat completions."""
+
+import json
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import Request, Response
+from pydantic import Field, WithJsonSchema
+
+from llamakeep import errors
+from llamakeep.api.dependencies import (
+    CurrentUser,
+    IdempotencyHeader,
+    keeper_of,
+    storage_of,
+)
+from llamakeep.api.openai.answering import Wanted, answer
+from llamakeep.api.openai.content import checked, invalid
+from llamakeep.api.openai.errors import COMPLETION_ERRORS, error_responses
+from llamakeep.api.openai.forms import CHAT, ChatCompletion
+from llamakeep.api.openai.ids import RUN, run_id_of
+from llamakeep.api.openai.messages import read_messages
+from llamakeep.api.openai.parameters import CompletionRequest
+from llamakeep.api.openai.wire import json_response
+from llamakeep.api.prompt import MOST_TOKENS, MetadataKey, MetadataValue
+from llamakeep.api.router import Router
+from llamakeep.domain import Asked, RunStatus
+
+router = Router(prefix="/v1/chat/completions", tags=["openai"])
+
+MESSAGE_SCHEMA = {
+    "type": "object",
+    "required": ["role", "content"],
+    "properties": {
+        "role": {"enum": ["system", "developer", "user", "assistant"]},
+        "content": {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["type", "text"],
+                        "properties": {
+                            "type": {"const": "text"},
+                            "text": {"type": "string"},
+                        },
+                    },
+                },
+            ]
+        },
+    },
+}
+ChatMessage = Annotated[dict[str, Any], WithJsonSchema(MESSAGE_SCHEMA)]
+FORMATS = {"text", "json_object", "json_schema"}
+
+
+class ChatRequest(CompletionRequest):
+    """Messages of which the last one is to be answered, and how."""
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    """What was said so far, as text; the last message is the user's."""
+    max_completion_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = None
+    response_format: dict[str, Any] | None = None
+    """`json_object`, or `json_schema` with a schema, where the model can do that."""
+    metadata: (
+        Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)] | None
+    ) = None
+    """Up to 16 tags of your own, kept with the run."""
+
+    def asked(self) -> Asked:
+        """
+        Return what is asked for.
+
+        Raises:
+            InvalidRequest: Something cannot be meant so.
+            UnsupportedParameter: Nobody here can honour something.
+        """
+        if None not in {self.max_tokens, self.max_completion_tokens} and (
+            self.max_tokens != self.max_completion_tokens
+        ):
+            raise invalid(
+                "max_tokens", "It is another name of `max_completion_tokens`. Send one."
+            )
+        said = read_messages(self.messages)
+        return Asked(
+            prompt=said.prompt,
+            model=self.model,
+            system_prompt=said.system_prompt,
+            earlier=said.earlier,
+            parameters=self.parameters(
+                max_tokens=self.max_completion_tokens,
+                response_format=_format(self.response_format),
+            ),
+            metadata=self.metadata or {},
+        )
+
+
+def _format(given: dict[str, Any] | None) -> dict[str, Any] | None:
+    """
+    Return the form that an answer is to have, unless it is plain text.
+
+    Raises:
+        InvalidRequest: There is no such form, or no database can keep it.
+    """
+    if given is None:
+        return None
+    if given.get("type") not in FORMATS:
+        raise invalid(
+            "response_format.type", "It has to be text, json_object or json_schema."
+        )
+    try:
+        text = json.dumps(given, ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError):
+        raise invalid(
+            "response_format", "It is nested too deeply, or has a number like NaN."
+        ) from None
+    checked(text, "response_format")
+    return None if given["type"] == "text" else given
+
+
+_responses = error_responses(errors.Unauthenticated, errors.RunNotFound)
+
+
+@router.post(
+    "",
+    response_class=Response,
+    responses=COMPLETION_ERRORS
+    | {
+        200: {
+            "description": "A `chat.completion`, or its chunks.",
+            "content": {"application/json": {}, "text/event-stream": {}},
+        }
+    },
+)
+async def create(
+    body: ChatRequest,
+    request: Request,
+    user: CurrentUser,
+    idempotency_key: IdempotencyHeader = None,
+) -> Response:
+    """
+    Answer the last message, as OpenAI's API does.
+
+    Whoever closes the connection cancels the run, unless the request had an
+    `Idempotency-Key`; the prompt and the text so far stay in the history.
+    """
+    wanted = Wanted(
+        asked=body.asked(),
+        form=partial(ChatCompletion, includes_usage=body.includes_usage),
+        is_streamed=bool(body.stream),
+        idempotency_key=idempotency_key,
+    )
+    return await answer(request, user, wanted)
+
+
+@router.get("/{completion_id}", response_class=Response, responses=_responses)
+async def retrieve(completion_id: str, request: Request, user: CurrentUser) -> Response:
+    """
+    Show a completion again, with its metadata; any run of the history is one.
+
+    One that is not whole has no `finish_reason`, and says what its `status` is.
+    """
+    run_id = run_id_of(completion_id, CHAT)
+    run = await storage_of(request).get_run(user, run_id)
+    more: dict[str, Any] = {"metadata": dict(run.metadata)}
+    if run.status is not RunStatus.SUCCEEDED:
+        more["status"] = run.status
+    return json_response(ChatCompletion(run).whole(run) | more)
+
+
+@router.delete("/{completion_id}", response_class=Response, responses=_responses)
+async def delete(completion_id: str, request: Request, user: CurrentUser) -> Response:
+    """Forget a completion for good. One that is going on is stopped first."""
+    run_id = run_id_of(completion_id, CHAT)
+    await keeper_of(request).delete(user, run_id)
+    return json_response(
+        {
+            "object": "chat.completion.deleted",
+            "id": CHAT + run_id.removeprefix(RUN),
+            "deleted": True,
+        }
+    )

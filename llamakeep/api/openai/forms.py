@@ -1,0 +1,144 @@
+"""Runs as OpenAI's two APIs for completions show them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from llamakeep.api.openai.ids import id_of
+from llamakeep.api.runs import model_name
+from llamakeep.domain import Run, RunStatus, Usage
+
+CHAT, LEGACY = "chatcmpl-", "cmpl-"
+"""What ids begin with."""
+
+_REASONS = {"stop", "length", "content_filter"}
+
+
+def usage_of(usage: Usage) -> dict[str, int] | None:
+    """Return what an answer took, if its provider said all of it: OpenAI says both."""
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+    }
+
+
+def finish_reason_of(run: Run) -> str | None:
+    """Return why the answer ended, in OpenAI's words; `None` if it is not whole."""
+    if run.status is not RunStatus.SUCCEEDED:
+        return None
+    return run.finish_reason if run.finish_reason in _REASONS else "stop"
+
+
+class _Form:
+    """What both have in common: events and whole answers that begin alike."""
+
+    prefix: str
+    kind: str
+    event_kind: str
+
+    def __init__(self, run: Run, *, includes_usage: bool = False) -> None:
+        self._id = id_of(run, self.prefix)
+        self._created = int(run.created_at.timestamp())
+        self._model = model_name(run)
+        self._includes_usage = includes_usage
+
+    def last(self, run: Run) -> Iterator[dict[str, Any]]:
+        """Yield why it ended, and what it took if that is wanted."""
+        yield self._ending(finish_reason_of(run))
+        if self._includes_usage:
+            yield self._event([], usage=usage_of(run.usage))
+
+    def _ending(self, reason: str | None) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _event(
+        self, choices: list[dict[str, Any]], *, usage: dict[str, int] | None = None
+    ) -> dict[str, Any]:
+        event = self._beginning(self.event_kind) | {"choices": choices}
+        if self._includes_usage:
+            event["usage"] = usage
+        return event
+
+    def _whole(self, choice: dict[str, Any], run: Run) -> dict[str, Any]:
+        return self._beginning(self.kind) | {
+            "choices": [choice],
+            "usage": usage_of(run.usage),
+        }
+
+    def _beginning(self, kind: str) -> dict[str, Any]:
+        return {
+            "id": self._id,
+            "object": kind,
+            "created": self._created,
+            "model": self._model,
+            "system_fingerprint": None,
+        }
+
+
+class ChatCompletion(_Form):
+    """A chat completion, and its chunks."""
+
+    prefix, kind, event_kind = CHAT, "chat.completion", "chat.completion.chunk"
+
+    def whole(self, run: Run) -> dict[str, Any]:
+        """Return a run that is over."""
+        choice = {
+            "index": 0,
+            "message": {
+                "role": "assistant",
+                "content": run.response,
+                "refusal": None,
+            },
+            "logprobs": None,
+            "finish_reason": finish_reason_of(run),
+        }
+        return self._whole(choice, run)
+
+    def first(self) -> Iterator[dict[str, Any]]:
+        """Yield the event that says who speaks."""
+        yield self._choice({"role": "assistant", "content": "", "refusal": None})
+
+    def delta(self, text: str) -> dict[str, Any]:
+        """Return the event of some more text."""
+        return self._choice({"content": text})
+
+    def _ending(self, reason: str | None) -> dict[str, Any]:
+        return self._choice({}, reason)
+
+    def _choice(
+        self, delta: dict[str, Any], reason: str | None = None
+    ) -> dict[str, Any]:
+        choice = {
+            "index": 0,
+            "delta": delta,
+            "logprobs": None,
+            "finish_reason": reason,
+        }
+        return self._event([choice])
+
+
+class LegacyCompletion(_Form):
+    """A completion of the older API; its events look like whole ones."""
+
+    prefix, kind, event_kind = LEGACY, "text_completion", "text_completion"
+
+    def whole(self, run: Run) -> dict[str, Any]:
+        """Return a run that is over."""
+        return self._whole(_legacy_choice(run.response, finish_reason_of(run)), run)
+
+    def first(self) -> Iterator[dict[str, Any]]:
+        """Yield nothing: the first text comes first."""
+        yield from ()
+
+    def delta(self, text: str) -> dict[str, Any]:
+        """Return the event of some more text."""
+        return self._event([_legacy_choice(text)])
+
+    def _ending(self, reason: str | None) -> dict[str, Any]:
+        return self._event([_legacy_choice("", reason)])
+
+
+def _legacy_choice(text: str, reason: str | None = None) -> dict[str, Any]:
+    return {"text": text, "index": 0, "logprobs": None, "finish_reason": reason}

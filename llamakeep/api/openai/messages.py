@@ -1,0 +1,76 @@
+"""A list of messages, as what it asks for: a system prompt, what was said, a prompt."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from llamakeep.api.openai.content import invalid, text_of
+from llamakeep.domain import Message, Role
+from llamakeep.errors import UnsupportedParameter
+
+ROLES: Mapping[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+}
+NOBODYS_ROLES = {"tool", "function"}
+SAID = {"role", "content"}
+
+
+class Said(NamedTuple):
+    """What a list of messages comes down to."""
+
+    prompt: str
+    system_prompt: str | None
+    earlier: Sequence[Message]
+
+
+def read_messages(given: Sequence[Mapping[str, Any]]) -> Said:
+    """
+    Return what `given` asks for.
+
+    The system's messages at the start become the system prompt, the last message is the
+    prompt, and the rest is what was said before.
+
+    Raises:
+        InvalidRequest: A message cannot be read, or the last one is not a prompt.
+        UnsupportedParameter: A message has something that is not text.
+    """
+    said = [_message(one, f"messages[{index}]") for index, one in enumerate(given)]
+    *before, last = said
+    where = f"messages[{len(before)}]"
+    if last.role != "user":
+        raise invalid(
+            f"{where}.role",
+            f"The last message has to be the user's: it is what is answered, and this "
+            f"one is the {given[-1]['role']}'s. Add a message of the role `user`.",
+        )
+    if not last.content or last.content.isspace():
+        raise invalid(f"{where}.content", "It is empty. Write something.")
+    system = 0
+    while system < len(before) and before[system].role == "system":
+        system += 1
+    rules = "\n\n".join(one.content for one in before[:system] if one.content)
+    return Said(last.content, rules or None, tuple(before[system:]))
+
+
+def _message(given: Mapping[str, Any], where: str) -> Message:
+    role = given.get("role")
+    if role in NOBODYS_ROLES:
+        raise UnsupportedParameter(
+            f"{where}: no model here calls tools, so there is nobody to read a message "
+            f"of the role {role!r}. Nothing was stored. Leave it out.",
+            parameters=[f"{where}.role"],
+        )
+    if not isinstance(role, str) or role not in ROLES:
+        known = ", ".join(ROLES)
+        raise invalid(f"{where}.role", f"It has to be one of {known}.")
+    for name in given.keys() - SAID:
+        # Clients send answers back as they got them, with fields that are empty.
+        if given[name]:
+            raise UnsupportedParameter(
+                f"{where}: a model here reads a message's role and text, and nothing "
+                f"else. Nothing was stored. Leave {name[:64]!a} out.",
+                parameters=[f"{where}.{name[:64]}"],
+            )
+    return Message(ROLES[role], text_of(given.get("content"), f"{where}.content"))

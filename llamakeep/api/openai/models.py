@@ -1,0 +1,44 @@
+"""The models that can be asked for."""
+
+from typing import Any
+
+from fastapi import Request, Response
+
+from llamakeep import errors
+from llamakeep.api.dependencies import CurrentUser, registry_of
+from llamakeep.api.openai.errors import error_responses
+from llamakeep.api.openai.wire import json_response
+from llamakeep.api.router import Router
+
+router = Router(prefix="/v1/models", tags=["openai"])
+
+
+@router.get(
+    "", response_class=Response, responses=error_responses(errors.Unauthenticated)
+)
+async def models(request: Request, user: CurrentUser) -> Response:
+    """List the models that are known to be served; the default one comes first."""
+    known = await registry_of(request).models()
+    return json_response({"object": "list", "data": [_model(name) for name in known]})
+
+
+@router.get(
+    "/{model:path}",
+    response_class=Response,
+    responses=error_responses(errors.Unauthenticated, errors.UnknownModel),
+)
+async def model(model: str, request: Request, user: CurrentUser) -> Response:
+    """Show a model that is served, by its id here or its provider's name for it."""
+    provider, name = await registry_of(request).resolve(model.removesuffix("/"))
+    return json_response(_model(f"{provider.name}:{name}"))
+
+
+def _model(name: str) -> dict[str, Any]:
+    provider, _, model = name.partition(":")
+    owner, slash, _ = model.partition("/")
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,  # no provider says it, and OpenAI's clients want a number
+        "owned_by": owner if slash else provider,
+    }
