@@ -151,7 +151,8 @@ class Worker:
             model=run.model,
             messages=messages(run, earlier),
             parameters=run.parameters,
-            is_followed=is_followed,
+            # A create that waits outlasts the lease, and hides what would be canceled.
+            is_followed=is_followed or not self._storage.is_sole_owner,
         )
         try:
             async with asyncio.timeout(self._settings.run_timeout):

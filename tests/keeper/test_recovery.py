@@ -244,6 +244,21 @@ async def test_runs_of_a_living_node_are_left_alone(
     assert there.requests == []
 
 
+async def test_a_run_that_others_may_take_over_is_never_waited_for_at_its_provider(
+    settings: Settings,
+    storage: Storage,
+    alice: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Until the whole answer is there, nobody is told what to cancel or to go on with.
+    monkeypatch.setattr(Storage, "is_sole_owner", False)
+    provider = ScriptedProvider()
+    async with open_keeper(settings, storage, provider) as keeper:
+        await keeper.result(await keeper.ask(alice, WHY, is_followed=False))
+
+    assert [request.is_followed for request in provider.requests] == [True]
+
+
 async def test_whoever_must_leave_runs_alone_does(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
