@@ -123,6 +123,12 @@ class Settings(BaseSettings):
     nothing.
     """
 
+    breaker_pause: PositiveFloat = 10
+    """
+    Seconds for which Replicate is asked for nothing new after that failed five times in
+    a row; up to six times as long while it goes on failing. Prompts wait meanwhile.
+    """
+
     flush_interval: PositiveFloat = 1
     """Seconds between two writes of the texts that are being received."""
 
@@ -134,6 +140,18 @@ class Settings(BaseSettings):
 
     max_body_size: ByteSize = ByteSize(1024 * 1024)
     """The largest request body, in bytes; units such as `2MiB` work."""
+
+    max_header_size: ByteSize = ByteSize(64 * 1024)
+    """The largest request headers, in bytes; beyond them the connection is closed."""
+
+    header_timeout: PositiveFloat = 10
+    """Seconds a client may take to send a request's headers."""
+
+    body_timeout: PositiveFloat = 30
+    """Seconds a client may take to send a request's body."""
+
+    write_timeout: PositiveFloat = 60
+    """Seconds a client may leave its answer, or a stream, unread."""
 
     log_level: LogLevel = "info"
     """The least important records that are logged, to standard error."""

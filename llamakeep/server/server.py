@@ -1,15 +1,18 @@
-"""The HTTP server around the application: sockets, signals, and an orderly end."""
+"""Serving an application: sockets, signals, and an orderly end."""
 
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
 
 from llamakeep.keeper import Keeper
+from llamakeep.server.connections import BoundedProtocol, Bounds, close_overdue
+from llamakeep.settings import Settings
 
 BACKLOG = 2048
 
@@ -44,6 +47,12 @@ class Server(uvicorn.Server):
         """Begin to accept connections, and say so."""
         await super().startup(sockets)
         await self._when_ready(self._app)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Do what is due, ten times a second; once a second, look at deadlines."""
+        if counter % 10 == 0:
+            close_overdue(self.server_state.connections, self._loop.time())
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """
@@ -86,10 +95,18 @@ async def serve(
     # asyncio does it for sockets it made itself. Without it, an answer's body waits for
     # the client's delayed acknowledgement of its head: 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    settings: Settings = app.state.settings
+    bounds = Bounds(
+        header_size=int(settings.max_header_size),
+        header_timeout=settings.header_timeout,
+        body_timeout=settings.body_timeout,
+        write_timeout=settings.write_timeout,
+    )
     async with app.router.lifespan_context(app):
         config = uvicorn.Config(
             app,
-            http="httptools",
+            # Called like the class that it makes instances of.
+            http=cast("type[asyncio.Protocol]", partial(BoundedProtocol, bounds)),
             ws="none",
             lifespan="off",
             log_config=None,
