@@ -12,10 +12,17 @@ from llamakeep.errors import StorageUnavailable
 from llamakeep.storage.database import Operation, T
 
 POOL_SIZE = 10
-_SERVER_TROUBLE = ("08", "25006", "28", "3D", "53", "57", "58")
+LONGEST_PAUSE = 5
 """
-How its codes begin: no connection, read-only, no entry, no such database, no room left,
-shut down or starting, and broken:
+Seconds after which PostgreSQL ends a transaction in which nothing happens.
+
+A process that is frozen in the middle of one holds locks: nobody could take its runs
+over, or ask with the same idempotency key.
+"""
+_SERVER_TROUBLE = ("08", "25006", "25P03", "28", "3D", "53", "57", "58")
+"""
+How its codes begin: no connection, read-only, paused for too long, no entry, no such
+database, no room left, shut down or starting, and broken:
 https://www.postgresql.org/docs/current/errcodes-appendix.html.
 """
 
@@ -37,6 +44,11 @@ class PostgresDatabase:
                 pool_size=POOL_SIZE,
                 max_overflow=POOL_SIZE,
                 pool_pre_ping=False,
+                connect_args={
+                    "server_settings": {
+                        "idle_in_transaction_session_timeout": f"{LONGEST_PAUSE}s"
+                    }
+                },
                 hide_parameters=True,  # errors are logged, and parameters are prompts
             )
         except ModuleNotFoundError as error:

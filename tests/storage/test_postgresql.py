@@ -5,10 +5,12 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 from sqlalchemy import Connection, text
+from sqlalchemy.util import await_only
 
 from llamakeep.domain import User
 from llamakeep.errors import StorageUnavailable
 from llamakeep.storage import Storage, open_storage
+from llamakeep.storage.postgres import LONGEST_PAUSE
 
 
 @pytest.fixture
@@ -165,3 +167,21 @@ async def test_more_callers_than_connections_wait_for_each_other(
     await asyncio.gather(*(storage.add_user(f"user{n}", None) for n in range(100)))
 
     assert len(await storage.list_users()) == 100
+
+
+async def test_a_process_that_is_frozen_in_a_transaction_does_not_hold_locks_for_ever(
+    storage: Storage, alice: User
+) -> None:
+    def freeze(connection: Connection) -> None:
+        lock = text("UPDATE users SET username = 'frozen' WHERE id = :id")
+        connection.execute(lock, {"id": alice.id})
+        limit = text("SHOW idle_in_transaction_session_timeout")
+        assert connection.scalar(limit) == f"{LONGEST_PAUSE}s"
+        connection.execute(text("SET idle_in_transaction_session_timeout = '50ms'"))
+        await_only(asyncio.sleep(0.5))
+        connection.execute(text("SELECT 1"))
+
+    with pytest.raises(StorageUnavailable):
+        await storage._database.write(freeze)
+
+    assert await storage.find_credentials("alice") is not None
