@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from llamakeep import __version__
-from llamakeep.api import health, history, login, openai, problems, prompt
+from llamakeep.api import health, history, login, openai, problems, prompt, webhooks
 from llamakeep.api.body_limit import BodyLimit
 from llamakeep.api.demo import LoopbackOnly, add_demo_users
 from llamakeep.errors import LlamaKeepError
@@ -81,11 +81,15 @@ def create_app(
     )
     app.state.settings = settings
     app.state.dialects = {"/v1/": openai.errors.render}
-    app.add_middleware(BodyLimit, max_body_size=int(settings.max_body_size))
+    app.add_middleware(
+        BodyLimit, max_body_size=int(settings.max_body_size), exempt=webhooks.PATHS
+    )
     if settings.demo:
         app.add_middleware(LoopbackOnly)
     doors = (prompt, history, openai.chat, openai.completions, openai.models)
     for door in (*doors, login, health):
         # `include_router` looks each path up twice, router by router (measured: 50 µs).
         app.router.routes.extend(door.router.routes)
+    if settings.public_url is not None:
+        app.router.routes.extend(webhooks.router.routes)
     return app

@@ -8,6 +8,7 @@ LlamaKeepError
 │   ├── BodyTooLarge
 │   ├── Unauthenticated         no valid access token
 │   │   └── WrongCredentials    no such user and password
+│   ├── SignatureInvalid        a webhook that is not signed as it has to be
 │   ├── TooManyAttempts         too many failed logins
 │   ├── PathNotFound            there is nothing at this path
 │   ├── RunNotFound             no such run, or somebody else's
@@ -134,6 +135,14 @@ class WrongCredentials(Unauthenticated):
 
     code = "wrong-credentials"
     title = "The username or the password is wrong."
+
+
+class SignatureInvalid(ClientError):
+    """The webhook is not signed, or not by whom it says, or not just now."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    code = "signature-invalid"
+    title = "The webhook's signature is not valid."
 
 
 class TooManyAttempts(ClientError):

@@ -1,5 +1,8 @@
 """What an operator can turn."""
 
+import ipaddress
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -11,9 +14,15 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SecretStr,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+WEBHOOK_SECRET = re.compile(
+    r"whsec_(?=.)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+)
+"""What Standard Webhooks' secrets look like: a mark, and standard base64."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -70,6 +79,18 @@ class Settings(BaseSettings):
 
     replicate_model: str = "meta/llama-4-maverick-instruct"
     """The model on Replicate that answers when a prompt names none."""
+
+    public_url: HttpUrl | None = None
+    """
+    Where this server is reached from outside, as `https://HOST`, perhaps with a path.
+    With it, Replicate sends webhooks to `/webhooks/replicate` below it: answers are
+    looked at when they are there, and lost or canceled predictions are known as ours.
+    """
+
+    replicate_webhook_secret: SecretStr | None = None
+    """
+    What Replicate signs webhooks with, `whsec_…`. Without it, Replicate is asked.
+    """
 
     openai_base_url: HttpUrl | None = None
     """An OpenAI-compatible server's base URL, with its `/v1`: vLLM, Ollama, …"""
@@ -162,8 +183,34 @@ class Settings(BaseSettings):
     password_slots: PositiveInt = 2
     """How many passwords are checked at the same time; each takes 19 MiB and 30 ms."""
 
+    @field_validator("public_url")
+    @classmethod
+    def _is_an_origin_that_nobody_listens_to(
+        cls, url: HttpUrl | None
+    ) -> HttpUrl | None:
+        if url is None:
+            return None
+        if url.scheme != "https" and not _is_loopback(url.host or ""):
+            raise ValueError("public_url must be https, or http on a loopback address")
+        if url.query or url.fragment or url.username or url.password:
+            raise ValueError("public_url must be an origin, perhaps with a path")
+        return url
+
+    @field_validator("replicate_webhook_secret")
+    @classmethod
+    def _is_a_webhook_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret and not WEBHOOK_SECRET.fullmatch(secret.get_secret_value()):
+            raise ValueError("a webhook secret is whsec_ and standard base64")
+        return secret
+
     @model_validator(mode="after")
     def _leases_outlive_flushes(self) -> Self:
         if self.lease < 3 * self.flush_interval:
             raise ValueError("lease must be at least three times flush_interval")
         return self
+
+
+def _is_loopback(host: str) -> bool:
+    with suppress(ValueError):
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    return host == "localhost"

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr, ValidationError
+from pydantic import HttpUrl, SecretStr, ValidationError
 
 from llamakeep.settings import Settings
 
@@ -106,6 +106,14 @@ def test_a_lease_outlives_a_few_flushes() -> None:
         ("LLAMAKEEP_RUN_TIMEOUT", "0"),
         ("LLAMAKEEP_SHUTDOWN_GRACE", "inf"),
         ("LLAMAKEEP_OPENAI_BASE_URL", "localhost:8080"),
+        ("LLAMAKEEP_PUBLIC_URL", "http://example.com"),
+        ("LLAMAKEEP_PUBLIC_URL", "http://127.0.0.1.example.com"),
+        ("LLAMAKEEP_PUBLIC_URL", "ftp://localhost"),
+        ("LLAMAKEEP_PUBLIC_URL", "https://me:secret@example.com"),
+        ("LLAMAKEEP_PUBLIC_URL", "https://example.com/?a=b"),
+        ("LLAMAKEEP_REPLICATE_WEBHOOK_SECRET", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        ("LLAMAKEEP_REPLICATE_WEBHOOK_SECRET", "whsec_abc"),
+        ("LLAMAKEEP_REPLICATE_WEBHOOK_SECRET", "whsec_"),
     ],
 )
 def test_what_makes_no_sense_is_refused(
@@ -115,3 +123,17 @@ def test_what_makes_no_sense_is_refused(
 
     with pytest.raises(ValidationError, match=name.removeprefix("LLAMAKEEP_").lower()):
         Settings()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com",
+        "https://example.com:8443/llama",
+        "http://127.0.0.1:8000",
+        "http://[::1]:8000",
+        "http://localhost",
+    ],
+)
+def test_webhooks_come_by_https_or_from_this_computer(url: str) -> None:
+    assert str(Settings(public_url=HttpUrl(url)).public_url).rstrip("/") == url

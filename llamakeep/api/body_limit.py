@@ -1,5 +1,6 @@
 """Refusing bodies that are too large, with the same problem however they come."""
 
+from collections.abc import Collection
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
@@ -14,15 +15,23 @@ class BodyLimit:
     Answers 413 before reading a body that says how large it is, else while reading it.
 
     FastAPI's own limit answers the former in plain text, which cannot be changed.
+
+    Args:
+        app: What gets the requests that are small enough.
+        max_body_size: The largest body, in bytes.
+        exempt: Paths that have a limit of their own.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body_size: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, max_body_size: int, exempt: Collection[str] = ()
+    ) -> None:
         self._app = app
         self._max_body_size = max_body_size
+        self._exempt = frozenset(exempt)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is small enough."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] in self._exempt:
             await self._app(scope, receive, send)
             return
         for name, value in scope["headers"]:

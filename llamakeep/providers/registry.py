@@ -17,6 +17,7 @@ from llamakeep.providers.base import Provider, ReattachableProvider
 from llamakeep.providers.local import LocalProvider, find_weights, has_engine
 from llamakeep.providers.openai import OpenAIProvider
 from llamakeep.providers.replicate import ReplicateProvider
+from llamakeep.providers.replicate.webhooks import WEBHOOK_PATH
 from llamakeep.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -157,8 +158,11 @@ def _replicate(settings: Settings, api_token: SecretStr) -> Provider:
             "REPLICATE_API_TOKEN does not look like one of Replicate's API tokens, "
             "which start with r8_"
         )
+    url, secret = settings.public_url, settings.replicate_webhook_secret
     return ReplicateProvider(
         api_token.get_secret_value(),
+        webhook_url=str(url).rstrip("/") + WEBHOOK_PATH if url else None,
+        webhook_secret=secret.get_secret_value() if secret else None,
         base_url=str(settings.replicate_base_url),
         default_model=settings.replicate_model,
         run_timeout=settings.run_timeout,

@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from llamakeep.errors import StorageUnavailable
 from llamakeep.storage import schema
 from llamakeep.storage.database import Database
+from llamakeep.storage.deliveries import DeliveryStorage
 from llamakeep.storage.gates import GateStorage
 from llamakeep.storage.history import HistoryStorage
 from llamakeep.storage.runs import RunStorage
@@ -19,7 +20,7 @@ from llamakeep.storage.sqlite import SqliteDatabase
 from llamakeep.storage.users import UserStorage
 
 
-class Storage(UserStorage, RunStorage, HistoryStorage, GateStorage):
+class Storage(UserStorage, RunStorage, HistoryStorage, DeliveryStorage, GateStorage):
     """
     Everything that is remembered.
 

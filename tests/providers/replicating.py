@@ -49,6 +49,10 @@ class Control:
         found: dict[str, int] = await self._send("GET", "requests")
         return found
 
+    async def webhooks(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = await self._send("GET", "webhooks")
+        return found
+
     async def predictions(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = (await self._send("GET", "predictions"))[
             "predictions"

@@ -12,6 +12,7 @@ from pyreqwest.request import RequestBuilder
 from pyreqwest.response import Response
 
 from llamakeep.errors import (
+    AnswerExpired,
     LlamaKeepError,
     PromptRejected,
     ProviderAnswerInvalid,
@@ -40,6 +41,7 @@ from llamakeep.providers.replicate.predictions import (
     read_json,
     read_prediction,
 )
+from llamakeep.settings import WEBHOOK_SECRET
 
 WHO = "Replicate"
 TRANSIENT = (ProviderUnavailable, ProviderTimeout, ProviderRateLimited)
@@ -155,6 +157,19 @@ class ReplicateApi:
             if cursor is None:
                 return
             query["cursor"] = cursor
+
+    async def webhook_secret(self) -> str:
+        """Return what the account's webhooks are signed with."""
+        said = None
+        with suppress(AnswerExpired):  # a gateway may not know the path
+            said = read_json(await self._get("/v1/webhooks/default/secret"))
+        key = said.get("key") if isinstance(said, dict) else None
+        if not isinstance(key, str) or not WEBHOOK_SECRET.fullmatch(key):
+            raise ProviderAnswerInvalid(
+                "Replicate does not say what it signs webhooks with. Set "
+                "LLAMAKEEP_REPLICATE_WEBHOOK_SECRET."
+            )
+        return key
 
     async def model(self, path: str) -> Any:
         """Return a model (`owner/name`) or, below it, a version, as JSON."""

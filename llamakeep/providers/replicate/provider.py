@@ -27,6 +27,7 @@ from llamakeep.providers.replicate.inputs import InputSchema, build_input
 from llamakeep.providers.replicate.predictions import Prediction
 from llamakeep.providers.replicate.prices import PRICES, cost
 from llamakeep.providers.replicate.schemas import Schemas
+from llamakeep.providers.replicate.webhooks import WebhookSecret
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ class ReplicateProvider:
         default_model: What prompts get that name no model.
         webhook_url: Where Replicate shall say when a prediction begins and ends; the
             run and its attempt are added to the query, which marks it as theirs.
+        webhook_secret: What those messages are signed with; without it, Replicate is
+            asked.
         run_timeout: Seconds after which Replicate cancels a prediction.
         connect_timeout: Seconds it may take to accept a connection.
         silence_timeout: Seconds it may be silent, or out of reach.
@@ -69,6 +72,7 @@ class ReplicateProvider:
         base_url: str = "https://api.replicate.com",
         default_model: str = DEFAULT_MODEL,
         webhook_url: str | None = None,
+        webhook_secret: str | None = None,
         run_timeout: float = 600,
         connect_timeout: float = 5,
         silence_timeout: float = 100,
@@ -86,6 +90,7 @@ class ReplicateProvider:
             silence_timeout=silence_timeout,
         )
         self._schemas = Schemas(self._api)
+        self.webhook_secret = WebhookSecret(self._api, webhook_secret)
         self._is_letting_go = False
         self._farewells: set[asyncio.Task[None]] = set()
         self._followed: dict[str, Following] = {}

@@ -1,0 +1,35 @@
+"""Webhooks that were received, so that none counts twice."""
+
+from datetime import timedelta
+
+from sqlalchemy import Connection, delete
+from sqlalchemy.dialects import postgresql, sqlite
+
+from llamakeep.domain import utc_now
+from llamakeep.storage.database import Database
+from llamakeep.storage.tables import deliveries
+
+KEPT = timedelta(hours=1)
+"""How long a webhook is remembered: longer than its signature is accepted."""
+
+
+class DeliveryStorage:
+    """One method is one transaction."""
+
+    _database: Database
+
+    async def add_delivery(self, delivery_id: str) -> bool:
+        """Remember a webhook, and return whether it is new; forget old ones."""
+        now = utc_now()
+        values = {"id": delivery_id, "received_at": now}
+
+        def operation(connection: Connection) -> bool:
+            is_sqlite = connection.dialect.name == "sqlite"
+            insert = sqlite.insert if is_sqlite else postgresql.insert
+            add = insert(deliveries).values(values).on_conflict_do_nothing()
+            connection.execute(
+                delete(deliveries).where(deliveries.c.received_at < now - KEPT)
+            )
+            return connection.execute(add).rowcount == 1
+
+        return await self._database.write(operation)
