@@ -1,5 +1,5 @@
 """OpenAI's API: its words in, its words out, and the same engine in between."""
 
-from llamakeep.api.openai import chat, completions, errors, models
+from llamakeep.api.openai import chat, completions, errors, models, responses
 
-__all__ = ["chat", "completions", "errors", "models"]
+__all__ = ["chat", "completions", "errors", "models", "responses"]

@@ -62,12 +62,13 @@ class Wanted:
     is_streamed: bool
     idempotency_key: str | None
 
-    def key(self, path: str) -> IdempotencyKey | None:
-        """Return what makes this request the same as an earlier one at that path."""
-        if self.idempotency_key is None:
-            return None
-        content = path.rstrip("/").encode() + b"\n" + to_json(self.asked)
-        return IdempotencyKey(self.idempotency_key, sha256(content).digest())
+
+def key_of(given: str | None, asked: Asked, path: str) -> IdempotencyKey | None:
+    """Return what makes a request the same as an earlier one at that path."""
+    if given is None:
+        return None
+    content = path.rstrip("/").encode() + b"\n" + to_json(asked)
+    return IdempotencyKey(given, sha256(content).digest())
 
 
 class Leaving:
@@ -145,7 +146,7 @@ async def answer(request: Request, user: User, wanted: Wanted) -> Response:
     run = await keeper.ask(
         user,
         wanted.asked,
-        idempotency_key=wanted.key(request.url.path),
+        idempotency_key=key_of(wanted.idempotency_key, wanted.asked, request.url.path),
         is_followed=wanted.is_streamed,
     )
     may_come_back = wanted.idempotency_key is not None

@@ -36,6 +36,11 @@ STATUSES = {
 }
 """Where OpenAI answers with another status than our own API does."""
 
+PREVIOUS_NOT_FOUND = (
+    "There is no such response in your history to go on behind. Nothing was stored."
+)
+"""What is wrong with a `previous_response_id`."""
+
 CODES = {
     urn(errors.UnknownModel.code): "model_not_found",
     urn(errors.Unauthenticated.code): "invalid_api_key",
@@ -43,6 +48,7 @@ CODES = {
     urn("not-found"): "unknown_url",
     FIELD_MISSING: "missing_required_parameter",
     FIELD_UNKNOWN: "unknown_parameter",
+    PREVIOUS_NOT_FOUND: "previous_response_not_found",
 }
 """What OpenAI calls it; everything else keeps our own word, in its spelling."""
 

@@ -1,0 +1,205 @@
+"""
+A run as the typed events of a response, each with its number.
+
+Numbers come from the text alone, so they are the same wherever and whenever a run is
+read, and nothing of them is stored. With a text of L characters:
+
+    0  response.created               L + 4  response.output_text.done
+    1  response.in_progress           L + 5  response.content_part.done
+    2  response.output_item.added     L + 6  response.output_item.done
+    3  response.content_part.added    L + 7  response.completed, or how else it ended
+
+and in between `3 + e` for the delta after which the reader has `e` characters. Who
+comes back with any of these numbers gets what follows it.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from typing import Any
+
+from pydantic_core import to_json
+
+from llamakeep.api.openai.errors import error_of
+from llamakeep.api.openai.ids import id_of
+from llamakeep.api.openai.responses.items import MESSAGE, output_item, output_part
+from llamakeep.api.openai.responses.rendering import beginning_of, response_of
+from llamakeep.domain import Run
+from llamakeep.errors import LlamaKeepError, RunInterrupted
+from llamakeep.keeper import Delta, Ended, Keeper, Position, Reset, Update
+
+KEEP_ALIVE = b": the run goes on\n\n"
+LAST_OPENING = 3
+NOTHING_SEEN = -1
+
+_ENDINGS = {
+    "completed": "response.completed",
+    "failed": "response.failed",
+    "incomplete": "response.incomplete",
+    # OpenAI has no event for it; the response in it says what it is.
+    "cancelled": "response.incomplete",
+}
+
+
+async def events(
+    keeper: Keeper, run: Run, *, after: int = NOTHING_SEEN
+) -> AsyncIterator[bytes]:
+    """
+    Yield the events of `run` as they are sent, until its end or an error.
+
+    Args:
+        keeper: Who has the run.
+        run: As it was read last.
+        after: The number of the last event that the reader has.
+    """
+    teller = _Teller(run, after)
+    for frame in teller.beginning():
+        yield frame
+    try:
+        position = _position(run, after)
+        async with aclosing(keeper.follow(run, position)) as updates:
+            async for update in updates:
+                for frame in teller.told(update):
+                    yield frame
+    except LlamaKeepError as error:
+        error.run_id = run.id
+        yield teller.error(error)
+
+
+class _Teller:
+    """Numbers the events, and leaves out those that the reader has."""
+
+    def __init__(self, run: Run, after: int) -> None:
+        self._run = run
+        self._item_id = id_of(run, MESSAGE)
+        self._last = after
+        """The number of the last event that the reader has."""
+
+    def beginning(self) -> Iterator[bytes]:
+        """Yield that there is a response."""
+        response = {"response": beginning_of(self._run)}
+        yield from self._event(0, "response.created", response)
+        yield from self._event(1, "response.in_progress", response)
+
+    def told(self, update: Update) -> Iterator[bytes]:
+        """
+        Yield what `update` means to the reader.
+
+        Raises:
+            RunInterrupted: It means that what the reader has is wrong.
+        """
+        match update:
+            case Delta(text, position):
+                yield from self._message()
+                yield from self._text(
+                    LAST_OPENING + position.offset,
+                    "response.output_text.delta",
+                    {"delta": text, "logprobs": []},
+                )
+            case Ended(run):
+                yield from self._end(run)
+            case Reset():
+                raise _made_anew()
+            case _:
+                yield KEEP_ALIVE
+
+    def error(self, error: LlamaKeepError) -> bytes:
+        """
+        Return the event of what ends the stream although the run goes on.
+
+        It has the number of the event before, so that nobody who comes back with it
+        misses anything.
+        """
+        said = error_of(error)["error"]
+        number = max(self._last, 0)
+        return _frame(
+            "error",
+            {
+                "sequence_number": number,
+                "code": said["code"],
+                "message": said["message"],
+                "param": None,
+            },
+        )
+
+    def _message(self) -> Iterator[bytes]:
+        """Yield that there is a message, with nothing in it yet."""
+        if self._last >= LAST_OPENING:
+            return
+        item = {
+            "id": self._item_id,
+            "type": "message",
+            "role": "assistant",
+            "status": "in_progress",
+            "content": [],
+        }
+        yield from self._event(
+            2, "response.output_item.added", {"output_index": 0, "item": item}
+        )
+        yield from self._text(
+            3, "response.content_part.added", {"part": output_part("")}
+        )
+
+    def _end(self, run: Run) -> Iterator[bytes]:
+        response = response_of(run)
+        status = response["status"]
+        number = LAST_OPENING + len(run.response)
+        if status in {"completed", "incomplete"}:
+            yield from self._message()
+            yield from self._text(
+                number + 1,
+                "response.output_text.done",
+                {"text": run.response, "logprobs": []},
+            )
+            yield from self._text(
+                number + 2,
+                "response.content_part.done",
+                {"part": output_part(run.response)},
+            )
+            item = output_item(run, status)
+            yield from self._event(
+                number + 3,
+                "response.output_item.done",
+                {"output_index": 0, "item": item},
+            )
+        yield from self._event(number + 4, _ENDINGS[status], {"response": response})
+
+    def _text(self, number: int, kind: str, facts: dict[str, Any]) -> Iterator[bytes]:
+        """Yield an event about the message's only text."""
+        place = {"item_id": self._item_id, "output_index": 0, "content_index": 0}
+        yield from self._event(number, kind, place | facts)
+
+    def _event(self, number: int, kind: str, facts: dict[str, Any]) -> Iterator[bytes]:
+        if number > self._last:
+            self._last = number
+            yield _frame(kind, {"sequence_number": number} | facts)
+
+
+def _position(run: Run, after: int) -> Position:
+    """
+    Return how far somebody has read who has the event of that number.
+
+    Raises:
+        RunInterrupted: They have more than there is.
+    """
+    offset = max(0, after - LAST_OPENING)
+    length = len(run.response)
+    if not run.status.is_final or offset <= length:
+        return Position(offset)
+    # They may have seen the events after the text, or the text of an attempt that said
+    # more. Only where there was one attempt is it clear which.
+    if run.attempt > 1:
+        raise _made_anew()
+    return Position(length)
+
+
+def _made_anew() -> RunInterrupted:
+    return RunInterrupted(
+        "The server had to begin this answer again, so what came so far is not its "
+        "beginning, and nothing more is sent. The run goes on, and its whole text is "
+        "kept: retrieve the response without `stream`."
+    )
+
+
+def _frame(kind: str, facts: dict[str, Any]) -> bytes:
+    """Return one event; JSON has no line breaks, so one `data` line is enough."""
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), to_json({"type": kind} | facts))

@@ -1,0 +1,117 @@
+"""Messages as items: those that a request brings, and those that a run has read."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from llamakeep.api.openai.content import invalid, text_of
+from llamakeep.api.openai.ids import id_of
+from llamakeep.api.openai.messages import ROLES
+from llamakeep.domain import Message, Role, Run
+from llamakeep.errors import UnsupportedParameter
+
+MESSAGE = "msg_"
+"""What an item's id begins with."""
+
+_SAID = {"type", "role", "content"}
+_ECHOED = {"id", "status", "phase"}
+"""What clients send along with an answer that they got; it changes nothing."""
+
+
+def read_input(given: Any) -> tuple[str, list[Message]]:
+    """
+    Return the prompt that `given` ends with, and what it has before that.
+
+    Raises:
+        InvalidRequest: An item cannot be read, or the last one is no prompt.
+        UnsupportedParameter: There is something else than messages of text.
+    """
+    if isinstance(given, str):
+        prompt = text_of(given, "input")
+        _check_not_blank(prompt, "input")
+        return prompt, []
+    if not isinstance(given, list) or not given:
+        raise invalid("input", "It has to be a prompt, or a list of messages.")
+    said = [_message(item, f"input.{index}") for index, item in enumerate(given)]
+    last = said.pop()
+    where = f"input.{len(said)}"
+    if last.role != "user":
+        raise invalid(
+            f"{where}.role",
+            "The last item has to be the user's message: it is what is answered. Add "
+            "one of the role `user`.",
+        )
+    _check_not_blank(last.content, f"{where}.content")
+    return last.content, said
+
+
+def items_read(run: Run, earlier: Iterable[Run]) -> Iterator[dict[str, Any]]:
+    """
+    Yield what the model read for `run`, oldest first, but for its instructions.
+
+    Args:
+        run: The run.
+        earlier: The runs it goes on behind, oldest first.
+    """
+    for one in earlier:
+        yield from _items_sent(one)
+        yield output_item(one, "completed")
+    yield from _items_sent(run)
+
+
+def output_item(run: Run, status: str) -> dict[str, Any]:
+    """Return the message that answers, as far as it is known."""
+    return _item(id_of(run, MESSAGE), "assistant", status, run.response)
+
+
+def output_part(text: str) -> dict[str, Any]:
+    """Return the text of an answer as a part of its message."""
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def _items_sent(run: Run) -> Iterator[dict[str, Any]]:
+    """Yield what came in with the request for `run`."""
+    for number, message in enumerate((*run.earlier, Message("user", run.prompt))):
+        item_id = f"{id_of(run, MESSAGE)}_{number}"
+        yield _item(item_id, message.role, "completed", message.content)
+
+
+def _item(item_id: str, role: Role, status: str, text: str) -> dict[str, Any]:
+    is_answer = role == "assistant"
+    part = output_part(text) if is_answer else {"type": "input_text", "text": text}
+    return {
+        "id": item_id,
+        "type": "message",
+        "role": role,
+        "status": status,
+        "content": [part],
+    }
+
+
+def _message(item: Any, where: str) -> Message:
+    if not isinstance(item, Mapping):
+        raise invalid(
+            where, 'An item is an object such as `{"role": "user", "content": "…"}`.'
+        )
+    kind = item.get("type", "message")
+    if kind != "message":
+        raise UnsupportedParameter(
+            f"{where}: the models here read messages, and no items of the type "
+            f"{str(kind)[:64]!a}. Nothing was stored. Leave it out.",
+            parameters=[f"{where}.type"],
+        )
+    role = item.get("role")
+    if not isinstance(role, str) or role not in ROLES:
+        raise invalid(f"{where}.role", f"It has to be one of {', '.join(ROLES)}.")
+    for name in item.keys() - _SAID - _ECHOED:
+        if item[name]:
+            raise UnsupportedParameter(
+                f"{where}: a model here reads a message's role and text, and nothing "
+                f"else. Nothing was stored. Leave {name[:64]!a} out.",
+                parameters=[f"{where}.{name[:64]}"],
+            )
+    return Message(ROLES[role], text_of(item.get("content"), f"{where}.content"))
+
+
+def _check_not_blank(text: str, where: str) -> None:
+    if not text or text.isspace():
+        raise invalid(where, "It is empty. Write something.")

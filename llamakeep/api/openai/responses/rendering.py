@@ -1,0 +1,148 @@
+"""A run as a response."""
+
+from typing import Any
+
+from llamakeep.api.openai.ids import id_of
+from llamakeep.api.openai.responses.items import output_item
+from llamakeep.api.openai.responses.text_format import text_format
+from llamakeep.api.runs import model_name
+from llamakeep.domain import Run, RunStatus, Usage
+from llamakeep.errors import (
+    ClientError,
+    ProviderRateLimited,
+    ServerBusy,
+    from_code,
+)
+
+RESPONSE = "resp_"
+"""What a response's id begins with."""
+
+_REASONS = {"length": "max_output_tokens", "content_filter": "content_filter"}
+_STATUSES = {
+    RunStatus.QUEUED: "queued",
+    RunStatus.STARTING: "in_progress",
+    RunStatus.PROCESSING: "in_progress",
+    RunStatus.SUCCEEDED: "completed",
+    RunStatus.CANCELED: "cancelled",
+    RunStatus.FAILED: "failed",
+    RunStatus.EXPIRED: "failed",
+    RunStatus.INTERRUPTED: "failed",
+}
+_ITEM_STATUSES = {
+    "queued": "in_progress",
+    "in_progress": "in_progress",
+    "completed": "completed",
+}
+"""Of a response's only item; every other end leaves it incomplete."""
+
+
+def response_of(run: Run, *, background: bool | None = None) -> dict[str, Any]:
+    """
+    Return `run` as it is now.
+
+    Args:
+        run: The run.
+        background: Whether the request wanted that; it is not kept.
+    """
+    reason = _incomplete_reason(run)
+    status = "incomplete" if reason else _STATUSES[run.status]
+    output = []
+    if run.response or run.status is RunStatus.SUCCEEDED:
+        output.append(output_item(run, _ITEM_STATUSES.get(status, "incomplete")))
+    return _facts(run, background=background) | {
+        "status": status,
+        "completed_at": _seconds(run) if status == "completed" else None,
+        "error": error_of(run) if status == "failed" else None,
+        "incomplete_details": {"reason": reason} if reason else None,
+        "output": output,
+        "usage": _usage(run.usage),
+    }
+
+
+def beginning_of(run: Run) -> dict[str, Any]:
+    """Return `run` as every stream of it begins, whenever it is read."""
+    return _facts(run) | {
+        "status": "in_progress",
+        "completed_at": None,
+        "error": None,
+        "incomplete_details": None,
+        "output": [],
+        "usage": None,
+    }
+
+
+def error_of(run: Run) -> dict[str, Any]:
+    """Return why `run` failed, in one of the words that OpenAI has for it."""
+    error = from_code(run.error_code, run.error_detail)
+    code = "server_error"
+    if isinstance(error, ClientError):
+        code = "invalid_prompt"
+    elif isinstance(error, ProviderRateLimited | ServerBusy):
+        code = "rate_limit_exceeded"
+    return {"code": code, "message": error.detail}
+
+
+def _facts(run: Run, *, background: bool | None = None) -> dict[str, Any]:
+    """Return what does not change while the run goes on."""
+    parameters = run.parameters
+    return {
+        "id": id_of(run, RESPONSE),
+        "object": "response",
+        "created_at": int(run.created_at.timestamp()),
+        "model": model_name(run),
+        "instructions": run.system_prompt,
+        "previous_response_id": _previous(run),
+        "conversation": {"id": run.conversation_id},
+        "background": background,
+        "store": True,
+        "max_output_tokens": parameters.max_tokens,
+        "temperature": parameters.temperature,
+        "top_p": parameters.top_p,
+        "text": {
+            "format": text_format(parameters.response_format),
+            "verbosity": "medium",
+        },
+        "metadata": dict(run.metadata),
+        "tools": [],
+        "tool_choice": "auto",
+        "parallel_tool_calls": True,
+        "max_tool_calls": None,
+        "top_logprobs": 0,
+        "truncation": "disabled",
+        "reasoning": {"effort": None, "summary": None},
+        "service_tier": "default",
+        "prompt": None,
+        "prompt_cache_key": None,
+        "safety_identifier": None,
+        "user": None,
+    }
+
+
+def _previous(run: Run) -> str | None:
+    if run.previous_run_id is None:
+        return None
+    return RESPONSE + run.previous_run_id.removeprefix("run_")
+
+
+def _incomplete_reason(run: Run) -> str | None:
+    """Return what ended a text before its end, if anything did."""
+    if run.status is not RunStatus.SUCCEEDED:
+        return None
+    return _REASONS.get(run.finish_reason or "")
+
+
+def _seconds(run: Run) -> int | None:
+    return None if run.finished_at is None else int(run.finished_at.timestamp())
+
+
+def _usage(usage: Usage) -> dict[str, Any] | None:
+    """Return what the answer took, if its provider said all of it: OpenAI says both."""
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    return {
+        "input_tokens": usage.input_tokens,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+    }

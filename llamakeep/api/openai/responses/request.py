@@ -1,0 +1,157 @@
+"""What a request may ask for."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from llamakeep.api.openai.content import invalid
+from llamakeep.api.openai.errors import PREVIOUS_NOT_FOUND
+from llamakeep.api.openai.ids import run_id_of
+from llamakeep.api.openai.parameters import refuse_unsupported
+from llamakeep.api.openai.responses.items import read_input
+from llamakeep.api.openai.responses.rendering import RESPONSE
+from llamakeep.api.openai.responses.text_format import TextOptions, response_format
+from llamakeep.api.prompt import MOST_TOKENS, MetadataKey, MetadataValue
+from llamakeep.api.text import Text
+from llamakeep.domain import Asked, Parameters
+from llamakeep.errors import RunNotFound
+
+IGNORED = frozenset(
+    {
+        "max_tool_calls",
+        "parallel_tool_calls",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "store",
+        "user",
+    }
+)
+"""They change who pays, how fast, or what happens with tools, which there are not."""
+
+ONLY: Mapping[str, Sequence[Any]] = {
+    "access_programs": (),
+    "background_options": ({},),
+    "context_management": ([],),
+    "image": (),
+    "include": ([],),
+    "moderation": (),
+    "prompt": (),
+    "reasoning": ({}, {"effort": None}, {"effort": None, "summary": None}),
+    "service_tier": ("auto", "default"),
+    "stream_options": ({}, {"include_obfuscation": False}),
+    "tool_choice": ("none", "auto"),
+    "tools": ([],),
+    "top_logprobs": (0,),
+    "truncation": ("disabled",),
+}
+"""The values that ask for nothing special; `null` is always one."""
+
+ITEM_SCHEMA = {
+    "type": "object",
+    "required": ["role", "content"],
+    "properties": {
+        "type": {"const": "message"},
+        "role": {"enum": ["system", "developer", "user", "assistant"]},
+        "content": {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["type", "text"],
+                        "properties": {
+                            "type": {"enum": ["input_text", "output_text"]},
+                            "text": {"type": "string"},
+                        },
+                    },
+                },
+            ]
+        },
+    },
+}
+INPUT_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": ITEM_SCHEMA}]}
+
+
+def _id_alone(value: Any) -> Any:
+    match value:
+        case {"id": conversation_id, **others} if not others:
+            return conversation_id
+    return value
+
+
+class ResponseRequest(BaseModel):
+    """What is to be answered, what it goes on behind, and how it is sent."""
+
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+
+    input: Annotated[Any, WithJsonSchema(INPUT_SCHEMA)]
+    """A prompt, or messages of which the last one is the user's."""
+    model: Annotated[Text, Field(min_length=1, max_length=256)] | None = None
+    """One of `/v1/models`, or a model's bare id; without it, the server's default."""
+    instructions: Text | None = None
+    """How the model is to behave, this time; a later response does not inherit it."""
+    previous_response_id: Annotated[str, Field(max_length=64)] | None = None
+    """Go on behind this response, whatever else followed it."""
+    conversation: (
+        Annotated[Text, Field(min_length=1, max_length=64), BeforeValidator(_id_alone)]
+        | None
+    ) = None
+    """Go on behind everything that this conversation has: its id, or `{"id": …}`."""
+    max_output_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    text: TextOptions | None = None
+    metadata: (
+        Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)] | None
+    ) = None
+    """Up to 16 tags of your own, kept with the run."""
+    stream: bool | None = None
+    """Send the answer as server-sent events, while it is being written."""
+    background: bool | None = None
+    """Answer at once; the response can be polled, followed and canceled by its id."""
+
+    def asked(self) -> Asked:
+        """
+        Return what is asked for, without how the answer is sent.
+
+        Raises:
+            InvalidRequest: Something cannot be meant so.
+            UnsupportedParameter: Nobody here can honour something.
+        """
+        if self.model_extra:
+            refuse_unsupported(self.model_extra, ignored=IGNORED, only=ONLY)
+        prompt, earlier = read_input(self.input)
+        return Asked(
+            prompt=prompt,
+            earlier=earlier,
+            model=self.model,
+            system_prompt=self.instructions or None,
+            inherits_system_prompt=False,
+            previous_run_id=self._previous_run_id(),
+            conversation_id=self.conversation,
+            parameters=Parameters(
+                max_tokens=self.max_output_tokens,
+                temperature=self.temperature,
+                top_p=self.top_p,
+                response_format=response_format(self.text),
+            ),
+            metadata=self.metadata or {},
+        )
+
+    def _previous_run_id(self) -> str | None:
+        if self.previous_response_id is None:
+            return None
+        if self.conversation is not None:
+            raise invalid(
+                "previous_response_id",
+                "A response goes on behind another one or behind a conversation. Send "
+                "only one of `previous_response_id` and `conversation`.",
+            )
+        try:
+            return run_id_of(self.previous_response_id, RESPONSE)
+        except RunNotFound:
+            raise invalid("previous_response_id", PREVIOUS_NOT_FOUND) from None

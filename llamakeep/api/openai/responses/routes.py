@@ -1,0 +1,247 @@
+"""Responses: asking for them, and whatever can be done with them later."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal
+
+from fastapi import Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from llamakeep import errors
+from llamakeep.api.dependencies import (
+    CurrentUser,
+    IdempotencyHeader,
+    keeper_of,
+    storage_of,
+)
+from llamakeep.api.openai.answering import Leaving, Stream, key_of
+from llamakeep.api.openai.content import invalid
+from llamakeep.api.openai.errors import (
+    COMPLETION_ERRORS,
+    PREVIOUS_NOT_FOUND,
+    error_responses,
+)
+from llamakeep.api.openai.ids import run_id_of
+from llamakeep.api.openai.parameters import refuse_unsupported
+from llamakeep.api.openai.responses.events import NOTHING_SEEN, events
+from llamakeep.api.openai.responses.items import items_read
+from llamakeep.api.openai.responses.rendering import RESPONSE, response_of
+from llamakeep.api.openai.responses.request import ResponseRequest
+from llamakeep.api.openai.wire import EVENT_STREAM, json_response, stream_headers
+from llamakeep.api.router import Router
+from llamakeep.domain import Run, User
+from llamakeep.errors import ConversationNotFound, RunCanceled, RunNotFound
+from llamakeep.keeper.context import thread
+
+router = Router(prefix="/v1/responses", tags=["openai"])
+
+_errors = error_responses(errors.Unauthenticated, errors.RunNotFound)
+_sent: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A `response`; with `stream`, its events.",
+        "content": {"application/json": {}, "text/event-stream": {}},
+    }
+}
+
+
+@router.post(
+    "",
+    response_class=Response,
+    responses=COMPLETION_ERRORS | error_responses(errors.ConversationNotFound) | _sent,
+)
+async def create(
+    body: ResponseRequest,
+    request: Request,
+    user: CurrentUser,
+    idempotency_key: IdempotencyHeader = None,
+) -> Response:
+    """
+    Answer the user's last message, as OpenAI's API does.
+
+    Without `background`, whoever closes the connection cancels the run, unless the
+    request had an `Idempotency-Key`. The prompt and the text so far are kept.
+    """
+    keeper = keeper_of(request)
+    run = await _ask(body, request, user, idempotency_key)
+    if body.background:
+        if body.stream:
+            return _stream(events(keeper, run))
+        return json_response(response_of(run, background=True))
+    leaving = Leaving(keeper, user, run, may_come_back=idempotency_key is not None)
+    with leaving.watched(request.receive):
+        if not body.stream:
+            run = await _result(request, user, run)
+            return json_response(response_of(run, background=False))
+        await keeper.answering(run)
+    return Stream(_until_end(events(keeper, run), leaving), leaving)
+
+
+@router.get(
+    "/{response_id}",
+    response_class=Response,
+    responses=_errors | _sent,
+)
+async def retrieve(
+    response_id: str,
+    request: Request,
+    user: CurrentUser,
+    *,
+    stream: bool = False,
+    starting_after: Annotated[int | None, Query(ge=0)] = None,
+) -> Response:
+    """
+    Show a response, or follow it; any run of the history is one.
+
+    With `stream`, its events are sent from the first one, or from the one after the
+    `sequence_number` that `starting_after` names.
+    """
+    _check_query(request)
+    if starting_after is not None and not stream:
+        raise invalid("starting_after", "It means something only with `stream=true`.")
+    run = await _find(request, user, response_id)
+    if not stream:
+        return json_response(response_of(run))
+    after = NOTHING_SEEN if starting_after is None else starting_after
+    return _stream(events(keeper_of(request), run, after=after))
+
+
+@router.post("/{response_id}/cancel", response_class=Response, responses=_errors)
+async def cancel(response_id: str, request: Request, user: CurrentUser) -> Response:
+    """Stop a response, and keep its text so far. One that is over stays as it is."""
+    with _named(response_id) as run_id:
+        run = await keeper_of(request).cancel(user, run_id)
+    return json_response(response_of(run))
+
+
+@router.delete("/{response_id}", response_class=Response, responses=_errors)
+async def delete(response_id: str, request: Request, user: CurrentUser) -> Response:
+    """Forget a response for good. One that is going on is stopped first."""
+    with _named(response_id) as run_id:
+        await keeper_of(request).delete(user, run_id)
+    return json_response({"id": response_id, "object": "response", "deleted": True})
+
+
+@router.get(
+    "/{response_id}/input_items",
+    response_class=Response,
+    responses=_errors | error_responses(errors.InvalidRequest),
+)
+async def input_items(
+    response_id: str,
+    request: Request,
+    user: CurrentUser,
+    *,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    order: Literal["asc", "desc"] = "desc",
+    after: Annotated[str | None, Query(max_length=64)] = None,
+) -> Response:
+    """List what the model read for a response, with what was said before it."""
+    _check_query(request)
+    run = await _find(request, user, response_id)
+    assert run.conversation_id is not None
+    before = await storage_of(request).conversation(
+        user.id, run.conversation_id, before=run.id
+    )
+    items = list(items_read(run, thread(before, run.previous_run_id)))
+    if order == "desc":
+        items.reverse()
+    start = 0
+    if after is not None:
+        places = {item["id"]: place for place, item in enumerate(items, 1)}
+        if after not in places:
+            raise invalid("after", "It is the id of no item of this response.")
+        start = places[after]
+    page = items[start : start + limit]
+    return json_response(
+        {
+            "object": "list",
+            "data": page,
+            "first_id": page[0]["id"] if page else None,
+            "last_id": page[-1]["id"] if page else None,
+            "has_more": start + limit < len(items),
+        }
+    )
+
+
+async def _ask(
+    body: ResponseRequest, request: Request, user: User, idempotency_key: str | None
+) -> Run:
+    asked = body.asked()
+    try:
+        return await keeper_of(request).ask(
+            user,
+            asked,
+            idempotency_key=key_of(idempotency_key, asked, request.url.path),
+            is_followed=bool(body.stream or body.background),
+        )
+    except RunNotFound:
+        raise invalid("previous_response_id", PREVIOUS_NOT_FOUND) from None
+    except ConversationNotFound:
+        raise ConversationNotFound(
+            f"There is no conversation {asked.conversation_id!a} in your history. "
+            "Nothing was stored. Leave `conversation` out to begin one."
+        ) from None
+
+
+async def _result(request: Request, user: User, run: Run) -> Run:
+    """
+    Wait until `run` is over; being canceled is an end like others.
+
+    Raises:
+        LlamaKeepError: It failed, or nobody can tell for now.
+    """
+    try:
+        return await keeper_of(request).result(run)
+    except RunCanceled:
+        return await storage_of(request).get_run(user, run.id)
+
+
+async def _find(request: Request, user: User, response_id: str) -> Run:
+    with _named(response_id) as run_id:
+        return await storage_of(request).get_run(user, run_id)
+
+
+@contextmanager
+def _named(response_id: str) -> Iterator[str]:
+    """
+    Give the id of a response's run.
+
+    Raises:
+        RunNotFound: There is none; it says so of the response.
+    """
+    try:
+        yield run_id_of(response_id, RESPONSE)
+    except RunNotFound:
+        raise RunNotFound(
+            f"There is no response {response_id[:64]!a} in your history."
+        ) from None
+
+
+def _check_query(request: Request) -> None:
+    """
+    Refuse to add to an answer what nobody here has.
+
+    Raises:
+        UnsupportedParameter: That was asked for.
+    """
+    given = request.query_params
+    refuse_unsupported(
+        {
+            "include": given.getlist("include") + given.getlist("include[]"),
+            "include_obfuscation": given.get("include_obfuscation"),
+        },
+        only={"include": ([],), "include_obfuscation": ("false",)},
+    )
+
+
+def _stream(frames: AsyncIterator[bytes]) -> Response:
+    """Answer with events; nothing happens when their reader leaves."""
+    return StreamingResponse(frames, headers=stream_headers(), media_type=EVENT_STREAM)
+
+
+async def _until_end(
+    frames: AsyncIterator[bytes], leaving: Leaving
+) -> AsyncIterator[bytes]:
+    async for frame in frames:
+        yield frame
+    leaving.is_watching = False

@@ -1,0 +1,71 @@
+"""The form of an answer's text, as this API writes it and as models are told it."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from llamakeep.api.text import Text, check_text
+
+
+def _check_schema(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError):
+        raise ValueError("It is nested too deeply, or has a number like NaN.") from None
+    # JSON writes a NUL as an escape, and a backslash as two.
+    check_text(text.replace("\\\\", "").replace("\\u0000", "\0"))
+    return value
+
+
+class TextFormat(BaseModel):
+    """Any text, any JSON object, or JSON that a schema describes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["text", "json_object", "json_schema"]
+    name: Annotated[Text, Field(min_length=1, max_length=64)] | None = None
+    described_by: Annotated[dict[str, Any], AfterValidator(_check_schema)] | None = (
+        Field(None, alias="schema")
+    )
+    description: Text | None = None
+    strict: bool | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        has_schema = self.name is not None and self.described_by is not None
+        if has_schema != (self.type == "json_schema"):
+            raise ValueError(
+                "The type `json_schema` needs a `name` and a `schema`; the others have "
+                "neither."
+            )
+        return self
+
+
+class TextOptions(BaseModel):
+    """What kind of text the answer is."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    format: TextFormat | None = None
+    """`json_object`, or `json_schema` with a schema, where the model can do that."""
+    verbosity: Literal["medium"] | None = None
+
+
+def response_format(options: TextOptions | None) -> dict[str, Any] | None:
+    """Return what a model is told about the form, unless it is plain text."""
+    if options is None or options.format is None or options.format.type == "text":
+        return None
+    said = options.format.model_dump(by_alias=True, exclude_none=True)
+    kind = said.pop("type")
+    return {"type": kind, kind: said} if said else {"type": kind}
+
+
+def text_format(told: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the form that a model was told, as this API writes it."""
+    if told is None:
+        return {"type": "text"}
+    kind: str = told["type"]
+    more: Mapping[str, Any] = told.get(kind, {})
+    return {"type": kind, **more}
