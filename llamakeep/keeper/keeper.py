@@ -13,7 +13,7 @@ from llamakeep.domain import (
     new_id,
     utc_now,
 )
-from llamakeep.errors import RunNotAnswered, ServerStopping
+from llamakeep.errors import ProviderError, RunNotAnswered, ServerStopping
 from llamakeep.keeper.context import thread
 from llamakeep.keeper.live import (
     Delta,
@@ -130,6 +130,7 @@ class Keeper:
         run = Run(
             id=run_id,
             user_id=user.id,
+            api_key_id=user.api_key.id if user.api_key else None,
             status=RunStatus.QUEUED,
             attempt=0,
             provider=provider.name,
@@ -157,7 +158,7 @@ class Keeper:
         async with aclosing(self.follow(run)) as updates:
             async for update in updates:
                 if isinstance(update, Ended):
-                    raise_for_status(update.run)
+                    self._raise_for_status(update.run)
                     return update.run
         raise AssertionError("a followed run ends")
 
@@ -174,7 +175,7 @@ class Keeper:
                 raise live.trouble
             await live.wait()
         if live is not None and live.is_over and not (live.is_lost or live.text):
-            raise_for_status(live.run)
+            self._raise_for_status(live.run)
 
     async def follow(
         self, run: Run, position: Position | None = None
@@ -241,6 +242,13 @@ class Keeper:
         """
         await self.cancel(user, run_id)
         await self._storage.delete_run(user, run_id)
+
+    def _raise_for_status(self, run: Run) -> None:
+        try:
+            raise_for_status(run)
+        except ProviderError as error:
+            error.retry_after = self._node.gates.seconds_closed(run.provider)
+            raise
 
     async def _conversation_of(self, user: User, run_id: str) -> str:
         run = await self._storage.get_run(user, run_id)

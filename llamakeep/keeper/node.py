@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import replace
 
 from llamakeep.domain import Run, RunStatus, new_id
@@ -17,7 +17,9 @@ from llamakeep.errors import (
     ServerStopping,
     StorageUnavailable,
 )
+from llamakeep.keeper.gate import Gates
 from llamakeep.keeper.live import LiveRun
+from llamakeep.keeper.slots import Slot
 from llamakeep.keeper.stopping import Stopping
 from llamakeep.keeper.worker import Worker, interruption
 from llamakeep.providers.base import Provider, ReattachableProvider
@@ -47,7 +49,8 @@ class Node:
         self._storage = storage
         self._registry = registry
         self._stopping = Stopping(settings)
-        self._worker = Worker(settings, storage, self._stopping)
+        self.gates = Gates(settings, storage, registry.reattachable)
+        self._worker = Worker(settings, storage, self.gates, self._stopping)
         self._slots = asyncio.Semaphore(settings.max_running)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._takes_over = True
@@ -62,6 +65,7 @@ class Node:
     async def open(self, *, take_over: bool = True) -> None:
         """Take over what is left of earlier processes, and keep the heart beating."""
         self._takes_over = take_over
+        await self.gates.refresh()
         if take_over:
             await self._take_over()
         self._heart = asyncio.create_task(self._beat())
@@ -118,11 +122,8 @@ class Node:
                 "stored. Try again in a moment.",
                 retry_after=1,
             )
-        slot: AbstractAsyncContextManager[object] = self._slots
-        has_slot = not self._slots.locked()
-        if has_slot:
-            await self._slots.acquire()  # at once, so that no two runs get the last one
-            slot = nullcontext()
+        slot = Slot(self._slots)
+        if not self.gates.stop(run) and await slot.take_if_free():
             run = replace(
                 run, status=RunStatus.STARTING, attempt=1, started_at=run.created_at
             )
@@ -140,8 +141,7 @@ class Node:
                         is_followed=is_followed,
                     )
             finally:
-                if has_slot:
-                    self._slots.release()
+                slot.release()
 
         self._start(run.id, carry)
         return await accepted
@@ -274,6 +274,8 @@ class Node:
                     ticked = time.monotonic()
                     for live in self.live.values():
                         live.tick()
+                if not self._storage.is_sole_owner:
+                    await self.gates.refresh()
                 written = await self._flush(written)
                 if time.monotonic() - renewed >= self._settings.lease / 4:
                     renewed = time.monotonic()

@@ -15,6 +15,7 @@ from llamakeep.errors import (
     ProviderError,
     StorageUnavailable,
 )
+from llamakeep.keeper.gate import Gates
 from llamakeep.keeper.live import LiveRun
 from llamakeep.providers.base import (
     Accepted,
@@ -40,9 +41,10 @@ log = logging.getLogger(__name__)
 class Reattaching:
     """Has runs answered by providers that can be asked for the same answer again."""
 
-    def __init__(self, settings: Settings, storage: Storage) -> None:
+    def __init__(self, settings: Settings, storage: Storage, gates: Gates) -> None:
         self._settings = settings
         self._storage = storage
+        self._gates = gates
 
     async def answer(
         self,
@@ -63,6 +65,7 @@ class Reattaching:
 
         Raises:
             AnswerExpired: There was an answer, and it cannot be had any more.
+            GateClosed: There is none, and none can be asked for now.
             LlamaKeepError: What `ReattachableProvider.answer` or `resume` raised.
         """
         if was_begun and live.run.handle is None:
@@ -94,7 +97,7 @@ class Reattaching:
         received = live.text
         events: AsyncGenerator[Event, None]
         if handle is None:
-            events = provider.answer(request)
+            events = self._gates.ask(provider, request)
         else:
             events = provider.resume(request, handle)
         async with aclosing(events):

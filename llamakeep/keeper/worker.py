@@ -18,6 +18,7 @@ from llamakeep.errors import (
     StorageUnavailable,
 )
 from llamakeep.keeper.context import messages, thread
+from llamakeep.keeper.gate import GateClosed, Gates
 from llamakeep.keeper.live import LiveRun
 from llamakeep.keeper.reattaching import Reattaching
 from llamakeep.keeper.stopping import Stopping
@@ -36,12 +37,13 @@ class Worker:
     """Works on one run at a time, on as many as it is asked to at once."""
 
     def __init__(
-        self, settings: Settings, storage: Storage, stopping: Stopping
+        self, settings: Settings, storage: Storage, gates: Gates, stopping: Stopping
     ) -> None:
         self._settings = settings
         self._storage = storage
+        self._gates = gates
         self._stopping = stopping
-        self._reattaching = Reattaching(settings, storage)
+        self._reattaching = Reattaching(settings, storage, gates)
 
     async def work(
         self,
@@ -64,8 +66,9 @@ class Worker:
         """
         error: LlamaKeepError | None = None
         try:
-            async with slot:
-                await self._answer(live, provider, earlier, is_followed=is_followed)
+            await self._have_answered(
+                live, provider, slot, earlier, is_followed=is_followed
+            )
         except LlamaKeepError as failure:
             error = failure
         except asyncio.CancelledError:
@@ -116,6 +119,42 @@ class Worker:
         if self._settings.retry_interrupted is not None:
             return self._settings.retry_interrupted
         return provider.is_free
+
+    async def _have_answered(
+        self,
+        live: LiveRun,
+        provider: Provider,
+        slot: AbstractAsyncContextManager[object],
+        earlier: Sequence[Run] | None,
+        *,
+        is_followed: bool,
+    ) -> None:
+        """Have a run answered, as often as its provider wants to be asked later."""
+        give_up_at: float | None = None
+        while not live.is_lost:
+            if give_up_at is None and self._gates.stop(live.run):
+                now = asyncio.get_running_loop().time()
+                give_up_at = now + self._settings.run_timeout
+            # Whoever waits at the gate keeps nobody else from having a slot.
+            async with self._gates.turn(live.run, give_up_at=give_up_at), slot:
+                if self._gates.stop(live.run):
+                    continue  # it was closed while there was no slot
+                try:
+                    await self._answer(live, provider, earlier, is_followed=is_followed)
+                except GateClosed:
+                    await self._requeue(live)
+                else:
+                    return
+
+    async def _requeue(self, live: LiveRun) -> None:
+        """Let a run wait so that, after a crash, nobody looks for its answer."""
+        while True:
+            with suppress(StorageUnavailable):
+                if not await self._storage.requeue(live.run):
+                    live.lose()
+                break
+            await asyncio.sleep(1)
+        live.run = replace(live.run, status=RunStatus.QUEUED, started_at=None)
 
     async def _answer(
         self,

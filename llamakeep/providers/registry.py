@@ -46,6 +46,15 @@ class Registry:
         self._providers = {provider.name: provider for provider in providers}
         self._default_model = default_model
 
+    @property
+    def reattachable(self) -> Sequence[str]:
+        """The names of the providers that are asked once, and go on without us."""
+        return [
+            name
+            for name, provider in self._providers.items()
+            if isinstance(provider, ReattachableProvider)
+        ]
+
     def provider(self, name: str) -> Provider:
         """
         Return the provider called `name`.

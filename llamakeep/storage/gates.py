@@ -66,7 +66,9 @@ class GateStorage:
             ]
         )
 
-    async def change_gate(self, provider: str, change: Callable[[Gate], Gate]) -> Gate:
+    async def change_gate(
+        self, provider: str, change: Callable[[Gate], Gate]
+    ) -> tuple[Gate, Gate]:
         """
         Let `change` decide about a gate that nobody else changes meanwhile.
 
@@ -76,10 +78,10 @@ class GateStorage:
                 called again when the transaction has to be repeated.
 
         Returns:
-            The gate as it is now.
+            The gate as it was, and as it is now.
         """
 
-        def operation(connection: Connection) -> Gate:
+        def operation(connection: Connection) -> tuple[Gate, Gate]:
             row = connection.execute(_ONE, {"name": provider, **_AT_ONCE}).one_or_none()
             if row is None:
                 now = connection.execute(select(_NOW), _AT_ONCE).scalar_one()
@@ -96,7 +98,7 @@ class GateStorage:
                     .where(gates.c.provider == provider)
                     .values(values)
                 )
-            return after
+            return before, after
 
         return await self._database.write(operation)
 
@@ -114,4 +116,11 @@ class GateStorage:
 
 
 def _gate(row: Row[Any]) -> Gate:
-    return Gate(*row)
+    return Gate(
+        row.provider,
+        row.now,
+        row.closed_until,
+        row.failures,
+        row.error_code,
+        row.error_detail,
+    )

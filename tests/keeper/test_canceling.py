@@ -129,32 +129,35 @@ async def test_a_cancel_that_comes_while_the_end_is_written_changes_nothing(
         assert (await keeper.result(run)).response == "Hello, world"
 
 
+class SlowToClaim(SlowStorage):
+    """A storage that waits only before it tells of a claim."""
+
+    async def finish(self, run: Run) -> bool:
+        return await Storage.finish(self, run)
+
+
 async def test_a_cancel_that_meets_the_claim_of_a_queued_run_ends_it(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     settings = settings.model_copy(update={"max_running": 1})
-    slow = SlowStorage(storage)
+    slow = SlowToClaim(storage)
     go_on = asyncio.Event()
     provider = ScriptedProvider([go_on])
     async with open_keeper(settings, slow, provider) as keeper:
-        first, queued = [await keeper.ask(alice, WHY) for _ in range(2)]
+        first, queued, last = [await keeper.ask(alice, WHY) for _ in range(3)]
+        assert queued.status is last.status is RunStatus.QUEUED
         go_on.set()
-        slow.may_write.set()
         await keeper.result(first)
-        slow.may_write.clear()
-        slow.is_asked.clear()
-        third, queued = queued, await keeper.ask(alice, WHY)
-        assert third.status is queued.status is RunStatus.QUEUED
         await slow.is_asked.wait()
 
-        canceling = asyncio.ensure_future(keeper.cancel(alice, third.id))
-        await until_cancel_is_asked(storage, alice, third)
+        canceling = asyncio.ensure_future(keeper.cancel(alice, queued.id))
+        await until_cancel_is_asked(storage, alice, queued)
         await asyncio.sleep(0.01)
         slow.may_write.set()
 
         async with asyncio.timeout(2):
             assert is_canceled(await canceling)
-            await keeper.result(queued)
+            await keeper.result(last)
 
 
 async def test_nobody_cancels_or_deletes_the_run_of_somebody_else(

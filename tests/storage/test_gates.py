@@ -32,10 +32,11 @@ async def test_there_is_no_gate_until_something_happens(storage: Storage) -> Non
 async def test_a_closed_gate_is_seen_by_everybody_with_its_reason(
     storage: Storage,
 ) -> None:
-    gate = await storage.change_gate("replicate", closed)
+    before, gate = await storage.change_gate("replicate", closed)
 
     [seen] = await storage.gates()
 
+    assert before == Gate("replicate", gate.now)
     assert seen == replace(gate, now=seen.now)
     assert seen.closed_until is not None
     assert timedelta(0) < seen.closed_until - seen.now < timedelta(seconds=60)
@@ -46,10 +47,11 @@ async def test_a_closed_gate_is_seen_by_everybody_with_its_reason(
 
 
 async def test_the_moments_of_a_gate_are_the_databases(storage: Storage) -> None:
-    first = await storage.change_gate("replicate", one_more)
-    second = await storage.change_gate("replicate", one_more)
+    _, first = await storage.change_gate("replicate", one_more)
+    await asyncio.sleep(0.002)
+    before, second = await storage.change_gate("replicate", one_more)
 
-    assert first.now < second.now
+    assert first.now < before.now == second.now
     assert second.now.utcoffset() == timedelta(0)
 
 
