@@ -10,7 +10,16 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from llamakeep import __version__
-from llamakeep.api import health, history, login, openai, problems, prompt, webhooks
+from llamakeep.api import (
+    health,
+    history,
+    login,
+    openai,
+    problems,
+    prompt,
+    replicate,
+    webhooks,
+)
 from llamakeep.api.body_limit import BodyLimit
 from llamakeep.api.demo import LoopbackOnly, add_demo_users
 from llamakeep.errors import LlamaKeepError
@@ -80,14 +89,17 @@ def create_app(
         },
     )
     app.state.settings = settings
-    app.state.dialects = {"/v1/": openai.errors.render}
+    app.state.dialects = {
+        "/v1/": openai.errors.render,
+        "/replicate/v1/": replicate.errors.render,
+    }
     app.add_middleware(
         BodyLimit, max_body_size=int(settings.max_body_size), exempt=webhooks.PATHS
     )
     if settings.demo:
         app.add_middleware(LoopbackOnly)
     openai_doors = (openai.chat, openai.responses, openai.completions, openai.models)
-    for door in (prompt, history, *openai_doors, login, health):
+    for door in (prompt, history, *openai_doors, login, health, replicate):
         # `include_router` looks each path up twice, router by router (measured: 50 µs).
         app.router.routes.extend(door.router.routes)
     if settings.public_url is not None:

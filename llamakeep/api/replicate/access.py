@@ -1,0 +1,107 @@
+"""
+Who asks, and addresses that let their holder read one stream.
+
+Replicate's library for JavaScript sends no access token to a stream's address, so the
+address itself proves that its holder may read. It is signed with the digest of the
+access token that it was given to: no secret more has to be kept, any node can check it,
+and it ends with that access token, or after a day.
+"""
+
+import hmac
+import re
+import time
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from llamakeep.api.dependencies import AuthUser, access_token_digest, storage_of
+from llamakeep.domain import Run, User
+from llamakeep.errors import Unauthenticated
+
+PREFIX = "/replicate/v1"
+STREAM_LIFETIME = 24 * 3600
+"""Seconds during which a stream can be opened at an address that was given out."""
+
+_SCHEMES = ("bearer", "token")
+_CREDENTIAL = re.compile(r"([0-9a-z]{26})([0-9a-z]{26})([0-9a-f]{8})([\w-]{43})")
+
+
+class _AuthUser(AuthUser):
+    """Takes the header as Replicate's older clients write it, too."""
+
+    schemes = _SCHEMES
+
+
+CurrentUser = Annotated[
+    User,
+    Depends(
+        _AuthUser(
+            scheme_name="AccessToken",
+            description="The `token` that `POST /login/` answers.",
+        )
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where the sender of a request finds things."""
+
+    origin: str
+    """Of this server, as the client wrote it."""
+    digest: bytes
+    """Of the client's access token."""
+
+    @classmethod
+    def of(cls, request: Request) -> "Links":
+        """Return the links for whoever sent `request`."""
+        return cls(
+            str(request.base_url).removesuffix("/"),
+            access_token_digest(request, _SCHEMES),
+        )
+
+    def to(self, path: str) -> str:
+        """Return the address of `path` in Replicate's API."""
+        return f"{self.origin}{PREFIX}{path}"
+
+    def to_stream(self, run: Run) -> str:
+        """Return an address at which the stream of `run` can be read by anybody."""
+        expires = int(time.time()) + STREAM_LIFETIME
+        user_id, run_id = run.user_id[-26:], run.id[-26:]
+        signature = _signature(self.digest, user_id, run_id, expires)
+        return self.to(f"/streams/{user_id}{run_id}{expires:08x}{signature}")
+
+
+async def reader_of(request: Request, credential: str) -> tuple[User, str]:
+    """
+    Return whose stream an address is that was given out, and the id of the run.
+
+    Raises:
+        Unauthenticated: It was not given out, or is not valid any more.
+    """
+    refusal = Unauthenticated(
+        "This address of a stream is not valid, or not any more. Get the prediction "
+        "again: it comes with a new one."
+    )
+    match = _CREDENTIAL.fullmatch(credential)
+    if match is None:
+        raise refusal
+    user_id, run_id, expires = match[1], match[2], int(match[3], 16)
+    if expires < time.time():
+        raise refusal
+    try:
+        user, digests = await storage_of(request).find_access_tokens(f"user_{user_id}")
+    except Unauthenticated:
+        raise refusal from None
+    for digest in digests:
+        expected = _signature(digest, user_id, run_id, expires)
+        if hmac.compare_digest(expected, match[4]):
+            return user, f"run_{run_id}"
+    raise refusal
+
+
+def _signature(digest: bytes, user_id: str, run_id: str, expires: int) -> str:
+    said = f"replicate stream {user_id} {run_id} {expires}".encode()
+    return urlsafe_b64encode(hmac.digest(digest, said, "sha256")).decode().rstrip("=")

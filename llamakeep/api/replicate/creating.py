@@ -1,0 +1,114 @@
+"""Creating predictions."""
+
+from typing import Annotated
+
+from fastapi import Header, Request, Response
+
+from llamakeep import errors
+from llamakeep.api.dependencies import keeper_of, registry_of
+from llamakeep.api.problems import problem_responses
+from llamakeep.api.replicate.access import PREFIX, CurrentUser, Links
+from llamakeep.api.replicate.inputs import ModelPrediction, VersionPrediction
+from llamakeep.api.replicate.names import find_model, find_version
+from llamakeep.api.replicate.predictions import Prediction, prediction_response
+from llamakeep.api.replicate.waiting import (
+    cancel_later,
+    parse_cancel_after,
+    parse_prefer,
+    wait,
+)
+from llamakeep.api.router import Router
+from llamakeep.domain import User
+from llamakeep.errors import PathNotFound, UnknownModel
+from llamakeep.providers.base import Provider
+
+router = Router(prefix=PREFIX, tags=["replicate"])
+
+Prefer = Annotated[
+    str | None,
+    Header(description="`wait` or `wait=n`: answer when it has ended, or after n s."),
+]
+CancelAfter = Annotated[
+    str | None,
+    Header(description="Cancel it if it has not ended by then: `90`, `5m`, `1h30m`."),
+]
+
+_responses = problem_responses(
+    errors.MalformedBody,
+    errors.Unauthenticated,
+    errors.BodyTooLarge,
+    errors.InvalidRequest,
+    errors.UnknownModel,
+    errors.UnsupportedParameter,
+    errors.NoProvider,
+    errors.ServerBusy,
+)
+
+
+@router.post(
+    "/models/{owner}/{name}/predictions",
+    status_code=201,
+    response_model=Prediction,
+    responses=_responses | problem_responses(PathNotFound),
+)
+async def create_by_model(
+    owner: str,
+    name: str,
+    body: ModelPrediction,
+    request: Request,
+    user: CurrentUser,
+    prefer: Prefer = None,
+    cancel_after: CancelAfter = None,
+) -> Response:
+    """Begin a prediction of a model; it goes on whatever becomes of this request."""
+    try:
+        found = await find_model(registry_of(request), owner, name)
+    except UnknownModel as error:
+        raise PathNotFound(error.detail) from error
+    return await _create(request, user, body, found, prefer, cancel_after)
+
+
+@router.post(
+    "/predictions",
+    status_code=201,
+    response_model=Prediction,
+    responses=_responses,
+)
+async def create_by_version(
+    body: VersionPrediction,
+    request: Request,
+    user: CurrentUser,
+    prefer: Prefer = None,
+    cancel_after: CancelAfter = None,
+) -> Response:
+    """Begin a prediction of a version; it goes on whatever becomes of this request."""
+    found = await find_version(registry_of(request), body.version)
+    return await _create(request, user, body, found, prefer, cancel_after)
+
+
+async def _create(
+    request: Request,
+    user: User,
+    body: ModelPrediction,
+    found: tuple[Provider, str],
+    prefer: str | None,
+    cancel_after: str | None,
+) -> Response:
+    seconds = parse_prefer(prefer)
+    deadline = parse_cancel_after(cancel_after)
+    links = Links.of(request)
+    keeper = keeper_of(request)
+    provider, model = found
+    run = await keeper.ask(
+        user,
+        body.input.asked(f"{provider.name}:{model}"),
+        is_followed=seconds is None,
+    )
+    if deadline is not None:
+        cancel_later(keeper, user, run, deadline)
+    headers = {}
+    if seconds is not None:
+        run = await wait(keeper, run, seconds)
+        headers["Preference-Applied"] = f"wait={seconds}"
+    prediction = Prediction.created(run, links, cancel_after=deadline)
+    return prediction_response(prediction, 201, headers)

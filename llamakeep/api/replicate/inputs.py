@@ -1,0 +1,193 @@
+"""What a prediction is asked for, in the words of the Llamas on Replicate."""
+
+import json
+from collections.abc import Callable
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from llamakeep.api.prompt import MOST_TOKENS, Penalty
+from llamakeep.api.text import SomeText, Text
+from llamakeep.domain import Asked, Parameters, Run
+
+SPELLINGS = {
+    "max_tokens": ("max_tokens", "max_new_tokens", "max_length"),
+    "min_tokens": ("min_tokens", "min_new_tokens", "min_length"),
+    "stop_sequences": ("stop_sequences", "stop"),
+}
+"""Names that mean the same; models on Replicate differ in which they know."""
+
+MOST_STOPS = 16
+
+
+def _only(neutral: float | bool | str, instead: str) -> AfterValidator:
+    """Take nothing but the value that changes nothing."""
+
+    def check(value: Any) -> Any:
+        if value not in {None, neutral}:
+            raise ValueError(
+                f"It cannot be honoured: {instead} Leave it out, or send "
+                f"{json.dumps(neutral)}."
+            )
+        return value
+
+    return AfterValidator(check)
+
+
+def _never(instead: str) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if value is not None:
+            raise ValueError(f"{instead} Leave it out.")
+        return value
+
+    return check
+
+
+def _check_stops(value: str) -> str:
+    if len(_split(value)) > MOST_STOPS:
+        raise ValueError(f"There are more than {MOST_STOPS} texts in it. Send fewer.")
+    return value
+
+
+MaxTokens = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
+MinTokens = Annotated[int, Field(ge=-1, le=MOST_TOKENS)]
+Stops = Annotated[Text, AfterValidator(_check_stops)]
+NoPenalty = Annotated[
+    float,
+    _only(1, "use `presence_penalty` or `frequency_penalty`."),
+    Field(allow_inf_nan=False),
+]
+NoLogs = Annotated[bool, _only(False, "there are no logs.")]
+NoWebhook = Annotated[
+    Any,
+    AfterValidator(
+        _never(
+            "Webhooks are not sent. Use the header `Prefer: wait`, the stream, or get "
+            "the prediction until it has ended."
+        )
+    ),
+]
+
+
+class PredictionInput(BaseModel):
+    """What the model is given; whatever cannot be honoured is refused by name."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    prompt: SomeText
+    """What you want to ask."""
+    system_prompt: Text | None = None
+    """How the model is to behave."""
+    max_tokens: MaxTokens | None = None
+    max_new_tokens: MaxTokens | None = None
+    """The same as `max_tokens`."""
+    max_length: MaxTokens | None = None
+    """The same as `max_tokens`."""
+    min_tokens: MinTokens | None = None
+    """Nothing below 1 is asked for."""
+    min_new_tokens: MinTokens | None = None
+    """The same as `min_tokens`."""
+    min_length: MinTokens | None = None
+    """The same as `min_tokens`."""
+    temperature: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    stop_sequences: Stops | None = None
+    """Texts, with commas in between, before which the answer ends."""
+    stop: Stops | None = None
+    """The same as `stop_sequences`."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    prompt_template: (
+        Annotated[
+            str,
+            _only(
+                "",
+                "every prompt is sent in its model's own form, with `system_prompt`.",
+            ),
+        ]
+        | None
+    ) = None
+    """Only empty: the model's own."""
+    length_penalty: NoPenalty | None = None
+    """Only 1: none."""
+    repetition_penalty: NoPenalty | None = None
+    """Only 1: none."""
+    log_performance_metrics: NoLogs | None = None
+    """Only false."""
+    debug: NoLogs | None = None
+    """Only false."""
+
+    @model_validator(mode="after")
+    def _spellings_agree(self) -> Self:
+        for names in SPELLINGS.values():
+            given = {getattr(self, name) for name in names} - {None}
+            if len(given) > 1:
+                raise ValueError(
+                    f"{', '.join(names)} mean the same and differ. Send one of them."
+                )
+        return self
+
+    def _any(self, spelled: str) -> Any:
+        names = SPELLINGS[spelled]
+        found = (getattr(self, name) for name in names)
+        return next((value for value in found if value is not None), None)
+
+    def asked(self, model: str) -> Asked:
+        """Return what is asked of `model`."""
+        min_tokens = self._any("min_tokens")
+        return Asked(
+            prompt=self.prompt,
+            model=model,
+            system_prompt=self.system_prompt,
+            parameters=Parameters(
+                max_tokens=self._any("max_tokens"),
+                min_tokens=min_tokens if (min_tokens or 0) > 0 else None,
+                temperature=self.temperature,
+                top_p=self.top_p,
+                top_k=self.top_k,
+                presence_penalty=self.presence_penalty,
+                frequency_penalty=self.frequency_penalty,
+                stop=_split(self._any("stop_sequences") or ""),
+                seed=self.seed,
+            ),
+        )
+
+
+class ModelPrediction(BaseModel):
+    """A prediction of the model that the path names."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    input: PredictionInput
+    stream: bool | None = None
+    """It changes nothing: every prediction can be streamed."""
+    webhook: NoWebhook = None
+    """Refused: webhooks are not sent."""
+    webhook_completed: NoWebhook = None
+    """Refused: webhooks are not sent."""
+    webhook_events_filter: NoWebhook = None
+    """Refused: webhooks are not sent."""
+
+
+class VersionPrediction(ModelPrediction):
+    """A prediction of a version."""
+
+    version: Annotated[Text, Field(min_length=1, max_length=256)]
+    """`owner/name`, `owner/name:version`, or a version."""
+
+
+def input_of(run: Run) -> dict[str, Any]:
+    """Return what `run` was asked, as a prediction's input."""
+    given = run.parameters.given()
+    stop = given.pop("stop", None)
+    if stop is not None:
+        given["stop_sequences"] = ",".join(stop)
+    if run.system_prompt is not None:
+        given = {"system_prompt": run.system_prompt, **given}
+    return {"prompt": run.prompt, **given}
+
+
+def _split(stops: str) -> tuple[str, ...]:
+    return tuple(text for text in stops.split(",") if text)

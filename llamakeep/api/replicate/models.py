@@ -1,0 +1,150 @@
+"""The models of this server, as Replicate's clients look at them."""
+
+from typing import Any
+
+from fastapi import Request
+from pydantic import BaseModel
+
+from llamakeep.api.dependencies import registry_of
+from llamakeep.api.problems import problem_responses
+from llamakeep.api.replicate.access import PREFIX, CurrentUser, Links
+from llamakeep.api.replicate.names import (
+    check_version,
+    find_model,
+    version_of,
+    written,
+)
+from llamakeep.api.replicate.schemas import openapi_schema
+from llamakeep.api.router import Router
+from llamakeep.errors import NoProvider, PathNotFound, Unauthenticated, UnknownModel
+from llamakeep.providers.base import Provider
+
+router = Router(prefix=PREFIX, tags=["replicate"])
+
+_responses = problem_responses(Unauthenticated, PathNotFound, NoProvider)
+_BEGINNING = "1970-01-01T00:00:00.000000Z"
+_COG = "0.16.9"
+"""The version of Cog that writes schemas of the form that ours have."""
+
+
+class Version(BaseModel):
+    """What can be run; a model has one version here."""
+
+    id: str
+    created_at: str
+    """Not known."""
+    cog_version: str
+    openapi_schema: dict[str, Any]
+    """What the model takes and answers."""
+
+
+class Model(BaseModel):
+    """A model of one of this server's providers."""
+
+    url: str
+    owner: str
+    """Who has it at its provider, or else the provider."""
+    name: str
+    description: str
+    visibility: str
+    github_url: None = None
+    paper_url: None = None
+    license_url: None = None
+    run_count: int
+    """Not counted."""
+    cover_image_url: None = None
+    default_example: None = None
+    latest_version: Version
+    is_official: bool
+    """Always: it is run by its name."""
+
+
+class ModelPage(BaseModel):
+    """All models that are known to be served."""
+
+    next: None = None
+    previous: None = None
+    results: list[Model]
+
+
+class VersionPage(BaseModel):
+    """All versions of a model."""
+
+    next: None = None
+    previous: None = None
+    results: list[Version]
+
+
+@router.get("/models", responses=problem_responses(Unauthenticated))
+async def list_models(request: Request, user: CurrentUser) -> ModelPage:
+    """List the models that are known to be served; there may be more."""
+    registry, links = registry_of(request), Links.of(request)
+    found = [
+        _model(registry.provider(name), model, links)
+        for name, _, model in (
+            known.partition(":") for known in await registry.models()
+        )
+    ]
+    return ModelPage(results=found)
+
+
+@router.get("/models/{owner}/{name}", responses=_responses)
+async def get_model(
+    owner: str, name: str, request: Request, user: CurrentUser
+) -> Model:
+    """Show what can be asked of a model."""
+    provider, model = await _found(request, owner, name)
+    return _model(provider, model, Links.of(request))
+
+
+@router.get("/models/{owner}/{name}/versions", responses=_responses)
+async def list_versions(
+    owner: str, name: str, request: Request, user: CurrentUser
+) -> VersionPage:
+    """List the one version that a model has here."""
+    provider, model = await _found(request, owner, name)
+    return VersionPage(results=[_version(provider, model)])
+
+
+@router.get("/models/{owner}/{name}/versions/{version_id}", responses=_responses)
+async def get_version(
+    owner: str, name: str, version_id: str, request: Request, user: CurrentUser
+) -> Version:
+    """Show what can be asked of a version."""
+    try:
+        provider, model = await check_version(
+            registry_of(request), owner, name, version_id
+        )
+    except UnknownModel as error:
+        raise PathNotFound(error.detail) from error
+    return _version(provider, model, version_id)
+
+
+async def _found(request: Request, owner: str, name: str) -> tuple[Provider, str]:
+    try:
+        return await find_model(registry_of(request), owner, name)
+    except UnknownModel as error:
+        raise PathNotFound(error.detail) from error
+
+
+def _model(provider: Provider, model: str, links: Links) -> Model:
+    owner, name = written(provider.name, model)
+    return Model(
+        url=links.to(f"/models/{owner}/{name}"),
+        owner=owner,
+        name=name,
+        description=f"Served by the provider {provider.name!r} of this llamakeep.",
+        visibility="private",
+        run_count=0,
+        latest_version=_version(provider, model),
+        is_official=True,
+    )
+
+
+def _version(provider: Provider, model: str, version_id: str | None = None) -> Version:
+    return Version(
+        id=version_id or version_of(provider.name, model),
+        created_at=_BEGINNING,
+        cog_version=_COG,
+        openapi_schema=openapi_schema(provider),
+    )

@@ -1,0 +1,193 @@
+"""Runs as Replicate's clients see them: predictions."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Any, Literal
+
+from fastapi import Response
+from pydantic import AwareDatetime, BaseModel
+
+from llamakeep.api.replicate.access import Links
+from llamakeep.api.replicate.inputs import input_of
+from llamakeep.api.replicate.names import model_of, run_version_of
+from llamakeep.domain import Run, RunStatus
+
+Status = Literal["starting", "processing", "succeeded", "failed", "canceled"]
+STATUSES: dict[RunStatus, Status] = {
+    RunStatus.QUEUED: "starting",
+    RunStatus.STARTING: "starting",
+    RunStatus.PROCESSING: "processing",
+    RunStatus.SUCCEEDED: "succeeded",
+    RunStatus.FAILED: "failed",
+    RunStatus.CANCELED: "canceled",
+    RunStatus.EXPIRED: "failed",
+    RunStatus.INTERRUPTED: "failed",
+}
+"""What Replicate's clients wait for; they wait for ever at any other word."""
+
+_PIECE = re.compile(r"\s*(?::[^\s:]{0,15}|[^\s:]{1,16})|\s+\Z")
+
+
+class PredictionUrls(BaseModel):
+    """Where a prediction can be found."""
+
+    get: str
+    cancel: str
+    stream: str
+    """It lets whoever has it read this one stream, for a day."""
+    web: str
+
+
+class Prediction(BaseModel):
+    """A prompt and what became of it."""
+
+    id: str
+    """That of the run in the history, without its `run_`."""
+    model: str
+    """`owner/name`; a model that has no owner is owned by its provider."""
+    version: str
+    """`hidden`, unless a version was asked for."""
+    input: dict[str, Any]
+    output: list[str] | None
+    """Pieces that make the text when they are joined with nothing in between."""
+    logs: str
+    error: str | None
+    status: Status
+    data_removed: bool
+    """Never: what was asked and answered is kept until its owner deletes it."""
+    source: Literal["api"]
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None
+    completed_at: AwareDatetime | None
+    deadline: AwareDatetime | None = None
+    """When it is canceled, where the request that created it said so."""
+    metrics: dict[str, int | float]
+    """Seconds and tokens, once the prediction has ended."""
+    urls: PredictionUrls
+
+    @classmethod
+    def of(cls, run: Run, links: Links) -> "Prediction":
+        """Return how `run` looks to its owner."""
+        short_id = run.id.removeprefix("run_")
+        address = links.to(f"/predictions/{short_id}")
+        status = STATUSES[run.status]
+        return cls.model_construct(
+            id=short_id,
+            model=model_of(run),
+            version=run_version_of(run),
+            input=input_of(run),
+            output=_output(run),
+            logs="",
+            error=run.error_detail if status == "failed" else None,
+            status=status,
+            data_removed=False,
+            source="api",
+            created_at=run.created_at,
+            started_at=run.started_at,
+            completed_at=run.finished_at,
+            metrics=_metrics(run),
+            urls=PredictionUrls.model_construct(
+                get=address,
+                cancel=f"{address}/cancel",
+                stream=links.to_stream(run),
+                web=f"{links.origin}/history/{run.id}",
+            ),
+        )
+
+    @classmethod
+    def created(
+        cls, run: Run, links: Links, *, cancel_after: int | None
+    ) -> "Prediction":
+        """
+        Return how `run` looks to whoever created it just now.
+
+        A run that goes on is `starting`, and has no output: anything else Replicate's
+        clients would take for its end.
+        """
+        prediction = cls.of(run, links)
+        if not run.status.is_final:
+            prediction.status = "starting"
+            prediction.output = None
+        if cancel_after is not None:
+            prediction.deadline = run.created_at + timedelta(seconds=cancel_after)
+        return prediction
+
+
+class PredictionPage(BaseModel):
+    """Some predictions, newest first."""
+
+    next: str | None
+    """Where older ones are."""
+    previous: str | None
+    """Where newer ones are."""
+    results: list[Prediction]
+
+
+def prediction_response(
+    prediction: Prediction | PredictionPage,
+    status: int = HTTPStatus.OK,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """Answer with values that come from storage, and so need no second validation."""
+    return Response(
+        prediction.model_dump_json(exclude_unset=True),
+        status,
+        headers,
+        media_type="application/json",
+    )
+
+
+def pieces(text: str, *, is_whole: bool) -> list[str]:
+    """
+    Return `text` as a list whose items never change as the text grows.
+
+    Clients that poll take the items that are new since they last looked. No item begins
+    like an address, which Replicate's clients would take for a file.
+
+    Args:
+        text: The text so far.
+        is_whole: Whether nothing follows; else what may still grow is left out.
+    """
+    found: list[str] = _PIECE.findall(text)
+    if found and not is_whole:
+        found.pop()
+    return found
+
+
+def _output(run: Run) -> list[str] | None:
+    if STATUSES[run.status] == "starting":
+        return None
+    is_whole = run.status.is_final
+    if not run.response and run.status is not RunStatus.SUCCEEDED:
+        return None
+    return pieces(run.response, is_whole=is_whole)
+
+
+def _metrics(run: Run) -> dict[str, int | float]:
+    if run.finished_at is None:
+        return {}
+    found: dict[str, int | float] = {
+        "total_time": _seconds(run.created_at, run.finished_at)
+    }
+    usage = run.usage
+    if usage.input_tokens is not None:
+        found["input_token_count"] = usage.input_tokens
+    if usage.output_tokens is not None:
+        found["output_token_count"] = usage.output_tokens
+    if run.started_at is not None:
+        took = _seconds(run.started_at, run.finished_at)
+        found["predict_time"] = took
+        if usage.output_tokens and took:
+            found["tokens_per_second"] = usage.output_tokens / took
+    return found
+
+
+def _seconds(start: datetime, end: datetime) -> float:
+    return max(0.0, (end - start).total_seconds())
+
+
+def results(runs: Sequence[Run], links: Links) -> list[Prediction]:
+    """Return how `runs` look to their owner."""
+    return [Prediction.of(run, links) for run in runs]

@@ -1,0 +1,164 @@
+"""Reading predictions back, following and canceling them."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+from urllib.parse import urlencode
+
+from fastapi import Query, Request, Response
+from pydantic import BaseModel
+
+from llamakeep.api.dependencies import keeper_of, storage_of
+from llamakeep.api.problems import problem_responses
+from llamakeep.api.replicate.access import PREFIX, CurrentUser, Links, reader_of
+from llamakeep.api.replicate.predictions import (
+    Prediction,
+    PredictionPage,
+    prediction_response,
+    results,
+)
+from llamakeep.api.replicate.streams import stream_response
+from llamakeep.api.router import Router
+from llamakeep.domain import new_id
+from llamakeep.errors import InvalidRequest, RunNotFound, Unauthenticated
+
+router = Router(prefix=PREFIX, tags=["replicate"])
+
+PAGE_SIZE = 100
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_responses = problem_responses(Unauthenticated, RunNotFound)
+
+
+class Account(BaseModel):
+    """Whose access token a request carries."""
+
+    type: Literal["user"]
+    username: str
+    name: str
+    github_url: str | None
+
+
+@router.get("/account", responses=problem_responses(Unauthenticated))
+async def account(user: CurrentUser) -> Account:
+    """Say whose access token this is."""
+    return Account(
+        type="user", username=user.username, name=user.username, github_url=None
+    )
+
+
+@router.get(
+    "/predictions",
+    response_model=PredictionPage,
+    responses=problem_responses(Unauthenticated, InvalidRequest),
+)
+async def list_predictions(
+    request: Request,
+    user: CurrentUser,
+    cursor: Annotated[str | None, Query(pattern=r"^[ab][0-9a-z]{26}$")] = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+    source: Literal["web", "api"] | None = None,
+) -> Response:
+    """List your predictions, newest first, whichever way they were asked for."""
+    links = Links.of(request)
+    if source == "web":
+        return prediction_response(PredictionPage(next=None, previous=None, results=[]))
+    after, before = _id_at(created_after), _id_at(created_before)
+    place = f"run_{cursor[1:]}" if cursor else None
+    is_backwards = cursor is not None and cursor[0] == "a"
+    if place is not None and is_backwards:
+        after = max(after or place, place)
+    elif place is not None:
+        before = min(before or place, place)
+    runs = await storage_of(request).history(
+        user,
+        before=before,
+        after=after,
+        oldest_first=is_backwards,
+        limit=PAGE_SIZE + 1,
+    )
+    page = runs[:PAGE_SIZE]
+    has_more = len(runs) > PAGE_SIZE
+    if is_backwards:
+        page = page[::-1]
+    filters = {
+        name: value
+        for name in ("created_after", "created_before", "source")
+        if (value := request.query_params.get(name)) is not None
+    }
+
+    def link(way: str, run_id: str) -> str:
+        query = urlencode({"cursor": way + run_id.removeprefix("run_"), **filters})
+        return links.to(f"/predictions?{query}")
+
+    has_older = bool(page) and (has_more or is_backwards)
+    has_newer = bool(page) and (has_more if is_backwards else cursor is not None)
+    return prediction_response(
+        PredictionPage.model_construct(
+            next=link("b", page[-1].id) if has_older else None,
+            previous=link("a", page[0].id) if has_newer else None,
+            results=results(page, links),
+        )
+    )
+
+
+@router.get(
+    "/predictions/{prediction_id}", response_model=Prediction, responses=_responses
+)
+async def get_prediction(
+    prediction_id: str, request: Request, user: CurrentUser
+) -> Response:
+    """Show one prediction: its input, its output so far, and what became of it."""
+    run = await storage_of(request).get_run(user, f"run_{prediction_id}")
+    return prediction_response(Prediction.of(run, Links.of(request)))
+
+
+@router.post(
+    "/predictions/{prediction_id}/cancel",
+    response_model=Prediction,
+    responses=_responses,
+)
+async def cancel_prediction(
+    prediction_id: str, request: Request, user: CurrentUser
+) -> Response:
+    """Stop a prediction, and keep its output. One that has ended stays as it is."""
+    run = await keeper_of(request).cancel(user, f"run_{prediction_id}")
+    return prediction_response(Prediction.of(run, Links.of(request)))
+
+
+@router.get(
+    "/predictions/{prediction_id}/stream",
+    response_class=Response,
+    responses=_responses | {200: {"content": {"text/event-stream": {}}}},
+)
+async def stream_prediction(
+    prediction_id: str, request: Request, user: CurrentUser
+) -> Response:
+    """Follow a prediction, from its start or behind the event in `Last-Event-ID`."""
+    run = await storage_of(request).get_run(user, f"run_{prediction_id}")
+    return stream_response(request, keeper_of(request), run)
+
+
+@router.get(
+    "/streams/{credential}",
+    response_class=Response,
+    responses=_responses | {200: {"content": {"text/event-stream": {}}}},
+)
+async def stream_by_address(credential: str, request: Request) -> Response:
+    """
+    Follow a prediction at the address that `urls.stream` gave out.
+
+    It needs no access token: whoever has the address may read this one stream, for a
+    day, and not longer than the access token is valid that it was given to.
+    """
+    user, run_id = await reader_of(request, credential)
+    run = await storage_of(request).get_run(user, run_id)
+    return stream_response(request, keeper_of(request), run)
+
+
+def _id_at(moment: datetime | None) -> str | None:
+    """Return the lowest id that a run of that moment can have."""
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return new_id("run_", at=max(moment, _EPOCH))[:-16] + 16 * "0"

@@ -1,0 +1,81 @@
+"""What models take and answer here, as Cog describes it for Replicate's clients."""
+
+from typing import Any
+
+from llamakeep.api.prompt import MOST_TOKENS
+from llamakeep.providers.base import Provider
+
+_PENALTY = {"type": "number", "minimum": -2, "maximum": 2}
+_INPUTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "prompt": ("What you want to ask.", {"type": "string"}),
+    "system_prompt": ("How the model is to behave.", {"type": "string"}),
+    "max_tokens": (
+        "The largest number of tokens to answer with.",
+        {"type": "integer", "minimum": 1, "maximum": MOST_TOKENS},
+    ),
+    "min_tokens": (
+        "The smallest number of tokens to answer with.",
+        {"type": "integer", "minimum": -1, "maximum": MOST_TOKENS},
+    ),
+    "temperature": (
+        "How much chance decides.",
+        {"type": "number", "minimum": 0, "maximum": 5},
+    ),
+    "top_p": (
+        "Choose among the most likely tokens of this probability.",
+        {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+    ),
+    "top_k": (
+        "Choose among this many most likely tokens; 0 for all.",
+        {"type": "integer", "minimum": 0},
+    ),
+    "presence_penalty": ("How much known tokens are avoided.", _PENALTY),
+    "frequency_penalty": ("How much frequent tokens are avoided.", _PENALTY),
+    "stop_sequences": (
+        "Texts, with commas in between, before which the answer ends.",
+        {"type": "string"},
+    ),
+    "seed": (
+        "The same one asks for the same answer.",
+        {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+    ),
+}
+WRITTEN = {"stop": "stop_sequences"}
+"""What Replicate's models call what we call something else."""
+
+
+def openapi_schema(provider: Provider) -> dict[str, Any]:
+    """Return the document that describes what models of `provider` can be asked."""
+    unknown = {WRITTEN.get(name, name) for name in provider.unsupported}
+    known = [item for item in _INPUTS.items() if item[0] not in unknown]
+    properties = {
+        name: {
+            "title": name.replace("_", " ").title(),
+            "description": description,
+            "x-order": order,
+            **schema,
+        }
+        for order, (name, (description, schema)) in enumerate(known)
+    }
+    return {
+        "openapi": "3.0.2",
+        "info": {"title": "Cog", "version": "0.1.0"},
+        "paths": {},
+        "components": {
+            "schemas": {
+                "Input": {
+                    "type": "object",
+                    "title": "Input",
+                    "required": ["prompt"],
+                    "properties": properties,
+                },
+                "Output": {
+                    "type": "array",
+                    "title": "Output",
+                    "items": {"type": "string"},
+                    "x-cog-array-type": "iterator",
+                    "x-cog-array-display": "concatenate",
+                },
+            }
+        },
+    }

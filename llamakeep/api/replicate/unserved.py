@@ -1,0 +1,39 @@
+"""What Replicate has and a prompt API has not: a clear word instead of a riddle."""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import APIRouter
+
+from llamakeep.api.replicate.access import PREFIX
+from llamakeep.errors import PathNotFound
+
+router = APIRouter(prefix=PREFIX, include_in_schema=False)
+
+AREAS = {
+    "v1": (
+        "The base URL has one /v1 too many: this client adds it by itself. End it with "
+        "/replicate."
+    ),
+    "deployments": (
+        "There are no deployments here. Run the model by its name instead: "
+        "`owner/name`, or `provider/model`."
+    ),
+    "files": "Files are not taken here: prompts are text. Send them in the prompt.",
+    "trainings": "Models are not trained here.",
+    "collections": "There are no collections here; GET /replicate/v1/models lists all.",
+    "hardware": "There is no hardware to choose here.",
+    "webhooks": "Webhooks are not sent, so there is no secret to check them with.",
+}
+METHODS = ["GET", "POST", "PATCH", "DELETE"]
+
+
+def _say(detail: str) -> Callable[[], Awaitable[None]]:
+    async def unserved() -> None:
+        raise PathNotFound(detail)
+
+    return unserved
+
+
+for _area, _detail in AREAS.items():
+    for _path in (f"/{_area}", f"/{_area}/{{rest:path}}"):
+        router.add_api_route(_path, _say(_detail), methods=METHODS)

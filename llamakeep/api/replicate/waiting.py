@@ -1,0 +1,92 @@
+"""How long a client waits for a new prediction, and how long that may go on."""
+
+import asyncio
+import re
+from contextlib import aclosing, suppress
+
+from llamakeep.domain import Run, User
+from llamakeep.errors import FieldError, InvalidRequest, LlamaKeepError
+from llamakeep.keeper import Ended, Keeper
+
+LONGEST_WAIT = 60
+"""Seconds that a request is held open at most."""
+
+SHORTEST_DEADLINE, LONGEST_DEADLINE = 5, 24 * 3600
+"""Seconds between which a `Cancel-After` has to be."""
+
+_WAIT = re.compile(r"wait(?:\s*=\s*\"?([0-9]{1,6})\"?)?", re.ASCII)
+_DURATION = re.compile(
+    r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s?)?", re.ASCII
+)
+
+_deadlines: set[asyncio.Task[None]] = set()
+
+
+def parse_prefer(header: str | None) -> int | None:
+    """
+    Return how many seconds a `Prefer` header asks to wait, `None` if it does not.
+
+    A preference that makes no sense is none (RFC 7240).
+    """
+    for preference in (header or "").split(","):
+        match = _WAIT.fullmatch(preference.partition(";")[0].strip())
+        if match is not None:
+            return min(LONGEST_WAIT, max(1, int(match[1] or LONGEST_WAIT)))
+    return None
+
+
+def parse_cancel_after(header: str | None) -> int | None:
+    """
+    Return the seconds of a `Cancel-After` header: `90`, `90s`, `5m`, `1h30m45s`.
+
+    Raises:
+        InvalidRequest: It is no such duration, too short, or too long.
+    """
+    if header is None:
+        return None
+    match = _DURATION.fullmatch(header)
+    if match is not None:
+        hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        total = hours * 3600 + minutes * 60 + seconds
+        if SHORTEST_DEADLINE <= total <= LONGEST_DEADLINE:
+            return total
+    raise InvalidRequest(
+        errors=[
+            FieldError(
+                "header.cancel-after",
+                "Send a duration between 5s and 24h, such as 90, 90s, 5m or 1h30m45s.",
+            )
+        ]
+    )
+
+
+async def wait(keeper: Keeper, run: Run, seconds: int) -> Run:
+    """
+    Wait until `run` is over, for so many seconds at most.
+
+    Returns:
+        The run as it ended; as it was given if it goes on, or nobody can tell for now.
+    """
+    with suppress(TimeoutError, LlamaKeepError):
+        async with asyncio.timeout(seconds), aclosing(keeper.follow(run)) as updates:
+            async for update in updates:
+                if isinstance(update, Ended):
+                    return update.run
+    return run
+
+
+def cancel_later(keeper: Keeper, user: User, run: Run, seconds: int) -> None:
+    """Cancel `run` after so many seconds, while it and this process go on."""
+    deadline = asyncio.create_task(_watch(keeper, user, run, seconds))
+    _deadlines.add(deadline)
+    deadline.add_done_callback(_deadlines.discard)
+
+
+async def _watch(keeper: Keeper, user: User, run: Run, seconds: int) -> None:
+    # It ends with the run, or when the server stops: following raises then.
+    with suppress(LlamaKeepError):
+        try:
+            async with asyncio.timeout(seconds):
+                await keeper.result(run)
+        except TimeoutError:
+            await keeper.cancel(user, run.id)
