@@ -105,7 +105,9 @@ class Reattaching:
                 if isinstance(event, Accepted) and event.handle is not None:
                     if not await self._attach(live, event.handle):
                         live.lose()
-                        return  # closing the generator cancels what was made
+                        if not await self._is_somebodys(provider, event.handle):
+                            return  # closing the generator cancels what was made
+                        # It is heard out, so that it goes on for who has found it.
                     live.receive(event)
                 elif isinstance(event, str) and received:
                     size = min(len(event), len(received))
@@ -119,6 +121,9 @@ class Reattaching:
                         live.receive(rest)
                 else:
                     live.receive(event)
+
+    async def _is_somebodys(self, provider: ReattachableProvider, handle: str) -> bool:
+        return bool(await self._storage.known_handles(provider.name, [handle]))
 
     async def _attach(self, live: LiveRun, handle: str) -> bool:
         """Keep what finds the answer again; `False` if the run is not ours any more."""

@@ -23,6 +23,7 @@ from tests.fakes import Line, ScriptedProvider
 from tests.keeper.engine import WHY, open_keeper, until
 from tests.storage.running import start
 
+ANOTHER = CompletionRequest(run_id="run_0", attempt=1, model="parrot", messages=())
 LATE = 60.0
 """Seconds that nobody waits for in here."""
 
@@ -318,3 +319,24 @@ async def test_a_process_that_stops_looks_once_more_without_waiting(
         assert not keeper.expects(run_id)
     assert provider.stopped == ["ours"]
     assert provider.looks == 1
+
+
+@pytest.mark.parametrize("is_found", [True, False])
+async def test_a_server_that_was_frozen_cancels_what_it_made_unless_another_found_it(
+    settings: Settings, storage: Storage, alice: User, is_found: bool
+) -> None:
+    provider = Forgetful(["Be", "cause."])
+    provider.requests = [ANOTHER]
+    provider.before_accepting = may_wake = asyncio.Event()
+    async with open_keeper(settings, storage, provider) as keeper:
+        await keeper.ask(alice, WHY)
+        await until(lambda: provider.open_answers)
+        [taken] = await storage.take_over("node_2", lease=LATE)
+        if is_found:
+            await storage.attach(taken, "new")
+
+        may_wake.set()
+        await until(lambda: not (keeper.running or provider.open_answers))
+
+    assert provider.closed_early == (0 if is_found else 1)
+    assert (await storage.get_run(alice, taken.id)).response == ""

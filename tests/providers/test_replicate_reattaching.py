@@ -173,6 +173,16 @@ async def test_those_that_are_alike_come_oldest_first_over_all_pages(
     assert not any(each.is_proven for each in found)
 
 
+async def test_what_a_server_that_was_frozen_has_canceled_is_not_found(
+    replicate: ReplicateProvider, control: Control
+) -> None:
+    await control.rule(end="never")
+    await replicate.cancel(await left_running(replicate))
+
+    assert len(await control.predictions()) == 1
+    assert await replicate.find(asking(), since=a_while_ago()) == []
+
+
 async def test_a_webhook_proves_whose_a_prediction_is(
     replicate: ReplicateProvider, control: Control
 ) -> None:

@@ -152,6 +152,8 @@ class ReplicateProvider:
             async for each in listed:
                 if each.created_at is not None and each.created_at < since:
                     break
+                if each.status in {"canceled", "aborted"}:
+                    continue  # by a server that could not know who would look for it
                 if "run" in each.webhook:
                     if _is_marked(each, request):
                         ours.append(Candidate(each.id, is_proven=True))
