@@ -94,11 +94,12 @@ class Leaving:
         """Stop the run; its text so far is kept."""
         if not self.is_watching:
             return
-        self.is_watching = False
         try:
             await self._keeper.cancel(self._user, self._run_id)
         except LlamaKeepError as error:
             log.warning("run %s goes on: %s", self._run_id, error.detail)
+        # Not before: who is stopped in the middle of this leaves it to the next one.
+        self.is_watching = False
 
     @contextmanager
     def watched(self, receive: Receive) -> Iterator[None]:

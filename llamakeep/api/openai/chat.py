@@ -109,6 +109,12 @@ def _format(given: dict[str, Any] | None) -> dict[str, Any] | None:
         raise invalid(
             "response_format.type", "It has to be text, json_object or json_schema."
         )
+    if given["type"] == "json_schema" and not isinstance(
+        given.get("json_schema"), dict
+    ):
+        raise invalid(
+            "response_format.json_schema", "It has to be an object with a `schema`."
+        )
     try:
         text = json.dumps(given, ensure_ascii=False, allow_nan=False)
     except (ValueError, RecursionError):

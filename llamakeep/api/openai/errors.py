@@ -156,7 +156,7 @@ def _message(problem: Problem) -> str:
         return " ".join(f"{_param(e['field'])}: {e['message']}" for e in problem.errors)
     if problem.run_id is None:
         return problem.detail
-    return f"{problem.detail} See /history/{problem.run_id}."
+    return f"{problem.detail.rstrip('.')}. See /history/{problem.run_id}."
 
 
 def _param(field: str) -> str:

@@ -63,7 +63,8 @@ class ReplicateProvider:
 
     name = "replicate"
     is_free = False
-    unsupported: frozenset[str] = frozenset()  # models differ: `answer` refuses
+    # In the rest, models differ: `answer` refuses.
+    unsupported = frozenset({"response_format"})
 
     def __init__(
         self,
