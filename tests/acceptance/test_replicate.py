@@ -12,7 +12,7 @@ import pytest
 
 from llamakeep.emulator import open_emulator
 from tests.acceptance.conftest import NewServer
-from tests.acceptance.processes import ServerProcess
+from tests.acceptance.processes import LONG_ENOUGH, ServerProcess
 
 WORDS = [f"word{number} " for number in range(40)]
 ANSWER = "".join(WORDS)
@@ -27,6 +27,26 @@ class Replicate:
 
     async def rule(self, **rule: Any) -> None:
         (await self._client.post("/_emulator/rules", json=rule)).raise_for_status()
+
+    async def next_rule(self, **rule: Any) -> None:
+        """Let a rule come before those that wait."""
+        waiting = (await self._client.get("/_emulator/rules")).json()
+        (await self._client.delete("/_emulator/rules")).raise_for_status()
+        for each in (rule, *waiting):
+            await self.rule(**each)
+
+    async def requests(self) -> dict[str, int]:
+        found: dict[str, int] = (await self._client.get("/_emulator/requests")).json()
+        return found
+
+    async def until(self, *statuses: str) -> None:
+        """Wait until the predictions have these statuses, the oldest first."""
+        async with asyncio.timeout(LONG_ENOUGH):
+            while True:
+                made = await self.predictions()
+                if [each["status"] for each in made] == [*statuses]:
+                    return
+                await asyncio.sleep(0.02)
 
     async def settings(self, **settings: Any) -> None:
         answer = await self._client.patch("/_emulator/settings", json=settings)
@@ -121,7 +141,7 @@ async def test_a_reader_of_a_resumed_prediction_misses_nothing_and_gets_no_reset
 async def test_a_create_whose_answer_was_lost_is_found_and_not_repeated(
     server: ServerProcess, replicate: Replicate
 ) -> None:
-    await replicate.rule(drop=True, creates=True)
+    await replicate.next_rule(drop=True, creates=True, deltas=WORDS)
 
     run = await server.ended_run(await begin(server))
 
@@ -151,7 +171,7 @@ async def test_a_server_killed_before_the_create_was_answered_finds_the_predicti
 async def test_a_create_that_never_arrived_is_sent_again_after_two_looks(
     server: ServerProcess, replicate: Replicate
 ) -> None:
-    await replicate.rule(drop=True)
+    await replicate.next_rule(drop=True)
 
     run = await server.ended_run(await begin(server))
 
@@ -205,6 +225,21 @@ async def test_canceling_a_run_cancels_its_prediction(
     assert canceled["status"] == "canceled"
     [prediction] = await replicate.predictions()
     assert prediction["status"] == "canceled"
+
+
+async def test_canceling_a_run_whose_create_is_not_answered_yet_cancels_what_it_makes(
+    server: ServerProcess, replicate: Replicate
+) -> None:
+    await replicate.next_rule(delay=1, end="never")
+    run_id = await begin(server)
+    await replicate.until("processing")
+
+    canceled = (await server.client.post(f"/history/{run_id}/cancel")).json()
+    is_running = (await replicate.predictions())[0]["status"] == "processing"
+    await replicate.until("canceled")
+
+    assert canceled["status"] == "canceled"
+    assert is_running, "the user is not kept waiting for Replicate"
 
 
 async def events_of(answer: httpx2.Response) -> AsyncIterator[dict[str, Any]]:
