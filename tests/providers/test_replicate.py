@@ -88,9 +88,18 @@ async def test_a_plain_answer_that_takes_longer_than_the_wait_comes_by_its_strea
     answer = await ask(provider, asking(is_followed=False))
     now = time.monotonic()
     await provider.close()
+    requests = await control.requests()
 
     assert answer.text == "one two three"
     assert now - (await control.only())["monotonic"]["completed"] < POLLED
+    # Nothing but the stream tells the end in time, nothing but a GET the usage.
+    assert {name: requests.get(name) for name in ("create", "stream", "get")} == {
+        "create": 1,
+        "stream": 1,
+        "get": 1,
+    }
+    assert answer.finished is not None
+    assert answer.finished.usage.output_tokens == 3
 
 
 @pytest.mark.parametrize(
