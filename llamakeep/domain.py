@@ -50,6 +50,36 @@ NEXT_STATUSES: Mapping[RunStatus, frozenset[RunStatus]] = {
 UNFINISHED = frozenset(s for s, after in NEXT_STATUSES.items() if after)
 
 
+class Scope(StrEnum):
+    """What an API key may be used for."""
+
+    PROMPT = "prompt"
+    """Send prompts, follow their answers, and stop them."""
+    HISTORY = "history"
+    """Read the history."""
+    DELETE = "delete"
+    """Delete from the history."""
+    KEYS = "keys"
+    """Create API keys with no more rights than this one, and revoke any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """A long-lived secret that lets a user's program in."""
+
+    id: str
+    name: str
+    hint: str
+    """The secret's last characters, to tell keys apart."""
+    scopes: frozenset[Scope]
+    models: frozenset[str] | None
+    """The models it may ask, as `provider:model`; `None` for all."""
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    """At most a minute old when the key is in use."""
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """A person or program with an account."""
@@ -58,6 +88,8 @@ class User:
     username: str
     created_at: datetime
     disabled_at: datetime | None = None
+    api_key: ApiKey | None = None
+    """What they came in with; `None` for a login, which may do everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +160,8 @@ class Run:
 
     id: str
     user_id: str
+    api_key_id: str | None = None
+    """The API key that it was asked with."""
     status: RunStatus
     attempt: int
     """How often it was started; every write names it, so a stale one hits nothing."""

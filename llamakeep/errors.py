@@ -10,6 +10,9 @@ LlamaKeepError
 │   │   └── WrongCredentials    no such user and password
 │   ├── SignatureInvalid        a webhook that is not signed as it has to be
 │   ├── TooManyAttempts         too many failed logins
+│   ├── ScopeMissing            the API key may not do this
+│   ├── ApiKeyNotFound          no such API key, or somebody else's
+│   ├── TooManyApiKeys          the user has as many as there may be
 │   ├── PathNotFound            there is nothing at this path
 │   ├── RunNotFound             no such run, or somebody else's
 │   ├── RunNotAnswered          it has no answer that anything could follow
@@ -159,6 +162,30 @@ class PathNotFound(ClientError):
     status = HTTPStatus.NOT_FOUND
     code = "not-found"
     title = "There is nothing at this path."
+
+
+class ScopeMissing(ClientError):
+    """The API key was not made for this."""
+
+    status = HTTPStatus.FORBIDDEN
+    code = "scope-missing"
+    title = "This API key may not do that."
+
+
+class ApiKeyNotFound(ClientError):
+    """The API key does not exist, has expired, or belongs to somebody else."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "api-key-not-found"
+    title = "There is no such API key."
+
+
+class TooManyApiKeys(ClientError):
+    """The user has as many API keys as there may be. Nothing was created."""
+
+    status = HTTPStatus.CONFLICT
+    code = "too-many-api-keys"
+    title = "You have too many API keys."
 
 
 class RunNotFound(ClientError):

@@ -1,9 +1,10 @@
 """
 The secrets we hand out: opaque, recognisable, and stored only as a digest.
 
-`lk_`, 256 random bits as 43 characters, and a checksum of all that as 6 characters. The
-checksum keeps no attacker out: it spares the database typing errors and garbage, and
-lets scanners of leaked secrets be sure of what they found.
+`lk_` for API keys or `lka_` for the access tokens of logins, 256 random bits as 43
+characters, and a checksum of all that as 6 characters. The checksum keeps no attacker
+out: it spares the database typing errors and garbage, and lets scanners of leaked
+secrets be sure of what they found.
 """
 
 import binascii
@@ -12,19 +13,29 @@ import re
 import secrets
 import string
 
-_PREFIX = "lk_"
+_API_KEY, _ACCESS_TOKEN = "lk_", "lka_"
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _SECRET_LENGTH = 43  # 62 ** 43 is just above 2 ** 256
 _CHECKSUM_LENGTH = 6  # 62 ** 6 is above 2 ** 32
 _FORM = re.compile(
-    rf"({_PREFIX}[0-9A-Za-z]{{{_SECRET_LENGTH}}})([0-9A-Za-z]{{{_CHECKSUM_LENGTH}}})"
+    rf"((?:{_API_KEY}|{_ACCESS_TOKEN})[0-9A-Za-z]{{{_SECRET_LENGTH}}})"
+    rf"([0-9A-Za-z]{{{_CHECKSUM_LENGTH}}})"
 )
 
 
 def new_access_token() -> str:
-    """Return a secret that was never handed out before."""
-    body = _PREFIX + _base62(secrets.randbits(256), _SECRET_LENGTH)
-    return body + _checksum(body)
+    """Return a secret for a login, that was never handed out before."""
+    return _new(_ACCESS_TOKEN)
+
+
+def new_api_key() -> str:
+    """Return a secret for a program, that was never handed out before."""
+    return _new(_API_KEY)
+
+
+def is_api_key(value: str) -> bool:
+    """Return which of the two a well-formed secret is."""
+    return value.startswith(_API_KEY)
 
 
 def is_well_formed(value: object) -> bool:
@@ -42,6 +53,11 @@ def digest(value: str) -> bytes:
     A fast hash is enough, unlike for passwords: 256 random bits cannot be guessed.
     """
     return hashlib.sha256(value.encode(errors="surrogatepass")).digest()
+
+
+def _new(prefix: str) -> str:
+    body = prefix + _base62(secrets.randbits(256), _SECRET_LENGTH)
+    return body + _checksum(body)
 
 
 def _checksum(body: str) -> str:

@@ -34,6 +34,7 @@ def to_row(run: Run) -> dict[str, Any]:
     return {
         "id": run.id,
         "user_id": run.user_id,
+        "api_key_id": run.api_key_id,
         "status": run.status,
         "prompt": run.prompt,
         "response": run.response,

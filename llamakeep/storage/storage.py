@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from llamakeep.errors import StorageUnavailable
 from llamakeep.storage import schema
+from llamakeep.storage.api_keys import ApiKeyStorage
 from llamakeep.storage.database import Database
 from llamakeep.storage.deliveries import DeliveryStorage
 from llamakeep.storage.gates import GateStorage
@@ -20,7 +21,9 @@ from llamakeep.storage.sqlite import SqliteDatabase
 from llamakeep.storage.users import UserStorage
 
 
-class Storage(UserStorage, RunStorage, HistoryStorage, DeliveryStorage, GateStorage):
+class Storage(
+    UserStorage, ApiKeyStorage, RunStorage, HistoryStorage, DeliveryStorage, GateStorage
+):
     """
     Everything that is remembered.
 

@@ -57,11 +57,33 @@ access_tokens = Table(
     Column("expires_at", UtcDateTime, nullable=False),
 )
 
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column(
+        "user_id",
+        ForeignKey("users.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("name", String(64), nullable=False),
+    Column("hint", String(8), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("models", JSON(none_as_null=True)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+)
+
 runs = Table(
     "runs",
     metadata,
     Column("id", String(32), primary_key=True),
     Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    # The key may be gone; what it was used for stays.
+    Column("api_key_id", String(32)),
     Column("status", words_of(RunStatus), nullable=False),
     # What was said.
     Column("prompt", Text, nullable=False),

@@ -5,15 +5,29 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from llamakeep.security.access_tokens import digest, is_well_formed, new_access_token
+from llamakeep.security.access_tokens import (
+    digest,
+    is_api_key,
+    is_well_formed,
+    new_access_token,
+    new_api_key,
+)
 
 
 def test_an_access_token_is_recognised_as_ours() -> None:
     access_token = new_access_token()
 
-    assert access_token.startswith("lk_")
-    assert len(access_token) == 3 + 43 + 6
+    assert len(access_token) == len("lka_") + 43 + 6
     assert is_well_formed(access_token)
+    assert not is_api_key(access_token)
+
+
+def test_an_api_key_is_recognised_as_ours() -> None:
+    api_key = new_api_key()
+
+    assert len(api_key) == len("lk_") + 43 + 6
+    assert is_well_formed(api_key)
+    assert is_api_key(api_key)
 
 
 def test_no_access_token_is_handed_out_twice() -> None:
@@ -22,7 +36,7 @@ def test_no_access_token_is_handed_out_twice() -> None:
     assert len(access_tokens) == 1000
 
 
-@pytest.mark.parametrize("position", range(52))
+@pytest.mark.parametrize("position", range(53))
 def test_an_access_token_with_one_wrong_character_is_refused(position: int) -> None:
     access_token = new_access_token()
     others = set(string.ascii_letters + string.digits) - {access_token[position]}

@@ -1,0 +1,207 @@
+"""API keys: what lets a user's programs in."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from llamakeep.domain import ApiKey, Scope, User, utc_now
+from llamakeep.errors import ApiKeyNotFound, TooManyApiKeys
+from llamakeep.storage.database import Database
+from llamakeep.storage.prepared import Prepared
+from llamakeep.storage.tables import api_keys, users
+
+MOST_API_KEYS = 100
+"""How many a user may have; forgotten ones are a risk."""
+
+USE_INTERVAL = timedelta(minutes=1)
+"""How exactly a key's last use is known: each note of it is a write."""
+
+_KEY = tuple(c for c in api_keys.c if c.name not in {"user_id", "digest"})
+_BY_DIGEST = Prepared(
+    select(users.c.id, users.c.username, users.c.created_at, users.c.disabled_at, *_KEY)
+    .join(users, api_keys.c.user_id == users.c.id)
+    .where(
+        api_keys.c.digest == bindparam("digest"),
+        or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > bindparam("now")),
+        users.c.disabled_at.is_(None),
+    )
+)
+_NAMES = [column.name for column in _KEY]
+_USER_COLUMNS = 4
+
+
+class ApiKeyStorage:
+    """One method is one transaction."""
+
+    _database: Database
+
+    async def add_api_key(self, user: User, key: ApiKey, digest: bytes) -> None:
+        """
+        Let `user` in with the key that has this digest.
+
+        Those of the user that have expired are forgotten.
+
+        Raises:
+            TooManyApiKeys: They have `MOST_API_KEYS`.
+        """
+
+        def operation(connection: Connection) -> None:
+            _forget_expired(connection, user)
+            _add(connection, user, key, digest)
+
+        await self._database.write(operation)
+
+    async def replace_api_key(
+        self, user: User, old: str, key: ApiKey, digest: bytes, *, overlap: timedelta
+    ) -> None:
+        """
+        Add `key`, and let `old` expire after `overlap` at the latest.
+
+        Raises:
+            ApiKeyNotFound: `user` has no such key, or it has expired.
+            TooManyApiKeys: They have `MOST_API_KEYS`.
+        """
+        end = utc_now() + overlap
+
+        def operation(connection: Connection) -> None:
+            _forget_expired(connection, user)
+            known = _get(connection, user, old)
+            _add(connection, user, key, digest)
+            if known.expires_at is None or known.expires_at > end:
+                connection.execute(
+                    update(api_keys)
+                    .where(api_keys.c.id == old)
+                    .values(expires_at=end, name=f"{known.name[:55]} (rotated)")
+                )
+
+        await self._database.write(operation)
+
+    async def find_user_by_api_key(self, digest: bytes) -> User | None:
+        """Return whose API key has this digest, with the key, if it is valid now."""
+        values = {"digest": digest, "now": utc_now()}
+
+        def operation(connection: Connection) -> User | None:
+            rows = _BY_DIGEST.fetch(connection, values)
+            if not rows:
+                return None
+            user, key = rows[0][:_USER_COLUMNS], rows[0][_USER_COLUMNS:]
+            return User(*user, _key(key))
+
+        return await self._database.look_up(operation)
+
+    async def note_use(self, key: ApiKey) -> None:
+        """Remember that `key` is in use now."""
+        query = (
+            update(api_keys)
+            .where(api_keys.c.id == key.id)
+            .values(last_used_at=utc_now())
+        )
+        await self._database.write(lambda connection: connection.execute(query).close())
+
+    async def list_api_keys(self, user: User) -> Sequence[ApiKey]:
+        """Return the keys of `user` that have not expired, newest first."""
+        query = (
+            select(*_KEY)
+            .where(api_keys.c.user_id == user.id, _is_valid(utc_now()))
+            .order_by(api_keys.c.id.desc())
+        )
+        return await self._database.read(
+            lambda connection: [_key(row) for row in connection.execute(query)]
+        )
+
+    async def get_api_key(self, user: User, key_id: str) -> ApiKey:
+        """
+        Return one of the user's keys.
+
+        Raises:
+            ApiKeyNotFound: `user` has no such key, or it has expired.
+        """
+        return await self._database.read(
+            lambda connection: _get(connection, user, key_id)
+        )
+
+    async def revoke_api_key(self, user: User, key_id: str) -> None:
+        """
+        Make a key invalid from the next request on.
+
+        Raises:
+            ApiKeyNotFound: `user` has no such key.
+        """
+        query = delete(api_keys).where(
+            api_keys.c.id == key_id, api_keys.c.user_id == user.id
+        )
+
+        def operation(connection: Connection) -> None:
+            if connection.execute(query).rowcount == 0:
+                raise _not_found(key_id)
+
+        await self._database.write(operation)
+
+
+def _add(connection: Connection, user: User, key: ApiKey, digest: bytes) -> None:
+    count = select(func.count()).where(api_keys.c.user_id == user.id)
+    if (connection.scalar(count) or 0) >= MOST_API_KEYS:
+        raise TooManyApiKeys(
+            f"You have {MOST_API_KEYS} API keys, as many as there may be. Nothing was "
+            "created. Revoke those that are not in use."
+        )
+    connection.execute(
+        insert(api_keys),
+        {
+            "id": key.id,
+            "user_id": user.id,
+            "digest": digest,
+            "name": key.name,
+            "hint": key.hint,
+            "scopes": sorted(key.scopes),
+            "models": None if key.models is None else sorted(key.models),
+            "created_at": key.created_at,
+            "expires_at": key.expires_at,
+        },
+    )
+
+
+def _forget_expired(connection: Connection, user: User) -> None:
+    query = delete(api_keys).where(
+        api_keys.c.user_id == user.id, api_keys.c.expires_at <= utc_now()
+    )
+    connection.execute(query)
+
+
+def _get(connection: Connection, user: User, key_id: str) -> ApiKey:
+    query = select(*_KEY).where(
+        api_keys.c.id == key_id, api_keys.c.user_id == user.id, _is_valid(utc_now())
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise _not_found(key_id)
+    return _key(row)
+
+
+def _not_found(key_id: str) -> ApiKeyNotFound:
+    return ApiKeyNotFound(f"You have no API key {key_id!r}.")
+
+
+def _is_valid(now: datetime) -> Any:
+    return or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now)
+
+
+def _key(row: Sequence[Any]) -> ApiKey:
+    facts = dict(zip(_NAMES, row, strict=True))
+    scopes, models = facts.pop("scopes"), facts.pop("models")
+    return ApiKey(
+        scopes=frozenset(map(Scope, scopes)),
+        models=None if models is None else frozenset(models),
+        **facts,
+    )
