@@ -13,13 +13,15 @@ from tests.api.serving import BOB, Client, connect
 from tests.fakes import ScriptedProvider
 
 PATHS = create_app(Settings.model_construct()).openapi()["paths"]
+NO_RUNS = ("{model}", "{owner}", "{credential}")
+"""Models are everybody's; a credential is tested in `test_replicate_door_streams`."""
 WITH_AN_ID = [
     (method.upper(), path)
     for path, methods in PATHS.items()
     for method in methods
-    if "{" in path and "{model}" not in path
+    if "{" in path and not any(name in path for name in NO_RUNS)
 ]
-PREFIXES = {"run_id": "run_", "completion_id": "chatcmpl-"}
+PREFIXES = {"run_id": "run_", "completion_id": "chatcmpl-", "prediction_id": ""}
 """How each kind of id begins; the rest is the run's."""
 
 
