@@ -1,6 +1,7 @@
 """API keys: what lets a user's programs in."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -96,7 +97,7 @@ class ApiKeyStorage:
             if not rows:
                 return None
             user, key = rows[0][:_USER_COLUMNS], rows[0][_USER_COLUMNS:]
-            return User(*user, _key(key))
+            return replace(User(*user), api_key=_key(key))
 
         return await self._database.look_up(operation)
 
