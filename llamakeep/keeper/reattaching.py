@@ -13,6 +13,9 @@ from llamakeep.errors import (
     AnswerExpired,
     ProviderAnswerInvalid,
     ProviderError,
+    ProviderRateLimited,
+    ProviderTimeout,
+    ProviderUnavailable,
     StorageUnavailable,
 )
 from llamakeep.keeper.gate import Gates
@@ -34,6 +37,9 @@ REMEMBERED = timedelta(minutes=55)
 
 TRIES = 4
 """How often an answer that broke off is asked for, with growing pauses."""
+
+OUT_OF_REACH = (ProviderUnavailable, ProviderTimeout, ProviderRateLimited)
+"""What passes by itself."""
 
 log = logging.getLogger(__name__)
 
@@ -152,10 +158,17 @@ class Reattaching:
             AnswerExpired: It is so long ago that nobody can tell.
         """
         began = live.run.started_at or live.run.created_at
-        for _ in range(2):
+        looks = 2
+        while looks:
             handle = await self._hinted(live, provider, request)
             if handle is None:
-                handle = await self._listed(provider, request, began - CLOCKS_APART)
+                try:
+                    handle = await self._listed(provider, request, began - CLOCKS_APART)
+                except OUT_OF_REACH as error:
+                    log.info("run %s cannot be looked for: %s", live.run.id, error)
+                    await asyncio.sleep(error.retry_after or 0)
+                    continue  # until the run has taken too long
+                looks -= 1
             if handle is not None:
                 log.warning("run %s goes on with %s", live.run.id, handle)
                 if not await self._attach(live, handle):

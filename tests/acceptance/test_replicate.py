@@ -149,6 +149,19 @@ async def test_a_create_whose_answer_was_lost_is_found_and_not_repeated(
     assert len(await replicate.predictions()) == 1
 
 
+async def test_a_lost_create_is_looked_for_as_long_as_replicate_is_away(
+    server: ServerProcess, replicate: Replicate
+) -> None:
+    await replicate.next_rule(drop=True, creates=True, deltas=WORDS)
+    await replicate.rule(on="list", status=503, times=4)  # a GET is tried three times
+
+    run = await server.ended_run(await begin(server))
+
+    assert (run["status"], run["response"]) == ("succeeded", ANSWER)
+    assert len(await replicate.predictions()) == 1
+    assert (await replicate.requests())["list"] == 5
+
+
 async def test_a_server_killed_before_the_create_was_answered_finds_the_prediction(
     server: ServerProcess, replicate: Replicate
 ) -> None:

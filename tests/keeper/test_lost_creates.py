@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from llamakeep.domain import RunStatus, User
-from llamakeep.errors import LlamaKeepError, ProviderUnavailable
+from llamakeep.errors import LlamaKeepError, ProviderTimeout, ProviderUnavailable
 from llamakeep.keeper import Keeper
 from llamakeep.providers.base import (
     Accepted,
@@ -47,6 +47,7 @@ class Forgetful(ScriptedProvider):
         self.listed: list[Candidate] = []
         self.proven: set[str] = set()
         self.trouble: LlamaKeepError | None = None
+        self.may_look = True
         self.looks = 0
         self.hinted: list[str] = []
         self.resumed: list[str] = []
@@ -77,6 +78,8 @@ class Forgetful(ScriptedProvider):
         assert request.run_id
         assert since.tzinfo
         self.looks += 1
+        if not self.may_look:
+            raise ProviderUnavailable
         self._fail()
         return self.listed
 
@@ -174,6 +177,33 @@ async def test_a_hint_that_cannot_be_proven_changes_nothing(
         run = await keeper.result(await storage.get_run(alice, run_id))
     assert run.handle == "new"
     assert (provider.looks, provider.resumed) == (2, [])
+
+
+async def test_a_look_that_fails_does_not_count(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    provider = Forgetful()
+    provider.listed = [Candidate("ours", is_proven=True)]
+    provider.trouble = ProviderUnavailable(retry_after=0.01)
+    async with open_keeper(settings, storage, provider) as keeper:
+        run = await keeper.result(await keeper.ask(alice, WHY))
+
+    assert run.handle == "ours"
+    assert provider.looks == 2
+
+
+async def test_nobody_looks_longer_than_a_run_may_take(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    settings = settings.model_copy(update={"run_timeout": 0.3})
+    provider = Forgetful()
+    provider.may_look = False
+    async with open_keeper(settings, storage, provider) as keeper:
+        with pytest.raises(ProviderTimeout):
+            await keeper.result(await keeper.ask(alice, WHY))
+
+    assert provider.looks > 2
+    assert len(provider.requests) == 1
 
 
 async def test_hints_about_the_runs_of_others_are_of_no_use(
