@@ -1,14 +1,16 @@
 """Other people's client libraries, unchanged, against the real server."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
+import httpx2
 import pytest
+from openai import AsyncOpenAI, OpenAI
 
 from llamakeep.emulator import EmulatorSettings, open_emulator
 from tests.acceptance.processes import Runner
-from tests.emulator.driver import AT_ONCE, Driver
-from tests.sdk.site import Site
+from tests.emulator.driver import AT_ONCE, NO_CERTIFICATES, Driver
+from tests.sdk.site import ALICE, PATIENCE, Site
 
 if sys.platform == "win32":
     pytest.skip("The runner forks.", allow_module_level=True)
@@ -31,3 +33,27 @@ def site(one_site: Site) -> Site:
     """A running server whose model echoes; earlier tests' runs are in the history."""
     one_site.replicate.reset()
     return one_site
+
+
+@pytest.fixture
+def openai_client(site: Site) -> Iterator[OpenAI]:
+    """Alice's client, which does not send anything twice."""
+    with OpenAI(
+        base_url=f"{site.origin}/v1",
+        api_key=ALICE,
+        http_client=httpx2.Client(verify=NO_CERTIFICATES, timeout=PATIENCE),
+        max_retries=0,
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+async def async_openai_client(site: Site) -> AsyncIterator[AsyncOpenAI]:
+    """Alice's asynchronous client, which does not send anything twice."""
+    async with AsyncOpenAI(
+        base_url=f"{site.origin}/v1",
+        api_key=ALICE,
+        http_client=httpx2.AsyncClient(verify=NO_CERTIFICATES, timeout=PATIENCE),
+        max_retries=0,
+    ) as client:
+        yield client
