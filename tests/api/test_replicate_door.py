@@ -217,7 +217,7 @@ async def test_a_deadline_changes_nothing_about_what_ends_before(
 async def test_a_deadline_that_makes_no_sense_is_refused(
     client: Client, given: str
 ) -> None:
-    headers = {"Cancel-After": given.encode()}
+    headers = {b"Cancel-After": given.encode()}
 
     response = await client.post(CREATE, json={"input": INPUT}, headers=headers)
 
