@@ -106,7 +106,12 @@ async def gate_of(storage: Storage) -> Gate:
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return settings.model_copy(
-        update={"breaker_pause": 0.1, "settle_time": 0.01, "shutdown_grace": 0}
+        update={
+            "breaker_pause": 0.1,
+            "settle_time": 0.01,
+            "shutdown_grace": 0,
+            "run_timeout": 10,
+        }
     )
 
 
