@@ -14,7 +14,7 @@ PYTEST := pytest --dist worksteal
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test check lint format types layers docs coverage bench fuzz size lock clean
+.PHONY: help run test check lint format types layers docs coverage bench torture fuzz size lock clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -55,6 +55,9 @@ bench: .venv/dev.stamp ## Measure the speed on this machine
 
 fuzz: .venv/dev.stamp ## Make requests up for five minutes, and look for bugs in the answers
 	LLAMAKEEP_FUZZ_SECONDS=300 $(BIN)/python -m pytest tests/sdk/test_schemathesis.py
+
+torture: .venv/dev.stamp ## Kill and freeze servers under load, and see what was kept (about 12 minutes)
+	$(BIN)/python -m tests.torture
 
 size: .venv/run.stamp ## Measure the core install: without extras, in an environment of its own
 	$(PYTHON) scripts/core_size.py

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,8 @@ class ServerProcess:
     async def stop(self, how: signal.Signals = signal.SIGKILL) -> int:
         """End the process, and return its exit status."""
         assert self.pid is not None
-        os.kill(self.pid, how)
+        with suppress(ProcessLookupError):  # it has ended by itself
+            os.kill(self.pid, how)
         return await self.ended()
 
     async def ended(self) -> int:

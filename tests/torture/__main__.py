@@ -28,6 +28,7 @@ from tests.postgres import new_database, running_postgres
 from tests.torture.campaign import Campaign
 from tests.torture.replicate import emulator_process
 from tests.torture.report import Row, table, where_and_when, write
+from tests.torture.site import prepare
 
 PAGE = ROOT / "docs" / "durability.md"
 
@@ -51,8 +52,7 @@ async def torture(
 
     async with new_database(postgres) as template_url:
         template = template_url.rpartition("/")[2]
-        async with open_storage(template_url, migrate=True):
-            pass
+        await prepare(template_url)
         for database, new, nodes in (
             ("SQLite, one server", sqlite, 1),
             ("PostgreSQL, two servers", postgresql, 2),

@@ -4,24 +4,27 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from tests.acceptance.processes import Runner
 from tests.torture.crash_points import POINTS
 from tests.torture.report import Row
 from tests.torture.scenarios import (
+    FREEZING_POINTS,
     Outcome,
     crash_at,
-    freeze_holders,
+    freeze_holder,
     kill_at_random,
 )
 from tests.torture.site import Site, open_site
 
-LANES = 5
-"""How many crash points are tried at the same time."""
+LANES = 7
+"""How many sites there are at the same time."""
 
+Scenario = Callable[[Site], Awaitable[Outcome]]
 NewDatabase = Callable[[Path], AbstractAsyncContextManager[str]]
 
 log = logging.getLogger(__name__)
@@ -75,28 +78,39 @@ class Campaign:
             )
         yield Row("killed at random moments", self.database, found)
         times = self._times(20)
+        found = await self._together(
+            {name: partial(crash_at, name=name, times=times) for name in POINTS}
+        )
         name = f"killed at {len(POINTS)} points, {times} times each"
-        yield Row(name, self.database, await self._crashes(times))
-        if self._nodes > 1:
-            async with self._site("frozen") as site:
-                found = await freeze_holders(site, times=self._times(20))
-            yield Row("a holder frozen past its lease", self.database, found)
+        yield Row(name, self.database, found)
+        if self._nodes == 1:
+            return  # nobody could take over
+        times = self._times(5)
+        found = await self._together(
+            {
+                f"frozen {name}": partial(freeze_holder, name=name, times=times)
+                for name in FREEZING_POINTS
+            }
+        )
+        name = f"frozen at {len(FREEZING_POINTS)} points, {times} times each"
+        yield Row(name, self.database, found)
 
-    async def _crashes(self, times: int) -> Outcome:
+    async def _together(self, scenarios: Mapping[str, Scenario]) -> Outcome:
+        """Let scenarios happen, a few at the same time, and return their sum."""
         lanes, whole = asyncio.Semaphore(LANES), Outcome()
 
-        async def crash(name: str) -> None:
+        async def happen(name: str, scenario: Scenario) -> None:
             nonlocal whole
             async with lanes, self._site(name) as site:
                 began = time.monotonic()
-                found = await crash_at(site, name, times=times)
+                found = await scenario(site)
                 took = time.monotonic() - began
                 log.info("%s: %d kills in %.0f s", name, found.kills, took)
                 whole += found
 
         async with asyncio.TaskGroup() as group:
-            for name in POINTS:
-                group.create_task(crash(name))
+            for name, scenario in scenarios.items():
+                group.create_task(happen(name, scenario))
         return whole
 
     def _times(self, number: int) -> int:

@@ -58,8 +58,12 @@ class Replicate:
 
     async def lose_creates(self, probability: float) -> None:
         """Carry creates out and cut their connections, with that probability."""
-        rule = {"match": self._word, "drop": True, "creates": True, "times": MANY}
-        await self._post("/_emulator/rules", rule | {"probability": probability})
+        rule = {"drop": True, "creates": True, "times": MANY}
+        await self._add_rule(**rule, probability=probability)
+
+    async def talk_slowly(self) -> None:
+        """Let an answer take so long that it can still be canceled."""
+        await self._add_rule(gap=0.1, times=None)
 
     async def keep_pace(self) -> None:
         """Make answers as fast as `PACE` says."""
@@ -72,7 +76,7 @@ class Replicate:
         return sum(
             MANY - rule["times"]
             for rule in answer.json()
-            if rule.get("match") == self._word
+            if rule.get("match") == self._word and rule.get("drop")
         )
 
     async def predictions(self) -> list[dict[str, Any]]:
@@ -85,8 +89,9 @@ class Replicate:
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def _post(self, path: str, body: dict[str, Any]) -> None:
-        (await self._client.post(path, json=body)).raise_for_status()
+    async def _add_rule(self, **rule: Any) -> None:
+        body = {"match": self._word, **rule}
+        (await self._client.post("/_emulator/rules", json=body)).raise_for_status()
 
 
 def _wait_until_it_listens(port: int) -> None:

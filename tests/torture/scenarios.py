@@ -1,6 +1,7 @@
 """What is done to the servers while clients rely on them."""
 
 import asyncio
+import logging
 import os
 import signal
 import time
@@ -17,8 +18,17 @@ BOUND = LEASE + 5
 """Seconds that recovering may take."""
 LOST = 0.2
 """How many answers to creates are lost."""
-FREEZING_POINTS = ("before create", "during create", "after create", "after attach", "")
-"""Where a holder of runs is frozen; the last one means: anywhere."""
+ANYWHERE = "anywhere"
+FREEZING_POINTS = (
+    "before create",
+    "during create",
+    "after create",
+    "after attach",
+    ANYWHERE,
+)
+"""Where a holder of runs is frozen."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -113,28 +123,31 @@ async def crash_at(site: Site, name: str, *, times: int) -> Outcome:
     return await _outcome(site, journal)
 
 
-async def freeze_holders(site: Site, *, times: int) -> Outcome:
+async def freeze_holder(site: Site, name: str, *, times: int) -> Outcome:
     """
-    Stop the holder of runs for longer than its lease, so many times; then wake it.
+    Freeze the first server at the point `name` past its lease, then wake it.
 
     The other server goes on with the runs. What the first one makes when it wakes, it
-    has to cancel.
+    has to cancel; so that it hears of it, no creates are lost.
     """
     holder, other = site.nodes
-    await site.replicate.lose_creates(LOST)
+    await site.replicate.talk_slowly()
     await site.start(other)
     journal: list[Told] = []
     client = Client(site, journal, timeout=1.5)
-    for number in range(times):
-        name = FREEZING_POINTS[number % len(FREEZING_POINTS)]
-        passes = site.chance.randint(1, 2)
-        await site.replace(holder, crash_at=name, passes=passes, how=signal.SIGSTOP)
+    for _ in range(times):
+        await site.replace(
+            holder,
+            crash_at="" if name == ANYWHERE else name,
+            passes=site.chance.randint(1, 2),
+            how=signal.SIGSTOP,
+        )
         await holder.client.get("/healthz")
         site.frozen = holder  # whoever hears nothing from it goes elsewhere
         async with asyncio.TaskGroup() as group:
             for way in WAYS:
                 group.create_task(client.ask(way, first=holder))
-            if not name:
+            if name == ANYWHERE:
                 await asyncio.sleep(site.chance.uniform(0, 0.5))
                 _signal(holder, signal.SIGSTOP)
                 site.strikes.append(time.time())
@@ -181,6 +194,9 @@ async def _outcome(
         bound=BOUND,
         may_freeze=may_freeze,
     )
+    if verdict.faults:
+        for node in site.nodes:
+            log.warning("%s", (await asyncio.to_thread(node.log.read_text))[-5000:])
     return Outcome(
         kills=site.kills,
         creates_lost=await site.replicate.lost_creates(),

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from llamakeep.api.demo import add_demo_users
+from llamakeep.storage import open_storage
 from tests.acceptance.processes import Runner, ServerProcess
 from tests.torture.crash_points import MARK
 from tests.torture.replicate import Replicate
@@ -100,6 +102,12 @@ class Site:
         return strikes
 
 
+async def prepare(database_url: str) -> None:
+    """Give a database that servers will share this version's tables, and its users."""
+    async with open_storage(database_url, migrate=True) as storage:
+        await add_demo_users(storage)
+
+
 @asynccontextmanager
 async def open_site(
     runner: Runner,
@@ -117,7 +125,7 @@ async def open_site(
         runner: Starts the servers.
         folder: For their logs.
         emulator: Where Replicate is.
-        database_url: An empty database, with this version's tables if it is shared.
+        database_url: An empty database; one that is shared was prepared.
         chance: What decides when and where.
         nodes: How many servers there are.
     """

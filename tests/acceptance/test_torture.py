@@ -1,0 +1,95 @@
+"""A short `make torture`; what its promises are is in docs/durability.md."""
+
+import asyncio
+import random
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from llamakeep.emulator import open_emulator
+from tests.acceptance.processes import Runner
+from tests.torture.crash_points import POINTS
+from tests.torture.scenarios import Outcome, crash_at, freeze_holder, kill_at_random
+from tests.torture.site import Site, open_site, prepare
+
+PARTS = 4
+"""Into how many tests the crash points are divided."""
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[str]:
+    with open_emulator() as url:
+        yield url
+
+
+@pytest.fixture
+async def site(
+    runner: Runner, tmp_path: Path, emulator: str, sqlite_url: str
+) -> AsyncIterator[Site]:
+    chance = random.Random()
+    async with open_site(runner, tmp_path, emulator, sqlite_url, chance=chance) as site:
+        yield site
+
+
+@pytest.fixture
+async def shared_site(
+    runner: Runner, tmp_path: Path, emulator: str, postgres_url: str
+) -> AsyncIterator[Site]:
+    """Two servers on one database."""
+    await prepare(postgres_url)
+    async with open_site(
+        runner, tmp_path, emulator, postgres_url, chance=random.Random(), nodes=2
+    ) as site:
+        yield site
+
+
+async def test_nothing_is_lost_or_paid_for_twice_when_a_server_is_killed_at_random(
+    site: Site,
+) -> None:
+    found = await kill_at_random(
+        site, prompts=25, kills=6, clients=8, longest_pause=0.6
+    )
+
+    assert found.verdict.faults == []
+    assert found.kills == 6
+    assert found.verdict.prompts >= 25
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+async def test_nothing_is_lost_or_paid_for_twice_wherever_a_server_dies(
+    runner: Runner, tmp_path: Path, emulator: str, migrated_file: Path, part: int
+) -> None:
+    async def crash(name: str) -> Outcome:
+        file = tmp_path / name
+        await asyncio.to_thread(shutil.copy, migrated_file, file)
+        url, chance = f"sqlite:///{file}", random.Random()
+        async with open_site(runner, tmp_path, emulator, url, chance=chance) as site:
+            return await crash_at(site, name, times=1)
+
+    async with asyncio.TaskGroup() as group:
+        crashes = [group.create_task(crash(name)) for name in [*POINTS][part::PARTS]]
+
+    assert [each.result().verdict.faults for each in crashes] == [[] for _ in crashes]
+    assert sum(each.result().kills for each in crashes) > len(crashes) // 2
+
+
+async def test_another_server_finishes_what_a_killed_one_began(
+    shared_site: Site,
+) -> None:
+    found = await kill_at_random(
+        shared_site, prompts=12, kills=2, clients=8, longest_pause=0.8
+    )
+
+    assert found.verdict.faults == []
+    assert found.kills == 2
+
+
+async def test_a_server_that_was_frozen_past_its_lease_cancels_what_it_makes(
+    shared_site: Site,
+) -> None:
+    found = await freeze_holder(shared_site, "before create", times=1)
+
+    assert found.verdict.faults == []
+    assert found.verdict.extra_canceled > 0
