@@ -209,6 +209,7 @@ async def test_a_prediction_that_is_polled_is_looked_at_when_a_hint_comes(
 ) -> None:
     monkeypatch.setattr("llamakeep.providers.replicate.following._FIRST_PAUSE", 30)
     await control.rule(on="stream", status=404, times=None)
+    await control.rule(first_delay=0.5)
     async with aclosing(replicate.answer(asking())) as events:
         accepted = await anext(events)
         assert isinstance(accepted, Accepted)
