@@ -67,7 +67,7 @@ class Talker:
 class Order(BaseModel):
     """What server is wanted."""
 
-    settings: dict[str, str | float]
+    settings: dict[str, str | float | list[str]]
     log: str
     """The file that gets its standard error."""
     words: int

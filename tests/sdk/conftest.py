@@ -10,6 +10,7 @@ from openai import AsyncOpenAI, OpenAI
 from llamakeep.emulator import EmulatorSettings, open_emulator
 from tests.acceptance.processes import Runner
 from tests.emulator.driver import AT_ONCE, NO_CERTIFICATES, Driver
+from tests.emulator.receiver import open_receiver
 from tests.sdk.site import ALICE, PATIENCE, Site
 
 if sys.platform == "win32":
@@ -19,9 +20,10 @@ if sys.platform == "win32":
 @pytest.fixture(scope="session")
 def one_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("sdk")
-    with open_emulator(EmulatorSettings.model_validate(AT_ONCE)) as origin:
+    emulator = open_emulator(EmulatorSettings.model_validate(AT_ONCE))
+    with emulator as origin, open_receiver(429) as busy:
         runner, replicate = Runner(folder), Driver(origin)
-        site = Site(runner, folder, replicate)
+        site = Site(runner, folder, replicate, busy.url)
         yield site
         site.close()
         replicate.close()

@@ -19,15 +19,18 @@ class Site:
     The real server in a process of its own, answered by the Replicate emulator.
 
     The emulator echoes prompts at once; rules and settings change what it does, see
-    `docs/emulator.md`. The database lives as long as the site.
+    `docs/emulator.md`. The model `openai:busy` wants everybody to wait. The database
+    lives as long as the site.
     """
 
-    def __init__(self, runner: Runner, folder: Path, replicate: Driver) -> None:
+    def __init__(
+        self, runner: Runner, folder: Path, replicate: Driver, busy_origin: str
+    ) -> None:
         self.replicate = replicate
         self._runner = runner
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.origin = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        settings: dict[str, str | float] = {
+        settings: dict[str, str | float | list[str]] = {
             "database_url": f"sqlite:///{folder / 'sdk.db'}",
             "demo": True,
             "shutdown_grace": 0.3,
@@ -35,6 +38,8 @@ class Site:
             "settle_time": 0.3,
             "replicate_api_token": "r8_emulated",
             "replicate_base_url": replicate.origin,
+            "openai_base_url": busy_origin,
+            "openai_models": ["busy"],
         }
         self._order = Order(
             settings=settings,
