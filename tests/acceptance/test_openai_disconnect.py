@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 from typing import Any
 
 import pytest
@@ -143,3 +144,21 @@ async def test_a_client_that_stays_is_answered_on_a_connection_it_keeps(
     assert head.startswith(b"HTTP/1.1 200 ")
     runs = (await server.history()).values()
     assert [run["status"] for run in runs] == ["succeeded", "succeeded"]
+
+
+@pytest.mark.parametrize("body", [BODY, BODY | {"stream": True}])
+async def test_a_server_that_stops_takes_nobodys_leaving_for_a_cancel(
+    new_server: NewServer, body: dict[str, Any]
+) -> None:
+    server = new_server(words=150, pause=0.01)
+    await server.start()
+    reader, writer = await send(server, body)
+    await only_run(server, "processing")
+
+    await server.stop(signal.SIGTERM)
+    told = await reader.read()
+    writer.close()
+    await server.start()
+
+    assert b"server_stopping" in told
+    assert (await only_run(server, "succeeded"))["response"].count(" ") == 150

@@ -92,7 +92,8 @@ class Leaving:
 
     async def left(self) -> None:
         """Stop the run; its text so far is kept."""
-        if not self.is_watching:
+        # A server that stops ends connections itself, and the run goes on after it.
+        if not self.is_watching or self._keeper.is_stopping:
             return
         try:
             await self._keeper.cancel(self._user, self._run_id)
