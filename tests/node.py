@@ -1,0 +1,64 @@
+"""Programs for Node.js, with the packages that a `package.json` names."""
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+def node_with_packages(folder: Path) -> str:
+    """Return Node, with the packages of `folder` installed at their exact versions."""
+    found, npm = shutil.which("node"), shutil.which("npm")
+    if found is None or npm is None:
+        return _unavailable(folder, "there is no Node.js here.")
+    with _locked(folder):
+        if _is_installed(folder):
+            return found
+        options = ["--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"]
+        installed = subprocess.run(
+            [npm, "install", *options],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    if installed.returncode:
+        reason = f"its packages cannot be installed. {installed.stderr[-500:]}"
+        return _unavailable(folder, reason)
+    return found
+
+
+def _is_installed(folder: Path) -> bool:
+    wanted = json.loads((folder / "package.json").read_text())["dependencies"]
+    for name, version in wanted.items():
+        manifest = folder / "node_modules" / name / "package.json"
+        if not manifest.exists():
+            return False
+        if json.loads(manifest.read_text())["version"] != version:
+            return False
+    return True
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time install: tests run in several."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
+
+
+def _unavailable(folder: Path, reason: str) -> str:
+    reason = f"Not tested with {folder.name}: {reason}"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
