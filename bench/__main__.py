@@ -1,5 +1,5 @@
 """
-Measure `POST /prompt/` beside a bare pass-through, in one run, on this machine.
+Measure prompts, by our door and by OpenAI's, beside a bare pass-through, in one run.
 
     python -m bench [--seconds 3] [--rounds 3]
 
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cores import pin_to_load_core, run
-from bench.load import Load, load
+from bench.load import Load, Target, load
 from bench.server import PASSWORD, USERNAME
 
 CLIENTS = (1, 16, 64)
@@ -74,44 +74,40 @@ def call(port: int, path: str, body: bytes | None = None) -> Any:
 async def measure(arguments: argparse.Namespace, ours: int, bare: int) -> None:
     """Load both servers in turn, and print what came of it."""
     access_token = call(ours, "/login/", LOGIN)["token"]
+    credentials = {"authorization": f"Bearer {access_token}"}
     targets = {
-        "bare pass-through": (bare, CHAT, {}),
-        "llamakeep /prompt/": (
-            ours,
-            PROMPT,
-            {"authorization": f"Bearer {access_token}"},
-        ),
+        "bare pass-through": Target(bare, "/prompt/", CHAT),
+        "llamakeep /prompt/": Target(ours, "/prompt/", PROMPT, credentials),
+        "llamakeep /v1": Target(ours, "/v1/chat/completions", CHAT, credentials),
     }
     found: dict[tuple[str, int], list[Load]] = {}
     commits: dict[int, list[float]] = {}
-    for port, body, headers in targets.values():  # warm up
-        await load(port, body, headers, clients=8, seconds=1)
+    for target in targets.values():  # warm up
+        await load(target, clients=8, seconds=1)
     for _ in range(arguments.rounds):
         for clients in CLIENTS:
-            for name, (port, body, headers) in targets.items():
+            for name, target in targets.items():
                 before = call(ours, "/commits")
-                result = await load(
-                    port, body, headers, clients=clients, seconds=arguments.seconds
-                )
+                result = await load(target, clients=clients, seconds=arguments.seconds)
                 found.setdefault((name, clients), []).append(result)
-                if port == ours:
+                if target.port == ours:
                     made = call(ours, "/commits") - before
                     commits.setdefault(clients, []).append(made / result.requests)
     report(targets, found, commits)
 
 
 def report(
-    targets: dict[str, tuple[int, bytes, dict[str, str]]],
+    targets: dict[str, Target],
     found: dict[tuple[str, int], list[Load]],
     commits: dict[int, list[float]],
 ) -> None:
-    bare, ours = targets
+    bare = next(iter(targets))
     print("| clients | server | requests/s | ratio | p50 ms | p99 ms | added p50 ms |")
     print("|---|---|---|---|---|---|---|")
     for clients in CLIENTS:
         floor = statistics.median(x.per_second for x in found[bare, clients])
         fastest = statistics.median(x.percentile(0.5) for x in found[bare, clients])
-        for name in (bare, ours):
+        for name in targets:
             loads = found[name, clients]
             rate = statistics.median(x.per_second for x in loads)
             p50 = statistics.median(x.percentile(0.5) for x in loads)

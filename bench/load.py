@@ -2,8 +2,18 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A request, and who is asked."""
+
+    port: int
+    path: str
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +79,20 @@ class _Client(asyncio.Protocol):
             self.done.set_result(None)
 
 
-async def load(
-    port: int, body: bytes, headers: dict[str, str], *, clients: int, seconds: float
-) -> Load:
-    """Let `clients` send POST /prompt/ for `seconds`."""
-    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+async def load(target: Target, *, clients: int, seconds: float) -> Load:
+    """Let `clients` send the target's request for `seconds`."""
+    head = "".join(f"{name}: {value}\r\n" for name, value in target.headers.items())
     request = (
-        "POST /prompt/ HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+        f"POST {target.path} HTTP/1.1\r\nhost: 127.0.0.1\r\n"
         "content-type: application/json\r\n"
-        f"content-length: {len(body)}\r\n{head}\r\n"
-    ).encode() + body
+        f"content-length: {len(target.body)}\r\n{head}\r\n"
+    ).encode() + target.body
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     made = [
         (
             await loop.create_connection(
-                lambda: _Client(request, began + seconds), "127.0.0.1", port
+                lambda: _Client(request, began + seconds), "127.0.0.1", target.port
             )
         )[1]
         for _ in range(clients)
