@@ -1,5 +1,6 @@
 """The first README's three calls, answered by the embedded model."""
 
+import json
 import signal
 
 import pytest
@@ -40,3 +41,33 @@ async def test_the_three_calls_are_answered_by_a_real_model(
     assert kept["prompt"] == "What is FastAPI and why is it useful?"
     assert kept["response"] == prompt.json()["response"]
     assert status == 0
+
+
+async def test_the_embedded_model_keeps_to_the_form_that_openais_clients_ask_for(
+    new_server: NewServer,
+) -> None:
+    server = new_server(is_real=True, settings={"local_threads": 1})
+    await server.start()
+    schema = {
+        "type": "object",
+        "properties": {"yes": {"type": "boolean"}},
+        "required": ["yes"],
+        "additionalProperties": False,
+    }
+
+    answer = await server.client.post(
+        "/v1/chat/completions",
+        json={
+            "messages": [{"role": "user", "content": "Is water wet?"}],
+            "max_tokens": 60,
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "verdict", "schema": schema},
+            },
+        },
+    )
+
+    assert answer.status_code == 200, answer.text
+    verdict = json.loads(answer.json()["choices"][0]["message"]["content"])
+    assert verdict["yes"] in {True, False}
+    assert verdict.keys() == {"yes"}
