@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, update
 
 from llamakeep.domain import User, new_id, utc_now
 from llamakeep.errors import FieldError, InvalidRequest, Unauthenticated
 from llamakeep.storage.database import Database
 from llamakeep.storage.prepared import Prepared
-from llamakeep.storage.tables import access_tokens, users
+from llamakeep.storage.tables import access_tokens, api_keys, users
 
 _USER = (users.c.id, users.c.username, users.c.created_at, users.c.disabled_at)
 _BY_DIGEST = Prepared(
@@ -80,28 +80,32 @@ class UserStorage:
 
         return await self._database.look_up(operation)
 
-    async def find_access_tokens(self, user_id: str) -> tuple[User, Sequence[bytes]]:
+    async def find_digests(self, user_id: str) -> tuple[User, Sequence[bytes]]:
         """
-        Return a user, and the digests of all access tokens that let them in now.
+        Return a user, and the digests of all that lets them in now: logins and keys.
 
         Raises:
-            Unauthenticated: No access token does.
+            Unauthenticated: Nothing does.
         """
-        query = (
-            select(access_tokens.c.digest, *_USER)
-            .join(users, access_tokens.c.user_id == users.c.id)
-            .where(
-                users.c.id == user_id,
-                access_tokens.c.expires_at > utc_now(),
-                users.c.disabled_at.is_(None),
-            )
+        now = utc_now()
+        logins = select(access_tokens.c.digest).where(
+            access_tokens.c.user_id == user_id, access_tokens.c.expires_at > now
         )
-        rows = await self._database.read(
-            lambda connection: connection.execute(query).all()
+        keys = select(api_keys.c.digest).where(
+            api_keys.c.user_id == user_id,
+            or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now),
         )
-        if not rows:
-            raise Unauthenticated
-        return _user(rows[0]), [row.digest for row in rows]
+        whose = select(*_USER).where(
+            users.c.id == user_id, users.c.disabled_at.is_(None)
+        )
+
+        def operation(connection: Connection) -> tuple[User, Sequence[bytes]]:
+            row = connection.execute(whose).one_or_none()
+            if row is None:
+                raise Unauthenticated
+            return _user(row), list(connection.scalars(logins.union_all(keys)))
+
+        return await self._database.read(operation)
 
     async def list_users(self) -> Sequence[User]:
         """Return all users, by name."""

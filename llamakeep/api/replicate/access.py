@@ -3,8 +3,8 @@ Who asks, and addresses that let their holder read one stream.
 
 Replicate's library for JavaScript sends no access token to a stream's address, so the
 address itself proves that its holder may read. It is signed with the digest of the
-access token that it was given to: no secret more has to be kept, any node can check it,
-and it ends with that access token, or after a day.
+access token or API key that it was given to: no secret more has to be kept, any node
+can check it, and it ends with that, or after a day.
 """
 
 import hmac
@@ -14,10 +14,15 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
 
-from llamakeep.api.dependencies import AuthUser, access_token_digest, storage_of
-from llamakeep.domain import Run, User
+from llamakeep.api.dependencies import (
+    AuthUser,
+    access_token_digest,
+    auth_user,
+    storage_of,
+)
+from llamakeep.domain import Run, Scope, User
 from llamakeep.errors import Unauthenticated
 
 PREFIX = "/replicate/v1"
@@ -34,15 +39,16 @@ class _AuthUser(AuthUser):
     schemes = _SCHEMES
 
 
-CurrentUser = Annotated[
-    User,
-    Depends(
-        _AuthUser(
-            scheme_name="AccessToken",
-            description="The `token` that `POST /login/` answers.",
-        )
-    ),
+_auth_user = _AuthUser(
+    scheme_name=auth_user.scheme_name, description=auth_user.model.description
+)
+
+CurrentUser = Annotated[User, Depends(_auth_user)]
+PromptingUser = Annotated[User, Security(_auth_user, scopes=[Scope.PROMPT])]
+FollowingUser = Annotated[
+    User, Security(_auth_user, scopes=[Scope.PROMPT, Scope.HISTORY])
 ]
+ReadingUser = Annotated[User, Security(_auth_user, scopes=[Scope.HISTORY])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Links:
     origin: str
     """Of this server, as the client wrote it."""
     digest: bytes
-    """Of the client's access token."""
+    """Of the client's access token or API key."""
 
     @classmethod
     def of(cls, request: Request) -> "Links":
@@ -92,7 +98,7 @@ async def reader_of(request: Request, credential: str) -> tuple[User, str]:
     if expires < time.time():
         raise refusal
     try:
-        user, digests = await storage_of(request).find_access_tokens(f"user_{user_id}")
+        user, digests = await storage_of(request).find_digests(f"user_{user_id}")
     except Unauthenticated:
         raise refusal from None
     for digest in digests:

@@ -7,7 +7,7 @@ from fastapi import Header, Request, Response
 from llamakeep import errors
 from llamakeep.api.dependencies import keeper_of, registry_of
 from llamakeep.api.problems import problem_responses
-from llamakeep.api.replicate.access import PREFIX, CurrentUser, Links
+from llamakeep.api.replicate.access import PREFIX, Links, PromptingUser
 from llamakeep.api.replicate.inputs import ModelPrediction, VersionPrediction
 from llamakeep.api.replicate.names import find_model, find_version
 from llamakeep.api.replicate.predictions import Prediction, prediction_response
@@ -36,6 +36,7 @@ CancelAfter = Annotated[
 _responses = problem_responses(
     errors.MalformedBody,
     errors.Unauthenticated,
+    errors.ScopeMissing,
     errors.BodyTooLarge,
     errors.InvalidRequest,
     errors.UnknownModel,
@@ -56,7 +57,7 @@ async def create_by_model(
     name: str,
     body: ModelPrediction,
     request: Request,
-    user: CurrentUser,
+    user: PromptingUser,
     prefer: Prefer = None,
     cancel_after: CancelAfter = None,
 ) -> Response:
@@ -77,7 +78,7 @@ async def create_by_model(
 async def create_by_version(
     body: VersionPrediction,
     request: Request,
-    user: CurrentUser,
+    user: PromptingUser,
     prefer: Prefer = None,
     cancel_after: CancelAfter = None,
 ) -> Response:

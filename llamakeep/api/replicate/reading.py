@@ -9,7 +9,15 @@ from pydantic import BaseModel
 
 from llamakeep.api.dependencies import keeper_of, storage_of
 from llamakeep.api.problems import problem_responses
-from llamakeep.api.replicate.access import PREFIX, CurrentUser, Links, reader_of
+from llamakeep.api.replicate.access import (
+    PREFIX,
+    CurrentUser,
+    FollowingUser,
+    Links,
+    PromptingUser,
+    ReadingUser,
+    reader_of,
+)
 from llamakeep.api.replicate.predictions import (
     Prediction,
     PredictionPage,
@@ -19,13 +27,18 @@ from llamakeep.api.replicate.predictions import (
 from llamakeep.api.replicate.streams import stream_response
 from llamakeep.api.router import Router
 from llamakeep.domain import new_id
-from llamakeep.errors import InvalidRequest, RunNotFound, Unauthenticated
+from llamakeep.errors import (
+    InvalidRequest,
+    RunNotFound,
+    ScopeMissing,
+    Unauthenticated,
+)
 
 router = Router(prefix=PREFIX, tags=["replicate"])
 
 PAGE_SIZE = 100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_responses = problem_responses(Unauthenticated, RunNotFound)
+_responses = problem_responses(Unauthenticated, ScopeMissing, RunNotFound)
 
 
 class Account(BaseModel):
@@ -48,11 +61,11 @@ async def account(user: CurrentUser) -> Account:
 @router.get(
     "/predictions",
     response_model=PredictionPage,
-    responses=problem_responses(Unauthenticated, InvalidRequest),
+    responses=problem_responses(Unauthenticated, ScopeMissing, InvalidRequest),
 )
 async def list_predictions(
     request: Request,
-    user: CurrentUser,
+    user: ReadingUser,
     cursor: Annotated[str | None, Query(pattern=r"^[ab][0-9a-z]{26}$")] = None,
     created_after: datetime | None = None,
     created_before: datetime | None = None,
@@ -105,7 +118,7 @@ async def list_predictions(
     "/predictions/{prediction_id}", response_model=Prediction, responses=_responses
 )
 async def get_prediction(
-    prediction_id: str, request: Request, user: CurrentUser
+    prediction_id: str, request: Request, user: FollowingUser
 ) -> Response:
     """Show one prediction: its input, its output so far, and what became of it."""
     run = await storage_of(request).get_run(user, f"run_{prediction_id}")
@@ -118,7 +131,7 @@ async def get_prediction(
     responses=_responses,
 )
 async def cancel_prediction(
-    prediction_id: str, request: Request, user: CurrentUser
+    prediction_id: str, request: Request, user: PromptingUser
 ) -> Response:
     """Stop a prediction, and keep its output. One that has ended stays as it is."""
     run = await keeper_of(request).cancel(user, f"run_{prediction_id}")
@@ -131,7 +144,7 @@ async def cancel_prediction(
     responses=_responses | {200: {"content": {"text/event-stream": {}}}},
 )
 async def stream_prediction(
-    prediction_id: str, request: Request, user: CurrentUser
+    prediction_id: str, request: Request, user: FollowingUser
 ) -> Response:
     """Follow a prediction, from its start or behind the event in `Last-Event-ID`."""
     run = await storage_of(request).get_run(user, f"run_{prediction_id}")
