@@ -11,6 +11,7 @@ FORGED = new_access_token()
 PARAMETERS = {
     "run_id": "run_00000000000000000000000000",
     "completion_id": "chatcmpl-00000000000000000000000000",
+    "response_id": "resp_00000000000000000000000000",
     "model": "parrot",
 }
 

@@ -21,7 +21,12 @@ WITH_AN_ID = [
     for method in methods
     if "{" in path and not any(name in path for name in NO_RUNS)
 ]
-PREFIXES = {"run_id": "run_", "completion_id": "chatcmpl-", "prediction_id": ""}
+PREFIXES = {
+    "run_id": "run_",
+    "completion_id": "chatcmpl-",
+    "response_id": "resp_",
+    "prediction_id": "",
+}
 """How each kind of id begins; the rest is the run's."""
 
 
