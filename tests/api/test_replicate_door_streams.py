@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from llamakeep.api.replicate import access
-from llamakeep.domain import User
+from llamakeep.domain import ApiKey, Scope, User, utc_now
 from llamakeep.errors import ProviderUnavailable
-from llamakeep.security.access_tokens import digest
+from llamakeep.security.access_tokens import digest, new_api_key
 from tests.api.serving import ALICE, BOB, Client
 from tests.fakes import ScriptedProvider
 
@@ -251,6 +251,32 @@ async def test_an_address_of_a_stream_outlives_another_access_token(
     await client.post("/logout/", headers=second)
 
     await stream(client, created["urls"]["stream"])
+
+
+async def test_an_address_of_a_stream_ends_with_the_api_key_it_was_given_to(
+    client: Client,
+) -> None:
+    carol = await client.storage.add_user("carol", None)
+    secret = new_api_key()
+    key = ApiKey(
+        id="key_1",
+        name="A program",
+        hint=secret[-4:],
+        scopes=frozenset({Scope.PROMPT}),
+        models=None,
+        created_at=utc_now(),
+        expires_at=None,
+        last_used_at=None,
+    )
+    await client.storage.add_api_key(carol, key, digest(secret))
+    created = await create(client, Authorization=f"Token {secret}")
+    url = created["urls"]["stream"]
+    before = await client.get(url, headers=NOBODY)
+
+    await client.storage.revoke_api_key(carol, "key_1")
+
+    after = await client.get(url, headers=NOBODY)
+    assert (before.status_code, after.status_code) == (200, 401)
 
 
 async def test_nobody_who_is_disabled_reads_a_stream(client: Client) -> None:
