@@ -62,7 +62,8 @@ class Client:
     def _new_prompt(self) -> str:
         length = self._chance.randint(10, 30)
         words = self._chance.choices(WORDS, k=length)
-        return f"{self._site.word} {secrets.token_hex(8)} {' '.join(words)}!"
+        fate, key = next(self._site.fates), secrets.token_hex(8)
+        return f"{self._site.word} {fate} {key} {' '.join(words)}!"
 
     async def _wait(self, told: Told, first: ServerProcess | None) -> None:
         answer = (await self._post(told, first, {})).json()
@@ -147,7 +148,7 @@ class Client:
 
     def _sent(self, told: Told, more: dict[str, Any]) -> dict[str, Any]:
         # What identifies the prompt is in it; a key has to be without spaces.
-        key = told.prompt.split()[1]
+        key = told.prompt.split()[2]
         return {
             "json": {"prompt": told.prompt, **more},
             "headers": {"Idempotency-Key": key},

@@ -17,6 +17,8 @@ from tests.acceptance.processes import LONG_ENOUGH, ROOT
 PACE = {"start_delay": 0.02, "first_delay": 0.05, "gap": 0.02, "page_size": 1000}
 """The emulator's settings: an answer of twenty words takes half a second."""
 MANY = 1_000_000
+LOST, KEPT = "lost", "kept"
+"""Behind the site's word in a prompt: what becomes of the answer to its create."""
 
 
 @contextmanager
@@ -56,14 +58,15 @@ class Replicate:
             base_url=url, timeout=LONG_ENOUGH, trust_env=False, verify=False
         )
 
-    async def lose_creates(self, probability: float) -> None:
-        """Carry creates out and cut their connections, with that probability."""
-        rule = {"drop": True, "creates": True, "times": MANY}
-        await self._add_rule(**rule, probability=probability)
+    async def lose_creates(self) -> None:
+        """Carry creates of prompts that are to be lost out, and cut the connections."""
+        await self._add_rule(
+            f"{self._word} {LOST}", drop=True, creates=True, times=MANY
+        )
 
     async def talk_slowly(self) -> None:
         """Let an answer take so long that it can still be canceled."""
-        await self._add_rule(gap=0.1, times=None)
+        await self._add_rule(self._word, gap=0.1, times=None)
 
     async def keep_pace(self) -> None:
         """Make answers as fast as `PACE` says."""
@@ -76,7 +79,7 @@ class Replicate:
         return sum(
             MANY - rule["times"]
             for rule in answer.json()
-            if rule.get("match") == self._word and rule.get("drop")
+            if rule.get("match") == f"{self._word} {LOST}"
         )
 
     async def predictions(self) -> list[dict[str, Any]]:
@@ -89,8 +92,8 @@ class Replicate:
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def _add_rule(self, **rule: Any) -> None:
-        body = {"match": self._word, **rule}
+    async def _add_rule(self, match: str, **rule: Any) -> None:
+        body = {"match": match, **rule}
         (await self._client.post("/_emulator/rules", json=body)).raise_for_status()
 
 

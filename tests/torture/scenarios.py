@@ -12,12 +12,10 @@ from tests.acceptance.processes import ServerProcess
 from tests.torture.checker import ENDED, Told, Verdict, check
 from tests.torture.client import WAYS, Client, Way
 from tests.torture.crash_points import POINTS
-from tests.torture.site import LEASE, Site
+from tests.torture.site import LEASE, Site, fates
 
 BOUND = LEASE + 5
 """Seconds that recovering may take."""
-LOST = 0.2
-"""How many answers to creates are lost."""
 ANYWHERE = "anywhere"
 FREEZING_POINTS = (
     "before create",
@@ -66,7 +64,7 @@ async def kill_at_random(
         clients: How many prompts are asked at the same time.
         longest_pause: Between two kills, in seconds.
     """
-    await site.replicate.lose_creates(LOST)
+    await site.replicate.lose_creates()
     for node in site.nodes:
         await site.start(node)
     journal: list[Told] = []
@@ -92,14 +90,19 @@ async def crash_at(site: Site, name: str, *, times: int) -> Outcome:
     on with the runs.
     """
     point, chance = POINTS[name], site.chance
-    await site.replicate.lose_creates(1.0 if point.loses_creates else LOST)
+    await site.replicate.lose_creates()
+    if point.loses_creates:
+        site.fates = fates(chance, lost=2, kept=1)
     node, *others = site.nodes
     for other in others:
         await site.start(other)
     journal: list[Told] = []
     client = Client(site, journal)
     ways: list[Way] = ["cancel"] * 3 if point.cancels else [*WAYS]
-    for _ in range(times):
+    crashes = 0
+    for _ in range(2 * times):
+        if crashes == times:
+            break
         crash: dict[str, Any] = {
             "crash_at": name,
             "passes": chance.randint(1, point.passes),
@@ -118,6 +121,7 @@ async def crash_at(site: Site, name: str, *, times: int) -> Outcome:
                 if all(each.done() for each in asking):
                     break  # it was not reached
                 await asyncio.sleep(0.01)
+            crashes += is_dead
             if is_dead:
                 await site.start(node)
     return await _outcome(site, journal)

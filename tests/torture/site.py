@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from llamakeep.api.demo import add_demo_users
 from llamakeep.storage import open_storage
 from tests.acceptance.processes import Runner, ServerProcess
 from tests.torture.crash_points import MARK
-from tests.torture.replicate import Replicate
+from tests.torture.replicate import KEPT, LOST, Replicate
 
 LEASE = 3.0
 SETTLE_TIME = 0.3
@@ -44,6 +44,7 @@ class Site:
         self.replicate = replicate
         self.word = word
         self.chance = chance
+        self.fates = fates(chance)
         self.kills = 0
         self.frozen: ServerProcess | None = None
         self.strikes: list[float] = []
@@ -100,6 +101,22 @@ class Site:
                 if line.startswith(MARK)
             ]
         return strikes
+
+
+def fates(chance: random.Random, lost: int = 1, kept: int = 4) -> Iterator[str]:
+    """
+    Yield what shall become of the answers to creates, one after the other.
+
+    Args:
+        chance: What decides which of them.
+        lost: How many are lost, of the two together. Many lost in a row would be an
+            outage, for which servers wait.
+        kept: How many are not.
+    """
+    while True:
+        some = [LOST] * lost + [KEPT] * kept
+        chance.shuffle(some)
+        yield from some
 
 
 async def prepare(database_url: str) -> None:
