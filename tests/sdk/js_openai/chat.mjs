@@ -283,7 +283,10 @@ scenario("the same Idempotency-Key gives the same completion", async ({ chat }) 
 
 scenario("tools are refused by name", async ({ client }) => {
   const tools = [
-    { type: "function", function: { name: "f", parse: JSON.parse, function: () => 1, parameters: {} } },
+    {
+      type: "function",
+      function: { name: "f", parse: JSON.parse, function: () => 1, parameters: {} },
+    },
   ];
 
   const runner = client.chat.completions.runTools({ model, messages, tools });

@@ -75,17 +75,20 @@ scenario("another prompt with the same Idempotency-Key is refused", async ({ cha
   assert.equal(error.code, "idempotency_key_reused");
 });
 
-scenario("a failed answer is an InternalServerError that says where the run is", async ({ chat, rule, find }) => {
-  const prompt = uniquely("unlucky");
-  await rule({ match: prompt, end: "failed", error: "Out of luck", after: 1, times: null });
+scenario(
+  "a failed answer is an InternalServerError that says where the run is",
+  async ({ chat, rule, find }) => {
+    const prompt = uniquely("unlucky");
+    await rule({ match: prompt, end: "failed", error: "Out of luck", after: 1, times: null });
 
-  const error = await rejection(InternalServerError, chat({ messages: [user(prompt)] }));
+    const error = await rejection(InternalServerError, chat({ messages: [user(prompt)] }));
 
-  const [run] = await find(prompt);
-  assert.equal(run.status, "failed");
-  assert.ok(error.message.includes(`/history/${run.id}`));
-  assert.equal(error.type, "server_error");
-});
+    const [run] = await find(prompt);
+    assert.equal(run.status, "failed");
+    assert.ok(error.message.includes(`/history/${run.id}`));
+    assert.equal(error.type, "server_error");
+  },
+);
 
 scenario("a failed answer is not paid for twice", async ({ openai, rule, asked }) => {
   const prompt = uniquely("unlucky");
@@ -100,19 +103,25 @@ scenario("a failed answer is not paid for twice", async ({ openai, rule, asked }
   assert.equal((await asked(prompt)).predictions.length, 1);
 });
 
-scenario("an answer that fails midway is an error behind its text", async ({ chat, set, rule, kept }) => {
-  await set({ words: 1, gap: 0.02 });
-  await rule({ match: "one two three", end: "failed", error: "Out of luck", after: 2 });
-  const seen = [];
+scenario(
+  "an answer that fails midway is an error behind its text",
+  async ({ chat, set, rule, kept }) => {
+    await set({ words: 1, gap: 0.02 });
+    await rule({ match: "one two three", end: "failed", error: "Out of luck", after: 2 });
+    const seen = [];
 
-  const error = await rejection(APIError, (async () => {
-    for await (const chunk of await chat({ stream: true })) seen.push(chunk);
-  })());
+    const error = await rejection(
+      APIError,
+      (async () => {
+        for await (const chunk of await chat({ stream: true })) seen.push(chunk);
+      })(),
+    );
 
-  assert.equal(text(seen), "one two");
-  assert.equal(error.type, "server_error");
-  assert.equal((await kept(seen[0].id)).response, "one two");
-});
+    assert.equal(text(seen), "one two");
+    assert.equal(error.type, "server_error");
+    assert.equal((await kept(seen[0].id)).response, "one two");
+  },
+);
 
 scenario("a provider that wants us to wait is a RateLimitError", async ({ chat }) => {
   const error = await rejection(RateLimitError, chat({ model: "openai:busy" }));
@@ -121,51 +130,60 @@ scenario("a provider that wants us to wait is a RateLimitError", async ({ chat }
   assert.equal(error.code, "rate_limit_exceeded");
 });
 
-scenario("a provider that wants us to wait is asked again as often as the client likes", async ({ openai, find }) => {
-  const prompt = uniquely("patient");
-  const asking = { model: "openai:busy", messages: [user(prompt)] };
+scenario(
+  "a provider that wants us to wait is asked again as often as the client likes",
+  async ({ openai, find }) => {
+    const prompt = uniquely("patient");
+    const asking = { model: "openai:busy", messages: [user(prompt)] };
 
-  await rejection(RateLimitError, openai({ maxRetries: 1 }).chat.completions.create(asking));
+    await rejection(RateLimitError, openai({ maxRetries: 1 }).chat.completions.create(asking));
 
-  assert.equal((await find(prompt)).length, 2);
-});
+    assert.equal((await find(prompt)).length, 2);
+  },
+);
 
-scenario("a client that does not wait gets an APIConnectionTimeoutError", async ({ openai, set, find }) => {
-  await set({ start_delay: 60 });
-  const prompt = uniquely("slow");
+scenario(
+  "a client that does not wait gets an APIConnectionTimeoutError",
+  async ({ openai, set, find }) => {
+    await set({ start_delay: 60 });
+    const prompt = uniquely("slow");
 
-  const asking = openai({ timeout: 600 }).chat.completions.create({
-    model,
-    messages: [user(prompt)],
-  });
+    const asking = openai({ timeout: 600 }).chat.completions.create({
+      model,
+      messages: [user(prompt)],
+    });
 
-  await rejection(APIConnectionTimeoutError, asking);
-  await until(
-    () => find(prompt),
-    ([run]) => run?.status === "canceled",
-  );
-});
+    await rejection(APIConnectionTimeoutError, asking);
+    await until(
+      () => find(prompt),
+      ([run]) => run?.status === "canceled",
+    );
+  },
+);
 
-scenario("a request whose answer got lost is sent again and makes one run", async ({ openai, find }) => {
-  const prompt = uniquely("lost");
-  let sent = 0;
-  const losing = async (url, init) => {
-    const response = await fetch(url, init);
-    await response.text();
-    if (sent++ === 0) throw new Error("The connection is gone.");
-    return fetch(url, init);
-  };
-  const client = openai({ maxRetries: 1, fetch: losing });
+scenario(
+  "a request whose answer got lost is sent again and makes one run",
+  async ({ openai, find }) => {
+    const prompt = uniquely("lost");
+    let sent = 0;
+    const losing = async (url, init) => {
+      const response = await fetch(url, init);
+      await response.text();
+      if (sent++ === 0) throw new Error("The connection is gone.");
+      return fetch(url, init);
+    };
+    const client = openai({ maxRetries: 1, fetch: losing });
 
-  const completion = await client.chat.completions.create(
-    { model, messages: [user(prompt)] },
-    { headers: { "Idempotency-Key": prompt.replace(" ", "-") } },
-  );
+    const completion = await client.chat.completions.create(
+      { model, messages: [user(prompt)] },
+      { headers: { "Idempotency-Key": prompt.replace(" ", "-") } },
+    );
 
-  assert.equal(sent, 2);
-  assert.equal(completion.choices[0].message.content, prompt);
-  assert.equal((await find(prompt)).length, 1);
-});
+    assert.equal(sent, 2);
+    assert.equal(completion.choices[0].message.content, prompt);
+    assert.equal((await find(prompt)).length, 1);
+  },
+);
 
 scenario("a server that is not there is an APIConnectionError", async ({ openai }) => {
   const client = openai({ baseURL: "http://127.0.0.1:9/v1" });

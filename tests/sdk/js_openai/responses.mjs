@@ -219,34 +219,40 @@ scenario("a response that failed is an InternalServerError", async ({ respond, r
   assert.match(error.message, /\/history\/run_/);
 });
 
-scenario("a streamed response that fails ends with what was wrong", async ({ respond, rule, set }) => {
-  await set(SLOWLY);
-  await rule({ match: "one two three", end: "failed", error: "Out of luck", after: 2 });
+scenario(
+  "a streamed response that fails ends with what was wrong",
+  async ({ respond, rule, set }) => {
+    await set(SLOWLY);
+    await rule({ match: "one two three", end: "failed", error: "Out of luck", after: 2 });
 
-  const events = await collect(await respond({ stream: true }));
+    const events = await collect(await respond({ stream: true }));
 
-  assert.equal(deltas(events), "one two");
-  assert.equal(events.at(-1).type, "response.failed");
-  assert.equal(events.at(-1).response.status, "failed");
-  assert.ok(events.at(-1).response.error.message);
-});
+    assert.equal(deltas(events), "one two");
+    assert.equal(events.at(-1).type, "response.failed");
+    assert.equal(events.at(-1).response.status, "failed");
+    assert.ok(events.at(-1).response.error.message);
+  },
+);
 
-scenario("aborting a streamed response cancels it and keeps its text", async ({ client, respond, set }) => {
-  await set({ words: 1, gap: 0.05 });
-  const stream = await respond({ input: MANY_WORDS, stream: true });
-  const seen = [];
+scenario(
+  "aborting a streamed response cancels it and keeps its text",
+  async ({ client, respond, set }) => {
+    await set({ words: 1, gap: 0.05 });
+    const stream = await respond({ input: MANY_WORDS, stream: true });
+    const seen = [];
 
-  for await (const event of stream) {
-    seen.push(event);
-    if (deltas(seen).length > 10) stream.controller.abort();
-  }
+    for await (const event of stream) {
+      seen.push(event);
+      if (deltas(seen).length > 10) stream.controller.abort();
+    }
 
-  const response = await until(
-    () => client.responses.retrieve(seen[0].response.id),
-    ({ status }) => status === "cancelled",
-  );
-  assert.ok(response.output_text.startsWith(deltas(seen)));
-});
+    const response = await until(
+      () => client.responses.retrieve(seen[0].response.id),
+      ({ status }) => status === "cancelled",
+    );
+    assert.ok(response.output_text.startsWith(deltas(seen)));
+  },
+);
 
 scenario("aborting the stream helper of responses cancels the run", async ({ client, set }) => {
   await set({ words: 1, gap: 0.05 });

@@ -15,7 +15,7 @@ const kit = createKit(origin, emulator, async (wanted) => {
   await lines.next();
 });
 
-for (let line; !(line = await lines.next()).done; ) {
+for (let line; !(line = await lines.next()).done;) {
   let timer;
   try {
     const tooLong = new Promise((_, reject) => {

@@ -1,0 +1,170 @@
+"""The programs of `docs/clients/`, as a reader would run them."""
+
+import os
+import re
+import subprocess
+import sys
+from json import JSONDecoder
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.emulator.driver import NO_CERTIFICATES
+from tests.node import node_with_packages
+from tests.sdk.site import ALICE, PATIENCE, Site
+
+PAGES = Path(__file__).parents[2] / "docs" / "clients"
+JAVASCRIPT = Path(__file__).parent / "js_openai"
+PROGRAM = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ABLE_TO_TALK = [
+    "langchain",
+    "llm",
+    "openai-node",
+    "openai-python",
+    "pydantic-ai",
+    "vercel-ai-sdk",
+]
+REPLICATES = ["replicate-javascript", "replicate-python"]
+NOT_RUN = ["README", "open-webui"]
+
+RUN = {
+    "bash": ["sh", "bash", "-eu"],
+    "js": ["mjs", "node"],
+    "python": ["py", sys.executable],
+}
+
+SKY, COLORS = "Because of Rayleigh scattering.", "red, green, blue"
+SAID = f"{SKY}\n{COLORS}\nYou are Ada.\n"
+
+
+@pytest.fixture
+def talkative(site: Site) -> Site:
+    """A site whose model knows what the programs ask, and who Ada is if told before."""
+    site.replicate.rule(match="blue?", deltas=re.findall(r"\S+\s*", SKY), times=None)
+    site.replicate.rule(
+        match="colors.", deltas=re.findall(r"\S+\s*", COLORS), gap=0.02, times=None
+    )
+    site.replicate.rule(match="Hello, Ada.", deltas=["You are ", "Ada."], times=None)
+    site.replicate.rule(match="I am Ada.", deltas=["Hello, Ada."], times=None)
+    return site
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a program finds the packages that its page tells to install."""
+    node_with_packages(JAVASCRIPT)
+    (tmp_path / "node_modules").symlink_to(JAVASCRIPT / "node_modules")
+    return tmp_path
+
+
+def test_every_page_is_run_and_in_the_index() -> None:
+    pages = {page.stem for page in PAGES.glob("*.md")}
+    index = (PAGES / "README.md").read_text()
+
+    linked = set(re.findall(r"\]\(([\w-]+)\.md\)", index))
+
+    assert linked == pages - {"README"}
+    assert pages == {*ABLE_TO_TALK, *REPLICATES, "curl", *NOT_RUN}
+
+
+@pytest.mark.parametrize("page", ABLE_TO_TALK)
+def test_a_program_asks_streams_and_has_a_conversation(
+    talkative: Site, folder: Path, page: str
+) -> None:
+    assert said_by(page, talkative, folder) == SAID
+    assert newest_prompts(talkative, 4) == [
+        "Why is the sky blue?",
+        "Name three colors.",
+        "I am Ada.",
+        "Who am I?",
+    ]
+
+
+@pytest.mark.parametrize("page", REPLICATES)
+def test_a_program_for_replicate_asks_streams_and_finds_what_is_kept(
+    talkative: Site, folder: Path, page: str
+) -> None:
+    said = said_by(page, talkative, folder)
+
+    assert said == f"{SKY}\n{COLORS}\nHello, Ada.\n"
+    assert newest_prompts(talkative, 3) == [
+        "Why is the sky blue?",
+        "Name three colors.",
+        "I am Ada.",
+    ]
+
+
+def test_curl_is_enough(talkative: Site, folder: Path) -> None:
+    said = said_by("curl", talkative, folder)
+
+    json = JSONDecoder()
+    answer, end = json.raw_decode(said)
+    assert answer["response"] == SKY
+    events, _, rest = said[end:].rpartition("event: done\ndata: ")
+    assert "".join(re.findall(r'"text":"(.*?)"', events)) == COLORS
+    streamed, end = json.raw_decode(rest)
+    assert streamed["response"] == COLORS
+    completion, more = json.raw_decode(rest[end:].lstrip())
+    assert completion["choices"][0]["message"]["content"] == "You are Ada."
+    history, _ = json.raw_decode(rest[end:].lstrip()[more:])
+    assert [run["prompt"] for run in history["history"]] == [
+        "Who am I?",
+        "Name three colors.",
+        "Why is the sky blue?",
+    ]
+
+
+def said_by(page: str, site: Site, folder: Path) -> str:
+    """Run the program of a page, its last block, and return what it printed."""
+    language, program = PROGRAM.findall((PAGES / f"{page}.md").read_text())[-1]
+    assert 10 <= len(program.split("\n")) <= 40
+    ending, *command = RUN[language]
+    file = folder / f"program.{ending}"
+    file.write_text(program)
+    done = subprocess.run(
+        [*command, str(file)],
+        cwd=folder,
+        env=environment(page, site, folder),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=4 * PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def environment(page: str, site: Site, folder: Path) -> dict[str, str]:
+    """Return the variables that a page tells to set, and what keeps a test apart."""
+    text = (PAGES / f"{page}.md").read_text()
+    told = re.findall(r"^export (\w+)=(\S+)", text, re.MULTILINE)
+    assert told
+    set_by_reader = {
+        name: value.replace("http://127.0.0.1:8000", site.origin).replace(
+            "$HOME", str(folder)
+        )
+        for name, value in told
+    }
+    programs = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    return set_by_reader | {
+        "HOME": str(folder),
+        "PATH": os.pathsep.join(programs),
+        # Nobody is told of our tests.
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "LANGSMITH_TRACING": "false",
+        "DO_NOT_TRACK": "1",
+        # The package with our small model's weights calls itself a plug-in of llm.
+        "LLM_LOAD_PLUGINS": "",
+    }
+
+
+def newest_prompts(site: Site, count: int) -> list[str]:
+    """Return what alice asked last, in the order in which she did."""
+    answer = httpx2.get(
+        f"{site.origin}/history/",
+        params={"limit": count},
+        headers={"Authorization": f"Bearer {ALICE}"},
+        verify=NO_CERTIFICATES,
+    )
+    return [run["prompt"] for run in reversed(answer.json()["history"])]
