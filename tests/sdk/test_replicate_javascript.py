@@ -328,3 +328,23 @@ def test_an_address_of_a_stream_outlives_the_server(site: Site, act: Act) -> Non
 
     status, told = act("streamAddress", ended["urls"]["stream"])
     assert (status, "one two three" in told) == (200, True)
+
+
+def test_the_program_in_the_documentation_runs(site: Site, node: str) -> None:
+    page = (FOLDER.parents[2] / "docs" / "replicate-api.md").read_text(encoding="utf-8")
+    _, _, rest = page.partition("```javascript\n")
+    program = rest.partition("```")[0].replace("http://127.0.0.1:8000", site.origin)
+
+    done = subprocess.run(
+        [node, "--input-type=module"],
+        cwd=FOLDER,
+        input=program,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("What is FastAPI?And Starlette?\n")
+    assert "succeeded And Starlette?" in done.stdout

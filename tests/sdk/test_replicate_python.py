@@ -4,6 +4,7 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -16,6 +17,7 @@ from tests.emulator.driver import MAVERICK, NO_CERTIFICATES
 from tests.sdk.site import ALICE, BOB, PATIENCE, Site
 
 INPUT = {"prompt": "one two three"}
+ROOT = Path(__file__).parents[2]
 WORDS = ["one", " two", " three"]
 PARROT = "llamakeep/parrot"
 
@@ -412,6 +414,22 @@ async def test_async_list_and_look(async_client: Client) -> None:
     assert page[0].id == made.id
     model = await async_client.models.async_get(MAVERICK)
     assert model.id == MAVERICK
+
+
+def test_the_program_in_the_documentation_runs(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (ROOT / "docs" / "replicate-api.md").read_text(encoding="utf-8")
+    _, _, rest = page.partition("```python\n")
+    program = rest.partition("```")[0].replace("http://127.0.0.1:8000", site.origin)
+    names: dict[str, Any] = {}
+
+    exec(program, names)
+
+    names["client"]._client.close()
+    told = capsys.readouterr().out
+    assert told.startswith("What is FastAPI?And Starlette?\n")
+    assert "succeeded And Starlette?" in told
 
 
 def test_the_client_is_the_stable_one() -> None:
