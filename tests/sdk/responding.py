@@ -46,3 +46,14 @@ def text_of(events: list[ResponseStreamEvent]) -> str:
 def number_of(event: ResponseStreamEvent) -> int:
     assert event.sequence_number is not None
     return event.sequence_number
+
+
+def asked(site: Site, prompt: str) -> str:
+    """Wait until alice's newest run has this prompt, and return its response's id."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        [run] = own_api(site, "GET", "/history/?limit=1")["history"]
+        if run["prompt"] == prompt:
+            return str(run["id"].replace("run_", "resp_"))
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
