@@ -215,6 +215,12 @@ async def test_an_address_of_a_stream_cannot_be_changed(
     assert response.json()["title"] == "Unauthenticated"
 
 
+async def test_garbage_is_no_address_of_a_stream(client: Client) -> None:
+    response = await client.get(f"{DOOR}/streams/garbage", headers=ALICE)
+
+    assert response.status_code == 401
+
+
 async def test_an_address_of_a_stream_expires(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
