@@ -13,6 +13,7 @@ from llamakeep import __version__
 from llamakeep.api import (
     health,
     history,
+    keys,
     login,
     openai,
     problems,
@@ -99,7 +100,7 @@ def create_app(
     if settings.demo:
         app.add_middleware(LoopbackOnly)
     openai_doors = (openai.chat, openai.responses, openai.completions, openai.models)
-    for door in (prompt, history, *openai_doors, login, health, replicate):
+    for door in (prompt, history, *openai_doors, login, keys, health, replicate):
         # `include_router` looks each path up twice, router by router (measured: 50 µs).
         app.router.routes.extend(door.router.routes)
     if settings.public_url is not None:

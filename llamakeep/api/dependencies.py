@@ -1,19 +1,20 @@
 """What routes are handed."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Annotated
 
-from fastapi import Depends, Header, Request
-from fastapi.security import HTTPBearer
+from fastapi import Depends, Header, Request, Security
+from fastapi.security import HTTPBearer, SecurityScopes
 
 from llamakeep.api.demo import ACCESS_TOKENS
-from llamakeep.domain import User
-from llamakeep.errors import Unauthenticated
+from llamakeep.domain import ApiKey, Scope, User, utc_now
+from llamakeep.errors import ScopeMissing, Unauthenticated
 from llamakeep.keeper import Keeper
 from llamakeep.providers.registry import Registry
-from llamakeep.security.access_tokens import digest, is_well_formed
+from llamakeep.security.access_tokens import digest, is_api_key, is_well_formed
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
+from llamakeep.storage.api_keys import USE_INTERVAL
 
 
 def settings_of(request: Request) -> Settings:
@@ -36,11 +37,9 @@ def registry_of(request: Request) -> Registry:
     return request.app.state.registry  # type: ignore[no-any-return] # untyped bag
 
 
-def access_token_digest(
-    request: Request, schemes: Collection[str] = ("bearer",)
-) -> bytes:
+def presented(request: Request, schemes: Collection[str] = ("bearer",)) -> str:
     """
-    Return the digest of the access token in the request.
+    Return the access token or API key in the request.
 
     Args:
         request: What came.
@@ -49,17 +48,38 @@ def access_token_digest(
     Raises:
         Unauthenticated: There is none, or it cannot be one of ours.
     """
-    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    headers = request.headers
+    scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() not in schemes:
+        value = headers.get("x-api-key", "") if not scheme else ""
+    value = value.strip()
+    if not value:
         raise Unauthenticated(
             "Send the header `Authorization: Bearer …` with the token that "
-            "`POST /login/` answers."
+            "`POST /login/` answers, or with an API key."
         )
-    value = value.strip()
     is_demo = value in ACCESS_TOKENS and settings_of(request).demo
     if not (is_demo or is_well_formed(value)):
-        raise Unauthenticated("This is not an access token of this server. Log in.")
-    return digest(value)
+        raise Unauthenticated(
+            "This is not an access token or an API key of this server. Log in."
+        )
+    return value
+
+
+def access_token_digest(
+    request: Request, schemes: Collection[str] = ("bearer",)
+) -> bytes:
+    """
+    Return the digest of the access token or API key in the request.
+
+    Args:
+        request: What came.
+        schemes: How the header `Authorization` may begin, in lower case.
+
+    Raises:
+        Unauthenticated: There is none, or it cannot be one of ours.
+    """
+    return digest(presented(request, schemes))
 
 
 class AuthUser(HTTPBearer):
@@ -73,29 +93,70 @@ class AuthUser(HTTPBearer):
     schemes: Collection[str] = ("bearer",)
     """How the header `Authorization` may begin, in lower case."""
 
-    async def __call__(self, request: Request) -> User:  # type: ignore[override] # more than credentials
+    async def __call__(  # type: ignore[override] # more than credentials
+        self, request: Request, security_scopes: SecurityScopes
+    ) -> User:
         """
-        Return whose access token it is.
+        Return whose access token or API key it is.
+
+        Args:
+            request: What came.
+            security_scopes: Of these, an API key needs one; without any, none.
 
         Raises:
             Unauthenticated: It is nobody's, or not any more.
+            ScopeMissing: The API key was not made for this.
         """
-        user = await storage_of(request).find_user_by_access_token(
-            access_token_digest(request, self.schemes)
-        )
-        if user is None:
-            raise Unauthenticated(
-                "This access token is not valid, or not any more. Log in again."
-            )
+        value = presented(request, self.schemes)
+        storage = storage_of(request)
+        if not is_api_key(value):
+            user = await storage.find_user_by_access_token(digest(value))
+            if user is None:
+                raise Unauthenticated(
+                    "This access token is not valid, or not any more. Log in again."
+                )
+            return user
+        user = await storage.find_user_by_api_key(digest(value))
+        if user is None or user.api_key is None:
+            raise Unauthenticated("This API key is not valid, or not any more.")
+        _check_scopes(user.api_key, security_scopes.scopes)
+        last_use = user.api_key.last_used_at
+        if last_use is None or utc_now() - last_use > USE_INTERVAL:
+            await storage.note_use(user.api_key)
         return user
+
+
+def _check_scopes(key: ApiKey, wanted: Sequence[str]) -> None:
+    if not wanted or not key.scopes.isdisjoint(wanted):
+        return
+    if LOGIN in wanted:
+        raise ScopeMissing("No API key may do this. Log in.")
+    names = " or ".join(f"`{scope}`" for scope in wanted)
+    raise ScopeMissing(
+        f"The API key {key.name!r} may not do this: it lacks the scope {names}. Log "
+        "in, or use a key that has it."
+    )
 
 
 auth_user = AuthUser(
     scheme_name="AccessToken",
-    description="The `token` that `POST /login/` answers.",
+    description="The `token` that `POST /login/` answers, or an API key.",
 )
 
+LOGIN = "login"
+"""A scope that no API key has."""
+
 CurrentUser = Annotated[User, Depends(auth_user)]
+"""Whoever is let in, with any API key."""
+LoggedInUser = Annotated[User, Security(auth_user, scopes=[LOGIN])]
+PromptingUser = Annotated[User, Security(auth_user, scopes=[Scope.PROMPT])]
+FollowingUser = Annotated[
+    User, Security(auth_user, scopes=[Scope.PROMPT, Scope.HISTORY])
+]
+"""Whoever may read a run whose id they know."""
+ReadingUser = Annotated[User, Security(auth_user, scopes=[Scope.HISTORY])]
+DeletingUser = Annotated[User, Security(auth_user, scopes=[Scope.DELETE])]
+KeysUser = Annotated[User, Security(auth_user, scopes=[Scope.KEYS])]
 
 IdempotencyHeader = Annotated[
     str | None,

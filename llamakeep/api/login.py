@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from llamakeep.api import demo
 from llamakeep.api.dependencies import (
     CurrentUser,
+    LoggedInUser,
     access_token_digest,
     settings_of,
     storage_of,
@@ -22,6 +23,7 @@ from llamakeep.errors import (
     BodyTooLarge,
     InvalidRequest,
     MalformedBody,
+    ScopeMissing,
     ServerBusy,
     TooManyAttempts,
     Unauthenticated,
@@ -115,8 +117,12 @@ async def _verified(body: LoginRequest, request: Request) -> User | None:
     return known.user
 
 
-@router.post("/logout/", status_code=204, responses=problem_responses(Unauthenticated))
-async def logout(request: Request, user: CurrentUser) -> None:
+@router.post(
+    "/logout/",
+    status_code=204,
+    responses=problem_responses(Unauthenticated, ScopeMissing),
+)
+async def logout(request: Request, user: LoggedInUser) -> None:
     """Make the access token of this request invalid, from the next request on."""
     await storage_of(request).revoke_access_token(access_token_digest(request))
 

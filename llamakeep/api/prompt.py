@@ -7,7 +7,7 @@ from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from llamakeep import errors
-from llamakeep.api.dependencies import CurrentUser, IdempotencyHeader, keeper_of
+from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser, keeper_of
 from llamakeep.api.events import (
     accepted_response,
     accepts_only_events,
@@ -90,6 +90,7 @@ class PromptRequest(BaseModel):
     responses=problem_responses(
         errors.MalformedBody,
         errors.Unauthenticated,
+        errors.ScopeMissing,
         errors.ConversationNotFound,
         errors.RunCanceled,
         errors.BodyTooLarge,
@@ -111,7 +112,7 @@ class PromptRequest(BaseModel):
 async def prompt(
     body: PromptRequest,
     request: Request,
-    user: CurrentUser,
+    user: PromptingUser,
     idempotency_key: IdempotencyHeader = None,
 ) -> Response:
     """

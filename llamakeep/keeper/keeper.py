@@ -13,7 +13,12 @@ from llamakeep.domain import (
     new_id,
     utc_now,
 )
-from llamakeep.errors import ProviderError, RunNotAnswered, ServerStopping
+from llamakeep.errors import (
+    ProviderError,
+    RunNotAnswered,
+    ServerStopping,
+    UnknownModel,
+)
 from llamakeep.keeper.context import thread
 from llamakeep.keeper.live import (
     Delta,
@@ -25,6 +30,7 @@ from llamakeep.keeper.live import (
     catch_up,
 )
 from llamakeep.keeper.node import Node
+from llamakeep.providers.base import Provider
 from llamakeep.providers.registry import Registry, check_parameters
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
@@ -113,6 +119,7 @@ class Keeper:
                 retry_after=5,
             )
         provider, model = await self._registry.resolve(asked.model)
+        check_model(user, provider, model)
         check_parameters(provider, asked.parameters)
         conversation_id = asked.conversation_id
         if asked.previous_run_id is not None:
@@ -275,6 +282,21 @@ class Keeper:
                 return
             await asyncio.sleep(POLL_INTERVAL)
             yield Silence()
+
+
+def check_model(user: User, provider: Provider, model: str) -> None:
+    """
+    Refuse what the API key that `user` came in with may not ask.
+
+    Raises:
+        UnknownModel: It names what may be asked.
+    """
+    allowed = user.api_key.models if user.api_key else None
+    if allowed is not None and f"{provider.name}:{model}" not in allowed:
+        raise UnknownModel(
+            f"This API key may not ask {provider.name}:{model}; nothing was stored. "
+            f"It may ask: {', '.join(sorted(allowed))}."
+        )
 
 
 def raise_for_status(run: Run) -> None:

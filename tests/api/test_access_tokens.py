@@ -1,5 +1,6 @@
 """Whom the doors let in."""
 
+import re
 from typing import Any
 
 import pytest
@@ -8,12 +9,9 @@ from llamakeep.security.access_tokens import new_access_token
 from tests.api.serving import PROMPT, Client
 
 FORGED = new_access_token()
-PARAMETERS = {
-    "run_id": "run_00000000000000000000000000",
-    "completion_id": "chatcmpl-00000000000000000000000000",
-    "response_id": "resp_00000000000000000000000000",
-    "model": "parrot",
-}
+OPEN_TO_ALL = ["POST /login/", "GET /healthz", "GET /readyz"]
+BY_ITS_ADDRESS = ["GET /replicate/v1/streams/{credential}"]
+"""The address is the credential: see `test_replicate_door_streams`."""
 
 
 @pytest.mark.parametrize(
@@ -75,30 +73,46 @@ async def test_every_door_but_login_and_health_wants_an_access_token(
         for path, methods in client.app.openapi()["paths"].items()
         for method in methods
         if (
-            await client.request(method, path.format(**PARAMETERS), json=PROMPT)
+            await client.request(method, re.sub(r"{\w+}", "x", path), json=PROMPT)
         ).status_code
         != 401
     ]
 
-    assert open_to_all == ["POST /login/", "GET /healthz", "GET /readyz"]
+    assert open_to_all == OPEN_TO_ALL
 
 
 async def test_the_openapi_document_says_which_doors_want_an_access_token(
     client: Client,
 ) -> None:
     def is_guarded(operation: dict[str, Any]) -> bool:
-        return operation.get("security") == [{"AccessToken": []}]
+        return [list(each) for each in operation.get("security", ())] == [
+            ["AccessToken"]
+        ]
 
     operations = [
-        (path, operation)
+        (f"{method.upper()} {path}", operation)
         for path, methods in client.app.openapi()["paths"].items()
-        for operation in methods.values()
+        for method, operation in methods.items()
     ]
 
-    for path, operation in operations:
-        is_open = path in {"/login/", "/healthz", "/readyz"}
-        assert is_guarded(operation) is not is_open, path
-        assert is_open or "401" in operation["responses"], path
+    for door, operation in operations:
+        is_open = door in OPEN_TO_ALL + BY_ITS_ADDRESS
+        assert is_guarded(operation) is not is_open, door
+        assert door in OPEN_TO_ALL or "401" in operation["responses"], door
+
+
+async def test_the_openapi_document_says_which_scopes_an_api_key_needs(
+    client: Client,
+) -> None:
+    for path, methods in client.app.openapi()["paths"].items():
+        for operation in methods.values():
+            scopes = [
+                scope
+                for each in operation.get("security", ())
+                for wanted in each.values()
+                for scope in wanted
+            ]
+            assert ("403" in operation["responses"]) is bool(scopes), path
 
 
 async def test_what_is_wrong_with_a_body_is_told_only_to_users(client: Client) -> None:

@@ -13,8 +13,11 @@ from tests.api.serving import BOB, Client, connect
 from tests.fakes import ScriptedProvider
 
 PATHS = create_app(Settings.model_construct()).openapi()["paths"]
-NO_RUNS = ("{model}", "{owner}", "{credential}")
-"""Models are everybody's; a credential is tested in `test_replicate_door_streams`."""
+NO_RUNS = ("{model}", "{owner}", "{credential}", "{key_id}")
+"""
+Models are everybody's; keys are tested in `test_keys`, and credentials in
+`test_replicate_door_streams`.
+"""
 WITH_AN_ID = [
     (method.upper(), path)
     for path, methods in PATHS.items()

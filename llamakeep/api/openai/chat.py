@@ -9,13 +9,15 @@ from pydantic import Field, WithJsonSchema
 
 from llamakeep import errors
 from llamakeep.api.dependencies import (
-    CurrentUser,
+    DeletingUser,
+    FollowingUser,
     IdempotencyHeader,
+    PromptingUser,
     keeper_of,
     storage_of,
 )
 from llamakeep.api.openai.answering import Wanted, answer
-from llamakeep.api.openai.content import checked, invalid
+from llamakeep.api.openai.content import TEXT_PARTS, checked, invalid
 from llamakeep.api.openai.errors import COMPLETION_ERRORS, error_responses
 from llamakeep.api.openai.forms import CHAT, ChatCompletion
 from llamakeep.api.openai.ids import RUN, run_id_of
@@ -39,12 +41,17 @@ MESSAGE_SCHEMA = {
                 {
                     "type": "array",
                     "items": {
-                        "type": "object",
-                        "required": ["type", "text"],
-                        "properties": {
-                            "type": {"const": "text"},
-                            "text": {"type": "string"},
-                        },
+                        "anyOf": [
+                            {
+                                "type": "object",
+                                "required": ["type", field],
+                                "properties": {
+                                    "type": {"const": kind},
+                                    field: {"type": "string"},
+                                },
+                            }
+                            for kind, field in TEXT_PARTS.items()
+                        ]
                     },
                 },
             ]
@@ -125,7 +132,9 @@ def _format(given: dict[str, Any] | None) -> dict[str, Any] | None:
     return None if given["type"] == "text" else given
 
 
-_responses = error_responses(errors.Unauthenticated, errors.RunNotFound)
+_responses = error_responses(
+    errors.Unauthenticated, errors.ScopeMissing, errors.RunNotFound
+)
 
 
 @router.post(
@@ -142,7 +151,7 @@ _responses = error_responses(errors.Unauthenticated, errors.RunNotFound)
 async def create(
     body: ChatRequest,
     request: Request,
-    user: CurrentUser,
+    user: PromptingUser,
     idempotency_key: IdempotencyHeader = None,
 ) -> Response:
     """
@@ -161,7 +170,9 @@ async def create(
 
 
 @router.get("/{completion_id}", response_class=Response, responses=_responses)
-async def retrieve(completion_id: str, request: Request, user: CurrentUser) -> Response:
+async def retrieve(
+    completion_id: str, request: Request, user: FollowingUser
+) -> Response:
     """
     Show a completion again, with its metadata; any run of the history is one.
 
@@ -176,7 +187,7 @@ async def retrieve(completion_id: str, request: Request, user: CurrentUser) -> R
 
 
 @router.delete("/{completion_id}", response_class=Response, responses=_responses)
-async def delete(completion_id: str, request: Request, user: CurrentUser) -> Response:
+async def delete(completion_id: str, request: Request, user: DeletingUser) -> Response:
     """Forget a completion for good. One that is going on is stopped first."""
     run_id = run_id_of(completion_id, CHAT)
     await keeper_of(request).delete(user, run_id)

@@ -4,9 +4,9 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import Request, Response
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
-from llamakeep.api.dependencies import CurrentUser, IdempotencyHeader
+from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser
 from llamakeep.api.openai.answering import Wanted, answer
 from llamakeep.api.openai.errors import COMPLETION_ERRORS
 from llamakeep.api.openai.forms import LegacyCompletion
@@ -30,7 +30,14 @@ def _only_text(value: object) -> object:
 class LegacyRequest(CompletionRequest):
     """A prompt, and how it is to be answered."""
 
-    prompt: Annotated[SomeText, BeforeValidator(_only_text)]
+    prompt: Annotated[
+        SomeText,
+        BeforeValidator(
+            _only_text,
+            json_schema_input_type=str
+            | Annotated[list[str], Field(min_length=1, max_length=1)],
+        ),
+    ]
     """What you want to ask."""
 
     def asked(self) -> Asked:
@@ -58,7 +65,7 @@ class LegacyRequest(CompletionRequest):
 async def create(
     body: LegacyRequest,
     request: Request,
-    user: CurrentUser,
+    user: PromptingUser,
     idempotency_key: IdempotencyHeader = None,
 ) -> Response:
     """

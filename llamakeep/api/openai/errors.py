@@ -127,6 +127,7 @@ COMPLETION_ERRORS = error_responses(
     errors.UnsupportedParameter,
     errors.PromptRejected,
     errors.Unauthenticated,
+    errors.ScopeMissing,
     errors.UnknownModel,
     errors.RunCanceled,
     errors.BodyTooLarge,

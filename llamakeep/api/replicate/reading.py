@@ -154,7 +154,8 @@ async def stream_prediction(
 @router.get(
     "/streams/{credential}",
     response_class=Response,
-    responses=_responses | {200: {"content": {"text/event-stream": {}}}},
+    responses=problem_responses(Unauthenticated, RunNotFound)
+    | {200: {"content": {"text/event-stream": {}}}},
 )
 async def stream_by_address(credential: str, request: Request) -> Response:
     """

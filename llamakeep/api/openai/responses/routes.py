@@ -9,8 +9,10 @@ from fastapi.responses import StreamingResponse
 
 from llamakeep import errors
 from llamakeep.api.dependencies import (
-    CurrentUser,
+    DeletingUser,
+    FollowingUser,
     IdempotencyHeader,
+    PromptingUser,
     keeper_of,
     storage_of,
 )
@@ -35,7 +37,9 @@ from llamakeep.keeper.context import thread
 
 router = Router(prefix="/v1/responses", tags=["openai"])
 
-_errors = error_responses(errors.Unauthenticated, errors.RunNotFound)
+_errors = error_responses(
+    errors.Unauthenticated, errors.ScopeMissing, errors.RunNotFound
+)
 _sent: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A `response`; with `stream`, its events.",
@@ -52,7 +56,7 @@ _sent: dict[int | str, dict[str, Any]] = {
 async def create(
     body: ResponseRequest,
     request: Request,
-    user: CurrentUser,
+    user: PromptingUser,
     idempotency_key: IdempotencyHeader = None,
 ) -> Response:
     """
@@ -84,7 +88,7 @@ async def create(
 async def retrieve(
     response_id: str,
     request: Request,
-    user: CurrentUser,
+    user: FollowingUser,
     *,
     stream: bool = False,
     starting_after: Annotated[int | None, Query(ge=0)] = None,
@@ -106,7 +110,7 @@ async def retrieve(
 
 
 @router.post("/{response_id}/cancel", response_class=Response, responses=_errors)
-async def cancel(response_id: str, request: Request, user: CurrentUser) -> Response:
+async def cancel(response_id: str, request: Request, user: PromptingUser) -> Response:
     """Stop a response, and keep its text so far. One that is over stays as it is."""
     with _named(response_id) as run_id:
         run = await keeper_of(request).cancel(user, run_id)
@@ -114,7 +118,7 @@ async def cancel(response_id: str, request: Request, user: CurrentUser) -> Respo
 
 
 @router.delete("/{response_id}", response_class=Response, responses=_errors)
-async def delete(response_id: str, request: Request, user: CurrentUser) -> Response:
+async def delete(response_id: str, request: Request, user: DeletingUser) -> Response:
     """Forget a response for good. One that is going on is stopped first."""
     with _named(response_id) as run_id:
         await keeper_of(request).delete(user, run_id)
@@ -129,7 +133,7 @@ async def delete(response_id: str, request: Request, user: CurrentUser) -> Respo
 async def input_items(
     response_id: str,
     request: Request,
-    user: CurrentUser,
+    user: FollowingUser,
     *,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     order: Literal["asc", "desc"] = "desc",
