@@ -88,7 +88,11 @@ class CompletionRequest(BaseModel):
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     stop: (
-        Annotated[list[SomeText], Field(max_length=16), BeforeValidator(_as_list)]
+        Annotated[
+            list[SomeText],
+            Field(max_length=16),
+            BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
+        ]
         | None
     ) = None
     """Text, or up to 16 texts, before which the answer ends."""
