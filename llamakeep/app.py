@@ -100,7 +100,8 @@ def create_app(
     if settings.demo:
         app.add_middleware(LoopbackOnly)
     openai_doors = (openai.chat, openai.responses, openai.completions, openai.models)
-    for door in (prompt, history, *openai_doors, login, keys, health, replicate):
+    # Routes are tried in order: those that take prompts come first.
+    for door in (prompt, *openai_doors, replicate, history, login, keys, health):
         # `include_router` looks each path up twice, router by router (measured: 50 µs).
         app.router.routes.extend(door.router.routes)
     if settings.public_url is not None:

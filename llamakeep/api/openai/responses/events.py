@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from llamakeep.api.openai.answering import Leaving
 from llamakeep.api.openai.errors import error_of
 from llamakeep.api.openai.ids import id_of
 from llamakeep.api.openai.responses.items import MESSAGE, output_item, output_part
@@ -39,37 +40,39 @@ _ENDINGS = {
     "cancelled": "response.incomplete",
 }
 
-# Most events are this one. Filling it in takes 1.8 µs instead of 4.1.
-_DELTA = (
-    b"event: response.output_text.delta\n"
-    b'data: {"type":"response.output_text.delta","sequence_number":%d,%b,"delta":%b,'
-    b'"logprobs":[]}\n\n'
-)
-
 
 async def events(
-    keeper: Keeper, run: Run, *, after: int = NOTHING_SEEN
+    keeper: Keeper,
+    run: Run,
+    *,
+    after: int = NOTHING_SEEN,
+    leaving: Leaving | None = None,
 ) -> AsyncIterator[bytes]:
     """
     Yield the events of `run` as they are sent, until its end or an error.
+
+    Those that come at the same time are one piece: each piece costs a system call.
 
     Args:
         keeper: Who has the run.
         run: As it was read last.
         after: The number of the last event that the reader has.
+        leaving: What the reader's leaving does before the end.
     """
     teller = _Teller(run, after)
-    for frame in teller.beginning():
-        yield frame
+    if news := b"".join(teller.beginning()):
+        yield news
     try:
         position = _position(run, after)
         async with aclosing(keeper.follow(run, position)) as updates:
             async for update in updates:
-                for frame in teller.told(update):
-                    yield frame
+                if news := b"".join(teller.told(update)):
+                    yield news
     except LlamaKeepError as error:
         error.run_id = run.id
         yield teller.error(error)
+    if leaving is not None:
+        leaving.is_watching = False
 
 
 class _Teller:
@@ -78,7 +81,8 @@ class _Teller:
     def __init__(self, run: Run, after: int) -> None:
         self._run = run
         self._item_id = id_of(run, MESSAGE)
-        self._place = b'"item_id":"%b","output_index":0,"content_index":0' % (
+        # JSON by hand, for the most frequent event: 1.8 µs instead of 4.1.
+        self._place = b'{"item_id":"%b","output_index":0,"content_index":0' % (
             self._item_id.encode()
         )
         self._last = after
@@ -86,9 +90,11 @@ class _Teller:
 
     def beginning(self) -> Iterator[bytes]:
         """Yield that there is a response."""
-        response = {"response": beginning_of(self._run)}
-        yield from self._event(0, "response.created", response)
-        yield from self._event(1, "response.in_progress", response)
+        facts = to_json({"response": beginning_of(self._run)})
+        for number, kind in enumerate(("response.created", "response.in_progress")):
+            if number > self._last:
+                self._last = number
+                yield _frame(kind, number, facts)
 
     def told(self, update: Update) -> Iterator[bytes]:
         """
@@ -101,7 +107,8 @@ class _Teller:
             case Delta(text, position):
                 yield from self._message()
                 self._last = LAST_OPENING + position.offset
-                yield _DELTA % (self._last, self._place, to_json(text))
+                facts = b'%b,"delta":%b,"logprobs":[]}' % (self._place, to_json(text))
+                yield _frame("response.output_text.delta", self._last, facts)
             case Ended(run):
                 yield from self._end(run)
             case Reset():
@@ -117,16 +124,8 @@ class _Teller:
         misses anything.
         """
         said = error_of(error)["error"]
-        number = max(self._last, 0)
-        return _frame(
-            "error",
-            {
-                "sequence_number": number,
-                "code": said["code"],
-                "message": said["message"],
-                "param": None,
-            },
-        )
+        facts = {"code": said["code"], "message": said["message"], "param": None}
+        return _frame("error", max(self._last, 0), to_json(facts))
 
     def _message(self) -> Iterator[bytes]:
         """Yield that there is a message, with nothing in it yet."""
@@ -178,7 +177,7 @@ class _Teller:
     def _event(self, number: int, kind: str, facts: dict[str, Any]) -> Iterator[bytes]:
         if number > self._last:
             self._last = number
-            yield _frame(kind, {"sequence_number": number} | facts)
+            yield _frame(kind, number, to_json(facts))
 
 
 def _position(run: Run, after: int) -> Position:
@@ -207,6 +206,12 @@ def _made_anew() -> RunInterrupted:
     )
 
 
-def _frame(kind: str, facts: dict[str, Any]) -> bytes:
-    """Return one event; JSON has no line breaks, so one `data` line is enough."""
-    return b"event: %b\ndata: %b\n\n" % (kind.encode(), to_json({"type": kind} | facts))
+def _frame(kind: str, number: int, facts: bytes) -> bytes:
+    """Return one event with `facts`, a JSON object: it has no line breaks."""
+    name = kind.encode()
+    return b'event: %b\ndata: {"type":"%b","sequence_number":%d,%b\n\n' % (
+        name,
+        name,
+        number,
+        facts[1:],
+    )

@@ -77,7 +77,7 @@ async def create(
             run = await _result(request, user, run)
             return json_response(response_of(run, background=False))
         await keeper.answering(run)
-    return Stream(_until_end(events(keeper, run), leaving), leaving)
+    return Stream(events(keeper, run, leaving=leaving), leaving)
 
 
 @router.get(
@@ -241,11 +241,3 @@ def _check_query(request: Request) -> None:
 def _stream(frames: AsyncIterator[bytes]) -> Response:
     """Answer with events; nothing happens when their reader leaves."""
     return StreamingResponse(frames, headers=stream_headers(), media_type=EVENT_STREAM)
-
-
-async def _until_end(
-    frames: AsyncIterator[bytes], leaving: Leaving
-) -> AsyncIterator[bytes]:
-    async for frame in frames:
-        yield frame
-    leaving.is_watching = False
