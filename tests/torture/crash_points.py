@@ -49,8 +49,8 @@ class CrashPoint:
 POINTS = {
     "before accept": CrashPoint(RunStorage, "accept", "before"),
     "after accept": CrashPoint(RunStorage, "accept", "after"),
-    "before claim": CrashPoint(RunStorage, "claim", "before", crowd=4),
-    "after claim": CrashPoint(RunStorage, "claim", "after", crowd=4),
+    "before claim": CrashPoint(RunStorage, "claim", "before", crowd=3),
+    "after claim": CrashPoint(RunStorage, "claim", "after", crowd=3),
     "before create": CrashPoint(ReplicateApi, "create", "before"),
     "during create": CrashPoint(ReplicateApi, "create", "during"),
     "after create": CrashPoint(ReplicateApi, "create", "after", passes=2),
@@ -63,10 +63,10 @@ POINTS = {
     "before finish": CrashPoint(RunStorage, "finish", "before"),
     "after finish": CrashPoint(RunStorage, "finish", "after"),
     "before find": CrashPoint(
-        ReplicateProvider, "find", "before", passes=2, loses_creates=True
+        ReplicateProvider, "find", "before", passes=1, loses_creates=True
     ),
     "after find": CrashPoint(
-        ReplicateProvider, "find", "after", passes=2, loses_creates=True
+        ReplicateProvider, "find", "after", passes=1, loses_creates=True
     ),
     "after take over": CrashPoint(
         RunStorage, "take_over", "after", passes=1, is_after_kill=True

@@ -92,7 +92,7 @@ async def crash_at(site: Site, name: str, *, times: int) -> Outcome:
     point, chance = POINTS[name], site.chance
     await site.replicate.lose_creates()
     if point.loses_creates:
-        site.fates = fates(chance, lost=2, kept=1)
+        site.fates = fates(chance, lost=1, kept=2)
     node, *others = site.nodes
     for other in others:
         await site.start(other)
