@@ -1,8 +1,6 @@
 """Replicate's own client for JavaScript, unchanged, against the emulator."""
 
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,48 +10,16 @@ import pytest
 
 from tests.emulator.driver import Driver
 from tests.emulator.receiver import open_receiver
+from tests.node import node_with_packages
 
 FOLDER = Path(__file__).parent / "js"
 Act = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def node() -> str:
-    """Node, with the client installed at the exact version that package.json names."""
-    found, npm = shutil.which("node"), shutil.which("npm")
-    if found is None or npm is None:
-        return unavailable("there is no Node.js here.")
-    wanted = json.loads((FOLDER / "package.json").read_text())["dependencies"]
-    manifest = FOLDER / "node_modules" / "replicate" / "package.json"
-    if (
-        not manifest.exists()
-        or json.loads(manifest.read_text())["version"] != (wanted["replicate"])
-    ):
-        options = ["--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"]
-        installed = subprocess.run(
-            [npm, "install", *options],
-            cwd=FOLDER,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        if installed.returncode:
-            return unavailable(f"it cannot be installed. {installed.stderr[-500:]}")
-    return found
-
-
-def unavailable(reason: str) -> str:
-    reason = f"Not tested with Replicate's JavaScript client: {reason}"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="module")
-def client(node: str, emulator_origin: str) -> Iterator[subprocess.Popen[str]]:
+def client(emulator_origin: str) -> Iterator[subprocess.Popen[str]]:
     """One process for all tests: Node takes longer to start than they take."""
-    command = [node, "client.mjs", emulator_origin]
+    command = [node_with_packages(FOLDER), "client.mjs", emulator_origin]
     with subprocess.Popen(
         command,
         cwd=FOLDER,

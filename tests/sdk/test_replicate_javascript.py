@@ -1,8 +1,6 @@
 """Replicate's own client for JavaScript, unchanged, against llamakeep."""
 
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.emulator.driver import MAVERICK
+from tests.node import node_with_packages
 from tests.sdk.site import ALICE, BOB, Site
 
 FOLDER = Path(__file__).parent / "js_replicate"
@@ -28,35 +27,7 @@ class Thrown(Exception):
 
 @pytest.fixture(scope="module")
 def node() -> str:
-    """Node, with the client installed at the exact version that package.json names."""
-    found, npm = shutil.which("node"), shutil.which("npm")
-    if found is None or npm is None:
-        return unavailable("there is no Node.js here.")
-    wanted = json.loads((FOLDER / "package.json").read_text())["dependencies"]
-    manifest = FOLDER / "node_modules" / "replicate" / "package.json"
-    if (
-        not manifest.exists()
-        or json.loads(manifest.read_text())["version"] != wanted["replicate"]
-    ):
-        options = ["--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"]
-        installed = subprocess.run(
-            [npm, "install", *options],
-            cwd=FOLDER,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        if installed.returncode:
-            return unavailable(f"it cannot be installed. {installed.stderr[-500:]}")
-    return found
-
-
-def unavailable(reason: str) -> str:
-    reason = f"Not tested with Replicate's JavaScript client: {reason}"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    return node_with_packages(FOLDER)
 
 
 @pytest.fixture(scope="module")
