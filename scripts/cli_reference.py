@@ -75,7 +75,8 @@ def row(parameter: Any) -> str:
     name = usage(parameter) if is_argument(parameter) else ", ".join(parameter.opts)
     notes = [parameter.help or ""]
     if not is_argument(parameter) and not parameter.is_flag:
-        words = get_args(parameter.type_descriptor.annotation)
+        choices = get_args(parameter.type_descriptor.annotation)
+        words = [one for one in choices if isinstance(one, str)]
         name += f" {'/'.join(words) or parameter.metavar or 'VALUE'}"
         if parameter.default is not None:
             notes.append(f"Default: `{parameter.default}`.")

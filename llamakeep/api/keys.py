@@ -10,7 +10,7 @@ from llamakeep.api.dependencies import KeysUser, storage_of
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.router import Router
 from llamakeep.api.text import SomeText, Text
-from llamakeep.domain import ApiKey, Scope, User, new_id, utc_now
+from llamakeep.domain import ApiKey, Scope, User, utc_now
 from llamakeep.errors import (
     ApiKeyNotFound,
     BodyTooLarge,
@@ -21,11 +21,11 @@ from llamakeep.errors import (
     TooManyApiKeys,
     Unauthenticated,
 )
-from llamakeep.security.access_tokens import digest, new_api_key
+from llamakeep.security.access_tokens import digest
+from llamakeep.security.api_keys import DEFAULT_SCOPES, issue_api_key
 
 router = Router(prefix="/keys", tags=["keys"])
 
-DEFAULT_SCOPES = frozenset({Scope.PROMPT, Scope.HISTORY})
 LONGEST_OVERLAP = timedelta(days=30)
 
 KeyId = Annotated[str, Path(max_length=64)]
@@ -118,17 +118,11 @@ async def create_key(
     if body.expires_at is not None and body.expires_at <= utc_now():
         wrong = FieldError("expires_at", "This is over already. Name a later moment.")
         raise InvalidRequest(errors=[wrong])
-    models = None if body.models is None else frozenset(body.models)
-    secret = new_api_key()
-    key = ApiKey(
-        id=new_id("key_"),
-        name=body.name,
-        hint=secret[-4:],
-        scopes=frozenset(body.scopes),
-        models=models,
-        created_at=utc_now(),
+    key, secret = issue_api_key(
+        body.name,
+        scopes=body.scopes,
+        models=body.models,
         expires_at=body.expires_at,
-        last_used_at=None,
     )
     check_rights(user, key)
     await storage_of(request).add_api_key(user, key, digest(secret))
@@ -176,17 +170,12 @@ async def rotate_key(
     """
     storage = storage_of(request)
     old = await storage.get_api_key(user, key_id)
-    now, secret = utc_now(), new_api_key()
     lifetime = old.expires_at - old.created_at if old.expires_at else None
-    key = ApiKey(
-        id=new_id("key_"),
-        name=old.name,
-        hint=secret[-4:],
+    key, secret = issue_api_key(
+        old.name,
         scopes=old.scopes,
         models=old.models,
-        created_at=now,
-        expires_at=now + lifetime if lifetime else None,
-        last_used_at=None,
+        expires_at=utc_now() + lifetime if lifetime else None,
     )
     check_rights(user, key)
     overlap = timedelta(seconds=(body or RotateRequest()).overlap)

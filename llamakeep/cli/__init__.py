@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from llamakeep import __version__
-from llamakeep.cli import ask, history, importing, maintenance, serve, users
+from llamakeep.cli import ask, history, importing, keys, maintenance, serve, users
 from llamakeep.cli.terminal import complain
 from llamakeep.errors import LlamaKeepError
 
@@ -70,6 +70,7 @@ cli.command("serve")(serve.serve)
 cli.command("ask")(ask.ask)
 cli.add_typer(history.cli)
 cli.add_typer(users.cli)
+cli.add_typer(keys.cli)
 cli.command("import")(importing.import_history)
 cli.command("migrate")(maintenance.migrate)
 cli.command("replicate-emulator")(maintenance.replicate_emulator)

@@ -40,7 +40,7 @@ async def test_a_login_answers_an_access_token_that_lets_its_user_in(
     bearer = {"Authorization": f"Bearer {login.json()['token']}"}
     me = await server.get("/me/", headers=bearer)
     assert login.status_code == 200
-    assert login.json()["token"].startswith("lk_")
+    assert login.json()["token"].startswith("lka_")
     assert login.json()["expires_at"].endswith("Z")
     assert (me.status_code, me.json()["username"]) == (200, "carol")
 

@@ -1,0 +1,161 @@
+"""`llamakeep key`: what lets users' programs in."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llamakeep.cli.environment import get_user, open_database, read_settings
+from llamakeep.cli.terminal import print_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llamakeep.domain import ApiKey
+    from llamakeep.settings import Settings
+
+cli = typer.Typer(
+    name="key",
+    help="Manage users' API keys, also while a server is running.",
+    no_args_is_help=True,
+)
+
+Username = Annotated[str, typer.Argument(help="Whose; whatever its case.")]
+Scopes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--scope",
+        help="`prompt`, `history`, `delete` or `keys`; may be repeated. Without it: "
+        "`prompt` and `history`.",
+    ),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="The only models it may ask, as `provider:model`; may be repeated.",
+    ),
+]
+Days = Annotated[
+    int | None,
+    typer.Option(
+        "--days", min=1, help="After how many days it ends. Without it: never."
+    ),
+]
+
+
+@cli.command()
+def add(
+    username: Username,
+    name: Annotated[str, typer.Argument(help="What it is for.")],
+    *,
+    scope: Scopes = None,
+    model: Models = None,
+    days: Days = None,
+) -> None:
+    """Create an API key, and print it: this once, and never again."""
+    import asyncio
+
+    made = add_key(
+        read_settings(), username, name, scopes=scope, models=model, days=days
+    )
+    typer.echo(asyncio.run(made))
+
+
+@cli.command("list")
+def list_keys(username: Username) -> None:
+    """List a user's API keys that have not expired."""
+    import asyncio
+
+    print_rows(
+        ("id", "name", "ends with", "scopes", "models", "last used"),
+        (
+            (
+                key.id,
+                key.name,
+                key.hint,
+                ",".join(sorted(key.scopes)),
+                "all" if key.models is None else ",".join(sorted(key.models)),
+                f"{key.last_used_at:%Y-%m-%dT%H:%M:%SZ}"
+                if key.last_used_at
+                else "never",
+            )
+            for key in asyncio.run(keys_of(read_settings(), username))
+        ),
+    )
+
+
+@cli.command()
+def revoke(
+    username: Username,
+    key_id: Annotated[str, typer.Argument(help="As `llamakeep key list` shows it.")],
+) -> None:
+    """Make an API key invalid, from the next request on."""
+    import asyncio
+
+    asyncio.run(revoke_key(read_settings(), username, key_id))
+    typer.echo(f"The API key {key_id} is revoked.")
+
+
+async def add_key(
+    settings: "Settings",
+    username: str,
+    name: str,
+    *,
+    scopes: "Sequence[str] | None",
+    models: "Sequence[str] | None",
+    days: int | None,
+) -> str:
+    """
+    Create an API key, and return its secret.
+
+    Raises:
+        InvalidRequest: There is no such user or scope, or the name is no name.
+        TooManyApiKeys: The user has as many as there may be.
+    """
+    from datetime import timedelta
+
+    from llamakeep.domain import Scope, utc_now
+    from llamakeep.errors import FieldError, InvalidRequest
+    from llamakeep.security.access_tokens import digest
+    from llamakeep.security.api_keys import DEFAULT_SCOPES, issue_api_key
+
+    if not name.strip() or len(name) > 64:
+        message = "An API key's name has 1 to 64 characters."
+        raise InvalidRequest(message, errors=[FieldError("name", message)])
+    if unknown := sorted(set(scopes or ()) - set(Scope)):
+        known = ", ".join(sorted(Scope))
+        message = f"There is no scope {unknown[0]!r}. Choose from: {known}."
+        raise InvalidRequest(message, errors=[FieldError("scopes", message)])
+    key, secret = issue_api_key(
+        name,
+        scopes=[Scope(scope) for scope in scopes] if scopes else DEFAULT_SCOPES,
+        models=models or None,
+        expires_at=utc_now() + timedelta(days=days) if days else None,
+    )
+    async with open_database(settings.database_url) as storage:
+        user = await get_user(storage, username)
+        await storage.add_api_key(user, key, digest(secret))
+    return secret
+
+
+async def keys_of(settings: "Settings", username: str) -> "Sequence[ApiKey]":
+    """
+    Return a user's keys, newest first.
+
+    Raises:
+        InvalidRequest: There is no such user.
+    """
+    async with open_database(settings.database_url) as storage:
+        return await storage.list_api_keys(await get_user(storage, username))
+
+
+async def revoke_key(settings: "Settings", username: str, key_id: str) -> None:
+    """
+    Make a key invalid.
+
+    Raises:
+        InvalidRequest: There is no such user.
+        ApiKeyNotFound: They have no such key.
+    """
+    async with open_database(settings.database_url) as storage:
+        await storage.revoke_api_key(await get_user(storage, username), key_id)
