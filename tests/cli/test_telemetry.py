@@ -42,6 +42,7 @@ def test_a_traceback_is_on_the_same_line() -> None:
     "secret",
     [
         "lk_0123456789abcdefghijklmnopqrstuvwxyz",
+        "lka_0123456789abcdefghijklmnopqrstuvwxyz",
         "r8_0123456789abcdefghijklmnopqrstuvwxyz",
         "sk-proj-0123456789abcdefghij",
         "token_alice",
