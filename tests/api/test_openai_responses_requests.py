@@ -6,8 +6,8 @@ import pytest
 
 from llamakeep.domain import Parameters
 from llamakeep.settings import Settings
-from tests.api.responding import ask, refusal, said
-from tests.api.serving import Client, connect
+from tests.api.responding import NOBODYS, ask, refusal, said
+from tests.api.serving import BOB, Client, connect
 from tests.fakes import ScriptedProvider
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
@@ -47,6 +47,58 @@ async def test_items_of_all_roles_and_forms_reach_the_model(
         ("system", "Be kind."),
         ("user", "Three?"),
     ]
+
+
+async def test_items_may_be_named_instead_of_sent_again(
+    client: Client, provider: ScriptedProvider
+) -> None:
+    first = await ask(client, "Why?")
+    listed = await client.get(f"/v1/responses/{first['id']}/input_items")
+    prompt, answer = listed.json()["data"][0], first["output"][0]
+
+    await ask(
+        client,
+        [
+            {"type": "item_reference", "id": prompt["id"]},
+            {"id": answer["id"]},
+            {"role": "user", "content": "Really?"},
+        ],
+    )
+
+    assert said(provider) == [
+        ("user", "Why?"),
+        ("assistant", "Hello, world"),
+        ("user", "Really?"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("items", "param"),
+    [
+        ([{"type": "item_reference", "id": "x"}], "input[0].id"),
+        ([{"type": "item_reference"}], "input[0].id"),
+        ([{"id": NOBODYS.replace("resp", "msg")}], "input[0].id"),
+        ([{"type": "item_reference", "id": "x"}] * 101, "input"),
+    ],
+)
+async def test_an_item_that_is_not_there_is_refused(
+    client: Client, items: list[Any], param: str
+) -> None:
+    error = await refusal(client, {"input": items})
+
+    assert (error["param"], error["code"]) == (param, "invalid_value")
+
+
+async def test_somebody_elses_items_cannot_be_named(client: Client) -> None:
+    bobs = await client.post("/v1/responses", json={"input": "Psst"}, headers=BOB)
+    item_id = bobs.json()["output"][0]["id"]
+    nobodys = NOBODYS.replace("resp", "msg")
+    prompt = {"role": "user", "content": "And?"}
+
+    theirs = await refusal(client, {"input": [{"id": item_id}, prompt]})
+    unknown = await refusal(client, {"input": [{"id": nobodys}, prompt]})
+
+    assert theirs == unknown
 
 
 async def test_parameters_reach_the_model_and_come_back(
@@ -167,7 +219,6 @@ async def test_what_asks_for_nothing_special_is_accepted(
         ({"context_management": [{"type": "compaction"}]}, "context_management"),
         ({"moderation": {"model": "m"}}, "moderation"),
         ({"stream_options": {"include_obfuscation": True}}, "stream_options"),
-        ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0].type"),
         (
             {"input": [{"role": "user", "content": [{"type": "input_image"}]}]},
             "input[0].content[0]",

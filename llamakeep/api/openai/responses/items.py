@@ -53,9 +53,9 @@ def items_read(run: Run, earlier: Iterable[Run]) -> Iterator[dict[str, Any]]:
         earlier: The runs it goes on behind, oldest first.
     """
     for one in earlier:
-        yield from _items_sent(one)
+        yield from items_sent(one)
         yield output_item(one, "completed")
-    yield from _items_sent(run)
+    yield from items_sent(run)
 
 
 def output_item(run: Run, status: str) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def output_part(text: str) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
-def _items_sent(run: Run) -> Iterator[dict[str, Any]]:
+def items_sent(run: Run) -> Iterator[dict[str, Any]]:
     """Yield what came in with the request for `run`."""
     for number, message in enumerate((*run.earlier, Message("user", run.prompt))):
         item_id = f"{id_of(run, MESSAGE)}_{number}"

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request, Response
@@ -27,6 +28,7 @@ from llamakeep.api.openai.ids import run_id_of
 from llamakeep.api.openai.parameters import refuse_unsupported
 from llamakeep.api.openai.responses.events import NOTHING_SEEN, events
 from llamakeep.api.openai.responses.items import items_read
+from llamakeep.api.openai.responses.references import dereferenced
 from llamakeep.api.openai.responses.rendering import RESPONSE, response_of
 from llamakeep.api.openai.responses.request import ResponseRequest
 from llamakeep.api.openai.wire import EVENT_STREAM, json_response, stream_headers
@@ -170,6 +172,8 @@ async def input_items(
 async def _ask(
     body: ResponseRequest, request: Request, user: User, idempotency_key: str | None
 ) -> Run:
+    storage = storage_of(request)
+    body.input = await dereferenced(body.input, partial(storage.get_run, user))
     asked = body.asked()
     try:
         return await keeper_of(request).ask(
