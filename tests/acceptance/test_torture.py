@@ -52,7 +52,7 @@ async def test_nothing_is_lost_or_paid_for_twice_when_a_server_is_killed_at_rand
         site, prompts=25, kills=6, clients=8, longest_pause=0.6
     )
 
-    assert found.verdict.faults == []
+    assert found.verdict.damage == []
     assert found.kills == 6
     assert found.verdict.prompts >= 25
 
@@ -71,7 +71,7 @@ async def test_nothing_is_lost_or_paid_for_twice_wherever_a_server_dies(
     async with asyncio.TaskGroup() as group:
         crashes = [group.create_task(crash(name)) for name in [*POINTS][part::PARTS]]
 
-    assert [each.result().verdict.faults for each in crashes] == [[] for _ in crashes]
+    assert [each.result().verdict.damage for each in crashes] == [[] for _ in crashes]
     assert sum(each.result().kills for each in crashes) > len(crashes) // 2
 
 
@@ -82,7 +82,7 @@ async def test_another_server_finishes_what_a_killed_one_began(
         shared_site, prompts=12, kills=2, clients=8, longest_pause=0.8
     )
 
-    assert found.verdict.faults == []
+    assert found.verdict.damage == []
     assert found.kills == 2
 
 
@@ -91,5 +91,5 @@ async def test_a_server_that_was_frozen_past_its_lease_cancels_what_it_makes(
 ) -> None:
     found = await freeze_holder(shared_site, "before create", times=1)
 
-    assert found.verdict.faults == []
+    assert found.verdict.damage == []
     assert found.verdict.extra_canceled > 0

@@ -53,7 +53,12 @@ class Verdict:
     @property
     def faults(self) -> list[str]:
         """Everything that broke a promise."""
-        return [*self.lost, *self.wrong, *self.twice, *self.slow]
+        return [*self.damage, *self.slow]
+
+    @property
+    def damage(self) -> list[str]:
+        """What broke a promise, however busy the machine was."""
+        return [*self.lost, *self.wrong, *self.twice]
 
     def __iadd__(self, other: Self) -> Self:
         self.prompts += other.prompts
