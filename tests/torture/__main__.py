@@ -69,7 +69,8 @@ async def torture(
             )
             async for row in campaign.rows():
                 say(*row.cells(), sep=" | ")
-                say(*row.outcome.verdict.faults, sep="\n")
+                for fault in row.outcome.verdict.faults:
+                    say(fault)
                 rows.append(row)
     return rows
 
