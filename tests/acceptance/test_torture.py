@@ -49,12 +49,12 @@ async def test_nothing_is_lost_or_paid_for_twice_when_a_server_is_killed_at_rand
     site: Site,
 ) -> None:
     found = await kill_at_random(
-        site, prompts=25, kills=6, clients=8, longest_pause=0.6
+        site, prompts=20, kills=5, clients=5, longest_pause=0.6
     )
 
     assert found.verdict.damage == []
-    assert found.kills == 6
-    assert found.verdict.prompts >= 25
+    assert found.kills == 5
+    assert found.verdict.prompts >= 20
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -79,7 +79,7 @@ async def test_another_server_finishes_what_a_killed_one_began(
     shared_site: Site,
 ) -> None:
     found = await kill_at_random(
-        shared_site, prompts=12, kills=2, clients=8, longest_pause=0.8
+        shared_site, prompts=8, kills=2, clients=5, longest_pause=0.8
     )
 
     assert found.verdict.damage == []
