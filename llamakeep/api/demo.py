@@ -5,6 +5,7 @@ They exist in demo mode only: they have no password in the database, and their a
 tokens are not recognised as such outside demo mode.
 """
 
+from contextlib import suppress
 from datetime import timedelta
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -14,7 +15,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llamakeep.api.problems import render_http_error
-from llamakeep.errors import ServerError, StorageUnavailable
+from llamakeep.errors import InvalidRequest, ServerError, StorageUnavailable
 from llamakeep.security.access_tokens import digest
 from llamakeep.storage import Storage
 
@@ -65,12 +66,15 @@ async def add_demo_users(storage: Storage) -> None:
     for access_token, username in ACCESS_TOKENS.items():
         known = await storage.find_credentials(username)
         if known is None:
-            user = await storage.add_user(username, None)
-        elif known.password_hash is None:
-            user = known.user
-        else:
+            with suppress(InvalidRequest):  # another server was faster
+                await storage.add_user(username, None)
+            known = await storage.find_credentials(username)
+        assert known is not None
+        if known.password_hash is not None:
             raise _demo_refused(username)
-        await storage.add_access_token(user, digest(access_token), lifetime=FOR_EVER)
+        await storage.add_access_token(
+            known.user, digest(access_token), lifetime=FOR_EVER
+        )
 
 
 def _demo_refused(username: str) -> ServerError:
