@@ -1,5 +1,5 @@
 """
-Requests that the OpenAPI document allows, and ones it does not, made up by Schemathesis.
+Requests that Schemathesis makes up, such as the OpenAPI document allows or forbids.
 
 `make fuzz` goes on for five minutes; this is a glance.
 """
