@@ -11,6 +11,8 @@ from starlette.exceptions import HTTPException
 
 from llamakeep import __version__
 from llamakeep.api import (
+    accounts,
+    admin,
     health,
     history,
     keys,
@@ -63,6 +65,7 @@ def create_app(
             app.state.keeper = keeper
             app.state.passwords = passwords
             app.state.throttle = LoginThrottle()
+            app.state.setup_digest = None
             await keeper.open()
             warm_up = asyncio.create_task(registry.warm_up())
             try:
@@ -101,7 +104,8 @@ def create_app(
         app.add_middleware(LoopbackOnly)
     openai_doors = (openai.chat, openai.responses, openai.completions, openai.models)
     # Routes are tried in order: those that take prompts come first.
-    for door in (prompt, *openai_doors, replicate, history, login, keys, health):
+    own_doors = (history, login, keys, accounts, admin, health)
+    for door in (prompt, *openai_doors, replicate, *own_doors):
         # `include_router` looks each path up twice, router by router (measured: 50 µs).
         app.router.routes.extend(door.router.routes)
     if settings.public_url is not None:

@@ -61,6 +61,8 @@ class Scope(StrEnum):
     """Delete from the history."""
     KEYS = "keys"
     """Create API keys with no more rights than this one, and revoke any."""
+    ADMIN = "admin"
+    """Manage users, as long as the key's owner is an administrator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,15 @@ class ApiKey:
     """At most a minute old when the key is in use."""
 
 
+class UserRole(StrEnum):
+    """What a user may do beyond their own affairs."""
+
+    USER = "user"
+    """Nothing."""
+    ADMIN = "admin"
+    """Manage users, and read what happened to accounts."""
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """A person or program with an account."""
@@ -88,8 +99,60 @@ class User:
     username: str
     created_at: datetime
     disabled_at: datetime | None = None
+    role: UserRole = UserRole.USER
     api_key: ApiKey | None = None
     """What they came in with; `None` for a login, which may do everything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who brings something about, and from where."""
+
+    user: User | None = None
+    """`None` for whoever is not logged in, or is on this computer's command line."""
+    address: str | None = None
+    user_agent: str | None = None
+    """What the program says that it is."""
+
+
+class AuditKind(StrEnum):
+    """What can happen to accounts, and to what lets into them."""
+
+    LOGIN_SUCCEEDED = "login.succeeded"
+    LOGIN_FAILED = "login.failed"
+    LOGOUT = "logout"
+    PASSWORD_CHANGED = "password.changed"  # noqa: S105 - it is none
+    RESET_ISSUED = "reset.issued"
+    RESET_USED = "reset.used"
+    KEY_CREATED = "key.created"
+    KEY_ROTATED = "key.rotated"
+    KEY_REVOKED = "key.revoked"
+    USER_CREATED = "user.created"
+    USER_DISABLED = "user.disabled"
+    USER_ENABLED = "user.enabled"
+    USER_DELETED = "user.deleted"
+    ROLE_CHANGED = "role.changed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEvent:
+    """Something that happened to an account; it outlives whom it is about."""
+
+    id: str
+    at: datetime
+    kind: AuditKind
+    user_id: str | None
+    """Whose account it is; `None` for a login as nobody there is."""
+    username: str | None
+    actor_id: str | None
+    """Who did it; `None` for whoever was not logged in."""
+    actor_username: str | None
+    api_key_id: str | None
+    """The API key that it was done with."""
+    detail: str | None
+    """Which API key, which role."""
+    address: str | None
+    user_agent: str | None
 
 
 @dataclass(frozen=True, slots=True)

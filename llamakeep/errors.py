@@ -7,12 +7,17 @@ LlamaKeepError
 │   ├── MalformedBody           the body is not JSON
 │   ├── BodyTooLarge
 │   ├── Unauthenticated         no valid access token
-│   │   └── WrongCredentials    no such user and password
+│   │   ├── WrongCredentials    no such user and password
+│   │   ├── SetupRefused        no valid set-up token, or somebody was faster
+│   │   └── ResetRefused        no valid reset token
 │   ├── SignatureInvalid        a webhook that is not signed as it has to be
 │   ├── TooManyAttempts         too many failed logins
 │   ├── ScopeMissing            the API key may not do this
 │   ├── ApiKeyNotFound          no such API key, or somebody else's
 │   ├── TooManyApiKeys          the user has as many as there may be
+│   ├── AdminOnly               only administrators may do this
+│   ├── UserNotFound            no such user, as an administrator is told
+│   ├── LastAdmin               nobody else could manage users
 │   ├── PathNotFound            there is nothing at this path
 │   ├── RunNotFound             no such run, or somebody else's
 │   ├── RunNotAnswered          it has no answer that anything could follow
@@ -140,6 +145,20 @@ class WrongCredentials(Unauthenticated):
     title = "The username or the password is wrong."
 
 
+class SetupRefused(Unauthenticated):
+    """The set-up token is not this server's, or there are users already."""
+
+    code = "setup-refused"
+    title = "This server cannot be set up with that."
+
+
+class ResetRefused(Unauthenticated):
+    """The reset token is wrong, used or too old: nobody is told which."""
+
+    code = "reset-refused"
+    title = "The password cannot be reset with that."
+
+
 class SignatureInvalid(ClientError):
     """The webhook is not signed, or not by whom it says, or not just now."""
 
@@ -186,6 +205,30 @@ class TooManyApiKeys(ClientError):
     status = HTTPStatus.CONFLICT
     code = "too-many-api-keys"
     title = "You have too many API keys."
+
+
+class AdminOnly(ClientError):
+    """The user is no administrator, or not any more."""
+
+    status = HTTPStatus.FORBIDDEN
+    code = "admin-only"
+    title = "Only administrators may do this."
+
+
+class UserNotFound(ClientError):
+    """There is no such user; only administrators are told that."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "user-not-found"
+    title = "There is no such user."
+
+
+class LastAdmin(ClientError):
+    """Nobody would be left who can manage users. Nothing was changed."""
+
+    status = HTTPStatus.CONFLICT
+    code = "last-admin"
+    title = "This is the last administrator."
 
 
 class RunNotFound(ClientError):

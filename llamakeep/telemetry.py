@@ -6,7 +6,8 @@ import sys
 import time
 
 _SECRET = re.compile(
-    r"(?i:(?<=bearer ))[^\s\"',;]+|\b(?:lka?_|r8_|sk-)[\w-]{16,}|\btoken_(?:alice|bob)\b"
+    r"(?i:(?<=bearer ))[^\s\"',;]+|\b(?:lk[ars]?_|r8_|sk-)[\w-]{16,}"
+    r"|\btoken_(?:alice|bob)\b"
 )
 """Access tokens, ours and those of providers, wherever they may have got to."""
 _LINE_BREAK = re.compile(r"[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")

@@ -7,8 +7,8 @@ from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 
 from llamakeep.api.demo import ACCESS_TOKENS
-from llamakeep.domain import ApiKey, Scope, User, utc_now
-from llamakeep.errors import ScopeMissing, Unauthenticated
+from llamakeep.domain import Actor, ApiKey, Scope, User, UserRole, utc_now
+from llamakeep.errors import AdminOnly, ScopeMissing, Unauthenticated
 from llamakeep.keeper import Keeper
 from llamakeep.providers.registry import Registry
 from llamakeep.security.access_tokens import digest, is_api_key, is_well_formed
@@ -35,6 +35,15 @@ def keeper_of(request: Request) -> Keeper:
 def registry_of(request: Request) -> Registry:
     """Return who answers."""
     return request.app.state.registry  # type: ignore[no-any-return] # untyped bag
+
+
+def actor_of(request: Request, user: User | None = None) -> Actor:
+    """Return who sent the request, for the audit log."""
+    return Actor(
+        user=user,
+        address=request.client.host if request.client else None,
+        user_agent=request.headers.get("user-agent"),
+    )
 
 
 def presented(request: Request, schemes: Collection[str] = ("bearer",)) -> str:
@@ -157,6 +166,23 @@ FollowingUser = Annotated[
 ReadingUser = Annotated[User, Security(auth_user, scopes=[Scope.HISTORY])]
 DeletingUser = Annotated[User, Security(auth_user, scopes=[Scope.DELETE])]
 KeysUser = Annotated[User, Security(auth_user, scopes=[Scope.KEYS])]
+
+
+async def admin_user(
+    user: Annotated[User, Security(auth_user, scopes=[Scope.ADMIN])],
+) -> User:
+    """
+    Return who it is, if they are an administrator now.
+
+    Raises:
+        AdminOnly: They are not.
+    """
+    if user.role is not UserRole.ADMIN:
+        raise AdminOnly("Only administrators may do this; ask one of them.")
+    return user
+
+
+AdminUser = Annotated[User, Depends(admin_user)]
 
 IdempotencyHeader = Annotated[
     str | None,

@@ -6,12 +6,13 @@ from typing import Annotated, Self
 from fastapi import Path, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from llamakeep.api.dependencies import KeysUser, storage_of
+from llamakeep.api.dependencies import KeysUser, actor_of, storage_of
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.router import Router
 from llamakeep.api.text import SomeText, Text
-from llamakeep.domain import ApiKey, Scope, User, utc_now
+from llamakeep.domain import ApiKey, Scope, User, UserRole, utc_now
 from llamakeep.errors import (
+    AdminOnly,
     ApiKeyNotFound,
     BodyTooLarge,
     FieldError,
@@ -42,7 +43,7 @@ class KeyRequest(BaseModel):
     scopes: Annotated[set[Scope], Field(min_length=1)] = set(DEFAULT_SCOPES)
     """
     `prompt` (send prompts, follow and stop them), `history` (read it), `delete` (from
-    it), `keys` (create and revoke keys).
+    it), `keys` (create and revoke keys), `admin` (manage users; administrators only).
     """
     models: Annotated[set[Model], Field(min_length=1, max_length=100)] | None = None
     """The only models it may ask, as `provider:model`; without it, all."""
@@ -108,7 +109,12 @@ _guarded = (Unauthenticated, ScopeMissing)
     "/",
     status_code=201,
     responses=problem_responses(
-        *_guarded, MalformedBody, BodyTooLarge, InvalidRequest, TooManyApiKeys
+        *_guarded,
+        AdminOnly,
+        MalformedBody,
+        BodyTooLarge,
+        InvalidRequest,
+        TooManyApiKeys,
     ),
 )
 async def create_key(
@@ -125,7 +131,9 @@ async def create_key(
         expires_at=body.expires_at,
     )
     check_rights(user, key)
-    await storage_of(request).add_api_key(user, key, digest(secret))
+    await storage_of(request).add_api_key(
+        user, key, digest(secret), actor=actor_of(request, user)
+    )
     return NewKeyResponse.of(key, key=secret)
 
 
@@ -149,6 +157,7 @@ async def get_key(key_id: KeyId, request: Request, user: KeysUser) -> KeyRespons
     status_code=201,
     responses=problem_responses(
         *_guarded,
+        AdminOnly,
         ApiKeyNotFound,
         MalformedBody,
         BodyTooLarge,
@@ -179,7 +188,14 @@ async def rotate_key(
     )
     check_rights(user, key)
     overlap = timedelta(seconds=(body or RotateRequest()).overlap)
-    await storage.replace_api_key(user, key_id, key, digest(secret), overlap=overlap)
+    await storage.replace_api_key(
+        user,
+        key_id,
+        key,
+        digest(secret),
+        overlap=overlap,
+        actor=actor_of(request, user),
+    )
     return NewKeyResponse.of(key, key=secret)
 
 
@@ -190,16 +206,24 @@ async def rotate_key(
 )
 async def revoke_key(key_id: KeyId, request: Request, user: KeysUser) -> None:
     """Make an API key invalid, from the next request on."""
-    await storage_of(request).revoke_api_key(user, key_id)
+    await storage_of(request).revoke_api_key(
+        user, key_id, actor=actor_of(request, user)
+    )
 
 
 def check_rights(user: User, key: ApiKey) -> None:
     """
-    Refuse a key with more rights than the one that `user` came in with.
+    Refuse a key with more rights than `user`, or the key that they came in with.
 
     Raises:
+        AdminOnly: It is to manage users, and they may not.
         ScopeMissing: It says which.
     """
+    if Scope.ADMIN in key.scopes and user.role is not UserRole.ADMIN:
+        raise AdminOnly(
+            "Only administrators have API keys with the scope `admin`. Nothing was "
+            "created. Leave that scope out."
+        )
     mine = user.api_key
     if mine is None:
         return

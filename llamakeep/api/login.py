@@ -2,7 +2,7 @@
 
 import secrets
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Self
 
 from fastapi import Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -12,13 +12,14 @@ from llamakeep.api.dependencies import (
     CurrentUser,
     LoggedInUser,
     access_token_digest,
+    actor_of,
     settings_of,
     storage_of,
 )
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.router import Router
 from llamakeep.api.text import Text
-from llamakeep.domain import User
+from llamakeep.domain import User, UserRole
 from llamakeep.errors import (
     BodyTooLarge,
     InvalidRequest,
@@ -32,6 +33,7 @@ from llamakeep.errors import (
 from llamakeep.security.access_tokens import digest, new_access_token
 from llamakeep.security.passwords import Passwords
 from llamakeep.security.throttle import LoginThrottle
+from llamakeep.storage.users import Credentials
 
 router = Router(tags=["login"])
 
@@ -58,7 +60,18 @@ class UserResponse(BaseModel):
 
     id: str
     username: str
+    role: UserRole
     created_at: AwareDatetime
+
+    @classmethod
+    def of(cls, user: User, /) -> Self:
+        """Return how `user` looks to themselves."""
+        return cls(
+            id=user.id,
+            username=user.username,
+            role=user.role,
+            created_at=user.created_at,
+        )
 
 
 @router.post(
@@ -78,9 +91,11 @@ async def login(body: LoginRequest, request: Request) -> LoginResponse:
     throttle: LoginThrottle = request.app.state.throttle
     address = request.client.host if request.client else None
     throttle.check(body.username, address)
-    user = await _verified(body, request)
+    known = await storage.find_credentials(body.username)
+    user = await _verified(known, body, request)
     if user is None:
         throttle.failed(body.username, address)
+        await storage.add_failed_login(known.user if known else None, actor_of(request))
         raise WrongCredentials
     throttle.succeeded(body.username, address)
     if settings.demo and user.username in demo.PASSWORDS:
@@ -89,16 +104,16 @@ async def login(body: LoginRequest, request: Request) -> LoginResponse:
         access_token = new_access_token()
         lifetime = timedelta(seconds=settings.access_token_lifetime)
     expires_at = await storage.add_access_token(
-        user, digest(access_token), lifetime=lifetime
+        user, digest(access_token), lifetime=lifetime, actor=actor_of(request, user)
     )
     return LoginResponse(token=access_token, expires_at=expires_at)
 
 
-async def _verified(body: LoginRequest, request: Request) -> User | None:
+async def _verified(
+    known: Credentials | None, body: LoginRequest, request: Request
+) -> User | None:
     """Return who it is, taking the same time whatever is wrong."""
-    storage = storage_of(request)
     passwords: Passwords = request.app.state.passwords
-    known = await storage.find_credentials(body.username)
     is_demo = known is not None and known.user.username in demo.PASSWORDS
     if known is not None and is_demo and settings_of(request).demo:
         expected = demo.PASSWORDS[known.user.username]
@@ -113,7 +128,7 @@ async def _verified(body: LoginRequest, request: Request) -> User | None:
         return None
     if passwords.needs_rehash(stored):
         fresh = await passwords.hash(body.password)
-        await storage.rehash_password(known.user, stored, fresh)
+        await storage_of(request).rehash_password(known.user, stored, fresh)
     return known.user
 
 
@@ -124,10 +139,12 @@ async def _verified(body: LoginRequest, request: Request) -> User | None:
 )
 async def logout(request: Request, user: LoggedInUser) -> None:
     """Make the access token of this request invalid, from the next request on."""
-    await storage_of(request).revoke_access_token(access_token_digest(request))
+    await storage_of(request).log_out(
+        user, access_token_digest(request), actor_of(request, user)
+    )
 
 
 @router.get("/me/", responses=problem_responses(Unauthenticated))
 async def me(user: CurrentUser) -> UserResponse:
     """Say whose access token this is."""
-    return UserResponse(id=user.id, username=user.username, created_at=user.created_at)
+    return UserResponse.of(user)

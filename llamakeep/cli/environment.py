@@ -16,7 +16,7 @@ from llamakeep.errors import (
 )
 
 if TYPE_CHECKING:
-    from llamakeep.domain import User
+    from llamakeep.domain import Actor, User
     from llamakeep.settings import Settings
     from llamakeep.storage import Storage
 
@@ -85,7 +85,16 @@ async def get_user(storage: "Storage", username: str) -> "User":
 async def get_or_add_user(storage: "Storage", username: str) -> "User":
     """Return the user of that name, who needs no password on this computer."""
     known = await storage.find_credentials(username)
-    return known.user if known else await storage.add_user(username, None)
+    if known:
+        return known.user
+    return await storage.add_user(username, None, actor=local_actor())
+
+
+def local_actor() -> "Actor":
+    """Return who is typing, for the audit log."""
+    from llamakeep.domain import Actor
+
+    return Actor(address="command line", user_agent=local_username())
 
 
 def local_username() -> str:

@@ -9,8 +9,8 @@ from hashlib import sha256
 from typing import Any
 
 from llamakeep.api.text import check_text
-from llamakeep.cli.users import check_username
 from llamakeep.errors import InvalidRequest
+from llamakeep.security.usernames import check_username
 
 
 @dataclass(frozen=True, slots=True)

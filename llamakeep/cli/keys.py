@@ -4,7 +4,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llamakeep.cli.environment import get_user, open_database, read_settings
+from llamakeep.cli.environment import (
+    get_user,
+    local_actor,
+    open_database,
+    read_settings,
+)
 from llamakeep.cli.terminal import print_rows
 
 if TYPE_CHECKING:
@@ -24,8 +29,8 @@ Scopes = Annotated[
     list[str] | None,
     typer.Option(
         "--scope",
-        help="`prompt`, `history`, `delete` or `keys`; may be repeated. Without it: "
-        "`prompt` and `history`.",
+        help="`prompt`, `history`, `delete`, `keys` or (for administrators) `admin`; "
+        "may be repeated. Without it: `prompt` and `history`.",
     ),
 ]
 Models = Annotated[
@@ -114,7 +119,7 @@ async def add_key(
     """
     from datetime import timedelta
 
-    from llamakeep.domain import Scope, utc_now
+    from llamakeep.domain import Scope, UserRole, utc_now
     from llamakeep.errors import FieldError, InvalidRequest
     from llamakeep.security.access_tokens import digest
     from llamakeep.security.api_keys import DEFAULT_SCOPES, issue_api_key
@@ -134,7 +139,10 @@ async def add_key(
     )
     async with open_database(settings.database_url) as storage:
         user = await get_user(storage, username)
-        await storage.add_api_key(user, key, digest(secret))
+        if Scope.ADMIN in key.scopes and user.role is not UserRole.ADMIN:
+            message = f"{user.username} is no administrator: leave that scope out."
+            raise InvalidRequest(message, errors=[FieldError("scopes", message)])
+        await storage.add_api_key(user, key, digest(secret), actor=local_actor())
     return secret
 
 
@@ -158,4 +166,5 @@ async def revoke_key(settings: "Settings", username: str, key_id: str) -> None:
         ApiKeyNotFound: They have no such key.
     """
     async with open_database(settings.database_url) as storage:
-        await storage.revoke_api_key(await get_user(storage, username), key_id)
+        user = await get_user(storage, username)
+        await storage.revoke_api_key(user, key_id, actor=local_actor())

@@ -29,6 +29,12 @@ Three calls to try:
   curl {origin}/history/ -H 'Authorization: Bearer token_alice'
 """
 
+SETUP = """\
+Nobody can log in yet. POST /setup/ creates the first administrator, once:
+  {{"token": "{setup_token}", "username": "…", "password": "…"}}
+So does `llamakeep user add --admin NAME`, on this computer.
+"""
+
 
 def serve(
     *,
@@ -70,7 +76,12 @@ def serve(
             )
 
         async def when_ready(app: "FastAPI") -> None:
+            from llamakeep.api.accounts import offer_setup
+
             _announce(settings, listener, await describe_model(app))
+            if setup_token := await offer_setup(app):
+                typer.echo(SETUP.format(setup_token=setup_token), nl=False)
+            sys.stdout.flush()
 
         app = create_app(settings)
         # Standard signals end the server in order; a second one ends it at once.
@@ -144,4 +155,3 @@ def _announce(settings: "Settings", listener: "socket.socket", model: str) -> No
     typer.echo(f"Data: {location(settings.database_url)}")
     if settings.demo:
         typer.echo(THREE_CALLS.format(origin=origin), nl=False)
-    sys.stdout.flush()

@@ -1,14 +1,18 @@
 """`llamakeep user`: who may come in."""
 
-import re
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from llamakeep.cli.environment import get_user, open_database, read_settings
+from llamakeep.cli.environment import (
+    get_user,
+    local_actor,
+    open_database,
+    read_settings,
+)
 from llamakeep.cli.terminal import print_rows
-from llamakeep.errors import FieldError, InvalidRequest
+from llamakeep.security.usernames import check_username
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +32,6 @@ FromStdin = Annotated[
     typer.Option("--password-stdin", help="Read the password from standard input."),
 ]
 
-_USERNAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
-
 
 @cli.command()
 def add(
@@ -37,6 +39,9 @@ def add(
         str, typer.Argument(help="1 to 64 letters, digits and any of `._@-`.")
     ],
     *,
+    admin: Annotated[
+        bool, typer.Option("--admin", help="Make the user an administrator.")
+    ] = False,
     password_stdin: FromStdin = False,
 ) -> None:
     """Create a user; the password is asked for."""
@@ -44,8 +49,9 @@ def add(
 
     check_username(username)
     password = _read_password(from_stdin=password_stdin)
-    asyncio.run(add_user(read_settings(), username, password))
-    typer.echo(f"The user {username} can log in now.")
+    asyncio.run(add_user(read_settings(), username, password, is_admin=admin))
+    kind = "administrator" if admin else "user"
+    typer.echo(f"The {kind} {username} can log in now.")
 
 
 @cli.command("list")
@@ -54,10 +60,11 @@ def list_users() -> None:
     import asyncio
 
     print_rows(
-        ("user", "created", "state"),
+        ("user", "role", "created", "state"),
         (
             (
                 user.username,
+                user.role,
                 f"{user.created_at:%Y-%m-%dT%H:%M:%SZ}",
                 "disabled" if user.disabled_at else "enabled",
             )
@@ -80,8 +87,50 @@ def passwd(username: Username, *, password_stdin: FromStdin = False) -> None:
 
 
 @cli.command()
+def reset(username: Username) -> None:
+    """Print a token with which the user chooses a password, once, within an hour."""
+    import asyncio
+
+    reset_token = asyncio.run(issue_reset(read_settings(), username))
+    typer.echo(f"For {username}, to be sent to POST /password-reset/:", err=True)
+    typer.echo(reset_token)
+
+
+@cli.command()
+def role(
+    username: Username,
+    role: Annotated[Literal["user", "admin"], typer.Argument(help="What they become.")],
+) -> None:
+    """Make a user an administrator, or not any more, from the next request on."""
+    import asyncio
+
+    asyncio.run(set_role(read_settings(), username, role))
+    typer.echo(f"The role of {username} is {role}.")
+
+
+@cli.command()
+def delete(
+    username: Username,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Stop a user's runs, and delete the user with the whole history, for good."""
+    import asyncio
+
+    if not yes:
+        question = f"Delete {username} and all that is theirs, for good?"
+        typer.confirm(question, abort=True, err=True)
+    asyncio.run(delete_user(read_settings(), username))
+    typer.echo(f"The user {username} is deleted.")
+
+
+@cli.command()
 def disable(username: Username) -> None:
-    """Let a user in no more, from the next request on; the history stays."""
+    """
+    Let a user in no more, from the next request on, and stop their runs.
+
+    The history stays.
+    """
     import asyncio
 
     asyncio.run(enable_user(read_settings(), username, is_enabled=False))
@@ -97,30 +146,24 @@ def enable(username: Username) -> None:
     typer.echo(f"The user {username} is enabled.")
 
 
-def check_username(username: str) -> None:
-    """
-    Refuse names that are hard to type, to read or to keep apart.
-
-    Raises:
-        InvalidRequest: It says what a name may be.
-    """
-    if not _USERNAME.fullmatch(username):
-        message = "A username has 1 to 64 letters, digits and any of ._@-"
-        raise InvalidRequest(message, errors=[FieldError("username", message)])
-
-
-async def add_user(settings: "Settings", username: str, password: str) -> None:
+async def add_user(
+    settings: "Settings", username: str, password: str, *, is_admin: bool = False
+) -> None:
     """
     Create a user with a password that follows the rules.
 
     Raises:
         InvalidRequest: The name is taken, or the password is against the rules.
     """
+    from llamakeep.domain import UserRole
     from llamakeep.security.passwords import check_password_rules
 
     check_password_rules(password)
+    role = UserRole.ADMIN if is_admin else UserRole.USER
     async with open_database(settings.database_url) as storage:
-        await storage.add_user(username, await _hashed(password))
+        await storage.add_user(
+            username, await _hashed(password), role=role, actor=local_actor()
+        )
 
 
 async def all_users(settings: "Settings") -> "Sequence[User]":
@@ -144,7 +187,8 @@ async def set_password(
         user = await get_user(storage, username)
         if password is not None:
             check_password_rules(password)
-            await storage.set_password(user, await _hashed(password))
+            hashed = await _hashed(password)
+            await storage.set_password(user, hashed, actor=local_actor())
 
 
 async def enable_user(settings: "Settings", username: str, *, is_enabled: bool) -> None:
@@ -153,13 +197,71 @@ async def enable_user(settings: "Settings", username: str, *, is_enabled: bool) 
 
     Raises:
         InvalidRequest: There is no such user.
+        LastAdmin: Nobody would be left who can manage users.
     """
     async with open_database(settings.database_url) as storage:
         user = await get_user(storage, username)
-        if is_enabled:
-            await storage.enable_user(user)
-        else:
-            await storage.disable_user(user)
+        await storage.change_user(
+            user.id, is_disabled=not is_enabled, actor=local_actor()
+        )
+
+
+async def set_role(
+    settings: "Settings", username: str, role: Literal["user", "admin"]
+) -> None:
+    """
+    Let a user manage the others, or no more.
+
+    Raises:
+        InvalidRequest: There is no such user.
+        LastAdmin: Nobody would be left who can manage users.
+    """
+    from llamakeep.domain import UserRole
+
+    async with open_database(settings.database_url) as storage:
+        user = await get_user(storage, username)
+        await storage.change_user(user.id, role=UserRole(role), actor=local_actor())
+
+
+async def delete_user(settings: "Settings", username: str) -> None:
+    """
+    Delete a user with all that is theirs, also while a server is running.
+
+    Raises:
+        InvalidRequest: There is no such user.
+        LastAdmin: Nobody would be left who can manage users.
+    """
+    from llamakeep.keeper.purging import purge
+
+    async with open_database(settings.database_url) as storage:
+        user = await get_user(storage, username)
+        await storage.change_user(user.id, is_disabled=True, actor=local_actor())
+        await purge(storage, user, actor=local_actor())
+
+
+async def issue_reset(settings: "Settings", username: str) -> str:
+    """
+    Return a secret with which a user chooses a password.
+
+    Raises:
+        InvalidRequest: There is no such user.
+    """
+    from llamakeep.security.access_tokens import (
+        RESET_LIFETIME,
+        digest,
+        new_reset_token,
+    )
+
+    reset_token = new_reset_token()
+    async with open_database(settings.database_url) as storage:
+        user = await get_user(storage, username)
+        await storage.add_password_reset(
+            user.id,
+            digest(reset_token),
+            lifetime=RESET_LIFETIME,
+            actor=local_actor(),
+        )
+    return reset_token
 
 
 async def _hashed(password: str) -> str:

@@ -1,11 +1,12 @@
 """What the doors ask of the engine."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 
 from llamakeep import errors
 from llamakeep.domain import (
+    Actor,
     Asked,
     Run,
     RunStatus,
@@ -30,6 +31,7 @@ from llamakeep.keeper.live import (
     catch_up,
 )
 from llamakeep.keeper.node import Node
+from llamakeep.keeper.purging import purge
 from llamakeep.providers.base import Provider
 from llamakeep.providers.registry import Registry, check_parameters
 from llamakeep.settings import Settings
@@ -249,6 +251,25 @@ class Keeper:
         """
         await self.cancel(user, run_id)
         await self._storage.delete_run(user, run_id)
+
+    def stop_runs(self, run_ids: Collection[str]) -> None:
+        """Stop those of them that are this process's; storage told the others."""
+        for run_id in run_ids:
+            self._node.cancel(run_id)
+
+    async def delete_user(self, user: User, *, actor: Actor) -> None:
+        """
+        Disable a user, stop their runs, and delete all that is theirs.
+
+        When it breaks off, the user is disabled; doing it again does the rest.
+
+        Raises:
+            UserNotFound: There is no such user.
+            LastAdmin: Nobody would be left who can manage users; nothing was changed.
+        """
+        await self._storage.change_user(user.id, is_disabled=True, actor=actor)
+        self.stop_runs(await self._storage.unfinished_runs(user))
+        await purge(self._storage, user, actor=actor)
 
     def _raise_for_status(self, run: Run) -> None:
         try:

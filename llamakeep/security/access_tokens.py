@@ -1,10 +1,11 @@
 """
 The secrets we hand out: opaque, recognisable, and stored only as a digest.
 
-`lk_` for API keys or `lka_` for the access tokens of logins, 256 random bits as 43
-characters, and a checksum of all that as 6 characters. The checksum keeps no attacker
-out: it spares the database typing errors and garbage, and lets scanners of leaked
-secrets be sure of what they found.
+`lk_` for API keys, `lka_` for the access tokens of logins, `lks_` and `lkr_` for tokens
+that set a server up or reset a password once; then 256 random bits as 43 characters,
+and a checksum of all that as 6 characters. The checksum keeps no attacker out: it
+spares the database typing errors and garbage, and lets scanners of leaked secrets be
+sure of what they found.
 """
 
 import binascii
@@ -12,13 +13,18 @@ import hashlib
 import re
 import secrets
 import string
+from datetime import timedelta
 
-_API_KEY, _ACCESS_TOKEN = "lk_", "lka_"
+RESET_LIFETIME = timedelta(hours=1)
+"""How long a token that resets a password is valid."""
+
+_API_KEY, _ACCESS_TOKEN, _SETUP_TOKEN, _RESET_TOKEN = "lk_", "lka_", "lks_", "lkr_"
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _SECRET_LENGTH = 43  # 62 ** 43 is just above 2 ** 256
 _CHECKSUM_LENGTH = 6  # 62 ** 6 is above 2 ** 32
 _FORM = re.compile(
-    rf"((?:{_API_KEY}|{_ACCESS_TOKEN})[0-9A-Za-z]{{{_SECRET_LENGTH}}})"
+    rf"((?:{_API_KEY}|{_ACCESS_TOKEN}|{_SETUP_TOKEN}|{_RESET_TOKEN})"
+    rf"[0-9A-Za-z]{{{_SECRET_LENGTH}}})"
     rf"([0-9A-Za-z]{{{_CHECKSUM_LENGTH}}})"
 )
 
@@ -33,8 +39,18 @@ def new_api_key() -> str:
     return _new(_API_KEY)
 
 
+def new_setup_token() -> str:
+    """Return a secret for the first administrator, that was never handed out before."""
+    return _new(_SETUP_TOKEN)
+
+
+def new_reset_token() -> str:
+    """Return a secret for a new password, that was never handed out before."""
+    return _new(_RESET_TOKEN)
+
+
 def is_api_key(value: str) -> bool:
-    """Return which of the two a well-formed secret is."""
+    """Return whether a well-formed secret is for a program."""
     return value.startswith(_API_KEY)
 
 

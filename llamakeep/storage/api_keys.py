@@ -16,11 +16,13 @@ from sqlalchemy import (
     update,
 )
 
-from llamakeep.domain import ApiKey, Scope, User, utc_now
+from llamakeep.domain import Actor, ApiKey, AuditKind, Scope, User, utc_now
 from llamakeep.errors import ApiKeyNotFound, TooManyApiKeys
+from llamakeep.storage.audit import record
 from llamakeep.storage.database import Database
 from llamakeep.storage.prepared import Prepared
 from llamakeep.storage.tables import api_keys, users
+from llamakeep.storage.users import USER
 
 MOST_API_KEYS = 100
 """How many a user may have; forgotten ones are a risk."""
@@ -30,7 +32,7 @@ USE_INTERVAL = timedelta(minutes=1)
 
 _KEY = tuple(c for c in api_keys.c if c.name not in {"user_id", "digest"})
 _BY_DIGEST = Prepared(
-    select(users.c.id, users.c.username, users.c.created_at, users.c.disabled_at, *_KEY)
+    select(*USER, *_KEY)
     .join(users, api_keys.c.user_id == users.c.id)
     .where(
         api_keys.c.digest == bindparam("digest"),
@@ -39,7 +41,6 @@ _BY_DIGEST = Prepared(
     )
 )
 _NAMES = [column.name for column in _KEY]
-_USER_COLUMNS = 4
 
 
 class ApiKeyStorage:
@@ -47,11 +48,14 @@ class ApiKeyStorage:
 
     _database: Database
 
-    async def add_api_key(self, user: User, key: ApiKey, digest: bytes) -> None:
+    async def add_api_key(
+        self, user: User, key: ApiKey, digest: bytes, *, actor: Actor | None = None
+    ) -> None:
         """
         Let `user` in with the key that has this digest.
 
-        Those of the user that have expired are forgotten.
+        Those of the user that have expired are forgotten. Without an `actor`, it is not
+        worth an audit event.
 
         Raises:
             TooManyApiKeys: They have `MOST_API_KEYS`.
@@ -60,11 +64,19 @@ class ApiKeyStorage:
         def operation(connection: Connection) -> None:
             _forget_expired(connection, user)
             _add(connection, user, key, digest)
+            record(connection, AuditKind.KEY_CREATED, user, actor, _said(key))
 
         await self._database.write(operation)
 
     async def replace_api_key(
-        self, user: User, old: str, key: ApiKey, digest: bytes, *, overlap: timedelta
+        self,
+        user: User,
+        old: str,
+        key: ApiKey,
+        digest: bytes,
+        *,
+        overlap: timedelta,
+        actor: Actor | None = None,
     ) -> None:
         """
         Add `key`, and let `old` expire after `overlap` at the latest.
@@ -85,6 +97,8 @@ class ApiKeyStorage:
                     .where(api_keys.c.id == old)
                     .values(expires_at=end, name=f"{known.name[:55]} (rotated)")
                 )
+            detail = f"{old} into {_said(key)}"
+            record(connection, AuditKind.KEY_ROTATED, user, actor, detail)
 
         await self._database.write(operation)
 
@@ -96,7 +110,7 @@ class ApiKeyStorage:
             rows = _BY_DIGEST.fetch(connection, values)
             if not rows:
                 return None
-            user, key = rows[0][:_USER_COLUMNS], rows[0][_USER_COLUMNS:]
+            user, key = rows[0][: len(USER)], rows[0][len(USER) :]
             return replace(User(*user), api_key=_key(key))
 
         return await self._database.look_up(operation)
@@ -132,7 +146,9 @@ class ApiKeyStorage:
             lambda connection: _get(connection, user, key_id)
         )
 
-    async def revoke_api_key(self, user: User, key_id: str) -> None:
+    async def revoke_api_key(
+        self, user: User, key_id: str, *, actor: Actor | None = None
+    ) -> None:
         """
         Make a key invalid from the next request on.
 
@@ -146,8 +162,13 @@ class ApiKeyStorage:
         def operation(connection: Connection) -> None:
             if connection.execute(query).rowcount == 0:
                 raise _not_found(key_id)
+            record(connection, AuditKind.KEY_REVOKED, user, actor, key_id)
 
         await self._database.write(operation)
+
+
+def _said(key: ApiKey) -> str:
+    return f"{key.id} ({', '.join(sorted(key.scopes))}): {key.name}"
 
 
 def _add(connection: Connection, user: User, key: ApiKey, digest: bytes) -> None:

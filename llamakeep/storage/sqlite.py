@@ -9,7 +9,7 @@ import asyncio
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -63,6 +63,7 @@ class SqliteDatabase:
 
     def __init__(self, path: Path, *, is_owner: bool = True) -> None:
         self.is_sole_owner = is_owner
+        self._path = path
         self._lock: OwnerLock | None = None
         create = os.O_CREAT if is_owner else 0
         try:
@@ -110,6 +111,14 @@ class SqliteDatabase:
         with _reading():
             return operation(self._here)
 
+    async def erase_traces(self) -> None:
+        """
+        Bring the WAL into the file, where what was deleted is zeros, and empty it.
+
+        It waits for readers for `busy_timeout`; the owner's exit does it otherwise.
+        """
+        await asyncio.to_thread(self._empty_wal)
+
     async def close(self) -> None:
         """Commit what was submitted, and give up the file."""
         self._writer.stop()
@@ -123,6 +132,12 @@ class SqliteDatabase:
     def _read(self, operation: Operation[T]) -> T:
         with _reading(), self._reading.connect() as connection:
             return operation(connection)
+
+    def _empty_wal(self) -> None:
+        engine = _engine(self._path, "rw", NullPool, begin=None)
+        with suppress(OperationalError), engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        engine.dispose()
 
     def _close(self) -> None:
         self._readers.shutdown()

@@ -11,7 +11,9 @@ from sqlalchemy.exc import ArgumentError
 
 from llamakeep.errors import StorageUnavailable
 from llamakeep.storage import schema
+from llamakeep.storage.accounts import AccountStorage
 from llamakeep.storage.api_keys import ApiKeyStorage
+from llamakeep.storage.audit import AuditStorage
 from llamakeep.storage.database import Database
 from llamakeep.storage.deliveries import DeliveryStorage
 from llamakeep.storage.gates import GateStorage
@@ -22,7 +24,14 @@ from llamakeep.storage.users import UserStorage
 
 
 class Storage(
-    UserStorage, ApiKeyStorage, RunStorage, HistoryStorage, DeliveryStorage, GateStorage
+    UserStorage,
+    AccountStorage,
+    AuditStorage,
+    ApiKeyStorage,
+    RunStorage,
+    HistoryStorage,
+    DeliveryStorage,
+    GateStorage,
 ):
     """
     Everything that is remembered.
@@ -66,6 +75,10 @@ class Storage(
             DatabaseOutdated: It says what to do.
         """
         await self._database.read(schema.check)
+
+    async def erase_traces(self) -> None:
+        """Take what was deleted out of the files, too, where that can be done."""
+        await self._database.erase_traces()
 
     async def close(self) -> None:
         """Finish what was begun, and let go of the database."""

@@ -18,7 +18,7 @@ from sqlalchemy import (
     text,
 )
 
-from llamakeep.domain import UNFINISHED, RunStatus
+from llamakeep.domain import UNFINISHED, RunStatus, UserRole
 from llamakeep.storage.columns import Dollars, UtcDateTime, words_of
 
 metadata = MetaData(
@@ -41,6 +41,7 @@ users = Table(
     Column("password_hash", String(256)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("disabled_at", UtcDateTime),
+    Column("role", words_of(UserRole), nullable=False, server_default=UserRole.USER),
 )
 
 access_tokens = Table(
@@ -75,6 +76,32 @@ api_keys = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
     Column("last_used_at", UtcDateTime),
+)
+
+password_resets = Table(
+    "password_resets",
+    metadata,
+    # Whoever is given another one cannot use the one before.
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("kind", String(32), nullable=False),
+    # Without foreign keys: what happened to a user is known when they are gone.
+    Column("user_id", String(32)),
+    Column("username", String(64)),
+    Column("actor_id", String(32)),
+    Column("actor_username", String(64)),
+    Column("api_key_id", String(32)),
+    Column("detail", String(256)),
+    Column("address", String(64)),
+    Column("user_agent", String(256)),
 )
 
 runs = Table(

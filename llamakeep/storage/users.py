@@ -1,21 +1,29 @@
-"""Users and what they log in with."""
+"""Users, and what they log in with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
-from llamakeep.domain import User, new_id, utc_now
+from llamakeep.domain import Actor, AuditKind, User, UserRole, new_id, utc_now
 from llamakeep.errors import FieldError, InvalidRequest, Unauthenticated
+from llamakeep.storage.audit import record
 from llamakeep.storage.database import Database
 from llamakeep.storage.prepared import Prepared
-from llamakeep.storage.tables import access_tokens, api_keys, users
+from llamakeep.storage.tables import access_tokens, api_keys, password_resets, users
 
-_USER = (users.c.id, users.c.username, users.c.created_at, users.c.disabled_at)
+USER = (
+    users.c.id,
+    users.c.username,
+    users.c.created_at,
+    users.c.disabled_at,
+    users.c.role,
+)
+"""What a `User` is made of, in its order."""
 _BY_DIGEST = Prepared(
-    select(*_USER)
+    select(*USER)
     .join(access_tokens, access_tokens.c.user_id == users.c.id)
     .where(
         access_tokens.c.digest == bindparam("digest"),
@@ -39,32 +47,31 @@ class UserStorage:
 
     _database: Database
 
-    async def add_user(self, username: str, password_hash: str | None) -> User:
+    async def add_user(
+        self,
+        username: str,
+        password_hash: str | None,
+        *,
+        role: UserRole = UserRole.USER,
+        actor: Actor | None = None,
+    ) -> User:
         """
         Create a user.
 
+        Args:
+            username: Unlike all others, whatever its case.
+            password_hash: `None` for users who do not log in.
+            role: What they may do.
+            actor: Who creates them; `None` for what is not worth an audit event.
+
         Raises:
-            InvalidRequest: The name is taken, whatever its case.
+            InvalidRequest: The name is taken.
         """
-
-        def operation(connection: Connection) -> User:
-            if _find(connection, username) is not None:
-                wrong = FieldError("username", f"There is a user {username!r} already.")
-                raise InvalidRequest(errors=[wrong])
-            user = User(new_id("user_"), username, utc_now())
-            connection.execute(
-                insert(users),
-                {
-                    "id": user.id,
-                    "username": username,
-                    "username_key": username.casefold(),
-                    "password_hash": password_hash,
-                    "created_at": user.created_at,
-                },
+        return await self._database.write(
+            lambda connection: create_user(
+                connection, username, password_hash, role=role, actor=actor
             )
-            return user
-
-        return await self._database.write(operation)
+        )
 
     async def find_credentials(self, username: str) -> Credentials | None:
         """Return the user of that name, whatever its case, enabled or not."""
@@ -95,7 +102,7 @@ class UserStorage:
             api_keys.c.user_id == user_id,
             or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now),
         )
-        whose = select(*_USER).where(
+        whose = select(*USER).where(
             users.c.id == user_id, users.c.disabled_at.is_(None)
         )
 
@@ -103,23 +110,38 @@ class UserStorage:
             row = connection.execute(whose).one_or_none()
             if row is None:
                 raise Unauthenticated
-            return _user(row), list(connection.scalars(logins.union_all(keys)))
+            return User(*row), list(connection.scalars(logins.union_all(keys)))
 
         return await self._database.read(operation)
 
     async def list_users(self) -> Sequence[User]:
         """Return all users, by name."""
-        query = select(*_USER).order_by(users.c.username_key)
+        query = select(*USER).order_by(users.c.username_key)
         return await self._database.read(
-            lambda connection: [_user(row) for row in connection.execute(query)]
+            lambda connection: [User(*row) for row in connection.execute(query)]
         )
 
-    async def set_password(self, user: User, password_hash: str) -> None:
-        """Change the password, and end every login made with the old one."""
+    async def set_password(
+        self,
+        user: User,
+        password_hash: str,
+        *,
+        kept_login: bytes | None = None,
+        actor: Actor | None = None,
+    ) -> None:
+        """
+        Change the password, and end the logins made with the old one.
+
+        Args:
+            user: Whose.
+            password_hash: Of the new one.
+            kept_login: The digest of the one access token that stays valid.
+            actor: Who changes it; `None` for what is not worth an audit event.
+        """
 
         def operation(connection: Connection) -> None:
-            _change(connection, user, password_hash=password_hash)
-            _log_out_everywhere(connection, user)
+            change_password(connection, user, password_hash, kept_login=kept_login)
+            record(connection, AuditKind.PASSWORD_CHANGED, user, actor)
 
         await self._database.write(operation)
 
@@ -132,26 +154,22 @@ class UserStorage:
         )
         await self._database.write(lambda connection: connection.execute(query).close())
 
-    async def disable_user(self, user: User) -> None:
-        """Let the user in no more, from the next request on; the history stays."""
-
-        def operation(connection: Connection) -> None:
-            _change(connection, user, disabled_at=utc_now())
-            _log_out_everywhere(connection, user)
-
-        await self._database.write(operation)
-
-    async def enable_user(self, user: User) -> None:
-        """Let the user in again."""
-        await self._database.write(
-            lambda connection: _change(connection, user, disabled_at=None)
-        )
-
     async def add_access_token(
-        self, user: User, digest: bytes, *, lifetime: timedelta
+        self,
+        user: User,
+        digest: bytes,
+        *,
+        lifetime: timedelta,
+        actor: Actor | None = None,
     ) -> datetime:
         """
         Let `user` in with the access token that has this digest.
+
+        Args:
+            user: Whom.
+            digest: What to know the access token by.
+            lifetime: How long it is valid.
+            actor: Who logs in; `None` for what is not worth an audit event.
 
         Returns:
             When it expires. Those of the user that already have are forgotten.
@@ -172,36 +190,88 @@ class UserStorage:
             )
             _revoke(connection, access_tokens.c.digest == digest)
             connection.execute(insert(access_tokens), values)
+            record(connection, AuditKind.LOGIN_SUCCEEDED, user, actor)
             return now + lifetime
 
         return await self._database.write(operation)
 
-    async def revoke_access_token(self, digest: bytes) -> None:
-        """Make the access token invalid from the next request on."""
-        await self._database.write(
-            lambda connection: _revoke(connection, access_tokens.c.digest == digest)
-        )
+    async def log_out(self, user: User, digest: bytes, actor: Actor) -> None:
+        """Make the access token that `user` holds invalid, from the next request on."""
+
+        def operation(connection: Connection) -> None:
+            _revoke(connection, access_tokens.c.digest == digest)
+            record(connection, AuditKind.LOGOUT, user, actor)
+
+        await self._database.write(operation)
+
+
+def create_user(
+    connection: Connection,
+    username: str,
+    password_hash: str | None,
+    *,
+    role: UserRole,
+    actor: Actor | None,
+) -> User:
+    """
+    Create a user, in the transaction that is open.
+
+    Raises:
+        InvalidRequest: The name is taken, whatever its case.
+    """
+    if _find(connection, username) is not None:
+        wrong = FieldError("username", f"There is a user {username!r} already.")
+        raise InvalidRequest(errors=[wrong])
+    user = User(new_id("user_"), username, utc_now(), role=role)
+    connection.execute(
+        insert(users),
+        {
+            "id": user.id,
+            "username": username,
+            "username_key": username.casefold(),
+            "password_hash": password_hash,
+            "created_at": user.created_at,
+            "role": role,
+        },
+    )
+    record(connection, AuditKind.USER_CREATED, user, actor, role.value)
+    return user
+
+
+def change_password(
+    connection: Connection,
+    user: User,
+    password_hash: str,
+    *,
+    kept_login: bytes | None = None,
+) -> None:
+    """Change a password, in the transaction that is open, and end what it let in."""
+    connection.execute(
+        update(users).where(users.c.id == user.id).values(password_hash=password_hash)
+    )
+    connection.execute(
+        delete(password_resets).where(password_resets.c.user_id == user.id)
+    )
+    log_out_everywhere(connection, user, but=kept_login)
+
+
+def log_out_everywhere(
+    connection: Connection, user: User, *, but: bytes | None = None
+) -> None:
+    """End the user's logins, in the transaction that is open, but for one."""
+    ended = access_tokens.c.user_id == user.id
+    if but is not None:
+        ended &= access_tokens.c.digest != but
+    _revoke(connection, ended)
 
 
 def _find(connection: Connection, username: str) -> Credentials | None:
-    query = select(*_USER, users.c.password_hash).where(
+    query = select(*USER, users.c.password_hash).where(
         users.c.username_key == username.casefold()
     )
     row = connection.execute(query).one_or_none()
-    return None if row is None else Credentials(_user(row), row.password_hash)
-
-
-def _user(row: Row[*tuple[Any, ...]]) -> User:
-    return User(row.id, row.username, row.created_at, row.disabled_at)
-
-
-def _change(connection: Connection, user: User, **values: object) -> None:
-    connection.execute(update(users).where(users.c.id == user.id).values(values))
+    return None if row is None else Credentials(User(*row[:-1]), row.password_hash)
 
 
 def _revoke(connection: Connection, *conditions: Any) -> None:
     connection.execute(delete(access_tokens).where(*conditions))
-
-
-def _log_out_everywhere(connection: Connection, user: User) -> None:
-    _revoke(connection, access_tokens.c.user_id == user.id)

@@ -9,7 +9,13 @@ from llamakeep.security.access_tokens import new_access_token
 from tests.api.serving import PROMPT, Client
 
 FORGED = new_access_token()
-OPEN_TO_ALL = ["POST /login/", "GET /healthz", "GET /readyz"]
+OPEN_TO_ALL = [
+    "POST /login/",
+    "POST /setup/",
+    "POST /password-reset/",
+    "GET /healthz",
+    "GET /readyz",
+]
 BY_ITS_ADDRESS = ["GET /replicate/v1/streams/{credential}"]
 """The address is the credential: see `test_replicate_door_streams`."""
 

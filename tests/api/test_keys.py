@@ -227,7 +227,7 @@ async def test_nobody_finds_another_ones_keys(client: Client) -> None:
         ({"name": ""}, "name"),
         ({"name": "x" * 65}, "name"),
         ({"scopes": []}, "scopes"),
-        ({"scopes": ["admin"]}, "scopes"),
+        ({"scopes": ["king"]}, "scopes"),
         ({"models": []}, "models"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
         ({"expires_at": "2100-01-01T00:00:00"}, "expires_at"),

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
+from llamakeep.domain import Actor
 from llamakeep.errors import StorageUnavailable
 from llamakeep.security.passwords import Passwords
 from llamakeep.settings import Settings
@@ -70,7 +71,7 @@ async def test_a_disabled_user_cannot_log_in_and_is_not_told_why(
     unknown = await server.post("/login/", json=CAROL | {"username": "nobody"})
     known = await server.storage.find_credentials("carol")
     assert known is not None
-    await server.storage.disable_user(known.user)
+    await server.storage.change_user(known.user.id, is_disabled=True, actor=Actor())
 
     disabled = await server.post("/login/", json=CAROL)
 
@@ -82,7 +83,7 @@ async def test_a_disabled_user_is_out_at_once(server: Client) -> None:
     known = await server.storage.find_credentials("carol")
     assert known is not None
 
-    await server.storage.disable_user(known.user)
+    await server.storage.change_user(known.user.id, is_disabled=True, actor=Actor())
 
     assert (await server.get("/me/", headers=bearer)).status_code == 401
 

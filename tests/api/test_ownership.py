@@ -13,10 +13,10 @@ from tests.api.serving import BOB, Client, connect
 from tests.fakes import ScriptedProvider
 
 PATHS = create_app(Settings.model_construct()).openapi()["paths"]
-NO_RUNS = ("{model}", "{owner}", "{credential}", "{key_id}")
+NO_RUNS = ("{model}", "{owner}", "{credential}", "{key_id}", "{user_id}")
 """
-Models are everybody's; keys are tested in `test_keys`, and credentials in
-`test_replicate_door_streams`.
+Models are everybody's; keys are tested in `test_keys`, users in `test_admin`, and
+credentials in `test_replicate_door_streams`.
 """
 WITH_AN_ID = [
     (method.upper(), path)

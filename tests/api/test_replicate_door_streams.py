@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from llamakeep.api.replicate import access
-from llamakeep.domain import ApiKey, Scope, User, utc_now
+from llamakeep.domain import Actor, ApiKey, Scope, User, utc_now
 from llamakeep.errors import ProviderUnavailable
 from llamakeep.security.access_tokens import digest, new_api_key
 from tests.api.serving import ALICE, BOB, Client
@@ -289,7 +289,7 @@ async def test_nobody_who_is_disabled_reads_a_stream(client: Client) -> None:
     carol = await client.storage.add_user("carol", None)
     created = await create(client, **(await client.let_in(carol)))
 
-    await client.storage.disable_user(carol)
+    await client.storage.change_user(carol.id, is_disabled=True, actor=Actor())
 
     response = await client.get(created["urls"]["stream"], headers=NOBODY)
     assert response.status_code == 401

@@ -63,7 +63,8 @@ def test_a_revoked_key_lets_nobody_in(typed: Type) -> None:
     [
         (("nobody", "robot"), "There is no user 'nobody'"),
         (("carol", " "), "1 to 64 characters"),
-        (("carol", "robot", "--scope", "admin"), "There is no scope 'admin'"),
+        (("carol", "robot", "--scope", "king"), "There is no scope 'king'"),
+        (("carol", "robot", "--scope", "admin"), "carol is no administrator"),
     ],
 )
 def test_a_key_that_makes_no_sense_is_refused(

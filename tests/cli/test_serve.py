@@ -40,13 +40,16 @@ async def _until(client: httpx2.AsyncClient, path: str, text: str) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_server_says_where_it_is_and_ends_when_it_is_told_to(
+async def test_a_server_says_where_it_is_and_how_to_begin_and_ends_when_told_to(
     fresh: Path,
 ) -> None:
     async with started("serve", "--port", "0") as server:
         origin = await _origin(server)
-        told = [await server.line(), await server.line()]
+        told = [await server.line() for _ in range(5)]
+        setup_token = told[3].split('"')[3]
+        body = {"username": "root", "password": "long enough"}
         async with _client(origin) as client:
+            made = await client.post("/setup/", json=body | {"token": setup_token})
             healthy = await client.get("/healthz")
         asked = time.monotonic()
         server.signal(signal.SIGTERM)
@@ -57,6 +60,8 @@ async def test_a_server_says_where_it_is_and_ends_when_it_is_told_to(
     assert "server" not in healthy.headers
     assert told[0].startswith("Model: none yet. Set REPLICATE_API_TOKEN")
     assert told[1] == f"Data: {fresh}"
+    assert told[2].startswith("Nobody can log in yet. POST /setup/ creates")
+    assert made.json()["role"] == "admin"
     assert (code, out) == (0, "")
     assert "Traceback" not in err
     assert took < 3
@@ -85,7 +90,7 @@ async def test_the_three_calls_of_a_demonstration_can_be_pasted() -> None:
     assert [call[0] for call in calls] == ["curl"] * 3
     assert responses[0].json()["token"] == "token_alice"
     assert responses[1].json()["type"] == "urn:llamakeep:problem:no-provider"
-    assert responses[2].json() == {"history": [], "next_cursor": None}
+    assert responses[2].json()["history"] == []
 
 
 async def test_beside_a_server_users_are_added_and_histories_read_but_nothing_served(
@@ -182,6 +187,22 @@ async def test_a_server_says_which_model_answers_or_why_none_does(
             told.append(await describe_model(app))
 
     assert told == ["scripted:parrot", "none yet. It does not say."]
+
+
+@pytest.mark.usefixtures("fresh")
+async def test_a_server_with_users_offers_no_set_up() -> None:
+    added = await said(
+        *("user", "add", "root", "--admin", "--password-stdin"), stdin=b"long enough\n"
+    )
+    async with started("serve", "--port", "0") as server:
+        await _origin(server)
+        await server.line()
+        await server.line()
+        server.signal(signal.SIGTERM)
+        _, out, _ = await server.ended()
+
+    assert added[1] == "The administrator root can log in now.\n"
+    assert out == ""
 
 
 async def test_a_second_signal_does_not_wait_for_runs() -> None:

@@ -1,12 +1,17 @@
 """Managing who may come in."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
-from llamakeep.storage import open_storage
+from llamakeep.security.access_tokens import digest, is_well_formed
+from llamakeep.storage import Storage, open_storage
 from tests.cli.conftest import Type
+
+T = TypeVar("T")
 
 
 def test_the_first_user_of_a_fresh_machine_makes_the_database(
@@ -91,3 +96,82 @@ def test_an_unknown_name_is_noticed_before_a_password_is_asked_for(
     assert changed.exit_code == 1
     assert "no user 'nobody'" in changed.stderr
     assert "Password" not in changed.output
+
+
+def in_storage(url: str, work: Callable[[Storage], Awaitable[T]]) -> T:
+    async def ask() -> T:
+        async with open_storage(url, is_owner=False) as storage:
+            return await work(storage)
+
+    return asyncio.run(ask())
+
+
+def add(typed: Type, username: str, *options: str) -> None:
+    added = typed(
+        *("user", "add", username, "--password-stdin", *options), stdin="long enough\n"
+    )
+    assert added.exit_code == 0, added.stderr
+
+
+def test_an_administrator_is_made_and_listed_as_such(typed: Type) -> None:
+    add(typed, "carol", "--admin")
+    add(typed, "dave")
+
+    listed = typed("user", "list").stdout.splitlines()
+
+    assert [line.split("\t")[:2] for line in listed] == [
+        ["carol", "admin"],
+        ["dave", "user"],
+    ]
+
+
+def test_a_role_can_be_given_and_taken_but_not_from_the_last_administrator(
+    typed: Type,
+) -> None:
+    add(typed, "carol", "--admin")
+    add(typed, "dave")
+
+    too_early = typed("user", "role", "carol", "user")
+    given = typed("user", "role", "dave", "admin")
+    taken = typed("user", "role", "carol", "user")
+
+    assert too_early.exit_code == 1
+    assert "Make somebody else an administrator first" in too_early.stderr
+    assert given.stdout == "The role of dave is admin.\n"
+    assert taken.stdout == "The role of carol is user.\n"
+
+
+def test_a_reset_token_is_all_that_is_printed_and_sets_a_password(
+    typed: Type, sqlite_url: str
+) -> None:
+    add(typed, "carol")
+
+    issued = typed("user", "reset", "carol")
+
+    reset_token = issued.stdout.strip()
+    assert is_well_formed(reset_token)
+    assert "POST /password-reset/" in issued.stderr
+    wanted = digest(reset_token)
+    in_storage(sqlite_url, lambda storage: storage.check_password_reset(wanted))
+
+
+def test_a_user_is_deleted_with_everything_after_a_question(
+    typed: Type, sqlite_url: str
+) -> None:
+    add(typed, "carol")
+
+    declined = typed("user", "delete", "carol", stdin="n\n")
+    kept = typed("user", "list").stdout
+    deleted = typed("user", "delete", "carol", "--yes")
+
+    assert declined.exit_code == 1
+    assert kept.startswith("carol\t")
+    assert deleted.stdout == "The user carol is deleted.\n"
+    assert typed("user", "list").stdout == ""
+    events = in_storage(sqlite_url, lambda storage: storage.audit())
+    assert [event.kind for event in events] == [
+        "user.deleted",
+        "user.disabled",
+        "user.created",
+    ]
+    assert {event.address for event in events} == {"command line"}

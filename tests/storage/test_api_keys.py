@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from llamakeep.domain import ApiKey, Scope, User, new_id, utc_now
+from llamakeep.domain import Actor, ApiKey, Scope, User, new_id, utc_now
 from llamakeep.errors import ApiKeyNotFound, TooManyApiKeys
 from llamakeep.storage import Storage
 from llamakeep.storage.api_keys import MOST_API_KEYS
@@ -63,9 +63,9 @@ async def test_a_disabled_users_key_lets_nobody_in_until_they_are_enabled(
 ) -> None:
     await storage.add_api_key(alice, new_key(), DIGEST)
 
-    await storage.disable_user(alice)
+    await storage.change_user(alice.id, is_disabled=True, actor=Actor())
     while_disabled = await storage.find_user_by_api_key(DIGEST)
-    await storage.enable_user(alice)
+    await storage.change_user(alice.id, is_disabled=False, actor=Actor())
 
     assert while_disabled is None
     assert await storage.find_user_by_api_key(DIGEST) is not None

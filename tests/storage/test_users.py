@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from llamakeep.domain import User
+from llamakeep.domain import Actor, User
 from llamakeep.errors import InvalidRequest
 from llamakeep.storage import Storage
 
@@ -92,7 +92,7 @@ async def test_a_revoked_access_token_lets_nobody_in(
 ) -> None:
     await storage.add_access_token(alice, DIGEST, lifetime=A_DAY)
 
-    await storage.revoke_access_token(DIGEST)
+    await storage.log_out(alice, DIGEST, Actor())
 
     assert await storage.find_user_by_access_token(DIGEST) is None
 
@@ -103,7 +103,7 @@ async def test_disabling_a_user_ends_the_logins_of_that_user_only(
     await storage.add_access_token(alice, DIGEST, lifetime=A_DAY)
     await storage.add_access_token(bob, b"b" * 32, lifetime=A_DAY)
 
-    await storage.disable_user(alice)
+    await storage.change_user(alice.id, is_disabled=True, actor=Actor())
 
     assert await storage.find_user_by_access_token(DIGEST) is None
     assert await storage.find_user_by_access_token(b"b" * 32) == bob
@@ -116,9 +116,9 @@ async def test_an_enabled_user_has_to_log_in_again(
     storage: Storage, alice: User
 ) -> None:
     await storage.add_access_token(alice, DIGEST, lifetime=A_DAY)
-    await storage.disable_user(alice)
+    await storage.change_user(alice.id, is_disabled=True, actor=Actor())
 
-    await storage.enable_user(alice)
+    await storage.change_user(alice.id, is_disabled=False, actor=Actor())
 
     assert await storage.find_user_by_access_token(DIGEST) is None
     await storage.add_access_token(alice, DIGEST, lifetime=A_DAY)
@@ -128,7 +128,7 @@ async def test_an_enabled_user_has_to_log_in_again(
 async def test_a_login_that_races_with_being_disabled_lets_nobody_in(
     storage: Storage, alice: User
 ) -> None:
-    await storage.disable_user(alice)
+    await storage.change_user(alice.id, is_disabled=True, actor=Actor())
 
     await storage.add_access_token(alice, DIGEST, lifetime=A_DAY)
 

@@ -1,0 +1,225 @@
+"""What administrators do: manage users, and read what happened to accounts."""
+
+from typing import Annotated, Self
+
+from fastapi import Path, Query, Request
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from llamakeep.api.accounts import NewPassword, Username
+from llamakeep.api.dependencies import AdminUser, actor_of, keeper_of, storage_of
+from llamakeep.api.login import UserResponse
+from llamakeep.api.problems import problem_responses
+from llamakeep.api.router import Router
+from llamakeep.domain import AuditEvent, AuditKind, User, UserRole
+from llamakeep.errors import (
+    AdminOnly,
+    BodyTooLarge,
+    InvalidRequest,
+    LastAdmin,
+    MalformedBody,
+    ScopeMissing,
+    ServerBusy,
+    Unauthenticated,
+    UserNotFound,
+)
+from llamakeep.security.access_tokens import RESET_LIFETIME, digest, new_reset_token
+from llamakeep.security.passwords import Passwords
+
+router = Router(prefix="/admin", tags=["admin"])
+
+UserId = Annotated[str, Path(max_length=64)]
+Limit = Annotated[int, Query(ge=1, le=200)]
+
+_guarded = (Unauthenticated, AdminOnly, ScopeMissing, InvalidRequest)
+_with_body = (MalformedBody, BodyTooLarge)
+
+
+class NewUserRequest(BaseModel):
+    """Who is to come in."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    username: Username
+    password: NewPassword | None = None
+    """Without it, they choose one with a reset token; until then they stay out."""
+    role: UserRole = UserRole.USER
+
+
+class UserChange(BaseModel):
+    """What is to become of a user; what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    role: UserRole | None = None
+    disabled: bool | None = None
+    """Who is disabled is out at once, and their runs stop; the history stays."""
+
+
+class ManagedUser(UserResponse):
+    """A user, as administrators see them."""
+
+    disabled_at: AwareDatetime | None
+
+    @classmethod
+    def of(cls, user: User, /) -> Self:
+        """Return how `user` looks to administrators."""
+        return cls(
+            id=user.id,
+            username=user.username,
+            role=user.role,
+            created_at=user.created_at,
+            disabled_at=user.disabled_at,
+        )
+
+
+class UsersResponse(BaseModel):
+    """A page of users, newest first."""
+
+    users: list[ManagedUser]
+    next_cursor: str | None
+    """Send it as `cursor` to get the page after this one; `null` on the last page."""
+
+
+class ResetResponse(BaseModel):
+    """What lets a user choose their password, once."""
+
+    token: str
+    """Give it to the user. It is shown this once."""
+    expires_at: AwareDatetime
+
+
+class AuditEntry(BaseModel):
+    """Something that happened to an account."""
+
+    id: str
+    at: AwareDatetime
+    kind: AuditKind
+    user_id: str | None
+    """Whose account it is; `null` for a login as somebody who does not exist."""
+    username: str | None
+    actor_id: str | None
+    """Who did it; `null` for whoever was not logged in, or on the command line."""
+    actor_username: str | None
+    api_key_id: str | None
+    """The API key that it was done with."""
+    detail: str | None
+    address: str | None
+    user_agent: str | None
+
+    @classmethod
+    def of(cls, event: AuditEvent, /) -> Self:
+        """Return how `event` looks to administrators."""
+        return cls.model_validate(event, from_attributes=True)
+
+
+class AuditResponse(BaseModel):
+    """A page of the audit log, newest first."""
+
+    events: list[AuditEntry]
+    next_cursor: str | None
+    """Send it as `cursor` to get the page after this one; `null` on the last page."""
+
+
+@router.get("/users/", responses=problem_responses(*_guarded))
+async def list_users(
+    request: Request,
+    admin: AdminUser,
+    limit: Limit = 50,
+    cursor: Annotated[str | None, Query(pattern=r"^user_[0-9a-z]{26}$")] = None,
+) -> UsersResponse:
+    """List all users, newest first."""
+    users = await storage_of(request).page_of_users(before=cursor, limit=limit + 1)
+    page = users[:limit]
+    return UsersResponse(
+        users=[ManagedUser.of(user) for user in page],
+        next_cursor=page[-1].id if len(users) > limit else None,
+    )
+
+
+@router.post(
+    "/users/",
+    status_code=201,
+    responses=problem_responses(*_guarded, *_with_body, ServerBusy),
+)
+async def create_user(
+    body: NewUserRequest, request: Request, admin: AdminUser
+) -> ManagedUser:
+    """Create a user."""
+    passwords: Passwords = request.app.state.passwords
+    hashed = None if body.password is None else await passwords.hash(body.password)
+    user = await storage_of(request).add_user(
+        body.username, hashed, role=body.role, actor=actor_of(request, admin)
+    )
+    return ManagedUser.of(user)
+
+
+@router.get("/users/{user_id}", responses=problem_responses(*_guarded, UserNotFound))
+async def get_user(user_id: UserId, request: Request, admin: AdminUser) -> ManagedUser:
+    """Show a user."""
+    return ManagedUser.of(await storage_of(request).get_user(user_id))
+
+
+@router.patch(
+    "/users/{user_id}",
+    responses=problem_responses(*_guarded, *_with_body, UserNotFound, LastAdmin),
+)
+async def change_user(
+    user_id: UserId, body: UserChange, request: Request, admin: AdminUser
+) -> ManagedUser:
+    """Change a user's role, disable or enable them, from their next request on."""
+    storage = storage_of(request)
+    user = await storage.change_user(
+        user_id,
+        role=body.role,
+        is_disabled=body.disabled,
+        actor=actor_of(request, admin),
+    )
+    if body.disabled:
+        keeper_of(request).stop_runs(await storage.unfinished_runs(user))
+    return ManagedUser.of(user)
+
+
+@router.delete(
+    "/users/{user_id}",
+    status_code=204,
+    responses=problem_responses(*_guarded, UserNotFound, LastAdmin),
+)
+async def delete_user(user_id: UserId, request: Request, admin: AdminUser) -> None:
+    """Stop a user's runs, and delete the user with all that is theirs, for good."""
+    user = await storage_of(request).get_user(user_id)
+    await keeper_of(request).delete_user(user, actor=actor_of(request, admin))
+
+
+@router.post(
+    "/users/{user_id}/reset",
+    status_code=201,
+    responses=problem_responses(*_guarded, UserNotFound),
+)
+async def issue_reset(
+    user_id: UserId, request: Request, admin: AdminUser
+) -> ResetResponse:
+    """Make a token with which a user chooses a password, once and within an hour."""
+    reset_token = new_reset_token()
+    expires_at = await storage_of(request).add_password_reset(
+        user_id,
+        digest(reset_token),
+        lifetime=RESET_LIFETIME,
+        actor=actor_of(request, admin),
+    )
+    return ResetResponse(token=reset_token, expires_at=expires_at)
+
+
+@router.get("/audit", responses=problem_responses(*_guarded))
+async def audit(
+    request: Request,
+    admin: AdminUser,
+    limit: Limit = 50,
+    cursor: Annotated[str | None, Query(pattern=r"^event_[0-9a-z]{26}$")] = None,
+) -> AuditResponse:
+    """List what happened to accounts, newest first, for a year."""
+    events = await storage_of(request).audit(before=cursor, limit=limit + 1)
+    page = events[:limit]
+    return AuditResponse(
+        events=[AuditEntry.of(event) for event in page],
+        next_cursor=page[-1].id if len(events) > limit else None,
+    )
