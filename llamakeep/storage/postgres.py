@@ -1,5 +1,7 @@
 """PostgreSQL: every operation is its own transaction."""
 
+import asyncio
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +14,7 @@ from llamakeep.errors import StorageUnavailable
 from llamakeep.storage.database import Operation, T
 
 POOL_SIZE = 10
+TRIES = 4
 LONGEST_PAUSE = 5
 """
 Seconds after which PostgreSQL ends a transaction in which nothing happens.
@@ -58,11 +61,16 @@ class PostgresDatabase:
             ) from error
 
     async def write(self, operation: Operation[T]) -> T:
-        """Run `operation` and commit; once more if it collided with another one."""
-        try:
-            return await self._write(operation)
-        except IntegrityError:
-            return await self._write(operation)
+        """Run `operation` and commit; again if it collided with another one."""
+        for _ in range(TRIES - 1):
+            try:
+                return await self._write(operation)
+            except DBAPIError as error:
+                if not _is_collision(error):
+                    raise
+                # Those who collided should not do so again.
+                await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 - no secret
+        return await self._write(operation)
 
     async def read(self, operation: Operation[T]) -> T:
         """Run `operation` on one connection of the pool."""
@@ -101,6 +109,12 @@ def _translated() -> Iterator[None]:
             "this request; what was kept before is safe.",
             retry_after=5,
         ) from error
+
+
+def _is_collision(error: DBAPIError) -> bool:
+    """Return whether somebody did the same at the same time, or both had to wait."""
+    sqlstate = getattr(error.orig, "sqlstate", None) or ""
+    return isinstance(error, IntegrityError) or sqlstate in {"40001", "40P01"}
 
 
 def _is_about_the_server(error: DBAPIError) -> bool:
