@@ -1,9 +1,14 @@
 """Reading back what was asked and answered."""
 
-from typing import Annotated
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from fastapi import Query, Request, Response
+from pydantic import BaseModel
 
+from llamakeep.api import history_export
 from llamakeep.api.dependencies import (
     DeletingUser,
     FollowingUser,
@@ -13,14 +18,29 @@ from llamakeep.api.dependencies import (
     storage_of,
 )
 from llamakeep.api.events import position_of, stream_response
+from llamakeep.api.highlights import highlights
+from llamakeep.api.history_filters import Matching
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.router import Router
 from llamakeep.api.runs import HistoryItem, HistoryResponse, run_response
-from llamakeep.api.text import Text
-from llamakeep.errors import InvalidRequest, RunNotFound, ScopeMissing, Unauthenticated
+from llamakeep.domain import Run, User
+from llamakeep.errors import (
+    FieldError,
+    InvalidRequest,
+    RunNotFound,
+    ScopeMissing,
+    Unauthenticated,
+)
+from llamakeep.keeper.deleting import delete_runs
+from llamakeep.storage import Storage
+from llamakeep.storage.filters import EVERYTHING, RunFilter
 
 router = Router(prefix="/history", tags=["history"])
+# A path that is no run's id comes before those that are.
+router.routes.extend(history_export.router.routes)
 
+NEWER = "newer."
+"""How a cursor begins that leads to newer runs."""
 _responses = problem_responses(Unauthenticated, ScopeMissing, RunNotFound)
 
 
@@ -32,21 +52,103 @@ _responses = problem_responses(Unauthenticated, ScopeMissing, RunNotFound)
 async def history(
     request: Request,
     user: ReadingUser,
+    matching: Matching,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, Query(pattern=r"^run_[0-9a-z]{26}$")] = None,
-    q: Annotated[Text | None, Query(max_length=1000)] = None,
+    cursor: Annotated[
+        str | None, Query(pattern=r"^(newer\.)?run_[0-9a-z]{26}$")
+    ] = None,
+    sort: Literal["newest", "best"] = "newest",
 ) -> Response:
-    """List what you asked, newest first; with `q`, only what has that text in it."""
-    runs = await storage_of(request).history(
-        user, before=cursor, containing=q or None, limit=limit + 1
-    )
-    page = runs[:limit]
+    """
+    List what you asked, newest first.
+
+    With `q`, `sort=best` lists what is most about it first, on a single page.
+    """
+    storage = storage_of(request)
+    if sort == "newest":
+        page = await _page(storage, user, matching, limit, cursor)
+    elif matching.search is None or cursor is not None:
+        message = "Use `best` with `q`, and without `cursor`."
+        raise InvalidRequest(errors=[FieldError("query.sort", message)])
+    else:
+        page = _Page(await storage.best_matches(user, matching, limit=limit))
+    found = None
+    if matching.search is not None:
+        found = await asyncio.to_thread(highlights, page.runs, matching.search)
     return run_response(
         HistoryResponse.model_construct(
-            history=[HistoryItem.of(run) for run in page],
-            next_cursor=page[-1].id if len(runs) > limit else None,
+            history=[HistoryItem.of(run) for run in page.runs],
+            next_cursor=page.older,
+            previous_cursor=page.newer,
+            highlights=found,
         )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    runs: Sequence[Run]
+    older: str | None = None
+    newer: str | None = None
+
+
+async def _page(
+    storage: Storage, user: User, matching: RunFilter, limit: int, cursor: str | None
+) -> _Page:
+    place = (cursor or "").removeprefix(NEWER) or None
+    is_backwards = cursor != place
+    runs = await storage.history(
+        user,
+        before=None if is_backwards else place,
+        after=place if is_backwards else None,
+        oldest_first=is_backwards,
+        matching=matching,
+        limit=limit + 1,
+    )
+    has_more = len(runs) > limit
+    page = runs[:limit][::-1] if is_backwards else runs[:limit]
+    if not page:
+        return _Page(page)
+    has_older = is_backwards or has_more
+    has_newer = has_more if is_backwards else cursor is not None
+    return _Page(
+        page,
+        older=page[-1].id if has_older else None,
+        newer=NEWER + page[0].id if has_newer else None,
+    )
+
+
+class Deleted(BaseModel):
+    """What was forgotten."""
+
+    deleted: int
+    """How many runs."""
+
+
+@router.delete(
+    "/", responses=problem_responses(Unauthenticated, ScopeMissing, InvalidRequest)
+)
+async def delete_history(
+    request: Request,
+    user: DeletingUser,
+    matching: Matching,
+    all: Annotated[  # noqa: A002 - the name of the field
+        bool, Query(description="Delete the whole history, without any filter.")
+    ] = False,
+) -> Deleted:
+    """
+    Forget all runs for good that the filters let through.
+
+    What is going on is stopped first. Only what was there at the request is deleted.
+    """
+    if all is (matching != EVERYTHING):
+        message = (
+            "Say which runs to delete with a filter, or `all=true` without one for the "
+            "whole history. Nothing was deleted."
+        )
+        raise InvalidRequest(errors=[FieldError("query.all", message)])
+    deleted = await delete_runs(keeper_of(request), storage_of(request), user, matching)
+    return Deleted(deleted=deleted)
 
 
 @router.get("/{run_id}", response_model=HistoryItem, responses=_responses)

@@ -7,6 +7,7 @@ from fastapi import Response
 from pydantic import AwareDatetime, BaseModel, PlainSerializer
 from pydantic_core import to_json
 
+from llamakeep.api.highlights import Highlights
 from llamakeep.domain import Run, RunStatus
 
 WholeSeconds = Annotated[
@@ -85,6 +86,10 @@ class HistoryResponse(BaseModel):
     history: list[HistoryItem]
     next_cursor: str | None
     """Send it as `cursor` to get the page after this one; `null` on the last page."""
+    previous_cursor: str | None
+    """Send it as `cursor` to get the page before this one; `null` on the first page."""
+    highlights: dict[str, Highlights] | None
+    """With `q`, the places that were found, by the run's id."""
 
 
 def model_name(run: Run) -> str:

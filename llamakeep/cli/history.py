@@ -43,8 +43,8 @@ def search(
     limit: Limit = 20,
     json: AsJson = False,
 ) -> None:
-    """List what has a text in it, whatever its case."""
-    _print_runs(user, containing=text, limit=limit, json=json)
+    """List what has all words in it, "phrases", or words that begin so*."""
+    _print_runs(user, words=text, limit=limit, json=json)
 
 
 @cli.command()
@@ -65,14 +65,18 @@ def show(
 
 
 async def find_runs(
-    settings: "Settings", username: str, *, containing: str | None, limit: int
+    settings: "Settings", username: str, *, words: str | None, limit: int
 ) -> "Sequence[Run]":
     """Return the newest runs of a user, beside whoever owns the database."""
     from llamakeep.storage import open_storage
+    from llamakeep.storage.filters import RunFilter
+    from llamakeep.storage.search import read_search
 
     async with open_storage(settings.database_url, is_owner=False) as storage:
         user = await get_user(storage, username)
-        return await storage.history(user, containing=containing, limit=limit)
+        search = None if words is None else read_search(words)
+        matching = RunFilter(search=search)
+        return await storage.history(user, matching=matching, limit=limit)
 
 
 async def find_run(settings: "Settings", username: str, run_id: str) -> "Run":
@@ -84,7 +88,7 @@ async def find_run(settings: "Settings", username: str, run_id: str) -> "Run":
 
 
 def _print_runs(
-    username: str | None, *, limit: int, json: bool, containing: str | None = None
+    username: str | None, *, limit: int, json: bool, words: str | None = None
 ) -> None:
     import asyncio
 
@@ -92,7 +96,7 @@ def _print_runs(
         find_runs(
             read_settings(),
             username or local_username(),
-            containing=containing,
+            words=words,
             limit=limit,
         )
     )

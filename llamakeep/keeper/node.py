@@ -31,6 +31,9 @@ from llamakeep.storage.runs import IdempotencyKey
 TICK = 10
 """Seconds between two signs of life to those who follow a silent run."""
 
+INDEXING_PAUSE = 1
+"""Seconds after which some more finished runs are indexed, if any are left to."""
+
 LAST_WRITES = 2
 """Seconds that ends of runs may take to be written when the process stops."""
 
@@ -265,7 +268,7 @@ class Node:
     async def _beat(self) -> None:
         """Write texts as they come, hold on to the runs, and look for lost ones."""
         every = self._settings.flush_interval
-        ticked = renewed = time.monotonic()
+        ticked = renewed = indexed = time.monotonic()
         written: dict[str, int] = {}
         while True:
             await asyncio.sleep(every)
@@ -280,6 +283,9 @@ class Node:
                 if time.monotonic() - renewed >= self._settings.lease / 4:
                     renewed = time.monotonic()
                     await self._renew()
+                if time.monotonic() - indexed >= INDEXING_PAUSE:
+                    indexed = time.monotonic()
+                    await self._index()
             except StorageUnavailable as error:
                 log.warning("the texts so far cannot be kept: %s", error.detail)
             except Exception:
@@ -297,6 +303,11 @@ class Node:
         if texts:
             await self._storage.flush(texts)
         return lengths
+
+    async def _index(self) -> None:
+        """Let some finished runs be found; shared databases do that themselves."""
+        if self._storage.is_sole_owner:
+            await self._storage.index_finished()
 
     async def _renew(self) -> None:
         if self._tasks:

@@ -1,23 +1,23 @@
 """What users read back: their runs, newest first, and their conversations."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from sqlalchemy import Connection, delete, or_, select
+from sqlalchemy import Connection, delete, select, text
 
-from llamakeep.domain import Run, RunStatus, User
+from llamakeep.domain import UNFINISHED, Run, RunStatus, User
 from llamakeep.errors import ConversationNotFound, RunNotFound
-from llamakeep.storage.database import Database
+from llamakeep.storage.filters import EVERYTHING, RunFilter
 from llamakeep.storage.run_rows import READ, to_run
-from llamakeep.storage.tables import runs
+from llamakeep.storage.search import SearchStorage, found
+from llamakeep.storage.tables import is_one_of, runs
 
 LONGEST_CONVERSATION = 500
 """How many runs back a conversation's context reaches."""
 
 
-class HistoryStorage:
+class HistoryStorage(SearchStorage):
     """One method is one transaction."""
-
-    _database: Database
 
     async def history(
         self,
@@ -26,8 +26,7 @@ class HistoryStorage:
         before: str | None = None,
         after: str | None = None,
         oldest_first: bool = False,
-        containing: str | None = None,
-        conversation_id: str | None = None,
+        matching: RunFilter = EVERYTHING,
         limit: int = 50,
     ) -> Sequence[Run]:
         """
@@ -38,32 +37,54 @@ class HistoryStorage:
             before: Only runs older than this id, be it that of a run or not.
             after: Only runs newer than this id.
             oldest_first: Whether the limit keeps the oldest, in their order.
-            containing: Only runs with this text in their prompt or response.
-            conversation_id: Only runs of this conversation.
+            matching: Only runs that this filter lets through.
             limit: At most this many runs.
         """
-        query = (
-            select(*READ)
-            .where(runs.c.user_id == user.id)
-            .order_by(runs.c.id if oldest_first else runs.c.id.desc())
-            .limit(limit)
-        )
-        if before is not None:
-            query = query.where(runs.c.id < before)
-        if after is not None:
-            query = query.where(runs.c.id > after)
-        if conversation_id is not None:
-            query = query.where(runs.c.conversation_id == conversation_id)
-        if containing is not None:
-            query = query.where(
-                or_(
-                    runs.c.prompt.icontains(containing, autoescape=True),
-                    runs.c.response.icontains(containing, autoescape=True),
+
+        def operation(connection: Connection) -> Sequence[Run]:
+            query = (
+                select(*READ)
+                .where(*matching.conditions(user, connection.dialect.name))
+                .order_by(runs.c.id if oldest_first else runs.c.id.desc())
+                .limit(limit)
+            )
+            if before is not None:
+                query = query.where(runs.c.id < before)
+            if after is not None:
+                query = query.where(runs.c.id > after)
+            return [to_run(row) for row in connection.execute(query)]
+
+        if matching.search is not None:
+            await self._index_all()
+        return await self._database.read(operation)
+
+    async def best_matches(
+        self, user: User, matching: RunFilter, *, limit: int
+    ) -> Sequence[Run]:
+        """Return the runs that are most about what is searched, the best first."""
+        search = matching.search
+        assert search is not None
+
+        def operation(connection: Connection) -> Sequence[Run]:
+            dialect = connection.dialect.name
+            ranked = found(search, user, dialect)
+            conditions = replace(matching, search=None).conditions(user, dialect)
+            # Sorting whole rows would be sorting megabytes.
+            best = list(
+                connection.scalars(
+                    select(runs.c.id)
+                    .join(ranked, ranked.c.id == runs.c.id)
+                    .where(*conditions)
+                    .order_by(ranked.c.badness, runs.c.id.desc())
+                    .limit(limit)
                 )
             )
-        return await self._database.read(
-            lambda connection: [to_run(row) for row in connection.execute(query)]
-        )
+            rows = connection.execute(select(*READ).where(runs.c.id.in_(best)))
+            by_id = {run.id: run for run in map(to_run, rows)}
+            return [by_id[each] for each in best]
+
+        await self._index_all()
+        return await self._database.read(operation)
 
     async def conversation(
         self, user_id: str, conversation_id: str, *, before: str | None = None
@@ -117,3 +138,44 @@ class HistoryStorage:
                 raise RunNotFound(f"There is no run {run_id!r} in your history.")
 
         await self._database.write(operation)
+
+    async def find_unfinished(
+        self, user: User, matching: RunFilter, *, before: str
+    ) -> Sequence[str]:
+        """Return the ids of those runs that are older than `before` and go on."""
+
+        def operation(connection: Connection) -> Sequence[str]:
+            query = select(runs.c.id).where(
+                *matching.conditions(user, connection.dialect.name),
+                runs.c.id < before,
+                text(is_one_of(UNFINISHED)),
+            )
+            return connection.scalars(query).all()
+
+        return await self._database.read(operation)
+
+    async def delete_runs(
+        self, user: User, matching: RunFilter, *, before: str, limit: int
+    ) -> int:
+        """
+        Forget some of those runs that are older than `before`, for good.
+
+        Returns:
+            How many; fewer than `limit` means that none is left.
+        """
+
+        def operation(connection: Connection) -> int:
+            ids = (
+                select(runs.c.id)
+                .where(
+                    *matching.conditions(user, connection.dialect.name),
+                    runs.c.id < before,
+                )
+                .order_by(runs.c.id)
+                .limit(limit)
+            )
+            return connection.execute(delete(runs).where(runs.c.id.in_(ids))).rowcount
+
+        if matching.search is not None:
+            await self._index_all()
+        return await self._database.write(operation)

@@ -4,7 +4,7 @@ from sqlalchemy import Connection, inspect, text
 
 from llamakeep.errors import DatabaseOutdated
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration; named here because asking Alembic costs its import."""
 
 

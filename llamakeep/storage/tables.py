@@ -167,7 +167,8 @@ deliveries = Table(
     Column("received_at", UtcDateTime, nullable=False, index=True),
 )
 
-Index("runs_by_user", runs.c.user_id, runs.c.id)
+# The model and the key are what a history is narrowed to, without reading its rows.
+Index("runs_by_user", runs.c.user_id, runs.c.id, runs.c.model, runs.c.api_key_id)
 Index("runs_by_conversation", runs.c.conversation_id, runs.c.id)
 
 
@@ -204,6 +205,24 @@ _partial(
     runs.c.handle,
     unique=True,
     where=runs.c.handle.is_not(None),
+)
+FAILED_WAYS = frozenset(
+    {
+        RunStatus.FAILED,
+        RunStatus.CANCELED,
+        RunStatus.EXPIRED,
+        RunStatus.INTERRUPTED,
+    }
+)
+"""The ends that are rare, so that looking for one of them is not looking at all."""
+
+_partial(
+    "runs_that_failed",
+    runs.c.user_id,
+    runs.c.status,
+    runs.c.id,
+    unique=False,
+    where=text(is_one_of(FAILED_WAYS)),
 )
 _partial(
     "runs_unfinished",

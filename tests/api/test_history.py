@@ -30,7 +30,12 @@ async def ask(client: Client, *prompts: str) -> None:
 async def test_an_empty_history_is_one_empty_page(client: Client) -> None:
     response = await client.get("/history/")
 
-    assert response.json() == {"history": [], "next_cursor": None}
+    assert response.json() == {
+        "history": [],
+        "next_cursor": None,
+        "previous_cursor": None,
+        "highlights": None,
+    }
 
 
 @pytest.mark.parametrize(
@@ -75,11 +80,13 @@ async def test_a_page_has_fifty_runs_unless_told_otherwise(client: Client) -> No
         ("LLAMA", ["A llama?"]),
         ("hello, WORLD", ["100% of 'it'", "A llama?"]),
         ("100%", ["100% of 'it'"]),
-        ("%", ["100% of 'it'"]),
-        ("_", []),
-        ("'", ["100% of 'it'"]),
+        ("lla*", ["A llama?"]),
+        ("'it", ["100% of 'it'"]),
+        ('"world hello"', []),
+        ("llamas", []),
         ("alpaca", []),
         ("", ["100% of 'it'", "A llama?"]),
+        (" ", ["100% of 'it'", "A llama?"]),
     ],
 )
 async def test_the_history_can_be_searched(
@@ -93,9 +100,130 @@ async def test_the_history_can_be_searched(
 async def test_a_search_has_pages_too(client: Client) -> None:
     await ask(client, "a llama", "an alpaca", "two llamas", "many llamas")
 
-    found = await pages(client, q="llama", limit=1)
+    found = await pages(client, q="llama*", limit=1)
 
     assert found == [["many llamas"], ["two llamas"], ["a llama"]]
+
+
+async def test_a_search_for_nothing_says_so(client: Client) -> None:
+    response = await client.get("/history/", params={"q": "%"})
+
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == "query.q"
+
+
+async def test_the_best_matches_can_come_first(client: Client) -> None:
+    await ask(client, "llama llama llama", "a llama and so much more to read")
+
+    page = await client.get("/history/?q=llama&sort=best")
+
+    assert [one["prompt"] for one in page.json()["history"]] == [
+        "llama llama llama",
+        "a llama and so much more to read",
+    ]
+
+
+@pytest.mark.parametrize(
+    "query", ["sort=best", f"sort=best&q=x&cursor=run_{'0' * 26}", "sort=worst"]
+)
+async def test_the_best_of_what_is_not_a_search_cannot_be_had(
+    shared_client: Client, query: str
+) -> None:
+    response = await shared_client.get(f"/history/?{query}")
+
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == "query.sort"
+
+
+async def test_a_search_shows_where_the_words_are(client: Client) -> None:
+    await ask(client, "x " * 100 + "<b>Is it a LLAMA?</b>" + " y" * 200)
+
+    found = (await client.get('/history/?q="a llama" wor*')).json()
+
+    [run] = found["history"]
+    places = found["highlights"][run["id"]]
+    before, match, after = places["prompt"]
+    assert (before[:3], before[-9:]) == ("… x", "<b>Is it ")
+    assert match == "a LLAMA"
+    assert (after[:6], after[-1]) == ("?</b> ", "…")
+    assert places["response"] == ["Hello, ", "world", ""]
+
+
+async def test_a_text_without_the_words_has_no_highlights(client: Client) -> None:
+    await ask(client, "Greet me")
+
+    found = (await client.get("/history/?q=hello")).json()
+
+    assert list(found["highlights"].values()) == [
+        {"prompt": None, "response": ["", "Hello", ", world"]}
+    ]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 6])
+async def test_pages_can_be_turned_back(client: Client, limit: int) -> None:
+    await ask(client, "1", "2", "3", "4", "5")
+
+    there, back = [], []
+    page = (await client.get(f"/history/?limit={limit}")).json()
+    while page["next_cursor"]:
+        there.append(page)
+        page = await turned(client, limit, page["next_cursor"])
+    while page["previous_cursor"]:
+        page = await turned(client, limit, page["previous_cursor"])
+        back.append(page)
+
+    assert [page["history"] for page in back[::-1]] == [p["history"] for p in there]
+
+
+async def turned(client: Client, limit: int, cursor: str) -> dict[str, Any]:
+    """Return the page that a cursor leads to."""
+    response = await client.get(f"/history/?limit={limit}&cursor={cursor}")
+    found: dict[str, Any] = response.json()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"model": "scripted:parrot"}, 2),
+        ({"model": "nobody:parrot"}, 0),
+        ({"status": "succeeded", "q": "one"}, 1),
+        ({"status": "failed"}, 0),
+        ({"api_key_id": "key_x"}, 0),
+        ({"since": "2020-01-01"}, 2),
+        ({"since": "2020-01-01T00:00:00 02:00"}, 2),
+        ({"until": "2020-01-01T00:00:00Z"}, 0),
+    ],
+)
+async def test_the_history_can_be_narrowed(
+    client: Client, facts: dict[str, str], expected: int
+) -> None:
+    await ask(client, "one", "two")
+
+    response = await client.get("/history/", params=facts)
+
+    assert len(response.json()["history"]) == expected
+
+
+async def test_a_conversation_can_be_listed(client: Client) -> None:
+    await ask(client, "one", "two")
+    [two, _] = await client.history()
+
+    found = await pages(client, conversation_id=two["conversation_id"])
+
+    assert found == [["two"]]
+
+
+@pytest.mark.parametrize(
+    "query", ["status=done", "since=yesterday", "cursor=older.run_x", "until=1e400"]
+)
+async def test_a_filter_that_makes_no_sense_is_refused(
+    shared_client: Client, query: str
+) -> None:
+    response = await shared_client.get(f"/history/?{query}")
+
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == f"query.{query.partition('=')[0]}"
 
 
 async def test_a_run_looks_the_same_alone_and_in_the_list(client: Client) -> None:

@@ -1,8 +1,12 @@
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 
 from llamakeep.domain import RunStatus, User
 from llamakeep.errors import ConversationNotFound
 from llamakeep.storage import Storage
+from llamakeep.storage.filters import RunFilter
 from tests.storage.running import ended, start
 
 
@@ -32,46 +36,48 @@ async def test_a_run_that_comes_while_paging_is_not_seen_twice(
     assert (seen, rest) == (young, [old])
 
 
-async def test_the_history_is_searched_in_prompts_and_responses(
-    storage: Storage, alice: User, bob: User
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"model": "parrot"}, "1234"),
+        ({"model": "scripted:parrot"}, "124"),
+        ({"model": "other:parrot"}, "3"),
+        ({"model": "scripted"}, ""),
+        ({"model": "a:b"}, "0"),
+        ({"model": "scripted:a:b"}, "0"),
+        ({"status": RunStatus.FAILED}, "2"),
+        ({"status": RunStatus.STARTING}, "0134"),
+        ({"api_key_id": "key_1"}, "1"),
+        ({"conversation_id": "conv_1"}, "4"),
+        ({"model": "parrot", "status": RunStatus.FAILED, "api_key_id": "key_1"}, ""),
+    ],
+)
+async def test_the_history_can_be_narrowed(
+    storage: Storage, alice: User, bob: User, facts: dict[str, Any], expected: str
 ) -> None:
-    asked = await storage.add(alice, "What is a LLAMA?", "An animal.")
-    answered = await storage.add(alice, "Which animal spits?", "The llama.")
-    await storage.add(alice, "Which one hums?", "The alpaca.")
-    await storage.add(bob, "What is a llama?", "An animal.")
+    await start(storage, alice, "0", model="a:b")
+    await start(storage, alice, "1", api_key_id="key_1")
+    await storage.finish(ended(await start(storage, alice, "2"), RunStatus.FAILED))
+    await start(storage, alice, "3", provider="other")
+    await start(storage, alice, "4", conversation_id="conv_1")
+    await start(storage, bob, "5", api_key_id="key_1", conversation_id="conv_1")
 
-    assert await storage.history(alice, containing="Llama") == [answered, asked]
+    found = await storage.history(alice, matching=RunFilter(**facts), oldest_first=True)
 
-
-@pytest.mark.parametrize("wanted", ["100%", "a_b", "c\\d", "50/50", "%", "_"])
-async def test_a_search_means_what_it_says(
-    storage: Storage, alice: User, wanted: str
-) -> None:
-    found = await storage.add(alice, f"It is {wanted}.", "Yes.")
-    await storage.add(alice, "It is 1000 axb cd 50.50", "Yes.")
-
-    assert await storage.history(alice, containing=wanted) == [found]
+    assert "".join(run.prompt for run in found) == expected
 
 
-async def test_a_search_is_paged_too(storage: Storage, alice: User) -> None:
-    first = await storage.add(alice, "llama one", "")
-    await storage.add(alice, "alpaca", "")
-    second = await storage.add(alice, "llama two", "")
+async def test_the_history_can_be_of_some_time(storage: Storage, alice: User) -> None:
+    days = [datetime(2025, 1, day, tzinfo=UTC) for day in (1, 2, 3)]
+    first, second, _ = [
+        await storage.add(alice, "", "", created_at=day) for day in days
+    ]
 
-    assert await storage.history(alice, containing="llama", limit=1) == [second]
-    assert await storage.history(alice, containing="llama", before=second.id) == [first]
+    until_the_third = RunFilter(until=days[2])
+    on_the_second = RunFilter(since=days[1], until=days[2])
 
-
-async def test_the_history_can_be_of_one_conversation(
-    storage: Storage, alice: User, bob: User
-) -> None:
-    run = await start(storage, alice)
-    await start(storage, alice)
-    await start(storage, bob, conversation_id=run.conversation_id)
-
-    found = await storage.history(alice, conversation_id=run.conversation_id)
-
-    assert found == [run]
+    assert await storage.history(alice, matching=until_the_third) == [second, first]
+    assert await storage.history(alice, matching=on_the_second) == [second]
 
 
 async def test_a_conversation_is_what_was_answered_in_order(

@@ -26,18 +26,17 @@ from llamakeep.api.replicate.predictions import (
 )
 from llamakeep.api.replicate.streams import stream_response
 from llamakeep.api.router import Router
-from llamakeep.domain import new_id
 from llamakeep.errors import (
     InvalidRequest,
     RunNotFound,
     ScopeMissing,
     Unauthenticated,
 )
+from llamakeep.storage.filters import first_id_at
 
 router = Router(prefix=PREFIX, tags=["replicate"])
 
 PAGE_SIZE = 100
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _responses = problem_responses(Unauthenticated, ScopeMissing, RunNotFound)
 
 
@@ -175,4 +174,4 @@ def _id_at(moment: datetime | None) -> str | None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return new_id("run_", at=max(moment, _EPOCH))[:-16] + 16 * "0"
+    return first_id_at(moment)

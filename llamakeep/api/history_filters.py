@@ -1,0 +1,65 @@
+"""What narrows a history: the same query parameters wherever runs are listed."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Depends, Query
+from pydantic import AfterValidator, BeforeValidator
+
+from llamakeep.api.text import Text
+from llamakeep.domain import RunStatus
+from llamakeep.storage.filters import RunFilter
+from llamakeep.storage.search import read_search
+
+
+def _with_zone(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _mend_plus(value: object) -> object:
+    # A plus that was not escaped arrives as a space; a space may stand for the T too.
+    if isinstance(value, str) and value[10:].count(" ") and "T" in value:
+        return value.replace(" ", "+")
+    return value
+
+
+Moment = Annotated[datetime, BeforeValidator(_mend_plus), AfterValidator(_with_zone)]
+Words = Annotated[
+    Text | None,
+    Query(
+        max_length=500,
+        description='Words that all have to be there, `"phrases"`, and `begin*`nings '
+        "of words. What is still going on is not found.",
+    ),
+]
+
+
+def _run_filter(
+    q: Words = None,
+    model: Annotated[
+        Text | None, Query(max_length=300, description="With its provider, or without.")
+    ] = None,
+    status: RunStatus | None = None,
+    conversation_id: Annotated[Text | None, Query(max_length=32)] = None,
+    api_key_id: Annotated[
+        Text | None, Query(max_length=32, description="What it was asked with.")
+    ] = None,
+    since: Annotated[
+        Moment | None, Query(description="In UTC, unless it says otherwise.")
+    ] = None,
+    until: Annotated[
+        Moment | None, Query(description="This moment is not included.")
+    ] = None,
+) -> RunFilter:
+    return RunFilter(
+        model=model,
+        status=status,
+        conversation_id=conversation_id,
+        api_key_id=api_key_id,
+        since=since,
+        until=until,
+        search=None if not q or q.isspace() else read_search(q),
+    )
+
+
+Matching = Annotated[RunFilter, Depends(_run_filter)]

@@ -1,0 +1,33 @@
+"""Deleting many runs, while everybody is served."""
+
+from contextlib import suppress
+
+from llamakeep.domain import User, new_id
+from llamakeep.errors import RunNotFound
+from llamakeep.keeper.keeper import Keeper
+from llamakeep.storage import Storage
+from llamakeep.storage.filters import RunFilter
+
+AT_ONCE = 100
+"""Runs; nobody else can write until they are deleted."""
+
+
+async def delete_runs(
+    keeper: Keeper, storage: Storage, user: User, matching: RunFilter
+) -> int:
+    """
+    Forget those runs for good that were there when it began, and count them.
+
+    When it breaks off, doing it again does the rest.
+    """
+    before = new_id("run_")
+    deleted = 0
+    for run_id in await storage.find_unfinished(user, matching, before=before):
+        with suppress(RunNotFound):
+            await keeper.delete(user, run_id)
+            deleted += 1
+    count = AT_ONCE
+    while count == AT_ONCE:
+        count = await storage.delete_runs(user, matching, before=before, limit=AT_ONCE)
+        deleted += count
+    return deleted

@@ -1,0 +1,64 @@
+"""Which runs of a user's history are meant."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import ColumnElement, or_, select, text
+
+from llamakeep.domain import RunStatus, User, new_id
+from llamakeep.storage.search import Search, found
+from llamakeep.storage.tables import FAILED_WAYS, is_one_of, runs
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """What runs have to have in common; `None` asks for nothing."""
+
+    model: str | None = None
+    """`provider:model`, or a bare model id."""
+    status: RunStatus | None = None
+    conversation_id: str | None = None
+    api_key_id: str | None = None
+    """The API key they were asked with."""
+    since: datetime | None = None
+    """From this moment on, which is included."""
+    until: datetime | None = None
+    """Up to this moment, which is not included."""
+
+    search: Search | None = None
+
+    def conditions(self, user: User, dialect: str) -> Iterator[ColumnElement[bool]]:
+        """Yield what the filter means for the rows of `user`."""
+        yield runs.c.user_id == user.id
+        if self.model is not None:
+            provider, _, bare = self.model.partition(":")
+            # Both spellings in one `IN`, so that an index can be used.
+            yield runs.c.model.in_([self.model, bare or self.model])
+            yield or_(runs.c.model == self.model, runs.c.provider == provider)
+        if self.status is not None:
+            yield runs.c.status == self.status
+        if self.status in FAILED_WAYS:
+            # Spelled out, since a partial index is not used for bound parameters.
+            yield text(is_one_of(FAILED_WAYS))  # type: ignore[misc] # it is a condition
+        if self.conversation_id is not None:
+            yield runs.c.conversation_id == self.conversation_id
+        if self.api_key_id is not None:
+            yield runs.c.api_key_id == self.api_key_id
+        if self.since is not None:
+            yield runs.c.id >= first_id_at(self.since)
+        if self.until is not None:
+            yield runs.c.id < first_id_at(self.until)
+        if self.search is not None:
+            ids = found(self.search, user, dialect)
+            yield runs.c.id.in_(select(ids.c.id))
+
+
+EVERYTHING = RunFilter()
+
+
+def first_id_at(moment: datetime) -> str:
+    """Return the lowest id that a run of that millisecond can have."""
+    return new_id("run_", at=max(moment, _EPOCH))[:-16] + 16 * "0"

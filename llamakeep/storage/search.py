@@ -1,0 +1,165 @@
+"""
+Full-text search: what a user types, in the words of SQLite's FTS5 and of PostgreSQL.
+
+Only finished runs are indexed, by the beginning of their prompt and of their response:
+see the migration that makes the index.
+"""
+
+import re
+from dataclasses import dataclass
+from string import punctuation
+from typing import Self
+
+from sqlalchemy import Connection, Float, String, Subquery, column, text
+
+from llamakeep.domain import User
+from llamakeep.errors import FieldError, InvalidRequest
+from llamakeep.storage.database import Database
+
+_TERM = re.compile(r'"([^"]*)"?(\*?)|([^\s"]+)')
+_SPACES = str.maketrans(dict.fromkeys(punctuation, " "))
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A word, or several that have to be next to each other."""
+
+    words: tuple[str, ...]
+    is_prefix: bool
+    """Whether the last word may go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Terms that all have to be in a run, in its prompt or in its response."""
+
+    terms: tuple[Term, ...]
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """
+        Read what a user typed: words, `"phrases"`, and beginnings of words (`begin*`).
+
+        Nothing else has a meaning. What has neither letters nor digits is left out.
+        """
+        terms = []
+        for phrase, star, word in _TERM.findall(text):
+            words = tuple((phrase or word).translate(_SPACES).split())
+            if any(letter.isalnum() for each in words for letter in each):
+                terms.append(Term(words, bool(star) or word.endswith("*")))
+        return cls(tuple(terms))
+
+    @property
+    def on_sqlite(self) -> str:
+        """The terms as FTS5 wants them; a word in quotes is only a word."""
+        return " AND ".join(
+            f'"{" ".join(term.words)}"{"*" * term.is_prefix}' for term in self.terms
+        )
+
+    @property
+    def on_postgresql(self) -> str:
+        """The terms as `to_tsquery` wants them; no quote is left in their words."""
+        return " & ".join(
+            f"'{' '.join(term.words)}'{':*' * term.is_prefix}" for term in self.terms
+        )
+
+
+def read_search(text: str) -> Search:
+    """
+    Return what `text` asks for.
+
+    Raises:
+        InvalidRequest: There is nothing in it to look for.
+    """
+    search = Search.of(text)
+    if not search.terms:
+        message = "It has neither letters nor digits: there is nothing to look for."
+        raise InvalidRequest(errors=[FieldError("query.q", message)])
+    return search
+
+
+def found(search: Search, user: User, dialect: str) -> Subquery:
+    """Return the `id` and the `badness` of the runs of `user` that `search` finds."""
+    owner = user.id.rpartition("_")[2]
+    values = {
+        "sqlite": {
+            # `owner` is a word of the index too, or all users' runs would be read.
+            "terms": f'owner : "{owner}" AND {{prompt response}} : ({search.on_sqlite})'
+        },
+        "postgresql": {"owner": f"'{user.id}'", "terms": search.on_postgresql},
+    }[dialect]
+    query = text(_FOUND[dialect]).bindparams(**values)
+    return query.columns(column("id", String), column("badness", Float)).subquery()
+
+
+_FOUND = {
+    "sqlite": """
+        SELECT run_id AS id, bm25(search_words, 0, 1, 1) AS badness
+        FROM search_words JOIN search_runs ON number = search_words.rowid
+        WHERE search_words MATCH :terms
+    """,
+    # A query without any word of an index would find everything.
+    "postgresql": """
+        SELECT id, -ts_rank(search_words, terms) AS badness
+        FROM runs, to_tsquery('simple', :terms) AS terms
+        WHERE search_words @@ (CAST(CAST(:owner AS text) AS tsquery) && terms)
+        AND numnode(terms) > 0
+    """,
+}
+
+_INDEX = text(
+    """
+    INSERT INTO search_words (rowid, owner, prompt, response)
+    SELECT number, substr(user_id, instr(user_id, '_') + 1),
+    substr(prompt, 1, 100000), substr(response, 1, 100000)
+    FROM (
+        SELECT number, run_id FROM search_runs
+        WHERE number > coalesce(
+            (SELECT rowid FROM search_words ORDER BY rowid DESC LIMIT 1), 0
+        )
+        ORDER BY number LIMIT :limit
+    ) LEFT JOIN runs ON id = run_id ORDER BY number
+    """
+)
+_HAS_MORE = text(
+    """
+    SELECT coalesce((SELECT number FROM search_runs ORDER BY number DESC LIMIT 1), 0)
+    > coalesce((SELECT rowid FROM search_words ORDER BY rowid DESC LIMIT 1), 0)
+    """
+)
+INDEXED_AT_ONCE = 100
+"""Runs; indexing them takes about 10 ms, in which nothing else is written."""
+
+
+class SearchStorage:
+    """Keeps the index; searching is reading the history."""
+
+    _database: Database
+
+    async def index_finished(self) -> bool:
+        """
+        Let some more of the finished runs be found.
+
+        On PostgreSQL, the transaction that finishes a run does that. On SQLite it would
+        double its time, so that it is done here.
+
+        Returns:
+            Whether there are more.
+        """
+        if not await self._database.read(has_more):
+            return False
+
+        def operation(connection: Connection) -> bool:
+            connection.execute(_INDEX, {"limit": INDEXED_AT_ONCE})
+            return has_more(connection)
+
+        return await self._database.write(operation)
+
+    async def _index_all(self) -> None:
+        while await self.index_finished():
+            pass
+
+
+def has_more(connection: Connection) -> bool:
+    """Return whether there are finished runs that are still to be indexed."""
+    return connection.dialect.name == "sqlite" and bool(connection.scalar(_HAS_MORE))

@@ -1,0 +1,29 @@
+"""Finished runs are indexed when there is time, not only when somebody searches."""
+
+import asyncio
+
+import pytest
+
+from llamakeep.domain import User
+from llamakeep.keeper import node
+from llamakeep.settings import Settings
+from llamakeep.storage import Storage
+from llamakeep.storage.search import has_more
+from tests.fakes import ScriptedProvider
+from tests.keeper.engine import WHY, open_keeper
+
+
+async def test_finished_runs_are_indexed_without_being_asked_for(
+    settings: Settings,
+    storage: Storage,
+    alice: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(node, "INDEXING_PAUSE", 0)
+
+    async with open_keeper(settings, storage, ScriptedProvider()) as keeper:
+        await keeper.result(await keeper.ask(alice, WHY))
+
+        async with asyncio.timeout(10):
+            while await storage._database.read(has_more):  # noqa: ASYNC110 - of a thread
+                await asyncio.sleep(0.01)

@@ -1,0 +1,239 @@
+"""Finding runs by their words, on both databases alike."""
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete
+
+from llamakeep.domain import Run, RunStatus, User
+from llamakeep.errors import InvalidRequest
+from llamakeep.storage import Storage, open_storage, schema
+from llamakeep.storage.filters import RunFilter
+from llamakeep.storage.search import read_search
+from llamakeep.storage.tables import users
+from tests.storage.running import ended, start
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+async def find(storage: Storage, user: User, words: str, **facts: object) -> list[Run]:
+    matching = RunFilter(search=read_search(words), **facts)  # type: ignore[arg-type] # any
+    return list(await storage.history(user, matching=matching))
+
+
+async def test_words_are_found_in_prompts_and_responses_whatever_their_case(
+    storage: Storage, alice: User, bob: User
+) -> None:
+    asked = await storage.add(alice, "What is a LLAMA?", "An animal.")
+    answered = await storage.add(alice, "Which animal spits?", "The llama.")
+    await storage.add(alice, "Which one hums?", "The alpaca. Llamas do not.")
+    await storage.add(bob, "What is a llama?", "An animal.")
+
+    assert await find(storage, alice, "Llama") == [answered, asked]
+    assert await find(storage, alice, "llama what") == [asked]
+
+
+@pytest.mark.parametrize(
+    ("words", "finds"),
+    [
+        ("llama*", True),
+        ("lla*", True),
+        ("lama*", False),
+        ('"brown llama"', True),
+        ('"llama brown"', False),
+        ('"brown lla"*', True),
+        ('"quick llama"', False),
+        ("brown quick", True),
+        ("quick purple", False),
+        ("don't", True),
+        ("50/50", True),
+        ("50/60", False),
+        ("100%", True),
+        ("snake_case", True),
+        ("https://example.com/a", True),
+        ("größe", True),
+        ("GRÖSSE", False),
+        ("ЛАМА", True),
+        ("e-mail", True),
+        ("jack@example.com", True),
+        ("3.14", True),
+        ("-5", True),
+    ],
+)
+async def test_a_search_means_the_same_on_every_database(
+    storage: Storage, alice: User, words: str, finds: bool
+) -> None:
+    run = await storage.add(
+        alice,
+        "The quick, brown llama: don't ask it 50/50, it is 100% snake_case.",
+        "See https://example.com/a, Größe ЛАМА, e-mail jack@example.com 3.14 -5.",
+    )
+
+    assert await find(storage, alice, words) == [run] * finds
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "llama OR alpaca",
+        "llama NOT alpacas",
+        "prompt:llama",
+        "NEAR(llama spits)",
+        "llama | !x",
+        "llama & x",
+        "llama:*A",
+        "'llama' 'x",
+        'llama" OR "x',
+        "owner",
+        "^x llama",
+        "{prompt}:x",
+        "llama\\ x",
+        "(x",
+        '"x',
+    ],
+)
+async def test_nothing_in_a_search_is_a_command(
+    storage: Storage, alice: User, words: str
+) -> None:
+    await storage.add(alice, "A brown thing spits.", "A llama, not an alpaca.")
+
+    assert await find(storage, alice, words) == []
+
+
+@pytest.mark.parametrize("nothing", ["%", '""', "*", "' \" -", "🦙"])
+def test_a_search_for_no_word_is_refused(nothing: str) -> None:
+    with pytest.raises(InvalidRequest, match="neither letters nor digits"):
+        read_search(nothing)
+
+
+async def test_what_only_this_user_could_be_found_by_finds_nothing(
+    storage: Storage, alice: User
+) -> None:
+    await storage.add(alice, "Why?", "")
+
+    assert await find(storage, alice, alice.id) == []
+    assert await find(storage, alice, alice.id.rpartition("_")[2]) == []
+
+
+async def test_a_run_is_found_once_it_is_finished(
+    storage: Storage, alice: User
+) -> None:
+    run = await start(storage, alice, "What is a llama?")
+
+    before = await find(storage, alice, "llama")
+    over = ended(run, RunStatus.FAILED, response="An animal")
+    await storage.finish(over)
+
+    assert before == []
+    assert await find(storage, alice, "llama animal") == [over]
+
+
+async def test_a_deleted_run_is_not_found_any_more(
+    storage: Storage, alice: User
+) -> None:
+    first, second, third = [await storage.add(alice, "llama", str(n)) for n in range(3)]
+    assert len(await find(storage, alice, "llama")) == 3
+
+    await storage.delete_run(alice, third.id)
+    fourth = await storage.add(alice, "llama", "3")
+    await storage.delete_run(alice, first.id)
+
+    assert await find(storage, alice, "llama") == [fourth, second]
+
+
+async def test_a_run_that_was_deleted_before_it_could_be_found_is_not_missed(
+    storage: Storage, alice: User
+) -> None:
+    gone = await storage.add(alice, "llama", "0")
+    await storage.delete_run(alice, gone.id)
+    kept = await storage.add(alice, "llama", "1")
+
+    assert await find(storage, alice, "llama") == [kept]
+    assert not await storage.index_finished()
+
+
+async def test_only_the_beginning_of_a_very_long_text_is_searched(
+    storage: Storage, alice: User
+) -> None:
+    run = await storage.add(alice, "llama " + "word " * 50_000 + "end", "x")
+
+    assert await find(storage, alice, "llama") == [run]
+    assert await find(storage, alice, "end") == []
+
+
+async def test_texts_of_very_many_words_can_be_kept(
+    storage: Storage, alice: User
+) -> None:
+    many = " ".join(chr(0x4E00 + n // 150) + chr(0x20000 + n) for n in range(70_000))
+
+    run = await storage.add(alice, many, many + " \U0001f999" + "x" * 3000)
+
+    assert await find(storage, alice, many.split()[1]) == [run]
+
+
+async def test_the_best_match_comes_first(storage: Storage, alice: User) -> None:
+    much = await storage.add(alice, "llama llama", "llama")
+    little = await storage.add(alice, "a llama " + "and much else " * 50, "")
+    await storage.add(alice, "alpaca", "")
+    matching = RunFilter(search=read_search("llama"))
+
+    best = await storage.best_matches(alice, matching, limit=10)
+
+    assert best == [much, little]
+
+
+async def test_runs_of_an_older_version_are_found_too(
+    empty_url: str,
+) -> None:
+    async with open_storage(empty_url, migrate=True) as storage:
+        for version in ("base", "0004"):
+            await storage._database.write(partial(schema.migrate, target=version))
+        alice = await storage.add_user("alice", None)
+        run = await storage.add(alice, "llama", "")
+        going_on = await start(storage, alice, "llama")
+
+        await storage.migrate()
+        await storage.finish(over := ended(going_on))
+
+        assert await find(storage, alice, "llama") == [over, run]
+
+
+async def test_runs_are_deleted_with_their_user_also_from_the_index(
+    storage: Storage, alice: User, bob: User
+) -> None:
+    await storage.add(alice, "llama", "")
+    his = await storage.add(bob, "llama", "")
+    assert len(await find(storage, alice, "llama")) == 1
+
+    await storage._database.write(
+        lambda c: c.execute(delete(users).where(users.c.id == alice.id))
+    )
+
+    assert await find(storage, alice, "llama") == []
+    assert await find(storage, bob, "llama") == [his]
+
+
+async def test_words_of_deleted_runs_are_gone_from_the_file(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    async with open_storage(sqlite_url) as storage:
+        alice = await storage.add_user("alice", None)
+        kept = [await storage.add(alice, f"kept{n}", "xylem") for n in range(20)]
+        gone = await storage.add(alice, "Xylophone", "zyzzyva")
+        assert await find(storage, alice, "xylophone zyzzyva") == [gone]
+
+        await storage.delete_run(alice, gone.id)
+        found = await find(storage, alice, "xyl*")
+
+    content = await asyncio.to_thread((tmp_path / "llamakeep.db").read_bytes)
+    assert found == kept[::-1]
+    for rest in (b"ophone", b"yzzyva"):
+        assert rest not in content.lower()
