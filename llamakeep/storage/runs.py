@@ -16,6 +16,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 
 from llamakeep.domain import (
     NEXT_STATUSES,
@@ -26,12 +27,12 @@ from llamakeep.domain import (
     new_id,
     utc_now,
 )
-from llamakeep.errors import IdempotencyKeyReused, RunNotFound
+from llamakeep.errors import IdempotencyKeyReused, RunNotFound, Unauthenticated
 from llamakeep.storage.columns import seconds_from_now
 from llamakeep.storage.database import Database
 from llamakeep.storage.prepared import Prepared
 from llamakeep.storage.run_rows import NAMES, READ, to_row, to_run
-from llamakeep.storage.tables import is_one_of, runs
+from llamakeep.storage.tables import is_one_of, runs, users
 
 _MINE = (runs.c.id == bindparam("run_id"), runs.c.attempt == bindparam("fence"))
 _IS_UNFINISHED = text(is_one_of(UNFINISHED))
@@ -142,6 +143,7 @@ class RunStorage:
 
         Raises:
             IdempotencyKeyReused: That one answers another request.
+            Unauthenticated: The user was deleted meanwhile.
         """
         values = to_row(run) | {
             "owner": node,
@@ -158,7 +160,15 @@ class RunStorage:
             _ACCEPT.execute(connection, values)
             return run
 
-        return await self._database.write(operation)
+        try:
+            return await self._database.write(operation)
+        except IntegrityError:
+            is_there = select(users.c.id).where(users.c.id == run.user_id)
+            if await self._database.read(lambda c: c.scalar(is_there)) is not None:
+                raise
+            raise Unauthenticated(
+                "This account was deleted. Nothing was stored."
+            ) from None
 
     async def claim(self, run: Run, *, lease: float) -> bool:
         """Start the next attempt at a queued run; `False` if somebody else did."""

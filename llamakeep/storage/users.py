@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from llamakeep.domain import Actor, AuditKind, User, UserRole, new_id, utc_now
 from llamakeep.errors import FieldError, InvalidRequest, Unauthenticated
@@ -188,8 +189,13 @@ class UserStorage:
                 access_tokens.c.user_id == user.id,
                 access_tokens.c.expires_at <= now,
             )
-            _revoke(connection, access_tokens.c.digest == digest)
-            connection.execute(insert(access_tokens), values)
+            # Those of a demonstration may be handed out by several servers at once.
+            is_sqlite = connection.dialect.name == "sqlite"
+            add = (sqlite.insert if is_sqlite else postgresql.insert)(access_tokens)
+            add = add.values(values)
+            renewed = {name: add.excluded[name] for name in values}
+            add = add.on_conflict_do_update(index_elements=["digest"], set_=renewed)
+            connection.execute(add)
             record(connection, AuditKind.LOGIN_SUCCEEDED, user, actor)
             return now + lifetime
 

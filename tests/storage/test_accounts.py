@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from llamakeep.domain import Actor, AuditKind, User, UserRole, new_id
-from llamakeep.errors import LastAdmin, ResetRefused, SetupRefused, UserNotFound
+from llamakeep.errors import (
+    LastAdmin,
+    ResetRefused,
+    SetupRefused,
+    Unauthenticated,
+    UserNotFound,
+)
 from llamakeep.keeper.purging import purge
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.accounts import PURGED_AT_ONCE
@@ -159,6 +165,15 @@ async def test_a_run_that_does_not_stop_cannot_write_to_what_is_purged(
 
     assert not await storage.finish(ended(run, response="too late"))
     assert await storage.list_users() == []
+
+
+async def test_whoever_was_deleted_before_a_prompt_was_kept_is_told_so(
+    storage: Storage, alice: User
+) -> None:
+    await purge(storage, alice, actor=NOBODY)
+
+    with pytest.raises(Unauthenticated, match="Nothing was stored"):
+        await start(storage, alice)
 
 
 async def test_runs_of_a_disabled_user_are_told_to_stop(
