@@ -1,5 +1,5 @@
 """
-Measure a history that has grown: pages, filters and searches, on SQLite.
+Measure a history that has grown: pages, filters, searches and stats, on SQLite.
 
     python -m bench.history [--runs 200000] [--users 20] [--rounds 200]
 
@@ -18,9 +18,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from llamakeep.domain import Run, RunStatus, Usage, User, new_id
+from llamakeep.keeper.deleting import AT_ONCE
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.filters import RunFilter
 from llamakeep.storage.search import read_search
+from llamakeep.storage.stats import Grouping
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 VOCABULARY = 50_000
@@ -130,6 +132,19 @@ async def bench(storage: Storage, runs: int, users: int, rounds: int) -> None:
             user, f"w{random.randrange(10, 100)}*"
         ),
     }
+
+    async def summed_up(user: User, by: Grouping) -> int:
+        found = await storage.stats(user, everything, by=by)
+        return sum(each.runs for each in found)
+
+    cases["stats by day"] = lambda user: summed_up(user, Grouping.DAY)
+    cases["stats by model"] = lambda user: summed_up(user, Grouping.MODEL)
+
+    async def delete(user: User) -> int:
+        before = new_id("run_")
+        return await storage.delete_runs(user, everything, before=before, limit=AT_ONCE)
+
+    cases["deleting"] = delete
     for name, act in cases.items():
         await measure(name, everybody, rounds, act)
 

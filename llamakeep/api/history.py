@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from fastapi import Query, Request, Response
 from pydantic import BaseModel
 
-from llamakeep.api import history_export
+from llamakeep.api import history_export, history_stats
 from llamakeep.api.dependencies import (
     DeletingUser,
     FollowingUser,
@@ -36,8 +36,9 @@ from llamakeep.storage import Storage
 from llamakeep.storage.filters import EVERYTHING, RunFilter
 
 router = Router(prefix="/history", tags=["history"])
-# A path that is no run's id comes before those that are.
+# Paths that are no run's id come before those that are.
 router.routes.extend(history_export.router.routes)
+router.routes.extend(history_stats.router.routes)
 
 NEWER = "newer."
 """How a cursor begins that leads to newer runs."""

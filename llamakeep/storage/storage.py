@@ -20,6 +20,7 @@ from llamakeep.storage.gates import GateStorage
 from llamakeep.storage.history import HistoryStorage
 from llamakeep.storage.runs import RunStorage
 from llamakeep.storage.sqlite import SqliteDatabase
+from llamakeep.storage.stats import StatsStorage
 from llamakeep.storage.users import UserStorage
 
 
@@ -30,6 +31,7 @@ class Storage(
     ApiKeyStorage,
     RunStorage,
     HistoryStorage,
+    StatsStorage,
     DeliveryStorage,
     GateStorage,
 ):

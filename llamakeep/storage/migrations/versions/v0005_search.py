@@ -84,11 +84,8 @@ def upgrade() -> None:
         postgresql_where=_FAILED,
     )
     connection = op.get_bind()
-    if connection.dialect.name == "postgresql":
-        statements = _ON_POSTGRESQL
-    else:
-        statements = _ON_SQLITE
-    for statement in statements:
+    is_shared = connection.dialect.name == "postgresql"
+    for statement in _ON_POSTGRESQL if is_shared else _ON_SQLITE:
         connection.exec_driver_sql(statement)
     version = getattr(connection.dialect.loaded_dbapi, "sqlite_version_info", ())
     if version >= _OLDEST_SECURE_DELETE:

@@ -1,0 +1,39 @@
+"""What a history comes to, as clients see it."""
+
+import pytest
+
+from tests.api.serving import BOB, Client
+
+
+async def test_a_history_is_summed_up(client: Client) -> None:
+    for prompt in ("a llama", "an alpaca"):
+        await client.post("/prompt/", json={"prompt": prompt})
+    await client.post("/prompt/", json={"prompt": "His"}, headers=BOB)
+
+    [found] = (await client.get("/history/stats?by=model")).json()["stats"]
+    latency = found.pop("latency")
+
+    assert found == {
+        "group": "scripted:parrot",
+        "runs": 2,
+        "succeeded": 2,
+        "failed": 0,
+        "input_tokens": 14,
+        "output_tokens": 6,
+        "cost_usd": 0,
+    }
+    assert 0 <= latency["p50"] <= latency["p90"] <= latency["p99"]
+
+
+@pytest.mark.parametrize(
+    ("query", "groups"),
+    [("", 1), ("?by=api_key", 1), ("?q=llama", 1), ("?q=vicuna", 0)],
+)
+async def test_what_is_summed_up_can_be_chosen(
+    client: Client, query: str, groups: int
+) -> None:
+    await client.post("/prompt/", json={"prompt": "a llama"})
+
+    found = (await client.get(f"/history/stats{query}")).json()["stats"]
+
+    assert [each["runs"] for each in found] == [1] * groups
