@@ -191,7 +191,7 @@ async def test_runs_of_a_disabled_user_are_told_to_stop(
 async def test_nothing_of_a_deleted_user_is_left_in_the_files(
     sqlite_url: str, tmp_path: Path
 ) -> None:
-    canary = "a canary that nobody else would write"
+    canary = "kanarienvogelgesang"
 
     def has_canary() -> bool:
         files = tmp_path.glob("llamakeep.db*")
@@ -201,11 +201,13 @@ async def test_nothing_of_a_deleted_user_is_left_in_the_files(
         alice = await storage.add_user("alice", None)
         bob = await storage.add_user("bob", None)
         for n in range(50):
-            text = f"{canary} {n} " * 200
+            text = f"Sing, {canary}, {n}! " * 200
             run = new_run(alice, text)
             await storage.accept(run, node=None, lease=0)
             await storage.finish(ended(run, response=text))
             await storage.add(bob, "prompt", "response")
+        while await storage.index_finished():
+            pass
         before = await asyncio.to_thread(has_canary)
 
         await purge(storage, alice, actor=NOBODY)
