@@ -17,7 +17,7 @@ from llamakeep.storage.users import (
     log_out_everywhere,
 )
 
-PURGED_AT_ONCE = 200
+PURGED_AT_ONCE = 20
 """How many runs are deleted before other people's requests have their turn."""
 
 _IS_UNFINISHED = text(is_one_of(UNFINISHED))
