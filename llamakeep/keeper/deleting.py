@@ -10,7 +10,7 @@ from llamakeep.storage.filters import RunFilter
 
 AT_ONCE = 10
 """
-Runs; nobody else can write until they are deleted, which takes SQLite up to 8 ms each:
+Runs; nobody else can write until they are deleted, which takes SQLite 4 to 11 ms each:
 it takes every word of theirs out of the index.
 """
 
