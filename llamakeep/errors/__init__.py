@@ -1,0 +1,161 @@
+"""
+Everything that can go wrong in a way somebody outside can mend.
+
+LlamaKeepError
+├── ClientError                 the caller can mend it
+│   ├── InvalidRequest          a field is wrong, missing or unknown
+│   ├── MalformedBody           the body is not JSON
+│   ├── BodyTooLarge
+│   ├── Unauthenticated         no valid access token
+│   │   ├── WrongCredentials    no such user and password
+│   │   ├── SetupRefused        no valid set-up token, or somebody was faster
+│   │   └── ResetRefused        no valid reset token
+│   ├── SignatureInvalid        a webhook that is not signed as it has to be
+│   ├── TooManyAttempts         too many failed logins
+│   ├── ScopeMissing            the API key may not do this
+│   ├── ApiKeyNotFound          no such API key, or somebody else's
+│   ├── TooManyApiKeys          the user has as many as there may be
+│   ├── AdminOnly               only administrators may do this
+│   ├── UserNotFound            no such user, as an administrator is told
+│   ├── LastAdmin               nobody else could manage users
+│   ├── PathNotFound            there is nothing at this path
+│   ├── RunNotFound             no such run, or somebody else's
+│   ├── RunNotAnswered          it has no answer that anything could follow
+│   ├── ConversationNotFound    no such conversation, or somebody else's
+│   ├── IdempotencyKeyReused    same key, other request
+│   ├── UnknownModel            no provider serves it
+│   ├── UnsupportedParameter    this model cannot honour it
+│   ├── PromptRejected          the provider read the prompt and refused it
+│   └── RunCanceled             the run was canceled before it was done
+├── ProviderError               the provider's fault
+│   ├── ProviderUnavailable     down, unreachable, or broken off
+│   ├── ProviderTimeout         too slow
+│   ├── ProviderRateLimited     it wants us to wait
+│   ├── ProviderUnauthenticated it does not accept our credentials
+│   ├── ProviderOutOfCredit     our account there has no money left
+│   ├── AnswerExpired           it has erased the answer
+│   └── ProviderAnswerInvalid   it said something we cannot read
+└── ServerError                 this installation's fault
+    ├── NoProvider              nothing is configured that could answer
+    ├── ServerBusy              the queue is full
+    ├── ServerStopping          shutting down
+    ├── RunInterrupted          the server stopped while the run was going on
+    ├── RunFailed               a bug of ours ended the run
+    ├── StorageUnavailable      the database refuses to keep more
+    ├── DatabaseMissing         there is none yet
+    ├── DatabaseInUse           another process owns the database
+    └── DatabaseOutdated        its tables are not this version's
+
+A plain bug is none of these: it is a 500 and a traceback in the log.
+"""
+
+from llamakeep.errors.base import (
+    FieldError,
+    LlamaKeepError,
+    walk,
+)
+from llamakeep.errors.client import (
+    AdminOnly,
+    ApiKeyNotFound,
+    BodyTooLarge,
+    ClientError,
+    ConversationNotFound,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    LastAdmin,
+    MalformedBody,
+    PathNotFound,
+    PromptRejected,
+    ResetRefused,
+    RunCanceled,
+    RunNotAnswered,
+    RunNotFound,
+    ScopeMissing,
+    SetupRefused,
+    SignatureInvalid,
+    TooManyApiKeys,
+    TooManyAttempts,
+    Unauthenticated,
+    UnknownModel,
+    UnsupportedParameter,
+    UserNotFound,
+    WrongCredentials,
+)
+from llamakeep.errors.provider import (
+    AnswerExpired,
+    ProviderAnswerInvalid,
+    ProviderError,
+    ProviderOutOfCredit,
+    ProviderRateLimited,
+    ProviderTimeout,
+    ProviderUnauthenticated,
+    ProviderUnavailable,
+)
+from llamakeep.errors.server import (
+    DatabaseInUse,
+    DatabaseMissing,
+    DatabaseOutdated,
+    NoProvider,
+    RunFailed,
+    RunInterrupted,
+    ServerBusy,
+    ServerError,
+    ServerStopping,
+    StorageUnavailable,
+)
+
+__all__ = [
+    "AdminOnly",
+    "AnswerExpired",
+    "ApiKeyNotFound",
+    "BodyTooLarge",
+    "ClientError",
+    "ConversationNotFound",
+    "DatabaseInUse",
+    "DatabaseMissing",
+    "DatabaseOutdated",
+    "FieldError",
+    "IdempotencyKeyReused",
+    "InvalidRequest",
+    "LastAdmin",
+    "LlamaKeepError",
+    "MalformedBody",
+    "NoProvider",
+    "PathNotFound",
+    "PromptRejected",
+    "ProviderAnswerInvalid",
+    "ProviderError",
+    "ProviderOutOfCredit",
+    "ProviderRateLimited",
+    "ProviderTimeout",
+    "ProviderUnauthenticated",
+    "ProviderUnavailable",
+    "ResetRefused",
+    "RunCanceled",
+    "RunFailed",
+    "RunInterrupted",
+    "RunNotAnswered",
+    "RunNotFound",
+    "ScopeMissing",
+    "ServerBusy",
+    "ServerError",
+    "ServerStopping",
+    "SetupRefused",
+    "SignatureInvalid",
+    "StorageUnavailable",
+    "TooManyApiKeys",
+    "TooManyAttempts",
+    "Unauthenticated",
+    "UnknownModel",
+    "UnsupportedParameter",
+    "UserNotFound",
+    "WrongCredentials",
+    "from_code",
+    "walk",
+]
+
+
+def from_code(code: str | None, detail: str | None) -> LlamaKeepError:
+    """Return the error that was stored as `code` and `detail`."""
+    by_code = {error.code: error for error in walk()}
+    return by_code.get(code or "", ProviderError)(detail)

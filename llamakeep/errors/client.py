@@ -1,0 +1,217 @@
+"""What the caller can mend."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from llamakeep.errors.base import FieldError, LlamaKeepError
+
+
+class ClientError(LlamaKeepError):
+    """The caller can mend it."""
+
+
+class InvalidRequest(ClientError):
+    """A field is wrong, missing or unknown. Nothing was stored."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    code = "invalid-request"
+    title = "The request is not valid."
+
+    def __init__(
+        self, detail: str | None = None, *, errors: Sequence[FieldError] = ()
+    ) -> None:
+        self.errors = tuple(errors)
+        if detail is None and self.errors:
+            detail = " ".join(f"{e.field}: {e.message}" for e in self.errors)
+        super().__init__(detail)
+
+
+class MalformedBody(ClientError):
+    """The body is not JSON. Nothing was stored."""
+
+    status = HTTPStatus.BAD_REQUEST
+    code = "malformed-body"
+    title = "The body is not valid JSON."
+
+
+class BodyTooLarge(ClientError):
+    """The body is larger than `Settings.max_body_size`. Nothing was stored."""
+
+    status = (
+        HTTPStatus.CONTENT_TOO_LARGE
+        if hasattr(HTTPStatus, "CONTENT_TOO_LARGE")
+        else HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    )
+    code = "body-too-large"
+    title = "The body is too large."
+
+
+class Unauthenticated(ClientError):
+    """There is no valid access token in the request."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    code = "unauthenticated"
+    title = "Log in first."
+
+
+class WrongCredentials(Unauthenticated):
+    """Unknown user, wrong password or disabled account: nobody is told which."""
+
+    code = "wrong-credentials"
+    title = "The username or the password is wrong."
+
+
+class SetupRefused(Unauthenticated):
+    """The set-up token is not this server's, or there are users already."""
+
+    code = "setup-refused"
+    title = "This server cannot be set up with that."
+
+
+class ResetRefused(Unauthenticated):
+    """The reset token is wrong, used or too old: nobody is told which."""
+
+    code = "reset-refused"
+    title = "The password cannot be reset with that."
+
+
+class SignatureInvalid(ClientError):
+    """The webhook is not signed, or not by whom it says, or not just now."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    code = "signature-invalid"
+    title = "The webhook's signature is not valid."
+
+
+class TooManyAttempts(ClientError):
+    """Too many failed logins for this account or from this address."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "too-many-attempts"
+    title = "Too many failed logins."
+
+
+class PathNotFound(ClientError):
+    """There is nothing at the path, also not for anybody else."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "not-found"
+    title = "There is nothing at this path."
+
+
+class ScopeMissing(ClientError):
+    """The API key was not made for this."""
+
+    status = HTTPStatus.FORBIDDEN
+    code = "scope-missing"
+    title = "This API key may not do that."
+
+
+class ApiKeyNotFound(ClientError):
+    """The API key does not exist, has expired, or belongs to somebody else."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "api-key-not-found"
+    title = "There is no such API key."
+
+
+class TooManyApiKeys(ClientError):
+    """The user has as many API keys as there may be. Nothing was created."""
+
+    status = HTTPStatus.CONFLICT
+    code = "too-many-api-keys"
+    title = "You have too many API keys."
+
+
+class AdminOnly(ClientError):
+    """The user is no administrator, or not any more."""
+
+    status = HTTPStatus.FORBIDDEN
+    code = "admin-only"
+    title = "Only administrators may do this."
+
+
+class UserNotFound(ClientError):
+    """There is no such user; only administrators are told that."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "user-not-found"
+    title = "There is no such user."
+
+
+class LastAdmin(ClientError):
+    """Nobody would be left who can manage users. Nothing was changed."""
+
+    status = HTTPStatus.CONFLICT
+    code = "last-admin"
+    title = "This is the last administrator."
+
+
+class RunNotFound(ClientError):
+    """The run does not exist, or belongs to somebody else."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "run-not-found"
+    title = "There is no such run in your history."
+
+
+class RunNotAnswered(ClientError):
+    """The run has no whole answer (yet) that a prompt could follow."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    code = "run-not-answered"
+    title = "That run has no answer to go on from."
+
+
+class ConversationNotFound(ClientError):
+    """The conversation does not exist, or belongs to somebody else."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "conversation-not-found"
+    title = "There is no such conversation in your history."
+
+
+class IdempotencyKeyReused(ClientError):
+    """The same `Idempotency-Key` came with another request. Nothing was stored."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    code = "idempotency-key-reused"
+    title = "This Idempotency-Key was used for another request."
+
+
+class UnknownModel(ClientError):
+    """No configured provider serves the model. Nothing was stored."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    code = "unknown-model"
+    title = "There is no such model here."
+
+
+class UnsupportedParameter(ClientError):
+    """The model cannot honour a parameter; it was not asked."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    code = "unsupported-parameter"
+    title = "This model cannot honour a parameter of the request."
+
+    def __init__(
+        self, detail: str | None = None, *, parameters: Sequence[str] = ()
+    ) -> None:
+        self.parameters = tuple(parameters)
+        super().__init__(detail)
+
+
+class PromptRejected(ClientError):
+    """The provider read the prompt and refused it: too long, or not allowed."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    code = "prompt-rejected"
+    title = "The model provider rejected the prompt."
+
+
+class RunCanceled(ClientError):
+    """The run was canceled before it was done."""
+
+    status = HTTPStatus.CONFLICT
+    code = "run-canceled"
+    title = "The run was canceled."

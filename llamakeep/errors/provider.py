@@ -1,0 +1,72 @@
+"""What a provider got wrong."""
+
+from http import HTTPStatus
+
+from llamakeep.errors.base import LlamaKeepError
+
+
+class ProviderError(LlamaKeepError):
+    """The provider failed in a way that has no name of its own."""
+
+    status = HTTPStatus.BAD_GATEWAY
+    code = "provider-error"
+    title = "The model provider failed."
+
+    answer_may_exist: bool = False
+    """
+    Whether the provider may be answering all the same, so that asking it again could
+    mean paying twice: `ReattachableProvider.find`, or `resume`, tells.
+    """
+
+
+class ProviderUnavailable(ProviderError):
+    """The provider is down, cannot be reached, or broke off its answer."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "provider-unavailable"
+    title = "The model provider cannot be reached."
+
+
+class ProviderTimeout(ProviderError):
+    """The provider was silent, or not done, for longer than the settings allow."""
+
+    status = HTTPStatus.GATEWAY_TIMEOUT
+    code = "provider-timeout"
+    title = "The model provider took too long."
+
+
+class ProviderRateLimited(ProviderError):
+    """The provider answered 429."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "provider-rate-limited"
+    title = "The model provider wants us to slow down."
+
+
+class ProviderUnauthenticated(ProviderError):
+    """The provider does not accept the credentials in the settings."""
+
+    code = "provider-unauthenticated"
+    title = "The model provider does not accept this server's credentials."
+
+
+class ProviderOutOfCredit(ProviderError):
+    """The account that pays for the prompts has no money left."""
+
+    code = "provider-out-of-credit"
+    title = "This server's account with the model provider has no credit left."
+
+
+class AnswerExpired(ProviderError):
+    """The provider has erased the answer; the text that had arrived is kept."""
+
+    status = HTTPStatus.GONE
+    code = "answer-expired"
+    title = "The model provider has erased the answer."
+
+
+class ProviderAnswerInvalid(ProviderError):
+    """The provider's answer cannot be read."""
+
+    code = "provider-answer-invalid"
+    title = "The model provider's answer cannot be read."

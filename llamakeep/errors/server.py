@@ -1,0 +1,81 @@
+"""What this installation got wrong."""
+
+from http import HTTPStatus
+
+from llamakeep.errors.base import LlamaKeepError
+
+
+class ServerError(LlamaKeepError):
+    """This installation's fault: its operator can mend it."""
+
+
+class NoProvider(ServerError):
+    """Nothing is configured that could answer. Nothing was stored."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "no-provider"
+    title = "No model is configured on this server."
+
+
+class ServerBusy(ServerError):
+    """The queue is full. Nothing was stored."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "server-busy"
+    title = "The server has too many prompts waiting."
+
+
+class ServerStopping(ServerError):
+    """The server is shutting down. Nothing was stored."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "server-stopping"
+    title = "The server is shutting down."
+
+
+class RunInterrupted(ServerError):
+    """The server stopped while the run was going on; the text so far is kept."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "run-interrupted"
+    title = "The server was interrupted while the run was going on."
+
+
+class RunFailed(ServerError):
+    """A bug of ours ended the run; the text so far is kept, the log says why."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    code = "run-failed"
+    title = "The server failed while it received the answer."
+
+
+class StorageUnavailable(ServerError):
+    """The database refuses to keep more: full, read-only, or gone."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "storage-unavailable"
+    title = "The database cannot keep anything right now."
+
+
+class DatabaseMissing(ServerError):
+    """There is no database file yet."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "database-missing"
+    title = "There is no database yet."
+
+
+class DatabaseInUse(ServerError):
+    """Another process owns the database file."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "database-in-use"
+    title = "Another llamakeep process owns this database."
+
+
+class DatabaseOutdated(ServerError):
+    """The tables are not the ones this version works with."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "database-outdated"
+    title = "The database has to be migrated first."
