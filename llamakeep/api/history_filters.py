@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Query
 from pydantic import AfterValidator, BeforeValidator
 
-from llamakeep.api.text import Text
+from llamakeep.api.text import Text, check_written_out
 from llamakeep.domain import RunStatus
 from llamakeep.storage.filters import RunFilter
 from llamakeep.storage.search import read_search
@@ -23,7 +23,12 @@ def _mend_plus(value: object) -> object:
     return value
 
 
-Moment = Annotated[datetime, BeforeValidator(_mend_plus), AfterValidator(_with_zone)]
+Moment = Annotated[
+    datetime,
+    BeforeValidator(check_written_out),
+    BeforeValidator(_mend_plus),
+    AfterValidator(_with_zone),
+]
 Words = Annotated[
     Text | None,
     Query(

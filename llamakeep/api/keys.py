@@ -40,12 +40,12 @@ class KeyRequest(BaseModel):
 
     name: Annotated[SomeText, Field(max_length=64)]
     """What you call it, such as the program that will use it."""
-    scopes: Annotated[set[Scope], Field(min_length=1)] = set(DEFAULT_SCOPES)
+    scopes: Annotated[list[Scope], Field(min_length=1)] = sorted(DEFAULT_SCOPES)
     """
     `prompt` (send prompts, follow and stop them), `history` (read it), `delete` (from
     it), `keys` (create and revoke keys), `admin` (manage users; administrators only).
     """
-    models: Annotated[set[Model], Field(min_length=1, max_length=100)] | None = None
+    models: Annotated[list[Model], Field(min_length=1, max_length=100)] | None = None
     """The only models it may ask, as `provider:model`; without it, all."""
     expires_at: AwareDatetime | None = None
     """When it ends; without it, never."""
@@ -56,7 +56,9 @@ class RotateRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    overlap: Annotated[int, Field(ge=0, le=int(LONGEST_OVERLAP.total_seconds()))] = 3600
+    overlap: Annotated[
+        int, Field(strict=True, ge=0, le=int(LONGEST_OVERLAP.total_seconds()))
+    ] = 3600
     """Seconds for which the old key works beside the new one."""
 
 

@@ -1,5 +1,6 @@
 """Text that every database and every provider can take."""
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -22,6 +23,13 @@ def check_not_blank(value: str) -> str:
     """Refuse text with nothing to read in it."""
     if not value or value.isspace():
         raise ValueError("It is empty. Write something.")
+    return value
+
+
+def check_written_out(value: object) -> object:
+    """Refuse moments that are numbers: nobody says of what, and since when."""
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d", value):
+        raise ValueError("Write it as in 2026-11-22T12:34:56Z.")
     return value
 
 

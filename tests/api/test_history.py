@@ -215,7 +215,14 @@ async def test_a_conversation_can_be_listed(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["status=done", "since=yesterday", "cursor=older.run_x", "until=1e400"]
+    "query",
+    [
+        "status=done",
+        "since=yesterday",
+        "until=0.5",
+        "cursor=older.run_x",
+        "until=1e400",
+    ],
 )
 async def test_a_filter_that_makes_no_sense_is_refused(
     shared_client: Client, query: str

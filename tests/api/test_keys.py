@@ -260,3 +260,16 @@ async def test_runs_remember_the_key_that_asked(client: Client) -> None:
     [run] = await client.storage.history(alice.user)
 
     assert run.api_key_id == made["id"]
+
+
+@pytest.mark.parametrize("overlap", [False, -1, "60", 10**9])
+async def test_an_overlap_that_makes_no_sense_leaves_the_key_as_it_is(
+    client: Client, overlap: Any
+) -> None:
+    made = await make(client)
+
+    body = {"overlap": overlap}
+    response = await client.post(f"/keys/{made['id']}/rotate", json=body)
+
+    check_problem(response, 422)
+    assert len((await client.get("/keys/")).json()["keys"]) == 1

@@ -46,6 +46,7 @@ def said(*messages: Any) -> dict[str, Any]:
             "messages[0].role",
             "invalid_value",
         ),
+        (said({"role": {}, "content": "Hi"}), "messages[0].role", "invalid_value"),
         (said({"role": "user"}), "messages[0].content", "invalid_value"),
         (
             said({"role": "user", "content": " "}),

@@ -56,7 +56,7 @@ def read_messages(given: Sequence[Mapping[str, Any]]) -> Said:
 
 def _message(given: Mapping[str, Any], where: str) -> Message:
     role = given.get("role")
-    if role in NOBODYS_ROLES:
+    if isinstance(role, str) and role in NOBODYS_ROLES:
         raise UnsupportedParameter(
             f"{where}: no model here calls tools, so there is nobody to read a message "
             f"of the role {role!r}. Nothing was stored. Leave it out.",

@@ -8,6 +8,7 @@ from fastapi import Query, Request, Response
 from pydantic import BaseModel
 
 from llamakeep.api.dependencies import keeper_of, storage_of
+from llamakeep.api.history_filters import Moment
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.replicate.access import (
     PREFIX,
@@ -66,8 +67,8 @@ async def list_predictions(
     request: Request,
     user: ReadingUser,
     cursor: Annotated[str | None, Query(pattern=r"^[ab][0-9a-z]{26}$")] = None,
-    created_after: datetime | None = None,
-    created_before: datetime | None = None,
+    created_after: Moment | None = None,
+    created_before: Moment | None = None,
     source: Literal["web", "api"] | None = None,
 ) -> Response:
     """List your predictions, newest first, whichever way they were asked for."""

@@ -85,7 +85,7 @@ async def create(
 @router.get(
     "/{response_id}",
     response_class=Response,
-    responses=_errors | _sent,
+    responses=_errors | error_responses(errors.InvalidRequest) | _sent,
 )
 async def retrieve(
     response_id: str,
