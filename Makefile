@@ -5,8 +5,9 @@ PYTHON ?= python3
 # Without .pyc files, each process that a test starts would compile everything again.
 unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
-# The emulator is a tool of its own; `make check` tests it, too.
-T ?= tests --ignore=tests/emulator
+# The emulator is a tool of its own, and other people's libraries take minutes; `make
+# check` tests with them, too.
+T ?= tests --ignore=tests/emulator --ignore=tests/sdk
 # A third of the tests' time is waiting, so more workers than cores are faster; where
 # coverage is measured, that makes tests of timing unsure.
 PYTEST := pytest --dist worksteal

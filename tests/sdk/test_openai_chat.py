@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,25 +19,13 @@ HI: list[Any] = [{"role": "user", "content": "one two three"}]
 
 
 @pytest.fixture
-def client(site: Site) -> Iterator[OpenAI]:
-    with OpenAI(
-        base_url=f"{site.origin}/v1",
-        api_key=ALICE,
-        http_client=httpx2.Client(verify=NO_CERTIFICATES, timeout=PATIENCE),
-        max_retries=0,
-    ) as client:
-        yield client
+def client(openai_client: OpenAI) -> OpenAI:
+    return openai_client
 
 
 @pytest.fixture
-async def async_client(site: Site) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(
-        base_url=f"{site.origin}/v1",
-        api_key=ALICE,
-        http_client=httpx2.AsyncClient(verify=NO_CERTIFICATES, timeout=PATIENCE),
-        max_retries=0,
-    ) as client:
-        yield client
+def async_client(async_openai_client: AsyncOpenAI) -> AsyncOpenAI:
+    return async_openai_client
 
 
 def history(site: Site, limit: int = 1) -> list[dict[str, Any]]:
