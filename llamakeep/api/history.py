@@ -42,7 +42,9 @@ router.routes.extend(history_stats.router.routes)
 
 NEWER = "newer."
 """How a cursor begins that leads to newer runs."""
-_responses = problem_responses(Unauthenticated, ScopeMissing, RunNotFound)
+_responses = problem_responses(
+    Unauthenticated, ScopeMissing, RunNotFound, InvalidRequest
+)
 
 
 @router.get(

@@ -182,15 +182,21 @@ def _response(request: Request, problem: Problem, headers: dict[str, str]) -> Re
 
 
 def _allowed_methods(request: Request) -> Sequence[str]:
-    """Return the methods of all routes at this path; the framework names one's."""
-    found: set[str] = set()
-    for route in request.app.router.routes:
-        if (
-            isinstance(route, Route)
-            and route.matches(request.scope)[0] is Match.PARTIAL
-        ):
-            found |= route.methods or set()
-    return sorted(found)
+    """Return the methods of all routes of this path; the framework names one's."""
+    matching = [
+        route
+        for route in request.app.router.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is Match.PARTIAL
+    ]
+    # A path with a parameter may match, too: it comes later.
+    return sorted(
+        {
+            method
+            for route in matching
+            if route.path == matching[0].path
+            for method in route.methods or ()
+        }
+    )
 
 
 def _body_too_large(request: Request) -> BodyTooLarge:
