@@ -67,16 +67,18 @@ class ScriptedProvider:
         return model in self.known
 
     async def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
+        # Another answer may begin, and be told otherwise, before this one says a word.
+        script, refusal = self.script, self.refusal
         self.requests.append(request)
         self.open_answers += 1
         try:
             if self.before_accepting is not None:
                 await self.before_accepting.wait()
             await asyncio.sleep(0)
-            if self.refusal is not None:
-                raise self.refusal
+            if refusal is not None:
+                raise refusal
             yield Accepted(request.model)
-            for line in self.script:
+            for line in script:
                 await asyncio.sleep(0)
                 if isinstance(line, str):
                     yield line
