@@ -5,14 +5,18 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 if sys.platform != "win32":
     import fcntl
+
+Drive = Callable[..., dict[str, Any]]
+"""Takes the name of a program's function and its argument; returns what it says."""
 
 
 def node_with_packages(folder: Path) -> str:
@@ -68,3 +72,31 @@ def _unavailable(folder: Path, reason: str) -> str:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@contextmanager
+def driving(node: str, folder: Path, *arguments: str) -> Iterator[Drive]:
+    """
+    Run `client.mjs` of `folder`, and yield what lets it do something.
+
+    One process serves many tests: Node takes longer to start than they take.
+    """
+    with subprocess.Popen(
+        [node, "client.mjs", *arguments],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        stdin, stdout = process.stdin, process.stdout
+
+        def drive(name: str, argument: Any = None) -> dict[str, Any]:
+            stdin.write(json.dumps([name, argument]) + "\n")
+            stdin.flush()
+            answer: dict[str, Any] = json.loads(stdout.readline())
+            return answer
+
+        yield drive
+        process.kill()

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from llamakeep.api.dependencies import (
     LoggedInUser,
-    access_token_digest,
     actor_of,
+    presented,
     storage_of,
 )
 from llamakeep.api.login import UserResponse
@@ -129,7 +129,7 @@ async def change_password(
     await storage.set_password(
         user,
         await _passwords(request).hash(body.password),
-        kept_login=access_token_digest(request),
+        kept_login=digest(presented(request)),
         actor=actor,
     )
 

@@ -75,22 +75,6 @@ def presented(request: Request, schemes: Collection[str] = ("bearer",)) -> str:
     return value
 
 
-def access_token_digest(
-    request: Request, schemes: Collection[str] = ("bearer",)
-) -> bytes:
-    """
-    Return the digest of the access token or API key in the request.
-
-    Args:
-        request: What came.
-        schemes: How the header `Authorization` may begin, in lower case.
-
-    Raises:
-        Unauthenticated: There is none, or it cannot be one of ours.
-    """
-    return digest(presented(request, schemes))
-
-
 class AuthUser(HTTPBearer):
     """
     Finds out whose access token a request carries.

@@ -11,8 +11,8 @@ from llamakeep.api import demo
 from llamakeep.api.dependencies import (
     CurrentUser,
     LoggedInUser,
-    access_token_digest,
     actor_of,
+    presented,
     settings_of,
     storage_of,
 )
@@ -140,7 +140,7 @@ async def _verified(
 async def logout(request: Request, user: LoggedInUser) -> None:
     """Make the access token of this request invalid, from the next request on."""
     await storage_of(request).log_out(
-        user, access_token_digest(request), actor_of(request, user)
+        user, digest(presented(request)), actor_of(request, user)
     )
 
 

@@ -13,6 +13,16 @@ from llamakeep.api.events import (
     accepts_only_events,
     stream_response,
 )
+from llamakeep.api.fields import (
+    MaxTokens,
+    Metadata,
+    MinTokens,
+    ModelName,
+    Penalty,
+    Seed,
+    TopK,
+    TopP,
+)
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.router import Router
 from llamakeep.api.runs import PromptResponse, run_response
@@ -22,11 +32,6 @@ from llamakeep.storage.runs import IdempotencyKey
 
 router = Router(tags=["prompt"])
 
-Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
-MetadataKey = Annotated[Text, Field(min_length=1, max_length=64)]
-MetadataValue = Annotated[Text, Field(max_length=512)]
-MOST_TOKENS = 1_000_000
-
 
 class PromptRequest(BaseModel):
     """A prompt, and how it is to be answered."""
@@ -35,26 +40,26 @@ class PromptRequest(BaseModel):
 
     prompt: SomeText
     """What you want to ask."""
-    model: Annotated[Text, Field(min_length=1, max_length=256)] | None = None
+    model: ModelName | None = None
     """`provider:model`, or a model's bare id; without it, the server's default."""
     system_prompt: Text | None = None
     """How the model is to behave."""
     conversation_id: Annotated[Text, Field(max_length=32)] | None = None
     """Go on with the conversation of an earlier answer."""
-    max_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = None
-    min_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] | None = None
+    max_tokens: MaxTokens | None = None
+    min_tokens: MinTokens | None = None
     temperature: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
-    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     stop: (
         SomeText | Annotated[list[SomeText], Field(min_length=1, max_length=16)] | None
     ) = None
     """Text, or up to 16 texts, before which the answer ends."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    seed: Seed | None = None
     """The same seed asks for the same answer, where the model can do that."""
-    metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)] = {}
+    metadata: Metadata = {}
     """Up to 16 tags of your own, kept with the run."""
     stream: bool = False
     """Send the answer as server-sent events, while it is being written."""

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
     Connection,
     bindparam,
     delete,
@@ -17,11 +19,11 @@ from sqlalchemy import (
 )
 
 from llamakeep.domain import Actor, ApiKey, AuditKind, Scope, User, utc_now
-from llamakeep.errors import ApiKeyNotFound, TooManyApiKeys
+from llamakeep.errors import ApiKeyNotFound, TooManyApiKeys, Unauthenticated
 from llamakeep.storage.audit import record
 from llamakeep.storage.database import Database
 from llamakeep.storage.prepared import Prepared
-from llamakeep.storage.tables import api_keys, users
+from llamakeep.storage.tables import access_tokens, api_keys, users
 from llamakeep.storage.users import USER
 
 MOST_API_KEYS = 100
@@ -30,13 +32,19 @@ MOST_API_KEYS = 100
 USE_INTERVAL = timedelta(minutes=1)
 """How exactly a key's last use is known: each note of it is a write."""
 
+
+def _is_valid(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+    """Return the condition that a key has not expired at that moment."""
+    return or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now)
+
+
 _KEY = tuple(c for c in api_keys.c if c.name not in {"user_id", "digest"})
 _BY_DIGEST = Prepared(
     select(*USER, *_KEY)
     .join(users, api_keys.c.user_id == users.c.id)
     .where(
         api_keys.c.digest == bindparam("digest"),
-        or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > bindparam("now")),
+        _is_valid(bindparam("now")),
         users.c.disabled_at.is_(None),
     )
 )
@@ -114,6 +122,32 @@ class ApiKeyStorage:
             return replace(User(*user), api_key=_key(key))
 
         return await self._database.look_up(operation)
+
+    async def find_digests(self, user_id: str) -> tuple[User, Sequence[bytes]]:
+        """
+        Return a user, and the digests of all that lets them in now: logins and keys.
+
+        Raises:
+            Unauthenticated: Nothing does.
+        """
+        now = utc_now()
+        logins = select(access_tokens.c.digest).where(
+            access_tokens.c.user_id == user_id, access_tokens.c.expires_at > now
+        )
+        keys = select(api_keys.c.digest).where(
+            api_keys.c.user_id == user_id, _is_valid(now)
+        )
+        whose = select(*USER).where(
+            users.c.id == user_id, users.c.disabled_at.is_(None)
+        )
+
+        def operation(connection: Connection) -> tuple[User, Sequence[bytes]]:
+            row = connection.execute(whose).one_or_none()
+            if row is None:
+                raise Unauthenticated
+            return User(*row), list(connection.scalars(logins.union_all(keys)))
+
+        return await self._database.read(operation)
 
     async def note_use(self, key: ApiKey) -> None:
         """Remember that `key` is in use now."""
@@ -213,10 +247,6 @@ def _get(connection: Connection, user: User, key_id: str) -> ApiKey:
 
 def _not_found(key_id: str) -> ApiKeyNotFound:
     return ApiKeyNotFound(f"You have no API key {key_id!r}.")
-
-
-def _is_valid(now: datetime) -> Any:
-    return or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now)
 
 
 def _key(row: Sequence[Any]) -> ApiKey:

@@ -5,7 +5,17 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, cast
 
-from sqlalchemy import TIMESTAMP, BigInteger, Dialect, Enum, Float, bindparam
+from sqlalchemy import (
+    TIMESTAMP,
+    BigInteger,
+    Connection,
+    Dialect,
+    Enum,
+    Float,
+    Table,
+    bindparam,
+)
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -71,6 +81,14 @@ class Dollars(TypeDecorator[Decimal]):
     ) -> Decimal | None:
         """Read dollars."""
         return None if value is None else Decimal(value).scaleb(-9)
+
+
+def colliding_insert(
+    connection: Connection, table: Table
+) -> sqlite.Insert | postgresql.Insert:
+    """Return an INSERT that can say what becomes of rows that are there already."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
 
 
 def words_of(enum: type[StrEnum]) -> Enum:

@@ -3,9 +3,9 @@
 from datetime import timedelta
 
 from sqlalchemy import Connection, delete
-from sqlalchemy.dialects import postgresql, sqlite
 
 from llamakeep.domain import utc_now
+from llamakeep.storage.columns import colliding_insert
 from llamakeep.storage.database import Database
 from llamakeep.storage.tables import deliveries
 
@@ -24,12 +24,10 @@ class DeliveryStorage:
         values = {"id": delivery_id, "received_at": now}
 
         def operation(connection: Connection) -> bool:
-            is_sqlite = connection.dialect.name == "sqlite"
-            insert = sqlite.insert if is_sqlite else postgresql.insert
-            add = insert(deliveries).values(values).on_conflict_do_nothing()
+            add = colliding_insert(connection, deliveries).values(values)
             connection.execute(
                 delete(deliveries).where(deliveries.c.received_at < now - KEPT)
             )
-            return connection.execute(add).rowcount == 1
+            return connection.execute(add.on_conflict_do_nothing()).rowcount == 1
 
         return await self._database.write(operation)

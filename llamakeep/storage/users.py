@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from llamakeep.domain import Actor, AuditKind, User, UserRole, new_id, utc_now
-from llamakeep.errors import FieldError, InvalidRequest, Unauthenticated
+from llamakeep.errors import FieldError, InvalidRequest
 from llamakeep.storage.audit import record
+from llamakeep.storage.columns import colliding_insert
 from llamakeep.storage.database import Database
 from llamakeep.storage.prepared import Prepared
-from llamakeep.storage.tables import access_tokens, api_keys, password_resets, users
+from llamakeep.storage.tables import access_tokens, password_resets, users
 
 USER = (
     users.c.id,
@@ -87,33 +87,6 @@ class UserStorage:
             return User(*rows[0]) if rows else None
 
         return await self._database.look_up(operation)
-
-    async def find_digests(self, user_id: str) -> tuple[User, Sequence[bytes]]:
-        """
-        Return a user, and the digests of all that lets them in now: logins and keys.
-
-        Raises:
-            Unauthenticated: Nothing does.
-        """
-        now = utc_now()
-        logins = select(access_tokens.c.digest).where(
-            access_tokens.c.user_id == user_id, access_tokens.c.expires_at > now
-        )
-        keys = select(api_keys.c.digest).where(
-            api_keys.c.user_id == user_id,
-            or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now),
-        )
-        whose = select(*USER).where(
-            users.c.id == user_id, users.c.disabled_at.is_(None)
-        )
-
-        def operation(connection: Connection) -> tuple[User, Sequence[bytes]]:
-            row = connection.execute(whose).one_or_none()
-            if row is None:
-                raise Unauthenticated
-            return User(*row), list(connection.scalars(logins.union_all(keys)))
-
-        return await self._database.read(operation)
 
     async def list_users(self) -> Sequence[User]:
         """Return all users, by name."""
@@ -190,9 +163,7 @@ class UserStorage:
                 access_tokens.c.expires_at <= now,
             )
             # Those of a demonstration may be handed out by several servers at once.
-            is_sqlite = connection.dialect.name == "sqlite"
-            add = (sqlite.insert if is_sqlite else postgresql.insert)(access_tokens)
-            add = add.values(values)
+            add = colliding_insert(connection, access_tokens).values(values)
             renewed = {name: add.excluded[name] for name in values}
             add = add.on_conflict_do_update(index_elements=["digest"], set_=renewed)
             connection.execute(add)

@@ -1,7 +1,5 @@
 """Replicate's own client for JavaScript, unchanged, against the emulator."""
 
-import json
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,39 +8,25 @@ import pytest
 
 from tests.emulator.driver import Driver
 from tests.emulator.receiver import open_receiver
-from tests.node import node_with_packages
+from tests.node import Drive, driving, node_with_packages
 
 FOLDER = Path(__file__).parent / "js"
 Act = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def client(emulator_origin: str) -> Iterator[subprocess.Popen[str]]:
-    """One process for all tests: Node takes longer to start than they take."""
-    command = [node_with_packages(FOLDER), "client.mjs", emulator_origin]
-    with subprocess.Popen(
-        command,
-        cwd=FOLDER,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield process
-        process.kill()
+def client(emulator_origin: str) -> Iterator[Drive]:
+    with driving(node_with_packages(FOLDER), FOLDER, emulator_origin) as drive:
+        yield drive
 
 
 @pytest.fixture
-def act(emulator: Driver, client: subprocess.Popen[str]) -> Act:
+def act(emulator: Driver, client: Drive) -> Act:
     """Let the client do something with an emulator that knows nothing yet."""
     del emulator
-    assert client.stdin is not None
-    assert client.stdout is not None
-    stdin, stdout = client.stdin, client.stdout
 
     def run(name: str, argument: Any = None) -> Any:
-        stdin.write(json.dumps([name, argument]) + "\n")
-        stdin.flush()
-        answer = json.loads(stdout.readline())
+        answer = client(name, argument)
         assert "error" not in answer, answer["error"]
         return answer["value"]
 

@@ -1,7 +1,8 @@
 """Answers that were begun, and nobody was told which they are."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
@@ -35,17 +36,24 @@ class Forgetful(ScriptedProvider):
     Args:
         script: What any answer says.
         marks_answers: Whether it can be proven whose they are.
+        listed: What it says that there is.
+        proven: The handles of answers that are provably ours.
     """
 
     def __init__(
-        self, script: Sequence[Line] = ("Because.",), *, marks_answers: bool = True
+        self,
+        script: Sequence[Line] = ("Because.",),
+        *,
+        marks_answers: bool = True,
+        listed: Sequence[Candidate] = (),
+        proven: Collection[str] = (),
     ) -> None:
         super().__init__(script)
         self.marks_answers = marks_answers
         self.may_lose = asyncio.Event()
         self.may_lose.set()
-        self.listed: list[Candidate] = []
-        self.proven: set[str] = set()
+        self.listed = listed
+        self.proven = proven
         self.trouble: LlamaKeepError | None = None
         self.may_look = True
         self.looks = 0
@@ -116,21 +124,22 @@ def patient(settings: Settings) -> Settings:
     return settings.model_copy(update={"settle_time": LATE})
 
 
-async def lose(keeper: Keeper, user: User, provider: Forgetful) -> str:
-    """Ask, and return the run's id when its create is known to be on its way."""
-    run = await keeper.ask(user, WHY)
-    await until(lambda: provider.requests)
-    return run.id
+@asynccontextmanager
+async def lost_run(
+    settings: Settings, storage: Storage, user: User, provider: Forgetful
+) -> AsyncIterator[tuple[Keeper, str]]:
+    """A keeper, and the id of a run whose create is known to be on its way."""
+    async with open_keeper(settings, storage, provider) as keeper:
+        run = await keeper.ask(user, WHY)
+        await until(lambda: provider.requests)
+        yield keeper, run.id
 
 
 async def test_a_hint_that_proves_right_is_gone_on_with_without_waiting(
     patient: Settings, storage: Storage, alice: User
 ) -> None:
-    provider = Forgetful()
-    provider.proven = {"ours"}
-    async with open_keeper(patient, storage, provider) as keeper:
-        run_id = await lose(keeper, alice, provider)
-
+    provider = Forgetful(proven={"ours"})
+    async with lost_run(patient, storage, alice, provider) as (keeper, run_id):
         keeper.hint(run_id, "alien")
         await asyncio.sleep(0.01)
         keeper.hint(run_id, "ours")
@@ -146,11 +155,9 @@ async def test_a_hint_that_proves_right_is_gone_on_with_without_waiting(
 async def test_a_hint_counts_that_came_before_the_answer_was_known_to_be_lost(
     patient: Settings, storage: Storage, alice: User
 ) -> None:
-    provider = Forgetful()
-    provider.proven = {"ours"}
+    provider = Forgetful(proven={"ours"})
     provider.may_lose.clear()
-    async with open_keeper(patient, storage, provider) as keeper:
-        run_id = await lose(keeper, alice, provider)
+    async with lost_run(patient, storage, alice, provider) as (keeper, run_id):
         keeper.hint(run_id, "ours")
 
         provider.may_lose.set()
@@ -169,9 +176,7 @@ async def test_a_hint_that_cannot_be_proven_changes_nothing(
 ) -> None:
     provider = Forgetful()
     provider.trouble = trouble
-    async with open_keeper(settings, storage, provider) as keeper:
-        run_id = await lose(keeper, alice, provider)
-
+    async with lost_run(settings, storage, alice, provider) as (keeper, run_id):
         keeper.hint(run_id, "alien")
 
         run = await keeper.result(await storage.get_run(alice, run_id))
@@ -182,8 +187,7 @@ async def test_a_hint_that_cannot_be_proven_changes_nothing(
 async def test_a_look_that_fails_does_not_count(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
-    provider = Forgetful()
-    provider.listed = [Candidate("ours", is_proven=True)]
+    provider = Forgetful(listed=[Candidate("ours", is_proven=True)])
     provider.trouble = ProviderUnavailable(retry_after=0.01)
     async with open_keeper(settings, storage, provider) as keeper:
         run = await keeper.result(await keeper.ask(alice, WHY))
@@ -210,9 +214,7 @@ async def test_hints_about_the_runs_of_others_are_of_no_use(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     provider = Forgetful()
-    async with open_keeper(settings, storage, provider) as keeper:
-        run_id = await lose(keeper, alice, provider)
-
+    async with lost_run(settings, storage, alice, provider) as (keeper, run_id):
         assert keeper.expects(run_id)
         assert not keeper.expects("run_of_somebody_else")
         keeper.hint("run_of_somebody_else", "ours")
@@ -223,11 +225,8 @@ async def test_hints_about_the_runs_of_others_are_of_no_use(
 async def test_a_run_that_is_canceled_while_it_is_looked_for_ends_at_once(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
-    provider = Forgetful()
-    provider.listed = [Candidate("ours", is_proven=True)]
-    async with open_keeper(settings, storage, provider) as keeper:
-        run_id = await lose(keeper, alice, provider)
-
+    provider = Forgetful(listed=[Candidate("ours", is_proven=True)])
+    async with lost_run(settings, storage, alice, provider) as (keeper, run_id):
         canceled = await keeper.cancel(alice, run_id)
 
         assert canceled.status is RunStatus.CANCELED
@@ -242,10 +241,8 @@ async def test_a_run_that_is_canceled_while_it_is_looked_for_ends_at_once(
 async def test_a_hint_about_a_canceled_run_stops_what_it_proves_at_once(
     patient: Settings, storage: Storage, alice: User
 ) -> None:
-    provider = Forgetful()
-    provider.proven = {"ours"}
-    async with open_keeper(patient, storage, provider) as keeper:
-        run_id = await lose(keeper, alice, provider)
+    provider = Forgetful(proven={"ours"})
+    async with lost_run(patient, storage, alice, provider) as (keeper, run_id):
         await keeper.cancel(alice, run_id)
 
         keeper.hint(run_id, "alien")
@@ -260,10 +257,8 @@ async def test_a_hint_about_a_canceled_run_stops_what_it_proves_at_once(
 async def test_what_is_only_alike_is_never_stopped(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
-    provider = Forgetful()
-    provider.listed = [Candidate("alike", is_proven=False)]
-    async with open_keeper(settings, storage, provider) as keeper:
-        run_id = await lose(keeper, alice, provider)
+    provider = Forgetful(listed=[Candidate("alike", is_proven=False)])
+    async with lost_run(settings, storage, alice, provider) as (keeper, run_id):
         await keeper.cancel(alice, run_id)
 
         await until(lambda: not keeper.expects(run_id))
@@ -275,10 +270,8 @@ async def test_what_is_only_alike_is_never_stopped(
 async def test_what_cannot_be_listed_now_is_stopped_after_the_second_look(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
-    provider = Forgetful()
-    provider.listed = [Candidate("ours", is_proven=True)]
-    async with open_keeper(settings, storage, provider) as keeper:
-        run_id = await lose(keeper, alice, provider)
+    provider = Forgetful(listed=[Candidate("ours", is_proven=True)])
+    async with lost_run(settings, storage, alice, provider) as (keeper, run_id):
         await keeper.cancel(alice, run_id)
         provider.trouble = ProviderUnavailable()
 
@@ -292,9 +285,7 @@ async def test_where_nothing_can_be_proven_nobody_looks_for_canceled_runs(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     provider = Forgetful(marks_answers=False)
-    async with open_keeper(settings, storage, provider) as keeper:
-        run_id = await lose(keeper, alice, provider)
-
+    async with lost_run(settings, storage, alice, provider) as (keeper, run_id):
         await keeper.cancel(alice, run_id)
 
         assert not keeper.expects(run_id)
@@ -306,8 +297,7 @@ async def test_nobody_looks_for_a_canceled_run_that_was_queued(
     settings = settings.model_copy(update={"max_running": 1})
     provider = Forgetful()
     provider.may_lose.clear()
-    async with open_keeper(settings, storage, provider) as keeper:
-        first = await lose(keeper, alice, provider)
+    async with lost_run(settings, storage, alice, provider) as (keeper, first):
         queued = await keeper.ask(alice, WHY)
 
         await keeper.cancel(alice, queued.id)
@@ -321,8 +311,7 @@ async def test_a_run_that_was_canceled_before_a_crash_is_looked_for_after_it(
 ) -> None:
     run = await start(storage, alice)
     await storage.request_cancel(alice, run.id)
-    provider = Forgetful()
-    provider.listed = [Candidate("ours", is_proven=True)]
+    provider = Forgetful(listed=[Candidate("ours", is_proven=True)])
 
     async with open_keeper(settings, storage, provider) as keeper:
         await until(lambda: provider.stopped)
@@ -337,10 +326,8 @@ async def test_a_run_that_was_canceled_before_a_crash_is_looked_for_after_it(
 async def test_a_process_that_stops_looks_once_more_without_waiting(
     patient: Settings, storage: Storage, alice: User
 ) -> None:
-    provider = Forgetful()
-    provider.listed = [Candidate("ours", is_proven=True)]
-    async with open_keeper(patient, storage, provider) as keeper:
-        run_id = await lose(keeper, alice, provider)
+    provider = Forgetful(listed=[Candidate("ours", is_proven=True)])
+    async with lost_run(patient, storage, alice, provider) as (keeper, run_id):
         await keeper.cancel(alice, run_id)
 
         async with asyncio.timeout(10):

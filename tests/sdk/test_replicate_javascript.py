@@ -1,6 +1,5 @@
 """Replicate's own client for JavaScript, unchanged, against llamakeep."""
 
-import json
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.emulator.driver import MAVERICK
-from tests.node import node_with_packages
+from tests.node import Drive, driving, node_with_packages
 from tests.sdk.site import ALICE, BOB, Site
 
 FOLDER = Path(__file__).parent / "js_replicate"
@@ -31,31 +30,18 @@ def node() -> str:
 
 
 @pytest.fixture(scope="module")
-def client(node: str, one_site: Site) -> Iterator[subprocess.Popen[str]]:
-    """One process for all tests: Node takes longer to start than they take."""
-    with subprocess.Popen(
-        [node, "client.mjs", one_site.origin, ALICE],
-        cwd=FOLDER,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield process
-        process.kill()
+def client(node: str, one_site: Site) -> Iterator[Drive]:
+    with driving(node, FOLDER, one_site.origin, ALICE) as drive:
+        yield drive
 
 
 @pytest.fixture
-def act(site: Site, client: subprocess.Popen[str]) -> Act:
+def act(site: Site, client: Drive) -> Act:
     """Let alice's client do something, with a server whose model echoes."""
     del site
-    assert client.stdin is not None
-    assert client.stdout is not None
-    stdin, stdout = client.stdin, client.stdout
 
     def run(name: str, argument: Any = None) -> Any:
-        stdin.write(json.dumps([name, argument]) + "\n")
-        stdin.flush()
-        answer = json.loads(stdout.readline())
+        answer = client(name, argument)
         if "thrown" in answer:
             raise Thrown(answer["thrown"], answer["status"])
         return answer.get("value")

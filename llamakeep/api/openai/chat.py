@@ -16,6 +16,7 @@ from llamakeep.api.dependencies import (
     keeper_of,
     storage_of,
 )
+from llamakeep.api.fields import MaxTokens, Metadata
 from llamakeep.api.openai.answering import Wanted, answer
 from llamakeep.api.openai.content import TEXT_PARTS, checked, invalid
 from llamakeep.api.openai.errors import COMPLETION_ERRORS, error_responses
@@ -24,7 +25,6 @@ from llamakeep.api.openai.ids import RUN, run_id_of
 from llamakeep.api.openai.messages import read_messages
 from llamakeep.api.openai.parameters import CompletionRequest
 from llamakeep.api.openai.wire import json_response
-from llamakeep.api.prompt import MOST_TOKENS, MetadataKey, MetadataValue
 from llamakeep.api.router import Router
 from llamakeep.domain import Asked, RunStatus
 
@@ -67,12 +67,10 @@ class ChatRequest(CompletionRequest):
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     """What was said so far, as text; the last message is the user's."""
-    max_completion_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = None
+    max_completion_tokens: MaxTokens | None = None
     response_format: dict[str, Any] | None = None
     """`json_object`, or `json_schema` with a schema, where the model can do that."""
-    metadata: (
-        Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)] | None
-    ) = None
+    metadata: Metadata | None = None
     """Up to 16 tags of your own, kept with the run."""
 
     def asked(self) -> Asked:

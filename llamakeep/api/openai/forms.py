@@ -1,5 +1,6 @@
 """Runs as OpenAI's two APIs for completions show them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,7 +32,7 @@ def finish_reason_of(run: Run) -> str | None:
     return run.finish_reason if run.finish_reason in _REASONS else "stop"
 
 
-class _Form:
+class _Form(ABC):
     """What both have in common: events and whole answers that begin alike."""
 
     prefix: str
@@ -50,8 +51,8 @@ class _Form:
         if self._includes_usage:
             yield self._event([], usage=usage_of(run.usage))
 
-    def _ending(self, reason: str | None) -> dict[str, Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def _ending(self, reason: str | None) -> dict[str, Any]: ...
 
     def _event(
         self, choices: list[dict[str, Any]], *, usage: dict[str, int] | None = None

@@ -11,9 +11,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from llamakeep.api.fields import (
+    MaxTokens,
+    MinTokens,
+    ModelName,
+    Penalty,
+    Seed,
+    TopK,
+    TopP,
+)
 from llamakeep.api.problems import FIELD_UNKNOWN
-from llamakeep.api.prompt import MOST_TOKENS, Penalty
-from llamakeep.api.text import SomeText, Text
+from llamakeep.api.text import SomeText
 from llamakeep.domain import Parameters
 from llamakeep.errors import FieldError, InvalidRequest, UnsupportedParameter
 
@@ -76,14 +84,14 @@ class CompletionRequest(BaseModel):
 
     model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
 
-    model: Annotated[Text, Field(min_length=1, max_length=256)] | None = None
+    model: ModelName | None = None
     """One of `/v1/models`, or a model's bare id; without it, the server's default."""
-    max_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = None
-    min_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] | None = None
+    max_tokens: MaxTokens | None = None
+    min_tokens: MinTokens | None = None
     """Not OpenAI's, but common among servers of open models."""
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
-    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
     """Not OpenAI's, but common among servers of open models."""
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
@@ -96,7 +104,7 @@ class CompletionRequest(BaseModel):
         | None
     ) = None
     """Text, or up to 16 texts, before which the answer ends."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    seed: Seed | None = None
     stream: bool | None = None
     """Send the answer as server-sent events, while it is being written."""
     stream_options: StreamOptions | None = None

@@ -16,14 +16,10 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Security
 
-from llamakeep.api.dependencies import (
-    AuthUser,
-    access_token_digest,
-    auth_user,
-    storage_of,
-)
+from llamakeep.api.dependencies import AuthUser, auth_user, presented, storage_of
 from llamakeep.domain import Run, Scope, User
 from llamakeep.errors import Unauthenticated
+from llamakeep.security.access_tokens import digest
 
 PREFIX = "/replicate/v1"
 STREAM_LIFETIME = 24 * 3600
@@ -65,7 +61,7 @@ class Links:
         """Return the links for whoever sent `request`."""
         return cls(
             str(request.base_url).removesuffix("/"),
-            access_token_digest(request, _SCHEMES),
+            digest(presented(request, _SCHEMES)),
         )
 
     def to(self, path: str) -> str:
@@ -101,13 +97,13 @@ async def reader_of(request: Request, credential: str) -> tuple[User, str]:
         user, digests = await storage_of(request).find_digests(f"user_{user_id}")
     except Unauthenticated:
         raise refusal from None
-    for digest in digests:
-        expected = _signature(digest, user_id, run_id, expires)
+    for known in digests:
+        expected = _signature(known, user_id, run_id, expires)
         if hmac.compare_digest(expected, match[4]):
             return user, f"run_{run_id}"
     raise refusal
 
 
-def _signature(digest: bytes, user_id: str, run_id: str, expires: int) -> str:
+def _signature(secret: bytes, user_id: str, run_id: str, expires: int) -> str:
     said = f"replicate stream {user_id} {run_id} {expires}".encode()
-    return urlsafe_b64encode(hmac.digest(digest, said, "sha256")).decode().rstrip("=")
+    return urlsafe_b64encode(hmac.digest(secret, said, "sha256")).decode().rstrip("=")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from llamakeep.api.prompt import MOST_TOKENS, Penalty
+from llamakeep.api.fields import MOST_TOKENS, MaxTokens, Penalty
 from llamakeep.api.text import SomeText, Text
 from llamakeep.domain import Asked, Parameters, Run
 
@@ -49,7 +49,6 @@ def _check_stops(value: str) -> str:
     return value
 
 
-MaxTokens = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
 MinTokens = Annotated[int, Field(ge=-1, le=MOST_TOKENS)]
 Stops = Annotated[Text, AfterValidator(_check_stops)]
 NoPenalty = Annotated[

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from llamakeep.api.fields import MaxTokens, Metadata, ModelName, TopP
 from llamakeep.api.openai.content import invalid
 from llamakeep.api.openai.errors import PREVIOUS_NOT_FOUND
 from llamakeep.api.openai.ids import run_id_of
@@ -12,7 +13,6 @@ from llamakeep.api.openai.parameters import refuse_unsupported
 from llamakeep.api.openai.responses.items import read_input
 from llamakeep.api.openai.responses.rendering import RESPONSE
 from llamakeep.api.openai.responses.text_format import TextOptions, response_format
-from llamakeep.api.prompt import MOST_TOKENS, MetadataKey, MetadataValue
 from llamakeep.api.text import Text
 from llamakeep.domain import Asked, Parameters
 from llamakeep.errors import RunNotFound
@@ -90,7 +90,7 @@ class ResponseRequest(BaseModel):
 
     input: Annotated[Any, WithJsonSchema(INPUT_SCHEMA)]
     """A prompt, or messages of which the last one is the user's."""
-    model: Annotated[Text, Field(min_length=1, max_length=256)] | None = None
+    model: ModelName | None = None
     """One of `/v1/models`, or a model's bare id; without it, the server's default."""
     instructions: Text | None = None
     """How the model is to behave, this time; a later response does not inherit it."""
@@ -101,13 +101,11 @@ class ResponseRequest(BaseModel):
         | None
     ) = None
     """Go on behind everything that this conversation has: its id, or `{"id": …}`."""
-    max_output_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = None
+    max_output_tokens: MaxTokens | None = None
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    top_p: TopP | None = None
     text: TextOptions | None = None
-    metadata: (
-        Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)] | None
-    ) = None
+    metadata: Metadata | None = None
     """Up to 16 tags of your own, kept with the run."""
     stream: bool | None = None
     """Send the answer as server-sent events, while it is being written."""
