@@ -8,8 +8,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+from annotated_types import Ge, Le
+
+Tokens = Annotated[int, Ge(0), Le(10**15)]
+Dollars = Annotated[Decimal, Ge(0), Le(10**9)]
 Role = Literal["system", "user", "assistant"]
 
 
@@ -66,6 +70,22 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much may be used; `None` leaves it open. Days and months are UTC's."""
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
+
+    concurrent_runs: Annotated[int, Ge(0), Le(1_000_000)] | None = None
+    """How many prompts may be waiting or being answered at the same time."""
+    tokens_per_day: Tokens | None = None
+    """Of prompts and answers together."""
+    tokens_per_month: Tokens | None = None
+    dollars_per_day: Dollars | None = None
+    """US dollars, as far as models' prices are known; others cannot be asked then."""
+    dollars_per_month: Dollars | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
     """A long-lived secret that lets a user's program in."""
 
@@ -80,6 +100,8 @@ class ApiKey:
     expires_at: datetime | None
     last_used_at: datetime | None
     """At most a minute old when the key is in use."""
+    limits: Limits | None = None
+    """How much may be used with it, within what its owner may."""
 
 
 class UserRole(StrEnum):
@@ -100,6 +122,8 @@ class User:
     created_at: datetime
     disabled_at: datetime | None = None
     role: UserRole = UserRole.USER
+    limits: Limits | None = None
+    """What an administrator set for them; what that leaves open, the settings say."""
     api_key: ApiKey | None = None
     """What they came in with; `None` for a login, which may do everything."""
 
@@ -198,6 +222,29 @@ class Usage:
     """US dollars, where the model's price is known."""
 
 
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs, in US dollars per million tokens."""
+
+    input: Decimal
+    output: Decimal
+
+    def of(self, input_tokens: int, output_tokens: int) -> Decimal:
+        """Return US dollars."""
+        return (self.input * input_tokens + self.output * output_tokens) / 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """What a run may take at most, set aside until it is known what it took."""
+
+    quotas: tuple[str, ...]
+    """The ids of the quotas that it was set aside from."""
+    input_tokens: int
+    output_tokens: int
+    cost: Decimal
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What a user asks for: the one request object behind every door."""
@@ -253,6 +300,7 @@ class Run:
     resolved_model: str | None = None
     finish_reason: str | None = None
     usage: Usage = field(default_factory=Usage)
+    reservation: Reservation | None = None
     error_code: str | None = None
     error_detail: str | None = None
     cancel_requested: bool = False

@@ -3,9 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import cache
 from typing import Any, cast
 
+from pydantic import TypeAdapter
 from sqlalchemy import (
+    JSON,
     TIMESTAMP,
     BigInteger,
     Connection,
@@ -89,6 +92,45 @@ def colliding_insert(
     """Return an INSERT that can say what becomes of rows that are there already."""
     is_sqlite = connection.dialect.name == "sqlite"
     return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+
+
+class Facts(TypeDecorator[Any]):
+    """
+    A frozen dataclass, kept as a JSON object of what is set in it.
+
+    Args:
+        kind: The dataclass; Pydantic can validate it.
+    """
+
+    impl = JSON(none_as_null=True)
+    cache_ok = True
+
+    def __init__(self, kind: type) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(
+        self,
+        value: Any,
+        dialect: Dialect,  # noqa: ARG002 - SQLAlchemy's signature
+    ) -> Any:
+        """Write an object; decimal numbers as text, which loses nothing."""
+        if value is None:
+            return None
+        return _adapter(self.kind).dump_python(value, mode="json", exclude_none=True)
+
+    def process_result_value(
+        self,
+        value: Any,
+        dialect: Dialect,  # noqa: ARG002 - SQLAlchemy's signature
+    ) -> Any:
+        """Read what it was made of."""
+        return None if value is None else _adapter(self.kind).validate_python(value)
+
+
+@cache
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def words_of(enum: type[StrEnum]) -> Enum:

@@ -52,6 +52,7 @@ def to_row(run: Run) -> dict[str, Any]:
         "input_tokens": run.usage.input_tokens,
         "output_tokens": run.usage.output_tokens,
         "cost": run.usage.cost,
+        "reservation": run.reservation,
         "error_code": run.error_code,
         "error_detail": run.error_detail,
         "created_at": run.created_at,

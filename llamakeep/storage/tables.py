@@ -4,6 +4,7 @@ from collections.abc import Set as AbstractSet
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     ForeignKey,
@@ -18,8 +19,8 @@ from sqlalchemy import (
     text,
 )
 
-from llamakeep.domain import UNFINISHED, RunStatus, UserRole
-from llamakeep.storage.columns import Dollars, UtcDateTime, words_of
+from llamakeep.domain import UNFINISHED, Limits, Reservation, RunStatus, UserRole
+from llamakeep.storage.columns import Dollars, Facts, UtcDateTime, words_of
 
 metadata = MetaData(
     naming_convention={
@@ -42,6 +43,7 @@ users = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("disabled_at", UtcDateTime),
     Column("role", words_of(UserRole), nullable=False, server_default=UserRole.USER),
+    Column("limits", Facts(Limits)),
 )
 
 access_tokens = Table(
@@ -76,6 +78,7 @@ api_keys = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
     Column("last_used_at", UtcDateTime),
+    Column("limits", Facts(Limits)),
 )
 
 password_resets = Table(
@@ -130,6 +133,8 @@ runs = Table(
     Column("input_tokens", Integer),
     Column("output_tokens", Integer),
     Column("cost", Dollars),
+    # What is set aside for it, until it is known what it took.
+    Column("reservation", Facts(Reservation)),
     Column("error_code", String(64)),
     Column("error_detail", Text),
     Column("created_at", UtcDateTime, nullable=False),
@@ -145,6 +150,20 @@ runs = Table(
     # What makes repeating a request safe.
     Column("idempotency_key", String(255)),
     Column("request_digest", LargeBinary(32)),
+)
+
+quotas = Table(
+    "quotas",
+    metadata,
+    # Whose, and of which day or month: `user_…:2026-11-22`, `server:2026-11`.
+    Column("id", String(64), primary_key=True),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), index=True),
+    Column("ends_at", UtcDateTime),
+    Column("running", Integer, nullable=False, server_default="0"),
+    Column("tokens_used", BigInteger, nullable=False, server_default="0"),
+    Column("tokens_reserved", BigInteger, nullable=False, server_default="0"),
+    Column("cost_used", Dollars, nullable=False, server_default="0"),
+    Column("cost_reserved", Dollars, nullable=False, server_default="0"),
 )
 
 gates = Table(

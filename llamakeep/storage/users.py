@@ -21,6 +21,7 @@ USER = (
     users.c.created_at,
     users.c.disabled_at,
     users.c.role,
+    users.c.limits,
 )
 """What a `User` is made of, in its order."""
 _BY_DIGEST = Prepared(
