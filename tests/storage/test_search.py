@@ -5,15 +5,16 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import Connection, delete, insert
 
-from llamakeep.domain import Run, RunStatus, User
+from llamakeep.domain import Run, RunStatus, User, new_id, utc_now
 from llamakeep.errors import InvalidRequest
 from llamakeep.storage import Storage, open_storage, schema
 from llamakeep.storage.filters import RunFilter
+from llamakeep.storage.run_rows import to_row
 from llamakeep.storage.search import read_search
-from llamakeep.storage.tables import users
-from tests.storage.running import ended, start
+from llamakeep.storage.tables import runs, users
+from tests.storage.running import ended, new_run, start
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -190,15 +191,27 @@ async def test_the_best_match_comes_first(storage: Storage, alice: User) -> None
     assert best == [much, little]
 
 
+def _write_as_version_4(user: User, kept: list[Run], connection: Connection) -> None:
+    facts = {"id": user.id, "username": "alice", "username_key": "alice"}
+    connection.execute(insert(users).values(facts | {"created_at": user.created_at}))
+    for run in kept:
+        row = to_row(run)
+        del row["reservation"]
+        connection.execute(insert(runs).values(row))
+
+
 async def test_runs_of_an_older_version_are_found_too(
     empty_url: str,
 ) -> None:
     async with open_storage(empty_url, migrate=True) as storage:
         for version in ("base", "0004"):
             await storage._database.write(partial(schema.migrate, target=version))
-        alice = await storage.add_user("alice", None)
-        run = await storage.add(alice, "llama", "")
-        going_on = await start(storage, alice, "llama")
+        alice = User(new_id("user_"), "alice", utc_now())
+        run = ended(new_run(alice, "llama", started_at=None))
+        going_on = new_run(alice, "llama")
+        await storage._database.write(
+            partial(_write_as_version_4, alice, [run, going_on])
+        )
 
         await storage.migrate()
         await storage.finish(over := ended(going_on))
