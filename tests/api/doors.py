@@ -1,0 +1,183 @@
+"""
+How every route is called so that it works, for tests that go through all of them.
+
+A route that is new has no line here, and `test_authorisation` fails until it has: one
+line for the route, and one in `Things` if its path has an id of a new kind.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from llamakeep.api.replicate.names import version_of
+from llamakeep.app import create_app
+from llamakeep.domain import new_id
+from llamakeep.settings import Settings
+
+DOCUMENT = create_app(Settings.model_construct()).openapi()["paths"]
+"""Everything the OpenAPI document says about paths."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Things:
+    """The ids of what somebody has; what `nobody` returns are of the same form."""
+
+    run_id: str
+    conversation_id: str
+    key_id: str
+    user_id: str
+    """Of another user, whom administrators may do something to."""
+    model: str = "scripted:parrot"
+    owner: str = "scripted"
+    name: str = "parrot"
+    version_id: str = version_of("scripted", "parrot")
+
+    @classmethod
+    def nobodys(cls) -> "Things":
+        """Return ids that nothing has."""
+        return cls(
+            run_id=new_id("run_"),
+            conversation_id=new_id("conv_"),
+            key_id=new_id("key_"),
+            user_id=new_id("user_"),
+        )
+
+    def fill(self, template: str) -> str:
+        """Put the ids into a path or a body, in the spelling of each door."""
+        rest = self.run_id.removeprefix("run_")
+        known = {
+            **vars(self),
+            "prediction_id": rest,
+            "completion_id": f"chatcmpl-{rest}",
+            "response_id": f"resp_{rest}",
+        }
+        return re.sub(r"\{(\w+)\}", lambda match: known[match[1]], template)
+
+    def anonymous(self, content: bytes) -> bytes:
+        """Return what was answered without the ids that were asked for."""
+        for value in (self.run_id, self.conversation_id, self.key_id, self.user_id):
+            content = content.replace(value.partition("_")[2].encode(), b"?")
+        return content
+
+
+class Call(NamedTuple):
+    """What else than its path a route takes."""
+
+    body: str | None = None
+    """JSON."""
+    query: str = ""
+
+
+CHAT = '{"messages": [{"role": "user", "content": "Hi"}]}'
+PASSWORD = "correct horse battery staple"
+
+CALLS: dict[str, Call] = {
+    "POST /prompt/": Call('{"prompt": "Hi"}'),
+    "GET /history/": Call(),
+    "DELETE /history/": Call(query="all=true"),
+    "GET /history/export": Call(),
+    "GET /history/stats": Call(),
+    "GET /history/{run_id}": Call(),
+    "DELETE /history/{run_id}": Call(),
+    "GET /history/{run_id}/stream": Call(),
+    "POST /history/{run_id}/cancel": Call(),
+    "POST /v1/chat/completions": Call(CHAT),
+    "GET /v1/chat/completions/{completion_id}": Call(),
+    "DELETE /v1/chat/completions/{completion_id}": Call(),
+    "POST /v1/responses": Call('{"input": "Hi"}'),
+    "GET /v1/responses/{response_id}": Call(),
+    "DELETE /v1/responses/{response_id}": Call(),
+    "POST /v1/responses/{response_id}/cancel": Call(),
+    "GET /v1/responses/{response_id}/input_items": Call(),
+    "POST /v1/completions": Call('{"prompt": "Hi"}'),
+    "GET /v1/models": Call(),
+    "GET /v1/models/{model}": Call(),
+    "POST /replicate/v1/models/{owner}/{name}/predictions": Call(
+        '{"input": {"prompt": "Hi"}}'
+    ),
+    "POST /replicate/v1/predictions": Call(
+        '{"version": "{owner}/{name}", "input": {"prompt": "Hi"}}'
+    ),
+    "GET /replicate/v1/predictions": Call(),
+    "GET /replicate/v1/account": Call(),
+    "GET /replicate/v1/predictions/{prediction_id}": Call(),
+    "POST /replicate/v1/predictions/{prediction_id}/cancel": Call(),
+    "GET /replicate/v1/predictions/{prediction_id}/stream": Call(),
+    "GET /replicate/v1/models": Call(),
+    "GET /replicate/v1/models/{owner}/{name}": Call(),
+    "GET /replicate/v1/models/{owner}/{name}/versions": Call(),
+    "GET /replicate/v1/models/{owner}/{name}/versions/{version_id}": Call(),
+    "POST /logout/": Call(),
+    "GET /me/": Call(),
+    "POST /me/password": Call(
+        f'{{"current_password": "{PASSWORD}", "password": "another {PASSWORD}"}}'
+    ),
+    "GET /keys/": Call(),
+    "POST /keys/": Call('{"name": "laptop"}'),
+    "GET /keys/{key_id}": Call(),
+    "DELETE /keys/{key_id}": Call(),
+    "POST /keys/{key_id}/rotate": Call("{}"),
+    "GET /admin/users/": Call(),
+    "POST /admin/users/": Call('{"username": "newcomer"}'),
+    "GET /admin/users/{user_id}": Call(),
+    "PATCH /admin/users/{user_id}": Call('{"disabled": true}'),
+    "DELETE /admin/users/{user_id}": Call(),
+    "POST /admin/users/{user_id}/reset": Call(),
+    "GET /admin/audit": Call(),
+}
+"""By method and path; `{…}` are ids."""
+
+OPEN = {
+    "POST /login/",
+    "POST /setup/",
+    "POST /password-reset/",
+    "GET /healthz",
+    "GET /readyz",
+    # The address is the credential: see `test_replicate_door_streams`.
+    "GET /replicate/v1/streams/{credential}",
+}
+"""Routes that want no access token."""
+
+REFERENCES = [
+    ("POST /prompt/", Call('{"prompt": "Hi", "conversation_id": "{conversation_id}"}')),
+    (
+        "POST /v1/responses",
+        Call('{"input": "Hi", "conversation": "{conversation_id}"}'),
+    ),
+    (
+        "POST /v1/responses",
+        Call('{"input": "Hi", "previous_response_id": "{response_id}"}'),
+    ),
+]
+"""Bodies that name something that only its owner may name."""
+
+FILTERS = [
+    (call, Call(query=query))
+    for call in (
+        "GET /history/",
+        "GET /history/export",
+        "GET /history/stats",
+        "DELETE /history/",
+    )
+    for query in ("conversation_id={conversation_id}", "api_key_id={key_id}")
+]
+"""Queries that name something of which nobody else finds anything."""
+
+
+def scopes_of(route: str) -> set[str]:
+    """Return which scopes an API key may have to be let in; any key, if none."""
+    method, path = route.split()
+    security: list[dict[str, list[str]]] = DOCUMENT[path][method.lower()]["security"]
+    return set(security[0]["AccessToken"])
+
+
+def request_of(route: str, things: Things, call: Call | None = None) -> dict[str, Any]:
+    """Return a request that works for whoever has these things."""
+    method, path = route.split()
+    call = call or CALLS[route]
+    url = things.fill(f"{path}?{call.query}" if call.query else path)
+    request: dict[str, Any] = {"method": method, "url": url, "headers": {}}
+    if call.body is not None:
+        request["content"] = things.fill(call.body)
+        request["headers"]["Content-Type"] = "application/json"
+    return request
