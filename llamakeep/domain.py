@@ -156,6 +156,7 @@ class AuditKind(StrEnum):
     USER_ENABLED = "user.enabled"
     USER_DELETED = "user.deleted"
     ROLE_CHANGED = "role.changed"
+    WEBHOOK_SECRET_ROTATED = "webhook-secret.rotated"  # noqa: S105 - it is none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,6 +246,44 @@ class Reservation:
     cost: Decimal
 
 
+class NotificationEvent(StrEnum):
+    """What may become of a run that somebody wants to hear of."""
+
+    START = "start"
+    """It was accepted."""
+    END = "end"
+
+
+class NotificationStatus(StrEnum):
+    """How far a webhook is."""
+
+    WAITING = "waiting"
+    """For the run, or for its next try."""
+    DELIVERED = "delivered"
+    GIVEN_UP = "given-up"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """A webhook that is to be sent when something becomes of a run."""
+
+    id: str
+    """The same whenever it is sent; its receiver knows it by that."""
+    event: NotificationEvent
+    url: str
+    host: str
+    """Which of them are sent together, so that a dead host holds nobody else up."""
+    form: str
+    """Which door's words it is in."""
+    origin: str | None = None
+    """Where the client found this server, for the links in it."""
+    status: NotificationStatus = NotificationStatus.WAITING
+    tries: int = 0
+    next_try_at: datetime | None = None
+    """If its run is so far by then; `None` when nothing follows."""
+    last_error: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What a user asks for: the one request object behind every door."""
@@ -262,6 +301,7 @@ class Asked:
     """What was said before the prompt and is in no run: a client brings it along."""
     parameters: Parameters = field(default_factory=Parameters)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    notifications: Sequence[Notification] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,6 +348,8 @@ class Run:
     """What finds the answer again at its provider, which has accepted the prompt."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    notifications: Sequence[Notification] = ()
+    """What comes with a new run; from then on they are kept apart."""
 
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -151,6 +151,7 @@ class Keeper:
             previous_run_id=asked.previous_run_id,
             parameters=asked.parameters,
             metadata=asked.metadata,
+            notifications=asked.notifications,
             created_at=utc_now(),
         )
         return await self._node.accept(

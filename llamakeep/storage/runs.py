@@ -30,6 +30,7 @@ from llamakeep.domain import (
 from llamakeep.errors import IdempotencyKeyReused, RunNotFound, Unauthenticated
 from llamakeep.storage.columns import seconds_from_now
 from llamakeep.storage.database import Database
+from llamakeep.storage.notifications import add_notifications
 from llamakeep.storage.prepared import Prepared
 from llamakeep.storage.run_rows import NAMES, READ, to_row, to_run
 from llamakeep.storage.tables import is_one_of, runs, users
@@ -158,6 +159,8 @@ class RunStorage:
                 if known is not None:
                     return known
             _ACCEPT.execute(connection, values)
+            if run.notifications:
+                add_notifications(connection, run)
             return run
 
         try:

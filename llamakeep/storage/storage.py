@@ -18,10 +18,12 @@ from llamakeep.storage.database import Database
 from llamakeep.storage.deliveries import DeliveryStorage
 from llamakeep.storage.gates import GateStorage
 from llamakeep.storage.history import HistoryStorage
+from llamakeep.storage.notifications import NotificationStorage
 from llamakeep.storage.runs import RunStorage
 from llamakeep.storage.sqlite import SqliteDatabase
 from llamakeep.storage.stats import StatsStorage
 from llamakeep.storage.users import UserStorage
+from llamakeep.storage.webhook_secrets import WebhookSecretStorage
 
 
 class Storage(
@@ -34,6 +36,8 @@ class Storage(
     StatsStorage,
     DeliveryStorage,
     GateStorage,
+    NotificationStorage,
+    WebhookSecretStorage,
 ):
     """
     Everything that is remembered.

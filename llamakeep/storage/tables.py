@@ -19,7 +19,15 @@ from sqlalchemy import (
     text,
 )
 
-from llamakeep.domain import UNFINISHED, Limits, Reservation, RunStatus, UserRole
+from llamakeep.domain import (
+    UNFINISHED,
+    Limits,
+    NotificationEvent,
+    NotificationStatus,
+    Reservation,
+    RunStatus,
+    UserRole,
+)
 from llamakeep.storage.columns import Dollars, Facts, UtcDateTime, words_of
 
 metadata = MetaData(
@@ -186,6 +194,37 @@ deliveries = Table(
     Column("received_at", UtcDateTime, nullable=False, index=True),
 )
 
+webhook_secrets = Table(
+    "webhook_secrets",
+    metadata,
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    # Readable, unlike all other secrets: webhooks are signed with it.
+    Column("secret", String(64), nullable=False),
+    # The one before, which signs as well for a while.
+    Column("previous", String(64)),
+    Column("previous_until", UtcDateTime),
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    # Webhooks that are to be sent, or were.
+    Column("id", String(32), primary_key=True),
+    Column(
+        "run_id", ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True
+    ),
+    Column("event", words_of(NotificationEvent), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("host", String(300), nullable=False),
+    Column("form", String(16), nullable=False),
+    Column("origin", Text),
+    Column("status", words_of(NotificationStatus), nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    # Whoever tries puts it off to when it may be tried again if nothing is heard.
+    Column("next_try_at", UtcDateTime),
+    Column("last_error", String(256)),
+)
+
 # The model and the key are what a history is narrowed to, without reading its rows.
 Index("runs_by_user", runs.c.user_id, runs.c.id, runs.c.model, runs.c.api_key_id)
 Index("runs_by_conversation", runs.c.conversation_id, runs.c.id)
@@ -242,6 +281,12 @@ _partial(
     runs.c.id,
     unique=False,
     where=text(is_one_of(FAILED_WAYS)),
+)
+_partial(
+    "notifications_due",
+    notifications.c.next_try_at,
+    unique=False,
+    where=notifications.c.next_try_at.is_not(None),
 )
 _partial(
     "runs_unfinished",

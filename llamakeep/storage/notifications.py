@@ -1,0 +1,216 @@
+"""
+Webhooks that are to be sent about runs.
+
+Nothing has to happen at the end of a run: whatever ended it, what waits for that is due
+from then on.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields
+
+from sqlalchemy import (
+    Connection,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    update,
+)
+
+from llamakeep.domain import (
+    UNFINISHED,
+    Notification,
+    NotificationEvent,
+    NotificationStatus,
+    Run,
+    RunStatus,
+)
+from llamakeep.storage.columns import seconds_from_now
+from llamakeep.storage.database import Database
+from llamakeep.storage.run_rows import NAMES, READ, to_run
+from llamakeep.storage.tables import notifications, runs, webhook_secrets
+from llamakeep.storage.webhook_secrets import SECRETS, WebhookSecrets
+
+_NOTIFICATION = tuple(notifications.c[each.name] for each in fields(Notification))
+_AT_ONCE = {"no_seconds": 0}
+_LONGEST_ERROR = 256
+
+_ADD = insert(notifications).values(next_try_at=seconds_from_now("no_seconds"))
+_IS_DUE = and_(
+    notifications.c.next_try_at.is_not(None),
+    notifications.c.next_try_at <= seconds_from_now("no_seconds"),
+    or_(
+        notifications.c.event == NotificationEvent.START,
+        runs.c.status.in_(sorted(set(RunStatus) - UNFINISHED)),
+    ),
+)
+_OF_RUN = runs.c.id == notifications.c.run_id
+_IS_ANY_DUE = select(exists().where(_OF_RUN, _IS_DUE))
+_PLACES = (
+    select(
+        notifications.c.id,
+        func.row_number()
+        .over(
+            partition_by=notifications.c.host,
+            order_by=(notifications.c.next_try_at, notifications.c.id),
+        )
+        .label("place"),
+    )
+    .join(runs, _OF_RUN)
+    .where(_IS_DUE, notifications.c.host.not_in(bindparam("busy", expanding=True)))
+    .subquery()
+)
+_CHOSEN = (
+    select(_PLACES.c.id)
+    .where(_PLACES.c.place <= bindparam("most_per_host"))
+    # The first one for each host comes before the second one for any.
+    .order_by(_PLACES.c.place, _PLACES.c.id)
+    .limit(bindparam("most"))
+)
+_CLAIM = (
+    update(notifications)
+    .where(
+        notifications.c.id.in_(_CHOSEN),
+        # Somebody else may have been faster.
+        notifications.c.next_try_at <= seconds_from_now("no_seconds"),
+    )
+    .values(
+        tries=notifications.c.tries + 1,
+        next_try_at=seconds_from_now("lease"),
+    )
+    .returning(notifications.c.id)
+)
+_CLAIMED = (
+    select(
+        *READ,
+        *_NOTIFICATION,
+        *SECRETS,
+    )
+    .join(notifications, _OF_RUN)
+    .join(webhook_secrets, webhook_secrets.c.user_id == runs.c.user_id)
+    .where(notifications.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(notifications.c.id)
+)
+_SETTLE = (
+    update(notifications)
+    .where(
+        notifications.c.id == bindparam("notification_id"),
+        notifications.c.tries == bindparam("fence"),
+    )
+    .values(status=bindparam("new_status"), last_error=bindparam("new_error"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A webhook to be sent now, which nobody else sends meanwhile."""
+
+    notification: Notification
+    run: Run
+    secrets: WebhookSecrets
+
+
+class NotificationStorage:
+    """One method is one transaction."""
+
+    _database: Database
+
+    async def is_any_notification_due(self) -> bool:
+        """Return whether there is something to send."""
+        return await self._database.read(
+            lambda connection: bool(connection.scalar(_IS_ANY_DUE, _AT_ONCE))
+        )
+
+    async def claim_notifications(
+        self, *, most: int, most_per_host: int, busy: Collection[str], lease: float
+    ) -> Sequence[Due]:
+        """
+        Count a try for webhooks that are due, and keep others from sending them.
+
+        Args:
+            most: At most so many.
+            most_per_host: At most so many for the same host.
+            busy: The hosts that none is wanted for.
+            lease: Seconds after which they are due again, unless they are settled.
+        """
+        values = {
+            "most": most,
+            "most_per_host": most_per_host,
+            "busy": sorted(busy),
+            "lease": lease,
+            **_AT_ONCE,
+        }
+
+        def operation(connection: Connection) -> Sequence[Due]:
+            ids = list(connection.scalars(_CLAIM, values))
+            found = []
+            for row in connection.execute(_CLAIMED, {"ids": ids}):
+                facts = row[len(NAMES) :]
+                notification = Notification(
+                    **dict(zip((c.name for c in _NOTIFICATION), facts, strict=False))
+                )
+                secrets = WebhookSecrets(*facts[len(_NOTIFICATION) :])
+                found.append(Due(notification, to_run(row), secrets))
+            return found
+
+        return await self._database.write(operation)
+
+    async def settle_notification(
+        self,
+        claimed: Notification,
+        status: NotificationStatus,
+        *,
+        error: str | None = None,
+        pause: float | None = None,
+    ) -> bool:
+        """
+        Keep what became of a try.
+
+        Args:
+            claimed: As it was claimed.
+            status: What it is now.
+            error: What went wrong.
+            pause: Seconds until the next try; `None` when there is none.
+
+        Returns:
+            `False` if it is gone, or somebody else's by now; nothing was written.
+        """
+        values = {
+            "notification_id": claimed.id,
+            "fence": claimed.tries,
+            "new_status": status,
+            "new_error": error and error[:_LONGEST_ERROR],
+            "pause": pause,
+        }
+        again = null() if pause is None else seconds_from_now("pause")
+        query = _SETTLE.values(next_try_at=again)
+        return await self._database.write(
+            lambda connection: connection.execute(query, values).rowcount == 1
+        )
+
+    async def find_notification(self, run: Run) -> Notification | None:
+        """Return the last webhook that is to be sent about a run, if there is one."""
+        query = (
+            select(*_NOTIFICATION)
+            .where(notifications.c.run_id == run.id)
+            .order_by(notifications.c.event == NotificationEvent.START)
+            .limit(1)
+        )
+
+        def operation(connection: Connection) -> Notification | None:
+            row = connection.execute(query).mappings().one_or_none()
+            return None if row is None else Notification(**row)
+
+        return await self._database.look_up(operation)
+
+
+def add_notifications(connection: Connection, run: Run) -> None:
+    """Keep what comes with a new run, in the transaction that keeps the run."""
+    for each in run.notifications:
+        values = {column.name: getattr(each, column.name) for column in _NOTIFICATION}
+        del values["next_try_at"]
+        connection.execute(_ADD, {**values, "run_id": run.id, **_AT_ONCE})
