@@ -12,6 +12,7 @@ LlamaKeepError
 │   │   └── ResetRefused        no valid reset token
 │   ├── SignatureInvalid        a webhook that is not signed as it has to be
 │   ├── TooManyAttempts         too many failed logins
+│   ├── TooManyWaiting          the user's part of the queue is full
 │   ├── ScopeMissing            the API key may not do this
 │   ├── ApiKeyNotFound          no such API key, or somebody else's
 │   ├── TooManyApiKeys          the user has as many as there may be
@@ -75,6 +76,7 @@ from llamakeep.errors.client import (
     SignatureInvalid,
     TooManyApiKeys,
     TooManyAttempts,
+    TooManyWaiting,
     Unauthenticated,
     UnknownModel,
     UnsupportedParameter,
@@ -145,6 +147,7 @@ __all__ = [
     "StorageUnavailable",
     "TooManyApiKeys",
     "TooManyAttempts",
+    "TooManyWaiting",
     "Unauthenticated",
     "UnknownModel",
     "UnsupportedParameter",

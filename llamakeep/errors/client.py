@@ -91,6 +91,14 @@ class TooManyAttempts(ClientError):
     title = "Too many failed logins."
 
 
+class TooManyWaiting(ClientError):
+    """The user's part of the queue is full. Nothing was stored."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "too-many-waiting"
+    title = "Too many of your prompts are waiting."
+
+
 class PathNotFound(ClientError):
     """There is nothing at the path, also not for anybody else."""
 

@@ -16,10 +16,11 @@ from llamakeep.errors import (
     ServerBusy,
     ServerStopping,
     StorageUnavailable,
+    TooManyWaiting,
 )
 from llamakeep.keeper.gate import Gates
 from llamakeep.keeper.live import LiveRun
-from llamakeep.keeper.slots import Slot
+from llamakeep.keeper.slots import Slot, Slots
 from llamakeep.keeper.stopping import Stopping
 from llamakeep.keeper.worker import Worker, interruption
 from llamakeep.providers.base import Provider, ReattachableProvider
@@ -54,7 +55,7 @@ class Node:
         self._stopping = Stopping(settings)
         self.gates = Gates(settings, storage, registry.reattachable)
         self._worker = Worker(settings, storage, self.gates, self._stopping)
-        self._slots = asyncio.Semaphore(settings.max_running)
+        self._slots = Slots(settings.max_running)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._takes_over = True
         self._deadline: float | None = None
@@ -117,6 +118,7 @@ class Node:
 
         Raises:
             ServerBusy: The queue is full; nothing was stored.
+            TooManyWaiting: The user's part of it is; nothing was stored.
         """
         limit = self._settings.max_running + self._settings.max_queued
         if len(self._tasks) >= limit:
@@ -125,8 +127,12 @@ class Node:
                 "stored. Try again in a moment.",
                 retry_after=1,
             )
-        slot = Slot(self._slots)
-        if not self.gates.stop(run) and await slot.take_if_free():
+        can_start = not self.gates.stop(run) and self._slots.has_free
+        if not can_start:
+            self._check_share(run.user_id)
+        slot = Slot(self._slots, run.user_id)
+        if can_start:
+            slot.take()
             run = replace(
                 run, status=RunStatus.STARTING, attempt=1, started_at=run.created_at
             )
@@ -144,7 +150,7 @@ class Node:
                         is_followed=is_followed,
                     )
             finally:
-                slot.release()
+                slot.leave()
 
         self._start(run.id, carry)
         return await accepted
@@ -169,6 +175,16 @@ class Node:
             if isinstance(provider, ReattachableProvider):
                 provider.hint(handle)
         self._stopping.hint(run_id, handle)
+
+    def _check_share(self, user_id: str) -> None:
+        """Keep room in the queue for others, whatever one user sends."""
+        share = max(1, self._settings.max_queued // 2)
+        if self._slots.waiting(user_id) >= share:
+            raise TooManyWaiting(
+                f"{share} of your prompts are waiting already, which is your part of "
+                "the queue; nothing was stored. Try again when some are answered.",
+                retry_after=1,
+            )
 
     async def _keep(
         self,
@@ -223,6 +239,8 @@ class Node:
                 self._start(run.id, self._going_on(live))
 
     def _going_on(self, live: LiveRun) -> Callable[[], Awaitable[None]]:
+        slot = Slot(self._slots, live.run.user_id)
+
         async def work() -> None:
             try:
                 provider = self._provider_for(live.run)
@@ -232,7 +250,9 @@ class Node:
                     await self._cancel_upstream(live)
                 await self._worker.finish(live, error)
             else:
-                await self._worker.work(live, provider, slot=self._slots)
+                await self._worker.work(live, provider, slot=slot)
+            finally:
+                slot.leave()
 
         return work
 

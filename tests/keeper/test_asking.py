@@ -285,7 +285,7 @@ async def test_prompts_wait_in_a_queue_for_a_free_slot(
 
 
 async def test_a_full_queue_refuses_prompts_and_stores_nothing(
-    settings: Settings, storage: Storage, alice: User
+    settings: Settings, storage: Storage, alice: User, bob: User
 ) -> None:
     settings = settings.model_copy(update={"max_running": 1, "max_queued": 2})
     go_on = asyncio.Event()
@@ -293,11 +293,13 @@ async def test_a_full_queue_refuses_prompts_and_stores_nothing(
         settings, storage, ScriptedProvider([go_on, "Hello"])
     ) as keeper:
         runs = await asyncio.gather(
-            *(keeper.ask(alice, WHY) for _ in range(5)), return_exceptions=True
+            *(keeper.ask(user, WHY) for user in (alice, alice, bob, alice, bob)),
+            return_exceptions=True,
         )
 
         assert [type(run) for run in runs[3:]] == [ServerBusy, ServerBusy]
-        assert len(await storage.history(alice)) == 3
+        assert len(await storage.history(alice)) == 2
+        assert len(await storage.history(bob)) == 1
         go_on.set()
         await until(lambda: not keeper.running)
         await keeper.result(await keeper.ask(alice, WHY))

@@ -189,12 +189,12 @@ async def test_who_waits_at_a_gate_has_no_slot(
 
 
 async def test_when_too_many_wait_prompts_are_refused(
-    settings: Settings, storage: Storage, alice: User
+    settings: Settings, storage: Storage, alice: User, bob: User
 ) -> None:
-    settings = settings.model_copy(update={"max_running": 1, "max_queued": 2})
+    settings = settings.model_copy(update={"max_running": 1, "max_queued": 4})
     async with open_keeper(settings, storage, AskedOnce(later())) as keeper:
-        for _ in range(3):
-            await keeper.ask(alice, WHY)
+        for user in (alice, alice, bob, bob, await storage.add_user("carol", None)):
+            await keeper.ask(user, WHY)
 
         with pytest.raises(ServerBusy) as refusal:
             await keeper.ask(alice, WHY)
