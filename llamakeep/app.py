@@ -13,6 +13,7 @@ from llamakeep import __version__
 from llamakeep.api import (
     accounts,
     admin,
+    conversations,
     health,
     history,
     keys,
@@ -104,7 +105,7 @@ def create_app(
         app.add_middleware(LoopbackOnly)
     openai_doors = (openai.chat, openai.responses, openai.completions, openai.models)
     # Routes are tried in order: those that take prompts come first.
-    own_doors = (history, login, keys, accounts, admin, health)
+    own_doors = (history, conversations, login, keys, accounts, admin, health)
     for door in (prompt, *openai_doors, replicate, *own_doors):
         # `include_router` looks each path up twice, router by router (measured: 50 µs).
         app.router.routes.extend(door.router.routes)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from llamakeep.api import history_export, history_stats
 from llamakeep.api.dependencies import (
@@ -18,6 +18,7 @@ from llamakeep.api.dependencies import (
     storage_of,
 )
 from llamakeep.api.events import position_of, stream_response
+from llamakeep.api.fields import Metadata
 from llamakeep.api.highlights import highlights
 from llamakeep.api.history_filters import Matching
 from llamakeep.api.problems import problem_responses
@@ -25,8 +26,10 @@ from llamakeep.api.router import Router
 from llamakeep.api.runs import HistoryItem, HistoryResponse, run_response
 from llamakeep.domain import Run, User
 from llamakeep.errors import (
+    BodyTooLarge,
     FieldError,
     InvalidRequest,
+    MalformedBody,
     RunNotFound,
     ScopeMissing,
     Unauthenticated,
@@ -42,6 +45,8 @@ router.routes.extend(history_stats.router.routes)
 
 NEWER = "newer."
 """How a cursor begins that leads to newer runs."""
+Cursor = Annotated[str | None, Query(pattern=r"^(newer\.)?run_[0-9a-z]{26}$")]
+
 _responses = problem_responses(
     Unauthenticated, ScopeMissing, RunNotFound, InvalidRequest
 )
@@ -57,9 +62,7 @@ async def history(
     user: ReadingUser,
     matching: Matching,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[
-        str | None, Query(pattern=r"^(newer\.)?run_[0-9a-z]{26}$")
-    ] = None,
+    cursor: Cursor = None,
     sort: Literal["newest", "best"] = "newest",
 ) -> Response:
     """
@@ -158,6 +161,36 @@ async def delete_history(
 async def get_run(run_id: str, request: Request, user: FollowingUser) -> Response:
     """Show one run: its prompt, its answer so far, and what became of it."""
     return run_response(HistoryItem.of(await storage_of(request).get_run(user, run_id)))
+
+
+class RunChange(BaseModel):
+    """What is to become of a run."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    metadata: Metadata
+    """Up to 16 tags instead of the ones that it has."""
+
+
+@router.patch(
+    "/{run_id}",
+    response_model=HistoryItem,
+    responses=problem_responses(
+        MalformedBody,
+        Unauthenticated,
+        ScopeMissing,
+        RunNotFound,
+        BodyTooLarge,
+        InvalidRequest,
+    ),
+)
+async def change_run(
+    run_id: str, body: RunChange, request: Request, user: ReadingUser
+) -> Response:
+    """Give a run other tags."""
+    storage = storage_of(request)
+    run = await storage.set_metadata(user, run_id, body.metadata)
+    return run_response(HistoryItem.of(run))
 
 
 @router.get(

@@ -4,12 +4,13 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Depends, Query
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from llamakeep.api.text import Text, check_written_out
 from llamakeep.domain import RunStatus
 from llamakeep.storage.filters import RunFilter
 from llamakeep.storage.search import read_search
+from llamakeep.storage.tags import LONGEST
 
 
 def _with_zone(moment: datetime) -> datetime:
@@ -38,6 +39,8 @@ Words = Annotated[
     ),
 ]
 
+Tag = Annotated[Text, Field(min_length=1, max_length=LONGEST)]
+
 
 def _run_filter(
     q: Words = None,
@@ -55,6 +58,14 @@ def _run_filter(
     until: Annotated[
         Moment | None, Query(description="This moment is not included.")
     ] = None,
+    tag: Annotated[
+        list[Tag] | None,
+        Query(
+            max_length=16,
+            description="`key` or `key:value` of a run's `metadata`; given more than "
+            "once, all of them.",
+        ),
+    ] = None,
 ) -> RunFilter:
     return RunFilter(
         model=model,
@@ -63,6 +74,7 @@ def _run_filter(
         api_key_id=api_key_id,
         since=since,
         until=until,
+        tags=tuple(dict.fromkeys(tag or ())),
         search=None if not q or q.isspace() else read_search(q),
     )
 

@@ -34,3 +34,17 @@ async def delete_runs(
         count = await storage.delete_runs(user, matching, before=before, limit=AT_ONCE)
         deleted += count
     return deleted
+
+
+async def delete_conversation(
+    keeper: Keeper, storage: Storage, user: User, conversation_id: str
+) -> None:
+    """
+    Forget those runs of a conversation for good that were there when it began.
+
+    Raises:
+        ConversationNotFound: `user` has no such conversation.
+    """
+    await storage.get_conversation(user, conversation_id)
+    matching = RunFilter(conversation_id=conversation_id)
+    await delete_runs(keeper, storage, user, matching)

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, or_, select, text
 from llamakeep.domain import RunStatus, User, new_id
 from llamakeep.storage.search import Search, found
 from llamakeep.storage.tables import FAILED_WAYS, is_one_of, runs
+from llamakeep.storage.tags import has_tag
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -27,7 +28,8 @@ class RunFilter:
     """From this moment on, which is included."""
     until: datetime | None = None
     """Up to this moment, which is not included."""
-
+    tags: tuple[str, ...] = ()
+    """Each `key` or `key:value`; they have all of them."""
     search: Search | None = None
 
     def conditions(self, user: User, dialect: str) -> Iterator[ColumnElement[bool]]:
@@ -51,6 +53,8 @@ class RunFilter:
             yield runs.c.id >= first_id_at(self.since)
         if self.until is not None:
             yield runs.c.id < first_id_at(self.until)
+        for tag in self.tags:
+            yield has_tag(user, tag)
         if self.search is not None:
             ids = found(self.search, user, dialect)
             yield runs.c.id.in_(select(ids.c.id))

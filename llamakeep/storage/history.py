@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection, delete, select, text
+from sqlalchemy import Connection, select, text
 
 from llamakeep.domain import UNFINISHED, Run, RunStatus, User
 from llamakeep.errors import ConversationNotFound, RunNotFound
+from llamakeep.storage.conversations import forget_runs
 from llamakeep.storage.filters import EVERYTHING, RunFilter
 from llamakeep.storage.run_rows import READ, to_run
 from llamakeep.storage.search import SearchStorage, found
@@ -131,10 +132,10 @@ class HistoryStorage(SearchStorage):
         Raises:
             RunNotFound: `user` has no such run.
         """
-        query = delete(runs).where(runs.c.id == run_id, runs.c.user_id == user.id)
+        query = select(runs.c.id).where(runs.c.id == run_id, runs.c.user_id == user.id)
 
         def operation(connection: Connection) -> None:
-            if connection.execute(query).rowcount == 0:
+            if forget_runs(connection, query) == 0:
                 raise RunNotFound(f"There is no run {run_id!r} in your history.")
 
         await self._database.write(operation)
@@ -174,7 +175,7 @@ class HistoryStorage(SearchStorage):
                 .order_by(runs.c.id)
                 .limit(limit)
             )
-            return connection.execute(delete(runs).where(runs.c.id.in_(ids))).rowcount
+            return forget_runs(connection, ids)
 
         if matching.search is not None:
             await self._index_all()

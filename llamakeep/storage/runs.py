@@ -34,6 +34,7 @@ from llamakeep.storage.notifications import add_notifications
 from llamakeep.storage.prepared import Prepared
 from llamakeep.storage.run_rows import NAMES, READ, to_row, to_run
 from llamakeep.storage.tables import is_one_of, runs, users
+from llamakeep.storage.tags import add_tags
 
 _MINE = (runs.c.id == bindparam("run_id"), runs.c.attempt == bindparam("fence"))
 _IS_UNFINISHED = text(is_one_of(UNFINISHED))
@@ -161,6 +162,8 @@ class RunStorage:
             _ACCEPT.execute(connection, values)
             if run.notifications:
                 add_notifications(connection, run)
+            if run.metadata:
+                add_tags(connection, [run])
             return run
 
         try:

@@ -14,6 +14,7 @@ from llamakeep.storage import schema
 from llamakeep.storage.accounts import AccountStorage
 from llamakeep.storage.api_keys import ApiKeyStorage
 from llamakeep.storage.audit import AuditStorage
+from llamakeep.storage.conversations import ConversationStorage
 from llamakeep.storage.database import Database
 from llamakeep.storage.deliveries import DeliveryStorage
 from llamakeep.storage.gates import GateStorage
@@ -22,6 +23,7 @@ from llamakeep.storage.notifications import NotificationStorage
 from llamakeep.storage.runs import RunStorage
 from llamakeep.storage.sqlite import SqliteDatabase
 from llamakeep.storage.stats import StatsStorage
+from llamakeep.storage.tags import TagStorage
 from llamakeep.storage.users import UserStorage
 from llamakeep.storage.webhook_secrets import WebhookSecretStorage
 
@@ -34,6 +36,8 @@ class Storage(
     RunStorage,
     HistoryStorage,
     StatsStorage,
+    TagStorage,
+    ConversationStorage,
     DeliveryStorage,
     GateStorage,
     NotificationStorage,

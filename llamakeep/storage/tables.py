@@ -52,6 +52,9 @@ users = Table(
     Column("disabled_at", UtcDateTime),
     Column("role", words_of(UserRole), nullable=False, server_default=UserRole.USER),
     Column("limits", Facts(Limits)),
+    # What an administrator said, and what they said themselves.
+    Column("retention_days", Integer),
+    Column("own_retention_days", Integer),
 )
 
 access_tokens = Table(
@@ -172,6 +175,35 @@ quotas = Table(
     Column("tokens_reserved", BigInteger, nullable=False, server_default="0"),
     Column("cost_used", Dollars, nullable=False, server_default="0"),
     Column("cost_reserved", Dollars, nullable=False, server_default="0"),
+)
+
+run_tags = Table(
+    "run_tags",
+    metadata,
+    Column("user_id", String(32), primary_key=True),
+    # Of each pair in a run's metadata there are two: `key` and `key:value`.
+    Column("tag", String(577), primary_key=True),
+    Column(
+        "run_id",
+        ForeignKey("runs.id", ondelete="CASCADE"),
+        primary_key=True,
+        index=True,
+    ),
+    sqlite_with_rowid=False,
+)
+
+conversation_titles = Table(
+    "conversation_titles",
+    metadata,
+    # Only of conversations whose user chose one.
+    Column("conversation_id", String(32), primary_key=True),
+    Column(
+        "user_id",
+        ForeignKey("users.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("title", String(200), nullable=False),
 )
 
 gates = Table(
