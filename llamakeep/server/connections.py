@@ -54,6 +54,11 @@ class BoundedProtocol(HttpToolsProtocol):
         """When to give up, by the event loop's clock."""
         return min(self._read_deadline, self._write_deadline)
 
+    @property
+    def _is_between_requests(self) -> bool:
+        cycle: Any = self.cycle  # uvicorn sets it with the first request
+        return cycle is None or bool(cycle.response_complete)
+
     def connection_made(self, transport: Any) -> None:
         """Expect a request."""
         super().connection_made(transport)
@@ -66,6 +71,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_size += len(data)
             if self._head_size > self._bounds.header_size:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        elif self._read_deadline == NEVER and self._is_between_requests:
+            # Uvicorn stops its own timer for whatever arrives: for an empty line, and
+            # for the rest of a body that was answered before it was there.
+            self._read_deadline = self.loop.time() + self._bounds.header_timeout
 
     def on_message_begin(self) -> None:
         """Expect its headers."""

@@ -1,6 +1,7 @@
 """Clients that are slow, endless or gone, and what others notice of them."""
 
 import asyncio
+import gzip
 import json
 import os
 import signal
@@ -188,6 +189,47 @@ async def test_an_endless_body_is_refused_and_ended(server: ServerProcess) -> No
         assert b" 413 " in (await ended).partition(b"\r\n")[0]
         assert time.monotonic() - began < BODY_TIMEOUT + NOTICED
         assert await memory(server) - before < 30 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(
+            [POST + b"Content-Length: 2000000\r\n\r\n", b"y" * 2_000_000],
+            id="the rest of a body that was refused",
+        ),
+        pytest.param(
+            [b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n"], id="an empty line"
+        ),
+    ],
+)
+async def test_what_comes_behind_an_answer_keeps_no_connection_open(
+    server: ServerProcess, sent: list[bytes]
+) -> None:
+    request, more = sent
+    async with connected(server) as connection:
+        ended = asyncio.create_task(connection.ended())
+        await connection.send(request)
+        await asyncio.sleep(0.3)  # it is answered
+        await connection.send(more)
+
+        assert (await ended).count(b"HTTP/1.1 ") == 1
+
+
+async def test_what_gzip_made_small_is_not_made_large_again(
+    server: ServerProcess,
+) -> None:
+    before = await memory(server)
+    bomb = gzip.compress(b'{"username": "' + b"y" * 50_000_000 + b'"}')
+
+    response = await server.client.post(
+        "/login/",
+        content=bomb,
+        headers={"Content-Encoding": "gzip", "Content-Type": "application/json"},
+    )
+
+    assert response.status_code == 400
+    assert await memory(server) - before < 30 * 1024 * 1024
 
 
 async def test_a_client_that_does_not_read_its_stream_is_hung_up_on(
