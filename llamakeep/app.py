@@ -26,6 +26,7 @@ from llamakeep.api import (
 )
 from llamakeep.api.body_limit import BodyLimit
 from llamakeep.api.demo import LoopbackOnly, add_demo_users
+from llamakeep.api.rates import RateLimit, create_counts
 from llamakeep.errors import LlamaKeepError
 from llamakeep.keeper import Keeper
 from llamakeep.providers.base import Provider
@@ -48,6 +49,7 @@ def create_app(
         settings: What the operator chose.
         providers: Who answers, instead of those that the settings name.
     """
+    counts = create_counts(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -77,6 +79,8 @@ def create_app(
                 await asyncio.wait([warm_up])
                 await registry.close()
                 await passwords.close()
+                if counts is not None:
+                    await counts.close()
 
     app = FastAPI(
         title="llamakeep",
@@ -103,6 +107,14 @@ def create_app(
     )
     if settings.demo:
         app.add_middleware(LoopbackOnly)
+    if counts is not None:
+        app.add_middleware(
+            RateLimit,
+            counts=counts,
+            settings=settings,
+            # Webhooks are signed, and come from one address for everybody.
+            exempt=(*health.PATHS, *webhooks.PATHS),
+        )
     openai_doors = (openai.chat, openai.responses, openai.completions, openai.models)
     # Routes are tried in order: those that take prompts come first.
     own_doors = (history, conversations, login, keys, accounts, admin, health)

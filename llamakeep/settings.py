@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     AliasChoices,
+    BeforeValidator,
     ByteSize,
     Field,
     HttpUrl,
@@ -17,15 +18,25 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from llamakeep.rate import Rate, parse_rates
 
 WEBHOOK_SECRET = re.compile(
     r"whsec_(?=.)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 )
 """What Standard Webhooks' secrets look like: a mark, and standard base64."""
 
+VALKEY_URL = re.compile(r"(valkeys?|rediss?)://[^/]|unix:///")
+"""How the addresses begin that the client for Valkey understands."""
+
 LogLevel = Literal["debug", "info", "warning", "error"]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Rates = Annotated[
+    tuple[Rate, ...],
+    NoDecode,
+    BeforeValidator(lambda given: parse_rates(given) if type(given) is str else given),
+]
 
 
 class Settings(BaseSettings):
@@ -131,6 +142,27 @@ class Settings(BaseSettings):
     max_queued: int = Field(default=2048, ge=0)
     """How many runs may wait; then prompts are refused with a 503."""
 
+    rate_limit: Rates = ()
+    """
+    How many requests an API key may send, and all logins of a user together:
+    `120/minute`, `100/15 minutes`, or several, such as `10/second;1000/day`.
+    """
+
+    address_rate_limit: Rates = ()
+    """
+    How many requests an address may send, before anything else is looked at; of IPv6,
+    each /64 network.
+    """
+
+    login_rate_limit: Rates = ()
+    """How often an address may send a password or a reset token."""
+
+    valkey_url: SecretStr | None = None
+    """
+    Where all processes count requests together: `valkey://HOST:PORT`, perhaps with
+    `USER:PASSWORD@`. Without it, each counts by itself.
+    """
+
     retry_interrupted: bool | None = None
     """
     Whether runs that a crash interrupted are run again where the provider cannot go on
@@ -194,6 +226,13 @@ class Settings(BaseSettings):
             raise ValueError("public_url must be https, or http on a loopback address")
         if url.query or url.fragment or url.username or url.password:
             raise ValueError("public_url must be an origin, perhaps with a path")
+        return url
+
+    @field_validator("valkey_url")
+    @classmethod
+    def _is_valkey_or_redis(cls, url: SecretStr | None) -> SecretStr | None:
+        if url and not VALKEY_URL.match(url.get_secret_value()):
+            raise ValueError("valkey_url must be such as valkey://127.0.0.1:6379")
         return url
 
     @field_validator("replicate_webhook_secret")

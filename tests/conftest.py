@@ -15,6 +15,7 @@ from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage
 from tests.guards import refuse_outside_connections
 from tests.postgres import PostgresUnavailable, new_database, running_postgres
+from tests.valkey import ValkeyServer, ValkeyUnavailable
 
 refuse_outside_connections()
 
@@ -59,6 +60,20 @@ def postgres_server() -> Iterator[str]:
         if os.environ.get("CI"):
             pytest.fail(f"PostgreSQL must be tested here. {reason}")
         pytest.skip(f"Not tested on PostgreSQL. {reason}")
+
+
+@pytest.fixture
+def valkey() -> Iterator[ValkeyServer]:
+    """A Valkey server that is this test's alone; it starts in a few milliseconds."""
+    try:
+        server = ValkeyServer()
+        server.start()
+    except ValkeyUnavailable as reason:
+        if os.environ.get("CI"):
+            pytest.fail(f"Valkey must be tested here. {reason}")
+        pytest.skip(f"Not tested with Valkey. {reason}")
+    yield server
+    server.stop()
 
 
 @pytest.fixture

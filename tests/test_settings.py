@@ -67,6 +67,13 @@ def test_our_name_for_replicates_token_wins(monkeypatch: pytest.MonkeyPatch) -> 
     assert Settings().replicate_api_token == SecretStr("r8_ours")
 
 
+def test_rates_are_written_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLAMAKEEP_RATE_LIMIT", "10/second;1000/day")
+
+    assert Settings().rate_limit == ((10, 1), (1000, 86400))
+    assert Settings().login_rate_limit == ()
+
+
 def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPLICATE_API_TOKEN", "")
 
@@ -114,6 +121,11 @@ def test_a_lease_outlives_a_few_flushes() -> None:
         ("LLAMAKEEP_REPLICATE_WEBHOOK_SECRET", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
         ("LLAMAKEEP_REPLICATE_WEBHOOK_SECRET", "whsec_abc"),
         ("LLAMAKEEP_REPLICATE_WEBHOOK_SECRET", "whsec_"),
+        ("LLAMAKEEP_RATE_LIMIT", "120"),
+        ("LLAMAKEEP_ADDRESS_RATE_LIMIT", "0/minute"),
+        ("LLAMAKEEP_LOGIN_RATE_LIMIT", "5/fortnight"),
+        ("LLAMAKEEP_VALKEY_URL", "127.0.0.1:6379"),
+        ("LLAMAKEEP_VALKEY_URL", "http://127.0.0.1:6379"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

@@ -98,6 +98,7 @@ class AuthUser(HTTPBearer):
 
         Raises:
             Unauthenticated: It is nobody's, or not any more.
+            RateLimited: They sent too many requests.
             ScopeMissing: The API key was not made for this.
         """
         value = presented(request, self.schemes)
@@ -108,10 +109,14 @@ class AuthUser(HTTPBearer):
                 raise Unauthenticated(
                     "This access token is not valid, or not any more. Log in again."
                 )
+            if "visit" in request.scope:
+                await request.scope["visit"].count_user(user)
             return user
         user = await storage.find_user_by_api_key(digest(value))
         if user is None or user.api_key is None:
             raise Unauthenticated("This API key is not valid, or not any more.")
+        if "visit" in request.scope:
+            await request.scope["visit"].count_user(user)
         _check_scopes(user.api_key, security_scopes.scopes)
         last_use = user.api_key.last_used_at
         if last_use is None or utc_now() - last_use > USE_INTERVAL:

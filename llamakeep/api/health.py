@@ -10,6 +10,8 @@ from llamakeep.errors import ServerStopping, StorageUnavailable
 
 router = Router(tags=["health"])
 
+PATHS = ("/healthz", "/readyz")
+
 
 class HealthResponse(BaseModel):
     """How the server is."""

@@ -22,8 +22,10 @@ from llamakeep.api.text import Text
 from llamakeep.domain import User, UserRole
 from llamakeep.errors import (
     BodyTooLarge,
+    CountsUnavailable,
     InvalidRequest,
     MalformedBody,
+    RateLimited,
     ScopeMissing,
     ServerBusy,
     TooManyAttempts,
@@ -82,6 +84,8 @@ class UserResponse(BaseModel):
         BodyTooLarge,
         InvalidRequest,
         TooManyAttempts,
+        RateLimited,
+        CountsUnavailable,
         ServerBusy,
     ),
 )

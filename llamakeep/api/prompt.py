@@ -106,6 +106,8 @@ class PromptRequest(BaseModel):
         errors.PromptRejected,
         errors.ProviderError,
         errors.NoProvider,
+        errors.RateLimited,
+        errors.TooManyWaiting,
         errors.ServerBusy,
         errors.ProviderTimeout,
     )

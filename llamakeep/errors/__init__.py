@@ -12,6 +12,7 @@ LlamaKeepError
 │   │   └── ResetRefused        no valid reset token
 │   ├── SignatureInvalid        a webhook that is not signed as it has to be
 │   ├── TooManyAttempts         too many failed logins
+│   ├── RateLimited             more requests than may be sent
 │   ├── TooManyWaiting          the user's part of the queue is full
 │   ├── ScopeMissing            the API key may not do this
 │   ├── ApiKeyNotFound          no such API key, or somebody else's
@@ -39,6 +40,7 @@ LlamaKeepError
 └── ServerError                 this installation's fault
     ├── NoProvider              nothing is configured that could answer
     ├── ServerBusy              the queue is full
+    ├── CountsUnavailable       logins cannot be counted for all servers
     ├── ServerStopping          shutting down
     ├── RunInterrupted          the server stopped while the run was going on
     ├── RunFailed               a bug of ours ended the run
@@ -67,6 +69,7 @@ from llamakeep.errors.client import (
     MalformedBody,
     PathNotFound,
     PromptRejected,
+    RateLimited,
     ResetRefused,
     RunCanceled,
     RunNotAnswered,
@@ -94,6 +97,7 @@ from llamakeep.errors.provider import (
     ProviderUnavailable,
 )
 from llamakeep.errors.server import (
+    CountsUnavailable,
     DatabaseInUse,
     DatabaseMissing,
     DatabaseOutdated,
@@ -113,6 +117,7 @@ __all__ = [
     "BodyTooLarge",
     "ClientError",
     "ConversationNotFound",
+    "CountsUnavailable",
     "DatabaseInUse",
     "DatabaseMissing",
     "DatabaseOutdated",
@@ -132,6 +137,7 @@ __all__ = [
     "ProviderTimeout",
     "ProviderUnauthenticated",
     "ProviderUnavailable",
+    "RateLimited",
     "ResetRefused",
     "RunCanceled",
     "RunFailed",

@@ -91,6 +91,14 @@ class TooManyAttempts(ClientError):
     title = "Too many failed logins."
 
 
+class RateLimited(ClientError):
+    """An address, an API key or a user sent more requests than they may."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "rate-limited"
+    title = "Too many requests."
+
+
 class TooManyWaiting(ClientError):
     """The user's part of the queue is full. Nothing was stored."""
 

@@ -25,6 +25,14 @@ class ServerBusy(ServerError):
     title = "The server has too many prompts waiting."
 
 
+class CountsUnavailable(ServerError):
+    """The place where logins are counted for all servers does not answer."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "counts-unavailable"
+    title = "Logins cannot be counted right now."
+
+
 class ServerStopping(ServerError):
     """The server is shutting down. Nothing was stored."""
 

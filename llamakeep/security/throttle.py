@@ -104,7 +104,7 @@ class LoginThrottle:
 
     def _keys(self, username: str, address: str | None) -> tuple[tuple[str, str], str]:
         name = username[:_LONGEST_NAME].casefold()
-        place = _place(address)
+        place = network_of(address)
         return (name, place if (name, place) in self._places else ""), place
 
 
@@ -154,7 +154,8 @@ class _Failures:
         self._counts.pop(key, None)
 
 
-def _place(address: str | None) -> str:
+def network_of(address: str | None) -> str:
+    """Return what an address counts as: itself, or the /64 network that it is in."""
     try:
         ip = ipaddress.ip_address(address or "")
     except ValueError:

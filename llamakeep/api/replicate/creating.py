@@ -42,6 +42,8 @@ _responses = problem_responses(
     errors.UnknownModel,
     errors.UnsupportedParameter,
     errors.NoProvider,
+    errors.RateLimited,
+    errors.TooManyWaiting,
     errors.ServerBusy,
 )
 

@@ -1,0 +1,156 @@
+"""
+Counting requests, so that nobody sends more than they may.
+
+The window moves: in *any* period, never more than the rate's amount are let through. A
+window that begins anew at full minutes lets twice as many through around its end, and
+what fills up steadily lets as many through at once as in the period that follows. To
+remember each request would take memory for each one, so they are counted in sixtieths
+of the period. Those of one sixtieth are forgotten together, when the last of them is
+old enough: a place becomes free up to a sixtieth later than it might, never earlier.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from llamakeep.rate import Rate
+
+STEPS = 60
+"""How many parts of a period are counted by themselves."""
+
+Kind = Literal["address", "login", "key", "user"]
+
+
+class Limit(NamedTuple):
+    """A rate that somebody has."""
+
+    kind: Kind
+    whose: str
+    """An address, or the id of an API key or a user."""
+    rate: Rate
+
+
+class Standing(NamedTuple):
+    """Where somebody stands with a limit, after a request was counted or refused."""
+
+    limit: Limit
+    left: int
+    """How many more requests there may be now."""
+    more_in: float
+    """Seconds until there may be more than that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a request: it counts for all limits, or is refused for all."""
+
+    is_let_through: bool
+    standings: tuple[Standing, ...]
+
+
+class Counts(Protocol):
+    """Where requests are counted."""
+
+    async def hit(self, limits: Sequence[Limit]) -> Verdict:
+        """Count a request, unless one of the limits is reached."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what is held."""
+        ...
+
+
+class OwnCounts:
+    """
+    Counts in this process, in bounded memory.
+
+    Args:
+        clock: Seconds from any start, never going back.
+        max_windows: How many of each rate are remembered; those whose last request was
+            longest ago are forgotten first.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, *, max_windows: int = 50_000
+    ) -> None:
+        self._clock = clock
+        self._max_windows = max_windows
+        self._windows: dict[tuple[Kind, Rate], OrderedDict[str, _Window]] = {}
+
+    async def hit(self, limits: Sequence[Limit]) -> Verdict:
+        """Count a request, unless one of the limits is reached."""
+        now = self._clock()
+        windows = [self._window(limit, now) for limit in limits]
+        is_let_through = all(
+            window.total < limit.rate.amount
+            for window, limit in zip(windows, limits, strict=True)
+        )
+        if is_let_through:
+            for window in windows:
+                window.add(now)
+        standings = tuple(
+            Standing(limit, limit.rate.amount - window.total, window.more_in(now))
+            for window, limit in zip(windows, limits, strict=True)
+        )
+        return Verdict(is_let_through, standings)
+
+    async def close(self) -> None:
+        """Forget everything."""
+        self._windows.clear()
+
+    def _window(self, limit: Limit, now: float) -> "_Window":
+        windows = self._windows.setdefault((limit.kind, limit.rate), OrderedDict())
+        window = windows.get(limit.whose)
+        if window is None:
+            window = windows[limit.whose] = _Window(limit.rate.seconds)
+            self._forget(windows, now)
+        else:
+            window.forget(now)
+            windows.move_to_end(limit.whose)
+        return window
+
+    def _forget(self, windows: "OrderedDict[str, _Window]", now: float) -> None:
+        """Let each new one make up for itself: two old ones go, if they are empty."""
+        for _ in range(2):
+            whose, oldest = next(iter(windows.items()))
+            oldest.forget(now)
+            if len(windows) > self._max_windows or (
+                not oldest.total and len(windows) > 1
+            ):
+                del windows[whose]
+
+
+class _Window:
+    """The requests of the last period, each sixtieth with its end and its count."""
+
+    __slots__ = ("_parts", "_seconds", "_step", "total")
+
+    def __init__(self, seconds: int) -> None:
+        self.total = 0
+        self._seconds = seconds
+        self._step = seconds / STEPS
+        self._parts: list[tuple[float, int]] = []
+
+    def forget(self, now: float) -> None:
+        begun = now - self._seconds
+        old = 0
+        for end, count in self._parts:
+            if end > begun:
+                break
+            self.total -= count
+            old += 1
+        del self._parts[:old]
+
+    def add(self, now: float) -> None:
+        self.total += 1
+        end = (now // self._step + 1) * self._step
+        if self._parts and self._parts[-1][0] >= end:
+            end, count = self._parts[-1]
+            self._parts[-1] = end, count + 1
+        else:
+            self._parts.append((end, 1))
+
+    def more_in(self, now: float) -> float:
+        return self._parts[0][0] + self._seconds - now if self._parts else 0
