@@ -18,6 +18,7 @@ from llamakeep.api import (
     history,
     keys,
     login,
+    me,
     openai,
     problems,
     prompt,
@@ -29,6 +30,7 @@ from llamakeep.api.demo import LoopbackOnly, add_demo_users
 from llamakeep.api.rates import RateLimit, create_counts
 from llamakeep.errors import LlamaKeepError
 from llamakeep.keeper import Keeper
+from llamakeep.keeper.retention import Retention
 from llamakeep.providers.base import Provider
 from llamakeep.providers.registry import Registry, create_registry
 from llamakeep.security.passwords import Passwords
@@ -70,10 +72,13 @@ def create_app(
             app.state.throttle = LoginThrottle()
             app.state.setup_digest = None
             await keeper.open()
+            retention = Retention(storage, settings.retention_days)
+            retention.open()
             warm_up = asyncio.create_task(registry.warm_up())
             try:
                 yield
             finally:
+                await retention.close()
                 await keeper.close()
                 warm_up.cancel()
                 await asyncio.wait([warm_up])
@@ -117,7 +122,7 @@ def create_app(
         )
     openai_doors = (openai.chat, openai.responses, openai.completions, openai.models)
     # Routes are tried in order: those that take prompts come first.
-    own_doors = (history, conversations, login, keys, accounts, admin, health)
+    own_doors = (history, conversations, login, me, keys, accounts, admin, health)
     for door in (prompt, *openai_doors, replicate, *own_doors):
         # `include_router` looks each path up twice, router by router (measured: 50 µs).
         app.router.routes.extend(door.router.routes)

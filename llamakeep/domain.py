@@ -156,6 +156,8 @@ class AuditKind(StrEnum):
     USER_ENABLED = "user.enabled"
     USER_DELETED = "user.deleted"
     ROLE_CHANGED = "role.changed"
+    RETENTION_CHANGED = "retention.changed"
+    RETENTION_APPLIED = "retention.applied"
     WEBHOOK_SECRET_ROTATED = "webhook-secret.rotated"  # noqa: S105 - it is none
 
 

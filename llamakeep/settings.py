@@ -31,6 +31,7 @@ VALKEY_URL = re.compile(r"(valkeys?|rediss?)://[^/]|unix:///")
 """How the addresses begin that the client for Valkey understands."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+Days = Annotated[int, Field(ge=1, le=36_500)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rates = Annotated[
     tuple[Rate, ...],
@@ -205,6 +206,12 @@ class Settings(BaseSettings):
 
     write_timeout: PositiveFloat = 60
     """Seconds a client may leave its answer, or a stream, unread."""
+
+    retention_days: Days | None = None
+    """
+    Days after which runs are deleted for good; without it, never. An administrator can
+    set another number for a user, and users a smaller one for themselves.
+    """
 
     log_level: LogLevel = "info"
     """The least important records that are logged, to standard error."""

@@ -24,6 +24,7 @@ from llamakeep.errors import (
 )
 from llamakeep.security.access_tokens import RESET_LIFETIME, digest, new_reset_token
 from llamakeep.security.passwords import Passwords
+from llamakeep.settings import Days
 
 router = Router(prefix="/admin", tags=["admin"])
 
@@ -53,15 +54,19 @@ class UserChange(BaseModel):
     role: UserRole | None = None
     disabled: bool | None = None
     """Who is disabled is out at once, and their runs stop; the history stays."""
+    retention_days: Days | None = None
+    """Days after which their runs are deleted; `null` leaves it to the settings."""
 
 
 class ManagedUser(UserResponse):
     """A user, as administrators see them."""
 
     disabled_at: AwareDatetime | None
+    retention_days: int | None
+    """Days after which their runs are deleted; `null` leaves it to the settings."""
 
     @classmethod
-    def of(cls, user: User, /) -> Self:
+    def of(cls, user: User, /, retention_days: int | None = None) -> Self:
         """Return how `user` looks to administrators."""
         return cls(
             id=user.id,
@@ -69,6 +74,7 @@ class ManagedUser(UserResponse):
             role=user.role,
             created_at=user.created_at,
             disabled_at=user.disabled_at,
+            retention_days=retention_days,
         )
 
 
@@ -131,7 +137,7 @@ async def list_users(
     users = await storage_of(request).page_of_users(before=cursor, limit=limit + 1)
     page = users[:limit]
     return UsersResponse(
-        users=[ManagedUser.of(user) for user in page],
+        users=await _managed(request, *page),
         next_cursor=page[-1].id if len(users) > limit else None,
     )
 
@@ -156,7 +162,8 @@ async def create_user(
 @router.get("/users/{user_id}", responses=problem_responses(*_guarded, UserNotFound))
 async def get_user(user_id: UserId, request: Request, admin: AdminUser) -> ManagedUser:
     """Show a user."""
-    return ManagedUser.of(await storage_of(request).get_user(user_id))
+    [found] = await _managed(request, await storage_of(request).get_user(user_id))
+    return found
 
 
 @router.patch(
@@ -166,17 +173,17 @@ async def get_user(user_id: UserId, request: Request, admin: AdminUser) -> Manag
 async def change_user(
     user_id: UserId, body: UserChange, request: Request, admin: AdminUser
 ) -> ManagedUser:
-    """Change a user's role, disable or enable them, from their next request on."""
-    storage = storage_of(request)
+    """Change a user's role or retention, disable or enable them, from now on."""
+    storage, actor = storage_of(request), actor_of(request, admin)
     user = await storage.change_user(
-        user_id,
-        role=body.role,
-        is_disabled=body.disabled,
-        actor=actor_of(request, admin),
+        user_id, role=body.role, is_disabled=body.disabled, actor=actor
     )
+    if "retention_days" in body.model_fields_set:
+        await storage.set_retention(user_id, body.retention_days, actor=actor)
     if body.disabled:
         keeper_of(request).stop_runs(await storage.unfinished_runs(user))
-    return ManagedUser.of(user)
+    [changed] = await _managed(request, user)
+    return changed
 
 
 @router.delete(
@@ -223,3 +230,12 @@ async def audit(
         events=[AuditEntry.of(event) for event in page],
         next_cursor=page[-1].id if len(events) > limit else None,
     )
+
+
+async def _managed(request: Request, *users: User) -> list[ManagedUser]:
+    """Return how users look to administrators, with what was set for them."""
+    known = await storage_of(request).retentions([user.id for user in users])
+    return [
+        ManagedUser.of(user, known[user.id].allowed if user.id in known else None)
+        for user in users
+    ]

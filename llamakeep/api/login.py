@@ -9,7 +9,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from llamakeep.api import demo
 from llamakeep.api.dependencies import (
-    CurrentUser,
     LoggedInUser,
     actor_of,
     presented,
@@ -146,9 +145,3 @@ async def logout(request: Request, user: LoggedInUser) -> None:
     await storage_of(request).log_out(
         user, digest(presented(request)), actor_of(request, user)
     )
-
-
-@router.get("/me/", responses=problem_responses(Unauthenticated))
-async def me(user: CurrentUser) -> UserResponse:
-    """Say whose access token this is."""
-    return UserResponse.of(user)

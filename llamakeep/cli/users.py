@@ -109,6 +109,36 @@ def role(
 
 
 @cli.command()
+def retention(
+    username: Username,
+    days: Annotated[
+        str,
+        typer.Argument(
+            help="After so many days, runs are deleted; `default` leaves it to "
+            "LLAMAKEEP_RETENTION_DAYS."
+        ),
+    ],
+) -> None:
+    """Say for how long a user's runs are kept."""
+    import asyncio
+
+    from pydantic import TypeAdapter, ValidationError
+
+    from llamakeep.settings import Days
+
+    chosen = None
+    if days != "default":
+        try:
+            chosen = TypeAdapter(Days).validate_python(days)
+        except ValidationError as error:
+            message = "a number from 1 to 36500, or `default`"
+            raise typer.BadParameter(message, param_hint="DAYS") from error
+    asyncio.run(set_retention(read_settings(), username, chosen))
+    kept = "as long as the settings say" if chosen is None else f"{chosen} days"
+    typer.echo(f"Runs of {username} are kept {kept}.")
+
+
+@cli.command()
 def delete(
     username: Username,
     *,
@@ -221,6 +251,20 @@ async def set_role(
     async with open_database(settings.database_url) as storage:
         user = await get_user(storage, username)
         await storage.change_user(user.id, role=UserRole(role), actor=local_actor())
+
+
+async def set_retention(
+    settings: "Settings", username: str, days: int | None
+) -> None:
+    """
+    Keep a user's runs for so many days, or as long as the settings say.
+
+    Raises:
+        InvalidRequest: There is no such user.
+    """
+    async with open_database(settings.database_url) as storage:
+        user = await get_user(storage, username)
+        await storage.set_retention(user.id, days, actor=local_actor())
 
 
 async def delete_user(settings: "Settings", username: str) -> None:

@@ -20,6 +20,7 @@ from llamakeep.storage.deliveries import DeliveryStorage
 from llamakeep.storage.gates import GateStorage
 from llamakeep.storage.history import HistoryStorage
 from llamakeep.storage.notifications import NotificationStorage
+from llamakeep.storage.retention import RetentionStorage
 from llamakeep.storage.runs import RunStorage
 from llamakeep.storage.sqlite import SqliteDatabase
 from llamakeep.storage.stats import StatsStorage
@@ -38,6 +39,7 @@ class Storage(
     StatsStorage,
     TagStorage,
     ConversationStorage,
+    RetentionStorage,
     DeliveryStorage,
     GateStorage,
     NotificationStorage,

@@ -114,6 +114,7 @@ CALLS: dict[str, Call] = {
     "GET /replicate/v1/models/{owner}/{name}/versions/{version_id}": Call(),
     "POST /logout/": Call(),
     "GET /me/": Call(),
+    "PATCH /me/": Call('{"retention_days": 30}'),
     "POST /me/password": Call(
         f'{{"current_password": "{PASSWORD}", "password": "another {PASSWORD}"}}'
     ),

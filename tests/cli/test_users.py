@@ -175,3 +175,30 @@ def test_a_user_is_deleted_with_everything_after_a_question(
         "user.created",
     ]
     assert {event.address for event in events} == {"command line"}
+
+
+def test_runs_of_a_user_can_be_kept_for_some_days_only(typed: Type) -> None:
+    typed("user", "add", "carol", "--password-stdin", stdin="long enough\n")
+
+    changed = typed("user", "retention", "Carol", "30")
+    given_back = typed("user", "retention", "carol", "default")
+
+    assert changed.stdout == "Runs of Carol are kept 30 days.\n"
+    assert given_back.stdout == "Runs of carol are kept as long as the settings say.\n"
+
+
+@pytest.mark.parametrize("days", ["0", "x", "", "36501", "1.5"])
+def test_days_that_are_none_keep_nothing(typed: Type, days: str) -> None:
+    typed("user", "add", "carol", "--password-stdin", stdin="long enough\n")
+
+    refused = typed("user", "retention", "carol", days)
+
+    assert refused.exit_code == 2
+    assert "from 1 to 36500" in refused.stderr
+
+
+def test_nobodys_runs_are_kept_for_some_days(typed: Type) -> None:
+    refused = typed("user", "retention", "nobody", "30")
+
+    assert refused.exit_code == 1
+    assert "no user 'nobody'" in refused.stderr

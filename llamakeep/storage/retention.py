@@ -1,0 +1,182 @@
+"""How long runs are kept, and deleting those that are older."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
+
+from llamakeep.domain import UNFINISHED, Actor, AuditKind, RunStatus, User, utc_now
+from llamakeep.errors import FieldError, InvalidRequest, UserNotFound
+from llamakeep.storage.audit import record
+from llamakeep.storage.conversations import forget_runs
+from llamakeep.storage.database import Database
+from llamakeep.storage.filters import first_id_at
+from llamakeep.storage.tables import is_one_of, runs, users
+from llamakeep.storage.users import USER
+
+_IS_FINISHED = text(is_one_of(frozenset(RunStatus) - UNFINISHED))
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """For how many days runs of a user are kept; `None` leaves it open."""
+
+    allowed: int | None
+    """What an administrator set for them."""
+    own: int | None
+    """What they chose themselves; only less than what they may have counts."""
+
+
+class RetentionStorage:
+    """One method is one transaction."""
+
+    _database: Database
+
+    async def retentions(self, user_ids: Collection[str]) -> Mapping[str, Retention]:
+        """Return what was set for those users."""
+        query = select(
+            users.c.id, users.c.retention_days, users.c.own_retention_days
+        ).where(users.c.id.in_(user_ids))
+        return await self._database.read(
+            lambda connection: {
+                row.id: Retention(row.retention_days, row.own_retention_days)
+                for row in connection.execute(query)
+            }
+        )
+
+    async def set_retention(
+        self, user_id: str, days: int | None, *, actor: Actor
+    ) -> None:
+        """
+        Keep a user's runs for so many days; `None` leaves it to the settings.
+
+        Raises:
+            UserNotFound: There is no such user.
+        """
+        query = (
+            update(users)
+            .where(users.c.id == user_id)
+            .values(retention_days=days)
+            .returning(*USER)
+        )
+
+        def operation(connection: Connection) -> None:
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                raise UserNotFound(f"There is no user {user_id!r}.")
+            kind = AuditKind.RETENTION_CHANGED
+            record(connection, kind, User(*row), actor, _in_words(days))
+
+        await self._database.write(operation)
+
+    async def set_own_retention(
+        self, user: User, days: int | None, *, longest: int | None, actor: Actor
+    ) -> None:
+        """
+        Keep a user's runs for so many days only, because they want that.
+
+        Args:
+            user: Whose.
+            days: How many; `None` leaves it to the administrators.
+            longest: What the settings say.
+            actor: Who they are.
+
+        Raises:
+            InvalidRequest: They may not keep them that long.
+        """
+
+        def operation(connection: Connection) -> None:
+            allowed = connection.scalar(
+                select(users.c.retention_days).where(users.c.id == user.id)
+            )
+            most = longest if allowed is None else allowed
+            if days is not None and most is not None and days > most:
+                message = f"Runs are kept for {most} days here: choose less, or `null`."
+                raise InvalidRequest(errors=[FieldError("retention_days", message)])
+            connection.execute(
+                update(users)
+                .where(users.c.id == user.id)
+                .values(own_retention_days=days)
+            )
+            kind = AuditKind.RETENTION_CHANGED
+            record(connection, kind, user, actor, f"{_in_words(days)}, by themselves")
+
+        await self._database.write(operation)
+
+    async def users_with_old_runs(
+        self, longest: int | None
+    ) -> Sequence[tuple[str, str]]:
+        """
+        Return whose runs are to be deleted, and which: those below an id.
+
+        Args:
+            longest: For how many days the settings have runs kept.
+        """
+        days = _days(longest)
+        now = utc_now()
+
+        def operation(connection: Connection) -> Sequence[tuple[str, str]]:
+            found = []
+            different = select(days).where(days.is_not(None)).distinct()
+            for each in connection.scalars(different).all():
+                assert each is not None
+                before = first_id_at(now - timedelta(days=each))
+                has_some = exists().where(
+                    runs.c.user_id == users.c.id, runs.c.id < before, _IS_FINISHED
+                )
+                query = select(users.c.id).where(days == each, has_some)
+                found += [(user_id, before) for user_id in connection.scalars(query)]
+            return found
+
+        return await self._database.read(operation)
+
+    async def delete_old_runs(self, user_id: str, *, before: str, limit: int) -> int:
+        """
+        Forget some finished runs below an id for good, the oldest first.
+
+        Returns:
+            How many; fewer than `limit` means that none is left.
+        """
+        chosen = (
+            select(runs.c.id)
+            .where(runs.c.user_id == user_id, runs.c.id < before, _IS_FINISHED)
+            .order_by(runs.c.id)
+            .limit(limit)
+            # What another process is deleting is as good as deleted.
+            .with_for_update(skip_locked=True)
+        )
+        return await self._database.write(
+            lambda connection: forget_runs(connection, chosen)
+        )
+
+    async def note_retention(self, count: int) -> None:
+        """Remember that so many runs were deleted because of their age."""
+        await self._database.write(
+            lambda connection: record(
+                connection, AuditKind.RETENTION_APPLIED, None, Actor(), f"{count} runs"
+            )
+        )
+
+
+def _days(longest: int | None) -> ColumnElement[int | None]:
+    """Return for how many days a user's runs are kept: the least that anybody said."""
+    allowed: ColumnElement[int | None] = users.c.retention_days
+    if longest is not None:
+        allowed = func.coalesce(allowed, longest)
+    own = users.c.own_retention_days
+    return case((or_(allowed.is_(None), own < allowed), own), else_=allowed)
+
+
+def _in_words(days: int | None) -> str:
+    return "no days of their own" if days is None else f"{days} days"
