@@ -23,17 +23,22 @@ from llamakeep.api import (
     problems,
     prompt,
     replicate,
+    webhook_secrets,
     webhooks,
 )
 from llamakeep.api.body_limit import BodyLimit
 from llamakeep.api.demo import LoopbackOnly, add_demo_users
 from llamakeep.api.rates import RateLimit, create_counts
+from llamakeep.api.webhook_bodies import render
 from llamakeep.errors import LlamaKeepError
 from llamakeep.keeper import Keeper
+from llamakeep.keeper.notifying import Notifier
 from llamakeep.keeper.retention import Retention
 from llamakeep.providers.base import Provider
 from llamakeep.providers.registry import Registry, create_registry
+from llamakeep.security.addresses import Guard
 from llamakeep.security.passwords import Passwords
+from llamakeep.security.posting import Poster
 from llamakeep.security.throttle import LoginThrottle
 from llamakeep.settings import Settings
 from llamakeep.storage import open_storage
@@ -75,11 +80,18 @@ def create_app(
             retention = Retention(storage, settings.retention_days)
             retention.open()
             warm_up = asyncio.create_task(registry.warm_up())
+            notifier = None
+            if settings.webhooks:
+                poster = Poster(Guard(settings.webhook_networks))
+                notifier = Notifier(settings, storage, poster, render)
+                notifier.open()
             try:
                 yield
             finally:
                 await retention.close()
                 await keeper.close()
+                if notifier is not None:
+                    await notifier.close()
                 warm_up.cancel()
                 await asyncio.wait([warm_up])
                 await registry.close()
@@ -122,7 +134,17 @@ def create_app(
         )
     openai_doors = (openai.chat, openai.responses, openai.completions, openai.models)
     # Routes are tried in order: those that take prompts come first.
-    own_doors = (history, conversations, login, me, keys, accounts, admin, health)
+    own_doors = (
+        history,
+        conversations,
+        login,
+        me,
+        keys,
+        accounts,
+        webhook_secrets,
+        admin,
+        health,
+    )
     for door in (prompt, *openai_doors, replicate, *own_doors):
         # `include_router` looks each path up twice, router by router (measured: 50 µs).
         app.router.routes.extend(door.router.routes)

@@ -12,6 +12,7 @@ from pydantic import (
     ByteSize,
     Field,
     HttpUrl,
+    IPvAnyNetwork,
     PositiveFloat,
     PositiveInt,
     SecretStr,
@@ -102,6 +103,18 @@ class Settings(BaseSettings):
     replicate_webhook_secret: SecretStr | None = None
     """
     What Replicate signs webhooks with, `whsec_…`. Without it, Replicate is asked.
+    """
+
+    webhooks: bool = False
+    """
+    Whether users may have webhooks sent when their runs in the background end, see
+    `docs/webhooks.md`. Only hosts on the Internet are sent to, by HTTPS.
+    """
+
+    webhook_networks: tuple[IPvAnyNetwork, ...] = ()
+    """
+    Networks of your own that webhooks may be sent to as well, to any port and with
+    plain HTTP, as a JSON list such as `["10.1.0.0/16"]`.
     """
 
     openai_base_url: HttpUrl | None = None

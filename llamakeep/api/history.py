@@ -21,6 +21,7 @@ from llamakeep.api.events import position_of, stream_response
 from llamakeep.api.fields import Metadata
 from llamakeep.api.highlights import highlights
 from llamakeep.api.history_filters import Matching
+from llamakeep.api.notifications import WatchedRun, watched
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.router import Router
 from llamakeep.api.runs import HistoryItem, HistoryResponse, run_response
@@ -157,10 +158,11 @@ async def delete_history(
     return Deleted(deleted=deleted)
 
 
-@router.get("/{run_id}", response_model=HistoryItem, responses=_responses)
+@router.get("/{run_id}", response_model=WatchedRun, responses=_responses)
 async def get_run(run_id: str, request: Request, user: FollowingUser) -> Response:
     """Show one run: its prompt, its answer so far, and what became of it."""
-    return run_response(HistoryItem.of(await storage_of(request).get_run(user, run_id)))
+    run = await storage_of(request).get_run(user, run_id)
+    return run_response(await watched(request, run))
 
 
 class RunChange(BaseModel):

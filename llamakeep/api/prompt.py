@@ -1,5 +1,7 @@
 """Sending prompts."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import Annotated
 
@@ -23,11 +25,19 @@ from llamakeep.api.fields import (
     TopK,
     TopP,
 )
+from llamakeep.api.notifications import RUN, WebhookUrl, wanted
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.router import Router
 from llamakeep.api.runs import PromptResponse, run_response
 from llamakeep.api.text import SomeText, Text
-from llamakeep.domain import Asked, Parameters
+from llamakeep.domain import (
+    Asked,
+    Notification,
+    NotificationEvent,
+    Parameters,
+    User,
+)
+from llamakeep.errors import FieldError, InvalidRequest
 from llamakeep.storage.runs import IdempotencyKey
 
 router = Router(tags=["prompt"])
@@ -65,6 +75,8 @@ class PromptRequest(BaseModel):
     """Send the answer as server-sent events, while it is being written."""
     background: bool = False
     """Answer `202` at once; the run is in the history, and can be followed there."""
+    webhook: WebhookUrl | None = None
+    """With `background`: an https URL that is sent the run when it has ended."""
 
     def asked(self) -> Asked:
         """Return what is asked for, without how the answer is sent."""
@@ -130,13 +142,19 @@ async def prompt(
     """
     key = None
     if idempotency_key is not None:
-        request_digest = sha256(body.model_dump_json().encode()).digest()
+        # What is sent without a webhook was the same before there were any.
+        unused = {"webhook"} if body.webhook is None else None
+        said = body.model_dump_json(exclude=unused).encode()
+        request_digest = sha256(said).digest()
         key = IdempotencyKey(idempotency_key, request_digest)
     keeper = keeper_of(request)
     is_streamed = body.stream or accepts_only_events(request)
+    asked = body.asked()
+    if body.webhook is not None:
+        asked = replace(asked, notifications=await _wanted(request, user, body))
     run = await keeper.ask(
         user,
-        body.asked(),
+        asked,
         idempotency_key=key,
         is_followed=is_streamed or body.background,
     )
@@ -146,3 +164,17 @@ async def prompt(
         await keeper.answering(run)
         return stream_response(keeper, run)
     return run_response(PromptResponse.of(await keeper.result(run)))
+
+
+async def _wanted(
+    request: Request, user: User, body: PromptRequest
+) -> Sequence[Notification]:
+    assert body.webhook is not None
+    if not body.background:
+        message = (
+            "Webhooks are about runs in the background; nothing was stored. Send "
+            "`background` as true, too, or leave the webhook out."
+        )
+        raise InvalidRequest(errors=[FieldError("webhook", message)])
+    events = [NotificationEvent.END]
+    return await wanted(request, user, body.webhook, events, form=RUN)

@@ -14,7 +14,6 @@ from ipaddress import (
     IPv6Address,
     IPv6Network,
     ip_address,
-    ip_network,
 )
 
 Address = IPv4Address | IPv6Address
@@ -163,16 +162,6 @@ def is_public(address: Address) -> bool:
         and address in _GLOBAL_UNICAST
         and not any(address in network for network in _CLOSED_IPV6)
     )
-
-
-def parse_networks(networks: Sequence[str]) -> Sequence[Network]:
-    """
-    Return networks that were written as `10.1.0.0/16`, or as one address.
-
-    Raises:
-        ValueError: One is none.
-    """
-    return [ip_network(network) for network in networks]
 
 
 def _address(host: str) -> Address | None:

@@ -1,10 +1,15 @@
-"""Whether a webhook is from whom it says, by the rules of Standard Webhooks."""
+"""
+Signing webhooks, and whether one is from whom it says: the rules of Standard Webhooks.
+
+They are at https://github.com/standard-webhooks/standard-webhooks.
+"""
 
 import base64
 import binascii
 import hashlib
 import hmac
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +19,7 @@ TOLERANCE = 300
 """How many seconds a webhook's time may be off, either way."""
 
 _PREFIX = "whsec_"
+_KEY_LENGTH = 32
 _ID = re.compile(r"[!-~]{1,255}")
 _SECONDS = re.compile(r"[0-9]{1,12}")
 
@@ -67,6 +73,34 @@ def is_signed(stamp: Stamp, body: bytes, secret: str) -> bool:
     expected = hmac.digest(key_of(secret), signed, hashlib.sha256)
     # All of them, so that the time does not tell which one fits.
     return any([hmac.compare_digest(expected, each) for each in stamp.signatures])  # noqa: C419 - a generator would stop at the first
+
+
+def signed_headers(
+    message_id: str, body: bytes, known: Sequence[str], *, now: float
+) -> dict[str, str]:
+    """
+    Return the headers that prove that `body` is from whoever knows the secrets.
+
+    Args:
+        message_id: The same when it is sent again.
+        body: What is sent, byte for byte.
+        known: The secrets; each makes a signature.
+        now: Seconds since 1970.
+    """
+    signed = f"{message_id}.{int(now)}.".encode() + body
+    digests = [hmac.digest(key_of(secret), signed, hashlib.sha256) for secret in known]
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(now)),
+        "webhook-signature": " ".join(
+            f"v1,{base64.b64encode(digest).decode()}" for digest in digests
+        ),
+    }
+
+
+def new_secret() -> str:
+    """Return a secret that nobody knows yet."""
+    return _PREFIX + base64.b64encode(secrets.token_bytes(_KEY_LENGTH)).decode()
 
 
 def key_of(secret: str) -> bytes:

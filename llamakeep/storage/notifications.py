@@ -66,9 +66,8 @@ _PLACES = (
 )
 _CHOSEN = (
     select(_PLACES.c.id)
-    .where(_PLACES.c.place <= bindparam("most_per_host"))
-    # The first one for each host comes before the second one for any.
-    .order_by(_PLACES.c.place, _PLACES.c.id)
+    .where(_PLACES.c.place == 1)
+    .order_by(_PLACES.c.id)
     .limit(bindparam("most"))
 )
 _CLAIM = (
@@ -126,20 +125,21 @@ class NotificationStorage:
         )
 
     async def claim_notifications(
-        self, *, most: int, most_per_host: int, busy: Collection[str], lease: float
+        self, *, most: int, busy: Collection[str], lease: float
     ) -> Sequence[Due]:
         """
         Count a try for webhooks that are due, and keep others from sending them.
 
+        For each host it is the one that waits longest: a crowd for one host is no
+        reason that another has to wait.
+
         Args:
             most: At most so many.
-            most_per_host: At most so many for the same host.
             busy: The hosts that none is wanted for.
             lease: Seconds after which they are due again, unless they are settled.
         """
         values = {
             "most": most,
-            "most_per_host": most_per_host,
             "busy": sorted(busy),
             "lease": lease,
             **_AT_ONCE,

@@ -108,6 +108,7 @@ CALLS: dict[str, Call] = {
     "GET /replicate/v1/predictions/{prediction_id}": Call(),
     "POST /replicate/v1/predictions/{prediction_id}/cancel": Call(),
     "GET /replicate/v1/predictions/{prediction_id}/stream": Call(),
+    "GET /replicate/v1/webhooks/default/secret": Call(),
     "GET /replicate/v1/models": Call(),
     "GET /replicate/v1/models/{owner}/{name}": Call(),
     "GET /replicate/v1/models/{owner}/{name}/versions": Call(),
@@ -118,6 +119,8 @@ CALLS: dict[str, Call] = {
     "POST /me/password": Call(
         f'{{"current_password": "{PASSWORD}", "password": "another {PASSWORD}"}}'
     ),
+    "GET /me/webhook-secret": Call(),
+    "POST /me/webhook-secret/rotate": Call(),
     "GET /keys/": Call(),
     "POST /keys/": Call('{"name": "laptop"}'),
     "GET /keys/{key_id}": Call(),

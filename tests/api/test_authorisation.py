@@ -202,7 +202,7 @@ async def world(
     shutil.copy(migrated_file, file)
     # Nothing is written only because time goes by.
     settings = Settings.model_construct(
-        database_url=f"sqlite:///{file}", lease=3600, shutdown_grace=0
+        database_url=f"sqlite:///{file}", lease=3600, shutdown_grace=0, webhooks=True
     )
     provider = ScriptedProvider(["A secret", asyncio.Event()])
     async with connect(settings, provider) as client:

@@ -90,7 +90,8 @@ async def test_what_cannot_be_honoured_is_refused_by_name(
     [
         ({"webhook": "https://example.com/hook"}, "webhook"),
         ({"webhook_completed": "https://example.com/hook"}, "webhook_completed"),
-        ({"webhook_events_filter": ["completed"]}, "webhook_events_filter"),
+        ({"webhook_events_filter": ["finished"]}, "webhook_events_filter.0"),
+        ({"webhook_events_filter": ["output"]}, "webhook_events_filter"),
         ({"version": "a/b"}, "version"),
         ({"input": None}, "input"),
     ],

@@ -4,17 +4,17 @@ import ssl
 import subprocess
 import time
 from collections.abc import Sequence
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
 from llamakeep.security import posting
-from llamakeep.security.addresses import Address, Guard, parse_networks
+from llamakeep.security.addresses import Address, Guard
 from llamakeep.security.posting import LONGEST_ANSWER, Outcome, Poster, look_up
 from tests.receiving import open_receiver
 
-LOOPBACK = Guard(parse_networks(["127.0.0.0/8"]))
+LOOPBACK = Guard([ip_network("127.0.0.0/8")])
 BODY = b'{"a": 1}'
 
 
@@ -192,7 +192,7 @@ async def test_a_name_is_looked_up_once_and_connected_to_where_it_led() -> None:
 
 async def test_a_name_that_leads_elsewhere_the_second_time_is_looked_at_again() -> None:
     """DNS rebinding: public when it is checked, inside when it is connected to."""
-    guard = Guard(parse_networks(["127.0.0.1/32"]))
+    guard = Guard([ip_network("127.0.0.1/32")])
     names = Names(["127.0.0.1"], ["127.0.0.2"])
     poster = Poster(guard, resolve=names)
 

@@ -5,7 +5,15 @@ import pytest
 
 from llamakeep.emulator.webhooks import signature
 from llamakeep.errors import SignatureInvalid
-from llamakeep.security.webhooks import TOLERANCE, is_signed, key_of, read_stamp
+from llamakeep.security.webhooks import (
+    TOLERANCE,
+    is_signed,
+    key_of,
+    new_secret,
+    read_stamp,
+    signed_headers,
+)
+from llamakeep.settings import WEBHOOK_SECRET
 
 NOW = 1_614_265_330
 BODY = b'{"test": 2432232314}'
@@ -108,3 +116,26 @@ def test_headers_that_nobody_sends_are_refused(name: str, value: str) -> None:
 def test_what_cannot_be_a_secret_is_a_mistake_of_ours(secret: str) -> None:
     with pytest.raises(ValueError, match="standard base64"):
         key_of(secret)
+
+
+def test_what_we_sign_is_signed_like_the_published_example() -> None:
+    headers = signed_headers(HEADERS["webhook-id"], BODY, [SECRET], now=NOW + 0.9)
+
+    assert headers == HEADERS
+
+
+def test_what_two_secrets_sign_is_accepted_by_whoever_knows_one() -> None:
+    headers = signed_headers("msg_1", BODY, [SECRET, OTHER_SECRET], now=NOW)
+
+    stamp = read_stamp(headers, now=NOW)
+    assert is_signed(stamp, BODY, SECRET)
+    assert is_signed(stamp, BODY, OTHER_SECRET)
+    assert not is_signed(stamp, BODY, new_secret())
+
+
+def test_a_new_secret_is_long_and_nobody_elses() -> None:
+    one, another = new_secret(), new_secret()
+
+    assert one != another
+    assert len(key_of(one)) == 32
+    assert WEBHOOK_SECRET.fullmatch(one)

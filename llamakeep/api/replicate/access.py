@@ -53,8 +53,8 @@ class Links:
 
     origin: str
     """Of this server, as the client wrote it."""
-    digest: bytes
-    """Of the client's access token or API key."""
+    digest: bytes | None
+    """Of the client's access token or API key; without it no stream can be opened."""
 
     @classmethod
     def of(cls, request: Request) -> "Links":
@@ -70,6 +70,7 @@ class Links:
 
     def to_stream(self, run: Run) -> str:
         """Return an address at which the stream of `run` can be read by anybody."""
+        assert self.digest is not None
         expires = int(time.time()) + STREAM_LIFETIME
         user_id, run_id = run.user_id[-26:], run.id[-26:]
         signature = _signature(self.digest, user_id, run_id, expires)

@@ -1,11 +1,13 @@
 """Creating predictions."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Header, Request, Response
 
 from llamakeep import errors
 from llamakeep.api.dependencies import keeper_of, registry_of
+from llamakeep.api.notifications import PREDICTION, wanted
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.replicate.access import PREFIX, Links, PromptingUser
 from llamakeep.api.replicate.inputs import ModelPrediction, VersionPrediction
@@ -102,11 +104,18 @@ async def _create(
     links = Links.of(request)
     keeper = keeper_of(request)
     provider, model = found
-    run = await keeper.ask(
-        user,
-        body.input.asked(f"{provider.name}:{model}"),
-        is_followed=seconds is None,
-    )
+    asked = body.input.asked(f"{provider.name}:{model}")
+    if body.webhook is not None:
+        notifications = await wanted(
+            request,
+            user,
+            body.webhook,
+            body.notification_events(),
+            form=PREDICTION,
+            origin=links.origin,
+        )
+        asked = replace(asked, notifications=notifications)
+    run = await keeper.ask(user, asked, is_followed=seconds is None)
     if deadline is not None:
         cancel_later(keeper, user, run, deadline)
     headers = {}

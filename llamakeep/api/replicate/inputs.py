@@ -1,14 +1,15 @@
 """What a prediction is asked for, in the words of the Llamas on Replicate."""
 
 import json
-from collections.abc import Callable
-from typing import Annotated, Any, Self
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from llamakeep.api.fields import MOST_TOKENS, MaxTokens, Penalty
+from llamakeep.api.notifications import WebhookUrl
 from llamakeep.api.text import SomeText, Text
-from llamakeep.domain import Asked, Parameters, Run
+from llamakeep.domain import Asked, NotificationEvent, Parameters, Run
 
 SPELLINGS = {
     "max_tokens": ("max_tokens", "max_new_tokens", "max_length"),
@@ -58,13 +59,22 @@ NoPenalty = Annotated[
 ]
 NoLogs = Annotated[bool, _only(False, "there are no logs.")]
 NoWebhook = Annotated[
-    Any,
-    AfterValidator(
-        _never(
-            "Webhooks are not sent. Use the header `Prefer: wait`, the stream, or get "
-            "the prediction until it has ended."
+    Any, AfterValidator(_never("Send `webhook` and `webhook_events_filter` instead."))
+]
+
+
+def _check_events(events: Sequence[str]) -> Sequence[str]:
+    if "output" in events:
+        raise ValueError(
+            "Webhooks are not sent while the output comes. Leave `output` out, and "
+            "follow the stream."
         )
-    ),
+    return events
+
+
+WebhookEvents = Annotated[
+    list[Literal["start", "output", "logs", "completed"]],
+    AfterValidator(_check_events),
 ]
 
 
@@ -162,12 +172,28 @@ class ModelPrediction(BaseModel):
     input: PredictionInput
     stream: bool | None = None
     """It changes nothing: every prediction can be streamed."""
-    webhook: NoWebhook = None
-    """Refused: webhooks are not sent."""
+    webhook: WebhookUrl | None = None
+    """Where a webhook is sent, if this server sends any."""
     webhook_completed: NoWebhook = None
-    """Refused: webhooks are not sent."""
-    webhook_events_filter: NoWebhook = None
-    """Refused: webhooks are not sent."""
+    """Refused: `webhook` is what it is called now."""
+    webhook_events_filter: WebhookEvents | None = None
+    """
+    `completed`, which is what is sent without it, and `start`. There are no `logs`, and
+    so no webhooks about them; `output` is refused.
+    """
+
+    def notification_events(self) -> Sequence[NotificationEvent]:
+        """Return what the webhook tells of."""
+        if self.webhook is None:
+            return ()
+        wanted = self.webhook_events_filter
+        if wanted is None:
+            return [NotificationEvent.END]
+        known = (
+            ("start", NotificationEvent.START),
+            ("completed", NotificationEvent.END),
+        )
+        return [event for name, event in known if name in wanted]
 
 
 class VersionPrediction(ModelPrediction):

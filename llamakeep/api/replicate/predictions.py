@@ -73,6 +73,13 @@ class Prediction(BaseModel):
         short_id = run.id.removeprefix("run_")
         address = links.to(f"/predictions/{short_id}")
         status = STATUSES[run.status]
+        urls = PredictionUrls.model_construct(
+            get=address,
+            cancel=f"{address}/cancel",
+            web=f"{links.origin}/history/{run.id}",
+        )
+        if links.digest is not None:
+            urls.stream = links.to_stream(run)
         return cls.model_construct(
             id=short_id,
             model=model_of(run),
@@ -88,12 +95,7 @@ class Prediction(BaseModel):
             started_at=run.started_at,
             completed_at=run.finished_at,
             metrics=_metrics(run),
-            urls=PredictionUrls.model_construct(
-                get=address,
-                cancel=f"{address}/cancel",
-                stream=links.to_stream(run),
-                web=f"{links.origin}/history/{run.id}",
-            ),
+            urls=urls,
         )
 
     @classmethod

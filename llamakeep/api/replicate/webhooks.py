@@ -1,0 +1,34 @@
+"""What receivers of webhooks need to check them, as Replicate's clients ask for it."""
+
+from fastapi import Request, Response
+from pydantic import BaseModel
+
+from llamakeep.api.dependencies import storage_of
+from llamakeep.api.problems import problem_responses
+from llamakeep.api.replicate.access import PREFIX, PromptingUser
+from llamakeep.api.router import Router
+from llamakeep.api.webhook_secrets import webhooks_are_sent
+from llamakeep.errors import PathNotFound, ScopeMissing, Unauthenticated
+from llamakeep.security.webhooks import new_secret
+
+router = Router(prefix=PREFIX, tags=["replicate"])
+
+
+class WebhookSigningSecret(BaseModel):
+    """What your webhooks are signed with."""
+
+    key: str
+
+
+@router.get(
+    "/webhooks/default/secret",
+    responses=problem_responses(Unauthenticated, ScopeMissing, PathNotFound),
+)
+async def default_secret(
+    request: Request, response: Response, user: PromptingUser
+) -> WebhookSigningSecret:
+    """Show what your webhooks are signed with; it is the same for all doors."""
+    webhooks_are_sent(request)
+    response.headers["Cache-Control"] = "no-store"
+    known = await storage_of(request).webhook_secrets(user, fresh=new_secret())
+    return WebhookSigningSecret(key=known.secret)

@@ -1,0 +1,25 @@
+"""What webhooks say, each in the words of the door that was asked for it."""
+
+from pydantic_core import to_json
+
+from llamakeep.api.notifications import PREDICTION
+from llamakeep.api.replicate.access import Links
+from llamakeep.api.replicate.predictions import Prediction
+from llamakeep.api.runs import HistoryItem
+from llamakeep.domain import Notification, Run
+
+
+def render(notification: Notification, run: Run) -> bytes:
+    """Return what a webhook says about a run, the same whenever it is sent again."""
+    if notification.form == PREDICTION:
+        # Whoever receives it need not be able to read the stream.
+        links = Links(notification.origin or "", digest=None)
+        prediction = Prediction.of(run, links)
+        return prediction.model_dump_json(exclude_unset=True).encode()
+    return to_json(
+        {
+            "type": f"run.{run.status}",
+            "timestamp": run.finished_at,
+            "data": HistoryItem.of(run),
+        }
+    )

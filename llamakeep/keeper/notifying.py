@@ -1,0 +1,194 @@
+"""Sending webhooks about runs, until they are received or given up."""
+
+import asyncio
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+from llamakeep.domain import Notification, NotificationStatus, Run
+from llamakeep.errors import StorageUnavailable
+from llamakeep.security.posting import Outcome, Poster
+from llamakeep.security.webhooks import signed_headers
+from llamakeep.settings import Settings
+from llamakeep.storage import Storage
+from llamakeep.storage.notifications import Due
+
+PAUSES = (5.0, 30.0, 120.0, 600.0, 3600.0, 6 * 3600.0)
+"""Seconds before each repetition; after the last one it is given up."""
+
+LOOK = 1.0
+"""Seconds between two looks for what is due."""
+
+DEADLINE = 10.0
+"""Seconds that a receiver has to answer."""
+
+AT_ONCE = 64
+"""How many webhooks one process sends at the same time."""
+
+AT_ONCE_PER_HOST = 4
+"""How many of them to the same host."""
+
+LAST_TRIES = 2
+"""Seconds that what is on its way may take when the process stops."""
+
+_GONE = 410
+
+Render = Callable[[Notification, Run], bytes]
+"""Returns the body of a webhook."""
+
+log = logging.getLogger(__name__)
+
+
+class Notifier:
+    """
+    Sends what is due, on any of the servers of a database.
+
+    Every webhook is sent at least once, and again when nobody knows whether it arrived:
+    its receiver knows it by its id.
+
+    Args:
+        settings: What the operator chose.
+        storage: What is to be sent.
+        poster: What sends it.
+        render: What it says.
+    """
+
+    def __init__(
+        self, settings: Settings, storage: Storage, poster: Poster, render: Render
+    ) -> None:
+        self._storage = storage
+        self._poster = poster
+        self._render = render
+        self._lease = settings.lease
+        # Whoever takes it over after the lease is never there before the deadline.
+        self._deadline = min(DEADLINE, settings.lease / 2)
+        self._sending: set[asyncio.Task[None]] = set()
+        self._busy: Counter[str] = Counter()
+        self._is_free = asyncio.Event()
+        self._loop: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Begin to look for what is due."""
+        self._loop = asyncio.create_task(self._work())
+
+    async def close(self) -> None:
+        """Begin nothing more, and let what is on its way arrive if it is quick."""
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.wait([self._loop])
+        if self._sending:
+            _, late = await asyncio.wait(self._sending, timeout=LAST_TRIES)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+
+    async def _work(self) -> None:
+        while True:
+            self._is_free.clear()
+            try:
+                await self._begin()
+            except StorageUnavailable as error:
+                log.warning("webhooks cannot be looked for: %s", error.detail)
+            except Exception:
+                log.exception("webhooks are not sent for a moment")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK):
+                    await self._is_free.wait()
+
+    async def _begin(self) -> None:
+        """Begin to send what is due, as far as there is room."""
+        if len(self._sending) == AT_ONCE:
+            return
+        if not await self._storage.is_any_notification_due():
+            return
+        while True:
+            claimed = await self._storage.claim_notifications(
+                most=AT_ONCE - len(self._sending),
+                busy=[
+                    h for h, count in self._busy.items() if count >= AT_ONCE_PER_HOST
+                ],
+                lease=self._lease,
+            )
+            for due in claimed:
+                self._busy[due.notification.host] += 1
+                task = asyncio.create_task(self._send(due))
+                self._sending.add(task)
+                task.add_done_callback(partial(self._left, due.notification.host))
+            if not claimed or len(self._sending) == AT_ONCE:
+                return
+
+    async def _send(self, due: Due) -> None:
+        notification = due.notification
+        try:
+            await self._settle(notification, await self._try(due))
+        except StorageUnavailable as error:
+            # It is due again when its lease is over.
+            log.warning("a webhook's end cannot be kept: %s", error.detail)
+        except Exception:
+            log.exception("a webhook about run %s is lost sight of", due.run.id)
+
+    async def _try(self, due: Due) -> Outcome:
+        notification = due.notification
+        try:
+            body = self._render(notification, due.run)
+            headers = signed_headers(
+                notification.id, body, due.secrets.now(), now=time.time()
+            )
+            return await self._poster.post(
+                notification.url,
+                {"content-type": "application/json", **headers},
+                body,
+                seconds=self._deadline,
+            )
+        except Exception:
+            log.exception("a webhook about run %s failed by a bug", due.run.id)
+            return Outcome(trouble="The server has a bug; its log says more.")
+
+    def _left(self, host: str, task: asyncio.Task[None]) -> None:
+        self._sending.discard(task)
+        self._busy[host] -= 1
+        if not self._busy[host]:
+            del self._busy[host]
+        self._is_free.set()
+
+    async def _settle(self, notification: Notification, outcome: Outcome) -> None:
+        log.info(
+            "webhook to %s: %s, try %s",
+            notification.host,
+            outcome.status or outcome.trouble,
+            notification.tries,
+        )
+        if outcome.is_delivered:
+            await self._storage.settle_notification(
+                notification, NotificationStatus.DELIVERED
+            )
+            return
+        pause = next_pause(notification.tries, outcome)
+        await self._storage.settle_notification(
+            notification,
+            NotificationStatus.GIVEN_UP
+            if pause is None
+            else NotificationStatus.WAITING,
+            error=outcome.trouble or f"The receiver answered {outcome.status}.",
+            pause=pause,
+        )
+
+
+def next_pause(tries: int, outcome: Outcome) -> float | None:
+    """
+    Return the seconds until what failed is tried again, `None` if it is given up.
+
+    A receiver may ask for another time, but neither for at once nor for ever, and says
+    with 410 that it wants nothing any more.
+    """
+    if outcome.status == _GONE or tries > len(PAUSES):
+        return None
+    if outcome.retry_after is not None:
+        return min(max(outcome.retry_after, PAUSES[0]), PAUSES[-1])
+    # What failed together should not come back together.
+    return PAUSES[tries - 1] * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
