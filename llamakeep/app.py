@@ -63,7 +63,11 @@ def create_app(
         registry = (
             create_registry(settings)
             if providers is None
-            else Registry(providers, default_model=settings.default_model)
+            else Registry(
+                providers,
+                default_model=settings.default_model,
+                prices=settings.prices,
+            )
         )
         async with open_storage(settings.database_url) as storage:
             if settings.demo:

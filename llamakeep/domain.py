@@ -229,8 +229,8 @@ class Usage:
 class Price:
     """What a model costs, in US dollars per million tokens."""
 
-    input: Decimal
-    output: Decimal
+    input: Dollars
+    output: Dollars
 
     def of(self, input_tokens: int, output_tokens: int) -> Decimal:
         """Return US dollars."""

@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from llamakeep.domain import Limits, Price
 from llamakeep.rate import Rate, parse_rates
 
 WEBHOOK_SECRET = re.compile(
@@ -194,6 +195,28 @@ class Settings(BaseSettings):
     """
     Seconds for which Replicate is asked for nothing new after that failed five times in
     a row; up to six times as long while it goes on failing. Prompts wait meanwhile.
+    """
+
+    user_limits: Limits = Limits()
+    """
+    What each user may use, unless an administrator set something else for them, as JSON
+    with any of `concurrent_runs`, `tokens_per_day`, `tokens_per_month`,
+    `dollars_per_day` and `dollars_per_month`: `{"tokens_per_day": 100000}`.
+    """
+
+    server_limits: Limits = Limits()
+    """What all users together may use, as JSON: `{"dollars_per_month": 50}`."""
+
+    quota_max_tokens: PositiveInt = 1024
+    """
+    How many tokens an answer may have if its prompt does not say, where a limit in
+    tokens or dollars applies: as much is set aside for it.
+    """
+
+    prices: dict[str, Price] = {}
+    """
+    What models cost in US dollars per million tokens, as JSON, where that is not known
+    or is out of date: `{"openai:big": {"input": 0.2, "output": 0.8}}`.
     """
 
     flush_interval: PositiveFloat = 1

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 
-from llamakeep.domain import Usage
+from llamakeep.domain import Price, Usage
 from llamakeep.errors import LlamaKeepError
 from llamakeep.providers.base import Accepted, CompletionRequest, Event, Finished
 
@@ -49,6 +49,8 @@ class ScriptedProvider:
         self.is_free = is_free
         self.unsupported = unsupported
         self.before_accepting = before_accepting
+        self.prices: dict[str, Price] = {}
+        """By model; assign to it to give one a price."""
         self.requests: list[CompletionRequest] = []
         """What it was asked, in order."""
         self.open_answers = 0
@@ -65,6 +67,9 @@ class ScriptedProvider:
 
     def serves(self, model: str) -> bool:
         return model in self.known
+
+    def price(self, model: str) -> Price | None:
+        return self.prices.get(model)
 
     async def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         # Another answer may begin, and be told otherwise, before this one says a word.

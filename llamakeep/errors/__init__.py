@@ -14,6 +14,10 @@ LlamaKeepError
 │   ├── TooManyAttempts         too many failed logins
 │   ├── RateLimited             more requests than may be sent
 │   ├── TooManyWaiting          the user's part of the queue is full
+│   ├── LimitReached            a limit leaves less than a prompt may take
+│   │   ├── TooManyRuns         at the same time
+│   │   └── QuotaExceeded       tokens or money, in a day or month
+│   ├── PriceUnknown            a limit in money, and a model without a price
 │   ├── ScopeMissing            the API key may not do this
 │   ├── ApiKeyNotFound          no such API key, or somebody else's
 │   ├── TooManyApiKeys          the user has as many as there may be
@@ -66,9 +70,13 @@ from llamakeep.errors.client import (
     IdempotencyKeyReused,
     InvalidRequest,
     LastAdmin,
+    LimitFacts,
+    LimitReached,
     MalformedBody,
     PathNotFound,
+    PriceUnknown,
     PromptRejected,
+    QuotaExceeded,
     RateLimited,
     ResetRefused,
     RunCanceled,
@@ -79,6 +87,7 @@ from llamakeep.errors.client import (
     SignatureInvalid,
     TooManyApiKeys,
     TooManyAttempts,
+    TooManyRuns,
     TooManyWaiting,
     Unauthenticated,
     UnknownModel,
@@ -125,10 +134,13 @@ __all__ = [
     "IdempotencyKeyReused",
     "InvalidRequest",
     "LastAdmin",
+    "LimitFacts",
+    "LimitReached",
     "LlamaKeepError",
     "MalformedBody",
     "NoProvider",
     "PathNotFound",
+    "PriceUnknown",
     "PromptRejected",
     "ProviderAnswerInvalid",
     "ProviderError",
@@ -137,6 +149,7 @@ __all__ = [
     "ProviderTimeout",
     "ProviderUnauthenticated",
     "ProviderUnavailable",
+    "QuotaExceeded",
     "RateLimited",
     "ResetRefused",
     "RunCanceled",
@@ -153,6 +166,7 @@ __all__ = [
     "StorageUnavailable",
     "TooManyApiKeys",
     "TooManyAttempts",
+    "TooManyRuns",
     "TooManyWaiting",
     "Unauthenticated",
     "UnknownModel",

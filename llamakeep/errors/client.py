@@ -1,7 +1,11 @@
 """What the caller can mend."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from http import HTTPStatus
+from typing import Literal
 
 from llamakeep.errors.base import FieldError, LlamaKeepError
 
@@ -89,6 +93,58 @@ class TooManyAttempts(ClientError):
     status = HTTPStatus.TOO_MANY_REQUESTS
     code = "too-many-attempts"
     title = "Too many failed logins."
+
+
+@dataclass(frozen=True, slots=True)
+class LimitFacts:
+    """A limit that was reached, for programs."""
+
+    name: str
+    """`concurrent_runs`, `tokens_per_day`, …"""
+    whose: Literal["user", "api_key", "server"]
+    limit: int | Decimal
+    left: int | Decimal
+    """Neither used nor set aside for what is going on."""
+    resets_at: datetime | None
+    """When it begins anew."""
+
+
+class LimitReached(ClientError):
+    """A limit leaves less than the prompt may take. Nothing was stored."""
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        limit: LimitFacts | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        self.limit = limit
+        super().__init__(detail, retry_after=retry_after)
+
+
+class TooManyRuns(LimitReached):
+    """As many of the caller's prompts are going on as may be. Nothing was stored."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "too-many-runs"
+    title = "Too many of your prompts are being answered."
+
+
+class QuotaExceeded(LimitReached):
+    """The tokens or the money of a day or month are used up. Nothing was stored."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "quota-exceeded"
+    title = "This prompt may take more than a limit leaves."
+
+
+class PriceUnknown(ClientError):
+    """A limit in dollars applies, and nobody knows the price. Nothing was stored."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    code = "price-unknown"
+    title = "The model's price is not known."
 
 
 class RateLimited(ClientError):

@@ -32,6 +32,7 @@ from llamakeep.keeper.live import (
 )
 from llamakeep.keeper.node import Node
 from llamakeep.keeper.purging import purge
+from llamakeep.keeper.quotas import Quotas
 from llamakeep.providers.base import Provider
 from llamakeep.providers.registry import Registry, check_parameters
 from llamakeep.settings import Settings
@@ -56,6 +57,7 @@ class Keeper:
         self._storage = storage
         self._registry = registry
         self._node = Node(settings, storage, registry)
+        self.quotas = Quotas(settings, registry)
 
     async def open(self, *, take_over: bool = True) -> None:
         """
@@ -154,8 +156,14 @@ class Keeper:
             notifications=asked.notifications,
             created_at=utc_now(),
         )
+        run, quotas = self.quotas.reserving(run, provider, earlier, user)
         return await self._node.accept(
-            run, provider, earlier, idempotency_key, is_followed=is_followed
+            run,
+            provider,
+            earlier,
+            idempotency_key,
+            quotas=quotas,
+            is_followed=is_followed,
         )
 
     async def result(self, run: Run) -> Run:

@@ -27,6 +27,7 @@ from llamakeep.providers.base import Provider, ReattachableProvider
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
+from llamakeep.storage.quotas import Quota
 from llamakeep.storage.runs import IdempotencyKey
 
 TICK = 10
@@ -54,7 +55,7 @@ class Node:
         self._registry = registry
         self._stopping = Stopping(settings)
         self.gates = Gates(settings, storage, registry.reattachable)
-        self._worker = Worker(settings, storage, self.gates, self._stopping)
+        self._worker = Worker(settings, storage, registry, self.gates, self._stopping)
         self._slots = Slots(settings.max_running)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._takes_over = True
@@ -111,12 +112,14 @@ class Node:
         earlier: Sequence[Run],
         idempotency_key: IdempotencyKey | None,
         *,
+        quotas: Sequence[Quota] = (),
         is_followed: bool,
     ) -> Run:
         """
         Store `run` and work on it, whatever becomes of the caller from here on.
 
         Raises:
+            LimitReached: A quota has less left than the run may take.
             ServerBusy: The queue is full; nothing was stored.
             TooManyWaiting: The user's part of it is; nothing was stored.
         """
@@ -140,7 +143,7 @@ class Node:
 
         async def carry() -> None:
             try:
-                live = await self._keep(run, idempotency_key, accepted)
+                live = await self._keep(run, idempotency_key, quotas, accepted)
                 if live is not None:
                     await self._worker.work(
                         live,
@@ -190,6 +193,7 @@ class Node:
         self,
         run: Run,
         idempotency_key: IdempotencyKey | None,
+        quotas: Sequence[Quota],
         accepted: asyncio.Future[Run],
     ) -> LiveRun | None:
         """Store `run` and tell so, unless its key shows that it was before."""
@@ -200,6 +204,7 @@ class Node:
                 node=self._id,
                 lease=self._settings.lease,
                 idempotency_key=idempotency_key,
+                quotas=quotas,
             )
         except BaseException as error:
             if not accepted.done():  # else the caller has left

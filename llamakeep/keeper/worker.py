@@ -27,6 +27,7 @@ from llamakeep.providers.base import (
     Provider,
     ReattachableProvider,
 )
+from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 
@@ -37,8 +38,14 @@ class Worker:
     """Works on one run at a time, on as many as it is asked to at once."""
 
     def __init__(
-        self, settings: Settings, storage: Storage, gates: Gates, stopping: Stopping
+        self,
+        settings: Settings,
+        storage: Storage,
+        registry: Registry,
+        gates: Gates,
+        stopping: Stopping,
     ) -> None:
+        self._registry = registry
         self._settings = settings
         self._storage = storage
         self._gates = gates
@@ -88,7 +95,7 @@ class Worker:
         if live.is_lost:
             return
         live.is_closing = True
-        run = _ended(live, error)
+        run = self._priced(_ended(live, error))
         pause = 0.1
         while True:
             try:
@@ -109,6 +116,16 @@ class Worker:
             live.hand_over(run)
         else:
             live.lose()
+
+    def _priced(self, run: Run) -> Run:
+        usage = run.usage
+        if usage.input_tokens is None or usage.output_tokens is None:
+            return run
+        price = self._registry.price(run.provider, run.resolved_model, run.model)
+        if price is None:
+            return run
+        cost = price.of(usage.input_tokens, usage.output_tokens)
+        return replace(run, usage=replace(usage, cost=cost))
 
     def may_run_again(self, run: Run, provider: Provider) -> bool:
         """Return whether a run that was left may be answered from its beginning."""

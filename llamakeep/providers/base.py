@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
-from llamakeep.domain import Message, Parameters, Usage
+from llamakeep.domain import Message, Parameters, Price, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +98,10 @@ class Provider(Protocol):
 
     def serves(self, model: str) -> bool:
         """Return whether `model`, without its provider's name, can be asked for."""
+        ...
+
+    def price(self, model: str) -> Price | None:
+        """Return what `model` costs, as far as that is known."""
         ...
 
     def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:

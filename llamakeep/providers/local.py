@@ -6,10 +6,12 @@ import re
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from decimal import Decimal
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from llamakeep.domain import Price
 from llamakeep.errors import NoProvider, ProviderUnavailable
 from llamakeep.providers.base import Accepted, CompletionRequest, Event
 from llamakeep.providers.local_process import LocalProcess
@@ -62,6 +64,9 @@ def model_id(weights: Path) -> str:
     return _QUANTIZATION.sub("", weights.stem.lower())
 
 
+FREE = Price(Decimal(0), Decimal(0))
+
+
 class LocalProvider:
     """
     A model that runs on this computer.
@@ -100,6 +105,10 @@ class LocalProvider:
     def serves(self, model: str) -> bool:
         """Return whether `model` is the embedded one."""
         return self._weights is not None and model == model_id(self._weights)
+
+    def price(self, model: str) -> Price | None:  # noqa: ARG002 - the protocol's
+        """Return that it costs nothing."""
+        return FREE
 
     async def warm_up(self) -> None:
         """

@@ -11,6 +11,7 @@ from pyreqwest.exceptions import PyreqwestError
 from pyreqwest.request import RequestBuilder
 from pyreqwest.response import Response
 
+from llamakeep.domain import Price
 from llamakeep.errors import (
     LlamaKeepError,
     ProviderAnswerInvalid,
@@ -102,6 +103,10 @@ class OpenAIProvider:
     def serves(self, model: str) -> bool:
         """Return whether `model` may be asked for."""
         return not self._models or model in self._models
+
+    def price(self, model: str) -> Price | None:  # noqa: ARG002 - the protocol's
+        """Return nothing: there are as many prices as servers."""
+        return None
 
     async def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         """Answer `request`, as `Provider.answer` says."""

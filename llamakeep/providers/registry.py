@@ -1,12 +1,13 @@
 """Which provider answers for which model name."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 
 from pydantic import SecretStr
 
-from llamakeep.domain import Parameters
+from llamakeep.domain import Parameters, Price
 from llamakeep.errors import (
     LlamaKeepError,
     NoProvider,
@@ -38,11 +39,17 @@ class Registry:
     Args:
         providers: The first one serves prompts that name no model.
         default_model: Serves them instead, as `provider:model`.
+        prices: What models cost, as `provider:model`, whatever their providers say.
     """
 
     def __init__(
-        self, providers: Sequence[Provider], *, default_model: str | None = None
+        self,
+        providers: Sequence[Provider],
+        *,
+        default_model: str | None = None,
+        prices: Mapping[str, Price] = MappingProxyType({}),
     ) -> None:
+        self._prices = prices
         self._providers = {provider.name: provider for provider in providers}
         self._default_model = default_model
 
@@ -98,6 +105,17 @@ class Registry:
             "`model` out to use the default one, or write it as `provider:model` with "
             f"one of these providers: {', '.join(self._providers)}."
         )
+
+    def price(self, provider: str, *names: str | None) -> Price | None:
+        """Return what a model costs that goes by one of these names, if it is known."""
+        serving = self._providers.get(provider)
+        for name in filter(None, names):
+            known = self._prices.get(f"{provider}:{name}")
+            if known is None and serving is not None:
+                known = serving.price(name)
+            if known is not None:
+                return known
+        return None
 
     async def models(self) -> Sequence[str]:
         """
@@ -158,7 +176,9 @@ def create_registry(settings: Settings) -> Registry:
         )
     if has_engine() and find_weights(settings) is not None:
         providers.append(LocalProvider(settings))
-    return Registry(providers, default_model=settings.default_model)
+    return Registry(
+        providers, default_model=settings.default_model, prices=settings.prices
+    )
 
 
 def _replicate(settings: Settings, api_token: SecretStr) -> Provider:

@@ -224,6 +224,7 @@ def _add(connection: Connection, user: User, key: ApiKey, digest: bytes) -> None
             "models": None if key.models is None else sorted(key.models),
             "created_at": key.created_at,
             "expires_at": key.expires_at,
+            "limits": key.limits,
         },
     )
 

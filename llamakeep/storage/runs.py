@@ -27,11 +27,17 @@ from llamakeep.domain import (
     new_id,
     utc_now,
 )
-from llamakeep.errors import IdempotencyKeyReused, RunNotFound, Unauthenticated
+from llamakeep.errors import (
+    IdempotencyKeyReused,
+    LimitReached,
+    RunNotFound,
+    Unauthenticated,
+)
 from llamakeep.storage.columns import seconds_from_now
 from llamakeep.storage.database import Database
 from llamakeep.storage.notifications import add_notifications
 from llamakeep.storage.prepared import Prepared
+from llamakeep.storage.quotas import Quota, reserve, settle
 from llamakeep.storage.run_rows import NAMES, READ, to_row, to_run
 from llamakeep.storage.tables import is_one_of, runs, users
 from llamakeep.storage.tags import add_tags
@@ -136,15 +142,24 @@ class RunStorage:
         node: str | None,
         lease: float,
         idempotency_key: IdempotencyKey | None = None,
+        quotas: Sequence[Quota] = (),
     ) -> Run:
         """
         Keep a new run, held by `node` for `lease` seconds.
+
+        Args:
+            run: The run, with what it reserves of `quotas`.
+            node: Who works on it.
+            lease: For how long.
+            idempotency_key: What finds it when the request is repeated.
+            quotas: The limits that it has to keep to.
 
         Returns:
             `run`; or the one that was made with the same key before.
 
         Raises:
             IdempotencyKeyReused: That one answers another request.
+            LimitReached: A quota has less left than the run may take.
             Unauthenticated: The user was deleted meanwhile.
         """
         values = to_row(run) | {
@@ -154,11 +169,14 @@ class RunStorage:
             "request_digest": idempotency_key and idempotency_key.request_digest,
         }
 
-        def operation(connection: Connection) -> Run:
+        def operation(connection: Connection) -> Run | LimitReached:
             if idempotency_key is not None:
                 known = _find_repeated(connection, run.user_id, idempotency_key)
                 if known is not None:
                     return known
+            if quotas and (refusal := reserve(connection, run, quotas)) is not None:
+                # Raised in here, it would have others' operations tried again.
+                return refusal
             _ACCEPT.execute(connection, values)
             if run.notifications:
                 add_notifications(connection, run)
@@ -167,7 +185,7 @@ class RunStorage:
             return run
 
         try:
-            return await self._database.write(operation)
+            accepted = await self._database.write(operation)
         except IntegrityError:
             is_there = select(users.c.id).where(users.c.id == run.user_id)
             if await self._database.read(lambda c: c.scalar(is_there)) is not None:
@@ -175,6 +193,9 @@ class RunStorage:
             raise Unauthenticated(
                 "This account was deleted. Nothing was stored."
             ) from None
+        if isinstance(accepted, LimitReached):
+            raise accepted
+        return accepted
 
     async def claim(self, run: Run, *, lease: float) -> bool:
         """Start the next attempt at a queued run; `False` if somebody else did."""
@@ -235,9 +256,14 @@ class RunStorage:
         assert run.status.is_final
         values = {f"new_{name}": value for name, value in to_row(run).items()}
         values |= {"run_id": run.id, "fence": run.attempt}
-        return await self._database.write(
-            lambda connection: _FINISH.execute(connection, values) == 1
-        )
+
+        def operation(connection: Connection) -> bool:
+            is_mine = _FINISH.execute(connection, values) == 1
+            if is_mine:
+                settle(connection, run)
+            return is_mine
+
+        return await self._database.write(operation)
 
     async def renew(
         self, node: str, run_ids: Collection[str], *, lease: float

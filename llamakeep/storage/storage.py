@@ -20,6 +20,7 @@ from llamakeep.storage.deliveries import DeliveryStorage
 from llamakeep.storage.gates import GateStorage
 from llamakeep.storage.history import HistoryStorage
 from llamakeep.storage.notifications import NotificationStorage
+from llamakeep.storage.quotas import QuotaStorage
 from llamakeep.storage.retention import RetentionStorage
 from llamakeep.storage.runs import RunStorage
 from llamakeep.storage.sqlite import SqliteDatabase
@@ -42,6 +43,7 @@ class Storage(
     RetentionStorage,
     DeliveryStorage,
     GateStorage,
+    QuotaStorage,
     NotificationStorage,
     WebhookSecretStorage,
 ):

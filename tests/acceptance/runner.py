@@ -22,7 +22,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from llamakeep.app import create_app
-from llamakeep.domain import Usage
+from llamakeep.domain import Price, Usage
 from llamakeep.errors import LlamaKeepError
 from llamakeep.providers.base import Accepted, CompletionRequest, Event, Finished
 from llamakeep.server import serve
@@ -49,6 +49,9 @@ class Talker:
 
     def serves(self, model: str) -> bool:
         return model == "parrot"
+
+    def price(self, model: str) -> Price | None:  # noqa: ARG002 - the protocol's
+        return None
 
     async def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         yield Accepted("parrot-1")

@@ -10,7 +10,6 @@ import pytest
 from llamakeep.domain import Usage
 from llamakeep.providers.base import ReattachableProvider
 from llamakeep.providers.replicate import ReplicateProvider
-from llamakeep.providers.replicate.prices import cost
 from tests.providers.asking import Answer, ask
 from tests.providers.replicating import MAVERICK, Control, asking, provider_at
 from tests.providers.stub_server import END, head, piece, running_stub, whole
@@ -32,7 +31,7 @@ async def test_an_answer_has_text_usage_model_and_handle(
     assert answer.accepted is not None
     assert answer.accepted.handle == (await control.only())["id"]
     assert answer.finished is not None
-    assert answer.finished.usage == Usage(3, 3, cost=Decimal("0.0000036"))
+    assert answer.finished.usage == Usage(3, 3)
     assert answer.finished.resolved_model == MAVERICK
     assert answer.finished.finish_reason == "stop"
 
@@ -326,9 +325,18 @@ async def test_a_model_has_an_owner_or_is_a_version(
     )
 
 
-def test_the_price_of_an_answer_is_known_where_its_usage_is() -> None:
-    usage = Usage(input_tokens=1_000_000, output_tokens=1_000_000)
+@pytest.mark.parametrize(
+    ("model", "cost"),
+    [
+        (MAVERICK, Decimal("1.20")),
+        ("meta/llama-4-scout-instruct:" + 64 * "0", Decimal("0.82")),
+    ],
+)
+async def test_the_prices_of_official_llamas_are_known(
+    replicate: ReplicateProvider, model: str, cost: Decimal
+) -> None:
+    price = replicate.price(model)
 
-    assert cost(MAVERICK, usage) == Decimal("1.20")
-    assert cost(MAVERICK, Usage(input_tokens=1)) is None
-    assert cost("somebody/else", usage) is None
+    assert price is not None
+    assert price.of(1_000_000, 1_000_000) == cost
+    assert replicate.price("somebody/else") is None

@@ -5,13 +5,12 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import replace
 from datetime import datetime
 from math import ceil
 from typing import Any
 from urllib.parse import urlencode
 
-from llamakeep.domain import Usage
+from llamakeep.domain import Price, Usage
 from llamakeep.errors import LlamaKeepError, PromptRejected, ProviderError
 from llamakeep.providers.base import (
     Accepted,
@@ -25,7 +24,7 @@ from llamakeep.providers.replicate.errors import hit_the_limit
 from llamakeep.providers.replicate.following import Following
 from llamakeep.providers.replicate.inputs import InputSchema, build_input
 from llamakeep.providers.replicate.predictions import Prediction
-from llamakeep.providers.replicate.prices import PRICES, cost
+from llamakeep.providers.replicate.prices import PRICES
 from llamakeep.providers.replicate.schemas import Schemas
 from llamakeep.providers.replicate.webhooks import WebhookSecret
 
@@ -107,6 +106,10 @@ class ReplicateProvider:
     def serves(self, model: str) -> bool:
         """Return whether `model` is `owner/name`, with or without version, or one."""
         return _MODEL.fullmatch(model) is not None
+
+    def price(self, model: str) -> Price | None:
+        """Return what an official Llama costs."""
+        return PRICES.get(model.partition(":")[0])
 
     async def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         """Answer `request`, as `Provider.answer` says."""
@@ -279,8 +282,6 @@ class ReplicateProvider:
 
 def _finished(prediction: Prediction, limit: int | None) -> Finished:
     usage = prediction.usage
-    if prediction.model is not None:
-        usage = replace(usage, cost=cost(prediction.model, usage))
     said = usage.output_tokens
     # Replicate does not say why it stopped.
     is_cut = limit is not None and said is not None and said >= limit
