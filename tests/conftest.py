@@ -63,7 +63,7 @@ def postgres_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def valkey() -> Iterator[ValkeyServer]:
+def valkey_server() -> Iterator[ValkeyServer]:
     """A Valkey server that is this test's alone; it starts in a few milliseconds."""
     try:
         server = ValkeyServer()

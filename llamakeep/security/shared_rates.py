@@ -1,5 +1,6 @@
 """Counting requests of all processes together, in Valkey (or Redis)."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Sequence
@@ -18,9 +19,9 @@ from llamakeep.security.rates import (
 if TYPE_CHECKING:
     from valkey.asyncio import Valkey
 
-MAX_CONNECTIONS = 64
-TIMEOUT = 0.5
-"""Seconds to wait for a connection, and then for an answer."""
+MAX_CONNECTIONS = 16
+TIMEOUT = 1.0
+"""Seconds to wait in line, and then for an answer."""
 PAUSE = 1.0
 """Seconds for which Valkey is not asked again after it failed."""
 
@@ -93,16 +94,12 @@ class ValkeyCounts:
                 "LLAMAKEEP_VALKEY_URL is set, but the client for Valkey is not "
                 "installed: `pip install 'llamakeep[valkey]'`."
             ) from error
-        # The default pool fails when there are more requests than connections.
-        self._client: Valkey = valkey.Valkey.from_pool(
-            valkey.BlockingConnectionPool.from_url(
-                url,
-                max_connections=MAX_CONNECTIONS,
-                timeout=TIMEOUT,
-                socket_timeout=TIMEOUT,
-                socket_connect_timeout=TIMEOUT,
-            )
+        self._client: Valkey = valkey.Valkey.from_url(
+            url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
         )
+        # The pool that waits lets those who come later go first: with 64 requests at a
+        # time and 16 connections, some waited for longer than a second (measured).
+        self._line = asyncio.Semaphore(MAX_CONNECTIONS)
         self._script = self._client.register_script(SCRIPT)
         self._trouble = (ValkeyError, OSError, TimeoutError)
 
@@ -116,7 +113,8 @@ class ValkeyCounts:
         keys = [_key(limit) for limit in limits]
         numbers = [number for limit in limits for number in limit.rate]
         try:
-            passes, *answer = await self._script(keys=keys, args=[STEPS, *numbers])
+            async with asyncio.timeout(2 * TIMEOUT), self._line:
+                passes, *answer = await self._script(keys=keys, args=[STEPS, *numbers])
         except self._trouble as error:
             raise ValkeyUnreachable(str(error) or type(error).__name__) from error
         standings = tuple(

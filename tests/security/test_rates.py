@@ -56,7 +56,7 @@ def test_a_rate_says_itself_in_words(written: str, words: str) -> None:
 def url(request: pytest.FixtureRequest) -> str | None:
     if request.param == "own":
         return None
-    return str(request.getfixturevalue("valkey").url)
+    return str(request.getfixturevalue("valkey_server").url)
 
 
 @pytest.fixture
@@ -245,17 +245,17 @@ async def test_when_the_others_are_back_all_count_together_again_and_that_is_sai
 
 
 async def test_a_valkey_that_is_gone_is_noticed_and_so_is_its_return(
-    valkey: ValkeyServer,
+    valkey_server: ValkeyServer,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(shared_rates, "PAUSE", 0.05)
-    counts = SharedCounts(ValkeyCounts(valkey.url))
+    counts = SharedCounts(ValkeyCounts(valkey_server.url))
     await counts.hit([limit()])
 
-    await asyncio.to_thread(valkey.stop)
+    await asyncio.to_thread(valkey_server.stop)
     gone = await counts.hit([limit()])
-    await asyncio.to_thread(valkey.start)
+    await asyncio.to_thread(valkey_server.start)
     async with asyncio.timeout(15):
         while "answers again" not in caplog.text:
             await asyncio.sleep(0.02)
