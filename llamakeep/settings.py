@@ -29,8 +29,10 @@ WEBHOOK_SECRET = re.compile(
 )
 """What Standard Webhooks' secrets look like: a mark, and standard base64."""
 
-VALKEY_URL = re.compile(r"(valkeys?|rediss?)://[^/]|unix:///")
-"""How the addresses begin that the client for Valkey understands."""
+VALKEY_URL = re.compile(
+    r"valkeys?://([^@/]*@)?([^]@:/[]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/\d*)?|unix:///.+"
+)
+"""What the client for Valkey understands."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 Days = Annotated[int, Field(ge=1, le=36_500)]
@@ -273,8 +275,8 @@ class Settings(BaseSettings):
 
     @field_validator("valkey_url")
     @classmethod
-    def _is_valkey_or_redis(cls, url: SecretStr | None) -> SecretStr | None:
-        if url and not VALKEY_URL.match(url.get_secret_value()):
+    def _is_an_address_of_valkey(cls, url: SecretStr | None) -> SecretStr | None:
+        if url and not VALKEY_URL.fullmatch(url.get_secret_value()):
             raise ValueError("valkey_url must be such as valkey://127.0.0.1:6379")
         return url
 

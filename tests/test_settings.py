@@ -126,6 +126,7 @@ def test_a_lease_outlives_a_few_flushes() -> None:
         ("LLAMAKEEP_LOGIN_RATE_LIMIT", "5/fortnight"),
         ("LLAMAKEEP_VALKEY_URL", "127.0.0.1:6379"),
         ("LLAMAKEEP_VALKEY_URL", "http://127.0.0.1:6379"),
+        ("LLAMAKEEP_VALKEY_URL", "valkey://localhost:port"),
     ],
 )
 def test_what_makes_no_sense_is_refused(
@@ -135,6 +136,19 @@ def test_what_makes_no_sense_is_refused(
 
     with pytest.raises(ValidationError, match=name.removeprefix("LLAMAKEEP_").lower()):
         Settings()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "valkey://localhost",
+        "valkey://keeper:s3cret@[::1]:6379/1",
+        "valkeys://valkey.example.com:6380",
+        "unix:///run/valkey.sock",
+    ],
+)
+def test_valkey_is_where_its_client_finds_it(url: str) -> None:
+    assert Settings(valkey_url=SecretStr(url)).valkey_url == SecretStr(url)
 
 
 @pytest.mark.parametrize(
