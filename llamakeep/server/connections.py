@@ -12,6 +12,12 @@ from llamakeep.api.problems import Problem, problem_json, urn
 
 NEVER = float("inf")
 
+LINGER = 5.0
+"""
+Seconds for which a body is still taken in that was answered before it had ended, so
+that a client which sends all of it first reads the answer and no reset.
+"""
+
 _REFUSALS = {
     HTTPStatus.BAD_REQUEST: "This is not a valid HTTP request.",
     HTTPStatus.REQUEST_TIMEOUT: "The request did not arrive in time.",
@@ -59,6 +65,10 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle: Any = self.cycle  # uvicorn sets it with the first request
         return cycle is None or bool(cycle.response_complete)
 
+    @property
+    def _is_receiving(self) -> bool:
+        return self._read_deadline < NEVER and not self._is_in_head
+
     def connection_made(self, transport: Any) -> None:
         """Expect a request."""
         super().connection_made(transport)
@@ -105,6 +115,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._read_deadline = NEVER
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """Expect no more of a body that was answered early than what is on its way."""
+        super().on_response_complete()
+        if self._is_receiving and self._is_between_requests:
+            linger = self.loop.time() + LINGER
+            self._read_deadline = min(self._read_deadline, linger)
+
     def pause_writing(self) -> None:
         """Expect the client to read."""
         super().pause_writing()
@@ -118,6 +135,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
         """Answer what cannot be parsed as everything else is answered."""
         self._refuse(self._refusal)
+
+    def leave(self) -> None:
+        """Close the connection if a request is still arriving: the server stops."""
+        if self._read_deadline < NEVER:
+            self.expire()
 
     def expire(self) -> None:
         """Close the connection: its deadline is over."""
@@ -147,6 +169,13 @@ class BoundedProtocol(HttpToolsProtocol):
         )
         self.transport.write(uvicorns.STATUS_LINE[status] + head.encode() + body)
         self.transport.close()
+
+
+def close_half_requests(connections: Iterable[Any]) -> None:
+    """Close those of `connections` on which a request has begun and not ended."""
+    for connection in tuple(connections):
+        if isinstance(connection, BoundedProtocol):
+            connection.leave()
 
 
 def close_overdue(connections: Iterable[Any], now: float) -> None:

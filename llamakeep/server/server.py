@@ -11,7 +11,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from llamakeep.keeper import Keeper
-from llamakeep.server.connections import BoundedProtocol, Bounds, close_overdue
+from llamakeep.server.connections import (
+    BoundedProtocol,
+    Bounds,
+    close_half_requests,
+    close_overdue,
+)
 from llamakeep.settings import Settings
 
 BACKLOG = 2048
@@ -62,6 +67,10 @@ class Server(uvicorn.Server):
         is told its end, and load balancers see that this node is leaving.
         """
         await self._keeper.close()
+        # Those would be logged as errors, one by one, that do not come at all.
+        self._loop.call_later(
+            LAST_READS / 2, close_half_requests, self.server_state.connections
+        )
         await super().shutdown(sockets)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from llamakeep.server.connections import LINGER
 from tests.acceptance.conftest import NewServer
 from tests.acceptance.processes import LONG_ENOUGH, ServerProcess
 
@@ -216,6 +217,17 @@ async def test_what_comes_behind_an_answer_keeps_no_connection_open(
         assert (await ended).count(b"HTTP/1.1 ") == 1
 
 
+async def test_a_body_that_was_refused_is_not_waited_for(new_server: NewServer) -> None:
+    server = new_server()
+    await server.start()
+    async with connected(server) as connection:
+        await connection.send(POST + b"Content-Length: 2000000\r\n\r\n{")
+
+        took = await seconds(connection.ended())
+
+    assert took < LINGER + NOTICED
+
+
 async def test_what_gzip_made_small_is_not_made_large_again(
     server: ServerProcess,
 ) -> None:
@@ -294,5 +306,8 @@ async def test_half_requests_do_not_hold_up_the_end(new_server: NewServer) -> No
         await asyncio.sleep(0.1)
 
         took = await seconds(server.stop(signal.SIGTERM))
+        said = await half_body.ended()
 
     assert took < 5
+    assert status_of(said) == 408
+    assert "Exception" not in await asyncio.to_thread(server.log.read_text)
