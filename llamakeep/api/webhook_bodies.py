@@ -1,16 +1,20 @@
 """What webhooks say, each in the words of the door that was asked for it."""
 
+from dataclasses import replace
+
 from pydantic_core import to_json
 
 from llamakeep.api.notifications import PREDICTION
 from llamakeep.api.replicate.access import Links
 from llamakeep.api.replicate.predictions import Prediction
 from llamakeep.api.runs import HistoryItem
-from llamakeep.domain import Notification, Run
+from llamakeep.domain import Notification, NotificationEvent, Run, RunStatus, Usage
 
 
 def render(notification: Notification, run: Run) -> bytes:
     """Return what a webhook says about a run, the same whenever it is sent again."""
+    if notification.event is NotificationEvent.START:
+        run = _as_accepted(run)
     if notification.form == PREDICTION:
         # Whoever receives it need not be able to read the stream.
         links = Links(notification.origin or "", digest=None)
@@ -22,4 +26,18 @@ def render(notification: Notification, run: Run) -> bytes:
             "timestamp": run.finished_at,
             "data": HistoryItem.of(run),
         }
+    )
+
+
+def _as_accepted(run: Run) -> Run:
+    """Return `run` as it was when nothing had become of it."""
+    return replace(
+        run,
+        status=RunStatus.QUEUED,
+        response="",
+        usage=Usage(),
+        error_code=None,
+        error_detail=None,
+        started_at=None,
+        finished_at=None,
     )

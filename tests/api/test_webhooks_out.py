@@ -397,6 +397,24 @@ async def test_only_the_events_that_were_asked_for_are_told(
     assert [one.body["status"] for one in receiver.received] == told
 
 
+async def test_a_start_is_told_as_it_was_also_when_it_is_told_late(
+    client: Client, receiver: Receiver
+) -> None:
+    receiver.answers = (500, 200)
+    body = {
+        "input": {"prompt": "Hi"},
+        "webhook": receiver.url,
+        "webhook_events_filter": ["start"],
+    }
+
+    created = (await client.post(PREDICTIONS, json=body)).json()
+
+    first, second = await receiver.wait_for(2)
+    assert (await client.ended(f"run_{created['id']}"))["status"] == "succeeded"
+    assert first.raw == second.raw
+    assert first.body["output"] is first.body["completed_at"] is None
+
+
 async def test_a_key_of_the_same_request_without_a_webhook_is_as_before(
     client: Client,
 ) -> None:

@@ -40,6 +40,8 @@ class Site:
             "replicate_base_url": replicate.origin,
             "openai_base_url": busy_origin,
             "openai_models": ["busy"],
+            "webhooks": True,
+            "webhook_networks": ["127.0.0.0/8"],
         }
         self._order = Order(
             settings=settings,

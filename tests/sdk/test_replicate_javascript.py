@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.emulator.driver import MAVERICK
+from tests.emulator.receiver import open_receiver
 from tests.node import Drive, driving, node_with_packages
 from tests.sdk.site import ALICE, BOB, Site
 
@@ -231,9 +232,16 @@ def test_an_unknown_version_is_refused(act: Act) -> None:
     assert caught.value.status == 422
 
 
-def test_a_webhook_is_refused_rather_than_forgotten(act: Act) -> None:
-    with pytest.raises(Thrown, match="Webhooks are not sent"):
-        act("begin", {"webhook": "https://example.com/hook"})
+def test_a_webhook_arrives_and_proves_from_whom_it_is(act: Act) -> None:
+    with open_receiver() as receiver:
+        created = act("begin", {"webhook": receiver.url})
+        [one] = receiver.wait_for(1)
+
+    assert one.body["id"] == created["id"]
+    assert one.body["output"] == WORDS
+    body = one.raw.decode()
+    assert act("isFromHere", {"headers": one.headers, "body": body}) is True
+    assert act("isFromHere", {"headers": one.headers, "body": f"{body} "}) is False
 
 
 def test_a_deployment_is_refused(act: Act) -> None:

@@ -12,8 +12,10 @@ import pytest
 from replicate.client import Client
 from replicate.exceptions import ModelError, ReplicateError
 from replicate.prediction import Prediction
+from replicate.webhook import Webhooks
 
 from tests.emulator.driver import MAVERICK, NO_CERTIFICATES
+from tests.emulator.receiver import open_receiver
 from tests.sdk.site import ALICE, BOB, PATIENCE, Site
 
 INPUT = {"prompt": "one two three"}
@@ -287,10 +289,39 @@ def test_a_model_that_replicate_does_not_have_is_an_error(client: Client) -> Non
         client.run("nobody/nothing", input=INPUT)
 
 
-def test_a_webhook_is_refused_rather_than_forgotten(client: Client) -> None:
-    with pytest.raises(ReplicateError, match="Webhooks are not sent"):
+def test_a_webhook_arrives_and_proves_from_whom_it_is(client: Client) -> None:
+    with open_receiver() as receiver:
+        created = client.predictions.create(
+            version=MAVERICK,
+            input=INPUT,
+            webhook=receiver.url,
+            webhook_events_filter=["start", "completed"],
+        )
+        received = receiver.wait_for(2)
+
+    secret = client.webhooks.default.secret()
+    for one in received:
+        Webhooks.validate(headers=one.headers, body=one.raw.decode(), secret=secret)
+    told = {one.body["id"] for one in received}
+    assert told == {created.id}
+    shown = {one.body["status"]: one.body["output"] for one in received}
+    assert shown == {"starting": None, "succeeded": WORDS}
+
+
+def test_a_webhook_to_a_private_network_is_refused(client: Client) -> None:
+    with pytest.raises(ReplicateError, match="hosts on the Internet"):
         client.predictions.create(
-            version=MAVERICK, input=INPUT, webhook="https://example.com/hook"
+            version=MAVERICK, input=INPUT, webhook="https://10.0.0.1/hook"
+        )
+
+
+def test_a_webhook_that_is_not_sent_is_refused_by_name(client: Client) -> None:
+    with pytest.raises(ReplicateError, match="Leave `output` out"):
+        client.predictions.create(
+            version=MAVERICK,
+            input=INPUT,
+            webhook="https://example.com/hook",
+            webhook_events_filter=["output"],
         )
 
 

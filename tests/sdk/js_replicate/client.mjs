@@ -3,7 +3,7 @@
 // with a line. An act that throws is answered with what the client says about it.
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
-import Replicate from "replicate";
+import Replicate, { validateWebhook } from "replicate";
 
 const [origin, auth] = process.argv.slice(2);
 const connect = (auth, baseUrl = `${origin}/replicate/v1`) => new Replicate({ auth, baseUrl });
@@ -61,6 +61,16 @@ const acts = {
       if (pages.push(page.length) === count) break;
     }
     return pages;
+  },
+  async isFromHere({ headers, body }) {
+    const { key } = await replicate.webhooks.default.secret.get();
+    return validateWebhook({
+      id: headers["webhook-id"],
+      timestamp: headers["webhook-timestamp"],
+      signature: headers["webhook-signature"],
+      body,
+      secret: key,
+    });
   },
   models: () => replicate.models.list(),
   model: (name) => replicate.models.get(...name.split("/")),
