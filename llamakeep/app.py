@@ -28,7 +28,7 @@ from llamakeep.api import (
 )
 from llamakeep.api.body_limit import BodyLimit
 from llamakeep.api.demo import LoopbackOnly, add_demo_users
-from llamakeep.api.rates import RateLimit, create_counts
+from llamakeep.api.rates import limit_rates
 from llamakeep.api.webhook_bodies import render
 from llamakeep.errors import LlamaKeepError
 from llamakeep.keeper import Keeper
@@ -56,7 +56,6 @@ def create_app(
         settings: What the operator chose.
         providers: Who answers, instead of those that the settings name.
     """
-    counts = create_counts(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -100,8 +99,7 @@ def create_app(
                 await asyncio.wait([warm_up])
                 await registry.close()
                 await passwords.close()
-                if counts is not None:
-                    await counts.close()
+                await app.state.counts.close()
 
     app = FastAPI(
         title="llamakeep",
@@ -128,14 +126,8 @@ def create_app(
     )
     if settings.demo:
         app.add_middleware(LoopbackOnly)
-    if counts is not None:
-        app.add_middleware(
-            RateLimit,
-            counts=counts,
-            settings=settings,
-            # Webhooks are signed, and come from one address for everybody.
-            exempt=(*health.PATHS, *webhooks.PATHS),
-        )
+    # Webhooks are signed, and come from one address for everybody.
+    limit_rates(app, settings, exempt=(*health.PATHS, *webhooks.PATHS))
     openai_doors = (openai.chat, openai.responses, openai.completions, openai.models)
     # Routes are tried in order: those that take prompts come first.
     own_doors = (

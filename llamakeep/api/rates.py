@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 
+from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,19 +28,28 @@ WHO: dict[Kind, str] = {
 }
 
 
-def create_counts(settings: Settings) -> Counts | None:
+def limit_rates(app: FastAPI, settings: Settings, *, exempt: Iterable[str]) -> None:
     """
-    Return where requests are counted, if any rate is set.
+    Have the requests to `app` counted, if any rate is set.
+
+    `app.state.counts` is to be closed with it.
+
+    Args:
+        app: The whole server.
+        settings: The rates.
+        exempt: Paths that are not counted.
 
     Raises:
         CountsUnavailable: The client for Valkey is not installed.
     """
+    counts: Counts = OwnCounts()
     rates = (settings.rate_limit, settings.address_rate_limit)
-    if not any((*rates, settings.login_rate_limit)):
-        return None
-    if settings.valkey_url is None:
-        return OwnCounts()
-    return SharedCounts(ValkeyCounts(settings.valkey_url.get_secret_value()))
+    if any((*rates, settings.login_rate_limit)):
+        if settings.valkey_url is not None:
+            url = settings.valkey_url.get_secret_value()
+            counts = SharedCounts(ValkeyCounts(url))
+        app.add_middleware(RateLimit, counts=counts, settings=settings, exempt=exempt)
+    app.state.counts = counts
 
 
 class Visit:
