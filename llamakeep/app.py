@@ -17,6 +17,7 @@ from llamakeep.api import (
     health,
     history,
     keys,
+    limits,
     login,
     me,
     openai,
@@ -128,6 +129,11 @@ def create_app(
         app.add_middleware(LoopbackOnly)
     # Webhooks are signed, and come from one address for everybody.
     limit_rates(app, settings, exempt=(*health.PATHS, *webhooks.PATHS))
+    _add_routes(app, takes_webhooks=settings.public_url is not None)
+    return app
+
+
+def _add_routes(app: FastAPI, *, takes_webhooks: bool) -> None:
     openai_doors = (openai.chat, openai.responses, openai.completions, openai.models)
     # Routes are tried in order: those that take prompts come first.
     own_doors = (
@@ -136,6 +142,7 @@ def create_app(
         login,
         me,
         keys,
+        limits,
         accounts,
         webhook_secrets,
         admin,
@@ -144,6 +151,5 @@ def create_app(
     for door in (prompt, *openai_doors, replicate, *own_doors):
         # `include_router` looks each path up twice, router by router (measured: 50 µs).
         app.router.routes.extend(door.router.routes)
-    if settings.public_url is not None:
+    if takes_webhooks:
         app.router.routes.extend(webhooks.router.routes)
-    return app

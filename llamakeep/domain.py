@@ -4,7 +4,7 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Le
 
+RunCount = Annotated[int, Ge(0), Le(1_000_000)]
 Tokens = Annotated[int, Ge(0), Le(10**15)]
 Dollars = Annotated[Decimal, Ge(0), Le(10**9)]
 Role = Literal["system", "user", "assistant"]
@@ -75,7 +76,7 @@ class Limits:
 
     __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
 
-    concurrent_runs: Annotated[int, Ge(0), Le(1_000_000)] | None = None
+    concurrent_runs: RunCount | None = None
     """How many prompts may be waiting or being answered at the same time."""
     tokens_per_day: Tokens | None = None
     """Of prompts and answers together."""
@@ -83,6 +84,14 @@ class Limits:
     dollars_per_day: Dollars | None = None
     """US dollars, as far as models' prices are known; others cannot be asked then."""
     dollars_per_month: Dollars | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Return the ones that are set, by name."""
+        return {
+            field.name: value
+            for field in fields(self)
+            if (value := getattr(self, field.name)) is not None
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +165,7 @@ class AuditKind(StrEnum):
     USER_ENABLED = "user.enabled"
     USER_DELETED = "user.deleted"
     ROLE_CHANGED = "role.changed"
+    LIMITS_CHANGED = "limits.changed"
     RETENTION_CHANGED = "retention.changed"
     RETENTION_APPLIED = "retention.applied"
     WEBHOOK_SECRET_ROTATED = "webhook-secret.rotated"  # noqa: S105 - it is none

@@ -7,6 +7,7 @@ from fastapi import Path, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from llamakeep.api.dependencies import KeysUser, actor_of, storage_of
+from llamakeep.api.limits import LimitsBody
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.router import Router
 from llamakeep.api.text import SomeText, Text
@@ -49,6 +50,8 @@ class KeyRequest(BaseModel):
     """The only models it may ask, as `provider:model`; without it, all."""
     expires_at: AwareDatetime | None = None
     """When it ends; without it, never."""
+    limits: LimitsBody | None = None
+    """How much may be used with it, within your own limits."""
 
 
 class RotateRequest(BaseModel):
@@ -74,6 +77,7 @@ class KeyResponse(BaseModel):
     created_at: AwareDatetime
     expires_at: AwareDatetime | None
     last_used_at: AwareDatetime | None
+    limits: LimitsBody | None
 
     @classmethod
     def of(cls, key: ApiKey, /, **more: str) -> Self:
@@ -87,6 +91,7 @@ class KeyResponse(BaseModel):
             created_at=key.created_at,
             expires_at=key.expires_at,
             last_used_at=key.last_used_at,
+            limits=LimitsBody.of(key.limits),
             **more,
         )
 
@@ -131,6 +136,7 @@ async def create_key(
         scopes=body.scopes,
         models=body.models,
         expires_at=body.expires_at,
+        limits=body.limits.limits() if body.limits else None,
     )
     check_rights(user, key)
     await storage_of(request).add_api_key(
@@ -187,6 +193,7 @@ async def rotate_key(
         scopes=old.scopes,
         models=old.models,
         expires_at=utc_now() + lifetime if lifetime else None,
+        limits=old.limits,
     )
     check_rights(user, key)
     overlap = timedelta(seconds=(body or RotateRequest()).overlap)
@@ -229,6 +236,11 @@ def check_rights(user: User, key: ApiKey) -> None:
     mine = user.api_key
     if mine is None:
         return
+    if mine.limits is not None:
+        raise ScopeMissing(
+            "An API key with limits cannot create others, which would have their own. "
+            "Nothing was created. Log in."
+        )
     if more := key.scopes - mine.scopes:
         raise ScopeMissing(
             f"An API key cannot create one with more rights; this one lacks "

@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
@@ -17,6 +17,7 @@ from llamakeep.errors import (
     BodyTooLarge,
     FieldError,
     InvalidRequest,
+    LimitReached,
     LlamaKeepError,
     MalformedBody,
     UnsupportedParameter,
@@ -26,6 +27,18 @@ log = logging.getLogger(__name__)
 
 FIELD_MISSING = "This field is required."
 FIELD_UNKNOWN = "There is no such field. Leave it out."
+
+
+class ReachedLimit(BaseModel):
+    """A limit that leaves less than was asked for."""
+
+    name: str
+    """`concurrent_runs`, `tokens_per_day`, …"""
+    whose: Literal["user", "api_key", "server"]
+    limit: float
+    left: float
+    resets_at: AwareDatetime | None
+    """When it begins anew."""
 
 
 class Problem(BaseModel):
@@ -42,6 +55,8 @@ class Problem(BaseModel):
     """The run whose prompt is kept although this happened."""
     errors: list[dict[str, str]] | None = None
     """For a request that can be mended, each field with what is wrong about it."""
+    limit: ReachedLimit | None = None
+    """The limit that leaves too little."""
 
 
 Dialect = Callable[[Problem, dict[str, str]], Response]
@@ -62,7 +77,14 @@ def problem_of(error: LlamaKeepError) -> Problem:
         detail=error.detail,
         run_id=error.run_id,
         errors=errors,
+        limit=_reached_limit(error),
     )
+
+
+def _reached_limit(error: LlamaKeepError) -> ReachedLimit | None:
+    if not isinstance(error, LimitReached) or error.limit is None:
+        return None
+    return ReachedLimit.model_validate(error.limit, from_attributes=True)
 
 
 def urn(code: str) -> str:

@@ -120,6 +120,9 @@ class PromptRequest(BaseModel):
         errors.NoProvider,
         errors.RateLimited,
         errors.TooManyWaiting,
+        errors.TooManyRuns,
+        errors.QuotaExceeded,
+        errors.PriceUnknown,
         errors.ServerBusy,
         errors.ProviderTimeout,
     )

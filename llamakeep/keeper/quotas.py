@@ -1,7 +1,7 @@
 """Which limits apply to a prompt, and how much it may take of them at most."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -101,12 +101,7 @@ class Quotas:
     def _of_user(self, user: User, now: datetime) -> Iterator[Quota]:
         limits = self._for_users
         if user.limits is not None:
-            own = {
-                field.name: value
-                for field in fields(Limits)
-                if (value := getattr(user.limits, field.name)) is not None
-            }
-            limits = replace(limits, **own)
+            limits = replace(limits, **user.limits.given())
         for quota in _quotas("user", user.id, limits, now):
             yield replace(quota, user_id=user.id)
 
@@ -121,19 +116,17 @@ def _quotas(
         "day": (f"{subject}:{today:%Y-%m-%d}", today, today + timedelta(days=1)),
         "month": (f"{subject}:{month:%Y-%m}", month, _next_month(month)),
     }
-    for name, unit in _UNITS.items():
-        limit = getattr(limits, name)
-        if limit is not None:
-            id_, begins_at, ends_at = stretches[name.partition("_per_")[2]]
-            yield Quota(
-                id=id_,
-                name=name,
-                whose=whose,
-                unit=unit,
-                limit=limit,
-                begins_at=begins_at,
-                ends_at=ends_at,
-            )
+    for name, limit in limits.given().items():
+        id_, begins_at, ends_at = stretches[name.partition("_per_")[2]]
+        yield Quota(
+            id=id_,
+            name=name,
+            whose=whose,
+            unit=_UNITS[name],
+            limit=limit,
+            begins_at=begins_at,
+            ends_at=ends_at,
+        )
 
 
 def _next_month(month: datetime) -> datetime:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from llamakeep.domain import ApiKey, Scope, new_id, utc_now
+from llamakeep.domain import ApiKey, Limits, Scope, new_id, utc_now
 from llamakeep.security.access_tokens import new_api_key
 
 DEFAULT_SCOPES = frozenset({Scope.PROMPT, Scope.HISTORY})
@@ -17,6 +17,7 @@ def issue_api_key(
     scopes: Collection[Scope] = DEFAULT_SCOPES,
     models: Collection[str] | None = None,
     expires_at: datetime | None = None,
+    limits: Limits | None = None,
 ) -> tuple[ApiKey, str]:
     """Return a new key and its secret, of which only the digest is to be kept."""
     secret = new_api_key()
@@ -29,5 +30,6 @@ def issue_api_key(
         created_at=utc_now(),
         expires_at=expires_at,
         last_used_at=None,
+        limits=limits,
     )
     return key, secret

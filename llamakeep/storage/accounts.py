@@ -5,10 +5,20 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, exists, insert, select, text, update
 
-from llamakeep.domain import UNFINISHED, Actor, AuditKind, User, UserRole, utc_now
+from llamakeep.domain import (
+    UNFINISHED,
+    Actor,
+    AuditKind,
+    Limits,
+    User,
+    UserRole,
+    utc_now,
+)
 from llamakeep.errors import LastAdmin, ResetRefused, SetupRefused, UserNotFound
 from llamakeep.storage.audit import record
 from llamakeep.storage.database import Database
+from llamakeep.storage.quotas import settle
+from llamakeep.storage.run_rows import READ, to_run
 from llamakeep.storage.tables import is_one_of, password_resets, runs, users
 from llamakeep.storage.users import (
     USER,
@@ -113,6 +123,25 @@ class AccountStorage:
 
         return await self._database.write(operation)
 
+    async def set_limits(
+        self, user_id: str, limits: Limits | None, *, actor: Actor
+    ) -> User:
+        """
+        Bound what a user may use, from the next prompt on; `None` leaves it open.
+
+        Raises:
+            UserNotFound: There is none.
+        """
+
+        def operation(connection: Connection) -> User:
+            user = _get(connection, user_id)
+            _change(connection, user, limits=limits)
+            said = limits and ", ".join(f"{k} {v}" for k, v in limits.given().items())
+            record(connection, AuditKind.LIMITS_CHANGED, user, actor, said or "none")
+            return _get(connection, user_id)
+
+        return await self._database.write(operation)
+
     async def unfinished_runs(self, user: User) -> Sequence[str]:
         """Return which runs of `user` are not over."""
         query = select(runs.c.id).where(runs.c.user_id == user.id, _IS_UNFINISHED)
@@ -123,10 +152,17 @@ class AccountStorage:
     async def purge_runs(self, user: User) -> bool:
         """Delete some of the user's runs, and return whether there may be more."""
         some = select(runs.c.id).where(runs.c.user_id == user.id).limit(PURGED_AT_ONCE)
-        query = delete(runs).where(runs.c.id.in_(some))
-        return await self._database.write(
-            lambda connection: connection.execute(query).rowcount == PURGED_AT_ONCE
+        stuck = select(*READ).where(
+            runs.c.id.in_(some), _IS_UNFINISHED, runs.c.reservation.is_not(None)
         )
+        query = delete(runs).where(runs.c.id.in_(some))
+
+        def operation(connection: Connection) -> bool:
+            for row in connection.execute(stuck).all():
+                settle(connection, to_run(row))
+            return connection.execute(query).rowcount == PURGED_AT_ONCE
+
+        return await self._database.write(operation)
 
     async def delete_user(self, user: User, *, actor: Actor) -> None:
         """

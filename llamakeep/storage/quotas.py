@@ -246,7 +246,13 @@ _NAMES = [column.name for column in _COUNTS if column.name != "id"]
 
 
 def _begin(connection: Connection, quota: Quota) -> None:
-    """Begin to count, with what was used before there was a limit."""
+    """Begin to count, from what was used before, and forget counts of long ago."""
+    connection.execute(
+        delete(quotas).where(
+            quotas.c.user_id == quota.user_id,
+            quotas.c.ends_at < utc_now() - REMEMBERED,
+        )
+    )
     count = _so_far(connection, quota)
     values = {
         "id": quota.id,
@@ -258,12 +264,6 @@ def _begin(connection: Connection, quota: Quota) -> None:
     # Somebody else may begin at the same moment.
     add = colliding_insert(connection, quotas).values(values).on_conflict_do_nothing()
     connection.execute(add)
-    connection.execute(
-        delete(quotas).where(
-            quotas.c.user_id == quota.user_id,
-            quotas.c.ends_at < utc_now() - REMEMBERED,
-        )
-    )
 
 
 def _so_far(connection: Connection, quota: Quota) -> Count:

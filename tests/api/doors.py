@@ -119,6 +119,7 @@ CALLS: dict[str, Call] = {
     "POST /me/password": Call(
         f'{{"current_password": "{PASSWORD}", "password": "another {PASSWORD}"}}'
     ),
+    "GET /me/limits": Call(),
     "GET /me/webhook-secret": Call(),
     "POST /me/webhook-secret/rotate": Call(),
     "GET /keys/": Call(),
@@ -132,6 +133,9 @@ CALLS: dict[str, Call] = {
     "PATCH /admin/users/{user_id}": Call('{"disabled": true}'),
     "DELETE /admin/users/{user_id}": Call(),
     "POST /admin/users/{user_id}/reset": Call(),
+    "GET /admin/users/{user_id}/limits": Call(),
+    "PUT /admin/users/{user_id}/limits": Call('{"tokens_per_day": 100}'),
+    "GET /admin/limits": Call(),
     "GET /admin/audit": Call(),
 }
 """By method and path; `{…}` are ids."""

@@ -108,7 +108,7 @@ async def test_every_door_of_administrators_is_closed_to_others(
         for method, path in doors
     ]
 
-    assert len(answers) == 7
+    assert len(answers) == 10
     for answer in answers:
         check_problem(answer, 403)
         assert answer.json()["type"] == "urn:llamakeep:problem:admin-only"

@@ -45,6 +45,8 @@ CODES = {
     urn(errors.UnknownModel.code): "model_not_found",
     urn(errors.Unauthenticated.code): "invalid_api_key",
     urn(errors.ProviderRateLimited.code): "rate_limit_exceeded",
+    urn(errors.TooManyRuns.code): "rate_limit_exceeded",
+    urn(errors.QuotaExceeded.code): "insufficient_quota",
     urn(errors.RateLimited.code): "rate_limit_exceeded",
     urn(errors.TooManyWaiting.code): "rate_limit_exceeded",
     urn("not-found"): "unknown_url",
@@ -55,6 +57,7 @@ CODES = {
 """What OpenAI calls it; everything else keeps our own word, in its spelling."""
 
 _UNPAID = urn(errors.ProviderRateLimited.code)
+_USED_UP = urn(errors.QuotaExceeded.code)
 _MODEL_UNKNOWN = urn(errors.UnknownModel.code)
 _INVALID = urn(errors.InvalidRequest.code)
 _INDEX = re.compile(r"\.(\d+)(?=\.|$)")
@@ -78,7 +81,8 @@ class ErrorResponse(BaseModel):
 
 def render(problem: Problem, headers: dict[str, str]) -> Response:
     """Answer with a problem, as OpenAI's libraries read it."""
-    if problem.run_id is not None and problem.type != _UNPAID:
+    is_kept = problem.run_id is not None and problem.type != _UNPAID
+    if is_kept or problem.type == _USED_UP:
         headers["x-should-retry"] = "false"
     return json_response(envelope(problem), _status(problem), headers)
 
@@ -136,6 +140,9 @@ COMPLETION_ERRORS = error_responses(
     errors.IdempotencyKeyReused,
     errors.RateLimited,
     errors.TooManyWaiting,
+    errors.TooManyRuns,
+    errors.QuotaExceeded,
+    errors.PriceUnknown,
     errors.ProviderRateLimited,
     errors.ProviderError,
     errors.ServerBusy,

@@ -46,6 +46,9 @@ _responses = problem_responses(
     errors.NoProvider,
     errors.RateLimited,
     errors.TooManyWaiting,
+    errors.TooManyRuns,
+    errors.QuotaExceeded,
+    errors.PriceUnknown,
     errors.ServerBusy,
 )
 

@@ -53,6 +53,8 @@ def render(problem: Problem, headers: dict[str, str]) -> Response:
             body["detail"] = "".join(
                 f"- {each['field']}: {each['description']}\n" for each in wrong
             )
+    if problem.limit is not None:
+        body["limit"] = problem.limit.model_dump(mode="json")
     if "Retry-After" in headers:
         body["retry_after"] = int(headers["Retry-After"])
     return Response(

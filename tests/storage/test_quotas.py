@@ -1,0 +1,132 @@
+"""Quotas are neither overrun by races nor leaked, on both databases alike."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+from llamakeep.domain import Reservation, Run, RunStatus, Usage, User, utc_now
+from llamakeep.errors import LimitReached, QuotaExceeded
+from llamakeep.storage import Storage
+from llamakeep.storage.quotas import Count, Quota
+from tests.storage.running import LEASE, NODE, ended, new_run
+
+EACH = 30
+RESERVATION = Reservation(
+    quotas=("q:day", "q:now"), input_tokens=10, output_tokens=20, cost=Decimal("0.01")
+)
+
+
+def quotas(user: User, *, tokens: int = 1000, runs: int = 1000) -> list[Quota]:
+    tomorrow = utc_now() + timedelta(days=1)
+    return [
+        Quota(
+            id="q:day",
+            name="tokens_per_day",
+            whose="user",
+            unit="tokens",
+            limit=tokens,
+            user_id=user.id,
+            ends_at=tomorrow,
+        ),
+        Quota(
+            id="q:now",
+            name="concurrent_runs",
+            whose="user",
+            unit="runs",
+            limit=runs,
+            user_id=user.id,
+        ),
+    ]
+
+
+async def accept(storage: Storage, user: User, wanted: list[Quota]) -> Run:
+    run = new_run(user, reservation=RESERVATION)
+    return await storage.accept(run, node=NODE, lease=LEASE, quotas=wanted)
+
+
+async def test_of_two_hundred_at_once_only_as_many_get_in_as_there_is_room_for(
+    storage: Storage, alice: User
+) -> None:
+    wanted = quotas(alice)
+
+    asked = await asyncio.gather(
+        *(accept(storage, alice, wanted) for _ in range(200)), return_exceptions=True
+    )
+
+    granted = [run for run in asked if isinstance(run, Run)]
+    assert len(granted) == 1000 // EACH
+    assert sum(isinstance(error, QuotaExceeded) for error in asked) == 200 - 33
+    assert (
+        await storage.counts(wanted)
+        == [Count(running=33, tokens_reserved=990, cost_reserved=Decimal("0.33"))] * 2
+    )
+
+
+async def test_a_run_is_settled_once_whoever_closes_it(
+    storage: Storage, alice: User
+) -> None:
+    wanted = quotas(alice)
+    run = await accept(storage, alice, wanted)
+    done = ended(run, usage=Usage(4, 5, Decimal("0.002")), response="Because.")
+    taken = Count(tokens_used=9, cost_used=Decimal("0.002"))
+
+    closed = await asyncio.gather(*(storage.finish(done) for _ in range(5)))
+
+    assert sorted(closed) == [False] * 4 + [True]
+    assert await storage.counts(wanted) == [taken] * 2
+
+
+async def test_a_run_that_another_process_finishes_gives_back_what_it_did_not_take(
+    storage: Storage, alice: User
+) -> None:
+    wanted = quotas(alice, tokens=EACH)
+    await storage.accept(
+        new_run(alice, reservation=RESERVATION), node="dead", lease=0, quotas=wanted
+    )
+    [taken] = await storage.take_over("alive", lease=LEASE)
+
+    await storage.finish(ended(taken, RunStatus.INTERRUPTED))
+
+    assert taken.reservation == RESERVATION
+    assert await storage.counts(wanted) == [Count()] * 2
+    await accept(storage, alice, wanted)
+
+
+async def test_a_refusal_reserves_nothing_anywhere(
+    storage: Storage, alice: User
+) -> None:
+    wanted = quotas(alice, runs=1)
+    await accept(storage, alice, wanted)
+
+    [refusal] = await asyncio.gather(
+        accept(storage, alice, wanted), return_exceptions=True
+    )
+
+    assert isinstance(refusal, LimitReached)
+    assert (await storage.counts(wanted))[0].tokens_reserved == EACH
+
+
+async def test_a_user_who_is_deleted_leaves_nothing_reserved_of_what_all_share(
+    storage: Storage, alice: User
+) -> None:
+    shared = [replace(quota, user_id=None) for quota in quotas(alice)]
+    await accept(storage, alice, shared)
+
+    await storage.purge_runs(alice)
+
+    assert await storage.counts(shared) == [Count()] * 2
+
+
+async def test_counts_of_long_ago_are_forgotten(storage: Storage, alice: User) -> None:
+    long_ago = utc_now() - timedelta(days=100)
+    [day, now] = quotas(alice)
+    old = replace(day, id="q:old", ends_at=long_ago)
+    run = new_run(alice, reservation=replace(RESERVATION, quotas=("q:old",)))
+    await storage.accept(run, node=NODE, lease=LEASE, quotas=[old])
+    await storage.finish(ended(run, usage=Usage(1, 1, Decimal(0))))
+    assert await storage.counts([old]) == [Count(tokens_used=2)]
+
+    await accept(storage, alice, [day, now])
+
+    assert await storage.counts([old]) == [Count()]
