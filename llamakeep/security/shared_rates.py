@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MAX_CONNECTIONS = 16
 TIMEOUT = 1.0
 """Seconds to wait in line, and then for an answer."""
+LONGEST = 2 * TIMEOUT
+"""Seconds that a request waits at most for being counted."""
 PAUSE = 1.0
 """Seconds for which Valkey is not asked again after it failed."""
 
@@ -113,7 +115,7 @@ class ValkeyCounts:
         keys = [_key(limit) for limit in limits]
         numbers = [number for limit in limits for number in limit.rate]
         try:
-            async with asyncio.timeout(2 * TIMEOUT), self._line:
+            async with asyncio.timeout(LONGEST), self._line:
                 passes, *answer = await self._script(keys=keys, args=[STEPS, *numbers])
         except self._trouble as error:
             raise ValkeyUnreachable(str(error) or type(error).__name__) from error
@@ -153,14 +155,16 @@ class SharedCounts:
         """
         now = time.monotonic()
         if now >= self._ask_at:
-            if self._is_lost:
-                self._ask_at = now + PAUSE  # one request finds out for all
+            was_lost = self._is_lost
+            if was_lost:
+                self._ask_at = now + LONGEST  # one request finds out for all
             try:
                 verdict = await self._shared.hit(limits)
             except ValkeyUnreachable as error:
                 self._lose(error)
             else:
-                self._find()
+                if was_lost:  # else it may have been asked before it was lost
+                    self._find()
                 return verdict
         if any(limit.kind == "login" for limit in limits):
             raise CountsUnavailable(
@@ -186,10 +190,9 @@ class SharedCounts:
             )
 
     def _find(self) -> None:
-        if self._is_lost:
-            self._is_lost = False
-            self._ask_at = 0
-            log.warning("Valkey answers again: requests are counted together.")
+        self._is_lost = False
+        self._ask_at = 0
+        log.warning("Valkey answers again: requests are counted together.")
 
 
 def _key(limit: Limit) -> str:

@@ -244,6 +244,38 @@ async def test_when_the_others_are_back_all_count_together_again_and_that_is_sai
     assert "answers again" in caplog.text
 
 
+class Slow(Cut):
+    """Answers the first request only after it was cut for the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = asyncio.Event()
+
+    async def hit(self, limits: Sequence[Limit]) -> Verdict:
+        if not self.asked:
+            self.asked += 1
+            await self.go_on.wait()
+            return await self._counts.hit(limits)
+        return await super().hit(limits)
+
+
+async def test_a_late_answer_does_not_mean_that_the_others_are_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    slow = Slow()
+    counts = SharedCounts(slow)
+    early = asyncio.create_task(counts.hit([limit()]))
+    await asyncio.sleep(0)
+    await counts.hit([limit()])
+
+    slow.go_on.set()
+    await early
+    await counts.hit([limit()])
+
+    assert slow.asked == 2
+    assert "answers again" not in caplog.text
+
+
 async def test_a_valkey_that_is_gone_is_noticed_and_so_is_its_return(
     valkey_server: ValkeyServer,
     monkeypatch: pytest.MonkeyPatch,
