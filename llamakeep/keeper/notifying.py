@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -31,6 +31,9 @@ AT_ONCE = 64
 
 AT_ONCE_PER_HOST = 4
 """How many of them to the same host."""
+
+AT_ONCE_PER_USER = 16
+"""How many of them about the same user's runs: one may have any number of hosts."""
 
 LAST_TRIES = 2
 """Seconds that what is on its way may take when the process stops."""
@@ -67,7 +70,8 @@ class Notifier:
         # Whoever takes it over after the lease is never there before the deadline.
         self._deadline = min(DEADLINE, settings.lease / 2)
         self._sending: set[asyncio.Task[None]] = set()
-        self._busy: Counter[str] = Counter()
+        self._hosts: Counter[str] = Counter()
+        self._users: Counter[str] = Counter()
         self._is_free = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
 
@@ -109,16 +113,16 @@ class Notifier:
         while True:
             claimed = await self._storage.claim_notifications(
                 most=AT_ONCE - len(self._sending),
-                busy=[
-                    h for h, count in self._busy.items() if count >= AT_ONCE_PER_HOST
-                ],
+                busy_hosts=_at_least(AT_ONCE_PER_HOST, self._hosts),
+                busy_users=_at_least(AT_ONCE_PER_USER, self._users),
                 lease=self._lease,
             )
             for due in claimed:
-                self._busy[due.notification.host] += 1
+                self._hosts[due.notification.host] += 1
+                self._users[due.run.user_id] += 1
                 task = asyncio.create_task(self._send(due))
                 self._sending.add(task)
-                task.add_done_callback(partial(self._left, due.notification.host))
+                task.add_done_callback(partial(self._left, due))
             if not claimed or len(self._sending) == AT_ONCE:
                 return
 
@@ -149,11 +153,10 @@ class Notifier:
             log.exception("a webhook about run %s failed by a bug", due.run.id)
             return Outcome(trouble="The server has a bug; its log says more.")
 
-    def _left(self, host: str, task: asyncio.Task[None]) -> None:
+    def _left(self, due: Due, task: asyncio.Task[None]) -> None:
         self._sending.discard(task)
-        self._busy[host] -= 1
-        if not self._busy[host]:
-            del self._busy[host]
+        self._hosts -= Counter([due.notification.host])  # what is at 0 is gone
+        self._users -= Counter([due.run.user_id])
         self._is_free.set()
 
     async def _settle(self, notification: Notification, outcome: Outcome) -> None:
@@ -177,6 +180,10 @@ class Notifier:
             error=outcome.trouble or f"The receiver answered {outcome.status}.",
             pause=pause,
         )
+
+
+def _at_least(limit: int, counts: Counter[str]) -> Sequence[str]:
+    return [name for name, count in counts.items() if count >= limit]
 
 
 def next_pause(tries: int, outcome: Outcome) -> float | None:

@@ -58,15 +58,25 @@ _PLACES = (
             partition_by=notifications.c.host,
             order_by=(notifications.c.next_try_at, notifications.c.id),
         )
-        .label("place"),
+        .label("place_at_host"),
+        func.row_number()
+        .over(
+            partition_by=runs.c.user_id,
+            order_by=(notifications.c.next_try_at, notifications.c.id),
+        )
+        .label("place_of_user"),
     )
     .join(runs, _OF_RUN)
-    .where(_IS_DUE, notifications.c.host.not_in(bindparam("busy", expanding=True)))
+    .where(
+        _IS_DUE,
+        notifications.c.host.not_in(bindparam("busy_hosts", expanding=True)),
+        runs.c.user_id.not_in(bindparam("busy_users", expanding=True)),
+    )
     .subquery()
 )
 _CHOSEN = (
     select(_PLACES.c.id)
-    .where(_PLACES.c.place == 1)
+    .where(_PLACES.c.place_at_host == 1, _PLACES.c.place_of_user == 1)
     .order_by(_PLACES.c.id)
     .limit(bindparam("most"))
 )
@@ -125,22 +135,30 @@ class NotificationStorage:
         )
 
     async def claim_notifications(
-        self, *, most: int, busy: Collection[str], lease: float
+        self,
+        *,
+        most: int,
+        busy_hosts: Collection[str] = (),
+        busy_users: Collection[str] = (),
+        lease: float,
     ) -> Sequence[Due]:
         """
         Count a try for webhooks that are due, and keep others from sending them.
 
-        For each host it is the one that waits longest: a crowd for one host is no
-        reason that another has to wait.
+        There is at most one for each host and of each user, that which waits longest:
+        a crowd of them is no reason that others have to wait. If any is due, there is
+        one.
 
         Args:
             most: At most so many.
-            busy: The hosts that none is wanted for.
+            busy_hosts: The hosts that none is wanted for.
+            busy_users: The users that none is wanted of.
             lease: Seconds after which they are due again, unless they are settled.
         """
         values = {
             "most": most,
-            "busy": sorted(busy),
+            "busy_hosts": sorted(busy_hosts),
+            "busy_users": sorted(busy_users),
             "lease": lease,
             **_AT_ONCE,
         }

@@ -54,10 +54,13 @@ async def claim(
     storage: Storage,
     *,
     most: int = 100,
-    busy: Collection[str] = (),
+    busy_hosts: Collection[str] = (),
+    busy_users: Collection[str] = (),
     lease: float = 30,
 ) -> Sequence[Due]:
-    return await storage.claim_notifications(most=most, busy=busy, lease=lease)
+    return await storage.claim_notifications(
+        most=most, busy_hosts=busy_hosts, busy_users=busy_users, lease=lease
+    )
 
 
 async def test_a_webhook_is_due_when_its_run_has_ended(
@@ -160,26 +163,43 @@ async def test_what_was_given_up_is_over(storage: Storage, alice: User) -> None:
     assert (kept.status, kept.next_try_at) == (GIVEN_UP, None)
 
 
-async def test_every_host_has_its_turn(storage: Storage, alice: User) -> None:
-    for host in ("crowded", "crowded", "busy", "quiet"):
-        await watched(storage, alice, notification(host=host))
+async def test_every_host_and_every_user_has_a_turn(
+    storage: Storage, alice: User, bob: User
+) -> None:
+    for user, host in (
+        (alice, "crowded"),
+        (alice, "crowded"),
+        (alice, "busy"),
+        (alice, "quiet"),
+        (bob, "crowded"),
+        (bob, "other"),
+    ):
+        await watched(storage, user, notification(host=host))
 
-    turns = [await claim(storage, busy=["busy"]) for _ in range(3)]
+    turns = [await claim(storage, busy_hosts=["busy"]) for _ in range(5)]
 
-    assert [sorted(each.notification.host for each in turn) for turn in turns] == [
-        ["crowded", "quiet"],
-        ["crowded"],
-        [],
-    ]
+    hosts = [[each.notification.host for each in turn] for turn in turns]
+    assert hosts == [["crowded"], ["crowded"], ["quiet", "crowded"], ["other"], []]
+
+
+async def test_a_user_who_is_busy_holds_nobody_else_up(
+    storage: Storage, alice: User, bob: User
+) -> None:
+    for user in (alice, alice, bob):
+        await watched(storage, user, notification(host=new_id("host")))
+
+    [due] = await claim(storage, busy_users=[alice.id])
+
+    assert due.run.user_id == bob.id
 
 
 async def test_no_more_is_claimed_than_there_is_room_for(
-    storage: Storage, alice: User
+    storage: Storage, alice: User, bob: User
 ) -> None:
-    for host in ("a", "b", "c"):
-        await watched(storage, alice, notification(host=host))
+    for user in (alice, bob):
+        await watched(storage, user, notification(host=user.id))
 
-    assert len(await claim(storage, most=2)) == 2
+    assert len(await claim(storage, most=1)) == 1
 
 
 async def test_the_end_is_what_is_told_about_a_run(
