@@ -11,7 +11,16 @@ import typer
 from typer.core import TyperGroup
 
 from llamakeep import __version__
-from llamakeep.cli import ask, history, importing, keys, maintenance, serve, users
+from llamakeep.cli import (
+    ask,
+    history,
+    importing,
+    keys,
+    limits,
+    maintenance,
+    serve,
+    users,
+)
 from llamakeep.cli.terminal import complain
 from llamakeep.errors import LlamaKeepError
 
@@ -69,6 +78,7 @@ def _common(
 cli.command("serve")(serve.serve)
 cli.command("ask")(ask.ask)
 cli.add_typer(history.cli)
+users.cli.command("limits")(limits.limits)
 cli.add_typer(users.cli)
 cli.add_typer(keys.cli)
 cli.command("import")(importing.import_history)

@@ -253,9 +253,7 @@ async def set_role(
         await storage.change_user(user.id, role=UserRole(role), actor=local_actor())
 
 
-async def set_retention(
-    settings: "Settings", username: str, days: int | None
-) -> None:
+async def set_retention(settings: "Settings", username: str, days: int | None) -> None:
     """
     Keep a user's runs for so many days, or as long as the settings say.
 

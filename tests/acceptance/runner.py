@@ -70,7 +70,7 @@ class Talker:
 class Order(BaseModel):
     """What server is wanted."""
 
-    settings: dict[str, str | float | list[str]]
+    settings: dict[str, str | float | list[str] | dict[str, int]]
     log: str
     """The file that gets its standard error."""
     words: int

@@ -1,0 +1,86 @@
+"""`llamakeep user limits`: how much a user may use."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llamakeep.cli.environment import (
+    get_user,
+    local_actor,
+    open_database,
+    read_settings,
+)
+from llamakeep.cli.terminal import print_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llamakeep.domain import Limits
+    from llamakeep.settings import Settings
+
+Tokens = Annotated[int | None, typer.Option(min=0, max=10**15)]
+Dollars = Annotated[float | None, typer.Option(min=0, max=10**9)]
+
+
+def limits(
+    username: Annotated[str, typer.Argument(help="Whatever its case.")],
+    *,
+    concurrent_runs: Annotated[int | None, typer.Option(min=0, max=1_000_000)] = None,
+    tokens_per_day: Tokens = None,
+    tokens_per_month: Tokens = None,
+    dollars_per_day: Dollars = None,
+    dollars_per_month: Dollars = None,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Drop what was set before.")
+    ] = False,
+) -> None:
+    """
+    Bound what a user may use, from the next prompt on, and show what is set.
+
+    What is not named stays as it was; what was never set, LLAMAKEEP_USER_LIMITS says.
+    """
+    import asyncio
+
+    wanted = {
+        "concurrent_runs": concurrent_runs,
+        "tokens_per_day": tokens_per_day,
+        "tokens_per_month": tokens_per_month,
+        "dollars_per_day": dollars_per_day,
+        "dollars_per_month": dollars_per_month,
+    }
+    known = asyncio.run(set_limits(read_settings(), username, wanted, clear=clear))
+    if known is None:
+        typer.echo(f"Nothing is set for {username}.")
+    else:
+        rows = ((name, str(value)) for name, value in known.given().items())
+        print_rows((f"limit of {username}", "at most"), rows)
+
+
+async def set_limits(
+    settings: "Settings",
+    username: str,
+    wanted: "Mapping[str, int | float | None]",
+    *,
+    clear: bool,
+) -> "Limits | None":
+    """
+    Change those limits of a user that are not `None`, and return what is set then.
+
+    Raises:
+        InvalidRequest: There is no such user.
+    """
+    from pydantic import TypeAdapter
+
+    from llamakeep.domain import Limits
+
+    changes = {name: value for name, value in wanted.items() if value is not None}
+    async with open_database(settings.database_url) as storage:
+        user = await get_user(storage, username)
+        if not (changes or clear):
+            return user.limits
+        before = {} if clear or user.limits is None else user.limits.given()
+        limits = TypeAdapter(Limits).validate_python(before | changes)
+        user = await storage.set_limits(
+            user.id, None if limits == Limits() else limits, actor=local_actor()
+        )
+        return user.limits

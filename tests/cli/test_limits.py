@@ -1,0 +1,37 @@
+"""`llamakeep user limits`."""
+
+import pytest
+
+from tests.cli.conftest import Type
+from tests.cli.test_users import add
+
+
+def test_limits_are_set_one_by_one_and_dropped_together(typed: Type) -> None:
+    add(typed, "alice")
+
+    before = typed("user", "limits", "alice")
+    typed("user", "limits", "alice", "--tokens-per-day", "1000")
+    both = typed("user", "limits", "ALICE", "--dollars-per-month", "2.5")
+    after = typed("user", "limits", "alice", "--clear")
+
+    assert "Nothing is set" in before.stdout
+    assert "tokens_per_day" in both.stdout
+    assert "1000" in both.stdout
+    assert "2.5" in both.stdout
+    assert "Nothing is set" in after.stdout
+
+
+@pytest.mark.parametrize("wrong", ["-1", "many", "1e30"])
+def test_a_limit_that_makes_no_sense_sets_nothing(typed: Type, wrong: str) -> None:
+    add(typed, "alice")
+
+    refusal = typed("user", "limits", "alice", f"--dollars-per-day={wrong}")
+
+    assert refusal.exit_code != 0
+    assert "Nothing is set" in typed("user", "limits", "alice").stdout
+
+
+def test_nobody_has_no_limits(typed: Type) -> None:
+    add(typed, "alice")
+
+    assert "nobody" in typed("user", "limits", "nobody").stderr
