@@ -4,18 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import (
-    Connection,
-    and_,
-    bindparam,
-    case,
-    insert,
-    null,
-    or_,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import Connection, bindparam, insert, null, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from llamakeep.domain import (
@@ -98,16 +87,6 @@ _FINISH = Prepared(
         | {"owner": null(), "lease_until": null()}
     )
 )
-_RENEW = (
-    update(runs)
-    .where(
-        runs.c.id.in_(bindparam("run_ids", expanding=True)),
-        runs.c.owner == bindparam("node"),
-        _IS_UNFINISHED,
-    )
-    .values(lease_until=seconds_from_now("lease"))
-    .returning(runs.c.id, runs.c.attempt, runs.c.cancel_requested)
-)
 _ONE = select(*READ).where(
     runs.c.id == bindparam("run_id"), runs.c.user_id == bindparam("user_id")
 )
@@ -119,15 +98,6 @@ class IdempotencyKey:
 
     key: str
     request_digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A run that still belongs to the node that asked."""
-
-    run_id: str
-    attempt: int
-    cancel_requested: bool
 
 
 class RunStorage:
@@ -262,68 +232,6 @@ class RunStorage:
             if is_mine:
                 settle(connection, run)
             return is_mine
-
-        return await self._database.write(operation)
-
-    async def renew(
-        self, node: str, run_ids: Collection[str], *, lease: float
-    ) -> Sequence[Held]:
-        """
-        Hold on to those runs of `node`, and return which still are.
-
-        What it does not name it lets go of: a run that was stored although the node was
-        told otherwise is taken over when its lease has run out.
-        """
-        values = {"node": node, "run_ids": sorted(run_ids), "lease": lease}
-        return await self._database.write(
-            lambda connection: [
-                Held(*row) for row in connection.execute(_RENEW, values)
-            ]
-        )
-
-    async def take_over(self, node: str, *, lease: float) -> Sequence[Run]:
-        """
-        Give `node` the unfinished runs that nobody holds any more.
-
-        On a database with one owner process those are all runs of other nodes; on a
-        shared one, those whose lease has run out by the database's clock, which is to
-        say: `node` renews its own first.
-
-        Returns:
-            The runs with the attempt they have now, which starts from nothing; the text
-            is what an earlier one left.
-        """
-        # A second attempt may have shown a text that it had not written yet.
-        has_hidden_text = and_(runs.c.status == RunStatus.STARTING, runs.c.attempt > 1)
-        if self._database.is_sole_owner:
-            is_left = or_(runs.c.owner.is_(None), runs.c.owner != node)
-        else:
-            is_left = runs.c.lease_until < seconds_from_now("no_seconds")
-        candidates = (
-            select(runs.c.id)
-            .where(_IS_UNFINISHED, is_left)
-            .with_for_update(skip_locked=True)
-        )
-        query = (
-            update(runs)
-            .where(runs.c.id.in_(candidates))
-            .values(
-                owner=node,
-                status=case(
-                    (runs.c.status == RunStatus.PROCESSING, RunStatus.STARTING),
-                    else_=runs.c.status,
-                ),
-                common_length=case((has_hidden_text, 0), else_=runs.c.common_length),
-                attempt=runs.c.attempt + 1,
-                lease_until=seconds_from_now("lease"),
-            )
-            .returning(*READ)
-        )
-        values = {"lease": lease, "no_seconds": 0}
-
-        def operation(connection: Connection) -> Sequence[Run]:
-            taken = [to_run(row) for row in connection.execute(query, values)]
-            return sorted(taken, key=lambda run: run.id)
 
         return await self._database.write(operation)
 

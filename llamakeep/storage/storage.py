@@ -19,6 +19,7 @@ from llamakeep.storage.database import Database
 from llamakeep.storage.deliveries import DeliveryStorage
 from llamakeep.storage.gates import GateStorage
 from llamakeep.storage.history import HistoryStorage
+from llamakeep.storage.leases import LeaseStorage
 from llamakeep.storage.notifications import NotificationStorage
 from llamakeep.storage.quotas import QuotaStorage
 from llamakeep.storage.retention import RetentionStorage
@@ -36,6 +37,7 @@ class Storage(
     AuditStorage,
     ApiKeyStorage,
     RunStorage,
+    LeaseStorage,
     HistoryStorage,
     StatsStorage,
     TagStorage,
