@@ -14,6 +14,7 @@ from llamakeep.api import (
     accounts,
     admin,
     conversations,
+    documentation,
     health,
     history,
     keys,
@@ -28,6 +29,7 @@ from llamakeep.api import (
     webhooks,
 )
 from llamakeep.api.body_limit import BodyLimit
+from llamakeep.api.browsers import protect_browsers
 from llamakeep.api.demo import LoopbackOnly, add_demo_users
 from llamakeep.api.rates import limit_rates
 from llamakeep.api.webhook_bodies import render
@@ -108,6 +110,8 @@ def create_app(
         description="A prompt API that keeps everything.",
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,  # see `documentation`
+        redoc_url=None,
         # Unset, it reads the environment for each request (measured: 4 % of one).
         telemetry={"tracing": False, "metrics": False, "logs": False},
         exception_handlers={
@@ -129,6 +133,7 @@ def create_app(
         app.add_middleware(LoopbackOnly)
     # Webhooks are signed, and come from one address for everybody.
     limit_rates(app, settings, exempt=(*health.PATHS, *webhooks.PATHS))
+    protect_browsers(app, settings.cors_origins)
     _add_routes(app, takes_webhooks=settings.public_url is not None)
     return app
 
@@ -147,6 +152,7 @@ def _add_routes(app: FastAPI, *, takes_webhooks: bool) -> None:
         webhook_secrets,
         admin,
         health,
+        documentation,
     )
     for door in (prompt, *openai_doors, replicate, *own_doors):
         # `include_router` looks each path up twice, router by router (measured: 50 µs).

@@ -19,10 +19,18 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from llamakeep.domain import Limits, Price
 from llamakeep.rate import Rate, parse_rates
+from llamakeep.secret_files import SecretFiles
 
 WEBHOOK_SECRET = re.compile(
     r"whsec_(?=.)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
@@ -33,6 +41,9 @@ VALKEY_URL = re.compile(
     r"valkeys?://([^@/]*@)?([^]@:/[]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/\d*)?|unix:///.+"
 )
 """What the client for Valkey understands."""
+
+ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
+"""Where a page comes from, as browsers write it."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 Days = Annotated[int, Field(ge=1, le=36_500)]
@@ -236,6 +247,13 @@ class Settings(BaseSettings):
     max_header_size: ByteSize = ByteSize(64 * 1024)
     """The largest request headers, in bytes; beyond them the connection is closed."""
 
+    cors_origins: tuple[str, ...] = ()
+    """
+    Other sites whose pages may call this server from a browser, as a JSON list of
+    origins: `["https://chat.example.com"]`. They send an access token or an API key;
+    there are no cookies.
+    """
+
     header_timeout: PositiveFloat = 10
     """Seconds a client may take to send a request's headers."""
 
@@ -259,6 +277,33 @@ class Settings(BaseSettings):
 
     password_slots: PositiveInt = 2
     """How many passwords are checked at the same time; each takes 19 MiB and 30 ms."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the environment first, then the files that it names, then `.env`."""
+        assert isinstance(env_settings, EnvSettingsSource)
+        assert isinstance(dotenv_settings, DotEnvSettingsSource)
+        variables = [env_settings.env_vars, dotenv_settings.env_vars]
+        files = SecretFiles(settings_cls, variables)
+        return init_settings, env_settings, files, dotenv_settings
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    "an origin is such as https://chat.example.com, in lower case and "
+                    f"without a path; {origin!r} is none"
+                )
+        return origins
 
     @field_validator("public_url")
     @classmethod

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from llamakeep import errors
 from llamakeep.api.problems import urn
 from llamakeep.app import create_app
+from llamakeep.secret_files import is_secret
 from llamakeep.settings import Settings
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
@@ -56,6 +57,9 @@ SETTINGS = f"""\
 
 Every setting is an environment variable, or a line of the file `.env` in the folder
 where the server is started. An empty value counts as none.
+
+What is marked as secret may be in a file instead, whose name is in the variable with
+`_FILE` behind its name: `LLAMAKEEP_OPENAI_API_KEY_FILE=/run/secrets/openai`.
 
 """
 
@@ -99,9 +103,11 @@ def settings() -> str:
         shown = (
             "none" if default in (None, ()) else f"`{json.dumps(default, default=str)}`"
         )
+        secret = " Secret." if is_secret(name, field) else ""
         sections.append(
             f"## `LLAMAKEEP_{name.upper()}`\n\n"
-            f"{inspect.cleandoc(field.description or '')}\n\nDefault: {shown}.\n"
+            f"{inspect.cleandoc(field.description or '')}\n\n"
+            f"Default: {shown}.{secret}\n"
         )
     return SETTINGS + "\n".join(sections)
 

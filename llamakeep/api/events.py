@@ -23,7 +23,7 @@ from llamakeep.keeper import Delta, Ended, Keeper, Position, Reset, Update
 from llamakeep.keeper.keeper import raise_for_status
 
 KEEP_ALIVE = b": the run goes on\n\n"
-HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 def stream_response(

@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
+from llamakeep.api.browsers import HEADERS
 from llamakeep.errors import (
     BodyTooLarge,
     FieldError,
@@ -186,7 +187,7 @@ async def render_bug(request: Request, error: Exception) -> Response:
             status=HTTPStatus.INTERNAL_SERVER_ERROR,
             detail="This is a bug. The server's log says more.",
         ),
-        {},
+        dict(HEADERS),  # the error has left what adds them
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import uvicorn.protocols.http.httptools_impl as uvicorns
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from llamakeep.api.browsers import HEADERS
 from llamakeep.api.problems import Problem, problem_json, urn
 
 NEVER = float("inf")
@@ -18,6 +19,7 @@ Seconds for which a body is still taken in that was answered before it had ended
 that a client which sends all of it first reads the answer and no reset.
 """
 
+_HEADERS = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
 _REFUSALS = {
     HTTPStatus.BAD_REQUEST: "This is not a valid HTTP request.",
     HTTPStatus.REQUEST_TIMEOUT: "The request did not arrive in time.",
@@ -165,7 +167,7 @@ class BoundedProtocol(HttpToolsProtocol):
         body = problem_json(problem)
         head = (
             "content-type: application/problem+json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n{_HEADERS}\r\n"
         )
         self.transport.write(uvicorns.STATUS_LINE[status] + head.encode() + body)
         self.transport.close()

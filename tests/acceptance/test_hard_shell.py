@@ -171,7 +171,9 @@ async def test_what_is_not_http_gets_a_problem(server: ServerProcess) -> None:
     async with connected(server) as connection:
         await connection.send(b"\x16\x03\x01 hello\r\n\r\n")
 
-        assert status_of(await connection.ended()) == 400
+        said = await connection.ended()
+        assert status_of(said) == 400
+        assert b"\r\nx-content-type-options: nosniff\r\n" in said
 
 
 async def test_an_endless_body_is_refused_and_ended(server: ServerProcess) -> None:

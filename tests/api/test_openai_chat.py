@@ -72,7 +72,7 @@ async def test_a_stream_says_who_speaks_then_what_then_why_it_ends(
         chunk({}, "stop"),
     ]
     assert done == "[DONE]"
-    assert response.headers["cache-control"] == "no-cache"
+    assert response.headers["cache-control"] == "no-store"
     assert response.headers["x-request-id"].startswith("req_")
 
 

@@ -92,7 +92,7 @@ async def test_a_client_that_accepts_only_events_gets_events(client: Client) -> 
     )
 
     assert response.headers["content-type"].startswith("text/event-stream")
-    assert response.headers["cache-control"] == "no-cache"
+    assert response.headers["cache-control"] == "no-store"
     assert response.text.startswith("event: run\n")
 
 

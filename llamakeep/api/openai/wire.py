@@ -27,7 +27,7 @@ def json_response(
 
 def stream_headers() -> dict[str, str]:
     """Return the headers of a stream of events."""
-    return {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"} | request_id()
+    return {"Cache-Control": "no-store", "X-Accel-Buffering": "no"} | request_id()
 
 
 def request_id() -> dict[str, str]:

@@ -1,0 +1,83 @@
+"""
+What browsers are told with every answer: keep nothing, guess nothing, show it nowhere.
+
+Pages of other sites are not let in, but for those that the operator names.
+"""
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADERS = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "cache-control": "no-store",
+}
+"""
+What is said unless the answer says something else itself.
+
+`Strict-Transport-Security` is for whoever ends TLS: this server does not.
+"""
+
+_RAW = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+_NAMES = frozenset(name for name, _ in _RAW)
+_EXPOSED = (
+    "Location",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "X-Request-Id",
+)
+"""What pages of other sites may read, besides the answer itself."""
+
+
+def protect_browsers(app: FastAPI, origins: tuple[str, ...]) -> None:
+    """
+    Add the headers to whatever `app` answers; call it when nothing else is added.
+
+    Args:
+        app: The whole server.
+        origins: The sites whose pages may call it.
+    """
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=("GET", "POST", "PATCH", "DELETE"),
+            allow_headers="*",  # clients have headers of their own
+            expose_headers=_EXPOSED,
+        )
+    app.add_middleware(SecurityHeaders)
+
+
+class SecurityHeaders:
+    """Adds the headers to whatever is answered."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on, and look at what comes back."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = message["headers"]
+                known = {name for name, _ in headers}
+                message["headers"] = [
+                    *headers,
+                    *(
+                        _RAW
+                        if known.isdisjoint(_NAMES)
+                        else (each for each in _RAW if each[0] not in known)
+                    ),
+                ]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
