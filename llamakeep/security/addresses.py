@@ -20,6 +20,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 PORTS = {"https": 443, "http": 80}
+_LONGEST_NAME = 253
 
 _CLOSED_IPV4 = [
     IPv4Network(network)
@@ -134,8 +135,8 @@ class Guard:
             port=int(match["port"] or PORTS[scheme]),
             path="/" + (match["path"] or "").removeprefix("/"),
         )
-        if not 0 < target.port < 2**16:
-            raise NotAllowed("There is no such port.")
+        if not 0 < target.port < 2**16 or len(target.host) > _LONGEST_NAME:
+            raise NotAllowed("There is no such host, or no such port.")
         address = _address(target.host)
         if address is not None:
             if not self.allows(target, address):

@@ -286,7 +286,7 @@ async def test_a_webhook_needs_a_run_in_the_background(
 @pytest.mark.parametrize(
     ("url", "hint"),
     [
-        ("http://example.com:99999/", "no such port"),
+        ("http://example.com:99999/", "or no such port"),
         ("http://10.0.0.1/", "begins with https://"),
         ("https://169.254.169.254/latest/", "LLAMAKEEP_WEBHOOK_NETWORKS"),
         ("https://me:secret@example.com/", "without username"),

@@ -106,6 +106,7 @@ def test_nobody_may_name_an_address_that_is_not_on_the_internet(address: str) ->
         "https://example.com:8443/",
         "https://example.com:80/",
         "https://example.com:0/",
+        f"https://{60 * 'abcd.'}example.com/",
         "https://example.com:99999/",
         "https://user@example.com/",
         "https://user:password@example.com/",
