@@ -1,0 +1,1 @@
+"""What hostile clients take from a server as it is shipped, and what others notice."""
