@@ -17,6 +17,7 @@ from llamakeep.api import (
     documentation,
     health,
     history,
+    history_import,
     keys,
     limits,
     login,
@@ -127,7 +128,9 @@ def create_app(
         "/replicate/v1/": replicate.errors.render,
     }
     app.add_middleware(
-        BodyLimit, max_body_size=int(settings.max_body_size), exempt=webhooks.PATHS
+        BodyLimit,
+        max_body_size=int(settings.max_body_size),
+        exempt=(*webhooks.PATHS, *history_import.PATHS),
     )
     if settings.demo:
         app.add_middleware(LoopbackOnly)

@@ -244,6 +244,9 @@ class Settings(BaseSettings):
     max_body_size: ByteSize = ByteSize(1024 * 1024)
     """The largest request body, in bytes; units such as `2MiB` work."""
 
+    max_import_size: ByteSize = ByteSize(1024 * 1024 * 1024)
+    """The largest file that is imported at once; a larger one can be cut into lines."""
+
     max_header_size: ByteSize = ByteSize(64 * 1024)
     """The largest request headers, in bytes; beyond them the connection is closed."""
 
@@ -258,7 +261,10 @@ class Settings(BaseSettings):
     """Seconds a client may take to send a request's headers."""
 
     body_timeout: PositiveFloat = 30
-    """Seconds a client may take to send a request's body."""
+    """
+    Seconds a client may take to send a request's body; of a file that is imported,
+    from one piece to the next.
+    """
 
     write_timeout: PositiveFloat = 60
     """Seconds a client may leave its answer, or a stream, unread."""

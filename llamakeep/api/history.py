@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from llamakeep.api import history_export, history_stats
+from llamakeep.api import history_export, history_import, history_stats
 from llamakeep.api.dependencies import (
     DeletingUser,
     FollowingUser,
@@ -42,6 +42,7 @@ from llamakeep.storage.filters import EVERYTHING, RunFilter
 router = Router(prefix="/history", tags=["history"])
 # Paths that are no run's id come before those that are.
 router.routes.extend(history_export.router.routes)
+router.routes.extend(history_import.router.routes)
 router.routes.extend(history_stats.router.routes)
 
 NEWER = "newer."

@@ -3,10 +3,11 @@
 import csv
 import io
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Literal
+from typing import Literal, Self
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
 from pydantic_core import to_json
 
 from llamakeep.api.dependencies import ReadingUser, storage_of
@@ -45,6 +46,33 @@ _COLUMNS = (
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
+class ExportedMessage(BaseModel):
+    """What was said before a prompt, and is in no run."""
+
+    role: str
+    content: str
+
+
+class ExportedRun(HistoryItem):
+    """A line: all that is kept of a run, so that it can be imported again."""
+
+    previous_run_id: str | None
+    earlier: list[ExportedMessage]
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        """Return `run` with what no other answer shows."""
+        earlier = [
+            ExportedMessage.model_construct(role=each.role, content=each.content)
+            for each in run.earlier
+        ]
+        return cls.model_construct(
+            **dict(HistoryItem.of(run)),
+            previous_run_id=run.previous_run_id,
+            earlier=earlier,
+        )
+
+
 @router.get(
     "/export",
     response_class=Response,
@@ -60,8 +88,8 @@ async def export_history(
     """
     Download what you asked, oldest first, all of it or what the filters let through.
 
-    `ndjson` has everything, one run as in `GET /history/` a line. In `csv`, a text that
-    a spreadsheet would take for a formula begins with an apostrophe.
+    `ndjson` has everything, one run a line, and can be sent to `/history/import`. In
+    `csv`, a text that a spreadsheet would take for a formula begins with an apostrophe.
     """
     storage = storage_of(request)
     # What cannot be read fails here, where there still is a status code to say so.
@@ -104,7 +132,7 @@ async def _some(
 
 
 def _ndjson(runs: Iterable[Run]) -> bytes:
-    return b"".join(to_json(HistoryItem.of(run)) + b"\n" for run in runs)
+    return b"".join(to_json(ExportedRun.of(run)) + b"\n" for run in runs)
 
 
 def _csv(runs: Iterable[Run]) -> bytes:

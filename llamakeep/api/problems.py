@@ -238,10 +238,11 @@ def _field_error(request: Request, error: dict[str, Any]) -> FieldError:
         if "json" not in request.headers.get("content-type", ""):
             message += ", with the header `Content-Type: application/json`"
         return FieldError("body", message + ".")
-    return FieldError(field, _message(error))
+    return FieldError(field, message_of(error))
 
 
-def _message(error: dict[str, Any]) -> str:
+def message_of(error: Mapping[str, Any]) -> str:
+    """Return what is wrong with a field, as far as Pydantic knows."""
     match error["type"]:
         case "missing":
             return FIELD_MISSING

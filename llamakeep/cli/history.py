@@ -2,12 +2,24 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llamakeep.cli.environment import get_user, local_username, read_settings
-from llamakeep.cli.terminal import first_line, print_rows, printable
+from llamakeep.cli.environment import (
+    get_user,
+    local_username,
+    open_database,
+    read_settings,
+)
+from llamakeep.cli.terminal import (
+    complain,
+    first_line,
+    give_up,
+    print_rows,
+    printable,
+)
 
 if TYPE_CHECKING:
     from llamakeep.domain import Run
@@ -15,9 +27,12 @@ if TYPE_CHECKING:
 
 cli = typer.Typer(
     name="history",
-    help="Read a history, also while a server is running.",
+    help="Read a history, or add to it, also while a server is running.",
     no_args_is_help=True,
 )
+
+PIECE = 64 * 1024
+"""Bytes of a file that are read at once."""
 
 Username = Annotated[
     str | None,
@@ -62,6 +77,61 @@ def show(
         typer.echo(_as_json(run))
     else:
         _print_run(run)
+
+
+@cli.command("import")
+def import_file(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            help="What `GET /history/export` has sent: one run a line.",
+        ),
+    ],
+    *,
+    user: Username = None,
+) -> None:
+    """Add an exported file to a history; importing it again adds nothing."""
+    import asyncio
+
+    from llamakeep.errors import InvalidRequest
+
+    try:
+        imported, known = asyncio.run(
+            import_runs(read_settings(), user or local_username(), file)
+        )
+    except InvalidRequest as error:
+        for each in error.errors:
+            if each.field.startswith("line "):
+                complain(f"{file}: {each.field}: {each.message}")
+        give_up(error.detail)
+    typer.echo(f"{imported} runs are new, and {known} were there already.")
+
+
+async def import_runs(
+    settings: "Settings", username: str, file: Path
+) -> tuple[int, int]:
+    """
+    Keep the runs of an exported file, and count the new ones and the others.
+
+    Raises:
+        InvalidRequest: There is no such user, or the file has a line that is no run.
+    """
+    import asyncio
+    from collections.abc import AsyncIterator
+
+    from llamakeep.api.importing import Import
+
+    async def pieces() -> AsyncIterator[bytes]:
+        with await asyncio.to_thread(file.open, "rb") as content:
+            while piece := await asyncio.to_thread(content.read, PIECE):
+                yield piece
+
+    async with open_database(settings.database_url) as storage:
+        importing = Import(storage, await get_user(storage, username))
+        await importing.read(pieces())
+    return importing.imported, importing.known
 
 
 async def find_runs(

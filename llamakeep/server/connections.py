@@ -8,6 +8,7 @@ from typing import Any
 import uvicorn.protocols.http.httptools_impl as uvicorns
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from llamakeep.api import history_import
 from llamakeep.api.browsers import HEADERS
 from llamakeep.api.problems import Problem, problem_json, urn
 
@@ -20,6 +21,7 @@ that a client which sends all of it first reads the answer and no reset.
 """
 
 _HEADERS = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
+_LONG_BODIES = {path.encode() for path in history_import.PATHS}
 _REFUSALS = {
     HTTPStatus.BAD_REQUEST: "This is not a valid HTTP request.",
     HTTPStatus.REQUEST_TIMEOUT: "The request did not arrive in time.",
@@ -36,7 +38,10 @@ class Bounds:
     header_timeout: float
     """From the connection, or a request's first byte, to the end of its headers."""
     body_timeout: float
-    """From the end of the headers to the end of the body."""
+    """
+    From the end of the headers to the end of the body; of one that may be as large as a
+    history, from one piece to the next.
+    """
     write_timeout: float
     """Without reading anything of what waits to be read."""
 
@@ -55,6 +60,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._read_deadline = self._write_deadline = NEVER
         self._is_in_head = False
         self._head_size = 0
+        self._may_be_long = False
         self._refusal = HTTPStatus.BAD_REQUEST
 
     @property
@@ -83,6 +89,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_size += len(data)
             if self._head_size > self._bounds.header_size:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        elif self._may_be_long and self._is_receiving and not self._is_between_requests:
+            self._read_deadline = self.loop.time() + self._bounds.body_timeout
         elif self._read_deadline == NEVER and self._is_between_requests:
             # Uvicorn stops its own timer for whatever arrives: for an empty line, and
             # for the rest of a body that was answered before it was there.
@@ -103,6 +111,7 @@ class BoundedProtocol(HttpToolsProtocol):
             ValueError: The headers came in one piece, and are too large.
         """
         self._is_in_head = False
+        self._may_be_long = self.url.partition(b"?")[0] in _LONG_BODIES
         self._read_deadline = self.loop.time() + self._bounds.body_timeout
         size = len(self.url) + sum(
             len(name) + len(value) for name, value in self.headers

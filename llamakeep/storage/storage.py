@@ -19,6 +19,7 @@ from llamakeep.storage.database import Database
 from llamakeep.storage.deliveries import DeliveryStorage
 from llamakeep.storage.gates import GateStorage
 from llamakeep.storage.history import HistoryStorage
+from llamakeep.storage.importing import ImportStorage
 from llamakeep.storage.leases import LeaseStorage
 from llamakeep.storage.notifications import NotificationStorage
 from llamakeep.storage.quotas import QuotaStorage
@@ -43,6 +44,7 @@ class Storage(
     TagStorage,
     ConversationStorage,
     RetentionStorage,
+    ImportStorage,
     DeliveryStorage,
     GateStorage,
     QuotaStorage,

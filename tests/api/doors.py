@@ -69,6 +69,11 @@ class Call(NamedTuple):
 
 
 CHAT = '{"messages": [{"role": "user", "content": "Hi"}]}'
+IMPORTED = (
+    '{"id": "run_01jgfjjz000000000000000000", "status": "succeeded", "model": "a:b", '
+    '"conversation_id": "conv_01jgfjjz000000000000000000", "prompt": "Hi", '
+    '"response": "Ho", "created_at": "2025-01-01T00:00:00Z"}'
+)
 PASSWORD = "correct horse battery staple"
 
 CALLS: dict[str, Call] = {
@@ -77,6 +82,7 @@ CALLS: dict[str, Call] = {
     "DELETE /history/": Call(query="all=true"),
     "GET /history/export": Call(),
     "GET /history/stats": Call(),
+    "POST /history/import": Call(IMPORTED),
     "GET /history/{run_id}": Call(),
     "PATCH /history/{run_id}": Call('{"metadata": {"a": "b"}}'),
     "DELETE /history/{run_id}": Call(),

@@ -252,7 +252,9 @@ def test_a_server_without_valkeys_client_does_not_start_and_says_why(
 ) -> None:
     monkeypatch.setitem(sys.modules, "valkey", None)
     settings = rated(settings, rate_limit="9/hour")
-    settings = settings.model_copy(update={"valkey_url": SecretStr("valkey://localhost")})
+    settings = settings.model_copy(
+        update={"valkey_url": SecretStr("valkey://localhost")}
+    )
 
     with pytest.raises(CountsUnavailable, match=r"pip install 'llamakeep\[valkey\]'"):
         create_app(settings)

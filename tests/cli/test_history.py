@@ -120,3 +120,50 @@ def test_a_terminal_gets_a_table_and_no_orders_from_a_response(
     assert "response" in shown.decode()
     assert "Another \N{REPLACEMENT CHARACTER}[2Jone." in shown.decode()
     assert b"\x1b[2J" not in shown
+
+
+LINE = (
+    '{"id": "run_01jgfjjz000000000000000000", "status": "succeeded", "model": "a:b", '
+    '"conversation_id": "conv_01jgfjjz000000000000000000", "prompt": "Hi", '
+    '"response": "Ho", "created_at": "2025-01-01T00:00:00Z"}\n'
+)
+
+
+def test_an_exported_file_becomes_part_of_a_history(
+    typed: Type, tmp_path: Path
+) -> None:
+    typed("user", "add", "carol", "--password-stdin", stdin="long enough\n")
+    file = tmp_path / "history.ndjson"
+    file.write_text(LINE)
+
+    imported = typed("history", "import", str(file), "--user", "carol")
+    again = typed("history", "import", str(file), "--user", "carol")
+
+    assert imported.stdout == "1 runs are new, and 0 were there already.\n"
+    assert again.stdout == "0 runs are new, and 1 were there already.\n"
+    assert "\tHi\tHo" in typed("history", "list", "--user", "carol").stdout
+
+
+def test_a_file_that_is_no_export_is_refused_line_by_line(
+    typed: Type, tmp_path: Path
+) -> None:
+    typed("user", "add", "carol", "--password-stdin", stdin="long enough\n")
+    file = tmp_path / "history.ndjson"
+    file.write_text(LINE + LINE.replace("succeeded", "queued"))
+
+    refused = typed("history", "import", str(file), "--user", "carol")
+
+    assert refused.exit_code == 1
+    assert f"{file}: line 2: status: It is going on." in refused.stderr
+    assert "Nothing was imported" in refused.stderr
+    assert typed("history", "list", "--user", "carol").stdout == ""
+
+
+def test_nothing_is_imported_for_nobody(typed: Type, tmp_path: Path) -> None:
+    file = tmp_path / "history.ndjson"
+    file.write_text(LINE)
+
+    refused = typed("history", "import", str(file), "--user", "nobody")
+
+    assert refused.exit_code == 1
+    assert refused.stderr.count("no user 'nobody'") == 1

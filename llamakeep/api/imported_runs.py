@@ -1,0 +1,184 @@
+"""Runs as `GET /history/export` writes them, read again."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+from llamakeep.api.fields import (
+    MaxTokens,
+    Metadata,
+    MinTokens,
+    Penalty,
+    Seed,
+    TopK,
+    TopP,
+)
+from llamakeep.api.text import Text, check_text, check_written_out
+from llamakeep.domain import (
+    UNFINISHED,
+    Message,
+    Parameters,
+    Run,
+    RunStatus,
+    Usage,
+    User,
+    utc_now,
+)
+from llamakeep.storage.filters import first_id_at
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ULID = "[0-7][0-9a-hjkmnp-tv-z]{25}"
+APART = timedelta(hours=1)
+"""How far the moment in a run's id may be from when it was asked."""
+
+
+def _check_is_over(status: RunStatus) -> RunStatus:
+    if status in UNFINISHED:
+        raise ValueError("It is going on. Export it when it is over.")
+    return status
+
+
+def _check_moment(moment: datetime) -> datetime:
+    if not _EPOCH <= moment <= utc_now():
+        raise ValueError("It is in the future, or before 1970.")
+    return moment
+
+
+def _check_is_written(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("Write it as in 2026-11-22T12:34:56Z.")  # noqa: TRY004 - of a file
+    return check_written_out(value)
+
+
+def _check_texts(value: Any) -> Any:
+    """Refuse what cannot be stored everywhere, however deep it is."""
+    match value:
+        case str():
+            check_text(value)
+        case dict():
+            for key, each in value.items():
+                check_text(key)
+                _check_texts(each)
+        case list():
+            for each in value:
+                _check_texts(each)
+    return value
+
+
+RunId = Annotated[str, Field(pattern=f"^run_{_ULID}$")]
+Moment = Annotated[
+    AwareDatetime, BeforeValidator(_check_is_written), AfterValidator(_check_moment)
+]
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Usage(_Part):
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cost_usd: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
+
+
+class _Error(_Part):
+    type: Annotated[Text, Field(max_length=64)]
+    detail: Text
+
+
+class _Message(_Part):
+    role: Literal["system", "user", "assistant"]
+    content: Text
+
+
+class _Parameters(_Part):
+    max_tokens: MaxTokens | None = None
+    min_tokens: MinTokens | None = None
+    temperature: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    stop: tuple[Annotated[Text, Field(min_length=1)], ...] = ()
+    seed: Seed | None = None
+    response_format: Annotated[dict[str, Any], AfterValidator(_check_texts)] | None = (
+        None
+    )
+
+
+class ImportedRun(_Part):
+    """One line."""
+
+    id: RunId
+    created_at: Moment
+    status: Annotated[RunStatus, AfterValidator(_check_is_over)]
+    model: Annotated[Text, Field(pattern=r"^[^:]{1,32}:[\s\S]{1,256}$")]
+    prompt: Text
+    response: Text
+    conversation_id: Annotated[str, Field(pattern=f"^conv_{_ULID}$")]
+    timestamp: Moment | None = None
+    """Not looked at: it is `created_at` without its fraction."""
+    started_at: Moment | None = None
+    finished_at: Moment | None = None
+    previous_run_id: RunId | None = None
+    earlier: list[_Message] = []
+    system_prompt: Text | None = None
+    parameters: _Parameters = _Parameters()
+    metadata: Metadata = {}
+    resolved_model: Annotated[Text, Field(max_length=256)] | None = None
+    finish_reason: Annotated[Text, Field(max_length=64)] | None = None
+    usage: _Usage = _Usage()
+    error: _Error | None = None
+
+    @model_validator(mode="after")
+    def _check_id(self) -> "ImportedRun":
+        """Refuse an id that would put the run where its time is not."""
+        first = first_id_at(self.created_at - APART)
+        last = first_id_at(min(self.created_at + APART, utc_now()))
+        if not first <= self.id <= last:
+            raise ValueError("Its `id` is not of the time that `created_at` says.")
+        return self
+
+    def of(self, user: User) -> Run:
+        """Return the run, as one of `user`."""
+        provider, _, model = self.model.partition(":")
+        cost = self.usage.cost_usd
+        return Run(
+            id=self.id,
+            user_id=user.id,
+            status=self.status,
+            attempt=1,
+            provider=provider,
+            model=model,
+            prompt=self.prompt,
+            response=self.response,
+            created_at=self.created_at,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            conversation_id=self.conversation_id,
+            previous_run_id=self.previous_run_id,
+            earlier=[Message(each.role, each.content) for each in self.earlier],
+            system_prompt=self.system_prompt,
+            parameters=Parameters(**self.parameters.model_dump()),
+            metadata=self.metadata,
+            resolved_model=self.resolved_model,
+            finish_reason=self.finish_reason,
+            usage=Usage(
+                self.usage.input_tokens,
+                self.usage.output_tokens,
+                None if cost is None else Decimal(repr(cost)),
+            ),
+            error_code=None if self.error is None else self.error.type,
+            error_detail=None if self.error is None else self.error.detail,
+        )

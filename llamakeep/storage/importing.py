@@ -1,0 +1,103 @@
+"""Keeping finished runs that were kept before, here or elsewhere."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from hashlib import sha256
+
+from sqlalchemy import Connection, insert, select, text
+from sqlalchemy.exc import IntegrityError
+
+from llamakeep.domain import Run, User
+from llamakeep.errors import Unauthenticated
+from llamakeep.storage.database import Database
+from llamakeep.storage.run_rows import to_row
+from llamakeep.storage.tables import runs, users
+from llamakeep.storage.tags import add_tags
+
+
+class ImportStorage:
+    """One method is one transaction."""
+
+    _database: Database
+
+    async def import_runs(self, user: User, imported: Sequence[Run]) -> int:
+        """
+        Keep finished runs of `user`, each once, however often they come.
+
+        An id that is somebody else's becomes another one, always the same: nothing
+        that is said tells whether it was.
+
+        Returns:
+            How many are new. Those that were there already stay as they are.
+
+        Raises:
+            Unauthenticated: The user was deleted meanwhile.
+        """
+
+        def operation(connection: Connection) -> int:
+            if connection.dialect.name == "postgresql":
+                # Two imports at the same moment would not see each other's ids.
+                connection.execute(text("SELECT pg_advisory_xact_lock(1819041136)"))
+            new = _new_runs(connection, user, imported)
+            if new:
+                connection.execute(insert(runs), [to_row(run) for run in new])
+                add_tags(connection, new)
+            return len(new)
+
+        try:
+            return await self._database.write(operation)
+        except IntegrityError:
+            is_there = select(users.c.id).where(users.c.id == user.id)
+            if await self._database.read(lambda c: c.scalar(is_there)) is not None:
+                raise
+            raise Unauthenticated("This account was deleted.") from None
+
+
+def _new_runs(connection: Connection, user: User, imported: Iterable[Run]) -> list[Run]:
+    """Return those that are not there yet, with the ids that they get here."""
+    ids = {run.id for run in imported}
+    ids |= {run.previous_run_id for run in imported if run.previous_run_id}
+    owners = _owners(connection, ids | {_elsewhere(user, each) for each in ids})
+    conversations: dict[str, str | None] = {}
+    new: dict[str, Run] = {}
+    for run in imported:
+        run_id = _place(user, run.id, owners)
+        if run_id in new or owners.get(run_id) == user.id:
+            continue
+        assert run.conversation_id is not None
+        for each in (run.conversation_id, _elsewhere(user, run.conversation_id)):
+            if each not in conversations:
+                conversations[each] = _owner_of_conversation(connection, each)
+        new[run_id] = replace(
+            run,
+            id=run_id,
+            user_id=user.id,
+            conversation_id=_place(user, run.conversation_id, conversations),
+            previous_run_id=run.previous_run_id
+            and _place(user, run.previous_run_id, owners),
+        )
+    return list(new.values())
+
+
+def _owners(connection: Connection, ids: Iterable[str]) -> dict[str, str | None]:
+    query = select(runs.c.id, runs.c.user_id).where(runs.c.id.in_(ids))
+    return {row.id: row.user_id for row in connection.execute(query)}
+
+
+def _owner_of_conversation(connection: Connection, conversation_id: str) -> str | None:
+    query = select(runs.c.user_id).where(runs.c.conversation_id == conversation_id)
+    return connection.scalar(query.limit(1))
+
+
+def _place(user: User, its_id: str, owners: dict[str, str | None]) -> str:
+    """Return the id that something of `user` has here, or gets."""
+    other = _elsewhere(user, its_id)
+    is_moved = owners.get(other) == user.id
+    is_free = owners.get(its_id) in {None, user.id}
+    return its_id if is_free and not is_moved else other
+
+
+def _elsewhere(user: User, its_id: str) -> str:
+    """Return another id of the same moment, which nobody else comes upon."""
+    chance = sha256(f"{user.id} {its_id}".encode()).hexdigest()
+    return its_id[:-16] + chance[:16]

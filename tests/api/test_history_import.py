@@ -1,0 +1,299 @@
+"""Sending back what was exported."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from llamakeep.domain import new_id
+from llamakeep.settings import Settings
+from tests.api.serving import BOB, Client, connect
+from tests.fakes import ScriptedProvider
+
+JSONL = {"Content-Type": "application/x-ndjson"}
+
+
+def lines(*runs: dict[str, Any]) -> bytes:
+    return b"".join(json.dumps(run).encode() + b"\n" for run in runs)
+
+
+def old(**facts: Any) -> dict[str, Any]:
+    """Return the least that a line may have, of 2025, changed by `facts`."""
+    rest = "01jgfjjz00" + new_id("run_")[-16:]
+    return {
+        "id": f"run_{rest}",
+        "conversation_id": f"conv_{rest}",
+        "status": "succeeded",
+        "model": "scripted:parrot",
+        "prompt": "Why?",
+        "response": "So.",
+        "created_at": "2025-01-01T00:00:00Z",
+        **facts,
+    }
+
+
+async def send(client: Client, content: Any, **headers: str) -> httpx2.Response:
+    return await client.post(
+        "/history/import", content=content, headers=JSONL | headers
+    )
+
+
+async def export(client: Client) -> bytes:
+    return (await client.get("/history/export")).content
+
+
+async def test_what_was_exported_and_deleted_comes_back_as_it_was(
+    settings: Settings,
+) -> None:
+    provider = ScriptedProvider()
+    async with connect(settings, provider) as client:
+        first = await client.post(
+            "/prompt/",
+            json={
+                "prompt": "What is\na 🦙?",
+                "system_prompt": "Be brief.",
+                "metadata": {"project": "one"},
+                "stop": ["."],
+                "temperature": 0.3,
+                "seed": 7,
+            },
+        )
+        conversation_id = first.json()["conversation_id"]
+        await client.post(
+            "/prompt/", json={"prompt": "And?", "conversation_id": conversation_id}
+        )
+        messages = [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": "Hello"},
+            {"role": "user", "content": "Bye"},
+        ]
+        await client.post(
+            "/v1/chat/completions",
+            json={"model": "scripted:parrot", "messages": messages},
+        )
+        response = await client.post("/v1/responses", json={"input": "One"})
+        await client.post(
+            "/v1/responses",
+            json={"input": "Two", "previous_response_id": response.json()["id"]},
+        )
+        provider.script = ["Half", RuntimeError("a bug")]
+        await client.post("/prompt/", json={"prompt": "Fail"})
+        before = await export(client)
+        await client.delete("/history/?all=true")
+
+        imported = await send(client, before)
+        after = await export(client)
+        again = await send(client, before)
+        found = (await client.get("/history/?q=bye")).json()["history"]
+        stats = (await client.get("/history/stats?by=model")).json()["stats"]
+
+    assert before.count(b"\n") == 6
+    assert imported.json() == {"imported": 6, "known": 0}
+    assert after == before
+    assert again.json() == {"imported": 0, "known": 6}
+    assert [run["prompt"] for run in found] == ["Bye"]
+    assert [(each["runs"], each["failed"]) for each in stats] == [(6, 1)]
+
+
+async def test_an_export_of_one_user_is_a_copy_for_another(client: Client) -> None:
+    await client.post("/prompt/", json={"prompt": "Mine"})
+    exported = await export(client)
+    mine = await client.history()
+
+    at_first = await send(client, exported, **BOB)
+    again = await send(client, exported, **BOB)
+
+    [his] = await client.history(**BOB)
+    assert at_first.json() == {"imported": 1, "known": 0}
+    assert again.json() == {"imported": 0, "known": 1}
+    assert his["prompt"] == "Mine"
+    assert his["id"] != mine[0]["id"]
+    assert await client.history() == mine
+
+
+async def test_somebody_elses_id_is_answered_as_one_that_is_free(
+    client: Client,
+) -> None:
+    await client.post("/prompt/", json={"prompt": "Mine"})
+    exported = json.loads(await export(client))
+    free = old()
+
+    answers = [await send(client, lines(each), **BOB) for each in (exported, free)]
+
+    assert answers[0].content == answers[1].content
+    assert answers[0].status_code == answers[1].status_code == 200
+    [his, _] = await client.history(**BOB)
+    assert (await client.get(f"/history/{his['id']}")).status_code == 404
+
+
+async def test_a_file_may_arrive_in_any_pieces(client: Client) -> None:
+    content = b"\n" + lines(*(old(prompt="🦙" * n) for n in range(120))).replace(
+        b"\n", b"\r\n"
+    )
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(content), 997):
+            yield content[start : start + 997]
+        yield b"\n" + lines(old()).rstrip()
+
+    response = await send(client, pieces())
+
+    assert response.json() == {"imported": 121, "known": 0}
+    assert len(await client.history()) == 121
+
+
+async def test_nothing_may_be_sent(client: Client) -> None:
+    response = await send(client, b"")
+
+    assert response.json() == {"imported": 0, "known": 0}
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"status": "processing"}, "status"),
+    ({"status": "queued"}, "status"),
+    ({"status": "done"}, "status"),
+    ({"prompt": None}, "prompt"),
+    ({"prompt": "a\0b"}, "prompt"),
+    ({"response": "a\0b"}, "response"),
+    ({"response": 5}, "response"),
+    ({"model": "parrot"}, "model"),
+    ({"model": ":parrot"}, "model"),
+    ({"model": "x" * 33 + ":parrot"}, "model"),
+    ({"model": "x:" + "y" * 257}, "model"),
+    ({"id": "run_1"}, "id"),
+    ({"id": "RUN_01JGFJJZ000000000000000000"}, "id"),
+    ({"id": "run_01jgfjjz00000000000000000i"}, "id"),
+    ({"id": "run_7zzzzzzzzzzzzzzzzzzzzzzzzz"}, ""),
+    ({"conversation_id": "mine"}, "conversation_id"),
+    ({"conversation_id": None}, "conversation_id"),
+    ({"created_at": "2025-01-02T00:00:00Z"}, ""),
+    ({"created_at": "2025-01-01T00:00:00"}, "created_at"),
+    ({"created_at": "9999-01-01T00:00:00Z"}, "created_at"),
+    ({"created_at": "1969-01-01T00:00:00Z"}, "created_at"),
+    ({"created_at": 1735689600}, "created_at"),
+    ({"finished_at": "9999-01-01T00:00:00Z"}, "finished_at"),
+    ({"usage": {"input_tokens": -1}}, "usage.input_tokens"),
+    ({"usage": {"input_tokens": 2**31}}, "usage.input_tokens"),
+    ({"usage": {"cost_usd": -1}}, "usage.cost_usd"),
+    ({"usage": {"cost_usd": 1e300}}, "usage.cost_usd"),
+    ({"usage": {"tokens": 1}}, "usage.tokens"),
+    ({"error": {"type": "x" * 65, "detail": ""}}, "error.type"),
+    ({"error": {"type": "x", "detail": "\0"}}, "error.detail"),
+    ({"metadata": {"a": 1}}, "metadata.a"),
+    ({"metadata": {str(n): "" for n in range(17)}}, "metadata"),
+    ({"parameters": {"temperature": 6}}, "parameters.temperature"),
+    ({"parameters": {"stop": "x"}}, "parameters.stop"),
+    ({"parameters": {"user": "x"}}, "parameters.user"),
+    (
+        {"parameters": {"response_format": {"a": [{"\0": 1}]}}},
+        "parameters.response_format",
+    ),
+    ({"earlier": [{"role": "tool", "content": ""}]}, "earlier.0.role"),
+    ({"previous_run_id": "x"}, "previous_run_id"),
+    ({"user_id": "user_1"}, "user_id"),
+    ({"api_key_id": "key_1"}, "api_key_id"),
+]
+
+
+@pytest.mark.parametrize(("facts", "field"), WRONG)
+async def test_a_line_that_is_wrong_is_named_and_its_neighbours_are_not_kept(
+    client: Client, facts: dict[str, Any], field: str
+) -> None:
+    response = await send(client, lines(old(), old(**facts), old()))
+
+    problem = response.json()
+    assert response.status_code == 422
+    assert problem["errors"][0]["field"] == f"line 2: {field}".rstrip(": ")
+    assert "Nothing was imported" in problem["detail"]
+    assert await client.history() == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{",
+        b"[]",
+        b"null",
+        b'{"history": []}',
+        b'"\xff"',
+        b"\xff",
+        b"[" * 10_000,
+        json.dumps(old()).encode().replace(b"So.", b"\\ud800"),
+        json.dumps(old()).encode().replace(b"So.", b"\xed\xa0\x80"),
+        json.dumps(old()).encode()[:-1] + b', "x": NaN}',
+        b'id,created_at\n"run_1","2025"\n',
+    ],
+)
+async def test_what_is_no_line_of_an_export_is_refused(
+    client: Client, content: bytes
+) -> None:
+    response = await send(client, content)
+
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"].startswith("line 1")
+    assert await client.history() == []
+
+
+async def test_an_import_that_fails_says_how_far_it_went(client: Client) -> None:
+    runs = [old(prompt=str(n)) for n in range(120)]
+    content = lines(*runs[:110], old(status="queued"), *runs[110:])
+
+    failed = await send(client, content)
+    kept = await client.history()
+    mended = await send(client, lines(*runs))
+
+    problem = failed.json()
+    assert failed.status_code == 422
+    assert [each["field"] for each in problem["errors"]] == ["line 111: status"]
+    assert "Lines 1 to 100 are imported" in problem["detail"]
+    assert len(kept) == 100
+    assert mended.json() == {"imported": 20, "known": 100}
+
+
+async def test_a_file_may_be_larger_than_other_bodies_but_not_endless(
+    settings: Settings,
+) -> None:
+    settings = settings.model_copy(
+        update={"max_body_size": settings.max_body_size.__class__(1000)}
+    )
+    settings = settings.model_copy(
+        update={"max_import_size": settings.max_import_size.__class__(50_000)}
+    )
+    allowed = lines(*(old() for _ in range(120)))
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield lines(*(old() for _ in range(10)))
+            await asyncio.sleep(0)
+
+    async with connect(settings, ScriptedProvider()) as client:
+        accepted = await send(client, allowed)
+        announced = await send(client, allowed + allowed)
+        streamed = await send(client, endless())
+        kept = len((await export(client)).splitlines())
+
+    assert 1000 < len(allowed) < 50_000 < 2 * len(allowed)
+    assert accepted.json()["imported"] == 120
+    assert (announced.status_code, streamed.status_code) == (413, 413)
+    assert "Nothing was imported" in announced.json()["detail"]
+    told = int(streamed.json()["detail"].partition("Lines 1 to ")[2].partition(" ")[0])
+    assert kept == 120 + told > 120
+
+
+async def test_a_line_that_does_not_end_is_refused(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llamakeep.api.importing.LONGEST_LINE", 100_000)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield lines(old())
+        for _ in range(11):
+            yield b" " * 10_000
+
+    response = await send(client, pieces())
+
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == "line 2"
