@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -108,6 +109,19 @@ async def test_whoever_waits_as_long_as_told_passes(counts: Counts) -> None:
     await asyncio.sleep(refused.standings[0].more_in)
 
     assert (await counts.hit([quick])).is_let_through
+
+
+async def test_whoever_never_stops_asking_passes_no_more_often(counts: Counts) -> None:
+    quick = limit(Rate(3, 1))
+    passed: list[tuple[float, float]] = []
+    while len(passed) < 5:
+        before = time.monotonic()
+        if (await counts.hit([quick])).is_let_through:
+            passed.append((before, time.monotonic()))
+        await asyncio.sleep(0.005)
+
+    for (earlier, _), (_, later) in zip(passed, passed[3:], strict=False):
+        assert later - earlier >= 1
 
 
 async def test_of_many_at_once_exactly_as_many_pass_as_may(counts: Counts) -> None:
