@@ -39,6 +39,9 @@ _NOTIFICATION = tuple(notifications.c[each.name] for each in fields(Notification
 _AT_ONCE = {"no_seconds": 0}
 _LONGEST_ERROR = 256
 
+MOST_CANDIDATES = 500
+"""Among how many that are due those to be sent are chosen."""
+
 _ADD = insert(notifications).values(next_try_at=seconds_from_now("no_seconds"))
 _IS_DUE = and_(
     notifications.c.next_try_at.is_not(None),
@@ -50,21 +53,14 @@ _IS_DUE = and_(
 )
 _OF_RUN = runs.c.id == notifications.c.run_id
 _IS_ANY_DUE = select(exists().where(_OF_RUN, _IS_DUE))
-_PLACES = (
+# Of a crowd for one dead host, all but these are not even looked at. Those that wait
+# longest come first, as the index has them.
+_CANDIDATES = (
     select(
         notifications.c.id,
-        func.row_number()
-        .over(
-            partition_by=notifications.c.host,
-            order_by=(notifications.c.next_try_at, notifications.c.id),
-        )
-        .label("place_at_host"),
-        func.row_number()
-        .over(
-            partition_by=runs.c.user_id,
-            order_by=(notifications.c.next_try_at, notifications.c.id),
-        )
-        .label("place_of_user"),
+        notifications.c.next_try_at,
+        notifications.c.host,
+        runs.c.user_id,
     )
     .join(runs, _OF_RUN)
     .where(
@@ -72,8 +68,20 @@ _PLACES = (
         notifications.c.host.not_in(bindparam("busy_hosts", expanding=True)),
         runs.c.user_id.not_in(bindparam("busy_users", expanding=True)),
     )
+    .order_by(notifications.c.next_try_at)
+    .limit(MOST_CANDIDATES)
     .subquery()
 )
+_IN_ORDER = (_CANDIDATES.c.next_try_at, _CANDIDATES.c.id)
+_PLACES = select(
+    _CANDIDATES.c.id,
+    func.row_number()
+    .over(partition_by=_CANDIDATES.c.host, order_by=_IN_ORDER)
+    .label("place_at_host"),
+    func.row_number()
+    .over(partition_by=_CANDIDATES.c.user_id, order_by=_IN_ORDER)
+    .label("place_of_user"),
+).subquery()
 _CHOSEN = (
     select(_PLACES.c.id)
     .where(_PLACES.c.place_at_host == 1, _PLACES.c.place_of_user == 1)
