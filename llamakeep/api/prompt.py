@@ -101,7 +101,7 @@ class PromptRequest(BaseModel):
         )
 
 
-@router.post(
+@router.prompts(
     "/prompt/",
     response_model=PromptResponse,
     responses=problem_responses(

@@ -23,7 +23,7 @@ from llamakeep.keeper.live import LiveRun
 from llamakeep.keeper.slots import Slot, Slots
 from llamakeep.keeper.stopping import Stopping
 from llamakeep.keeper.worker import Worker, interruption
-from llamakeep.providers.base import Provider, ReattachableProvider
+from llamakeep.providers.base import Provider, goes_on
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
@@ -175,7 +175,7 @@ class Node:
         if live is not None:
             live.hints.give(handle)
             provider = self._registry.provider(live.run.provider)
-            if isinstance(provider, ReattachableProvider):
+            if goes_on(provider):
                 provider.hint(handle)
         self._stopping.hint(run_id, handle)
 
@@ -265,7 +265,7 @@ class Node:
         run = live.run
         with suppress(LlamaKeepError):
             provider = self._registry.provider(run.provider)
-            if run.handle is not None and isinstance(provider, ReattachableProvider):
+            if run.handle is not None and goes_on(provider):
                 await provider.cancel(run.handle)
             elif run.status is not RunStatus.QUEUED:
                 self._stopping.begin(live, provider)

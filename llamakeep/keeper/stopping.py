@@ -9,7 +9,12 @@ from llamakeep.keeper.context import messages
 from llamakeep.keeper.hints import Hints
 from llamakeep.keeper.live import LiveRun
 from llamakeep.keeper.reattaching import CLOCKS_APART
-from llamakeep.providers.base import CompletionRequest, Provider, ReattachableProvider
+from llamakeep.providers.base import (
+    CompletionRequest,
+    Provider,
+    ReattachableProvider,
+    goes_on,
+)
 from llamakeep.settings import Settings
 
 LAST_LOOKS = 2
@@ -36,7 +41,7 @@ class Stopping:
         run = live.run
         if run.handle is not None or run.id in self._searches:
             return
-        if isinstance(provider, ReattachableProvider) and provider.marks_answers:
+        if goes_on(provider) and provider.marks_answers:
             task = asyncio.create_task(self._search(live, provider))
             self._searches[run.id] = live.hints, task
             task.add_done_callback(lambda _: self._searches.pop(run.id))

@@ -25,7 +25,7 @@ from llamakeep.keeper.stopping import Stopping
 from llamakeep.providers.base import (
     CompletionRequest,
     Provider,
-    ReattachableProvider,
+    goes_on,
 )
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
@@ -131,7 +131,7 @@ class Worker:
         """Return whether a run that was left may be answered from its beginning."""
         if run.status is RunStatus.QUEUED:
             return True  # the provider has not heard of it
-        if isinstance(provider, ReattachableProvider):
+        if goes_on(provider):
             return True  # nothing is asked for twice
         if self._settings.retry_interrupted is not None:
             return self._settings.retry_interrupted
@@ -212,7 +212,7 @@ class Worker:
         )
         try:
             async with asyncio.timeout(self._settings.run_timeout):
-                if isinstance(provider, ReattachableProvider):
+                if goes_on(provider):
                     await self._reattaching.answer(
                         live, provider, request, was_begun=was_begun
                     )

@@ -14,7 +14,7 @@ from llamakeep.errors import (
     UnknownModel,
     UnsupportedParameter,
 )
-from llamakeep.providers.base import Provider, ReattachableProvider
+from llamakeep.providers.base import Provider, goes_on
 from llamakeep.providers.local import LocalProvider, find_weights, has_engine
 from llamakeep.providers.openai import OpenAIProvider
 from llamakeep.providers.replicate import ReplicateProvider
@@ -56,11 +56,7 @@ class Registry:
     @property
     def reattachable(self) -> Sequence[str]:
         """The names of the providers that are asked once, and go on without us."""
-        return [
-            name
-            for name, provider in self._providers.items()
-            if isinstance(provider, ReattachableProvider)
-        ]
+        return [name for name, provider in self._providers.items() if goes_on(provider)]
 
     def provider(self, name: str) -> Provider:
         """
@@ -144,7 +140,7 @@ class Registry:
     def let_go(self) -> None:
         """Let answers that can be resumed go on without this process."""
         for provider in self._providers.values():
-            if isinstance(provider, ReattachableProvider):
+            if goes_on(provider):
                 provider.let_go()
 
     async def close(self) -> None:

@@ -276,7 +276,7 @@ async def test_an_unknown_path_is_not_found(client: Client, path: str) -> None:
         ("GET", "/login/", "POST"),
         ("POST", "/history/", "DELETE, GET"),
         ("DELETE", "/healthz", "GET"),
-        ("PATCH", "/history/run_1", "DELETE, GET"),
+        ("PUT", "/history/run_1", "DELETE, GET, PATCH"),
         ("OPTIONS", "/history/stats", "GET"),
         ("GET", "/history/run_1/cancel", "POST"),
     ],

@@ -135,7 +135,7 @@ _responses = error_responses(
 )
 
 
-@router.post(
+@router.prompts(
     "",
     response_class=Response,
     responses=COMPLETION_ERRORS

@@ -51,7 +51,7 @@ class LegacyRequest(CompletionRequest):
         return Asked(prompt=self.prompt, model=self.model, parameters=self.parameters())
 
 
-@router.post(
+@router.prompts(
     "",
     response_class=Response,
     responses=COMPLETION_ERRORS

@@ -50,7 +50,7 @@ _sent: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post(
+@router.prompts(
     "",
     response_class=Response,
     responses=COMPLETION_ERRORS | error_responses(errors.ConversationNotFound) | _sent,

@@ -1,0 +1,107 @@
+"""The way from a request to a prompt, which every prompt takes."""
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from email.message import Message
+from typing import Any, get_type_hints
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from fastapi.security import SecurityScopes
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from llamakeep.errors import FieldError, InvalidRequest
+
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+Endpoint = Callable[..., Awaitable[Response]]
+
+
+class PromptRoute(APIRoute):
+    """
+    A route whose arguments are fetched in the one way in which prompts need them.
+
+    FastAPI documents it like all others; but what it looks up anew for each request
+    costs as much as half of all that is done for a prompt (0.35 ms of CPU).
+
+    Args:
+        path: As FastAPI says.
+        endpoint: Takes `body`, `request`, `user` and `idempotency_key`.
+        options: As FastAPI says.
+    """
+
+    def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        self.app = _call(endpoint)
+
+
+def _call(endpoint: Endpoint) -> ASGIApp:
+    hints = get_type_hints(endpoint, include_extras=True)
+    model: type[BaseModel] = hints["body"]
+    [let_in] = hints["user"].__metadata__
+    scopes = SecurityScopes(list(let_in.scopes))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        user = await let_in.dependency(request, scopes)
+        key = request.headers.get("idempotency-key")
+        if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
+            message = "This has to be 1 to 255 ASCII characters without spaces."
+            wrong = FieldError("header.idempotency-key", message)
+            raise InvalidRequest(errors=[wrong])
+        body = _read(model, request, await request.body())
+        response = await endpoint(body, request, user, key)
+        await response(scope, receive, send)
+
+    return app
+
+
+def _read(model: type[BaseModel], request: Request, sent: bytes) -> BaseModel:
+    """
+    Return what was sent.
+
+    Raises:
+        RequestValidationError: It is not what `model` says.
+        HTTPException: It is not even JSON.
+    """
+    try:
+        if not (sent and _is_json(request.headers.get("content-type", ""))):
+            # It cannot be a model, and the error says so.
+            return model.model_validate(sent)
+        try:
+            return model.model_validate_json(sent)
+        except ValidationError as error:
+            if error.errors()[0]["type"] != "json_invalid":
+                raise
+            # The parser of the standard library takes text that is no text, such as
+            # half of a surrogate pair: so it can be said which field has it.
+            return model.model_validate(_parse(sent))
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        raise RequestValidationError(
+            [{**each, "loc": ("body", *each["loc"])} for each in found]
+        ) from error
+
+
+def _is_json(content_type: str) -> bool:
+    if content_type == "application/json":
+        return True
+    message = Message()
+    message["content-type"] = content_type
+    kind = message.get_content_subtype()
+    is_application = message.get_content_maintype() == "application"
+    return is_application and (kind == "json" or kind.endswith("+json"))
+
+
+def _parse(sent: bytes) -> Any:
+    try:
+        return json.loads(sent)
+    except json.JSONDecodeError as error:
+        found = {"type": "json_invalid", "loc": ("body",), "ctx": {"error": error.msg}}
+        raise RequestValidationError([found]) from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise HTTPException(400) from error
