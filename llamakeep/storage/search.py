@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Float, String, Subquery, column, text
 from llamakeep.domain import User
 from llamakeep.errors import FieldError, InvalidRequest
 from llamakeep.storage.database import Database
+from llamakeep.storage.words import own_words
 
 _TERM = re.compile(r'"([^"]*)"?(\*?)|([^\s"]+)')
 _SPACES = str.maketrans(dict.fromkeys(punctuation, " "))
@@ -49,11 +50,11 @@ class Search:
                 terms.append(Term(words, bool(star) or word.endswith("*")))
         return cls(tuple(terms))
 
-    @property
-    def on_sqlite(self) -> str:
-        """The terms as FTS5 wants them; a word in quotes is only a word."""
+    def on_sqlite(self, user: User) -> str:
+        """Return the terms as FTS5 wants them; a word in quotes is only a word."""
         return " AND ".join(
-            f'"{" ".join(term.words)}"{"*" * term.is_prefix}' for term in self.terms
+            f'"{own_words(user.id, " ".join(term.words))}"{"*" * term.is_prefix}'
+            for term in self.terms
         )
 
     @property
@@ -79,13 +80,13 @@ def read_search(text: str) -> Search:
 
 
 def found(search: Search, user: User, dialect: str) -> Subquery:
-    """Return the `id` and the `badness` of the runs of `user` that `search` finds."""
-    owner = user.id.rpartition("_")[2]
+    """
+    Return the `id` and the `badness` of the runs of `user` that `search` finds.
+
+    On SQLite there may be some of another user among them: see `storage/words.py`.
+    """
     values = {
-        "sqlite": {
-            # `owner` is a word of the index too, or all users' runs would be read.
-            "terms": f'owner : "{owner}" AND {{prompt response}} : ({search.on_sqlite})'
-        },
+        "sqlite": {"terms": search.on_sqlite(user)},
         "postgresql": {"owner": f"'{user.id}'", "terms": search.on_postgresql},
     }[dialect]
     query = text(_FOUND[dialect]).bindparams(**values)
@@ -94,7 +95,7 @@ def found(search: Search, user: User, dialect: str) -> Subquery:
 
 _FOUND = {
     "sqlite": """
-        SELECT run_id AS id, bm25(search_words, 0, 1, 1) AS badness
+        SELECT run_id AS id, bm25(search_words) AS badness
         FROM search_words JOIN search_runs ON number = search_words.rowid
         WHERE search_words MATCH :terms
     """,
@@ -109,9 +110,9 @@ _FOUND = {
 
 _INDEX = text(
     """
-    INSERT INTO search_words (rowid, owner, prompt, response)
-    SELECT number, substr(user_id, instr(user_id, '_') + 1),
-    substr(prompt, 1, 100000), substr(response, 1, 100000)
+    INSERT INTO search_words (rowid, prompt, response)
+    SELECT number, own_words(coalesce(user_id, ''), coalesce(prompt, '')),
+    own_words(coalesce(user_id, ''), coalesce(response, ''))
     FROM (
         SELECT number, run_id FROM search_runs
         WHERE number > coalesce(

@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from llamakeep.errors import DatabaseMissing, StorageUnavailable
 from llamakeep.storage.database import Operation, T
 from llamakeep.storage.owner_lock import OwnerLock
+from llamakeep.storage.words import own_words
 from llamakeep.storage.writer import Writer, reason
 
 try:
@@ -178,6 +179,7 @@ def _engine(
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _: object) -> None:
         connection.isolation_level = None  # transactions are begun below
+        connection.create_function("own_words", 2, own_words, deterministic=True)
         for pragma in _PRAGMAS:
             connection.execute(pragma)
         if mode != "ro":
