@@ -118,7 +118,7 @@ async def render_error(request: Request, error: Exception) -> Response:
     """Answer with what the tree says about `error`."""
     assert isinstance(error, LlamaKeepError)
     if error.__cause__ is not None:
-        log.info("%s: %s", error.code, error.detail, exc_info=error.__cause__)
+        log.info("%s", error.code, exc_info=error)
     headers = {}
     if error.status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"

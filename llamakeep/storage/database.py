@@ -42,6 +42,10 @@ class Database(Protocol):
         """Take what was deleted out of the files, as far as that is in our hands."""
         ...
 
+    def erase_traces_soon(self) -> None:
+        """Do so within seconds, once for all that is deleted until then."""
+        ...
+
     async def close(self) -> None:
         """Finish what was begun, and let go of the database."""
         ...

@@ -139,6 +139,7 @@ class HistoryStorage(SearchStorage):
                 raise RunNotFound(f"There is no run {run_id!r} in your history.")
 
         await self._database.write(operation)
+        self._database.erase_traces_soon()
 
     async def find_unfinished(
         self, user: User, matching: RunFilter, *, before: str
@@ -179,4 +180,5 @@ class HistoryStorage(SearchStorage):
 
         if matching.search is not None:
             await self._index_all()
+        self._database.erase_traces_soon()
         return await self._database.write(operation)

@@ -85,6 +85,9 @@ class PostgresDatabase:
     async def erase_traces(self) -> None:
         """Leave it to PostgreSQL's own vacuum, and to the operator's backups."""
 
+    def erase_traces_soon(self) -> None:
+        """Leave it to PostgreSQL's own vacuum, and to the operator's backups."""
+
     async def close(self) -> None:
         """Close the pool."""
         await self._engine.dispose()

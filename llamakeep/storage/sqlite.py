@@ -31,6 +31,8 @@ except ImportError:  # no wheel for this platform: see docs/adr/0002
     import sqlite3
 
 READERS = 4
+ERASED_AFTER = 5.0
+"""Seconds after which what was deleted is in no file any more: emptying the WAL costs."""
 OLDEST_SQLITE = (3, 51, 3)
 """Before it, a WAL could be reset at the wrong moment: https://sqlite.org/wal.html."""
 
@@ -66,6 +68,7 @@ class SqliteDatabase:
         self.is_sole_owner = is_owner
         self._path = path
         self._lock: OwnerLock | None = None
+        self._erasing: asyncio.Task[None] | None = None
         create = os.O_CREAT if is_owner else 0
         try:
             if is_owner:
@@ -116,13 +119,30 @@ class SqliteDatabase:
         """
         Bring the WAL into the file, where what was deleted is zeros, and empty it.
 
-        It waits for readers for `busy_timeout`; the owner's exit does it otherwise.
+        It waits for readers for `busy_timeout`, and tries again later; the owner's exit
+        does it as well.
         """
-        await asyncio.to_thread(self._empty_wal)
+        if not await asyncio.to_thread(self._empty_wal):
+            self.erase_traces_soon()
+
+    def erase_traces_soon(self) -> None:
+        """Do so after `ERASED_AFTER`, once for all that is deleted until then."""
+        if self._erasing is None or self._erasing.done():
+            self._erasing = asyncio.create_task(self._erase_later())
+
+    async def _erase_later(self) -> None:
+        await asyncio.sleep(ERASED_AFTER)
+        self._erasing = None  # what is deleted from now on needs another one
+        await self.erase_traces()
 
     async def close(self) -> None:
         """Commit what was submitted, and give up the file."""
         self._writer.stop()
+        erasing, self._erasing = self._erasing, None
+        if erasing is not None:
+            erasing.cancel()
+            # A guest does not take the WAL along.
+            await asyncio.to_thread(self._empty_wal)
         await asyncio.to_thread(self._close)
 
     @property
@@ -134,11 +154,15 @@ class SqliteDatabase:
         with _reading(), self._reading.connect() as connection:
             return operation(connection)
 
-    def _empty_wal(self) -> None:
+    def _empty_wal(self) -> bool:
+        """Return whether it is empty: nobody reads or writes all the time."""
         engine = _engine(self._path, "rw", NullPool, begin=None)
+        is_busy = False
         with suppress(OperationalError), engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            [row] = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            is_busy = bool(row[0])
         engine.dispose()
+        return not is_busy
 
     def _close(self) -> None:
         self._readers.shutdown()

@@ -4,7 +4,10 @@ import logging
 import sys
 
 import pytest
+from pydantic import ValidationError
 
+from llamakeep.errors import PromptRejected
+from llamakeep.settings import Settings
 from llamakeep.telemetry import LineFormatter, set_up_logging
 
 
@@ -51,6 +54,37 @@ def test_a_traceback_is_on_the_same_line() -> None:
 def test_access_tokens_are_left_out(secret: str) -> None:
     assert secret not in _formatted("it was %s.", secret)
     assert "anything" not in _formatted("Authorization: Bearer anything")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Authorization: Bearer hunter2",
+        "{'authorization': 'Basic hunter2'}",
+        "X-API-Key=hunter2",
+        '"password": "hunter2"',
+        "Cookie: hunter2",
+        "postgresql://keeper:hunter2@db/keep",
+        "whsec_hunter2hunter2hunter2",
+    ],
+)
+def test_what_is_called_a_secret_is_left_out(said: str) -> None:
+    assert "hunter2" not in _formatted("it was %s.", said)
+
+
+def test_an_error_that_may_quote_a_prompt_is_named_and_not_told() -> None:
+    said = "What is FastAPI?"
+    try:
+        try:
+            Settings(local_slots=said)  # type: ignore[arg-type] # that is the point
+        except ValidationError as error:
+            raise PromptRejected(said) from error
+    except PromptRejected:
+        formatted = _formatted("It failed.", exc_info=True)
+
+    assert said not in formatted
+    assert "PromptRejected | because of " in formatted
+    assert formatted.endswith("ValidationError")
 
 
 def test_only_our_own_small_talk_is_logged(
