@@ -173,12 +173,12 @@ class Keeper:
         Raises:
             LlamaKeepError: It did not succeed, or nobody can tell for now.
         """
-        async with aclosing(self.follow(run)) as updates:
-            async for update in updates:
-                if isinstance(update, Ended):
-                    self._raise_for_status(update.run)
-                    return update.run
-        raise AssertionError("a followed run ends")
+        live = self._node.live.get(run.id)
+        # Whoever waits for the end alone is not woken up by each word.
+        if live is None or (ended := await live.ended()) is None:
+            ended = await self._end_of(run)
+        self._raise_for_status(ended)
+        return ended
 
     async def answering(self, run: Run) -> None:
         """
@@ -231,11 +231,7 @@ class Keeper:
         if run.status.is_final:
             return run
         self._node.cancel(run_id)
-        async with aclosing(self.follow(run)) as updates:
-            async for update in updates:
-                if isinstance(update, Ended):
-                    return update.run
-        raise AssertionError("a followed run ends")
+        return await self._end_of(run)
 
     def expects(self, run_id: str) -> bool:
         """Return whether this process has a use for hints about a run."""
@@ -296,6 +292,13 @@ class Keeper:
             )
         assert run.conversation_id is not None
         return run.conversation_id
+
+    async def _end_of(self, run: Run) -> Run:
+        async with aclosing(self.follow(run)) as updates:
+            async for update in updates:
+                if isinstance(update, Ended):
+                    return update.run
+        raise AssertionError("a followed run ends")
 
     async def _follow_stored(
         self, run: Run, position: Position

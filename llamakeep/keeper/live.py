@@ -86,6 +86,7 @@ class LiveRun:
         """Why nobody can be told how the run ends, for now."""
         self.hints = Hints()
         self._bell = asyncio.Event()
+        self._end = asyncio.Event()
         self._pieces: list[str] = []
         self._length = 0
         self._kept = run.response
@@ -135,17 +136,20 @@ class LiveRun:
         self.run = run
         self.is_over = True
         self.trouble = None
+        self._end.set()
         self._ring()
 
     def lose(self) -> None:
         """Send everybody away to read the run from storage."""
         self.is_lost = self.is_over = True
+        self._end.set()
         self._ring()
 
     def fail(self, error: LlamaKeepError) -> None:
         """Tell everybody who waits that nothing can be promised."""
         error.run_id = self.run.id
         self.trouble = error
+        self._end.set()
         self._ring()
 
     def snapshot(self) -> Run:
@@ -170,6 +174,18 @@ class LiveRun:
             resolved_model=said.resolved_model or self.run.resolved_model,
             finished_at=utc_now(),
         )
+
+    async def ended(self) -> Run | None:
+        """
+        Return the run once it is over, or `None` once it is lost.
+
+        Raises:
+            LlamaKeepError: Nobody can be told the end for now; see `trouble`.
+        """
+        await self._end.wait()
+        if not self.is_over:
+            self._raise_trouble()
+        return None if self.is_lost else self.run
 
     async def wait(self) -> None:
         """Return at the next change, or when there will be none."""
