@@ -41,10 +41,10 @@ _is_same = (
     _other.c.conversation_id == runs.c.conversation_id,
     _other.c.user_id == runs.c.user_id,
 )
+# A conversation is one user's: the index is all that has to be read.
+_later = (_other.c.conversation_id == runs.c.conversation_id, _other.c.id > runs.c.id)
 _WALK = (
-    select(
-        runs.c.id, exists().where(*_is_same, _other.c.id > runs.c.id).label("has_later")
-    )
+    select(runs.c.id, exists().where(*_later).label("has_later"))
     .where(
         runs.c.user_id == bindparam("user_id"),
         runs.c.id > bindparam("low"),

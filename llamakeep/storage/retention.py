@@ -7,12 +7,14 @@ from datetime import timedelta
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    String,
+    bindparam,
     case,
-    exists,
     func,
     or_,
     select,
     text,
+    tuple_,
     update,
 )
 
@@ -26,6 +28,22 @@ from llamakeep.storage.tables import is_one_of, runs, users
 from llamakeep.storage.users import USER
 
 _IS_FINISHED = text(is_one_of(frozenset(RunStatus) - UNFINISHED))
+_place = tuple_(runs.c.user_id, runs.c.id)
+_OLD = (
+    select(runs.c.id)
+    .where(
+        # With `user_id = …` and an order by `id` alone, PostgreSQL may look through
+        # everybody's runs, from the oldest on, each time.
+        _place > tuple_(bindparam("user_id", type_=String()), ""),
+        _place
+        < tuple_(
+            bindparam("user_id", type_=String()), bindparam("before", type_=String())
+        ),
+        _IS_FINISHED,
+    )
+    .order_by(runs.c.user_id, runs.c.id)
+    .limit(bindparam("limit"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +142,16 @@ class RetentionStorage:
             longest: For how many days the settings have runs kept.
         """
         days = _days(longest)
+        query = select(users.c.id, days).where(days.is_not(None))
         now = utc_now()
 
         def operation(connection: Connection) -> Sequence[tuple[str, str]]:
             found = []
-            different = select(days).where(days.is_not(None)).distinct()
-            for each in connection.scalars(different).all():
-                assert each is not None
+            for user_id, each in connection.execute(query).all():
                 before = first_id_at(now - timedelta(days=each))
-                has_some = exists().where(
-                    runs.c.user_id == users.c.id, runs.c.id < before, _IS_FINISHED
-                )
-                query = select(users.c.id).where(days == each, has_some)
-                found += [(user_id, before) for user_id in connection.scalars(query)]
+                values = {"user_id": user_id, "before": before, "limit": 1}
+                if connection.scalar(_OLD, values) is not None:
+                    found.append((user_id, before))
             return found
 
         return await self._database.read(operation)
@@ -148,14 +163,9 @@ class RetentionStorage:
         Returns:
             How many; fewer than `limit` means that none is left.
         """
-        chosen = (
-            select(runs.c.id)
-            .where(runs.c.user_id == user_id, runs.c.id < before, _IS_FINISHED)
-            .order_by(runs.c.id)
-            .limit(limit)
-            # What another process is deleting is as good as deleted.
-            .with_for_update(skip_locked=True)
-        )
+        values = {"user_id": user_id, "before": before, "limit": limit}
+        # What another process is deleting is as good as deleted.
+        chosen = _OLD.with_for_update(skip_locked=True).params(values)
         return await self._database.write(
             lambda connection: forget_runs(connection, chosen)
         )
