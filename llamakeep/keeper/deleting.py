@@ -1,18 +1,14 @@
 """Deleting many runs, while everybody is served."""
 
 from contextlib import suppress
+from functools import partial
 
 from llamakeep.domain import User, new_id
 from llamakeep.errors import RunNotFound
 from llamakeep.keeper.keeper import Keeper
+from llamakeep.keeper.turns import pace, turns
 from llamakeep.storage import Storage
 from llamakeep.storage.filters import RunFilter
-
-AT_ONCE = 10
-"""
-Runs; nobody else can write until they are deleted, which takes SQLite 4 to 11 ms each:
-it takes every word of theirs out of the index.
-"""
 
 
 async def delete_runs(
@@ -29,10 +25,20 @@ async def delete_runs(
         with suppress(RunNotFound):
             await keeper.delete(user, run_id)
             deleted += 1
-    count = AT_ONCE
-    while count == AT_ONCE:
-        count = await storage.delete_runs(user, matching, before=before, limit=AT_ONCE)
+    left = await storage.count_runs(user, matching, before=before)
+    limit, leave = await pace(storage, left)
+    delete = partial(
+        storage.delete_runs,
+        user,
+        matching,
+        before=before,
+        limit=limit,
+        leave_traces=leave,
+    )
+    async for count in turns(delete, limit):
         deleted += count
+    if leave:
+        await storage.erase_traces()
     return deleted
 
 

@@ -2,9 +2,12 @@
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 
-from llamakeep.domain import Actor, User
+from llamakeep.domain import Actor, User, new_id
+from llamakeep.keeper.turns import pace, turns
 from llamakeep.storage import Storage
+from llamakeep.storage.filters import EVERYTHING
 
 PATIENCE = 15
 """
@@ -29,7 +32,10 @@ async def purge(
         async with asyncio.timeout(patience):
             while await storage.unfinished_runs(user):  # noqa: ASYNC110 - maybe elsewhere
                 await asyncio.sleep(_LOOK)
-    while await storage.purge_runs(user):
+    count = await storage.count_runs(user, EVERYTHING, before=new_id("run_"))
+    limit, leave = await pace(storage, count)
+    delete = partial(storage.purge_runs, user, limit=limit, leave_traces=leave)
+    async for _ in turns(delete, limit):
         pass
     await storage.delete_user(user, actor=actor)
     await storage.erase_traces()

@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-import time
+from functools import partial
 
 from llamakeep.errors import StorageUnavailable
-from llamakeep.keeper.deleting import AT_ONCE
+from llamakeep.keeper.turns import pace, turns
 from llamakeep.storage import Storage
 
 PAUSE = 3600
@@ -59,18 +59,21 @@ async def sweep(storage: Storage, days: int | None) -> int:
         storage: Where the runs are.
         days: For how many days they are kept, where nothing else is said.
     """
+    await storage.erase_words()  # if a deletion broke off
+    whose = await storage.users_with_old_runs(days)
+    limit, leave = await pace(storage, await storage.count_old_runs(whose))
     deleted = 0
     try:
-        for user_id, before in await storage.users_with_old_runs(days):
-            count = AT_ONCE
-            while count == AT_ONCE:
-                began = time.monotonic()
-                count = await storage.delete_old_runs(
-                    user_id, before=before, limit=AT_ONCE
-                )
+        for user_id, before in whose:
+            delete = partial(
+                storage.delete_old_runs,
+                user_id,
+                before=before,
+                limit=limit,
+                leave_traces=leave,
+            )
+            async for count in turns(delete, limit):
                 deleted += count
-                # Nobody waits for this: the others have at least half of the time.
-                await asyncio.sleep(time.monotonic() - began)
     finally:
         if deleted:
             await storage.note_retention(deleted)

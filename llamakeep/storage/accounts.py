@@ -20,15 +20,13 @@ from llamakeep.storage.database import Database
 from llamakeep.storage.quotas import settle
 from llamakeep.storage.run_rows import READ, to_run
 from llamakeep.storage.tables import is_one_of, password_resets, runs, users
+from llamakeep.storage.traces import leaving_traces
 from llamakeep.storage.users import (
     USER,
     change_password,
     create_user,
     log_out_everywhere,
 )
-
-PURGED_AT_ONCE = 20
-"""How many runs are deleted before other people's requests have their turn."""
 
 _IS_UNFINISHED = text(is_one_of(UNFINISHED))
 _IS_ANYBODY_IN = select(exists().where(users.c.password_hash.is_not(None)))
@@ -149,18 +147,31 @@ class AccountStorage:
             lambda connection: list(connection.scalars(query))
         )
 
-    async def purge_runs(self, user: User) -> bool:
-        """Delete some of the user's runs, and return whether there may be more."""
-        some = select(runs.c.id).where(runs.c.user_id == user.id).limit(PURGED_AT_ONCE)
+    async def purge_runs(
+        self, user: User, *, limit: int, leave_traces: bool = False
+    ) -> int:
+        """
+        Delete some of the user's runs, whatever state they are in.
+
+        Args:
+            user: Whose.
+            limit: At most how many.
+            leave_traces: Whether their words stay until `erase_traces`.
+
+        Returns:
+            How many; fewer than `limit` means that none is left.
+        """
+        some = select(runs.c.id).where(runs.c.user_id == user.id).limit(limit)
         stuck = select(*READ).where(
             runs.c.id.in_(some), _IS_UNFINISHED, runs.c.reservation.is_not(None)
         )
         query = delete(runs).where(runs.c.id.in_(some))
 
-        def operation(connection: Connection) -> bool:
+        def operation(connection: Connection) -> int:
             for row in connection.execute(stuck).all():
                 settle(connection, to_run(row))
-            return connection.execute(query).rowcount == PURGED_AT_ONCE
+            with leaving_traces(connection, leave=leave_traces):
+                return connection.execute(query).rowcount
 
         return await self._database.write(operation)
 

@@ -26,6 +26,7 @@ from llamakeep.errors import ConversationNotFound
 from llamakeep.storage.columns import colliding_insert
 from llamakeep.storage.database import Database
 from llamakeep.storage.tables import conversation_titles, runs
+from llamakeep.storage.traces import leaving_traces
 
 LONGEST_WALK = 2000
 """How many runs are looked at for one page, however few conversations they are of."""
@@ -201,14 +202,22 @@ class ConversationStorage:
         await self._database.write(operation)
 
 
-def forget_runs(connection: Connection, chosen: Select[str]) -> int:
+def forget_runs(
+    connection: Connection, chosen: Select[str], *, leave_traces: bool = False
+) -> int:
     """
     Delete runs, in the transaction that is open, and count them.
 
     Their words and tags go with them; titles, with the last run of a conversation.
+
+    Args:
+        connection: The transaction's.
+        chosen: Their ids.
+        leave_traces: Whether their words stay in the files until `erase_traces`.
     """
     query = delete(runs).where(runs.c.id.in_(chosen)).returning(runs.c.conversation_id)
-    theirs = connection.scalars(query).all()
+    with leaving_traces(connection, leave=leave_traces):
+        theirs = connection.scalars(query).all()
     if theirs:
         titles = conversation_titles.c
         is_left = exists().where(runs.c.conversation_id == titles.conversation_id)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, func, select, text
 
 from llamakeep.domain import UNFINISHED, Run, RunStatus, User
 from llamakeep.errors import ConversationNotFound, RunNotFound
@@ -156,11 +156,42 @@ class HistoryStorage(SearchStorage):
 
         return await self._database.read(operation)
 
+    async def count_runs(self, user: User, matching: RunFilter, *, before: str) -> int:
+        """Return how many of those runs are older than `before`."""
+
+        def operation(connection: Connection) -> int:
+            query = (
+                select(func.count())
+                .select_from(runs)
+                .where(
+                    *matching.conditions(user, connection.dialect.name),
+                    runs.c.id < before,
+                )
+            )
+            return connection.scalar(query) or 0
+
+        if matching.search is not None:
+            await self._index_all()
+        return await self._database.read(operation)
+
     async def delete_runs(
-        self, user: User, matching: RunFilter, *, before: str, limit: int
+        self,
+        user: User,
+        matching: RunFilter,
+        *,
+        before: str,
+        limit: int,
+        leave_traces: bool = False,
     ) -> int:
         """
         Forget some of those runs that are older than `before`, for good.
+
+        Args:
+            user: Whose.
+            matching: Only those that this filter lets through.
+            before: The id.
+            limit: At most how many.
+            leave_traces: Whether their words stay in the files until `erase_traces`.
 
         Returns:
             How many; fewer than `limit` means that none is left.
@@ -176,7 +207,7 @@ class HistoryStorage(SearchStorage):
                 .order_by(runs.c.id)
                 .limit(limit)
             )
-            return forget_runs(connection, ids)
+            return forget_runs(connection, ids, leave_traces=leave_traces)
 
         if matching.search is not None:
             await self._index_all()

@@ -156,9 +156,33 @@ class RetentionStorage:
 
         return await self._database.read(operation)
 
-    async def delete_old_runs(self, user_id: str, *, before: str, limit: int) -> int:
+    async def count_old_runs(self, whose: Collection[tuple[str, str]]) -> int:
+        """Return about how many runs those are, given as they are returned above."""
+
+        def operation(connection: Connection) -> int:
+            return sum(
+                connection.scalar(
+                    select(func.count()).where(
+                        runs.c.user_id == user_id, runs.c.id < before
+                    )
+                )
+                or 0
+                for user_id, before in whose
+            )
+
+        return await self._database.read(operation)
+
+    async def delete_old_runs(
+        self, user_id: str, *, before: str, limit: int, leave_traces: bool = False
+    ) -> int:
         """
         Forget some finished runs below an id for good, the oldest first.
+
+        Args:
+            user_id: Whose.
+            before: The id.
+            limit: At most how many.
+            leave_traces: Whether their words stay until `erase_traces`.
 
         Returns:
             How many; fewer than `limit` means that none is left.
@@ -167,7 +191,9 @@ class RetentionStorage:
         # What another process is deleting is as good as deleted.
         chosen = _OLD.with_for_update(skip_locked=True).params(values)
         return await self._database.write(
-            lambda connection: forget_runs(connection, chosen)
+            lambda connection: forget_runs(
+                connection, chosen, leave_traces=leave_traces
+            )
         )
 
     async def note_retention(self, count: int) -> None:

@@ -28,6 +28,7 @@ from llamakeep.storage.runs import RunStorage
 from llamakeep.storage.sqlite import SqliteDatabase
 from llamakeep.storage.stats import StatsStorage
 from llamakeep.storage.tags import TagStorage
+from llamakeep.storage.traces import TraceStorage
 from llamakeep.storage.users import UserStorage
 from llamakeep.storage.webhook_secrets import WebhookSecretStorage
 
@@ -42,6 +43,7 @@ class Storage(
     HistoryStorage,
     StatsStorage,
     TagStorage,
+    TraceStorage,
     ConversationStorage,
     RetentionStorage,
     ImportStorage,
@@ -96,6 +98,7 @@ class Storage(
 
     async def erase_traces(self) -> None:
         """Take what was deleted out of the files, too, where that can be done."""
+        await self.erase_words()
         await self._database.erase_traces()
 
     async def close(self) -> None:

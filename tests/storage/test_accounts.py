@@ -13,8 +13,8 @@ from llamakeep.errors import (
     UserNotFound,
 )
 from llamakeep.keeper.purging import purge
+from llamakeep.keeper.turns import AT_ONCE
 from llamakeep.storage import Storage, open_storage
-from llamakeep.storage.accounts import PURGED_AT_ONCE
 from llamakeep.storage.audit import KEPT
 from llamakeep.storage.tables import audit_events
 from tests.storage.running import ended, new_run, start
@@ -142,7 +142,7 @@ async def test_events_are_forgotten_after_their_time(
 async def test_purging_takes_more_than_one_turn_and_only_that_users_runs(
     storage: Storage, alice: User, bob: User
 ) -> None:
-    for n in range(PURGED_AT_ONCE + 1):
+    for n in range(AT_ONCE + 1):
         await storage.add(alice, f"prompt {n}", "response")
     kept = await storage.add(bob, "prompt", "response")
     await storage.add_access_token(alice, DIGEST, lifetime=timedelta(hours=1))

@@ -1,0 +1,104 @@
+"""
+Taking the words of very many deleted runs out of SQLite's index, all together.
+
+By itself, a run takes milliseconds: each of its words is looked up and cut out. Where
+many are deleted, they are only marked, which takes a tenth of that; the words go when
+the whole index is merged, in small steps. Until then the database remembers that there
+is something to do.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, text
+
+from llamakeep.storage.database import Database
+
+WORTH_MERGING = 200
+"""Cutting out one run of so many takes as long as merging them all."""
+PAGES = 32
+"""Of 4 kB, merged at a time; it takes a few milliseconds."""
+LEAST_CHANGES = 2
+"""Fewer mean that there was nothing to merge: https://sqlite.org/fts5.html."""
+
+_NUMBERS = text("SELECT max(number) FROM search_runs")
+_SET = text("INSERT INTO search_words (search_words, rank) VALUES (:command, :value)")
+_FLUSH = text("INSERT INTO search_words (search_words) VALUES ('flush')")
+_CHANGES = text("SELECT total_changes()")
+_LEAVE = text("INSERT INTO search_traces DEFAULT VALUES")
+_NEWEST = text("SELECT max(number) FROM search_traces")
+_FORGET = text("DELETE FROM search_traces WHERE number <= :newest")
+
+
+class TraceStorage:
+    """One step is one transaction."""
+
+    _database: Database
+
+    async def is_worth_merging(self, count: int) -> bool:
+        """
+        Return whether to leave traces when deleting so many runs.
+
+        PostgreSQL leaves them anyway, for its vacuum.
+        """
+        return await self._database.read(
+            lambda connection: (
+                connection.dialect.name != "sqlite"
+                or count * WORTH_MERGING > (connection.scalar(_NUMBERS) or 0)
+            )
+        )
+
+    async def erase_words(self) -> None:
+        """Take the words out of the index that deletions have left there."""
+        newest = await self._database.read(_newest)
+        if newest is None:
+            return
+        pages = -PAGES  # as far as the beginning of a merge of all there is
+        while await self._merge(pages):
+            pages = PAGES
+        await self._database.write(
+            lambda connection: connection.execute(_FORGET, {"newest": newest}).close()
+        )
+
+    async def _merge(self, pages: int) -> bool:
+        """Merge some, and give others as much time; return whether there is more."""
+
+        def operation(connection: Connection) -> bool:
+            before = connection.scalar(_CHANGES) or 0
+            connection.execute(_SET, {"command": "merge", "value": pages})
+            after = connection.scalar(_CHANGES) or 0
+            return pages < 0 or after - before >= LEAST_CHANGES
+
+        began = time.monotonic()
+        has_more = await self._database.write(operation)
+        await asyncio.sleep(time.monotonic() - began)
+        return has_more
+
+
+@contextmanager
+def leaving_traces(connection: Connection, *, leave: bool) -> Iterator[None]:
+    """
+    Delete runs, in the transaction that is open, without cutting out their words.
+
+    Args:
+        connection: The transaction's.
+        leave: Whether to; otherwise they are cut out.
+    """
+    if not leave or connection.dialect.name != "sqlite":
+        yield
+        return
+    connection.execute(_LEAVE)
+    connection.execute(_SET, {"command": "secure-delete", "value": 0})
+    yield
+    # What is still in memory would be cut out after all.
+    connection.execute(_FLUSH)
+    connection.execute(_SET, {"command": "secure-delete", "value": 1})
+
+
+def _newest(connection: Connection) -> int | None:
+    if connection.dialect.name != "sqlite":
+        return None
+    newest: int | None = connection.scalar(_NEWEST)
+    return newest

@@ -1,0 +1,134 @@
+"""Deleting very many runs leaves their words for a while, and then no more."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import text
+
+from llamakeep.domain import Actor, User, new_id
+from llamakeep.keeper.purging import purge
+from llamakeep.keeper.retention import sweep
+from llamakeep.storage import Storage, open_storage
+from llamakeep.storage.filters import EVERYTHING, RunFilter
+from llamakeep.storage.search import read_search
+
+RUNS = 30
+
+
+async def _keep(storage: Storage, user: User) -> Sequence[str]:
+    kept = [
+        (await storage.add(user, f"kept{n}", f"zyzzyva{n} xylem")).id
+        for n in range(RUNS)
+    ]
+    while await storage.index_finished():
+        pass
+    return kept
+
+
+async def _delete_all(storage: Storage, user: User) -> None:
+    before = new_id("run_")
+    await storage.delete_runs(
+        user, EVERYTHING, before=before, limit=RUNS, leave_traces=True
+    )
+
+
+async def _has_word(folder: Path) -> bool:
+    def look() -> bool:
+        files = folder.glob("llamakeep.db*")
+        return any(b"zyzzyva" in file.read_bytes() for file in files)
+
+    return await asyncio.to_thread(look)
+
+
+async def _find(storage: Storage, user: User) -> Sequence[str]:
+    matching = RunFilter(search=read_search("xylem"))
+    return [run.id for run in await storage.history(user, matching=matching)]
+
+
+async def _is_whole(storage: Storage) -> None:
+    check = text("INSERT INTO search_words (search_words) VALUES ('integrity-check')")
+    await storage._database.write(lambda c: c.execute(check).close())
+
+
+async def test_words_of_many_deleted_runs_are_out_of_the_file_at_the_end(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    async with open_storage(sqlite_url) as storage:
+        alice = await storage.add_user("alice", None)
+        bob = await storage.add_user("bob", None)
+        await _keep(storage, alice)
+
+        await _delete_all(storage, alice)
+        between = await _has_word(tmp_path)
+        his = [(await storage.add(bob, "xylem", str(n))).id for n in range(3)]
+        await storage.erase_traces()
+
+        after = await _has_word(tmp_path)
+        await _is_whole(storage)
+        assert (between, after) == (True, False)
+        assert await _find(storage, alice) == []
+        assert await _find(storage, bob) == his[::-1]
+
+
+async def test_what_a_deletion_left_that_broke_off_is_erased_later(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    async with open_storage(sqlite_url) as storage:
+        alice = await storage.add_user("alice", None)
+        await _keep(storage, alice)
+        await _delete_all(storage, alice)
+    before = await _has_word(tmp_path)
+
+    async with open_storage(sqlite_url) as storage:
+        await sweep(storage, None)
+
+    assert (before, await _has_word(tmp_path)) == (True, False)
+
+
+async def test_a_deletion_meanwhile_is_not_taken_for_erased(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    async with open_storage(sqlite_url) as storage:
+        alice = await storage.add_user("alice", None)
+        await _keep(storage, alice)
+        await _delete_all(storage, alice)
+        await _keep(storage, alice)
+        erasing = asyncio.create_task(storage.erase_words())
+        await asyncio.sleep(0)
+
+        await _delete_all(storage, alice)
+        await erasing
+        await storage.erase_traces()
+
+    assert not await _has_word(tmp_path)
+
+
+async def test_it_depends_on_the_others_what_are_many_runs(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    async with open_storage(sqlite_url) as storage:
+        alice = await storage.add_user("alice", None)
+        await _keep(storage, alice)
+        bob = await storage.add_user("bob", None)
+        for n in range(200):
+            await storage.add(bob, f"prompt {n}", "response")
+        is_worth_it = [await storage.is_worth_merging(count) for count in (1, RUNS)]
+
+        await purge(storage, alice, actor=Actor())
+
+        assert is_worth_it == [False, True]
+    assert not await _has_word(tmp_path)
+
+
+async def test_deleting_cuts_words_out_where_the_rest_is_much_more(
+    storage: Storage, alice: User, bob: User
+) -> None:
+    for n in range(201):
+        await storage.add(bob, f"prompt {n}", "response")
+    await storage.add(alice, "prompt", "response")
+
+    await purge(storage, alice, actor=Actor())
+
+    assert len(await storage.history(bob, limit=300)) == 201
+    assert await storage.list_users() == [bob]
