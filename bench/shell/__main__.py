@@ -35,7 +35,7 @@ async def half_requests(server: Server) -> list[End]:
     heads = (
         send(server, trickle(HEAD, b"X: y\r\n"), pause=1) for _ in range(HALF_HEADS)
     )
-    body = POST + b"Content-Length: 100000\r\n\r\n{"
+    body = authorized(server.access_token) + b"Content-Length: 100000\r\n\r\n{"
     bodies = (send(server, trickle(body, b" "), pause=1) for _ in range(HALF_BODIES))
     return await asyncio.gather(*heads, *bodies)
 
