@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, bindparam, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from llamakeep.domain import Run, User
@@ -13,6 +13,12 @@ from llamakeep.storage.database import Database
 from llamakeep.storage.run_rows import to_row
 from llamakeep.storage.tables import runs, users
 from llamakeep.storage.tags import add_tags
+
+_OWNER = (
+    select(runs.c.user_id)
+    .where(runs.c.conversation_id == bindparam("conversation_id"))
+    .limit(1)
+)
 
 
 class ImportStorage:
@@ -85,8 +91,7 @@ def _owners(connection: Connection, ids: Iterable[str]) -> dict[str, str | None]
 
 
 def _owner_of_conversation(connection: Connection, conversation_id: str) -> str | None:
-    query = select(runs.c.user_id).where(runs.c.conversation_id == conversation_id)
-    return connection.scalar(query.limit(1))
+    return connection.scalar(_OWNER, {"conversation_id": conversation_id})
 
 
 def _place(user: User, its_id: str, owners: dict[str, str | None]) -> str:
