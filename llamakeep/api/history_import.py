@@ -46,8 +46,14 @@ class Imported(BaseModel):
     ),
     openapi_extra={
         "requestBody": {
+            "description": "A file, as `GET /history/export` has sent it.",
             "required": True,
-            "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+            # What it is said to be is not looked at, and curl says nothing.
+            "content": {
+                "application/octet-stream": {
+                    "schema": {"type": "string", "format": "binary"}
+                }
+            },
         }
     },
 )
