@@ -1,0 +1,126 @@
+"""What a request costs: statements, commits, and what the provider is asked."""
+
+from collections.abc import AsyncIterator, Iterator
+from itertools import groupby
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
+
+from llamakeep.domain import Limits
+from llamakeep.settings import Settings
+from tests.api.serving import PROMPT, Client, connect
+from tests.fakes import ScriptedProvider
+
+BODIES: dict[str, Any] = {
+    "/prompt/": PROMPT,
+    "/v1/completions": {"model": "parrot", "prompt": "Hi"},
+    "/v1/chat/completions": {
+        "model": "parrot",
+        "messages": [{"role": "user", "content": "Hi"}],
+    },
+}
+
+
+@pytest.fixture
+def statements() -> Iterator[list[str]]:
+    """The SQL that the driver is handed, from all connections opened from now on."""
+    seen: list[str] = []
+
+    def trace(connection: Any, _: object) -> None:
+        connection.set_trace_callback(seen.append)
+
+    event.listen(Pool, "connect", trace)
+    yield seen
+    event.remove(Pool, "connect", trace)
+
+
+@pytest.fixture
+def quiet(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """No housekeeping of the server's own comes in between."""
+
+    async def nothing_is_old(*_: object) -> int:
+        return 0
+
+    monkeypatch.setattr("llamakeep.keeper.retention.sweep", nothing_is_old)
+    return settings.model_copy(update={"flush_interval": 9})
+
+
+@pytest.fixture
+def provider() -> ScriptedProvider:
+    return ScriptedProvider()
+
+
+@pytest.fixture
+async def client(
+    quiet: Settings, provider: ScriptedProvider, statements: list[str]
+) -> AsyncIterator[Client]:
+    async with connect(quiet, provider) as client:
+        await client.post("/prompt/", json=PROMPT)
+        statements.clear()
+        provider.requests.clear()
+        yield client
+
+
+def counted(statements: list[str]) -> dict[str, int]:
+    """Return how many statements of each kind there were."""
+    # What a trigger does is traced as the statement that fired it, once more.
+    verbs = [one.split(maxsplit=1)[0].upper() for one, _ in groupby(statements)]
+    kinds = ("SELECT", "INSERT", "UPDATE", "COMMIT")
+    return {kind: verbs.count(kind) for kind in kinds if kind in verbs}
+
+
+@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_a_prompt_takes_a_look_up_and_two_writes(
+    client: Client,
+    provider: ScriptedProvider,
+    statements: list[str],
+    path: str,
+    is_streamed: bool,
+) -> None:
+    answer = await client.post(path, json=BODIES[path] | {"stream": is_streamed})
+
+    assert answer.status_code == 200
+    assert len(provider.requests) == 1
+    assert counted(statements) == {"SELECT": 1, "INSERT": 1, "UPDATE": 1, "COMMIT": 2}
+
+
+async def test_a_prompt_that_goes_on_also_reads_what_was_said_before(
+    client: Client, statements: list[str]
+) -> None:
+    first = (await client.post("/prompt/", json=PROMPT)).json()
+    statements.clear()
+
+    await client.post(
+        "/prompt/", json=PROMPT | {"conversation_id": first["conversation_id"]}
+    )
+
+    assert counted(statements) == {"SELECT": 3, "INSERT": 1, "UPDATE": 1, "COMMIT": 2}
+
+
+async def test_limits_take_a_look_and_two_writes_more_in_the_same_commits(
+    quiet: Settings, provider: ScriptedProvider, statements: list[str]
+) -> None:
+    settings = quiet.model_copy(update={"user_limits": Limits(tokens_per_day=10**9)})
+    async with connect(settings, provider) as client:
+        await client.post("/prompt/", json=PROMPT)
+        statements.clear()
+
+        await client.post("/prompt/", json=PROMPT)
+        seen = list(statements)
+
+    assert counted(seen) == {"SELECT": 2, "INSERT": 1, "UPDATE": 3, "COMMIT": 2}
+
+
+@pytest.mark.parametrize(
+    ("path", "queries"), [("/history/", 1), ("/conversations/", 2)]
+)
+async def test_a_page_takes_a_look_up_and_a_query_or_two(
+    client: Client, statements: list[str], path: str, queries: int
+) -> None:
+    answer = await client.get(path)
+
+    assert answer.status_code == 200
+    assert counted(statements) == {"SELECT": 1 + queries}
