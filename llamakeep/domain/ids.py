@@ -1,0 +1,35 @@
+"""Ids that sort by time, and the time."""
+
+import secrets
+import threading
+import time
+from datetime import UTC, datetime
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_id_lock = threading.Lock()
+_last_id = 0
+
+
+def new_id(prefix: str, *, at: datetime | None = None) -> str:
+    """
+    Return a new id that sorts after every id this process made before.
+
+    With `at`, it sorts by that moment instead, and at random within its millisecond.
+
+    It is a ULID in lower case: 48 bits of milliseconds, then 80 random bits, which
+    grow by one within the same millisecond (https://github.com/ulid/spec).
+    """
+    global _last_id  # noqa: PLW0603 - the sequence is the process's own
+    now = time.time_ns() // 1_000_000 if at is None else int(at.timestamp() * 1000)
+    value = now << 80 | secrets.randbits(80)
+    if at is None:
+        with _id_lock:
+            if now <= _last_id >> 80:
+                value = _last_id + 1
+            _last_id = value
+    return prefix + "".join(_ALPHABET[value >> s & 31] for s in range(125, -1, -5))
+
+
+def utc_now() -> datetime:
+    """Return the current time, with its zone."""
+    return datetime.now(UTC)

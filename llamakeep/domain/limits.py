@@ -1,0 +1,59 @@
+"""How much may be used, and what it costs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar
+
+from annotated_types import Ge, Le
+
+RunCount = Annotated[int, Ge(0), Le(1_000_000)]
+Tokens = Annotated[int, Ge(0), Le(10**15)]
+Dollars = Annotated[Decimal, Ge(0), Le(10**9)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much may be used; `None` leaves it open. Days and months are UTC's."""
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
+
+    concurrent_runs: RunCount | None = None
+    """How many prompts may be waiting or being answered at the same time."""
+    tokens_per_day: Tokens | None = None
+    """Of prompts and answers together."""
+    tokens_per_month: Tokens | None = None
+    dollars_per_day: Dollars | None = None
+    """US dollars, as far as models' prices are known; others cannot be asked then."""
+    dollars_per_month: Dollars | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Return the ones that are set, by name."""
+        return {
+            field.name: value
+            for field in fields(self)
+            if (value := getattr(self, field.name)) is not None
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs, in US dollars per million tokens."""
+
+    input: Dollars
+    output: Dollars
+
+    def of(self, input_tokens: int, output_tokens: int) -> Decimal:
+        """Return US dollars."""
+        return (self.input * input_tokens + self.output * output_tokens) / 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """What a run may take at most, set aside until it is known what it took."""
+
+    quotas: tuple[str, ...]
+    """The ids of the quotas that it was set aside from."""
+    input_tokens: int
+    output_tokens: int
+    cost: Decimal

@@ -1,0 +1,198 @@
+"""What is asked and what is answered."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Literal
+
+from llamakeep.domain.limits import Reservation
+
+Role = Literal["system", "user", "assistant"]
+
+
+class RunStatus(StrEnum):
+    """Where a run is in its life; the words are Replicate's where it has one."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    PROCESSING = "processing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing follows."""
+        return not NEXT_STATUSES[self]
+
+
+_ENDS = frozenset(
+    {
+        RunStatus.SUCCEEDED,
+        RunStatus.FAILED,
+        RunStatus.CANCELED,
+        RunStatus.EXPIRED,
+        RunStatus.INTERRUPTED,
+    }
+)
+NEXT_STATUSES: Mapping[RunStatus, frozenset[RunStatus]] = {
+    RunStatus.QUEUED: frozenset({RunStatus.STARTING}) | _ENDS,
+    # What its provider wants to hear later, and has not heard, waits again.
+    RunStatus.STARTING: frozenset({RunStatus.PROCESSING, RunStatus.QUEUED}) | _ENDS,
+    # A run whose server died starts again, under its next attempt.
+    RunStatus.PROCESSING: frozenset({RunStatus.STARTING}) | _ENDS,
+} | {end: frozenset() for end in _ENDS}
+UNFINISHED = frozenset(s for s, after in NEXT_STATUSES.items() if after)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One utterance."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """How a model is asked to answer; `None` leaves it to the provider."""
+
+    max_tokens: int | None = None
+    min_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    response_format: Mapping[str, Any] | None = None
+    """The form of the text, as OpenAI's API writes it: JSON, or JSON of a schema."""
+
+    def given(self) -> dict[str, Any]:
+        """Return the ones that were set, by name."""
+        return {
+            name: value
+            for name in self.__slots__
+            if (value := getattr(self, name)) not in (None, ())
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a completion took; `None` means that the provider did not say."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: Decimal | None = None
+    """US dollars, where the model's price is known."""
+
+
+class NotificationEvent(StrEnum):
+    """What may become of a run that somebody wants to hear of."""
+
+    START = "start"
+    """It was accepted."""
+    END = "end"
+
+
+class NotificationStatus(StrEnum):
+    """How far a webhook is."""
+
+    WAITING = "waiting"
+    """For the run, or for its next try."""
+    DELIVERED = "delivered"
+    GIVEN_UP = "given-up"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """A webhook that is to be sent when something becomes of a run."""
+
+    id: str
+    """The same whenever it is sent; its receiver knows it by that."""
+    event: NotificationEvent
+    url: str
+    host: str
+    """Which of them are sent together, so that a dead host holds nobody else up."""
+    form: str
+    """Which door's words it is in."""
+    origin: str | None = None
+    """Where the client found this server, for the links in it."""
+    status: NotificationStatus = NotificationStatus.WAITING
+    tries: int = 0
+    next_try_at: datetime | None = None
+    """If its run is so far by then; `None` when nothing follows."""
+    last_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a user asks for: the one request object behind every door."""
+
+    prompt: str
+    model: str | None = None
+    """`provider:model`, a bare model id, or `None` for the default model."""
+    system_prompt: str | None = None
+    inherits_system_prompt: bool = True
+    """Whether, without one, that of the conversation goes on."""
+    conversation_id: str | None = None
+    previous_run_id: str | None = None
+    """Go on behind this run, whatever else its conversation has."""
+    earlier: Sequence[Message] = ()
+    """What was said before the prompt and is in no run: a client brings it along."""
+    parameters: Parameters = field(default_factory=Parameters)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    notifications: Sequence[Notification] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """The durable record of one attempt to answer one prompt."""
+
+    id: str
+    user_id: str
+    api_key_id: str | None = None
+    """The API key that it was asked with."""
+    status: RunStatus
+    attempt: int
+    """How often it was started; every write names it, so a stale one hits nothing."""
+    provider: str
+    model: str
+    """As the provider calls it."""
+    prompt: str
+    created_at: datetime
+    response: str = ""
+    """The text so far; all of it when the status is `succeeded`."""
+    common_length: int | None = None
+    """
+    How many characters are the same in every attempt's text.
+
+    `None` while there was only one attempt. A client that read further than this in an
+    earlier attempt has to be given the whole text again.
+    """
+    system_prompt: str | None = None
+    conversation_id: str | None = None
+    previous_run_id: str | None = None
+    """The run it goes on behind; `None` means all that its conversation had."""
+    earlier: Sequence[Message] = ()
+    """What the client said to have been said right before the prompt."""
+    parameters: Parameters = field(default_factory=Parameters)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    resolved_model: str | None = None
+    finish_reason: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    reservation: Reservation | None = None
+    error_code: str | None = None
+    error_detail: str | None = None
+    cancel_requested: bool = False
+    handle: str | None = None
+    """What finds the answer again at its provider, which has accepted the prompt."""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    notifications: Sequence[Notification] = ()
+    """What comes with a new run; from then on they are kept apart."""
