@@ -19,6 +19,8 @@ LINGER = 5.0
 Seconds for which a body is still taken in that was answered before it had ended, so
 that a client which sends all of it first reads the answer and no reset.
 """
+LINGER_SIZE = 16 * 1024 * 1024
+"""How many bytes of it are taken in."""
 
 _HEADERS = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
 _LONG_BODIES = {path.encode() for path in history_import.PATHS}
@@ -59,7 +61,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._bounds = bounds
         self._read_deadline = self._write_deadline = NEVER
         self._is_in_head = False
-        self._head_size = 0
+        self._head_size = self._late_size = 0
         self._may_be_long = False
         self._refusal = HTTPStatus.BAD_REQUEST
 
@@ -91,16 +93,20 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         elif self._may_be_long and self._is_receiving and not self._is_between_requests:
             self._read_deadline = self.loop.time() + self._bounds.body_timeout
-        elif self._read_deadline == NEVER and self._is_between_requests:
-            # Uvicorn stops its own timer for whatever arrives: for an empty line, and
-            # for the rest of a body that was answered before it was there.
-            self._read_deadline = self.loop.time() + self._bounds.header_timeout
+        elif self._is_between_requests:
+            self._late_size += len(data)
+            if self._late_size > LINGER_SIZE:
+                self.transport.abort()
+            if self._read_deadline == NEVER:
+                # Uvicorn stops its own timer for whatever arrives: for an empty line,
+                # and for the rest of a body that was answered before it was there.
+                self._read_deadline = self.loop.time() + self._bounds.header_timeout
 
     def on_message_begin(self) -> None:
         """Expect its headers."""
         super().on_message_begin()
         self._is_in_head = True
-        self._head_size = 0
+        self._head_size = self._late_size = 0
         self._read_deadline = self.loop.time() + self._bounds.header_timeout
 
     def on_headers_complete(self) -> None:
