@@ -32,7 +32,7 @@ except ImportError:  # no wheel for this platform: see docs/adr/0002
 
 READERS = 4
 ERASED_AFTER = 5.0
-"""Seconds after which what was deleted is in no file any more: emptying the WAL costs."""
+"""Seconds after which what was deleted is in no file any more; that costs a little."""
 OLDEST_SQLITE = (3, 51, 3)
 """Before it, a WAL could be reset at the wrong moment: https://sqlite.org/wal.html."""
 
