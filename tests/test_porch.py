@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import llamakeep
-from llamakeep.api import dependencies, history, login, prompt
+from llamakeep.api import dependencies, history, me, prompt
 from llamakeep.storage import Storage
 
 ROOT = Path(__file__).parents[1]
@@ -119,7 +119,7 @@ def test_storage_add_keeps_a_user_a_prompt_and_a_response() -> None:
     ]
 
 
-@pytest.mark.parametrize("door", [login.me, prompt.prompt, history.history])
+@pytest.mark.parametrize("door", [me.me, prompt.prompt, history.history])
 def test_auth_user_guards_the_doors(door: Any) -> None:
     [annotation] = [
         parameter.annotation
