@@ -47,7 +47,7 @@ def protect_browsers(app: FastAPI, origins: tuple[str, ...]) -> None:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
-            allow_methods=("GET", "POST", "PATCH", "DELETE"),
+            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
             allow_headers="*",  # clients have headers of their own
             expose_headers=_EXPOSED,
         )
