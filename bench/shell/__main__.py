@@ -198,4 +198,5 @@ def main() -> None:
         asyncio.run(measure(server))
 
 
-main()
+if __name__ == "__main__":
+    main()
