@@ -66,20 +66,28 @@ class HistoryStorage(SearchStorage):
         search = matching.search
         assert search is not None
 
-        def operation(connection: Connection) -> Sequence[Run]:
+        others = replace(matching, search=None)
+
+        def find(connection: Connection, most: int | None) -> Sequence[str]:
             dialect = connection.dialect.name
-            ranked = found(search, user, dialect)
-            conditions = replace(matching, search=None).conditions(user, dialect)
+            ranked = found(search, user, dialect, most=most)
             # Sorting whole rows would be sorting megabytes.
-            best = list(
-                connection.scalars(
-                    select(runs.c.id)
-                    .join(ranked, ranked.c.id == runs.c.id)
-                    .where(*conditions)
-                    .order_by(ranked.c.badness, runs.c.id.desc())
-                    .limit(limit)
-                )
+            query = (
+                select(runs.c.id)
+                .join(ranked, ranked.c.id == runs.c.id)
+                .where(*others.conditions(user, dialect))
+                .order_by(ranked.c.badness, runs.c.id.desc())
+                .limit(limit)
             )
+            return connection.scalars(query).all()
+
+        def operation(connection: Connection) -> Sequence[Run]:
+            best: Sequence[str] = []
+            if others == EVERYTHING:
+                # Most runs that are found need not be looked at.
+                best = find(connection, limit)
+            if len(best) < limit:
+                best = find(connection, None)
             rows = connection.execute(select(*READ).where(runs.c.id.in_(best)))
             by_id = {run.id: run for run in map(to_run, rows)}
             return [by_id[each] for each in best]
