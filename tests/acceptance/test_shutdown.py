@@ -27,7 +27,7 @@ async def test_a_server_that_is_told_to_stop_under_load_keeps_what_it_accepted(
         await server.start()
 
     assert status == 0
-    assert took < 2
+    assert took < 5
     assert len(told.prompts) > 6
     await check_nothing_is_lost(server, told)
 
@@ -49,7 +49,7 @@ async def test_a_run_that_outlasts_the_grace_is_kept_with_its_text(
     await server.start()
     kept = await server.run(run_id)
     assert status == 0
-    assert 0.25 < took < 2
+    assert 0.25 < took < 5
     assert kept["status"] == "interrupted"
     assert kept["response"].count(" ") > 10
     assert "run-interrupted" in (await following).text
