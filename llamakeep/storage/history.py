@@ -10,7 +10,7 @@ from llamakeep.errors import ConversationNotFound, RunNotFound
 from llamakeep.storage.conversations import forget_runs
 from llamakeep.storage.filters import EVERYTHING, RunFilter
 from llamakeep.storage.run_rows import READ, to_run
-from llamakeep.storage.search import SearchStorage, found
+from llamakeep.storage.search import SearchStorage, found, is_found, is_frequent
 from llamakeep.storage.tables import is_one_of, runs
 
 LONGEST_CONVERSATION = 500
@@ -41,21 +41,27 @@ class HistoryStorage(SearchStorage):
             matching: Only runs that this filter lets through.
             limit: At most this many runs.
         """
+        search = matching.search
+        others = replace(matching, search=None)
 
         def operation(connection: Connection) -> Sequence[Run]:
-            query = (
-                select(*READ)
-                .where(*matching.conditions(user, connection.dialect.name))
-                .order_by(runs.c.id if oldest_first else runs.c.id.desc())
-                .limit(limit)
-            )
+            dialect = connection.dialect.name
+            query = select(*READ)
+            if search is not None and is_frequent(connection, search, user):
+                query = query.where(
+                    *others.conditions(user, dialect), is_found(search, user)
+                )
+            else:
+                query = query.where(*matching.conditions(user, dialect))
+            order = runs.c.id if oldest_first else runs.c.id.desc()
+            query = query.order_by(order).limit(limit)
             if before is not None:
                 query = query.where(runs.c.id < before)
             if after is not None:
                 query = query.where(runs.c.id > after)
             return [to_run(row) for row in connection.execute(query)]
 
-        if matching.search is not None:
+        if search is not None:
             await self._index_all()
         return await self._database.read(operation)
 

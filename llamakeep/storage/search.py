@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from string import punctuation
 from typing import Self
 
-from sqlalchemy import Connection, Float, String, Subquery, column, text
+from sqlalchemy import Connection, Float, String, Subquery, TextClause, column, text
 
 from llamakeep.domain import User
 from llamakeep.errors import FieldError, InvalidRequest
@@ -104,6 +104,32 @@ def found(
     return query.columns(column("id", String), column("badness", Float)).subquery()
 
 
+def is_frequent(connection: Connection, search: Search, user: User) -> bool:
+    """Return whether it is better to look at the newest runs than at all it finds."""
+    if connection.dialect.name != "sqlite":
+        return False
+    values = {"terms": search.on_sqlite(user), "many": FREQUENT}
+    return bool(connection.scalar(_COUNT, values) == FREQUENT)
+
+
+def is_found(search: Search, user: User) -> TextClause:
+    """Return whether SQLite finds a run, asked of one run after the other."""
+    return text(_IS_FOUND).bindparams(terms=search.on_sqlite(user))
+
+
+FREQUENT = 1000
+"""So many runs are found that a page of the newest is among the next few thousand."""
+_COUNT = text(
+    """
+    SELECT count(*) FROM (
+        SELECT 1 FROM search_words WHERE search_words MATCH :terms LIMIT :many
+    )
+    """
+)
+_IS_FOUND = """
+    (SELECT number FROM search_runs WHERE run_id = runs.id)
+    IN (SELECT rowid FROM search_words WHERE search_words MATCH :terms)
+"""
 _FOUND = {
     "sqlite": """
         SELECT run_id AS id, bm25(search_words) AS badness

@@ -1,6 +1,7 @@
 """Finding runs by their words, on both databases alike."""
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from sqlalchemy import Connection, delete, insert
 
 from llamakeep.domain import Run, RunStatus, User, new_id, utc_now
 from llamakeep.errors import InvalidRequest
-from llamakeep.storage import Storage, open_storage, schema
+from llamakeep.storage import Storage, open_storage, schema, search
 from llamakeep.storage.filters import RunFilter
 from llamakeep.storage.run_rows import to_row
 from llamakeep.storage.search import read_search
@@ -178,6 +179,32 @@ async def test_texts_of_very_many_words_can_be_kept(
     run = await storage.add(alice, many, many + " \U0001f999" + "x" * 3000)
 
     assert await find(storage, alice, many.split()[1]) == [run]
+
+
+async def test_pages_of_a_frequent_word_are_those_of_any_other(
+    storage: Storage, alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = [
+        await storage.add(alice, f"llama {n}", "even" if n % 2 == 0 else "odd")
+        for n in range(9)
+    ]
+    await storage.add(bob, "llama", "even")
+    matching = RunFilter(search=read_search("llama even"), status=RunStatus.SUCCEEDED)
+
+    async def pages() -> list[Sequence[Run]]:
+        return [
+            await storage.history(alice, matching=matching, limit=2),
+            await storage.history(alice, matching=matching, before=kept[5].id),
+            await storage.history(
+                alice, matching=matching, after=kept[2].id, oldest_first=True
+            ),
+        ]
+
+    expected = await pages()
+    monkeypatch.setattr(search, "FREQUENT", 3)
+
+    assert await pages() == expected
+    assert [len(page) for page in expected] == [2, 3, 3]
 
 
 async def test_the_best_match_comes_first(storage: Storage, alice: User) -> None:
