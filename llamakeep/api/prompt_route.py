@@ -103,5 +103,6 @@ def _parse(sent: bytes) -> Any:
     except json.JSONDecodeError as error:
         found = {"type": "json_invalid", "loc": ("body",), "ctx": {"error": error.msg}}
         raise RequestValidationError([found]) from error
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        # Bytes that are no text, a number with thousands of digits, or too deep.
         raise HTTPException(400) from error
