@@ -66,7 +66,8 @@ _URL = re.compile(
     r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?\.?)"
     r"(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<path>[/?](?:(?![\\#])[!-~])*)?",
-    re.IGNORECASE,
+    # Without ASCII, three letters of other alphabets would be an `i` or an `s`.
+    re.ASCII | re.IGNORECASE,
 )
 _LAST_LABEL_IS_A_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?")
 _INNER_NAMES = re.compile(

@@ -292,6 +292,8 @@ async def test_a_webhook_needs_a_run_in_the_background(
         ("https://me:secret@example.com/", "without username"),
         ("nonsense", "Send an https URL"),
         ("https://2130706433/", "as it is usually written"),
+        ("http\u017f://example.com/x", "Send an https URL in ASCII"),
+        ("https://e\u017fample.com/x", "Send an https URL in ASCII"),
     ],
 )
 async def test_where_nothing_may_be_sent_is_refused_at_once(
