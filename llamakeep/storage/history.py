@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, func, select
 
-from llamakeep.domain import UNFINISHED, Run, RunStatus, User
+from llamakeep.domain import Run, RunStatus, User
 from llamakeep.errors import ConversationNotFound, RunNotFound
 from llamakeep.storage.conversations import forget_runs
 from llamakeep.storage.filters import EVERYTHING, RunFilter
 from llamakeep.storage.run_rows import READ, to_run
 from llamakeep.storage.search import SearchStorage, found, is_found, is_frequent
-from llamakeep.storage.tables import is_one_of, runs
+from llamakeep.storage.tables import IS_FINISHED, IS_UNFINISHED, runs
 
 LONGEST_CONVERSATION = 500
 """How many runs back a conversation's context reaches."""
@@ -74,9 +74,23 @@ class HistoryStorage(SearchStorage):
 
         others = replace(matching, search=None)
 
-        def find(connection: Connection, most: int | None) -> Sequence[str]:
+        def read(connection: Connection, best: Sequence[str]) -> Sequence[Run]:
+            query = select(*READ).where(runs.c.user_id == user.id, runs.c.id.in_(best))
+            by_id = {row.id: to_run(row) for row in connection.execute(query)}
+            return [by_id[each] for each in best if each in by_id]
+
+        def operation(connection: Connection) -> Sequence[Run]:
             dialect = connection.dialect.name
-            ranked = found(search, user, dialect, most=most)
+            if others == EVERYTHING:
+                # Of most that are found, nothing has to be known but their rank.
+                ranked = found(search, user, dialect, most=limit)
+                query = select(ranked.c.id).order_by(
+                    ranked.c.badness, ranked.c.id.desc()
+                )
+                first = read(connection, connection.scalars(query).all())
+                if len(first) == limit:
+                    return first
+            ranked = found(search, user, dialect)
             # Sorting whole rows would be sorting megabytes.
             query = (
                 select(runs.c.id)
@@ -85,18 +99,7 @@ class HistoryStorage(SearchStorage):
                 .order_by(ranked.c.badness, runs.c.id.desc())
                 .limit(limit)
             )
-            return connection.scalars(query).all()
-
-        def operation(connection: Connection) -> Sequence[Run]:
-            best: Sequence[str] = []
-            if others == EVERYTHING:
-                # Most runs that are found need not be looked at.
-                best = find(connection, limit)
-            if len(best) < limit:
-                best = find(connection, None)
-            rows = connection.execute(select(*READ).where(runs.c.id.in_(best)))
-            by_id = {run.id: run for run in map(to_run, rows)}
-            return [by_id[each] for each in best]
+            return read(connection, connection.scalars(query).all())
 
         await self._index_all()
         return await self._database.read(operation)
@@ -164,7 +167,7 @@ class HistoryStorage(SearchStorage):
             query = select(runs.c.id).where(
                 *matching.conditions(user, connection.dialect.name),
                 runs.c.id < before,
-                text(is_one_of(UNFINISHED)),
+                IS_UNFINISHED,
             )
             return connection.scalars(query).all()
 
@@ -198,7 +201,7 @@ class HistoryStorage(SearchStorage):
         leave_traces: bool = False,
     ) -> int:
         """
-        Forget some of those runs that are older than `before`, for good.
+        Forget some of those runs that are over and older than `before`, for good.
 
         Args:
             user: Whose.
@@ -217,6 +220,8 @@ class HistoryStorage(SearchStorage):
                 .where(
                     *matching.conditions(user, connection.dialect.name),
                     runs.c.id < before,
+                    # One that was asked meanwhile goes on, and has to be settled.
+                    IS_FINISHED,
                 )
                 .order_by(runs.c.id)
                 .limit(limit)
