@@ -17,9 +17,8 @@ from llamakeep.domain import (
 from llamakeep.errors import LastAdmin, ResetRefused, SetupRefused, UserNotFound
 from llamakeep.storage.audit import record
 from llamakeep.storage.database import Database
-from llamakeep.storage.quotas import settle
-from llamakeep.storage.run_rows import READ, to_run
-from llamakeep.storage.tables import is_one_of, password_resets, runs, users
+from llamakeep.storage.quotas import give_back
+from llamakeep.storage.tables import IS_UNFINISHED, password_resets, runs, users
 from llamakeep.storage.traces import leaving_traces
 from llamakeep.storage.users import (
     USER,
@@ -28,7 +27,6 @@ from llamakeep.storage.users import (
     log_out_everywhere,
 )
 
-_IS_UNFINISHED = text(is_one_of(UNFINISHED))
 _IS_ANYBODY_IN = select(exists().where(users.c.password_hash.is_not(None)))
 
 
@@ -142,7 +140,7 @@ class AccountStorage:
 
     async def unfinished_runs(self, user: User) -> Sequence[str]:
         """Return which runs of `user` are not over."""
-        query = select(runs.c.id).where(runs.c.user_id == user.id, _IS_UNFINISHED)
+        query = select(runs.c.id).where(runs.c.user_id == user.id, IS_UNFINISHED)
         return await self._database.read(
             lambda connection: list(connection.scalars(query))
         )
@@ -161,15 +159,21 @@ class AccountStorage:
         Returns:
             How many; fewer than `limit` means that none is left.
         """
-        some = select(runs.c.id).where(runs.c.user_id == user.id).limit(limit)
-        stuck = select(*READ).where(
-            runs.c.id.in_(some), _IS_UNFINISHED, runs.c.reservation.is_not(None)
+        some = (
+            select(runs.c.id, runs.c.status, runs.c.reservation)
+            .where(runs.c.user_id == user.id)
+            .order_by(runs.c.id)
+            .limit(limit)
+            # Whoever closes one of them does so before, or finds nothing to close.
+            .with_for_update()
         )
-        query = delete(runs).where(runs.c.id.in_(some))
 
         def operation(connection: Connection) -> int:
-            for row in connection.execute(stuck).all():
-                settle(connection, to_run(row))
+            rows = connection.execute(some).all()
+            for row in rows:
+                if row.reservation is not None and row.status in UNFINISHED:
+                    give_back(connection, row.reservation)
+            query = delete(runs).where(runs.c.id.in_([row.id for row in rows]))
             with leaving_traces(connection, leave=leave_traces):
                 return connection.execute(query).rowcount
 
@@ -265,7 +269,7 @@ def _disable(connection: Connection, user: User, actor: Actor) -> None:
     _forget_reset(connection, user)
     connection.execute(
         update(runs)
-        .where(runs.c.user_id == user.id, _IS_UNFINISHED)
+        .where(runs.c.user_id == user.id, IS_UNFINISHED)
         .values(cancel_requested=True)
     )
 

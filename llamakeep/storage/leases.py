@@ -3,22 +3,20 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, bindparam, case, or_, select, text, update
+from sqlalchemy import Connection, and_, bindparam, case, or_, select, update
 
-from llamakeep.domain import UNFINISHED, Run, RunStatus
+from llamakeep.domain import Run, RunStatus
 from llamakeep.storage.columns import seconds_from_now
 from llamakeep.storage.database import Database
 from llamakeep.storage.run_rows import READ, to_run
-from llamakeep.storage.tables import is_one_of, runs
-
-_IS_UNFINISHED = text(is_one_of(UNFINISHED))
+from llamakeep.storage.tables import IS_UNFINISHED, runs
 
 _RENEW = (
     update(runs)
     .where(
         runs.c.id.in_(bindparam("run_ids", expanding=True)),
         runs.c.owner == bindparam("node"),
-        _IS_UNFINISHED,
+        IS_UNFINISHED,
     )
     .values(lease_until=seconds_from_now("lease"))
     .returning(runs.c.id, runs.c.attempt, runs.c.cancel_requested)
@@ -75,7 +73,7 @@ class LeaseStorage:
             is_left = runs.c.lease_until < seconds_from_now("no_seconds")
         candidates = (
             select(runs.c.id)
-            .where(_IS_UNFINISHED, is_left)
+            .where(IS_UNFINISHED, is_left)
             .with_for_update(skip_locked=True)
         )
         query = (

@@ -62,15 +62,23 @@ class PostgresDatabase:
 
     async def write(self, operation: Operation[T]) -> T:
         """Run `operation` and commit; again if it collided with another one."""
-        for _ in range(TRIES - 1):
+        for tries_left in reversed(range(TRIES)):
             try:
                 return await self._write(operation)
             except DBAPIError as error:
                 if not _is_collision(error):
                     raise
+                if not tries_left:
+                    if isinstance(error, IntegrityError):
+                        raise
+                    raise StorageUnavailable(
+                        "Too many changed the same at the same time. Nothing was "
+                        "stored by this request; what was kept before is safe.",
+                        retry_after=1,
+                    ) from error
                 # Those who collided should not do so again.
                 await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 - no secret
-        return await self._write(operation)
+        raise AssertionError("the last try returns or raises")
 
     async def read(self, operation: Operation[T]) -> T:
         """Run `operation` on one connection of the pool."""

@@ -14,8 +14,20 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
-from llamakeep.domain import Reservation, Run, RunStatus, utc_now
-from llamakeep.errors import LimitFacts, LimitReached, QuotaExceeded, TooManyRuns
+from llamakeep.domain import Reservation, Run, utc_now
+from llamakeep.errors import (
+    LimitFacts,
+    LimitReached,
+    NoProvider,
+    PromptRejected,
+    ProviderOutOfCredit,
+    ProviderRateLimited,
+    ProviderUnauthenticated,
+    ProviderUnavailable,
+    QuotaExceeded,
+    TooManyRuns,
+    UnsupportedParameter,
+)
 from llamakeep.storage.columns import colliding_insert
 from llamakeep.storage.database import Database
 from llamakeep.storage.filters import first_id_at
@@ -118,6 +130,21 @@ class Count:
                 return self.cost_reserved
 
 
+_UNHEARD = frozenset(
+    error.code
+    for error in (
+        PromptRejected,
+        UnsupportedParameter,
+        NoProvider,
+        ProviderUnavailable,
+        ProviderRateLimited,
+        ProviderUnauthenticated,
+        ProviderOutOfCredit,
+    )
+)
+"""What ends runs before the provider does anything for them."""
+
+
 class QuotaStorage:
     """One method is one transaction."""
 
@@ -166,7 +193,21 @@ def settle(connection: Connection, run: Run) -> None:
     if run.reservation is None:
         return
     tokens, cost = taken(run)
-    values = _set_aside(run.reservation)
+    give_back(connection, run.reservation, tokens=tokens, cost=cost)
+
+
+def give_back(
+    connection: Connection,
+    reservation: Reservation,
+    *,
+    tokens: int = 0,
+    cost: Decimal = Decimal(0),
+) -> None:
+    """Free what was set aside, but for what was taken of it."""
+    values = _set_aside(reservation)
+    if connection.dialect.name == "postgresql":
+        # An UPDATE takes rows as it finds them, and would wait crosswise.
+        connection.execute(_LOCKED, values).close()
     connection.execute(_SETTLE, values | {"took_tokens": tokens, "took_cost": cost})
 
 
@@ -175,18 +216,18 @@ def taken(run: Run) -> tuple[int, Decimal]:
     Return the tokens and the US dollars that a run which is over counts for.
 
     Where the provider did not say, because the run broke off, it is about what was
-    sent and received; nothing, if the provider never took the prompt.
+    sent and received; nothing, if the provider was not asked, or refused the prompt.
     """
     reserved, usage = run.reservation, run.usage
     assert reserved is not None
     if usage.input_tokens is not None or usage.output_tokens is not None:
         tokens = (usage.input_tokens or 0) + (usage.output_tokens or 0)
-    elif run.status is RunStatus.SUCCEEDED or run.handle or run.response:
+    elif run.attempt == 0 or (run.error_code in _UNHEARD and not run.response):
+        tokens = 0
+    else:
         # Three bytes of text make about one token; a reservation counts one for each.
         said = reserved.input_tokens + len(run.response.encode())
         tokens = -(-said // 3)
-    else:
-        tokens = 0
     if usage.cost is not None:
         return tokens, usage.cost
     most = max(reserved.input_tokens + reserved.output_tokens, tokens, 1)

@@ -13,21 +13,19 @@ from sqlalchemy import (
     func,
     or_,
     select,
-    text,
     tuple_,
     update,
 )
 
-from llamakeep.domain import UNFINISHED, Actor, AuditKind, RunStatus, User, utc_now
+from llamakeep.domain import Actor, AuditKind, User, utc_now
 from llamakeep.errors import FieldError, InvalidRequest, UserNotFound
 from llamakeep.storage.audit import record
 from llamakeep.storage.conversations import forget_runs
 from llamakeep.storage.database import Database
 from llamakeep.storage.filters import first_id_at
-from llamakeep.storage.tables import is_one_of, runs, users
+from llamakeep.storage.tables import IS_FINISHED, runs, users
 from llamakeep.storage.users import USER
 
-_IS_FINISHED = text(is_one_of(frozenset(RunStatus) - UNFINISHED))
 _place = tuple_(runs.c.user_id, runs.c.id)
 _OLD = (
     select(runs.c.id)
@@ -39,7 +37,7 @@ _OLD = (
         < tuple_(
             bindparam("user_id", type_=String()), bindparam("before", type_=String())
         ),
-        _IS_FINISHED,
+        IS_FINISHED,
     )
     .order_by(runs.c.user_id, runs.c.id)
     .limit(bindparam("limit"))

@@ -9,7 +9,6 @@ from sqlalchemy.exc import IntegrityError
 
 from llamakeep.domain import (
     NEXT_STATUSES,
-    UNFINISHED,
     Run,
     RunStatus,
     User,
@@ -28,11 +27,10 @@ from llamakeep.storage.notifications import add_notifications
 from llamakeep.storage.prepared import Prepared
 from llamakeep.storage.quotas import Quota, reserve, settle
 from llamakeep.storage.run_rows import NAMES, READ, to_row, to_run
-from llamakeep.storage.tables import is_one_of, runs, users
+from llamakeep.storage.tables import IS_UNFINISHED, is_one_of, runs, users
 from llamakeep.storage.tags import add_tags
 
 _MINE = (runs.c.id == bindparam("run_id"), runs.c.attempt == bindparam("fence"))
-_IS_UNFINISHED = text(is_one_of(UNFINISHED))
 
 _ACCEPT = Prepared(
     insert(runs).values(lease_until=seconds_from_now("lease")),
@@ -41,7 +39,7 @@ _ACCEPT = Prepared(
 )
 _ATTACH = (
     update(runs)
-    .where(*_MINE, _IS_UNFINISHED)
+    .where(*_MINE, IS_UNFINISHED)
     .values(status=RunStatus.PROCESSING, handle=bindparam("new_handle"))
 )
 _CLAIM = (
@@ -65,7 +63,7 @@ _FLUSH = (
 )
 _FINISH = Prepared(
     update(runs)
-    .where(*_MINE, _IS_UNFINISHED)
+    .where(*_MINE, IS_UNFINISHED)
     .values(
         {
             name: bindparam(f"new_{name}")
@@ -244,7 +242,7 @@ class RunStorage:
         """
         query = (
             update(runs)
-            .where(runs.c.id == run_id, runs.c.user_id == user.id, _IS_UNFINISHED)
+            .where(runs.c.id == run_id, runs.c.user_id == user.id, IS_UNFINISHED)
             .values(cancel_requested=True)
         )
 

@@ -271,6 +271,10 @@ def is_one_of(statuses: AbstractSet[RunStatus]) -> str:
     return "status IN (" + ", ".join(f"'{s}'" for s in sorted(statuses)) + ")"
 
 
+IS_UNFINISHED = text(is_one_of(UNFINISHED))
+IS_FINISHED = text(is_one_of(frozenset(RunStatus) - UNFINISHED))
+
+
 def _partial(name: str, *columns: Column[object], unique: bool, where: object) -> None:
     """Index only the few rows that are ever looked for this way."""
     Index(
@@ -324,5 +328,5 @@ _partial(
     "runs_unfinished",
     runs.c.owner,
     unique=False,
-    where=text(is_one_of(UNFINISHED)),
+    where=IS_UNFINISHED,
 )

@@ -9,7 +9,7 @@ from tests.acceptance.processes import ServerProcess
 BUDGET = 33
 EACH = len("Hi") + 16 + 10
 SMALL = {"prompt": "Hi", "max_tokens": 10, "background": True}
-LIMITS = {"tokens_per_day": BUDGET * EACH + EACH - 1, "concurrent_runs": 1000}
+LIMITS = {"tokens_per_month": BUDGET * EACH + EACH - 1, "concurrent_runs": 1000}
 
 
 async def left(server: ServerProcess) -> dict[str, Any]:
@@ -29,7 +29,7 @@ async def test_a_budget_for_33_grants_33_of_200_and_survives_kills(
     granted = [a.json()["id"] for a in answers if a.status_code == 202]
     assert len(granted) == BUDGET
     assert sum(a.status_code == 429 for a in answers) == 200 - BUDGET
-    assert (await left(server))["tokens_per_day"]["reserved"] > 0
+    assert (await left(server))["tokens_per_month"]["reserved"] > 0
     for _ in range(3):
         await server.restart()
         await asyncio.sleep(0.05)
@@ -39,6 +39,6 @@ async def test_a_budget_for_33_grants_33_of_200_and_survives_kills(
 
     after = await left(server)
     # The talker says that it took one token, and ten for its words.
-    assert after["tokens_per_day"]["used"] == BUDGET * 11
+    assert after["tokens_per_month"]["used"] == BUDGET * 11
     assert {each["reserved"] for each in after.values()} == {0}
     assert (await server.client.post("/prompt/", json=SMALL)).status_code == 202

@@ -6,13 +6,20 @@ from typing import Any
 
 import pytest
 
-from llamakeep.domain import Limits, Price, User, UserRole
+from llamakeep.domain import Limits, Price, User, UserRole, utc_now
 from llamakeep.settings import Settings
 from tests.api.serving import ALICE, PROMPT, Client, connect
 from tests.fakes import ScriptedProvider
 
 TOOK = 7 + 3
 SMALL = PROMPT | {"max_tokens": 10}
+
+
+@pytest.fixture(autouse=True)
+def always_the_same_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = utc_now()
+    monkeypatch.setattr("llamakeep.keeper.quotas.utc_now", lambda: now)
+    monkeypatch.setattr("llamakeep.api.limits.utc_now", lambda: now)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -23,20 +24,29 @@ from llamakeep.errors import (
     PriceUnknown,
     ProviderUnavailable,
     QuotaExceeded,
+    RunNotFound,
     TooManyRuns,
 )
 from llamakeep.keeper import Keeper
+from llamakeep.keeper.deleting import delete_runs
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
+from llamakeep.storage.filters import EVERYTHING
 from llamakeep.storage.quotas import Count
 from tests.fakes import ScriptedProvider
-from tests.keeper.engine import WHY, open_keeper
+from tests.keeper.engine import WHY, open_keeper, until
 
 TEN_TOKENS = replace(WHY, parameters=Parameters(max_tokens=10))
 MOST = len(WHY.prompt) + 16 + 10
 """What a prompt of ten tokens may take: its bytes, its template, its answer."""
 TOOK = 7 + 3
 """What the scripted provider says that every answer took."""
+
+
+@pytest.fixture(autouse=True)
+def always_the_same_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = utc_now()
+    monkeypatch.setattr("llamakeep.keeper.quotas.utc_now", lambda: now)
 
 
 def limited(user: User, **limits: object) -> User:
@@ -300,4 +310,44 @@ async def test_deleting_runs_gives_nothing_back(
 
         assert await counts(keeper, storage, alice) == {
             "tokens_per_day": Count(tokens_used=TOOK)
+        }
+
+
+async def test_what_is_canceled_before_the_first_word_counts_what_was_sent(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    alice = limited(alice, tokens_per_day=1000)
+    provider = ScriptedProvider([asyncio.Event()])
+    async with open_keeper(settings, storage, provider) as keeper:
+        run = await keeper.ask(alice, TEN_TOKENS)
+        await until(lambda: provider.requests)
+
+        await keeper.cancel(alice, run.id)
+
+        assert await counts(keeper, storage, alice) == {
+            "tokens_per_day": Count(tokens_used=-(-(4 + 16) // 3))
+        }
+
+
+async def test_what_is_asked_while_the_history_is_deleted_is_settled(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    alice = limited(alice, concurrent_runs=1000)
+    provider = ScriptedProvider()
+    async with open_keeper(settings, storage, provider) as keeper:
+        asked = await asyncio.gather(
+            *(
+                keeper.ask(alice, WHY)
+                if number % 3
+                else delete_runs(keeper, storage, alice, EVERYTHING)
+                for number in range(90)
+            )
+        )
+        for run in asked:
+            if isinstance(run, Run):
+                with suppress(RunNotFound):
+                    await keeper.result(run)
+
+        assert await counts(keeper, storage, alice) == {
+            "concurrent_runs": Count(tokens_used=60 * TOOK)
         }

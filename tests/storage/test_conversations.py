@@ -9,7 +9,7 @@ from llamakeep.storage import Storage, conversations
 from llamakeep.storage.conversations import Walked
 from llamakeep.storage.filters import RunFilter
 from llamakeep.storage.tables import conversation_titles
-from tests.storage.running import start
+from tests.storage.running import ended, start
 
 
 async def talk(storage: Storage, user: User, letters: str) -> list[Run]:
@@ -145,8 +145,9 @@ async def test_a_title_is_forgotten_with_the_last_run_of_its_conversation(
     for run in asked[:2]:
         await storage.delete_run(alice, run.id)
         left.append(await kept_titles(storage))
+    await storage.finish(ended(asked[2]))
     await storage.delete_runs(
-        alice, RunFilter(status=RunStatus.STARTING), before="run_z", limit=10
+        alice, RunFilter(status=RunStatus.SUCCEEDED), before="run_z", limit=10
     )
 
     assert left == [2, 1]

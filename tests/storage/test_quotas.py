@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from time import monotonic
 
 from llamakeep.domain import Reservation, Run, RunStatus, Usage, User, utc_now
 from llamakeep.errors import LimitReached, QuotaExceeded
@@ -80,7 +81,8 @@ async def test_a_run_is_settled_once_whoever_closes_it(
 async def test_a_run_that_another_process_finishes_gives_back_what_it_did_not_take(
     storage: Storage, alice: User
 ) -> None:
-    wanted = quotas(alice, tokens=EACH)
+    # What was sent before counts: about a token for three of its ten bytes.
+    wanted = quotas(alice, tokens=EACH + 4)
     await storage.accept(
         new_run(alice, reservation=RESERVATION), node="dead", lease=0, quotas=wanted
     )
@@ -89,7 +91,8 @@ async def test_a_run_that_another_process_finishes_gives_back_what_it_did_not_ta
     await storage.finish(ended(taken, RunStatus.INTERRUPTED))
 
     assert taken.reservation == RESERVATION
-    assert await storage.counts(wanted) == [Count()] * 2
+    [day, now] = await storage.counts(wanted)
+    assert (day.tokens_used, day.tokens_reserved, now.running) == (4, 0, 0)
     await accept(storage, alice, wanted)
 
 
@@ -130,3 +133,48 @@ async def test_counts_of_long_ago_are_forgotten(storage: Storage, alice: User) -
     await accept(storage, alice, [day, now])
 
     assert await storage.counts([old]) == [Count()]
+
+
+async def test_runs_that_begin_and_end_at_once_never_wait_crosswise(
+    storage: Storage, alice: User
+) -> None:
+    # Rows that are found in another order than that of their ids.
+    names = ("e", "b", "d", "a", "c")
+    wanted = [replace(quotas(alice)[1], id=f"q:{name}") for name in names]
+    reservation = replace(RESERVATION, quotas=tuple(sorted(each.id for each in wanted)))
+    for each in wanted:
+        one = replace(reservation, quotas=(each.id,))
+        await storage.accept(
+            new_run(alice, reservation=one), node=NODE, lease=LEASE, quotas=[each]
+        )
+
+    async def client() -> None:
+        for _ in range(5):
+            run = new_run(alice, reservation=reservation)
+            await storage.accept(run, node=NODE, lease=LEASE, quotas=wanted)
+            assert await storage.finish(ended(run, usage=Usage(1, 1, Decimal(0))))
+
+    began = monotonic()
+    await asyncio.gather(*(client() for _ in range(8)))
+
+    # PostgreSQL looks for a deadlock after a second.
+    assert monotonic() - began < 5
+    assert {count.running for count in await storage.counts(wanted)} == {1}
+
+
+async def test_runs_that_end_while_their_user_is_purged_are_settled_once(
+    storage: Storage, alice: User, bob: User
+) -> None:
+    shared = [replace(quota, user_id=None) for quota in quotas(bob)]
+    for _ in range(5):
+        going_on = [await accept(storage, alice, shared) for _ in range(4)]
+
+        await asyncio.gather(
+            storage.purge_runs(alice, limit=3),
+            *(storage.finish(ended(run, RunStatus.CANCELED)) for run in going_on),
+            storage.purge_runs(alice, limit=3),
+        )
+        await storage.purge_runs(alice, limit=10)
+
+    [day, now] = await storage.counts(shared)
+    assert (day.tokens_reserved, now.running) == (0, 0)
