@@ -23,7 +23,7 @@ from llamakeep.api.fields import (
     TopK,
     TopP,
 )
-from llamakeep.api.text import Text, check_text, check_written_out
+from llamakeep.api.text import Text, check_json, check_written_out
 from llamakeep.domain import (
     UNFINISHED,
     Message,
@@ -60,21 +60,6 @@ def _check_is_written(value: object) -> object:
     return check_written_out(value)
 
 
-def _check_texts(value: Any) -> Any:
-    """Refuse what cannot be stored everywhere, however deep it is."""
-    match value:
-        case str():
-            check_text(value)
-        case dict():
-            for key, each in value.items():
-                check_text(key)
-                _check_texts(each)
-        case list():
-            for each in value:
-                _check_texts(each)
-    return value
-
-
 RunId = Annotated[str, Field(pattern=f"^run_{_ULID}$")]
 Moment = Annotated[
     AwareDatetime, BeforeValidator(_check_is_written), AfterValidator(_check_moment)
@@ -89,7 +74,7 @@ class _Part(BaseModel):
 class _Usage(_Part):
     input_tokens: Count | None = None
     output_tokens: Count | None = None
-    cost_usd: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
+    cost_usd: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
 
 
 class _Error(_Part):
@@ -112,9 +97,7 @@ class _Parameters(_Part):
     frequency_penalty: Penalty | None = None
     stop: tuple[Annotated[Text, Field(min_length=1)], ...] = ()
     seed: Seed | None = None
-    response_format: Annotated[dict[str, Any], AfterValidator(_check_texts)] | None = (
-        None
-    )
+    response_format: Annotated[dict[str, Any], AfterValidator(check_json)] | None = None
 
 
 class ImportedRun(_Part):

@@ -1,7 +1,8 @@
 """Text that every database and every provider can take."""
 
+import json
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
@@ -16,6 +17,17 @@ def check_text(value: str) -> str:
         raise ValueError(
             "It has half of a surrogate pair, which is not text. Take it out."
         ) from None
+    return value
+
+
+def check_json(value: dict[str, Any]) -> dict[str, Any]:
+    """Refuse an object that cannot be stored everywhere, or has such text in it."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError):
+        raise ValueError("It is nested too deeply, or has a number like NaN.") from None
+    # JSON writes a NUL as an escape, and a backslash as two.
+    check_text(text.replace("\\\\", "").replace("\\u0000", "\0"))
     return value
 
 

@@ -17,7 +17,8 @@ JSONL = {"Content-Type": "application/x-ndjson"}
 
 
 def lines(*runs: dict[str, Any]) -> bytes:
-    return b"".join(json.dumps(run).encode() + b"\n" for run in runs)
+    written = [json.dumps(run).replace("Infinity", "1e999") for run in runs]
+    return b"".join(line.encode() + b"\n" for line in written)
 
 
 def old(**facts: Any) -> dict[str, Any]:
@@ -179,6 +180,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"usage": {"input_tokens": 2**31}}, "usage.input_tokens"),
     ({"usage": {"cost_usd": -1}}, "usage.cost_usd"),
     ({"usage": {"cost_usd": 1e300}}, "usage.cost_usd"),
+    ({"usage": {"cost_usd": 1_000_001}}, "usage.cost_usd"),
     ({"usage": {"tokens": 1}}, "usage.tokens"),
     ({"error": {"type": "x" * 65, "detail": ""}}, "error.type"),
     ({"error": {"type": "x", "detail": "\0"}}, "error.detail"),
@@ -189,6 +191,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"parameters": {"user": "x"}}, "parameters.user"),
     (
         {"parameters": {"response_format": {"a": [{"\0": 1}]}}},
+        "parameters.response_format",
+    ),
+    (
+        {"parameters": {"response_format": {"a": [{"b": float("inf")}]}}},
         "parameters.response_format",
     ),
     ({"earlier": [{"role": "tool", "content": ""}]}, "earlier.0.role"),

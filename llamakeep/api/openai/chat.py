@@ -1,6 +1,5 @@
 """Chat completions."""
 
-import json
 from functools import partial
 from typing import Annotated, Any
 
@@ -18,7 +17,7 @@ from llamakeep.api.dependencies import (
 )
 from llamakeep.api.fields import MaxTokens, Metadata
 from llamakeep.api.openai.answering import Wanted, answer
-from llamakeep.api.openai.content import TEXT_PARTS, checked, invalid
+from llamakeep.api.openai.content import TEXT_PARTS, invalid
 from llamakeep.api.openai.errors import COMPLETION_ERRORS, error_responses
 from llamakeep.api.openai.forms import CHAT, ChatCompletion
 from llamakeep.api.openai.ids import RUN, run_id_of
@@ -26,6 +25,7 @@ from llamakeep.api.openai.messages import read_messages
 from llamakeep.api.openai.parameters import CompletionRequest
 from llamakeep.api.openai.wire import json_response
 from llamakeep.api.router import Router
+from llamakeep.api.text import check_json
 from llamakeep.domain import Asked, RunStatus
 
 router = Router(prefix="/v1/chat/completions", tags=["openai"])
@@ -121,12 +121,9 @@ def _format(given: dict[str, Any] | None) -> dict[str, Any] | None:
             "response_format.json_schema", "It has to be an object with a `schema`."
         )
     try:
-        text = json.dumps(given, ensure_ascii=False, allow_nan=False)
-    except (ValueError, RecursionError):
-        raise invalid(
-            "response_format", "It is nested too deeply, or has a number like NaN."
-        ) from None
-    checked(text, "response_format")
+        check_json(given)
+    except ValueError as error:
+        raise invalid("response_format", str(error)) from None
     return None if given["type"] == "text" else given
 
 

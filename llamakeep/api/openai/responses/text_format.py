@@ -1,22 +1,11 @@
 """The form of an answer's text, as this API writes it and as models are told it."""
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from llamakeep.api.text import Text, check_text
-
-
-def _check_schema(value: dict[str, Any]) -> dict[str, Any]:
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (ValueError, RecursionError):
-        raise ValueError("It is nested too deeply, or has a number like NaN.") from None
-    # JSON writes a NUL as an escape, and a backslash as two.
-    check_text(text.replace("\\\\", "").replace("\\u0000", "\0"))
-    return value
+from llamakeep.api.text import Text, check_json
 
 
 class TextFormat(BaseModel):
@@ -26,8 +15,8 @@ class TextFormat(BaseModel):
 
     type: Literal["text", "json_object", "json_schema"]
     name: Annotated[Text, Field(min_length=1, max_length=64)] | None = None
-    described_by: Annotated[dict[str, Any], AfterValidator(_check_schema)] | None = (
-        Field(None, alias="schema")
+    described_by: Annotated[dict[str, Any], AfterValidator(check_json)] | None = Field(
+        None, alias="schema"
     )
     description: Text | None = None
     strict: bool | None = None
