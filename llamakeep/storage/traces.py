@@ -18,8 +18,8 @@ from llamakeep.storage.database import Database
 
 WORTH_MERGING = 200
 """Cutting out one run of so many takes as long as merging them all."""
-PAGES = 32
-"""Of 4 kB, merged at a time; it takes a few milliseconds."""
+PAGES = 16
+"""Of 4 kB, merged at a time; it takes two milliseconds."""
 LEAST_CHANGES = 2
 """Fewer mean that there was nothing to merge: https://sqlite.org/fts5.html."""
 
