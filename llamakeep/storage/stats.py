@@ -19,10 +19,12 @@ from sqlalchemy import (
 )
 
 from llamakeep.domain import RunStatus, User
-from llamakeep.storage.columns import Dollars
 from llamakeep.storage.filters import RunFilter
 from llamakeep.storage.search import SearchStorage
 from llamakeep.storage.tables import FAILED_WAYS, runs
+
+_BILLION = 10**9
+"""The part of a dollar that costs are kept in."""
 
 
 class Grouping(StrEnum):
@@ -71,7 +73,7 @@ class StatsStorage(SearchStorage):
                     failed=row.failed,
                     input_tokens=int(row.input_tokens or 0),
                     output_tokens=int(row.output_tokens or 0),
-                    cost=row.cost or Decimal(),
+                    cost=_dollars(row.dollars, row.billionths),
                     latency_p50=_seconds(row.p50),
                     latency_p90=_seconds(row.p90),
                     latency_p99=_seconds(row.p99),
@@ -109,6 +111,8 @@ def _stats(
         .subquery()
     )
 
+    cost = type_coerce(each.c.cost, BigInteger)
+
     def count(condition: ColumnElement[bool]) -> ColumnElement[int]:
         return func.sum(case((condition, 1), else_=0))
 
@@ -125,7 +129,9 @@ def _stats(
             count(each.c.has_failed).label("failed"),
             func.sum(each.c.input_tokens).label("input_tokens"),
             func.sum(each.c.output_tokens).label("output_tokens"),
-            type_coerce(func.sum(each.c.cost), Dollars).label("cost"),
+            # All billionths together may be more than SQLite can sum up.
+            func.sum(cost // _BILLION).label("dollars"),
+            func.sum(cost % _BILLION).label("billionths"),
             *(percentile(percent).label(f"p{percent}") for percent in (50, 90, 99)),
         )
         .group_by(each.c.label)
@@ -154,3 +160,7 @@ def _microseconds(moment: ColumnElement[Any], dialect: str) -> ColumnElement[int
 
 def _seconds(microseconds: int | None) -> float | None:
     return None if microseconds is None else microseconds / 1_000_000
+
+
+def _dollars(whole: int | None, billionths: int | None) -> Decimal:
+    return Decimal(whole or 0) + Decimal(billionths or 0).scaleb(-9)

@@ -120,3 +120,15 @@ async def test_what_is_summed_up_can_be_narrowed(storage: Storage, alice: User) 
     )
 
     assert found.runs == 1
+
+
+async def test_costs_that_no_whole_number_holds_are_summed_up(
+    storage: Storage, alice: User
+) -> None:
+    most = Usage(1, 1, Decimal("9_000_000_000.000000001"))
+    await finish(storage, alice, usage=most)
+    await finish(storage, alice, usage=most)
+
+    [found] = await storage.stats(alice, EVERYTHING, by=Grouping.DAY)
+
+    assert found.cost == Decimal("18_000_000_000.000000002")
