@@ -64,8 +64,9 @@ async def import_history(request: Request, user: PromptingUser) -> Imported:
     Importing it again changes nothing. Lines are kept as they come; if one is wrong,
     the answer says how far it went.
     """
-    limit = settings_of(request).max_import_size
-    importing = Import(storage_of(request), user)
+    settings = settings_of(request)
+    limit = settings.max_import_size
+    importing = Import(storage_of(request), user, max_said=settings.max_body_size)
 
     def check(size: int) -> None:
         if size > limit:

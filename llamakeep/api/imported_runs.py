@@ -1,5 +1,6 @@
 """Runs as `GET /history/export` writes them, read again."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -9,10 +10,13 @@ from pydantic import (
     AwareDatetime,
     BaseModel,
     BeforeValidator,
+    ByteSize,
     ConfigDict,
     Field,
+    ValidationInfo,
     model_validator,
 )
+from pydantic_core import to_json
 
 from llamakeep.api.fields import (
     MaxTokens,
@@ -41,6 +45,16 @@ _ULID = "[0-7][0-9a-hjkmnp-tv-z]{25}"
 APART = timedelta(hours=1)
 """How far the moment in a run's id may be from when it was asked."""
 
+LONGEST_RESPONSE = 4 * 1024 * 1024
+"""Bytes."""
+MOST_FOR_MESSAGE = 16
+"""Bytes that each earlier message counts for, however short it is."""
+
+
+def longest_line(max_said: int) -> int:
+    """Return how many bytes a run takes at most; JSON writes some bytes as six."""
+    return 6 * (max_said + LONGEST_RESPONSE) + 1024**2
+
 
 def _check_is_over(status: RunStatus) -> RunStatus:
     if status in UNFINISHED:
@@ -65,6 +79,10 @@ Moment = Annotated[
     AwareDatetime, BeforeValidator(_check_is_written), AfterValidator(_check_moment)
 ]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+def _size(texts: Iterable[str]) -> int:
+    return sum(len(text.encode()) for text in texts)
 
 
 class _Part(BaseModel):
@@ -99,6 +117,11 @@ class _Parameters(_Part):
     seed: Seed | None = None
     response_format: Annotated[dict[str, Any], AfterValidator(check_json)] | None = None
 
+    def texts(self) -> list[str]:
+        """Return what is as long as it likes."""
+        form = self.response_format
+        return [*self.stop, "" if form is None else to_json(form).decode()]
+
 
 class ImportedRun(_Part):
     """One line."""
@@ -131,6 +154,27 @@ class ImportedRun(_Part):
         last = first_id_at(min(self.created_at + APART, utc_now()))
         if not first <= self.id <= last:
             raise ValueError("Its `id` is not of the time that `created_at` says.")
+        return self
+
+    @model_validator(mode="after")
+    def _check_size(self, info: ValidationInfo) -> "ImportedRun":
+        """Refuse more than could have been asked here: a page has many runs."""
+        assert info.context is not None
+        max_said: ByteSize = info.context["max_said"]
+        told = [self.prompt, self.system_prompt or "", *self.parameters.texts()]
+        told += [each.content for each in self.earlier]
+        if _size(told) + MOST_FOR_MESSAGE * len(self.earlier) > max_said:
+            raise ValueError(
+                "Its prompt, system prompt, earlier messages and parameters have more "
+                f"than {max_said.human_readable()} together. Raise "
+                "LLAMAKEEP_MAX_BODY_SIZE, or leave some out."
+            )
+        detail = "" if self.error is None else self.error.detail
+        if _size([self.response, detail]) > LONGEST_RESPONSE:
+            raise ValueError(
+                f"Its response has more than {LONGEST_RESPONSE // 1024**2} MiB. "
+                "Leave some out."
+            )
         return self
 
     def of(self, user: User) -> Run:

@@ -1,12 +1,13 @@
 """Importing a file line by line, however large it is."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ByteSize, ValidationError
 
-from llamakeep.api.imported_runs import ImportedRun
+from llamakeep.api.imported_runs import ImportedRun, longest_line
 from llamakeep.api.problems import message_of
 from llamakeep.domain import Run, User
 from llamakeep.errors import FieldError, InvalidRequest, StorageUnavailable
@@ -18,12 +19,12 @@ AT_ONCE = 50
 ENOUGH = 1024 * 1024
 """Bytes from which on fewer lines are kept together."""
 
-LONGEST_LINE = 32 * 1024 * 1024
-"""Bytes; a line has to be read as a whole."""
-
 MOST_ERRORS = 20
 
 Lines = Sequence[tuple[int, bytes]]
+
+_WRITTEN = re.compile(rb"\S[^\n]*")
+"""What is not blank, up to the end of its line."""
 
 
 class Import:
@@ -33,14 +34,16 @@ class Import:
     Args:
         storage: Where they are kept.
         user: Whose they become.
+        max_said: How much may have been said to a model in a run, as in a prompt.
     """
 
-    def __init__(self, storage: Storage, user: User) -> None:
+    def __init__(self, storage: Storage, user: User, *, max_said: ByteSize) -> None:
         self.imported = 0
         self.known = 0
         """How many were there already."""
         self._storage = storage
         self._user = user
+        self._max_said = max_said
         self._kept_lines = 0
 
     async def read(self, pieces: AsyncIterable[bytes]) -> None:
@@ -53,7 +56,7 @@ class Import:
             StorageUnavailable: It says how far the file was kept.
         """
         try:
-            async for lines in _together(pieces):
+            async for lines in _together(pieces, longest_line(self._max_said)):
                 await self._keep(lines)
         except InvalidRequest as error:
             detail = f"{self.so_far} Mend what `errors` says, and import it again."
@@ -74,23 +77,23 @@ class Import:
         )
 
     async def _keep(self, lines: Lines) -> None:
-        runs = await asyncio.to_thread(_parse, lines, self._user)
+        runs = await asyncio.to_thread(_parse, lines, self._user, self._max_said)
         new = await self._storage.import_runs(self._user, runs)
         self.imported += new
         self.known += len(runs) - new
         self._kept_lines = lines[-1][0]
 
 
-async def _together(pieces: AsyncIterable[bytes]) -> AsyncIterator[Lines]:
+async def _together(pieces: AsyncIterable[bytes], longest: int) -> AsyncIterator[Lines]:
     """
     Yield lines that are to be kept together, with their numbers.
 
     Raises:
-        InvalidRequest: A line does not end.
+        InvalidRequest: A line does not end within `longest` bytes.
     """
     lines: list[tuple[int, bytes]] = []
     size = 0
-    async for number, line in _numbered(pieces):
+    async for number, line in _numbered(pieces, longest):
         if line.strip():
             lines.append((number, line))
             size += len(line)
@@ -101,26 +104,37 @@ async def _together(pieces: AsyncIterable[bytes]) -> AsyncIterator[Lines]:
         yield lines
 
 
-async def _numbered(pieces: AsyncIterable[bytes]) -> AsyncIterator[tuple[int, bytes]]:
-    number, begun, size = 1, list[bytes](), 0
+async def _numbered(
+    pieces: AsyncIterable[bytes], longest: int
+) -> AsyncIterator[tuple[int, bytes]]:
+    number, begun = 1, bytearray()
     async for piece in pieces:
-        first, *others = piece.split(b"\n")
-        begun.append(first)
-        size += len(first)
-        if size > LONGEST_LINE:
-            message = f"It has more than {LONGEST_LINE // 1024**2} MiB."
+        first, newline, _ = piece.partition(b"\n")
+        begun += first
+        if len(begun) > longest:
+            message = f"It has more than {longest // 1024**2} MiB."
             raise InvalidRequest(errors=[FieldError(f"line {number}", message)])
-        for other in others:
-            yield number, b"".join(begun)
-            number, begun, size = number + 1, [other], len(other)
-    yield number, b"".join(begun)
+        if not newline:
+            continue
+        yield number, bytes(begun)
+        # A piece may be thousands of blank lines: none of them is looked at by itself.
+        start, last = len(first), piece.rindex(b"\n") + 1
+        for line in _WRITTEN.finditer(piece, start, last):
+            number += piece.count(b"\n", start, line.start())
+            start = line.start()
+            yield number, line[0]
+        number += piece.count(b"\n", start, last)
+        begun = bytearray(piece[last:])
+    yield number, bytes(begun)
 
 
-def _parse(lines: Lines, user: User) -> list[Run]:
+def _parse(lines: Lines, user: User, max_said: ByteSize) -> list[Run]:
     runs, errors = [], list[FieldError]()
+    context = {"max_said": max_said}
     for number, line in lines:
         try:
-            runs.append(ImportedRun.model_validate_json(line).of(user))
+            run = ImportedRun.model_validate_json(line, context=context)
+            runs.append(run.of(user))
         except ValidationError as error:
             found = error.errors(include_url=False, include_input=False)
             errors += [_field_error(number, each) for each in found]

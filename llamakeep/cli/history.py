@@ -129,7 +129,8 @@ async def import_runs(
                 yield piece
 
     async with open_database(settings.database_url) as storage:
-        importing = Import(storage, await get_user(storage, username))
+        user = await get_user(storage, username)
+        importing = Import(storage, user, max_said=settings.max_body_size)
         await importing.read(pieces())
     return importing.imported, importing.known
 

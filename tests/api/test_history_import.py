@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 import pytest
+from pydantic import ByteSize
 
 from llamakeep.domain import new_id
 from llamakeep.settings import Settings
@@ -289,17 +291,81 @@ async def test_a_file_may_be_larger_than_other_bodies_but_not_endless(
     assert kept == 120 + told > 120
 
 
-async def test_a_line_that_does_not_end_is_refused(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("llamakeep.api.importing.LONGEST_LINE", 100_000)
+async def test_a_line_that_does_not_end_is_refused(settings: Settings) -> None:
+    settings = settings.model_copy(update={"max_body_size": ByteSize(100)})
+    sent = 0
 
     async def pieces() -> AsyncIterator[bytes]:
+        nonlocal sent
         yield lines(old())
-        for _ in range(11):
-            yield b" " * 10_000
+        while True:
+            yield b" " * 2**20
+            sent += 1
 
-    response = await send(client, pieces())
+    async with connect(settings, ScriptedProvider()) as client:
+        response = await send(client, pieces())
 
     assert response.status_code == 422
     assert response.json()["errors"][0]["field"] == "line 2"
+    assert 24 <= sent < 64
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"prompt": "\u00e9" * 501}, "Its prompt, system prompt, earlier"),
+        ({"prompt": "x" * 500, "system_prompt": "x" * 501}, "earlier messages"),
+        ({"earlier": [{"role": "user", "content": "x" * 1000}]}, "1000B together"),
+        ({"earlier": [{"role": "user", "content": ""}] * 63}, "LLAMAKEEP_MAX_BODY"),
+        ({"parameters": {"stop": ["x" * 500] * 2}}, "and parameters"),
+        ({"parameters": {"response_format": {"a": "x" * 1000}}}, "and parameters"),
+        ({"response": "x" * (4 * 1024**2 + 1)}, "more than 4 MiB"),
+        ({"error": {"type": "x", "detail": "x" * 5 * 1024**2}}, "more than 4 MiB"),
+    ],
+)
+async def test_a_run_that_is_larger_than_any_here_is_refused(
+    settings: Settings, facts: dict[str, Any], message: str
+) -> None:
+    settings = settings.model_copy(update={"max_body_size": ByteSize(1000)})
+
+    async with connect(settings, ScriptedProvider()) as client:
+        response = await send(client, lines(old(), old(**facts)))
+        kept = await client.history()
+
+    [error] = response.json()["errors"]
+    assert response.status_code == 422
+    assert error["field"] == "line 2"
+    assert message in error["message"]
+    assert kept == []
+
+
+async def test_the_largest_run_is_imported(client: Client) -> None:
+    largest = old(prompt="\n" * 1024**2, response="\x01" * 4 * 1024**2)
+
+    response = await send(client, lines(largest))
+
+    assert response.json() == {"imported": 1, "known": 0}
+
+
+async def test_lines_are_counted_however_many_are_blank(client: Client) -> None:
+    content = b"\n\r\n \t\n\n" + lines(old()) + b"\n" * 70_000 + b"  {}\n\n"
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for at in range(0, len(content), 1000):
+            yield content[at : at + 1000]
+
+    whole = await send(client, content)
+    in_pieces = await send(client, pieces())
+
+    for response in (whole, in_pieces):
+        named = {each["field"] for each in response.json()["errors"]}
+        assert {each.partition(":")[0] for each in named} == {"line 70006"}
+
+
+async def test_blank_lines_take_no_time(client: Client) -> None:
+    begun = time.thread_time()
+
+    response = await send(client, b"\n" * 4 * 1024**2)
+
+    assert response.json() == {"imported": 0, "known": 0}
+    assert time.thread_time() - begun < 1
