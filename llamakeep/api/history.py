@@ -38,6 +38,7 @@ from llamakeep.errors import (
 from llamakeep.keeper.deleting import delete_runs
 from llamakeep.storage import Storage
 from llamakeep.storage.filters import EVERYTHING, RunFilter
+from llamakeep.storage.history import is_full
 
 router = Router(prefix="/history", tags=["history"])
 # Paths that are no run's id come before those that are.
@@ -112,8 +113,9 @@ async def _page(
         oldest_first=is_backwards,
         matching=matching,
         limit=limit + 1,
+        is_page=True,
     )
-    has_more = len(runs) > limit
+    has_more = len(runs) > limit or is_full(runs)
     page = runs[:limit][::-1] if is_backwards else runs[:limit]
     if not page:
         return _Page(page)

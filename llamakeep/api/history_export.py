@@ -126,7 +126,12 @@ async def _some(
 ) -> list[Run]:
     return list(
         await storage.history(
-            user, matching=matching, after=after, oldest_first=True, limit=AT_ONCE
+            user,
+            matching=matching,
+            after=after,
+            oldest_first=True,
+            limit=AT_ONCE,
+            is_page=True,
         )
     )
 

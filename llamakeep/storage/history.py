@@ -1,6 +1,6 @@
 """What users read back: their runs, newest first, and their conversations."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from sqlalchemy import Connection, func, select
@@ -16,6 +16,14 @@ from llamakeep.storage.tables import IS_FINISHED, IS_UNFINISHED, runs
 LONGEST_CONVERSATION = 500
 """How many runs back a conversation's context reaches."""
 
+MUCH = 16 * 1024 * 1024
+"""Characters; runs whose texts have as many together make a full page."""
+
+
+def is_full(page: Iterable[Run]) -> bool:
+    """Return whether a page ended before its limit because its runs are large."""
+    return sum(map(_length, page)) >= MUCH
+
 
 class HistoryStorage(SearchStorage):
     """One method is one transaction."""
@@ -29,6 +37,7 @@ class HistoryStorage(SearchStorage):
         oldest_first: bool = False,
         matching: RunFilter = EVERYTHING,
         limit: int = 50,
+        is_page: bool = False,
     ) -> Sequence[Run]:
         """
         Return what `user` asked, newest first unless said otherwise.
@@ -40,6 +49,7 @@ class HistoryStorage(SearchStorage):
             oldest_first: Whether the limit keeps the oldest, in their order.
             matching: Only runs that this filter lets through.
             limit: At most this many runs.
+            is_page: Whether it ends where it is full (`is_full`); there may be more.
         """
         search = matching.search
         others = replace(matching, search=None)
@@ -59,7 +69,19 @@ class HistoryStorage(SearchStorage):
                 query = query.where(runs.c.id < before)
             if after is not None:
                 query = query.where(runs.c.id > after)
-            return [to_run(row) for row in connection.execute(query)]
+            if not is_page:
+                return [to_run(row) for row in connection.execute(query)]
+            page: list[Run] = []
+            length = 0
+            # What does not belong to the page is better not read at all.
+            query = query.execution_options(stream_results=True)
+            with connection.execute(query) as rows:
+                for row in rows:
+                    page.append(to_run(row))
+                    length += _length(page[-1])
+                    if length >= MUCH:
+                        break
+            return page
 
         if search is not None:
             await self._index_all()
@@ -232,3 +254,8 @@ class HistoryStorage(SearchStorage):
             await self._index_all()
         self._database.erase_traces_soon()
         return await self._database.write(operation)
+
+
+def _length(run: Run) -> int:
+    said = sum(len(each.content) for each in run.earlier)
+    return len(run.prompt) + len(run.response) + len(run.system_prompt or "") + said

@@ -347,6 +347,26 @@ async def test_the_largest_run_is_imported(client: Client) -> None:
     assert response.json() == {"imported": 1, "known": 0}
 
 
+async def test_pages_of_large_runs_are_shorter_and_lead_to_the_rest(
+    client: Client,
+) -> None:
+    runs = [old(response="x" * 4 * 1024**2) for _ in range(5)]
+    await send(client, lines(*runs))
+
+    first = (await client.get("/history/?limit=200")).json()
+    cursor = first["next_cursor"]
+    rest = (await client.get(f"/history/?limit=200&cursor={cursor}")).json()
+    back = (await client.get(f"/history/?cursor={rest['previous_cursor']}")).json()
+    exported = (await export(client)).splitlines()
+
+    ids = sorted([run["id"] for run in runs], reverse=True)
+    assert [run["id"] for run in first["history"]] == ids[:4]
+    assert [run["id"] for run in rest["history"]] == ids[4:]
+    assert rest["next_cursor"] is None
+    assert [run["id"] for run in back["history"]] == ids[:4]
+    assert [json.loads(line)["id"] for line in exported] == ids[::-1]
+
+
 async def test_lines_are_counted_however_many_are_blank(client: Client) -> None:
     content = b"\n\r\n \t\n\n" + lines(old()) + b"\n" * 70_000 + b"  {}\n\n"
 

@@ -7,6 +7,7 @@ from llamakeep.domain import RunStatus, User
 from llamakeep.errors import ConversationNotFound
 from llamakeep.storage import Storage
 from llamakeep.storage.filters import RunFilter
+from llamakeep.storage.history import is_full
 from tests.storage.running import ended, start
 
 
@@ -22,6 +23,23 @@ async def test_pages_cover_the_history_once_newest_first(
 
     assert [run for page in pages for run in page] == hers
     assert [len(page) for page in pages] == [3, 3, 1, 0]
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+async def test_a_page_ends_with_the_run_that_makes_it_full(
+    storage: Storage, alice: User, *, oldest_first: bool
+) -> None:
+    sizes = [0, 9, 9, 9, 0]
+    runs = [await start(storage, alice, "x" * size * 2**20) for size in sizes]
+    expected = runs[:3] if oldest_first else runs[:1:-1]
+
+    page = await storage.history(alice, oldest_first=oldest_first, is_page=True)
+    everything = await storage.history(alice)
+
+    assert page == expected
+    assert is_full(page)
+    assert not is_full(page[:2])
+    assert len(everything) == 5
 
 
 async def test_a_run_that_comes_while_paging_is_not_seen_twice(

@@ -34,6 +34,7 @@ from llamakeep.errors import (
     Unauthenticated,
 )
 from llamakeep.storage.filters import first_id_at
+from llamakeep.storage.history import is_full
 
 router = Router(prefix=PREFIX, tags=["replicate"])
 
@@ -88,9 +89,10 @@ async def list_predictions(
         after=after,
         oldest_first=is_backwards,
         limit=PAGE_SIZE + 1,
+        is_page=True,
     )
     page = runs[:PAGE_SIZE]
-    has_more = len(runs) > PAGE_SIZE
+    has_more = len(runs) > PAGE_SIZE or is_full(runs)
     if is_backwards:
         page = page[::-1]
     filters = {
