@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -183,6 +184,22 @@ async def test_memory_is_bounded_and_the_idle_are_forgotten_first() -> None:
     assert len(windows) == 100
     assert "0" in windows
     assert "idle" not in windows
+
+
+async def test_whoever_keeps_coming_takes_no_more_than_three_kilobytes() -> None:
+    clock = Clock()
+    counts = OwnCounts(clock)
+    tracemalloc.start()
+    try:
+        for _ in range(60):
+            clock.now += 60
+            for n in range(100):
+                await counts.hit([limit(Rate(1000, 3600), whose=str(n))])
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert size / 100 < 3072
 
 
 async def test_whoever_has_not_come_for_a_period_takes_no_memory() -> None:
