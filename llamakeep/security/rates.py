@@ -126,7 +126,7 @@ class OwnCounts:
 class _Window:
     """The requests of the last period, each sixtieth with its end and its count."""
 
-    # Arrays, because as lists they would be five times as large.
+    # Arrays, because as lists they would be four times as large.
     __slots__ = ("_counts", "_ends", "_seconds", "_step", "total")
 
     def __init__(self, seconds: int) -> None:
