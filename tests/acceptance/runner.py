@@ -17,6 +17,7 @@ import socket
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from types import FrameType
+from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -70,7 +71,7 @@ class Talker:
 class Order(BaseModel):
     """What server is wanted."""
 
-    settings: dict[str, str | float | list[str] | dict[str, int]]
+    settings: dict[str, Any]
     log: str
     """The file that gets its standard error."""
     words: int

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ async def test_every_run_is_a_line_as_it_is_in_the_history(client: Client) -> No
     assert response.headers["content-type"] == "application/x-ndjson"
     assert "history.ndjson" in response.headers["content-disposition"]
     lines = [json.loads(line) for line in response.text.splitlines()]
-    more = {"previous_run_id": None, "earlier": []}
+    more: dict[str, Any] = {"previous_run_id": None, "earlier": []}
     assert lines == [run | more for run in (await client.history())[::-1]]
 
 
