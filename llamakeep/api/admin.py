@@ -3,7 +3,7 @@
 from typing import Annotated, Self
 
 from fastapi import Path, Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Strict
 
 from llamakeep.api.accounts import NewPassword, Username
 from llamakeep.api.dependencies import AdminUser, actor_of, keeper_of, storage_of
@@ -54,7 +54,7 @@ class UserChange(BaseModel):
     role: UserRole | None = None
     disabled: bool | None = None
     """Who is disabled is out at once, and their runs stop; the history stays."""
-    retention_days: Days | None = None
+    retention_days: Annotated[Days, Strict()] | None = None
     """Days after which their runs are deleted; `null` leaves it to the settings."""
 
 

@@ -47,7 +47,7 @@ class Imported(BaseModel):
     openapi_extra={
         "requestBody": {
             "description": "A file, as `GET /history/export` has sent it.",
-            "required": True,
+            "required": False,
             # What it is said to be is not looked at, and curl says nothing.
             "content": {
                 "application/octet-stream": {

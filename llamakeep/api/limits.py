@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from fastapi import Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer
+from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer, Strict
 
 from llamakeep.api.admin import UserId
 from llamakeep.api.dependencies import (
@@ -40,11 +40,11 @@ class LimitsBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    concurrent_runs: RunCount | None = None
+    concurrent_runs: Annotated[RunCount, Strict()] | None = None
     """How many prompts may be waiting or being answered at the same time."""
-    tokens_per_day: Tokens | None = None
+    tokens_per_day: Annotated[Tokens, Strict()] | None = None
     """Tokens of prompts and answers together, from midnight to midnight in UTC."""
-    tokens_per_month: Tokens | None = None
+    tokens_per_month: Annotated[Tokens, Strict()] | None = None
     dollars_per_day: Money | None = None
     """US dollars; models whose price is not known cannot be asked then."""
     dollars_per_month: Money | None = None

@@ -1,7 +1,9 @@
 """What users see of themselves, and how long they want their runs to be kept."""
 
+from typing import Annotated
+
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Strict
 
 from llamakeep.api.dependencies import (
     CurrentUser,
@@ -40,7 +42,7 @@ class MyChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    retention_days: Days | None
+    retention_days: Annotated[Days, Strict()] | None
     """Delete your runs after so many days; `null` leaves it to the administrators."""
 
 

@@ -153,6 +153,7 @@ async def test_an_administrator_sets_shows_and_lifts_limits(
         {"tokens_per_day": 10**16},
         {"dollars_per_day": "NaN"},
         {"concurrent_runs": 0.5},
+        {"tokens_per_month": True},
         {"tokens_per_year": 1},
     ],
 )

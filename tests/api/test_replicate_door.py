@@ -381,7 +381,6 @@ async def test_a_bad_access_token_is_refused_as_replicate_does(
         ("/trainings/abc/cancel", "not trained"),
         ("/collections/language-models", "no collections"),
         ("/hardware", "no hardware"),
-        ("/webhooks/default/secret", "there is only GET"),
         ("/nothing", "nothing at"),
     ],
 )

@@ -22,7 +22,6 @@ AREAS = {
     "trainings": "Models are not trained here.",
     "collections": "There are no collections here; GET /replicate/v1/models lists all.",
     "hardware": "There is no hardware to choose here.",
-    "webhooks": "Of webhooks there is only GET /replicate/v1/webhooks/default/secret.",
 }
 METHODS = ["GET", "POST", "PATCH", "DELETE"]
 
