@@ -173,8 +173,9 @@ async def admin_user(
 
 AdminUser = Annotated[User, Depends(admin_user)]
 
+LONGEST_KEY = 255
+KEY_PATTERN = r"^[\x21-\x7e]+$"
 IdempotencyHeader = Annotated[
-    str | None,
-    Header(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$"),
+    str | None, Header(min_length=1, max_length=LONGEST_KEY, pattern=KEY_PATTERN)
 ]
 """What makes sending a request again the same as sending it once."""

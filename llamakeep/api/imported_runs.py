@@ -24,6 +24,7 @@ from llamakeep.api.fields import (
     MinTokens,
     Penalty,
     Seed,
+    Temperature,
     TopK,
     TopP,
 )
@@ -108,7 +109,7 @@ class _Message(_Part):
 class _Parameters(_Part):
     max_tokens: MaxTokens | None = None
     min_tokens: MinTokens | None = None
-    temperature: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] | None = None
+    temperature: Temperature | None = None
     top_p: TopP | None = None
     top_k: TopK | None = None
     presence_penalty: Penalty | None = None

@@ -80,14 +80,13 @@ class LimitResponse(BaseModel):
     @classmethod
     def of(cls, quota: Quota, count: Count) -> Self:
         """Return how far `quota` is used up."""
-        used, reserved = count.used(quota.unit), count.reserved(quota.unit)
         return cls(
             name=quota.name,
             whose=quota.whose,
             limit=float(quota.limit),
-            used=float(used),
-            reserved=float(reserved),
-            left=float(max(0, quota.limit - used - reserved)),
+            used=float(count.used(quota.unit)),
+            reserved=float(count.reserved(quota.unit)),
+            left=float(max(0, quota.left(count))),
             resets_at=quota.ends_at,
         )
 

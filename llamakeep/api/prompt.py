@@ -22,6 +22,7 @@ from llamakeep.api.fields import (
     ModelName,
     Penalty,
     Seed,
+    Temperature,
     TopK,
     TopP,
 )
@@ -58,7 +59,7 @@ class PromptRequest(BaseModel):
     """Go on with the conversation of an earlier answer."""
     max_tokens: MaxTokens | None = None
     min_tokens: MinTokens | None = None
-    temperature: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] | None = None
+    temperature: Temperature | None = None
     top_p: TopP | None = None
     top_k: TopK | None = None
     presence_penalty: Penalty | None = None

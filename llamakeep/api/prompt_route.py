@@ -14,9 +14,10 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from llamakeep.api.dependencies import KEY_PATTERN, LONGEST_KEY
 from llamakeep.errors import FieldError, InvalidRequest
 
-IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_KEY = re.compile(KEY_PATTERN)
 
 Endpoint = Callable[..., Awaitable[Response]]
 
@@ -49,8 +50,10 @@ def _call(endpoint: Endpoint) -> ASGIApp:
         request = Request(scope, receive, send)
         user = await let_in.dependency(request, scopes)
         key = request.headers.get("idempotency-key")
-        if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
-            message = "This has to be 1 to 255 ASCII characters without spaces."
+        if key is not None and not (len(key) <= LONGEST_KEY and _KEY.fullmatch(key)):
+            message = (
+                f"This has to be 1 to {LONGEST_KEY} ASCII characters without spaces."
+            )
             wrong = FieldError("header.idempotency-key", message)
             raise InvalidRequest(errors=[wrong])
         body = _read(model, request, await request.body())

@@ -57,3 +57,8 @@ class Reservation:
     input_tokens: int
     output_tokens: int
     cost: Decimal
+
+    @property
+    def tokens(self) -> int:
+        """All of them."""
+        return self.input_tokens + self.output_tokens

@@ -41,18 +41,20 @@ class Quotas:
         if not (self._is_bounded or user.limits or (key and key.limits)):
             return ()
         now = utc_now()
-        found = list(self._of_user(user, now))
+        limits = self._for_users
+        if user.limits is not None:
+            limits = replace(limits, **user.limits.given())
+        found = list(_quotas("user", limits, now, user_id=user.id))
         if key is not None and key.limits is not None:
             found.extend(
-                replace(quota, user_id=user.id, api_key_id=key.id)
-                for quota in _quotas("api_key", key.id, key.limits, now)
+                _quotas("api_key", key.limits, now, user_id=user.id, api_key_id=key.id)
             )
         found.extend(self.of_server(now))
         return found
 
     def of_server(self, now: datetime) -> Iterator[Quota]:
         """Yield the quotas that all users share."""
-        return _quotas("server", "server", self._for_all, now)
+        return _quotas("server", self._for_all, now)
 
     def reserving(
         self, run: Run, provider: Provider, earlier: Sequence[Run], user: User
@@ -98,17 +100,16 @@ class Quotas:
         )
         return replace(run, reservation=reservation), quotas
 
-    def _of_user(self, user: User, now: datetime) -> Iterator[Quota]:
-        limits = self._for_users
-        if user.limits is not None:
-            limits = replace(limits, **user.limits.given())
-        for quota in _quotas("user", user.id, limits, now):
-            yield replace(quota, user_id=user.id)
-
 
 def _quotas(
-    whose: Whose, subject: str, limits: Limits, now: datetime
+    whose: Whose,
+    limits: Limits,
+    now: datetime,
+    *,
+    user_id: str | None = None,
+    api_key_id: str | None = None,
 ) -> Iterator[Quota]:
+    subject = api_key_id or user_id or "server"
     today = datetime(now.year, now.month, now.day, tzinfo=UTC)
     month = today.replace(day=1)
     stretches = {
@@ -124,6 +125,8 @@ def _quotas(
             whose=whose,
             unit=_UNITS[name],
             limit=limit,
+            user_id=user_id,
+            api_key_id=api_key_id,
             begins_at=begins_at,
             ends_at=ends_at,
         )

@@ -11,8 +11,9 @@ from llamakeep.domain import Run, User
 from llamakeep.errors import Unauthenticated
 from llamakeep.storage.database import Database
 from llamakeep.storage.run_rows import to_row
-from llamakeep.storage.tables import runs, users
+from llamakeep.storage.tables import runs
 from llamakeep.storage.tags import add_tags
+from llamakeep.storage.users import is_there
 
 _OWNER = (
     select(runs.c.user_id)
@@ -53,8 +54,7 @@ class ImportStorage:
         try:
             return await self._database.write(operation)
         except IntegrityError:
-            is_there = select(users.c.id).where(users.c.id == user.id)
-            if await self._database.read(lambda c: c.scalar(is_there)) is not None:
+            if await is_there(self._database, user.id):
                 raise
             raise Unauthenticated("This account was deleted.") from None
 

@@ -98,6 +98,10 @@ class Quota:
     ends_at: datetime | None = None
     """When it begins anew; `None` for what is going on at the same time."""
 
+    def left(self, count: "Count") -> int | Decimal:
+        """Return what is neither used nor reserved; below zero once it was lowered."""
+        return self.limit - count.used(self.unit) - count.reserved(self.unit)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
@@ -180,10 +184,9 @@ def reserve(
             _begin(connection, quota)
         known = _read(connection, wanted, is_locked=True)
     for quota in wanted:
-        count = known[quota.id]
-        taken = count.used(quota.unit) + count.reserved(quota.unit)
-        if taken + _needed(reservation, quota.unit) > quota.limit:
-            return _refusal(quota, count, _needed(reservation, quota.unit))
+        needed, left = _needed(reservation, quota.unit), quota.left(known[quota.id])
+        if needed > left:
+            return _refusal(quota, max(0, left), needed)
     connection.execute(_RESERVE, _set_aside(reservation))
     return None
 
@@ -230,7 +233,7 @@ def taken(run: Run) -> tuple[int, Decimal]:
         tokens = -(-said // 3)
     if usage.cost is not None:
         return tokens, usage.cost
-    most = max(reserved.input_tokens + reserved.output_tokens, tokens, 1)
+    most = max(reserved.tokens, tokens, 1)
     return tokens, reserved.cost * tokens / most
 
 
@@ -239,13 +242,12 @@ def _needed(reservation: Reservation, unit: Unit) -> int | Decimal:
         case "runs":
             return 1
         case "tokens":
-            return reservation.input_tokens + reservation.output_tokens
+            return reservation.tokens
         case "dollars":
             return reservation.cost
 
 
-def _refusal(quota: Quota, count: Count, needed: int | Decimal) -> LimitReached:
-    left = max(0, quota.limit - count.used(quota.unit) - count.reserved(quota.unit))
+def _refusal(quota: Quota, left: int | Decimal, needed: int | Decimal) -> LimitReached:
     facts = LimitFacts(quota.name, quota.whose, quota.limit, left, quota.ends_at)
     whose = {"user": "Your", "api_key": "This API key's", "server": "This server's"}
     if quota.unit == "runs":
@@ -270,7 +272,7 @@ def _refusal(quota: Quota, count: Count, needed: int | Decimal) -> LimitReached:
 def _set_aside(reservation: Reservation) -> dict[str, Any]:
     return {
         "ids": list(reservation.quotas),
-        "tokens": reservation.input_tokens + reservation.output_tokens,
+        "tokens": reservation.tokens,
         "cost": reservation.cost,
     }
 

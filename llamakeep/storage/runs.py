@@ -27,8 +27,9 @@ from llamakeep.storage.notifications import add_notifications
 from llamakeep.storage.prepared import Prepared
 from llamakeep.storage.quotas import Quota, reserve, settle
 from llamakeep.storage.run_rows import NAMES, READ, to_row, to_run
-from llamakeep.storage.tables import IS_UNFINISHED, is_one_of, runs, users
+from llamakeep.storage.tables import IS_UNFINISHED, is_one_of, runs
 from llamakeep.storage.tags import add_tags
+from llamakeep.storage.users import is_there
 
 _MINE = (runs.c.id == bindparam("run_id"), runs.c.attempt == bindparam("fence"))
 
@@ -155,8 +156,7 @@ class RunStorage:
         try:
             accepted = await self._database.write(operation)
         except IntegrityError:
-            is_there = select(users.c.id).where(users.c.id == run.user_id)
-            if await self._database.read(lambda c: c.scalar(is_there)) is not None:
+            if await is_there(self._database, run.user_id):
                 raise
             raise Unauthenticated(
                 "This account was deleted. Nothing was stored."

@@ -183,6 +183,12 @@ class UserStorage:
         await self._database.write(operation)
 
 
+async def is_there(database: Database, user_id: str) -> bool:
+    """Return whether there is such a user, now that something of theirs was refused."""
+    query = select(users.c.id).where(users.c.id == user_id)
+    return await database.read(lambda c: c.scalar(query)) is not None
+
+
 def create_user(
     connection: Connection,
     username: str,

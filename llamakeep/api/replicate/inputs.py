@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from llamakeep.api.fields import MOST_TOKENS, MaxTokens, Penalty
+from llamakeep.api.fields import MOST_TOKENS, MaxTokens, Penalty, Temperature
 from llamakeep.api.notifications import WebhookUrl
 from llamakeep.api.text import SomeText, Text
 from llamakeep.domain import Asked, NotificationEvent, Parameters, Run
@@ -98,7 +98,7 @@ class PredictionInput(BaseModel):
     """The same as `min_tokens`."""
     min_length: MinTokens | None = None
     """The same as `min_tokens`."""
-    temperature: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] | None = None
+    temperature: Temperature | None = None
     top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     presence_penalty: Penalty | None = None
