@@ -2,8 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
@@ -69,8 +68,7 @@ class HttpClient:
         """Return a request to `path`, which is appended to the base URL."""
         return self._client.request(method, self._base_url + path)
 
-    @asynccontextmanager
-    async def send(self, request: RequestBuilder) -> AsyncIterator[Response]:
+    def send(self, request: RequestBuilder) -> "_Exchange":
         """
         Send `request` and lend its response, whose body is still to come.
 
@@ -79,18 +77,7 @@ class HttpClient:
         """
         # Without this limit a slow model's first words would come with its last ones.
         streamed = request.streamed_read_buffer_limit(0).build_streamed()
-        opening = asyncio.create_task(_open(streamed))
-        try:
-            response = await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            leaving = asyncio.create_task(_leave(streamed, opening))
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
-            raise
-        try:
-            yield response
-        finally:
-            await streamed.__aexit__(None, None, None)
+        return _Exchange(streamed, self._leaving)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -98,14 +85,41 @@ class HttpClient:
         await asyncio.gather(*self._leaving)
 
 
-async def _open(request: StreamRequest) -> Response:
-    return await request.__aenter__()
+class _Exchange:
+    """
+    A request and its response, for `async with`.
 
+    Args:
+        request: What is sent on entering.
+        leaving: Where whoever has to hang up later is kept.
+    """
 
-async def _leave(request: StreamRequest, opening: asyncio.Task[Response]) -> None:
-    with suppress(PyreqwestError):
-        await opening
-        await request.__aexit__(None, None, None)
+    def __init__(
+        self, request: StreamRequest, leaving: set[asyncio.Task[None]]
+    ) -> None:
+        self._request = request
+        self._leaving = leaving
+
+    async def __aenter__(self) -> Response:
+        opening = asyncio.create_task(self._open())
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            leaving = asyncio.create_task(self._leave(opening))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._request.__aexit__(None, None, None)
+
+    async def _open(self) -> Response:
+        return await self._request.__aenter__()
+
+    async def _leave(self, opening: asyncio.Task[Response]) -> None:
+        with suppress(PyreqwestError):
+            await opening
+            await self._request.__aexit__(None, None, None)
 
 
 def is_loopback(url: str) -> bool:
@@ -117,21 +131,36 @@ def is_loopback(url: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-@contextmanager
-def translated_errors(who: str) -> Iterator[None]:
-    """Turn what the HTTP client raises into what llamakeep raises."""
-    try:
-        yield
-    except RequestTimeoutError as exc:
-        raise ProviderTimeout(f"{who} took too long to say anything.") from exc
-    except (NetworkError, ClientClosedError) as exc:
-        raise ProviderUnavailable(
-            f"{who} cannot be reached, or broke off its answer."
-        ) from exc
-    except DecodeError as exc:
-        raise ProviderAnswerInvalid(f"{who} does not speak proper HTTP.") from exc
-    except PyreqwestError as exc:
-        raise ProviderError(f"{who} could not be asked.") from exc
+class translated_errors:  # noqa: N801 - reads as a statement
+    """
+    Turn what the HTTP client raises into what llamakeep raises.
+
+    It is entered for each piece of an answer, where a generator would cost as much as
+    the piece does.
+    """
+
+    def __init__(self, who: str) -> None:
+        self._who = who
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, PyreqwestError):
+            raise _translation(error, self._who) from error
+
+
+def _translation(error: PyreqwestError, who: str) -> ProviderError:
+    match error:
+        case RequestTimeoutError():
+            return ProviderTimeout(f"{who} took too long to say anything.")
+        case NetworkError() | ClientClosedError():
+            return ProviderUnavailable(
+                f"{who} cannot be reached, or broke off its answer."
+            )
+        case DecodeError():
+            return ProviderAnswerInvalid(f"{who} does not speak proper HTTP.")
+    return ProviderError(f"{who} could not be asked.")
 
 
 async def read_body(response: Response, limit: int) -> bytes:

@@ -33,7 +33,7 @@ from llamakeep.providers.http import (
     retry_after,
     translated_errors,
 )
-from llamakeep.providers.sse import EventParser, EventTooLarge, ServerSentEvent
+from llamakeep.providers.sse import EventParser, EventTooLarge
 
 _OK = 200
 _MAX_MODEL_LIST = 4 * 1024 * 1024
@@ -212,7 +212,7 @@ class _StreamedTexts:
         while not self._reader.is_done and (data := await self._read()) is not None:
             self._has_bytes = True
             try:
-                events = self._parser.feed(data)
+                events = self._parser.feed_data(data)
             except EventTooLarge as exc:
                 raise ProviderAnswerInvalid(
                     f"{self._who} sent an endless event."
@@ -229,12 +229,12 @@ class _StreamedTexts:
             raise ProviderUnavailable(f"{self._who} broke off its answer.")
         return None
 
-    def _read_events(self, events: Sequence[ServerSentEvent]) -> str:
+    def _read_events(self, events: Sequence[bytes]) -> str:
         texts = []
-        for event in events:
+        for data in events:
             self._has_events = True
             try:
-                texts.append(self._reader.read(event.data))
+                texts.append(self._reader.read(data))
             except ProviderError as exc:
                 self._failure = exc  # after the texts that came before it
                 break

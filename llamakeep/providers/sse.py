@@ -1,6 +1,5 @@
 """Server-sent events, from the bytes of a response to its events."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 MAX_EVENT_SIZE = 1024 * 1024
@@ -43,31 +42,50 @@ class EventParser:
         Raises:
             EventTooLarge: The parser is of no use any more.
         """
+        events: list[ServerSentEvent] = []
+        for block in self._blocks(data):
+            if _is_one_line(block):
+                events.append(ServerSentEvent("message", block[6:], self._id))
+            elif (event := self._parsed(block)) is not None:
+                events.append(event)
+        return events
+
+    def feed_data(self, data: bytes) -> list[bytes]:
+        """
+        Return the data alone of the events that end within `data`.
+
+        Raises:
+            EventTooLarge: The parser is of no use any more.
+        """
+        found: list[bytes] = []
+        for block in self._blocks(data):
+            if _is_one_line(block):
+                found.append(block[6:])
+            elif (event := self._parsed(block)) is not None:
+                found.append(event.data)
+        return found
+
+    def _blocks(self, data: bytes) -> list[bytes]:
+        """Return what stands between empty lines."""
         if self._follows_return and data:
             data = data.removeprefix(b"\n")
             self._follows_return = False
         if b"\r" in data:
             self._follows_return = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *blocks, self._rest = (self._rest + data).split(b"\n\n")
-        if len(self._rest) > MAX_EVENT_SIZE:
-            raise EventTooLarge
-        events: list[ServerSentEvent] = []
-        for block in blocks:
-            # Nearly all events are one line of data.
-            if block.startswith(b"data: ") and b"\n" not in block:
-                self._is_at_start = False
-                events.append(ServerSentEvent("message", block[6:], self._id))
-            else:
-                events.extend(self._parsed(block))
-        if any(len(event.data) > MAX_EVENT_SIZE for event in events):
-            raise EventTooLarge
-        return events
-
-    def _parsed(self, block: bytes) -> Iterator[ServerSentEvent]:
-        if self._is_at_start:
-            block = block.removeprefix(_BYTE_ORDER_MARK)
+        data = self._rest + data
+        blocks = data.split(b"\n\n")
+        self._rest = blocks.pop()
+        if self._is_at_start and blocks:
+            blocks[0] = blocks[0].removeprefix(_BYTE_ORDER_MARK)
             self._is_at_start = False
+        if len(self._rest) > MAX_EVENT_SIZE or (
+            len(data) > MAX_EVENT_SIZE and max(map(len, blocks)) > MAX_EVENT_SIZE
+        ):
+            raise EventTooLarge
+        return blocks
+
+    def _parsed(self, block: bytes) -> ServerSentEvent | None:
         name = "message"
         data: list[bytes] = []
         for line in block.split(b"\n"):
@@ -79,5 +97,9 @@ class EventParser:
                 name = value.decode(errors="replace") or "message"
             elif field == b"id" and b"\0" not in value:
                 self._id = value.decode(errors="replace")
-        if data:
-            yield ServerSentEvent(name, b"\n".join(data), self._id)
+        return ServerSentEvent(name, b"\n".join(data), self._id) if data else None
+
+
+def _is_one_line(block: bytes) -> bool:
+    """Return whether a block is one line of data, as nearly all are."""
+    return block.startswith(b"data: ") and b"\n" not in block

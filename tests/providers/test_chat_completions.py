@@ -1,0 +1,51 @@
+"""Reading a stream of chat completions, where nearly all events look the same."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llamakeep.errors import ProviderAnswerInvalid
+from llamakeep.providers.chat_completions import CompletionReader
+
+TRICKY = st.sampled_from(
+    ["content", "assistant", "c1", "stop", '"', "\\", "\n", "\0", ",", "}]}", "ö", ""]
+)
+TEXTS = st.lists(TRICKY | st.text(st.characters(codec="utf-8"), max_size=5))
+
+
+def event(text: object, *, is_ascii: bool = True, **more: object) -> bytes:
+    choice = {"index": 0, "delta": {"role": "assistant", "content": text}}
+    said = {"id": "c1", "model": "parrot", "choices": [choice | more]}
+    return json.dumps(said, ensure_ascii=is_ascii).encode()
+
+
+@given(TEXTS, st.booleans())
+def test_a_text_is_read_whatever_the_events_before_it_had(
+    texts: list[str], is_ascii: bool
+) -> None:
+    reader = CompletionReader("It")
+
+    read = [reader.read(event(text, is_ascii=is_ascii)) for text in texts]
+
+    assert read == [text.replace("\0", "\ufffd") for text in texts]
+
+
+def test_the_reason_why_it_ended_is_seen_behind_many_events_without_one() -> None:
+    reader = CompletionReader("It")
+    for word in ("one ", "two ", "three "):
+        reader.read(event(word, finish_reason=None))
+
+    reader.read(event("four", finish_reason="length"))
+
+    assert reader.finished().finish_reason == "length"
+
+
+@pytest.mark.parametrize("broken", [b'a"', b"a\tb", b"\\x", b'a","more":"b\\'])
+def test_what_is_no_json_is_refused_behind_events_that_are(broken: bytes) -> None:
+    reader = CompletionReader("It")
+    reader.read(event("one"))
+
+    with pytest.raises(ProviderAnswerInvalid):
+        reader.read(event("one").replace(b'"one"', b'"%b"' % broken))
