@@ -16,7 +16,7 @@ from fastapi.sse import EventSourceResponse
 from pydantic_core import to_json
 
 from llamakeep.api.problems import problem_json, problem_of
-from llamakeep.api.runs import PromptResponse, model_name
+from llamakeep.api.runs import model_name, shown
 from llamakeep.domain import Run
 from llamakeep.errors import FieldError, InvalidRequest, LlamaKeepError
 from llamakeep.keeper import Delta, Ended, Keeper, Position, Reset, Update
@@ -90,7 +90,7 @@ def accepts_only_events(request: Request) -> bool:
 def accepted_response(run: Run) -> Response:
     """Answer that a run was begun, and where to look for it."""
     return Response(
-        to_json(PromptResponse.of(run)),
+        to_json(shown(run)),
         HTTPStatus.ACCEPTED,
         {"Location": f"/history/{run.id}"},
         media_type="application/json",
@@ -108,7 +108,7 @@ def _rendered(update: Update) -> bytes:
                 raise_for_status(run)
             except LlamaKeepError as error:
                 return _frame(b"error", problem_json(problem_of(error)))
-            return _frame(b"done", to_json(PromptResponse.of(run)))
+            return _frame(b"done", to_json(shown(run)))
     return KEEP_ALIVE
 
 

@@ -24,7 +24,12 @@ from llamakeep.api.history_filters import Matching
 from llamakeep.api.notifications import WatchedRun, watched
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.router import Router
-from llamakeep.api.runs import HistoryItem, HistoryResponse, run_response
+from llamakeep.api.runs import (
+    HistoryItem,
+    HistoryResponse,
+    shown_in_history,
+    shown_response,
+)
 from llamakeep.domain import Run, User
 from llamakeep.errors import (
     BodyTooLarge,
@@ -84,13 +89,13 @@ async def history(
     found = None
     if matching.search is not None:
         found = await asyncio.to_thread(highlights, page.runs, matching.search)
-    return run_response(
-        HistoryResponse.model_construct(
-            history=[HistoryItem.of(run) for run in page.runs],
-            next_cursor=page.older,
-            previous_cursor=page.newer,
-            highlights=found,
-        )
+    return shown_response(
+        {
+            "history": [shown_in_history(run) for run in page.runs],
+            "next_cursor": page.older,
+            "previous_cursor": page.newer,
+            "highlights": found,
+        }
     )
 
 
@@ -165,7 +170,7 @@ async def delete_history(
 async def get_run(run_id: str, request: Request, user: FollowingUser) -> Response:
     """Show one run: its prompt, its answer so far, and what became of it."""
     run = await storage_of(request).get_run(user, run_id)
-    return run_response(await watched(request, run))
+    return shown_response(await watched(request, run))
 
 
 class RunChange(BaseModel):
@@ -195,7 +200,7 @@ async def change_run(
     """Give a run other tags."""
     storage = storage_of(request)
     run = await storage.set_metadata(user, run_id, body.metadata)
-    return run_response(HistoryItem.of(run))
+    return shown_response(shown_in_history(run))
 
 
 @router.get(
@@ -226,7 +231,8 @@ async def follow_run(
 @router.post("/{run_id}/cancel", response_model=HistoryItem, responses=_responses)
 async def cancel_run(run_id: str, request: Request, user: PromptingUser) -> Response:
     """Stop a run, and keep its text so far. One that is over stays as it is."""
-    return run_response(HistoryItem.of(await keeper_of(request).cancel(user, run_id)))
+    run = await keeper_of(request).cancel(user, run_id)
+    return shown_response(shown_in_history(run))
 
 
 @router.delete("/{run_id}", status_code=204, responses=_responses)

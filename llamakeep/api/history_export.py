@@ -3,18 +3,17 @@
 import csv
 import io
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Literal, Self
+from typing import Any, Literal
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
 from pydantic_core import to_json
 
 from llamakeep.api.dependencies import ReadingUser, storage_of
 from llamakeep.api.history_filters import Matching
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.router import Router
-from llamakeep.api.runs import HistoryItem, model_name
+from llamakeep.api.runs import model_name, shown_in_history
 from llamakeep.domain import Run, User
 from llamakeep.errors import InvalidRequest, ScopeMissing, Unauthenticated
 from llamakeep.storage import Storage
@@ -44,33 +43,6 @@ _COLUMNS = (
     "response",
 )
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-class ExportedMessage(BaseModel):
-    """What was said before a prompt, and is in no run."""
-
-    role: str
-    content: str
-
-
-class ExportedRun(HistoryItem):
-    """A line: all that is kept of a run, so that it can be imported again."""
-
-    previous_run_id: str | None
-    earlier: list[ExportedMessage]
-
-    @classmethod
-    def of(cls, run: Run) -> Self:
-        """Return `run` with what no other answer shows."""
-        earlier = [
-            ExportedMessage.model_construct(role=each.role, content=each.content)
-            for each in run.earlier
-        ]
-        return cls.model_construct(
-            **dict(HistoryItem.of(run)),
-            previous_run_id=run.previous_run_id,
-            earlier=earlier,
-        )
 
 
 @router.get(
@@ -137,7 +109,7 @@ async def _some(
 
 
 def _ndjson(runs: Iterable[Run]) -> bytes:
-    return b"".join(to_json(ExportedRun.of(run)) + b"\n" for run in runs)
+    return b"".join(to_json(_exported(run)) + b"\n" for run in runs)
 
 
 def _csv(runs: Iterable[Run]) -> bytes:
@@ -189,3 +161,11 @@ _WRITERS: dict[str, Callable[[Iterable[Run]], bytes]] = {
     "csv": _csv,
     "markdown": _markdown,
 }
+
+
+def _exported(run: Run) -> dict[str, Any]:
+    """Return all that is kept of `run`, so that it can be imported again."""
+    return shown_in_history(run) | {
+        "previous_run_id": run.previous_run_id,
+        "earlier": [{"role": one.role, "content": one.content} for one in run.earlier],
+    }

@@ -1,13 +1,13 @@
 """Webhooks that clients want, and how far they are."""
 
 from collections.abc import Sequence
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from fastapi import Request
 from pydantic import AwareDatetime, BaseModel, Field
 
 from llamakeep.api.dependencies import settings_of, storage_of
-from llamakeep.api.runs import HistoryItem
+from llamakeep.api.runs import HistoryItem, shown_in_history
 from llamakeep.api.text import Text
 from llamakeep.domain import (
     Notification,
@@ -56,15 +56,13 @@ class WatchedRun(HistoryItem):
     """Only there if one was asked for."""
 
 
-async def watched(request: Request, run: Run) -> HistoryItem:
+async def watched(request: Request, run: Run) -> dict[str, Any]:
     """Return how `run` looks to its owner, with how far its webhook is."""
     if settings_of(request).webhooks:
         known = await storage_of(request).find_notification(run)
         if known is not None:
-            shown = WatchedRun.of(run)
-            shown.webhook = WebhookState.of(known)
-            return shown
-    return HistoryItem.of(run)
+            return shown_in_history(run) | {"webhook": WebhookState.of(known)}
+    return shown_in_history(run)
 
 
 async def wanted(

@@ -29,7 +29,7 @@ from llamakeep.api.fields import (
 from llamakeep.api.notifications import RUN, WebhookUrl, wanted
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.router import Router
-from llamakeep.api.runs import PromptResponse, run_response
+from llamakeep.api.runs import PromptResponse, shown, shown_response
 from llamakeep.api.text import SomeText, Text
 from llamakeep.domain import (
     Asked,
@@ -167,7 +167,7 @@ async def prompt(
     if is_streamed:
         await keeper.answering(run)
         return stream_response(keeper, run)
-    return run_response(PromptResponse.of(await keeper.result(run)))
+    return shown_response(shown(await keeper.result(run)))
 
 
 async def _wanted(

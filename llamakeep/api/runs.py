@@ -1,7 +1,7 @@
 """Runs as clients see them."""
 
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from fastapi import Response
 from pydantic import AwareDatetime, BaseModel, PlainSerializer
@@ -52,11 +52,6 @@ class PromptResponse(BaseModel):
     finished_at: AwareDatetime | None
     error: RunError | None
 
-    @classmethod
-    def of(cls, run: Run) -> Self:
-        """Return how `run` looks to its owner."""
-        return cls.model_construct(**_facts(run))
-
 
 class HistoryItem(PromptResponse):
     """A prompt and what became of it."""
@@ -66,18 +61,6 @@ class HistoryItem(PromptResponse):
     system_prompt: str | None
     parameters: dict[str, Any]
     metadata: dict[str, str]
-
-    @classmethod
-    def of(cls, run: Run) -> Self:
-        """Return how `run` looks to its owner, with what was asked."""
-        return cls.model_construct(
-            timestamp=run.created_at,
-            prompt=run.prompt,
-            system_prompt=run.system_prompt,
-            parameters=run.parameters.given(),
-            metadata=dict(run.metadata),
-            **_facts(run),
-        )
 
 
 class HistoryResponse(BaseModel):
@@ -97,17 +80,17 @@ def model_name(run: Run) -> str:
     return f"{run.provider}:{run.model}"
 
 
-def run_response(run: PromptResponse | HistoryResponse) -> Response:
-    """Answer with values that come from storage, and so need no second validation."""
-    return Response(to_json(run), media_type="application/json")
+def shown(run: Run) -> dict[str, Any]:
+    """
+    Return how `run` looks to who asked: what `PromptResponse` says.
 
-
-def _facts(run: Run) -> dict[str, Any]:
+    It comes from storage and needs no validation; making a model of it would cost as
+    much as all else that is done for an answer.
+    """
     error = None
     if run.error_code is not None:
-        error = RunError.model_construct(
-            type=run.error_code, detail=run.error_detail or ""
-        )
+        error = {"type": run.error_code, "detail": run.error_detail or ""}
+    usage = run.usage
     return {
         "response": run.response,
         "id": run.id,
@@ -116,13 +99,29 @@ def _facts(run: Run) -> dict[str, Any]:
         "resolved_model": run.resolved_model,
         "conversation_id": run.conversation_id,
         "finish_reason": run.finish_reason,
-        "usage": UsageResponse.model_construct(
-            input_tokens=run.usage.input_tokens,
-            output_tokens=run.usage.output_tokens,
-            cost_usd=None if run.usage.cost is None else float(run.usage.cost),
-        ),
+        "usage": {
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "cost_usd": None if usage.cost is None else float(usage.cost),
+        },
         "created_at": run.created_at,
         "started_at": run.started_at,
         "finished_at": run.finished_at,
         "error": error,
     }
+
+
+def shown_in_history(run: Run) -> dict[str, Any]:
+    """Return how `run` looks with what was asked: what `HistoryItem` says."""
+    return shown(run) | {
+        "timestamp": f"{run.created_at:%Y-%m-%dT%H:%M:%SZ}",
+        "prompt": run.prompt,
+        "system_prompt": run.system_prompt,
+        "parameters": run.parameters.given(),
+        "metadata": run.metadata,
+    }
+
+
+def shown_response(facts: dict[str, Any]) -> Response:
+    """Answer with what one of the above returned."""
+    return Response(to_json(facts), media_type="application/json")

@@ -7,7 +7,7 @@ from pydantic_core import to_json
 from llamakeep.api.notifications import PREDICTION
 from llamakeep.api.replicate.access import Links
 from llamakeep.api.replicate.predictions import Prediction
-from llamakeep.api.runs import HistoryItem
+from llamakeep.api.runs import shown_in_history
 from llamakeep.domain import Notification, NotificationEvent, Run, RunStatus, Usage
 
 
@@ -24,7 +24,7 @@ def render(notification: Notification, run: Run) -> bytes:
         {
             "type": f"run.{run.status}",
             "timestamp": run.finished_at,
-            "data": HistoryItem.of(run),
+            "data": shown_in_history(run),
         }
     )
 

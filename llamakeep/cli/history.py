@@ -213,9 +213,11 @@ def _print_run(run: "Run") -> None:
 
 
 def _as_json(run: "Run") -> str:
-    from llamakeep.api.runs import HistoryItem
+    from pydantic_core import to_json
 
-    return HistoryItem.of(run).model_dump_json()
+    from llamakeep.api.runs import shown_in_history
+
+    return to_json(shown_in_history(run)).decode()
 
 
 def _time(run: "Run") -> str:
