@@ -8,8 +8,8 @@ first; if it is heard, the others follow. What was begun before is never stopped
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
 
@@ -84,10 +84,9 @@ class Gates:
             and line.is_closed_for(run.id)
         )
 
-    @asynccontextmanager
-    async def turn(self, run: Run, *, give_up_at: float | None) -> AsyncIterator[None]:
+    def turn(self, run: Run, *, give_up_at: float | None) -> "_Turn":
         """
-        Wait for the turn of `run`, as long as the gate stops it.
+        Wait for the turn of `run`, as long as the gate stops it: `async with`.
 
         Args:
             run: If it is the first to go after a pause, it has its turn until it leaves
@@ -95,24 +94,27 @@ class Gates:
             give_up_at: Until when it waits, by the event loop's clock.
 
         Raises:
-            LlamaKeepError: Why the gate was closed for so long.
+            LlamaKeepError: Why the gate was closed for so long; on entering.
         """
-        line = self._lines.get(run.provider)
-        if line is None:
-            yield
+        return _Turn(self, run, give_up_at)
+
+    async def enter(self, run: Run, give_up_at: float | None) -> None:
+        """Wait for the turn of `run`, as `turn` says."""
+        if not self.stop(run):
             return
-        if self.stop(run):
-            try:
-                async with asyncio.timeout_at(give_up_at):
-                    await self._wait(line, run)
-            except TimeoutError:
-                raise line.refusal() from None
+        line = self._lines[run.provider]
         try:
-            yield
-        finally:
-            if (probe := line.probe_of(run.id)) is not None:
-                line.prober = None
-                await self._change(line, lambda gate: rules.given_up(gate, probe))
+            async with asyncio.timeout_at(give_up_at):
+                await self._wait(line, run)
+        except TimeoutError:
+            raise line.refusal() from None
+
+    async def leave(self, run: Run) -> None:
+        """Let the next one go first, if `run` did and nothing is known yet."""
+        line = self._lines.get(run.provider)
+        if line is not None and (probe := line.probe_of(run.id)) is not None:
+            line.prober = None
+            await self._change(line, lambda gate: rules.given_up(gate, probe))
 
     async def ask(
         self, provider: ReattachableProvider, request: CompletionRequest
@@ -230,3 +232,18 @@ class Gates:
         elif not (was_open or line.is_closed):
             log.info("%s is asked again", line.provider)
         return before, after
+
+
+class _Turn:
+    """For `async with`; nearly all runs go through, and a generator would cost more."""
+
+    def __init__(self, gates: Gates, run: Run, give_up_at: float | None) -> None:
+        self._gates = gates
+        self._run = run
+        self._give_up_at = give_up_at
+
+    async def __aenter__(self) -> None:
+        await self._gates.enter(self._run, self._give_up_at)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._gates.leave(self._run)

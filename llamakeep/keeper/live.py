@@ -76,7 +76,9 @@ class LiveRun:
     """
 
     def __init__(self, run: Run) -> None:
-        self.run = run
+        self._run = run
+        self.is_answering = run.status is RunStatus.PROCESSING
+        """Whether the provider took the prompt; no refusal comes after that."""
         self.is_over = False
         self.is_lost = False
         """Somebody else holds the run now: what is in here is not its text any more."""
@@ -92,8 +94,26 @@ class LiveRun:
         self._kept = run.response
         self._agreed = 0
         self._finished = Finished()
+        self._resolved_model: str | None = None
         self._is_resumed = run.handle is not None
         """Whether this attempt fetches the very answer that the one before received."""
+
+    @property
+    def run(self) -> Run:
+        """The run, as far as it is known here."""
+        # Nobody may ask before the end, and a copy costs as much as what it is for.
+        if self.is_answering and self._run.status is not RunStatus.PROCESSING:
+            self._run = replace(
+                self._run,
+                status=RunStatus.PROCESSING,
+                resolved_model=self._resolved_model or self._run.resolved_model,
+            )
+        return self._run
+
+    @run.setter
+    def run(self, run: Run) -> None:
+        self._run = run
+        self.is_answering = run.status is RunStatus.PROCESSING
 
     @property
     def text(self) -> str:
@@ -101,11 +121,6 @@ class LiveRun:
         if len(self._pieces) > 1:
             return "".join(self._pieces)
         return self._pieces[0] if self._pieces else ""
-
-    @property
-    def is_answering(self) -> bool:
-        """Whether the provider took the prompt; no refusal comes after that."""
-        return self.run.status is RunStatus.PROCESSING
 
     @property
     def is_repeating(self) -> bool:
@@ -122,7 +137,8 @@ class LiveRun:
         if isinstance(event, str):
             self._append(event)
         elif isinstance(event, Accepted):
-            self._set(resolved_model=event.resolved_model)
+            self.is_answering = True
+            self._resolved_model = event.resolved_model
         else:
             self._finished = event
         self._ring()
@@ -147,7 +163,7 @@ class LiveRun:
 
     def fail(self, error: LlamaKeepError) -> None:
         """Tell everybody who waits that nothing can be promised."""
-        error.run_id = self.run.id
+        error.run_id = self._run.id
         self.trouble = error
         self._end.set()
         self._ring()
@@ -163,15 +179,16 @@ class LiveRun:
     def succeeded(self) -> Run:
         """Return the run as its whole answer ends it."""
         said = self._finished
+        known = self._resolved_model or self._run.resolved_model
         return replace(
-            self.run,
+            self._run,
             status=RunStatus.SUCCEEDED,
             # All of it, also where an earlier attempt had said more.
             response=self.text,
             common_length=self._common_length(),
             finish_reason=said.finish_reason,
             usage=said.usage,
-            resolved_model=said.resolved_model or self.run.resolved_model,
+            resolved_model=said.resolved_model or known,
             finished_at=utc_now(),
         )
 
@@ -233,18 +250,10 @@ class LiveRun:
             self._agreed += _common_length(delta, self._kept[self._agreed :])
         self._pieces.append(delta)
         self._length += len(delta)
-        if self.run.status is not RunStatus.PROCESSING:
-            self._set()
-
-    def _set(self, *, resolved_model: str | None = None) -> None:
-        self.run = replace(
-            self.run,
-            status=RunStatus.PROCESSING,
-            resolved_model=resolved_model or self.run.resolved_model,
-        )
+        self.is_answering = True
 
     def _common_length(self) -> int | None:
-        if self.run.attempt == 1:
+        if self._run.attempt == 1:
             return None
         if self._is_resumed:
             return self._length
@@ -253,14 +262,14 @@ class LiveRun:
     @property
     def _bound(self) -> int:
         """How far an earlier attempt's reader can have read what is known here."""
-        known = self.run.common_length
+        known = self._run.common_length
         return len(self._kept) if known is None else known
 
     def _position(self, offset: int) -> Position:
-        return Position(offset, self.run.attempt)
+        return Position(offset, self._run.attempt)
 
     def _is_mine(self, position: Position) -> bool:
-        return (position.attempt or 1) == self.run.attempt
+        return (position.attempt or 1) == self._run.attempt
 
     def _is_decided(self, position: Position) -> bool:
         """Whether it is known if the text goes on where the reader stopped."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Dialect
@@ -11,14 +12,18 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
 
-Processor = Callable[[Any], Any] | None
+Binder = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
     sql: str
-    parameters: Sequence[tuple[str, Processor]]
-    results: Sequence[Processor]
+    pick: Callable[[Mapping[str, Any]], Sequence[Any]]
+    """Takes the parameters out of what they are given in, in their order."""
+    binders: Sequence[tuple[int, Binder]]
+    """What converts which of them; most need nothing."""
+    results: Sequence[Binder | None]
+    errors: type[Exception]
 
 
 class Prepared:
@@ -53,13 +58,14 @@ class Prepared:
         """Run it, and return its rows."""
         if connection.dialect.name != "sqlite":
             return connection.execute(self._statement, values).all()
+        rows = self._run(connection, values)
         results = self._for(connection.dialect).results
         return [
             [
-                value if process is None else process(value)
-                for value, process in zip(row, results, strict=True)
+                value if convert is None else convert(value)
+                for value, convert in zip(row, results, strict=True)
             ]
-            for row in self._run(connection, values)
+            for row in rows
         ]
 
     def _run(self, connection: Connection, values: Mapping[str, Any]) -> Any:
@@ -69,19 +75,17 @@ class Prepared:
         Raises:
             DBAPIError: What SQLAlchemy would make of the driver's error.
         """
-        compiled = self._for(connection.dialect)
-        bound = tuple(
-            values[name] if process is None else process(values[name])
-            for name, process in compiled.parameters
-        )
+        compiled = self._compiled or self._for(connection.dialect)
+        bound = list(compiled.pick(values))
+        for index, convert in compiled.binders:
+            bound[index] = convert(bound[index])
         driver = connection.connection.driver_connection
         assert driver is not None
-        base = connection.dialect.loaded_dbapi.Error
         try:
             return driver.execute(compiled.sql, bound)
-        except base as error:
+        except compiled.errors as error:
             raise DBAPIError.instance(
-                compiled.sql, None, error, base, hide_parameters=True
+                compiled.sql, None, error, compiled.errors, hide_parameters=True
             ) from error
 
     def _for(self, dialect: Dialect) -> _Compiled:
@@ -91,17 +95,21 @@ class Prepared:
             assert isinstance(sql, SQLCompiler)
             assert sql.positiontup is not None
             columns = getattr(self._statement, "selected_columns", ())
+            names = sql.positiontup
+            binders = enumerate(_binder(sql, name, dialect) for name in names)
             self._compiled = _Compiled(
                 str(sql),
-                [(name, _binder(sql, name, dialect)) for name in sql.positiontup],
+                itemgetter(*names) if len(names) > 1 else lambda one: [one[names[0]]],
+                [(index, binder) for index, binder in binders if binder is not None],
                 [_reader(column.type, dialect) for column in columns],
+                dialect.loaded_dbapi.Error,
             )
         return self._compiled
 
 
-def _binder(sql: SQLCompiler, name: str, dialect: Dialect) -> Processor:
+def _binder(sql: SQLCompiler, name: str, dialect: Dialect) -> Binder | None:
     return sql.binds[name].type.dialect_impl(dialect).bind_processor(dialect)
 
 
-def _reader(type_: TypeEngine[Any], dialect: Dialect) -> Processor:
+def _reader(type_: TypeEngine[Any], dialect: Dialect) -> Binder | None:
     return type_.dialect_impl(dialect).result_processor(dialect, None)

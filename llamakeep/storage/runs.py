@@ -222,8 +222,22 @@ class RunStorage:
         """
         assert run.status in NEXT_STATUSES[RunStatus.PROCESSING]
         assert run.status.is_final
-        values = {f"new_{name}": value for name, value in to_row(run).items()}
-        values |= {"run_id": run.id, "fence": run.attempt}
+        values = {
+            "run_id": run.id,
+            "fence": run.attempt,
+            "new_status": run.status,
+            "new_response": run.response,
+            "new_common_length": run.common_length,
+            "new_resolved_model": run.resolved_model,
+            "new_finish_reason": run.finish_reason,
+            "new_input_tokens": run.usage.input_tokens,
+            "new_output_tokens": run.usage.output_tokens,
+            "new_cost": run.usage.cost,
+            "new_error_code": run.error_code,
+            "new_error_detail": run.error_detail,
+            "new_started_at": run.started_at,
+            "new_finished_at": run.finished_at,
+        }
 
         def operation(connection: Connection) -> bool:
             is_mine = _FINISH.execute(connection, values) == 1

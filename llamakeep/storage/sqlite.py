@@ -7,9 +7,8 @@ disk, the next one gathers.
 
 import asyncio
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -112,8 +111,10 @@ class SqliteDatabase:
         way to another thread and back costs five times that.
         """
         self._writer.check_open()
-        with _reading():
+        try:
             return operation(self._here)
+        except OperationalError as error:
+            raise _unreadable(error) from error
 
     async def erase_traces(self) -> None:
         """
@@ -151,8 +152,11 @@ class SqliteDatabase:
         return self._writer.commits
 
     def _read(self, operation: Operation[T]) -> T:
-        with _reading(), self._reading.connect() as connection:
-            return operation(connection)
+        try:
+            with self._reading.connect() as connection:
+                return operation(connection)
+        except OperationalError as error:
+            raise _unreadable(error) from error
 
     def _empty_wal(self) -> bool:
         """Return whether it is empty: nobody reads or writes all the time."""
@@ -214,13 +218,8 @@ def _engine(
     return engine
 
 
-@contextmanager
-def _reading() -> Iterator[None]:
-    try:
-        yield
-    except OperationalError as error:
-        raise StorageUnavailable(
-            f"The database cannot be read: {reason(error)}. What was kept before is "
-            "safe.",
-            retry_after=5,
-        ) from error
+def _unreadable(error: OperationalError) -> StorageUnavailable:
+    return StorageUnavailable(
+        f"The database cannot be read: {reason(error)}. What was kept before is safe.",
+        retry_after=5,
+    )
