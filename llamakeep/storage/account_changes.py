@@ -1,4 +1,4 @@
-"""When something about accounts changed: what may be remembered about them until then."""
+"""When accounts change: until then it may be remembered whom a secret lets in."""
 
 import mmap
 import os
@@ -37,10 +37,13 @@ class AccountChanges:
         finally:
             os.close(file)
         self._mine: int | None = None
+        self._is_watching = False
 
     @property
     def version(self) -> int | None:
         """What changes with accounts; `None` while a change is on its way."""
+        if not self._is_watching:
+            return None
         begun, ended = _COUNTERS.unpack_from(self._map, _PLACE)
         return begun if begun == ended else None
 
@@ -51,11 +54,9 @@ class AccountChanges:
         Args:
             execute: Runs SQL on it; it knows the function `accounts_changed`.
         """
-        [count] = execute(
-            "SELECT count(*) FROM main.sqlite_master WHERE type = 'table' AND name IN "
-            f"{_TABLES}"
-        ).fetchone()
-        if count < len(_TABLES):
+        there = {name for (name,) in execute("SELECT name FROM main.sqlite_master")}
+        self._is_watching = there.issuperset(_TABLES)
+        if not self._is_watching:
             return  # nothing was created yet
         for table in _TABLES:
             for verb in ("INSERT", "UPDATE", "DELETE"):

@@ -20,6 +20,7 @@ from sqlalchemy import (
 
 from llamakeep.domain import Actor, ApiKey, AuditKind, Scope, User, utc_now
 from llamakeep.errors import ApiKeyNotFound, TooManyApiKeys, Unauthenticated
+from llamakeep.storage.admitted import Admitted
 from llamakeep.storage.audit import record
 from llamakeep.storage.database import Database
 from llamakeep.storage.prepared import Prepared
@@ -55,6 +56,7 @@ class ApiKeyStorage:
     """One method is one transaction."""
 
     _database: Database
+    _admitted: Admitted
 
     async def add_api_key(
         self, user: User, key: ApiKey, digest: bytes, *, actor: Actor | None = None
@@ -112,16 +114,20 @@ class ApiKeyStorage:
 
     async def find_user_by_api_key(self, digest: bytes) -> User | None:
         """Return whose API key has this digest, with the key, if it is valid now."""
+        user = self._admitted.find(digest)
+        if user is not None:
+            return user
         values = {"digest": digest, "now": utc_now()}
-
-        def operation(connection: Connection) -> User | None:
-            rows = _BY_DIGEST.fetch(connection, values)
-            if not rows:
-                return None
-            user, key = rows[0][: len(USER)], rows[0][len(USER) :]
-            return replace(User(*user), api_key=_key(key))
-
-        return await self._database.look_up(operation)
+        version = self._admitted.version
+        rows = await self._database.look_up(
+            lambda connection: _BY_DIGEST.fetch(connection, values)
+        )
+        if not rows:
+            return None
+        facts, key = rows[0][: len(USER)], _key(rows[0][len(USER) :])
+        user = replace(User(*facts), api_key=key)
+        self._admitted.remember(version, digest, user, key.expires_at)
+        return user
 
     async def find_digests(self, user_id: str) -> tuple[User, Sequence[bytes]]:
         """

@@ -21,6 +21,19 @@ class Database(Protocol):
     is_sole_owner: bool
     """Whether no other process can be working on this database's runs."""
 
+    @property
+    def accounts_version(self) -> int | None:
+        """
+        What is another one as soon as users, or what lets them in, were changed.
+
+        It is `None` while that cannot be told: nothing may be remembered then.
+        """
+        ...
+
+    async def watch_accounts(self) -> None:
+        """Begin to notice such changes, now that the tables are there."""
+        ...
+
     async def write(self, operation: Operation[T]) -> T:
         """
         Run `operation` and return its result once it is durable.

@@ -13,8 +13,15 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+_NOTE = 256
+"""How many bytes the note about the owner has."""
 _LOCKED_BYTE = 1 << 20
 """Far behind the note, so that others can read the note on Windows too."""
+
+
+def lock_file(database: Path) -> Path:
+    """Return the file beside a database that says whose it is, and what changed."""
+    return database.with_name(database.name + ".lock")
 
 
 class OwnerLock:
@@ -26,7 +33,7 @@ class OwnerLock:
     """
 
     def __init__(self, database: Path) -> None:
-        path = database.with_name(database.name + ".lock")
+        path = lock_file(database)
         self._file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
         try:
             _lock(self._file)
@@ -36,9 +43,9 @@ class OwnerLock:
                 f"{database} belongs to another llamakeep process{_note(path)}. Stop "
                 "that one first, or use its API."
             ) from error
-        os.ftruncate(self._file, 0)
+        # It keeps its size: what is behind the note, others may have in their memory.
         os.lseek(self._file, 0, os.SEEK_SET)
-        os.write(self._file, json.dumps({"pid": os.getpid()}).encode())
+        os.write(self._file, json.dumps({"pid": os.getpid()}).encode().ljust(_NOTE))
 
     def release(self) -> None:
         """Let the next process in."""
@@ -54,6 +61,6 @@ def _lock(file: int) -> None:
 
 
 def _note(path: Path) -> str:
-    with suppress(OSError, ValueError, KeyError):
-        return f" (pid {json.loads(path.read_text())['pid']})"
+    with suppress(OSError, ValueError, KeyError), path.open("rb") as file:
+        return f" (pid {json.loads(file.read(_NOTE))['pid']})"
     return ""

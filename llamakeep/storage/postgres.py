@@ -39,6 +39,7 @@ class PostgresDatabase:
     """
 
     is_sole_owner = False
+    accounts_version = None  # others may change them at any time
 
     def __init__(self, url: URL) -> None:
         try:
@@ -59,6 +60,9 @@ class PostgresDatabase:
                 "PostgreSQL's driver is not installed: `pip install "
                 "'llamakeep[postgres]'`."
             ) from error
+
+    async def watch_accounts(self) -> None:
+        """Do nothing: whoever comes in is looked up."""
 
     async def write(self, operation: Operation[T]) -> T:
         """Run `operation` and commit; again if it collided with another one."""

@@ -19,8 +19,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from llamakeep.errors import DatabaseMissing, StorageUnavailable
+from llamakeep.storage.account_changes import AccountChanges
 from llamakeep.storage.database import Operation, T
-from llamakeep.storage.owner_lock import OwnerLock
+from llamakeep.storage.owner_lock import OwnerLock, lock_file
 from llamakeep.storage.words import own_words
 from llamakeep.storage.writer import Writer, reason
 
@@ -74,8 +75,10 @@ class SqliteDatabase:
                 self._lock = OwnerLock(path)
             # SQLite gives its side files the mode of the database file.
             os.close(os.open(path, create | os.O_RDWR, 0o600))
+            self._changes = changes = AccountChanges(lock_file(path))
             self._writer = Writer(
-                _engine(path, "rwc", NullPool, begin="BEGIN IMMEDIATE")
+                _engine(path, "rwc", NullPool, begin="BEGIN IMMEDIATE", watch=changes),
+                after=changes.end,
             )
         except (OSError, DBAPIError) as error:
             self._unlock()
@@ -91,6 +94,15 @@ class SqliteDatabase:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._looking = _engine(path, "ro", NullPool, begin=None)
         self._here = self._looking.connect()
+
+    @property
+    def accounts_version(self) -> int | None:
+        """What changes with accounts, whichever process changes them."""
+        return self._changes.version
+
+    async def watch_accounts(self) -> None:
+        """Begin to notice such changes."""
+        await self.write(lambda one: self._changes.watch(one.exec_driver_sql))
 
     async def write(self, operation: Operation[T]) -> T:
         """Run `operation` on the writer thread; neighbours share the commit."""
@@ -175,6 +187,7 @@ class SqliteDatabase:
         self._looking.dispose()
         # The last to leave brings the WAL back into the file, which readers cannot.
         self._writer.join()
+        self._changes.close()
         self._unlock()
 
     def _unlock(self) -> None:
@@ -188,6 +201,7 @@ def _engine(
     pool: type[Any],
     *,
     begin: str | None = "BEGIN",
+    watch: AccountChanges | None = None,
     **options: Any,
 ) -> Engine:
     url = URL.create(
@@ -212,6 +226,9 @@ def _engine(
             connection.execute(pragma)
         if mode != "ro":
             connection.execute("PRAGMA journal_mode = WAL")
+        if watch is not None:
+            connection.create_function("accounts_changed", 0, watch.begin)
+            watch.watch(connection.execute)
 
     if begin is not None:
         event.listen(engine, "begin", lambda one: one.exec_driver_sql(begin))

@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from llamakeep.errors import StorageUnavailable
 from llamakeep.storage import schema
 from llamakeep.storage.accounts import AccountStorage
+from llamakeep.storage.admitted import Admitted
 from llamakeep.storage.api_keys import ApiKeyStorage
 from llamakeep.storage.audit import AuditStorage
 from llamakeep.storage.conversations import ConversationStorage
@@ -62,6 +63,7 @@ class Storage(
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._admitted = Admitted(database)
 
     @property
     def is_sole_owner(self) -> bool:
@@ -131,6 +133,7 @@ async def open_storage(
             migrate = database.is_sole_owner
         if migrate and not await database.read(schema.is_current):
             await storage.migrate()
+            await database.watch_accounts()
         await storage.check_schema()
         yield storage
     finally:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from llamakeep.domain import Actor, AuditKind, User, UserRole, new_id, utc_now
 from llamakeep.errors import FieldError, InvalidRequest
+from llamakeep.storage.admitted import Admitted
 from llamakeep.storage.audit import record
 from llamakeep.storage.columns import colliding_insert
 from llamakeep.storage.database import Database
@@ -25,7 +26,7 @@ USER = (
 )
 """What a `User` is made of, in its order."""
 _BY_DIGEST = Prepared(
-    select(*USER)
+    select(*USER, access_tokens.c.expires_at)
     .join(access_tokens, access_tokens.c.user_id == users.c.id)
     .where(
         access_tokens.c.digest == bindparam("digest"),
@@ -48,6 +49,7 @@ class UserStorage:
     """One method is one transaction."""
 
     _database: Database
+    _admitted: Admitted
 
     async def add_user(
         self,
@@ -81,13 +83,20 @@ class UserStorage:
 
     async def find_user_by_access_token(self, digest: bytes) -> User | None:
         """Return whose access token has this digest, if it is valid now."""
+        user = self._admitted.find(digest)
+        if user is not None:
+            return user
         values = {"digest": digest, "now": utc_now()}
-
-        def operation(connection: Connection) -> User | None:
-            rows = _BY_DIGEST.fetch(connection, values)
-            return User(*rows[0]) if rows else None
-
-        return await self._database.look_up(operation)
+        version = self._admitted.version
+        rows = await self._database.look_up(
+            lambda connection: _BY_DIGEST.fetch(connection, values)
+        )
+        if not rows:
+            return None
+        *facts, expires_at = rows[0]
+        user = User(*facts)
+        self._admitted.remember(version, digest, user, expires_at)
+        return user
 
     async def list_users(self) -> Sequence[User]:
         """Return all users, by name."""

@@ -8,7 +8,7 @@ meet once a batch, which is what makes both fast in an interpreter with a global
 import asyncio
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -41,11 +41,16 @@ class Writer:
     Runs operations in the order in which they were submitted.
 
     All but `join` is called on one event loop, the one that submits first.
+
+    Args:
+        engine: Makes its connection.
+        after: Called after each transaction, before anybody hears of it.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, after: Callable[[], None]) -> None:
         self.commits = 0
         self._engine = engine
+        self._after = after
         self._connection = engine.connect()
         self._gathered: list[_Job] = []
         self._is_busy = False
@@ -131,9 +136,12 @@ class Writer:
             self._commit(jobs[middle:])
 
     def _run(self, jobs: Sequence[_Job]) -> None:
-        with self._connection.begin():
-            for job in jobs:
-                job.result = job.operation(self._connection)
+        try:
+            with self._connection.begin():
+                for job in jobs:
+                    job.result = job.operation(self._connection)
+        finally:
+            self._after()
         self.commits += 1
 
 
