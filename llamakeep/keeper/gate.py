@@ -77,12 +77,12 @@ class Gates:
 
     def stop(self, run: Run) -> bool:
         """Return whether a run that its provider has not heard of has to wait."""
+        return run.status is RunStatus.QUEUED and self.is_closed_for(run)
+
+    def is_closed_for(self, run: Run) -> bool:
+        """Return whether `run` has to wait if its provider has not heard of it."""
         line = self._lines.get(run.provider)
-        return (
-            line is not None
-            and run.status is RunStatus.QUEUED
-            and line.is_closed_for(run.id)
-        )
+        return line is not None and line.is_closed_for(run.id)
 
     def turn(self, run: Run, *, give_up_at: float | None) -> "_Turn":
         """

@@ -137,13 +137,14 @@ class Keeper:
             )
             if system_prompt is None and earlier and asked.inherits_system_prompt:
                 system_prompt = earlier[-1].system_prompt
-        run_id = new_id("run_")
+        run_id, now = new_id("run_"), utc_now()
         run = Run(
             id=run_id,
             user_id=user.id,
             api_key_id=user.api_key.id if user.api_key else None,
-            status=RunStatus.QUEUED,
-            attempt=0,
+            # As it is if it need not wait.
+            status=RunStatus.STARTING,
+            attempt=1,
             provider=provider.name,
             model=model,
             prompt=asked.prompt,
@@ -154,7 +155,8 @@ class Keeper:
             parameters=asked.parameters,
             metadata=asked.metadata,
             notifications=asked.notifications,
-            created_at=utc_now(),
+            created_at=now,
+            started_at=now,
         )
         run, quotas = self.quotas.reserving(run, provider, earlier, user)
         return await self._node.accept(

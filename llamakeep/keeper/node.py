@@ -118,6 +118,8 @@ class Node:
         """
         Store `run` and work on it, whatever becomes of the caller from here on.
 
+        It is stored as `queued` if it cannot be started at once.
+
         Raises:
             LimitReached: A quota has less left than the run may take.
             ServerBusy: The queue is full; nothing was stored.
@@ -130,15 +132,13 @@ class Node:
                 "stored. Try again in a moment.",
                 retry_after=1,
             )
-        can_start = not self.gates.stop(run) and self._slots.has_free
+        can_start = self._slots.has_free and not self.gates.is_closed_for(run)
         if not can_start:
             self._check_share(run.user_id)
+            run = replace(run, status=RunStatus.QUEUED, attempt=0, started_at=None)
         slot = Slot(self._slots, run.user_id)
         if can_start:
             slot.take()
-            run = replace(
-                run, status=RunStatus.STARTING, attempt=1, started_at=run.created_at
-            )
         accepted: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
 
         async def carry() -> None:

@@ -8,7 +8,7 @@ an `Idempotency-Key` may come back with it, so then the run goes on.
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
@@ -26,6 +26,9 @@ from llamakeep.errors import LlamaKeepError, RunInterrupted
 from llamakeep.keeper import Delta, Ended, Keeper, Reset, Silence, Update
 from llamakeep.keeper.keeper import raise_for_status
 from llamakeep.storage.runs import IdempotencyKey
+
+WATCHED_AFTER = 0.05
+"""Seconds after which it matters whether the client is still there."""
 
 KEEP_ALIVE = b": the run goes on\n\n"
 DONE = b"data: [DONE]\n\n"
@@ -102,22 +105,42 @@ class Leaving:
         # Not before: who is stopped in the middle of this leaves it to the next one.
         self.is_watching = False
 
-    @contextmanager
-    def watched(self, receive: Receive) -> Iterator[None]:
+    def watched(self, receive: Receive) -> "_Watch":
         """Stop the run if the client leaves within this context."""
-        if not self.is_watching:
-            yield
-            return
-        watch = asyncio.create_task(self._watch(receive))
-        try:
-            yield
-        finally:
-            watch.cancel()
+        return _Watch(self, receive)
 
-    async def _watch(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
+
+class _Watch:
+    """
+    Looks out for a client who leaves, for `with`.
+
+    Many answers are there before that is worth a task.
+    """
+
+    def __init__(self, leaving: Leaving, receive: Receive) -> None:
+        self._leaving = leaving
+        self._receive = receive
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> None:
+        if self._leaving.is_watching:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(WATCHED_AFTER, self._begin)
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _begin(self) -> None:
+        self._task = asyncio.create_task(self._look_out())
+
+    async def _look_out(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
             pass
-        await self.left()
+        await self._leaving.left()
 
 
 class Stream(StreamingResponse):
@@ -148,7 +171,9 @@ async def answer(request: Request, user: User, wanted: Wanted) -> Response:
     run = await keeper.ask(
         user,
         wanted.asked,
-        idempotency_key=key_of(wanted.idempotency_key, wanted.asked, request.url.path),
+        idempotency_key=key_of(
+            wanted.idempotency_key, wanted.asked, request.scope["path"]
+        ),
         is_followed=wanted.is_streamed,
     )
     may_come_back = wanted.idempotency_key is not None

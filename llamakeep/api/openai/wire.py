@@ -1,12 +1,11 @@
 """How answers of OpenAI's API are sent, whatever is in them."""
 
 from http import HTTPStatus
+from secrets import token_hex
 from typing import Any
 
 from fastapi import Response
 from pydantic_core import to_json
-
-from llamakeep.domain import new_id
 
 EVENT_STREAM = "text/event-stream"
 
@@ -32,4 +31,4 @@ def stream_headers() -> dict[str, str]:
 
 def request_id() -> dict[str, str]:
     """Return the header by which a client tells somebody else which request it was."""
-    return {"x-request-id": new_id("req_")}
+    return {"x-request-id": f"req_{token_hex(13)}"}
