@@ -1,8 +1,6 @@
 """What all adapters do over HTTP: one kind of client, one translation of failures."""
 
-import asyncio
 import re
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
@@ -62,64 +60,24 @@ class HttpClient:
             builder = builder.no_proxy()
         self._client = builder.build()
         self._base_url = base_url.rstrip("/")
-        self._leaving: set[asyncio.Task[None]] = set()
 
     def request(self, method: str, path: str) -> RequestBuilder:
         """Return a request to `path`, which is appended to the base URL."""
         return self._client.request(method, self._base_url + path)
 
-    def send(self, request: RequestBuilder) -> "_Exchange":
+    def send(self, request: RequestBuilder) -> StreamRequest:
         """
-        Send `request` and lend its response, whose body is still to come.
+        Send `request` and lend its response, whose body is still to come: `async with`.
 
-        Leaving hangs up. pyreqwest cannot be interrupted before the headers are there:
-        when the caller is canceled by then, the connection is closed as they arrive.
+        Leaving hangs up; whoever is canceled before the headers are there does so when
+        they arrive.
         """
         # Without this limit a slow model's first words would come with its last ones.
-        streamed = request.streamed_read_buffer_limit(0).build_streamed()
-        return _Exchange(streamed, self._leaving)
+        return request.streamed_read_buffer_limit(0).build_streamed()
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.close()
-        await asyncio.gather(*self._leaving)
-
-
-class _Exchange:
-    """
-    A request and its response, for `async with`.
-
-    Args:
-        request: What is sent on entering.
-        leaving: Where whoever has to hang up later is kept.
-    """
-
-    def __init__(
-        self, request: StreamRequest, leaving: set[asyncio.Task[None]]
-    ) -> None:
-        self._request = request
-        self._leaving = leaving
-
-    async def __aenter__(self) -> Response:
-        opening = asyncio.create_task(self._open())
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            leaving = asyncio.create_task(self._leave(opening))
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
-            raise
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._request.__aexit__(None, None, None)
-
-    async def _open(self) -> Response:
-        return await self._request.__aenter__()
-
-    async def _leave(self, opening: asyncio.Task[Response]) -> None:
-        with suppress(PyreqwestError):
-            await opening
-            await self._request.__aexit__(None, None, None)
 
 
 def is_loopback(url: str) -> bool:
