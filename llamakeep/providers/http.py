@@ -25,6 +25,7 @@ from llamakeep.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
+from llamakeep.threads import helpers
 
 _IDLE = timedelta(seconds=4)  # uvicorn, and so vLLM, closes idle connections after 5 s
 _MAX_RETRY_AFTER = 24 * 3600.0
@@ -58,7 +59,8 @@ class HttpClient:
         )
         if is_loopback(base_url):
             builder = builder.no_proxy()
-        self._client = builder.build()
+        with helpers():
+            self._client = builder.build()
         self._base_url = base_url.rstrip("/")
 
     def request(self, method: str, path: str) -> RequestBuilder:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from llamakeep.errors import StorageUnavailable
 from llamakeep.storage.database import Operation
+from llamakeep.threads import helpers
 
 LARGEST_BATCH = 256
 
@@ -59,7 +60,8 @@ class Writer:
         self._is_closed = False
         self._batches: queue.SimpleQueue[Sequence[_Job] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
-        self._thread.start()
+        with helpers():
+            self._thread.start()
 
     def submit(self, operation: Operation[Any]) -> asyncio.Future[Any]:
         """Queue `operation`; the future is done when its commit is."""

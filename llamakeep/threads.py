@@ -1,0 +1,23 @@
+"""Threads that work for the event loop, and are not to interrupt it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+
+@contextmanager
+def helpers() -> Iterator[None]:
+    """
+    Have the threads that are started within wait until the event loop pauses.
+
+    Where both have one core, Linux would interrupt the loop whenever such a thread has
+    something to do; it then waits for the interpreter, and both have lost their caches.
+    Measured with 64 clients on one core, that was a fifth of the CPU time.
+    """
+    with suppress(AttributeError, OSError):  # another system, or not allowed
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    try:
+        yield  # a thread begins with what its creator has
+    finally:
+        with suppress(AttributeError, OSError):
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
