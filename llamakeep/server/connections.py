@@ -1,9 +1,10 @@
 """Connections that give up on clients who send too slowly, too much, or never read."""
 
+from asyncio import Transport
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import uvicorn.protocols.http.httptools_impl as uvicorns
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -11,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from llamakeep.api import history_import
 from llamakeep.api.browsers import HEADERS
 from llamakeep.api.problems import Problem, problem_json, urn
+from llamakeep.server.corked import Corked
 
 NEVER = float("inf")
 
@@ -81,7 +83,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """Expect a request."""
-        super().connection_made(transport)
+        super().connection_made(cast("Transport", Corked(transport, self.loop)))
         self._read_deadline = self.loop.time() + self._bounds.header_timeout
 
     def data_received(self, data: bytes) -> None:
