@@ -93,11 +93,17 @@ class Writer:
 
     def _next_batch(self) -> None:
         self._is_busy = True
-        if self._is_crowded:
-            self._loop.call_later(GATHERING, self._hand_over)
+        # Whoever else is about to submit in this turn of the loop is in time.
+        until = self._loop.time() + (GATHERING if self._is_crowded else 0)
+        self._loop.call_soon(self._gather, 0, until)
+
+    def _gather(self, before: int, until: float) -> None:
+        """Hand a batch over when a turn of the loop brings nothing more, or it is time."""
+        now = len(self._gathered)
+        if now > before and self._loop.time() < until:
+            self._loop.call_soon(self._gather, now, until)
         else:
-            # Whoever else is about to submit in this turn of the loop is in time.
-            self._loop.call_soon(self._hand_over)
+            self._hand_over()
 
     def _hand_over(self) -> None:
         if self._gathered:
