@@ -39,10 +39,12 @@ from llamakeep.keeper import Keeper
 from llamakeep.keeper.notifying import Notifier
 from llamakeep.keeper.retention import Retention
 from llamakeep.providers.base import Provider
+from llamakeep.providers.local_supervisor import Supervisor
 from llamakeep.providers.registry import Registry, create_registry
 from llamakeep.security.addresses import Guard
 from llamakeep.security.passwords import Passwords
 from llamakeep.security.posting import Poster
+from llamakeep.security.rates import Counts
 from llamakeep.security.throttle import LoginThrottle
 from llamakeep.settings import Settings
 from llamakeep.storage import open_storage
@@ -51,7 +53,11 @@ log = logging.getLogger(__name__)
 
 
 def create_app(
-    settings: Settings, *, providers: Sequence[Provider] | None = None
+    settings: Settings,
+    *,
+    providers: Sequence[Provider] | None = None,
+    supervisor: Supervisor | None = None,
+    counts: Counts | None = None,
 ) -> FastAPI:
     """
     Put the server together; its lifespan opens and closes everything.
@@ -59,12 +65,14 @@ def create_app(
     Args:
         settings: What the operator chose.
         providers: Who answers, instead of those that the settings name.
+        supervisor: Who runs the embedded model; by default, this process does.
+        counts: Where requests are counted if Valkey is not set; by default, here.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         registry = (
-            create_registry(settings)
+            create_registry(settings, supervisor)
             if providers is None
             else Registry(
                 providers,
@@ -135,7 +143,7 @@ def create_app(
     if settings.demo:
         app.add_middleware(LoopbackOnly)
     # Webhooks are signed, and come from one address for everybody.
-    limit_rates(app, settings, exempt=(*health.PATHS, *webhooks.PATHS))
+    limit_rates(app, settings, counts, exempt=(*health.PATHS, *webhooks.PATHS))
     protect_browsers(app, settings.cors_origins)
     _add_routes(app, takes_webhooks=settings.public_url is not None)
     return app

@@ -72,12 +72,18 @@ class SetupRequest(BaseModel):
     password: NewPassword
 
 
-async def offer_setup(app: FastAPI) -> str | None:
-    """Return a token that creates the first administrator, if there are no users."""
+async def offer_setup(app: FastAPI, setup_token: str | None = None) -> str | None:
+    """
+    Return a token that creates the first administrator, if there are no users.
+
+    Args:
+        app: The server.
+        setup_token: The token, where several processes have to know the same one.
+    """
     state = app.state
     if state.settings.demo or await state.storage.has_users():
         return None
-    setup_token = new_setup_token()
+    setup_token = setup_token or new_setup_token()
     state.setup_digest = digest(setup_token)
     return setup_token
 
