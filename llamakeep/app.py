@@ -45,7 +45,7 @@ from llamakeep.security.addresses import Guard
 from llamakeep.security.passwords import Passwords
 from llamakeep.security.posting import Poster
 from llamakeep.security.rates import Counts
-from llamakeep.security.throttle import LoginThrottle
+from llamakeep.security.throttle import OwnThrottle, Throttle
 from llamakeep.settings import Settings
 from llamakeep.storage import open_storage
 
@@ -58,6 +58,8 @@ def create_app(
     providers: Sequence[Provider] | None = None,
     supervisor: Supervisor | None = None,
     counts: Counts | None = None,
+    throttle: Throttle | None = None,
+    dead_nodes: Sequence[str] = (),
 ) -> FastAPI:
     """
     Put the server together; its lifespan opens and closes everything.
@@ -67,6 +69,8 @@ def create_app(
         providers: Who answers, instead of those that the settings name.
         supervisor: Who runs the embedded model; by default, this process does.
         counts: Where requests are counted if Valkey is not set; by default, here.
+        throttle: Where failed logins are counted; by default, here.
+        dead_nodes: Who is known to be dead, so that nobody waits for their leases.
     """
 
     @asynccontextmanager
@@ -89,8 +93,10 @@ def create_app(
             app.state.registry = registry
             app.state.keeper = keeper
             app.state.passwords = passwords
-            app.state.throttle = LoginThrottle()
+            app.state.throttle = throttle or OwnThrottle()
             app.state.setup_digest = None
+            if dead_nodes:
+                await storage.let_go(dead_nodes)
             await keeper.open()
             retention = Retention(storage, settings.retention_days)
             retention.open()

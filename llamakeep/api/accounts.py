@@ -30,7 +30,7 @@ from llamakeep.errors import (
 )
 from llamakeep.security.access_tokens import digest, is_well_formed, new_setup_token
 from llamakeep.security.passwords import LONGEST, SHORTEST, Passwords
-from llamakeep.security.throttle import LoginThrottle
+from llamakeep.security.throttle import Throttle
 from llamakeep.security.usernames import USERNAME
 
 router = Router(tags=["accounts"])
@@ -120,18 +120,18 @@ async def change_password(
 ) -> None:
     """Choose another password. All your other logins end; API keys stay valid."""
     storage = storage_of(request)
-    throttle: LoginThrottle = request.app.state.throttle
+    throttle: Throttle = request.app.state.throttle
     actor = actor_of(request, user)
-    throttle.check(user.username, actor.address)
+    await throttle.check(user.username, actor.address)
     known = await storage.find_credentials(user.username)
     stored = None if known is None else known.password_hash
     # Whoever found a login open must not get the account by guessing.
     if not await _passwords(request).verify(stored, body.current_password):
-        throttle.failed(user.username, actor.address)
+        await throttle.failed(user.username, actor.address)
         await storage.add_failed_login(user, actor)
         message = "This is not your password. Nothing was changed."
         raise InvalidRequest(errors=[FieldError("current_password", message)])
-    throttle.succeeded(user.username, actor.address)
+    await throttle.succeeded(user.username, actor.address)
     await storage.set_password(
         user,
         await _passwords(request).hash(body.password),

@@ -23,6 +23,8 @@ class Greeting(NamedTuple):
     """Which model answers, or why none does."""
     data: str
     """Where everything is kept."""
+    node: str
+    """As whom the worker holds runs."""
     offers_setup: bool
     """Whether the set-up token creates an administrator."""
 
@@ -35,12 +37,12 @@ class Child:
     A worker process.
 
     Attributes:
-        is_ready: Whether it serves, or did.
+        greeting: What it said when it was ready; `None` before that.
         failure: What it said kept it from serving.
     """
 
     def __init__(self, process: Process, when_ready: WhenReady) -> None:
-        self.is_ready = False
+        self.greeting: Greeting | None = None
         self.failure: LlamaKeepError | None = None
         self._process = process
         self._when_ready = when_ready
@@ -119,8 +121,8 @@ class Child:
         return status
 
     def _be_ready(self, facts: Facts) -> None:
-        self.is_ready = True
-        self._when_ready(Greeting(**facts))
+        self.greeting = Greeting(**facts)
+        self._when_ready(self.greeting)
 
     def _fail(self, facts: Facts) -> None:
         self.failure = to_error(facts["error"])

@@ -26,6 +26,8 @@ class Orders:
     settings: dict[str, Any]
     setup_token: str
     """Creates the first administrator, whichever worker is asked."""
+    dead_nodes: list[str]
+    """As whom earlier workers held runs, which are free now."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON has it."""

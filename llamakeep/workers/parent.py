@@ -12,6 +12,7 @@ from llamakeep.pauses import Pauses
 from llamakeep.providers.local_supervisor import LocalSupervisor
 from llamakeep.security.access_tokens import new_setup_token
 from llamakeep.security.rates import OwnCounts
+from llamakeep.security.throttle import OwnThrottle
 from llamakeep.settings import Settings
 from llamakeep.workers.child import Child, Greeting, how
 from llamakeep.workers.orders import Orders, pack
@@ -71,7 +72,7 @@ class Parent:
         self._packed = pack(settings)
         self._setup_token = new_setup_token()
         self._supervisor = LocalSupervisor(settings)
-        self._answers = answers(self._supervisor, OwnCounts())
+        self._answers = answers(self._supervisor, OwnCounts(), OwnThrottle())
         self._children: dict[int, Child] = {}
         self._greetings: dict[int, Greeting] = {}
         self._stops = asyncio.Event()
@@ -124,9 +125,10 @@ class Parent:
     async def _keep(self, number: int) -> None:
         """Keep one worker running."""
         pauses = Pauses()
+        dead_nodes: list[str] = []
         while not self._stops.is_set():
             pauses.begin()
-            end, failure = await self._live(number)
+            end, failure = await self._live(number, dead_nodes)
             if self._stops.is_set():
                 return
             if not self._is_ready:
@@ -146,9 +148,20 @@ class Parent:
                 async with asyncio.timeout(pauses.left):
                     await self._stops.wait()
 
-    async def _live(self, number: int) -> tuple[str, LlamaKeepError | None]:
-        """Let a worker live, and return how it ended, and what kept it from serving."""
-        orders = Orders(number, sys.path, self._packed, self._setup_token)
+    async def _live(
+        self, number: int, dead_nodes: list[str]
+    ) -> tuple[str, LlamaKeepError | None]:
+        """
+        Let a worker live, and return how it ended, and what kept it from serving.
+
+        Args:
+            number: Which one.
+            dead_nodes: As whom those before it held runs that are not free yet; is
+                kept up to date.
+        """
+        orders = Orders(
+            number, sys.path, self._packed, self._setup_token, list(dead_nodes)
+        )
         try:
             child = await Child.start(
                 orders, self._sockets.for_worker(), self._answers, self._greet(number)
@@ -160,8 +173,10 @@ class Parent:
             child.stop(at_once=self._is_at_once)
         status = await child.ended()
         del self._children[number]
-        if self._stops.is_set() and child.is_ready and status != 0:
-            self._is_orderly = False
+        if child.greeting is not None:
+            dead_nodes[:] = [child.greeting.node]
+            if self._stops.is_set() and status != 0:
+                self._is_orderly = False
         return f"(pid {child.pid}) {how(status)}", child.failure
 
     @property

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from llamakeep.providers.local_supervisor import Endpoint, Supervisor
 from llamakeep.rate import Rate
 from llamakeep.security.rates import Counts, Limit, Standing, Verdict
+from llamakeep.security.throttle import Throttle
 from llamakeep.workers.channel import Answer, Channel, Facts
 
 
-def answers(supervisor: Supervisor, counts: Counts) -> dict[str, Answer]:
+def answers(
+    supervisor: Supervisor, counts: Counts, throttle: Throttle
+) -> dict[str, Answer]:
     """Return what a parent answers with these."""
 
     async def endpoint(facts: Facts) -> Endpoint:
@@ -26,7 +29,22 @@ def answers(supervisor: Supervisor, counts: Counts) -> dict[str, Answer]:
         ]
         return [verdict.is_let_through, standings]
 
-    return {"endpoint": endpoint, "hit": hit}
+    async def check(facts: Facts) -> None:
+        await throttle.check(**facts)
+
+    async def failed(facts: Facts) -> None:
+        await throttle.failed(**facts)
+
+    async def succeeded(facts: Facts) -> None:
+        await throttle.succeeded(**facts)
+
+    return {
+        "endpoint": endpoint,
+        "hit": hit,
+        "login.check": check,
+        "login.failed": failed,
+        "login.succeeded": succeeded,
+    }
 
 
 class ParentsModel:
@@ -62,3 +80,27 @@ class ParentsCounts:
 
     async def close(self) -> None:
         """Leave them to the parent: others go on counting."""
+
+
+class ParentsThrottle:
+    """Failed logins that all workers of a parent share."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    async def check(self, username: str, address: str | None) -> None:
+        """
+        Let an attempt pass, to be followed by `failed` or `succeeded`.
+
+        Raises:
+            TooManyAttempts: It has to wait, and must not be carried out.
+        """
+        await self._channel.ask("login.check", username=username, address=address)
+
+    async def failed(self, username: str, address: str | None) -> None:
+        """Remember that an attempt failed."""
+        await self._channel.ask("login.failed", username=username, address=address)
+
+    async def succeeded(self, username: str, address: str | None) -> None:
+        """Forget the account's failures, as far as they are this user's."""
+        await self._channel.ask("login.succeeded", username=username, address=address)

@@ -20,7 +20,7 @@ from llamakeep.storage import location
 from llamakeep.telemetry import set_up_logging
 from llamakeep.workers.channel import Channel, Facts, of_error
 from llamakeep.workers.orders import Orders, unpack
-from llamakeep.workers.shared import ParentsCounts, ParentsModel
+from llamakeep.workers.shared import ParentsCounts, ParentsModel, ParentsThrottle
 
 LAST_SECONDS = 5.0
 """Seconds that a worker without a parent may take to stop, whatever it is doing."""
@@ -77,6 +77,7 @@ class _Worker:
                 "ready",
                 model=model,
                 data=location(self._settings.database_url),
+                node=app.state.keeper.node_id,
                 offers_setup=offered is not None,
             )
 
@@ -84,6 +85,8 @@ class _Worker:
             self._settings,
             supervisor=ParentsModel(channel),
             counts=ParentsCounts(channel),
+            throttle=ParentsThrottle(channel),
+            dead_nodes=self._orders.dead_nodes,
         )
         await serve(app, listener, when_ready=when_ready, new_server=self._new_server)
 

@@ -97,7 +97,6 @@ def asking(stub: StubServer) -> dict[str, str]:
         "openai_base_url": stub.base_url,
         "default_model": "openai:parrot",
         "retry_interrupted": "true",
-        "lease": "1.5",
     }
 
 
@@ -141,6 +140,7 @@ async def test_both_workers_serve_and_each_prompt_is_told_once(database: str) ->
 
 
 async def test_killed_workers_are_replaced_and_nothing_is_lost(database: str) -> None:
+    # A lease is 30 seconds here: that a worker is dead is known without it.
     told, stop = Told(), asyncio.Event()
     async with (
         running(*TALK, STOP, END) as stub,

@@ -7,12 +7,23 @@ from typing import Any
 
 import pytest
 
-from llamakeep.errors import NoProvider, ProviderUnavailable, ServerStopping
+from llamakeep.errors import (
+    NoProvider,
+    ProviderUnavailable,
+    ServerStopping,
+    TooManyAttempts,
+)
 from llamakeep.providers.local_supervisor import Endpoint
 from llamakeep.rate import Rate
 from llamakeep.security.rates import Limit, OwnCounts
+from llamakeep.security.throttle import OwnThrottle
 from llamakeep.workers.channel import Channel, Facts
-from llamakeep.workers.shared import ParentsCounts, ParentsModel, answers
+from llamakeep.workers.shared import (
+    ParentsCounts,
+    ParentsModel,
+    ParentsThrottle,
+    answers,
+)
 
 MINUTE = Rate(2, 60)
 
@@ -49,7 +60,9 @@ async def pair() -> AsyncIterator[Pair]:
     ends = [await asyncio.open_connection(sock=end) for end in socket.socketpair()]
     model = Model()
     heard: list[Facts] = []
-    parent = Channel(*ends[0], answers=answers(model, OwnCounts()), listens={})
+    parent = Channel(
+        *ends[0], answers=answers(model, OwnCounts(), OwnThrottle()), listens={}
+    )
     worker = Channel(*ends[1], answers={}, listens={"stop": heard.append})
     pair = Pair(parent, worker, model)
     pair.heard = heard
@@ -99,6 +112,20 @@ async def test_workers_count_where_the_parent_does(pair: Pair) -> None:
     assert [each.left for each in verdicts[1].standings] == [0, 7]
     assert [each.limit for each in verdicts[1].standings] == limits
     assert 59 < verdicts[0].standings[0].more_in <= 61
+
+
+async def test_failed_logins_count_for_all_workers(pair: Pair) -> None:
+    throttle = ParentsThrottle(pair.worker)
+    await throttle.check("alice", "192.0.2.1")
+    for _ in range(5):
+        await throttle.failed("alice", "192.0.2.1")
+
+    with pytest.raises(TooManyAttempts, match="Wait 1 s") as caught:
+        await throttle.check("alice", None)
+    await throttle.succeeded("alice", "192.0.2.1")
+    await throttle.check("alice", None)
+
+    assert caught.value.retry_after == pytest.approx(1, abs=0.2)
 
 
 async def test_answers_come_to_who_asked_even_when_others_have_left(
