@@ -182,7 +182,10 @@ def _announce(
     typer.echo(f"Model: {model}")
     typer.echo(f"Data: {data}")
     if settings.workers > 1:
-        typer.echo(f"Workers: {settings.workers}")
+        rates = (settings.rate_limit, settings.address_rate_limit)
+        counts = any((*rates, settings.login_rate_limit))
+        together = ", which count requests together" if counts else ""
+        typer.echo(f"Workers: {settings.workers}{together}")
     if settings.demo:
         typer.echo(THREE_CALLS.format(origin=origin), nl=False)
     if setup_token:

@@ -7,7 +7,7 @@ import socket
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
 from llamakeep.errors import LlamaKeepError
@@ -68,8 +68,8 @@ class Child:
         Raises:
             OSError: There is no room for another process.
         """
-        ours, theirs = socket.socketpair()
-        with theirs, listener:
+        with listener, ExitStack() as stack:
+            ours, theirs = map(stack.enter_context, socket.socketpair())
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",  # or what lies next to the script would hide Python's own
@@ -80,8 +80,8 @@ class Child:
                 pass_fds=(theirs.fileno(), listener.fileno()),
                 start_new_session=True,  # Ctrl-C is for the parent, which passes it on
             )
+            reader, writer = await asyncio.open_connection(sock=ours.dup())
         child = cls(process, when_ready)
-        reader, writer = await asyncio.open_connection(sock=ours)
         child._channel = Channel(
             reader,
             writer,

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -118,6 +119,7 @@ def _end_with_parent(stop: Callable[[], object]) -> None:
     """Stop when the parent is gone, by whatever signal."""
     while os.read(0, 4096):
         pass
-    stop()
+    with suppress(RuntimeError):  # it has stopped already
+        stop()
     time.sleep(LAST_SECONDS)
     os._exit(1)

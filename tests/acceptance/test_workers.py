@@ -237,8 +237,10 @@ async def test_workers_do_not_outlive_a_killed_parent(database: str) -> None:
 
 async def test_all_workers_count_requests_together(database: str) -> None:
     async with serving(database, rate_limit="40/hour") as service:
+        told = [await service.process.line() for _ in range(3)]
         answers = await service.at_once(100, "GET", "/me/")
 
+    assert told[2] == "Workers: 2, which count requests together"
     assert Counter(answer.status_code for answer in answers) == {200: 40, 429: 60}
     left = [a.headers["ratelimit"] for a in answers if a.status_code == 200]
     assert len({each.split(";")[1] for each in left}) == 40
