@@ -19,8 +19,6 @@ class Orders:
     others on this computer could read them.
     """
 
-    number: int
-    """Which worker it is, from 1 on."""
     import_path: list[str]
     """Where the parent found its modules."""
     settings: dict[str, Any]

@@ -133,8 +133,8 @@ class Parent:
                 return
             if not self._is_ready:
                 raise failure or WorkerFailed(
-                    f"Worker {number} {end} before it could serve. What it said is "
-                    "above; nothing is served."
+                    f"Worker {number} {end}, so nothing is served. What it said is "
+                    "above."
                 )
             pauses.died()
             log.warning(
@@ -159,15 +159,13 @@ class Parent:
             dead_nodes: As whom those before it held runs that are not free yet; is
                 kept up to date.
         """
-        orders = Orders(
-            number, sys.path, self._packed, self._setup_token, list(dead_nodes)
-        )
+        orders = Orders(sys.path, self._packed, self._setup_token, list(dead_nodes))
         try:
             child = await Child.start(
                 orders, self._sockets.for_worker(), self._answers, self._greet(number)
             )
         except OSError as error:  # there is no more room for processes or files
-            return f"cannot be started ({error.strerror})", None
+            return f"could not be started ({error.strerror})", None
         self._children[number] = child
         if self._stops.is_set():
             child.stop(at_once=self._is_at_once)

@@ -75,7 +75,7 @@ async def test_a_worker_that_dies_before_it_can_serve_ends_all(
     with Sockets(socket.create_server(("127.0.0.1", 0))) as sockets:
         parent = Parent(settings.model_copy(update=wanted), sockets, lambda *_: None)
 
-        with pytest.raises(WorkerFailed, match="ended with status 1 before it could"):
+        with pytest.raises(WorkerFailed, match="ended with status 1, so nothing"):
             await parent.run()
 
 
