@@ -39,11 +39,13 @@ from llamakeep.keeper import Keeper
 from llamakeep.keeper.notifying import Notifier
 from llamakeep.keeper.retention import Retention
 from llamakeep.providers.base import Provider
+from llamakeep.providers.local_supervisor import Supervisor
 from llamakeep.providers.registry import Registry, create_registry
 from llamakeep.security.addresses import Guard
 from llamakeep.security.passwords import Passwords
 from llamakeep.security.posting import Poster
-from llamakeep.security.throttle import LoginThrottle
+from llamakeep.security.rates import Counts
+from llamakeep.security.throttle import OwnThrottle, Throttle
 from llamakeep.settings import Settings
 from llamakeep.storage import open_storage
 
@@ -51,7 +53,13 @@ log = logging.getLogger(__name__)
 
 
 def create_app(
-    settings: Settings, *, providers: Sequence[Provider] | None = None
+    settings: Settings,
+    *,
+    providers: Sequence[Provider] | None = None,
+    supervisor: Supervisor | None = None,
+    counts: Counts | None = None,
+    throttle: Throttle | None = None,
+    dead_nodes: Sequence[str] = (),
 ) -> FastAPI:
     """
     Put the server together; its lifespan opens and closes everything.
@@ -59,12 +67,16 @@ def create_app(
     Args:
         settings: What the operator chose.
         providers: Who answers, instead of those that the settings name.
+        supervisor: Who runs the embedded model; by default, this process does.
+        counts: Where requests are counted if Valkey is not set; by default, here.
+        throttle: Where failed logins are counted; by default, here.
+        dead_nodes: Who is known to be dead, so that nobody waits for their leases.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         registry = (
-            create_registry(settings)
+            create_registry(settings, supervisor)
             if providers is None
             else Registry(
                 providers,
@@ -81,8 +93,10 @@ def create_app(
             app.state.registry = registry
             app.state.keeper = keeper
             app.state.passwords = passwords
-            app.state.throttle = LoginThrottle()
+            app.state.throttle = throttle or OwnThrottle()
             app.state.setup_digest = None
+            if dead_nodes:
+                await storage.let_go(dead_nodes)
             await keeper.open()
             retention = Retention(storage, settings.retention_days)
             retention.open()
@@ -135,7 +149,7 @@ def create_app(
     if settings.demo:
         app.add_middleware(LoopbackOnly)
     # Webhooks are signed, and come from one address for everybody.
-    limit_rates(app, settings, exempt=(*health.PATHS, *webhooks.PATHS))
+    limit_rates(app, settings, counts, exempt=(*health.PATHS, *webhooks.PATHS))
     protect_browsers(app, settings.cors_origins)
     _add_routes(app, takes_webhooks=settings.public_url is not None)
     return app

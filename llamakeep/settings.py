@@ -164,6 +164,12 @@ class Settings(BaseSettings):
     run_timeout: PositiveFloat = 600
     """Seconds one run may take from start to end."""
 
+    workers: PositiveInt = 1
+    """
+    How many processes `llamakeep serve` starts, on PostgreSQL: one for each core that
+    it may use.
+    """
+
     max_running: PositiveInt = 512
     """How many runs one process works on at the same time; more wait in the queue."""
 

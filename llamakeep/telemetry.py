@@ -34,8 +34,9 @@ class LineFormatter(logging.Formatter):
     default_msec_format = "%s.%03dZ"
     default_time_format = "%Y-%m-%dT%H:%M:%S"
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    def __init__(self, *, with_process: bool = False) -> None:
+        process = " [%(process)d]" if with_process else ""
+        super().__init__(f"%(asctime)s{process} %(levelname)s %(name)s: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -67,15 +68,16 @@ def _may_quote(error: BaseException) -> bool:
     return is_ours or hasattr(error, "errors")
 
 
-def set_up_logging(level: str) -> None:
+def set_up_logging(level: str, *, with_process: bool = False) -> None:
     """
     Log what llamakeep says from `level` on, and warnings of everybody else.
 
     Args:
         level: One of `Settings.log_level`'s words.
+        with_process: Whether each line tells its process's id.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter())
+    handler.setFormatter(LineFormatter(with_process=with_process))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("llamakeep").setLevel(level.upper())
     logging.captureWarnings(capture=True)

@@ -30,7 +30,7 @@ from llamakeep.errors import (
 )
 from llamakeep.security.access_tokens import digest, is_well_formed, new_setup_token
 from llamakeep.security.passwords import LONGEST, SHORTEST, Passwords
-from llamakeep.security.throttle import LoginThrottle
+from llamakeep.security.throttle import Throttle
 from llamakeep.security.usernames import USERNAME
 
 router = Router(tags=["accounts"])
@@ -72,12 +72,18 @@ class SetupRequest(BaseModel):
     password: NewPassword
 
 
-async def offer_setup(app: FastAPI) -> str | None:
-    """Return a token that creates the first administrator, if there are no users."""
+async def offer_setup(app: FastAPI, setup_token: str | None = None) -> str | None:
+    """
+    Return a token that creates the first administrator, if there are no users.
+
+    Args:
+        app: The server.
+        setup_token: The token, where several processes have to know the same one.
+    """
     state = app.state
     if state.settings.demo or await state.storage.has_users():
         return None
-    setup_token = new_setup_token()
+    setup_token = setup_token or new_setup_token()
     state.setup_digest = digest(setup_token)
     return setup_token
 
@@ -114,18 +120,18 @@ async def change_password(
 ) -> None:
     """Choose another password. All your other logins end; API keys stay valid."""
     storage = storage_of(request)
-    throttle: LoginThrottle = request.app.state.throttle
+    throttle: Throttle = request.app.state.throttle
     actor = actor_of(request, user)
-    throttle.check(user.username, actor.address)
+    await throttle.check(user.username, actor.address)
     known = await storage.find_credentials(user.username)
     stored = None if known is None else known.password_hash
     # Whoever found a login open must not get the account by guessing.
     if not await _passwords(request).verify(stored, body.current_password):
-        throttle.failed(user.username, actor.address)
+        await throttle.failed(user.username, actor.address)
         await storage.add_failed_login(user, actor)
         message = "This is not your password. Nothing was changed."
         raise InvalidRequest(errors=[FieldError("current_password", message)])
-    throttle.succeeded(user.username, actor.address)
+    await throttle.succeeded(user.username, actor.address)
     await storage.set_password(
         user,
         await _passwords(request).hash(body.password),

@@ -33,7 +33,7 @@ from llamakeep.errors import (
 )
 from llamakeep.security.access_tokens import digest, new_access_token
 from llamakeep.security.passwords import Passwords
-from llamakeep.security.throttle import LoginThrottle
+from llamakeep.security.throttle import Throttle
 from llamakeep.storage.users import Credentials
 
 router = Router(tags=["login"])
@@ -91,16 +91,16 @@ class UserResponse(BaseModel):
 async def login(body: LoginRequest, request: Request) -> LoginResponse:
     """Trade a username and a password for an access token."""
     settings, storage = settings_of(request), storage_of(request)
-    throttle: LoginThrottle = request.app.state.throttle
+    throttle: Throttle = request.app.state.throttle
     address = request.client.host if request.client else None
-    throttle.check(body.username, address)
+    await throttle.check(body.username, address)
     known = await storage.find_credentials(body.username)
     user = await _verified(known, body, request)
     if user is None:
-        throttle.failed(body.username, address)
+        await throttle.failed(body.username, address)
         await storage.add_failed_login(known.user if known else None, actor_of(request))
         raise WrongCredentials
-    throttle.succeeded(body.username, address)
+    await throttle.succeeded(body.username, address)
     if settings.demo and user.username in demo.PASSWORDS:
         access_token, lifetime = f"token_{user.username}", demo.FOR_EVER
     else:

@@ -28,7 +28,9 @@ WHO: dict[Kind, str] = {
 }
 
 
-def limit_rates(app: FastAPI, settings: Settings, *, exempt: Iterable[str]) -> None:
+def limit_rates(
+    app: FastAPI, settings: Settings, counts: Counts | None, *, exempt: Iterable[str]
+) -> None:
     """
     Have the requests to `app` counted, if any rate is set.
 
@@ -37,12 +39,13 @@ def limit_rates(app: FastAPI, settings: Settings, *, exempt: Iterable[str]) -> N
     Args:
         app: The whole server.
         settings: The rates.
+        counts: Where they are counted if Valkey is not set; by default, here.
         exempt: Paths that are not counted.
 
     Raises:
         CountsUnavailable: The client for Valkey is not installed.
     """
-    counts: Counts = OwnCounts()
+    counts = counts or OwnCounts()
     rates = (settings.rate_limit, settings.address_rate_limit)
     if any((*rates, settings.login_rate_limit)):
         if settings.valkey_url is not None:

@@ -1,13 +1,12 @@
 """`llamakeep serve`."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from llamakeep.cli.environment import read_settings
 from llamakeep.cli.terminal import complain, give_up
-from llamakeep.errors import LlamaKeepError
 
 if TYPE_CHECKING:
     import socket
@@ -15,9 +14,6 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from llamakeep.settings import Settings
-
-MODEL_TIMEOUT = 3
-"""Seconds that a provider may take to name its default model before we go on."""
 
 THREE_CALLS = """\
 Three calls to try:
@@ -53,42 +49,84 @@ def serve(
         Literal["debug", "info", "warning", "error"] | None,
         typer.Option(help="The least important records to log.", case_sensitive=False),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many processes serve, on PostgreSQL; else LLAMAKEEP_WORKERS.",
+        ),
+    ] = None,
 ) -> None:
     """Serve the API until Ctrl-C."""
-    import asyncio
+    from llamakeep.telemetry import set_up_logging
 
-    settings = read_settings(demo=demo or None, log_level=log_level)
+    settings = read_settings(demo=demo or None, log_level=log_level, workers=workers)
+    if settings.workers > 1:
+        from llamakeep.workers.parent import check_can_share
+
+        check_can_share(settings)
     with _listen(host, port) as listener:
         if settings.demo:
             _check_loopback(listener)
+        set_up_logging(settings.log_level, with_process=settings.workers > 1)
+        is_orderly = (
+            _serve_here(settings, listener)
+            if settings.workers == 1
+            else _serve_with_workers(settings, listener)
+        )
+    if not is_orderly:
+        give_up("Stopped before all runs had ended. Nothing that was kept is lost.")
 
-        from llamakeep import server
-        from llamakeep.app import create_app
-        from llamakeep.storage import sqlite_is_current
-        from llamakeep.telemetry import set_up_logging
 
-        set_up_logging(settings.log_level)
-        if settings.database_url.startswith("sqlite") and not sqlite_is_current():
-            complain(
-                "Warning: this SQLite is older than 3.51.3 and can, very rarely, "
-                "corrupt a database. `pip install pysqlite3` brings a newer one where "
-                "there is a wheel for it."
-            )
+def _serve_here(settings: "Settings", listener: "socket.socket") -> bool:
+    """Serve in this process, and return whether it ended in order."""
+    import asyncio
 
-        async def when_ready(app: "FastAPI") -> None:
-            from llamakeep.api.accounts import offer_setup
+    from llamakeep import server
+    from llamakeep.app import create_app
+    from llamakeep.storage import location, sqlite_is_current
 
-            _announce(settings, listener, await describe_model(app))
-            if setup_token := await offer_setup(app):
-                typer.echo(SETUP.format(setup_token=setup_token), nl=False)
-            sys.stdout.flush()
+    if settings.database_url.startswith("sqlite") and not sqlite_is_current():
+        complain(
+            "Warning: this SQLite is older than 3.51.3 and can, very rarely, corrupt a "
+            "database. `pip install pysqlite3` brings a newer one where there is a "
+            "wheel for it."
+        )
 
-        app = create_app(settings)
-        # Standard signals end the server in order; a second one ends it at once.
-        try:
-            server.run(server.serve(app, listener, when_ready=when_ready))
-        except asyncio.CancelledError:
-            give_up("Stopped before all runs had ended. Nothing that was kept is lost.")
+    async def when_ready(app: "FastAPI") -> None:
+        from llamakeep.api.accounts import offer_setup
+
+        model, setup_token = await server.describe_model(app), await offer_setup(app)
+        data = location(settings.database_url)
+        _announce(settings, listener.getsockname(), model, data, setup_token)
+
+    app = create_app(settings)
+    # Standard signals end the server in order; a second one ends it at once.
+    try:
+        server.run(server.serve(app, listener, when_ready=when_ready))
+    except asyncio.CancelledError:
+        return False
+    return True
+
+
+def _serve_with_workers(settings: "Settings", listener: "socket.socket") -> bool:
+    """Let other processes serve, and return whether they ended in order."""
+    import asyncio
+
+    from llamakeep.workers.child import Greeting
+    from llamakeep.workers.parent import Parent
+    from llamakeep.workers.sockets import Sockets
+
+    address = listener.getsockname()
+
+    def when_ready(greeting: Greeting, setup_token: str | None) -> None:
+        _announce(settings, address, greeting.model, greeting.data, setup_token)
+
+    async def serve(sockets: Sockets) -> bool:
+        return await Parent(settings, sockets, when_ready).run()
+
+    with Sockets(listener) as sockets:
+        return asyncio.run(serve(sockets))
 
 
 def _listen(host: str, port: int) -> "socket.socket":
@@ -125,25 +163,15 @@ def _check_loopback(listener: "socket.socket") -> None:
         )
 
 
-async def describe_model(app: "FastAPI") -> str:
-    """Return which model answers, or why none does."""
-    import asyncio
-
-    try:
-        async with asyncio.timeout(MODEL_TIMEOUT):
-            provider, model = await app.state.registry.resolve(None)
-    except LlamaKeepError as error:
-        return f"none yet. {error.detail.removeprefix('Nothing was stored. ')}"
-    except TimeoutError:
-        return "not known yet: the provider is slow to say"
-    return f"{provider.name}:{model}"
-
-
-def _announce(settings: "Settings", listener: "socket.socket", model: str) -> None:
+def _announce(
+    settings: "Settings",
+    address: tuple[Any, ...],
+    model: str,
+    data: str,
+    setup_token: str | None,
+) -> None:
     """Say where the server is, in a form that can be pasted."""
-    from llamakeep.storage import location
-
-    host, port, *_ = listener.getsockname()
+    host, port, *_ = address
     origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     is_terminal = sys.stdout.isatty()
     typer.echo(
@@ -152,6 +180,14 @@ def _announce(settings: "Settings", listener: "socket.socket", model: str) -> No
         + f" (documentation: {origin}/docs). Ctrl-C stops it."
     )
     typer.echo(f"Model: {model}")
-    typer.echo(f"Data: {location(settings.database_url)}")
+    typer.echo(f"Data: {data}")
+    if settings.workers > 1:
+        rates = (settings.rate_limit, settings.address_rate_limit)
+        counts = any((*rates, settings.login_rate_limit))
+        together = ", which count requests together" if counts else ""
+        typer.echo(f"Workers: {settings.workers}{together}")
     if settings.demo:
         typer.echo(THREE_CALLS.format(origin=origin), nl=False)
+    if setup_token:
+        typer.echo(SETUP.format(setup_token=setup_token), nl=False)
+    sys.stdout.flush()

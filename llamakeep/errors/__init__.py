@@ -51,6 +51,8 @@ LlamaKeepError
     ├── StorageUnavailable      the database refuses to keep more
     ├── DatabaseMissing         there is none yet
     ├── DatabaseInUse           another process owns the database
+    ├── OneProcessOnly          more workers were asked for than there can be
+    ├── WorkerFailed            a worker ended before it could serve
     └── DatabaseOutdated        its tables are not this version's
 
 A plain bug is none of these: it is a 500 and a traceback in the log.
@@ -111,12 +113,14 @@ from llamakeep.errors.server import (
     DatabaseMissing,
     DatabaseOutdated,
     NoProvider,
+    OneProcessOnly,
     RunFailed,
     RunInterrupted,
     ServerBusy,
     ServerError,
     ServerStopping,
     StorageUnavailable,
+    WorkerFailed,
 )
 
 __all__ = [
@@ -139,6 +143,7 @@ __all__ = [
     "LlamaKeepError",
     "MalformedBody",
     "NoProvider",
+    "OneProcessOnly",
     "PathNotFound",
     "PriceUnknown",
     "PromptRejected",
@@ -172,6 +177,7 @@ __all__ = [
     "UnknownModel",
     "UnsupportedParameter",
     "UserNotFound",
+    "WorkerFailed",
     "WrongCredentials",
     "from_code",
     "walk",

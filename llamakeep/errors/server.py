@@ -81,6 +81,22 @@ class DatabaseInUse(ServerError):
     title = "Another llamakeep process owns this database."
 
 
+class OneProcessOnly(ServerError):
+    """More workers were asked for than there can be here."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "one-process-only"
+    title = "Only one process can serve here."
+
+
+class WorkerFailed(ServerError):
+    """A process that was to serve ended before it could."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "worker-failed"
+    title = "A worker could not start."
+
+
 class DatabaseOutdated(ServerError):
     """The tables are not the ones this version works with."""
 

@@ -83,6 +83,11 @@ class Keeper:
         await self._node.close()
 
     @property
+    def node_id(self) -> str:
+        """Under which name this process holds runs."""
+        return self._node.id
+
+    @property
     def is_stopping(self) -> bool:
         """Whether new prompts are refused."""
         return self._node.is_stopping

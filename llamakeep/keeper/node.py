@@ -63,6 +63,11 @@ class Node:
         self._heart: asyncio.Task[None] | None = None
 
     @property
+    def id(self) -> str:
+        """Under which name it holds runs."""
+        return self._id
+
+    @property
     def is_stopping(self) -> bool:
         """Whether new prompts are refused."""
         return self._deadline is not None

@@ -15,7 +15,9 @@ from llamakeep.errors import (
     UnsupportedParameter,
 )
 from llamakeep.providers.base import Provider, goes_on
-from llamakeep.providers.local import LocalProvider, find_weights, has_engine
+from llamakeep.providers.local import LocalProvider
+from llamakeep.providers.local_supervisor import Supervisor
+from llamakeep.providers.local_weights import find_weights, has_engine
 from llamakeep.providers.openai import OpenAIProvider
 from llamakeep.providers.replicate import ReplicateProvider
 from llamakeep.providers.replicate.webhooks import WEBHOOK_PATH
@@ -149,12 +151,18 @@ class Registry:
             await provider.close()
 
 
-def create_registry(settings: Settings) -> Registry:
+def create_registry(
+    settings: Settings, supervisor: Supervisor | None = None
+) -> Registry:
     """
     Return the providers that `settings` and what is installed allow.
 
     There may be none: the server starts, and every prompt says what to configure. It
     looks at the disk: not for the event loop.
+
+    Args:
+        settings: What the operator chose.
+        supervisor: Who runs the embedded model; by default, this process does.
     """
     providers: list[Provider] = []
     if settings.replicate_api_token is not None:
@@ -171,7 +179,7 @@ def create_registry(settings: Settings) -> Registry:
             )
         )
     if has_engine() and find_weights(settings) is not None:
-        providers.append(LocalProvider(settings))
+        providers.append(LocalProvider(settings, supervisor))
     return Registry(
         providers, default_model=settings.default_model, prices=settings.prices
     )

@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import Protocol
 
 from llamakeep.errors import TooManyAttempts
 
@@ -106,6 +107,46 @@ class LoginThrottle:
         name = username[:_LONGEST_NAME].casefold()
         place = network_of(address)
         return (name, place if (name, place) in self._places else ""), place
+
+
+class Throttle(Protocol):
+    """Where failed logins are counted; see `LoginThrottle`."""
+
+    async def check(self, username: str, address: str | None) -> None:
+        """Let an attempt pass, to be followed by `failed` or `succeeded`."""
+        ...
+
+    async def failed(self, username: str, address: str | None) -> None:
+        """Remember that an attempt failed."""
+        ...
+
+    async def succeeded(self, username: str, address: str | None) -> None:
+        """Forget the account's failures."""
+        ...
+
+
+class OwnThrottle:
+    """Counts failed logins in this process."""
+
+    def __init__(self) -> None:
+        self._throttle = LoginThrottle()
+
+    async def check(self, username: str, address: str | None) -> None:
+        """
+        Let an attempt pass, to be followed by `failed` or `succeeded`.
+
+        Raises:
+            TooManyAttempts: It has to wait, and must not be carried out.
+        """
+        self._throttle.check(username, address)
+
+    async def failed(self, username: str, address: str | None) -> None:
+        """Remember that an attempt failed."""
+        self._throttle.failed(username, address)
+
+    async def succeeded(self, username: str, address: str | None) -> None:
+        """Forget the account's failures, as far as they are this user's."""
+        self._throttle.succeeded(username, address)
 
 
 @dataclass(slots=True)

@@ -26,6 +26,7 @@ LAST_READS = 2
 """Seconds that clients may take to read what was answered when the server stops."""
 
 WhenReady = Callable[[FastAPI], Awaitable[None]]
+NewServer = Callable[[uvicorn.Config, FastAPI, WhenReady], "Server"]
 
 
 class Server(uvicorn.Server):
@@ -43,7 +44,16 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn passes both
         """Refuse new prompts from now on; at the second signal, stop runs as well."""
-        if self.should_exit and self._task is not None:
+        self.stop(at_once=self.should_exit)
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """
+        Refuse new prompts from now on.
+
+        Args:
+            at_once: Whether to stop runs as well, however much of their grace is left.
+        """
+        if at_once and self._task is not None:
             self._keeper.stop_accepting(grace=0)
             self._loop.call_soon_threadsafe(self._task.cancel)
         self.should_exit = True
@@ -86,7 +96,11 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 
 async def serve(
-    app: FastAPI, listener: socket.socket, *, when_ready: WhenReady
+    app: FastAPI,
+    listener: socket.socket,
+    *,
+    when_ready: WhenReady,
+    new_server: NewServer = Server,
 ) -> None:
     """
     Serve `app` on `listener` until the process is told to stop.
@@ -96,8 +110,9 @@ async def serve(
 
     Args:
         app: What `create_app` returned.
-        listener: A socket that listens already.
+        listener: A socket that listens already, or has at least its address.
         when_ready: Called once, when the first request can be answered.
+        new_server: Makes what is told to stop.
 
     Raises:
         LlamaKeepError: The application cannot start.
@@ -126,7 +141,7 @@ async def serve(
             backlog=BACKLOG,
             timeout_graceful_shutdown=LAST_READS,
         )
-        await Server(config, app, when_ready).serve([listener])
+        await new_server(config, app, when_ready).serve([listener])
 
 
 def _collect_rarely() -> None:

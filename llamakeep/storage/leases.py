@@ -22,6 +22,12 @@ _RENEW = (
     .returning(runs.c.id, runs.c.attempt, runs.c.cancel_requested)
 )
 
+_LET_GO = (
+    update(runs)
+    .where(runs.c.owner.in_(bindparam("nodes", expanding=True)), IS_UNFINISHED)
+    .values(lease_until=seconds_from_now("no_seconds"))
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -51,6 +57,13 @@ class LeaseStorage:
             lambda connection: [
                 Held(*row) for row in connection.execute(_RENEW, values)
             ]
+        )
+
+    async def let_go(self, nodes: Collection[str]) -> None:
+        """Let the runs of `nodes` be taken over at once: their processes are dead."""
+        values = {"nodes": sorted(nodes), "no_seconds": 0}
+        await self._database.write(
+            lambda connection: connection.execute(_LET_GO, values).close()
         )
 
     async def take_over(self, node: str, *, lease: float) -> Sequence[Run]:

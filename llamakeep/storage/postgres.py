@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from llamakeep.errors import StorageUnavailable
 from llamakeep.storage.database import Operation, T
 
-POOL_SIZE = 10
+POOL_SIZE = 20
 TRIES = 4
 LONGEST_PAUSE = 5
 """
@@ -46,7 +46,7 @@ class PostgresDatabase:
             self._engine = create_async_engine(
                 url.set(drivername="postgresql+asyncpg"),
                 pool_size=POOL_SIZE,
-                max_overflow=POOL_SIZE,
+                max_overflow=0,
                 pool_pre_ping=False,
                 connect_args={
                     "server_settings": {

@@ -72,7 +72,44 @@ class Runner:
         return [what, *facts]
 
 
-class ServerProcess:
+class Served:
+    """Something that serves a demonstration on a port, as alice sees it."""
+
+    def __init__(self, port: int) -> None:
+        self.client = httpx2.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}",
+            headers={"Authorization": "Bearer token_alice"},
+            timeout=LONG_ENOUGH,
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64),
+            trust_env=False,
+            verify=False,  # nothing here is encrypted, and loading certificates blocks
+        )
+
+    async def run(self, run_id: str) -> dict[str, Any]:
+        """Return a run as the history shows it."""
+        response = await self.client.get(f"/history/{run_id}")
+        assert response.status_code == 200, response.text
+        found: dict[str, Any] = response.json()
+        return found
+
+    async def ended_run(self, run_id: str) -> dict[str, Any]:
+        """Wait until a run is over, and return it."""
+        await self.client.get(f"/history/{run_id}/stream")
+        return await self.run(run_id)
+
+    async def history(self) -> dict[str, dict[str, Any]]:
+        """Return the whole history by run id, page by page."""
+        found: dict[str, dict[str, Any]] = defaultdict(dict)
+        cursor = "run_" + "z" * 26
+        while cursor:
+            query = {"limit": "200", "cursor": cursor}
+            page = (await self.client.get("/history/", params=query)).json()
+            found |= {one["id"]: one for one in page["history"]}
+            cursor = page["next_cursor"]
+        return found
+
+
+class ServerProcess(Served):
     """
     One database and one address, served by one process after the other.
 
@@ -97,15 +134,7 @@ class ServerProcess:
         self.pid: int | None = None
         self._runner = runner
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        port = self._listener.getsockname()[1]
-        self.client = httpx2.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}",
-            headers={"Authorization": "Bearer token_alice"},
-            timeout=LONG_ENOUGH,
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64),
-            trust_env=False,
-            verify=False,  # nothing here is encrypted, and loading certificates blocks
-        )
+        super().__init__(self._listener.getsockname()[1])
 
     async def start(self) -> None:
         self.pid = await asyncio.to_thread(
@@ -134,26 +163,3 @@ class ServerProcess:
             await self.stop()
         await self.client.aclose()
         self._listener.close()
-
-    async def run(self, run_id: str) -> dict[str, Any]:
-        """Return a run as the history shows it."""
-        response = await self.client.get(f"/history/{run_id}")
-        assert response.status_code == 200, response.text
-        found: dict[str, Any] = response.json()
-        return found
-
-    async def ended_run(self, run_id: str) -> dict[str, Any]:
-        """Wait until a run is over, and return it."""
-        await self.client.get(f"/history/{run_id}/stream")
-        return await self.run(run_id)
-
-    async def history(self) -> dict[str, dict[str, Any]]:
-        """Return the whole history by run id, page by page."""
-        found: dict[str, dict[str, Any]] = defaultdict(dict)
-        cursor = "run_" + "z" * 26
-        while cursor:
-            query = {"limit": "200", "cursor": cursor}
-            page = (await self.client.get("/history/", params=query)).json()
-            found |= {one["id"]: one for one in page["history"]}
-            cursor = page["next_cursor"]
-        return found

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from tests.acceptance.conftest import NewServer
-from tests.acceptance.processes import ServerProcess
+from tests.acceptance.processes import Served
 
 KILLS = 30
 
@@ -101,7 +101,7 @@ class Told:
     """How many requests ended without their answer."""
 
 
-async def post(server: ServerProcess, way: str, prompt: str, told: Told) -> None:
+async def post(server: Served, way: str, prompt: str, told: Told) -> None:
     body: dict[str, Any] = {"prompt": prompt}
     if way == "stream":
         body["stream"] = True
@@ -133,9 +133,7 @@ async def post(server: ServerProcess, way: str, prompt: str, told: Told) -> None
         await asyncio.sleep(0.03)  # or these would fill the queue
 
 
-async def post_until(
-    stop: asyncio.Event, server: ServerProcess, way: str, told: Told
-) -> None:
+async def post_until(stop: asyncio.Event, server: Served, way: str, told: Told) -> None:
     number = 0
     while not stop.is_set():
         number += 1
@@ -146,7 +144,7 @@ async def post_until(
             told.broken += 1
 
 
-async def check_nothing_is_lost(server: ServerProcess, told: Told) -> None:
+async def check_nothing_is_lost(server: Served, told: Told) -> None:
     for run_id in told.prompts:
         if run_id not in told.answers:
             await server.ended_run(run_id)

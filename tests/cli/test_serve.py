@@ -13,8 +13,8 @@ import httpx2
 import pytest
 
 from llamakeep.app import create_app
-from llamakeep.cli.serve import describe_model
 from llamakeep.errors import ProviderUnavailable
+from llamakeep.server import describe_model
 from llamakeep.settings import Settings
 from tests.cli.conftest import LONG_ENOUGH, Process, Type, said, started
 from tests.fakes import ScriptedProvider

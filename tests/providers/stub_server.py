@@ -17,7 +17,7 @@ class Then(Enum):
     CLOSE = "close the connection"
 
 
-Line = bytes | asyncio.Event | Then
+Line = bytes | float | asyncio.Event | Then
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Heard:
 @dataclass
 class StubServer:
     """
-    Plays `script` for every request; an `Event` in it is waited for.
+    Plays `script` for every request; an `Event` in it is waited for, so are seconds.
 
     The connection is kept alive after a script that ends with bytes.
     """
@@ -70,6 +70,9 @@ class StubServer:
         if isinstance(line, bytes):
             writer.write(line)
             await writer.drain()
+            return True
+        if isinstance(line, float):
+            await asyncio.sleep(line)
             return True
         if line is Then.RESET:
             writer.transport.abort()

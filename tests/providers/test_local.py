@@ -11,7 +11,8 @@ import pytest
 
 from llamakeep.domain import Parameters
 from llamakeep.errors import NoProvider, PromptRejected, ProviderUnavailable
-from llamakeep.providers.local import LocalProvider, find_weights, model_id
+from llamakeep.providers.local import LocalProvider
+from llamakeep.providers.local_weights import find_weights, model_id
 from llamakeep.settings import Settings
 from tests.providers.asking import Answer, ask, request, settings, until
 
@@ -166,7 +167,7 @@ def test_the_process_does_not_outlive_a_killed_parent() -> None:
 async def test_the_key_is_not_among_the_arguments(local: LocalProvider) -> None:
     await local.warm_up()
     assert local.pid is not None
-    assert local._process is not None
+    assert local._endpoint is not None
 
     ps = await asyncio.create_subprocess_exec(
         "ps", "-ww", "-o", "args=", "-p", str(local.pid), stdout=subprocess.PIPE
@@ -174,7 +175,7 @@ async def test_the_key_is_not_among_the_arguments(local: LocalProvider) -> None:
     arguments, _ = await ps.communicate()
 
     assert b"local_server.py" in arguments
-    assert local._process.api_key.encode() not in arguments
+    assert local._endpoint.api_key.encode() not in arguments
 
 
 @pytest.fixture

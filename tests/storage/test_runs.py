@@ -265,6 +265,16 @@ async def test_a_run_whose_lease_is_valid_is_not_taken_from_a_living_node(
     assert await storage.take_over("node_2", lease=LEASE) == []
 
 
+async def test_a_run_of_a_node_that_is_known_to_be_dead_is_taken_over_at_once(
+    storage: Storage, alice: User
+) -> None:
+    run = await start(storage, alice, lease=LEASE)
+
+    await storage.let_go([NODE])
+
+    assert await storage.take_over("node_2", lease=LEASE) == [replace(run, attempt=2)]
+
+
 async def test_a_renewed_lease_keeps_a_run_from_being_taken_over(
     storage: Storage, alice: User
 ) -> None:

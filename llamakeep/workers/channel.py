@@ -1,0 +1,145 @@
+"""How a parent and a worker talk: lines of JSON, both ways."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any, Self
+
+from llamakeep.errors import LlamaKeepError, ServerStopping, from_code
+
+Facts = dict[str, Any]
+Answer = Callable[[Facts], Awaitable[Any]]
+"""Takes what is asked, and returns JSON or raises a `LlamaKeepError`."""
+Listen = Callable[[Facts], None]
+
+
+class Channel:
+    """
+    One end of it.
+
+    Args:
+        reader: What the other end writes.
+        writer: What it reads.
+        answers: Who answers to what the other end asks.
+        listens: Who listens to what it tells.
+    """
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        answers: Mapping[str, Answer],
+        listens: Mapping[str, Listen],
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._answers = answers
+        self._listens = listens
+        self._asked: dict[int, asyncio.Future[Any]] = {}
+        self._answering: set[asyncio.Task[None]] = set()
+        self._number = 0
+        self._is_over = False
+        self._listening = asyncio.create_task(self._listen())
+
+    def tell(self, what: str, **facts: Any) -> None:
+        """Say something; if nobody is there any more, nothing happens."""
+        self._send(tell=what, facts=facts)
+
+    async def ask(self, what: str, **facts: Any) -> Any:
+        """
+        Return what the other end answers.
+
+        Raises:
+            LlamaKeepError: It raised that, or is gone: `ServerStopping`.
+        """
+        if self._is_over:
+            raise ServerStopping
+        self._number += 1
+        number = self._number
+        answer = asyncio.get_running_loop().create_future()
+        self._asked[number] = answer
+        self._send(ask=what, number=number, facts=facts)
+        try:
+            return await answer
+        finally:
+            del self._asked[number]
+
+    async def ended(self) -> None:
+        """Wait until the other end is gone."""
+        await asyncio.wait([self._listening])
+
+    async def close(self) -> None:
+        """Hang up, when everything that was told is on its way."""
+        with suppress(ConnectionError):
+            await self._writer.drain()
+        self._writer.close()
+        with suppress(ConnectionError):
+            await self._writer.wait_closed()
+        self._listening.cancel()
+        await self.ended()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _send(self, **message: Any) -> None:
+        if not self._is_over:
+            self._writer.write(json.dumps(message).encode() + b"\n")
+
+    async def _listen(self) -> None:
+        try:
+            with suppress(ConnectionError):
+                while (line := await self._reader.readline()).endswith(b"\n"):
+                    self._hear(json.loads(line))
+        finally:
+            self._is_over = True
+            for answer in self._asked.values():
+                if not answer.done():
+                    answer.set_exception(ServerStopping())
+            for task in self._answering:
+                task.cancel()
+
+    def _hear(self, message: Facts) -> None:
+        if "tell" in message:
+            self._listens[message["tell"]](message["facts"])
+        elif "ask" in message:
+            task = asyncio.create_task(self._answer(message))
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
+        else:
+            answer = self._asked.get(message["number"])
+            if answer is None or answer.done():
+                return  # whoever asked has left
+            if "error" in message:
+                answer.set_exception(to_error(message["error"]))
+            else:
+                answer.set_result(message["answer"])
+
+    async def _answer(self, message: Facts) -> None:
+        number = message["number"]
+        try:
+            answer = await self._answers[message["ask"]](message["facts"])
+        except LlamaKeepError as error:
+            self._send(number=number, error=of_error(error))
+        else:
+            self._send(number=number, answer=answer)
+
+
+def of_error(error: LlamaKeepError) -> Facts:
+    """Return what `to_error` makes the error of again."""
+    return {
+        "code": error.code,
+        "detail": error.detail,
+        "retry_after": error.retry_after,
+    }
+
+
+def to_error(facts: Facts) -> LlamaKeepError:
+    """Return the error that was told as `facts`."""
+    error = from_code(facts["code"], facts["detail"])
+    error.retry_after = facts["retry_after"]
+    return error

@@ -1,0 +1,138 @@
+"""One life of a worker, as its parent sees it."""
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from typing import NamedTuple
+
+from llamakeep.errors import LlamaKeepError
+from llamakeep.workers import start
+from llamakeep.workers.channel import Answer, Channel, Facts, to_error
+from llamakeep.workers.orders import Orders
+
+
+class Greeting(NamedTuple):
+    """What a worker says when it is ready."""
+
+    model: str
+    """Which model answers, or why none does."""
+    data: str
+    """Where everything is kept."""
+    node: str
+    """As whom the worker holds runs."""
+    offers_setup: bool
+    """Whether the set-up token creates an administrator."""
+
+
+WhenReady = Callable[[Greeting], None]
+
+
+class Child:
+    """
+    A worker process.
+
+    Attributes:
+        greeting: What it said when it was ready; `None` before that.
+        failure: What it said kept it from serving.
+    """
+
+    def __init__(self, process: Process, when_ready: WhenReady) -> None:
+        self.greeting: Greeting | None = None
+        self.failure: LlamaKeepError | None = None
+        self._process = process
+        self._when_ready = when_ready
+        self._channel: Channel | None = None
+
+    @classmethod
+    async def start(
+        cls,
+        orders: Orders,
+        listener: socket.socket,
+        answers: Mapping[str, Answer],
+        when_ready: WhenReady,
+    ) -> "Child":
+        """
+        Start a process that serves `listener`, once it is ready.
+
+        Args:
+            orders: What it has to know.
+            listener: Is closed here as soon as the process has it.
+            answers: Who answers to what it asks.
+            when_ready: Is told so.
+
+        Raises:
+            OSError: There is no room for another process.
+        """
+        with listener, ExitStack() as stack:
+            ours, theirs = map(stack.enter_context, socket.socketpair())
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",  # or what lies next to the script would hide Python's own
+                start.__file__,
+                str(theirs.fileno()),
+                str(listener.fileno()),
+                stdin=PIPE,
+                pass_fds=(theirs.fileno(), listener.fileno()),
+                start_new_session=True,  # Ctrl-C is for the parent, which passes it on
+            )
+            reader, writer = await asyncio.open_connection(sock=ours.dup())
+        child = cls(process, when_ready)
+        child._channel = Channel(
+            reader,
+            writer,
+            answers=answers,
+            listens={"ready": child._be_ready, "failed": child._fail},
+        )
+        assert process.stdin is not None
+        with suppress(ConnectionError):  # it died already
+            process.stdin.write(json.dumps(orders.to_json()).encode() + b"\n")
+            await process.stdin.drain()
+        return child
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id."""
+        return self._process.pid
+
+    def stop(self, *, at_once: bool) -> None:
+        """Let its runs end within their grace, or not."""
+        assert self._channel is not None
+        self._channel.tell("stop", at_once=at_once)
+
+    def kill(self) -> None:
+        """End it in no order at all."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def ended(self) -> int:
+        """Wait until the process is over, and return its status."""
+        assert self._channel is not None
+        assert self._process.stdin is not None
+        status = await self._process.wait()
+        # What it said at last may be still on its way.
+        await self._channel.ended()
+        await self._channel.close()
+        self._process.stdin.close()
+        return status
+
+    def _be_ready(self, facts: Facts) -> None:
+        self.greeting = Greeting(**facts)
+        self._when_ready(self.greeting)
+
+    def _fail(self, facts: Facts) -> None:
+        self.failure = to_error(facts["error"])
+
+
+def how(status: int) -> str:
+    """Return in words how a process with this exit status ended."""
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        return f"was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was ended by signal {-status}"

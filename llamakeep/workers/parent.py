@@ -1,0 +1,192 @@
+"""The parent of the processes that serve."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+from llamakeep.errors import LlamaKeepError, OneProcessOnly, WorkerFailed
+from llamakeep.pauses import Pauses
+from llamakeep.providers.local_supervisor import LocalSupervisor
+from llamakeep.security.access_tokens import new_setup_token
+from llamakeep.security.rates import OwnCounts
+from llamakeep.security.throttle import OwnThrottle
+from llamakeep.settings import Settings
+from llamakeep.workers.child import Child, Greeting, how
+from llamakeep.workers.orders import Orders, pack
+from llamakeep.workers.shared import answers
+from llamakeep.workers.sockets import Sockets
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+LAST_SECONDS = 10.0
+"""Seconds that a worker may take to stop, its grace aside; then it is killed."""
+
+WhenReady = Callable[[Greeting, str | None], None]
+"""Takes what a worker said, and the set-up token if nobody can log in yet."""
+
+log = logging.getLogger(__name__)
+
+
+def check_can_share(settings: Settings) -> None:
+    """
+    Refuse more workers than there can be.
+
+    Raises:
+        OneProcessOnly: It says why, and what to do.
+    """
+    if settings.workers == 1:
+        return
+    if settings.database_url.startswith("sqlite"):
+        raise OneProcessOnly(
+            f"There cannot be {settings.workers} workers on SQLite: one process owns "
+            "the file. Set LLAMAKEEP_DATABASE_URL to a PostgreSQL database "
+            "(postgresql://USER:PASSWORD@HOST/DATABASE), or serve with one worker."
+        )
+    if sys.platform == "win32":
+        raise OneProcessOnly(
+            "Workers share their address, which Windows has no way for. Start "
+            "several servers with a `--port` of its own each, on the same PostgreSQL "
+            "database, and a proxy in front of them."
+        )
+
+
+class Parent:
+    """
+    Keeps workers serving until it is told to stop.
+
+    Args:
+        settings: What the operator chose.
+        sockets: Where the workers listen; the caller closes it.
+        when_ready: Called once, when all workers serve.
+    """
+
+    def __init__(
+        self, settings: Settings, sockets: Sockets, when_ready: WhenReady
+    ) -> None:
+        self._settings = settings
+        self._sockets = sockets
+        self._when_ready = when_ready
+        self._packed = pack(settings)
+        self._setup_token = new_setup_token()
+        self._supervisor = LocalSupervisor(settings)
+        self._answers = answers(self._supervisor, OwnCounts(), OwnThrottle())
+        self._children: dict[int, Child] = {}
+        self._greetings: dict[int, Greeting] = {}
+        self._stops = asyncio.Event()
+        self._is_at_once = False
+        self._is_orderly = True
+
+    async def run(self) -> bool:
+        """
+        Serve until a signal says stop; a second one does not wait for runs.
+
+        Returns:
+            Whether all workers ended in order.
+
+        Raises:
+            LlamaKeepError: A worker could not start in the first place; none is left.
+        """
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self._be_told)
+        numbers = range(1, self._settings.workers + 1)
+        places = [asyncio.create_task(self._keep(number)) for number in numbers]
+        try:
+            await asyncio.wait(places, return_when=asyncio.FIRST_EXCEPTION)
+            if not self._stops.is_set():  # because one of them failed
+                self._stop(at_once=True)
+            await asyncio.wait(places)
+        finally:
+            await self._supervisor.close()
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+        for place in places:
+            place.result()
+        return self._is_orderly
+
+    def _be_told(self) -> None:
+        self._stop(at_once=self._stops.is_set())
+
+    def _stop(self, *, at_once: bool) -> None:
+        self._stops.set()
+        self._is_at_once = at_once
+        for child in self._children.values():
+            child.stop(at_once=at_once)
+        grace = 0 if at_once else self._settings.shutdown_grace
+        asyncio.get_running_loop().call_later(grace + LAST_SECONDS, self._kill)
+
+    def _kill(self) -> None:
+        for child in self._children.values():
+            child.kill()
+
+    async def _keep(self, number: int) -> None:
+        """Keep one worker running."""
+        pauses = Pauses()
+        dead_nodes: list[str] = []
+        while not self._stops.is_set():
+            pauses.begin()
+            end, failure = await self._live(number, dead_nodes)
+            if self._stops.is_set():
+                return
+            if not self._is_ready:
+                raise failure or WorkerFailed(
+                    f"Worker {number} {end}, so nothing is served. What it said is "
+                    "above."
+                )
+            pauses.died()
+            log.warning(
+                "worker %d %s%s; another one is started%s",
+                number,
+                end,
+                f": {failure.detail}" if failure else "",
+                f" in {pauses.left:.0f} s" if pauses.left else "",
+            )
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pauses.left):
+                    await self._stops.wait()
+
+    async def _live(
+        self, number: int, dead_nodes: list[str]
+    ) -> tuple[str, LlamaKeepError | None]:
+        """
+        Let a worker live, and return how it ended, and what kept it from serving.
+
+        Args:
+            number: Which one.
+            dead_nodes: As whom those before it held runs that are not free yet; is
+                kept up to date.
+        """
+        orders = Orders(sys.path, self._packed, self._setup_token, list(dead_nodes))
+        try:
+            child = await Child.start(
+                orders, self._sockets.for_worker(), self._answers, self._greet(number)
+            )
+        except OSError as error:  # there is no more room for processes or files
+            return f"could not be started ({error.strerror})", None
+        self._children[number] = child
+        if self._stops.is_set():
+            child.stop(at_once=self._is_at_once)
+        status = await child.ended()
+        del self._children[number]
+        if child.greeting is not None:
+            dead_nodes[:] = [child.greeting.node]
+            if self._stops.is_set() and status != 0:
+                self._is_orderly = False
+        return f"(pid {child.pid}) {how(status)}", child.failure
+
+    @property
+    def _is_ready(self) -> bool:
+        return len(self._greetings) == self._settings.workers
+
+    def _greet(self, number: int) -> Callable[[Greeting], None]:
+        def greet(greeting: Greeting) -> None:
+            was_ready = self._is_ready
+            self._greetings[number] = greeting
+            if self._is_ready and not was_ready:
+                token = self._setup_token if greeting.offers_setup else None
+                self._when_ready(greeting, token)
+
+        return greet

@@ -1,0 +1,125 @@
+"""One of several processes that serve, each a node of its own."""
+
+import asyncio
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI
+
+from llamakeep.api.accounts import offer_setup
+from llamakeep.app import create_app
+from llamakeep.errors import LlamaKeepError
+from llamakeep.server import Server, describe_model, run, serve
+from llamakeep.storage import location
+from llamakeep.telemetry import set_up_logging
+from llamakeep.workers.channel import Channel, Facts, of_error
+from llamakeep.workers.orders import Orders, unpack
+from llamakeep.workers.shared import ParentsCounts, ParentsModel, ParentsThrottle
+
+LAST_SECONDS = 5.0
+"""Seconds that a worker without a parent may take to stop, whatever it is doing."""
+
+
+def work(orders: Orders, *, channel: int, listener: int) -> None:
+    """
+    Serve until the parent says stop, or is gone.
+
+    Args:
+        orders: What the parent wants.
+        channel: The number of the socket that leads to it.
+        listener: That of the one to listen on.
+    """
+    worker = _Worker(orders)
+    try:
+        run(worker.run(socket.socket(fileno=channel), socket.socket(fileno=listener)))
+    except asyncio.CancelledError:
+        sys.exit(1)  # not all runs had ended
+    sys.exit(worker.status)
+
+
+class _Worker:
+    def __init__(self, orders: Orders) -> None:
+        self.status = 0
+        self._orders = orders
+        self._settings = unpack(orders.settings)
+        self._server: Server | None = None
+        self._task: asyncio.Task[Any] | None = None
+        set_up_logging(self._settings.log_level, with_process=True)
+
+    async def run(self, line: socket.socket, listener: socket.socket) -> None:
+        self._task = asyncio.current_task()
+        stop = partial(
+            asyncio.get_running_loop().call_soon_threadsafe,
+            self._stop,
+            {"at_once": True},
+        )
+        threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
+        reader, writer = await asyncio.open_connection(sock=line)
+        listens = {"stop": self._stop}
+        async with Channel(reader, writer, answers={}, listens=listens) as channel:
+            try:
+                await self._serve(channel, listener)
+            except LlamaKeepError as error:
+                channel.tell("failed", error=of_error(error))
+                self.status = 1
+
+    async def _serve(self, channel: Channel, listener: socket.socket) -> None:
+        async def when_ready(app: FastAPI) -> None:
+            model = await describe_model(app)
+            offered = await offer_setup(app, self._orders.setup_token)
+            channel.tell(
+                "ready",
+                model=model,
+                data=location(self._settings.database_url),
+                node=app.state.keeper.node_id,
+                offers_setup=offered is not None,
+            )
+
+        app = create_app(
+            self._settings,
+            supervisor=ParentsModel(channel),
+            counts=ParentsCounts(channel),
+            throttle=ParentsThrottle(channel),
+            dead_nodes=self._orders.dead_nodes,
+        )
+        await serve(app, listener, when_ready=when_ready, new_server=self._new_server)
+
+    def _new_server(self, *arguments: Any) -> Server:
+        self._server = _Server(*arguments)
+        return self._server
+
+    def _stop(self, facts: Facts) -> None:
+        """Stop as the parent says."""
+        if self._server is not None:
+            self._server.stop(**facts)
+        elif self._task is not None:
+            self._task.cancel()  # it has not begun
+
+
+class _Server(Server):
+    """
+    Takes a signal for what the parent says anyhow.
+
+    Who stops a service may send one to all of its processes, as systemd does. The
+    second one, which ends runs at once, comes from the parent alone.
+    """
+
+    def handle_exit(self, sig: int, frame: object) -> None:  # noqa: ARG002 - uvicorn passes both
+        self.stop()
+
+
+def _end_with_parent(stop: Callable[[], object]) -> None:
+    """Stop when the parent is gone, by whatever signal."""
+    while os.read(0, 4096):
+        pass
+    with suppress(RuntimeError):  # it has stopped already
+        stop()
+    time.sleep(LAST_SECONDS)
+    os._exit(1)
