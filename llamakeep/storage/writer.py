@@ -98,7 +98,7 @@ class Writer:
         self._loop.call_soon(self._gather, 0, until)
 
     def _gather(self, before: int, until: float) -> None:
-        """Hand a batch over when a turn of the loop brings nothing more, or it is time."""
+        """Hand a batch over once a turn of the loop brings nothing, or it is time."""
         now = len(self._gathered)
         if now > before and self._loop.time() < until:
             self._loop.call_soon(self._gather, now, until)
