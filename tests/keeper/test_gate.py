@@ -139,7 +139,7 @@ async def test_a_prompt_that_the_provider_wants_to_hear_later_is_sent_again_late
 async def test_nothing_is_sent_before_the_provider_wants_to_hear_it(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
-    provider = AskedOnce(later(0.3))
+    provider = AskedOnce(later(0.6))
     async with open_keeper(settings, storage, provider) as keeper:
         runs = [await keeper.ask(alice, WHY)]
         await until(lambda: provider.requests)
