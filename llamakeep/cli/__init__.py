@@ -23,6 +23,7 @@ from llamakeep.cli import (
 )
 from llamakeep.cli.terminal import complain
 from llamakeep.errors import LlamaKeepError
+from llamakeep.threads import leave
 
 INTERRUPTED = 130
 """The exit code of a command that was stopped with Ctrl-C."""
@@ -87,5 +88,10 @@ cli.command("replicate-emulator")(maintenance.replicate_emulator)
 
 
 def main() -> None:
-    """Run the command that the process was started with."""
-    cli(prog_name="llamakeep")
+    """Run the command that the process was started with, and end the process."""
+    try:
+        cli(prog_name="llamakeep")
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            raise
+        leave(end.code or 0)
