@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import SecurityScopes
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llamakeep.api.dependencies import KEY_PATTERN, LONGEST_KEY
@@ -56,7 +57,11 @@ def _call(endpoint: Endpoint) -> ASGIApp:
             )
             wrong = FieldError("header.idempotency-key", message)
             raise InvalidRequest(errors=[wrong])
-        body = _read(model, request, await request.body())
+        try:
+            sent = await request.body()
+        except ClientDisconnect:
+            return  # nobody is there to be answered
+        body = _read(model, request, sent)
         response = await endpoint(body, request, user, key)
         await response(scope, receive, send)
 

@@ -4,11 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
+from starlette.types import Message as ASGIMessage
 
 from llamakeep.domain import Message, Parameters, Usage
 from llamakeep.providers.base import Finished
 from llamakeep.settings import Settings
-from tests.api.serving import BOB, PROMPT, Client, connect
+from tests.api.serving import ALICE, BOB, PROMPT, Client, connect
 from tests.fakes import ScriptedProvider
 
 EVERYTHING: dict[str, Any] = {
@@ -304,3 +305,33 @@ async def test_a_client_that_leaves_does_not_stop_its_run(settings: Settings) ->
         ended = await client.ended(kept["id"])
 
     assert (ended["status"], ended["response"]) == ("succeeded", "First and last")
+
+
+async def test_whoever_leaves_before_all_is_sent_is_no_error_of_the_server(
+    settings: Settings,
+) -> None:
+    half = {"type": "http.request", "body": b'{"prompt"', "more_body": True}
+    messages = iter([half, {"type": "http.disconnect"}])
+    answered: list[ASGIMessage] = []
+
+    async def receive() -> ASGIMessage:
+        return next(messages)
+
+    async def send(message: ASGIMessage) -> None:
+        answered.append(message)
+
+    async with connect(settings, ScriptedProvider()) as client:
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/prompt/",
+            "query_string": b"",
+            "headers": [
+                (b"authorization", ALICE["Authorization"].encode()),
+                (b"content-type", b"application/json"),
+            ],
+        }
+        await client.app(scope, receive, send)
+
+        assert answered == []
+        assert await client.history() == []
