@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import prompts
+from bench import prompts, streams
 from bench.cores import allow_many_connections, pin_to_load_core
 from bench.options import Options
 from bench.report import Report, Section
 
 PARTS: dict[str, Callable[[Options], Section]] = {
     "prompts": prompts.measure,
+    "streams": streams.measure,
 }
 
 
