@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import prompts, streams
+from bench import logins, memory, prompts, reading, starts, streams
 from bench.cores import allow_many_connections, pin_to_load_core
 from bench.options import Options
 from bench.report import Report, Section
@@ -22,6 +22,10 @@ from bench.report import Report, Section
 PARTS: dict[str, Callable[[Options], Section]] = {
     "prompts": prompts.measure,
     "streams": streams.measure,
+    "memory": memory.measure,
+    "start": starts.measure,
+    "logins": logins.measure,
+    "history": reading.measure,
 }
 
 

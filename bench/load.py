@@ -1,11 +1,12 @@
-"""Clients that each send the same request again and again over one connection."""
+"""Clients that each send one request after the other over one connection."""
 
 import asyncio
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import cast
 
 
@@ -58,8 +59,8 @@ def percentile(latencies: list[float], share: float) -> float:
 
 
 class _Client(asyncio.Protocol):
-    def __init__(self, request: bytes, until: float) -> None:
-        self.request = request
+    def __init__(self, requests: Iterator[bytes], until: float) -> None:
+        self.requests = requests
         self.until = until
         self.latencies: list[float] = []
         self.failures = 0
@@ -75,7 +76,7 @@ class _Client(asyncio.Protocol):
 
     def send(self) -> None:
         self.sent = time.perf_counter()
-        self.transport.write(self.request)
+        self.transport.write(next(self.requests))
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -102,15 +103,16 @@ class _Client(asyncio.Protocol):
             self.done.set_result(None)
 
 
-async def load(target: Target, *, clients: int, seconds: float) -> Load:
-    """Let `clients` send the target's request for `seconds`."""
-    request = target.request()
+async def load(*targets: Target, clients: int, seconds: float) -> Load:
+    """Let `clients` send the targets' requests, in turns, for `seconds`."""
+    requests = cycle([target.request() for target in targets])
+    port = targets[0].port
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     made = [
         (
             await loop.create_connection(
-                lambda: _Client(request, began + seconds), "127.0.0.1", target.port
+                lambda: _Client(requests, began + seconds), "127.0.0.1", port
             )
         )[1]
         for _ in range(clients)

@@ -34,22 +34,42 @@ def free_port() -> int:
 def process(module: str, port: int, *arguments: str, folder: str) -> Iterator[Running]:
     """Run a module, which is told its port first, once it listens."""
     command = [sys.executable, "-m", module, str(port), *arguments]
-    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
     began = time.perf_counter()
-    started = subprocess.Popen(command, cwd=folder, env=environment)
+    with started(command, folder, {}) as child:
+        while not _listens(port):
+            if child.poll() is not None or time.perf_counter() > began + 30:
+                raise SystemExit(f"{module} did not start")
+            time.sleep(0.01)
+        yield Running(child.pid, port, time.perf_counter() - began)
+
+
+@contextmanager
+def started(
+    command: list[str],
+    folder: str,
+    environment: dict[str, str],
+    *,
+    is_quiet: bool = False,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command in `folder`, as if this one had been installed."""
+    ours = {"PYTHONPATH": str(Path.cwd())} | environment
+    output = subprocess.DEVNULL if is_quiet else None
+    child = subprocess.Popen(
+        command, cwd=folder, env=os.environ | ours, stdout=output, stderr=output
+    )
     try:
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except OSError:
-                if started.poll() is not None or time.perf_counter() > began + 30:
-                    raise SystemExit(f"{module} did not start") from None
-                time.sleep(0.01)
-        yield Running(started.pid, port, time.perf_counter() - began)
+        yield child
     finally:
-        started.terminate()
-        started.wait(30)
+        child.terminate()
+        child.wait(30)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def call(port: int, path: str, body: Any = None, **headers: str) -> Any:
