@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 Cell = str | float | None
 
@@ -91,6 +92,15 @@ def _processor() -> str:
     return platform.machine()
 
 
+def _known(found: Any) -> Any:
+    """Return it with `None` where a number is not known: JSON has no other word."""
+    if isinstance(found, dict):
+        return {name: _known(each) for name, each in found.items()}
+    if isinstance(found, list | tuple):
+        return [_known(each) for each in found]
+    return None if isinstance(found, float) and math.isnan(found) else found
+
+
 class Report:
     """All sections, ratios first."""
 
@@ -128,7 +138,8 @@ class Report:
                 "machine": machine(),
                 "rounds": self._rounds,
                 "seconds": self._seconds,
-                "sections": [asdict(one) for one in self._sections],
+                "sections": [_known(asdict(one)) for one in self._sections],
             },
             indent=1,
+            allow_nan=False,
         )
