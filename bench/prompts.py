@@ -18,11 +18,11 @@ DELAYS = (0.0, 0.05)
 
 METHOD = """\
 One core serves, the other one makes the load and plays a provider that answers with 20
-words, at once or after 50 ms. The pass-through is aiohttp on uvloop, without login,
-parsing or storage. llamakeep checks an access token, commits the prompt, streams the
-answer, commits that, and answers. CPU is the server's user and system time of all
-threads; "busy" is that beside the clock: where the pass-through's is far below 1, it
-was the load that had no more to give."""
+words in one piece, at once or after 50 ms. The pass-through is aiohttp on uvloop,
+without login, parsing or storage. llamakeep checks an access token, commits the prompt,
+has the answer streamed, commits that, and answers. CPU is the server's user and system
+time of all threads; "busy" is that beside the clock: where the pass-through's is far
+below 1, it was the load that had no more to give."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,8 @@ class Manner:
     """Until a stream's first word."""
     gap: float | None = None
     """
-    From one word of a stream to the next, where 0 is as fast as it can; `None` is all
-    of it at once.
+    From one word of a stream to the next, where 0 is as fast as it can. `None` is all
+    of it at once and in one piece: what each word costs, `bench.streams` measures.
     """
 
 
@@ -67,16 +67,30 @@ def plain(words: int) -> bytes:
 
 
 @cache
+def whole(words: int) -> bytes:
+    """Return a stream of so many words that is sent in one piece."""
+    body = b"".join(_events(words))
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d"
+    return head % len(body) + b"\r\n\r\n" + body
+
+
+@cache
 def pieces(words: int) -> list[bytes]:
     """Return what a stream of so many words is sent as."""
     head = (
         b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
         b"transfer-encoding: chunked\r\n\r\n"
     )
+    *spoken, end = [_chunk(event) for event in _events(words)]
+    return [head + spoken[0], *spoken[1:], end + b"0\r\n\r\n"]
+
+
+def _events(words: int) -> list[bytes]:
+    """Return one for each word, and the end."""
     first = _event({"role": "assistant", "content": WORD}, None)
     word = _event({"content": WORD}, None)
-    end = _event({}, "stop", usage=_usage(words)) + _chunk(b"data: [DONE]\n\n")
-    return [head + first, *[word] * (words - 1), end + b"0\r\n\r\n"]
+    end = _event({}, "stop", usage=_usage(words)) + b"data: [DONE]\n\n"
+    return [first, *[word] * (words - 1), end]
 
 
 def _usage(words: int) -> dict[str, int]:
@@ -92,7 +106,7 @@ def _event(delta: dict[str, str], reason: str | None, **more: Any) -> bytes:
         "choices": [{"index": 0, "delta": delta, "finish_reason": reason}],
         **more,
     }
-    return _chunk(b"data: %b\n\n" % json.dumps(said).encode())
+    return b"data: %b\n\n" % json.dumps(said).encode()
 
 
 def _chunk(data: bytes) -> bytes:
@@ -159,8 +173,11 @@ class Connection(asyncio.Protocol):
 
     def stream(self, manner: Manner, began: float, number: int) -> None:
         """Say a stream's next piece, and see to the one after."""
+        if manner.gap is None:
+            self.say(whole(manner.words))
+            return
         everything = pieces(manner.words)
-        if manner.gap is None or manner is not self.provider.manner:
+        if manner is not self.provider.manner:
             self.say(b"".join(everything[number:]))
             return
         self.say(everything[number])
