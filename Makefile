@@ -57,8 +57,8 @@ coverage: .venv/dev.stamp ## Run all tests, and see what they leave out
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-bench: .venv/dev.stamp ## Measure the speed on this machine
-	$(BIN)/python -m bench
+bench: .venv/dev.stamp ## Measure beside a bare pass-through (about 10 minutes); `make bench B=prompts` does a part
+	$(BIN)/python -m bench $(B)
 
 fuzz: .venv/dev.stamp ## Make requests up for five minutes, and look for bugs in the answers
 	LLAMAKEEP_FUZZ_SECONDS=300 $(BIN)/python -m pytest tests/sdk/test_schemathesis.py

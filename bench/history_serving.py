@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from bench.__main__ import free_port, process
+from bench.processes import free_port, process
 from llamakeep.domain import Actor, User, UserRole
 from llamakeep.security.access_tokens import digest, new_access_token
 from llamakeep.storage import open_storage

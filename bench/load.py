@@ -1,8 +1,12 @@
-"""Clients that each send the same request again and again over one connection."""
+"""Clients that each send one request after the other over one connection."""
 
 import asyncio
+import json
+import math
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import cast
 
 
@@ -12,8 +16,20 @@ class Target:
 
     port: int
     path: str
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
+    body: Mapping[str, object] | None = None
+    """What is posted, as JSON; without it the request is a GET."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def request(self, **more: str) -> bytes:
+        """Return it as it is sent."""
+        sent = b"" if self.body is None else json.dumps(self.body).encode()
+        headers = {"host": "127.0.0.1", **self.headers, **more}
+        if sent:
+            headers["content-type"] = "application/json"
+            headers["content-length"] = str(len(sent))
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        method = "POST" if sent else "GET"
+        return f"{method} {self.path} HTTP/1.1\r\n{lines}\r\n".encode() + sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +48,23 @@ class Load:
 
     def percentile(self, share: float) -> float:
         """Return the latency, in milliseconds, that this share of requests kept."""
-        index = min(len(self.latencies) - 1, int(share * len(self.latencies)))
-        return self.latencies[index] * 1000
+        return percentile(self.latencies, share)
+
+
+def percentile(latencies: list[float], share: float) -> float:
+    """Return what this share of sorted seconds does not exceed, in milliseconds."""
+    if not latencies:
+        return math.nan
+    return latencies[min(len(latencies) - 1, int(share * len(latencies)))] * 1000
 
 
 class _Client(asyncio.Protocol):
-    def __init__(self, request: bytes, until: float) -> None:
-        self.request = request
+    def __init__(self, requests: Iterator[bytes], until: float) -> None:
+        self.requests = requests
         self.until = until
         self.latencies: list[float] = []
         self.failures = 0
+        self.is_through = False
         self.buffer = b""
         self.sent = 0.0
         self.done = asyncio.get_running_loop().create_future()
@@ -53,7 +76,7 @@ class _Client(asyncio.Protocol):
 
     def send(self) -> None:
         self.sent = time.perf_counter()
-        self.transport.write(self.request)
+        self.transport.write(next(self.requests))
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -71,28 +94,25 @@ class _Client(asyncio.Protocol):
         if now < self.until:
             self.send()
         else:
+            self.is_through = True
             self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.failures += exc is not None
+        self.failures += exc is not None or not self.is_through
         if not self.done.done():
             self.done.set_result(None)
 
 
-async def load(target: Target, *, clients: int, seconds: float) -> Load:
-    """Let `clients` send the target's request for `seconds`."""
-    head = "".join(f"{name}: {value}\r\n" for name, value in target.headers.items())
-    request = (
-        f"POST {target.path} HTTP/1.1\r\nhost: 127.0.0.1\r\n"
-        "content-type: application/json\r\n"
-        f"content-length: {len(target.body)}\r\n{head}\r\n"
-    ).encode() + target.body
+async def load(*targets: Target, clients: int, seconds: float) -> Load:
+    """Let `clients` send the targets' requests, in turns, for `seconds`."""
+    requests = cycle([target.request() for target in targets])
+    port = targets[0].port
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     made = [
         (
             await loop.create_connection(
-                lambda: _Client(request, began + seconds), "127.0.0.1", target.port
+                lambda: _Client(requests, began + seconds), "127.0.0.1", port
             )
         )[1]
         for _ in range(clients)

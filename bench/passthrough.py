@@ -17,12 +17,14 @@ CLIENT = web.AppKey("client", aiohttp.ClientSession)
 
 
 def create_app(upstream: str) -> web.Application:
-    async def forward(request: web.Request) -> web.Response:
+    async def forward(request: web.Request) -> web.StreamResponse:
         async with request.app[CLIENT].post(
             upstream,
             data=await request.read(),
             headers={"content-type": "application/json"},
         ) as answer:
+            if answer.content_type == "text/event-stream":
+                return await pass_on(request, answer)
             return web.Response(
                 body=await answer.read(), content_type=answer.content_type
             )
@@ -39,10 +41,26 @@ def create_app(upstream: str) -> web.Application:
     return app
 
 
+async def pass_on(
+    request: web.Request, answer: aiohttp.ClientResponse
+) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+    await response.prepare(request)
+    async for data in answer.content.iter_any():
+        await response.write(data)
+    await response.write_eof()
+    return response
+
+
 if __name__ == "__main__":
     pin_to_server_core()
     uvloop.install()
     app = create_app(sys.argv[2] + "/chat/completions")
     web.run_app(
-        app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None
+        app,
+        host="127.0.0.1",
+        port=int(sys.argv[1]),
+        access_log=None,
+        print=None,
+        backlog=4096,
     )

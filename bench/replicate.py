@@ -23,7 +23,7 @@ from typing import Any
 
 import aiohttp
 
-from bench.__main__ import free_port
+from bench.processes import free_port
 
 WORDS = " ".join(["word"] * 100)
 PLAIN = (0.2, 1.2, 5.0, 70.0)

@@ -30,6 +30,17 @@ def settings(settings: Settings, prepared_database: Path, tmp_path: Path) -> Set
 
 
 @pytest.fixture
+def quiet(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """No housekeeping of the server's own comes in between what is counted."""
+
+    async def nothing_is_old(*_: object) -> int:
+        return 0
+
+    monkeypatch.setattr("llamakeep.keeper.retention.sweep", nothing_is_old)
+    return settings.model_copy(update={"flush_interval": 9})
+
+
+@pytest.fixture
 def provider() -> ScriptedProvider:
     return ScriptedProvider()
 

@@ -20,6 +20,15 @@ from llamakeep.storage import Storage
 ALICE = {"Authorization": "Bearer token_alice"}
 BOB = {"Authorization": "Bearer token_bob"}
 PROMPT = {"prompt": "What is FastAPI and why is it useful?"}
+PROMPTS: dict[str, dict[str, Any]] = {
+    "/prompt/": PROMPT,
+    "/v1/completions": {"model": "parrot", "prompt": "Hi"},
+    "/v1/chat/completions": {
+        "model": "parrot",
+        "messages": [{"role": "user", "content": "Hi"}],
+    },
+}
+"""By path: whatever takes prompts, and what it may be sent."""
 
 
 class ServerSentEvent(NamedTuple):

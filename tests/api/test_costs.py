@@ -10,17 +10,8 @@ from sqlalchemy.pool import Pool
 
 from llamakeep.domain import Limits
 from llamakeep.settings import Settings
-from tests.api.serving import PROMPT, Client, connect
+from tests.api.serving import PROMPT, PROMPTS, Client, connect
 from tests.fakes import ScriptedProvider
-
-BODIES: dict[str, Any] = {
-    "/prompt/": PROMPT,
-    "/v1/completions": {"model": "parrot", "prompt": "Hi"},
-    "/v1/chat/completions": {
-        "model": "parrot",
-        "messages": [{"role": "user", "content": "Hi"}],
-    },
-}
 
 
 @pytest.fixture
@@ -34,22 +25,6 @@ def statements() -> Iterator[list[str]]:
     event.listen(Pool, "connect", trace)
     yield seen
     event.remove(Pool, "connect", trace)
-
-
-@pytest.fixture
-def quiet(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """No housekeeping of the server's own comes in between."""
-
-    async def nothing_is_old(*_: object) -> int:
-        return 0
-
-    monkeypatch.setattr("llamakeep.keeper.retention.sweep", nothing_is_old)
-    return settings.model_copy(update={"flush_interval": 9})
-
-
-@pytest.fixture
-def provider() -> ScriptedProvider:
-    return ScriptedProvider()
 
 
 @pytest.fixture
@@ -71,7 +46,7 @@ def counted(statements: list[str]) -> dict[str, int]:
     return {kind: verbs.count(kind) for kind in kinds if kind in verbs}
 
 
-@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize("path", PROMPTS)
 @pytest.mark.parametrize("is_streamed", [False, True])
 async def test_a_prompt_of_whoever_was_here_before_takes_two_writes(
     client: Client,
@@ -80,7 +55,7 @@ async def test_a_prompt_of_whoever_was_here_before_takes_two_writes(
     path: str,
     is_streamed: bool,
 ) -> None:
-    answer = await client.post(path, json=BODIES[path] | {"stream": is_streamed})
+    answer = await client.post(path, json=PROMPTS[path] | {"stream": is_streamed})
 
     assert answer.status_code == 200
     assert len(provider.requests) == 1
