@@ -1,6 +1,7 @@
 """Sending prompts, and what reaches the provider."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -311,7 +312,7 @@ async def test_whoever_leaves_before_all_is_sent_is_no_error_of_the_server(
     settings: Settings,
 ) -> None:
     half = {"type": "http.request", "body": b'{"prompt"', "more_body": True}
-    messages = iter([half, {"type": "http.disconnect"}])
+    messages: Iterator[ASGIMessage] = iter([half, {"type": "http.disconnect"}])
     answered: list[ASGIMessage] = []
 
     async def receive() -> ASGIMessage:
