@@ -5,7 +5,7 @@ A run is its conversation's newest if no later one has the same conversation, so
 list of conversations is a walk over a user's runs. Only chosen titles are kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,7 +13,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
-    Select,
     bindparam,
     delete,
     exists,
@@ -26,7 +25,6 @@ from llamakeep.errors import ConversationNotFound
 from llamakeep.storage.columns import colliding_insert
 from llamakeep.storage.database import Database
 from llamakeep.storage.tables import conversation_titles, runs
-from llamakeep.storage.traces import leaving_traces
 
 LONGEST_WALK = 2000
 """How many runs are looked at for one page, however few conversations they are of."""
@@ -202,31 +200,12 @@ class ConversationStorage:
         await self._database.write(operation)
 
 
-def forget_runs(
-    connection: Connection, chosen: Select[str], *, leave_traces: bool = False
-) -> int:
-    """
-    Delete runs, in the transaction that is open, and count them.
-
-    Their words and tags go with them; titles, with the last run of a conversation.
-
-    Args:
-        connection: The transaction's.
-        chosen: Their ids.
-        leave_traces: Whether their words stay in the files until `erase_traces`.
-    """
-    query = delete(runs).where(runs.c.id.in_(chosen)).returning(runs.c.conversation_id)
-    with leaving_traces(connection, leave=leave_traces):
-        theirs = connection.scalars(query).all()
-    if theirs:
-        titles = conversation_titles.c
-        is_left = exists().where(runs.c.conversation_id == titles.conversation_id)
-        connection.execute(
-            delete(conversation_titles).where(
-                titles.conversation_id.in_(set(theirs)), ~is_left
-            )
-        )
-    return len(theirs)
+def forget_titles(connection: Connection, conversation_ids: Collection[str]) -> None:
+    """Delete the titles of those conversations that have no run any more."""
+    titles = conversation_titles.c
+    is_left = exists().where(runs.c.conversation_id == titles.conversation_id)
+    is_one = titles.conversation_id.in_(conversation_ids)
+    connection.execute(delete(conversation_titles).where(is_one, ~is_left))
 
 
 def _shown(connection: Connection, newest: Sequence[str]) -> Sequence[Conversation]:

@@ -6,12 +6,15 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from llamakeep.domain import Actor, User, new_id
-from llamakeep.keeper.purging import purge
+from llamakeep.domain import User
 from llamakeep.keeper.retention import sweep
 from llamakeep.storage import Storage, open_storage
-from llamakeep.storage.filters import EVERYTHING, RunFilter
+from llamakeep.storage.conversations import HIGHEST
+from llamakeep.storage.filters import RunFilter
+from llamakeep.storage.forgetting import Forgotten
 from llamakeep.storage.search import read_search
+from llamakeep.storage.traces import CUTTING, MARKING, Pace
+from tests.storage.running import delete_user
 
 RUNS = 30
 
@@ -27,10 +30,9 @@ async def _keep(storage: Storage, user: User) -> Sequence[str]:
 
 
 async def _delete_all(storage: Storage, user: User) -> None:
-    before = new_id("run_")
-    await storage.delete_runs(
-        user, EVERYTHING, before=before, limit=RUNS, leave_traces=True
-    )
+    run_ids = await storage.find_finished(user, before=HIGHEST, limit=RUNS)
+    forgotten = await storage.forget(user, run_ids, Pace(7, 30, leaves_words=True))
+    assert forgotten == Forgotten(RUNS, RUNS)
 
 
 async def _has_word(folder: Path) -> bool:
@@ -113,11 +115,11 @@ async def test_it_depends_on_the_others_what_are_many_runs(
         bob = await storage.add_user("bob", None)
         for n in range(200):
             await storage.add(bob, f"prompt {n}", "response")
-        is_worth_it = [await storage.is_worth_merging(count) for count in (1, RUNS)]
+        paces = [await storage.pace(count) for count in (1, RUNS)]
 
-        await purge(storage, alice, actor=Actor())
+        await delete_user(storage, alice)
 
-        assert is_worth_it == [False, True]
+        assert paces == [CUTTING, MARKING]
     assert not await _has_word(tmp_path)
 
 
@@ -128,7 +130,7 @@ async def test_deleting_cuts_words_out_where_the_rest_is_much_more(
         await storage.add(bob, f"prompt {n}", "response")
     await storage.add(alice, "prompt", "response")
 
-    await purge(storage, alice, actor=Actor())
+    await delete_user(storage, alice)
 
     assert len(await storage.history(bob, limit=300)) == 201
     assert await storage.list_users() == [bob]
