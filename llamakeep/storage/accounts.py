@@ -16,7 +16,8 @@ from llamakeep.domain import (
 from llamakeep.errors import LastAdmin, ResetRefused, SetupRefused, UserNotFound
 from llamakeep.storage.audit import record
 from llamakeep.storage.database import Database
-from llamakeep.storage.tables import IS_UNFINISHED, password_resets, runs, users
+from llamakeep.storage.filters import goes_on
+from llamakeep.storage.tables import password_resets, runs, users
 from llamakeep.storage.users import (
     USER,
     change_password,
@@ -146,7 +147,7 @@ class AccountStorage:
 
     async def unfinished_runs(self, user: User) -> Sequence[str]:
         """Return which runs of `user` are not over."""
-        query = select(runs.c.id).where(runs.c.user_id == user.id, IS_UNFINISHED)
+        query = select(runs.c.id).where(*goes_on(user.id))
         return await self._database.read(
             lambda connection: list(connection.scalars(query))
         )
@@ -229,9 +230,7 @@ def disable(connection: Connection, user: User) -> None:
     log_out_everywhere(connection, user)
     _forget_reset(connection, user)
     connection.execute(
-        update(runs)
-        .where(runs.c.user_id == user.id, IS_UNFINISHED)
-        .values(cancel_requested=True)
+        update(runs).where(*goes_on(user.id)).values(cancel_requested=True)
     )
 
 

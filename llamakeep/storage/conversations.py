@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Row,
     bindparam,
@@ -24,6 +23,7 @@ from llamakeep.domain import User
 from llamakeep.errors import ConversationNotFound
 from llamakeep.storage.columns import colliding_insert
 from llamakeep.storage.database import Database
+from llamakeep.storage.filters import is_in
 from llamakeep.storage.tables import conversation_titles, runs
 
 LONGEST_WALK = 2000
@@ -36,10 +36,6 @@ LOWEST, HIGHEST = "run_", "run_~"
 """What no run's id is lower or higher than."""
 
 _other = runs.alias("other")
-_is_same = (
-    _other.c.conversation_id == runs.c.conversation_id,
-    _other.c.user_id == runs.c.user_id,
-)
 # A conversation is one user's: the index is all that has to be read.
 _later = (_other.c.conversation_id == runs.c.conversation_id, _other.c.id > runs.c.id)
 _WALK = (
@@ -55,7 +51,8 @@ _WALK_DOWN = _WALK.order_by(runs.c.id.desc())
 _WALK_UP = _WALK.order_by(runs.c.id)
 
 _first = runs.alias("first")
-_FIRST_ID = select(_other.c.id).where(*_is_same).order_by(_other.c.id).limit(1)
+_is_same = _other.c.conversation_id == runs.c.conversation_id
+_FIRST_ID = select(_other.c.id).where(_is_same).order_by(_other.c.id).limit(1)
 _SHOWN = (
     select(
         runs.c.conversation_id,
@@ -172,7 +169,7 @@ class ConversationStorage:
         # Whoever deletes its last run has to wait, and then sees the title.
         locked = (
             select(runs.c.id)
-            .where(*_is_in(user, conversation_id))
+            .where(*is_in(user.id, conversation_id))
             .limit(1)
             .with_for_update(read=True, key_share=True)
         )
@@ -231,7 +228,7 @@ def _to_conversation(
 def _get(connection: Connection, user: User, conversation_id: str) -> Conversation:
     newest = (
         select(runs.c.id)
-        .where(*_is_in(user, conversation_id))
+        .where(*is_in(user.id, conversation_id))
         .order_by(runs.c.id.desc())
         .limit(1)
     )
@@ -240,10 +237,6 @@ def _get(connection: Connection, user: User, conversation_id: str) -> Conversati
         raise _not_found(conversation_id)
     [found] = _shown(connection, [run_id])
     return found
-
-
-def _is_in(user: User, conversation_id: str) -> Sequence[ColumnElement[bool]]:
-    return runs.c.conversation_id == conversation_id, runs.c.user_id == user.id
 
 
 def _not_found(conversation_id: str) -> ConversationNotFound:

@@ -11,9 +11,9 @@ from llamakeep.storage.accounts import check_others, disable, get_user
 from llamakeep.storage.audit import record
 from llamakeep.storage.columns import seconds_from_now
 from llamakeep.storage.database import Database
+from llamakeep.storage.filters import goes_on
 from llamakeep.storage.quotas import give_back
 from llamakeep.storage.tables import (
-    IS_UNFINISHED,
     api_keys,
     runs,
     users,
@@ -125,7 +125,7 @@ class DeletedUserStorage:
         # Whoever closes one of them does so before, or finds nothing to close.
         unfinished = (
             select(runs.c.id, runs.c.reservation)
-            .where(runs.c.user_id == user.id, IS_UNFINISHED)
+            .where(*goes_on(user.id))
             .order_by(runs.c.id)
             .with_for_update()
         )

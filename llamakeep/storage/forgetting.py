@@ -4,6 +4,7 @@ Forgetting runs for good: readers find them, and the writer deletes a few at a t
 What finds them may look at very many, which is nothing that others should wait for.
 """
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,11 @@ from llamakeep.storage.filters import EVERYTHING, RunFilter
 from llamakeep.storage.search import SearchStorage
 from llamakeep.storage.tables import IS_FINISHED, IS_UNFINISHED, runs
 from llamakeep.storage.traces import Pace, leaving_words
+
+_DELETE = (
+    "DELETE FROM runs WHERE id IN (SELECT value FROM json_each(?)) AND user_id = ? "  # noqa: S608 - only constants
+    f"AND {IS_FINISHED} RETURNING conversation_id"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +139,9 @@ class ForgettingStorage(SearchStorage):
                 while tried < len(run_ids) and (not tried or time.monotonic() < end):
                     some = run_ids[tried : tried + pace.at_once]
                     tried += len(some)
-                    query = (
-                        select(runs.c.id)
-                        .where(
-                            runs.c.id.in_(some), runs.c.user_id == user.id, IS_FINISHED
-                        )
-                        # Everybody takes them in the same order.
-                        .order_by(runs.c.id)
-                        .with_for_update(skip_locked=shared)
+                    conversations += _delete_finished(
+                        connection, user, some, shared=shared
                     )
-                    conversations += _delete(connection, query)
             if conversations:
                 forget_titles(connection, set(conversations))
             return Forgotten(tried, len(conversations))
@@ -155,3 +154,20 @@ def _delete(connection: Connection, chosen: Select[str]) -> Sequence[str]:
     """Delete runs, with their words and tags, and return whose conversations' each."""
     query = delete(runs).where(runs.c.id.in_(chosen)).returning(runs.c.conversation_id)
     return connection.scalars(query).all()
+
+
+def _delete_finished(
+    connection: Connection, user: User, run_ids: Sequence[str], *, shared: bool
+) -> Sequence[str]:
+    if connection.dialect.name == "sqlite":
+        # Others wait meanwhile: to make this statement would take as long as to run it.
+        values = json.dumps(list(run_ids)), user.id
+        return connection.exec_driver_sql(_DELETE, values).scalars().all()
+    query = (
+        select(runs.c.id)
+        .where(runs.c.id.in_(run_ids), runs.c.user_id == user.id, IS_FINISHED)
+        # Everybody takes them in the same order.
+        .order_by(runs.c.id)
+        .with_for_update(skip_locked=shared)
+    )
+    return _delete(connection, query)

@@ -7,7 +7,8 @@ from sqlalchemy import Connection, select
 
 from llamakeep.domain import Run, RunStatus, User
 from llamakeep.errors import ConversationNotFound
-from llamakeep.storage.filters import EVERYTHING, RunFilter
+from llamakeep.storage.filters import EVERYTHING, RunFilter, is_in
+from llamakeep.storage.newest_found import Place, find_newest
 from llamakeep.storage.run_rows import READ, to_run
 from llamakeep.storage.search import SearchStorage, found, is_found, is_frequent
 from llamakeep.storage.tables import runs
@@ -52,28 +53,33 @@ class HistoryStorage(SearchStorage):
         """
         search = matching.search
         others = replace(matching, search=None)
+        place = Place(after, before, oldest_first=oldest_first)
 
         def operation(connection: Connection) -> Sequence[Run]:
             dialect = connection.dialect.name
             query = select(*READ)
-            if search is not None and is_frequent(connection, search, user):
+            newest = None
+            if search is not None and dialect == "postgresql":
+                newest = find_newest(
+                    connection, user, search, others, place=place, limit=limit
+                )
+            if newest is not None:
+                query = query.where(runs.c.id.in_(newest))
+            elif search is not None and is_frequent(connection, search, user):
                 query = query.where(
                     *others.conditions(user, dialect), is_found(search, user)
                 )
             else:
                 query = query.where(*matching.conditions(user, dialect))
             order = runs.c.id if oldest_first else runs.c.id.desc()
-            query = query.order_by(order).limit(limit)
-            if before is not None:
-                query = query.where(runs.c.id < before)
-            if after is not None:
-                query = query.where(runs.c.id > after)
+            query = query.where(*place.conditions()).order_by(order).limit(limit)
             if not is_page:
                 return [to_run(row) for row in connection.execute(query)]
             page: list[Run] = []
             length = 0
-            # What does not belong to the page is better not read at all.
-            query = query.execution_options(stream_results=True)
+            if dialect == "postgresql":
+                # What does not belong to the page is better not read at all.
+                query = query.execution_options(stream_results=True)
             with connection.execute(query) as rows:
                 for row in rows:
                     page.append(to_run(row))
@@ -139,10 +145,7 @@ class HistoryStorage(SearchStorage):
         Raises:
             ConversationNotFound: The user has no such conversation.
         """
-        belongs = (
-            runs.c.conversation_id == conversation_id,
-            runs.c.user_id == user_id,
-        )
+        belongs = is_in(user_id, conversation_id)
         exists = select(runs.c.id).where(*belongs).limit(1)
         query = (
             select(*READ)

@@ -261,8 +261,16 @@ notifications = Table(
     Column("last_error", String(256)),
 )
 
-# The model and the key are what a history is narrowed to, without reading its rows.
-Index("runs_by_user", runs.c.user_id, runs.c.id, runs.c.model, runs.c.api_key_id)
+# The model and the key are what a history is narrowed to, the conversation is what is
+# listed, without reading its rows.
+Index(
+    "runs_by_user",
+    runs.c.user_id,
+    runs.c.id,
+    runs.c.model,
+    runs.c.api_key_id,
+    runs.c.conversation_id,
+)
 Index("runs_by_conversation", runs.c.conversation_id, runs.c.id)
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, text
 
 from llamakeep.storage.database import Database
 
-WORTH_MERGING = 200
+WORTH_MERGING = 500
 """Cutting out one run of so many takes as long as merging them all."""
 PAGES = 16
 """Of 4 kB, merged at a time; it takes two milliseconds."""
@@ -29,17 +29,17 @@ LEAST_CHANGES = 2
 
 _NUMBERS = text("SELECT max(number) FROM search_runs")
 _SET = text("INSERT INTO search_words (search_words, rank) VALUES (:command, :value)")
-_MARK = text(
+_MARK = (
     "INSERT INTO search_words (search_words, rank) "
     "VALUES ('secure-delete', 0), ('automerge', 0), ('crisismerge', 1000)"
 )
-_CUT = text(
+_CUT = (
     "INSERT INTO search_words (search_words, rank) "
     "VALUES ('secure-delete', 1), ('automerge', 4), ('crisismerge', 16)"
 )
-_FLUSH = text("INSERT INTO search_words (search_words) VALUES ('flush')")
+_FLUSH = "INSERT INTO search_words (search_words) VALUES ('flush')"
 _CHANGES = text("SELECT total_changes()")
-_LEAVE = text("INSERT INTO search_traces DEFAULT VALUES")
+_LEAVE = "INSERT INTO search_traces DEFAULT VALUES"
 _NEWEST = text("SELECT max(number) FROM search_traces")
 _FORGET = text("DELETE FROM search_traces WHERE number <= :newest")
 
@@ -57,7 +57,7 @@ class Pace:
 
 
 CUTTING = Pace(1, 0, leaves_words=False)
-MARKING = Pace(5, 0.002, leaves_words=True)
+MARKING = Pace(5, 0.0025, leaves_words=True)
 SHARED = Pace(50, 0, leaves_words=False)
 """On PostgreSQL nobody waits for it, and words are left to its vacuum anyway."""
 
@@ -122,12 +122,12 @@ def leaving_words(connection: Connection, *, leave: bool) -> Iterator[None]:
     if not leave:
         yield
         return
-    connection.execute(_LEAVE)
-    connection.execute(_MARK)
+    connection.exec_driver_sql(_LEAVE)
+    connection.exec_driver_sql(_MARK)
     yield
     # What is still in memory would be cut out after all.
-    connection.execute(_FLUSH)
-    connection.execute(_CUT)
+    connection.exec_driver_sql(_FLUSH)
+    connection.exec_driver_sql(_CUT)
 
 
 def _newest(connection: Connection) -> int | None:

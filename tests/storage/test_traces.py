@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from sqlalchemy import text
 
 from llamakeep.domain import User
 from llamakeep.keeper.retention import sweep
-from llamakeep.storage import Storage, open_storage
+from llamakeep.storage import Storage, open_storage, traces
 from llamakeep.storage.conversations import HIGHEST
 from llamakeep.storage.filters import RunFilter
 from llamakeep.storage.forgetting import Forgotten
@@ -107,8 +108,9 @@ async def test_a_deletion_meanwhile_is_not_taken_for_erased(
 
 
 async def test_it_depends_on_the_others_what_are_many_runs(
-    sqlite_url: str, tmp_path: Path
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(traces, "WORTH_MERGING", 200)
     async with open_storage(sqlite_url) as storage:
         alice = await storage.add_user("alice", None)
         await _keep(storage, alice)
@@ -124,8 +126,9 @@ async def test_it_depends_on_the_others_what_are_many_runs(
 
 
 async def test_deleting_cuts_words_out_where_the_rest_is_much_more(
-    storage: Storage, alice: User, bob: User
+    storage: Storage, alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(traces, "WORTH_MERGING", 200)
     for n in range(201):
         await storage.add(bob, f"prompt {n}", "response")
     await storage.add(alice, "prompt", "response")
