@@ -37,6 +37,7 @@ from llamakeep.api.webhook_bodies import render
 from llamakeep.errors import LlamaKeepError
 from llamakeep.keeper import Keeper
 from llamakeep.keeper.notifying import Notifier
+from llamakeep.keeper.purging import Purging
 from llamakeep.keeper.retention import Retention
 from llamakeep.providers.base import Provider
 from llamakeep.providers.local_supervisor import Supervisor
@@ -100,6 +101,8 @@ def create_app(
             await keeper.open()
             retention = Retention(storage, settings.retention_days)
             retention.open()
+            purging = app.state.purging = Purging(storage)
+            purging.open()
             warm_up = asyncio.create_task(registry.warm_up())
             notifier = None
             if settings.webhooks:
@@ -110,6 +113,7 @@ def create_app(
                 yield
             finally:
                 await retention.close()
+                await purging.close()
                 await keeper.close()
                 if notifier is not None:
                     await notifier.close()

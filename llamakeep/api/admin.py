@@ -1,8 +1,10 @@
 """What administrators do: manage users, and read what happened to accounts."""
 
+import asyncio
+from http import HTTPStatus
 from typing import Annotated, Self
 
-from fastapi import Path, Query, Request
+from fastapi import Path, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Strict
 
 from llamakeep.api.accounts import NewPassword, Username
@@ -22,6 +24,7 @@ from llamakeep.errors import (
     Unauthenticated,
     UserNotFound,
 )
+from llamakeep.keeper.purging import purged
 from llamakeep.security.access_tokens import RESET_LIFETIME, digest, new_reset_token
 from llamakeep.security.passwords import Passwords
 from llamakeep.settings import Days
@@ -30,6 +33,9 @@ router = Router(prefix="/admin", tags=["admin"])
 
 UserId = Annotated[str, Path(max_length=64)]
 Limit = Annotated[int, Query(ge=1, le=200)]
+
+PATIENCE = 5.0
+"""Seconds in which somebody's deletion may end before it is answered."""
 
 _guarded = (Unauthenticated, AdminOnly, ScopeMissing, InvalidRequest)
 _with_body = (MalformedBody, BodyTooLarge)
@@ -189,12 +195,29 @@ async def change_user(
 @router.delete(
     "/users/{user_id}",
     status_code=204,
-    responses=problem_responses(*_guarded, UserNotFound, LastAdmin),
+    responses=problem_responses(*_guarded, UserNotFound, LastAdmin)
+    | {
+        204: {"description": "Nothing is left of the user."},
+        202: {"description": "The user is gone; what was theirs is being deleted."},
+    },
 )
-async def delete_user(user_id: UserId, request: Request, admin: AdminUser) -> None:
-    """Stop a user's runs, and delete the user with all that is theirs, for good."""
+async def delete_user(user_id: UserId, request: Request, admin: AdminUser) -> Response:
+    """
+    Delete a user, whose runs are stopped, with all that is theirs, for good.
+
+    The user is gone for everybody when this answers, and will not come back. A long
+    history takes minutes to be deleted, also if the server stops meanwhile: then the
+    answer is a 202, and the audit log has a `user.purged` when nothing is left.
+    """
     user = await storage_of(request).get_user(user_id)
     await keeper_of(request).delete_user(user, actor=actor_of(request, admin))
+    request.app.state.purging.begin()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await purged(storage_of(request), user)
+    except TimeoutError:
+        return Response(status_code=HTTPStatus.ACCEPTED)
+    return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
 @router.post(

@@ -26,6 +26,9 @@ cli = typer.Typer(
     no_args_is_help=True,
 )
 
+LOOK = 0.1
+"""Seconds between two looks whether a server has deleted all that was a user's."""
+
 Username = Annotated[str, typer.Argument(help="Whatever its case.")]
 FromStdin = Annotated[
     bool,
@@ -269,16 +272,22 @@ async def delete_user(settings: "Settings", username: str) -> None:
     """
     Delete a user with all that is theirs, also while a server is running.
 
+    When it breaks off, a server does the rest.
+
     Raises:
         InvalidRequest: There is no such user.
         LastAdmin: Nobody would be left who can manage users.
     """
-    from llamakeep.keeper.purging import purge
+    import asyncio
+
+    from llamakeep.keeper.purging import purge_one
 
     async with open_database(settings.database_url) as storage:
         user = await get_user(storage, username)
-        await storage.change_user(user.id, is_disabled=True, actor=local_actor())
-        await purge(storage, user, actor=local_actor())
+        await storage.delete_user(user.id, actor=local_actor())
+        while not await storage.is_purged(user):
+            if not await purge_one(storage, user):  # a server was faster
+                await asyncio.sleep(LOOK)
 
 
 async def issue_reset(settings: "Settings", username: str) -> str:

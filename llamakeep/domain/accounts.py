@@ -92,6 +92,7 @@ class AuditKind(StrEnum):
     USER_DISABLED = "user.disabled"
     USER_ENABLED = "user.enabled"
     USER_DELETED = "user.deleted"
+    USER_PURGED = "user.purged"
     ROLE_CHANGED = "role.changed"
     LIMITS_CHANGED = "limits.changed"
     RETENTION_CHANGED = "retention.changed"

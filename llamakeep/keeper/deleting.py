@@ -1,12 +1,11 @@
 """Deleting many runs, while everybody is served."""
 
 from contextlib import suppress
-from functools import partial
 
 from llamakeep.domain import User, new_id
 from llamakeep.errors import RunNotFound
 from llamakeep.keeper.keeper import Keeper
-from llamakeep.keeper.turns import pace, turns
+from llamakeep.keeper.turns import turns
 from llamakeep.storage import Storage
 from llamakeep.storage.filters import RunFilter
 
@@ -25,19 +24,10 @@ async def delete_runs(
         with suppress(RunNotFound):
             await keeper.delete(user, run_id)
             deleted += 1
-    left = await storage.count_runs(user, matching, before=before)
-    limit, leave = await pace(storage, left)
-    delete = partial(
-        storage.delete_runs,
-        user,
-        matching,
-        before=before,
-        limit=limit,
-        leave_traces=leave,
-    )
-    async for count in turns(delete, limit):
+    pace = await storage.pace(await storage.count_runs(user, matching, before=before))
+    async for count in turns(storage, user, pace, matching=matching, before=before):
         deleted += count
-    if leave:
+    if pace.leaves_words:
         await storage.erase_traces()
     return deleted
 

@@ -31,7 +31,6 @@ from llamakeep.keeper.live import (
     catch_up,
 )
 from llamakeep.keeper.node import Node
-from llamakeep.keeper.purging import purge
 from llamakeep.keeper.quotas import Quotas
 from llamakeep.providers.base import Provider
 from llamakeep.providers.registry import Registry, check_parameters
@@ -271,17 +270,16 @@ class Keeper:
 
     async def delete_user(self, user: User, *, actor: Actor) -> None:
         """
-        Disable a user, stop their runs, and delete all that is theirs.
+        Let a user be gone for everybody, and stop their runs.
 
-        When it breaks off, the user is disabled; doing it again does the rest.
+        All that was theirs goes a little later: see `keeper/purging.py`.
 
         Raises:
             UserNotFound: There is no such user.
             LastAdmin: Nobody would be left who can manage users; nothing was changed.
         """
-        await self._storage.change_user(user.id, is_disabled=True, actor=actor)
+        await self._storage.delete_user(user.id, actor=actor)
         self.stop_runs(await self._storage.unfinished_runs(user))
-        await purge(self._storage, user, actor=actor)
 
     def _raise_for_status(self, run: Run) -> None:
         try:

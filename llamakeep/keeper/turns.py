@@ -2,36 +2,56 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
+from llamakeep.domain import User
 from llamakeep.storage import Storage
+from llamakeep.storage.filters import EVERYTHING, RunFilter
+from llamakeep.storage.traces import Pace
 
-AT_ONCE = 5
-"""Runs; nobody else can write while they are deleted, which takes SQLite some 2 ms."""
-AT_ONCE_WITH_WORDS = 2
-"""The same, where the words of each are cut out of the index by themselves."""
+PAGE = 500
+"""Runs that are found at once; what is found is deleted a few at a time."""
+
+REST = 1.0
+"""For how much of the time that deleting takes others have the database alone."""
+
+MERGED_AFTER = 16
+"""Turns after which the index is merged a little."""
 
 
-async def pace(storage: Storage, count: int) -> tuple[int, bool]:
-    """Return how many of `count` runs to delete at once, and whether words are left."""
-    leave = await storage.is_worth_merging(count)
-    return AT_ONCE if leave else AT_ONCE_WITH_WORDS, leave
-
-
-async def turns(delete: Callable[[], Awaitable[int]], limit: int) -> AsyncIterator[int]:
+async def turns(
+    storage: Storage,
+    user: User,
+    pace: Pace,
+    *,
+    matching: RunFilter = EVERYTHING,
+    before: str,
+    shared: bool = False,
+) -> AsyncIterator[int]:
     """
-    Delete until there is nothing left, and yield how many it were each time.
-
-    Others have at least half of the time.
+    Delete a user's runs that are over, and yield how many it were each time.
 
     Args:
-        delete: Deletes up to `limit`, and counts them.
-        limit: What it stays below when nothing is left.
+        storage: Where they are.
+        user: Whose.
+        pace: How many at once.
+        matching: Only those that this filter lets through.
+        before: Only those that are older than this id.
+        shared: Whether others may be deleting the same ones.
     """
-    while True:
-        began = time.monotonic()
-        count = await delete()
-        yield count
-        if count < limit:
-            return
-        await asyncio.sleep(time.monotonic() - began)
+    after, count = "", 0
+    while run_ids := await storage.find_finished(
+        user, matching, after=after, before=before, limit=PAGE
+    ):
+        after = run_ids[-1]
+        while run_ids:
+            began = time.monotonic()
+            forgotten = await storage.forget(user, run_ids, pace, shared=shared)
+            took = time.monotonic() - began
+            yield forgotten.deleted
+            run_ids = run_ids[forgotten.tried :]
+            count += 1
+            if pace.leaves_words and count % MERGED_AFTER == 0:
+                await storage.merge_words()
+            await storage.keep_up()
+            await asyncio.sleep(REST * took)

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, delete, exists, insert, select, text, update
 
 from llamakeep.domain import (
-    UNFINISHED,
     Actor,
     AuditKind,
     Limits,
@@ -17,9 +16,8 @@ from llamakeep.domain import (
 from llamakeep.errors import LastAdmin, ResetRefused, SetupRefused, UserNotFound
 from llamakeep.storage.audit import record
 from llamakeep.storage.database import Database
-from llamakeep.storage.quotas import give_back
-from llamakeep.storage.tables import IS_UNFINISHED, password_resets, runs, users
-from llamakeep.storage.traces import leaving_traces
+from llamakeep.storage.filters import goes_on
+from llamakeep.storage.tables import password_resets, runs, users
 from llamakeep.storage.users import (
     USER,
     change_password,
@@ -68,7 +66,12 @@ class AccountStorage:
         self, *, before: str | None = None, limit: int = 50
     ) -> Sequence[User]:
         """Return users, newest first, who came before the one of that id."""
-        query = select(*USER).order_by(users.c.id.desc()).limit(limit)
+        query = (
+            select(*USER)
+            .where(users.c.deleted_at.is_(None))
+            .order_by(users.c.id.desc())
+            .limit(limit)
+        )
         if before is not None:
             query = query.where(users.c.id < before)
         return await self._database.read(
@@ -82,7 +85,9 @@ class AccountStorage:
         Raises:
             UserNotFound: There is none.
         """
-        return await self._database.read(lambda connection: _get(connection, user_id))
+        return await self._database.read(
+            lambda connection: get_user(connection, user_id)
+        )
 
     async def change_user(
         self,
@@ -104,18 +109,20 @@ class AccountStorage:
         """
 
         def operation(connection: Connection) -> User:
-            user = _get(connection, user_id)
+            user = get_user(connection, user_id)
             if role is UserRole.USER or is_disabled:
-                _check_others(connection, user)
+                check_others(connection, user)
             if role is not None and role is not user.role:
                 _change(connection, user, role=role)
                 record(connection, AuditKind.ROLE_CHANGED, user, actor, role.value)
             if is_disabled is True:
-                _disable(connection, user, actor)
+                if user.disabled_at is None:
+                    record(connection, AuditKind.USER_DISABLED, user, actor)
+                disable(connection, user)
             if is_disabled is False and user.disabled_at is not None:
                 _change(connection, user, disabled_at=None)
                 record(connection, AuditKind.USER_ENABLED, user, actor)
-            return _get(connection, user_id)
+            return get_user(connection, user_id)
 
         return await self._database.write(operation)
 
@@ -130,71 +137,20 @@ class AccountStorage:
         """
 
         def operation(connection: Connection) -> User:
-            user = _get(connection, user_id)
+            user = get_user(connection, user_id)
             _change(connection, user, limits=limits)
             said = limits and ", ".join(f"{k} {v}" for k, v in limits.given().items())
             record(connection, AuditKind.LIMITS_CHANGED, user, actor, said or "none")
-            return _get(connection, user_id)
+            return get_user(connection, user_id)
 
         return await self._database.write(operation)
 
     async def unfinished_runs(self, user: User) -> Sequence[str]:
         """Return which runs of `user` are not over."""
-        query = select(runs.c.id).where(runs.c.user_id == user.id, IS_UNFINISHED)
+        query = select(runs.c.id).where(*goes_on(user.id))
         return await self._database.read(
             lambda connection: list(connection.scalars(query))
         )
-
-    async def purge_runs(
-        self, user: User, *, limit: int, leave_traces: bool = False
-    ) -> int:
-        """
-        Delete some of the user's runs, whatever state they are in.
-
-        Args:
-            user: Whose.
-            limit: At most how many.
-            leave_traces: Whether their words stay until `erase_traces`.
-
-        Returns:
-            How many; fewer than `limit` means that none is left.
-        """
-        some = (
-            select(runs.c.id, runs.c.status, runs.c.reservation)
-            .where(runs.c.user_id == user.id)
-            .order_by(runs.c.id)
-            .limit(limit)
-            # Whoever closes one of them does so before, or finds nothing to close.
-            .with_for_update()
-        )
-
-        def operation(connection: Connection) -> int:
-            rows = connection.execute(some).all()
-            for row in rows:
-                if row.reservation is not None and row.status in UNFINISHED:
-                    give_back(connection, row.reservation)
-            query = delete(runs).where(runs.c.id.in_([row.id for row in rows]))
-            with leaving_traces(connection, leave=leave_traces):
-                return connection.execute(query).rowcount
-
-        return await self._database.write(operation)
-
-    async def delete_user(self, user: User, *, actor: Actor) -> None:
-        """
-        Delete a user with all that is theirs; `purge_runs` makes that short.
-
-        Raises:
-            UserNotFound: There is none.
-            LastAdmin: Nobody would be left who can manage users.
-        """
-
-        def operation(connection: Connection) -> None:
-            known = _get(connection, user.id)
-            _check_others(connection, known)
-            record(connection, AuditKind.USER_DELETED, known, actor)
-            connection.execute(delete(users).where(users.c.id == user.id))
-
-        await self._database.write(operation)
 
     async def add_password_reset(
         self, user_id: str, digest: bytes, *, lifetime: timedelta, actor: Actor
@@ -211,7 +167,7 @@ class AccountStorage:
         expires_at = utc_now() + lifetime
 
         def operation(connection: Connection) -> datetime:
-            user = _get(connection, user_id)
+            user = get_user(connection, user_id)
             _forget_reset(connection, user)
             values = {"user_id": user.id, "digest": digest, "expires_at": expires_at}
             connection.execute(insert(password_resets), values)
@@ -249,8 +205,14 @@ class AccountStorage:
         await self._database.write(operation)
 
 
-def _get(connection: Connection, user_id: str) -> User:
-    query = select(*USER).where(users.c.id == user_id)
+def get_user(connection: Connection, user_id: str) -> User:
+    """
+    Return a user, in the transaction that is open.
+
+    Raises:
+        UserNotFound: There is none.
+    """
+    query = select(*USER).where(users.c.id == user_id, users.c.deleted_at.is_(None))
     row = connection.execute(query).one_or_none()
     if row is None:
         raise UserNotFound(f"There is no user {user_id!r}.")
@@ -261,20 +223,18 @@ def _change(connection: Connection, user: User, **values: object) -> None:
     connection.execute(update(users).where(users.c.id == user.id).values(values))
 
 
-def _disable(connection: Connection, user: User, actor: Actor) -> None:
+def disable(connection: Connection, user: User) -> None:
+    """Let a user in no more, in the transaction that is open, and stop their runs."""
     if user.disabled_at is None:
         _change(connection, user, disabled_at=utc_now())
-        record(connection, AuditKind.USER_DISABLED, user, actor)
     log_out_everywhere(connection, user)
     _forget_reset(connection, user)
     connection.execute(
-        update(runs)
-        .where(runs.c.user_id == user.id, IS_UNFINISHED)
-        .values(cancel_requested=True)
+        update(runs).where(*goes_on(user.id)).values(cancel_requested=True)
     )
 
 
-def _check_others(connection: Connection, user: User) -> None:
+def check_others(connection: Connection, user: User) -> None:
     """
     Refuse to lose the last administrator who can log in.
 

@@ -5,15 +5,13 @@ A run is its conversation's newest if no later one has the same conversation, so
 list of conversations is a walk over a user's runs. Only chosen titles are kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Row,
-    Select,
     bindparam,
     delete,
     exists,
@@ -25,8 +23,8 @@ from llamakeep.domain import User
 from llamakeep.errors import ConversationNotFound
 from llamakeep.storage.columns import colliding_insert
 from llamakeep.storage.database import Database
+from llamakeep.storage.filters import is_in
 from llamakeep.storage.tables import conversation_titles, runs
-from llamakeep.storage.traces import leaving_traces
 
 LONGEST_WALK = 2000
 """How many runs are looked at for one page, however few conversations they are of."""
@@ -38,10 +36,6 @@ LOWEST, HIGHEST = "run_", "run_~"
 """What no run's id is lower or higher than."""
 
 _other = runs.alias("other")
-_is_same = (
-    _other.c.conversation_id == runs.c.conversation_id,
-    _other.c.user_id == runs.c.user_id,
-)
 # A conversation is one user's: the index is all that has to be read.
 _later = (_other.c.conversation_id == runs.c.conversation_id, _other.c.id > runs.c.id)
 _WALK = (
@@ -57,7 +51,8 @@ _WALK_DOWN = _WALK.order_by(runs.c.id.desc())
 _WALK_UP = _WALK.order_by(runs.c.id)
 
 _first = runs.alias("first")
-_FIRST_ID = select(_other.c.id).where(*_is_same).order_by(_other.c.id).limit(1)
+_is_same = _other.c.conversation_id == runs.c.conversation_id
+_FIRST_ID = select(_other.c.id).where(_is_same).order_by(_other.c.id).limit(1)
 _SHOWN = (
     select(
         runs.c.conversation_id,
@@ -174,7 +169,7 @@ class ConversationStorage:
         # Whoever deletes its last run has to wait, and then sees the title.
         locked = (
             select(runs.c.id)
-            .where(*_is_in(user, conversation_id))
+            .where(*is_in(user.id, conversation_id))
             .limit(1)
             .with_for_update(read=True, key_share=True)
         )
@@ -202,31 +197,12 @@ class ConversationStorage:
         await self._database.write(operation)
 
 
-def forget_runs(
-    connection: Connection, chosen: Select[str], *, leave_traces: bool = False
-) -> int:
-    """
-    Delete runs, in the transaction that is open, and count them.
-
-    Their words and tags go with them; titles, with the last run of a conversation.
-
-    Args:
-        connection: The transaction's.
-        chosen: Their ids.
-        leave_traces: Whether their words stay in the files until `erase_traces`.
-    """
-    query = delete(runs).where(runs.c.id.in_(chosen)).returning(runs.c.conversation_id)
-    with leaving_traces(connection, leave=leave_traces):
-        theirs = connection.scalars(query).all()
-    if theirs:
-        titles = conversation_titles.c
-        is_left = exists().where(runs.c.conversation_id == titles.conversation_id)
-        connection.execute(
-            delete(conversation_titles).where(
-                titles.conversation_id.in_(set(theirs)), ~is_left
-            )
-        )
-    return len(theirs)
+def forget_titles(connection: Connection, conversation_ids: Collection[str]) -> None:
+    """Delete the titles of those conversations that have no run any more."""
+    titles = conversation_titles.c
+    is_left = exists().where(runs.c.conversation_id == titles.conversation_id)
+    is_one = titles.conversation_id.in_(conversation_ids)
+    connection.execute(delete(conversation_titles).where(is_one, ~is_left))
 
 
 def _shown(connection: Connection, newest: Sequence[str]) -> Sequence[Conversation]:
@@ -252,7 +228,7 @@ def _to_conversation(
 def _get(connection: Connection, user: User, conversation_id: str) -> Conversation:
     newest = (
         select(runs.c.id)
-        .where(*_is_in(user, conversation_id))
+        .where(*is_in(user.id, conversation_id))
         .order_by(runs.c.id.desc())
         .limit(1)
     )
@@ -261,10 +237,6 @@ def _get(connection: Connection, user: User, conversation_id: str) -> Conversati
         raise _not_found(conversation_id)
     [found] = _shown(connection, [run_id])
     return found
-
-
-def _is_in(user: User, conversation_id: str) -> Sequence[ColumnElement[bool]]:
-    return runs.c.conversation_id == conversation_id, runs.c.user_id == user.id
 
 
 def _not_found(conversation_id: str) -> ConversationNotFound:

@@ -51,6 +51,10 @@ class Database(Protocol):
         """Run `operation`, which reads a row or two by their key."""
         ...
 
+    async def checkpoint(self) -> None:
+        """Do now, beside others, what one of the next commits would have to do."""
+        ...
+
     async def erase_traces(self) -> None:
         """Take what was deleted out of the files, as far as that is in our hands."""
         ...

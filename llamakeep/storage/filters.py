@@ -1,14 +1,14 @@
 """Which runs of a user's history are meant."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, or_, select, text
+from sqlalchemy import ColumnElement, TextClause, or_, select, text
 
 from llamakeep.domain import RunStatus, User, new_id
 from llamakeep.storage.search import Search, found
-from llamakeep.storage.tables import FAILED_WAYS, is_one_of, runs
+from llamakeep.storage.tables import FAILED_WAYS, IS_UNFINISHED, is_one_of, runs
 from llamakeep.storage.tags import has_tag
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,7 +46,7 @@ class RunFilter:
             # Spelled out, since a partial index is not used for bound parameters.
             yield text(is_one_of(FAILED_WAYS))  # type: ignore[misc] # it is a condition
         if self.conversation_id is not None:
-            yield runs.c.conversation_id == self.conversation_id
+            yield from is_in(user.id, self.conversation_id)
         if self.api_key_id is not None:
             yield runs.c.api_key_id == self.api_key_id
         if self.since is not None:
@@ -58,7 +58,7 @@ class RunFilter:
             yield runs.c.id.in_(select(ids.c.id))
 
     def _whose(self, user: User) -> Iterator[ColumnElement[bool]]:
-        if not self.tags:
+        if not self.tags and self.conversation_id is None:
             yield runs.c.user_id == user.id
         # They are the user's, and so are their runs; to say so as well would have
         # PostgreSQL expect far too few of them.
@@ -72,3 +72,19 @@ EVERYTHING = RunFilter()
 def first_id_at(moment: datetime) -> str:
     """Return the lowest id that a run of that millisecond can have."""
     return new_id("run_", at=max(moment, _EPOCH))[:-16] + 16 * "0"
+
+
+def is_in(user_id: str, conversation_id: str) -> Sequence[ColumnElement[bool]]:
+    """Return what the rows of a user's runs in a conversation have in common."""
+    # A conversation has few runs and a user many: the one index is to be used, not the
+    # other, which names both.
+    return (
+        runs.c.conversation_id == conversation_id,
+        runs.c.user_id.concat("") == user_id,
+    )
+
+
+def goes_on(user_id: str) -> tuple[ColumnElement[bool], TextClause]:
+    """Return what the rows of a user's unfinished runs have in common."""
+    # There are few unfinished ones of anybody, and an index of those.
+    return runs.c.user_id.concat("") == user_id, IS_UNFINISHED

@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from llamakeep.domain import Run, RunStatus, User
-from llamakeep.errors import ConversationNotFound, RunNotFound
-from llamakeep.storage.conversations import forget_runs
-from llamakeep.storage.filters import EVERYTHING, RunFilter
+from llamakeep.errors import ConversationNotFound
+from llamakeep.storage.filters import EVERYTHING, RunFilter, is_in
+from llamakeep.storage.newest_found import Place, find_newest
 from llamakeep.storage.run_rows import READ, to_run
 from llamakeep.storage.search import SearchStorage, found, is_found, is_frequent
-from llamakeep.storage.tables import IS_FINISHED, IS_UNFINISHED, runs
+from llamakeep.storage.tables import runs
 
 LONGEST_CONVERSATION = 500
 """How many runs back a conversation's context reaches."""
@@ -53,28 +53,33 @@ class HistoryStorage(SearchStorage):
         """
         search = matching.search
         others = replace(matching, search=None)
+        place = Place(after, before, oldest_first=oldest_first)
 
         def operation(connection: Connection) -> Sequence[Run]:
             dialect = connection.dialect.name
             query = select(*READ)
-            if search is not None and is_frequent(connection, search, user):
+            newest = None
+            if search is not None and dialect == "postgresql":
+                newest = find_newest(
+                    connection, user, search, others, place=place, limit=limit
+                )
+            if newest is not None:
+                query = query.where(runs.c.id.in_(newest))
+            elif search is not None and is_frequent(connection, search, user):
                 query = query.where(
                     *others.conditions(user, dialect), is_found(search, user)
                 )
             else:
                 query = query.where(*matching.conditions(user, dialect))
             order = runs.c.id if oldest_first else runs.c.id.desc()
-            query = query.order_by(order).limit(limit)
-            if before is not None:
-                query = query.where(runs.c.id < before)
-            if after is not None:
-                query = query.where(runs.c.id > after)
+            query = query.where(*place.conditions()).order_by(order).limit(limit)
             if not is_page:
                 return [to_run(row) for row in connection.execute(query)]
             page: list[Run] = []
             length = 0
-            # What does not belong to the page is better not read at all.
-            query = query.execution_options(stream_results=True)
+            if dialect == "postgresql":
+                # What does not belong to the page is better not read at all.
+                query = query.execution_options(stream_results=True)
             with connection.execute(query) as rows:
                 for row in rows:
                     page.append(to_run(row))
@@ -140,10 +145,7 @@ class HistoryStorage(SearchStorage):
         Raises:
             ConversationNotFound: The user has no such conversation.
         """
-        belongs = (
-            runs.c.conversation_id == conversation_id,
-            runs.c.user_id == user_id,
-        )
+        belongs = is_in(user_id, conversation_id)
         exists = select(runs.c.id).where(*belongs).limit(1)
         query = (
             select(*READ)
@@ -163,97 +165,6 @@ class HistoryStorage(SearchStorage):
             return [to_run(row) for row in connection.execute(query)][::-1]
 
         return await self._database.read(operation)
-
-    async def delete_run(self, user: User, run_id: str) -> None:
-        """
-        Forget a run for good.
-
-        Raises:
-            RunNotFound: `user` has no such run.
-        """
-        query = select(runs.c.id).where(runs.c.id == run_id, runs.c.user_id == user.id)
-
-        def operation(connection: Connection) -> None:
-            if forget_runs(connection, query) == 0:
-                raise RunNotFound(f"There is no run {run_id!r} in your history.")
-
-        await self._database.write(operation)
-        self._database.erase_traces_soon()
-
-    async def find_unfinished(
-        self, user: User, matching: RunFilter, *, before: str
-    ) -> Sequence[str]:
-        """Return the ids of those runs that are older than `before` and go on."""
-
-        def operation(connection: Connection) -> Sequence[str]:
-            query = select(runs.c.id).where(
-                *matching.conditions(user, connection.dialect.name),
-                runs.c.id < before,
-                IS_UNFINISHED,
-            )
-            return connection.scalars(query).all()
-
-        return await self._database.read(operation)
-
-    async def count_runs(self, user: User, matching: RunFilter, *, before: str) -> int:
-        """Return how many of those runs are older than `before`."""
-
-        def operation(connection: Connection) -> int:
-            query = (
-                select(func.count())
-                .select_from(runs)
-                .where(
-                    *matching.conditions(user, connection.dialect.name),
-                    runs.c.id < before,
-                )
-            )
-            return connection.scalar(query) or 0
-
-        if matching.search is not None:
-            await self._index_all()
-        return await self._database.read(operation)
-
-    async def delete_runs(
-        self,
-        user: User,
-        matching: RunFilter,
-        *,
-        before: str,
-        limit: int,
-        leave_traces: bool = False,
-    ) -> int:
-        """
-        Forget some of those runs that are over and older than `before`, for good.
-
-        Args:
-            user: Whose.
-            matching: Only those that this filter lets through.
-            before: The id.
-            limit: At most how many.
-            leave_traces: Whether their words stay in the files until `erase_traces`.
-
-        Returns:
-            How many; fewer than `limit` means that none is left.
-        """
-
-        def operation(connection: Connection) -> int:
-            ids = (
-                select(runs.c.id)
-                .where(
-                    *matching.conditions(user, connection.dialect.name),
-                    runs.c.id < before,
-                    # One that was asked meanwhile goes on, and has to be settled.
-                    IS_FINISHED,
-                )
-                .order_by(runs.c.id)
-                .limit(limit)
-            )
-            return forget_runs(connection, ids, leave_traces=leave_traces)
-
-        if matching.search is not None:
-            await self._index_all()
-        self._database.erase_traces_soon()
-        return await self._database.write(operation)
 
 
 def _length(run: Run) -> int:

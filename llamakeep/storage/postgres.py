@@ -94,6 +94,9 @@ class PostgresDatabase:
         """Run `operation` as any other one that reads."""
         return await self.read(operation)
 
+    async def checkpoint(self) -> None:
+        """Leave it to PostgreSQL."""
+
     async def erase_traces(self) -> None:
         """Leave it to PostgreSQL's own vacuum, and to the operator's backups."""
 

@@ -20,7 +20,6 @@ from sqlalchemy import (
 from llamakeep.domain import Actor, AuditKind, User, utc_now
 from llamakeep.errors import FieldError, InvalidRequest, UserNotFound
 from llamakeep.storage.audit import record
-from llamakeep.storage.conversations import forget_runs
 from llamakeep.storage.database import Database
 from llamakeep.storage.filters import first_id_at
 from llamakeep.storage.tables import IS_FINISHED, runs, users
@@ -40,7 +39,7 @@ _OLD = (
         IS_FINISHED,
     )
     .order_by(runs.c.user_id, runs.c.id)
-    .limit(bindparam("limit"))
+    .limit(1)
 )
 
 
@@ -132,7 +131,7 @@ class RetentionStorage:
 
     async def users_with_old_runs(
         self, longest: int | None
-    ) -> Sequence[tuple[str, str]]:
+    ) -> Sequence[tuple[User, str]]:
         """
         Return whose runs are to be deleted, and which: those below an id.
 
@@ -140,59 +139,22 @@ class RetentionStorage:
             longest: For how many days the settings have runs kept.
         """
         days = _days(longest)
-        query = select(users.c.id, days).where(days.is_not(None))
+        query = select(*USER, days).where(
+            days.is_not(None), users.c.deleted_at.is_(None)
+        )
         now = utc_now()
 
-        def operation(connection: Connection) -> Sequence[tuple[str, str]]:
+        def operation(connection: Connection) -> Sequence[tuple[User, str]]:
             found = []
-            for user_id, each in connection.execute(query).all():
+            for *facts, each in connection.execute(query).all():
+                user = User(*facts)
                 before = first_id_at(now - timedelta(days=each))
-                values = {"user_id": user_id, "before": before, "limit": 1}
+                values = {"user_id": user.id, "before": before}
                 if connection.scalar(_OLD, values) is not None:
-                    found.append((user_id, before))
+                    found.append((user, before))
             return found
 
         return await self._database.read(operation)
-
-    async def count_old_runs(self, whose: Collection[tuple[str, str]]) -> int:
-        """Return about how many runs those are, given as they are returned above."""
-
-        def operation(connection: Connection) -> int:
-            return sum(
-                connection.scalar(
-                    select(func.count()).where(
-                        runs.c.user_id == user_id, runs.c.id < before
-                    )
-                )
-                or 0
-                for user_id, before in whose
-            )
-
-        return await self._database.read(operation)
-
-    async def delete_old_runs(
-        self, user_id: str, *, before: str, limit: int, leave_traces: bool = False
-    ) -> int:
-        """
-        Forget some finished runs below an id for good, the oldest first.
-
-        Args:
-            user_id: Whose.
-            before: The id.
-            limit: At most how many.
-            leave_traces: Whether their words stay until `erase_traces`.
-
-        Returns:
-            How many; fewer than `limit` means that none is left.
-        """
-        values = {"user_id": user_id, "before": before, "limit": limit}
-        # What another process is deleting is as good as deleted.
-        chosen = _OLD.with_for_update(skip_locked=True).params(values)
-        return await self._database.write(
-            lambda connection: forget_runs(
-                connection, chosen, leave_traces=leave_traces
-            )
-        )
 
     async def note_retention(self, count: int) -> None:
         """Remember that so many runs were deleted because of their age."""

@@ -1,8 +1,7 @@
 """Runs as rows, and back."""
 
+from collections.abc import Sequence
 from typing import Any
-
-from sqlalchemy import Row
 
 from llamakeep.domain import Message, Parameters, Run, Usage
 from llamakeep.storage.tables import runs
@@ -15,18 +14,28 @@ READ = tuple(
 """The columns that make a `Run`."""
 NAMES = tuple(column.name for column in READ)
 
+_MADE = {"input_tokens", "output_tokens", "cost", "earlier", "parameters"}
+"""What a run does not have as it is in its row."""
+_AS_THEY_ARE = tuple(
+    (place, name) for place, name in enumerate(NAMES) if name not in _MADE
+)
+_INPUT, _OUTPUT, _COST, _EARLIER, _PARAMETERS = map(
+    NAMES.index, ("input_tokens", "output_tokens", "cost", "earlier", "parameters")
+)
+_NOTHING_SAID = Parameters()
 
-def to_run(row: Row[*tuple[Any, ...]]) -> Run:
-    """Return the run that a row of `READ` columns holds."""
-    facts = dict(zip(NAMES, row, strict=False))  # a query may append to `READ`
-    facts["usage"] = Usage(
-        facts.pop("input_tokens"), facts.pop("output_tokens"), facts.pop("cost")
-    )
-    facts["earlier"] = tuple(Message(*each) for each in facts["earlier"] or ())
-    given = facts.pop("parameters")
+
+def to_run(row: Sequence[Any]) -> Run:
+    """Return the run that a row of `READ` columns holds; it may go on behind them."""
+    earlier, given = row[_EARLIER], row[_PARAMETERS]
     if "stop" in given:
         given["stop"] = tuple(given["stop"])
-    return Run(parameters=Parameters(**given), **facts)
+    return Run(
+        usage=Usage(row[_INPUT], row[_OUTPUT], row[_COST]),
+        earlier=tuple([Message(*each) for each in earlier]) if earlier else (),
+        parameters=Parameters(**given) if given else _NOTHING_SAID,
+        **{name: row[place] for place, name in _AS_THEY_ARE},
+    )
 
 
 def to_row(run: Run) -> dict[str, Any]:

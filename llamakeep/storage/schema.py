@@ -4,7 +4,7 @@ from sqlalchemy import Connection, inspect, text
 
 from llamakeep.errors import DatabaseOutdated
 
-HEAD = "0009"
+HEAD = "0010"
 """The newest migration; named here because asking Alembic costs its import."""
 
 

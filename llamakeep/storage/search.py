@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from string import punctuation
 from typing import Self
 
-from sqlalchemy import Connection, Float, String, Subquery, TextClause, column, text
+from sqlalchemy import (
+    CTE,
+    Connection,
+    Float,
+    String,
+    Subquery,
+    TextClause,
+    column,
+    text,
+)
 
 from llamakeep.domain import User
 from llamakeep.errors import FieldError, InvalidRequest
@@ -82,7 +91,7 @@ def read_search(text: str) -> Search:
 
 def found(
     search: Search, user: User, dialect: str, *, most: int | None = None
-) -> Subquery:
+) -> Subquery | CTE:
     """
     Return the `id` and the `badness` of the runs of `user` that `search` finds.
 
@@ -101,7 +110,12 @@ def found(
     query = text(_FOUND[dialect]).bindparams(**values[dialect])
     if most is not None:
         query = text(_BEST[dialect]).bindparams(**values[dialect], most=most)
-    return query.columns(column("id", String), column("badness", Float)).subquery()
+    rows = query.columns(column("id", String), column("badness", Float))
+    if dialect == "postgresql":
+        # Otherwise it may take a search for one that finds much, having seen a few, and
+        # ask of each of the user's runs whether it is found.
+        return rows.cte("found").prefix_with("MATERIALIZED")
+    return rows.subquery()
 
 
 def is_frequent(connection: Connection, search: Search, user: User) -> bool:

@@ -94,6 +94,7 @@ class SqliteDatabase:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._looking = _engine(path, "ro", NullPool, begin=None)
         self._here = self._looking.connect()
+        self._tidying = _engine(path, "rw", QueuePool, pool_size=1, begin=None)
 
     @property
     def accounts_version(self) -> int | None:
@@ -127,6 +128,15 @@ class SqliteDatabase:
             return operation(self._here)
         except OperationalError as error:
             raise _unreadable(error) from error
+
+    async def checkpoint(self) -> None:
+        """
+        Bring what is in the WAL into the file, beside whoever reads and writes.
+
+        Otherwise the commit that makes it too long does that, and keeps everybody
+        waiting who wants to write.
+        """
+        await asyncio.to_thread(self._checkpoint, "PASSIVE")
 
     async def erase_traces(self) -> None:
         """
@@ -172,12 +182,15 @@ class SqliteDatabase:
 
     def _empty_wal(self) -> bool:
         """Return whether it is empty: nobody reads or writes all the time."""
-        engine = _engine(self._path, "rw", NullPool, begin=None)
+        # Nobody waits for the first, and it leaves little to the second.
+        return self._checkpoint("PASSIVE") and self._checkpoint("TRUNCATE")
+
+    def _checkpoint(self, mode: str) -> bool:
+        """Return whether nobody was in the way."""
         is_busy = False
-        with suppress(OperationalError), engine.connect() as connection:
-            [row] = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        with suppress(OperationalError), self._tidying.connect() as connection:
+            [row] = connection.exec_driver_sql(f"PRAGMA wal_checkpoint({mode})")
             is_busy = bool(row[0])
-        engine.dispose()
         return not is_busy
 
     def _close(self) -> None:
@@ -185,6 +198,7 @@ class SqliteDatabase:
         self._reading.dispose()
         self._here.close()
         self._looking.dispose()
+        self._tidying.dispose()
         # The last to leave brings the WAL back into the file, which readers cannot.
         self._writer.join()
         self._changes.close()

@@ -17,7 +17,9 @@ from llamakeep.storage.api_keys import ApiKeyStorage
 from llamakeep.storage.audit import AuditStorage
 from llamakeep.storage.conversations import ConversationStorage
 from llamakeep.storage.database import Database
+from llamakeep.storage.deleted_users import DeletedUserStorage
 from llamakeep.storage.deliveries import DeliveryStorage
+from llamakeep.storage.forgetting import ForgettingStorage
 from llamakeep.storage.gates import GateStorage
 from llamakeep.storage.history import HistoryStorage
 from llamakeep.storage.importing import ImportStorage
@@ -37,11 +39,13 @@ from llamakeep.storage.webhook_secrets import WebhookSecretStorage
 class Storage(
     UserStorage,
     AccountStorage,
+    DeletedUserStorage,
     AuditStorage,
     ApiKeyStorage,
     RunStorage,
     LeaseStorage,
     HistoryStorage,
+    ForgettingStorage,
     StatsStorage,
     TagStorage,
     TraceStorage,
@@ -102,6 +106,10 @@ class Storage(
         """Take what was deleted out of the files, too, where that can be done."""
         await self.erase_words()
         await self._database.erase_traces()
+
+    async def keep_up(self) -> None:
+        """Do what a write would have to do sooner or later, while nobody waits."""
+        await self._database.checkpoint()
 
     async def close(self) -> None:
         """Finish what was begun, and let go of the database."""

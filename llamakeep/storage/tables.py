@@ -55,6 +55,10 @@ users = Table(
     # What an administrator said, and what they said themselves.
     Column("retention_days", Integer),
     Column("own_retention_days", Integer),
+    # Who is deleted is here until all that is theirs is gone, too.
+    Column("deleted_at", UtcDateTime),
+    # Until then, a process is at it.
+    Column("purge_until", UtcDateTime),
 )
 
 access_tokens = Table(
@@ -257,8 +261,16 @@ notifications = Table(
     Column("last_error", String(256)),
 )
 
-# The model and the key are what a history is narrowed to, without reading its rows.
-Index("runs_by_user", runs.c.user_id, runs.c.id, runs.c.model, runs.c.api_key_id)
+# The model and the key are what a history is narrowed to, the conversation is what is
+# listed, without reading its rows.
+Index(
+    "runs_by_user",
+    runs.c.user_id,
+    runs.c.id,
+    runs.c.model,
+    runs.c.api_key_id,
+    runs.c.conversation_id,
+)
 Index("runs_by_conversation", runs.c.conversation_id, runs.c.id)
 
 
@@ -317,6 +329,12 @@ _partial(
     runs.c.id,
     unique=False,
     where=text(is_one_of(FAILED_WAYS)),
+)
+_partial(
+    "users_deleted",
+    users.c.purge_until,
+    unique=False,
+    where=users.c.deleted_at.is_not(None),
 )
 _partial(
     "notifications_due",

@@ -5,18 +5,22 @@ By itself, a run takes milliseconds: each of its words is looked up and cut out.
 many are deleted, they are only marked, which takes a tenth of that; the words go when
 the whole index is merged, in small steps. Until then the database remembers that there
 is something to do.
+
+What is marked makes the index longer. By itself it would be merged while somebody
+waits, for tens of milliseconds now and then; that is left to small steps as well.
 """
 
 import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
 from llamakeep.storage.database import Database
 
-WORTH_MERGING = 200
+WORTH_MERGING = 500
 """Cutting out one run of so many takes as long as merging them all."""
 PAGES = 16
 """Of 4 kB, merged at a time; it takes two milliseconds."""
@@ -25,11 +29,37 @@ LEAST_CHANGES = 2
 
 _NUMBERS = text("SELECT max(number) FROM search_runs")
 _SET = text("INSERT INTO search_words (search_words, rank) VALUES (:command, :value)")
-_FLUSH = text("INSERT INTO search_words (search_words) VALUES ('flush')")
+_MARK = (
+    "INSERT INTO search_words (search_words, rank) "
+    "VALUES ('secure-delete', 0), ('automerge', 0), ('crisismerge', 1000)"
+)
+_CUT = (
+    "INSERT INTO search_words (search_words, rank) "
+    "VALUES ('secure-delete', 1), ('automerge', 4), ('crisismerge', 16)"
+)
+_FLUSH = "INSERT INTO search_words (search_words) VALUES ('flush')"
 _CHANGES = text("SELECT total_changes()")
-_LEAVE = text("INSERT INTO search_traces DEFAULT VALUES")
+_LEAVE = "INSERT INTO search_traces DEFAULT VALUES"
 _NEWEST = text("SELECT max(number) FROM search_traces")
 _FORGET = text("DELETE FROM search_traces WHERE number <= :newest")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How many runs are deleted in a transaction, which others may have to wait for."""
+
+    at_once: int
+    """So many in one statement."""
+    seconds: float
+    """Another statement begins if these have not passed yet."""
+    leaves_words: bool
+    """Whether their words stay in the files until `erase_words`."""
+
+
+CUTTING = Pace(1, 0, leaves_words=False)
+MARKING = Pace(5, 0.0025, leaves_words=True)
+SHARED = Pace(50, 0, leaves_words=False)
+"""On PostgreSQL nobody waits for it, and words are left to its vacuum anyway."""
 
 
 class TraceStorage:
@@ -37,18 +67,21 @@ class TraceStorage:
 
     _database: Database
 
-    async def is_worth_merging(self, count: int) -> bool:
-        """
-        Return whether to leave traces when deleting so many runs.
+    async def pace(self, count: int) -> Pace:
+        """Return how to delete so many runs."""
 
-        PostgreSQL leaves them anyway, for its vacuum.
-        """
-        return await self._database.read(
-            lambda connection: (
-                connection.dialect.name != "sqlite"
-                or count * WORTH_MERGING > (connection.scalar(_NUMBERS) or 0)
-            )
-        )
+        def operation(connection: Connection) -> Pace:
+            if connection.dialect.name != "sqlite":
+                return SHARED
+            indexed = connection.scalar(_NUMBERS) or 0
+            return MARKING if count * WORTH_MERGING > indexed else CUTTING
+
+        return await self._database.read(operation)
+
+    async def merge_words(self) -> None:
+        """Merge what has gathered in the index, so that searches stay quick."""
+        while await self._merge(PAGES):
+            pass
 
     async def erase_words(self) -> None:
         """Take the words out of the index that deletions have left there."""
@@ -78,23 +111,23 @@ class TraceStorage:
 
 
 @contextmanager
-def leaving_traces(connection: Connection, *, leave: bool) -> Iterator[None]:
+def leaving_words(connection: Connection, *, leave: bool) -> Iterator[None]:
     """
     Delete runs, in the transaction that is open, without cutting out their words.
 
     Args:
-        connection: The transaction's.
+        connection: The transaction's, on SQLite.
         leave: Whether to; otherwise they are cut out.
     """
-    if not leave or connection.dialect.name != "sqlite":
+    if not leave:
         yield
         return
-    connection.execute(_LEAVE)
-    connection.execute(_SET, {"command": "secure-delete", "value": 0})
+    connection.exec_driver_sql(_LEAVE)
+    connection.exec_driver_sql(_MARK)
     yield
     # What is still in memory would be cut out after all.
-    connection.execute(_FLUSH)
-    connection.execute(_SET, {"command": "secure-delete", "value": 1})
+    connection.exec_driver_sql(_FLUSH)
+    connection.exec_driver_sql(_CUT)
 
 
 def _newest(connection: Connection) -> int | None:

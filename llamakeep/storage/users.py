@@ -100,7 +100,11 @@ class UserStorage:
 
     async def list_users(self) -> Sequence[User]:
         """Return all users, by name."""
-        query = select(*USER).order_by(users.c.username_key)
+        query = (
+            select(*USER)
+            .where(users.c.deleted_at.is_(None))
+            .order_by(users.c.username_key)
+        )
         return await self._database.read(
             lambda connection: [User(*row) for row in connection.execute(query)]
         )

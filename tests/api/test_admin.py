@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from llamakeep.api import admin
 from llamakeep.domain import Actor, User, UserRole, new_id
 from llamakeep.settings import Settings
 from tests.api.serving import ALICE, BOB, Client, connect
@@ -262,6 +263,34 @@ async def test_deleting_a_user_stops_their_runs_and_leaves_nothing_behind(
 
 
 @pytest.mark.usefixtures("root")
+async def test_a_user_with_a_long_history_is_gone_when_it_is_still_being_deleted(
+    client: Client, carol: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin, "PATIENCE", 0)
+    carols = await client.let_in(carol)
+    for n in range(100):
+        await client.storage.add(carol, f"prompt {n}", "response")
+    path = f"/admin/users/{carol.id}"
+
+    deleted = await client.delete(path)
+
+    refused = await client.get("/me/", headers=carols)
+    again = await client.delete(path)
+    named = await client.post("/admin/users/", json=NEW)
+    asked = await client.post("/prompt/", json={"prompt": "Hi"}, headers=ALICE)
+    async with asyncio.timeout(30):
+        while not await client.storage.is_purged(carol):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.01)
+    assert deleted.status_code == 202
+    assert deleted.content == b""
+    assert refused.status_code == 401
+    check_problem(again, 404)
+    assert named.status_code == 201
+    assert asked.status_code == 200
+    assert (await client.storage.audit())[0].kind == "user.purged"
+
+
+@pytest.mark.usefixtures("root")
 async def test_what_happens_to_accounts_is_in_the_audit_log(client: Client) -> None:
     browser = {"User-Agent": "browser\x7f " + "x" * 300}
     created = (await client.post("/admin/users/", json=NEW, headers=browser)).json()
@@ -297,11 +326,10 @@ async def test_what_happens_to_accounts_is_in_the_audit_log(client: Client) -> N
         ("user.disabled", "root", "carol"),
         ("user.enabled", "root", "carol"),
         ("reset.issued", "root", "carol"),
-        # Deleting begins with disabling.
-        ("user.disabled", "root", "carol"),
         ("user.deleted", "root", "carol"),
+        ("user.purged", None, "carol"),
     ]
-    assert {each["address"] for each in events} == {"127.0.0.1"}
+    assert {each["address"] for each in events[1:]} == {"127.0.0.1"}
     assert events[-1]["user_agent"] == "browser " + "x" * 247
     assert events[-1]["user_id"] == created["id"]
     [rotation] = [each for each in events if each["kind"] == "key.rotated"]

@@ -128,7 +128,8 @@ def about_credentials(statements: list[str]) -> list[str]:
     return [
         one
         for one in statements
-        if any(word in one for word in words) and "retention_days" not in one
+        if any(word in one for word in words)
+        and not any(word in one for word in ("retention_days", "purge_until"))
     ]
 
 

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from llamakeep.domain import Run, RunStatus, User, new_id, utc_now
+from llamakeep.domain import Actor, Run, RunStatus, User, new_id, utc_now
+from llamakeep.keeper.purging import purge_one
 from llamakeep.storage import Storage
 from llamakeep.storage.runs import IdempotencyKey, conversation_of
 
@@ -46,6 +47,12 @@ async def start(
         lease=lease,
         idempotency_key=idempotency_key,
     )
+
+
+async def delete_user(storage: Storage, user: User, *, patience: float = 5) -> None:
+    """Delete a user with all that is theirs."""
+    await storage.delete_user(user.id, actor=Actor(address="here"))
+    await purge_one(storage, user, patience=patience)
 
 
 def ended(run: Run, status: RunStatus = RunStatus.SUCCEEDED, **facts: Any) -> Run:

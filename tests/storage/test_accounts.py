@@ -12,12 +12,11 @@ from llamakeep.errors import (
     Unauthenticated,
     UserNotFound,
 )
-from llamakeep.keeper.purging import purge
-from llamakeep.keeper.turns import AT_ONCE
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.audit import KEPT
 from llamakeep.storage.tables import audit_events
-from tests.storage.running import ended, new_run, start
+from llamakeep.storage.traces import SHARED
+from tests.storage.running import delete_user, ended, new_run, start
 
 DIGEST = b"d" * 32
 NOBODY = Actor(address="here")
@@ -142,18 +141,21 @@ async def test_events_are_forgotten_after_their_time(
 async def test_purging_takes_more_than_one_turn_and_only_that_users_runs(
     storage: Storage, alice: User, bob: User
 ) -> None:
-    for n in range(AT_ONCE + 1):
+    for n in range(SHARED.at_once + 1):
         await storage.add(alice, f"prompt {n}", "response")
     kept = await storage.add(bob, "prompt", "response")
     await storage.add_access_token(alice, DIGEST, lifetime=timedelta(hours=1))
 
-    await purge(storage, alice, actor=NOBODY)
+    await delete_user(storage, alice)
 
     assert await storage.list_users() == [bob]
     assert await storage.history(alice) == []
     assert await storage.history(bob) == [kept]
     assert await storage.find_user_by_access_token(DIGEST) is None
-    assert (await storage.audit())[0].kind is AuditKind.USER_DELETED
+    assert [event.kind for event in await storage.audit()][:2] == [
+        AuditKind.USER_PURGED,
+        AuditKind.USER_DELETED,
+    ]
 
 
 async def test_a_run_that_does_not_stop_cannot_write_to_what_is_purged(
@@ -161,7 +163,7 @@ async def test_a_run_that_does_not_stop_cannot_write_to_what_is_purged(
 ) -> None:
     run = await start(storage, alice)
 
-    await purge(storage, alice, actor=NOBODY, patience=0.01)
+    await delete_user(storage, alice, patience=0.01)
 
     assert not await storage.finish(ended(run, response="too late"))
     assert await storage.list_users() == []
@@ -170,7 +172,7 @@ async def test_a_run_that_does_not_stop_cannot_write_to_what_is_purged(
 async def test_whoever_was_deleted_before_a_prompt_was_kept_is_told_so(
     storage: Storage, alice: User
 ) -> None:
-    await purge(storage, alice, actor=NOBODY)
+    await delete_user(storage, alice)
 
     with pytest.raises(Unauthenticated, match="Nothing was stored"):
         await start(storage, alice)
@@ -210,7 +212,7 @@ async def test_nothing_of_a_deleted_user_is_left_in_the_files(
             pass
         before = await asyncio.to_thread(has_canary)
 
-        await purge(storage, alice, actor=NOBODY)
+        await delete_user(storage, alice)
 
         after = await asyncio.to_thread(has_canary)
     assert (before, after) == (True, False)

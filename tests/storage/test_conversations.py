@@ -3,12 +3,12 @@
 import pytest
 from sqlalchemy import func, select
 
-from llamakeep.domain import Run, RunStatus, User, new_id
+from llamakeep.domain import Run, User, new_id
 from llamakeep.errors import ConversationNotFound
 from llamakeep.storage import Storage, conversations
 from llamakeep.storage.conversations import Walked
-from llamakeep.storage.filters import RunFilter
 from llamakeep.storage.tables import conversation_titles
+from llamakeep.storage.traces import SHARED
 from tests.storage.running import ended, start
 
 
@@ -146,9 +146,7 @@ async def test_a_title_is_forgotten_with_the_last_run_of_its_conversation(
         await storage.delete_run(alice, run.id)
         left.append(await kept_titles(storage))
     await storage.finish(ended(asked[2]))
-    await storage.delete_runs(
-        alice, RunFilter(status=RunStatus.SUCCEEDED), before="run_z", limit=10
-    )
+    await storage.forget(alice, [run.id for run in asked], SHARED)
 
     assert left == [2, 1]
     assert await kept_titles(storage) == 0

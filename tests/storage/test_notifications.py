@@ -21,7 +21,7 @@ from llamakeep.errors import Unauthenticated
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.notifications import Due
 from llamakeep.storage.webhook_secrets import WebhookSecrets
-from tests.storage.running import ended, start
+from tests.storage.running import delete_user, ended, start
 
 SECRET = "whsec_c2VjcmV0"
 WAITING, DELIVERED, GIVEN_UP = NotificationStatus
@@ -234,7 +234,7 @@ async def test_deleting_a_user_deletes_their_webhooks_and_their_secret(
 ) -> None:
     run = await watched(storage, alice)
 
-    await storage.delete_user(alice, actor=Actor())
+    await delete_user(storage, alice, patience=0)
 
     assert await storage.find_notification(run) is None
     with pytest.raises(Unauthenticated):

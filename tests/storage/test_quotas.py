@@ -10,7 +10,7 @@ from llamakeep.domain import Reservation, Run, RunStatus, Usage, User, utc_now
 from llamakeep.errors import LimitReached, QuotaExceeded
 from llamakeep.storage import Storage
 from llamakeep.storage.quotas import Count, Quota
-from tests.storage.running import LEASE, NODE, ended, new_run
+from tests.storage.running import LEASE, NODE, delete_user, ended, new_run
 
 EACH = 30
 RESERVATION = Reservation(
@@ -116,7 +116,7 @@ async def test_a_user_who_is_deleted_leaves_nothing_reserved_of_what_all_share(
     shared = [replace(quota, user_id=None) for quota in quotas(alice)]
     await accept(storage, alice, shared)
 
-    await storage.purge_runs(alice, limit=10)
+    await delete_user(storage, alice, patience=0)
 
     assert await storage.counts(shared) == [Count()] * 2
 
@@ -163,18 +163,17 @@ async def test_runs_that_begin_and_end_at_once_never_wait_crosswise(
 
 
 async def test_runs_that_end_while_their_user_is_purged_are_settled_once(
-    storage: Storage, alice: User, bob: User
+    storage: Storage, bob: User
 ) -> None:
     shared = [replace(quota, user_id=None) for quota in quotas(bob)]
-    for _ in range(5):
-        going_on = [await accept(storage, alice, shared) for _ in range(4)]
+    for n in range(5):
+        gone = await storage.add_user(f"gone{n}", None)
+        going_on = [await accept(storage, gone, shared) for _ in range(4)]
 
         await asyncio.gather(
-            storage.purge_runs(alice, limit=3),
+            delete_user(storage, gone, patience=0),
             *(storage.finish(ended(run, RunStatus.CANCELED)) for run in going_on),
-            storage.purge_runs(alice, limit=3),
         )
-        await storage.purge_runs(alice, limit=10)
 
     [day, now] = await storage.counts(shared)
     assert (day.tokens_reserved, now.running) == (0, 0)

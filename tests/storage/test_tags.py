@@ -9,10 +9,12 @@ from sqlalchemy import Connection, func, insert, select
 from llamakeep.domain import Run, User, new_id, utc_now
 from llamakeep.errors import RunNotFound
 from llamakeep.storage import Storage, open_storage, schema
+from llamakeep.storage.conversations import HIGHEST
 from llamakeep.storage.filters import RunFilter
 from llamakeep.storage.run_rows import to_row
 from llamakeep.storage.stats import Grouping
 from llamakeep.storage.tables import run_tags, runs, users
+from llamakeep.storage.traces import SHARED
 from tests.storage.running import ended, new_run, start
 
 LONG = {"k" * 64: "\N{MATHEMATICAL BOLD SMALL V}" * 512}
@@ -86,9 +88,10 @@ async def test_tags_narrow_stats_and_deletion_too(
     even = RunFilter(tags=("even:True",))
 
     [stats] = await storage.stats(alice, even, by=Grouping.MODEL)
-    deleted = await storage.delete_runs(alice, even, before="run_z", limit=10)
+    chosen = await storage.find_finished(alice, even, before=HIGHEST, limit=10)
+    forgotten = await storage.forget(alice, chosen, SHARED)
 
-    assert (stats.runs, deleted) == (2, 2)
+    assert (stats.runs, forgotten.deleted) == (2, 2)
     assert await prompts(storage, alice) == "1"
 
 

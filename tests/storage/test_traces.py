@@ -4,14 +4,18 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from sqlalchemy import text
 
-from llamakeep.domain import Actor, User, new_id
-from llamakeep.keeper.purging import purge
+from llamakeep.domain import User
 from llamakeep.keeper.retention import sweep
-from llamakeep.storage import Storage, open_storage
-from llamakeep.storage.filters import EVERYTHING, RunFilter
+from llamakeep.storage import Storage, open_storage, traces
+from llamakeep.storage.conversations import HIGHEST
+from llamakeep.storage.filters import RunFilter
+from llamakeep.storage.forgetting import Forgotten
 from llamakeep.storage.search import read_search
+from llamakeep.storage.traces import CUTTING, MARKING, Pace
+from tests.storage.running import delete_user
 
 RUNS = 30
 
@@ -27,10 +31,9 @@ async def _keep(storage: Storage, user: User) -> Sequence[str]:
 
 
 async def _delete_all(storage: Storage, user: User) -> None:
-    before = new_id("run_")
-    await storage.delete_runs(
-        user, EVERYTHING, before=before, limit=RUNS, leave_traces=True
-    )
+    run_ids = await storage.find_finished(user, before=HIGHEST, limit=RUNS)
+    forgotten = await storage.forget(user, run_ids, Pace(7, 30, leaves_words=True))
+    assert forgotten == Forgotten(RUNS, RUNS)
 
 
 async def _has_word(folder: Path) -> bool:
@@ -105,30 +108,32 @@ async def test_a_deletion_meanwhile_is_not_taken_for_erased(
 
 
 async def test_it_depends_on_the_others_what_are_many_runs(
-    sqlite_url: str, tmp_path: Path
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(traces, "WORTH_MERGING", 200)
     async with open_storage(sqlite_url) as storage:
         alice = await storage.add_user("alice", None)
         await _keep(storage, alice)
         bob = await storage.add_user("bob", None)
         for n in range(200):
             await storage.add(bob, f"prompt {n}", "response")
-        is_worth_it = [await storage.is_worth_merging(count) for count in (1, RUNS)]
+        paces = [await storage.pace(count) for count in (1, RUNS)]
 
-        await purge(storage, alice, actor=Actor())
+        await delete_user(storage, alice)
 
-        assert is_worth_it == [False, True]
+        assert paces == [CUTTING, MARKING]
     assert not await _has_word(tmp_path)
 
 
 async def test_deleting_cuts_words_out_where_the_rest_is_much_more(
-    storage: Storage, alice: User, bob: User
+    storage: Storage, alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(traces, "WORTH_MERGING", 200)
     for n in range(201):
         await storage.add(bob, f"prompt {n}", "response")
     await storage.add(alice, "prompt", "response")
 
-    await purge(storage, alice, actor=Actor())
+    await delete_user(storage, alice)
 
     assert len(await storage.history(bob, limit=300)) == 201
     assert await storage.list_users() == [bob]
