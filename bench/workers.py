@@ -23,12 +23,13 @@ from typing import NamedTuple
 
 from sqlalchemy import make_url
 
-from bench.__main__ import PROMPT, free_port, process
+from bench.processes import free_port, process
 from llamakeep.storage import open_storage
 from tests.postgres import new_database, running_postgres
 
 CLIENTS = (1, 16, 64)
 WORKERS = (1, 2)
+PROMPT = '{"prompt": "What is FastAPI and why is it useful?"}'
 REQUEST = """\
 wrk.method = "POST"
 wrk.body = '{body}'
@@ -134,9 +135,7 @@ def milliseconds(said: str, percent: str) -> float:
 async def measure(arguments: argparse.Namespace, url: str, folder: str) -> None:
     port = make_url(url).port
     script = f"{folder}/prompt.lua"
-    await asyncio.to_thread(
-        Path(script).write_text, REQUEST.format(body=PROMPT.decode())
-    )
+    await asyncio.to_thread(Path(script).write_text, REQUEST.format(body=PROMPT))
     postmaster = int(await asyncio.to_thread(find, "-o", "-f", f"postgres .*-p {port}"))
     provider = free_port()
     found: dict[tuple[int, int], list[Burst]] = {}

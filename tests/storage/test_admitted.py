@@ -59,7 +59,7 @@ CHANGES: dict[str, Change] = {
     "disabled": lambda storage, user: storage.change_user(
         user.id, is_disabled=True, actor=Actor()
     ),
-    "deleted": lambda storage, user: storage.delete_user(user, actor=Actor()),
+    "deleted": lambda storage, user: storage.delete_user(user.id, actor=Actor()),
     "password": lambda storage, user: storage.set_password(user, "x"),
 }
 
