@@ -160,7 +160,7 @@ def create_app(
 
 
 def _add_routes(app: FastAPI, *, takes_webhooks: bool) -> None:
-    openai_doors = (openai.chat, openai.responses, openai.completions, openai.models)
+    openai_doors = (openai.chat, openai.completions, openai.responses, openai.models)
     # Routes are tried in order: those that take prompts come first.
     own_doors = (
         history,

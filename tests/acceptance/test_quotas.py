@@ -20,7 +20,7 @@ async def left(server: ServerProcess) -> dict[str, Any]:
 async def test_a_budget_for_33_grants_33_of_200_and_survives_kills(
     new_server: NewServer,
 ) -> None:
-    server = new_server(words=10, pause=0.2, settings={"user_limits": LIMITS})
+    server = new_server(words=10, pause=0.5, settings={"user_limits": LIMITS})
     await server.start()
 
     answers = await asyncio.gather(
