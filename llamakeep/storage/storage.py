@@ -141,8 +141,9 @@ async def open_storage(
             migrate = database.is_sole_owner
         if migrate and not await database.read(schema.is_current):
             await storage.migrate()
-            await database.watch_accounts()
         await storage.check_schema()
+        if database.accounts_version is None:
+            await database.watch_accounts()
         yield storage
     finally:
         await storage.close()

@@ -150,6 +150,43 @@ async def test_a_process_that_dies_during_a_change_leaves_nobody_remembered(
         assert is_remembered(storage)
 
 
+def test_what_one_process_says_undoes_nothing_of_another(tmp_path: Path) -> None:
+    one, other, reader = (AccountChanges(tmp_path / "x.lock") for _ in range(3))
+    reader.watch(lambda _: [("users",), ("access_tokens",), ("api_keys",)])
+
+    one.begin()
+    other.begin()  # between the commit of the one, and its end
+    one.end()
+    during = reader.version
+    other.end()
+
+    assert during is None
+    assert reader.version is not None
+
+
+def spoil(file: Path, way: str) -> None:
+    if way == "emptied":
+        file.write_bytes(b"")
+    else:
+        file.unlink()
+    if way == "replaced":
+        file.touch()
+
+
+@pytest.mark.parametrize("way", ["removed", "replaced", "emptied"])
+async def test_without_the_lock_file_everybody_is_looked_up(
+    path: Path, way: str
+) -> None:
+    async with opened(path) as storage:
+        user = await let_in(storage)
+        await asyncio.to_thread(spoil, lock_file(path), way)
+
+        async with opened(path, is_owner=False) as guest:
+            await guest.change_user(user.id, is_disabled=True, actor=Actor())
+
+        assert await storage.find_user_by_access_token(TOKEN) is None
+
+
 async def test_a_new_owner_does_not_take_away_what_guests_have_in_memory(
     path: Path,
 ) -> None:
