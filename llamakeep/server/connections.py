@@ -83,8 +83,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """Expect a request."""
-        super().connection_made(cast("Transport", Corked(transport, self.loop)))
+        self._corked = Corked(transport, self.loop)
+        super().connection_made(cast("Transport", self._corked))
         self._read_deadline = self.loop.time() + self._bounds.header_timeout
+
+    def eof_received(self) -> None:
+        """Send what is answered already: the connection closes by itself after this."""
+        self._corked.flush()
+        super().eof_received()
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless the headers do not end."""

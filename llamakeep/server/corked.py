@@ -36,15 +36,15 @@ class Corked:
     def write(self, data: bytes) -> None:
         """Send `data` soon."""
         if not self._held:
-            self._loop.call_soon(self._send)
+            self._loop.call_soon(self.flush)
         self._held.append(data)
         self._size += len(data)
         if self._size > MOST_HELD:
-            self._send()
+            self.flush()
 
     def close(self) -> None:
         """Hang up when all is sent."""
-        self._send()
+        self.flush()
         self._transport.close()
 
     def abort(self) -> None:
@@ -52,7 +52,8 @@ class Corked:
         self._held.clear()
         self._transport.abort()
 
-    def _send(self) -> None:
+    def flush(self) -> None:
+        """Send what is held now."""
         if not self._held:
             return
         data = b"".join(self._held)
