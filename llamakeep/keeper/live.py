@@ -102,17 +102,21 @@ class LiveRun:
     def run(self) -> Run:
         """The run, as far as it is known here."""
         # Nobody may ask before the end, and a copy costs as much as what it is for.
-        if self.is_answering and self._run.status is not RunStatus.PROCESSING:
+        run, model = self._run, self._resolved_model
+        if (self.is_answering and run.status is not RunStatus.PROCESSING) or (
+            model is not None and model != run.resolved_model
+        ):
             self._run = replace(
-                self._run,
+                run,
                 status=RunStatus.PROCESSING,
-                resolved_model=self._resolved_model or self._run.resolved_model,
+                resolved_model=model or run.resolved_model,
             )
         return self._run
 
     @run.setter
     def run(self, run: Run) -> None:
         self._run = run
+        self._resolved_model = None  # what was known of it is in there
         self.is_answering = run.status is RunStatus.PROCESSING
 
     @property
@@ -138,7 +142,7 @@ class LiveRun:
             self._append(event)
         elif isinstance(event, Accepted):
             self.is_answering = True
-            self._resolved_model = event.resolved_model
+            self._resolved_model = event.resolved_model or self._resolved_model
         else:
             self._finished = event
         self._ring()

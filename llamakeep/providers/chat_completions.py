@@ -1,6 +1,7 @@
 """The words of OpenAI's chat completions: requests, streamed events, refusals."""
 
 import re
+from contextlib import suppress
 from typing import Any
 
 from pydantic_core import from_json
@@ -78,6 +79,7 @@ class CompletionReader:
         """
         if self._mould is not None and (text := _cast(data, *self._mould)) is not None:
             return self._counted(text)
+        self._mould = None
         if data == b"[DONE]":
             self.is_done = True
             return ""
@@ -141,7 +143,8 @@ def _cast(data: bytes, head: bytes, tail: bytes) -> str | None:
         and data.endswith(tail)
         and _PLAIN.fullmatch(data, start, end)
     ):
-        return data[start:end].decode(errors="replace")
+        with suppress(UnicodeDecodeError):
+            return data[start:end].decode()
     return None
 
 

@@ -42,10 +42,20 @@ def test_the_reason_why_it_ended_is_seen_behind_many_events_without_one() -> Non
     assert reader.finished().finish_reason == "length"
 
 
-@pytest.mark.parametrize("broken", [b'a"', b"a\tb", b"\\x", b'a","more":"b\\'])
+@pytest.mark.parametrize("broken", [b'a"', b"a\tb", b"\\x", b'a","more":"b\\', b"\xff"])
 def test_what_is_no_json_is_refused_behind_events_that_are(broken: bytes) -> None:
     reader = CompletionReader("It")
     reader.read(event("one"))
 
     with pytest.raises(ProviderAnswerInvalid):
         reader.read(event("one").replace(b'"one"', b'"%b"' % broken))
+
+
+def test_a_model_that_changes_and_changes_back_is_seen() -> None:
+    reader = CompletionReader("It")
+    first, second = event("one"), event("two").replace(b"parrot", b"parrot-2")
+
+    for data in (first, second, first):
+        reader.read(data)
+
+    assert reader.finished().resolved_model == "parrot"
