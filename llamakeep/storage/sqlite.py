@@ -33,6 +33,8 @@ except ImportError:  # no wheel for this platform: see docs/adr/0002
 READERS = 4
 ERASED_AFTER = 5.0
 """Seconds after which what was deleted is in no file any more; that costs a little."""
+SMALL = 32 * 1024 * 1024
+"""Bytes of a file that can be written anew while others wait: some 0.2 s."""
 OLDEST_SQLITE = (3, 51, 3)
 """Before it, a WAL could be reset at the wrong moment: https://sqlite.org/wal.html."""
 
@@ -143,10 +145,11 @@ class SqliteDatabase:
         Bring the WAL into the file, where what was deleted is zeros, and empty it.
 
         It waits for readers for `busy_timeout`, and tries again later; the owner's exit
-        does it as well.
+        does it as well. A small file is written anew before: where SQLite moved rows
+        from one page to another, it leaves copies in unused parts of the first.
         """
-        if not await asyncio.to_thread(self._empty_wal):
-            self.erase_traces_soon()
+        await asyncio.to_thread(self._write_anew)
+        await self._erase_wal()
 
     def erase_traces_soon(self) -> None:
         """Do so after `ERASED_AFTER`, once for all that is deleted until then."""
@@ -156,7 +159,11 @@ class SqliteDatabase:
     async def _erase_later(self) -> None:
         await asyncio.sleep(ERASED_AFTER)
         self._erasing = None  # what is deleted from now on needs another one
-        await self.erase_traces()
+        await self._erase_wal()
+
+    async def _erase_wal(self) -> None:
+        if not await asyncio.to_thread(self._empty_wal):
+            self.erase_traces_soon()
 
     async def close(self) -> None:
         """Commit what was submitted, and give up the file."""
@@ -179,6 +186,11 @@ class SqliteDatabase:
                 return operation(connection)
         except OperationalError as error:
             raise _unreadable(error) from error
+
+    def _write_anew(self) -> None:
+        if self._path.stat().st_size <= SMALL:
+            with suppress(OperationalError), self._tidying.connect() as connection:
+                connection.exec_driver_sql("VACUUM")
 
     def _empty_wal(self) -> bool:
         """Return whether it is empty: nobody reads or writes all the time."""
