@@ -113,9 +113,14 @@ async def _hold(storage: Storage, user: User) -> None:
 
 
 async def _purge(storage: Storage, user: User, patience: float) -> None:
+    told: set[str] = set()
     with suppress(TimeoutError):
         async with asyncio.timeout(patience):
-            while await storage.unfinished_runs(user):  # noqa: ASYNC110 - maybe elsewhere
+            while left := await storage.unfinished_runs(user):
+                # Whoever was let in before the deletion may have sent a prompt since.
+                if not told.issuperset(left):
+                    await storage.stop_runs_of(user)
+                    told.update(left)
                 await asyncio.sleep(_LOOK)
     count = await storage.count_runs(user, EVERYTHING, before=HIGHEST)
     pace = await storage.pace(count)

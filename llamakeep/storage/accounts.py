@@ -229,6 +229,11 @@ def disable(connection: Connection, user: User) -> None:
         _change(connection, user, disabled_at=utc_now())
     log_out_everywhere(connection, user)
     _forget_reset(connection, user)
+    stop_runs(connection, user)
+
+
+def stop_runs(connection: Connection, user: User) -> None:
+    """Tell the processes that work on runs of `user` to stop."""
     connection.execute(
         update(runs).where(*goes_on(user.id)).values(cancel_requested=True)
     )

@@ -4,10 +4,10 @@ Users who are deleted: gone for everybody at once, and then for good, run by run
 Whoever is at it holds a lease: after a crash another process, or the next one, goes on.
 """
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, select, update
 
-from llamakeep.domain import Actor, AuditKind, User, utc_now
-from llamakeep.storage.accounts import check_others, disable, get_user
+from llamakeep.domain import Actor, AuditKind, NotificationStatus, User, utc_now
+from llamakeep.storage.accounts import check_others, disable, get_user, stop_runs
 from llamakeep.storage.audit import record
 from llamakeep.storage.columns import seconds_from_now
 from llamakeep.storage.database import Database
@@ -15,6 +15,7 @@ from llamakeep.storage.filters import goes_on
 from llamakeep.storage.quotas import give_back
 from llamakeep.storage.tables import (
     api_keys,
+    notifications,
     runs,
     users,
     webhook_secrets,
@@ -25,6 +26,16 @@ LEASE = 5.0
 """Seconds after which somebody else goes on with what nobody was heard of."""
 
 _NOW = {"no_seconds": 0}
+_UNSENT = (
+    update(notifications)
+    .where(
+        notifications.c.next_try_at.is_not(None),
+        exists().where(
+            runs.c.id == notifications.c.run_id, runs.c.user_id == bindparam("whose")
+        ),
+    )
+    .values(next_try_at=None, status=NotificationStatus.GIVEN_UP)
+)
 
 
 class DeletedUserStorage:
@@ -48,6 +59,7 @@ class DeletedUserStorage:
             user = get_user(connection, user_id)
             check_others(connection, user)
             disable(connection, user)
+            connection.execute(_UNSENT, {"whose": user.id})
             for table in (api_keys, webhook_secrets):
                 connection.execute(delete(table).where(table.c.user_id == user.id))
             connection.execute(
@@ -107,6 +119,10 @@ class DeletedUserStorage:
             .values(purge_until=seconds_from_now("lease"))
         )
         await self._database.write(lambda c: c.execute(query, {"lease": LEASE}).close())
+
+    async def stop_runs_of(self, user: User) -> None:
+        """Tell the processes that work on runs of a user to stop."""
+        await self._database.write(lambda c: stop_runs(c, user))
 
     async def is_purged(self, user: User) -> bool:
         """Return whether nothing is left of a user."""
