@@ -235,11 +235,14 @@ async def test_a_run_outlives_the_client_who_asked(
 async def test_a_prompt_is_answered_although_its_client_left_while_it_was_stored(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
-    async with open_keeper(settings, storage, ScriptedProvider()) as keeper:
+    go_on = asyncio.Event()
+    provider = ScriptedProvider([go_on, "Hello"])
+    async with open_keeper(settings, storage, provider) as keeper:
         client = asyncio.ensure_future(keeper.ask(alice, WHY))
         await asyncio.sleep(0)
         client.cancel()
         await until(lambda: keeper.running)
+        go_on.set()
         await until(lambda: not keeper.running)
 
     [run] = await storage.history(alice)
