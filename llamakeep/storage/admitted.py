@@ -1,9 +1,14 @@
 """Whom secrets let in, remembered for as long as nothing about accounts changes."""
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 from llamakeep.domain import User, utc_now
 from llamakeep.storage.database import Database
+from llamakeep.storage.prepared import Prepared
+
+Read = Callable[[Sequence[Any]], tuple[User, datetime | None]]
 
 MOST = 10_000
 """How many secrets are remembered; beyond that, all are forgotten."""
@@ -22,10 +27,32 @@ class Admitted:
         self._version: int | None = None
         self._users: dict[bytes, tuple[User, datetime | None]] = {}
 
-    @property
-    def version(self) -> int | None:
-        """What `remember` wants to know from before the query."""
-        return self._database.accounts_version
+    async def look_up(
+        self, digest: bytes, statement: Prepared, read: Read
+    ) -> User | None:
+        """
+        Return whom a secret lets in now, with a query if that is not known.
+
+        Args:
+            digest: What is looked for.
+            statement: Finds it by `digest`, as long as it is valid at `now`.
+            read: Makes of a row whom it lets in, and until when.
+        """
+        if (user := self.find(digest)) is not None:
+            return user
+        values = {"digest": digest, "now": utc_now()}
+        # From before the query: what changes meanwhile makes it another one.
+        version = self._database.accounts_version
+        rows = await self._database.look_up(lambda one: statement.fetch(one, values))
+        if not rows:
+            return None
+        found = read(rows[0])
+        if version != self._version or len(self._users) >= MOST:
+            self._users.clear()
+            self._version = version
+        if version is not None:
+            self._users[digest] = found
+        return found[0]
 
     def find(self, digest: bytes) -> User | None:
         """
@@ -40,25 +67,3 @@ class Admitted:
         if expires_at is not None and expires_at <= utc_now():
             return None
         return user
-
-    def remember(
-        self,
-        version: int | None,
-        digest: bytes,
-        user: User,
-        expires_at: datetime | None,
-    ) -> None:
-        """
-        Remember what a query found.
-
-        Args:
-            version: That of before the query.
-            digest: What was looked for.
-            user: Whom it lets in.
-            expires_at: Until when.
-        """
-        if version != self._version or len(self._users) >= MOST:
-            self._users.clear()
-            self._version = version
-        if version is not None:
-            self._users[digest] = user, expires_at

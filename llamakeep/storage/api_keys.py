@@ -114,20 +114,7 @@ class ApiKeyStorage:
 
     async def find_user_by_api_key(self, digest: bytes) -> User | None:
         """Return whose API key has this digest, with the key, if it is valid now."""
-        user = self._admitted.find(digest)
-        if user is not None:
-            return user
-        values = {"digest": digest, "now": utc_now()}
-        version = self._admitted.version
-        rows = await self._database.look_up(
-            lambda connection: _BY_DIGEST.fetch(connection, values)
-        )
-        if not rows:
-            return None
-        facts, key = rows[0][: len(USER)], _key(rows[0][len(USER) :])
-        user = replace(User(*facts), api_key=key)
-        self._admitted.remember(version, digest, user, key.expires_at)
-        return user
+        return await self._admitted.look_up(digest, _BY_DIGEST, _admission)
 
     async def find_digests(self, user_id: str) -> tuple[User, Sequence[bytes]]:
         """
@@ -205,6 +192,11 @@ class ApiKeyStorage:
             record(connection, AuditKind.KEY_REVOKED, user, actor, key_id)
 
         await self._database.write(operation)
+
+
+def _admission(row: Sequence[Any]) -> tuple[User, datetime | None]:
+    key = _key(row[len(USER) :])
+    return replace(User(*row[: len(USER)]), api_key=key), key.expires_at
 
 
 def _said(key: ApiKey) -> str:

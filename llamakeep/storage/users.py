@@ -83,20 +83,9 @@ class UserStorage:
 
     async def find_user_by_access_token(self, digest: bytes) -> User | None:
         """Return whose access token has this digest, if it is valid now."""
-        user = self._admitted.find(digest)
-        if user is not None:
-            return user
-        values = {"digest": digest, "now": utc_now()}
-        version = self._admitted.version
-        rows = await self._database.look_up(
-            lambda connection: _BY_DIGEST.fetch(connection, values)
+        return await self._admitted.look_up(
+            digest, _BY_DIGEST, lambda row: (User(*row[:-1]), row[-1])
         )
-        if not rows:
-            return None
-        *facts, expires_at = rows[0]
-        user = User(*facts)
-        self._admitted.remember(version, digest, user, expires_at)
-        return user
 
     async def list_users(self) -> Sequence[User]:
         """Return all users, by name."""
