@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -45,7 +46,9 @@ class StubServer:
     script: Sequence[Line] = ()
     base_url: str = ""
     heard: list[Heard] = field(default_factory=list)
+    port: int = 0
     connections: int = 0
+    open_now: int = 0
     clients_gone: int = 0
     """How many clients left while they were being answered."""
 
@@ -53,6 +56,7 @@ class StubServer:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self.connections += 1
+        self.open_now += 1
         try:
             while heard := await _hear(reader):
                 self.heard.append(heard)
@@ -62,6 +66,7 @@ class StubServer:
         except ConnectionError:
             self.clients_gone += 1
         finally:
+            self.open_now -= 1
             writer.close()
 
     async def _play(
@@ -86,16 +91,18 @@ class StubServer:
 
 
 @asynccontextmanager
-async def running_stub(*script: Line) -> AsyncIterator[StubServer]:
+async def running_stub(
+    *script: Line, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[StubServer]:
     stub = StubServer(script)
     handlers: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         handlers.add(asyncio.create_task(stub.serve(reader, writer)))
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    stub.base_url = f"http://127.0.0.1:{port}/v1"
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
+    stub.port = server.sockets[0].getsockname()[1]
+    stub.base_url = f"http{'s' if tls else ''}://127.0.0.1:{stub.port}/v1"
     yield stub
     server.close()
     for handler in handlers:

@@ -1,0 +1,80 @@
+"""Where a server is, as its URL says it."""
+
+from base64 import b64encode
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Self
+from urllib.parse import quote, unquote, urlsplit
+
+PORTS = {"http": 80, "https": 443}
+_SAFE = "%/:?#[]@!$&'()*+,;=~"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A server's address; `path` is what stands before the paths of requests."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str = ""
+    authorization: str | None = None
+    """What a username and password in the URL mean as a header."""
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """
+        Return the address that `url` is.
+
+        Raises:
+            ValueError: It is no URL of HTTP.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in PORTS or not parts.hostname:
+            raise ValueError(f"{parts.scheme}://{parts.hostname} is no HTTP server")
+        authorization = None
+        if parts.username is not None:
+            who = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            authorization = f"Basic {b64encode(who.encode()).decode()}"
+        return cls(
+            parts.scheme,
+            _ascii(parts.hostname),
+            parts.port or PORTS[parts.scheme],
+            parts.path.rstrip("/"),
+            authorization,
+        )
+
+    @property
+    def authority(self) -> str:
+        """The host and port, as requests name them."""
+        if self.port == PORTS[self.scheme]:
+            return self._bracketed_host
+        return self.host_and_port
+
+    @property
+    def host_and_port(self) -> str:
+        """Both, also where the port is the usual one."""
+        return f"{self._bracketed_host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it leads to this computer."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost" or self.host.endswith(".localhost")
+
+    @property
+    def _bracketed_host(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+
+def target(path: str) -> str:
+    """Return a path with its query as it may stand in a request."""
+    if path.isascii() and path.isprintable() and " " not in path:
+        return path or "/"
+    return quote(path, safe=_SAFE)
+
+
+def _ascii(host: str) -> str:
+    return host if host.isascii() else host.encode("idna").decode()

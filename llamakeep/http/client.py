@@ -1,0 +1,86 @@
+"""A client for one server."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import to_json
+
+from llamakeep.http.address import Address, target
+from llamakeep.http.connecting import Connector
+from llamakeep.http.errors import HttpError
+from llamakeep.http.pool import Exchange, Pool
+
+
+class Client:
+    """
+    Sends requests to one server.
+
+    Args:
+        base_url: What every path is appended to. Only a server elsewhere is reached
+            through the system's proxies.
+        connect_timeout: Seconds that it may take to be connected.
+        silence_timeout: Seconds for which the server may say nothing.
+
+    Raises:
+        ValueError: The base URL is none.
+    """
+
+    def __init__(
+        self, base_url: str, *, connect_timeout: float, silence_timeout: float
+    ) -> None:
+        self._address = Address.parse(base_url)
+        self._connector = Connector(self._address, connect_timeout=connect_timeout)
+        self._pool = Pool(self._connector, silence_timeout=silence_timeout)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        seconds: float | None = None,
+        keep_alive: bool = True,
+    ) -> Exchange:
+        """
+        Send a request, once, and lend its response: `async with`.
+
+        Leaving before the end hangs up.
+
+        Args:
+            method: In capitals.
+            path: What follows the base URL.
+            headers: Beside those that every request has; their names in lower case.
+            json: The body.
+            seconds: How long it may take in all.
+            keep_alive: Whether it may share its connection with earlier and later ones.
+
+        Raises:
+            HttpError: It cannot be sent, or, on entering, has no response.
+        """
+        given = self._connector.headers | dict(headers or {})
+        if not keep_alive:
+            given["connection"] = "close"
+        request = self._rendered(method, path, given, json)
+        return Exchange(self._pool, request, seconds=seconds, keep_alive=keep_alive)
+
+    async def close(self) -> None:
+        """Close all connections that nobody uses; those in use, when they are left."""
+        await self._pool.close()
+
+    def _rendered(
+        self, method: str, path: str, headers: dict[str, str], json: Any
+    ) -> bytes:
+        body = b""
+        if json is not None:
+            body = to_json(json)
+            headers["content-type"] = "application/json"
+        if method != "GET":
+            headers["content-length"] = str(len(body))
+        where = self._connector.prefix + target(self._address.path + path)
+        lines = [f"{method} {where} HTTP/1.1"]
+        for name, value in headers.items():
+            if not (value.isascii() and value.isprintable()):
+                raise HttpError(f"The header {name} has characters that none can have.")
+            lines.append(f"{name}: {value}")
+        return "\r\n".join([*lines, "", ""]).encode("ascii") + body

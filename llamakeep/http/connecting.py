@@ -1,0 +1,185 @@
+"""From a server's address to a connection: names, addresses, proxies and TLS."""
+
+import asyncio
+import re
+import socket
+from collections.abc import Callable
+from functools import cached_property
+from typing import cast
+
+import aiohappyeyeballs
+
+from llamakeep.http.address import Address
+from llamakeep.http.connection import Connection
+from llamakeep.http.errors import NotConnected
+from llamakeep.http.names import IpAddress, look_up
+from llamakeep.http.tls import tls_context
+
+_NEXT_ADDRESS_AFTER = 0.25
+"""Seconds, as RFC 8305 recommends."""
+
+_LONGEST_PROXY_HEAD = 16 * 1024
+
+New = Callable[[], Connection]
+
+
+class Connector:
+    """
+    Makes connections to one server.
+
+    Args:
+        address: Where it is.
+        connect_timeout: Seconds that it may take to be connected.
+    """
+
+    def __init__(self, address: Address, *, connect_timeout: float) -> None:
+        self._address = address
+        self._connect_timeout = connect_timeout
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        """What every request has in its head."""
+        headers = {
+            "host": self._address.authority,
+            "user-agent": "llamakeep",
+            "accept": "*/*",
+        }
+        if self._address.authorization is not None:
+            headers["authorization"] = self._address.authorization
+        if self.prefix and self._proxy is not None and self._proxy.authorization:
+            headers["proxy-authorization"] = self._proxy.authorization
+        return headers
+
+    @cached_property
+    def prefix(self) -> str:
+        """What stands before a path: a proxy wants the whole URL, unless it tunnels."""
+        if self._proxy is None or self._address.scheme == "https":
+            return ""
+        return f"http://{self._address.authority}"
+
+    async def connect(self, new: New, seconds: float | None) -> Connection:
+        """
+        Return a connection that `new` made.
+
+        Args:
+            new: Makes one.
+            seconds: How long it may take, if that is less than the connect timeout.
+
+        Raises:
+            NotConnected: The server, or the proxy, cannot be reached, or trusted.
+        """
+        limit = self._connect_timeout
+        if seconds is not None:
+            limit = min(limit, seconds)
+        try:
+            async with asyncio.timeout(limit):
+                return await self._connect(new)
+        except OSError as error:  # so are timeouts and what TLS finds
+            raise NotConnected(str(error) or "It takes too long.") from error
+
+    async def _connect(self, new: New) -> Connection:
+        address, proxy = self._address, self._proxy
+        if proxy is not None and address.scheme == "https":
+            return await self._tunnel(new, proxy)
+        next_one = proxy or address
+        is_secure = next_one.scheme == "https"
+        _, connection = await asyncio.get_running_loop().create_connection(
+            new,
+            sock=await _open(next_one),
+            ssl=await tls_context() if is_secure else None,
+            server_hostname=next_one.host if is_secure else None,
+        )
+        return connection
+
+    async def _tunnel(self, new: New, proxy: Address) -> Connection:
+        """Have a proxy pass on what only the server understands (RFC 9110, 9.3.6)."""
+        loop = asyncio.get_running_loop()
+        is_secure = proxy.scheme == "https"
+        transport, door = await loop.create_connection(
+            lambda: _Door(self._address.host_and_port, proxy.authorization),
+            sock=await _open(proxy),
+            ssl=await tls_context() if is_secure else None,
+            server_hostname=proxy.host if is_secure else None,
+        )
+        try:
+            await door.is_open
+            connection = new()
+            inner = await loop.start_tls(
+                transport,
+                connection,
+                await tls_context(),
+                server_hostname=self._address.host,
+            )
+        except BaseException:
+            transport.abort()
+            raise
+        assert inner is not None
+        connection.connection_made(inner)
+        return connection
+
+    @cached_property
+    def _proxy(self) -> Address | None:
+        """The system's proxy for the server, if there is one to use."""
+        if self._address.is_loopback:
+            return None
+        # It takes a while to import, and most servers know their provider's address.
+        from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415
+
+        proxies = getproxies()
+        url = proxies.get(self._address.scheme) or proxies.get("all")
+        if not url or proxy_bypass(self._address.host_and_port):
+            return None
+        try:
+            return Address.parse(url if "://" in url else f"http://{url}")
+        except ValueError as error:
+            raise NotConnected("The system names a proxy that is none.") from error
+
+
+class _Door(asyncio.Protocol):
+    """Asks a proxy for a tunnel to `where`."""
+
+    def __init__(self, where: str, authorization: str | None) -> None:
+        self.is_open: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        lines = [f"CONNECT {where} HTTP/1.1", f"host: {where}"]
+        if authorization is not None:
+            lines.append(f"proxy-authorization: {authorization}")
+        self._request = "\r\n".join([*lines, "", ""]).encode("ascii")
+        self._head = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast("asyncio.Transport", transport).write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._head += data
+        if self.is_open.done():
+            return
+        # The server behind it says nothing before it is spoken to.
+        if self._head.endswith(b"\r\n\r\n"):
+            if re.match(rb"HTTP/1\.. 200 ", self._head):
+                self.is_open.set_result(None)
+            else:
+                self._stay_shut("The proxy does not let requests through.")
+        elif len(self._head) > _LONGEST_PROXY_HEAD:
+            self._stay_shut("The proxy does not speak proper HTTP.")
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
+        self._stay_shut("The proxy broke off.")
+
+    def _stay_shut(self, reason: str) -> None:
+        if not self.is_open.done():
+            self.is_open.set_exception(ConnectionError(reason))
+
+
+async def _open(address: Address) -> socket.socket:
+    """Return a socket that is connected to the first address that answers."""
+    found = await look_up(address.host, address.port)
+    return await aiohappyeyeballs.start_connection(
+        [_info(each, address.port) for each in found],
+        happy_eyeballs_delay=_NEXT_ADDRESS_AFTER,
+        interleave=1,
+    )
+
+
+def _info(ip: IpAddress, port: int) -> aiohappyeyeballs.AddrInfoType:
+    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
+    return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (str(ip), port)

@@ -1,0 +1,255 @@
+"""One connection to a server, and the request that is being answered on it."""
+
+import asyncio
+from typing import cast
+
+import httptools
+
+from llamakeep.http.errors import BrokenOff, HttpError, NotHttp, TooSlow
+
+MOST_AROUND_A_BODY = 64 * 1024
+"""Bytes of a head, or of trailers, after which a response is given up."""
+
+MOST_UNREAD = 256 * 1024
+"""Bytes that wait to be read before the server has to wait, too."""
+
+
+class Connection(asyncio.Protocol):
+    """
+    Sends one request at a time, and keeps what comes until somebody reads it.
+
+    Args:
+        silence_timeout: Seconds for which a server may say nothing.
+    """
+
+    def __init__(self, silence_timeout: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._silence_timeout = silence_timeout
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._heard_at = 0.0
+        self._deadline: float | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: HttpError | None = None
+        self._around = 0
+        self._is_paused = False
+        self._unread: list[bytes] = []
+        self._unread_size = 0
+        self._has_head = self._is_complete = self._keeps_alive = False
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.idle_since = 0.0
+
+    def ask(self, request: bytes, *, seconds: float | None) -> None:
+        """
+        Send `request`; no other one is being answered.
+
+        Args:
+            request: With its head.
+            seconds: How long the whole response may take.
+        """
+        assert self._transport is not None
+        self.headers = []
+        self._unread.clear()
+        self._unread_size = self._around = 0
+        self._has_head = self._is_complete = self._keeps_alive = False
+        self._heard_at = self._loop.time()
+        self._deadline = None if seconds is None else self._heard_at + seconds
+        self._watch()
+        self._transport.write(request)
+
+    async def head(self) -> "Response":
+        """
+        Return the response once its head is there.
+
+        Raises:
+            HttpError: There will be none.
+        """
+        while not self._has_head:
+            if self._error is not None:
+                raise self._error
+            await self._wait()
+        return Response(self, self._parser.get_status_code())
+
+    async def read(self) -> bytes | None:
+        """Return what has come of the body, as `Response.read` says."""
+        while not self._unread:
+            if self._is_complete:
+                return None
+            if self._error is not None:
+                raise self._error
+            await self._wait()
+        unread = self._unread
+        data = unread[0] if len(unread) == 1 else b"".join(unread)
+        unread.clear()
+        self._unread_size = 0
+        if self._is_paused and self._transport is not None:
+            self._is_paused = False
+            self._heard_at = self._loop.time()
+            self._transport.resume_reading()
+        return data
+
+    def header(self, name: bytes) -> bytes | None:
+        """Return the first value of a header, whose name is in lower case."""
+        for known, value in self.headers:
+            if known.lower() == name:
+                return value
+        return None
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether another request may be sent."""
+        return (
+            self._is_complete
+            and self._keeps_alive
+            and self._error is None
+            and self._transport is not None
+            and not self._transport.is_closing()
+        )
+
+    def hang_up(self) -> None:
+        """Break the connection off, whatever is still to come."""
+        self._unwatch()
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember where to send to; it is another one once TLS has begun."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in some of a response."""
+        self._heard_at = self._loop.time()
+        self._around += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            # Also a response that nobody asked for.
+            self._give_up(NotHttp("This is not HTTP/1.1."))
+            return
+        if self._around > MOST_AROUND_A_BODY:
+            self._give_up(NotHttp("There is too much around the body."))
+            return
+        if self._unread_size > MOST_UNREAD and not self._is_paused:
+            assert self._transport is not None
+            self._is_paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End the response that was on its way."""
+        self._transport = None
+        self._unwatch()
+        if self._has_head and error is None and not self._has_length:
+            self._is_complete = True  # that is how the server says so
+        elif self._error is None:
+            self._error = BrokenOff("The connection was lost.")
+            self._error.__cause__ = error
+        self._wake()
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        """Refuse a second response to one request."""
+        if self._is_complete:
+            raise ValueError
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; those after the body do not matter."""
+        if not self._has_head:
+            self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Go on to the body, unless this head only announces another one."""
+        if self._parser.get_status_code() < 200:
+            self.headers = []
+        else:
+            self._has_head = True
+            self._around = 0
+
+    def on_body(self, data: bytes) -> None:
+        """Keep a piece of the body."""
+        self._unread.append(data)
+        self._unread_size += len(data)
+        self._around = 0
+
+    def on_message_complete(self) -> None:
+        """Remember that all is there."""
+        if self._has_head:
+            self._is_complete = True
+            self._keeps_alive = self._parser.should_keep_alive()
+            self._around = 0
+            self._unwatch()
+
+    @property
+    def _has_length(self) -> bool:
+        return (
+            self.header(b"content-length") is not None
+            or self.header(b"transfer-encoding") is not None
+        )
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _give_up(self, error: HttpError) -> None:
+        self._error = self._error or error
+        self.hang_up()
+        self._wake()
+
+    def _watch(self) -> None:
+        """Look again when the server has been silent too long, if it has been."""
+        now = self._loop.time()
+        # Whoever does not read makes the server silent.
+        heard_at = now if self._is_paused else self._heard_at
+        due = heard_at + self._silence_timeout
+        if self._deadline is not None:
+            due = min(due, self._deadline)
+        if now < due:
+            self._timer = self._loop.call_at(due, self._watch)
+        else:
+            self._give_up(TooSlow("The server took too long."))
+
+    def _unwatch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class Response:
+    """
+    A response whose body is still to come.
+
+    Args:
+        connection: What it comes on.
+        status: 200 or above.
+    """
+
+    __slots__ = ("_connection", "status")
+
+    def __init__(self, connection: Connection, status: int) -> None:
+        self._connection = connection
+        self.status = status
+
+    def header(self, name: str) -> str | None:
+        """Return the first value of a header, whose name is in lower case."""
+        value = self._connection.header(name.encode())
+        return None if value is None else value.decode("latin-1")
+
+    async def read(self) -> bytes | None:
+        """
+        Return what has arrived of the body, waiting for some; `None` after its end.
+
+        Raises:
+            HttpError: The rest will not come.
+        """
+        return await self._connection.read()

@@ -1,0 +1,21 @@
+"""Why there is no response, or not all of it."""
+
+
+class HttpError(Exception):
+    """A request could not be sent, or had no whole response."""
+
+
+class NotConnected(HttpError):
+    """There was no connection: nobody heard anything of the request."""
+
+
+class BrokenOff(HttpError):
+    """The connection was lost; the server may have heard the request."""
+
+
+class TooSlow(HttpError):
+    """The server was silent for too long, or not done in time."""
+
+
+class NotHttp(HttpError):
+    """What the server sent is no HTTP/1.1, or has too much around its body."""

@@ -1,0 +1,133 @@
+"""The connections to one server; those that nobody uses are kept for a while."""
+
+import asyncio
+from collections import deque
+from types import TracebackType
+
+from llamakeep.http.connecting import Connector
+from llamakeep.http.connection import Connection, Response
+from llamakeep.http.errors import NotConnected
+
+LONGEST_IDLE = 4.0
+"""Seconds; uvicorn, and so vLLM, closes idle connections after 5."""
+
+
+class Pool:
+    """
+    As many connections as are needed at once.
+
+    Args:
+        connector: Makes them.
+        silence_timeout: Seconds for which the server may say nothing.
+    """
+
+    def __init__(self, connector: Connector, *, silence_timeout: float) -> None:
+        self._connector = connector
+        self._silence_timeout = silence_timeout
+        self._idle: deque[Connection] = deque()
+        self._sweep: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    def used(self) -> Connection | None:
+        """Return a connection that was used before, if there is a good one."""
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_reusable and now - connection.idle_since < LONGEST_IDLE:
+                return connection
+            connection.hang_up()
+        return None
+
+    async def new(self, seconds: float | None) -> Connection:
+        """
+        Return a new connection.
+
+        Args:
+            seconds: How long that may take, if less than usual.
+
+        Raises:
+            NotConnected: The server cannot be reached, or trusted.
+        """
+        if self._is_closed:
+            raise NotConnected("The client is closed.")
+        return await self._connector.connect(
+            lambda: Connection(self._silence_timeout), seconds
+        )
+
+    def take_back(self, connection: Connection) -> None:
+        """Keep a connection for the next request, or break it off."""
+        if self._is_closed or not connection.is_reusable:
+            connection.hang_up()
+            return
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        self._idle.append(connection)
+        if self._sweep is None:
+            self._sweep = loop.call_later(LONGEST_IDLE, self._hang_up_idle)
+
+    async def close(self) -> None:
+        """Close the connections that nobody uses, and make no other."""
+        self._is_closed = True
+        if self._sweep is not None:
+            self._sweep.cancel()
+        while self._idle:
+            self._idle.pop().hang_up()
+        await asyncio.sleep(0)  # until they are
+
+    def _hang_up_idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._sweep = None
+        while self._idle:
+            due = self._idle[0].idle_since + LONGEST_IDLE
+            if self._idle[0].is_reusable and loop.time() < due:
+                self._sweep = loop.call_at(due, self._hang_up_idle)
+                return
+            self._idle.popleft().hang_up()
+
+
+class Exchange:
+    """
+    A request that is sent, once, when it is entered, and its response.
+
+    Args:
+        pool: Has the connections.
+        request: All of it.
+        seconds: How long it may take in all.
+        keep_alive: Whether it may share its connection with earlier and later ones.
+    """
+
+    __slots__ = ("_connection", "_keep_alive", "_pool", "_request", "_seconds")
+
+    def __init__(
+        self, pool: Pool, request: bytes, *, seconds: float | None, keep_alive: bool
+    ) -> None:
+        self._pool = pool
+        self._request = request
+        self._seconds = seconds
+        self._keep_alive = keep_alive
+        self._connection: Connection | None = None
+
+    async def __aenter__(self) -> Response:
+        connection = self._pool.used() if self._keep_alive else None
+        if connection is None:
+            connection = await self._pool.new(self._seconds)
+        connection.ask(self._request, seconds=self._seconds)
+        try:
+            response = await connection.head()
+        except BaseException:
+            connection.hang_up()
+            raise
+        self._connection = connection
+        return response
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._connection is not None
+        if self._keep_alive:
+            self._pool.take_back(self._connection)
+        else:
+            self._connection.hang_up()
