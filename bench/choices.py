@@ -6,7 +6,8 @@ Measure what llamakeep could be built on: HTTP clients, and what serves an appli
 A client sends what a provider is sent, 64 at once, and reads an answer of 20 words that
 comes in one piece, without and with TLS (which needs the command `openssl`). A server
 answers an empty object from a FastAPI route to 64 clients. Only what is installed is
-measured; `niquests` and `granian` are not among the tests' packages. One core each.
+measured; `pyreqwest`, `niquests` and `granian` are not among the tests' packages. One
+core each.
 """
 
 import argparse
@@ -29,13 +30,13 @@ from typing import Any
 import aiohttp
 import httpx2
 from fastapi import FastAPI
-from pyreqwest.client import ClientBuilder
 
 from bench.cores import pin_to_load_core, pin_to_server_core, run
 from bench.load import Target, load
 from bench.processes import free_port, process, started
 from bench.upstream import Connection, Provider
 from bench.usage import cpu_seconds, family
+from llamakeep.http import Client, tls
 
 Send = Callable[[], Awaitable[object]]
 
@@ -60,8 +61,26 @@ async def answer() -> dict[str, str]:
 
 
 @asynccontextmanager
+async def by_ours(url: str, certificate: Path | None) -> AsyncIterator[Send]:
+    if certificate is not None:
+        trusting = ssl.create_default_context(cafile=certificate)
+        tls._create = lambda: trusting  # type: ignore[assignment]  # noqa: SLF001
+    client = Client(url, connect_timeout=5, silence_timeout=100)
+    body = json.loads(BODY)
+
+    async def send() -> None:
+        async with client.send("POST", "", json=body) as response:
+            while await response.read() is not None:
+                pass
+
+    yield send
+    await client.close()
+
+
+@asynccontextmanager
 async def by_pyreqwest(url: str, certificate: Path | None) -> AsyncIterator[Send]:
-    builder = ClientBuilder().no_proxy()
+    pyreqwest: Any = importlib.import_module("pyreqwest.client")
+    builder = pyreqwest.ClientBuilder().no_proxy()
     if certificate is not None:
         pem = certificate.read_bytes()  # noqa: ASYNC240 - nothing is measured yet
         builder = builder.add_root_certificate_pem(pem)
@@ -122,6 +141,7 @@ async def by_niquests(url: str, certificate: Path | None) -> AsyncIterator[Send]
 
 
 CLIENTS = {
+    "llamakeep": by_ours,
     "pyreqwest": by_pyreqwest,
     "aiohttp": by_aiohttp,
     "httpx2": by_httpx2,

@@ -1,11 +1,8 @@
-"""Threads that work for the event loop: not to interrupt it, nor the process's end."""
+"""Threads that work for the event loop, and are not to interrupt it."""
 
-import atexit
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import NoReturn
 
 
 @contextmanager
@@ -28,18 +25,3 @@ def helpers() -> Iterator[None]:
     finally:
         if is_changed:
             os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-
-
-def leave(code: int) -> NoReturn:
-    """
-    End the process when all is done, without taking the interpreter apart.
-
-    A thread of pyreqwest that lets go of something meanwhile would abort the process
-    (`PyGILState_Release: thread state must be current`; on a busy machine, of 40
-    processes that had asked a provider, one did).
-    """
-    atexit._run_exitfuncs()  # noqa: SLF001 - it has no other name
-    with suppress(OSError):  # whoever read it may have gone
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(code)

@@ -23,7 +23,6 @@ from llamakeep.cli import (
 )
 from llamakeep.cli.terminal import complain
 from llamakeep.errors import LlamaKeepError
-from llamakeep.threads import leave
 
 INTERRUPTED = 130
 """The exit code of a command that was stopped with Ctrl-C."""
@@ -89,9 +88,4 @@ cli.command("replicate-emulator")(maintenance.replicate_emulator)
 
 def main() -> None:
     """Run the command that the process was started with, and end the process."""
-    try:
-        cli(prog_name="llamakeep")
-    except SystemExit as end:
-        if isinstance(end.code, str):
-            raise
-        leave(end.code or 0)
+    cli(prog_name="llamakeep")

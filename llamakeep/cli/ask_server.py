@@ -1,15 +1,12 @@
 """Asking a llamakeep server, through whatever the network does meanwhile."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 from uuid import uuid4
 
 from pydantic_core import from_json
-from pyreqwest.exceptions import ConnectError, NetworkError, RequestTimeoutError
-from pyreqwest.request import RequestBuilder
-from pyreqwest.response import Response
 
 from llamakeep import errors
 from llamakeep.cli.ask import Screen
@@ -19,8 +16,8 @@ from llamakeep.errors import (
     ProviderAnswerInvalid,
     ProviderUnavailable,
 )
+from llamakeep.http import BrokenOff, Client, Exchange, NotConnected, Response, TooSlow
 from llamakeep.providers.http import (
-    HttpClient,
     message_of,
     read_body,
     read_refusal,
@@ -33,7 +30,6 @@ SILENCE_TIMEOUT = 60
 """Seconds; a server that works on a run gives a sign of life every ten."""
 PAUSES = (0.2, 1, 2, 5)
 """Seconds to wait before each new try, as long as nothing new has come."""
-LAST_BREATH = 0.05
 _LARGEST_LOGIN = 64 * 1024
 _URN = "urn:llamakeep:problem:"
 
@@ -61,7 +57,7 @@ async def ask_server(
     """
     if not url.startswith(("http://", "https://")):
         url = f"http://{url}"
-    client = HttpClient(
+    client = Client(
         url, connect_timeout=CONNECT_TIMEOUT, silence_timeout=SILENCE_TIMEOUT
     )
     caller = _Caller(client, f"The server at {url}", access_token)
@@ -72,46 +68,46 @@ async def ask_server(
             return await _Following(caller, asked, screen).to_the_end()
     finally:
         await client.close()
-        # pyreqwest's thread may still be letting go of an error, and Python must not
-        # end under it: it aborts.
-        await asyncio.sleep(LAST_BREATH)
 
 
 class _Caller:
     """Sends requests as somebody."""
 
-    def __init__(self, client: HttpClient, who: str, access_token: str | None) -> None:
+    def __init__(self, client: Client, who: str, access_token: str | None) -> None:
         self._client = client
         self._access_token = access_token
         self.who = who
 
     async def log_in(self, username: str | None, password: str) -> None:
         body = {"username": username, "password": password}
-        post = self._client.request("POST", "/login/").body_json(body)
-        async with self._client.send(post) as response:
+        async with self._client.send("POST", "/login/", json=body) as response:
             await self._check(response)
             answer = from_json(await read_body(response, _LARGEST_LOGIN))
         self._access_token = answer["token"]
 
-    def request(self, method: str, path: str) -> RequestBuilder:
-        request = self._client.request(method, path)
+    def send(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+    ) -> Exchange:
+        given = dict(headers or {})
         if self._access_token is not None:
-            request = request.bearer_auth(self._access_token)
-        return request
+            given["authorization"] = f"Bearer {self._access_token}"
+        return self._client.send(method, path, headers=given, json=json)
 
-    async def send(self, request: RequestBuilder) -> None:
-        async with self._client.send(request) as response:
+    async def cancel(self, run_id: str) -> None:
+        async with self.send("POST", f"/history/{run_id}/cancel") as response:
             await self._check(response)
 
-    async def events(
-        self, request: RequestBuilder
-    ) -> AsyncGenerator[ServerSentEvent, None]:
+    async def events(self, sent: Exchange) -> AsyncGenerator[ServerSentEvent, None]:
         parser = EventParser()
-        async with self._client.send(request) as response:
+        async with sent as response:
             await self._check(response)
-            while (data := await response.body_reader.read_chunk()) is not None:
+            while (data := await response.read()) is not None:
                 try:
-                    events = parser.feed(data.to_bytes())
+                    events = parser.feed(data)
                 except EventTooLarge as error:
                     raise ProviderAnswerInvalid(
                         f"{self.who} sent an endless event."
@@ -149,8 +145,8 @@ class _Following:
             while True:
                 try:
                     return await self._follow()
-                except (NetworkError, RequestTimeoutError, EOFError) as error:
-                    if _is_nobody_there(error) or self._tries == len(PAUSES):
+                except (BrokenOff, TooSlow, NotConnected, EOFError) as error:
+                    if isinstance(error, NotConnected) or self._tries == len(PAUSES):
                         raise ProviderUnavailable(
                             f"{self._caller.who} cannot be reached, or breaks off."
                         ) from error
@@ -158,13 +154,12 @@ class _Following:
                 self._tries += 1
         except asyncio.CancelledError:
             if self._run_id is not None:
-                path = f"/history/{self._run_id}/cancel"
-                await self._caller.send(self._caller.request("POST", path))
+                await self._caller.cancel(self._run_id)
             raise
 
     async def _follow(self) -> str:
         """Write what comes, and return the conversation when all has."""
-        async with aclosing(self._caller.events(self._request())) as events:
+        async with aclosing(self._caller.events(self._ask())) as events:
             async for event in events:
                 body = from_json(event.data)
                 match event.name:
@@ -185,10 +180,10 @@ class _Following:
                 self._tries = 0
         raise EOFError
 
-    def _request(self) -> RequestBuilder:
+    def _ask(self) -> Exchange:
         if self._run_id is not None:
-            request = self._caller.request("GET", f"/history/{self._run_id}/stream")
-            return request.header("last-event-id", self._position)
+            where = {"last-event-id": self._position}
+            return self._caller.send("GET", f"/history/{self._run_id}/stream", where)
         asked = self._asked
         body: dict[str, Any] = {
             "prompt": asked.prompt,
@@ -198,13 +193,9 @@ class _Following:
             "stream": True,
         } | asked.parameters.given()
         # With the same key the same run is followed, however often this is sent.
-        request = self._caller.request("POST", "/prompt/").body_json(body)
-        return request.header("idempotency-key", self._key)
-
-
-def _is_nobody_there(error: Exception) -> bool:
-    """Return whether the connection was refused; a lost one is a `ConnectError` too."""
-    return isinstance(error, ConnectError) and "client error (Connect)" in str(error)
+        return self._caller.send(
+            "POST", "/prompt/", {"idempotency-key": self._key}, body
+        )
 
 
 def _error(problem: dict[str, Any]) -> LlamaKeepError:

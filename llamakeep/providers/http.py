@@ -1,23 +1,11 @@
-"""What all adapters do over HTTP: one kind of client, one translation of failures."""
+"""What all adapters do over HTTP: one translation of failures, bounded bodies."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from ipaddress import ip_address
 from typing import Any
 
 from pydantic_core import from_json
-from pyreqwest.client import ClientBuilder
-from pyreqwest.exceptions import (
-    ClientClosedError,
-    DecodeError,
-    NetworkError,
-    PyreqwestError,
-    RequestTimeoutError,
-)
-from pyreqwest.http import Url
-from pyreqwest.request import RequestBuilder, StreamRequest
-from pyreqwest.response import Response
 
 from llamakeep.errors import (
     ProviderAnswerInvalid,
@@ -25,70 +13,18 @@ from llamakeep.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from llamakeep.threads import helpers
+from llamakeep.http import (
+    BrokenOff,
+    HttpError,
+    NotConnected,
+    NotHttp,
+    Response,
+    TooSlow,
+)
 
-_IDLE = timedelta(seconds=4)  # uvicorn, and so vLLM, closes idle connections after 5 s
 _MAX_RETRY_AFTER = 24 * 3600.0
 _MAX_MESSAGE = 300
 _TRY_AGAIN_IN = re.compile(r"try again in (\d{1,6}(?:\.\d{1,9})?) ?s", re.IGNORECASE)
-
-
-class HttpClient:
-    """
-    A client for one server, whose responses are always streamed.
-
-    It follows no redirects, because credentials must not wander, and asks for no
-    compression, which would hold deltas back. Only a server elsewhere is reached
-    through the system's proxies.
-    """
-
-    def __init__(
-        self, base_url: str, *, connect_timeout: float, silence_timeout: float
-    ) -> None:
-        builder = (
-            ClientBuilder()
-            .follow_redirects(enable=False)
-            .gzip(enable=False)
-            .brotli(enable=False)
-            .zstd(enable=False)
-            .deflate(enable=False)
-            .connect_timeout(timedelta(seconds=connect_timeout))
-            .read_timeout(timedelta(seconds=silence_timeout))
-            .pool_idle_timeout(_IDLE)
-            .user_agent("llamakeep")
-        )
-        if is_loopback(base_url):
-            builder = builder.no_proxy()
-        with helpers():
-            self._client = builder.build()
-        self._base_url = base_url.rstrip("/")
-
-    def request(self, method: str, path: str) -> RequestBuilder:
-        """Return a request to `path`, which is appended to the base URL."""
-        return self._client.request(method, self._base_url + path)
-
-    def send(self, request: RequestBuilder) -> StreamRequest:
-        """
-        Send `request` and lend its response, whose body is still to come: `async with`.
-
-        Leaving hangs up; whoever is canceled before the headers are there does so when
-        they arrive.
-        """
-        # Without this limit a slow model's first words would come with its last ones.
-        return request.streamed_read_buffer_limit(0).build_streamed()
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._client.close()
-
-
-def is_loopback(url: str) -> bool:
-    """Return whether `url` leads to this computer."""
-    host = (Url(url).host_str or "").strip("[]")
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 class translated_errors:  # noqa: N801 - reads as a statement
@@ -106,19 +42,19 @@ class translated_errors:  # noqa: N801 - reads as a statement
         pass
 
     def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, PyreqwestError):
+        if isinstance(error, HttpError):
             raise _translation(error, self._who) from error
 
 
-def _translation(error: PyreqwestError, who: str) -> ProviderError:
+def _translation(error: HttpError, who: str) -> ProviderError:
     match error:
-        case RequestTimeoutError():
+        case TooSlow():
             return ProviderTimeout(f"{who} took too long to say anything.")
-        case NetworkError() | ClientClosedError():
+        case NotConnected() | BrokenOff():
             return ProviderUnavailable(
                 f"{who} cannot be reached, or broke off its answer."
             )
-        case DecodeError():
+        case NotHttp():
             return ProviderAnswerInvalid(f"{who} does not speak proper HTTP.")
     return ProviderError(f"{who} could not be asked.")
 
@@ -131,8 +67,8 @@ async def read_body(response: Response, limit: int) -> bytes:
         ProviderAnswerInvalid: It has more than `limit` bytes.
     """
     body = bytearray()
-    while (data := await response.body_reader.read_chunk()) is not None:
-        body += data.to_bytes()
+    while (data := await response.read()) is not None:
+        body += data
         if len(body) > limit:
             raise ProviderAnswerInvalid("The model provider's answer is too long.")
     return bytes(body)
@@ -142,7 +78,7 @@ async def read_refusal(response: Response) -> Any:
     """Return the body of an error response as JSON, or `None` if it is none."""
     try:
         return from_json(await read_body(response, 64 * 1024))
-    except (ValueError, ProviderAnswerInvalid, PyreqwestError):
+    except (ValueError, ProviderAnswerInvalid, HttpError):
         return None
 
 

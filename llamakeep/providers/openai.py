@@ -3,13 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
-from datetime import timedelta
 from typing import Any
 
 from pydantic_core import from_json
-from pyreqwest.exceptions import PyreqwestError
-from pyreqwest.request import RequestBuilder
-from pyreqwest.response import Response
 
 from llamakeep.domain import Price
 from llamakeep.errors import (
@@ -19,6 +15,7 @@ from llamakeep.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
+from llamakeep.http import Client, Exchange, HttpError, Response
 from llamakeep.providers.base import Accepted, CompletionRequest, Event
 from llamakeep.providers.chat_completions import (
     MAX_TEXT,
@@ -27,7 +24,6 @@ from llamakeep.providers.chat_completions import (
     request_body,
 )
 from llamakeep.providers.http import (
-    HttpClient,
     read_body,
     read_refusal,
     retry_after,
@@ -37,7 +33,7 @@ from llamakeep.providers.sse import EventParser, EventTooLarge
 
 _OK = 200
 _MAX_MODEL_LIST = 4 * 1024 * 1024
-_MODEL_LIST_TIMEOUT = timedelta(seconds=10)
+_MODEL_LIST_TIMEOUT = 10.0
 _FAREWELL_TIMEOUT = 0.1
 
 
@@ -84,7 +80,7 @@ class OpenAIProvider:
         self._default_model: str | None = models[0] if models else None
         self._who = who
         self._keep_alive = keep_alive
-        self._client = HttpClient(
+        self._client = Client(
             base_url,
             connect_timeout=connect_timeout,
             silence_timeout=silence_timeout,
@@ -110,18 +106,16 @@ class OpenAIProvider:
 
     async def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         """Answer `request`, as `Provider.answer` says."""
-        post = self._request("POST", "/chat/completions").body_json(
-            request_body(request)
-        )
         reader = CompletionReader(self._who)
         with translated_errors(self._who):
-            async with self._client.send(post) as response:
+            post = self._send("POST", "/chat/completions", json=request_body(request))
+            async with post as response:
                 if response.status != _OK:
                     raise await self._refusal(response, request.model)
-                if response.get_header("server") == "llama.cpp":
+                if response.header("server") == "llama.cpp":
                     # It says keep-alive and closes: the next prompt would be lost.
                     self._keep_alive = False
-                media_type = response.get_header("content-type") or ""
+                media_type = response.header("content-type") or ""
                 if media_type.startswith("application/json"):
                     whole = reader.read(await read_body(response, 2 * MAX_TEXT))
                     yield Accepted(reader.finished().resolved_model)
@@ -134,8 +128,6 @@ class OpenAIProvider:
                     texts = _StreamedTexts(response, reader, self._who)
                     while (text := await texts.next()) is not None:
                         yield text
-                        # What has arrived already is read without waiting.
-                        await asyncio.sleep(0)
         yield reader.finished()
 
     async def warm_up(self) -> None:
@@ -152,13 +144,13 @@ class OpenAIProvider:
             body,
             who=self._who,
             model=model,
-            retry_after=retry_after(response.get_header("retry-after"), body),
+            retry_after=retry_after(response.header("retry-after"), body),
         )
 
     async def _listed_models(self) -> Sequence[str]:
-        get = self._request("GET", "/models").timeout(_MODEL_LIST_TIMEOUT)
         with translated_errors(self._who):
-            async with self._client.send(get) as response:
+            get = self._send("GET", "/models", seconds=_MODEL_LIST_TIMEOUT)
+            async with get as response:
                 if response.status != _OK:
                     error = await self._refusal(response, "")
                     if isinstance(error, ProviderError):
@@ -173,13 +165,20 @@ class OpenAIProvider:
                 "`model`, or in LLAMAKEEP_OPENAI_MODELS."
             ) from exc
 
-    def _request(self, method: str, path: str) -> RequestBuilder:
-        request = self._client.request(method, path)
+    def _send(
+        self, method: str, path: str, *, json: Any = None, seconds: float | None = None
+    ) -> Exchange:
+        headers = {}
         if self._api_key is not None:
-            request = request.bearer_auth(self._api_key)
-        if not self._keep_alive:
-            request = request.header("connection", "close")
-        return request
+            headers["authorization"] = f"Bearer {self._api_key}"
+        return self._client.send(
+            method,
+            path,
+            headers=headers,
+            json=json,
+            seconds=seconds,
+            keep_alive=self._keep_alive,
+        )
 
 
 def _listed_ids(listing: Any) -> Sequence[str]:
@@ -198,7 +197,7 @@ class _StreamedTexts:
     """
 
     def __init__(self, response: Response, reader: CompletionReader, who: str) -> None:
-        self._body = response.body_reader
+        self._response = response
         self._reader = reader
         self._who = who
         self._parser = EventParser()
@@ -245,15 +244,14 @@ class _StreamedTexts:
     async def _read(self) -> bytes | None:
         try:
             with translated_errors(self._who):
-                data = await self._body.read_chunk()
+                return await self._response.read()
         except (ProviderUnavailable, ProviderTimeout):
             if self._reader.is_complete:
                 return None  # only the usage is missing
             raise
-        return None if data is None else data.to_bytes()
 
     async def _hear_out(self) -> None:
         """Read the end of the body, without which the connection is not used again."""
-        with suppress(TimeoutError, PyreqwestError):
+        with suppress(TimeoutError, HttpError):
             async with asyncio.timeout(_FAREWELL_TIMEOUT):
-                await self._body.read_chunk()
+                await self._response.read()

@@ -8,18 +8,16 @@ and connects to an address that was looked at, not to a name that might have cha
 import asyncio
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from functools import cache
 from http import HTTPStatus
-from ipaddress import ip_address
 
 import httptools
 
+from llamakeep.http.names import look_up
+from llamakeep.http.tls import tls_context
 from llamakeep.security.addresses import Address, Guard, NotAllowed, Target
 
 LONGEST_ANSWER = 64 * 1024
@@ -126,7 +124,7 @@ class Poster:
         allowed = [each for each in known if self._guard.allows(target, each)]
         if not allowed:
             raise refusal
-        context = await _tls() if target.scheme == "https" else None
+        context = await tls_context() if target.scheme == "https" else None
         trouble: OSError | None = None
         for address in allowed[:MOST_ADDRESSES]:
             try:
@@ -144,46 +142,6 @@ class Poster:
                 trouble = error
         assert trouble is not None
         raise trouble
-
-
-async def look_up(host: str, port: int) -> Sequence[Address]:
-    """
-    Return the addresses of a name, or the address that `host` is.
-
-    It takes a thread of its own, which the process does not wait for: looking up cannot
-    be interrupted, and one dead server of names must not stop everything else that is
-    done in threads.
-
-    Raises:
-        OSError: There is no such name, or nobody can tell.
-    """
-    with suppress(ValueError):
-        return [ip_address(host)]
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Sequence[Address]] = loop.create_future()
-
-    def settle(found: Sequence[Address] | OSError) -> None:
-        if future.done():
-            return
-        if isinstance(found, OSError):
-            future.set_exception(found)
-        else:
-            future.set_result(found)
-
-    def work() -> None:
-        found: Sequence[Address] | OSError
-        try:
-            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            found = [ip_address(entry[4][0]) for entry in entries]
-        except UnicodeError:  # a label that is too long
-            found = socket.gaierror()
-        except OSError as error:
-            found = error
-        with suppress(RuntimeError):  # the loop was closed meanwhile
-            loop.call_soon_threadsafe(settle, found)
-
-    threading.Thread(target=work, name="resolver", daemon=True).start()
-    return await future
 
 
 class _Answer:
@@ -206,15 +164,6 @@ class _Answer:
 
     def on_message_complete(self) -> None:
         self.is_complete = self.status is not None
-
-
-async def _tls() -> ssl.SSLContext:
-    return await asyncio.to_thread(_create_tls)
-
-
-@cache
-def _create_tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
 
 
 def _request(target: Target, headers: Mapping[str, str], body: bytes) -> bytes:

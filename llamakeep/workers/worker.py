@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +19,6 @@ from llamakeep.errors import LlamaKeepError
 from llamakeep.server import Server, describe_model, run, serve
 from llamakeep.storage import location
 from llamakeep.telemetry import set_up_logging
-from llamakeep.threads import leave
 from llamakeep.workers.channel import Channel, Facts, of_error
 from llamakeep.workers.orders import Orders, unpack
 from llamakeep.workers.shared import ParentsCounts, ParentsModel, ParentsThrottle
@@ -40,8 +40,8 @@ def work(orders: Orders, *, channel: int, listener: int) -> None:
     try:
         run(worker.run(socket.socket(fileno=channel), socket.socket(fileno=listener)))
     except asyncio.CancelledError:
-        leave(1)  # not all runs had ended
-    leave(worker.status)
+        sys.exit(1)  # not all runs had ended
+    sys.exit(worker.status)
 
 
 class _Worker:

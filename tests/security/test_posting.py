@@ -1,7 +1,6 @@
 import asyncio
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
@@ -9,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from llamakeep.security import posting
+from llamakeep.http import tls as http_tls
+from llamakeep.http.names import look_up
 from llamakeep.security.addresses import Address, Guard
-from llamakeep.security.posting import LONGEST_ANSWER, Outcome, Poster, look_up
+from llamakeep.security.posting import LONGEST_ANSWER, Outcome, Poster
+from tests.certificates import context_of, make_certificate
 from tests.receiving import open_receiver
 
 LOOPBACK = Guard([ip_network("127.0.0.0/8")])
@@ -263,18 +264,8 @@ async def test_names_are_looked_up_by_the_system() -> None:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for `receiver.example`, with its key, that signs itself."""
-    path = tmp_path_factory.mktemp("tls") / "receiver.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"]
-    command += ["-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", "/CN=receiver"]
-    command += ["-addext", "subjectAltName=DNS:receiver.example"]
-    command += ["-keyout", str(path), "-out", f"{path}.crt"]
-    try:
-        subprocess.run(command, check=True, capture_output=True, timeout=30)
-    except FileNotFoundError:
-        pytest.skip("There is no openssl here.")
-    path.write_text(path.read_text() + path.with_suffix(".pem.crt").read_text())
-    return path
+    folder = tmp_path_factory.mktemp("tls")
+    return make_certificate(folder, "DNS:receiver.example")
 
 
 @pytest.mark.parametrize(
@@ -290,14 +281,13 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def test_a_receiver_has_to_prove_its_name(
     certificate: Path, monkeypatch: pytest.MonkeyPatch, name: str, outcome: Outcome
 ) -> None:
-    tls = await asyncio.to_thread(ssl.create_default_context, ssl.Purpose.CLIENT_AUTH)
-    await asyncio.to_thread(tls.load_cert_chain, certificate)
+    tls = await asyncio.to_thread(context_of, certificate)
     asked_for: list[str | None] = []
     tls.sni_callback = lambda _socket, wanted, _context: asked_for.append(wanted)
     trusting = await asyncio.to_thread(
         ssl.create_default_context, cafile=str(certificate)
     )
-    monkeypatch.setattr(posting, "_create_tls", lambda: trusting)
+    monkeypatch.setattr(http_tls, "_create", lambda: trusting)
     poster = Poster(LOOPBACK, resolve=Names(["127.0.0.1"]))
 
     async with open_receiver(tls=tls) as receiver:
@@ -311,8 +301,7 @@ async def test_a_receiver_has_to_prove_its_name(
 async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(
     certificate: Path,
 ) -> None:
-    tls = await asyncio.to_thread(ssl.create_default_context, ssl.Purpose.CLIENT_AUTH)
-    await asyncio.to_thread(tls.load_cert_chain, certificate)
+    tls = await asyncio.to_thread(context_of, certificate)
     poster = Poster(LOOPBACK, resolve=Names(["127.0.0.1"]))
 
     async with open_receiver(tls=tls) as receiver:

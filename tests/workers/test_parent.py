@@ -21,7 +21,7 @@ from llamakeep.workers.sockets import Sockets
 from tests.acceptance.processes import LONG_ENOUGH
 
 httpx2.AsyncHTTPTransport()  # the first one imports, which blocks
-HEAVY = {"fastapi", "pyreqwest", "sqlalchemy", "starlette", "uvicorn"}
+HEAVY = {"fastapi", "httptools", "sqlalchemy", "starlette", "uvicorn"}
 
 if sys.platform == "win32":
     pytest.skip("There is one process there.", allow_module_level=True)

@@ -3,13 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
-
-from pyreqwest.exceptions import DetailedPyreqwestError
-from pyreqwest.request import RequestBuilder
-from pyreqwest.response import Response
 
 from llamakeep.errors import (
     AnswerExpired,
@@ -22,8 +18,8 @@ from llamakeep.errors import (
     ProviderUnauthenticated,
     ProviderUnavailable,
 )
+from llamakeep.http import Client, Exchange, NotConnected, Response
 from llamakeep.providers.http import (
-    HttpClient,
     read_body,
     read_refusal,
     retry_after,
@@ -51,8 +47,8 @@ _MAX_STREAM_HOSTS = 16
 _PAUSES = (0.1, 0.5)
 _MAX_PAUSE = 10.0
 _MAX_PAGES = 50
-_QUICK = timedelta(seconds=20)
-"""How long a request may take that Replicate answers at once."""
+_QUICK = 20.0
+"""Seconds that a request may take that Replicate answers at once."""
 
 
 class ReplicateApi:
@@ -77,11 +73,11 @@ class ReplicateApi:
         self._origin = base_url.rstrip("/").removesuffix("/v1")
         self._api_token = api_token.strip()
         self._silence_timeout = silence_timeout
-        self._new_client: Callable[[str], HttpClient] = lambda url: HttpClient(
+        self._new_client: Callable[[str], Client] = lambda url: Client(
             url, connect_timeout=connect_timeout, silence_timeout=silence_timeout
         )
         self._client = self._new_client(self._origin)
-        self._stream_clients: dict[str, HttpClient] = {}
+        self._stream_clients: dict[str, Client] = {}
 
     async def create(
         self,
@@ -109,15 +105,15 @@ class ReplicateApi:
         path, sent = f"/v1/models/{model}/predictions", dict(body)
         if version is not None:
             path, sent = "/v1/predictions", {"version": version, **body}
-        post = self._request("POST", path).header("cancel-after", f"{cancel_after}s")
+        headers = {"cancel-after": f"{cancel_after}s"}
         if wait:
-            post = post.header("prefer", f"wait={wait}")
+            headers["prefer"] = f"wait={wait}"
         seconds = max(wait + 10.0, self._silence_timeout if wait else 0.0)
-        post = post.timeout(timedelta(seconds=seconds))
         was_refused = False
         try:
             with translated_errors(WHO):
-                async with self._client.send(post.body_json(sent)) as response:
+                post = self._send("POST", path, headers, json=sent, seconds=seconds)
+                async with post as response:
                     if response.status not in {200, 201, 202}:
                         was_refused = response.status < 500 and response.status != 408
                         raise await _refusal(response, model=model)
@@ -133,9 +129,9 @@ class ReplicateApi:
 
     async def cancel(self, prediction_id: str) -> None:
         """Cancel a prediction; one that has ended, or is unknown, stays as it is."""
-        post = self._request("POST", f"/v1/predictions/{prediction_id}/cancel")
+        path = f"/v1/predictions/{prediction_id}/cancel"
         with translated_errors(WHO):
-            async with self._client.send(post.timeout(_QUICK)) as response:
+            async with self._send("POST", path) as response:
                 if response.status not in {200, 201, 202, 204, 404}:
                     raise await _refusal(response)
                 await read_body(response, _MAX_BODY)
@@ -187,8 +183,8 @@ class ReplicateApi:
             yield None
             return
         client, path = found
-        get = client.request("GET", path).header("accept", "text/event-stream")
-        async with client.send(get.header("cache-control", "no-store")) as response:
+        headers = {"accept": "text/event-stream", "cache-control": "no-store"}
+        async with client.send("GET", path, headers=headers) as response:
             yield response
 
     async def close(self) -> None:
@@ -202,9 +198,8 @@ class ReplicateApi:
         pauses = iter(_PAUSES[: tries - 1])
         while True:
             try:
-                get = self._request("GET", path).timeout(_QUICK)
                 with translated_errors(WHO):
-                    async with self._client.send(get) as response:
+                    async with self._send("GET", path) as response:
                         if response.status != 200:
                             raise await _refusal(response, model=model)
                         return await read_body(response, _MAX_BODY)
@@ -218,14 +213,29 @@ class ReplicateApi:
                     raise
                 raise ProviderError(error.detail) from error
 
-    def _request(self, method: str, path: str) -> RequestBuilder:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        json: Any = None,
+        seconds: float = _QUICK,
+    ) -> Exchange:
         if not self._api_token.isascii() or not self._api_token.isprintable():
             raise ProviderUnauthenticated(
                 f"REPLICATE_API_TOKEN cannot be an API token. {HOW_TO_AUTHENTICATE}"
             )
-        return self._client.request(method, path).bearer_auth(self._api_token)
+        authorization = {"authorization": f"Bearer {self._api_token}"}
+        return self._client.send(
+            method,
+            path,
+            headers=authorization | dict(headers or {}),
+            json=json,
+            seconds=seconds,
+        )
 
-    def _stream_client(self, url: str) -> tuple[HttpClient, str] | None:
+    def _stream_client(self, url: str) -> tuple[Client, str] | None:
         if url.startswith(self._origin + "/"):
             return self._client, url.removeprefix(self._origin)
         try:
@@ -246,27 +256,18 @@ class ReplicateApi:
 
 
 def _was_not_sent(error: ProviderError) -> bool:
-    """
-    Return whether there was no connection that anything could be said on.
-
-    pyreqwest calls everything before the response's head a `ConnectError`, a lost
-    answer too; only the messages below it tell them apart.
-    """
-    cause = error.__cause__
+    """Return whether there was no connection that anything could be said on."""
     if isinstance(error, ProviderUnauthenticated):
         return True  # by ourselves
-    return isinstance(cause, DetailedPyreqwestError) and any(
-        each["message"] == "client error (Connect)"
-        for each in cause.details.get("causes") or ()
-    )
+    return isinstance(error.__cause__, NotConnected)
 
 
 async def _refusal(response: Response, *, model: str | None = None) -> LlamaKeepError:
     body = await read_refusal(response)
     seconds = seconds_to_wait(
         body,
-        stated=retry_after(response.get_header("retry-after"), body),
-        reset=response.get_header("ratelimit-reset"),
+        stated=retry_after(response.header("retry-after"), body),
+        reset=response.header("ratelimit-reset"),
     )
     return refusal(response.status, body, model=model, retry_after=seconds)
 

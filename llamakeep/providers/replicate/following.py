@@ -5,9 +5,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from time import monotonic
 
-from pyreqwest.exceptions import PyreqwestError
-
 from llamakeep.errors import AnswerExpired, ProviderAnswerInvalid, ProviderTimeout
+from llamakeep.http import HttpError
 from llamakeep.providers.replicate.api import TRANSIENT, ReplicateApi
 from llamakeep.providers.replicate.errors import failure, hit_the_limit
 from llamakeep.providers.replicate.predictions import Prediction
@@ -94,7 +93,7 @@ class Following:
         url = self.prediction.stream_url
         assert url is not None
         began, had_said = monotonic(), len(self._said)
-        with suppress(PyreqwestError, TimeoutError):
+        with suppress(HttpError, TimeoutError):
             async with self._api.open_stream(url) as response:
                 if response is None:
                     self._short_streams = _MAX_SHORT_STREAMS
@@ -103,8 +102,6 @@ class Following:
                 while text := await self._next(texts):
                     self._said += text
                     yield text
-                    # What has arrived already is read without waiting.
-                    await asyncio.sleep(0)
                 self._is_whole = texts.is_done
         is_short = monotonic() - began < _SHORT_STREAM and len(self._said) == had_said
         self._short_streams = self._short_streams + 1 if is_short else 0

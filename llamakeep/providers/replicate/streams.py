@@ -3,9 +3,8 @@
 from contextlib import suppress
 
 from pydantic_core import from_json
-from pyreqwest.exceptions import PyreqwestError
-from pyreqwest.response import Response
 
+from llamakeep.http import HttpError, Response
 from llamakeep.providers.replicate.predictions import clean
 from llamakeep.providers.sse import EventParser, EventTooLarge
 
@@ -23,7 +22,7 @@ class StreamedTexts:
     """
 
     def __init__(self, response: Response, said: str) -> None:
-        self._body = response.body_reader
+        self._response = response
         self._parser = EventParser()
         self._repeated = said
         """What is still to be repeated."""
@@ -35,11 +34,11 @@ class StreamedTexts:
         """Return some more text, or `None` when there is no more."""
         while not self._is_over:
             try:
-                data = await self._body.read_chunk()
-                events = self._parser.feed(b"" if data is None else data.to_bytes())
-            except (PyreqwestError, EventTooLarge):
-                break
-            if data is None:
+                data = await self._response.read()
+                if data is None:
+                    break
+                events = self._parser.feed(data)
+            except (HttpError, EventTooLarge):
                 break
             texts = []
             for event in events:
