@@ -109,7 +109,10 @@ class Reattaching:
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Accepted) and event.handle is not None:
-                    if not await self._attach(live, event.handle):
+                    if event.is_whole:
+                        # It is kept together with the answer, in one commit.
+                        live.run = replace(live.run, handle=event.handle)
+                    elif not await self._attach(live, event.handle):
                         live.lose()
                         if not await self._is_somebodys(provider, event.handle):
                             return  # closing the generator cancels what was made

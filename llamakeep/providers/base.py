@@ -30,6 +30,8 @@ class Accepted:
     resolved_model: str | None = None
     handle: str | None = None
     """What finds the answer again, for a `ReattachableProvider`."""
+    is_whole: bool = False
+    """Whether all of the answer is here, so that nobody has to find it again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,17 @@ from llamakeep.domain import Limits
 from llamakeep.settings import Settings
 from tests.api.serving import PROMPT, PROMPTS, Client, connect
 from tests.fakes import ScriptedProvider
+from tests.providers.replicating import provider_at
+from tests.providers.stub_server import running_stub, whole
+
+
+WHOLE = {
+    "id": "p1",
+    "status": "succeeded",
+    "output": ["one", " two"],
+    "metrics": {"predict_time": 0.1},
+}
+"""A prediction that says nothing of tokens."""
 
 
 @pytest.fixture
@@ -60,6 +71,42 @@ async def test_a_prompt_of_whoever_was_here_before_takes_two_writes(
     assert answer.status_code == 200
     assert len(provider.requests) == 1
     assert counted(statements) == {"INSERT": 1, "UPDATE": 1, "COMMIT": 2}
+
+
+@pytest.mark.parametrize(
+    ("body", "requests", "cost"),
+    [
+        # All is said: what finds the answer again is kept together with it.
+        (WHOLE, 1, {"INSERT": 1, "UPDATE": 1, "COMMIT": 2}),
+        # What it took is still to be said, and must be found after a crash.
+        (WHOLE | {"status": "processing"}, 2, {"INSERT": 1, "UPDATE": 2, "COMMIT": 3}),
+        (WHOLE | {"metrics": {}}, 2, {"INSERT": 1, "UPDATE": 1, "COMMIT": 2}),
+    ],
+)
+async def test_a_whole_answer_of_replicate_takes_no_more_than_any_other(
+    quiet: Settings,
+    statements: list[str],
+    body: dict[str, Any],
+    requests: int,
+    cost: dict[str, int],
+) -> None:
+    async with running_stub(whole(201, body)) as stub:
+        stub.script_of_get = (whole(200, WHOLE),)
+        provider = provider_at(stub.base_url)
+        async with connect(quiet, provider) as client:
+            await client.post("/prompt/", json=PROMPT)
+            statements.clear()
+            stub.heard.clear()
+            stub.script = (whole(201, body | {"id": "p2"}),)
+
+            answer = (await client.post("/prompt/", json=PROMPT)).json()
+            seen = list(statements)
+            kept = await client.storage.known_handles("replicate", ["p1", "p2"])
+
+    assert answer["response"] == "one two"
+    assert kept == {"p1", "p2"}
+    assert len(stub.heard) == requests
+    assert counted(seen) == cost
 
 
 async def test_a_prompt_that_goes_on_also_reads_what_was_said_before(

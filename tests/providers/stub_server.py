@@ -44,6 +44,8 @@ class StubServer:
     """
 
     script: Sequence[Line] = ()
+    script_of_get: Sequence[Line] | None = None
+    """What a GET is answered with, if it is something else."""
     base_url: str = ""
     heard: list[Heard] = field(default_factory=list)
     port: int = 0
@@ -60,7 +62,10 @@ class StubServer:
         try:
             while heard := await _hear(reader):
                 self.heard.append(heard)
-                for line in self.script:
+                script = self.script
+                if heard.method == "GET" and self.script_of_get is not None:
+                    script = self.script_of_get
+                for line in script:
                     if not await self._play(line, reader, writer):
                         return
         except ConnectionError:

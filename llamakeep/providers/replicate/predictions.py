@@ -39,6 +39,8 @@ class Prediction:
     """The query of its webhook's address."""
     stream_url: str | None
     usage: Usage
+    is_measured: bool
+    """Whether it says what it took, of which tokens may be a part."""
 
     @property
     def is_final(self) -> bool:
@@ -90,7 +92,7 @@ def prediction_from(value: Any) -> Prediction:
         raise _invalid("is a prediction without an id")
     if status not in FINAL_STATUSES | _RUNNING_STATUSES:
         raise _invalid("is a prediction with an unknown status")
-    given, urls = value.get("input"), value.get("urls")
+    given, urls, metrics = (value.get(name) for name in ("input", "urls", "metrics"))
     return Prediction(
         id=found_id,
         status=status,
@@ -106,7 +108,8 @@ def prediction_from(value: Any) -> Prediction:
         stream_url=_label(urls.get("stream"), limit=4096)
         if isinstance(urls, dict)
         else None,
-        usage=_usage(value.get("metrics")),
+        usage=_usage(metrics),
+        is_measured=bool(metrics),
     )
 
 

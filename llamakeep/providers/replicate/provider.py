@@ -10,7 +10,7 @@ from math import ceil
 from typing import Any
 from urllib.parse import urlencode
 
-from llamakeep.domain import Price, Usage
+from llamakeep.domain import Price
 from llamakeep.errors import LlamaKeepError, PromptRejected, ProviderError
 from llamakeep.providers.base import (
     Accepted,
@@ -125,7 +125,7 @@ class ReplicateProvider:
             raise
         # Recorded so: what has ended while it was waited for still says `processing`.
         is_whole = bool(wait) and created.text is not None and not created.is_final
-        if created.status == "succeeded" and created.usage == Usage():
+        if created.status == "succeeded" and not created.is_measured:
             with suppress(LlamaKeepError):
                 created = await self._api.get(created.id)
         limit = schema.max_tokens(request.parameters)
@@ -243,7 +243,11 @@ class ReplicateProvider:
         )
         self._followed[prediction.id] = following
         try:
-            yield Accepted(prediction.resolved_model, handle=prediction.id)
+            yield Accepted(
+                prediction.resolved_model,
+                handle=prediction.id,
+                is_whole=prediction.is_final,
+            )
             async with aclosing(following.texts()) as texts:
                 async for text in texts:
                     yield text
