@@ -247,7 +247,12 @@ class RunStorage:
                 settle(connection, run)
             return is_mine
 
-        return await self._database.write(operation)
+        try:
+            return await self._database.write(operation)
+        except IntegrityError:
+            # A run that asked the same has found this answer meanwhile. Both keep it.
+            values["new_handle"] = None
+            return await self._database.write(operation)
 
     async def request_cancel(self, user: User, run_id: str) -> Run:
         """

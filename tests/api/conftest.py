@@ -37,6 +37,7 @@ def quiet(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
         return 0
 
     monkeypatch.setattr("llamakeep.keeper.retention.sweep", nothing_is_old)
+    monkeypatch.setattr("llamakeep.keeper.purging.PAUSE", 99)
     return settings.model_copy(update={"flush_interval": 9})
 
 

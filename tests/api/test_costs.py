@@ -98,6 +98,7 @@ async def test_a_whole_answer_of_replicate_takes_no_more_than_any_other(
             statements.clear()
             stub.heard.clear()
             stub.script = (whole(201, body | {"id": "p2"}),)
+            stub.script_of_get = (whole(200, WHOLE | {"id": "p2"}),)
 
             answer = (await client.post("/prompt/", json=PROMPT)).json()
             seen = list(statements)

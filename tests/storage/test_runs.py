@@ -50,6 +50,19 @@ async def test_a_finished_run_comes_back_as_it_was_finished(
     assert await storage.get_run(alice, run.id) == end
 
 
+async def test_an_answer_that_two_runs_have_is_kept_by_both(
+    storage: Storage, alice: User
+) -> None:
+    one, other = [await start(storage, alice) for _ in range(2)]
+    assert await storage.attach(one, "p1")
+
+    assert await storage.finish(replace(ended(other, response="Yes."), handle="p1"))
+
+    kept = await storage.get_run(alice, other.id)
+    assert (kept.response, kept.handle) == ("Yes.", None)
+    assert (await storage.get_run(alice, one.id)).handle == "p1"
+
+
 async def test_the_same_idempotency_key_is_the_same_run(
     storage: Storage, alice: User
 ) -> None:
