@@ -37,7 +37,7 @@ def quiet(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
         return 0
 
     monkeypatch.setattr("llamakeep.keeper.retention.sweep", nothing_is_old)
-    monkeypatch.setattr("llamakeep.keeper.purging.PAUSE", 99)
+    monkeypatch.setattr("llamakeep.keeper.purging.purge_one", nothing_is_old)
     return settings.model_copy(update={"flush_interval": 9})
 
 
