@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +16,15 @@ from llamakeep.errors import (
     ProviderAnswerInvalid,
     ProviderUnavailable,
 )
-from llamakeep.http import BrokenOff, Client, Exchange, NotConnected, Response, TooSlow
+from llamakeep.http import (
+    BrokenOff,
+    Client,
+    Exchange,
+    HttpError,
+    NotConnected,
+    Response,
+    TooSlow,
+)
 from llamakeep.providers.http import (
     message_of,
     read_body,
@@ -28,6 +36,7 @@ from llamakeep.providers.sse import EventParser, EventTooLarge, ServerSentEvent
 CONNECT_TIMEOUT = 10
 SILENCE_TIMEOUT = 60
 """Seconds; a server that works on a run gives a sign of life every ten."""
+CANCEL_TIMEOUT = 5
 PAUSES = (0.2, 1, 2, 5)
 """Seconds to wait before each new try, as long as nothing new has come."""
 _LARGEST_LOGIN = 64 * 1024
@@ -91,14 +100,19 @@ class _Caller:
         path: str,
         headers: Mapping[str, str] | None = None,
         json: Any = None,
+        *,
+        seconds: float | None = None,
     ) -> Exchange:
         given = dict(headers or {})
         if self._access_token is not None:
             given["authorization"] = f"Bearer {self._access_token}"
-        return self._client.send(method, path, headers=given, json=json)
+        return self._client.send(
+            method, path, headers=given, json=json, seconds=seconds
+        )
 
     async def cancel(self, run_id: str) -> None:
-        async with self.send("POST", f"/history/{run_id}/cancel") as response:
+        path = f"/history/{run_id}/cancel"
+        async with self.send("POST", path, seconds=CANCEL_TIMEOUT) as response:
             await self._check(response)
 
     async def events(self, sent: Exchange) -> AsyncGenerator[ServerSentEvent, None]:
@@ -146,7 +160,9 @@ class _Following:
                 try:
                     return await self._follow()
                 except (BrokenOff, TooSlow, NotConnected, EOFError) as error:
-                    if isinstance(error, NotConnected) or self._tries == len(PAUSES):
+                    # A server that knows the run may be about to come back.
+                    is_nobody = isinstance(error, NotConnected) and not self._run_id
+                    if is_nobody or self._tries == len(PAUSES):
                         raise ProviderUnavailable(
                             f"{self._caller.who} cannot be reached, or breaks off."
                         ) from error
@@ -154,7 +170,8 @@ class _Following:
                 self._tries += 1
         except asyncio.CancelledError:
             if self._run_id is not None:
-                await self._caller.cancel(self._run_id)
+                with suppress(HttpError):
+                    await self._caller.cancel(self._run_id)
             raise
 
     async def _follow(self) -> str:

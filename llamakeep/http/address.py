@@ -71,9 +71,12 @@ class Address:
 
 def target(path: str) -> str:
     """Return a path with its query as it may stand in a request."""
+    path, _, _ = path.partition("#")
+    if not path.startswith("/"):
+        path = f"/{path}"
     if path.isascii() and path.isprintable() and " " not in path:
-        return path or "/"
-    return quote(path, safe=_SAFE)
+        return path
+    return quote(path, safe=_SAFE, errors="replace")
 
 
 def _ascii(host: str) -> str:

@@ -75,7 +75,7 @@ class Client:
         if json is not None:
             body = to_json(json)
             headers["content-type"] = "application/json"
-        if method != "GET":
+        if body or method != "GET":
             headers["content-length"] = str(len(body))
         where = self._connector.prefix + target(self._address.path + path)
         lines = [f"{method} {where} HTTP/1.1"]

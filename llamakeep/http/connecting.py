@@ -5,7 +5,7 @@ import re
 import socket
 from collections.abc import Callable
 from functools import cached_property
-from typing import cast
+from typing import TypeVar, cast
 
 import aiohappyeyeballs
 
@@ -21,6 +21,7 @@ _NEXT_ADDRESS_AFTER = 0.25
 _LONGEST_PROXY_HEAD = 16 * 1024
 
 New = Callable[[], Connection]
+P = TypeVar("P", bound=asyncio.Protocol)
 
 
 class Connector:
@@ -74,47 +75,38 @@ class Connector:
         try:
             async with asyncio.timeout(limit):
                 return await self._connect(new)
-        except OSError as error:  # so are timeouts and what TLS finds
-            raise NotConnected(str(error) or "It takes too long.") from error
+        except TimeoutError as error:
+            raise NotConnected("It takes too long.") from error
+        except (OSError, UnicodeError) as error:  # so is what TLS finds
+            reason = str(error) or "The connection was refused or broken off."
+            raise NotConnected(reason) from error
 
     async def _connect(self, new: New) -> Connection:
         address, proxy = self._address, self._proxy
         if proxy is not None and address.scheme == "https":
             return await self._tunnel(new, proxy)
-        next_one = proxy or address
-        is_secure = next_one.scheme == "https"
-        _, connection = await asyncio.get_running_loop().create_connection(
-            new,
-            sock=await _open(next_one),
-            ssl=await tls_context() if is_secure else None,
-            server_hostname=next_one.host if is_secure else None,
-        )
+        _, connection = await _connected(new, proxy or address)
         return connection
 
     async def _tunnel(self, new: New, proxy: Address) -> Connection:
         """Have a proxy pass on what only the server understands (RFC 9110, 9.3.6)."""
-        loop = asyncio.get_running_loop()
-        is_secure = proxy.scheme == "https"
-        transport, door = await loop.create_connection(
-            lambda: _Door(self._address.host_and_port, proxy.authorization),
-            sock=await _open(proxy),
-            ssl=await tls_context() if is_secure else None,
-            server_hostname=proxy.host if is_secure else None,
+        context = await tls_context()  # first: nobody watches the tunnel meanwhile
+        transport, door = await _connected(
+            lambda: _Door(self._address.host_and_port, proxy.authorization), proxy
         )
         try:
             await door.is_open
             connection = new()
-            inner = await loop.start_tls(
-                transport,
+            inner = await asyncio.get_running_loop().start_tls(
+                _open_still(transport),
                 connection,
-                await tls_context(),
+                context,
                 server_hostname=self._address.host,
             )
+            connection.connection_made(_open_still(inner))
         except BaseException:
             transport.abort()
             raise
-        assert inner is not None
-        connection.connection_made(inner)
         return connection
 
     @cached_property
@@ -144,22 +136,22 @@ class _Door(asyncio.Protocol):
         if authorization is not None:
             lines.append(f"proxy-authorization: {authorization}")
         self._request = "\r\n".join([*lines, "", ""]).encode("ascii")
-        self._head = b""
+        self._said = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         cast("asyncio.Transport", transport).write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        self._head += data
-        if self.is_open.done():
-            return
-        # The server behind it says nothing before it is spoken to.
-        if self._head.endswith(b"\r\n\r\n"):
-            if re.match(rb"HTTP/1\.. 200 ", self._head):
-                self.is_open.set_result(None)
+        self._said += data
+        head, is_whole, rest = self._said.partition(b"\r\n\r\n")
+        if is_whole:
+            # The server behind it says nothing before it is spoken to.
+            if re.match(rb"HTTP/1\.\d 2\d\d\b", head) and not rest:
+                if not self.is_open.done():
+                    self.is_open.set_result(None)
             else:
                 self._stay_shut("The proxy does not let requests through.")
-        elif len(self._head) > _LONGEST_PROXY_HEAD:
+        elif len(self._said) > _LONGEST_PROXY_HEAD:
             self._stay_shut("The proxy does not speak proper HTTP.")
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
@@ -168,6 +160,26 @@ class _Door(asyncio.Protocol):
     def _stay_shut(self, reason: str) -> None:
         if not self.is_open.done():
             self.is_open.set_exception(ConnectionError(reason))
+            self.is_open.exception()  # whoever was waiting may have left
+
+
+def _open_still(transport: asyncio.Transport | None) -> asyncio.Transport:
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError
+    return transport
+
+
+async def _connected(
+    new: Callable[[], P], address: Address
+) -> tuple[asyncio.Transport, P]:
+    is_secure = address.scheme == "https"
+    context = await tls_context() if is_secure else None
+    return await asyncio.get_running_loop().create_connection(
+        new,
+        sock=await _open(address),
+        ssl=context,
+        server_hostname=address.host if is_secure else None,
+    )
 
 
 async def _open(address: Address) -> socket.socket:

@@ -1,7 +1,7 @@
 """One connection to a server, and the request that is being answered on it."""
 
 import asyncio
-from typing import cast
+from typing import NoReturn, cast
 
 import httptools
 
@@ -25,7 +25,9 @@ class Connection(asyncio.Protocol):
     def __init__(self, silence_timeout: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._silence_timeout = silence_timeout
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = (
+            httptools.HttpResponseParser(self)
+        )
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._heard_at = 0.0
@@ -36,25 +38,31 @@ class Connection(asyncio.Protocol):
         self._is_paused = False
         self._unread: list[bytes] = []
         self._unread_size = 0
-        self._has_head = self._is_complete = self._keeps_alive = False
-        self.headers: list[tuple[bytes, bytes]] = []
+        self._has_head = self._keeps_alive = False
+        self._is_complete = True  # what comes before a request is no response to it
+        self._status = 0
+        self._headers: list[tuple[bytes, bytes]] = []
         self.idle_since = 0.0
 
-    def ask(self, request: bytes, *, seconds: float | None) -> None:
+    def ask(self, request: bytes, *, deadline: float | None) -> None:
         """
         Send `request`; no other one is being answered.
 
         Args:
             request: With its head.
-            seconds: How long the whole response may take.
+            deadline: When the response has to be complete, by the loop's clock.
+
+        Raises:
+            BrokenOff: The connection was lost meanwhile.
         """
-        assert self._transport is not None
-        self.headers = []
+        if self._transport is None:
+            self._raise()
+        self._headers = []
         self._unread.clear()
         self._unread_size = self._around = 0
         self._has_head = self._is_complete = self._keeps_alive = False
         self._heard_at = self._loop.time()
-        self._deadline = None if seconds is None else self._heard_at + seconds
+        self._deadline = deadline
         self._watch()
         self._transport.write(request)
 
@@ -67,9 +75,9 @@ class Connection(asyncio.Protocol):
         """
         while not self._has_head:
             if self._error is not None:
-                raise self._error
+                self._raise()
             await self._wait()
-        return Response(self, self._parser.get_status_code())
+        return Response(self, self._status, self._headers)
 
     async def read(self) -> bytes | None:
         """Return what has come of the body, as `Response.read` says."""
@@ -77,7 +85,7 @@ class Connection(asyncio.Protocol):
             if self._is_complete:
                 return None
             if self._error is not None:
-                raise self._error
+                self._raise()
             await self._wait()
         unread = self._unread
         data = unread[0] if len(unread) == 1 else b"".join(unread)
@@ -89,13 +97,6 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         return data
 
-    def header(self, name: bytes) -> bytes | None:
-        """Return the first value of a header, whose name is in lower case."""
-        for known, value in self.headers:
-            if known.lower() == name:
-                return value
-        return None
-
     @property
     def is_reusable(self) -> bool:
         """Whether another request may be sent."""
@@ -103,8 +104,10 @@ class Connection(asyncio.Protocol):
             self._is_complete
             and self._keeps_alive
             and self._error is None
+            and not self._is_paused
             and self._transport is not None
             and not self._transport.is_closing()
+            and not self._transport.get_write_buffer_size()
         )
 
     def hang_up(self) -> None:
@@ -123,6 +126,7 @@ class Connection(asyncio.Protocol):
         """Take in some of a response."""
         self._heard_at = self._loop.time()
         self._around += len(data)
+        assert self._parser is not None
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -141,10 +145,11 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """End the response that was on its way."""
         self._transport = None
+        self._parser = None  # it has our methods, and we have it
         self._unwatch()
         if self._has_head and error is None and not self._has_length:
             self._is_complete = True  # that is how the server says so
-        elif self._error is None:
+        if self._error is None:
             self._error = BrokenOff("The connection was lost.")
             self._error.__cause__ = error
         self._wake()
@@ -159,12 +164,14 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; those after the body do not matter."""
         if not self._has_head:
-            self.headers.append((name, value))
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Go on to the body, unless this head only announces another one."""
-        if self._parser.get_status_code() < 200:
-            self.headers = []
+        assert self._parser is not None
+        self._status = self._parser.get_status_code()
+        if self._status < 200:
+            self._headers = []
         else:
             self._has_head = True
             self._around = 0
@@ -178,17 +185,22 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Remember that all is there."""
         if self._has_head:
+            assert self._parser is not None
             self._is_complete = True
+            self.idle_since = self._loop.time()
             self._keeps_alive = self._parser.should_keep_alive()
             self._around = 0
             self._unwatch()
 
     @property
     def _has_length(self) -> bool:
-        return (
-            self.header(b"content-length") is not None
-            or self.header(b"transfer-encoding") is not None
-        )
+        lengths = {b"content-length", b"transfer-encoding"}
+        return any(name in lengths for name, _ in self._headers)
+
+    def _raise(self) -> NoReturn:
+        # A new one each time: an error grows with every place that it is raised in.
+        assert self._error is not None
+        raise type(self._error)(*self._error.args) from self._error.__cause__
 
     async def _wait(self) -> None:
         self._waiter = self._loop.create_future()
@@ -232,18 +244,25 @@ class Response:
     Args:
         connection: What it comes on.
         status: 200 or above.
+        headers: Their names in lower case.
     """
 
-    __slots__ = ("_connection", "status")
+    __slots__ = ("_connection", "_headers", "status")
 
-    def __init__(self, connection: Connection, status: int) -> None:
-        self._connection = connection
+    def __init__(
+        self, connection: Connection, status: int, headers: list[tuple[bytes, bytes]]
+    ) -> None:
+        self._connection: Connection | None = connection
+        self._headers = headers
         self.status = status
 
     def header(self, name: str) -> str | None:
         """Return the first value of a header, whose name is in lower case."""
-        value = self._connection.header(name.encode())
-        return None if value is None else value.decode("latin-1")
+        wanted = name.encode()
+        for known, value in self._headers:
+            if known == wanted:
+                return value.decode("latin-1")
+        return None
 
     async def read(self) -> bytes | None:
         """
@@ -252,4 +271,11 @@ class Response:
         Raises:
             HttpError: The rest will not come.
         """
+        assert self._connection is not None, "it was left"
         return await self._connection.read()
+
+    def leave(self) -> Connection:
+        """Return the connection, which is somebody else's from now on."""
+        connection, self._connection = self._connection, None
+        assert connection is not None
+        return connection

@@ -59,10 +59,9 @@ class Pool:
         if self._is_closed or not connection.is_reusable:
             connection.hang_up()
             return
-        loop = asyncio.get_running_loop()
-        connection.idle_since = loop.time()
         self._idle.append(connection)
         if self._sweep is None:
+            loop = asyncio.get_running_loop()
             self._sweep = loop.call_later(LONGEST_IDLE, self._hang_up_idle)
 
     async def close(self) -> None:
@@ -77,12 +76,13 @@ class Pool:
     def _hang_up_idle(self) -> None:
         loop = asyncio.get_running_loop()
         self._sweep = None
-        while self._idle:
-            due = self._idle[0].idle_since + LONGEST_IDLE
-            if self._idle[0].is_reusable and loop.time() < due:
-                self._sweep = loop.call_at(due, self._hang_up_idle)
-                return
-            self._idle.popleft().hang_up()
+        for connection in tuple(self._idle):
+            idle_for = loop.time() - connection.idle_since
+            if idle_for >= LONGEST_IDLE or not connection.is_reusable:
+                self._idle.remove(connection)
+                connection.hang_up()
+        if self._idle:
+            self._sweep = loop.call_later(LONGEST_IDLE / 4, self._hang_up_idle)
 
 
 class Exchange:
@@ -96,7 +96,7 @@ class Exchange:
         keep_alive: Whether it may share its connection with earlier and later ones.
     """
 
-    __slots__ = ("_connection", "_keep_alive", "_pool", "_request", "_seconds")
+    __slots__ = ("_keep_alive", "_pool", "_request", "_response", "_seconds")
 
     def __init__(
         self, pool: Pool, request: bytes, *, seconds: float | None, keep_alive: bool
@@ -105,20 +105,22 @@ class Exchange:
         self._request = request
         self._seconds = seconds
         self._keep_alive = keep_alive
-        self._connection: Connection | None = None
+        self._response: Response | None = None
 
     async def __aenter__(self) -> Response:
+        deadline = None
+        if self._seconds is not None:
+            deadline = asyncio.get_running_loop().time() + self._seconds
         connection = self._pool.used() if self._keep_alive else None
         if connection is None:
             connection = await self._pool.new(self._seconds)
-        connection.ask(self._request, seconds=self._seconds)
         try:
-            response = await connection.head()
+            connection.ask(self._request, deadline=deadline)
+            self._response = await connection.head()
         except BaseException:
             connection.hang_up()
             raise
-        self._connection = connection
-        return response
+        return self._response
 
     async def __aexit__(
         self,
@@ -126,8 +128,9 @@ class Exchange:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._connection is not None
+        assert self._response is not None
+        connection = self._response.leave()
         if self._keep_alive:
-            self._pool.take_back(self._connection)
+            self._pool.take_back(connection)
         else:
-            self._connection.hang_up()
+            connection.hang_up()

@@ -2,14 +2,13 @@
 
 import asyncio
 import ssl
-from functools import cache
+
+_known: ssl.SSLContext | None = None
 
 
 async def tls_context() -> ssl.SSLContext:
     """Return what trusts the certificates that this system trusts."""
-    return await asyncio.to_thread(_create)
-
-
-@cache
-def _create() -> ssl.SSLContext:
-    return ssl.create_default_context()
+    global _known  # noqa: PLW0603 - it takes 20 ms and a thread, once
+    if _known is None:
+        _known = await asyncio.to_thread(ssl.create_default_context)
+    return _known

@@ -15,7 +15,6 @@ from tests.fakes import ScriptedProvider
 from tests.providers.replicating import provider_at
 from tests.providers.stub_server import running_stub, whole
 
-
 WHOLE = {
     "id": "p1",
     "status": "succeeded",

@@ -69,6 +69,52 @@ async def test_a_response_that_was_not_read_to_its_end_does_not_spoil_the_next()
     assert stub.connections == 2
 
 
+async def test_an_answer_that_nobody_read_does_not_stop_the_next_one() -> None:
+    async with serving(whole(200, b"x" * 500_000)) as (stub, client):
+        async with client.send("GET", "/") as response:
+            await asyncio.sleep(0.1)  # more has come than may wait
+        assert response.status == 200
+        assert len(await ask(client)) == 500_000
+
+    assert stub.connections == 2
+
+
+async def test_a_response_that_was_left_cannot_read_anothers() -> None:
+    async with serving(OK) as (_, client):
+        async with client.send("GET", "/") as response:
+            await body_of(response)
+        async with client.send("GET", "/") as other:
+            with pytest.raises(AssertionError):
+                await response.read()
+            assert await body_of(other) == b"{}"
+
+
+@pytest.mark.parametrize("port", ["plain", "secure"])
+async def test_connecting_may_be_canceled_at_any_moment(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch, port: str
+) -> None:
+    context = await asyncio.to_thread(context_of, certificate)
+    trusting = await asyncio.to_thread(
+        ssl.create_default_context, cafile=str(certificate)
+    )
+    monkeypatch.setattr(tls, "_known", trusting)
+    async with (
+        running_stub(OK, tls=context if port == "secure" else None) as stub,
+        client_of(stub.base_url) as client,
+    ):
+        for steps in range(40):
+            asking = asyncio.create_task(ask(client))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.wait([asking])
+            await client.close()
+            client._pool._is_closed = False
+        async with asyncio.timeout(5):
+            while stub.open_now:  # noqa: ASYNC110 - it is a test
+                await asyncio.sleep(0.01)
+
+
 async def test_a_request_may_have_a_connection_for_itself() -> None:
     async with serving(OK) as (stub, client):
         await ask(client)
@@ -176,7 +222,7 @@ async def test_a_server_has_to_prove_who_it_is(
         async with client_of(stub.base_url) as client:
             with pytest.raises(NotConnected, match="certificate"):
                 await ask(client)
-        monkeypatch.setattr(tls, "_create", lambda: trusting)
+        monkeypatch.setattr(tls, "_known", trusting)
         async with client_of(stub.base_url) as client:
             assert await ask(client) == b"{}"
             assert await ask(client) == b"{}"

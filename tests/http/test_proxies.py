@@ -23,9 +23,13 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def tunnelling(
-    port: int, *, status: int = 200
+    port: int, *, answer: bytes = b"HTTP/1.1 200 Go on\r\nvia: us\r\n\r\n"
 ) -> AsyncIterator[tuple[str, list[str]]]:
-    """A proxy that leads every tunnel to `port` on this machine."""
+    """
+    A proxy that leads every tunnel to `port` on this machine.
+
+    Without a port it hangs up, or says nothing more, if that is negative.
+    """
     heads: list[str] = []
     ways: set[asyncio.Task[None]] = set()
 
@@ -41,9 +45,11 @@ async def tunnelling(
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
-        writer.write(f"HTTP/1.1 {status} -\r\nvia: us\r\n\r\n".encode())
-        if status != 200:
-            writer.close()
+        writer.write(answer)
+        if port <= 0:
+            ways.add(asyncio.create_task(carry(reader, writer)))
+            if port == 0:
+                writer.close()
             return
         there, back = await asyncio.open_connection("127.0.0.1", port)
         ways.add(asyncio.create_task(carry(reader, back)))
@@ -77,7 +83,7 @@ async def test_a_proxy_only_carries_what_is_encrypted(
     trusting = await asyncio.to_thread(
         ssl.create_default_context, cafile=str(certificate)
     )
-    monkeypatch.setattr(tls, "_create", lambda: trusting)
+    monkeypatch.setattr(tls, "_known", trusting)
     async with (
         running_stub(OK, tls=context) as stub,
         tunnelling(stub.port) as (proxy, heads),
@@ -96,15 +102,37 @@ async def test_a_proxy_only_carries_what_is_encrypted(
     assert "proxy-authorization" not in stub.heard[0].headers
 
 
-@pytest.mark.parametrize("status", [403, 407])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 403 No\r\n\r\n",
+        b"HTTP/1.1 407 -\r\ncontent-length: 4\r\n\r\nWho?",
+        b"HTTP/1.1 200 -\r\ncontent-length: 4\r\n\r\nHere",
+        b"SSH-2.0-OpenSSH\r\n\r\n",
+        b"x" * 20_000,
+    ],
+)
 async def test_a_proxy_that_refuses_is_no_way(
-    monkeypatch: pytest.MonkeyPatch, status: int
+    monkeypatch: pytest.MonkeyPatch, answer: bytes
 ) -> None:
-    async with tunnelling(1, status=status) as (proxy, _):
+    async with tunnelling(-1, answer=answer) as (proxy, _):
         monkeypatch.setenv("all_proxy", proxy)
         async with client_of("https://server.example") as client:
             with pytest.raises(NotConnected, match="proxy"):
                 await ask(client)
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 20", b"HTTP/1.1 200 -\r\n\r\n"])
+async def test_a_proxy_that_hangs_up_before_anything_was_said_is_no_way(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    async with tunnelling(0, answer=answer) as (proxy, _):
+        monkeypatch.setenv("all_proxy", proxy)
+        async with client_of("https://server.example") as client:
+            for _ in range(3):
+                with pytest.raises(NotConnected):
+                    async with asyncio.timeout(2):
+                        await ask(client)
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://", "x:y:z"])

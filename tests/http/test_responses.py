@@ -173,6 +173,9 @@ async def test_a_header_cannot_smuggle_another_one_in(value: str) -> None:
         ("/a%20b?c=d&e", "/v1/a%20b?c=d&e"),
         ("/a b\r\nx: y", "/v1/a%20b%0D%0Ax:%20y"),
         ("/schön", "/v1/sch%C3%B6n"),
+        ("/\ud800", "/v1/?"),
+        ("?a=b", "/v1?a=b"),
+        ("/a#b", "/v1/a"),
     ],
 )
 async def test_a_path_stays_one_word(path: str, heard: str) -> None:

@@ -287,7 +287,7 @@ async def test_a_receiver_has_to_prove_its_name(
     trusting = await asyncio.to_thread(
         ssl.create_default_context, cafile=str(certificate)
     )
-    monkeypatch.setattr(http_tls, "_create", lambda: trusting)
+    monkeypatch.setattr(http_tls, "_known", trusting)
     poster = Poster(LOOPBACK, resolve=Names(["127.0.0.1"]))
 
     async with open_receiver(tls=tls) as receiver:

@@ -251,7 +251,11 @@ class ReplicateApi:
         if client is None:
             if len(self._stream_clients) >= _MAX_STREAM_HOSTS:
                 return None
-            client = self._stream_clients[origin] = self._new_client(origin)
+            try:
+                client = self._new_client(origin)
+            except ValueError:
+                return None
+            self._stream_clients[origin] = client
         return client, url.removeprefix(origin)
 
 
