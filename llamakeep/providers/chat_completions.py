@@ -1,7 +1,9 @@
 """The words of OpenAI's chat completions: requests, streamed events, refusals."""
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from pydantic_core import from_json
@@ -69,6 +71,38 @@ class CompletionReader:
         """Return the last event."""
         return Finished(self.finish_reason, self._usage, self._resolved_model)
 
+    def read_alike(self, blocks: Sequence[bytes], start: int) -> tuple[str, int]:
+        """
+        Return the text of the events that have nothing else than the one before.
+
+        Nearly all events of a stream are such, and parsing them is most of its cost.
+
+        Args:
+            blocks: What stands between the empty lines of the stream.
+            start: Where the first of them would be.
+
+        Returns:
+            Their text, and where the first other one is.
+
+        Raises:
+            ProviderAnswerInvalid: It is too long.
+        """
+        if self._mould is None:
+            return "", start
+        head, tail = self._mould
+        first, last = len(head), -len(tail)
+        texts: list[str] = []
+        with suppress(UnicodeDecodeError):
+            for block in islice(blocks, start, None):
+                if not (
+                    block.startswith(head)
+                    and block.endswith(tail)
+                    and _PLAIN.fullmatch(block, first, len(block) + last)
+                ):
+                    break
+                texts.append(block[first:last].decode())
+        return self._counted("".join(texts)), start + len(texts)
+
     def read(self, data: bytes) -> str:
         """
         Return the text that one event's data, or a whole completion, adds.
@@ -77,8 +111,6 @@ class CompletionReader:
             ProviderAnswerInvalid: It has another shape.
             ProviderError: It is an error message.
         """
-        if self._mould is not None and (text := _cast(data, *self._mould)) is not None:
-            return self._counted(text)
         self._mould = None
         if data == b"[DONE]":
             self.is_done = True
@@ -131,35 +163,18 @@ class CompletionReader:
         )
 
 
-def _cast(data: bytes, head: bytes, tail: bytes) -> str | None:
-    """
-    Return the text of an event that has nothing else than the one before.
-
-    Nearly all events of a stream are such, and parsing them is most of its cost.
-    """
-    start, end = len(head), len(data) - len(tail)
-    if (
-        data.startswith(head)
-        and data.endswith(tail)
-        and _PLAIN.fullmatch(data, start, end)
-    ):
-        with suppress(UnicodeDecodeError):
-            return data[start:end].decode()
-    return None
-
-
 def _mould_of(data: bytes, text: str) -> tuple[bytes, bytes] | None:
     """
-    Return what surrounds the text of an event, if it is certain where that is.
+    Return what surrounds the text in an event's block, if it is certain where that is.
 
     Without a backslash every string stands for itself; so a text that is there once, in
     quotes, is there as what it was parsed from.
     """
     said = b'"%b"' % text.encode()
-    if not text or b"\\" in data or data.count(said) != 1:
+    if not text or b"\\" in data or b"\n" in data or data.count(said) != 1:
         return None
     head, _, tail = data.partition(said)
-    return head + b'"', b'"' + tail
+    return b"data: " + head + b'"', b'"' + tail
 
 
 def refusal(

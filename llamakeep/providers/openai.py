@@ -211,12 +211,12 @@ class _StreamedTexts:
         while not self._reader.is_done and (data := await self._read()) is not None:
             self._has_bytes = True
             try:
-                events = self._parser.feed_data(data)
+                blocks = self._parser.blocks(data)
             except EventTooLarge as exc:
                 raise ProviderAnswerInvalid(
                     f"{self._who} sent an endless event."
                 ) from exc
-            if text := self._read_events(events):
+            if text := self._read_blocks(blocks):
                 return text
             if self._failure is not None:
                 raise self._failure
@@ -228,18 +228,26 @@ class _StreamedTexts:
             raise ProviderUnavailable(f"{self._who} broke off its answer.")
         return None
 
-    def _read_events(self, events: Sequence[bytes]) -> str:
-        texts = []
-        for data in events:
-            self._has_events = True
-            try:
-                texts.append(self._reader.read(data))
-            except ProviderError as exc:
-                self._failure = exc  # after the texts that came before it
-                break
-            if self._reader.is_done:
-                break
+    def _read_blocks(self, blocks: Sequence[bytes]) -> str:
+        texts: list[str] = []
+        at = 0
+        try:
+            while at < len(blocks) and not self._reader.is_done:
+                text, at = self._reader.read_alike(blocks, at)
+                texts.append(text)
+                if at < len(blocks):
+                    texts.append(self._read_event(blocks[at]))
+                    at += 1
+        except ProviderError as exc:
+            self._failure = exc  # after the texts that came before it
         return "".join(texts)
+
+    def _read_event(self, block: bytes) -> str:
+        event = self._parser.parsed(block)
+        if event is None:
+            return ""
+        self._has_events = True
+        return self._reader.read(event.data)
 
     async def _read(self) -> bytes | None:
         try:

@@ -42,31 +42,16 @@ class EventParser:
         Raises:
             EventTooLarge: The parser is of no use any more.
         """
-        events: list[ServerSentEvent] = []
-        for block in self._blocks(data):
-            if _is_one_line(block):
-                events.append(ServerSentEvent("message", block[6:], self._id))
-            elif (event := self._parsed(block)) is not None:
-                events.append(event)
-        return events
+        parsed = map(self.parsed, self.blocks(data))
+        return [event for event in parsed if event is not None]
 
-    def feed_data(self, data: bytes) -> list[bytes]:
+    def blocks(self, data: bytes) -> list[bytes]:
         """
-        Return the data alone of the events that end within `data`.
+        Return what stands between the empty lines that end within `data`.
 
         Raises:
             EventTooLarge: The parser is of no use any more.
         """
-        found: list[bytes] = []
-        for block in self._blocks(data):
-            if _is_one_line(block):
-                found.append(block[6:])
-            elif (event := self._parsed(block)) is not None:
-                found.append(event.data)
-        return found
-
-    def _blocks(self, data: bytes) -> list[bytes]:
-        """Return what stands between empty lines."""
         if self._follows_return and data:
             data = data.removeprefix(b"\n")
             self._follows_return = False
@@ -85,7 +70,10 @@ class EventParser:
             raise EventTooLarge
         return blocks
 
-    def _parsed(self, block: bytes) -> ServerSentEvent | None:
+    def parsed(self, block: bytes) -> ServerSentEvent | None:
+        """Return the event that a block is, if it has data."""
+        if block.startswith(b"data: ") and b"\n" not in block:  # as nearly all do
+            return ServerSentEvent("message", block[6:], self._id)
         name = "message"
         data: list[bytes] = []
         for line in block.split(b"\n"):
@@ -98,8 +86,3 @@ class EventParser:
             elif field == b"id" and b"\0" not in value:
                 self._id = value.decode(errors="replace")
         return ServerSentEvent(name, b"\n".join(data), self._id) if data else None
-
-
-def _is_one_line(block: bytes) -> bool:
-    """Return whether a block is one line of data, as nearly all are."""
-    return block.startswith(b"data: ") and b"\n" not in block
