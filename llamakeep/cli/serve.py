@@ -82,6 +82,10 @@ def _serve_here(settings: "Settings", listener: "socket.socket") -> bool:
     """Serve in this process, and return whether it ended in order."""
     import asyncio
 
+    from llamakeep.garbage import look_for_none
+
+    look_for_none()  # most of a start is imports
+
     from llamakeep import server
     from llamakeep.app import create_app
     from llamakeep.storage import location, sqlite_is_current

@@ -1,7 +1,6 @@
 """Serving an application: sockets, signals, and an orderly end."""
 
 import asyncio
-import gc
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Any, cast
 import uvicorn
 from fastapi import FastAPI
 
+from llamakeep.garbage import look_seldom
 from llamakeep.keeper import Keeper
 from llamakeep.server.connections import (
     BoundedProtocol,
@@ -128,7 +128,7 @@ async def serve(
         write_timeout=settings.write_timeout,
     )
     async with app.router.lifespan_context(app):
-        _collect_rarely()
+        look_seldom()
         config = uvicorn.Config(
             app,
             # Called like the class that it makes instances of.
@@ -142,15 +142,3 @@ async def serve(
             timeout_graceful_shutdown=LAST_READS,
         )
         await new_server(config, app, when_ready).serve([listener])
-
-
-def _collect_rarely() -> None:
-    """
-    Look for garbage less often, and never among what was there from the start.
-
-    As Python comes, it looks after each 700 new objects, which a few requests make:
-    that took a seventh of a server's time (measured). What waits is a few megabytes.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
