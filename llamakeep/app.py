@@ -129,8 +129,7 @@ def create_app(
         description="A prompt API that keeps everything.",
         lifespan=lifespan,
         redirect_slashes=False,
-        docs_url=None,  # see `documentation`
-        redoc_url=None,
+        openapi_url=None,  # see `documentation`
         # Unset, it reads the environment for each request (measured: 4 % of one).
         telemetry={"tracing": False, "metrics": False, "logs": False},
         exception_handlers={

@@ -4,8 +4,9 @@ import hmac
 from typing import Annotated
 
 from fastapi import FastAPI, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from llamakeep.api.bodies import Form
 from llamakeep.api.dependencies import (
     LoggedInUser,
     actor_of,
@@ -42,29 +43,23 @@ Secret = Annotated[Text, Field(min_length=1, max_length=256)]
 _with_body = (MalformedBody, BodyTooLarge, InvalidRequest, ServerBusy)
 
 
-class PasswordRequest(BaseModel):
+class PasswordRequest(Form):
     """Another password."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     current_password: Annotated[Text, Field(min_length=1, max_length=LONGEST)]
     password: NewPassword
 
 
-class ResetRequest(BaseModel):
+class ResetRequest(Form):
     """A password instead of one that was forgotten, or never chosen."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     token: Secret
     """What an administrator gave you."""
     password: NewPassword
 
 
-class SetupRequest(BaseModel):
+class SetupRequest(Form):
     """The first user, an administrator."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     token: Secret
     """What the server printed when it started."""

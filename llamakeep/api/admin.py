@@ -5,9 +5,10 @@ from http import HTTPStatus
 from typing import Annotated, Self
 
 from fastapi import Path, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Strict
+from pydantic import AwareDatetime, Strict
 
 from llamakeep.api.accounts import NewPassword, Username
+from llamakeep.api.bodies import Body, Form
 from llamakeep.api.dependencies import AdminUser, actor_of, keeper_of, storage_of
 from llamakeep.api.login import UserResponse
 from llamakeep.api.problems import problem_responses
@@ -41,10 +42,8 @@ _guarded = (Unauthenticated, AdminOnly, ScopeMissing, InvalidRequest)
 _with_body = (MalformedBody, BodyTooLarge)
 
 
-class NewUserRequest(BaseModel):
+class NewUserRequest(Form):
     """Who is to come in."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     username: Username
     password: NewPassword | None = None
@@ -52,10 +51,8 @@ class NewUserRequest(BaseModel):
     role: UserRole = UserRole.USER
 
 
-class UserChange(BaseModel):
+class UserChange(Form):
     """What is to become of a user; what is left out stays."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     role: UserRole | None = None
     disabled: bool | None = None
@@ -84,7 +81,7 @@ class ManagedUser(UserResponse):
         )
 
 
-class UsersResponse(BaseModel):
+class UsersResponse(Body):
     """A page of users, newest first."""
 
     users: list[ManagedUser]
@@ -92,7 +89,7 @@ class UsersResponse(BaseModel):
     """Send it as `cursor` to get the page after this one; `null` on the last page."""
 
 
-class ResetResponse(BaseModel):
+class ResetResponse(Body):
     """What lets a user choose their password, once."""
 
     token: str
@@ -100,7 +97,7 @@ class ResetResponse(BaseModel):
     expires_at: AwareDatetime
 
 
-class AuditEntry(BaseModel):
+class AuditEntry(Body):
     """Something that happened to an account."""
 
     id: str
@@ -124,7 +121,7 @@ class AuditEntry(BaseModel):
         return cls.model_validate(event, from_attributes=True)
 
 
-class AuditResponse(BaseModel):
+class AuditResponse(Body):
     """A page of the audit log, newest first."""
 
     events: list[AuditEntry]

@@ -3,8 +3,9 @@
 from typing import Annotated, Any, Self
 
 from fastapi import Path, Query, Request
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
+from llamakeep.api.bodies import Body, Form
 from llamakeep.api.dependencies import (
     DeletingUser,
     ReadingUser,
@@ -46,7 +47,7 @@ _with_body = problem_responses(
 )
 
 
-class ConversationItem(BaseModel):
+class ConversationItem(Body):
     """Prompts that follow each other, and their answers."""
 
     id: str
@@ -70,7 +71,7 @@ class ConversationDetails(ConversationItem):
     """How many prompts it has."""
 
 
-class ConversationsResponse(BaseModel):
+class ConversationsResponse(Body):
     """A page of conversations, the one that was asked last first."""
 
     conversations: list[ConversationItem]
@@ -84,10 +85,8 @@ class ConversationsResponse(BaseModel):
     """Send it as `cursor` to get the page before this one; `null` on the first page."""
 
 
-class ConversationChange(BaseModel):
+class ConversationChange(Form):
     """What is to become of a conversation."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     title: (
         Annotated[

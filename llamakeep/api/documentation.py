@@ -1,15 +1,18 @@
 """
-The page that shows the API, and lets one try it.
+The OpenAPI document, and the page that shows it and lets one try the API.
 
-Its program comes from a public address, in a version that browsers check by its hash.
-Nothing else is loaded, sent anywhere, or run, whatever should get into the page.
+The page's program comes from a public address, in a version that browsers check by its
+hash. Nothing else is loaded, sent anywhere, or run, whatever should get into the page.
 """
 
+import asyncio
 from base64 import b64encode
 from hashlib import sha256
 
-from fastapi import APIRouter
-from starlette.responses import HTMLResponse
+from fastapi import APIRouter, FastAPI, Request
+from starlette.responses import HTMLResponse, JSONResponse
+
+from llamakeep.api.bodies import read_docstrings
 
 router = APIRouter(include_in_schema=False)
 
@@ -63,3 +66,13 @@ _POLICY = "; ".join(
 async def page() -> HTMLResponse:
     """Show the API."""
     return HTMLResponse(_PAGE, headers={"Content-Security-Policy": _POLICY})
+
+
+@router.get("/openapi.json")
+async def document(request: Request) -> JSONResponse:
+    """Return the document, which is made when it is first asked for."""
+    app: FastAPI = request.app
+    await asyncio.to_thread(read_docstrings)
+    root = request.scope.get("root_path", "").rstrip("/")
+    servers = {"servers": [{"url": root}]} if root else {}
+    return JSONResponse(app.openapi() | servers)

@@ -1,8 +1,8 @@
 """Whether the server lives, and whether it can take prompts."""
 
 from fastapi import Request
-from pydantic import BaseModel
 
+from llamakeep.api.bodies import Body
 from llamakeep.api.dependencies import keeper_of, storage_of
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.router import Router
@@ -13,7 +13,7 @@ router = Router(tags=["health"])
 PATHS = ("/healthz", "/readyz")
 
 
-class HealthResponse(BaseModel):
+class HealthResponse(Body):
     """How the server is."""
 
     status: str

@@ -3,8 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from pydantic import BaseModel
-
+from llamakeep.api.bodies import Body
 from llamakeep.domain import Run
 from llamakeep.storage.search import Search, Term
 
@@ -15,7 +14,7 @@ SEARCHED = 100_000
 """Characters from a text's beginning; no more are indexed."""
 
 
-class Highlights(BaseModel):
+class Highlights(Body):
     """
     A piece of each text that has any of the words.
 

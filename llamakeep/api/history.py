@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import Query, Request, Response
-from pydantic import BaseModel, ConfigDict
 
 from llamakeep.api import history_export, history_import, history_stats
+from llamakeep.api.bodies import Body, Form
 from llamakeep.api.dependencies import (
     DeletingUser,
     FollowingUser,
@@ -133,7 +133,7 @@ async def _page(
     )
 
 
-class Deleted(BaseModel):
+class Deleted(Body):
     """What was forgotten."""
 
     deleted: int
@@ -173,10 +173,8 @@ async def get_run(run_id: str, request: Request, user: FollowingUser) -> Respons
     return shown_response(await watched(request, run))
 
 
-class RunChange(BaseModel):
+class RunChange(Form):
     """What is to become of a run."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     metadata: Metadata
     """Up to 16 tags instead of the ones that it has."""

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 
 from fastapi import Request
-from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
+from llamakeep.api.bodies import Body
 from llamakeep.api.dependencies import PromptingUser, settings_of, storage_of
 from llamakeep.api.importing import Import
 from llamakeep.api.problems import problem_responses
@@ -25,7 +25,7 @@ PATHS = frozenset({"/history/import", "/history/import/"})
 """Where bodies have a limit of their own."""
 
 
-class Imported(BaseModel):
+class Imported(Body):
     """What has become of the lines."""
 
     imported: int

@@ -3,8 +3,8 @@
 from typing import Annotated, Self
 
 from fastapi import Query, Request
-from pydantic import BaseModel
 
+from llamakeep.api.bodies import Body
 from llamakeep.api.dependencies import ReadingUser, storage_of
 from llamakeep.api.history_filters import Matching
 from llamakeep.api.problems import problem_responses
@@ -15,7 +15,7 @@ from llamakeep.storage.stats import Grouping, Stats
 router = Router(prefix="/history", tags=["history"])
 
 
-class Latency(BaseModel):
+class Latency(Body):
     """
     Seconds from a prompt to the end of its answer.
 
@@ -27,7 +27,7 @@ class Latency(BaseModel):
     p99: float | None
 
 
-class StatsItem(BaseModel):
+class StatsItem(Body):
     """What the runs of a group come to."""
 
     group: str | None
@@ -59,7 +59,7 @@ class StatsItem(BaseModel):
         )
 
 
-class StatsResponse(BaseModel):
+class StatsResponse(Body):
     """Every group that has runs, from the last one on."""
 
     stats: list[StatsItem]

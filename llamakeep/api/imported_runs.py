@@ -86,7 +86,7 @@ def _size(texts: Iterable[str]) -> int:
     return sum(len(text.encode()) for text in texts)
 
 
-class _Part(BaseModel):
+class _Part(BaseModel):  # no `Body`: several threads may be the first to need it
     model_config = ConfigDict(extra="forbid")
 
 

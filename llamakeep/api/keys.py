@@ -4,8 +4,9 @@ from datetime import timedelta
 from typing import Annotated, Self
 
 from fastapi import Path, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
+from llamakeep.api.bodies import Body, Form
 from llamakeep.api.dependencies import KeysUser, actor_of, storage_of
 from llamakeep.api.limits import LimitsBody
 from llamakeep.api.problems import problem_responses
@@ -34,10 +35,8 @@ KeyId = Annotated[str, Path(max_length=64)]
 Model = Annotated[Text, Field(min_length=1, max_length=256)]
 
 
-class KeyRequest(BaseModel):
+class KeyRequest(Form):
     """What an API key is to be good for."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     name: Annotated[SomeText, Field(max_length=64)]
     """What you call it, such as the program that will use it."""
@@ -54,10 +53,8 @@ class KeyRequest(BaseModel):
     """How much may be used with it, within your own limits."""
 
 
-class RotateRequest(BaseModel):
+class RotateRequest(Form):
     """How the old key goes."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     overlap: Annotated[
         int, Field(strict=True, ge=0, le=int(LONGEST_OVERLAP.total_seconds()))
@@ -65,7 +62,7 @@ class RotateRequest(BaseModel):
     """Seconds for which the old key works beside the new one."""
 
 
-class KeyResponse(BaseModel):
+class KeyResponse(Body):
     """An API key, without its secret."""
 
     id: str
@@ -103,7 +100,7 @@ class NewKeyResponse(KeyResponse):
     """Send it as `Authorization: Bearer …`, or as `x-api-key`."""
 
 
-class KeysResponse(BaseModel):
+class KeysResponse(Body):
     """Your API keys, newest first."""
 
     keys: list[KeyResponse]

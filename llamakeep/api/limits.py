@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from fastapi import Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer, Strict
+from pydantic import AwareDatetime, PlainSerializer, Strict
 
 from llamakeep.api.admin import UserId
+from llamakeep.api.bodies import Body, Form
 from llamakeep.api.dependencies import (
     AdminUser,
     CurrentUser,
@@ -35,10 +36,8 @@ Money = Annotated[Dollars, PlainSerializer(float, return_type=float, when_used="
 _guarded = (Unauthenticated, AdminOnly, ScopeMissing, InvalidRequest)
 
 
-class LimitsBody(BaseModel):
+class LimitsBody(Form):
     """How much may be used; what is left out, or `null`, is left open."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     concurrent_runs: Annotated[RunCount, Strict()] | None = None
     """How many prompts may be waiting or being answered at the same time."""
@@ -62,7 +61,7 @@ class LimitsBody(BaseModel):
         return None if limits == Limits() else limits
 
 
-class LimitResponse(BaseModel):
+class LimitResponse(Body):
     """One limit, and how far it is used up."""
 
     name: str
@@ -91,7 +90,7 @@ class LimitResponse(BaseModel):
         )
 
 
-class LimitsResponse(BaseModel):
+class LimitsResponse(Body):
     """All limits that apply, and how far each is used up."""
 
     limits: list[LimitResponse]

@@ -5,9 +5,10 @@ from datetime import timedelta
 from typing import Annotated, Self
 
 from fastapi import Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field
 
 from llamakeep.api import demo
+from llamakeep.api.bodies import Body
 from llamakeep.api.dependencies import (
     LoggedInUser,
     actor_of,
@@ -39,7 +40,7 @@ from llamakeep.storage.users import Credentials
 router = Router(tags=["login"])
 
 
-class LoginRequest(BaseModel):
+class LoginRequest(Body):
     """Who wants in."""
 
     model_config = ConfigDict(extra="forbid")
@@ -48,7 +49,7 @@ class LoginRequest(BaseModel):
     password: Annotated[Text, Field(min_length=1, max_length=1024)]
 
 
-class LoginResponse(BaseModel):
+class LoginResponse(Body):
     """What lets them in."""
 
     token: str
@@ -56,7 +57,7 @@ class LoginResponse(BaseModel):
     expires_at: AwareDatetime
 
 
-class UserResponse(BaseModel):
+class UserResponse(Body):
     """A user, as they see themselves."""
 
     id: str

@@ -3,8 +3,9 @@
 from typing import Annotated
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Strict
+from pydantic import Strict
 
+from llamakeep.api.bodies import Form
 from llamakeep.api.dependencies import (
     CurrentUser,
     LoggedInUser,
@@ -37,10 +38,8 @@ class Myself(UserResponse):
     """Days after which they are deleted in any case; `null` for never."""
 
 
-class MyChange(BaseModel):
+class MyChange(Form):
     """What users decide for themselves."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     retention_days: Annotated[Days, Strict()] | None
     """Delete your runs after so many days; `null` leaves it to the administrators."""

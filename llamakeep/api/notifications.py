@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 from fastapi import Request
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
 
+from llamakeep.api.bodies import Body
 from llamakeep.api.dependencies import settings_of, storage_of
 from llamakeep.api.runs import HistoryItem, shown_in_history
 from llamakeep.api.text import Text
@@ -27,7 +28,7 @@ RUN, PREDICTION = "run", "prediction"
 """The forms that webhooks have: that of `/history/`, and Replicate's."""
 
 
-class WebhookState(BaseModel):
+class WebhookState(Body):
     """How far the webhook about a run is."""
 
     status: NotificationStatus

@@ -8,11 +8,12 @@ from typing import Any, Literal
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
+from llamakeep.api.bodies import Body
 from llamakeep.api.browsers import HEADERS
 from llamakeep.errors import (
     BodyTooLarge,
@@ -30,7 +31,7 @@ FIELD_MISSING = "This field is required."
 FIELD_UNKNOWN = "There is no such field. Leave it out."
 
 
-class ReachedLimit(BaseModel):
+class ReachedLimit(Body):
     """A limit that leaves less than was asked for."""
 
     name: str
@@ -42,7 +43,7 @@ class ReachedLimit(BaseModel):
     """When it begins anew."""
 
 
-class Problem(BaseModel):
+class Problem(Body):
     """What went wrong, what was kept, and what to do (RFC 9457)."""
 
     type: str

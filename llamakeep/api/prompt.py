@@ -6,9 +6,10 @@ from hashlib import sha256
 from typing import Annotated
 
 from fastapi import Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from llamakeep import errors
+from llamakeep.api.bodies import Form
 from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser, keeper_of
 from llamakeep.api.events import (
     accepted_response,
@@ -44,10 +45,8 @@ from llamakeep.storage.runs import IdempotencyKey
 router = Router(tags=["prompt"])
 
 
-class PromptRequest(BaseModel):
+class PromptRequest(Form):
     """A prompt, and how it is to be answered."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     prompt: SomeText
     """What you want to ask."""
@@ -70,7 +69,7 @@ class PromptRequest(BaseModel):
     """Text, or up to 16 texts, before which the answer ends."""
     seed: Seed | None = None
     """The same seed asks for the same answer, where the model can do that."""
-    metadata: Metadata = {}
+    metadata: Metadata = Field(default={})
     """Up to 16 tags of your own, kept with the run."""
     stream: bool = False
     """Send the answer as server-sent events, while it is being written."""

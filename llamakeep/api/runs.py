@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Response
-from pydantic import AwareDatetime, BaseModel, PlainSerializer
+from pydantic import AwareDatetime, PlainSerializer
 from pydantic_core import to_json
 
+from llamakeep.api.bodies import Body
 from llamakeep.api.highlights import Highlights
 from llamakeep.domain import Run, RunStatus
 
@@ -16,7 +17,7 @@ WholeSeconds = Annotated[
 ]
 
 
-class UsageResponse(BaseModel):
+class UsageResponse(Body):
     """What a completion took; `null` means that the provider did not say."""
 
     input_tokens: int | None
@@ -25,7 +26,7 @@ class UsageResponse(BaseModel):
     """US dollars; `null` where the model's price is not known."""
 
 
-class RunError(BaseModel):
+class RunError(Body):
     """Why a run did not succeed."""
 
     type: str
@@ -33,7 +34,7 @@ class RunError(BaseModel):
     detail: str
 
 
-class PromptResponse(BaseModel):
+class PromptResponse(Body):
     """What answers a prompt."""
 
     response: str
@@ -63,7 +64,7 @@ class HistoryItem(PromptResponse):
     metadata: dict[str, str]
 
 
-class HistoryResponse(BaseModel):
+class HistoryResponse(Body):
     """A page of the history, newest first."""
 
     history: list[HistoryItem]

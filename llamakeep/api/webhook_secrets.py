@@ -3,8 +3,9 @@
 from datetime import timedelta
 
 from fastapi import Request, Response
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime
 
+from llamakeep.api.bodies import Body
 from llamakeep.api.dependencies import (
     KeysUser,
     PromptingUser,
@@ -26,7 +27,7 @@ OVERLAP = timedelta(days=1)
 _responses = problem_responses(Unauthenticated, ScopeMissing, PathNotFound)
 
 
-class WebhookSecretResponse(BaseModel):
+class WebhookSecretResponse(Body):
     """What your webhooks are signed with."""
 
     secret: str

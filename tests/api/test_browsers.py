@@ -92,6 +92,17 @@ async def test_the_documentation_runs_only_what_it_names(shared_client: Client) 
     assert response.text.count("integrity=") == 2
 
 
+async def test_the_document_says_what_each_field_of_a_prompt_means(
+    shared_client: Client,
+) -> None:
+    response = await shared_client.get("/openapi.json")
+
+    prompt = response.json()["components"]["schemas"]["PromptRequest"]
+    assert prompt["properties"]["metadata"]["description"] == (
+        "Up to 16 tags of your own, kept with the run."
+    )
+
+
 async def test_pages_of_other_sites_are_not_let_in(shared_client: Client) -> None:
     preflight = await shared_client.options(
         "/prompt/",

@@ -11,9 +11,9 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import Response
-from pydantic import BaseModel
 
 from llamakeep import errors
+from llamakeep.api.bodies import Body
 from llamakeep.api.openai.wire import json_response
 from llamakeep.api.problems import (
     FIELD_MISSING,
@@ -63,7 +63,7 @@ _INVALID = urn(errors.InvalidRequest.code)
 _INDEX = re.compile(r"\.(\d+)(?=\.|$)")
 
 
-class ErrorBody(BaseModel):
+class ErrorBody(Body):
     """What went wrong, what was kept, and what to do."""
 
     message: str
@@ -73,7 +73,7 @@ class ErrorBody(BaseModel):
     code: str | None
 
 
-class ErrorResponse(BaseModel):
+class ErrorResponse(Body):
     """What OpenAI's libraries look for in the body of an error."""
 
     error: ErrorBody

@@ -9,8 +9,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
+from llamakeep.api.bodies import Body, Form
 from llamakeep.api.fields import (
     MaxTokens,
     MinTokens,
@@ -62,7 +63,7 @@ ONLY: Mapping[str, Sequence[Any]] = {
 """The values that ask for nothing special; `null` is always one."""
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(Body):
     """How an answer is streamed."""
 
     model_config = ConfigDict(extra="forbid")
@@ -79,10 +80,10 @@ def _as_list(value: Any) -> Any:
     raise ValueError("It has to be text, or a list of texts.")
 
 
-class CompletionRequest(BaseModel):
+class CompletionRequest(Form):
     """What chat completions and the older completions have in common."""
 
-    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="allow")
 
     model: ModelName | None = None
     """One of `/v1/models`, or a model's bare id; without it, the server's default."""

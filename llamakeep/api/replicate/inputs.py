@@ -4,8 +4,9 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from llamakeep.api.bodies import Form
 from llamakeep.api.fields import MOST_TOKENS, MaxTokens, Penalty, Temperature
 from llamakeep.api.notifications import WebhookUrl
 from llamakeep.api.text import SomeText, Text
@@ -78,10 +79,8 @@ WebhookEvents = Annotated[
 ]
 
 
-class PredictionInput(BaseModel):
+class PredictionInput(Form):
     """What the model is given; whatever cannot be honoured is refused by name."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     prompt: SomeText
     """What you want to ask."""
@@ -164,10 +163,8 @@ class PredictionInput(BaseModel):
         )
 
 
-class ModelPrediction(BaseModel):
+class ModelPrediction(Form):
     """A prediction of the model that the path names."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     input: PredictionInput
     stream: bool | None = None

@@ -3,8 +3,8 @@
 from typing import Any
 
 from fastapi import Request
-from pydantic import BaseModel
 
+from llamakeep.api.bodies import Body
 from llamakeep.api.dependencies import registry_of
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.replicate.access import PREFIX, CurrentUser, Links
@@ -27,7 +27,7 @@ _COG = "0.16.9"
 """The version of Cog that writes schemas of the form that ours have."""
 
 
-class Version(BaseModel):
+class Version(Body):
     """What can be run; a model has one version here."""
 
     id: str
@@ -38,7 +38,7 @@ class Version(BaseModel):
     """What the model takes and answers."""
 
 
-class Model(BaseModel):
+class Model(Body):
     """A model of one of this server's providers."""
 
     url: str
@@ -59,7 +59,7 @@ class Model(BaseModel):
     """Always: it is run by its name."""
 
 
-class ModelPage(BaseModel):
+class ModelPage(Body):
     """All models that are known to be served."""
 
     next: None = None
@@ -67,7 +67,7 @@ class ModelPage(BaseModel):
     results: list[Model]
 
 
-class VersionPage(BaseModel):
+class VersionPage(Body):
     """All versions of a model."""
 
     next: None = None

@@ -7,8 +7,9 @@ from http import HTTPStatus
 from typing import Any, Literal
 
 from fastapi import Response
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime
 
+from llamakeep.api.bodies import Body
 from llamakeep.api.replicate.access import Links
 from llamakeep.api.replicate.inputs import input_of
 from llamakeep.api.replicate.names import model_of, run_version_of
@@ -30,7 +31,7 @@ STATUSES: dict[RunStatus, Status] = {
 _PIECE = re.compile(r"\s*(?::[^\s:]{0,15}|[^\s:]{1,16})|\s+\Z")
 
 
-class PredictionUrls(BaseModel):
+class PredictionUrls(Body):
     """Where a prediction can be found."""
 
     get: str
@@ -40,7 +41,7 @@ class PredictionUrls(BaseModel):
     web: str
 
 
-class Prediction(BaseModel):
+class Prediction(Body):
     """A prompt and what became of it."""
 
     id: str
@@ -117,7 +118,7 @@ class Prediction(BaseModel):
         return prediction
 
 
-class PredictionPage(BaseModel):
+class PredictionPage(Body):
     """Some predictions, newest first."""
 
     next: str | None

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 from fastapi import Query, Request, Response
-from pydantic import BaseModel
 
+from llamakeep.api.bodies import Body
 from llamakeep.api.dependencies import keeper_of, storage_of
 from llamakeep.api.history_filters import Moment
 from llamakeep.api.problems import problem_responses
@@ -42,7 +42,7 @@ PAGE_SIZE = 100
 _responses = problem_responses(Unauthenticated, ScopeMissing, RunNotFound)
 
 
-class Account(BaseModel):
+class Account(Body):
     """Whose access token a request carries."""
 
     type: Literal["user"]

@@ -1,8 +1,8 @@
 """What receivers of webhooks need to check them, as Replicate's clients ask for it."""
 
 from fastapi import Request, Response
-from pydantic import BaseModel
 
+from llamakeep.api.bodies import Body
 from llamakeep.api.dependencies import storage_of
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.replicate.access import PREFIX, PromptingUser
@@ -14,7 +14,7 @@ from llamakeep.security.webhooks import new_secret
 router = Router(prefix=PREFIX, tags=["replicate"])
 
 
-class WebhookSigningSecret(BaseModel):
+class WebhookSigningSecret(Body):
     """What your webhooks are signed with."""
 
     key: str

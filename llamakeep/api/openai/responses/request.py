@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from llamakeep.api.bodies import Form
 from llamakeep.api.fields import MaxTokens, Metadata, ModelName, TopP
 from llamakeep.api.openai.content import invalid
 from llamakeep.api.openai.errors import PREVIOUS_NOT_FOUND
@@ -83,10 +84,10 @@ def _id_alone(value: Any) -> Any:
     return value
 
 
-class ResponseRequest(BaseModel):
+class ResponseRequest(Form):
     """What is to be answered, what it goes on behind, and how it is sent."""
 
-    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="allow")
 
     input: Annotated[Any, WithJsonSchema(INPUT_SCHEMA)]
     """A prompt, or messages of which the last one is the user's."""

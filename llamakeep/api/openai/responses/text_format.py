@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from llamakeep.api.bodies import Body, Form
 from llamakeep.api.text import Text, check_json
 
 
-class TextFormat(BaseModel):
+class TextFormat(Body):
     """Any text, any JSON object, or JSON that a schema describes."""
 
     model_config = ConfigDict(extra="forbid")
@@ -32,10 +33,8 @@ class TextFormat(BaseModel):
         return self
 
 
-class TextOptions(BaseModel):
+class TextOptions(Form):
     """What kind of text the answer is."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     format: TextFormat | None = None
     """`json_object`, or `json_schema` with a schema, where the model can do that."""
