@@ -71,7 +71,6 @@ class Settings(BaseSettings):
         extra="ignore",
         frozen=True,
         populate_by_name=True,
-        use_attribute_docstrings=True,
     )
 
     database_url: str = Field(default="sqlite:///llamakeep.db", repr=False)

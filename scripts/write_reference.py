@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from llamakeep import errors
 from llamakeep.api.problems import urn
 from llamakeep.app import create_app
+from llamakeep.docstrings import docstrings_of
 from llamakeep.secret_files import is_secret
 from llamakeep.settings import Settings
 
@@ -98,6 +99,7 @@ def problems() -> str:
 def settings() -> str:
     """Return one section for each setting, in the order of the class."""
     sections = []
+    said = docstrings_of(Settings)
     for name, field in Settings.model_fields.items():
         default = field.get_default(call_default_factory=True)
         shown = (
@@ -106,7 +108,7 @@ def settings() -> str:
         secret = " Secret." if is_secret(name, field) else ""
         sections.append(
             f"## `LLAMAKEEP_{name.upper()}`\n\n"
-            f"{inspect.cleandoc(field.description or '')}\n\n"
+            f"{said.get(name, '')}\n\n"
             f"Default: {shown}.{secret}\n"
         )
     return SETTINGS + "\n".join(sections)
