@@ -288,14 +288,13 @@ IS_FINISHED = text(is_one_of(frozenset(RunStatus) - UNFINISHED))
 
 
 def _partial(name: str, *columns: Column[object], unique: bool, where: object) -> None:
-    """Index only the few rows that are ever looked for this way."""
-    Index(
-        name,
-        *columns,
-        unique=unique,
-        sqlite_where=where,
-        postgresql_where=where,
-    )
+    """
+    Index only the few rows that are ever looked for this way.
+
+    PostgreSQL's indexes have the same condition. It is made by the migrations alone: to
+    name it here would load that dialect at each start.
+    """
+    Index(name, *columns, unique=unique, sqlite_where=where)
 
 
 _partial(
