@@ -1,11 +1,16 @@
 """Whether the tables are the ones this version works with, and how they become so."""
 
+from importlib.resources import files
+
 from sqlalchemy import Connection, inspect, text
 
 from llamakeep.errors import DatabaseOutdated
 
 HEAD = "0010"
 """The newest migration; named here because asking Alembic costs its import."""
+
+OLDEST_SQLITE = (3, 42)
+"""Before it, an index of words cannot be told to erase; the migrations know that."""
 
 
 def revision(connection: Connection) -> str | None:
@@ -23,7 +28,10 @@ def migrate(connection: Connection, target: str = "head") -> None:
     Raises:
         DatabaseOutdated: The database was written by a newer version of llamakeep.
     """
-    import alembic.command  # noqa: PLC0415 - 100 ms that most starts do not need
+    if target == "head" and _can_be_made(connection):
+        _make(connection)
+        return
+    import alembic.command  # noqa: PLC0415 - 100 ms and 8 MB that few starts need
     import alembic.config  # noqa: PLC0415
     import alembic.util  # noqa: PLC0415
 
@@ -41,6 +49,21 @@ def migrate(connection: Connection, target: str = "head") -> None:
             f"of llamakeep (revision {HEAD!r}) does not know. Install the version that "
             "wrote it, or a newer one."
         ) from error
+
+
+def _can_be_made(connection: Connection) -> bool:
+    """Return whether this is an empty file of a SQLite that knows all in the script."""
+    if connection.dialect.name != "sqlite":
+        return False
+    version = connection.dialect.loaded_dbapi.sqlite_version_info
+    return version >= OLDEST_SQLITE and not inspect(connection).get_table_names()
+
+
+def _make(connection: Connection) -> None:
+    """Make what all migrations would make of it."""
+    script = files("llamakeep.storage").joinpath("tables.sql").read_text("utf-8")
+    for statement in script.split(";\n\n"):
+        connection.exec_driver_sql(statement)
 
 
 def is_current(connection: Connection) -> bool:

@@ -13,6 +13,16 @@ from llamakeep.settings import Settings
 from llamakeep.storage import migrate_database, schema
 from tests.cli.conftest import ROOT, Type
 
+NOT_FOR_SQLITE = {
+    "alembic",
+    "asyncpg",
+    "llamakeep.emulator",
+    "llamakeep.workers",
+    "rich",
+    "sqlalchemy.dialects.postgresql",
+    "valkey",
+    "xllamacpp",
+}
 SLOW = {"alembic", "argon2", "asyncio", "fastapi", "pydantic", "rich", "sqlalchemy"}
 
 
@@ -25,6 +35,29 @@ def test_knowing_the_commands_imports_nothing_slow() -> None:
 
     assert "llamakeep.cli.serve" in imported.splitlines()
     assert SLOW.isdisjoint(imported.splitlines())
+
+
+def test_a_server_on_a_new_file_imports_nothing_that_others_need(
+    tmp_path: Path,
+) -> None:
+    code = f"""
+import asyncio, sys
+from llamakeep import app, cli, server
+from llamakeep.settings import Settings
+settings = Settings(database_url="sqlite:///{tmp_path / "new.db"}")
+started = app.create_app(settings)
+async def main():
+    async with started.router.lifespan_context(started):
+        print(*sys.modules, sep="\\n")
+asyncio.run(main())
+"""
+
+    imported = subprocess.check_output(
+        [sys.executable, "-c", code], text=True, cwd=ROOT
+    )
+
+    assert "llamakeep.api.prompt" in imported.splitlines()
+    assert NOT_FOR_SQLITE.isdisjoint(imported.splitlines())
 
 
 def test_the_version_is_told(typed: Type) -> None:

@@ -1,4 +1,8 @@
+import asyncio
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import alembic.autogenerate
@@ -10,8 +14,11 @@ from sqlalchemy import Connection, inspect, text
 
 from llamakeep.errors import DatabaseOutdated
 from llamakeep.storage import Storage, open_storage, schema, storage
-from llamakeep.storage.database import Database
+from llamakeep.storage.database import Database, Operation
+from llamakeep.storage.sqlite import SqliteDatabase
 from llamakeep.storage.tables import metadata
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -52,6 +59,49 @@ async def test_tables_can_be_made_taken_back_and_made_again(
         assert made == sorted(metadata.tables)
         assert left == []
         await kept.add_user("alice", None)
+
+
+async def test_a_new_file_is_what_the_migrations_make_of_an_empty_one(
+    tmp_path: Path,
+) -> None:
+    def make(target: str) -> Operation[Any]:
+        def operation(connection: Connection) -> Any:
+            schema.migrate(connection, target)
+            queries = (
+                "SELECT type, name, tbl_name, sql FROM sqlite_master",
+                "SELECT * FROM search_words_config",
+                "SELECT * FROM alembic_version",
+            )
+            return {
+                tuple(row)
+                for query in queries
+                for row in connection.exec_driver_sql(query)
+            }
+
+        return operation
+
+    new, migrated = [
+        await asyncio.to_thread(SqliteDatabase, tmp_path / name)
+        for name in ("new.db", "migrated.db")
+    ]
+
+    made = await new.write(make("head"))
+
+    assert made == await migrated.write(make(schema.HEAD))
+    assert ("secure-delete", 1) in made
+    await new.close()
+    await migrated.close()
+
+
+def test_the_script_for_new_files_is_what_the_migrations_say() -> None:
+    check = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "write_tables.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (check.returncode, check.stdout, check.stderr) == (0, "", "")
 
 
 async def test_migrating_what_is_up_to_date_changes_nothing(
