@@ -61,8 +61,8 @@ def _call(endpoint: Endpoint) -> ASGIApp:
             sent = await request.body()
         except ClientDisconnect:
             return  # nobody is there to be answered
-        body = _read(model, request, sent)
-        response = await endpoint(body, request, user, key)
+        response = await endpoint(_read(model, request, sent), request, user, key)
+        del request, sent  # a stream may take hours, and needs nothing of them
         await response(scope, receive, send)
 
     return app
