@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 from llamakeep.domain import Run, RunStatus, utc_now
@@ -86,9 +87,7 @@ class LiveRun:
         """What becomes of the run is decided, and being written."""
         self.trouble: LlamaKeepError | None = None
         """Why nobody can be told how the run ends, for now."""
-        self.hints = Hints()
         self._bell = asyncio.Event()
-        self._end = asyncio.Event()
         self._pieces: list[str] = []
         self._length = 0
         self._kept = run.response
@@ -97,6 +96,15 @@ class LiveRun:
         self._resolved_model: str | None = None
         self._is_resumed = run.handle is not None
         """Whether this attempt fetches the very answer that the one before received."""
+
+    @cached_property  # few runs need them, and each has 0.8 KB
+    def hints(self) -> Hints:
+        """Where the answer may be."""
+        return Hints()
+
+    @cached_property  # those who read a stream do not wait for it
+    def _end(self) -> asyncio.Event:
+        return asyncio.Event()
 
     @property
     def run(self) -> Run:

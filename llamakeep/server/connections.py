@@ -58,6 +58,19 @@ class BoundedProtocol(HttpToolsProtocol):
     are only noted here, and `close_overdue` looks at them now and then.
     """
 
+    # With more than 30 attributes, each connection has a dictionary of its own: 1.5 KB.
+    __slots__ = (
+        "_bounds",
+        "_corked",
+        "_head_size",
+        "_is_in_head",
+        "_late_size",
+        "_may_be_long",
+        "_read_deadline",
+        "_refusal",
+        "_write_deadline",
+    )
+
     def __init__(self, bounds: Bounds, **uvicorns_own: Any) -> None:
         super().__init__(**uvicorns_own)
         self._bounds = bounds
