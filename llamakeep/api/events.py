@@ -12,11 +12,11 @@ from contextlib import aclosing
 from http import HTTPStatus
 
 from fastapi import Request, Response
-from fastapi.sse import EventSourceResponse
 from pydantic_core import to_json
 
 from llamakeep.api.problems import problem_json, problem_of
 from llamakeep.api.runs import model_name, shown
+from llamakeep.api.streaming import EVENT_STREAM, Streaming
 from llamakeep.domain import Run
 from llamakeep.errors import FieldError, InvalidRequest, LlamaKeepError
 from llamakeep.keeper import Delta, Ended, Keeper, Position, Reset, Update
@@ -30,7 +30,7 @@ def stream_response(
     keeper: Keeper, run: Run, position: Position | None = None
 ) -> Response:
     """Answer with the events of `run` after `position`."""
-    return EventSourceResponse(events(keeper, run, position), headers=HEADERS)
+    return Streaming(events(keeper, run, position), headers=HEADERS)
 
 
 async def events(
@@ -84,7 +84,7 @@ def position_of(request: Request, starting_after: str | None) -> Position:
 
 def accepts_only_events(request: Request) -> bool:
     """Return whether the client can read nothing but a stream."""
-    return request.headers.get("accept", "").strip() == EventSourceResponse.media_type
+    return request.headers.get("accept", "").strip() == EVENT_STREAM
 
 
 def accepted_response(run: Run) -> Response:

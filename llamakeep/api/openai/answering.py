@@ -14,13 +14,13 @@ from hashlib import sha256
 from typing import Any, Protocol
 
 from fastapi import Request, Response
-from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
 from llamakeep.api.dependencies import keeper_of
 from llamakeep.api.openai.errors import error_of
-from llamakeep.api.openai.wire import EVENT_STREAM, json_response, stream_headers
+from llamakeep.api.openai.wire import json_response, stream_headers
+from llamakeep.api.streaming import Streaming
 from llamakeep.domain import Asked, Run, User
 from llamakeep.errors import LlamaKeepError, RunInterrupted
 from llamakeep.keeper import Delta, Ended, Keeper, Reset, Silence, Update
@@ -143,10 +143,8 @@ class _Watch:
         await self._leaving.left()
 
 
-class Stream(StreamingResponse):
+class Stream(Streaming):
     """Events, and what is to be done when nobody reads them to their end."""
-
-    media_type = EVENT_STREAM
 
     def __init__(self, events: AsyncIterator[bytes], leaving: Leaving) -> None:
         super().__init__(events, headers=stream_headers())

@@ -7,8 +7,6 @@ from typing import Any
 from fastapi import Response
 from pydantic_core import to_json
 
-EVENT_STREAM = "text/event-stream"
-
 
 def json_response(
     content: Any,

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 
 from fastapi import Request, Response
-from fastapi.sse import EventSourceResponse
 from pydantic_core import to_json
 
 from llamakeep.api.events import HEADERS
+from llamakeep.api.streaming import Streaming
 from llamakeep.domain import Run, RunStatus
 from llamakeep.errors import LlamaKeepError
 from llamakeep.keeper import Delta, Ended, Keeper, Position, Reset, Update
@@ -38,7 +38,7 @@ def stream_response(request: Request, keeper: Keeper, run: Run) -> Response:
     last = request.headers.get("last-event-id", "")
     # Replicate begins at the start for whoever names an event it does not know.
     position = Position.parse(last) or Position()
-    return EventSourceResponse(events(keeper, run, position), headers=HEADERS)
+    return Streaming(events(keeper, run, position), headers=HEADERS)
 
 
 async def events(keeper: Keeper, run: Run, position: Position) -> AsyncIterator[bytes]:

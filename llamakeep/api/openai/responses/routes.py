@@ -6,7 +6,6 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request, Response
-from fastapi.responses import StreamingResponse
 
 from llamakeep import errors
 from llamakeep.api.dependencies import (
@@ -31,8 +30,9 @@ from llamakeep.api.openai.responses.items import items_read
 from llamakeep.api.openai.responses.references import dereferenced
 from llamakeep.api.openai.responses.rendering import RESPONSE, response_of
 from llamakeep.api.openai.responses.request import ResponseRequest
-from llamakeep.api.openai.wire import EVENT_STREAM, json_response, stream_headers
+from llamakeep.api.openai.wire import json_response, stream_headers
 from llamakeep.api.router import Router
+from llamakeep.api.streaming import Streaming
 from llamakeep.domain import Run, User
 from llamakeep.errors import ConversationNotFound, RunCanceled, RunNotFound
 from llamakeep.keeper.context import thread
@@ -244,4 +244,4 @@ def _check_query(request: Request) -> None:
 
 def _stream(frames: AsyncIterator[bytes]) -> Response:
     """Answer with events; nothing happens when their reader leaves."""
-    return StreamingResponse(frames, headers=stream_headers(), media_type=EVENT_STREAM)
+    return Streaming(frames, headers=stream_headers())
