@@ -5,20 +5,24 @@ from dataclasses import replace
 from hashlib import sha256
 
 from sqlalchemy import Connection, bindparam, insert, select, text
-from sqlalchemy.exc import IntegrityError
 
 from llamakeep.domain import Run, User
 from llamakeep.errors import Unauthenticated
 from llamakeep.storage.database import Database
 from llamakeep.storage.run_rows import to_row
-from llamakeep.storage.tables import runs
+from llamakeep.storage.tables import runs, users
 from llamakeep.storage.tags import add_tags
-from llamakeep.storage.users import is_there
 
 _OWNER = (
     select(runs.c.user_id)
     .where(runs.c.conversation_id == bindparam("conversation_id"))
     .limit(1)
+)
+# A deletion waits for this, and then sees what was imported.
+_WHOSE = (
+    select(users.c.id)
+    .where(users.c.id == bindparam("user_id"), users.c.deleted_at.is_(None))
+    .with_for_update(read=True, key_share=True)
 )
 
 
@@ -41,7 +45,10 @@ class ImportStorage:
             Unauthenticated: The user was deleted meanwhile.
         """
 
-        def operation(connection: Connection) -> int:
+        def operation(connection: Connection) -> int | None:
+            if connection.scalar(_WHOSE, {"user_id": user.id}) is None:
+                # Raised in here, it would have others' operations tried again.
+                return None
             if connection.dialect.name == "postgresql":
                 # Two imports at the same moment would not see each other's ids.
                 connection.execute(text("SELECT pg_advisory_xact_lock(1819041136)"))
@@ -51,12 +58,10 @@ class ImportStorage:
                 add_tags(connection, new)
             return len(new)
 
-        try:
-            return await self._database.write(operation)
-        except IntegrityError:
-            if await is_there(self._database, user.id):
-                raise
-            raise Unauthenticated("This account was deleted.") from None
+        count = await self._database.write(operation)
+        if count is None:
+            raise Unauthenticated("This account was deleted.")
+        return count
 
 
 def _new_runs(connection: Connection, user: User, imported: Iterable[Run]) -> list[Run]:

@@ -6,10 +6,20 @@ from typing import Any
 
 import pytest
 
-from llamakeep.domain import Message, Run, RunStatus, Usage, User, new_id, utc_now
+from llamakeep.domain import (
+    Actor,
+    Message,
+    Run,
+    RunStatus,
+    Usage,
+    User,
+    new_id,
+    utc_now,
+)
 from llamakeep.errors import Unauthenticated
 from llamakeep.storage import Storage
-from llamakeep.storage.filters import RunFilter
+from llamakeep.storage.conversations import HIGHEST
+from llamakeep.storage.filters import EVERYTHING, RunFilter
 from llamakeep.storage.search import read_search
 from tests.storage.running import ended, new_run, start
 
@@ -155,3 +165,33 @@ async def test_nothing_is_imported_for_whoever_was_deleted(storage: Storage) -> 
 
     with pytest.raises(Unauthenticated):
         await storage.import_runs(gone, [done(gone)])
+
+
+async def test_an_import_that_goes_on_while_its_user_is_deleted_is_refused(
+    storage: Storage, alice: User
+) -> None:
+    await storage.import_runs(alice, [done(alice)])
+    await storage.delete_user(alice.id, actor=Actor())
+
+    with pytest.raises(Unauthenticated):
+        await storage.import_runs(alice, [done(alice)])
+
+    assert await storage.count_runs(alice, EVERYTHING, before=HIGHEST) == 1
+
+
+async def test_a_deletion_sees_what_was_imported_at_the_same_moment(
+    storage: Storage, alice: User
+) -> None:
+    async def import_some() -> int:
+        try:
+            return await storage.import_runs(alice, [done(alice) for _ in range(20)])
+        except Unauthenticated:
+            return 0
+
+    async def delete() -> int:
+        await storage.delete_user(alice.id, actor=Actor())
+        return await storage.count_runs(alice, EVERYTHING, before=HIGHEST)
+
+    *imported, seen = await asyncio.gather(*(import_some() for _ in range(5)), delete())
+
+    assert sum(imported) == seen
