@@ -2,13 +2,15 @@
 Measure a history that has grown: pages, filters, searches, stats, and keeping more.
 
     python -m bench.history [--runs 1000000] [--users 100] [--rounds 300]
-        [--database URL] [--cold] [--largest]
+        [--database URL ...] [--only NAME] [--cold] [--largest]
 
 Every figure is the time of one storage method, for one user at a time. The first of
 several users has a tenth of all runs, the others share the rest; they are measured, or
-that one (`--largest`). In `--database` the runs stay, to be used again by the next one.
-CPU time is that of the process: what is left where others use the machine as well.
-`--cold` takes a SQLite file out of the system's memory before each act.
+that one (`--largest`). In `--database` the runs stay, to be used again by the next one;
+of several, each act is done on one after the other, and the last column is the ratio of
+the medians to the first one's. CPU time is that of the process: what is left where
+others use the machine as well. `--cold` takes a SQLite file out of the system's memory
+before each act.
 """
 
 import argparse
@@ -19,9 +21,11 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+
+from sqlalchemy.engine import make_url
 
 from bench.filling import BEGIN, DAYS, PROJECTS, VOCABULARY, fill, some_run
 from llamakeep.domain import RunStatus, User, new_id, utc_now
@@ -124,26 +128,42 @@ class Cases:
         return lambda user: self.page(user, matching)
 
 
-async def measure(
-    name: str, users: Sequence[User], rounds: int, act: Act, cool: Callable[[], None]
-) -> None:
-    times, cpu, found = [], [], 0
-    for _ in range(rounds):
-        user = random.choice(users)
-        cool()
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A database, whose histories are read there, and what its acts took."""
+
+    name: str
+    acts: dict[str, Act]
+    users: Sequence[User]
+    cool: Callable[[], None]
+    times: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    found: list[int] = field(default_factory=list)
+
+    async def act(self, name: str) -> None:
+        user = random.choice(self.users)
+        self.cool()
         begin, worked = time.perf_counter(), time.process_time()
-        found += await act(user)
-        cpu.append((time.process_time() - worked) * 1000)
-        times.append((time.perf_counter() - begin) * 1000)
-    cuts = statistics.quantiles(times, n=100)
-    busy = statistics.quantiles(cpu, n=100)
-    print(
-        f"| {name} | {found / rounds:.0f} | {cuts[49]:.2f} | {cuts[98]:.2f} "
-        f"| {busy[49]:.2f} | {busy[98]:.2f} |"
-    )
+        self.found.append(await self.acts[name](user))
+        self.cpu.append((time.process_time() - worked) * 1000)
+        self.times.append((time.perf_counter() - begin) * 1000)
+
+    def told(self, first: "Measured") -> str:
+        cells = [f"{statistics.mean(self.found):.0f}"]
+        for figures in (self.times, self.cpu):
+            cuts = statistics.quantiles(figures, n=100)
+            cells += [f"{cuts[49]:.2f}", f"{cuts[98]:.2f}"]
+        beside = statistics.median(self.times) / statistics.median(first.times)
+        return " | ".join([self.name, *cells, f"{beside:.2f}"])
+
+    def forget(self) -> None:
+        for each in (self.times, self.cpu, self.found):
+            each.clear()
 
 
-async def bench(storage: Storage, chosen: argparse.Namespace, url: str) -> None:
+async def opened(
+    storage: Storage, name: str, url: str, chosen: argparse.Namespace
+) -> Measured:
     everybody = sorted(await storage.list_users(), key=lambda user: user.id)
     if not everybody:
         begin = time.perf_counter()
@@ -152,12 +172,23 @@ async def bench(storage: Storage, chosen: argparse.Namespace, url: str) -> None:
     users = everybody[:1] if chosen.largest else everybody[1:] or everybody
     cases = Cases(storage)
     await cases.prepare(users)
-    print("\n| what | runs | p50 ms | p99 ms | CPU p50 ms | CPU p99 ms |")
-    print("|---|---|---|---|---|---|")
-    for name, act in cases.all().items():
-        if chosen.only in name:
-            cool = cooler(url) if chosen.cold else lambda: None
-            await measure(name, users, chosen.rounds, act, cool)
+    cool = cooler(url) if chosen.cold else lambda: None
+    return Measured(name, cases.all(), users, cool)
+
+
+async def bench(databases: Sequence[Measured], only: str, rounds: int) -> None:
+    print("\n| what | database | runs | p50 ms | p99 ms | CPU p50 | CPU p99 | beside |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name in databases[0].acts:
+        if only not in name:
+            continue
+        for _ in range(rounds):
+            for database in databases:
+                await database.act(name)
+        for database in databases:
+            print(f"| {name} | {database.told(databases[0])} |", flush=True)
+        for database in databases:
+            database.forget()
 
 
 def cooler(url: str) -> Callable[[], None]:
@@ -172,12 +203,12 @@ def cooler(url: str) -> Callable[[], None]:
 
 
 @contextmanager
-def database(chosen: str | None) -> Iterator[str]:
-    if chosen is not None:
+def given(chosen: Sequence[str]) -> Iterator[Sequence[str]]:
+    if chosen:
         yield chosen
         return
     with tempfile.TemporaryDirectory() as folder:
-        yield f"sqlite:///{folder}/history.db"
+        yield [f"sqlite:///{folder}/history.db"]
 
 
 async def main() -> None:
@@ -185,14 +216,21 @@ async def main() -> None:
     parser.add_argument("--runs", type=int, default=1_000_000)
     parser.add_argument("--users", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=300)
-    parser.add_argument("--database")
+    parser.add_argument("--database", nargs="+", default=[], metavar="URL")
     parser.add_argument("--only", default="", help="what has this in its name")
     parser.add_argument("--cold", action="store_true")
     parser.add_argument("--largest", action="store_true")
     chosen = parser.parse_args()
-    with database(chosen.database) as url:
-        async with open_storage(url, migrate=True) as storage:
-            await bench(storage, chosen, url)
+    with given(chosen.database) as urls:
+        async with AsyncExitStack() as stack:
+            databases = []
+            for url in urls:
+                storage = await stack.enter_async_context(
+                    open_storage(url, migrate=True)
+                )
+                name = make_url(url).database or url
+                databases.append(await opened(storage, name, url, chosen))
+            await bench(databases, chosen.only, chosen.rounds)
 
 
 if __name__ == "__main__":
