@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Row,
+    ScalarSelect,
     bindparam,
     delete,
     exists,
@@ -22,7 +24,7 @@ from sqlalchemy import (
 from llamakeep.domain import User
 from llamakeep.errors import ConversationNotFound
 from llamakeep.storage.columns import colliding_insert
-from llamakeep.storage.database import Database
+from llamakeep.storage.database import Database, T
 from llamakeep.storage.filters import is_in
 from llamakeep.storage.tables import conversation_titles, runs
 
@@ -35,11 +37,9 @@ OPENING = 2000
 LOWEST, HIGHEST = "run_", "run_~"
 """What no run's id is lower or higher than."""
 
-_other = runs.alias("other")
-# A conversation is one user's: the index is all that has to be read.
-_later = (_other.c.conversation_id == runs.c.conversation_id, _other.c.id > runs.c.id)
+# Both are in indexes, which are all that has to be read.
 _WALK = (
-    select(runs.c.id, exists().where(*_later).label("has_later"))
+    select(runs.c.id, runs.c.conversation_id)
     .where(
         runs.c.user_id == bindparam("user_id"),
         runs.c.id > bindparam("low"),
@@ -49,20 +49,38 @@ _WALK = (
 )
 _WALK_DOWN = _WALK.order_by(runs.c.id.desc())
 _WALK_UP = _WALK.order_by(runs.c.id)
+# A conversation is one user's.
+_HAVE_LATER = (
+    select(runs.c.conversation_id)
+    .distinct()
+    .where(
+        runs.c.conversation_id.in_(bindparam("conversation_ids", expanding=True)),
+        runs.c.id > bindparam("than"),
+    )
+)
 
-_first = runs.alias("first")
-_is_same = _other.c.conversation_id == runs.c.conversation_id
-_FIRST_ID = select(_other.c.id).where(_is_same).order_by(_other.c.id).limit(1)
+_other = runs.alias("other")
+
+
+def _at_first(column: ColumnElement[T]) -> ScalarSelect[T]:
+    return (
+        select(column)
+        .where(_other.c.conversation_id == runs.c.conversation_id)
+        .order_by(_other.c.id)
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
 _SHOWN = (
     select(
         runs.c.conversation_id,
         conversation_titles.c.title,
-        func.substr(_first.c.prompt, 1, OPENING),
-        _first.c.created_at,
+        _at_first(func.substr(_other.c.prompt, 1, OPENING)),
+        _at_first(_other.c.created_at),
         runs.c.created_at,
         runs.c.id,
     )
-    .join_from(runs, _first, _first.c.id == _FIRST_ID.scalar_subquery())
     .outerjoin(
         conversation_titles,
         conversation_titles.c.conversation_id == runs.c.conversation_id,
@@ -123,12 +141,25 @@ class ConversationStorage:
 
         def operation(connection: Connection) -> Walked:
             place = {"low": after or LOWEST, "high": before or HIGHEST}
+            passed: set[str] = set()
             newest: list[str] = []
-            walked, step = 0, 2 * limit
+            top = LOWEST
+            walked, step = 0, min(4 * limit, LONGEST_WALK)
             while True:
                 values = place | {"user_id": user.id, "step": step}
                 rows = connection.execute(query, values).all()
-                newest += [row.id for row in rows if not row.has_later]
+                up = rows if oldest_first else rows[::-1]
+                last = {row.conversation_id: row.id for row in up}
+                if not oldest_first:
+                    # Whatever was passed had its newest run there.
+                    last = {key: last[key] for key in last.keys() - passed}
+                    passed |= last.keys()
+                if oldest_first or before is not None:
+                    # Above what was walked by, some of them may go on.
+                    top = max([top, *last.values()])
+                    for key in _going_on(connection, last, top):
+                        del last[key]
+                newest += sorted(last.values(), reverse=not oldest_first)
                 walked += len(rows)
                 is_done = len(newest) >= limit or len(rows) < step
                 if is_done or walked >= LONGEST_WALK:
@@ -203,6 +234,14 @@ def forget_titles(connection: Connection, conversation_ids: Collection[str]) -> 
     is_left = exists().where(runs.c.conversation_id == titles.conversation_id)
     is_one = titles.conversation_id.in_(conversation_ids)
     connection.execute(delete(conversation_titles).where(is_one, ~is_left))
+
+
+def _going_on(
+    connection: Connection, conversation_ids: Collection[str], top: str
+) -> Sequence[str]:
+    """Return those conversations that have a run above an id."""
+    values = {"conversation_ids": list(conversation_ids), "than": top}
+    return connection.scalars(_HAVE_LATER, values).all()
 
 
 def _shown(connection: Connection, newest: Sequence[str]) -> Sequence[Conversation]:
