@@ -16,6 +16,9 @@ from llamakeep.storage.tables import runs
 LONGEST_CONVERSATION = 500
 """How many runs back a conversation's context reaches."""
 
+MORE = 8
+"""How many times a page may be some other users' who share a mark (see `words.py`)."""
+
 MUCH = 16 * 1024 * 1024
 """Characters; runs whose texts have as many together make a full page."""
 
@@ -108,14 +111,15 @@ class HistoryStorage(SearchStorage):
 
         def operation(connection: Connection) -> Sequence[Run]:
             dialect = connection.dialect.name
-            if others == EVERYTHING:
-                # Of most that are found, nothing has to be known but their rank.
-                ranked = found(search, user, dialect, most=limit)
+            # Of most that are found, nothing has to be known but their rank.
+            for most in (limit, MORE * limit) if others == EVERYTHING else ():
+                ranked = found(search, user, dialect, most=most)
                 query = select(ranked.c.id).order_by(
                     ranked.c.badness, ranked.c.id.desc()
                 )
-                first = read(connection, connection.scalars(query).all())
-                if len(first) == limit:
+                best = connection.scalars(query).all()
+                first = read(connection, best)[:limit]
+                if len(first) == limit or len(best) < most:
                     return first
             ranked = found(search, user, dialect)
             # Sorting whole rows would be sorting megabytes.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from llamakeep.storage.filters import RunFilter
 from llamakeep.storage.run_rows import to_row
 from llamakeep.storage.search import read_search
 from llamakeep.storage.tables import runs, users
+from llamakeep.storage.words import MARK
 from tests.storage.running import ended, new_run, start
 
 
@@ -216,6 +218,29 @@ async def test_the_best_match_comes_first(storage: Storage, alice: User) -> None
     best = await storage.best_matches(alice, matching, limit=10)
 
     assert best == [much, little]
+
+
+@pytest.mark.parametrize("better", [0, 3, 40])
+async def test_the_best_are_ones_own_also_where_somebody_shares_the_list_of_words(
+    storage: Storage, alice: User, better: int
+) -> None:
+    twin = replace(alice, id=f"user_{alice.id[-MARK:]:0>26}", username="twin")
+    facts = {"id": twin.id, "username": "twin", "username_key": "twin"}
+    await storage._database.write(
+        lambda c: c.execute(
+            insert(users).values(facts | {"created_at": twin.created_at})
+        ).close()
+    )
+    matching = RunFilter(search=read_search("llama"))
+    own = [await storage.add(alice, n * "llama ", "x") for n in (4, 3, 2, 1)]
+    for _ in range(better):
+        await storage.add(twin, 8 * "llama ", "x")
+
+    best = [
+        await storage.best_matches(alice, matching, limit=limit) for limit in (2, 10)
+    ]
+
+    assert best == [own[:2], own]
 
 
 def _write_as_version_4(user: User, kept: list[Run], connection: Connection) -> None:
