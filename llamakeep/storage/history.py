@@ -10,7 +10,13 @@ from llamakeep.errors import ConversationNotFound
 from llamakeep.storage.filters import EVERYTHING, RunFilter, is_in
 from llamakeep.storage.newest_found import Place, find_newest
 from llamakeep.storage.run_rows import READ, to_run
-from llamakeep.storage.search import SearchStorage, found, is_found, is_frequent
+from llamakeep.storage.search import (
+    Search,
+    SearchStorage,
+    found,
+    is_found,
+    is_frequent,
+)
 from llamakeep.storage.tables import runs
 
 LONGEST_CONVERSATION = 500
@@ -61,19 +67,20 @@ class HistoryStorage(SearchStorage):
         def operation(connection: Connection) -> Sequence[Run]:
             dialect = connection.dialect.name
             query = select(*READ)
-            newest = None
+            newest: Sequence[str] | Search | None = search
             if search is not None and dialect == "postgresql":
                 newest = find_newest(
                     connection, user, search, others, place=place, limit=limit
                 )
-            if newest is not None:
-                query = query.where(runs.c.id.in_(newest))
-            elif search is not None and is_frequent(connection, search, user):
+            if search is not None and is_frequent(connection, search, user):
                 query = query.where(
                     *others.conditions(user, dialect), is_found(search, user)
                 )
+            elif newest is None or isinstance(newest, Search):
+                indexed = replace(matching, search=newest)
+                query = query.where(*indexed.conditions(user, dialect))
             else:
-                query = query.where(*matching.conditions(user, dialect))
+                query = query.where(runs.c.id.in_(newest))
             order = runs.c.id if oldest_first else runs.c.id.desc()
             query = query.where(*place.conditions()).order_by(order).limit(limit)
             if not is_page:

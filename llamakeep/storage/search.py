@@ -6,7 +6,7 @@ see the migration that makes the index.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from string import punctuation
 from typing import Self
@@ -45,6 +45,8 @@ class Search:
     """Terms that all have to be in a run, in its prompt or in its response."""
 
     terms: tuple[Term, ...]
+    frequent: tuple[Term, ...] = ()
+    """Those that most runs have: they are asked of what the others find."""
 
     @classmethod
     def of(cls, text: str) -> Self:
@@ -69,10 +71,15 @@ class Search:
 
     @property
     def on_postgresql(self) -> str:
-        """The terms as `to_tsquery` wants them; no quote is left in their words."""
-        return " & ".join(
-            f"'{' '.join(term.words)}'{':*' * term.is_prefix}" for term in self.terms
-        )
+        """The terms as `to_tsquery` wants them."""
+        return _on_postgresql(self.terms)
+
+
+def _on_postgresql(terms: Iterable[Term]) -> str:
+    # No quote is left in their words.
+    return " & ".join(
+        f"'{' '.join(term.words)}'{':*' * term.is_prefix}" for term in terms
+    )
 
 
 def read_search(text: str) -> Search:
@@ -103,11 +110,15 @@ def found(
         dialect: The database's.
         most: Only so many, the best; `None` for all.
     """
+    rare = [term for term in search.terms if term not in search.frequent]
     values: Mapping[str, Mapping[str, object]] = {
         "sqlite": {"terms": search.on_sqlite(user)},
-        "postgresql": {"owner": f"'{user.id}'", "terms": search.on_postgresql},
+        "postgresql": {"owner": f"'{user.id}'", "terms": _on_postgresql(rare)},
     }
     query = text(_FOUND[dialect]).bindparams(**values[dialect])
+    if dialect == "postgresql" and search.frequent:
+        frequent = _on_postgresql(search.frequent)
+        query = text(_SIFTED).bindparams(**values[dialect], frequent=frequent)
     if most is not None:
         query = text(_BEST[dialect]).bindparams(**values[dialect], most=most)
     rows = query.columns(column("id", String), column("badness", Float))
@@ -158,6 +169,11 @@ _FOUND = {
         AND numnode(terms) > 0
     """,
 }
+# As a condition that no index knows: it would go through everybody's runs with them.
+_SIFTED = f"""
+    {_FOUND["postgresql"]}
+    AND (search_words @@ to_tsquery('simple', :frequent)) IS TRUE
+"""
 _BEST = {
     # SQLite would work out twice how bad each run is if it had to return that, too.
     "sqlite": """

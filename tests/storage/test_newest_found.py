@@ -62,3 +62,26 @@ async def test_what_is_found_is_narrowed_to_its_user(
 
     assert await storage.history(bob, matching=matching) == []
     assert len(await storage.history(alice, matching=matching, limit=200)) == RUNS
+
+
+@pytest.mark.parametrize("often", ["often", '"often sometimes"', "often sometimes"])
+async def test_a_rare_and_a_frequent_word_are_found_together(
+    storage: Storage,
+    alice: User,
+    bob: User,
+    monkeypatch: pytest.MonkeyPatch,
+    often: str,
+) -> None:
+    monkeypatch.setattr(newest_found, "LONGEST_LOOK", 60)
+    told = [await storage.add(alice, says(4 * n), f"x{n}") for n in range(RUNS)]
+    await storage.add(alice, "nothing else", "x5")
+    await storage.add(bob, "often sometimes", "x5")
+
+    found = [
+        await storage.history(
+            alice, matching=RunFilter(search=read_search(words)), limit=LIMIT
+        )
+        for words in (f"x5 {often}", f"{often} x5", f"x5 x6 {often}", f"x5 {often} no")
+    ]
+
+    assert found == [[told[5]], [told[5]], [], []]
