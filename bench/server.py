@@ -46,7 +46,8 @@ async def nothing(_: FastAPI) -> None:
 
 async def add_user(settings: Settings) -> None:
     async with open_storage(settings.database_url) as storage:
-        await storage.add_user(USERNAME, hash_password(PASSWORD))
+        if await storage.find_credentials(USERNAME) is None:
+            await storage.add_user(USERNAME, hash_password(PASSWORD))
 
 
 if __name__ == "__main__":
