@@ -17,7 +17,7 @@ from llamakeep.storage.conversations import forget_titles
 from llamakeep.storage.filters import EVERYTHING, RunFilter
 from llamakeep.storage.search import SearchStorage
 from llamakeep.storage.tables import IS_FINISHED, IS_UNFINISHED, runs
-from llamakeep.storage.traces import Pace, leaving_words
+from llamakeep.storage.traces import CUTTING, Pace, leaving_words, look_at_words
 
 _DELETE = (
     "DELETE FROM runs WHERE id IN (SELECT value FROM json_each(?)) AND user_id = ? "  # noqa: S608 - only constants
@@ -53,6 +53,9 @@ class ForgettingStorage(SearchStorage):
                 raise RunNotFound(f"There is no run {run_id!r} in your history.")
             forget_titles(connection, conversations)
 
+        await look_at_words(self._database, user, run_id)
+        # Neither is this left to the transaction in which the words go.
+        await self._database.checkpoint()
         await self._database.write(operation)
         self._database.erase_traces_soon()
 
@@ -146,6 +149,8 @@ class ForgettingStorage(SearchStorage):
                 forget_titles(connection, set(conversations))
             return Forgotten(tried, len(conversations))
 
+        if pace == CUTTING and run_ids:
+            await look_at_words(self._database, user, run_ids[0])
         self._database.erase_traces_soon()
         return await self._database.write(operation)
 

@@ -107,6 +107,26 @@ async def test_a_deletion_meanwhile_is_not_taken_for_erased(
     assert not await _has_word(tmp_path)
 
 
+async def test_a_run_of_very_many_words_is_cut_out_of_the_index(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    said = " ".join(f"zyzzyva{n} e\u0301{n} \u03bb_{n} 'x{n}\"" for n in range(500))
+    async with open_storage(sqlite_url) as storage:
+        alice = await storage.add_user("alice", None)
+        gone, also = [await storage.add(alice, "xylem", said) for _ in range(2)]
+        kept = await storage.add(alice, "kept", "xylem")
+        before = await _find(storage, alice)
+
+        await storage.delete_run(alice, gone.id)
+        await storage.forget(alice, [also.id], CUTTING)
+        await storage.erase_traces()
+
+        assert before == [kept.id, also.id, gone.id]
+        assert await _find(storage, alice) == [kept.id]
+        await _is_whole(storage)
+    assert not await _has_word(tmp_path)
+
+
 async def test_it_depends_on_the_others_what_are_many_runs(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
