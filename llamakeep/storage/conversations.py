@@ -248,7 +248,8 @@ def _shown(connection: Connection, newest: Sequence[str]) -> Sequence[Conversati
     """Return the conversations that have these runs as their newest, in that order."""
     rows = connection.execute(_SHOWN, {"newest": newest})
     found = {row[-1]: _to_conversation(row) for row in rows}
-    return [found[run_id] for run_id in newest]
+    # On PostgreSQL, one may have been deleted since it was seen.
+    return [found[run_id] for run_id in newest if run_id in found]
 
 
 def _to_conversation(
@@ -271,11 +272,10 @@ def _get(connection: Connection, user: User, conversation_id: str) -> Conversati
         .order_by(runs.c.id.desc())
         .limit(1)
     )
-    run_id = connection.scalar(newest)
-    if run_id is None:
+    shown = _shown(connection, connection.scalars(newest).all())
+    if not shown:
         raise _not_found(conversation_id)
-    [found] = _shown(connection, [run_id])
-    return found
+    return shown[0]
 
 
 def _not_found(conversation_id: str) -> ConversationNotFound:

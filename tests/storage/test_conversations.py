@@ -119,6 +119,19 @@ async def test_a_chosen_title_stays_until_it_is_given_back(
     assert await kept_titles(storage) == 0
 
 
+async def test_a_conversation_whose_newest_run_was_just_deleted_is_left_out(
+    storage: Storage, alice: User
+) -> None:
+    gone, kept = await talk(storage, alice, "ab")
+    await storage.delete_run(alice, gone.id)
+
+    shown = await storage._database.read(
+        lambda connection: conversations._shown(connection, [gone.id, kept.id])
+    )
+
+    assert [each.newest_run_id for each in shown] == [kept.id]
+
+
 async def test_somebody_elses_conversation_is_no_conversation(
     storage: Storage, alice: User, bob: User
 ) -> None:
