@@ -31,6 +31,8 @@ except ImportError:  # no wheel for this platform: see docs/adr/0002
     import sqlite3
 
 READERS = 4
+READERS_CACHE = 16 * 1024
+"""KiB that each of them may keep of the file: ranking goes through all its parts."""
 ERASED_AFTER = 5.0
 """Seconds after which what was deleted is in no file any more; that costs a little."""
 SMALL = 32 * 1024 * 1024
@@ -250,7 +252,9 @@ def _engine(
         connection.create_function("own_words", 2, own_words, deterministic=True)
         for pragma in _PRAGMAS:
             connection.execute(pragma)
-        if mode != "ro":
+        if mode == "ro":
+            connection.execute(f"PRAGMA cache_size = -{READERS_CACHE}")
+        else:
             connection.execute("PRAGMA journal_mode = WAL")
         if watch is not None:
             connection.create_function("accounts_changed", 0, watch.begin)
