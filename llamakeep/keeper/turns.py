@@ -12,9 +12,6 @@ from llamakeep.storage.traces import Pace
 PAGE = 500
 """Runs that are found at once; what is found is deleted a few at a time."""
 
-REST = 1.0
-"""For how much of the time that deleting takes others have the database alone."""
-
 MERGED_AFTER = 16
 """Turns after which the index is merged a little."""
 
@@ -54,4 +51,4 @@ async def turns(
             if pace.leaves_words and count % MERGED_AFTER == 0:
                 await storage.merge_words()
             await storage.keep_up()
-            await asyncio.sleep(REST * took)
+            await asyncio.sleep(pace.rest * took)

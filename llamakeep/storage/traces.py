@@ -55,11 +55,13 @@ class Pace:
     """Another statement begins if these have not passed yet."""
     leaves_words: bool
     """Whether their words stay in the files until `erase_words`."""
+    rest: float
+    """For how many times as long as it takes others have the database alone then."""
 
 
-CUTTING = Pace(1, 0, leaves_words=False)
-MARKING = Pace(5, 0.0025, leaves_words=True)
-SHARED = Pace(50, 0, leaves_words=False)
+CUTTING = Pace(1, 0, leaves_words=False, rest=1)
+MARKING = Pace(3, 0.001, leaves_words=True, rest=3)
+SHARED = Pace(50, 0, leaves_words=False, rest=1)
 """On PostgreSQL nobody waits for it, and words are left to its vacuum anyway."""
 
 
@@ -131,7 +133,7 @@ class TraceStorage:
         )
 
     async def _merge(self, pages: int) -> bool:
-        """Merge some, and give others as much time; return whether there is more."""
+        """Merge some, and give others time; return whether there is more."""
 
         def operation(connection: Connection) -> bool:
             before = connection.scalar(_CHANGES) or 0
@@ -141,7 +143,7 @@ class TraceStorage:
 
         began = time.monotonic()
         has_more = await self._database.write(operation)
-        await asyncio.sleep(time.monotonic() - began)
+        await asyncio.sleep(MARKING.rest * (time.monotonic() - began))
         return has_more
 
 

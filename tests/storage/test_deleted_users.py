@@ -148,8 +148,12 @@ async def test_runs_are_deleted_for_as_long_as_others_may_wait(
         await keep(storage, alice, 10)
         run_ids = await storage.find_finished(alice, before=HIGHEST, limit=10)
 
-        briefly = await storage.forget(alice, run_ids, Pace(3, 0, leaves_words=True))
-        longer = await storage.forget(alice, run_ids, Pace(3, 30, leaves_words=True))
+        briefly = await storage.forget(
+            alice, run_ids, Pace(3, 0, leaves_words=True, rest=1)
+        )
+        longer = await storage.forget(
+            alice, run_ids, Pace(3, 30, leaves_words=True, rest=1)
+        )
 
     assert (briefly.tried, briefly.deleted) == (3, 3)
     # What is gone already is not counted again.

@@ -32,7 +32,9 @@ async def _keep(storage: Storage, user: User) -> Sequence[str]:
 
 async def _delete_all(storage: Storage, user: User) -> None:
     run_ids = await storage.find_finished(user, before=HIGHEST, limit=RUNS)
-    forgotten = await storage.forget(user, run_ids, Pace(7, 30, leaves_words=True))
+    forgotten = await storage.forget(
+        user, run_ids, Pace(7, 30, leaves_words=True, rest=1)
+    )
     assert forgotten == Forgotten(RUNS, RUNS)
 
 
