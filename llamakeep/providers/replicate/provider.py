@@ -129,6 +129,11 @@ class ReplicateProvider:
             with suppress(LlamaKeepError):
                 created = await self._api.get(created.id)
         limit = schema.max_tokens(request.parameters)
+        if created.status == "succeeded" and created.text:
+            yield _accepted(created)
+            yield created.text
+            yield _finished(created, limit)
+            return
         async with aclosing(self._follow(created, limit, is_whole=is_whole)) as told:
             async for event in told:
                 yield event
@@ -243,11 +248,7 @@ class ReplicateProvider:
         )
         self._followed[prediction.id] = following
         try:
-            yield Accepted(
-                prediction.resolved_model,
-                handle=prediction.id,
-                is_whole=prediction.is_final,
-            )
+            yield _accepted(prediction)
             async with aclosing(following.texts()) as texts:
                 async for text in texts:
                     yield text
@@ -282,6 +283,12 @@ class ReplicateProvider:
                 await self._api.cancel(prediction_id)
         except (LlamaKeepError, TimeoutError) as error:
             log.warning("prediction %s goes on unheard: %s", prediction_id, error)
+
+
+def _accepted(prediction: Prediction) -> Accepted:
+    return Accepted(
+        prediction.resolved_model, handle=prediction.id, is_whole=prediction.is_final
+    )
 
 
 def _finished(prediction: Prediction, limit: int | None) -> Finished:
