@@ -1,11 +1,12 @@
 import asyncio
 import socket
 import ssl
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
-from llamakeep.http import BrokenOff, Client, NotConnected, pool, tls
+from llamakeep.http import BrokenOff, Client, NotConnected, connecting, pool
 from tests.certificates import context_of
 from tests.http.asking import OK, ask, body_of, client_of, serving
 from tests.providers.stub_server import END, Then, head, piece, running_stub, whole
@@ -89,17 +90,12 @@ async def test_a_response_that_was_left_cannot_read_anothers() -> None:
             assert await body_of(other) == b"{}"
 
 
-@pytest.mark.parametrize("port", ["plain", "secure"])
+@pytest.mark.parametrize("is_secure", [False, True])
 async def test_connecting_may_be_canceled_at_any_moment(
-    certificate: Path, monkeypatch: pytest.MonkeyPatch, port: str
+    trusted: ssl.SSLContext, is_secure: bool
 ) -> None:
-    context = await asyncio.to_thread(context_of, certificate)
-    trusting = await asyncio.to_thread(
-        ssl.create_default_context, cafile=str(certificate)
-    )
-    monkeypatch.setattr(tls, "_known", trusting)
     async with (
-        running_stub(OK, tls=context if port == "secure" else None) as stub,
+        running_stub(OK, tls=trusted if is_secure else None) as stub,
         client_of(stub.base_url) as client,
     ):
         for steps in range(40):
@@ -211,24 +207,33 @@ def test_what_is_no_url_is_refused(url: str) -> None:
         Client(url, connect_timeout=1, silence_timeout=1)
 
 
-async def test_a_server_has_to_prove_who_it_is(
-    certificate: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_server_that_nobody_vouches_for_is_told_nothing(
+    certificate: Path,
 ) -> None:
     context = await asyncio.to_thread(context_of, certificate)
-    trusting = await asyncio.to_thread(
-        ssl.create_default_context, cafile=str(certificate)
-    )
-    async with running_stub(OK, tls=context) as stub:
-        async with client_of(stub.base_url) as client:
+    async with (
+        running_stub(OK, tls=context) as stub,
+        client_of(stub.base_url) as client,
+    ):
+        with pytest.raises(NotConnected, match="certificate"):
+            await ask(client)
+
+    assert stub.heard == []
+
+
+async def test_a_server_has_to_prove_its_name(
+    trusted: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def here(*_: object) -> list[object]:
+        return [ip_address("127.0.0.1")]
+
+    monkeypatch.setattr(connecting, "look_up", here)
+    async with running_stub(OK, tls=trusted) as stub:
+        async with client_of(f"https://server.example:{stub.port}") as client:
+            assert await ask(client) == b"{}"
+            assert await ask(client) == b"{}"
+        async with client_of(f"https://other.example:{stub.port}") as client:
             with pytest.raises(NotConnected, match="certificate"):
-                await ask(client)
-        monkeypatch.setattr(tls, "_known", trusting)
-        async with client_of(stub.base_url) as client:
-            assert await ask(client) == b"{}"
-            assert await ask(client) == b"{}"
-        elsewhere = stub.base_url.replace("127.0.0.1", "127.0.0.2")
-        async with client_of(elsewhere) as client:
-            with pytest.raises(NotConnected):
                 await ask(client)
 
     assert len(stub.heard) == 2

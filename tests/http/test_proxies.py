@@ -2,12 +2,10 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
-from llamakeep.http import NotConnected, tls
-from tests.certificates import context_of
+from llamakeep.http import NotConnected
 from tests.http.asking import OK, ask, client_of
 from tests.providers.stub_server import running_stub
 
@@ -77,15 +75,10 @@ async def test_a_proxy_is_told_the_whole_url(monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_a_proxy_only_carries_what_is_encrypted(
-    certificate: Path, monkeypatch: pytest.MonkeyPatch
+    trusted: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = await asyncio.to_thread(context_of, certificate)
-    trusting = await asyncio.to_thread(
-        ssl.create_default_context, cafile=str(certificate)
-    )
-    monkeypatch.setattr(tls, "_known", trusting)
     async with (
-        running_stub(OK, tls=context) as stub,
+        running_stub(OK, tls=trusted) as stub,
         tunnelling(stub.port) as (proxy, heads),
     ):
         monkeypatch.setenv("https_proxy", f"http://me:secret@{proxy}")
