@@ -28,6 +28,7 @@ from llamakeep.providers.base import (
 )
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
+from llamakeep.storage.runs import Attached
 
 CLOCKS_APART = timedelta(seconds=30)
 """How far a provider's clock may be from ours."""
@@ -112,7 +113,7 @@ class Reattaching:
                     if event.is_whole:
                         # It is kept together with the answer, in one commit.
                         live.run = replace(live.run, handle=event.handle)
-                    elif not await self._attach(live, event.handle):
+                    elif await self._attach(live, event.handle) is Attached.LOST:
                         live.lose()
                         if not await self._is_somebodys(provider, event.handle):
                             return  # closing the generator cancels what was made
@@ -134,17 +135,17 @@ class Reattaching:
     async def _is_somebodys(self, provider: ReattachableProvider, handle: str) -> bool:
         return bool(await self._storage.known_handles(provider.name, [handle]))
 
-    async def _attach(self, live: LiveRun, handle: str) -> bool:
-        """Keep what finds the answer again; `False` if the run is not ours any more."""
+    async def _attach(self, live: LiveRun, handle: str) -> Attached:
+        """Keep what finds the answer again, unless another run has it."""
         if handle == live.run.handle:
-            return True
-        is_ours = True
+            return Attached.KEPT
+        attached = Attached.KEPT
         # Without it the answer is found by listing, should this process die.
         with suppress(StorageUnavailable):
-            is_ours = await self._storage.attach(live.run, handle)
-        if is_ours:
+            attached = await self._storage.attach(live.run, handle)
+        if attached is Attached.KEPT:
             live.run = replace(live.run, handle=handle)
-        return is_ours
+        return attached
 
     async def _find(
         self,
@@ -171,12 +172,16 @@ class Reattaching:
                     log.info("run %s cannot be looked for: %s", live.run.id, error)
                     await asyncio.sleep(error.retry_after or 0)
                     continue  # until the run has taken too long
+            if handle is None:
                 looks -= 1
-            if handle is not None:
-                log.warning("run %s goes on with %s", live.run.id, handle)
-                if not await self._attach(live, handle):
-                    live.lose()
-                return
+                continue
+            attached = await self._attach(live, handle)
+            if attached is Attached.TAKEN:
+                continue  # by a run that asked the same; there may be another one
+            log.warning("run %s goes on with %s", live.run.id, handle)
+            if attached is Attached.LOST:
+                live.lose()
+            return
         if utc_now() - began > REMEMBERED:
             raise AnswerExpired(
                 "The server was away for too long to find out whether the provider "

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 
 from sqlalchemy import Connection, bindparam, insert, null, select, text, update
 from sqlalchemy.exc import IntegrityError
@@ -42,6 +43,11 @@ _ATTACH = (
     update(runs)
     .where(*_MINE, IS_UNFINISHED)
     .values(status=RunStatus.PROCESSING, handle=bindparam("new_handle"))
+)
+_HAS_HANDLE = select(runs.c.id).where(
+    runs.c.provider == bindparam("provider"),
+    runs.c.handle == bindparam("handle"),
+    runs.c.id != bindparam("run_id"),
 )
 _CLAIM = (
     update(runs)
@@ -98,6 +104,14 @@ class IdempotencyKey:
 
     key: str
     request_digest: bytes
+
+
+class Attached(Enum):
+    """What became of a handle that was to be kept."""
+
+    KEPT = "it is the run's"
+    TAKEN = "it is another run's; the answer may be both's"
+    LOST = "the run is not this attempt's any more, and nothing was written"
 
 
 class RunStorage:
@@ -178,17 +192,19 @@ class RunStorage:
             lambda connection: connection.execute(_CLAIM, values).rowcount == 1
         )
 
-    async def attach(self, run: Run, handle: str) -> bool:
-        """
-        Keep what finds the answer again at its provider.
+    async def attach(self, run: Run, handle: str) -> Attached:
+        """Keep what finds the answer again at its provider."""
 
-        Returns:
-            `False` if the run is not this attempt's any more; nothing was written.
-        """
-        values = {"run_id": run.id, "fence": run.attempt, "new_handle": handle}
-        return await self._database.write(
-            lambda connection: connection.execute(_ATTACH, values).rowcount == 1
-        )
+        def operation(connection: Connection) -> Attached:
+            wanted = {"provider": run.provider, "handle": handle, "run_id": run.id}
+            is_taken = connection.scalar(_HAS_HANDLE, wanted) is not None
+            new_handle = None if is_taken else handle
+            values = {"run_id": run.id, "fence": run.attempt, "new_handle": new_handle}
+            if connection.execute(_ATTACH, values).rowcount != 1:
+                return Attached.LOST
+            return Attached.TAKEN if is_taken else Attached.KEPT
+
+        return await self._database.write(operation)
 
     async def known_handles(self, provider: str, handles: Collection[str]) -> set[str]:
         """Return which of `handles` belong to a run already."""

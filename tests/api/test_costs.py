@@ -78,7 +78,11 @@ async def test_a_prompt_of_whoever_was_here_before_takes_two_writes(
         # All is said: what finds the answer again is kept together with it.
         (WHOLE, 1, {"INSERT": 1, "UPDATE": 1, "COMMIT": 2}),
         # What it took is still to be said, and must be found after a crash.
-        (WHOLE | {"status": "processing"}, 2, {"INSERT": 1, "UPDATE": 2, "COMMIT": 3}),
+        (
+            WHOLE | {"status": "processing"},
+            2,
+            {"SELECT": 1, "INSERT": 1, "UPDATE": 2, "COMMIT": 3},
+        ),
         (WHOLE | {"metrics": {}}, 2, {"INSERT": 1, "UPDATE": 1, "COMMIT": 2}),
     ],
 )

@@ -20,6 +20,7 @@ from llamakeep.providers.base import (
 )
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
+from llamakeep.storage.runs import Attached
 from tests.fakes import Line, ScriptedProvider
 from tests.keeper.engine import WHY, open_keeper, until
 from tests.storage.running import start
@@ -357,3 +358,39 @@ async def test_a_server_that_was_frozen_cancels_what_it_made_unless_another_foun
 
     assert provider.closed_early == (0 if is_found else 1)
     assert (await storage.get_run(alice, taken.id)).response == ""
+
+
+async def test_an_answer_that_another_run_has_found_is_heard_out_all_the_same(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    provider = Forgetful(["Be", "cause."])
+    provider.requests = [ANOTHER]
+    provider.before_accepting = may_go_on = asyncio.Event()
+    async with open_keeper(settings, storage, provider, take_over=False) as keeper:
+        other = await start(storage, alice)
+        run = await keeper.ask(alice, WHY)
+        await until(lambda: provider.open_answers)
+        assert await storage.attach(other, "new") is Attached.KEPT
+
+        may_go_on.set()
+        answered = await keeper.result(run)
+
+    assert answered.response == "Because."
+    assert provider.closed_early == 0
+
+
+async def test_runs_that_asked_the_same_before_a_crash_get_an_answer_each(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    begun = [await start(storage, alice) for _ in range(3)]
+    handles = ["p1", "p2", "p3"]
+    listed = [Candidate(handle, is_proven=False) for handle in handles]
+    provider = Forgetful(marks_answers=False, listed=listed)
+
+    async with open_keeper(settings, storage, provider) as keeper:
+        await until(lambda: not keeper.running)
+
+    kept = [await storage.get_run(alice, run.id) for run in begun]
+    assert [run.response for run in kept] == ["Because."] * 3
+    assert sorted(str(run.handle) for run in kept) == handles
+    assert provider.resumed != []

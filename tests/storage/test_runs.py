@@ -9,7 +9,7 @@ from sqlalchemy.exc import StatementError
 from llamakeep.domain import Message, Parameters, RunStatus, Usage, User, utc_now
 from llamakeep.errors import IdempotencyKeyReused, RunNotFound
 from llamakeep.storage import Storage
-from llamakeep.storage.runs import IdempotencyKey
+from llamakeep.storage.runs import Attached, IdempotencyKey
 from tests.storage.running import LEASE, NODE, ended, new_run, start
 
 KEY = IdempotencyKey("once", b"1" * 32)
@@ -54,13 +54,28 @@ async def test_an_answer_that_two_runs_have_is_kept_by_both(
     storage: Storage, alice: User
 ) -> None:
     one, other = [await start(storage, alice) for _ in range(2)]
-    assert await storage.attach(one, "p1")
+    assert await storage.attach(one, "p1") is Attached.KEPT
 
     assert await storage.finish(replace(ended(other, response="Yes."), handle="p1"))
 
     kept = await storage.get_run(alice, other.id)
     assert (kept.response, kept.handle) == ("Yes.", None)
     assert (await storage.get_run(alice, one.id)).handle == "p1"
+
+
+async def test_a_handle_that_another_run_has_stays_its(
+    storage: Storage, alice: User
+) -> None:
+    one, other = [await start(storage, alice) for _ in range(2)]
+    await storage.attach(one, "p1")
+
+    assert await storage.attach(other, "p1") is Attached.TAKEN
+
+    assert await storage.finish(ended(one, response="Yes."))
+    assert await storage.attach(one, "p2") is Attached.LOST
+    kept = await storage.get_run(alice, other.id)
+    assert (kept.status, kept.handle) == (RunStatus.PROCESSING, None)
+    assert (await storage.get_run(alice, one.id)).handle is None
 
 
 async def test_the_same_idempotency_key_is_the_same_run(
