@@ -163,8 +163,11 @@ class ConversationStorage:
                 walked += len(rows)
                 is_done = len(newest) >= limit or len(rows) < step
                 if is_done or walked >= LONGEST_WALK:
-                    found = _shown(connection, newest[:limit])
-                    return Walked(found, None if is_done else rows[-1].id)
+                    chosen = newest[:limit]
+                    found = _shown(connection, chosen)
+                    if is_done and len(found) == len(chosen):
+                        return Walked(found, None)
+                    return Walked(found, chosen[-1] if is_done else rows[-1].id)
                 place["low" if oldest_first else "high"] = rows[-1].id
                 step = min(2 * step, LONGEST_WALK - walked)
 
