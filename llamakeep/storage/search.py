@@ -60,7 +60,7 @@ class Search:
             words = tuple((phrase or word).translate(_SPACES).split())
             if any(letter.isalnum() for each in words for letter in each):
                 terms.append(Term(words, bool(star) or word.endswith("*")))
-        return cls(tuple(terms))
+        return cls(tuple(dict.fromkeys(terms)))  # to be found twice means nothing
 
     def on_sqlite(self, user: User) -> str:
         """Return the terms as FTS5 wants them; a word in quotes is only a word."""
