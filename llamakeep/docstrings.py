@@ -9,8 +9,12 @@ from itertools import pairwise
 
 @cache
 def docstrings_of(kind: type) -> dict[str, str]:
-    """Return what the source of a class says below its annotated attributes."""
-    [definition] = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    """Return what the source of a class, if it is there, says below its attributes."""
+    try:
+        source = inspect.getsource(kind)
+    except OSError:
+        return {}
+    [definition] = ast.parse(textwrap.dedent(source)).body
     assert isinstance(definition, ast.ClassDef)
     found = {}
     for pair in pairwise(definition.body):
