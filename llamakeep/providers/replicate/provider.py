@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from datetime import datetime
 from math import ceil
 from typing import Any
@@ -127,7 +128,8 @@ class ReplicateProvider:
         is_whole = bool(wait) and created.text is not None and not created.is_final
         if created.status == "succeeded" and not created.is_measured:
             with suppress(LlamaKeepError):
-                created = await self._api.get(created.id)
+                looked = await self._api.get(created.id)
+                created = replace(created, usage=looked.usage)
         limit = schema.max_tokens(request.parameters)
         if created.status == "succeeded" and created.text:
             yield _accepted(created)
