@@ -20,14 +20,21 @@ class Client:
             through the system's proxies.
         connect_timeout: Seconds that it may take to be connected.
         silence_timeout: Seconds for which the server may say nothing.
+        headers: What every request has; their names in lower case.
 
     Raises:
         ValueError: The base URL is none.
     """
 
     def __init__(
-        self, base_url: str, *, connect_timeout: float, silence_timeout: float
+        self,
+        base_url: str,
+        *,
+        connect_timeout: float,
+        silence_timeout: float,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
+        self._headers = dict(headers or {})
         self._address = Address.parse(base_url)
         self._connector = Connector(self._address, connect_timeout=connect_timeout)
         self._pool = Pool(self._connector, silence_timeout=silence_timeout)
@@ -58,7 +65,7 @@ class Client:
         Raises:
             HttpError: It cannot be sent, or, on entering, has no response.
         """
-        given = self._connector.headers | dict(headers or {})
+        given = self._connector.headers | self._headers | dict(headers or {})
         if not keep_alive:
             given["connection"] = "close"
         request = self._rendered(method, path, given, json)

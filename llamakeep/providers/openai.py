@@ -15,7 +15,7 @@ from llamakeep.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from llamakeep.http import Client, Exchange, HttpError, Response
+from llamakeep.http import Client, HttpError, Response
 from llamakeep.providers.base import Accepted, CompletionRequest, Event
 from llamakeep.providers.chat_completions import (
     MAX_TEXT,
@@ -75,15 +75,18 @@ class OpenAIProvider:
         self.name = name
         self.is_free = is_free
         self.unsupported = unsupported
-        self._api_key = api_key
         self._models = tuple(models)
         self._default_model: str | None = models[0] if models else None
         self._who = who
         self._keep_alive = keep_alive
+        authorization = None
+        if api_key is not None:
+            authorization = {"authorization": f"Bearer {api_key}"}
         self._client = Client(
             base_url,
             connect_timeout=connect_timeout,
             silence_timeout=silence_timeout,
+            headers=authorization,
         )
 
     async def default_model(self) -> str:
@@ -108,7 +111,12 @@ class OpenAIProvider:
         """Answer `request`, as `Provider.answer` says."""
         reader = CompletionReader(self._who)
         with translated_errors(self._who):
-            post = self._send("POST", "/chat/completions", json=request_body(request))
+            post = self._client.send(
+                "POST",
+                "/chat/completions",
+                json=request_body(request),
+                keep_alive=self._keep_alive,
+            )
             async with post as response:
                 if response.status != _OK:
                     raise await self._refusal(response, request.model)
@@ -149,7 +157,12 @@ class OpenAIProvider:
 
     async def _listed_models(self) -> Sequence[str]:
         with translated_errors(self._who):
-            get = self._send("GET", "/models", seconds=_MODEL_LIST_TIMEOUT)
+            get = self._client.send(
+                "GET",
+                "/models",
+                seconds=_MODEL_LIST_TIMEOUT,
+                keep_alive=self._keep_alive,
+            )
             async with get as response:
                 if response.status != _OK:
                     error = await self._refusal(response, "")
@@ -164,21 +177,6 @@ class OpenAIProvider:
                 f"{self._who} did not list its models. Name one in the prompt's "
                 "`model`, or in LLAMAKEEP_OPENAI_MODELS."
             ) from exc
-
-    def _send(
-        self, method: str, path: str, *, json: Any = None, seconds: float | None = None
-    ) -> Exchange:
-        headers = {}
-        if self._api_key is not None:
-            headers["authorization"] = f"Bearer {self._api_key}"
-        return self._client.send(
-            method,
-            path,
-            headers=headers,
-            json=json,
-            seconds=seconds,
-            keep_alive=self._keep_alive,
-        )
 
 
 def _listed_ids(listing: Any) -> Sequence[str]:
