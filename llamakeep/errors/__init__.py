@@ -49,6 +49,7 @@ LlamaKeepError
     ├── RunInterrupted          the server stopped while the run was going on
     ├── RunFailed               a bug of ours ended the run
     ├── StorageUnavailable      the database refuses to keep more
+    │   └── OutcomeUnknown      it broke off while it committed
     ├── DatabaseMissing         there is none yet
     ├── DatabaseInUse           another process owns the database
     ├── OneProcessOnly          more workers were asked for than there can be
@@ -114,6 +115,7 @@ from llamakeep.errors.server import (
     DatabaseOutdated,
     NoProvider,
     OneProcessOnly,
+    OutcomeUnknown,
     RunFailed,
     RunInterrupted,
     ServerBusy,
@@ -144,6 +146,7 @@ __all__ = [
     "MalformedBody",
     "NoProvider",
     "OneProcessOnly",
+    "OutcomeUnknown",
     "PathNotFound",
     "PriceUnknown",
     "PromptRejected",

@@ -65,6 +65,14 @@ class StorageUnavailable(ServerError):
     title = "The database cannot keep anything right now."
 
 
+class OutcomeUnknown(StorageUnavailable):
+    """The database broke off during COMMIT: what was to be stored may be stored."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "storage-outcome-unknown"
+    title = "It is not known whether this was stored."
+
+
 class DatabaseMissing(ServerError):
     """There is no database file yet."""
 

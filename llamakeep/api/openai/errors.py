@@ -3,7 +3,7 @@ Errors as OpenAI's clients know them: one envelope, and their own status codes.
 
 OpenAI's libraries choose their exception by the status, and send a request again by
 themselves when that is 408, 409, 429 or above 499. A run that is kept may have been
-paid for, so they are told not to.
+paid for, so they are told not to; one that may be kept, too.
 """
 
 import re
@@ -56,6 +56,7 @@ CODES = {
 }
 """What OpenAI calls it; everything else keeps our own word, in its spelling."""
 
+_UNKNOWN = urn(errors.OutcomeUnknown.code)
 _UNPAID = urn(errors.ProviderRateLimited.code)
 _USED_UP = urn(errors.QuotaExceeded.code)
 _MODEL_UNKNOWN = urn(errors.UnknownModel.code)
@@ -82,7 +83,7 @@ class ErrorResponse(Body):
 def render(problem: Problem, headers: dict[str, str]) -> Response:
     """Answer with a problem, as OpenAI's libraries read it."""
     is_kept = problem.run_id is not None and problem.type != _UNPAID
-    if is_kept or problem.type == _USED_UP:
+    if is_kept or problem.type in {_USED_UP, _UNKNOWN}:
         headers["x-should-retry"] = "false"
     return json_response(envelope(problem), _status(problem), headers)
 
