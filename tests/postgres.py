@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import asyncpg
@@ -41,10 +41,94 @@ class PostgresUnavailable(Exception):
     """There is no PostgreSQL server on this machine that could be started."""
 
 
-@contextmanager
-def running_postgres() -> Iterator[str]:
+class PostgresServer:
     """
-    Run a server, and yield the URL of its database `postgres`.
+    A server that can be restarted and paused.
+
+    Args:
+        binaries: The folder with PostgreSQL's programs.
+        home: A folder of its own, for its data and its log.
+    """
+
+    def __init__(self, binaries: Path, home: Path) -> None:
+        self._binaries = binaries
+        self._home = home
+        self._data = home / "data"
+        self._port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        options = ["--username=postgres", "--auth=trust", "--encoding=UTF8"]
+        options += ["--no-locale", "--no-sync"]
+        _run([binaries / "initdb", "-D", self._data, *options], home)
+
+    @property
+    def url(self) -> str:
+        """The URL of its database `postgres`."""
+        return f"postgresql://postgres@127.0.0.1:{self._port}/postgres"
+
+    def start(self) -> None:
+        """Start it, and wait until it can be used."""
+        settings = [f"--{name}={value}" for name, value in _FAST.items()]
+        with (self._home / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(self._binaries / "postgres", "-D", self._data),
+                    *("-p", str(self._port), *settings),
+                ],
+                cwd=self._home,
+                user=_user(),
+                extra_groups=[] if _user() else None,
+                stdout=log,
+                stderr=log,
+                # Ctrl-C is for the tests; they stop the server when they are done.
+                start_new_session=True,
+            )
+        _wait_until_ready(self._process, self._home)
+
+    def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """
+        Stop it.
+
+        Args:
+            how: `SIGQUIT` ends all connections like a crash, `SIGINT` in good order.
+        """
+        if self._process is None:
+            return
+        self.resume()  # a paused process receives no signal
+        process, self._process = self._process, None
+        process.send_signal(how)
+        try:
+            process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def pause(self) -> None:
+        """Freeze all of its processes: connections stay open, without an answer."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)  # so that it starts no further ones
+        self._signal_children(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let all of its processes run again."""
+        assert self._process is not None
+        self._signal_children(signal.SIGCONT)
+        self._process.send_signal(signal.SIGCONT)
+
+    def _signal_children(self, how: signal.Signals) -> None:
+        assert self._process is not None
+        parent = str(self._process.pid)
+        found = subprocess.run(
+            ["pgrep", "-P", parent], capture_output=True, text=True, check=False
+        )
+        for line in found.stdout.split():
+            with suppress(ProcessLookupError):
+                os.kill(int(line), how)
+
+
+@contextmanager
+def stoppable_postgres() -> Iterator[PostgresServer]:
+    """
+    Run a server, and yield it.
 
     Raises:
         PostgresUnavailable: It says why.
@@ -53,10 +137,25 @@ def running_postgres() -> Iterator[str]:
     # Not pytest's tmp_path: that one is closed to the user whom root becomes below.
     with tempfile.TemporaryDirectory(prefix="llamakeep-postgres-") as name:
         home = Path(name)
-        _hand_over(home)
-        binaries = _within_reach(binaries, home)
-        with _server(binaries, home) as port:
-            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        hand_over(home)
+        server = PostgresServer(_within_reach(binaries, home), home)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def running_postgres() -> Iterator[str]:
+    """
+    Run a server, and yield the URL of its database `postgres`.
+
+    Raises:
+        PostgresUnavailable: It says why.
+    """
+    with stoppable_postgres() as server:
+        yield server.url
 
 
 @asynccontextmanager
@@ -117,7 +216,8 @@ def _user() -> str | None:
     return "nobody" if os.geteuid() == 0 else None
 
 
-def _hand_over(home: Path) -> None:
+def hand_over(home: Path) -> None:
+    """Give a folder to the user who runs the server."""
     if user := _user():
         shutil.chown(home, user)
 
@@ -147,36 +247,6 @@ def _within_reach(binaries: Path, home: Path) -> Path:
     return binaries
 
 
-@contextmanager
-def _server(binaries: Path, home: Path) -> Iterator[int]:
-    data, port = home / "data", _free_port()
-    options = ["--username=postgres", "--auth=trust", "--encoding=UTF8"]
-    options += ["--no-locale", "--no-sync"]
-    _run([binaries / "initdb", "-D", data, *options], home)
-    settings = [f"--{name}={value}" for name, value in _FAST.items()]
-    with (home / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [binaries / "postgres", "-D", data, "-p", str(port), *settings],
-            cwd=home,
-            user=_user(),
-            extra_groups=[] if _user() else None,
-            stdout=log,
-            stderr=log,
-            # Ctrl-C is for the tests; they stop the server when they are done.
-            start_new_session=True,
-        )
-    try:
-        _wait_until_ready(server, home)
-        yield port
-    finally:
-        server.send_signal(signal.SIGQUIT)
-        try:
-            server.wait(STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-
-
 def _wait_until_ready(server: subprocess.Popen[bytes], home: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while server.poll() is None and time.monotonic() < deadline:
@@ -184,7 +254,13 @@ def _wait_until_ready(server: subprocess.Popen[bytes], home: Path) -> None:
             lines = (home / "data" / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             lines = []
-        if len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == _READY:
+        # An earlier process may have left the file.
+        is_its_own = lines[:1] == [str(server.pid)]
+        if (
+            is_its_own
+            and lines[_STATUS_LINE:]
+            and lines[_STATUS_LINE].strip() == _READY
+        ):
             return
         time.sleep(0.01)
     raise PostgresUnavailable(

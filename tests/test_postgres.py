@@ -1,4 +1,6 @@
+import asyncio
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
@@ -6,7 +8,12 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from tests.postgres import new_database, running_postgres
+from tests.postgres import (
+    PostgresServer,
+    new_database,
+    running_postgres,
+    stoppable_postgres,
+)
 
 
 async def test_each_test_has_an_empty_database_of_its_own(
@@ -60,6 +67,43 @@ def test_nothing_is_left_of_a_server(
         assert list(Path(folder).iterdir()) == []
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+@pytest.fixture
+def own_server(postgres_server: str) -> Iterator[PostgresServer]:
+    if "LLAMAKEEP_TEST_POSTGRES" in os.environ:
+        pytest.skip(f"{postgres_server} was not started by the tests.")
+    with stoppable_postgres() as server:
+        yield server
+
+
+async def test_a_server_keeps_its_data_over_a_crash(own_server: PostgresServer) -> None:
+    before = await _connect(own_server.url)
+    await before.execute("CREATE TABLE keepsakes AS SELECT 42 AS id")
+
+    await asyncio.to_thread(own_server.stop)
+    await asyncio.to_thread(own_server.start)
+
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        await before.execute("SELECT 1")
+    after = await _connect(own_server.url)
+    assert await after.fetchval("SELECT id FROM keepsakes") == 42
+    await after.close()
+
+
+async def test_a_paused_server_answers_when_it_is_resumed(
+    own_server: PostgresServer,
+) -> None:
+    connection = await _connect(own_server.url)
+
+    await asyncio.to_thread(own_server.pause)
+    asked = asyncio.create_task(connection.fetchval("SELECT 42"))
+    await asyncio.wait([asked], timeout=0.1)
+
+    assert not asked.done()
+    await asyncio.to_thread(own_server.resume)
+    assert await asked == 42
+    await connection.close()
 
 
 async def _connect(url: str) -> asyncpg.Connection:
