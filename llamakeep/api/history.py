@@ -156,6 +156,12 @@ async def delete_history(
 
     What is going on is stopped first. Only what was there at the request is deleted.
     """
+    if await request.body():
+        message = (
+            "Say which runs to delete in the query, as in `?until=2026-01-01`; no body "
+            "is read. Nothing was deleted."
+        )
+        raise InvalidRequest(errors=[FieldError("body", message)])
     if all is (matching != EVERYTHING):
         message = (
             "Say which runs to delete with a filter, or `all=true` without one for the "

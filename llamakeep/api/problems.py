@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 FIELD_MISSING = "This field is required."
 FIELD_UNKNOWN = "There is no such field. Leave it out."
+PARAMETER_REPEATED = "It has one value, and was given more than one. Send one."
+PARAMETER_EMPTY = "It is empty. Give it a value, or leave it out."
 
 
 class ReachedLimit(Body):

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llamakeep.api.dependencies import KEY_PATTERN, LONGEST_KEY
+from llamakeep.api.queries import QueryCheck
 from llamakeep.errors import FieldError, InvalidRequest
 
 _KEY = re.compile(KEY_PATTERN)
@@ -38,10 +39,11 @@ class PromptRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:
         super().__init__(path, endpoint, **options)
-        self.app = _call(endpoint)
+        self.check_query: QueryCheck | None = None
+        self.app = _call(endpoint, self)
 
 
-def _call(endpoint: Endpoint) -> ASGIApp:
+def _call(endpoint: Endpoint, route: PromptRoute) -> ASGIApp:
     hints = get_type_hints(endpoint, include_extras=True)
     model: type[BaseModel] = hints["body"]
     [let_in] = hints["user"].__metadata__
@@ -50,6 +52,8 @@ def _call(endpoint: Endpoint) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
         user = await let_in.dependency(request, scopes)
+        if scope["query_string"] and route.check_query is not None:
+            await route.check_query(request)
         key = request.headers.get("idempotency-key")
         if key is not None and not (len(key) <= LONGEST_KEY and _KEY.fullmatch(key)):
             message = (

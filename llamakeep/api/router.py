@@ -4,22 +4,47 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
+from fastapi.dependencies.utils import get_parameterless_sub_dependant
 from fastapi.routing import APIRoute
 
+from llamakeep.api.problems import problem_responses
 from llamakeep.api.prompt_route import Endpoint, PromptRoute
+from llamakeep.api.queries import Queries, check_of
+from llamakeep.errors import InvalidRequest
 
 
 class Router(APIRouter):
-    """Serves `/prompt` where `/prompt/` is declared: a redirect costs a round trip."""
+    """
+    Serves `/prompt` where `/prompt/` is declared: a redirect costs a round trip.
+
+    Args:
+        queries: What is done about query parameters that a route does not have.
+        options: As FastAPI says.
+    """
+
+    def __init__(self, *, queries: Queries = Queries.OWN, **options: Any) -> None:
+        super().__init__(**options)
+        self._queries = queries
 
     def add_api_route(
         self, path: str, endpoint: Callable[..., Any], **options: Any
     ) -> None:
         """Add the route, one for both: two take twice as long to make and to try."""
+        if self._queries is Queries.OWN:
+            refusals = problem_responses(InvalidRequest)
+            options["responses"] = refusals | (options.get("responses") or {})
         super().add_api_route(path, endpoint, **options)
         route = self.routes[-1]
         assert isinstance(route, APIRoute)
+        if (check := check_of(route, self._queries)) is not None:
+            if isinstance(route, PromptRoute):
+                route.check_query = check
+            else:
+                depends = get_parameterless_sub_dependant(
+                    depends=Depends(check), path=route.path_format
+                )
+                route.dependant.dependencies.append(depends)
         pattern = route.path_regex.pattern.removesuffix("$").removesuffix("/")
         route.path_regex = re.compile(f"{pattern}/?$")
 

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from llamakeep.api.dependencies import keeper_of, registry_of, settings_of, storage_of
+from llamakeep.api.queries import Queries
 from llamakeep.api.router import Router
 from llamakeep.errors import BodyTooLarge, MalformedBody, NoProvider, SignatureInvalid
 from llamakeep.providers.replicate import ReplicateProvider
@@ -28,7 +29,7 @@ How many bodies of the usual limit a webhook may be as large as.
 
 It repeats the prompt, in the logs up to twice more, and brings the answer.
 """
-router = Router(tags=["webhooks"], include_in_schema=False)
+router = Router(tags=["webhooks"], include_in_schema=False, queries=Queries.ANY)
 
 
 @router.post(WEBHOOK_PATH)

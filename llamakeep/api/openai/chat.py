@@ -24,11 +24,12 @@ from llamakeep.api.openai.ids import RUN, run_id_of
 from llamakeep.api.openai.messages import read_messages
 from llamakeep.api.openai.parameters import CompletionRequest
 from llamakeep.api.openai.wire import json_response
+from llamakeep.api.queries import Queries
 from llamakeep.api.router import Router
 from llamakeep.api.text import check_json
 from llamakeep.domain import Asked, RunStatus
 
-router = Router(prefix="/v1/chat/completions", tags=["openai"])
+router = Router(prefix="/v1/chat/completions", tags=["openai"], queries=Queries.VENDORS)
 
 MESSAGE_SCHEMA = {
     "type": "object",
@@ -181,7 +182,11 @@ async def retrieve(
     return json_response(ChatCompletion(run).whole(run) | more)
 
 
-@router.delete("/{completion_id}", response_class=Response, responses=_responses)
+@router.delete(
+    "/{completion_id}",
+    response_class=Response,
+    responses=_responses | error_responses(errors.InvalidRequest),
+)
 async def delete(completion_id: str, request: Request, user: DeletingUser) -> Response:
     """Forget a completion for good. One that is going on is stopped first."""
     run_id = run_id_of(completion_id, CHAT)

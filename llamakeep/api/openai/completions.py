@@ -11,11 +11,12 @@ from llamakeep.api.openai.answering import Wanted, answer
 from llamakeep.api.openai.errors import COMPLETION_ERRORS
 from llamakeep.api.openai.forms import LegacyCompletion
 from llamakeep.api.openai.parameters import CompletionRequest
+from llamakeep.api.queries import Queries
 from llamakeep.api.router import Router
 from llamakeep.api.text import SomeText
 from llamakeep.domain import Asked
 
-router = Router(prefix="/v1/completions", tags=["openai"])
+router = Router(prefix="/v1/completions", tags=["openai"], queries=Queries.VENDORS)
 
 
 def _only_text(value: object) -> object:

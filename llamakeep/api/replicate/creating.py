@@ -9,6 +9,7 @@ from llamakeep import errors
 from llamakeep.api.dependencies import keeper_of, registry_of
 from llamakeep.api.notifications import PREDICTION, wanted
 from llamakeep.api.problems import problem_responses
+from llamakeep.api.queries import Queries
 from llamakeep.api.replicate.access import PREFIX, Links, PromptingUser
 from llamakeep.api.replicate.inputs import ModelPrediction, VersionPrediction
 from llamakeep.api.replicate.names import find_model, find_version
@@ -24,7 +25,7 @@ from llamakeep.domain import User
 from llamakeep.errors import PathNotFound, UnknownModel
 from llamakeep.providers.base import Provider
 
-router = Router(prefix=PREFIX, tags=["replicate"])
+router = Router(prefix=PREFIX, tags=["replicate"], queries=Queries.VENDORS)
 
 Prefer = Annotated[
     str | None,

@@ -7,6 +7,7 @@ from fastapi import Request
 from llamakeep.api.bodies import Body
 from llamakeep.api.dependencies import registry_of
 from llamakeep.api.problems import problem_responses
+from llamakeep.api.queries import Queries
 from llamakeep.api.replicate.access import PREFIX, CurrentUser, Links
 from llamakeep.api.replicate.names import (
     check_version,
@@ -19,7 +20,7 @@ from llamakeep.api.router import Router
 from llamakeep.errors import NoProvider, PathNotFound, Unauthenticated, UnknownModel
 from llamakeep.providers.base import Provider
 
-router = Router(prefix=PREFIX, tags=["replicate"])
+router = Router(prefix=PREFIX, tags=["replicate"], queries=Queries.VENDORS)
 
 _responses = problem_responses(Unauthenticated, PathNotFound, NoProvider)
 _BEGINNING = "1970-01-01T00:00:00.000000Z"

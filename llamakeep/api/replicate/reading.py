@@ -10,6 +10,7 @@ from llamakeep.api.bodies import Body
 from llamakeep.api.dependencies import keeper_of, storage_of
 from llamakeep.api.history_filters import Moment
 from llamakeep.api.problems import problem_responses
+from llamakeep.api.queries import Queries
 from llamakeep.api.replicate.access import (
     PREFIX,
     CurrentUser,
@@ -36,7 +37,7 @@ from llamakeep.errors import (
 from llamakeep.storage.filters import first_id_at
 from llamakeep.storage.history import is_full
 
-router = Router(prefix=PREFIX, tags=["replicate"])
+router = Router(prefix=PREFIX, tags=["replicate"], queries=Queries.VENDORS)
 
 PAGE_SIZE = 100
 _responses = problem_responses(Unauthenticated, ScopeMissing, RunNotFound)

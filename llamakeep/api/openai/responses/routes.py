@@ -31,17 +31,25 @@ from llamakeep.api.openai.responses.references import dereferenced
 from llamakeep.api.openai.responses.rendering import RESPONSE, response_of
 from llamakeep.api.openai.responses.request import ResponseRequest
 from llamakeep.api.openai.wire import json_response, stream_headers
+from llamakeep.api.queries import Queries
 from llamakeep.api.router import Router
 from llamakeep.api.streaming import Streaming
 from llamakeep.domain import Run, User
 from llamakeep.errors import ConversationNotFound, RunCanceled, RunNotFound
 from llamakeep.keeper.context import thread
 
-router = Router(prefix="/v1/responses", tags=["openai"])
+router = Router(prefix="/v1/responses", tags=["openai"], queries=Queries.VENDORS)
+
+Included = Annotated[list[str] | None, Query(include_in_schema=False)]
+IncludedInBrackets = Annotated[
+    list[str] | None, Query(alias="include[]", include_in_schema=False)
+]
+"""How OpenAI's libraries write it."""
 
 _errors = error_responses(
     errors.Unauthenticated, errors.ScopeMissing, errors.RunNotFound
 )
+_invalid = error_responses(errors.InvalidRequest)
 _sent: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A `response`; with `stream`, its events.",
@@ -85,7 +93,7 @@ async def create(
 @router.get(
     "/{response_id}",
     response_class=Response,
-    responses=_errors | error_responses(errors.InvalidRequest) | _sent,
+    responses=_errors | _invalid | _sent,
 )
 async def retrieve(
     response_id: str,
@@ -94,6 +102,9 @@ async def retrieve(
     *,
     stream: bool = False,
     starting_after: Annotated[int | None, Query(ge=0)] = None,
+    include: Included = None,
+    include_brackets: IncludedInBrackets = None,
+    include_obfuscation: Annotated[str | None, Query(include_in_schema=False)] = None,
 ) -> Response:
     """
     Show a response, or follow it; any run of the history is one.
@@ -101,7 +112,7 @@ async def retrieve(
     With `stream`, its events are sent from the first one, or from the one after the
     `sequence_number` that `starting_after` names.
     """
-    _check_query(request)
+    _refuse_more(include, include_brackets, include_obfuscation)
     if starting_after is not None and not stream:
         raise invalid("starting_after", "It means something only with `stream=true`.")
     run = await _find(request, user, response_id)
@@ -119,7 +130,7 @@ async def cancel(response_id: str, request: Request, user: PromptingUser) -> Res
     return json_response(response_of(run))
 
 
-@router.delete("/{response_id}", response_class=Response, responses=_errors)
+@router.delete("/{response_id}", response_class=Response, responses=_errors | _invalid)
 async def delete(response_id: str, request: Request, user: DeletingUser) -> Response:
     """Forget a response for good. One that is going on is stopped first."""
     with _named(response_id) as run_id:
@@ -130,7 +141,7 @@ async def delete(response_id: str, request: Request, user: DeletingUser) -> Resp
 @router.get(
     "/{response_id}/input_items",
     response_class=Response,
-    responses=_errors | error_responses(errors.InvalidRequest),
+    responses=_errors | _invalid,
 )
 async def input_items(
     response_id: str,
@@ -140,9 +151,11 @@ async def input_items(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     order: Literal["asc", "desc"] = "desc",
     after: Annotated[str | None, Query(max_length=64)] = None,
+    include: Included = None,
+    include_brackets: IncludedInBrackets = None,
 ) -> Response:
     """List what the model read for a response, with what was said before it."""
-    _check_query(request)
+    _refuse_more(include, include_brackets)
     run = await _find(request, user, response_id)
     assert run.conversation_id is not None
     before = await storage_of(request).conversation(
@@ -225,18 +238,21 @@ def _named(response_id: str) -> Iterator[str]:
         ) from None
 
 
-def _check_query(request: Request) -> None:
+def _refuse_more(
+    include: list[str] | None,
+    include_brackets: list[str] | None,
+    include_obfuscation: str | None = None,
+) -> None:
     """
     Refuse to add to an answer what nobody here has.
 
     Raises:
         UnsupportedParameter: That was asked for.
     """
-    given = request.query_params
     refuse_unsupported(
         {
-            "include": given.getlist("include") + given.getlist("include[]"),
-            "include_obfuscation": given.get("include_obfuscation"),
+            "include": [*(include or ()), *(include_brackets or ())],
+            "include_obfuscation": include_obfuscation,
         },
         only={"include": ([],), "include_obfuscation": ("false",)},
     )
