@@ -8,7 +8,8 @@ from typing import Any, Literal
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
@@ -22,6 +23,7 @@ from llamakeep.errors import (
     LimitReached,
     LlamaKeepError,
     MalformedBody,
+    PromptRejected,
     UnsupportedParameter,
 )
 
@@ -61,6 +63,8 @@ class Problem(Body):
     """For a request that can be mended, each field with what is wrong about it."""
     limit: ReachedLimit | None = None
     """The limit that leaves too little."""
+    param: SkipJsonSchema[str | None] = Field(default=None, exclude=True)
+    provider_code: SkipJsonSchema[str | None] = Field(default=None, exclude=True)
 
 
 Dialect = Callable[[Problem, dict[str, str]], Response]
@@ -82,6 +86,10 @@ def problem_of(error: LlamaKeepError) -> Problem:
         run_id=error.run_id,
         errors=errors,
         limit=_reached_limit(error),
+        param=error.param if isinstance(error, PromptRejected) else None,
+        provider_code=(
+            error.provider_code if isinstance(error, PromptRejected) else None
+        ),
     )
 
 

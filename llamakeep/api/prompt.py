@@ -113,6 +113,7 @@ class PromptRequest(Form):
         errors.BodyTooLarge,
         errors.InvalidRequest,
         errors.UnknownModel,
+        errors.ModelNotFound,
         errors.UnsupportedParameter,
         errors.IdempotencyKeyReused,
         errors.PromptRejected,

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from llamakeep.domain.limits import Reservation
+from llamakeep.errors import LlamaKeepError
 
 Role = Literal["system", "user", "assistant"]
 
@@ -189,6 +190,8 @@ class Run:
     reservation: Reservation | None = None
     error_code: str | None = None
     error_detail: str | None = None
+    failure: LlamaKeepError | None = field(default=None, compare=False, repr=False)
+    """Why it failed, with what no row holds; only in the process that ended it."""
     cancel_requested: bool = False
     handle: str | None = None
     """What finds the answer again at its provider, which has accepted the prompt."""

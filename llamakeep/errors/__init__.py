@@ -30,8 +30,11 @@ LlamaKeepError
 │   ├── ConversationNotFound    no such conversation, or somebody else's
 │   ├── IdempotencyKeyReused    same key, other request
 │   ├── UnknownModel            no provider serves it
+│   │   └── ModelNotFound       its provider says that there is none
 │   ├── UnsupportedParameter    this model cannot honour it
 │   ├── PromptRejected          the provider read the prompt and refused it
+│   │   ├── ContextLengthExceeded  it is too long for the model
+│   │   └── ContentFiltered     a content filter refused it
 │   └── RunCanceled             the run was canceled before it was done
 ├── ProviderError               the provider's fault
 │   ├── ProviderUnavailable     down, unreachable, or broken off
@@ -69,6 +72,8 @@ from llamakeep.errors.client import (
     ApiKeyNotFound,
     BodyTooLarge,
     ClientError,
+    ContentFiltered,
+    ContextLengthExceeded,
     ConversationNotFound,
     IdempotencyKeyReused,
     InvalidRequest,
@@ -76,6 +81,7 @@ from llamakeep.errors.client import (
     LimitFacts,
     LimitReached,
     MalformedBody,
+    ModelNotFound,
     PathNotFound,
     PriceUnknown,
     PromptRejected,
@@ -131,6 +137,8 @@ __all__ = [
     "ApiKeyNotFound",
     "BodyTooLarge",
     "ClientError",
+    "ContentFiltered",
+    "ContextLengthExceeded",
     "ConversationNotFound",
     "CountsUnavailable",
     "DatabaseInUse",
@@ -144,6 +152,7 @@ __all__ = [
     "LimitReached",
     "LlamaKeepError",
     "MalformedBody",
+    "ModelNotFound",
     "NoProvider",
     "OneProcessOnly",
     "OutcomeUnknown",

@@ -259,6 +259,14 @@ class UnknownModel(ClientError):
     title = "There is no such model here."
 
 
+class ModelNotFound(UnknownModel):
+    """The provider was asked, and has no such model. The prompt is kept."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "model-not-found"
+    title = "The model provider does not have this model."
+
+
 class UnsupportedParameter(ClientError):
     """The model cannot honour a parameter; it was not asked."""
 
@@ -274,11 +282,43 @@ class UnsupportedParameter(ClientError):
 
 
 class PromptRejected(ClientError):
-    """The provider read the prompt and refused it: too long, or not allowed."""
+    """
+    The provider read the prompt and refused it: too long, or not allowed.
+
+    Args:
+        detail: As in every error.
+        param: The parameter at fault, as the provider called it.
+        provider_code: The provider's own word for the reason.
+    """
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     code = "prompt-rejected"
     title = "The model provider rejected the prompt."
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        param: str | None = None,
+        provider_code: str | None = None,
+    ) -> None:
+        self.param = param
+        self.provider_code = provider_code
+        super().__init__(detail)
+
+
+class ContextLengthExceeded(PromptRejected):
+    """The prompt, with what was said before it, is longer than the model can read."""
+
+    code = "context-length-exceeded"
+    title = "The prompt is too long for the model."
+
+
+class ContentFiltered(PromptRejected):
+    """The provider's content filter refused the prompt."""
+
+    code = "content-filter"
+    title = "The model provider's content filter refused the prompt."
 
 
 class RunCanceled(ClientError):

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
+from copy import copy
 
 from llamakeep import errors
 from llamakeep.domain import (
@@ -285,7 +286,8 @@ class Keeper:
         try:
             raise_for_status(run)
         except ProviderError as error:
-            error.retry_after = self._node.gates.seconds_closed(run.provider)
+            if error.retry_after is None:
+                error.retry_after = self._node.gates.seconds_closed(run.provider)
             raise
 
     async def _conversation_of(self, user: User, run_id: str) -> str:
@@ -346,6 +348,9 @@ def raise_for_status(run: Run) -> None:
     """
     if run.status is RunStatus.SUCCEEDED:
         return
-    error = errors.from_code(run.error_code, run.error_detail)
+    if run.failure is not None:
+        error = copy(run.failure)  # many clients may wait, each for one of its own
+    else:
+        error = errors.from_code(run.error_code, run.error_detail)
     error.run_id = run.id
     raise error

@@ -269,5 +269,6 @@ def _ended(live: LiveRun, error: LlamaKeepError | None) -> Run:
         status=status,
         error_code=error.code,
         error_detail=error.detail,
+        failure=error,
         finished_at=utc_now(),
     )

@@ -16,8 +16,11 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from llamakeep.domain import Reservation, Run, utc_now
 from llamakeep.errors import (
+    ContentFiltered,
+    ContextLengthExceeded,
     LimitFacts,
     LimitReached,
+    ModelNotFound,
     NoProvider,
     PromptRejected,
     ProviderOutOfCredit,
@@ -138,6 +141,9 @@ _UNHEARD = frozenset(
     error.code
     for error in (
         PromptRejected,
+        ContextLengthExceeded,
+        ContentFiltered,
+        ModelNotFound,
         UnsupportedParameter,
         NoProvider,
         ProviderUnavailable,

@@ -240,6 +240,15 @@ async def test_a_key_that_was_used_for_another_request_is_a_422(client: Client) 
     ("refusal", "expected"),
     [
         (PromptRejected(), (400, "invalid_request_error", "prompt_rejected")),
+        (
+            errors.ContextLengthExceeded(),
+            (400, "invalid_request_error", "context_length_exceeded"),
+        ),
+        (
+            errors.ContentFiltered(),
+            (400, "invalid_request_error", "content_filter"),
+        ),
+        (errors.ModelNotFound(), (404, "invalid_request_error", "model_not_found")),
         (ProviderUnavailable(), (503, "server_error", "provider_unavailable")),
         (ProviderTimeout(), (504, "server_error", "provider_timeout")),
     ],
@@ -258,6 +267,45 @@ async def test_a_run_that_was_kept_and_failed_is_not_asked_for_again_by_itself(
     assert (response.status_code, found["type"], found["code"]) == expected
     assert response.headers["x-should-retry"] == "false"
     assert f"/history/{kept['id']}." in found["message"]
+
+
+@pytest.mark.parametrize("body", [HI, STREAM])
+async def test_what_a_provider_says_of_a_rejection_is_handed_on(
+    settings: Settings, body: dict[str, Any]
+) -> None:
+    refusal = PromptRejected(param="temperature", provider_code="unsupported_value")
+
+    async with connect(settings, ScriptedProvider(refusal=refusal)) as client:
+        found = error(await client.post(CHAT, json=body))
+
+    assert (found["param"], found["code"]) == ("temperature", "unsupported_value")
+
+
+@pytest.mark.parametrize("body", [HI, STREAM])
+async def test_a_model_that_its_provider_does_not_have_is_the_parameter_at_fault(
+    settings: Settings, body: dict[str, Any]
+) -> None:
+    provider = ScriptedProvider(refusal=errors.ModelNotFound())
+
+    async with connect(settings, provider) as client:
+        found = error(await client.post(CHAT, json=body))
+
+    assert found["param"] == "model"
+
+
+@pytest.mark.parametrize("path", ["/prompt/", CHAT])
+@pytest.mark.parametrize("kind", [ProviderRateLimited, ProviderUnavailable])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_when_a_provider_may_be_asked_again_is_handed_on(
+    settings: Settings, kind: type[LlamaKeepError], path: str, *, stream: bool
+) -> None:
+    provider = ScriptedProvider(refusal=kind("Later.", retry_after=6.5))
+
+    async with connect(settings, provider) as client:
+        body = {"prompt": "Hi"} if path == "/prompt/" else HI
+        response = await client.post(path, json=body | {"stream": stream})
+
+    assert response.headers["retry-after"] == "7"
 
 
 async def test_a_provider_that_wants_us_to_wait_may_be_asked_again(

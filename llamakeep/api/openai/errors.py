@@ -29,6 +29,8 @@ STATUSES = {
         (errors.InvalidRequest, HTTPStatus.BAD_REQUEST),
         (errors.UnsupportedParameter, HTTPStatus.BAD_REQUEST),
         (errors.PromptRejected, HTTPStatus.BAD_REQUEST),
+        (errors.ContextLengthExceeded, HTTPStatus.BAD_REQUEST),
+        (errors.ContentFiltered, HTTPStatus.BAD_REQUEST),
         (errors.RunNotAnswered, HTTPStatus.BAD_REQUEST),
         (errors.UnknownModel, HTTPStatus.NOT_FOUND),
         (errors.ProviderRateLimited, HTTPStatus.TOO_MANY_REQUESTS),
@@ -59,7 +61,8 @@ CODES = {
 _UNKNOWN = urn(errors.OutcomeUnknown.code)
 _UNPAID = urn(errors.ProviderRateLimited.code)
 _USED_UP = urn(errors.QuotaExceeded.code)
-_MODEL_UNKNOWN = urn(errors.UnknownModel.code)
+_MODELS_UNKNOWN = {urn(errors.UnknownModel.code), urn(errors.ModelNotFound.code)}
+_REJECTED = urn(errors.PromptRejected.code)
 _INVALID = urn(errors.InvalidRequest.code)
 _INDEX = re.compile(r"\.(\d+)(?=\.|$)")
 
@@ -99,9 +102,13 @@ def envelope(problem: Problem) -> dict[str, Any]:
     param = None
     if wrong is not None:
         param = _param(wrong["field"])
-    elif problem.type == _MODEL_UNKNOWN:
+    elif problem.type in _MODELS_UNKNOWN:
         param = "model"
+    else:
+        param = problem.param
     code = CODES.get(problem.type)
+    if problem.type == _REJECTED:
+        code = problem.provider_code
     if wrong is not None and problem.type == _INVALID:
         code = CODES.get(wrong["message"], "invalid_value")
     if code is None:
@@ -133,9 +140,12 @@ COMPLETION_ERRORS = error_responses(
     errors.MalformedBody,
     errors.UnsupportedParameter,
     errors.PromptRejected,
+    errors.ContextLengthExceeded,
+    errors.ContentFiltered,
     errors.Unauthenticated,
     errors.ScopeMissing,
     errors.UnknownModel,
+    errors.ModelNotFound,
     errors.RunCanceled,
     errors.BodyTooLarge,
     errors.IdempotencyKeyReused,

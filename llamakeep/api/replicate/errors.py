@@ -15,6 +15,7 @@ from llamakeep.api.problems import FIELD_MISSING, FIELD_UNKNOWN, Problem, urn
 from llamakeep.api.replicate.schemas import WRITTEN
 from llamakeep.errors import (
     InvalidRequest,
+    ModelNotFound,
     Unauthenticated,
     UnknownModel,
     UnsupportedParameter,
@@ -28,6 +29,7 @@ TITLES = {
     _INVALID: "Input validation failed",
     _UNSUPPORTED: "Input validation failed",
     urn(UnknownModel.code): "Invalid version or not permitted",
+    urn(ModelNotFound.code): "Invalid version or not permitted",
 }
 """What Replicate calls it; everything else keeps our own words."""
 
