@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from hashlib import sha256
 from typing import Annotated
 
 from fastapi import Request, Response
@@ -27,6 +26,7 @@ from llamakeep.api.fields import (
     TopK,
     TopP,
 )
+from llamakeep.api.idempotency import key_of
 from llamakeep.api.notifications import RUN, WebhookUrl, wanted
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.router import Router
@@ -40,7 +40,6 @@ from llamakeep.domain import (
     User,
 )
 from llamakeep.errors import FieldError, InvalidRequest
-from llamakeep.storage.runs import IdempotencyKey
 
 router = Router(tags=["prompt"])
 
@@ -144,16 +143,10 @@ async def prompt(
     The prompt is on disk before the model hears it. If the connection is lost, the run
     goes on, and its answer is in the history.
     """
-    key = None
-    if idempotency_key is not None:
-        # What is sent without a webhook was the same before there were any.
-        unused = {"webhook"} if body.webhook is None else None
-        said = body.model_dump_json(exclude=unused).encode()
-        request_digest = sha256(said).digest()
-        key = IdempotencyKey(idempotency_key, request_digest)
     keeper = keeper_of(request)
     is_streamed = body.stream or accepts_only_events(request)
     asked = body.asked()
+    key = await key_of(request, idempotency_key, body, asked)
     if body.webhook is not None:
         asked = replace(asked, notifications=await _wanted(request, user, body))
     run = await keeper.ask(

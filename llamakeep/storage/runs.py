@@ -1,6 +1,6 @@
 """The life of a run, one transaction a step."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -104,6 +104,14 @@ class IdempotencyKey:
 
     key: str
     request_digest: bytes
+    older_digest: Callable[[], bytes] | None = None
+    """What an older version made of the same request, whose runs are kept."""
+
+    def fits(self, digest: bytes) -> bool:
+        """Return whether `digest` was made of the same request."""
+        return digest == self.request_digest or (
+            self.older_digest is not None and digest == self.older_digest()
+        )
 
 
 class Attached(Enum):
@@ -361,7 +369,7 @@ def _find_repeated(
     ).one_or_none()
     if row is None:
         return None
-    if row.request_digest != wanted.request_digest:
+    if not wanted.fits(row.request_digest):
         raise IdempotencyKeyReused(
             f"The Idempotency-Key {wanted.key!r} was used for another request, which "
             f"is kept as {row.id}. Nothing was stored. Send the same body, or another "

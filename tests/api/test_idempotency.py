@@ -1,11 +1,20 @@
 """Sending a prompt again with the same Idempotency-Key."""
 
 import asyncio
+import json
+from dataclasses import dataclass
 
 import pytest
+from sqlalchemy import update
 
+from llamakeep.api import prompt
+from llamakeep.api.openai import chat as openai_chat
+from llamakeep.api.openai.responses import request as responses_request
+from llamakeep.api.replicate import inputs as replicate_inputs
+from llamakeep.domain import Asked
 from llamakeep.errors import ProviderTimeout
 from llamakeep.settings import Settings
+from llamakeep.storage.tables import runs
 from tests.api.serving import BOB, PROMPT, Client, connect
 from tests.fakes import ScriptedProvider
 
@@ -115,3 +124,187 @@ async def test_without_a_key_every_prompt_is_a_run(client: Client) -> None:
         await client.post("/prompt/", json=PROMPT)
 
     assert len(await client.history()) == 2
+
+
+REQUESTS: dict[str, dict[str, object]] = {
+    "/prompt/": {"prompt": "Hi", "seed": 1, "metadata": {"a": "1", "b": "2"}},
+    "/v1/chat/completions": {
+        "messages": [{"role": "user", "content": "Hi"}],
+        "temperature": 1,
+        "user": "somebody",
+    },
+    "/v1/completions": {"prompt": "Hi", "max_tokens": 5},
+    "/v1/responses": {"input": "Hi", "temperature": 1},
+    "/replicate/v1/predictions": {
+        "version": "scripted/parrot",
+        "input": {"prompt": "Hi"},
+    },
+    "/replicate/v1/models/scripted/parrot/predictions": {"input": {"prompt": "Hi"}},
+}
+"""By path: whatever takes prompts."""
+
+
+async def _ids(client: Client) -> list[str]:
+    return [run["id"] for run in await client.history()]
+
+
+@pytest.mark.parametrize("path", REQUESTS)
+async def test_what_says_the_same_in_other_words_is_the_same_request(
+    client: Client, provider: ScriptedProvider, path: str
+) -> None:
+    body = REQUESTS[path]
+    reordered = dict(reversed(body.items())) | {"stream": False}
+    spaced = json.dumps(reordered, indent=3).replace('"Hi"', '"\\u0048i"')
+    spaced = spaced.replace('"temperature": 1', '"temperature": 1.0')
+
+    headers = KEY | {"Content-Type": "application/json"}
+
+    first = await client.post(path, json=body, headers=KEY)
+    second = await client.post(f"{path.rstrip('/')}/", content=spaced, headers=headers)
+
+    assert first.status_code in {200, 201}, first.text
+    assert second.status_code == first.status_code, second.text
+    assert second.json()["id"] == first.json()["id"]
+    assert len(await client.history()) == 1
+    assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize("path", REQUESTS)
+async def test_every_way_to_send_prompts_refuses_a_key_of_another_request(
+    client: Client, path: str
+) -> None:
+    body = json.dumps(REQUESTS[path])
+    first = await client.post(path, json=REQUESTS[path], headers=KEY)
+
+    changed = json.loads(body.replace('"Hi"', '"Ho"'))
+    response = await client.post(path, json=changed, headers=KEY)
+
+    assert first.status_code in {200, 201}
+    assert response.status_code == 422
+    assert "was used for another request" in response.text
+    assert len(await client.history()) == 1
+
+
+async def test_a_key_is_of_one_path(client: Client) -> None:
+    await client.post("/prompt/", json={"prompt": "Hi"}, headers=KEY)
+
+    response = await client.post("/v1/completions", json={"prompt": "Hi"}, headers=KEY)
+
+    assert response.status_code == 422
+    assert len(await client.history()) == 1
+
+
+@pytest.mark.parametrize("path", REQUESTS)
+async def test_fields_that_a_later_version_adds_change_no_digest(
+    client: Client, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await client.post(path, json=REQUESTS[path], headers=KEY)
+    monkeypatch.setattr(
+        "llamakeep.api.idempotency._older", lambda *_: b"another digest"
+    )
+    monkeypatch.setattr(
+        "llamakeep.api.idempotency._older_own", lambda *_: b"another digest"
+    )
+    for module in (prompt, responses_request, openai_chat, replicate_inputs):
+        monkeypatch.setattr(module, "Asked", _LaterAsked, raising=False)
+
+    again = await client.post(path, json=REQUESTS[path], headers=KEY)
+
+    assert again.status_code in {200, 201}, again.text
+    assert len(await client.history()) == 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LaterAsked(Asked):
+    later: str = "what was not thought of"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "digest"),
+    [
+        (
+            "/prompt/",
+            '{"prompt": "Hi"}',
+            "19328549231be17eaf30f22029314a4f51240e8b155762dbee326905fc32ddee",
+        ),
+        (
+            "/prompt/",
+            (
+                '{"prompt": "Hi", "model": "parrot", "system_prompt": "Be kind.", '
+                '"max_tokens": 5, "min_tokens": 1, "temperature": 1, "top_p": 0.5, '
+                '"top_k": 3, "presence_penalty": 1, "frequency_penalty": 0.5, '
+                '"stop": "x", "seed": 7, "metadata": {"b": "1", "a": "2"}, '
+                '"background": true}'
+            ),
+            "825c6e42f22d1afc8c18ae3656a46bc58547e6f93e3ffbb85529da19798bba1f",
+        ),
+        (
+            "/v1/chat/completions",
+            '{"messages": [{"role": "user", "content": "Hi"}]}',
+            "b017ef3892cd4aa741c4d9aec9db4fb3cb421ec2750c7051130b0a7a60d1a993",
+        ),
+        (
+            "/v1/chat/completions",
+            (
+                '{"messages": [{"role": "system", "content": "Be kind."}, '
+                '{"role": "user", "content": "Hi"}, {"role": "assistant", "content": '
+                '"Ho"}, {"role": "user", "content": [{"type": "text", "text": "Hi"}]}], '
+                '"model": "parrot", "max_tokens": 5, "temperature": 1, "stop": ["x"], '
+                '"metadata": {"b": "1"}}'
+            ),
+            "0f93fa67c93de6561db8a07c52e0c0d6713acced0fd370c774596d7b61c6ee72",
+        ),
+        (
+            "/v1/chat/completions",
+            (
+                '{"messages": [{"role": "user", "content": "Hi"}], '
+                '"max_completion_tokens": 5, "min_tokens": 1, "top_p": 0.5, "top_k": 3, '
+                '"presence_penalty": 1, "frequency_penalty": 0.5, "seed": 7, '
+                '"user": "me"}'
+            ),
+            "fd9a8a8869158be6bd58966a289b6c4758871cc42bdfae2c404f46c35e3986bb",
+        ),
+        (
+            "/v1/completions",
+            '{"prompt": "Hi", "max_tokens": 5, "stop": "x"}',
+            "2afb092c87e5c7c6093d4043955e568bbddf02cb70bdc67f592e79112a897549",
+        ),
+        (
+            "/v1/responses",
+            (
+                '{"input": "Hi", "instructions": "Be kind.", "max_output_tokens": 5, '
+                '"temperature": 0.5}'
+            ),
+            "b0043c29168cc969dbae68c33d4a9967aacb10580b5ac220339cbdc616ba211a",
+        ),
+        (
+            "/v1/responses",
+            (
+                '{"input": [{"role": "user", "content": "Hi"}, {"role": "assistant", '
+                '"content": "Ho"}, {"role": "user", "content": "Hi"}], '
+                '"metadata": {"b": "1"}}'
+            ),
+            "423bb760b42a439246eebA66fe8b1b2fcf7ff4493548b55d89aa967a08b1c246",
+        ),
+    ],
+)
+async def test_a_request_is_known_again_whose_run_an_older_version_kept(
+    client: Client, path: str, body: str, digest: str
+) -> None:
+    headers = KEY | {"Content-Type": "application/json"}
+    first = await client.post(path, content=body, headers=headers)
+    assert first.is_success, first.text
+    kept = update(runs).values(request_digest=bytes.fromhex(digest))
+    await client.storage._database.write(
+        lambda connection: connection.execute(kept).close()
+    )
+
+    again = await client.post(path, content=body, headers=headers)
+    other = await client.post(
+        path, content=body.replace('"Hi"', '"Hm"'), headers=headers
+    )
+
+    assert again.is_success, again.text
+    assert again.json()["id"] == first.json()["id"]
+    assert other.status_code == 422
+    assert len(await client.history()) == 1

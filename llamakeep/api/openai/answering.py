@@ -10,7 +10,6 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, Protocol
 
 from fastapi import Request, Response
@@ -63,15 +62,7 @@ class Wanted:
     asked: Asked
     form: Callable[[Run], Form]
     is_streamed: bool
-    idempotency_key: str | None
-
-
-def key_of(given: str | None, asked: Asked, path: str) -> IdempotencyKey | None:
-    """Return what makes a request the same as an earlier one at that path."""
-    if given is None:
-        return None
-    content = path.rstrip("/").encode() + b"\n" + to_json(asked)
-    return IdempotencyKey(given, sha256(content).digest())
+    idempotency_key: IdempotencyKey | None
 
 
 class Leaving:
@@ -169,9 +160,7 @@ async def answer(request: Request, user: User, wanted: Wanted) -> Response:
     run = await keeper.ask(
         user,
         wanted.asked,
-        idempotency_key=key_of(
-            wanted.idempotency_key, wanted.asked, request.scope["path"]
-        ),
+        idempotency_key=wanted.idempotency_key,
         is_followed=wanted.is_streamed,
     )
     may_come_back = wanted.idempotency_key is not None

@@ -16,6 +16,7 @@ from llamakeep.api.dependencies import (
     storage_of,
 )
 from llamakeep.api.fields import MaxTokens, Metadata
+from llamakeep.api.idempotency import key_of
 from llamakeep.api.openai.answering import Wanted, answer
 from llamakeep.api.openai.content import TEXT_PARTS, invalid
 from llamakeep.api.openai.errors import COMPLETION_ERRORS, error_responses
@@ -156,11 +157,12 @@ async def create(
     Whoever closes the connection cancels the run, unless the request had an
     `Idempotency-Key`; the prompt and the text so far stay in the history.
     """
+    asked = body.asked()
     wanted = Wanted(
-        asked=body.asked(),
+        asked=asked,
         form=partial(ChatCompletion, includes_usage=body.includes_usage),
         is_streamed=bool(body.stream),
-        idempotency_key=idempotency_key,
+        idempotency_key=await key_of(request, idempotency_key, body, asked),
     )
     return await answer(request, user, wanted)
 

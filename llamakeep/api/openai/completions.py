@@ -7,6 +7,7 @@ from fastapi import Request, Response
 from pydantic import BeforeValidator, Field
 
 from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser
+from llamakeep.api.idempotency import key_of
 from llamakeep.api.openai.answering import Wanted, answer
 from llamakeep.api.openai.errors import COMPLETION_ERRORS
 from llamakeep.api.openai.forms import LegacyCompletion
@@ -75,10 +76,11 @@ async def create(
     Whoever closes the connection cancels the run, unless the request had an
     `Idempotency-Key`; the prompt and the text so far stay in the history.
     """
+    asked = body.asked()
     wanted = Wanted(
-        asked=body.asked(),
+        asked=asked,
         form=partial(LegacyCompletion, includes_usage=body.includes_usage),
         is_streamed=bool(body.stream),
-        idempotency_key=idempotency_key,
+        idempotency_key=await key_of(request, idempotency_key, body, asked),
     )
     return await answer(request, user, wanted)

@@ -6,7 +6,8 @@ from typing import Annotated
 from fastapi import Header, Request, Response
 
 from llamakeep import errors
-from llamakeep.api.dependencies import keeper_of, registry_of
+from llamakeep.api.dependencies import IdempotencyHeader, keeper_of, registry_of
+from llamakeep.api.idempotency import key_of
 from llamakeep.api.notifications import PREDICTION, wanted
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.queries import Queries
@@ -44,6 +45,7 @@ _responses = problem_responses(
     errors.InvalidRequest,
     errors.UnknownModel,
     errors.UnsupportedParameter,
+    errors.IdempotencyKeyReused,
     errors.NoProvider,
     errors.RateLimited,
     errors.TooManyWaiting,
@@ -68,13 +70,16 @@ async def create_by_model(
     user: PromptingUser,
     prefer: Prefer = None,
     cancel_after: CancelAfter = None,
+    idempotency_key: IdempotencyHeader = None,
 ) -> Response:
     """Begin a prediction of a model; it goes on whatever becomes of this request."""
     try:
         found = await find_model(registry_of(request), owner, name)
     except UnknownModel as error:
         raise PathNotFound(error.detail) from error
-    return await _create(request, user, body, found, prefer, cancel_after)
+    return await _create(
+        request, user, body, found, prefer, cancel_after, idempotency_key
+    )
 
 
 @router.post(
@@ -89,10 +94,13 @@ async def create_by_version(
     user: PromptingUser,
     prefer: Prefer = None,
     cancel_after: CancelAfter = None,
+    idempotency_key: IdempotencyHeader = None,
 ) -> Response:
     """Begin a prediction of a version; it goes on whatever becomes of this request."""
     found = await find_version(registry_of(request), body.version)
-    return await _create(request, user, body, found, prefer, cancel_after)
+    return await _create(
+        request, user, body, found, prefer, cancel_after, idempotency_key
+    )
 
 
 async def _create(
@@ -102,6 +110,7 @@ async def _create(
     found: tuple[Provider, str],
     prefer: str | None,
     cancel_after: str | None,
+    idempotency_key: str | None,
 ) -> Response:
     seconds = parse_prefer(prefer)
     deadline = parse_cancel_after(cancel_after)
@@ -109,6 +118,7 @@ async def _create(
     keeper = keeper_of(request)
     provider, model = found
     asked = body.input.asked(f"{provider.name}:{model}")
+    key = await key_of(request, idempotency_key, body, asked)
     if body.webhook is not None:
         notifications = await wanted(
             request,
@@ -119,7 +129,9 @@ async def _create(
             origin=links.origin,
         )
         asked = replace(asked, notifications=notifications)
-    run = await keeper.ask(user, asked, is_followed=seconds is None)
+    run = await keeper.ask(
+        user, asked, idempotency_key=key, is_followed=seconds is None
+    )
     if deadline is not None:
         cancel_later(keeper, user, run, deadline)
     headers = {}

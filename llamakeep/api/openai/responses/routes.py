@@ -16,7 +16,8 @@ from llamakeep.api.dependencies import (
     keeper_of,
     storage_of,
 )
-from llamakeep.api.openai.answering import Leaving, Stream, key_of
+from llamakeep.api.idempotency import key_of
+from llamakeep.api.openai.answering import Leaving, Stream
 from llamakeep.api.openai.content import invalid
 from llamakeep.api.openai.errors import (
     COMPLETION_ERRORS,
@@ -192,7 +193,7 @@ async def _ask(
         return await keeper_of(request).ask(
             user,
             asked,
-            idempotency_key=key_of(idempotency_key, asked, request.url.path),
+            idempotency_key=await key_of(request, idempotency_key, body, asked),
             is_followed=bool(body.stream or body.background),
         )
     except RunNotFound:
