@@ -83,6 +83,7 @@ cli.add_typer(users.cli)
 cli.add_typer(keys.cli)
 cli.command("import")(importing.import_history)
 cli.command("migrate")(maintenance.migrate)
+cli.command("apply-retention")(maintenance.apply_retention)
 cli.command("replicate-emulator")(maintenance.replicate_emulator)
 
 

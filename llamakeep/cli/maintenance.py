@@ -1,13 +1,18 @@
-"""`llamakeep migrate` and `llamakeep replicate-emulator`."""
+"""`llamakeep migrate`, `apply-retention` and `replicate-emulator`."""
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llamakeep.cli.environment import read_settings
+from llamakeep.cli.environment import open_database, read_settings
 from llamakeep.cli.terminal import give_up
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from llamakeep.settings import Settings
 
 
 def migrate() -> None:
@@ -22,6 +27,48 @@ def migrate() -> None:
         typer.echo(f"{location(url)} is at revision {after} already.")
     else:
         typer.echo(f"{location(url)}: from revision {before or 'none'} to {after}.")
+
+
+def apply_retention(
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """
+    Delete the runs that are too old now, also if a server holds back.
+
+    A server deletes nothing while its clock is not plausible, or if most runs would go.
+    """
+    import asyncio
+
+    settings = read_settings()
+    count, now = asyncio.run(count_old_runs(settings))
+    if not yes:
+        typer.confirm(
+            f"It is {now:%Y-%m-%d %H:%M} UTC. Delete {count} runs that are too old, "
+            "for good?",
+            abort=True,
+            err=True,
+        )
+    typer.echo(f"{asyncio.run(delete_old_runs(settings))} runs are deleted.")
+
+
+async def count_old_runs(settings: "Settings") -> "tuple[int, datetime]":
+    """Return how many runs are too old, and at what time."""
+    from llamakeep.domain import utc_now
+    from llamakeep.keeper.retention import old_runs
+
+    now = utc_now()
+    async with open_database(settings.database_url) as storage:
+        old = await old_runs(storage, settings.retention_days, now=now)
+    return old.count, now
+
+
+async def delete_old_runs(settings: "Settings") -> int:
+    """Believe the clock, delete the runs that are too old, and count them."""
+    from llamakeep.keeper.retention import sweep
+
+    async with open_database(settings.database_url) as storage:
+        return await sweep(storage, settings.retention_days, is_confirmed=True)
 
 
 def replicate_emulator(

@@ -22,6 +22,7 @@ from llamakeep.domain import Actor, ApiKey, AuditKind, Scope, User, utc_now
 from llamakeep.errors import ApiKeyNotFound, TooManyApiKeys, Unauthenticated
 from llamakeep.storage.admitted import Admitted
 from llamakeep.storage.audit import record
+from llamakeep.storage.clock import is_plausible
 from llamakeep.storage.database import Database
 from llamakeep.storage.prepared import Prepared
 from llamakeep.storage.tables import access_tokens, api_keys, users
@@ -204,7 +205,9 @@ def _said(key: ApiKey) -> str:
 
 
 def _add(connection: Connection, user: User, key: ApiKey, digest: bytes) -> None:
-    count = select(func.count()).where(api_keys.c.user_id == user.id)
+    count = select(func.count()).where(
+        api_keys.c.user_id == user.id, _is_valid(key.created_at)
+    )
     if (connection.scalar(count) or 0) >= MOST_API_KEYS:
         raise TooManyApiKeys(
             f"You have {MOST_API_KEYS} API keys, as many as there may be. Nothing was "
@@ -228,8 +231,9 @@ def _add(connection: Connection, user: User, key: ApiKey, digest: bytes) -> None
 
 
 def _forget_expired(connection: Connection, user: User) -> None:
+    now = utc_now()
     query = delete(api_keys).where(
-        api_keys.c.user_id == user.id, api_keys.c.expires_at <= utc_now()
+        api_keys.c.user_id == user.id, api_keys.c.expires_at <= now, is_plausible(now)
     )
     connection.execute(query)
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, delete, insert, select
 
 from llamakeep.domain import Actor, AuditEvent, AuditKind, User, new_id, utc_now
+from llamakeep.storage.clock import is_plausible
 from llamakeep.storage.database import Database
 from llamakeep.storage.tables import audit_events
 
@@ -84,8 +85,11 @@ def record(
         "address": _printable(actor.address, _LONGEST_ADDRESS),
         "user_agent": _printable(actor.user_agent, _LONGEST_TEXT),
     }
-    oldest = new_id("event_", at=utc_now() - KEPT)
-    connection.execute(delete(audit_events).where(audit_events.c.id < oldest))
+    now = utc_now()
+    oldest = new_id("event_", at=now - KEPT)
+    connection.execute(
+        delete(audit_events).where(audit_events.c.id < oldest, is_plausible(now))
+    )
     connection.execute(insert(audit_events), values)
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, delete
 
 from llamakeep.domain import utc_now
+from llamakeep.storage.clock import is_plausible
 from llamakeep.storage.columns import colliding_insert
 from llamakeep.storage.database import Database
 from llamakeep.storage.tables import deliveries
@@ -26,7 +27,9 @@ class DeliveryStorage:
         def operation(connection: Connection) -> bool:
             add = colliding_insert(connection, deliveries).values(values)
             connection.execute(
-                delete(deliveries).where(deliveries.c.received_at < now - KEPT)
+                delete(deliveries).where(
+                    deliveries.c.received_at < now - KEPT, is_plausible(now)
+                )
             )
             return connection.execute(add.on_conflict_do_nothing()).rowcount == 1
 

@@ -31,6 +31,7 @@ from llamakeep.errors import (
     TooManyRuns,
     UnsupportedParameter,
 )
+from llamakeep.storage.clock import is_plausible
 from llamakeep.storage.columns import colliding_insert
 from llamakeep.storage.database import Database
 from llamakeep.storage.filters import first_id_at
@@ -296,10 +297,12 @@ _NAMES = [column.name for column in _COUNTS if column.name != "id"]
 
 def _begin(connection: Connection, quota: Quota) -> None:
     """Begin to count, from what was used before, and forget counts of long ago."""
+    now = utc_now()
     connection.execute(
         delete(quotas).where(
             quotas.c.user_id == quota.user_id,
-            quotas.c.ends_at < utc_now() - REMEMBERED,
+            quotas.c.ends_at < now - REMEMBERED,
+            is_plausible(now),
         )
     )
     count = _so_far(connection, quota)

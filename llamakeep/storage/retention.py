@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import (
     ColumnElement,
@@ -51,6 +51,11 @@ class Retention:
     """What an administrator set for them."""
     own: int | None
     """What they chose themselves; only less than what they may have counts."""
+
+    def is_own(self, longest: int | None) -> bool:
+        """Return whether the user's own choice counts, with `longest` in settings."""
+        allowed = longest if self.allowed is None else self.allowed
+        return self.own is not None and (allowed is None or self.own < allowed)
 
 
 class RetentionStorage:
@@ -129,26 +134,44 @@ class RetentionStorage:
 
         await self._database.write(operation)
 
+    async def shortest_retention(self, longest: int | None) -> int | None:
+        """
+        Return the fewest days for which any user's runs are kept.
+
+        Args:
+            longest: For how many days the settings have runs kept.
+        """
+        query = select(func.min(_days(longest))).where(users.c.deleted_at.is_(None))
+        return await self._database.read(lambda connection: connection.scalar(query))
+
+    async def count_all_runs(self) -> int:
+        """Return how many runs there are, whoever asked for them."""
+        query = select(func.count()).select_from(runs)
+        return await self._database.read(
+            lambda connection: connection.scalar(query) or 0
+        )
+
     async def users_with_old_runs(
-        self, longest: int | None
+        self, longest: int | None, *, now: datetime | None = None
     ) -> Sequence[tuple[User, str]]:
         """
         Return whose runs are to be deleted, and which: those below an id.
 
         Args:
             longest: For how many days the settings have runs kept.
+            now: What the clock says; by default, it is looked at.
         """
         days = _days(longest)
         query = select(*USER, days).where(
             days.is_not(None), users.c.deleted_at.is_(None)
         )
-        now = utc_now()
+        until = now or utc_now()
 
         def operation(connection: Connection) -> Sequence[tuple[User, str]]:
             found = []
             for *facts, each in connection.execute(query).all():
                 user = User(*facts)
-                before = first_id_at(now - timedelta(days=each))
+                before = first_id_at(until - timedelta(days=each))
                 values = {"user_id": user.id, "before": before}
                 if connection.scalar(_OLD, values) is not None:
                     found.append((user, before))

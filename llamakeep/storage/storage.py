@@ -15,6 +15,7 @@ from llamakeep.storage.accounts import AccountStorage
 from llamakeep.storage.admitted import Admitted
 from llamakeep.storage.api_keys import ApiKeyStorage
 from llamakeep.storage.audit import AuditStorage
+from llamakeep.storage.clock import ClockStorage
 from llamakeep.storage.conversations import ConversationStorage
 from llamakeep.storage.database import Database
 from llamakeep.storage.deleted_users import DeletedUserStorage
@@ -51,6 +52,7 @@ class Storage(
     TraceStorage,
     ConversationStorage,
     RetentionStorage,
+    ClockStorage,
     ImportStorage,
     DeliveryStorage,
     GateStorage,

@@ -222,6 +222,14 @@ gates = Table(
     Column("error_detail", Text),
 )
 
+clock = Table(
+    "clock",
+    metadata,
+    # There is one row: when this machine's clock was last plausible.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+
 deliveries = Table(
     "deliveries",
     metadata,

@@ -210,6 +210,12 @@ CREATE INDEX users_deleted ON users (purge_until) WHERE deleted_at IS NOT NULL;
 
 CREATE INDEX runs_by_user ON runs (user_id, id, model, api_key_id, conversation_id);
 
+CREATE TABLE clock (
+	id INTEGER NOT NULL, 
+	seen_at BIGINT NOT NULL, 
+	CONSTRAINT clock_pk PRIMARY KEY (id)
+);
+
 INSERT INTO search_words (search_words, rank) VALUES ('secure-delete', 1);
 
-INSERT INTO alembic_version VALUES ('0010')
+INSERT INTO alembic_version VALUES ('0011')

@@ -11,6 +11,7 @@ from llamakeep.domain import Actor, AuditKind, User, UserRole, new_id, utc_now
 from llamakeep.errors import FieldError, InvalidRequest
 from llamakeep.storage.admitted import Admitted
 from llamakeep.storage.audit import record
+from llamakeep.storage.clock import is_plausible
 from llamakeep.storage.columns import colliding_insert
 from llamakeep.storage.database import Database
 from llamakeep.storage.prepared import Prepared
@@ -164,6 +165,7 @@ class UserStorage:
                 connection,
                 access_tokens.c.user_id == user.id,
                 access_tokens.c.expires_at <= now,
+                is_plausible(now),
             )
             # Those of a demonstration may be handed out by several servers at once.
             add = colliding_insert(connection, access_tokens).values(values)
