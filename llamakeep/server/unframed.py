@@ -1,0 +1,29 @@
+"""Answers for clients of HTTP/1.0, which do not know chunks."""
+
+from typing import Any
+
+
+def send_unframed(cycle: Any) -> None:
+    """
+    Have an answer of unknown length end with the connection.
+
+    Args:
+        cycle: Uvicorn's request and response. It closes the connection behind a
+            response to HTTP/1.0 anyway.
+    """
+    send = cycle.send
+    is_unframed = False
+
+    async def send_plainly(message: Any) -> None:
+        nonlocal is_unframed
+        if message["type"] == "http.response.start":
+            names = {name.lower() for name, _ in message.get("headers", ())}
+            is_unframed = b"content-length" not in names
+            if is_unframed:
+                cycle.chunked_encoding = False
+        elif is_unframed:
+            cycle.expected_content_length = len(message.get("body", b""))
+        await send(message)
+
+    cycle.send = send_plainly
+    cycle.waiting_for_100_continue = False  # HTTP/1.0 has no interim answers
