@@ -249,6 +249,12 @@ class Settings(BaseSettings):
     max_body_size: ByteSize = ByteSize(1024 * 1024)
     """The largest request body, in bytes; units such as `2MiB` work."""
 
+    max_context_size: ByteSize = ByteSize(4 * 1024 * 1024)
+    """
+    How much a model is given at most: a prompt and all that was said before it, in
+    bytes. What would be more is refused.
+    """
+
     max_import_size: ByteSize = ByteSize(1024 * 1024 * 1024)
     """The largest file that is imported at once; a larger one can be cut into lines."""
 

@@ -110,6 +110,7 @@ class PromptRequest(Form):
         errors.ConversationNotFound,
         errors.RunCanceled,
         errors.BodyTooLarge,
+        errors.ContextTooLarge,
         errors.InvalidRequest,
         errors.UnknownModel,
         errors.ModelNotFound,

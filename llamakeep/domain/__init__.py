@@ -10,6 +10,7 @@ from llamakeep.domain.accounts import (
     UserRole,
 )
 from llamakeep.domain.ids import (
+    later_id,
     new_id,
     utc_now,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "Usage",
     "User",
     "UserRole",
+    "later_id",
     "new_id",
     "utc_now",
 ]

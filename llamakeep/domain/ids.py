@@ -8,6 +8,10 @@ from datetime import UTC, datetime
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 # Looked up ten bits at a time: a run's id is made while its client waits.
 _PAIRS = [one + other for one in _ALPHABET for other in _ALPHABET]
+_LENGTH = 26
+"""Characters of an id without its prefix."""
+_GAP = 64
+"""Random bits between an id and the one right after it: two may be made at once."""
 _id_lock = threading.Lock()
 _last_id = 0
 
@@ -29,6 +33,21 @@ def new_id(prefix: str, *, at: datetime | None = None) -> str:
             if now <= _last_id >> 80:
                 value = _last_id + 1
             _last_id = value
+    return _written(prefix, value)
+
+
+def later_id(new: str, than: str | None) -> str:
+    """Return `new`, or an id right after `than` if clocks disagree about the two."""
+    if than is None or new > than:
+        return new
+    value = 0
+    for letter in than[-_LENGTH:]:
+        value = value << 5 | _ALPHABET.index(letter)
+    value += 1 + secrets.randbits(_GAP)
+    return _written(new[:-_LENGTH], min(value, (1 << 128) - 1))
+
+
+def _written(prefix: str, value: int) -> str:
     return prefix + "".join([_PAIRS[value >> s & 1023] for s in range(120, -1, -10)])
 
 

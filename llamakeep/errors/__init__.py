@@ -6,6 +6,7 @@ LlamaKeepError
 │   ├── InvalidRequest          a field is wrong, missing or unknown
 │   ├── MalformedBody           the body is not JSON
 │   ├── BodyTooLarge
+│   ├── ContextTooLarge         a prompt follows more than a model is given
 │   ├── Unauthenticated         no valid access token
 │   │   ├── WrongCredentials    no such user and password
 │   │   ├── SetupRefused        no valid set-up token, or somebody was faster
@@ -74,6 +75,7 @@ from llamakeep.errors.client import (
     ClientError,
     ContentFiltered,
     ContextLengthExceeded,
+    ContextTooLarge,
     ConversationNotFound,
     IdempotencyKeyReused,
     InvalidRequest,
@@ -139,6 +141,7 @@ __all__ = [
     "ClientError",
     "ContentFiltered",
     "ContextLengthExceeded",
+    "ContextTooLarge",
     "ConversationNotFound",
     "CountsUnavailable",
     "DatabaseInUse",

@@ -50,6 +50,14 @@ class BodyTooLarge(ClientError):
     title = "The body is too large."
 
 
+class ContextTooLarge(ClientError):
+    """The prompt and what it follows are larger than `Settings.max_context_size`."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    code = "context-too-large"
+    title = "The prompt and what was said before it are too large."
+
+
 class Unauthenticated(ClientError):
     """There is no valid access token in the request."""
 

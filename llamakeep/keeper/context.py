@@ -2,33 +2,10 @@
 
 from collections.abc import Sequence
 
-from llamakeep.domain import Message, Run
+from llamakeep.domain import Asked, Message, Run
 
-
-def thread(conversation: Sequence[Run], previous_run_id: str | None) -> Sequence[Run]:
-    """
-    Return the runs that a prompt follows, oldest first.
-
-    A conversation may branch: who names a previous run follows that one, whatever it
-    followed itself, and nothing else.
-
-    Args:
-        conversation: The answered runs that the prompt's conversation has.
-        previous_run_id: The one that was named; without it, all are followed.
-    """
-    if previous_run_id is None:
-        return conversation
-    places = {run.id: place for place, run in enumerate(conversation)}
-    found: list[Run] = []
-    place = places.get(previous_run_id)
-    while place is not None:
-        run = conversation[place]
-        found.append(run)
-        if run.previous_run_id is None:
-            found.extend(reversed(conversation[:place]))
-            break
-        place = places.get(run.previous_run_id)
-    return found[::-1]
+LITTLE = 16 * 1024
+"""Characters that a run which waits may keep in memory of what it follows."""
 
 
 def messages(run: Run, earlier: Sequence[Run]) -> Sequence[Message]:
@@ -39,3 +16,18 @@ def messages(run: Run, earlier: Sequence[Run]) -> Sequence[Message]:
         said.append(Message("user", one.prompt))
         said.append(Message("assistant", one.response))
     return (*said, *run.earlier, Message("user", run.prompt))
+
+
+def size_of(asked: Asked | Run) -> int:
+    """Return how many bytes the texts have that a prompt itself brings along."""
+    said = [one.content for one in asked.earlier]
+    return len("".join((asked.prompt, asked.system_prompt or "", *said)).encode())
+
+
+def is_little(earlier: Sequence[Run]) -> bool:
+    """Return whether so many may have that in memory as there may be who wait."""
+    length = 0
+    for one in earlier:
+        length += len(one.prompt) + len(one.response)
+        length += sum(len(each.content) for each in one.earlier)
+    return length <= LITTLE

@@ -1,7 +1,7 @@
 """What the doors ask of the engine."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from copy import copy
 
@@ -12,16 +12,17 @@ from llamakeep.domain import (
     Run,
     RunStatus,
     User,
+    later_id,
     new_id,
     utc_now,
 )
 from llamakeep.errors import (
+    ContextTooLarge,
     ProviderError,
-    RunNotAnswered,
     ServerStopping,
     UnknownModel,
 )
-from llamakeep.keeper.context import thread
+from llamakeep.keeper.context import size_of
 from llamakeep.keeper.live import (
     Delta,
     Ended,
@@ -37,6 +38,7 @@ from llamakeep.providers.base import Provider
 from llamakeep.providers.registry import Registry, check_parameters
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
+from llamakeep.storage.context import NO_CONTEXT, Context
 from llamakeep.storage.runs import IdempotencyKey, conversation_of
 
 POLL_INTERVAL = 0.25
@@ -56,6 +58,7 @@ class Keeper:
     ) -> None:
         self._storage = storage
         self._registry = registry
+        self._most = settings.max_context_size
         self._node = Node(settings, storage, registry)
         self.quotas = Quotas(settings, registry)
 
@@ -130,19 +133,12 @@ class Keeper:
         provider, model = await self._registry.resolve(asked.model)
         check_model(user, provider, model)
         check_parameters(provider, asked.parameters)
-        conversation_id = asked.conversation_id
-        if asked.previous_run_id is not None:
-            conversation_id = await self._conversation_of(user, asked.previous_run_id)
-        earlier: Sequence[Run] = ()
+        context = await self._context_of(user, asked)
+        earlier = context.runs
         system_prompt = asked.system_prompt
-        if conversation_id is not None:
-            earlier = thread(
-                await self._storage.conversation(user.id, conversation_id),
-                asked.previous_run_id,
-            )
-            if system_prompt is None and earlier and asked.inherits_system_prompt:
-                system_prompt = earlier[-1].system_prompt
-        run_id, now = new_id("run_"), utc_now()
+        if system_prompt is None and earlier and asked.inherits_system_prompt:
+            system_prompt = earlier[-1].system_prompt
+        run_id, now = later_id(new_id("run_"), context.newest_run_id), utc_now()
         run = Run(
             id=run_id,
             user_id=user.id,
@@ -155,7 +151,7 @@ class Keeper:
             prompt=asked.prompt,
             system_prompt=system_prompt,
             earlier=asked.earlier,
-            conversation_id=conversation_id or conversation_of(run_id),
+            conversation_id=context.conversation_id or conversation_of(run_id),
             previous_run_id=asked.previous_run_id,
             parameters=asked.parameters,
             metadata=asked.metadata,
@@ -290,15 +286,23 @@ class Keeper:
                 error.retry_after = self._node.gates.seconds_closed(run.provider)
             raise
 
-    async def _conversation_of(self, user: User, run_id: str) -> str:
-        run = await self._storage.get_run(user, run_id)
-        if run.status is not RunStatus.SUCCEEDED:
-            raise RunNotAnswered(
-                f"The run {run_id!r} is {run.status}: nothing can follow an answer "
-                "that is not there. Nothing was stored."
+    async def _context_of(self, user: User, asked: Asked) -> Context:
+        """Return what a prompt follows, if a model may be given that much."""
+        most = self._most - size_of(asked)
+        if most < 0:
+            raise ContextTooLarge(
+                "The prompt and what was said before it have more than "
+                f"{self._most.human_readable()} together, which is as much as a model "
+                "is given here. Nothing was stored. Send less of what was said before."
             )
-        assert run.conversation_id is not None
-        return run.conversation_id
+        if asked.conversation_id is None and asked.previous_run_id is None:
+            return NO_CONTEXT
+        return await self._storage.context(
+            user.id,
+            asked.conversation_id,
+            previous_run_id=asked.previous_run_id,
+            most=most,
+        )
 
     async def _end_of(self, run: Run) -> Run:
         async with aclosing(self.follow(run)) as updates:

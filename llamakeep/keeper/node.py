@@ -18,6 +18,7 @@ from llamakeep.errors import (
     StorageUnavailable,
     TooManyWaiting,
 )
+from llamakeep.keeper.context import is_little
 from llamakeep.keeper.gate import Gates
 from llamakeep.keeper.live import LiveRun
 from llamakeep.keeper.slots import Slot, Slots
@@ -144,6 +145,8 @@ class Node:
         slot = Slot(self._slots, run.user_id)
         if can_start:
             slot.take()
+        # While many wait, much is better read again when it is their turn.
+        known = earlier if can_start or is_little(earlier) else None
         accepted: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
 
         async def carry() -> None:
@@ -154,7 +157,7 @@ class Node:
                         live,
                         provider,
                         slot=slot,
-                        earlier=earlier,
+                        earlier=known,
                         is_followed=is_followed,
                     )
             finally:

@@ -17,7 +17,7 @@ from llamakeep.errors import (
     ServerStopping,
     StorageUnavailable,
 )
-from llamakeep.keeper.context import messages, thread
+from llamakeep.keeper.context import messages, size_of
 from llamakeep.keeper.gate import GateClosed, Gates
 from llamakeep.keeper.live import LiveRun
 from llamakeep.keeper.reattaching import Reattaching
@@ -197,10 +197,14 @@ class Worker:
             run = live.run
         if earlier is None:
             assert run.conversation_id is not None
-            before = await self._storage.conversation(
-                run.user_id, run.conversation_id, before=run.id
+            context = await self._storage.context(
+                run.user_id,
+                run.conversation_id,
+                previous_run_id=run.previous_run_id,
+                before=run.id,
+                most=self._settings.max_context_size - size_of(run),
             )
-            earlier = thread(before, run.previous_run_id)
+            earlier = context.runs
         request = CompletionRequest(
             run_id=run.id,
             attempt=run.attempt,

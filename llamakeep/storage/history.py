@@ -1,13 +1,12 @@
-"""What users read back: their runs, newest first, and their conversations."""
+"""What users read back: their runs, newest first."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from sqlalchemy import Connection, select
 
-from llamakeep.domain import Run, RunStatus, User
-from llamakeep.errors import ConversationNotFound
-from llamakeep.storage.filters import EVERYTHING, RunFilter, is_in
+from llamakeep.domain import Run, User
+from llamakeep.storage.filters import EVERYTHING, RunFilter
 from llamakeep.storage.newest_found import Place, find_newest
 from llamakeep.storage.run_rows import READ, to_run
 from llamakeep.storage.search import (
@@ -18,9 +17,6 @@ from llamakeep.storage.search import (
     is_frequent,
 )
 from llamakeep.storage.tables import runs
-
-LONGEST_CONVERSATION = 500
-"""How many runs back a conversation's context reaches."""
 
 MORE = 8
 """How many times a page may be some other users' who share a mark (see `words.py`)."""
@@ -140,41 +136,6 @@ class HistoryStorage(SearchStorage):
             return read(connection, connection.scalars(query).all())
 
         await self._index_all()
-        return await self._database.read(operation)
-
-    async def conversation(
-        self, user_id: str, conversation_id: str, *, before: str | None = None
-    ) -> Sequence[Run]:
-        """
-        Return the answered runs of a conversation, oldest first.
-
-        Args:
-            user_id: Whose it must be.
-            conversation_id: The conversation.
-            before: Only runs older than the one with this id.
-
-        Raises:
-            ConversationNotFound: The user has no such conversation.
-        """
-        belongs = is_in(user_id, conversation_id)
-        exists = select(runs.c.id).where(*belongs).limit(1)
-        query = (
-            select(*READ)
-            .where(*belongs, runs.c.status == RunStatus.SUCCEEDED)
-            .order_by(runs.c.id.desc())
-            .limit(LONGEST_CONVERSATION)
-        )
-        if before is not None:
-            query = query.where(runs.c.id < before)
-
-        def operation(connection: Connection) -> Sequence[Run]:
-            if before is None and connection.scalar(exists) is None:
-                raise ConversationNotFound(
-                    f"There is no conversation {conversation_id!r} in your history. "
-                    "Nothing was stored. Leave `conversation_id` out to begin one."
-                )
-            return [to_run(row) for row in connection.execute(query)][::-1]
-
         return await self._database.read(operation)
 
 

@@ -16,6 +16,7 @@ from llamakeep.storage.admitted import Admitted
 from llamakeep.storage.api_keys import ApiKeyStorage
 from llamakeep.storage.audit import AuditStorage
 from llamakeep.storage.clock import ClockStorage
+from llamakeep.storage.context import ContextStorage
 from llamakeep.storage.conversations import ConversationStorage
 from llamakeep.storage.database import Database
 from llamakeep.storage.deleted_users import DeletedUserStorage
@@ -46,6 +47,7 @@ class Storage(
     RunStorage,
     LeaseStorage,
     HistoryStorage,
+    ContextStorage,
     ForgettingStorage,
     StatsStorage,
     TagStorage,

@@ -4,7 +4,6 @@ from typing import Any
 import pytest
 
 from llamakeep.domain import RunStatus, User
-from llamakeep.errors import ConversationNotFound
 from llamakeep.storage import Storage
 from llamakeep.storage.filters import RunFilter
 from llamakeep.storage.history import is_full
@@ -96,47 +95,3 @@ async def test_the_history_can_be_of_some_time(storage: Storage, alice: User) ->
 
     assert await storage.history(alice, matching=until_the_third) == [second, first]
     assert await storage.history(alice, matching=on_the_second) == [second]
-
-
-async def test_a_conversation_is_what_was_answered_in_order(
-    storage: Storage, alice: User
-) -> None:
-    first = ended(await start(storage, alice), response="1")
-    topic = str(first.conversation_id)
-    failed = ended(await start(storage, alice, conversation_id=topic), RunStatus.FAILED)
-    second = ended(await start(storage, alice, conversation_id=topic), response="2")
-    for run in (first, failed, second):
-        await storage.finish(run)
-    going_on = await start(storage, alice, conversation_id=topic)
-
-    assert await storage.conversation(alice.id, topic) == [first, second]
-    assert await storage.conversation(alice.id, topic, before=second.id) == [first]
-    assert await storage.conversation(alice.id, topic, before=going_on.id) == [
-        first,
-        second,
-    ]
-
-
-async def test_a_conversation_that_only_failed_is_still_one(
-    storage: Storage, alice: User
-) -> None:
-    run = ended(await start(storage, alice), RunStatus.FAILED)
-    await storage.finish(run)
-
-    assert await storage.conversation(alice.id, str(run.conversation_id)) == []
-
-
-async def test_somebody_elses_conversation_does_not_exist(
-    storage: Storage, alice: User, bob: User
-) -> None:
-    run = await start(storage, alice)
-
-    with pytest.raises(ConversationNotFound):
-        await storage.conversation(bob.id, str(run.conversation_id))
-
-
-async def test_a_conversation_nobody_had_does_not_exist(
-    storage: Storage, alice: User
-) -> None:
-    with pytest.raises(ConversationNotFound):
-        await storage.conversation(alice.id, "conv_unheard")

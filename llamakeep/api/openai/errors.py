@@ -31,6 +31,7 @@ STATUSES = {
         (errors.PromptRejected, HTTPStatus.BAD_REQUEST),
         (errors.ContextLengthExceeded, HTTPStatus.BAD_REQUEST),
         (errors.ContentFiltered, HTTPStatus.BAD_REQUEST),
+        (errors.ContextTooLarge, HTTPStatus.BAD_REQUEST),
         (errors.RunNotAnswered, HTTPStatus.BAD_REQUEST),
         (errors.UnknownModel, HTTPStatus.NOT_FOUND),
         (errors.ProviderRateLimited, HTTPStatus.TOO_MANY_REQUESTS),
@@ -45,6 +46,7 @@ PREVIOUS_NOT_FOUND = (
 
 CODES = {
     urn(errors.UnknownModel.code): "model_not_found",
+    urn(errors.ContextTooLarge.code): "context_length_exceeded",
     urn(errors.Unauthenticated.code): "invalid_api_key",
     urn(errors.ProviderRateLimited.code): "rate_limit_exceeded",
     urn(errors.TooManyRuns.code): "rate_limit_exceeded",
@@ -148,6 +150,7 @@ COMPLETION_ERRORS = error_responses(
     errors.ModelNotFound,
     errors.RunCanceled,
     errors.BodyTooLarge,
+    errors.ContextTooLarge,
     errors.IdempotencyKeyReused,
     errors.RateLimited,
     errors.TooManyWaiting,

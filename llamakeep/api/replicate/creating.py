@@ -42,6 +42,7 @@ _responses = problem_responses(
     errors.Unauthenticated,
     errors.ScopeMissing,
     errors.BodyTooLarge,
+    errors.ContextTooLarge,
     errors.InvalidRequest,
     errors.UnknownModel,
     errors.UnsupportedParameter,

@@ -70,9 +70,16 @@ def output_part(text: str) -> dict[str, Any]:
 
 def items_sent(run: Run) -> Iterator[dict[str, Any]]:
     """Yield what came in with the request for `run`."""
-    for number, message in enumerate((*run.earlier, Message("user", run.prompt))):
-        item_id = f"{id_of(run, MESSAGE)}_{number}"
-        yield _item(item_id, message.role, "completed", message.content)
+    for number in range(len(run.earlier) + 1):
+        yield sent_item(run, number)
+
+
+def sent_item(run: Run, number: int) -> dict[str, Any]:
+    """Return one message of those that came in with the request for `run`."""
+    is_earlier = number < len(run.earlier)
+    message = run.earlier[number] if is_earlier else Message("user", run.prompt)
+    item_id = f"{id_of(run, MESSAGE)}_{number}"
+    return _item(item_id, message.role, "completed", message.content)
 
 
 def _item(item_id: str, role: Role, status: str, text: str) -> dict[str, Any]:

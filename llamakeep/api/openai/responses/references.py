@@ -6,36 +6,77 @@ from typing import Any
 
 from llamakeep.api.openai.content import invalid
 from llamakeep.api.openai.ids import RUN
-from llamakeep.api.openai.responses.items import items_sent, output_item
+from llamakeep.api.openai.responses.items import MESSAGE, output_item, sent_item
 from llamakeep.domain import Run
-from llamakeep.errors import RunNotFound
+from llamakeep.errors import ContextTooLarge, InvalidRequest, RunNotFound
 
 MOST_REFERENCES = 100
 """Each of them is looked up."""
 
-_ID = re.compile(r"msg_([0-9a-z]{26})(?:_([0-9]{1,4}))?")
+_ID = re.compile(r"msg_[0-9a-z]{26}(?:_[0-9]{1,4})?")
 
 
-async def dereferenced(given: Any, find_run: Callable[[str], Awaitable[Run]]) -> Any:
+async def dereferenced(
+    given: Any, find_run: Callable[[str], Awaitable[Run]], *, most: int
+) -> Any:
     """
     Return the input of a request with the items that its references name.
+
+    Each run is looked up once, and each item is named once: what is kept with the new
+    run is never more than what was sent and what the user has already.
 
     Args:
         given: The input, of whatever kind.
         find_run: Returns the user's run of an id, or raises `RunNotFound`.
+        most: Bytes that the items which are named may have together.
 
     Raises:
-        InvalidRequest: A reference names no item of the user's history.
+        InvalidRequest: A reference names no item of the user's history, or one that
+            another reference names.
+        ContextTooLarge: The items have more.
     """
     if not isinstance(given, list):
         return given
+    named = _named(given)
+    by_run: dict[str, list[str]] = {}
+    for item_id in named:
+        by_run.setdefault(RUN + item_id[len(MESSAGE) :][:26], []).append(item_id)
+    found = list(given)
+    for run_id, item_ids in by_run.items():
+        try:
+            run = await find_run(run_id)
+        except RunNotFound:
+            raise _unknown(named[item_ids[0]]) from None
+        for item_id in item_ids:
+            place = named[item_id]
+            found[place] = item = _item_of(run, item_id, place)
+            most -= sum(len(part["text"].encode()) for part in item["content"])
+            if most < 0:
+                raise ContextTooLarge(
+                    "The items that the request refers to have more text than a "
+                    "request may bring along. Nothing was stored. Refer to fewer, or "
+                    "go on behind a response with `previous_response_id`."
+                )
+    return found
+
+
+def _named(given: list[Any]) -> dict[str, int]:
+    """Return the ids of the items that are only named, each with its place."""
     places = [place for place, item in enumerate(given) if _is_reference(item)]
     if len(places) > MOST_REFERENCES:
         raise invalid("input", f"It may refer to {MOST_REFERENCES} items at most.")
-    found = list(given)
+    named: dict[str, int] = {}
     for place in places:
-        found[place] = await _item(given[place].get("id"), place, find_run)
-    return found
+        item_id = given[place].get("id")
+        if not isinstance(item_id, str) or not _ID.fullmatch(item_id):
+            raise _unknown(place)
+        if item_id in named:
+            raise invalid(
+                f"input.{place}.id",
+                f"The item is named already, by input.{named[item_id]}. Leave it out.",
+            )
+        named[item_id] = place
+    return named
 
 
 def _is_reference(item: Any) -> bool:
@@ -44,23 +85,17 @@ def _is_reference(item: Any) -> bool:
     )
 
 
-async def _item(
-    item_id: Any, place: int, find_run: Callable[[str], Awaitable[Run]]
-) -> Mapping[str, Any]:
-    unknown = invalid(
+def _item_of(run: Run, item_id: str, place: int) -> Mapping[str, Any]:
+    _, _, number = item_id.removeprefix(MESSAGE).partition("_")
+    if not number:
+        return output_item(run, "completed")
+    if int(number) > len(run.earlier) or str(int(number)) != number:
+        raise _unknown(place)
+    return sent_item(run, int(number))
+
+
+def _unknown(place: int) -> InvalidRequest:
+    return invalid(
         f"input.{place}.id",
         "There is no such item in your history. Send the message itself.",
     )
-    match = _ID.fullmatch(item_id) if isinstance(item_id, str) else None
-    if match is None:
-        raise unknown
-    try:
-        run = await find_run(RUN + match[1])
-    except RunNotFound:
-        raise unknown from None
-    if match[2] is None:
-        return output_item(run, "completed")
-    sent = {item["id"]: item for item in items_sent(run)}
-    if item_id not in sent:
-        raise unknown
-    return sent[item_id]

@@ -14,6 +14,7 @@ from llamakeep.api.dependencies import (
     IdempotencyHeader,
     PromptingUser,
     keeper_of,
+    settings_of,
     storage_of,
 )
 from llamakeep.api.idempotency import key_of
@@ -37,7 +38,6 @@ from llamakeep.api.router import Router
 from llamakeep.api.streaming import Streaming
 from llamakeep.domain import Run, User
 from llamakeep.errors import ConversationNotFound, RunCanceled, RunNotFound
-from llamakeep.keeper.context import thread
 
 router = Router(prefix="/v1/responses", tags=["openai"], queries=Queries.VENDORS)
 
@@ -159,10 +159,14 @@ async def input_items(
     _refuse_more(include, include_brackets)
     run = await _find(request, user, response_id)
     assert run.conversation_id is not None
-    before = await storage_of(request).conversation(
-        user.id, run.conversation_id, before=run.id
+    context = await storage_of(request).context(
+        user.id,
+        run.conversation_id,
+        previous_run_id=run.previous_run_id,
+        before=run.id,
+        most=settings_of(request).max_context_size,
     )
-    items = list(items_read(run, thread(before, run.previous_run_id)))
+    items = list(items_read(run, context.runs))
     if order == "desc":
         items.reverse()
     start = 0
@@ -187,7 +191,11 @@ async def _ask(
     body: ResponseRequest, request: Request, user: User, idempotency_key: str | None
 ) -> Run:
     storage = storage_of(request)
-    body.input = await dereferenced(body.input, partial(storage.get_run, user))
+    body.input = await dereferenced(
+        body.input,
+        partial(storage.get_run, user),
+        most=settings_of(request).max_body_size,
+    )
     asked = body.asked()
     try:
         return await keeper_of(request).ask(
