@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-PATIENCE = 15
-"""Seconds in which whatever is waited for has happened, or never will."""
+from tests.waiting import LONG_ENOUGH
 
 
 @dataclass
@@ -48,7 +47,7 @@ class Receiver:
 
     async def wait_for(self, count: int) -> list[Received]:
         """Return the first `count` webhooks, once they are there."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(LONG_ENOUGH):
             while len(self.received) < count:  # noqa: ASYNC110 - it is a test
                 await asyncio.sleep(0.005)
         return self.received[:count]

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,28 +17,40 @@ from typing import Any
 import httpx2
 
 from tests.acceptance.runner import Order
+from tests.waiting import LONG_ENOUGH
 
 ROOT = Path(__file__).parents[2]
-LONG_ENOUGH = 15
-"""Seconds in which whatever is waited for has happened, or never will."""
+
+
+def outside_variables() -> dict[str, str]:
+    """Return this process's variables but for those that configure a server."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("LLAMAKEEP_") and name != "REPLICATE_API_TOKEN"
+    }
 
 
 class Runner:
-    """The process that forks servers; what it reports is read in a thread."""
+    """
+    The process that forks servers; what it reports is read in a thread.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Where it and they run.
+        environment: Variables that they have beside this process's own.
+    """
+
+    def __init__(
+        self, folder: Path, *, environment: Mapping[str, str] | None = None
+    ) -> None:
         httpx2.AsyncHTTPTransport()  # the first one imports, which blocks
         self._control, theirs = socket.socketpair()
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith("LLAMAKEEP_") and name != "REPLICATE_API_TOKEN"
-        }
+        ours = outside_variables()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.acceptance.runner", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
-                env=environment | {"PYTHONPATH": str(ROOT)},
+                env=ours | {"PYTHONPATH": str(ROOT)} | dict(environment or {}),
                 cwd=folder,
             )
         self._control.settimeout(LONG_ENOUGH)

@@ -11,10 +11,11 @@ import pytest
 from llamakeep.emulator import EmulatorSettings, open_emulator
 from llamakeep.storage import open_storage
 from tests.acceptance.conftest import NewServer
-from tests.acceptance.processes import LONG_ENOUGH, ServerProcess
+from tests.acceptance.processes import ServerProcess
 from tests.emulator.driver import AT_ONCE
 from tests.providers.replicating import Control
 from tests.storage.test_postgresql import Gate as Cable
+from tests.waiting import LONG_ENOUGH
 
 FIVE = 5
 """How many creates in a row may fail."""

@@ -15,7 +15,8 @@ import pytest
 
 from llamakeep.server.connections import LINGER, LINGER_SIZE
 from tests.acceptance.conftest import NewServer
-from tests.acceptance.processes import LONG_ENOUGH, ServerProcess
+from tests.acceptance.processes import ServerProcess
+from tests.waiting import LONG_ENOUGH
 
 HEADER_TIMEOUT, BODY_TIMEOUT, WRITE_TIMEOUT = 1.0, 1.5, 1.5
 NOTICED = 3.0

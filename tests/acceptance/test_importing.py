@@ -7,8 +7,9 @@ import pytest
 
 from llamakeep.domain import new_id
 from tests.acceptance.conftest import NewServer
-from tests.acceptance.processes import LONG_ENOUGH, ServerProcess
+from tests.acceptance.processes import ServerProcess
 from tests.api.doors import IMPORTED
+from tests.waiting import LONG_ENOUGH
 
 BODY_TIMEOUT = 2.0
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.conftest import NewServer
-from tests.acceptance.processes import LONG_ENOUGH, ServerProcess
+from tests.acceptance.processes import ServerProcess
+from tests.waiting import LONG_ENOUGH
 
 CHAT = "/v1/chat/completions"
 BODY = {"messages": [{"role": "user", "content": "Tell me a story"}]}

@@ -13,6 +13,7 @@ from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.conversations import HIGHEST
 from llamakeep.storage.filters import EVERYTHING
 from tests.acceptance.conftest import NewServer
+from tests.waiting import LONG_ENOUGH
 
 RUNS = 600
 WORD = "kanarienvogelgesang"
@@ -63,7 +64,7 @@ async def test_a_long_history_goes_with_its_user_while_others_ask_and_after_a_ki
 
         deleting = asyncio.create_task(delete())
         answers = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(LONG_ENOUGH):
             while await left() > RUNS - 100:
                 asked = await server.client.post("/prompt/", json={"prompt": "Hi"})
                 answers.append(asked.status_code)
@@ -71,7 +72,7 @@ async def test_a_long_history_goes_with_its_user_while_others_ask_and_after_a_ki
         await server.restart()
 
         between = await left()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(LONG_ENOUGH):
             while not await storage.is_purged(carol):
                 asked = await server.client.post("/prompt/", json={"prompt": "Hi"})
                 answers.append(asked.status_code)

@@ -7,8 +7,9 @@ import httpx2
 
 from llamakeep.storage import open_storage
 from tests.acceptance.conftest import NewServer
-from tests.acceptance.processes import LONG_ENOUGH, ServerProcess
+from tests.acceptance.processes import ServerProcess
 from tests.valkey import ValkeyServer
+from tests.waiting import LONG_ENOUGH
 
 
 async def login(server: ServerProcess) -> httpx2.Response:

@@ -12,7 +12,8 @@ import pytest
 
 from llamakeep.emulator import open_emulator
 from tests.acceptance.conftest import NewServer
-from tests.acceptance.processes import LONG_ENOUGH, ServerProcess
+from tests.acceptance.processes import ServerProcess
+from tests.waiting import LONG_ENOUGH
 
 WORDS = [f"word{number} " for number in range(40)]
 ANSWER = "".join(WORDS)

@@ -10,7 +10,8 @@ import pytest
 from llamakeep.storage import open_storage
 from tests.acceptance.conftest import NewServer
 from tests.acceptance.processes import ServerProcess
-from tests.receiving import PATIENCE, Receiver, open_receiver
+from tests.receiving import Receiver, open_receiver
+from tests.waiting import LONG_ENOUGH
 
 SETTINGS: dict[str, Any] = {
     "webhooks": True,
@@ -34,7 +35,7 @@ async def begin(server: ServerProcess, receiver: Receiver) -> str:
 
 async def state(server: ServerProcess, run_id: str) -> tuple[str, int]:
     """Return how far a webhook is, once it is not on its way any more."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(LONG_ENOUGH):
         while True:
             webhook = (await server.run(run_id))["webhook"]
             if webhook["status"] != "waiting":

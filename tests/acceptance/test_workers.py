@@ -16,11 +16,12 @@ import pytest
 from llamakeep.providers.local_weights import find_weights, has_engine
 from llamakeep.settings import Settings
 from llamakeep.storage import open_storage
-from tests.acceptance.processes import LONG_ENOUGH, Served
+from tests.acceptance.processes import Served
 from tests.acceptance.test_crashes import Told, check_nothing_is_lost, post_until
 from tests.cli.conftest import Process, started
 from tests.providers.stub_server import END, STOP, StubServer, Then, delta, head
 from tests.providers.stub_server import running_stub as running
+from tests.waiting import LONG_ENOUGH
 
 KILLS = 3
 CLIENTS = 32

@@ -13,6 +13,7 @@ from tests.api.doors import DOCUMENT
 from tests.api.serving import ALICE, BOB, Client, connect
 from tests.api.test_bad_input import check_problem
 from tests.fakes import ScriptedProvider
+from tests.waiting import LONG_ENOUGH
 
 NEW = {"username": "carol", "password": "correct horse"}
 
@@ -238,7 +239,7 @@ async def test_disabling_a_user_stops_their_runs_and_keeps_the_history(
 
     await client.patch(f"/admin/users/{bob.id}", json={"disabled": True})
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONG_ENOUGH):
         while await client.storage.unfinished_runs(bob):  # noqa: ASYNC110 - elsewhere
             await asyncio.sleep(0.01)
     run = await client.storage.get_run(bob, run_id)
@@ -267,7 +268,7 @@ async def test_deleting_a_user_stops_their_runs_and_leaves_nothing_behind(
 async def test_a_user_with_a_long_history_is_gone_when_it_is_still_being_deleted(
     client: Client, carol: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin, "PATIENCE", 0)
+    monkeypatch.setattr(admin, "LONG_ENOUGH", 0)
     carols = await client.let_in(carol)
     for n in range(100):
         await client.storage.add(carol, f"prompt {n}", "response")
@@ -279,7 +280,7 @@ async def test_a_user_with_a_long_history_is_gone_when_it_is_still_being_deleted
     again = await client.delete(path)
     named = await client.post("/admin/users/", json=NEW)
     asked = await client.post("/prompt/", json={"prompt": "Hi"}, headers=ALICE)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(LONG_ENOUGH):
         while not await client.storage.is_purged(carol):  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.01)
     assert deleted.status_code == 202

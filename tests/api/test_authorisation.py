@@ -33,6 +33,7 @@ from tests.api.doors import (
 )
 from tests.api.serving import Client, connect
 from tests.fakes import ScriptedProvider
+from tests.waiting import LONG_ENOUGH
 
 Headers = dict[str, str]
 PASSWORD_HASH = hash_password(PASSWORD)
@@ -182,7 +183,7 @@ async def discredit(
 
 async def wait_for_words(client: Client, holder: Holder) -> None:
     """Wait until what somebody's run has said so far is kept."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(LONG_ENOUGH):
         while True:
             run = await client.storage.get_run(holder.user, holder.things.run_id)
             if run.response:

@@ -26,6 +26,7 @@ from tests.api.doors import CALLS, Things, request_of, scopes_of
 from tests.api.serving import Client, connect
 from tests.fakes import ScriptedProvider
 from tests.providers.stub_server import END, event, head, piece, running_stub
+from tests.waiting import LONG_ENOUGH
 
 
 def canary() -> str:
@@ -279,7 +280,7 @@ async def test_it_is_erased_by_itself_as_well(
         before = await files(database)
         await client.delete(f"/history/{answer.json()['id']}")
 
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(LONG_ENOUGH):
             while word.encode() in await files(database):  # noqa: ASYNC110 - no event
                 await asyncio.sleep(0.02)
 

@@ -10,6 +10,7 @@ from llamakeep.domain import UserRole, utc_now
 from llamakeep.settings import Settings
 from tests.api.serving import ALICE, Client, connect
 from tests.fakes import ScriptedProvider
+from tests.waiting import LONG_ENOUGH
 
 NOBODY = "user_" + 26 * "0"
 
@@ -34,7 +35,7 @@ async def test_a_server_deletes_what_is_too_old_by_itself(settings: Settings) ->
     settings = settings.model_copy(update={"retention_days": 3})
 
     async with connect(settings, ScriptedProvider()) as client:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(LONG_ENOUGH):
             while len(kept := await client.history()) > 2:  # noqa: ASYNC110 - no event
                 await asyncio.sleep(0.01)
 

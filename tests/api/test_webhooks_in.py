@@ -25,7 +25,7 @@ NOBODY = "http://127.0.0.1:1"
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    changes = {"public_url": HttpUrl("https://example.com"), "settle_time": 60}
+    changes = {"public_url": HttpUrl("https://example.com"), "settle_time": 3600}
     return settings.model_copy(update=changes)
 
 

@@ -17,7 +17,8 @@ from llamakeep.security.webhooks import is_signed, read_stamp
 from llamakeep.settings import Settings
 from tests.api.serving import ALICE, BOB, Client, connect
 from tests.fakes import ScriptedProvider
-from tests.receiving import PATIENCE, Received, Receiver, open_receiver
+from tests.receiving import Received, Receiver, open_receiver
+from tests.waiting import LONG_ENOUGH
 
 SECRET = "/me/webhook-secret"
 PREDICTIONS = "/replicate/v1/models/scripted/parrot/predictions"
@@ -52,7 +53,7 @@ async def secret_of(client: Client, headers: dict[str, str] | None = None) -> st
 
 async def until(client: Client, run_id: str, status: str) -> dict[str, Any]:
     """Wait until the webhook about a run has a status, and return it."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(LONG_ENOUGH):
         while True:
             webhook = (await client.get(f"/history/{run_id}")).json()["webhook"]
             if webhook["status"] == status:

@@ -13,12 +13,11 @@ from typer.testing import CliRunner, Result
 
 from llamakeep.cli import cli
 from llamakeep.settings import Settings
+from tests.waiting import LONG_ENOUGH
 
 ROOT = Path(__file__).parents[2]
 httpx2.AsyncHTTPTransport()  # the first one imports, which blocks
 
-LONG_ENOUGH = 15
-"""Seconds in which whatever is waited for has happened, or never will."""
 
 Type = Callable[..., Result]
 

@@ -16,9 +16,10 @@ from llamakeep.app import create_app
 from llamakeep.errors import ProviderUnavailable
 from llamakeep.server import describe_model
 from llamakeep.settings import Settings
-from tests.cli.conftest import LONG_ENOUGH, Process, Type, said, started
+from tests.cli.conftest import Process, Type, said, started
 from tests.fakes import ScriptedProvider
 from tests.providers.stub_server import Then, delta, head, running_stub
+from tests.waiting import LONG_ENOUGH
 
 
 async def _origin(process: Process) -> str:

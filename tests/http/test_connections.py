@@ -10,6 +10,7 @@ from llamakeep.http import BrokenOff, Client, NotConnected, connecting, pool
 from tests.certificates import context_of
 from tests.http.asking import OK, ask, body_of, client_of, serving
 from tests.providers.stub_server import END, Then, head, piece, running_stub, whole
+from tests.waiting import LONG_ENOUGH
 
 
 async def test_a_connection_is_used_again() -> None:
@@ -106,7 +107,7 @@ async def test_connecting_may_be_canceled_at_any_moment(
             await asyncio.wait([asking])
             await client.close()
             client._pool._is_closed = False
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LONG_ENOUGH):
             while stub.open_now:  # noqa: ASYNC110 - it is a test
                 await asyncio.sleep(0.01)
 
@@ -150,7 +151,7 @@ async def test_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(pool, "LONGEST_IDLE", 0.1)
     async with serving(0.01, OK) as (stub, client):
         await asyncio.gather(*(ask(client) for _ in range(3)))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LONG_ENOUGH):
             while stub.open_now:  # noqa: ASYNC110 - it is a test
                 await asyncio.sleep(0.01)
 

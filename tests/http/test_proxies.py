@@ -8,6 +8,7 @@ import pytest
 from llamakeep.http import NotConnected
 from tests.http.asking import OK, ask, client_of
 from tests.providers.stub_server import running_stub
+from tests.waiting import LONG_ENOUGH
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "REQUEST_METHOD")
 
@@ -124,7 +125,7 @@ async def test_a_proxy_that_hangs_up_before_anything_was_said_is_no_way(
         async with client_of("https://server.example") as client:
             for _ in range(3):
                 with pytest.raises(NotConnected):
-                    async with asyncio.timeout(2):
+                    async with asyncio.timeout(LONG_ENOUGH):
                         await ask(client)
 
 

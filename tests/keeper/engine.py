@@ -11,6 +11,7 @@ from llamakeep.providers.base import Provider
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
+from tests.waiting import LONG_ENOUGH
 
 WHY = Asked(prompt="Why?")
 
@@ -58,14 +59,14 @@ class Reader:
 
 async def until(is_so: Callable[[], object]) -> None:
     """Return once `is_so`, which something in this process is about to bring about."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LONG_ENOUGH):
         while not is_so():  # noqa: ASYNC110 - the product has no event for it
             await asyncio.sleep(0.001)
 
 
 async def until_stored(storage: Storage, user: User, run: Run, text: str) -> Run:
     """Return the run as it is stored once its text is `text`."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LONG_ENOUGH):
         while True:
             stored = await storage.get_run(user, run.id)
             if stored.response == text:

@@ -19,6 +19,7 @@ from llamakeep.storage import Storage
 from tests.fakes import ScriptedProvider
 from tests.keeper.engine import WHY, Reader, open_keeper, until, until_stored
 from tests.storage.running import ended, start
+from tests.waiting import LONG_ENOUGH
 
 
 def is_canceled(run: Run, text: str = "") -> bool:
@@ -155,7 +156,7 @@ async def test_a_cancel_that_meets_the_claim_of_a_queued_run_ends_it(
         await asyncio.sleep(0.01)
         slow.may_write.set()
 
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(LONG_ENOUGH):
             assert is_canceled(await canceling)
             await keeper.result(last)
 
@@ -271,7 +272,7 @@ async def test_a_run_that_is_canceled_after_a_crash_can_be_canceled_again_meanwh
         canceling = asyncio.ensure_future(keeper.cancel(alice, run.id))
         await asyncio.sleep(0.05)
         provider.may_stop.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LONG_ENOUGH):
             assert is_canceled(await canceling)
 
     assert provider.canceling == ["there"]

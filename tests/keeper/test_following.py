@@ -11,6 +11,7 @@ from llamakeep.storage import Storage
 from tests.fakes import ScriptedProvider
 from tests.keeper.engine import WHY, Reader, open_keeper, until, until_stored
 from tests.storage.running import ended, start
+from tests.waiting import LONG_ENOUGH
 
 STORY = ("Once", " upon", " a", " time.")
 WHOLE = "".join(STORY)
@@ -103,7 +104,7 @@ async def test_followers_see_that_a_silent_run_goes_on(
         run = await keeper.ask(alice, WHY)
         updates = keeper.follow(run)
 
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(LONG_ENOUGH):
             first = await anext(updates)
 
         assert not isinstance(first, Ended | Reset)

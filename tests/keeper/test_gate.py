@@ -30,6 +30,7 @@ from llamakeep.storage.gates import Gate
 from tests.fakes import ScriptedProvider
 from tests.keeper.engine import WHY, open_keeper, until
 from tests.storage.running import start
+from tests.waiting import LONG_ENOUGH
 
 ELSEWHERE = Asked(prompt="Why?", model="other:parrot")
 
@@ -369,7 +370,7 @@ async def test_when_who_goes_first_is_not_heard_another_one_goes(
             await keeper.cancel(alice, first.id)
         provider.before_accepting.set()
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LONG_ENOUGH):
             assert (await keeper.result(other)).response == "Hello, world"
 
 
@@ -446,7 +447,7 @@ async def until_queued(storage: Storage, user: User, run: Run) -> None:
 async def until_it_is(
     storage: Storage, user: User, run: Run, is_so: Callable[[Run], bool]
 ) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LONG_ENOUGH):
         while True:
             if is_so(await storage.get_run(user, run.id)):
                 return

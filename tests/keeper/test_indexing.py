@@ -11,6 +11,7 @@ from llamakeep.storage import Storage
 from llamakeep.storage.search import has_more
 from tests.fakes import ScriptedProvider
 from tests.keeper.engine import WHY, open_keeper
+from tests.waiting import LONG_ENOUGH
 
 
 async def test_finished_runs_are_indexed_without_being_asked_for(
@@ -24,6 +25,6 @@ async def test_finished_runs_are_indexed_without_being_asked_for(
     async with open_keeper(settings, storage, ScriptedProvider()) as keeper:
         await keeper.result(await keeper.ask(alice, WHY))
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LONG_ENOUGH):
             while await storage._database.read(has_more):  # noqa: ASYNC110 - of a thread
                 await asyncio.sleep(0.01)

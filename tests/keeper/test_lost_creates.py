@@ -24,9 +24,10 @@ from llamakeep.storage.runs import Attached
 from tests.fakes import Line, ScriptedProvider
 from tests.keeper.engine import WHY, open_keeper, until
 from tests.storage.running import start
+from tests.waiting import LONG_ENOUGH
 
 ANOTHER = CompletionRequest(run_id="run_0", attempt=1, model="parrot", messages=())
-LATE = 60.0
+LATE = 3600.0
 """Seconds that nobody waits for in here."""
 
 
@@ -145,7 +146,7 @@ async def test_a_hint_that_proves_right_is_gone_on_with_without_waiting(
         await asyncio.sleep(0.01)
         keeper.hint(run_id, "ours")
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LONG_ENOUGH):
             run = await keeper.result(await storage.get_run(alice, run_id))
     assert (run.response, run.handle) == ("Because.", "ours")
     assert provider.resumed == ["ours"]
@@ -163,7 +164,7 @@ async def test_a_hint_counts_that_came_before_the_answer_was_known_to_be_lost(
 
         provider.may_lose.set()
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LONG_ENOUGH):
             await keeper.result(await storage.get_run(alice, run_id))
     assert provider.resumed == ["ours"]
 
@@ -331,7 +332,7 @@ async def test_a_process_that_stops_looks_once_more_without_waiting(
     async with lost_run(patient, storage, alice, provider) as (keeper, run_id):
         await keeper.cancel(alice, run_id)
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LONG_ENOUGH):
             await keeper.close()
 
         assert not keeper.expects(run_id)

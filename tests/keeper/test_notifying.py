@@ -21,9 +21,9 @@ from llamakeep.security.posting import Outcome, Poster
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from tests.storage.running import ended, start
+from tests.waiting import LONG_ENOUGH
 
 SECRET = "whsec_c2VjcmV0"
-PATIENCE = 15
 
 
 class Postman(Poster):
@@ -81,7 +81,7 @@ async def watched(storage: Storage, user: User, host: str) -> Run:
 
 async def until(storage: Storage, run: Run, tries: int) -> Notification:
     """Wait until a webhook was tried so often and is not on its way."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(LONG_ENOUGH):
         while True:
             known = await storage.find_notification(run)
             assert known is not None
@@ -92,7 +92,7 @@ async def until(storage: Storage, run: Run, tries: int) -> Notification:
 
 async def on_their_way(postman: Postman, count: int) -> list[str]:
     """Return what is on its way once that is so much, and a moment later."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(LONG_ENOUGH):
         while len(postman.on_their_way) < count:  # noqa: ASYNC110 - it is a test
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)
@@ -116,7 +116,7 @@ async def test_only_some_go_to_the_same_host_or_of_the_same_user_at_once(
     notifier.open()
     first = await on_their_way(postman, 4)
     postman.may_go.set()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(LONG_ENOUGH):
         while len(postman.urls) < 7:  # noqa: ASYNC110 - it is a test
             await asyncio.sleep(0.01)
     await notifier.close()

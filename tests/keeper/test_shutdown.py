@@ -9,6 +9,7 @@ from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from tests.fakes import ScriptedProvider
 from tests.keeper.engine import WHY, Reader, open_keeper, until_stored
+from tests.waiting import LONG_ENOUGH
 
 
 async def test_a_stopping_server_accepts_no_prompts(
@@ -28,7 +29,7 @@ async def test_a_stopping_server_accepts_no_prompts(
 async def test_runs_may_end_within_the_grace(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
-    settings = settings.model_copy(update={"shutdown_grace": 60})
+    settings = settings.model_copy(update={"shutdown_grace": 3600})
     go_on = asyncio.Event()
     async with open_keeper(
         settings, storage, ScriptedProvider(["Be", go_on, "cause."])
@@ -130,7 +131,7 @@ async def test_a_server_stops_although_its_disk_is_full(
 async def test_the_grace_can_be_cut_short(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
-    settings = settings.model_copy(update={"shutdown_grace": 60})
+    settings = settings.model_copy(update={"shutdown_grace": 3600})
     provider = ScriptedProvider([asyncio.Event()])
     async with open_keeper(settings, storage, provider) as keeper:
         run = await keeper.ask(alice, WHY)
@@ -138,6 +139,6 @@ async def test_the_grace_can_be_cut_short(
 
         keeper.stop_accepting(grace=0)
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LONG_ENOUGH):
             await keeper.close()
     assert (await storage.get_run(alice, run.id)).status is RunStatus.INTERRUPTED

@@ -10,6 +10,7 @@ from llamakeep.domain import Message, Parameters
 from llamakeep.providers.base import CompletionRequest
 from llamakeep.providers.replicate import ReplicateProvider
 from tests.emulator.driver import NO_CERTIFICATES
+from tests.waiting import LONG_ENOUGH
 
 MAVERICK = "meta/llama-4-maverick-instruct"
 API_TOKEN = "r8_anything"
@@ -65,7 +66,7 @@ class Control:
 
     async def until(self, *statuses: str, count: int = 1) -> None:
         """Wait until there are `count` predictions with one of these statuses."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LONG_ENOUGH):
             while True:
                 found = [each["status"] for each in await self.predictions()]
                 if len(found) == count and set(found) <= set(statuses):

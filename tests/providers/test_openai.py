@@ -23,6 +23,7 @@ from tests.providers.stub_server import (
     usage,
     whole,
 )
+from tests.waiting import LONG_ENOUGH
 
 ANSWER = (head(), delta("Hello"), delta(", world"), STOP, usage(7, 3), DONE, END)
 
@@ -128,7 +129,7 @@ async def test_closing_does_not_wait_for_a_canceled_answer() -> None:
         task.cancel()
         await asyncio.wait([task], timeout=1)
 
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(LONG_ENOUGH):
             await provider.close()
 
 

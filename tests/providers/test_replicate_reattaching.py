@@ -13,6 +13,7 @@ from llamakeep.providers.base import Accepted, Candidate, CompletionRequest, Eve
 from llamakeep.providers.replicate import ReplicateProvider
 from tests.providers.asking import Answer, ask
 from tests.providers.replicating import MAVERICK, Control, asking, provider_at
+from tests.waiting import LONG_ENOUGH
 
 PARROT = "llamakeep/parrot"
 
@@ -218,7 +219,7 @@ async def test_a_prediction_that_is_polled_is_looked_at_when_a_hint_comes(
         await control.until("succeeded")
         replicate.hint("another")
         replicate.hint(accepted.handle)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LONG_ENOUGH):
             text = await answering
 
     replicate.hint(accepted.handle)  # nobody waits any more

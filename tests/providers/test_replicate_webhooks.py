@@ -11,6 +11,7 @@ from llamakeep.providers.replicate.api import ReplicateApi
 from llamakeep.providers.replicate.webhooks import ASK_EVERY, WebhookSecret
 from tests.providers.asking import ask
 from tests.providers.replicating import API_TOKEN, Control, asking, provider_at
+from tests.waiting import LONG_ENOUGH
 
 OLD = "whsec_bGxhbWFrZWVwLWVtdWxhdG9yLXNlY3JldA=="
 NEW = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -122,7 +123,7 @@ async def test_webhooks_are_asked_for_at_the_beginning_and_at_the_end(
     await provider.close()
 
     sent: list[dict[str, Any]] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LONG_ENOUGH):
         while len(sent) < 2:
             await asyncio.sleep(0.01)
             sent = await control.webhooks()

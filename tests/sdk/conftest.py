@@ -11,7 +11,8 @@ from llamakeep.emulator import EmulatorSettings, open_emulator
 from tests.acceptance.processes import Runner
 from tests.emulator.driver import AT_ONCE, NO_CERTIFICATES, Driver
 from tests.emulator.receiver import open_receiver
-from tests.sdk.site import ALICE, PATIENCE, Site
+from tests.sdk.site import ALICE, Site
+from tests.waiting import LONG_ENOUGH
 
 if sys.platform == "win32":
     pytest.skip("The runner forks.", allow_module_level=True)
@@ -43,7 +44,7 @@ def openai_client(site: Site) -> Iterator[OpenAI]:
     with OpenAI(
         base_url=f"{site.origin}/v1",
         api_key=ALICE,
-        http_client=httpx2.Client(verify=NO_CERTIFICATES, timeout=PATIENCE),
+        http_client=httpx2.Client(verify=NO_CERTIFICATES, timeout=LONG_ENOUGH),
         max_retries=0,
     ) as client:
         yield client
@@ -55,7 +56,7 @@ async def async_openai_client(site: Site) -> AsyncIterator[AsyncOpenAI]:
     async with AsyncOpenAI(
         base_url=f"{site.origin}/v1",
         api_key=ALICE,
-        http_client=httpx2.AsyncClient(verify=NO_CERTIFICATES, timeout=PATIENCE),
+        http_client=httpx2.AsyncClient(verify=NO_CERTIFICATES, timeout=LONG_ENOUGH),
         max_retries=0,
     ) as client:
         yield client

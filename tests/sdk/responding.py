@@ -8,7 +8,8 @@ from openai import OpenAI
 from openai.types.responses import Response, ResponseStreamEvent
 
 from tests.emulator.driver import MAVERICK, NO_CERTIFICATES
-from tests.sdk.site import ALICE, PATIENCE, Site
+from tests.sdk.site import ALICE, Site
+from tests.waiting import LONG_ENOUGH
 
 MODEL = f"replicate:{MAVERICK}"
 OPEN = {"queued", "in_progress"}
@@ -18,7 +19,7 @@ OPEN = {"queued", "in_progress"}
 def own_api(site: Site, method: str, path: str, **options: Any) -> Any:
     """Ask llamakeep's own API, as alice."""
     headers = {"Authorization": f"Bearer {ALICE}"}
-    with httpx2.Client(verify=NO_CERTIFICATES, timeout=PATIENCE) as http:
+    with httpx2.Client(verify=NO_CERTIFICATES, timeout=LONG_ENOUGH) as http:
         answer = http.request(method, site.origin + path, headers=headers, **options)
         return answer.raise_for_status().json()
 
@@ -29,7 +30,7 @@ def run_of(site: Site, response: Response) -> Any:
 
 def over(client: OpenAI, response: Response) -> Response:
     """Poll until a response is over, as OpenAI's guide says."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + LONG_ENOUGH
     while response.status in OPEN:
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -50,7 +51,7 @@ def number_of(event: ResponseStreamEvent) -> int:
 
 def asked(site: Site, prompt: str) -> str:
     """Wait until alice's newest run has this prompt, and return its response's id."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + LONG_ENOUGH
     while True:
         [run] = own_api(site, "GET", "/history/?limit=1")["history"]
         if run["prompt"] == prompt:

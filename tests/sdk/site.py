@@ -10,8 +10,6 @@ from tests.acceptance.runner import Order
 from tests.emulator.driver import Driver
 
 ALICE, BOB = "token_alice", "token_bob"
-PATIENCE = 15
-"""Seconds after which a client may give up; nothing here takes a tenth of it."""
 
 
 class Site:

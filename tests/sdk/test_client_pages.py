@@ -13,7 +13,8 @@ import pytest
 
 from tests.emulator.driver import NO_CERTIFICATES
 from tests.node import node_with_packages
-from tests.sdk.site import ALICE, PATIENCE, Site
+from tests.sdk.site import ALICE, Site
+from tests.waiting import LONG_ENOUGH
 
 PAGES = Path(__file__).parents[2] / "docs" / "clients"
 JAVASCRIPT = Path(__file__).parent / "js_openai"
@@ -126,7 +127,7 @@ def said_by(page: str, site: Site, folder: Path) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=4 * PATIENCE,
+        timeout=4 * LONG_ENOUGH,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

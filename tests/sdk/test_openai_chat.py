@@ -12,7 +12,8 @@ from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
 from tests.emulator.driver import MAVERICK, NO_CERTIFICATES
-from tests.sdk.site import ALICE, BOB, PATIENCE, Site
+from tests.sdk.site import ALICE, BOB, Site
+from tests.waiting import LONG_ENOUGH
 
 MODEL = f"replicate:{MAVERICK}"
 HI: list[Any] = [{"role": "user", "content": "one two three"}]
@@ -30,7 +31,7 @@ def async_client(async_openai_client: AsyncOpenAI) -> AsyncOpenAI:
 
 def history(site: Site, limit: int = 1) -> list[dict[str, Any]]:
     """Return alice's newest runs."""
-    with httpx2.Client(verify=NO_CERTIFICATES, timeout=PATIENCE) as http:
+    with httpx2.Client(verify=NO_CERTIFICATES, timeout=LONG_ENOUGH) as http:
         answer = http.get(
             f"{site.origin}/history/",
             params={"limit": limit},
@@ -42,7 +43,7 @@ def history(site: Site, limit: int = 1) -> list[dict[str, Any]]:
 
 def run_of(site: Site, prompt: str, *statuses: str) -> dict[str, Any]:
     """Wait until alice's newest run has this prompt and one of these statuses."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + LONG_ENOUGH
     while (run := history(site)[0])["prompt"] != prompt or (
         run["status"] not in statuses
     ):
@@ -358,7 +359,7 @@ def test_a_run_that_somebody_cancels_is_a_conflict(site: Site, client: OpenAI) -
 
     def cancel() -> None:
         run_id = run_of(site, "cancel me", "starting", "processing")["id"]
-        with httpx2.Client(verify=NO_CERTIFICATES, timeout=PATIENCE) as http:
+        with httpx2.Client(verify=NO_CERTIFICATES, timeout=LONG_ENOUGH) as http:
             http.post(
                 f"{site.origin}/history/{run_id}/cancel",
                 headers={"Authorization": f"Bearer {ALICE}"},
@@ -402,7 +403,7 @@ def test_a_stream_that_is_closed_early_cancels_the_run_upstream(
     stream.close()
 
     assert run_of(site, "close one two", "canceled")["response"] == said
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + LONG_ENOUGH
     while site.replicate.known()["predictions"][-1]["status"] != "canceled":
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -16,7 +16,8 @@ from replicate.webhook import Webhooks
 
 from tests.emulator.driver import MAVERICK, NO_CERTIFICATES
 from tests.emulator.receiver import open_receiver
-from tests.sdk.site import ALICE, BOB, PATIENCE, Site
+from tests.sdk.site import ALICE, BOB, Site
+from tests.waiting import LONG_ENOUGH
 
 INPUT = {"prompt": "one two three"}
 ROOT = Path(__file__).parents[2]
@@ -68,7 +69,7 @@ def latest(site: Site) -> Any:
     headers = {"Authorization": f"Bearer {ALICE}"}
     url = f"{site.origin}/history/?limit=1"
     response = httpx2.get(
-        url, headers=headers, verify=NO_CERTIFICATES, timeout=PATIENCE
+        url, headers=headers, verify=NO_CERTIFICATES, timeout=LONG_ENOUGH
     )
     return response.json()["history"][0]
 

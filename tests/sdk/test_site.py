@@ -1,7 +1,8 @@
 import httpx2
 
 from tests.emulator.driver import NO_CERTIFICATES
-from tests.sdk.site import ALICE, PATIENCE, Site
+from tests.sdk.site import ALICE, Site
+from tests.waiting import LONG_ENOUGH
 
 
 def test_a_site_answers_and_keeps_its_history_when_it_is_restarted(site: Site) -> None:
@@ -10,7 +11,7 @@ def test_a_site_answers_and_keeps_its_history_when_it_is_restarted(site: Site) -
         base_url=site.origin,
         headers=credentials,
         verify=NO_CERTIFICATES,
-        timeout=PATIENCE,
+        timeout=LONG_ENOUGH,
     ) as client:
         client.post("/prompt/", json={"prompt": "one two"}).raise_for_status()
 

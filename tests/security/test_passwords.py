@@ -15,6 +15,7 @@ from llamakeep.security.passwords import (
     check_password_rules,
     hash_password,
 )
+from tests.waiting import LONG_ENOUGH
 
 CHEAP = PasswordHasher(memory_cost=8, time_cost=1, parallelism=1)
 
@@ -55,7 +56,7 @@ async def passwords() -> AsyncIterator[Passwords]:
 
 
 async def until_checking(hasher: GatedHasher, count: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LONG_ENOUGH):
         while hasher.at_once < count:  # noqa: ASYNC110 - a thread sets it
             await asyncio.sleep(0.001)
 

@@ -16,6 +16,7 @@ from llamakeep.security import shared_rates
 from llamakeep.security.rates import Counts, Kind, Limit, OwnCounts, Verdict
 from llamakeep.security.shared_rates import SharedCounts, ValkeyCounts
 from tests.valkey import ValkeyServer
+from tests.waiting import LONG_ENOUGH
 
 HOUR = Rate(3, 3600)
 
@@ -319,7 +320,7 @@ async def test_a_valkey_that_is_gone_is_noticed_and_so_is_its_return(
     await asyncio.to_thread(valkey_server.stop)
     gone = await counts.hit([limit()])
     await asyncio.to_thread(valkey_server.start)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(LONG_ENOUGH):
         while "answers again" not in caplog.text:
             await asyncio.sleep(0.02)
             await counts.hit([limit(whose="bob")])
@@ -340,7 +341,7 @@ async def test_a_valkey_that_accepts_and_says_nothing_is_not_waited_for_long() -
     port = server.sockets[0].getsockname()[1]
     counts = SharedCounts(ValkeyCounts(f"valkey://127.0.0.1:{port}"))
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LONG_ENOUGH):
         verdict = await counts.hit([limit()])
 
     assert verdict.is_let_through

@@ -15,6 +15,7 @@ from llamakeep.storage.filters import EVERYTHING
 from llamakeep.storage.tables import users
 from llamakeep.storage.traces import Pace
 from tests.storage.running import delete_user, ended, start
+from tests.waiting import LONG_ENOUGH
 
 NOBODY = Actor(address="here")
 
@@ -81,7 +82,7 @@ async def test_a_purge_that_broke_off_is_gone_on_with_when_its_lease_is_over(
     await keep(storage, bob, 1)
     await storage.delete_user(alice.id, actor=NOBODY)
     purging = asyncio.create_task(purge_one(storage))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(LONG_ENOUGH):
         while await left(storage, alice) == 200:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.001)
     purging.cancel()

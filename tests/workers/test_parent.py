@@ -18,7 +18,7 @@ from llamakeep.storage import open_storage
 from llamakeep.workers.child import Greeting, how
 from llamakeep.workers.parent import Parent
 from llamakeep.workers.sockets import Sockets
-from tests.acceptance.processes import LONG_ENOUGH
+from tests.waiting import LONG_ENOUGH
 
 httpx2.AsyncHTTPTransport()  # the first one imports, which blocks
 HEAVY = {"fastapi", "httptools", "sqlalchemy", "starlette", "uvicorn"}
