@@ -160,7 +160,7 @@ def running_postgres() -> Iterator[str]:
 
 @asynccontextmanager
 async def new_database(
-    server_url: str, template: str = "template0"
+    server_url: str, template: str = "template0", *, tablespace: str = "pg_default"
 ) -> AsyncIterator[str]:
     """
     Create an empty database, yield its URL, and drop it.
@@ -169,12 +169,14 @@ async def new_database(
         server_url: The URL of any other database on the same server.
         template: The name of a database to copy, tables and rows included. Nobody may
             be connected to it.
+        tablespace: Where its files are.
     """
     name = f"test_{secrets.token_hex(8)}"
     # Copying files is quicker than logging every page, as `wal_log` would do.
     await _execute(
         server_url,
-        f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy',
+        f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy '
+        f'TABLESPACE "{tablespace}"',
     )
     try:
         yield f"{server_url.rpartition('/')[0]}/{name}"

@@ -26,9 +26,11 @@ from llamakeep.storage import open_storage
 from tests.acceptance.processes import ROOT, Runner
 from tests.postgres import new_database, running_postgres
 from tests.torture.campaign import Campaign
+from tests.torture.plans import on_postgres, on_sqlite
 from tests.torture.replicate import emulator_process
 from tests.torture.report import Row, table, where_and_when, write
 from tests.torture.site import prepare
+from tests.torture.stage import Stage
 
 PAGE = ROOT / "docs" / "durability.md"
 
@@ -53,20 +55,24 @@ async def torture(
     async with new_database(postgres) as template_url:
         template = template_url.rpartition("/")[2]
         await prepare(template_url)
-        for database, new, nodes in (
-            ("SQLite, one server", sqlite, 1),
-            ("PostgreSQL, two servers", postgresql, 2),
-        ):
-            campaign = Campaign(
-                database,
+        stages = [
+            Stage(
                 new,
                 nodes=nodes,
                 runner=runner,
                 emulator=emulator,
                 folder=folder / f"nodes-{nodes}",
-                scale=how["scale"],
                 chance=chance,
             )
+            for new, nodes in ((sqlite, 1), (postgresql, 2))
+        ]
+        scale = how["scale"]
+        own, shared = stages
+        on_shared = on_postgres(shared, scale, server_url=postgres, template=template)
+        for campaign in (
+            Campaign("SQLite, one server", own, scale, on_sqlite(own, scale)),
+            Campaign("PostgreSQL, two servers", shared, scale, on_shared),
+        ):
             async for row in campaign.rows():
                 say(*row.cells(), sep=" | ")
                 for fault in row.outcome.verdict.faults:

@@ -2,15 +2,12 @@
 
 import asyncio
 import logging
-import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
-from pathlib import Path
 
-from tests.acceptance.processes import Runner
 from tests.torture.crash_points import POINTS
+from tests.torture.plans import Job, Planned, times
 from tests.torture.report import Row
 from tests.torture.scenarios import (
     FREEZING_POINTS,
@@ -19,13 +16,11 @@ from tests.torture.scenarios import (
     freeze_holder,
     kill_at_random,
 )
-from tests.torture.site import Site, open_site
+from tests.torture.site import Site
+from tests.torture.stage import Stage
 
 LANES = 7
 """How many sites there are at the same time."""
-
-Scenario = Callable[[Site], Awaitable[Outcome]]
-NewDatabase = Callable[[Path], AbstractAsyncContextManager[str]]
 
 log = logging.getLogger(__name__)
 
@@ -36,99 +31,72 @@ class Campaign:
 
     Args:
         database: Its name.
-        new_database: Makes an empty one; that folder is its own.
-        nodes: How many servers share one.
-        runner: Starts them.
-        emulator: Where Replicate is.
-        folder: For files and logs.
+        stage: Where they take place.
         scale: How much is done; 1 is all of it.
-        chance: What decides when and where.
+        planned: What is done to the things that servers depend on.
     """
 
     def __init__(
-        self,
-        database: str,
-        new_database: NewDatabase,
-        *,
-        nodes: int,
-        runner: Runner,
-        emulator: str,
-        folder: Path,
-        scale: float,
-        chance: random.Random,
+        self, database: str, stage: Stage, scale: float, planned: Sequence[Planned]
     ) -> None:
         self.database = database
-        self._new_database = new_database
-        self._nodes = nodes
-        self._runner = runner
-        self._emulator = emulator
-        self._folder = folder
-        self._scale = scale
-        self._chance = chance
+        self._stage = stage
+        self._planned = planned
+        self._times = partial(times, scale=scale)
 
     async def rows(self) -> AsyncIterator[Row]:
         """Yield what was found, scenario by scenario."""
-        async with self._site("random") as site:
+        async with self._stage.site("random") as site:
             found = await kill_at_random(
                 site,
                 prompts=self._times(300),
                 kills=self._times(50),
-                clients=8 * self._nodes,
+                clients=8 * self._stage.nodes,
                 longest_pause=2.0,
             )
         yield Row("killed at random moments", self.database, found)
-        times = self._times(20)
-        found = await self._together(
-            {name: partial(crash_at, name=name, times=times) for name in POINTS}
-        )
-        name = f"killed at {len(POINTS)} points, {times} times each"
-        yield Row(name, self.database, found)
-        if self._nodes == 1:
-            return  # nobody could take over
-        times = self._times(5)
-        found = await self._together(
-            {
-                f"frozen {name}": partial(freeze_holder, name=name, times=times)
-                for name in FREEZING_POINTS
+        count = self._times(20)
+        name = f"killed at {len(POINTS)} points, {count} times each"
+        crashes = {
+            each: self._at(each, partial(crash_at, name=each, times=count))
+            for each in POINTS
+        }
+        yield (await self._together([Planned(name, crashes)]))[0]
+        if self._stage.nodes > 1:  # another one can take over
+            count = self._times(5)
+            name = f"frozen at {len(FREEZING_POINTS)} points, {count} times each"
+            freezes = {
+                f"frozen {each}": self._at(
+                    f"frozen {each}", partial(freeze_holder, name=each, times=count)
+                )
+                for each in FREEZING_POINTS
             }
-        )
-        name = f"frozen at {len(FREEZING_POINTS)} points, {times} times each"
-        yield Row(name, self.database, found)
+            yield (await self._together([Planned(name, freezes)]))[0]
+        for row in await self._together(self._planned):
+            yield row
 
-    async def _together(self, scenarios: Mapping[str, Scenario]) -> Outcome:
-        """Let scenarios happen, a few at the same time, and return their sum."""
-        lanes, whole = asyncio.Semaphore(LANES), Outcome()
+    def _at(self, name: str, scenario: Callable[[Site], Awaitable[Outcome]]) -> Job:
+        async def job() -> Outcome:
+            async with self._stage.site(name) as site:
+                return await scenario(site)
 
-        async def happen(name: str, scenario: Scenario) -> None:
-            nonlocal whole
-            async with lanes, self._site(name) as site:
+        return job
+
+    async def _together(self, planned: Sequence[Planned]) -> Sequence[Row]:
+        """Let scenarios happen, a few at the same time, and sum up those of a row."""
+        lanes = asyncio.Semaphore(LANES)
+        rows = [Row(each.name, self.database, Outcome()) for each in planned]
+
+        async def happen(name: str, job: Job, row: Row) -> None:
+            async with lanes:
                 began = time.monotonic()
-                found = await scenario(site)
+                found = await job()
                 took = time.monotonic() - began
-                log.info("%s: %d kills in %.0f s", name, found.kills, took)
-                whole += found
+                log.info("%s: %s in %.0f s", name, found.what_was_done, took)
+                row.outcome += found
 
         async with asyncio.TaskGroup() as group:
-            for name, scenario in scenarios.items():
-                group.create_task(happen(name, scenario))
-        return whole
-
-    def _times(self, number: int) -> int:
-        return max(1, round(number * self._scale))
-
-    @asynccontextmanager
-    async def _site(self, name: str) -> AsyncIterator[Site]:
-        folder = self._folder / name.replace(" ", "-")
-        folder.mkdir(parents=True)
-        async with (
-            self._new_database(folder) as url,
-            open_site(
-                self._runner,
-                folder,
-                self._emulator,
-                url,
-                chance=self._chance,
-                nodes=self._nodes,
-            ) as site,
-        ):
-            yield site
+            for row, each in zip(rows, planned, strict=True):
+                for name, job in each.jobs.items():
+                    group.create_task(happen(name, job, row))
+        return rows

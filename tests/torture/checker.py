@@ -15,6 +15,8 @@ from typing import Any, Self
 FINAL = {"succeeded", "failed", "canceled", "expired", "interrupted"}
 ENDED = {"succeeded", "failed", "canceled", "aborted"}
 """Of predictions."""
+_ROUNDING = 0.01
+"""Seconds that times in the history may be off."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -33,6 +35,12 @@ class Told:
     """Whether it asked to cancel."""
     resumed: int = 0
     """How often it went on with a stream behind what it had read."""
+    is_unsure: bool = False
+    """Whether a request of its may have been stored without its knowledge."""
+    denied_at: list[float] = field(default_factory=list)
+    """When it was told that nothing was stored, by `time.time`."""
+    missing: set[str] = field(default_factory=set)
+    """Runs it was told do not exist."""
 
 
 @dataclass(kw_only=True)
@@ -44,6 +52,7 @@ class Verdict:
     lost: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
+    unclean: list[str] = field(default_factory=list)
     slow: list[str] = field(default_factory=list)
     extra_canceled: int = 0
     """Predictions that were one too many, and were canceled."""
@@ -58,7 +67,7 @@ class Verdict:
     @property
     def damage(self) -> list[str]:
         """What broke a promise, however busy the machine was."""
-        return [*self.lost, *self.wrong, *self.twice]
+        return [*self.lost, *self.wrong, *self.twice, *self.unclean]
 
     def __iadd__(self, other: Self) -> Self:
         self.prompts += other.prompts
@@ -66,6 +75,7 @@ class Verdict:
         self.lost += other.lost
         self.wrong += other.wrong
         self.twice += other.twice
+        self.unclean += other.unclean
         self.slow += other.slow
         self.extra_canceled += other.extra_canceled
         self.slowest = max(self.slowest, other.slowest)
@@ -80,6 +90,8 @@ def check(
     strikes: Sequence[float] = (),
     bound: float = float("inf"),
     may_freeze: bool = False,
+    has_true_clocks: bool = True,
+    exits: Sequence[int] = (),
 ) -> Verdict:
     """
     Compare the three accounts.
@@ -92,10 +104,17 @@ def check(
         bound: How many seconds recovering from a strike may take.
         may_freeze: Whether a holder of runs was frozen past its lease; then a
             prediction may be made twice, and has to be canceled.
+        has_true_clocks: Whether what servers say about times can be believed.
+        exits: With what those servers ended that were told to stop.
     """
     verdict = Verdict(
         prompts=len(journal), resumed=sum(told.resumed for told in journal)
     )
+    verdict.unclean += [
+        f"a server that was told to stop ended with {status}"
+        for status in exits
+        if status
+    ]
     runs_of: dict[str, list[str]] = defaultdict(list)
     for run_id, run in history.items():
         runs_of[run["prompt"]].append(run_id)
@@ -111,6 +130,9 @@ def check(
         for run_id in run_ids:
             run = history[run_id]
             verdict.wrong += _lies(told, run, mine)
+            if not has_true_clocks:
+                continue
+            verdict.wrong += _denials(told, run)
             took = _recovery(run, mine, strikes)
             verdict.slowest = max(verdict.slowest, took)
             if took > bound:
@@ -168,6 +190,16 @@ def _lies(
             yield f"{run_id} keeps {text!r}, but a client was told {one!r}"
     if told.status not in {None, run["status"]}:
         yield f"{run_id} is {run['status']}, but a client was told {told.status}"
+
+    if run_id in told.missing:
+        yield f"{run_id} is there, but a client was told that it is not"
+
+
+def _denials(told: Told, run: Mapping[str, Any]) -> Iterator[str]:
+    """Yield whether a client was told that nothing was stored when something was."""
+    created = _seconds(run["created_at"]) + _ROUNDING
+    if any(created < denied for denied in told.denied_at):
+        yield f"{run['id']} was stored, but a client was told that nothing was"
 
 
 def _recovery(

@@ -1,7 +1,9 @@
 """Clients that ask, lose their connections, come back, and note what they hear."""
 
 import asyncio
+import json
 import secrets
+import time
 from typing import Any, Literal
 
 import httpx2
@@ -16,6 +18,9 @@ PATIENCE = 60.0
 """Seconds after which a client gives up, which is a fault."""
 AGAIN = 0.02
 """Seconds until a client whose connection was lost comes back."""
+UNAVAILABLE = httpx2.codes.SERVICE_UNAVAILABLE
+DENIAL = "nothing was stored"
+"""What a refusal says after which a client may send its prompt again without a key."""
 WORDS = ("llama", "alpaca", "vicu\u00f1a", "guanaco", "\U0001f999", "caf\u00e9", "\n")
 
 
@@ -86,10 +91,12 @@ class Client:
             try:
                 response = await node.client.post("/prompt/", **self._sent(told, more))
             except httpx2.TransportError:
+                told.is_unsure = True
                 await asyncio.sleep(AGAIN)
             else:
-                if response.status_code != httpx2.codes.SERVICE_UNAVAILABLE:
+                if response.status_code != UNAVAILABLE:
                     return response
+                _note_refusal(told, response.json())
                 await asyncio.sleep(5 * AGAIN)
             node = self._site.reachable_node()
 
@@ -114,35 +121,27 @@ class Client:
     ) -> None:
         """Read to the end, hanging up now and then; put the pieces together."""
         node = first or self._site.reachable_node()
-        text, position, is_over = "", "", False
-        while not is_over:
-            deltas_left = self._chance.choice([0, self._chance.randint(1, 12)])
+        reading = _Reading(told)
+        while not reading.is_over:
             if told.run_ids:
                 [run_id] = told.run_ids
-                path, request = f"/history/{run_id}/stream", self._resumed(position)
-                method = "GET"
+                path, method = f"/history/{run_id}/stream", "GET"
+                request = self._resumed(reading.position)
             else:
                 path, request, method = "/prompt/", self._sent(told, more), "POST"
+            deltas = self._chance.choice([0, self._chance.randint(1, 12)])
             try:
                 async with node.client.sse(path, method=method, **request) as source:
-                    async for one in source:
-                        data: Any = one.json()
-                        if one.event == "run":
-                            told.run_ids.add(data["id"])
-                            told.resumed += bool(position)
-                        elif one.event == "reset":
-                            text, position = data["text"], one.id
-                        elif one.event == "delta":
-                            text, position = text + data["text"], one.id
-                            deltas_left -= 1
-                            if deltas_left == 0:
-                                break
-                        else:
-                            is_over = True
-                            if not _is_problem(told, data):
-                                _note_end(told, data)
-                                told.texts += [text, data["response"]]
+                    if source.response.is_success:
+                        await reading.read(source, deltas)
+                    else:
+                        problem = json.loads(await source.response.aread())
+                        _note_refusal(told, problem)
+                        if problem["status"] != UNAVAILABLE:
+                            raise Refused
+                        await asyncio.sleep(5 * AGAIN)
             except httpx2.TransportError:
+                told.is_unsure = True
                 await asyncio.sleep(AGAIN)
             node = self._site.reachable_node()
 
@@ -160,9 +159,55 @@ class Client:
         return {"headers": headers, "timeout": self._timeout}
 
 
+class _Reading:
+    """What was read of one run, on however many streams."""
+
+    def __init__(self, told: Told) -> None:
+        self.told = told
+        self.position = ""
+        self.is_over = False
+        self._text = ""
+
+    async def read(self, source: httpx2.EventSource, deltas: int) -> None:
+        """Read to the end of a stream, or hang up after so many deltas, if any."""
+        async for one in source:
+            data: Any = one.json()
+            if one.event == "run":
+                self.told.run_ids.add(data["id"])
+                self.told.resumed += bool(self.position)
+            elif one.event == "reset":
+                self._text, self.position = data["text"], one.id
+            elif one.event == "delta":
+                self._text, self.position = self._text + data["text"], one.id
+                deltas -= 1
+                if deltas == 0:
+                    return
+            elif _is_problem(self.told, data):
+                # With 503, the run is kept and can be followed again.
+                self.is_over = data["status"] != UNAVAILABLE
+                await asyncio.sleep(5 * AGAIN)
+            else:
+                self.is_over = True
+                _note_end(self.told, data)
+                self.told.texts += [self._text, data["response"]]
+
+
 def _note_end(told: Told, run: dict[str, Any]) -> None:
     told.run_ids.add(run["id"])
     told.status = run["status"]
+
+
+def _note_refusal(told: Told, problem: dict[str, Any]) -> None:
+    told.problem = str(problem["type"])
+    if problem.get("run_id"):
+        told.run_ids.add(problem["run_id"])
+    if DENIAL not in problem["detail"].lower():
+        told.is_unsure = True
+    elif not (told.run_ids or told.is_unsure):
+        # An earlier request, whose answer was lost, may have stored something.
+        told.denied_at.append(time.time())
+    if problem["status"] == httpx2.codes.NOT_FOUND:
+        told.missing |= told.run_ids
 
 
 def _is_problem(told: Told, answer: dict[str, Any]) -> bool:

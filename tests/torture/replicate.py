@@ -12,7 +12,8 @@ from typing import Any
 
 import httpx2
 
-from tests.acceptance.processes import LONG_ENOUGH, ROOT
+from tests.acceptance.processes import ROOT
+from tests.waiting import LONG_ENOUGH
 
 PACE = {"start_delay": 0.02, "first_delay": 0.05, "gap": 0.02, "page_size": 1000}
 """The emulator's settings: an answer of twenty words takes half a second."""

@@ -14,7 +14,7 @@ _HEAD = (
     "scenario",
     "database",
     "prompts",
-    "kills",
+    "faults",
     "creates lost",
     "streams resumed",
     "lost",
@@ -36,20 +36,17 @@ class Row:
     def cells(self) -> list[str]:
         """Return what the table says."""
         done, found = self.outcome, self.outcome.verdict
-        kills = f"{done.kills}"
-        if done.freezes:
-            kills = f"{done.freezes} frozen"
         counts = [len(found.lost), len(found.wrong), len(found.twice)]
         return [
             self.scenario,
             self.database,
             f"{found.prompts:,}",
-            kills,
+            done.what_was_done,
             f"{done.creates_lost}",
             f"{found.resumed:,}",
             *(f"{count}" if count == 0 else f"**{count}**" for count in counts),
             f"{found.extra_canceled}",
-            f"{found.slowest:.1f} s",
+            f"{found.slowest:.1f} s" if done.is_timed else "not measured",
         ]
 
 

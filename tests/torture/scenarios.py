@@ -5,11 +5,12 @@ import logging
 import os
 import signal
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from tests.acceptance.processes import ServerProcess
-from tests.torture.checker import ENDED, Told, Verdict, check
+from tests.torture.checker import ENDED, FINAL, Told, Verdict, check
 from tests.torture.client import WAYS, Client, Way
 from tests.torture.crash_points import POINTS
 from tests.torture.site import LEASE, Site, fates
@@ -33,16 +34,28 @@ log = logging.getLogger(__name__)
 class Outcome:
     """What was done to servers, and what was found."""
 
-    kills: int = 0
-    freezes: int = 0
+    done: Counter[str] = field(default_factory=Counter)
+    """How often what was done to servers, or to what they depend on."""
     creates_lost: int = 0
     verdict: Verdict = field(default_factory=Verdict)
+    is_timed: bool = True
+    """Whether it is known how long recovering took."""
+
+    @property
+    def what_was_done(self) -> str:
+        """Return it in words."""
+        return ", ".join(f"{count} {what}" for what, count in self.done.items())
+
+    @property
+    def kills(self) -> int:
+        """How many servers were killed."""
+        return self.done["kills"]
 
     def __iadd__(self, other: Self) -> Self:
-        self.kills += other.kills
-        self.freezes += other.freezes
+        self.done += other.done
         self.creates_lost += other.creates_lost
         self.verdict += other.verdict
+        self.is_timed &= other.is_timed
         return self
 
 
@@ -79,7 +92,7 @@ async def kill_at_random(
         for _ in range(clients):
             group.create_task(keep_asking())
     await killing
-    return await _outcome(site, journal)
+    return await judge(site, journal)
 
 
 async def crash_at(site: Site, name: str, *, times: int) -> Outcome:
@@ -124,7 +137,7 @@ async def crash_at(site: Site, name: str, *, times: int) -> Outcome:
             crashes += is_dead
             if is_dead:
                 await site.start(node)
-    return await _outcome(site, journal)
+    return await judge(site, journal)
 
 
 async def freeze_holder(site: Site, name: str, *, times: int) -> Outcome:
@@ -147,7 +160,7 @@ async def freeze_holder(site: Site, name: str, *, times: int) -> Outcome:
             how=signal.SIGSTOP,
         )
         await holder.client.get("/healthz")
-        site.frozen = holder  # whoever hears nothing from it goes elsewhere
+        site.unreachable = holder  # whoever hears nothing from it goes elsewhere
         async with asyncio.TaskGroup() as group:
             for way in WAYS:
                 group.create_task(client.ask(way, first=holder))
@@ -156,12 +169,11 @@ async def freeze_holder(site: Site, name: str, *, times: int) -> Outcome:
                 _signal(holder, signal.SIGSTOP)
                 site.strikes.append(time.time())
         _signal(holder, signal.SIGCONT)
-        site.frozen = None
+        site.unreachable = None
         await holder.client.get("/healthz")
         await asyncio.sleep(1)  # in which it finds out what happened
-    outcome = await _outcome(site, journal, may_freeze=True)
-    outcome.freezes = times
-    return outcome
+    done = Counter({"freezes": times})
+    return await judge(site, journal, done=done, may_freeze=True)
 
 
 def _signal(node: ServerProcess, how: signal.Signals) -> None:
@@ -179,30 +191,42 @@ async def _kill(site: Site, kills: int, longest_pause: float) -> None:
         await site.start(node)
 
 
-async def _outcome(
-    site: Site, journal: list[Told], *, may_freeze: bool = False
+async def judge(
+    site: Site,
+    journal: list[Told],
+    *,
+    done: Counter[str] | None = None,
+    bound: float = BOUND,
+    may_freeze: bool = False,
+    has_true_clocks: bool = True,
 ) -> Outcome:
-    """Judge when nothing goes on any more."""
-    predictions = await site.replicate.predictions()
+    """Judge when nothing goes on any more; `done` is what was done but for kills."""
     give_up = time.monotonic() + BOUND
-    while time.monotonic() < give_up and any(
-        each["status"] not in ENDED for each in predictions
-    ):
-        await asyncio.sleep(0.1)
+    while True:
         predictions = await site.replicate.predictions()
+        history = await site.nodes[-1].history()
+        is_over = all(each["status"] in ENDED for each in predictions) and all(
+            run["status"] in FINAL for run in history.values()
+        )
+        if is_over or time.monotonic() > give_up:
+            break
+        await asyncio.sleep(0.1)
     verdict = check(
         journal,
-        await site.nodes[-1].history(),
+        history,
         predictions,
         strikes=await site.all_strikes(),
-        bound=BOUND,
+        bound=bound,
         may_freeze=may_freeze,
+        has_true_clocks=has_true_clocks,
+        exits=site.exits,
     )
     if verdict.faults:
         for node in site.nodes:
             log.warning("%s", (await asyncio.to_thread(node.log.read_text))[-5000:])
     return Outcome(
-        kills=site.kills,
+        done=+(Counter({"kills": site.kills}) + (done or Counter())),
         creates_lost=await site.replicate.lost_creates(),
         verdict=verdict,
+        is_timed=has_true_clocks,
     )

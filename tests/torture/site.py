@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from llamakeep.storage import open_storage
 from tests.acceptance.processes import Runner, ServerProcess
 from tests.torture.crash_points import MARK
 from tests.torture.replicate import KEPT, LOST, Replicate
+from tests.torture.workers import WorkersProcess
 
 LEASE = 3.0
 SETTLE_TIME = 0.3
+GRACE = 0.3
 MAX_RUNNING = 6
 """Few enough that some prompts have to wait in the queue."""
 
@@ -28,6 +30,7 @@ class Site:
 
     Args:
         nodes: The servers; none is running yet.
+        database_url: Their database.
         replicate: Who answers.
         word: What every prompt has to contain.
         chance: What decides when and where.
@@ -35,24 +38,28 @@ class Site:
 
     def __init__(
         self,
-        nodes: list[ServerProcess],
+        nodes: Sequence[ServerProcess],
+        database_url: str,
         replicate: Replicate,
         word: str,
         chance: random.Random,
     ) -> None:
         self.nodes = nodes
+        self.database_url = database_url
         self.replicate = replicate
         self.word = word
         self.chance = chance
         self.fates = fates(chance)
         self.kills = 0
-        self.frozen: ServerProcess | None = None
+        self.exits: list[int] = []
+        """With what servers ended that were told to stop."""
+        self.unreachable: ServerProcess | None = None
         self.strikes: list[float] = []
         """When servers were killed or frozen from outside, by `time.time`."""
 
     def reachable_node(self) -> ServerProcess:
         """Return the server that a load balancer might choose."""
-        return self.chance.choice([n for n in self.nodes if n is not self.frozen])
+        return self.chance.choice([n for n in self.nodes if n is not self.unreachable])
 
     async def start(
         self,
@@ -73,6 +80,11 @@ class Site:
         self.strikes.append(time.time())
         await node.stop()
 
+    async def stop(self, node: ServerProcess) -> None:
+        """End a server in good order, and note when its last word was said."""
+        self.exits.append(await node.stop(signal.SIGTERM))
+        self.strikes.append(time.time())
+
     async def replace(self, node: ServerProcess, **crash: Any) -> None:
         """Start a server anew that has nothing to do, which proves nothing."""
         if node.pid is not None:
@@ -89,6 +101,16 @@ class Site:
             self.kills += 1
             return True
         return False
+
+    async def has_stopped(self, node: ServerProcess) -> bool:
+        """Return whether a server has frozen itself."""
+        stat = await asyncio.to_thread(Path(f"/proc/{node.pid}/stat").read_text)
+        return stat.rpartition(")")[2].split()[0] == "T"
+
+    def wake(self, node: ServerProcess) -> None:
+        """Let a frozen server run again."""
+        assert node.pid is not None
+        os.kill(node.pid, signal.SIGCONT)
 
     async def all_strikes(self) -> list[float]:
         """Return when servers were struck, by us or by themselves."""
@@ -125,6 +147,22 @@ async def prepare(database_url: str) -> None:
         await add_demo_users(storage)
 
 
+def server_settings(
+    database_url: str, emulator: str, *, lease: float = LEASE
+) -> dict[str, Any]:
+    """Return the settings of a server of a site."""
+    return {
+        "database_url": database_url,
+        "replicate_api_token": "r8_emulated",
+        "replicate_base_url": emulator,
+        "settle_time": SETTLE_TIME,
+        "flush_interval": 0.1,
+        "lease": lease,
+        "max_running": MAX_RUNNING,
+        "shutdown_grace": GRACE,
+    }
+
+
 @asynccontextmanager
 async def open_site(
     runner: Runner,
@@ -134,6 +172,9 @@ async def open_site(
     *,
     chance: random.Random,
     nodes: int = 1,
+    lease: float = LEASE,
+    runners: Sequence[Runner] = (),
+    has_workers: bool = False,
 ) -> AsyncIterator[Site]:
     """
     Prepare a site; its servers and their processes end with it.
@@ -145,25 +186,22 @@ async def open_site(
         database_url: An empty database; one that is shared was prepared.
         chance: What decides when and where.
         nodes: How many servers there are.
+        lease: For how many seconds they hold a run.
+        runners: Starts them instead of `runner`, each its server.
+        has_workers: Whether each is a parent with workers, as `--workers` makes it.
     """
     word = f"site{chance.getrandbits(48):012x}"
     replicate = Replicate(emulator, word)
-    settings = {
-        "database_url": database_url,
-        "replicate_api_token": "r8_emulated",
-        "replicate_base_url": emulator,
-        "settle_time": SETTLE_TIME,
-        "flush_interval": 0.1,
-        "lease": LEASE,
-        "max_running": MAX_RUNNING,
-    }
-    servers = [
-        ServerProcess(runner, folder, is_real=True, settings=settings)
-        for _ in range(nodes)
+    settings = server_settings(database_url, emulator, lease=lease)
+    servers: list[ServerProcess] = [
+        WorkersProcess(folder, settings)
+        if has_workers
+        else ServerProcess(each, folder, is_real=True, settings=settings)
+        for each in runners or [runner] * nodes
     ]
     try:
         await replicate.keep_pace()
-        yield Site(servers, replicate, word, chance)
+        yield Site(servers, database_url, replicate, word, chance)
     finally:
         for server in servers:
             await server.close()

@@ -192,6 +192,48 @@ def test_a_run_that_no_kill_hit_did_not_have_to_recover() -> None:
     assert found.slowest == 0
 
 
+def test_a_client_that_was_told_that_nothing_was_stored_when_something_was_is_found() -> (
+    None
+):
+    found = verdict(told={"denied_at": [MIDNIGHT + 1]})
+
+    assert found.wrong == ["run_1 was stored, but a client was told that nothing was"]
+
+
+def test_a_prompt_may_be_stored_after_it_was_refused() -> None:
+    found = verdict(told={"denied_at": [MIDNIGHT - 1]})
+
+    assert found.faults == []
+
+
+def test_a_client_that_was_told_that_its_run_is_not_there_is_found() -> None:
+    found = verdict(told={"missing": {"run_1"}})
+
+    assert found.wrong == ["run_1 is there, but a client was told that it is not"]
+
+
+def test_servers_with_wrong_clocks_are_not_measured_but_may_not_pay_twice() -> None:
+    found = verdict(
+        told={"denied_at": [MIDNIGHT + 1]},
+        more_predictions=({"id": "p2"},),
+        strikes=[MIDNIGHT + 3],
+        bound=0,
+        has_true_clocks=False,
+    )
+
+    assert (found.wrong, found.slow, found.slowest) == ([], [], 0)
+    assert len(found.twice) == 1
+
+
+def test_a_server_that_did_not_stop_in_good_order_is_found() -> None:
+    found = verdict(exits=[0, 1, -9])
+
+    assert found.damage == [
+        "a server that was told to stop ended with 1",
+        "a server that was told to stop ended with -9",
+    ]
+
+
 def test_verdicts_add_up() -> None:
     found = verdict(run={"status": "processing"})
     found += verdict(more_predictions=({"id": "p2"},), strikes=[MIDNIGHT + 3])

@@ -1,0 +1,78 @@
+"""`llamakeep serve --workers`: several processes at one address, as one server."""
+
+import asyncio
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.processes import ROOT, Served, ServerProcess, outside_variables
+from tests.acceptance.runner import Order
+
+WORKERS = 2
+
+
+class WorkersProcess(ServerProcess):
+    """
+    One address, served by a parent and its workers, and then by the next ones.
+
+    Args:
+        folder: For its log.
+        settings: Settings by their names.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self._port = probe.getsockname()[1]
+        Served.__init__(self, self._port)
+        self.log = folder / f"log-{time.monotonic_ns()}"
+        self.log.touch()
+        self.order = Order(
+            settings=settings,
+            log=str(self.log),
+            words=0,
+            pause=0,
+            is_free=True,
+            is_real=True,
+        )
+        self.pid: int | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._folder = folder
+
+    async def start(self) -> None:
+        """Start it; it serves a second later."""
+        assert not self.order.crash_at, "a parent holds no runs"
+        variables = {
+            f"LLAMAKEEP_{name}".upper(): f"{value}"
+            for name, value in self.order.settings.items()
+        }
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "llamakeep", "serve", "--demo"),
+                *("--workers", f"{WORKERS}", "--port", f"{self._port}"),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=outside_variables() | {"PYTHONPATH": str(ROOT)} | variables,
+                cwd=self._folder,
+            )
+        self.pid = self._process.pid
+
+    async def stop(self, how: signal.Signals = signal.SIGKILL) -> int:
+        """End it and its workers, and return its exit status."""
+        assert self._process is not None
+        self._process.send_signal(how)
+        return await self.ended()
+
+    async def ended(self) -> int:
+        """Wait until it is over, and return its exit status."""
+        assert self._process is not None
+        process, self._process, self.pid = self._process, None, None
+        return await process.wait()
+
+    async def close(self) -> None:
+        if self._process is not None:
+            await self.stop(signal.SIGTERM)
+        await self.client.aclose()
