@@ -2,11 +2,13 @@
 
 import asyncio
 import dataclasses
+import json
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from functools import partial
+from typing import Any
 
 from llamakeep.domain import Message, Parameters
 from llamakeep.emulator.predictions import Prediction
@@ -34,16 +36,23 @@ def answer(
     refusal = _refusal(prediction, max_prompt)
     if refusal is not None:
         rule = Rule(end="failed", error=refusal, deltas=(), after=None)
-    if provider is not None and rule.deltas is None and rule.end is None:
+    has_script = rule.deltas is not None or rule.output is not None
+    if provider is not None and not has_script and rule.end is None:
         delay = settings.start_delay if rule.start_delay is None else rule.start_delay
         task = asyncio.get_running_loop().create_task(_ask(provider, prediction, delay))
         prediction.stop_answering = partial(_cancel, task)
         return
     deltas = rule.deltas
+    if rule.output is not None:
+        deltas = (_said(rule.output),)
     if deltas is None:
         words = settings.words if rule.words is None else rule.words
         deltas = tuple(_grouped(_echo(prediction), words))
     _Player(prediction, _plan(prediction, deltas, rule, settings)).play()
+
+
+def _said(output: Any) -> str:
+    return output if isinstance(output, str) else json.dumps(output)
 
 
 def _count(text: str) -> int:

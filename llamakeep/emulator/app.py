@@ -13,6 +13,7 @@ from llamakeep.emulator import account_routes, control, prediction_routes
 from llamakeep.emulator.connections import LostResponse
 from llamakeep.emulator.core import Emulator
 from llamakeep.emulator.door import Dropped
+from llamakeep.emulator.front import Front
 from llamakeep.emulator.problems import Problem, not_found
 from llamakeep.emulator.rules import Rule
 from llamakeep.emulator.settings import EmulatorSettings
@@ -60,6 +61,7 @@ def create_emulator(
     app.include_router(prediction_routes.router, include_in_schema=False)
     app.include_router(account_routes.router, include_in_schema=False)
     app.add_middleware(_AnyPrefix)
+    app.add_middleware(Front, emulator)
     app.add_exception_handler(Problem, _refuse)
     app.add_exception_handler(Dropped, _drop)
     app.add_exception_handler(HTTPException, _refuse_route)

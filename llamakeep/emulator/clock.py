@@ -8,11 +8,13 @@ class Clock:
 
     def __init__(self) -> None:
         self.offset = timedelta()
+        self.ahead = timedelta()
+        """How far it is ahead of this machine's clock, whatever it was turned by."""
         self._last_stamp = datetime.fromtimestamp(0, UTC)
 
     def now(self) -> datetime:
         """Return the time."""
-        return datetime.now(UTC) + self.offset
+        return datetime.now(UTC) + self.offset + self.ahead
 
     def stamp(self) -> datetime:
         """Return the time, later than every stamp before: a place in an order."""

@@ -55,6 +55,7 @@ class Emulator:
     def change(self, settings: EmulatorSettings) -> None:
         """Behave differently from now on; running predictions keep their pace."""
         self.settings = settings
+        self.clock.ahead = timedelta(seconds=settings.clock_ahead)
         self.limits = Limits(settings)
         self.catalogue = Catalogue(settings.official_models)
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from llamakeep.emulator.core import Emulator
+from llamakeep.emulator.front import garble
 from llamakeep.emulator.predictions import Prediction
 from llamakeep.emulator.problems import Problem, not_found, refusal, unauthenticated
 from llamakeep.emulator.rules import NO_RULE, RequestKind, Rule
@@ -84,12 +85,16 @@ def rule_for(
     """
     own = request.headers.get(RULE_HEADER)
     if own is None:
-        return emulator.rules.take(kind, prompt)
-    try:
-        rule = Rule.model_validate_json(own)
-    except ValidationError as error:
-        raise Problem(400, f"{RULE_HEADER}: {error}") from error
-    return rule if rule.on == kind else NO_RULE
+        rule = emulator.rules.take(kind, prompt)
+    else:
+        try:
+            rule = Rule.model_validate_json(own)
+        except ValidationError as error:
+            raise Problem(400, f"{RULE_HEADER}: {error}") from error
+        if rule.on != kind:
+            rule = NO_RULE
+    garble(request, rule.garbled)
+    return rule
 
 
 async def obey(emulator: Emulator, rule: Rule) -> None:

@@ -98,6 +98,8 @@ async def _create(
         webhook=body.webhook,
         webhook_events_filter=body.webhook_events_filter,
         cancel_after=cancel_after,
+        output=rule.output,
+        has_stream=rule.streams,
     )
     emulator.create(prediction, target.model, rule)
     await obey(emulator, rule)

@@ -48,6 +48,9 @@ class Prediction:
     webhook: str | None = None
     webhook_events_filter: list[str] | None = None
     cancel_after: int | None = None
+    output: Any = None
+    """What is shown instead of the deltas, once there are some."""
+    has_stream: bool = True
     id: str = field(default_factory=lambda: _random_text(26, _ID_ALPHABET))
     stream_key: str = field(default_factory=lambda: _random_text(52, _KEY_ALPHABET))
     """Whoever has it may read the stream."""

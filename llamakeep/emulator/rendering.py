@@ -20,7 +20,7 @@ def rendered(prediction: Prediction) -> dict[str, Any]:
         "version": prediction.version,
         "input": {} if prediction.is_erased else prediction.input,
         "logs": prediction.logs,
-        "output": prediction.deltas or None,
+        "output": _output(prediction),
         "data_removed": prediction.is_erased,
         "error": prediction.error,
         "source": "api",
@@ -29,12 +29,13 @@ def rendered(prediction: Prediction) -> dict[str, Any]:
         "urls": {
             "cancel": f"{this}/cancel",
             "get": this,
-            "stream": f"{prediction.origin}/v1/streams/{prediction.stream_key}",
             "web": f"{prediction.origin}/p/{prediction.id}",
         },
     }
-    if prediction.status == "succeeded" and not prediction.is_erased:
-        body["output"] = prediction.deltas
+    if prediction.has_stream:
+        body["urls"]["stream"] = (
+            f"{prediction.origin}/v1/streams/{prediction.stream_key}"
+        )
     optional = {
         "deployment": prediction.deployment,
         "webhook": prediction.webhook,
@@ -68,6 +69,15 @@ def rendered_after_waiting(prediction: Prediction) -> dict[str, Any]:
         # Recorded so: the answer leaves before the prediction is written down as ended.
         body |= {"status": "processing", "logs": ""}
     return body
+
+
+def _output(prediction: Prediction) -> Any:
+    if prediction.is_erased:
+        return None
+    if prediction.output is not None:
+        return prediction.output if prediction.deltas else None
+    has_succeeded = prediction.status == "succeeded"
+    return prediction.deltas if prediction.deltas or has_succeeded else None
 
 
 def _forget(body: dict[str, Any], *names: str) -> None:

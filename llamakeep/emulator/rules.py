@@ -1,7 +1,7 @@
 """What shall happen to which request: scripts, pacing and faults in one form."""
 
 import random
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -14,6 +14,9 @@ from pydantic import (
 )
 
 from llamakeep.emulator.settings import Seconds
+
+Garbled = Literal["html", "half", "empty", "list", "number", "null", "other"]
+"""Ways in which a body is not what it should be."""
 
 RequestKind = Literal["create", "get", "list", "cancel", "stream", "models", "account"]
 
@@ -59,8 +62,20 @@ class Rule(BaseModel):
     creates: bool = False
     """Create the prediction all the same, although nobody is told."""
 
+    garbled: Garbled | None = None
+    """
+    Answer with this status and a body that is not Replicate's: a page of HTML, half of
+    the JSON, no body, the JSON of something else, or of another prediction.
+    """
+
     deltas: tuple[str, ...] | None = None
     """The answer, exactly so."""
+
+    output: Any = None
+    """The answer of a model that does not say texts: any JSON."""
+
+    streams: bool = True
+    """Whether the prediction has the address of a stream."""
 
     start_delay: Seconds | None = None
     """Instead of the setting."""
@@ -104,6 +119,10 @@ class Rule(BaseModel):
             raise ValueError("error goes with end: failed")
         if self.creates and (self.on != "create" or not self.refuses):
             raise ValueError("creates goes with a create that is refused or dropped")
+        if self.output is not None and self.deltas is not None:
+            raise ValueError("either output or deltas is the answer")
+        if self.garbled and (self.refuses or self.on == "stream"):
+            raise ValueError("a request is either refused, dropped or garbled")
         if self.drop and self.on == "stream" and self.status is not None:
             raise ValueError("a stream is either refused or dropped")
         return self

@@ -44,6 +44,7 @@ def _server(app: FastAPI, *, host: str = "127.0.0.1", port: int = 0) -> _Server:
         log_level="warning",
         access_log=False,
         server_header=False,
+        date_header=False,  # it goes by the emulator's clock
         timeout_graceful_shutdown=2,
     )
     return _Server(config, app.state.emulator)

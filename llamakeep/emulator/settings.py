@@ -32,6 +32,9 @@ class EmulatorSettings(BaseModel):
     words: PositiveInt = 1
     """How many words an echoed delta has."""
 
+    clock_ahead: Annotated[float, Field(allow_inf_nan=False)] = 0
+    """Seconds by which Replicate's clock is ahead of this machine's; behind below 0."""
+
     retention: Seconds = 3600
     """Seconds after its end at which a prediction's data is erased."""
 

@@ -5,10 +5,10 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from time import monotonic
 
-from llamakeep.domain import utc_now
+from llamakeep.domain import Run, utc_now
 from llamakeep.errors import (
     AnswerExpired,
     ProviderAnswerInvalid,
@@ -30,16 +30,27 @@ from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs import Attached
 
-CLOCKS_APART = timedelta(seconds=30)
-"""How far a provider's clock may be from ours."""
+KNOWN_FOR = timedelta(hours=1)
+"""How far back to look for what another process may have begun, whatever its clock."""
+
+MARGIN = timedelta(seconds=30)
+"""What is added to the time that has passed here since an answer was asked for."""
 
 REMEMBERED = timedelta(minutes=55)
 """How long a provider can be asked what it answered; Replicate forgets in an hour."""
 
+CLOCKS_APART = timedelta(minutes=5)
+"""How far the clocks of servers may be apart, and theirs from the provider's."""
+
 TRIES = 4
 """How often an answer that broke off is asked for, with growing pauses."""
 
-OUT_OF_REACH = (ProviderUnavailable, ProviderTimeout, ProviderRateLimited)
+OUT_OF_REACH = (
+    ProviderUnavailable,
+    ProviderTimeout,
+    ProviderRateLimited,
+    ProviderAnswerInvalid,
+)
 """What passes by itself."""
 
 log = logging.getLogger(__name__)
@@ -75,8 +86,9 @@ class Reattaching:
             GateClosed: There is none, and none can be asked for now.
             LlamaKeepError: What `ReattachableProvider.answer` or `resume` raised.
         """
+        began = None if was_begun else monotonic()
         if was_begun and live.run.handle is None:
-            await self._find(live, provider, request)
+            await self._find(live, provider, request, began)
         for pause in range(1, TRIES + 1):
             if live.is_lost:
                 return
@@ -89,7 +101,7 @@ class Reattaching:
             else:
                 return
             if live.run.handle is None:
-                await self._find(live, provider, request)
+                await self._find(live, provider, request, began)
             else:
                 await asyncio.sleep(pause)
 
@@ -152,22 +164,28 @@ class Reattaching:
         live: LiveRun,
         provider: ReattachableProvider,
         request: CompletionRequest,
+        began: float | None,
     ) -> None:
         """
         Look for what an earlier attempt may have begun, twice, some time apart.
 
         A hint that proves right saves the waiting.
 
+        Args:
+            live: The run.
+            provider: Who answers.
+            request: What was asked.
+            began: When this process began to ask, by `monotonic`, if it was the first.
+
         Raises:
             AnswerExpired: It is so long ago that nobody can tell.
         """
-        began = live.run.started_at or live.run.created_at
         looks = 2
         while looks:
             handle = await self._hinted(live, provider, request)
             if handle is None:
                 try:
-                    handle = await self._listed(provider, request, began - CLOCKS_APART)
+                    handle = await self._listed(provider, request, began)
                 except OUT_OF_REACH as error:
                     log.info("run %s cannot be looked for: %s", live.run.id, error)
                     await asyncio.sleep(error.retry_after or 0)
@@ -182,7 +200,7 @@ class Reattaching:
             if attached is Attached.LOST:
                 live.lose()
             return
-        if utc_now() - began > REMEMBERED:
+        if _may_be_forgotten(live.run, provider, began):
             raise AnswerExpired(
                 "The server was away for too long to find out whether the provider "
                 "had answered. Send the prompt again if you want to pay for it again."
@@ -206,9 +224,31 @@ class Reattaching:
         self,
         provider: ReattachableProvider,
         request: CompletionRequest,
-        since: datetime,
+        began: float | None,
     ) -> str | None:
-        found = await provider.find(request, since=since)
+        within = KNOWN_FOR
+        if began is not None:
+            within = timedelta(seconds=monotonic() - began) + MARGIN
+        found = await provider.find(request, within=within)
         handles = [each.handle for each in found]
         known = await self._storage.known_handles(provider.name, handles)
         return next((handle for handle in handles if handle not in known), None)
+
+
+def _may_be_forgotten(
+    run: Run, provider: ReattachableProvider, began: float | None
+) -> bool:
+    """
+    Return whether a run may have begun so long ago that its answer is forgotten.
+
+    Where another process began it, the clock that it used may have been wrong, or ours
+    may be: so the provider's has to agree. When a run began that began in the future,
+    cannot be known.
+    """
+    if began is not None:
+        return timedelta(seconds=monotonic() - began) > REMEMBERED
+    started_at = run.started_at or run.created_at
+    age = utc_now() - started_at
+    if (now := provider.now()) is not None:
+        age = max(age, now - started_at)
+    return not -CLOCKS_APART <= age <= REMEMBERED

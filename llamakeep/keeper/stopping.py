@@ -8,7 +8,7 @@ from llamakeep.errors import LlamaKeepError
 from llamakeep.keeper.context import messages
 from llamakeep.keeper.hints import Hints
 from llamakeep.keeper.live import LiveRun
-from llamakeep.keeper.reattaching import CLOCKS_APART
+from llamakeep.keeper.reattaching import KNOWN_FOR
 from llamakeep.providers.base import (
     CompletionRequest,
     Provider,
@@ -78,7 +78,6 @@ class Stopping:
             messages=messages(run, ()),
             parameters=run.parameters,
         )
-        since = (run.started_at or run.created_at) - CLOCKS_APART
         looks = 2
         while looks:
             handle = await live.hints.next(within=self._settle_time)
@@ -86,7 +85,7 @@ class Stopping:
                 looks = 0 if self._is_closing else looks - 1
             with suppress(LlamaKeepError):
                 if handle is None:
-                    found = await provider.find(request, since=since)
+                    found = await provider.find(request, within=KNOWN_FOR)
                     proven = [each.handle for each in found if each.is_proven]
                 else:
                     is_proven = await provider.is_proven(request, handle)

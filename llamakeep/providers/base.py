@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, TypeGuard, runtime_checkable
 
 from llamakeep.domain import Message, Parameters, Price, Usage
@@ -169,7 +169,7 @@ class ReattachableProvider(Provider, Protocol):
         ...
 
     async def find(
-        self, request: CompletionRequest, *, since: datetime
+        self, request: CompletionRequest, *, within: timedelta
     ) -> Sequence[Candidate]:
         """
         Return what an earlier attempt at `request` may have started, the oldest first.
@@ -178,11 +178,16 @@ class ReattachableProvider(Provider, Protocol):
 
         Args:
             request: What was asked, or would be asked again.
-            since: When it can have been started at the earliest.
+            within: How long ago it can have been started at the most. The provider's
+                clock tells since when; the clocks of our servers may be wrong.
 
         Raises:
             ProviderError: The provider cannot be asked now.
         """
+        ...
+
+    def now(self) -> datetime | None:
+        """Return what time it is at the provider, if its last response told that."""
         ...
 
     async def is_proven(self, request: CompletionRequest, handle: str) -> bool:

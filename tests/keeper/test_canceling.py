@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -240,15 +240,18 @@ class SlowToStop(ScriptedProvider):
             yield event
 
     async def find(
-        self, request: CompletionRequest, *, since: datetime
+        self, request: CompletionRequest, *, within: timedelta
     ) -> Sequence[Candidate]:
-        return [Candidate(f"{request.run_id} since {since}", is_proven=False)]
+        return [Candidate(f"{request.run_id} within {within}", is_proven=False)]
 
     async def is_proven(self, request: CompletionRequest, handle: str) -> bool:
         return handle.startswith(request.run_id)
 
     def hint(self, handle: str) -> None:
         self.canceling.append(f"hint {handle}")
+
+    def now(self) -> datetime | None:
+        return None
 
     def let_go(self) -> None:
         pass

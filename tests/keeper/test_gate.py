@@ -70,7 +70,7 @@ class AskedOnce(ScriptedProvider):
         self,
         request: CompletionRequest,  # noqa: ARG002 - nothing is ever found
         *,
-        since: datetime,  # noqa: ARG002 - same
+        within: timedelta,  # noqa: ARG002 - same
     ) -> Sequence[Candidate]:
         self.finds += 1
         return []
@@ -80,6 +80,9 @@ class AskedOnce(ScriptedProvider):
 
     def hint(self, handle: str) -> None:
         pass
+
+    def now(self) -> datetime | None:
+        return None
 
     def let_go(self) -> None:
         pass

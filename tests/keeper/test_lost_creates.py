@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -83,10 +83,10 @@ class Forgetful(ScriptedProvider):
             )
 
     async def find(
-        self, request: CompletionRequest, *, since: datetime
+        self, request: CompletionRequest, *, within: timedelta
     ) -> Sequence[Candidate]:
         assert request.run_id
-        assert since.tzinfo
+        assert within
         self.looks += 1
         if not self.may_look:
             raise ProviderUnavailable
@@ -100,6 +100,9 @@ class Forgetful(ScriptedProvider):
 
     def hint(self, handle: str) -> None:
         self.hinted.append(handle)
+
+    def now(self) -> datetime | None:
+        return None
 
     def let_go(self) -> None:
         pass

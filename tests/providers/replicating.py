@@ -14,6 +14,16 @@ from tests.waiting import LONG_ENOUGH
 
 MAVERICK = "meta/llama-4-maverick-instruct"
 API_TOKEN = "r8_anything"
+GARBLED = ("html", "half", "empty", "list", "number", "null")
+"""Bodies with status 200 that are none of Replicate's."""
+Fault = dict[str, object]
+FAULTS_OF_A_POLL: tuple[Fault, ...] = (
+    *(Fault(garbled=each) for each in (*GARBLED, "other")),
+    *(Fault(status=each) for each in (400, 404, 409, 422, 429, 500, 502)),
+    {"status": 403, "html": True},
+    {"drop": True},
+)
+"""What may answer a GET once in a while, and says nothing about the prediction."""
 
 
 class Control:

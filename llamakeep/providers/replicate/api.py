@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from llamakeep.errors import (
     AnswerExpired,
     LlamaKeepError,
-    PromptRejected,
     ProviderAnswerInvalid,
     ProviderError,
     ProviderRateLimited,
@@ -25,6 +24,7 @@ from llamakeep.providers.http import (
     retry_after,
     translated_errors,
 )
+from llamakeep.providers.replicate.clock import RemoteClock
 from llamakeep.providers.replicate.errors import (
     HOW_TO_AUTHENTICATE,
     refusal,
@@ -34,21 +34,30 @@ from llamakeep.providers.replicate.predictions import (
     MAX_TEXT,
     Prediction,
     prediction_from,
-    read_json,
     read_prediction,
 )
+from llamakeep.providers.replicate.reading import LARGE, invalid, read_json
 from llamakeep.settings import WEBHOOK_SECRET
 
 WHO = "Replicate"
-TRANSIENT = (ProviderUnavailable, ProviderTimeout, ProviderRateLimited)
-"""What a GET may be repeated after."""
+TRANSIENT = (
+    ProviderUnavailable,
+    ProviderTimeout,
+    ProviderRateLimited,
+    ProviderAnswerInvalid,
+)
+"""What a GET may be repeated after: a page of a proxy's may come in between."""
 _MAX_BODY = 4 * MAX_TEXT
 _MAX_STREAM_HOSTS = 16
+"""Hosts of streams, beside the API's own, to which connections are kept."""
 _PAUSES = (0.1, 0.5)
 _MAX_PAUSE = 10.0
-_MAX_PAGES = 50
+_MAX_PAGES = 400
+"""As many predictions as can be created in an hour, and some more."""
 _QUICK = 20.0
 """Seconds that a request may take that Replicate answers at once."""
+
+T = TypeVar("T")
 
 
 class ReplicateApi:
@@ -78,6 +87,10 @@ class ReplicateApi:
         )
         self._client = self._new_client(self._origin)
         self._stream_clients: dict[str, Client] = {}
+        """By origin, the one that was used last at the end."""
+        self._reading = asyncio.Semaphore()
+        """Lets one large body be read at a time: each takes much memory."""
+        self.clock = RemoteClock()
 
     async def create(
         self,
@@ -109,56 +122,89 @@ class ReplicateApi:
         if wait:
             headers["prefer"] = f"wait={wait}"
         seconds = max(wait + 10.0, self._silence_timeout if wait else 0.0)
+        with translated_errors(WHO):
+            post = self._send("POST", path, headers, json=sent, seconds=seconds)
         was_refused = False
         try:
             with translated_errors(WHO):
-                post = self._send("POST", path, headers, json=sent, seconds=seconds)
                 async with post as response:
-                    if response.status not in {200, 201, 202}:
+                    if not 200 <= response.status < 300:
                         was_refused = response.status < 500 and response.status != 408
-                        raise await _refusal(response, model=model)
-                    return read_prediction(await read_body(response, _MAX_BODY))
+                        raise await _refusal(response, model=model)  # noqa: TRY301 - marked below
+                    return await self._read(response, read_prediction)
         except ProviderError as error:
             error.answer_may_exist = not (was_refused or _was_not_sent(error))
             raise
+        except LlamaKeepError:
+            raise
+        except Exception as error:
+            # A bug of ours in reading, for which nobody shall pay twice.
+            unread = invalid("is not what was expected")
+            unread.answer_may_exist = not was_refused
+            raise unread from error
 
     async def get(self, prediction_id: str, *, tries: int = 3) -> Prediction:
-        """Return a prediction."""
-        path = f"/v1/predictions/{prediction_id}"
-        return read_prediction(await self._get(path, tries=tries))
+        """
+        Return a prediction.
+
+        Raises:
+            AnswerExpired: Replicate does not know it, or not yet everywhere.
+        """
+
+        def read(body: bytes) -> Prediction:
+            prediction = read_prediction(body)
+            if prediction.id != prediction_id:
+                raise invalid("is another prediction than the one that was asked for")
+            return prediction
+
+        return await self._get(f"/v1/predictions/{prediction_id}", read, tries=tries)
 
     async def cancel(self, prediction_id: str) -> None:
         """Cancel a prediction; one that has ended, or is unknown, stays as it is."""
         path = f"/v1/predictions/{prediction_id}/cancel"
         with translated_errors(WHO):
             async with self._send("POST", path) as response:
-                if response.status not in {200, 201, 202, 204, 404}:
+                if not (200 <= response.status < 300 or response.status == 404):
                     raise await _refusal(response)
                 await read_body(response, _MAX_BODY)
 
-    async def list_since(self, since: datetime) -> AsyncGenerator[Prediction, None]:
-        """Yield the predictions that were created after `since`, newest first."""
-        query = {"created_after": since.isoformat()}
+    async def list_recent(self, within: timedelta) -> AsyncGenerator[Prediction, None]:
+        """
+        Yield the predictions that were created within this time, newest first.
+
+        Replicate's clock counts, not this computer's.
+
+        Raises:
+            ProviderError: The list cannot be had, or not all of it.
+        """
+        query: dict[str, str] = {}
+        since: datetime | None = None
         for _ in range(_MAX_PAGES):
-            body = await self._get(f"/v1/predictions?{urlencode(query)}")
-            page = read_json(body)
-            results = page.get("results") if isinstance(page, dict) else None
-            if not isinstance(results, list):
-                raise ProviderAnswerInvalid("Replicate did not list its predictions.")
-            for each in results:
-                # One that cannot be read, of whatever model, is none of ours.
-                with suppress(ProviderAnswerInvalid):
-                    yield prediction_from(each)
-            cursor = _cursor(page.get("next"))
+            path = f"/v1/predictions?{urlencode(query)}" if query else "/v1/predictions"
+            try:
+                found, cursor = await self._get(path, _read_page)
+            except AnswerExpired as error:
+                raise ProviderUnavailable(
+                    "Replicate does not list its predictions (404)."
+                ) from error
+            if since is None:
+                since = self.clock.earliest(within, [each.created_at for each in found])
+            for each in found:
+                if each.created_at is not None and since and each.created_at < since:
+                    return
+                yield each
             if cursor is None:
                 return
+            if cursor == query.get("cursor"):
+                raise invalid("is a list that goes round in circles")
             query["cursor"] = cursor
+        raise invalid("is a list without an end")
 
     async def webhook_secret(self) -> str:
         """Return what the account's webhooks are signed with."""
         said = None
         with suppress(AnswerExpired):  # a gateway may not know the path
-            said = read_json(await self._get("/v1/webhooks/default/secret"))
+            said = await self._get("/v1/webhooks/default/secret", read_json)
         key = said.get("key") if isinstance(said, dict) else None
         if not isinstance(key, str) or not WEBHOOK_SECRET.fullmatch(key):
             raise ProviderAnswerInvalid(
@@ -169,7 +215,7 @@ class ReplicateApi:
 
     async def model(self, path: str) -> Any:
         """Return a model (`owner/name`) or, below it, a version, as JSON."""
-        return read_json(await self._get(f"/v1/models/{path}", model=path))
+        return await self._get(f"/v1/models/{path}", read_json, model=path)
 
     @asynccontextmanager
     async def open_stream(self, url: str) -> AsyncIterator[Response | None]:
@@ -182,6 +228,7 @@ class ReplicateApi:
         if found is None:
             yield None
             return
+        await self._forget_stream_hosts()
         client, path = found
         headers = {"accept": "text/event-stream", "cache-control": "no-store"}
         async with client.send("GET", path, headers=headers) as response:
@@ -193,25 +240,34 @@ class ReplicateApi:
             await client.close()
 
     async def _get(
-        self, path: str, *, tries: int = 3, model: str | None = None
-    ) -> bytes:
+        self,
+        path: str,
+        read: Callable[[bytes], T],
+        *,
+        tries: int = 3,
+        model: str | None = None,
+    ) -> T:
         pauses = iter(_PAUSES[: tries - 1])
         while True:
             try:
                 with translated_errors(WHO):
                     async with self._send("GET", path) as response:
-                        if response.status != 200:
-                            raise await _refusal(response, model=model)
-                        return await read_body(response, _MAX_BODY)
+                        if not 200 <= response.status < 300:
+                            raise await _refusal_of_get(response, model=model)
+                        return await self._read(response, read)
             except TRANSIENT as error:
                 pause = next(pauses, None)
                 if pause is None or (error.retry_after or 0) > _MAX_PAUSE:
                     raise
                 await asyncio.sleep(max(pause, error.retry_after or 0))
-            except PromptRejected as error:
-                if model is not None:
-                    raise
-                raise ProviderError(error.detail) from error
+
+    async def _read(self, response: Response, read: Callable[[bytes], T]) -> T:
+        self.clock.hear(response.header("date"))
+        body = await read_body(response, _MAX_BODY)
+        if len(body) <= LARGE:
+            return read(body)
+        async with self._reading:
+            return await asyncio.to_thread(read, body)
 
     def _send(
         self,
@@ -247,27 +303,44 @@ class ReplicateApi:
         if not host or not is_safe or "@" in parts.netloc:
             return None
         origin = f"{parts.scheme}://{parts.netloc}"
-        client = self._stream_clients.get(origin)
+        client = self._stream_clients.pop(origin, None)
         if client is None:
-            if len(self._stream_clients) >= _MAX_STREAM_HOSTS:
-                return None
             try:
                 client = self._new_client(origin)
             except ValueError:
                 return None
-            self._stream_clients[origin] = client
+        self._stream_clients[origin] = client
         return client, url.removeprefix(origin)
+
+    async def _forget_stream_hosts(self) -> None:
+        """Close what was not used for the longest time; streams in use go on."""
+        while len(self._stream_clients) > _MAX_STREAM_HOSTS:
+            oldest = next(iter(self._stream_clients))
+            await self._stream_clients.pop(oldest).close()
 
 
 def _was_not_sent(error: ProviderError) -> bool:
     """Return whether there was no connection that anything could be said on."""
-    if isinstance(error, ProviderUnauthenticated):
-        return True  # by ourselves
     return isinstance(error.__cause__, NotConnected)
 
 
 async def _refusal(response: Response, *, model: str | None = None) -> LlamaKeepError:
+    return _error(response, await read_refusal(response), model=model)
+
+
+async def _refusal_of_get(response: Response, *, model: str | None) -> LlamaKeepError:
     body = await read_refusal(response)
+    error = _error(response, body, model=model)
+    is_named = isinstance(error, ProviderError) and type(error) is not ProviderError
+    if model is not None or (is_named and isinstance(body, dict)):
+        return error
+    if isinstance(error, (*TRANSIENT, AnswerExpired)):
+        return error
+    # Nothing is wrong with the request: a proxy has answered it.
+    return ProviderUnavailable(f"Replicate is not available ({response.status}).")
+
+
+def _error(response: Response, body: Any, *, model: str | None) -> LlamaKeepError:
     seconds = seconds_to_wait(
         body,
         stated=retry_after(response.header("retry-after"), body),
@@ -276,10 +349,21 @@ async def _refusal(response: Response, *, model: str | None = None) -> LlamaKeep
     return refusal(response.status, body, model=model, retry_after=seconds)
 
 
+def _read_page(body: bytes) -> tuple[list[Prediction], str | None]:
+    """Return the predictions on a page of the list, and where the next one begins."""
+    page = read_json(body)
+    results = page.get("results") if isinstance(page, dict) else None
+    if not isinstance(results, list):
+        raise invalid("is not a list of predictions")
+    # One that cannot be read might be the one that is looked for.
+    return [prediction_from(each) for each in results], _cursor(page.get("next"))
+
+
 def _cursor(url: Any) -> str | None:
     """Return where the next page begins; its address may lead elsewhere."""
-    if not isinstance(url, str):
+    if url is None:
         return None
-    with suppress(ValueError):
-        return next(iter(parse_qs(urlsplit(url).query).get("cursor", ())), None)
-    return None
+    if isinstance(url, str):
+        with suppress(ValueError, KeyError):
+            return parse_qs(urlsplit(url).query)["cursor"][0]
+    raise invalid("is a list whose next page cannot be found")

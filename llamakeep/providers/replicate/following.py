@@ -1,15 +1,21 @@
 """Following one prediction to its end: its stream, and polling where that fails."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from time import monotonic
 
-from llamakeep.errors import AnswerExpired, ProviderAnswerInvalid, ProviderTimeout
+from llamakeep.errors import (
+    AnswerExpired,
+    ProviderAnswerInvalid,
+    ProviderError,
+    ProviderTimeout,
+)
 from llamakeep.http import HttpError
 from llamakeep.providers.replicate.api import TRANSIENT, ReplicateApi
 from llamakeep.providers.replicate.errors import failure, hit_the_limit
-from llamakeep.providers.replicate.predictions import Prediction
+from llamakeep.providers.replicate.predictions import MAX_TEXT, Prediction
 from llamakeep.providers.replicate.streams import StreamedTexts
 
 _FIRST_PAUSE = 0.1
@@ -17,6 +23,8 @@ _LONGEST_PAUSE = 2.0
 _PAUSE_GROWTH = 1.5
 _SHORT_STREAM = 5.0
 _MAX_SHORT_STREAMS = 2
+_UNKNOWN_FOR = 30.0
+"""Seconds for which a prediction that exists may be unknown to some of the servers."""
 
 
 class Following:
@@ -25,7 +33,8 @@ class Following:
 
     Args:
         api: Whom to ask.
-        prediction: As it was seen last.
+        prediction_id: Its id.
+        prediction: As it was seen last, if it was seen.
         is_whole: Whether its text is all of it, although it has not ended.
         budget: Seconds after which nobody waits any longer.
         patience: Seconds for which Replicate may be out of reach.
@@ -34,28 +43,55 @@ class Following:
     def __init__(
         self,
         api: ReplicateApi,
-        prediction: Prediction,
+        prediction_id: str,
+        prediction: Prediction | None = None,
         *,
         is_whole: bool = False,
         budget: float,
         patience: float,
     ) -> None:
         self._api = api
-        self.prediction = prediction
+        self.prediction_id = prediction_id
+        self._seen = prediction
         self._is_whole = is_whole
         self._budget = budget
         self._deadline = monotonic() + budget
         self._patience = patience
+        self._known_within = min(_UNKNOWN_FOR, patience, budget / 4)
         self._said = ""
         self._short_streams = 0
         self._pause = 0.0 if is_whole else _FIRST_PAUSE
-        self._silent_since: float | None = None
+        self._trouble_since: float | None = None
+        self._is_unknown = False
+        """Whether that trouble is that Replicate does not know the prediction."""
         self._is_given_up = False
         self._hint = asyncio.Event()
+
+    @property
+    def prediction(self) -> Prediction:
+        """As it was seen last; it was seen."""
+        assert self._seen is not None
+        return self._seen
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is left to be stopped."""
+        return self._seen is not None and self._seen.is_final
 
     def hint(self) -> None:
         """Ask for the prediction now, if it is waited for before it is asked for."""
         self._hint.set()
+
+    async def find(self) -> None:
+        """
+        Get the prediction for the first time.
+
+        Raises:
+            AnswerExpired: Replicate does not know it.
+            ProviderError: Replicate was out of reach for too long.
+        """
+        while self._seen is None:
+            await self._look()
 
     async def texts(self) -> AsyncGenerator[str, None]:
         """
@@ -74,8 +110,7 @@ class Following:
                         yield text
             else:
                 await self._sleep(self._pause, self._hint)
-                longer = max(_FIRST_PAUSE, self._pause * _PAUSE_GROWTH)
-                self._pause = min(longer, _LONGEST_PAUSE)
+                self._slow_down()
             await self._look()
             if text := self._news():
                 self._pause = _FIRST_PAUSE
@@ -114,20 +149,27 @@ class Following:
         """Get the prediction; an outage that is not too long is waited out."""
         tries = 3 if self._is_whole else 1
         try:
-            self.prediction = await self._api.get(self.prediction.id, tries=tries)
-        except TRANSIENT as error:
+            self._seen = await self._api.get(self.prediction_id, tries=tries)
+        except (*TRANSIENT, AnswerExpired) as error:
             if self._is_whole:
                 self._is_given_up = True  # only the usage is missing
                 return
-            now = monotonic()
-            if self._silent_since is None:
-                self._silent_since = now
-            if now - self._silent_since > self._patience:
-                error.answer_may_exist = True
-                raise
-            await self._sleep(max(self._pause, error.retry_after or 0))
+            await self._endure(error)
         else:
-            self._silent_since = None
+            self._trouble_since = None
+
+    async def _endure(self, error: ProviderError) -> None:
+        """Let some time pass after a failure, unless that goes on for too long."""
+        is_unknown = isinstance(error, AnswerExpired)
+        now = monotonic()
+        if self._trouble_since is None or self._is_unknown != is_unknown:
+            self._trouble_since, self._is_unknown = now, is_unknown
+        limit = self._known_within if is_unknown else self._patience
+        if now - self._trouble_since > limit:
+            error.answer_may_exist = not is_unknown
+            raise error
+        await self._sleep(max(self._pause, error.retry_after or 0))
+        self._slow_down()
 
     def _news(self) -> str:
         """
@@ -136,7 +178,15 @@ class Following:
         Raises:
             ProviderAnswerInvalid: It says something else.
         """
-        whole = self.prediction.text or ""
+        prediction = self.prediction
+        if prediction.is_too_long:
+            raise ProviderAnswerInvalid(
+                f"The answer is longer than {MAX_TEXT} characters; the text so far is "
+                "kept."
+            )
+        whole = prediction.text or ""
+        if prediction.is_json:
+            whole = self._whole_json(whole)
         if self._said.startswith(whole):
             return ""  # a GET may be behind the stream
         if not whole.startswith(self._said):
@@ -152,6 +202,17 @@ class Following:
         self._said = whole
         return news
 
+    def _whole_json(self, text: str) -> str:
+        """Return what has been said once an output that is no text has been said."""
+        if not (self.prediction.is_final or self._is_whole):
+            return self._said  # it may become another one
+        if not self._said or text.startswith(self._said):
+            return text
+        with suppress(ValueError):
+            if self._is_whole or json.loads(self._said) == json.loads(text):
+                return self._said
+        return f"{self._said}\n{text}"
+
     def _check_end(self) -> None:
         prediction = self.prediction
         if prediction.is_erased and not self._is_whole:
@@ -162,6 +223,10 @@ class Following:
         has_failed = prediction.is_final and prediction.status != "succeeded"
         if has_failed and not hit_the_limit(prediction):
             raise failure(prediction)
+
+    def _slow_down(self) -> None:
+        longer = max(_FIRST_PAUSE, self._pause * _PAUSE_GROWTH)
+        self._pause = min(longer, _LONGEST_PAUSE)
 
     async def _sleep(self, seconds: float, bell: asyncio.Event | None = None) -> None:
         """Let so much time pass, or less if the bell rings."""

@@ -1,5 +1,6 @@
 """Replicate's prediction object, read leniently: most of it may be missing."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,17 +8,37 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic_core import from_json
-
 from llamakeep.domain import Usage
-from llamakeep.errors import ProviderAnswerInvalid
+from llamakeep.providers.replicate.reading import (
+    LARGE,
+    invalid,
+    read_json,
+    read_members,
+)
 
 MAX_TEXT = 16 * 1024 * 1024
 """How many characters one answer may have."""
 
 FINAL_STATUSES = frozenset({"succeeded", "failed", "canceled", "aborted"})
-_RUNNING_STATUSES = frozenset({"starting", "processing"})
+_MEMBERS = frozenset(
+    {
+        "id",
+        "status",
+        "output",
+        "model",
+        "version",
+        "input",
+        "error",
+        "data_removed",
+        "source",
+        "created_at",
+        "webhook",
+        "urls",
+        "metrics",
+    }
+)
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +49,10 @@ class Prediction:
     status: str
     text: str | None
     """The output, joined; `None` where there is none (yet, or any more)."""
+    is_json: bool
+    """Whether the output is no text: `text` is its JSON, and may become another."""
+    is_too_long: bool
+    """Whether the output is more than can be kept, and left out."""
     model: str | None
     version: str | None
     input: Mapping[str, Any]
@@ -57,25 +82,13 @@ class Prediction:
 
 def read_prediction(body: bytes) -> Prediction:
     """
-    Return the prediction in a response.
+    Return the prediction in a response; a large one is for a thread.
 
     Raises:
         ProviderAnswerInvalid: There is none.
     """
-    return prediction_from(read_json(body))
-
-
-def read_json(body: bytes) -> Any:
-    """
-    Return `body` as JSON.
-
-    Raises:
-        ProviderAnswerInvalid: It is something else.
-    """
-    try:
-        return from_json(body)
-    except ValueError as exc:
-        raise _invalid("is not JSON") from exc
+    large = len(body) > LARGE
+    return prediction_from(read_members(body, _MEMBERS) if large else read_json(body))
 
 
 def prediction_from(value: Any) -> Prediction:
@@ -86,17 +99,21 @@ def prediction_from(value: Any) -> Prediction:
         ProviderAnswerInvalid: It describes none.
     """
     if not isinstance(value, dict):
-        raise _invalid("is not an object")
+        raise invalid("is not an object")
     found_id, status = value.get("id"), value.get("status")
     if not isinstance(found_id, str) or not _ID.fullmatch(found_id):
-        raise _invalid("is a prediction without an id")
-    if status not in FINAL_STATUSES | _RUNNING_STATUSES:
-        raise _invalid("is a prediction with an unknown status")
+        raise invalid("is a prediction without an id")
+    if not isinstance(status, str):
+        raise invalid("is a prediction without a status")
+    text, is_json = _text(value.get("output"))
+    is_too_long = text is not None and len(text) > MAX_TEXT
     given, urls, metrics = (value.get(name) for name in ("input", "urls", "metrics"))
     return Prediction(
         id=found_id,
         status=status,
-        text=_text(value.get("output")),
+        text=None if is_too_long else text,
+        is_json=is_json,
+        is_too_long=is_too_long,
         model=_label(value.get("model")),
         version=_label(value.get("version")),
         input=given if isinstance(given, dict) else {},
@@ -114,23 +131,28 @@ def prediction_from(value: Any) -> Prediction:
 
 
 def clean(text: str) -> str:
-    """Return `text` without the one character that PostgreSQL cannot keep."""
-    return text.replace("\0", "\ufffd") if "\0" in text else text
+    """Return `text` as every database can keep it: no NUL, no half of a character."""
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    if not text.isascii() and _SURROGATE.search(text):
+        # Two halves may have come one by one.
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
 
 
-def _text(output: Any) -> str | None:
+def _text(output: Any) -> tuple[str | None, bool]:
+    """Return an output as text, and whether that is its JSON."""
+    is_json = False
     match output:
         case None:
-            return None
+            return None, False
         case str():
             text = output
         case list() if all(isinstance(part, str) for part in output):
             text = "".join(output)
         case _:
-            raise _invalid("has an output that is not text")
-    if len(text) > MAX_TEXT:
-        raise _invalid(f"is longer than {MAX_TEXT} characters")
-    return clean(text)
+            text, is_json = json.dumps(output, ensure_ascii=False), True
+    return clean(text), is_json
 
 
 def _label(value: Any, *, limit: int = 200) -> str | None:
@@ -169,9 +191,3 @@ def _usage(metrics: Any) -> Usage:
 def _count(value: Any) -> int | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return int(value) if is_number and 0 <= value < 2**53 else None
-
-
-def _invalid(what: str) -> ProviderAnswerInvalid:
-    return ProviderAnswerInvalid(
-        f"Replicate sent something that cannot be read: it {what}."
-    )

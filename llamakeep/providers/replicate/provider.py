@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import ceil
 from typing import Any
 from urllib.parse import urlencode
@@ -136,7 +136,8 @@ class ReplicateProvider:
             yield created.text
             yield _finished(created, limit)
             return
-        async with aclosing(self._follow(created, limit, is_whole=is_whole)) as told:
+        following = self._following(created.id, created, is_whole=is_whole)
+        async with aclosing(self._follow(following, limit)) as told:
             async for event in told:
                 yield event
 
@@ -144,25 +145,22 @@ class ReplicateProvider:
         self, request: CompletionRequest, handle: str
     ) -> AsyncGenerator[Event, None]:
         """Fetch an earlier answer, as `ReattachableProvider.resume` says."""
-        prediction = await self._api.get(handle)
         schema = await self._schemas.schema(request.model)
         limit = schema.max_tokens(request.parameters)
-        async with aclosing(self._follow(prediction, limit)) as told:
+        async with aclosing(self._follow(self._following(handle), limit)) as told:
             async for event in told:
                 yield event
 
     async def find(
-        self, request: CompletionRequest, *, since: datetime
+        self, request: CompletionRequest, *, within: timedelta
     ) -> Sequence[Candidate]:
         """Return predictions that may be this run's, oldest first."""
         schema = await self._schemas.schema(request.model)
         given = build_input(request, schema)
         ours: list[Candidate] = []
         alike: list[Candidate] = []
-        async with aclosing(self._api.list_since(since)) as listed:
+        async with aclosing(self._api.list_recent(within)) as listed:
             async for each in listed:
-                if each.created_at is not None and each.created_at < since:
-                    break
                 if each.status in {"canceled", "aborted"}:
                     continue  # by a server that could not know who would look for it
                 if "run" in each.webhook:
@@ -175,6 +173,10 @@ class ReplicateProvider:
                 ):
                     alike.append(Candidate(each.id, is_proven=False))
         return (ours or alike)[::-1]
+
+    def now(self) -> datetime | None:
+        """Return the time at Replicate, as its last response told it."""
+        return self._api.clock.now()
 
     async def is_proven(self, request: CompletionRequest, handle: str) -> bool:
         """Return whether the prediction's webhook names this run."""
@@ -238,33 +240,44 @@ class ReplicateProvider:
             request.model, version, body, wait=wait, cancel_after=self._cancel_after
         )
 
-    async def _follow(
-        self, prediction: Prediction, limit: int | None, *, is_whole: bool = False
-    ) -> AsyncGenerator[Event, None]:
-        following = Following(
+    def _following(
+        self,
+        prediction_id: str,
+        prediction: Prediction | None = None,
+        *,
+        is_whole: bool = False,
+    ) -> Following:
+        return Following(
             self._api,
+            prediction_id,
             prediction,
             is_whole=is_whole,
             budget=self._cancel_after + _GRACE,
             patience=self._patience,
         )
-        self._followed[prediction.id] = following
+
+    async def _follow(
+        self, following: Following, limit: int | None
+    ) -> AsyncGenerator[Event, None]:
+        handle = following.prediction_id
+        self._followed[handle] = following
         try:
-            yield _accepted(prediction)
+            await following.find()
+            yield _accepted(following.prediction)
             async with aclosing(following.texts()) as texts:
                 async for text in texts:
                     yield text
         except LlamaKeepError as error:
             may_come_back = isinstance(error, ProviderError) and error.answer_may_exist
-            if not (following.prediction.is_final or may_come_back):
-                self._say_farewell(self._stop(prediction.id))
+            if not (following.has_ended or may_come_back):
+                self._say_farewell(self._stop(handle))
             raise
         except BaseException:  # closed or canceled
-            if not (following.prediction.is_final or self._is_letting_go):
-                self._say_farewell(self._stop(prediction.id))
+            if not (following.has_ended or self._is_letting_go):
+                self._say_farewell(self._stop(handle))
             raise
         finally:
-            self._followed.pop(prediction.id, None)
+            self._followed.pop(handle, None)
         yield _finished(following.prediction, limit)
 
     def _say_farewell(self, farewell: Coroutine[Any, Any, None]) -> None:
