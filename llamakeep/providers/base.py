@@ -64,7 +64,7 @@ class Provider(Protocol):
     """
     Somebody who can answer prompts.
 
-    Implementations raise only `ProviderError`, its children, `PromptRejected`,
+    Implementations raise only `ProviderError`, `PromptRejected`, their children,
     `UnsupportedParameter` and `NoProvider`: translating a vendor's failures is the
     adapter's job.
     """

@@ -7,7 +7,10 @@ import time
 import pytest
 
 from llamakeep.errors import (
+    ContentFiltered,
+    ContextLengthExceeded,
     LlamaKeepError,
+    ModelNotFound,
     PromptRejected,
     ProviderAnswerInvalid,
     ProviderError,
@@ -30,7 +33,7 @@ from tests.providers.stub_server import running_stub, whole
     [
         ({"status": 401}, ProviderUnauthenticated, "REPLICATE_API_TOKEN", False),
         ({"status": 402}, ProviderOutOfCredit, "billing", False),
-        ({"status": 404}, PromptRejected, "owner/name:version", False),
+        ({"status": 404}, ModelNotFound, "owner/name:version", False),
         ({"status": 403, "html": True}, ProviderUnauthenticated, "403", False),
         ({"status": 422}, PromptRejected, "rejected", False),
         ({"status": 429}, ProviderRateLimited, "slow down", False),
@@ -123,6 +126,15 @@ async def test_a_limit_says_when_to_come_back(
         ({"detail": "Expected available in 1 second."}, None, None, 1),
         ({"detail": "Slow down."}, None, "soon", None),
         ({"retry_after": 1e9}, None, None, 24 * 3600),
+        ({"retry_after": 10**400}, None, None, None),
+        ({"retry_after": -(10**400)}, 3.0, None, 3),
+        ({"retry_after": -5}, None, "4", 4),
+        ({"retry_after": True}, None, "4", 4),
+        ({"retry_after": float("nan")}, None, None, None),
+        ({"retry_after": float("inf")}, None, None, None),
+        ({"retry_after": [1]}, None, "9" * 400, None),
+        ({"detail": ["resets in ~9s"]}, None, "\u0663", None),
+        ([{"retry_after": 5}], None, None, None),
         (None, None, None, None),
     ],
 )
@@ -161,12 +173,12 @@ async def test_an_input_that_the_model_does_not_allow_is_rejected(
         ({"end": "failed", "error": "Director: (E9828)"}, ProviderError, "E9828"),
         (
             {"end": "failed", "error": "E1002 PromptTooLong: Prompt", "deltas": []},
-            PromptRejected,
+            ContextLengthExceeded,
             "PromptTooLong",
         ),
         (
             {"end": "failed", "error": "flagged as sensitive (E005)", "after": 0},
-            PromptRejected,
+            ContentFiltered,
             "E005",
         ),
         ({"end": "canceled"}, ProviderError, "canceled at Replicate"),

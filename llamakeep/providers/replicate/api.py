@@ -112,7 +112,8 @@ class ReplicateApi:
             cancel_after: Seconds after which Replicate gives up.
 
         Raises:
-            PromptRejected: The model or the input is not accepted.
+            ModelNotFound: There is no such model.
+            PromptRejected: The input is not accepted.
             ProviderError: If `answer_may_exist`, there may be a prediction.
         """
         path, sent = f"/v1/models/{model}/predictions", dict(body)

@@ -5,7 +5,10 @@ from typing import Any
 
 from llamakeep.errors import (
     AnswerExpired,
+    ContentFiltered,
+    ContextLengthExceeded,
     LlamaKeepError,
+    ModelNotFound,
     PromptRejected,
     ProviderError,
     ProviderOutOfCredit,
@@ -22,7 +25,9 @@ HOW_TO_AUTHENTICATE = (
     "https://replicate.com/account/api-tokens, and to start the server again."
 )
 _RESETS_IN = re.compile(r"(?:~|available in )(\d{1,6}(?:\.\d{1,9})?) ?s")
+_DIGITS = re.compile(r"[0-9]{1,9}")
 _MAX_RETRY_AFTER = 24 * 3600.0
+_UNREASONABLE = 1e12
 _CODE = re.compile(r"\(?(?:code: )?\b(E\d{3,5}|PA)\b\)?")
 
 
@@ -46,6 +51,8 @@ def refusal(
     says = f": {message}" if message else "."
     error: LlamaKeepError
     match status:
+        case 422 if model is not None and _says_no_version(body):
+            error = _no_model(model)
         case 400 | 413 | 422:
             error = PromptRejected(f"Replicate rejected the prompt{says}")
         case 401 | 403:
@@ -60,11 +67,7 @@ def refusal(
                 "a few minutes later."
             )
         case 404 if model is not None:
-            error = PromptRejected(
-                f"Replicate has no model {model!r} that can be run so. Official models "
-                "are called `owner/name`; all others need their version: "
-                "`owner/name:version`."
-            )
+            error = _no_model(model)
         case 404:
             error = AnswerExpired(
                 "Replicate does not know the prediction any more; the text that had "
@@ -96,13 +99,20 @@ def seconds_to_wait(
         stated: What the body's number or `Retry-After` says.
         reset: The header `ratelimit-reset`.
     """
-    own = body.get("retry_after") if isinstance(body, dict) else None
-    seconds = own if isinstance(own, int | float) else stated
-    if seconds is None and reset is not None and reset.isdecimal():
+    seconds = _seconds(body.get("retry_after")) if isinstance(body, dict) else None
+    if seconds is None:
+        seconds = stated
+    if seconds is None and reset is not None and _DIGITS.fullmatch(reset):
         seconds = float(reset)
     if seconds is None and (found := _RESETS_IN.search(message_of(body) or "")):
         seconds = float(found[1])
-    return None if seconds is None else min(max(seconds, 0.0), _MAX_RETRY_AFTER)
+    return None if seconds is None else min(seconds, _MAX_RETRY_AFTER)
+
+
+def _seconds(value: Any) -> float | None:
+    """Return a number of seconds, if `value` is one that makes sense."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value < _UNREASONABLE else None
 
 
 def failure(prediction: Prediction) -> LlamaKeepError:
@@ -118,7 +128,11 @@ def failure(prediction: Prediction) -> LlamaKeepError:
             "there; the text so far is kept."
         )
     reason = message_of(prediction.error) or "it did not say why"
-    if _is_about_the_prompt(reason):
+    if "PromptTooLong" in reason:
+        return ContextLengthExceeded(f"The prompt is too long for the model: {reason}")
+    if "E005" in reason or "flagged as sensitive" in reason:
+        return ContentFiltered(f"The prompt or the answer was filtered: {reason}")
+    if "PromptRequired" in reason:  # by name: codes overlap with the platform's
         return PromptRejected(f"The model rejected the prompt: {reason}")
     code = _CODE.search(reason)
     return ProviderError(
@@ -140,13 +154,17 @@ def hit_the_limit(prediction: Prediction) -> bool:
     )
 
 
-def _is_about_the_prompt(reason: str) -> bool:
-    # By name: the models' own codes overlap with the platform's.
-    return (
-        any(name in reason for name in ("PromptTooLong", "PromptRequired"))
-        or "E005" in reason
-        or "flagged as sensitive" in reason
+def _no_model(model: str) -> ModelNotFound:
+    return ModelNotFound(
+        f"Replicate has no model {model!r} that can be run so. Official models "
+        "are called `owner/name`; all others need their version: "
+        "`owner/name:version`."
     )
+
+
+def _says_no_version(body: Any) -> bool:
+    title = body.get("title") if isinstance(body, dict) else None
+    return title == "Invalid version or not permitted"
 
 
 def _invalid_fields(body: Any) -> str | None:

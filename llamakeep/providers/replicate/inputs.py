@@ -7,7 +7,7 @@ from typing import Any
 from llamakeep.domain import Message, Parameters
 from llamakeep.errors import UnsupportedParameter
 from llamakeep.providers.base import CompletionRequest
-from llamakeep.providers.replicate.transcripts import chat_template, plain
+from llamakeep.providers.replicate.transcripts import as_text, chat_template, plain
 
 _SPELLINGS = {
     "max_tokens": ("max_tokens", "max_new_tokens"),
@@ -92,7 +92,8 @@ def build_input(request: CompletionRequest, schema: InputSchema) -> dict[str, An
             "Replicate takes `stop` as one text with commas in between, so none of its "
             "texts can have a comma. Leave that one out, or choose another provider."
         )
-    result = _prompt(request.model, request.messages, schema)
+    messages = as_text(request.model, request.messages)
+    result = _prompt(request.model, messages, schema)
     for name, value in given.items():
         spelling = schema.spelling(name)
         assert spelling is not None

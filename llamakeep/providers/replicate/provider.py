@@ -12,7 +12,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 from llamakeep.domain import Price
-from llamakeep.errors import LlamaKeepError, PromptRejected, ProviderError
+from llamakeep.errors import (
+    LlamaKeepError,
+    ModelNotFound,
+    PromptRejected,
+    ProviderError,
+)
 from llamakeep.providers.base import (
     Accepted,
     Candidate,
@@ -203,7 +208,7 @@ class ReplicateProvider:
         """Find out whether Replicate accepts the API token and has the model."""
         try:
             await self._schemas.fetch(self._default_model)
-        except PromptRejected as error:
+        except (ModelNotFound, PromptRejected) as error:
             raise ProviderError(error.detail) from error
 
     async def close(self) -> None:

@@ -50,7 +50,7 @@ class Schemas:
         Return what Replicate says that `model` takes.
 
         Raises:
-            PromptRejected: There is no such model.
+            ModelNotFound: There is no such model.
             ProviderError: Replicate cannot be asked.
         """
         name, _, version = model.partition(":")
