@@ -1,4 +1,4 @@
-"""The words of OpenAI's chat completions: requests, streamed events, refusals."""
+"""The words of OpenAI's chat completions: requests, and the reader of answers."""
 
 import re
 from collections.abc import Sequence
@@ -6,21 +6,13 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from pydantic_core import from_json
-
 from llamakeep.domain import Usage
-from llamakeep.errors import (
-    LlamaKeepError,
-    PromptRejected,
-    ProviderAnswerInvalid,
-    ProviderError,
-    ProviderRateLimited,
-    ProviderTimeout,
-    ProviderUnauthenticated,
-    ProviderUnavailable,
-)
+from llamakeep.errors import LlamaKeepError, ProviderAnswerInvalid, ProviderError
 from llamakeep.providers.base import CompletionRequest, Finished
-from llamakeep.providers.http import message_of
+from llamakeep.providers.deltas import Parts, count, label, parts_of, tool_called
+from llamakeep.providers.http import message_of, retry_after
+from llamakeep.providers.json_text import Joiner, read_json
+from llamakeep.providers.refusals import Reason, broken_off
 
 MAX_TEXT = 16 * 1024 * 1024
 """How many characters one answer may have."""
@@ -28,7 +20,8 @@ MAX_TEXT = 16 * 1024 * 1024
 _PLAIN = re.compile(rb'[^"\\\x00-\x1f]+')
 """What stands for itself in a JSON string."""
 
-_UNAVAILABLE = {502, 503, 521, 522, 523, 529}
+_NO_REASONS = {"", "null", "none"}
+"""What some servers say as the finish reason of what is not finished."""
 
 
 def request_body(request: CompletionRequest) -> dict[str, Any]:
@@ -49,18 +42,37 @@ def request_body(request: CompletionRequest) -> dict[str, Any]:
 
 
 class CompletionReader:
-    """Gathers one completion from its events."""
+    """
+    Gathers one completion from its events.
 
-    def __init__(self, who: str) -> None:
+    What cannot change the meaning of an answer is read leniently: an event that has
+    neither choices nor an error is nothing.
+
+    Args:
+        who: Who answers, at the start of a sentence.
+        model: What was asked for, for error messages.
+        secret: What must not be repeated.
+    """
+
+    def __init__(self, who: str, *, model: str = "", secret: str | None = None) -> None:
         self._who = who
+        self._asked_model = model
+        self._secret = secret
         self._length = 0
         self._usage = Usage()
         self._model: object = None
         self._resolved_model: str | None = None
         self._mould: tuple[bytes, bytes] | None = None
+        self._joiner = Joiner()
+        self._has_text = False
+        self._thoughts: list[str] = []
         self.finish_reason: str | None = None
+        self.has_choices = False
+        """Whether anything of an answer was seen."""
         self.is_done = False
         """Whether `[DONE]` was said."""
+        self.remark: str | None = None
+        """What an event said that is neither an answer nor an error."""
 
     @property
     def is_complete(self) -> bool:
@@ -70,6 +82,28 @@ class CompletionReader:
     def finished(self) -> Finished:
         """Return the last event."""
         return Finished(self.finish_reason, self._usage, self._resolved_model)
+
+    def end(self) -> str:
+        """
+        Return the text that is left when a complete answer has ended.
+
+        An answer of nothing but reasoning is that reasoning, marked as such.
+
+        Raises:
+            ProviderAnswerInvalid: There was no answer.
+        """
+        if not self.has_choices:
+            raise self._invalid("has no choices", self.remark)
+        rest = self.break_off()
+        if not (self._has_text or rest) and self._thoughts:
+            return f"<think>\n{''.join(self._thoughts)}\n</think>"
+        return rest
+
+    def break_off(self) -> str:
+        """Return the text that is left of an answer that will not go on."""
+        rest = self._joiner.end()
+        self._has_text = self._has_text or bool(rest)
+        return rest
 
     def read_alike(self, blocks: Sequence[bytes], start: int) -> tuple[str, int]:
         """
@@ -103,53 +137,141 @@ class CompletionReader:
                 texts.append(block[first:last].decode())
         return self._counted("".join(texts)), start + len(texts)
 
-    def read(self, data: bytes) -> str:
+    def read(self, data: bytes, *, is_error: bool = False) -> str:
         """
-        Return the text that one event's data, or a whole completion, adds.
+        Return the text that one event's data adds.
+
+        Args:
+            data: Its JSON, `[DONE]`, or what keeps the connection alive.
+            is_error: Whether the event is called an error.
 
         Raises:
-            ProviderAnswerInvalid: It has another shape.
-            ProviderError: It is an error message.
+            ProviderAnswerInvalid: It cannot be read, and may have had text.
+            LlamaKeepError: It is an error message.
         """
         self._mould = None
-        if data == b"[DONE]":
+        data = data.strip()
+        if len(data) <= len(b'"[DONE]"') and data.strip(b'"').upper() == b"[DONE]":
             self.is_done = True
             return ""
         try:
-            event = from_json(data)
+            event = read_json(data)
         except ValueError as exc:
-            raise self._invalid("is not JSON") from exc
+            if is_error:
+                event = data.decode(errors="replace")
+            elif self.finish_reason is not None or not data.startswith((b"{", b"[")):
+                return ""  # it keeps the connection alive, or comes after the text
+            else:
+                raise self._invalid("is not JSON") from exc
+        return self.read_value(event, data, is_error=is_error)
+
+    def read_value(
+        self, event: Any, data: bytes = b"", *, is_error: bool = False
+    ) -> str:
+        """
+        Return the text that one event, or a whole completion, adds.
+
+        Args:
+            event: What its JSON means.
+            data: The JSON, if others like it may follow.
+            is_error: Whether the event is called an error.
+
+        Raises:
+            ProviderAnswerInvalid: It cannot be read, and may have had text.
+            LlamaKeepError: It is an error message.
+        """
+        if is_error or _has_error(event):
+            # A finished answer is whole, whatever its server says afterwards.
+            if self.finish_reason is None:
+                raise self._error(event)
+            return ""
         if not isinstance(event, dict):
-            raise self._invalid("is not an object")
-        if error := event.get("error"):
-            message = message_of(error) or "it did not say why"
-            raise ProviderError(f"{self._who} broke off its answer: {message}")
-        if usage := event.get("usage"):
-            self._usage = _usage(usage)
+            return ""
+        usage = event.get("usage") or _dict(event.get("x_groq")).get("usage")
+        if usage:
+            self._count(usage)
         if (model := event.get("model")) != self._model:
             self._model = model
-            self._resolved_model = _label(model) or self._resolved_model
-        choices = event.get("choices")
-        if not isinstance(choices, list):
-            raise self._invalid("has no choices")
-        text = self._text(choices[0]) if choices else ""
-        if not usage and self.finish_reason is None:
+            self._resolved_model = label(model) or self._resolved_model
+        choice = self._choice(event)
+        if choice is None:
+            return ""
+        if choice.get("usage"):
+            self._count(choice["usage"])
+        parts = self._parts(choice)
+        text = parts.text
+        if parts.is_plain and not usage and self.finish_reason is None:
             self._mould = _mould_of(data, text)
         return text
 
-    def _text(self, choice: Any) -> str:
-        if not isinstance(choice, dict):
-            raise self._invalid("has a choice that is not an object")
-        if (reason := choice.get("finish_reason")) is not None:
-            self.finish_reason = _label(reason) or self.finish_reason
-        message = choice.get("delta") or choice.get("message") or {}
-        if not isinstance(message, dict):
-            raise self._invalid("has a message that is not an object")
-        text = message.get("content") or ""
-        if not isinstance(text, str):
-            raise self._invalid("has a content that is not text")
-        # PostgreSQL cannot keep this character.
-        return self._counted(text.replace("\0", "\ufffd") if "\0" in text else text)
+    def _choice(self, event: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the first choice of an event, which is the answer."""
+        choices = event.get("choices")
+        if isinstance(choices, dict):
+            choices = [choices] if choices.keys() & _IN_A_CHOICE else []
+        if not isinstance(choices, list) or not choices:
+            self.remark = message_of(event, self._secret) or self.remark
+            return None
+        for choice in choices:
+            if not isinstance(choice, dict):
+                raise self._invalid("has a choice that is not an object")
+            index = choice.get("index")
+            if isinstance(index, str):
+                index = index.strip() or None
+            if index in (None, 0, "0"):
+                self.has_choices = True
+                return choice
+        return None
+
+    def _parts(self, choice: dict[str, Any]) -> Parts:
+        try:
+            parts = parts_of(choice)
+        except ValueError as error:
+            raise self._invalid(str(error)) from None
+        reason = _reason_of(choice.get("finish_reason"))
+        if reason == "error":
+            raise ProviderError(
+                f"{self._who} broke off its answer: it did not say why."
+            )
+        if reason is not None:
+            self.finish_reason = reason
+        if parts.thoughts and not self._has_text:
+            self._thoughts.append(self._counted(Joiner().join(parts.thoughts)))
+        if parts.text:
+            text = self._counted(self._joiner.join(parts.text))
+            if text and not self._has_text:
+                self._has_text = True
+                self._thoughts.clear()
+            parts = parts._replace(
+                text=text, is_plain=parts.is_plain and not self._joiner.has_half
+            )
+        if (name := tool_called(choice)) is not None:
+            raise ProviderError(
+                f"{self._who} answered with a call of the tool {name!r}, and none was "
+                "offered to it. Send the prompt again, or choose another model."
+            )
+        return parts
+
+    def _count(self, usage: Any) -> None:
+        """Take in what is said of the usage: zeros after figures say nothing."""
+        if not isinstance(usage, dict):
+            return
+        known = self._usage
+        self._usage = Usage(
+            _later(count(usage, "prompt_tokens", "input_tokens"), known.input_tokens),
+            _later(
+                count(usage, "completion_tokens", "output_tokens"), known.output_tokens
+            ),
+        )
+
+    def _error(self, event: Any) -> LlamaKeepError:
+        reason = Reason.read(event, self._secret)
+        return broken_off(
+            reason,
+            who=self._who,
+            model=self._asked_model,
+            retry_after=retry_after(None, event),
+        )
 
     def _counted(self, text: str) -> str:
         self._length += len(text)
@@ -157,10 +279,43 @@ class CompletionReader:
             raise self._invalid(f"is longer than {MAX_TEXT} characters")
         return text
 
-    def _invalid(self, what: str) -> ProviderAnswerInvalid:
+    def _invalid(self, what: str, said: str | None = None) -> ProviderAnswerInvalid:
+        says = f": {said}" if said else "."
         return ProviderAnswerInvalid(
-            f"{self._who} sent something that cannot be read: it {what}."
+            f"{self._who} sent something that cannot be read: it {what}{says}"
         )
+
+
+def _later(said: int | None, known: int | None) -> int | None:
+    return known if not said and known is not None else said
+
+
+_IN_A_CHOICE = {"delta", "message", "text", "finish_reason"}
+
+
+def _has_error(event: Any) -> bool:
+    """Return whether an event, whatever it is called, is an error."""
+    if isinstance(event, list):
+        return any(_has_error(each) for each in event[:2])
+    if not isinstance(event, dict):
+        return False
+    if event.get("error") or event.get("object") == "error":
+        return True
+    return bool(event.get("errors")) and not event.get("choices")
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _reason_of(said: Any) -> str | None:
+    """Return why an answer ended, if it has."""
+    if isinstance(said, dict):
+        said = said.get("type") or said.get("reason")
+    if said is None or said is False:
+        return None
+    reason = label(said if isinstance(said, str) else str(said))
+    return None if reason is None or reason.lower() in _NO_REASONS else reason
 
 
 def _mould_of(data: bytes, text: str) -> tuple[bytes, bytes] | None:
@@ -175,69 +330,3 @@ def _mould_of(data: bytes, text: str) -> tuple[bytes, bytes] | None:
         return None
     head, _, tail = data.partition(said)
     return b"data: " + head + b'"', b'"' + tail
-
-
-def refusal(
-    status: int, body: Any, *, who: str, model: str, retry_after: float | None
-) -> LlamaKeepError:
-    """Return the error that a response with another status than 200 means."""
-    message = message_of(body)
-    says = f": {message}" if message else "."
-    error: LlamaKeepError
-    match status:
-        case 400 | 413 | 422:
-            error = PromptRejected(f"{who} rejected the prompt{says}")
-        case 404 if message and "model" in message.lower():
-            error = PromptRejected(f"{who} does not serve the model {model!r}{says}")
-        case 401 | 403:
-            error = ProviderUnauthenticated(
-                f"{who} does not accept this server's key ({status}). Its operator has "
-                "to set LLAMAKEEP_OPENAI_API_KEY."
-            )
-        case 301 | 302 | 303 | 307 | 308 | 404 | 405:
-            error = ProviderError(
-                f"{who} has no chat completions there ({status}). Its operator has to "
-                "set LLAMAKEEP_OPENAI_BASE_URL to the address that ends with `/v1`."
-            )
-        case 408 | 504:
-            error = ProviderTimeout(f"{who} took too long ({status}).")
-        case 402:
-            error = ProviderError(f"{who} says that its account has no credit left.")
-        case 429 if _code(body) == "insufficient_quota":  # OpenAI's 402
-            error = ProviderError(f"{who} says that its account has no credit left.")
-        case 429:
-            error = ProviderRateLimited(
-                f"{who} wants us to slow down{says}", retry_after=retry_after
-            )
-        case status if status in _UNAVAILABLE:
-            error = ProviderUnavailable(
-                f"{who} is not available ({status}).", retry_after=retry_after
-            )
-        case _:
-            error = ProviderError(f"{who} failed ({status}).")
-    return error
-
-
-def _code(body: Any) -> Any:
-    error = body.get("error") if isinstance(body, dict) else None
-    return error.get("code") if isinstance(error, dict) else None
-
-
-def _label(value: Any) -> str | None:
-    if not isinstance(value, str) or not value:
-        return None
-    return value[:200].replace("\0", "\ufffd")
-
-
-def _usage(value: Any) -> Usage:
-    if not isinstance(value, dict):
-        return Usage()
-    return Usage(
-        input_tokens=_count(value.get("prompt_tokens")),
-        output_tokens=_count(value.get("completion_tokens")),
-    )
-
-
-def _count(value: Any) -> int | None:
-    is_count = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_count and 0 <= value < 2**53 else None

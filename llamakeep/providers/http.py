@@ -1,6 +1,7 @@
 """What all adapters do over HTTP: one translation of failures, bounded bodies."""
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -23,8 +24,39 @@ from llamakeep.http import (
 )
 
 _MAX_RETRY_AFTER = 24 * 3600.0
+"""Also of milliseconds; what is longer is taken for a mistake."""
+_MAX_CLOCK_ERROR = 60.0
+_MAX_REFUSAL = 64 * 1024
 _MAX_MESSAGE = 300
-_TRY_AGAIN_IN = re.compile(r"try again in (\d{1,6}(?:\.\d{1,9})?) ?s", re.IGNORECASE)
+_MAX_DEPTH = 6
+_MOST_REASONS = 3
+_NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,12})?", re.ASCII)
+_TRY_AGAIN_IN = re.compile(
+    r"(?:try again|retry) in (?:(\d{1,4})h)?(?:(\d{1,5})m(?!s))?"
+    r"(?:(\d{1,6}(?:\.\d{1,9})?) ?(ms|s))?",
+    re.IGNORECASE,
+)
+_WHERE_REASONS_ARE = (
+    "error",
+    "message",
+    "detail",
+    "msg",
+    "errors",
+    "error_message",
+    "error_description",
+    "reason",
+    "description",
+    "title",
+)
+_CUT_MESSAGE = re.compile(
+    r"""^\s*[{\[].{0,200}?"(?:message|detail|error|msg)"\s*:\s*"([^"\\]{1,1000})""",
+    re.DOTALL,
+)
+_HTML = re.compile(r"<(?:!doctype|html|head|body|title|center|h1)\b", re.IGNORECASE)
+_CREDENTIAL = re.compile(
+    r"\b(?:sk|rk|pk|r8|hf|gsk|xai|nvapi|key)[-_][\w-]{8,}"
+    r"|\bBearer +[\w.~+/=-]{8,}|\beyJ[\w-]{8,}\.[\w.-]{8,}|(?<=://)[^/@\s]{1,200}@"
+)
 
 
 class translated_errors:  # noqa: N801 - reads as a statement
@@ -75,55 +107,125 @@ async def read_body(response: Response, limit: int) -> bytes:
 
 
 async def read_refusal(response: Response) -> Any:
-    """Return the body of an error response as JSON, or `None` if it is none."""
+    """Return the body of an error response: its JSON, else its text, else `None`."""
+    body = bytearray()
+    with suppress(HttpError):
+        while len(body) < _MAX_REFUSAL and (data := await response.read()) is not None:
+            body += data
     try:
-        return from_json(await read_body(response, 64 * 1024))
-    except (ValueError, ProviderAnswerInvalid, HttpError):
-        return None
+        return from_json(bytes(body))
+    except ValueError:
+        text = body[:_MAX_REFUSAL].decode(errors="replace")
+        cut = _CUT_MESSAGE.search(text)
+        return cut[1] if cut else text
 
 
-def message_of(body: Any) -> str | None:
-    """Return what an error body says, short and on one line, if it says anything."""
-    while isinstance(body, dict):
-        body = body.get("error") or body.get("message") or body.get("detail")
-    if not isinstance(body, str):
+def message_of(body: Any, *secrets: str | None) -> str | None:
+    """
+    Return what an error body says, short and on one line, if it says anything.
+
+    Pages of HTML say nothing, and credentials are left out.
+
+    Args:
+        body: JSON of any shape, or text.
+        secrets: What must not be repeated, beside what looks like a credential.
+    """
+    said = _said(body, 0)
+    if said is None:
         return None
-    words = "".join(c if c.isprintable() else " " for c in body[: 4 * _MAX_MESSAGE])
+    words = "".join(c if c.isprintable() else " " for c in said[: 4 * _MAX_MESSAGE])
     text = " ".join(words.split())
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "[…]")
+    text = _CREDENTIAL.sub("[…]", text)
     return text if len(text) <= _MAX_MESSAGE else text[: _MAX_MESSAGE - 3] + "..."
 
 
-def retry_after(header: str | None, body: Any) -> float | None:
+def _said(body: Any, depth: int) -> str | None:
+    if isinstance(body, str):
+        return _said_in_text(body.strip(), depth)
+    if depth > _MAX_DEPTH:
+        return None
+    if isinstance(body, list):
+        said = [_said(each, depth + 1) for each in body[:_MOST_REASONS]]
+        return "; ".join(filter(None, said)) or None
+    if not isinstance(body, dict):
+        return None
+    for name in _WHERE_REASONS_ARE:
+        if reason := _said(body.get(name), depth + 1):
+            return _placed(body, reason)
+    return None
+
+
+def _placed(body: dict[str, Any], reason: str) -> str:
+    """Return a reason with the field that it is about, or the cause behind it."""
+    place = body.get("loc")
+    if isinstance(place, list):
+        named = [str(each) for each in place if isinstance(each, str | int)]
+        return f"{'.'.join(named[-3:])}: {reason}"
+    details = body.get("metadata")
+    raw = details.get("raw") if isinstance(details, dict) else None
+    if cause := _said(raw, _MAX_DEPTH):
+        return f"{reason}: {cause}"
+    return reason
+
+
+def _said_in_text(text: str, depth: int) -> str | None:
+    if text.startswith("{") and depth <= _MAX_DEPTH:
+        with suppress(ValueError):
+            return _said(from_json(text), depth + 1)
+    return None if not text or _HTML.search(text[:1000]) else text
+
+
+def retry_after(
+    header: str | None, body: Any, *, milliseconds: str | None = None
+) -> float | None:
     """
-    Return the seconds to wait that a 429 or 503 names.
+    Return the seconds to wait that a 429 or 503 names, if they make sense.
 
     Args:
         header: The value of `Retry-After`: seconds, or a date.
         body: The body, for servers that say it there.
+        milliseconds: The value of `retry-after-ms`, which is more exact.
     """
-    seconds: float | None = None
+    exact = _sensible(milliseconds)
+    if exact is not None:
+        return exact / 1000
     if header is not None:
-        try:
-            seconds = float(header)
-        except ValueError:
-            seconds = _seconds_until(header)
-    if seconds is None and isinstance(body, dict):
-        error = body.get("error")
-        stated = (error if isinstance(error, dict) else body).get("retry_after")
-        if isinstance(stated, int | float):
-            seconds = float(stated)
-        elif found := _TRY_AGAIN_IN.search(message_of(body) or ""):
-            seconds = float(found[1])
-    if seconds is None or seconds != seconds:  # noqa: PLR0124 - not a number
+        seconds = _sensible(header)
+        return _seconds_until(header) if seconds is None else seconds
+    error = body.get("error") if isinstance(body, dict) else None
+    stated = error if isinstance(error, dict) else body
+    if isinstance(stated, dict):
+        seconds = _sensible(stated.get("retry_after"))
+        if seconds is not None:
+            return seconds
+    found = _TRY_AGAIN_IN.search(message_of(body) or "")
+    if found is None:
         return None
-    return min(max(seconds, 0.0), _MAX_RETRY_AFTER)
+    hours, minutes, count, unit = found.groups()
+    seconds = float(count or 0) / (1000 if unit == "ms" else 1)
+    return _sensible(3600 * int(hours or 0) + 60 * int(minutes or 0) + seconds)
+
+
+def _sensible(seconds: Any) -> float | None:
+    """Return what may be a number of seconds, or of milliseconds, if it is one."""
+    if isinstance(seconds, str):
+        if not _NUMBER.fullmatch(seconds.strip()):
+            return None
+        seconds = float(seconds)
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    # Compared before it is converted: an integer may be too large for a float.
+    return float(seconds) if 0 <= seconds <= _MAX_RETRY_AFTER else None
 
 
 def _seconds_until(date: str) -> float | None:
     try:
         then = parsedate_to_datetime(date)
-    except ValueError:
+        if then.tzinfo is None:
+            then = then.replace(tzinfo=UTC)
+        seconds = (then - datetime.now(UTC)).total_seconds()
+    except (ValueError, OverflowError, TypeError, IndexError):
         return None
-    if then.tzinfo is None:
-        then = then.replace(tzinfo=UTC)
-    return (then - datetime.now(UTC)).total_seconds()
+    return _sensible(max(seconds, 0.0)) if seconds > -_MAX_CLOCK_ERROR else None

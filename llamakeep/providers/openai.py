@@ -1,40 +1,28 @@
 """Any server that speaks OpenAI's chat completions: vLLM, Ollama, llama.cpp, Groq."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
 from typing import Any
 
 from pydantic_core import from_json
 
 from llamakeep.domain import Price
-from llamakeep.errors import (
-    LlamaKeepError,
-    ProviderAnswerInvalid,
-    ProviderError,
-    ProviderTimeout,
-    ProviderUnavailable,
-)
-from llamakeep.http import Client, HttpError, Response
+from llamakeep.errors import LlamaKeepError, ProviderAnswerInvalid, ProviderError
+from llamakeep.http import Client, Response
 from llamakeep.providers.base import Accepted, CompletionRequest, Event
-from llamakeep.providers.chat_completions import (
-    MAX_TEXT,
-    CompletionReader,
-    refusal,
-    request_body,
-)
+from llamakeep.providers.chat_completions import CompletionReader, request_body
+from llamakeep.providers.chat_stream import ChatStream
 from llamakeep.providers.http import (
     read_body,
     read_refusal,
     retry_after,
     translated_errors,
 )
-from llamakeep.providers.sse import EventParser, EventTooLarge
+from llamakeep.providers.refusals import Reason, refusal
 
 _OK = 200
+_EMPTY = {204, 205}
 _MAX_MODEL_LIST = 4 * 1024 * 1024
 _MODEL_LIST_TIMEOUT = 10.0
-_FAREWELL_TIMEOUT = 0.1
 
 
 class OpenAIProvider:
@@ -78,6 +66,7 @@ class OpenAIProvider:
         self._models = tuple(models)
         self._default_model: str | None = models[0] if models else None
         self._who = who
+        self._api_key = api_key
         self._keep_alive = keep_alive
         authorization = None
         if api_key is not None:
@@ -109,7 +98,7 @@ class OpenAIProvider:
 
     async def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         """Answer `request`, as `Provider.answer` says."""
-        reader = CompletionReader(self._who)
+        reader = CompletionReader(self._who, model=request.model, secret=self._api_key)
         with translated_errors(self._who):
             post = self._client.send(
                 "POST",
@@ -118,24 +107,22 @@ class OpenAIProvider:
                 keep_alive=self._keep_alive,
             )
             async with post as response:
-                if response.status != _OK:
+                if not _has_answer(response.status):
                     raise await self._refusal(response, request.model)
                 if response.header("server") == "llama.cpp":
                     # It says keep-alive and closes: the next prompt would be lost.
                     self._keep_alive = False
-                media_type = response.header("content-type") or ""
-                if media_type.startswith("application/json"):
-                    whole = reader.read(await read_body(response, 2 * MAX_TEXT))
-                    yield Accepted(reader.finished().resolved_model)
-                    if whole:
-                        yield whole
-                elif media_type.startswith("text/html"):
-                    raise ProviderAnswerInvalid(f"{self._who} answered with a page.")
-                else:
+                media_type = (response.header("content-type") or "").lower()
+                may_be_refused = "json" in media_type or "html" in media_type
+                if not may_be_refused:
                     yield Accepted()
-                    texts = _StreamedTexts(response, reader, self._who)
-                    while (text := await texts.next()) is not None:
-                        yield text
+                stream = ChatStream(response, reader, self._who)
+                text = await stream.next()
+                if may_be_refused:
+                    yield Accepted(reader.finished().resolved_model)
+                while text is not None:
+                    yield text
+                    text = await stream.next()
         yield reader.finished()
 
     async def warm_up(self) -> None:
@@ -149,10 +136,15 @@ class OpenAIProvider:
         body = await read_refusal(response)
         return refusal(
             response.status,
-            body,
+            Reason.read(body, self._api_key),
             who=self._who,
             model=model,
-            retry_after=retry_after(response.header("retry-after"), body),
+            retry_after=retry_after(
+                response.header("retry-after"),
+                body,
+                milliseconds=response.header("retry-after-ms"),
+            ),
+            location=response.header("location"),
         )
 
     async def _listed_models(self) -> Sequence[str]:
@@ -179,85 +171,13 @@ class OpenAIProvider:
             ) from exc
 
 
+def _has_answer(status: int) -> bool:
+    return 200 <= status < 300 and status not in _EMPTY
+
+
 def _listed_ids(listing: Any) -> Sequence[str]:
     match listing:
         case {"data": [{"id": str(first)}, *others]} if first:
             ids = (one.get("id") for one in others if isinstance(one, dict))
             return [first, *(one for one in ids if isinstance(one, str) and one)]
     raise ValueError
-
-
-class _StreamedTexts:
-    """
-    The texts of a streamed response, joined as they arrived together.
-
-    It is no generator: one inside another is not closed with it.
-    """
-
-    def __init__(self, response: Response, reader: CompletionReader, who: str) -> None:
-        self._response = response
-        self._reader = reader
-        self._who = who
-        self._parser = EventParser()
-        self._has_bytes = self._has_events = False
-        self._failure: LlamaKeepError | None = None
-
-    async def next(self) -> str | None:
-        """Return some more text, or `None` when there is no more."""
-        if self._failure is not None:
-            raise self._failure
-        while not self._reader.is_done and (data := await self._read()) is not None:
-            self._has_bytes = True
-            try:
-                blocks = self._parser.blocks(data)
-            except EventTooLarge as exc:
-                raise ProviderAnswerInvalid(
-                    f"{self._who} sent an endless event."
-                ) from exc
-            if text := self._read_blocks(blocks):
-                return text
-            if self._failure is not None:
-                raise self._failure
-        if self._reader.is_done:
-            await self._hear_out()
-        elif self._has_bytes and not self._has_events:
-            raise ProviderAnswerInvalid(f"{self._who} sent no events.")
-        elif not self._reader.is_complete:
-            raise ProviderUnavailable(f"{self._who} broke off its answer.")
-        return None
-
-    def _read_blocks(self, blocks: Sequence[bytes]) -> str:
-        texts: list[str] = []
-        at = 0
-        try:
-            while at < len(blocks) and not self._reader.is_done:
-                text, at = self._reader.read_alike(blocks, at)
-                texts.append(text)
-                if at < len(blocks):
-                    texts.append(self._read_event(blocks[at]))
-                    at += 1
-        except ProviderError as exc:
-            self._failure = exc  # after the texts that came before it
-        return "".join(texts)
-
-    def _read_event(self, block: bytes) -> str:
-        event = self._parser.parsed(block)
-        if event is None:
-            return ""
-        self._has_events = True
-        return self._reader.read(event.data)
-
-    async def _read(self) -> bytes | None:
-        try:
-            with translated_errors(self._who):
-                return await self._response.read()
-        except (ProviderUnavailable, ProviderTimeout):
-            if self._reader.is_complete:
-                return None  # only the usage is missing
-            raise
-
-    async def _hear_out(self) -> None:
-        """Read the end of the body, without which the connection is not used again."""
-        with suppress(TimeoutError, HttpError):
-            async with asyncio.timeout(_FAREWELL_TIMEOUT):
-                await self._response.read()

@@ -1,0 +1,288 @@
+"""The body of an answer, whatever its server calls it: events, lines, or one piece."""
+
+import asyncio
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from llamakeep.errors import (
+    LlamaKeepError,
+    ProviderAnswerInvalid,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
+from llamakeep.http import HttpError, Response
+from llamakeep.providers.chat_completions import MAX_TEXT, CompletionReader
+from llamakeep.providers.event_lines import (
+    EventLines,
+    is_whole_event,
+    surely_ends_event,
+)
+from llamakeep.providers.http import message_of, translated_errors
+from llamakeep.providers.json_text import has_more_values_than, read_json
+from llamakeep.providers.sse import EventParser, EventTooLarge
+
+_MAX_WHOLE = 2 * MAX_TEXT
+_PARSED_ASIDE = 256 * 1024
+"""Bytes of JSON from which on it is parsed in a thread."""
+_MOST_VALUES = 200_000
+"""How many values the JSON of one answer may have; an answer has a few dozen."""
+_MAX_REMARK = 1000
+_DRAIN_TIMEOUT = 0.1
+_SEPARATORS = " \t\r\n,"
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+
+
+class ChatStream:
+    """
+    The texts of an answer, joined as they arrived together.
+
+    It is no generator: one inside another is not closed with it.
+
+    Args:
+        response: Whose body it is.
+        reader: Reads what is in it.
+        who: Who answers, at the start of a sentence.
+    """
+
+    def __init__(self, response: Response, reader: CompletionReader, who: str) -> None:
+        self._response = response
+        self._reader = reader
+        self._who = who
+        self._parser = EventParser()
+        self._json = bytearray()
+        self._form: str | None = None
+        """`events`, `lines` of JSON, or `whole` JSON, once that is known."""
+        self._has_events = False
+        self._stray = b""
+        """What stood where events were to be."""
+        self._errors = translated_errors(who)
+        self._is_over = self._is_cut = False
+        self._failure: LlamaKeepError | None = None
+
+    async def next(self) -> str | None:
+        """
+        Return some more text, or `None` when there is no more.
+
+        Raises:
+            LlamaKeepError: The answer failed; the texts before that remain valid.
+        """
+        self._raise_failure()
+        if self._is_over:
+            return None
+        reader = self._reader
+        while not reader.is_done:
+            data = await self._read()
+            text = self._feed(data) if data is not None else await self._end()
+            if text or data is None:
+                break
+            self._raise_failure()
+        else:
+            self._is_over = True
+            await self._drain()
+            # It raises where [DONE] was all that was said.
+            text = reader.end()
+        if not text:
+            self._raise_failure()
+        return text or None
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    async def _read(self) -> bytes | None:
+        """Return some more of the body, or `None` at its end, also an untimely one."""
+        try:
+            with self._errors:
+                return await self._response.read()
+        except (ProviderUnavailable, ProviderTimeout) as error:
+            self._is_cut = True
+            if not self._reader.is_complete:  # otherwise only the usage is missing
+                self._failure = error
+            return None
+
+    def _feed(self, data: bytes) -> str:
+        """Return the text of some more of the body; failures come after it."""
+        texts: list[str] = []
+        try:
+            if self._form is None:
+                data = self._recognised(data)
+            if self._form == "events":
+                self._feed_events(data, texts)
+            elif self._form is not None:
+                self._feed_json(data, texts)
+        except LlamaKeepError as error:
+            self._failure = error
+        return "".join(texts)
+
+    def _recognised(self, data: bytes) -> bytes:
+        """Find out by its beginning what the body is, and return that."""
+        data = data.lstrip(_BLANK)
+        if not data:
+            return b""
+        encoding = self._response.header("content-encoding")
+        if data.startswith(b"\x1f\x8b") or (encoding and not 0x20 <= data[0] < 0x7F):
+            raise ProviderAnswerInvalid(
+                f"{self._who} sent its answer compressed with "
+                f"{(encoding or 'gzip')[:40]!a}, which was not asked for. Switch that "
+                "off there."
+            )
+        if data.startswith(b"<"):
+            raise ProviderAnswerInvalid(f"{self._who} answered with a page.")
+        self._form = "json" if data[:1] in b"{[" else "events"
+        return data
+
+    def _feed_events(self, data: bytes, texts: list[str]) -> None:
+        try:
+            blocks = self._parser.blocks(data)
+        except EventTooLarge as exc:
+            raise ProviderAnswerInvalid(f"{self._who} sent an endless event.") from exc
+        reader = self._reader
+        at = 0
+        while at < len(blocks) and not reader.is_done:
+            text, at = reader.read_alike(blocks, at)
+            texts.append(text)
+            if at < len(blocks):
+                self._read_block(blocks[at], texts)
+                at += 1
+        if self._parser.has_rest and not reader.is_done:
+            lines = self._parser.take_lines(surely_ends_event)
+            if lines:
+                self._read_block(lines, texts)
+
+    def _read_block(self, block: bytes, texts: list[str]) -> None:
+        """Read what stands between two empty lines, appending its text."""
+        if block.startswith(b"data: ") and b"\n" not in block:  # as nearly all do
+            self._has_events = True
+            texts.append(self._reader.read(block[6:]))
+            return
+        found = EventLines.read(block)
+        self._has_events = self._has_events or found.is_event
+        self._stray = self._stray or found.stray[:_MAX_REMARK]
+        for name, data in found.events:
+            texts.append(self._reader.read(data, is_error=name == b"error"))
+            if name == b"done":
+                self._reader.is_done = True
+            if self._reader.is_done:
+                return
+
+    def _feed_json(self, data: bytes, texts: list[str]) -> None:
+        self._json += data
+        if len(self._json) > _MAX_WHOLE:
+            raise ProviderAnswerInvalid(f"{self._who} sent an answer that is too long.")
+        if b"\n" not in data:
+            return
+        if self._form == "json":
+            first, _, _ = self._json.partition(b"\n")
+            is_alone = len(first) <= _PARSED_ASIDE and is_whole_event(bytes(first))
+            self._form = "lines" if is_alone else "whole"
+        if self._form == "lines":
+            *lines, rest = bytes(self._json).split(b"\n")
+            self._json = bytearray(rest)
+            self._read_lines(lines, texts)
+
+    def _read_lines(self, lines: Iterable[bytes], texts: list[str]) -> None:
+        # One after the other: what comes before a failure is kept.
+        for line in lines:
+            if self._reader.is_done:
+                return
+            texts.append(self._reader.read(line))
+
+    async def _end(self) -> str:
+        """Return the text that the end of the body brings to light."""
+        self._is_over = True
+        if self._failure is not None:
+            return self._reader.break_off()
+        texts: list[str] = []
+        try:
+            if self._form == "events" and not self._is_cut:
+                self._end_events(texts)
+            elif self._form == "lines" and not self._is_cut:
+                self._read_lines([bytes(self._json)], texts)
+            elif self._form is not None and self._form != "events" and not self._is_cut:
+                await self._end_json(texts)
+            if not self._reader.is_complete:
+                raise self._broken_off()
+        except LlamaKeepError as error:
+            self._failure = error
+            return "".join([*texts, self._reader.break_off()])
+        return "".join([*texts, self._rest()])
+
+    def _end_events(self, texts: list[str]) -> None:
+        """Read the last event, which no empty line has ended."""
+        try:
+            self._read_block(self._parser.end(), texts)
+        except ProviderAnswerInvalid:
+            if not self._reader.is_complete:
+                raise self._broken_off() from None
+
+    async def _end_json(self, texts: list[str]) -> None:
+        data = bytes(self._json)
+        self._json.clear()
+        if len(data) > _PARSED_ASIDE:
+            found = await asyncio.to_thread(_values, data)
+        else:
+            found = _values(data)
+        if found is None:
+            raise ProviderAnswerInvalid(
+                f"{self._who} sent something that cannot be read: it is not JSON, or "
+                "has too many values."
+            )
+        texts.extend(self._reader.read_value(value) for value in found)
+        is_one = len(found) == 1
+        if is_one and not self._reader.is_complete:
+            # It has not to say why it ended: all of it is here.
+            self._reader.is_done = True
+
+    def _rest(self) -> str:
+        try:
+            return self._reader.end()
+        except LlamaKeepError as error:
+            self._failure = error
+            return ""
+
+    def _broken_off(self) -> LlamaKeepError:
+        reader = self._reader
+        if self._form == "events" and not (self._has_events or reader.has_choices):
+            said = message_of(self._stray.decode(errors="replace"))
+            says = f": {said}" if said else "."
+            return ProviderAnswerInvalid(f"{self._who} sent no events{says}")
+        media_type = self._response.header("content-type") or ""
+        if self._form is None and media_type.lower().startswith("text/html"):
+            return ProviderAnswerInvalid(f"{self._who} answered with a page.")
+        says = f": {reader.remark}" if reader.remark else "."
+        return ProviderUnavailable(f"{self._who} broke off its answer{says}")
+
+    async def _drain(self) -> None:
+        """Read the end of the body, without which the connection is not used again."""
+        with suppress(TimeoutError, HttpError):
+            async with asyncio.timeout(_DRAIN_TIMEOUT):
+                await self._response.read()
+
+
+def _values(data: bytes) -> Sequence[Any] | None:
+    """Return the values of JSON texts that follow one another, if they are that."""
+    if len(data) > _PARSED_ASIDE and has_more_values_than(_MOST_VALUES, data):
+        return None
+    try:
+        value = read_json(data)
+    except ValueError:
+        return _several(data.decode(errors="replace"))
+    return value if isinstance(value, list) else [value]
+
+
+def _several(text: str) -> Sequence[Any] | None:
+    decoder = json.JSONDecoder()
+    found: list[Any] = []
+    at = 0
+    try:
+        while at < len(text):
+            value, end = decoder.raw_decode(text, at)
+            found.append(value)
+            while end < len(text) and text[end] in _SEPARATORS:
+                end += 1
+            at = end
+    except (ValueError, RecursionError):
+        pass  # what is no JSON behind an answer does not change it
+    return found or None

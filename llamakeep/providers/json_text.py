@@ -1,0 +1,84 @@
+"""JSON as servers really send it, and text that every database can keep."""
+
+import json
+import re
+from typing import Any
+
+from pydantic_core import from_json
+
+_HIGH_HALF = re.compile("[\ud800-\udbff]")
+_ANY_HALF = re.compile("[\ud800-\udfff]")
+_VALUE = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{,]', re.DOTALL)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def read_json(data: bytes) -> Any:
+    """
+    Return the value of a JSON text.
+
+    Bytes that are no UTF-8 become U+FFFD. Halves of surrogate pairs stay what they
+    are: `Joiner` makes text of them.
+
+    Raises:
+        ValueError: It is no JSON, or nested too deeply.
+    """
+    try:
+        return from_json(data)
+    except ValueError:
+        text = data.removeprefix(_BYTE_ORDER_MARK).decode(errors="replace")
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("It is nested too deeply.") from error
+
+
+def has_more_values_than(most: int, data: bytes) -> bool:
+    """
+    Return whether a JSON text has more values than that.
+
+    It costs less than building them, and lets other threads run in between.
+    """
+    values = 0
+    for match in _VALUE.finditer(data):
+        if data[match.start()] != 0x22:  # what is in a string is text
+            values += 1
+            if values > most:
+                return True
+    return False
+
+
+class Joiner:
+    """Makes text of pieces in which surrogate pairs may be cut in two."""
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    @property
+    def has_half(self) -> bool:
+        """Whether the last piece ended within a pair."""
+        return bool(self._half)
+
+    def join(self, piece: str) -> str:
+        """
+        Return `piece` as every database can keep it.
+
+        A half at its end is kept back for the next piece; other halves, and NUL, become
+        U+FFFD.
+        """
+        if not piece:
+            return ""
+        if self._half or _ANY_HALF.search(piece):
+            piece = self._half + piece
+            self._half = ""
+            if _HIGH_HALF.fullmatch(piece[-1]):
+                self._half = piece[-1]
+                piece = piece[:-1]
+            units = piece.encode("utf-16-le", "surrogatepass")
+            piece = units.decode("utf-16-le", "replace")
+        return piece.replace("\0", "\ufffd") if "\0" in piece else piece
+
+    def end(self) -> str:
+        """Return what is left when no piece follows."""
+        rest = "\ufffd" if self._half else ""
+        self._half = ""
+        return rest
