@@ -33,6 +33,7 @@ from llamakeep.api.body_limit import BodyLimit
 from llamakeep.api.browsers import protect_browsers
 from llamakeep.api.demo import LoopbackOnly, add_demo_users
 from llamakeep.api.rates import limit_rates
+from llamakeep.api.readers import Readers
 from llamakeep.api.webhook_bodies import render
 from llamakeep.errors import LlamaKeepError
 from llamakeep.keeper import Keeper
@@ -139,7 +140,7 @@ def create_app(
             Exception: problems.render_bug,
         },
     )
-    app.state.settings = settings
+    app.state.settings, app.state.readers = settings, Readers()
     app.state.dialects = {
         "/v1/": openai.errors.render,
         "/replicate/v1/": replicate.errors.render,

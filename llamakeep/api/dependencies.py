@@ -7,6 +7,7 @@ from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 
 from llamakeep.api.demo import ACCESS_TOKENS
+from llamakeep.api.readers import Readers
 from llamakeep.domain import Actor, ApiKey, Scope, User, UserRole, utc_now
 from llamakeep.errors import AdminOnly, ScopeMissing, Unauthenticated
 from llamakeep.keeper import Keeper
@@ -30,6 +31,11 @@ def storage_of(request: Request) -> Storage:
 def keeper_of(request: Request) -> Keeper:
     """Return the engine."""
     return request.app.state.keeper  # type: ignore[no-any-return] # untyped bag
+
+
+def readers_of(request: Request) -> Readers:
+    """Return what counts the answers that are being read."""
+    return request.app.state.readers  # type: ignore[no-any-return] # untyped bag
 
 
 def registry_of(request: Request) -> Registry:

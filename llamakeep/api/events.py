@@ -7,13 +7,13 @@ received), then `done` (the whole answer) or `error` (a problem). Comments keep 
 connection open.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from http import HTTPStatus
 
 from fastapi import Request, Response
-from pydantic_core import to_json
 
+from llamakeep.api.json_text import PIECE, cut, to_json
 from llamakeep.api.problems import problem_json, problem_of
 from llamakeep.api.runs import model_name, shown
 from llamakeep.api.streaming import EVENT_STREAM, Streaming
@@ -27,10 +27,14 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 def stream_response(
-    keeper: Keeper, run: Run, position: Position | None = None
+    keeper: Keeper,
+    run: Run,
+    position: Position | None = None,
+    *,
+    end: Callable[[], None] | None = None,
 ) -> Response:
-    """Answer with the events of `run` after `position`."""
-    return Streaming(events(keeper, run, position), headers=HEADERS)
+    """Answer with the events of `run` after `position`, then call `end`."""
+    return Streaming(events(keeper, run, position), end=end, headers=HEADERS)
 
 
 async def events(
@@ -50,7 +54,12 @@ async def events(
     try:
         async with aclosing(keeper.follow(run, position)) as updates:
             async for update in updates:
-                yield _rendered(update)
+                frame = _rendered(update)
+                if len(frame) <= PIECE:
+                    yield frame
+                    continue
+                for piece in cut(frame):
+                    yield piece
     except LlamaKeepError as error:
         error.run_id = run.id
         yield _frame(b"error", problem_json(problem_of(error)))

@@ -15,6 +15,7 @@ from llamakeep.api.dependencies import (
     PromptingUser,
     ReadingUser,
     keeper_of,
+    readers_of,
     storage_of,
 )
 from llamakeep.api.events import position_of, stream_response
@@ -27,6 +28,8 @@ from llamakeep.api.router import Router
 from llamakeep.api.runs import (
     HistoryItem,
     HistoryResponse,
+    length_of,
+    long_response,
     shown_in_history,
     shown_response,
 )
@@ -38,6 +41,7 @@ from llamakeep.errors import (
     MalformedBody,
     RunNotFound,
     ScopeMissing,
+    TooManyReaders,
     Unauthenticated,
 )
 from llamakeep.keeper.deleting import delete_runs
@@ -56,14 +60,16 @@ NEWER = "newer."
 Cursor = Annotated[str | None, Query(pattern=r"^(newer\.)?run_[0-9a-z]{26}$")]
 
 _responses = problem_responses(
-    Unauthenticated, ScopeMissing, RunNotFound, InvalidRequest
+    Unauthenticated, ScopeMissing, RunNotFound, InvalidRequest, TooManyReaders
 )
 
 
 @router.get(
     "/",
     response_model=HistoryResponse,
-    responses=problem_responses(Unauthenticated, ScopeMissing, InvalidRequest),
+    responses=problem_responses(
+        Unauthenticated, ScopeMissing, InvalidRequest, TooManyReaders
+    ),
 )
 async def history(
     request: Request,
@@ -89,14 +95,13 @@ async def history(
     found = None
     if matching.search is not None:
         found = await asyncio.to_thread(highlights, page.runs, matching.search)
-    return shown_response(
-        {
-            "history": [shown_in_history(run) for run in page.runs],
-            "next_cursor": page.older,
-            "previous_cursor": page.newer,
-            "highlights": found,
-        }
-    )
+    facts = {
+        "history": [shown_in_history(run) for run in page.runs],
+        "next_cursor": page.older,
+        "previous_cursor": page.newer,
+        "highlights": found,
+    }
+    return long_response(request, user, facts, length_of(page.runs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +181,8 @@ async def delete_history(
 async def get_run(run_id: str, request: Request, user: FollowingUser) -> Response:
     """Show one run: its prompt, its answer so far, and what became of it."""
     run = await storage_of(request).get_run(user, run_id)
-    return shown_response(await watched(request, run))
+    facts = await watched(request, run)
+    return long_response(request, user, facts, length_of([run]))
 
 
 class RunChange(Form):
@@ -210,10 +216,7 @@ async def change_run(
 @router.get(
     "/{run_id}/stream",
     response_class=Response,
-    responses=problem_responses(
-        Unauthenticated, ScopeMissing, RunNotFound, InvalidRequest
-    )
-    | {200: {"content": {"text/event-stream": {}}}},
+    responses=_responses | {200: {"content": {"text/event-stream": {}}}},
 )
 async def follow_run(
     run_id: str,
@@ -229,7 +232,11 @@ async def follow_run(
     """
     position = position_of(request, starting_after)
     run = await storage_of(request).get_run(user, run_id)
-    return stream_response(keeper_of(request), run, position)
+    keeper = keeper_of(request)
+    # The text of a run that this process works on is there once, whoever follows it.
+    held = 0 if keeper.is_live(run) else len(run.response)
+    end = readers_of(request).begin(user.id, held)
+    return stream_response(keeper, run, position, end=end)
 
 
 @router.post("/{run_id}/cancel", response_model=HistoryItem, responses=_responses)

@@ -10,12 +10,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 from pydantic.json_schema import SkipJsonSchema
-from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
 from llamakeep.api.bodies import Body
 from llamakeep.api.browsers import HEADERS
+from llamakeep.api.json_text import to_json
 from llamakeep.errors import (
     BodyTooLarge,
     FieldError,

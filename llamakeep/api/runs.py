@@ -1,15 +1,21 @@
 """Runs as clients see them."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Response
+from fastapi import Request, Response
 from pydantic import AwareDatetime, PlainSerializer
-from pydantic_core import to_json
 
 from llamakeep.api.bodies import Body
+from llamakeep.api.dependencies import readers_of
 from llamakeep.api.highlights import Highlights
-from llamakeep.domain import Run, RunStatus
+from llamakeep.api.json_text import PIECE, gathered, in_pieces, to_json
+from llamakeep.api.streaming import Streaming, sent
+from llamakeep.domain import Run, RunStatus, User
+
+LONG = 4 * PIECE
+"""Characters from which on an answer is sent in pieces."""
 
 WholeSeconds = Annotated[
     datetime,
@@ -126,3 +132,27 @@ def shown_in_history(run: Run) -> dict[str, Any]:
 def shown_response(facts: dict[str, Any]) -> Response:
     """Answer with what one of the above returned."""
     return Response(to_json(facts), media_type="application/json")
+
+
+def length_of(runs: Iterable[Run]) -> int:
+    """Return how many characters the texts of runs have that are shown."""
+    length = 0
+    for run in runs:
+        length += len(run.prompt) + len(run.response) + len(run.system_prompt or "")
+    return length
+
+
+def long_response(
+    request: Request, user: User, facts: dict[str, Any], length: int
+) -> Response:
+    """
+    Answer with `facts`, in pieces if their texts are long.
+
+    Raises:
+        TooManyReaders: The user has too many long answers open.
+    """
+    if length <= LONG:
+        return shown_response(facts)
+    pieces = sent(gathered(in_pieces(facts)))
+    end = readers_of(request).begin(user.id, length)
+    return Streaming(pieces, end=end, media_type="application/json")

@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from pydantic_core import to_json
-
+from llamakeep.api.json_text import one_line, to_json
 from llamakeep.api.notifications import PREDICTION
 from llamakeep.api.replicate.access import Links
 from llamakeep.api.replicate.predictions import Prediction
@@ -19,7 +18,7 @@ def render(notification: Notification, run: Run) -> bytes:
         # Whoever receives it need not be able to read the stream.
         links = Links(notification.origin or "", digest=None)
         prediction = Prediction.of(run, links)
-        return prediction.model_dump_json(exclude_unset=True).encode()
+        return one_line(prediction.model_dump_json(exclude_unset=True).encode())
     return to_json(
         {
             "type": f"run.{run.status}",

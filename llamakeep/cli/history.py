@@ -213,8 +213,7 @@ def _print_run(run: "Run") -> None:
 
 
 def _as_json(run: "Run") -> str:
-    from pydantic_core import to_json
-
+    from llamakeep.api.json_text import to_json
     from llamakeep.api.runs import shown_in_history
 
     return to_json(shown_in_history(run)).decode()

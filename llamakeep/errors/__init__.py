@@ -14,6 +14,7 @@ LlamaKeepError
 │   ├── SignatureInvalid        a webhook that is not signed as it has to be
 │   ├── TooManyAttempts         too many failed logins
 │   ├── RateLimited             more requests than may be sent
+│   ├── TooManyReaders          exports and streams that are open, and not read
 │   ├── TooManyWaiting          the user's part of the queue is full
 │   ├── LimitReached            a limit leaves less than a prompt may take
 │   │   ├── TooManyRuns         at the same time
@@ -98,6 +99,7 @@ from llamakeep.errors.client import (
     SignatureInvalid,
     TooManyApiKeys,
     TooManyAttempts,
+    TooManyReaders,
     TooManyRuns,
     TooManyWaiting,
     Unauthenticated,
@@ -186,6 +188,7 @@ __all__ = [
     "StorageUnavailable",
     "TooManyApiKeys",
     "TooManyAttempts",
+    "TooManyReaders",
     "TooManyRuns",
     "TooManyWaiting",
     "Unauthenticated",

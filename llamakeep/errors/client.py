@@ -163,6 +163,14 @@ class RateLimited(ClientError):
     title = "Too many requests."
 
 
+class TooManyReaders(ClientError):
+    """As many exports, streams and long answers of the user are open as may be."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "too-many-readers"
+    title = "Too many of your answers are not read to their end."
+
+
 class TooManyWaiting(ClientError):
     """The user's part of the queue is full. Nothing was stored."""
 

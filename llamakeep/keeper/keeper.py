@@ -24,6 +24,7 @@ from llamakeep.errors import (
 )
 from llamakeep.keeper.context import size_of
 from llamakeep.keeper.live import (
+    PIECE,
     Delta,
     Ended,
     Position,
@@ -31,6 +32,7 @@ from llamakeep.keeper.live import (
     Silence,
     Update,
     catch_up,
+    sliced,
 )
 from llamakeep.keeper.node import Node
 from llamakeep.keeper.quotas import Quotas
@@ -215,13 +217,18 @@ class Keeper:
         if live is not None:
             async with aclosing(live.follow(position)) as updates:
                 async for update in updates:
+                    if isinstance(update, Delta | Reset):
+                        position = update.position
+                        if len(update.text) > PIECE:
+                            for piece in sliced(update):
+                                yield piece
+                            continue
                     yield update
                     if isinstance(update, Ended):
                         return
-                    if isinstance(update, Delta | Reset):
-                        position = update.position
         async for update in self._follow_stored(run, position):
-            yield update
+            for piece in sliced(update):
+                yield piece
 
     async def cancel(self, user: User, run_id: str) -> Run:
         """
@@ -235,6 +242,10 @@ class Keeper:
             return run
         self._node.cancel(run_id)
         return await self._end_of(run)
+
+    def is_live(self, run: Run) -> bool:
+        """Return whether this process works on a run."""
+        return run.id in self._node.live
 
     def expects(self, run_id: str) -> bool:
         """Return whether this process has a use for hints about a run."""

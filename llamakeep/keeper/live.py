@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -11,6 +11,9 @@ from llamakeep.domain import Run, RunStatus, utc_now
 from llamakeep.errors import LlamaKeepError
 from llamakeep.keeper.hints import Hints
 from llamakeep.providers.base import Accepted, Event, Finished
+
+PIECE = 64 * 1024
+"""Characters that a reader is handed at a time: who does not read holds no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,23 +231,24 @@ class LiveRun:
         Raises:
             LlamaKeepError: Nobody can be told the end for now; see `trouble`.
         """
-        seen = 0  # pieces
+        seen = offset = 0  # pieces and characters
         if position.offset:
             while not self._is_decided(position):
                 self._raise_trouble()
                 await self.wait()
                 yield Silence()
-            text = self.text
-            seen = len(self._pieces)
-            if not self._continues(position):
-                yield Reset(text, self._position(len(text)))
-            elif len(text) > position.offset:
-                yield Delta(text[position.offset :], self._position(len(text)))
+            update, seen = self._resumed(position)
+            offset = update.position.offset
+            if isinstance(update, Reset) or update.text:
+                yield update
         while not self.is_lost:
             if seen < len(self._pieces):
-                delta = "".join(self._pieces[seen:])
-                seen = len(self._pieces)
-                yield Delta(delta, self._position(self._length))
+                begun, start = seen, offset
+                while seen < len(self._pieces) and offset - start < PIECE:
+                    offset += len(self._pieces[seen])
+                    seen += 1
+                delta = "".join(self._pieces[begun:seen])
+                yield Delta(delta, self._position(offset))
             elif self.is_over:
                 # A repetition that broke off leaves what was kept before.
                 if rest := self.run.response[self._length :]:
@@ -256,6 +260,20 @@ class LiveRun:
                 await self._bell.wait()
                 if seen == len(self._pieces) and not self.is_over:
                     yield Silence()
+
+    def _resumed(self, position: Position) -> tuple[Delta | Reset, int]:
+        """Return what a reader at `position` is handed, and the piece it ends with."""
+        if not self._continues(position):
+            begin = self._pieces[0] if self._pieces else ""
+            return Reset(begin, self._position(len(begin))), min(1, len(self._pieces))
+        seen = length = 0
+        while length < position.offset:
+            length += len(self._pieces[seen])
+            seen += 1
+        rest = self._pieces[seen - 1][position.offset - length :]
+        if length == position.offset:
+            rest = ""
+        return Delta(rest, self._position(length)), seen
 
     def _append(self, delta: str) -> None:
         if self._agreed == self._length < len(self._kept):
@@ -315,6 +333,20 @@ def _common_length(one: str, other: str) -> int:
         if a != b:
             return index
     return min(len(one), len(other))
+
+
+def sliced(update: Update) -> Iterator[Update]:
+    """Yield what comes to the same as `update`, in texts of at most `PIECE`."""
+    if not isinstance(update, Delta | Reset) or len(update.text) <= PIECE:
+        yield update
+        return
+    text, attempt = update.text, update.position.attempt
+    begin = update.position.offset - len(text)
+    kind = type(update)
+    for start in range(0, len(text), PIECE):
+        piece = text[start : start + PIECE]
+        yield kind(piece, Position(begin + start + len(piece), attempt))
+        kind = Delta
 
 
 def catch_up(run: Run, position: Position) -> Delta | Reset | None:

@@ -25,9 +25,9 @@ MUCH = 16 * 1024 * 1024
 """Characters; runs whose texts have as many together make a full page."""
 
 
-def is_full(page: Iterable[Run]) -> bool:
+def is_full(page: Iterable[Run], *, much: int = MUCH) -> bool:
     """Return whether a page ended before its limit because its runs are large."""
-    return sum(map(_length, page)) >= MUCH
+    return sum(map(_length, page)) >= much
 
 
 class HistoryStorage(SearchStorage):
@@ -43,6 +43,7 @@ class HistoryStorage(SearchStorage):
         matching: RunFilter = EVERYTHING,
         limit: int = 50,
         is_page: bool = False,
+        much: int = MUCH,
     ) -> Sequence[Run]:
         """
         Return what `user` asked, newest first unless said otherwise.
@@ -55,6 +56,7 @@ class HistoryStorage(SearchStorage):
             matching: Only runs that this filter lets through.
             limit: At most this many runs.
             is_page: Whether it ends where it is full (`is_full`); there may be more.
+            much: How many characters make it full.
         """
         search = matching.search
         others = replace(matching, search=None)
@@ -90,7 +92,7 @@ class HistoryStorage(SearchStorage):
                 for row in rows:
                     page.append(to_run(row))
                     length += _length(page[-1])
-                    if length >= MUCH:
+                    if length >= much:
                         break
             return page
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fastapi import Request, Response
-from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
 from llamakeep.api.dependencies import keeper_of
+from llamakeep.api.json_text import to_json
 from llamakeep.api.openai.errors import error_of
 from llamakeep.api.openai.wire import json_response, stream_headers
 from llamakeep.api.streaming import Streaming

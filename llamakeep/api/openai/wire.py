@@ -5,7 +5,8 @@ from secrets import token_hex
 from typing import Any
 
 from fastapi import Response
-from pydantic_core import to_json
+
+from llamakeep.api.json_text import to_json
 
 
 def json_response(

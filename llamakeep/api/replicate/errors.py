@@ -9,8 +9,8 @@ every status can stay what it is: nothing of a refused prompt was stored.
 from typing import Any
 
 from fastapi import Response
-from pydantic_core import to_json
 
+from llamakeep.api.json_text import to_json
 from llamakeep.api.problems import FIELD_MISSING, FIELD_UNKNOWN, Problem, urn
 from llamakeep.api.replicate.schemas import WRITTEN
 from llamakeep.errors import (

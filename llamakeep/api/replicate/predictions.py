@@ -10,6 +10,7 @@ from fastapi import Response
 from pydantic import AwareDatetime
 
 from llamakeep.api.bodies import Body
+from llamakeep.api.json_text import one_line
 from llamakeep.api.replicate.access import Links
 from llamakeep.api.replicate.inputs import input_of
 from llamakeep.api.replicate.names import model_of, run_version_of
@@ -135,7 +136,7 @@ def prediction_response(
 ) -> Response:
     """Answer with values that come from storage, and so need no second validation."""
     return Response(
-        prediction.model_dump_json(exclude_unset=True),
+        one_line(prediction.model_dump_json(exclude_unset=True).encode()),
         status,
         headers,
         media_type="application/json",

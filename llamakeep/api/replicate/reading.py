@@ -32,6 +32,7 @@ from llamakeep.errors import (
     InvalidRequest,
     RunNotFound,
     ScopeMissing,
+    TooManyReaders,
     Unauthenticated,
 )
 from llamakeep.storage.filters import first_id_at
@@ -144,20 +145,22 @@ async def cancel_prediction(
 @router.get(
     "/predictions/{prediction_id}/stream",
     response_class=Response,
-    responses=_responses | {200: {"content": {"text/event-stream": {}}}},
+    responses=_responses
+    | problem_responses(TooManyReaders)
+    | {200: {"content": {"text/event-stream": {}}}},
 )
 async def stream_prediction(
     prediction_id: str, request: Request, user: FollowingUser
 ) -> Response:
     """Follow a prediction, from its start or behind the event in `Last-Event-ID`."""
     run = await storage_of(request).get_run(user, f"run_{prediction_id}")
-    return stream_response(request, keeper_of(request), run)
+    return stream_response(request, user, run)
 
 
 @router.get(
     "/streams/{credential}",
     response_class=Response,
-    responses=problem_responses(Unauthenticated, RunNotFound)
+    responses=problem_responses(Unauthenticated, RunNotFound, TooManyReaders)
     | {200: {"content": {"text/event-stream": {}}}},
 )
 async def stream_by_address(credential: str, request: Request) -> Response:
@@ -169,7 +172,7 @@ async def stream_by_address(credential: str, request: Request) -> Response:
     """
     user, run_id = await reader_of(request, credential)
     run = await storage_of(request).get_run(user, run_id)
-    return stream_response(request, keeper_of(request), run)
+    return stream_response(request, user, run)
 
 
 def _id_at(moment: datetime | None) -> str | None:

@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 
 from fastapi import Request, Response
-from pydantic_core import to_json
 
+from llamakeep.api.dependencies import keeper_of, readers_of
 from llamakeep.api.events import HEADERS
+from llamakeep.api.json_text import to_json
 from llamakeep.api.streaming import Streaming
-from llamakeep.domain import Run, RunStatus
+from llamakeep.domain import Run, RunStatus, User
 from llamakeep.errors import LlamaKeepError
 from llamakeep.keeper import Delta, Ended, Keeper, Position, Reset, Update
 
@@ -33,12 +34,15 @@ _SAFE = re.compile(
 )
 
 
-def stream_response(request: Request, keeper: Keeper, run: Run) -> Response:
+def stream_response(request: Request, user: User, run: Run) -> Response:
     """Answer with the events of `run`, from where the client left off."""
     last = request.headers.get("last-event-id", "")
     # Replicate begins at the start for whoever names an event it does not know.
     position = Position.parse(last) or Position()
-    return Streaming(events(keeper, run, position), headers=HEADERS)
+    keeper = keeper_of(request)
+    held = 0 if keeper.is_live(run) else len(run.response)
+    end = readers_of(request).begin(user.id, held)
+    return Streaming(events(keeper, run, position), end=end, headers=HEADERS)
 
 
 async def events(keeper: Keeper, run: Run, position: Position) -> AsyncIterator[bytes]:

@@ -17,8 +17,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from typing import Any
 
-from pydantic_core import to_json
-
+from llamakeep.api.json_text import cut, gathered, to_json
 from llamakeep.api.openai.answering import Leaving
 from llamakeep.api.openai.errors import error_of
 from llamakeep.api.openai.ids import id_of
@@ -66,8 +65,9 @@ async def events(
         position = _position(run, after)
         async with aclosing(keeper.follow(run, position)) as updates:
             async for update in updates:
-                if news := b"".join(teller.told(update)):
-                    yield news
+                for news in gathered(teller.told(update)):
+                    for piece in cut(news):
+                        yield piece
     except LlamaKeepError as error:
         error.run_id = run.id
         yield teller.error(error)

@@ -1,6 +1,6 @@
 """Responses: asking for them, and whatever can be done with them later."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -14,6 +14,7 @@ from llamakeep.api.dependencies import (
     IdempotencyHeader,
     PromptingUser,
     keeper_of,
+    readers_of,
     settings_of,
     storage_of,
 )
@@ -120,7 +121,10 @@ async def retrieve(
     if not stream:
         return json_response(response_of(run))
     after = NOTHING_SEEN if starting_after is None else starting_after
-    return _stream(events(keeper_of(request), run, after=after))
+    keeper = keeper_of(request)
+    held = 0 if keeper.is_live(run) else len(run.response)
+    end = readers_of(request).begin(user.id, held)
+    return _stream(events(keeper, run, after=after), end)
 
 
 @router.post("/{response_id}/cancel", response_class=Response, responses=_errors)
@@ -267,6 +271,8 @@ def _refuse_more(
     )
 
 
-def _stream(frames: AsyncIterator[bytes]) -> Response:
-    """Answer with events; nothing happens when their reader leaves."""
-    return Streaming(frames, headers=stream_headers())
+def _stream(
+    frames: AsyncIterator[bytes], end: Callable[[], None] | None = None
+) -> Response:
+    """Answer with events; no run is canceled when their reader leaves."""
+    return Streaming(frames, end=end, headers=stream_headers())

@@ -1,0 +1,47 @@
+"""How much one user may have in memory by reading slowly, or not at all."""
+
+from collections.abc import Callable
+from functools import partial
+
+from llamakeep.errors import TooManyReaders
+
+MOST = 64 * 1024 * 1024
+"""Characters that all answers to a user may hold which are being sent right now."""
+
+SMALLEST = 64 * 1024
+"""Characters that each of them counts for at least."""
+
+EXPORT = 8 * 1024 * 1024
+"""Characters that an export counts for, whatever it is reading."""
+
+
+class Readers:
+    """Counts, for each user, what is held by answers that are not read to their end."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, int] = {}
+
+    def begin(self, user_id: str, length: int) -> Callable[[], None]:
+        """
+        Count an answer that holds so many characters, and return what ends that.
+
+        Raises:
+            TooManyReaders: The user has too many open; nothing is counted.
+        """
+        length = max(length, SMALLEST)
+        held = self._held.get(user_id, 0)
+        if held and held + length > MOST:
+            raise TooManyReaders(
+                "Too many of your exports, streams and long answers are open and not "
+                "read to their end. Read one, or close it, and try again.",
+                retry_after=1,
+            )
+        self._held[user_id] = held + length
+        return partial(self._end, user_id, length)
+
+    def _end(self, user_id: str, length: int) -> None:
+        left = self._held[user_id] - length
+        if left:
+            self._held[user_id] = left
+        else:
+            del self._held[user_id]
