@@ -27,7 +27,11 @@ async def test_the_three_calls_are_answered_by_a_real_model(
     )
     prompt = await server.client.post(
         "/prompt/",
-        json={"prompt": "What is FastAPI and why is it useful?", "max_tokens": 12},
+        json={
+            "prompt": "What is FastAPI and why is it useful?",
+            "max_tokens": 12,
+            "temperature": 0,  # or it says something else each time
+        },
     )
     history = await server.client.get("/history/")
     status = await server.stop(signal.SIGTERM)
@@ -60,6 +64,7 @@ async def test_the_embedded_model_keeps_to_the_form_that_openais_clients_ask_for
         json={
             "messages": [{"role": "user", "content": "Is water wet?"}],
             "max_tokens": 60,
+            "temperature": 0,
             "response_format": {
                 "type": "json_schema",
                 "json_schema": {"name": "verdict", "schema": schema},

@@ -68,7 +68,7 @@ async def emulator() -> AsyncIterator[Replicate]:
     url = await asyncio.to_thread(opened.__enter__)
     try:
         async with httpx2.AsyncClient(
-            base_url=url, trust_env=False, verify=False
+            base_url=url, trust_env=False, verify=False, timeout=LONG_ENOUGH
         ) as client:
             yield Replicate(url, client)
     finally:

@@ -32,7 +32,9 @@ async def _origin(process: Process) -> str:
 
 def _client(origin: str) -> httpx2.AsyncClient:
     # Nothing here is encrypted, and loading certificates blocks.
-    return httpx2.AsyncClient(base_url=origin, trust_env=False, verify=False)
+    return httpx2.AsyncClient(
+        base_url=origin, trust_env=False, verify=False, timeout=LONG_ENOUGH
+    )
 
 
 async def _until(client: httpx2.AsyncClient, path: str, text: str) -> None:

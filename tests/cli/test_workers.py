@@ -14,6 +14,7 @@ from llamakeep.settings import Settings
 from llamakeep.storage import open_storage
 from llamakeep.workers.parent import check_can_share
 from tests.cli.conftest import Type, said, started
+from tests.waiting import LONG_ENOUGH
 
 if sys.platform == "win32":
     pytest.skip("There is one process there.", allow_module_level=True)
@@ -76,7 +77,7 @@ async def test_the_first_start_with_workers_offers_a_set_up_that_each_of_them_do
         body = {"username": "root", "password": "long enough"}
         body["token"] = told[5].split('"')[3]
         async with httpx2.AsyncClient(
-            base_url=found[0], trust_env=False, verify=False
+            base_url=found[0], trust_env=False, verify=False, timeout=LONG_ENOUGH
         ) as client:
             made = await asyncio.gather(
                 *(client.post("/setup/", json=body) for _ in range(16))

@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx2
 
+from tests.waiting import LONG_ENOUGH
+
 MAVERICK = "meta/llama-4-maverick-instruct"
 AT_ONCE = {"start_delay": 0, "first_delay": 0, "gap": 0}
 # Reading the system's takes longer than most tests do.
@@ -20,7 +22,10 @@ class Driver:
     def __init__(self, origin: str) -> None:
         self.origin = origin
         self.http = httpx2.Client(
-            base_url=origin, headers=CREDENTIALS, timeout=10, verify=NO_CERTIFICATES
+            base_url=origin,
+            headers=CREDENTIALS,
+            timeout=LONG_ENOUGH,
+            verify=NO_CERTIFICATES,
         )
 
     def close(self) -> None:

@@ -31,7 +31,9 @@ class Control:
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
-        self.http = httpx2.AsyncClient(base_url=origin, verify=NO_CERTIFICATES)
+        self.http = httpx2.AsyncClient(
+            base_url=origin, verify=NO_CERTIFICATES, timeout=LONG_ENOUGH
+        )
 
     async def _send(self, method: str, path: str, **more: Any) -> Any:
         answer = await self.http.request(method, f"/_emulator/{path}", **more)

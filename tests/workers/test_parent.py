@@ -57,7 +57,9 @@ async def test_workers_may_share_one_socket(
         serving = asyncio.create_task(parent.run())
         async with asyncio.timeout(LONG_ENOUGH):
             await ready.wait()
-        async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
+        async with httpx2.AsyncClient(
+            trust_env=False, verify=False, timeout=LONG_ENOUGH
+        ) as client:
             healthy = await client.get(f"{origin}/readyz")
         os.kill(os.getpid(), signal.SIGTERM)
         is_orderly = await serving
