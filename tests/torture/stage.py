@@ -60,7 +60,7 @@ class Stage:
     ) -> AsyncIterator[Site]:
         """Open a site; `how` is as with `open_site`."""
         folder = self.folder / name.replace(" ", "-")
-        folder.mkdir(parents=True)
+        await asyncio.to_thread(folder.mkdir, parents=True)
         async with (
             (database or self.new_database)(folder) as url,
             open_site(
@@ -107,7 +107,7 @@ def postgres_on(disk: SmallDisk, server_url: str, template: str) -> NewDatabase:
     @asynccontextmanager
     async def new(_folder: Path) -> AsyncIterator[str]:
         tables = disk.folder / "tables"
-        tables.mkdir()
+        await asyncio.to_thread(tables.mkdir)
         await asyncio.to_thread(hand_over, tables)
         space = f"small_{secrets.token_hex(8)}"
         await _execute(server_url, f"CREATE TABLESPACE {space} LOCATION '{tables}'")

@@ -192,9 +192,7 @@ def test_a_run_that_no_kill_hit_did_not_have_to_recover() -> None:
     assert found.slowest == 0
 
 
-def test_a_client_that_was_told_that_nothing_was_stored_when_something_was_is_found() -> (
-    None
-):
+def test_a_client_that_was_told_wrongly_that_nothing_was_stored_is_found() -> None:
     found = verdict(told={"denied_at": [MIDNIGHT + 1]})
 
     assert found.wrong == ["run_1 was stored, but a client was told that nothing was"]

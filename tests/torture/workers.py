@@ -8,8 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx2
+
 from tests.acceptance.processes import ROOT, Served, ServerProcess, outside_variables
 from tests.acceptance.runner import Order
+from tests.waiting import until
 
 WORKERS = 2
 
@@ -28,7 +31,6 @@ class WorkersProcess(ServerProcess):
             self._port = probe.getsockname()[1]
         Served.__init__(self, self._port)
         self.log = folder / f"log-{time.monotonic_ns()}"
-        self.log.touch()
         self.order = Order(
             settings=settings,
             log=str(self.log),
@@ -42,23 +44,31 @@ class WorkersProcess(ServerProcess):
         self._folder = folder
 
     async def start(self) -> None:
-        """Start it; it serves a second later."""
+        """Start it, and wait until it serves: its socket is its own."""
         assert not self.order.crash_at, "a parent holds no runs"
         variables = {
             f"LLAMAKEEP_{name}".upper(): f"{value}"
             for name, value in self.order.settings.items()
         }
-        with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "llamakeep", "serve", "--demo"),
-                *("--workers", f"{WORKERS}", "--port", f"{self._port}"),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=outside_variables() | {"PYTHONPATH": str(ROOT)} | variables,
-                cwd=self._folder,
-            )
+        log = await asyncio.to_thread(self.log.open, "ab")
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "llamakeep", "serve", "--demo"),
+            *("--workers", f"{WORKERS}", "--port", f"{self._port}"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=outside_variables() | {"PYTHONPATH": str(ROOT)} | variables,
+            cwd=self._folder,
+        )
+        log.close()
         self.pid = self._process.pid
+        await until(self._serves)
+
+    async def _serves(self) -> bool:
+        try:
+            return (await self.client.get("/healthz")).is_success
+        except httpx2.TransportError:
+            return False
 
     async def stop(self, how: signal.Signals = signal.SIGKILL) -> int:
         """End it and its workers, and return its exit status."""
