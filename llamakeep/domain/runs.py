@@ -11,6 +11,8 @@ from llamakeep.domain.limits import Reservation
 from llamakeep.errors import LlamaKeepError
 
 Role = Literal["system", "user", "assistant"]
+MaxTokensName = Literal["max_tokens", "max_completion_tokens"]
+"""What OpenAI's API calls the limit of an answer; few models know both names."""
 
 
 class RunStatus(StrEnum):
@@ -147,6 +149,7 @@ class Asked:
     earlier: Sequence[Message] = ()
     """What was said before the prompt and is in no run: a client brings it along."""
     parameters: Parameters = field(default_factory=Parameters)
+    max_tokens_name: MaxTokensName | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     notifications: Sequence[Notification] = ()
 
@@ -183,6 +186,8 @@ class Run:
     earlier: Sequence[Message] = ()
     """What the client said to have been said right before the prompt."""
     parameters: Parameters = field(default_factory=Parameters)
+    max_tokens_name: MaxTokensName | None = None
+    """What the client called the limit; it is not stored."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     resolved_model: str | None = None
     finish_reason: str | None = None

@@ -156,6 +156,7 @@ class Keeper:
             conversation_id=context.conversation_id or conversation_of(run_id),
             previous_run_id=asked.previous_run_id,
             parameters=asked.parameters,
+            max_tokens_name=asked.max_tokens_name,
             metadata=asked.metadata,
             notifications=asked.notifications,
             created_at=now,

@@ -211,6 +211,7 @@ class Worker:
             model=run.model,
             messages=messages(run, earlier),
             parameters=run.parameters,
+            max_tokens_name=run.max_tokens_name,
             # A create that waits outlasts the lease, and hides what would be canceled.
             is_followed=is_followed or not self._storage.is_sole_owner,
         )

@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, TypeGuard, runtime_checkable
 
-from llamakeep.domain import Message, Parameters, Price, Usage
+from llamakeep.domain import MaxTokensName, Message, Parameters, Price, Usage
+
+DEFAULT_MODEL = "(default)"
+"""The model of a prompt that names none, while its provider cannot say which it has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +22,8 @@ class CompletionRequest:
     messages: Sequence[Message]
     """In order; the last one is the user's prompt."""
     parameters: Parameters = field(default_factory=Parameters)
+    max_tokens_name: MaxTokensName | None = None
+    """What the client called the limit of the answer, if that is known."""
     is_followed: bool = True
     """Whether somebody reads along; otherwise only the end matters."""
 
@@ -133,6 +138,20 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Release connections and child processes. No answer is open any more."""
+        ...
+
+
+@runtime_checkable
+class ModelLookup(Protocol):
+    """A provider that can be asked whether it has a model that it does not list."""
+
+    async def has_model(self, model: str) -> bool:
+        """
+        Return whether a model can be asked for, as far as that can be found out.
+
+        Raises:
+            ProviderError: The provider cannot be asked now.
+        """
         ...
 
 

@@ -38,6 +38,8 @@ def request_body(request: CompletionRequest) -> dict[str, Any]:
     body.update(request.parameters.given())
     if request.parameters.stop:
         body["stop"] = list(request.parameters.stop)
+    if request.max_tokens_name is not None and "max_tokens" in body:
+        body[request.max_tokens_name] = body.pop("max_tokens")
     return body
 
 

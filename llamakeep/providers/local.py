@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -90,7 +91,9 @@ class LocalProvider:
             endpoint, client = await self._running()
             is_accepted = False
             try:
-                async with aclosing(client.answer(request)) as events:
+                # llama.cpp does not know the newer name of the limit.
+                asked = replace(request, max_tokens_name=None)
+                async with aclosing(client.answer(asked)) as events:
                     async for event in events:
                         is_accepted = is_accepted or isinstance(event, Accepted)
                         yield event

@@ -1,14 +1,21 @@
 """Any server that speaks OpenAI's chat completions: vLLM, Ollama, llama.cpp, Groq."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 from pydantic_core import from_json
 
-from llamakeep.domain import Price
+from llamakeep.domain import MaxTokensName, Price
 from llamakeep.errors import LlamaKeepError, ProviderAnswerInvalid, ProviderError
 from llamakeep.http import Client, Response
-from llamakeep.providers.base import Accepted, CompletionRequest, Event
+from llamakeep.providers.base import (
+    DEFAULT_MODEL,
+    Accepted,
+    CompletionRequest,
+    Event,
+)
 from llamakeep.providers.chat_completions import CompletionReader, request_body
 from llamakeep.providers.chat_stream import ChatStream
 from llamakeep.providers.http import (
@@ -17,10 +24,15 @@ from llamakeep.providers.http import (
     retry_after,
     translated_errors,
 )
-from llamakeep.providers.refusals import Reason, refusal
+from llamakeep.providers.refusals import Reason, refusal, refuses_name
 
 _OK = 200
 _EMPTY = {204, 205}
+_MOST_NAMES = 1000
+_OTHER_NAME: Mapping[MaxTokensName, MaxTokensName] = {
+    "max_tokens": "max_completion_tokens",
+    "max_completion_tokens": "max_tokens",
+}
 _MAX_MODEL_LIST = 4 * 1024 * 1024
 _MODEL_LIST_TIMEOUT = 10.0
 
@@ -65,6 +77,8 @@ class OpenAIProvider:
         self.unsupported = unsupported
         self._models = tuple(models)
         self._default_model: str | None = models[0] if models else None
+        self._max_tokens_names: dict[str, MaxTokensName] = {}
+        """What those models call it that refused the other name."""
         self._who = who
         self._api_key = api_key
         self._keep_alive = keep_alive
@@ -88,6 +102,31 @@ class OpenAIProvider:
         """Return the models of the settings, or those that the server lists."""
         return self._models or await self._listed_models()
 
+    async def has_model(self, model: str) -> bool:
+        """Return whether a model can be asked for, as `ModelLookup.has_model` says."""
+        try:
+            listed = await self.models()
+        except ProviderAnswerInvalid:
+            return True  # it does not say which it has
+        if self._models or model in listed or f"{model}:latest" in listed:
+            return model in listed or not self._models
+        with translated_errors(self._who):
+            get = self._client.send(
+                "GET",
+                f"/models/{quote(model, safe='')}",
+                seconds=_MODEL_LIST_TIMEOUT,
+                keep_alive=self._keep_alive,
+            )
+            async with get as response:
+                if response.status != _OK:
+                    return False
+                body = await read_body(response, _MAX_MODEL_LIST)
+        try:
+            found = from_json(body)
+        except ValueError:
+            return False
+        return isinstance(found, dict) and isinstance(found.get("id"), str)
+
     def serves(self, model: str) -> bool:
         """Return whether `model` may be asked for."""
         return not self._models or model in self._models
@@ -98,31 +137,42 @@ class OpenAIProvider:
 
     async def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         """Answer `request`, as `Provider.answer` says."""
+        if request.model == DEFAULT_MODEL:
+            request = replace(request, model=await self.default_model())
+        if (name := self._max_tokens_names.get(request.model)) is not None:
+            request = replace(request, max_tokens_name=name)
         reader = CompletionReader(self._who, model=request.model, secret=self._api_key)
+        is_renamed = False
         with translated_errors(self._who):
-            post = self._client.send(
-                "POST",
-                "/chat/completions",
-                json=request_body(request),
-                keep_alive=self._keep_alive,
-            )
-            async with post as response:
-                if not _has_answer(response.status):
-                    raise await self._refusal(response, request.model)
-                if response.header("server") == "llama.cpp":
-                    # It says keep-alive and closes: the next prompt would be lost.
-                    self._keep_alive = False
-                media_type = (response.header("content-type") or "").lower()
-                may_be_refused = "json" in media_type or "html" in media_type
-                if not may_be_refused:
-                    yield Accepted()
-                stream = ChatStream(response, reader, self._who)
-                text = await stream.next()
-                if may_be_refused:
-                    yield Accepted(reader.finished().resolved_model)
-                while text is not None:
-                    yield text
+            while True:
+                post = self._client.send(
+                    "POST",
+                    "/chat/completions",
+                    json=request_body(request),
+                    keep_alive=self._keep_alive,
+                )
+                async with post as response:
+                    if not _has_answer(response.status):
+                        request = await self._renamed(request, response, is_renamed)
+                        is_renamed = True
+                        continue
+                    if is_renamed and request.max_tokens_name is not None:
+                        self._remember(request.model, request.max_tokens_name)
+                    if response.header("server") == "llama.cpp":
+                        # It says keep-alive and closes: the next would be lost.
+                        self._keep_alive = False
+                    media_type = (response.header("content-type") or "").lower()
+                    may_be_refused = "json" in media_type or "html" in media_type
+                    if not may_be_refused:
+                        yield Accepted()
+                    stream = ChatStream(response, reader, self._who)
                     text = await stream.next()
+                    if may_be_refused:
+                        yield Accepted(reader.finished().resolved_model)
+                    while text is not None:
+                        yield text
+                        text = await stream.next()
+                    break
         yield reader.finished()
 
     async def warm_up(self) -> None:
@@ -132,8 +182,32 @@ class OpenAIProvider:
         """Close all connections."""
         await self._client.close()
 
-    async def _refusal(self, response: Response, model: str) -> LlamaKeepError:
+    async def _renamed(
+        self, request: CompletionRequest, response: Response, is_renamed: bool
+    ) -> CompletionRequest:
+        """
+        Return the request with the other name of `max_tokens`, if that is the matter.
+
+        Raises:
+            LlamaKeepError: It is another refusal.
+        """
         body = await read_refusal(response)
+        reason = Reason.read(body, self._api_key)
+        name = request.max_tokens_name or "max_tokens"
+        if (
+            is_renamed
+            or request.parameters.max_tokens is None
+            or not refuses_name(response.status, reason, name)
+        ):
+            raise self._refusal(response, body, request.model)
+        return replace(request, max_tokens_name=_OTHER_NAME[name])
+
+    def _remember(self, model: str, name: MaxTokensName) -> None:
+        if len(self._max_tokens_names) >= _MOST_NAMES:
+            self._max_tokens_names.clear()
+        self._max_tokens_names[model] = name
+
+    def _refusal(self, response: Response, body: Any, model: str) -> LlamaKeepError:
         return refusal(
             response.status,
             Reason.read(body, self._api_key),
@@ -157,7 +231,8 @@ class OpenAIProvider:
             )
             async with get as response:
                 if response.status != _OK:
-                    error = await self._refusal(response, "")
+                    body = await read_refusal(response)
+                    error = self._refusal(response, body, "")
                     if isinstance(error, ProviderError):
                         raise error
                     raise ProviderError(error.detail)

@@ -80,6 +80,16 @@ _ABOUT_MODEL = re.compile(
     r"|(?:invalid|unknown|no such) model\b|not a valid model",
     re.IGNORECASE | re.DOTALL,
 )
+_UNKNOWN_NAME = re.compile(
+    r"unsupported|not supported|unrecogni[sz]ed|unknown|unexpected|not permitted"
+    r"|not allowed|extra_forbidden|\bextra (?:inputs|fields)|invalid parameter|instead",
+    re.IGNORECASE,
+)
+_ABOUT_VALUE = re.compile(
+    r"too (?:large|small|high|low|many)|at (?:most|least)|must be|less than"
+    r"|greater than|exceed",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"[A-Za-z][\w.-]{0,63}", re.ASCII)
 _PARAM = re.compile(r"[A-Za-z][\w.\[\]-]{0,99}", re.ASCII)
 
@@ -223,6 +233,17 @@ def broken_off(
         case _:
             error = ProviderError(f"{who} broke off its answer{says}")
     return error
+
+
+def refuses_name(status: int, reason: Reason, name: str) -> bool:
+    """Return whether a parameter of that name, with whatever value, is refused."""
+    message = reason.message or ""
+    if status not in {400, 422}:
+        return False
+    if reason.param != name and not re.search(rf"\b{name}\b", message):
+        return False
+    said = " ".join([message, *reason.words])
+    return bool(_UNKNOWN_NAME.search(said)) and not _ABOUT_VALUE.search(message)
 
 
 def _about_prompt(

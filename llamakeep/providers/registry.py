@@ -11,10 +11,16 @@ from llamakeep.domain import Parameters, Price
 from llamakeep.errors import (
     LlamaKeepError,
     NoProvider,
+    ProviderError,
     UnknownModel,
     UnsupportedParameter,
 )
-from llamakeep.providers.base import Provider, goes_on
+from llamakeep.providers.base import (
+    DEFAULT_MODEL,
+    ModelLookup,
+    Provider,
+    goes_on,
+)
 from llamakeep.providers.local import LocalProvider
 from llamakeep.providers.local_supervisor import Supervisor
 from llamakeep.providers.local_weights import find_weights, has_engine
@@ -82,14 +88,14 @@ class Registry:
         Raises:
             NoProvider: Nothing is configured that could answer.
             UnknownModel: No configured provider serves it.
-            ProviderError: The provider could not be asked for its default model.
+            ProviderError: The provider could not be asked for its default model, and
+                cannot be asked for one later.
         """
         if not self._providers:
             raise NoProvider(f"Nothing was stored. {HOW_TO_CONFIGURE}")
         name = name or self._default_model
         if name is None:
-            provider = next(iter(self._providers.values()))
-            return provider, await provider.default_model()
+            return await self._default()
         prefix, _, model = name.partition(":")
         if model and (named := self._providers.get(prefix)) is not None:
             if named.serves(model):
@@ -103,6 +109,32 @@ class Registry:
             "`model` out to use the default one, or write it as `provider:model` with "
             f"one of these providers: {', '.join(self._providers)}."
         )
+
+    async def _default(self) -> tuple[Provider, str]:
+        provider = next(iter(self._providers.values()))
+        try:
+            return provider, await provider.default_model()
+        except ProviderError:
+            if not provider.serves(DEFAULT_MODEL):
+                raise
+        # The prompt is kept, and fails if the provider still cannot be asked then.
+        return provider, DEFAULT_MODEL
+
+    async def find_model(self, name: str) -> tuple[Provider, str]:
+        """
+        Return who answers for `name`, which is a model that there really is.
+
+        Raises:
+            NoProvider: Nothing is configured that could answer.
+            UnknownModel: There is no such model.
+            ProviderError: The provider could not be asked.
+        """
+        provider, model = await self.resolve(name)
+        if isinstance(provider, ModelLookup) and not await provider.has_model(model):
+            raise UnknownModel(
+                f"The provider {provider.name!r} has no model {model!r}."
+            )
+        return provider, model
 
     def price(self, provider: str, *names: str | None) -> Price | None:
         """Return what a model costs that goes by one of these names, if it is known."""
@@ -124,7 +156,8 @@ class Registry:
         found: list[str] = []
         with suppress(LlamaKeepError):
             provider, model = await self.resolve(None)
-            found.append(f"{provider.name}:{model}")
+            if model != DEFAULT_MODEL:
+                found.append(f"{provider.name}:{model}")
         for provider in self._providers.values():
             with suppress(LlamaKeepError):
                 known = await provider.models()
@@ -134,7 +167,9 @@ class Registry:
     async def warm_up(self) -> None:
         """Let the default model's provider get ready; if it cannot, the log says so."""
         try:
-            provider, _ = await self.resolve(None)
+            provider, model = await self.resolve(None)
+            if model == DEFAULT_MODEL:
+                await provider.default_model()  # it says why there is none
             await provider.warm_up()
         except LlamaKeepError as error:
             log.warning("prompts that name no model: %s", error.detail)

@@ -24,6 +24,8 @@ class Way(NamedTuple):
     status: int = 200
     headers: Mapping[str, str] = {}
     before: bytes = b""
+    refused_name: str = ""
+    """A parameter that there must not be."""
 
 
 def chunk(delta: Any = None, finish: Any = None, **more: Any) -> dict[str, Any]:
@@ -116,6 +118,9 @@ def ways() -> Mapping[str, Way]:
         "retry and id": Way(within(b"retry: 10\n\n", b"id: 7\n\n")),
         "103": Way(HELLO, before=b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"),
         "201": Way(HELLO, status=201),
+        "no max_tokens": Way(HELLO, refused_name="max_tokens"),
+        "no max_completion_tokens": Way(HELLO, refused_name="max_completion_tokens"),
+        "neither": Way(HELLO, refused_name="max_"),
         "br": Way(HELLO, headers={"content-encoding": "br"}),
         # Keeping the connection alive.
         "ping event": Way(within(b"event: ping\ndata: {}\n\n")),
@@ -421,9 +426,16 @@ def ways() -> Mapping[str, Way]:
     }
 
 
+def refused(name: str) -> Way:
+    message = f"Unsupported parameter: {name!r} is not supported with this model."
+    return failing(400, {"error": {"message": message, "param": name}})
+
+
 @asynccontextmanager
-async def misbehaving() -> AsyncIterator[str]:
-    """Run the server, and yield its base URL."""
+async def misbehaving(
+    heard: list[dict[str, Any]] | None = None,
+) -> AsyncIterator[str]:
+    """Run the server, and yield its base URL; it appends what it hears to a list."""
     known = ways()
     handlers: set[asyncio.Task[None]] = set()
 
@@ -432,8 +444,14 @@ async def misbehaving() -> AsyncIterator[str]:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 size = head.lower().partition(b"content-length: ")[2]
                 body = await reader.readexactly(int(size.split(b"\r\n")[0] or 0))
-                model = json.loads(body)["model"]
-                if not await _play(known[model], writer):
+                asked = json.loads(body)
+                if heard is not None:
+                    heard.append(asked)
+                way = known[asked["model"]]
+                for name in asked:
+                    if way.refused_name and name.startswith(way.refused_name):
+                        way = refused(name)
+                if not await _play(way, writer):
                     return
         except (ConnectionError, asyncio.IncompleteReadError):
             pass

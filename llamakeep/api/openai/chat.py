@@ -99,6 +99,9 @@ class ChatRequest(CompletionRequest):
                 max_tokens=self.max_completion_tokens,
                 response_format=_format(self.response_format),
             ),
+            max_tokens_name=(
+                None if self.max_completion_tokens is None else "max_completion_tokens"
+            ),
             metadata=self.metadata or {},
         )
 

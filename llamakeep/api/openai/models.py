@@ -30,7 +30,7 @@ async def models(request: Request, user: CurrentUser) -> Response:
 )
 async def model(model: str, request: Request, user: CurrentUser) -> Response:
     """Show a model that is served, by its id here or its provider's name for it."""
-    provider, name = await registry_of(request).resolve(model.removesuffix("/"))
+    provider, name = await registry_of(request).find_model(model.removesuffix("/"))
     return json_response(_model(f"{provider.name}:{name}"))
 
 
