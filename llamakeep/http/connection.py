@@ -170,8 +170,12 @@ class Connection(asyncio.Protocol):
         """Go on to the body, unless this head only announces another one."""
         assert self._parser is not None
         self._status = self._parser.get_status_code()
+        if self._status < 100 or self._status == 101:
+            raise ValueError  # no status, or another protocol, which nobody asked for
         if self._status < 200:
             self._headers = []
+        elif self._is_encoded:
+            raise ValueError  # what the body is could not be read
         else:
             self._has_head = True
             self._around = 0
@@ -196,6 +200,14 @@ class Connection(asyncio.Protocol):
     def _has_length(self) -> bool:
         lengths = {b"content-length", b"transfer-encoding"}
         return any(name in lengths for name, _ in self._headers)
+
+    @property
+    def _is_encoded(self) -> bool:
+        """Whether the body is sent in another encoding than in chunks."""
+        return any(
+            name == b"transfer-encoding" and value.strip().lower() != b"chunked"
+            for name, value in self._headers
+        )
 
     def _raise(self) -> NoReturn:
         # A new one each time: an error grows with every place that it is raised in.

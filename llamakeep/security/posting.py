@@ -6,28 +6,31 @@ and connects to an address that was looked at, not to a name that might have cha
 """
 
 import asyncio
+import re
 import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from http import HTTPStatus
 
-import httptools
-
+from llamakeep.http import HttpError, NotHttp, Response, TooSlow
+from llamakeep.http.connection import Connection
 from llamakeep.http.names import look_up
 from llamakeep.http.tls import tls_context
 from llamakeep.security.addresses import Address, Guard, NotAllowed, Target
 
 LONGEST_ANSWER = 64 * 1024
-"""Bytes of an answer that are read, with its headers; they are thrown away."""
+"""Bytes of an answer that are read; they are thrown away."""
 
 MOST_ADDRESSES = 4
 """How many of a host's addresses are tried."""
 
 CONNECT_TIMEOUT = 4
 """Seconds that one address may take to accept a connection."""
+
+_DIGITS = re.compile(r"[0-9]{1,20}")
 
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 """Returns the addresses of a name, for a port."""
@@ -67,46 +70,34 @@ class Poster:
         self, url: str, headers: Mapping[str, str], body: bytes, *, seconds: float
     ) -> Outcome:
         """Send `body` to `url`, and return what became of it after so long at most."""
-        answer = _Answer()
+        heads: list[Response] = []
         trouble = f"The receiver did not answer within {seconds:g} seconds."
         try:
             async with asyncio.timeout(seconds):
                 target = self._guard.target(url)
-                await self._send(target, _request(target, headers, body), answer)
+                connection = await self._connect(target, seconds)
+                try:
+                    connection.ask(_request(target, headers, body), deadline=None)
+                    heads.append(await connection.head())
+                    await _hear_out(heads[0])
+                finally:
+                    connection.hang_up()
         except NotAllowed as error:
             trouble = str(error)
         except ssl.SSLCertVerificationError:
             trouble = "The receiver's certificate is not valid for its name."
-        except TimeoutError:
+        except (TimeoutError, TooSlow):
             pass
-        except OSError:
-            trouble = "The receiver cannot be reached, or broke off."
-        except httptools.HttpParserError:
+        except NotHttp:
             trouble = "The receiver does not speak proper HTTP."
-        if answer.status is not None:
-            return Outcome(answer.status, retry_after=answer.retry_after)
+        except (OSError, HttpError):
+            trouble = "The receiver cannot be reached, or broke off."
+        if heads:  # what comes after a head changes nothing
+            asked_for = _seconds(heads[0].header("retry-after") or "")
+            return Outcome(heads[0].status, retry_after=asked_for)
         return Outcome(trouble=trouble)
 
-    async def _send(self, target: Target, request: bytes, answer: "_Answer") -> None:
-        reader, writer = await self._connect(target)
-        try:
-            writer.write(request)
-            await writer.drain()
-            left = LONGEST_ANSWER
-            while left > 0 and not answer.is_complete:
-                data = await reader.read(left)
-                if not data:
-                    raise ConnectionResetError
-                left -= len(data)
-                answer.parser.feed_data(data)
-            if answer.status is None:
-                raise httptools.HttpParserError
-        finally:
-            writer.transport.abort()
-
-    async def _connect(
-        self, target: Target
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connect(self, target: Target, seconds: float) -> Connection:
         """
         Connect to an address of `target` that is allowed.
 
@@ -125,17 +116,19 @@ class Poster:
         if not allowed:
             raise refusal
         context = await tls_context() if target.scheme == "https" else None
+        loop = asyncio.get_running_loop()
         trouble: OSError | None = None
         for address in allowed[:MOST_ADDRESSES]:
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT):
-                    return await asyncio.open_connection(
+                    _, connection = await loop.create_connection(
+                        lambda: Connection(seconds),
                         str(address),
                         target.port,
                         ssl=context,
                         server_hostname=target.host if context else None,
-                        limit=LONGEST_ANSWER,
                     )
+                    return connection
             except TimeoutError:
                 trouble = ConnectionRefusedError()
             except OSError as error:
@@ -144,26 +137,11 @@ class Poster:
         raise trouble
 
 
-class _Answer:
-    """What httptools tells of an answer, and its end."""
-
-    def __init__(self) -> None:
-        self.status: int | None = None
-        self.retry_after: float | None = None
-        self.is_complete = False
-        self.parser = httptools.HttpResponseParser(self)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if name.lower() == b"retry-after":
-            self.retry_after = _seconds(value.decode("latin-1"))
-
-    def on_headers_complete(self) -> None:
-        status = self.parser.get_status_code()
-        if status >= HTTPStatus.OK:  # else another one follows
-            self.status = status
-
-    def on_message_complete(self) -> None:
-        self.is_complete = self.status is not None
+async def _hear_out(response: Response) -> None:
+    """Let a receiver say what it has to say, and throw it away."""
+    left = LONGEST_ANSWER
+    while left > 0 and (data := await response.read()) is not None:
+        left -= len(data)
 
 
 def _request(target: Target, headers: Mapping[str, str], body: bytes) -> bytes:
@@ -181,11 +159,10 @@ def _request(target: Target, headers: Mapping[str, str], body: bytes) -> bytes:
 
 
 def _seconds(header: str) -> float | None:
-    """Return the seconds that a `Retry-After` asks for."""
-    if header.isdecimal():
+    """Return the seconds that a `Retry-After` asks for, if it can be read."""
+    if _DIGITS.fullmatch(header):
         return float(header[:9])
-    try:
+    with suppress(ValueError, OverflowError, TypeError):
         then = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    return max(0.0, then.timestamp() - time.time())
+        return max(0.0, then.timestamp() - time.time())
+    return None

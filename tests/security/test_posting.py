@@ -119,6 +119,24 @@ async def test_a_receiver_may_say_first_that_it_goes_on() -> None:
         (b"", "The receiver cannot be reached, or broke off."),
         (b"HTTP/1.1 20", "The receiver cannot be reached, or broke off."),
         (b"SSH-2.0-OpenSSH_9.6\r\n", "The receiver does not speak proper HTTP."),
+        *(
+            (head + b"\r\n\r\n", "The receiver does not speak proper HTTP.")
+            for head in (
+                b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: h2c",
+                b"HTTP/1.1 101 Switching",
+                b"HTTP/1.1 000 Zero",
+                b"HTTP/1.1 2000 Many",
+                b"HTTP/0.9",
+                b"HTTP/1.1 200 OK\r\ncontent-length: -1",
+                b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip",
+                b"\0\0\x12\x04\0\0\0\0\0",  # HTTP/2's first frame
+                b"\x16\x03\x01",  # TLS
+            )
+        ),
+        (
+            b"HTTP/1.1 103 Hint\r\n\r\n" * 10_000,
+            "The receiver does not speak proper HTTP.",
+        ),
         (
             b"HTTP/1.1 200 OK\r\nx: " + 100_000 * b"y",
             "The receiver does not speak proper HTTP.",
@@ -130,6 +148,38 @@ async def test_what_is_no_answer_is_trouble(answer: bytes, trouble: str) -> None
         outcome = await post(receiver.url)
 
     assert outcome == Outcome(trouble=trouble)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7),
+        ("9" * 400, None),
+        ("-7", None),
+        ("7.5", None),
+        ("soon", None),
+        ("\xb2", None),
+        ("Mon, 20 Nov 99999999999999999999 10:00:00 GMT", None),
+        ("Mon, 20 Nov 9999 10:00:00 -9999", None),
+        ("Mon, 20 Nov 1995 10:00:00 GMT", 0),
+    ],
+)
+async def test_the_time_that_a_receiver_asks_for_is_read_or_ignored(
+    value: str, seconds: float | None
+) -> None:
+    answer = f"HTTP/1.1 503 Later\r\nretry-after: {value}\r\n\r\n".encode("latin-1")
+    async with open_receiver(answer) as receiver:
+        outcome = await post(receiver.url)
+
+    assert outcome == Outcome(503, retry_after=seconds)
+
+
+async def test_what_follows_the_head_of_an_answer_changes_nothing() -> None:
+    answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n+5\r\nhello"
+    async with open_receiver(answer) as receiver:
+        outcome = await post(receiver.url)
+
+    assert outcome == Outcome(200)
 
 
 async def test_an_endless_answer_is_not_read_to_its_end() -> None:
