@@ -1,12 +1,18 @@
 """Taking in a history that was exported, here or elsewhere."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from llamakeep.api.bodies import Body
-from llamakeep.api.dependencies import PromptingUser, settings_of, storage_of
+from llamakeep.api.dependencies import (
+    PromptingUser,
+    readers_of,
+    settings_of,
+    storage_of,
+)
 from llamakeep.api.importing import Import
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.router import Router
@@ -16,6 +22,7 @@ from llamakeep.errors import (
     MalformedBody,
     ScopeMissing,
     StorageUnavailable,
+    TooManyReaders,
     Unauthenticated,
 )
 
@@ -43,6 +50,7 @@ class Imported(Body):
         BodyTooLarge,
         InvalidRequest,
         StorageUnavailable,
+        TooManyReaders,
     ),
     openapi_extra={
         "requestBody": {
@@ -66,7 +74,12 @@ async def import_history(request: Request, user: PromptingUser) -> Imported:
     """
     settings = settings_of(request)
     limit = settings.max_import_size
-    importing = Import(storage_of(request), user, max_said=settings.max_body_size)
+    importing = Import(
+        storage_of(request),
+        user,
+        max_said=settings.max_body_size,
+        hold=partial(readers_of(request).begin_import, user.id),
+    )
 
     def check(size: int) -> None:
         if size > limit:

@@ -1,6 +1,5 @@
 """Runs as `GET /history/export` writes them, read again."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -10,13 +9,10 @@ from pydantic import (
     AwareDatetime,
     BaseModel,
     BeforeValidator,
-    ByteSize,
     ConfigDict,
     Field,
-    ValidationInfo,
     model_validator,
 )
-from pydantic_core import to_json
 
 from llamakeep.api.fields import (
     MaxTokens,
@@ -39,33 +35,30 @@ from llamakeep.domain import (
     User,
     utc_now,
 )
+from llamakeep.errors import RunInterrupted
 from llamakeep.storage.filters import first_id_at
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ULID = "[0-7][0-9a-hjkmnp-tv-z]{25}"
 APART = timedelta(hours=1)
-"""How far the moment in a run's id may be from when it was asked."""
+"""How far the moment in a run's id may be before when it was asked."""
+AHEAD = timedelta(days=3660)
+"""How far a clock may have been ahead that a run has its times from."""
 
-LONGEST_RESPONSE = 4 * 1024 * 1024
-"""Bytes."""
-MOST_FOR_MESSAGE = 16
-"""Bytes that each earlier message counts for, however short it is."""
+LONGEST_TEXT = 16 * 1024 * 1024
+"""Characters of a response, which is as many as providers may return."""
+LONGEST_PROMPT = 4 * 1024 * 1024
+"""Bytes of a prompt with what was said before it, where settings allow no more."""
 
 
 def longest_line(max_said: int) -> int:
     """Return how many bytes a run takes at most; JSON writes some bytes as six."""
-    return 6 * (max_said + LONGEST_RESPONSE) + 1024**2
-
-
-def _check_is_over(status: RunStatus) -> RunStatus:
-    if status in UNFINISHED:
-        raise ValueError("It is going on. Export it when it is over.")
-    return status
+    return 6 * (max(max_said, LONGEST_PROMPT) + LONGEST_TEXT) + 1024**2
 
 
 def _check_moment(moment: datetime) -> datetime:
-    if not _EPOCH <= moment <= utc_now():
-        raise ValueError("It is in the future, or before 1970.")
+    if not _EPOCH <= moment <= utc_now() + AHEAD:
+        raise ValueError("It is more than ten years in the future, or before 1970.")
     return moment
 
 
@@ -82,10 +75,6 @@ Moment = Annotated[
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 
 
-def _size(texts: Iterable[str]) -> int:
-    return sum(len(text.encode()) for text in texts)
-
-
 class _Part(BaseModel):  # no `Body`: several threads may be the first to need it
     model_config = ConfigDict(extra="forbid")
 
@@ -93,7 +82,7 @@ class _Part(BaseModel):  # no `Body`: several threads may be the first to need i
 class _Usage(_Part):
     input_tokens: Count | None = None
     output_tokens: Count | None = None
-    cost_usd: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
+    cost_usd: Annotated[float, Field(ge=0, le=9e9, allow_inf_nan=False)] | None = None
 
 
 class _Error(_Part):
@@ -118,18 +107,13 @@ class _Parameters(_Part):
     seed: Seed | None = None
     response_format: Annotated[dict[str, Any], AfterValidator(check_json)] | None = None
 
-    def texts(self) -> list[str]:
-        """Return what is as long as it likes."""
-        form = self.response_format
-        return [*self.stop, "" if form is None else to_json(form).decode()]
-
 
 class ImportedRun(_Part):
     """One line."""
 
     id: RunId
     created_at: Moment
-    status: Annotated[RunStatus, AfterValidator(_check_is_over)]
+    status: RunStatus
     model: Annotated[Text, Field(pattern=r"^[^:]{1,32}:[\s\S]{1,256}$")]
     prompt: Text
     response: Text
@@ -150,42 +134,48 @@ class ImportedRun(_Part):
 
     @model_validator(mode="after")
     def _check_id(self) -> "ImportedRun":
-        """Refuse an id that would put the run where its time is not."""
+        """
+        Refuse an id that would put the run where its time is not.
+
+        It may be ahead: in a process and in a conversation, ids grow also while the
+        clock goes back.
+        """
         first = first_id_at(self.created_at - APART)
-        last = first_id_at(min(self.created_at + APART, utc_now()))
-        if not first <= self.id <= last:
+        if not first <= self.id <= first_id_at(utc_now() + AHEAD):
             raise ValueError("Its `id` is not of the time that `created_at` says.")
         return self
 
     @model_validator(mode="after")
-    def _check_size(self, info: ValidationInfo) -> "ImportedRun":
-        """Refuse more than could have been asked here: a page has many runs."""
-        assert info.context is not None
-        max_said: ByteSize = info.context["max_said"]
-        told = [self.prompt, self.system_prompt or "", *self.parameters.texts()]
-        told += [each.content for each in self.earlier]
-        if _size(told) + MOST_FOR_MESSAGE * len(self.earlier) > max_said:
-            raise ValueError(
-                "Its prompt, system prompt, earlier messages and parameters have more "
-                f"than {max_said.human_readable()} together. Raise "
-                "LLAMAKEEP_MAX_BODY_SIZE, or leave some out."
-            )
+    def _check_size(self) -> "ImportedRun":
+        """Refuse longer texts than there can be in an export."""
         detail = "" if self.error is None else self.error.detail
-        if _size([self.response, detail]) > LONGEST_RESPONSE:
+        if max(len(self.response), len(detail)) > LONGEST_TEXT:
             raise ValueError(
-                f"Its response has more than {LONGEST_RESPONSE // 1024**2} MiB. "
-                "Leave some out."
+                f"Its response has more than {LONGEST_TEXT} characters. Leave some out."
             )
         return self
+
+    def _end(self) -> tuple[RunStatus, str | None, str | None]:
+        """Return what became of the run; nothing works on it here."""
+        if self.status in UNFINISHED:
+            unknown = RunInterrupted(
+                "The run was going on when it was exported. Its text so far is kept."
+            )
+            return RunStatus.INTERRUPTED, unknown.code, unknown.detail
+        if self.error is None:
+            return self.status, None, None
+        return self.status, self.error.type, self.error.detail
 
     def of(self, user: User) -> Run:
         """Return the run, as one of `user`."""
         provider, _, model = self.model.partition(":")
         cost = self.usage.cost_usd
+        status, error_code, error_detail = self._end()
+        is_over = status is self.status
         return Run(
             id=self.id,
             user_id=user.id,
-            status=self.status,
+            status=status,
             attempt=1,
             provider=provider,
             model=model,
@@ -193,7 +183,7 @@ class ImportedRun(_Part):
             response=self.response,
             created_at=self.created_at,
             started_at=self.started_at,
-            finished_at=self.finished_at,
+            finished_at=self.finished_at if is_over else self.created_at,
             conversation_id=self.conversation_id,
             previous_run_id=self.previous_run_id,
             earlier=[Message(each.role, each.content) for each in self.earlier],
@@ -207,6 +197,6 @@ class ImportedRun(_Part):
                 self.usage.output_tokens,
                 None if cost is None else Decimal(repr(cost)),
             ),
-            error_code=None if self.error is None else self.error.type,
-            error_detail=None if self.error is None else self.error.detail,
+            error_code=error_code,
+            error_detail=error_detail,
         )

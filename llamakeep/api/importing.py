@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ByteSize, ValidationError
@@ -10,7 +10,12 @@ from pydantic import ByteSize, ValidationError
 from llamakeep.api.imported_runs import ImportedRun, longest_line
 from llamakeep.api.problems import message_of
 from llamakeep.domain import Run, User
-from llamakeep.errors import FieldError, InvalidRequest, StorageUnavailable
+from llamakeep.errors import (
+    FieldError,
+    InvalidRequest,
+    StorageUnavailable,
+    TooManyReaders,
+)
 from llamakeep.storage import Storage
 
 AT_ONCE = 50
@@ -18,6 +23,9 @@ AT_ONCE = 50
 
 ENOUGH = 1024 * 1024
 """Bytes from which on fewer lines are kept together."""
+
+LONG = 8 * 1024 * 1024
+"""Bytes from which on a line is long: a user may import one such file at a time."""
 
 MOST_ERRORS = 20
 
@@ -35,9 +43,20 @@ class Import:
         storage: Where they are kept.
         user: Whose they become.
         max_said: How much may have been said to a model in a run, as in a prompt.
+        hold: Called before the first line that is `LONG` is taken into memory; it may
+            refuse, and returns what is called when the import is over.
     """
 
-    def __init__(self, storage: Storage, user: User, *, max_said: ByteSize) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        user: User,
+        *,
+        max_said: ByteSize,
+        hold: Callable[[], Callable[[], None]] = lambda: lambda: None,
+    ) -> None:
+        self._hold = hold
+        self._let_go: Callable[[], None] | None = None
         self.imported = 0
         self.known = 0
         """How many were there already."""
@@ -56,7 +75,8 @@ class Import:
             StorageUnavailable: It says how far the file was kept.
         """
         try:
-            async for lines in _together(pieces, longest_line(self._max_said)):
+            longest = longest_line(self._max_said)
+            async for lines in _together(pieces, longest, self._notice_long):
                 await self._keep(lines)
         except InvalidRequest as error:
             detail = f"{self.so_far} Mend what `errors` says, and import it again."
@@ -64,6 +84,16 @@ class Import:
         except StorageUnavailable as error:
             detail = f"The database cannot keep more. {self.so_far}"
             raise StorageUnavailable(detail, retry_after=5) from error
+        except TooManyReaders as error:
+            detail = f"Another file with long lines is being imported. {self.so_far}"
+            raise TooManyReaders(detail, retry_after=5) from error
+        finally:
+            if self._let_go is not None:
+                self._let_go()
+
+    def _notice_long(self) -> None:
+        if self._let_go is None:
+            self._let_go = self._hold()
 
     @property
     def so_far(self) -> str:
@@ -77,14 +107,16 @@ class Import:
         )
 
     async def _keep(self, lines: Lines) -> None:
-        runs = await asyncio.to_thread(_parse, lines, self._user, self._max_said)
+        runs = await asyncio.to_thread(_parse, lines, self._user)
         new = await self._storage.import_runs(self._user, runs)
         self.imported += new
         self.known += len(runs) - new
         self._kept_lines = lines[-1][0]
 
 
-async def _together(pieces: AsyncIterable[bytes], longest: int) -> AsyncIterator[Lines]:
+async def _together(
+    pieces: AsyncIterable[bytes], longest: int, notice_long: Callable[[], None]
+) -> AsyncIterator[Lines]:
     """
     Yield lines that are to be kept together, with their numbers.
 
@@ -93,7 +125,7 @@ async def _together(pieces: AsyncIterable[bytes], longest: int) -> AsyncIterator
     """
     lines: list[tuple[int, bytes]] = []
     size = 0
-    async for number, line in _numbered(pieces, longest):
+    async for number, line in _numbered(pieces, longest, notice_long):
         if line.strip():
             lines.append((number, line))
             size += len(line)
@@ -105,12 +137,14 @@ async def _together(pieces: AsyncIterable[bytes], longest: int) -> AsyncIterator
 
 
 async def _numbered(
-    pieces: AsyncIterable[bytes], longest: int
+    pieces: AsyncIterable[bytes], longest: int, notice_long: Callable[[], None]
 ) -> AsyncIterator[tuple[int, bytes]]:
     number, begun = 1, bytearray()
     async for piece in pieces:
         first, newline, _ = piece.partition(b"\n")
         begun += first
+        if len(begun) > LONG:
+            notice_long()
         if len(begun) > longest:
             message = f"It has more than {longest // 1024**2} MiB."
             raise InvalidRequest(errors=[FieldError(f"line {number}", message)])
@@ -128,12 +162,11 @@ async def _numbered(
     yield number, bytes(begun)
 
 
-def _parse(lines: Lines, user: User, max_said: ByteSize) -> list[Run]:
+def _parse(lines: Lines, user: User) -> list[Run]:
     runs, errors = [], list[FieldError]()
-    context = {"max_said": max_said}
     for number, line in lines:
         try:
-            run = ImportedRun.model_validate_json(line, context=context)
+            run = ImportedRun.model_validate_json(line)
             runs.append(run.of(user))
         except ValidationError as error:
             found = error.errors(include_url=False, include_input=False)

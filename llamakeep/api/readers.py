@@ -20,6 +20,19 @@ class Readers:
 
     def __init__(self) -> None:
         self._held: dict[str, int] = {}
+        self._importing: set[str] = set()
+
+    def begin_import(self, user_id: str) -> Callable[[], None]:
+        """
+        Note that a user imports long lines, and return what ends that.
+
+        Raises:
+            TooManyReaders: The user does so already.
+        """
+        if user_id in self._importing:
+            raise TooManyReaders
+        self._importing.add(user_id)
+        return partial(self._importing.discard, user_id)
 
     def begin(self, user_id: str, length: int) -> Callable[[], None]:
         """

@@ -149,7 +149,7 @@ def test_a_file_that_is_no_export_is_refused_line_by_line(
 ) -> None:
     typed("user", "add", "carol", "--password-stdin", stdin="long enough\n")
     file = tmp_path / "history.ndjson"
-    file.write_text(LINE + LINE.replace("succeeded", "queued"))
+    file.write_text(LINE + LINE.replace("succeeded", "done"))
 
     refused = typed("history", "import", str(file), "--user", "carol")
 
