@@ -32,6 +32,7 @@ from llamakeep.api import (
 from llamakeep.api.body_limit import BodyLimit
 from llamakeep.api.browsers import protect_browsers
 from llamakeep.api.demo import LoopbackOnly, add_demo_users
+from llamakeep.api.forwarded import believe_proxies
 from llamakeep.api.rates import limit_rates
 from llamakeep.api.readers import Readers
 from llamakeep.api.webhook_bodies import render
@@ -40,6 +41,7 @@ from llamakeep.keeper import Keeper
 from llamakeep.keeper.notifying import Notifier
 from llamakeep.keeper.purging import Purging
 from llamakeep.keeper.retention import Retention
+from llamakeep.methods import HeadAndOptions
 from llamakeep.providers.base import Provider
 from llamakeep.providers.local_supervisor import Supervisor
 from llamakeep.providers.registry import Registry, create_registry
@@ -145,18 +147,24 @@ def create_app(
         "/v1/": openai.errors.render,
         "/replicate/v1/": replicate.errors.render,
     }
+    _add_middleware(app, settings, counts)
+    _add_routes(app, takes_webhooks=settings.public_url is not None)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings, counts: Counts | None) -> None:
+    # What is added last sees requests first.
     app.add_middleware(
         BodyLimit,
         max_body_size=int(settings.max_body_size),
         exempt=(*webhooks.PATHS, *history_import.PATHS),
     )
     if settings.demo:
-        app.add_middleware(LoopbackOnly)
+        app.add_middleware(LoopbackOnly, origins=settings.cors_origins)
     # Webhooks are signed, and come from one address for everybody.
     limit_rates(app, settings, counts, exempt=(*health.PATHS, *webhooks.PATHS))
+    believe_proxies(app, settings)
     protect_browsers(app, settings.cors_origins)
-    _add_routes(app, takes_webhooks=settings.public_url is not None)
-    return app
 
 
 def _add_routes(app: FastAPI, *, takes_webhooks: bool) -> None:
@@ -180,3 +188,4 @@ def _add_routes(app: FastAPI, *, takes_webhooks: bool) -> None:
         app.router.routes.extend(door.router.routes)
     if takes_webhooks:
         app.router.routes.extend(webhooks.router.routes)
+    app.router.routes.append(HeadAndOptions(app.router))

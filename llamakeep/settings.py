@@ -45,6 +45,9 @@ VALKEY_URL = re.compile(
 ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
 """Where a page comes from, as browsers write it."""
 
+PREFIX = re.compile(r"(?:/(?!\.\.?(?:/|$))[\w.~!$&'()*+;=:@-]+)+", re.ASCII)
+"""What a proxy may put before paths."""
+
 LogLevel = Literal["debug", "info", "warning", "error"]
 Days = Annotated[int, Field(ge=1, le=36_500)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -85,6 +88,24 @@ class Settings(BaseSettings):
     `token_alice` and `token_bob`. Refused on any but a loopback address.
     """
 
+    host: str = "127.0.0.1"
+    """The address that `llamakeep serve` listens on."""
+
+    port: int = Field(default=8000, ge=0, le=65535)
+    """The port that `llamakeep serve` listens on; 0 takes a free one."""
+
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    """
+    Addresses and networks of proxies in front, as a JSON list such as `["127.0.0.1"]`.
+    Their `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Prefix` are believed.
+    """
+
+    root_path: str = ""
+    """
+    What a proxy in front puts before all paths, such as `/llm`, unless it says so
+    itself. Without it: the path of `LLAMAKEEP_PUBLIC_URL`.
+    """
+
     default_model: str | None = None
     """
     The model that answers when a prompt names none, as `provider:model`. Without it:
@@ -108,9 +129,10 @@ class Settings(BaseSettings):
 
     public_url: HttpUrl | None = None
     """
-    Where this server is reached from outside, as `https://HOST`, perhaps with a path.
-    With it, Replicate sends webhooks to `/webhooks/replicate` below it: answers are
-    looked at when they are there, and lost or canceled predictions are known as ours.
+    Where this server is reached from outside, as `https://HOST`, perhaps with a path:
+    addresses in answers begin with it. Replicate sends webhooks to
+    `/webhooks/replicate` below it: answers are looked at when they are there, and lost
+    or canceled predictions are known as ours.
     """
 
     replicate_webhook_secret: SecretStr | None = None
@@ -321,6 +343,14 @@ class Settings(BaseSettings):
                     f"without a path; {origin!r} is none"
                 )
         return origins
+
+    @field_validator("root_path")
+    @classmethod
+    def _is_a_prefix(cls, path: str) -> str:
+        path = path.rstrip("/")
+        if path and not PREFIX.fullmatch(path):
+            raise ValueError("a root path is such as /llm")
+        return path
 
     @field_validator("public_url")
     @classmethod

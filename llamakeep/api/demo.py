@@ -5,6 +5,7 @@ They exist in demo mode only: they have no password in the database, and their a
 tokens are not recognised as such outside demo mode.
 """
 
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import timedelta
 from http import HTTPStatus
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from llamakeep.api.problems import render_http_error
 from llamakeep.errors import InvalidRequest, ServerError, StorageUnavailable
 from llamakeep.security.access_tokens import digest
+from llamakeep.security.visitors import refusal_of
 from llamakeep.storage import Storage
 
 PASSWORDS = {"alice": "secret1", "bob": "secret2"}
@@ -27,26 +29,46 @@ FOR_EVER = timedelta(days=36500)
 
 class LoopbackOnly:
     """
-    Answers 403 to connections that did not come to a loopback address.
+    Answers 403 to what was not sent from this computer to itself, and by its own name.
 
     An application does not know where its server listens, but each connection does.
+
+    Args:
+        app: What gets the others.
+        origins: Other sites whose pages may call the server.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, origins: Collection[str] = ()) -> None:
         self._app = app
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what was sent from this computer to itself."""
-        if scope["type"] == "http" and not _is_inside(scope.get("server")):
-            refusal = HTTPException(
-                HTTPStatus.FORBIDDEN,
-                "Demo mode has passwords that everybody knows, so it answers on "
-                "loopback addresses only. Unset LLAMAKEEP_DEMO to serve others.",
-            )
-            response = await render_http_error(Request(scope), refusal)
-            await response(scope, receive, send)
+        detail = self._refusal(scope) if scope["type"] == "http" else None
+        if detail is None:
+            await self._app(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        refusal = HTTPException(HTTPStatus.FORBIDDEN, detail)
+        response = await render_http_error(Request(scope), refusal)
+        await response(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> str | None:
+        server = scope.get("server")
+        if not _is_inside(server):
+            return (
+                "Demo mode has passwords that everybody knows, so it answers on "
+                "loopback addresses only. Unset LLAMAKEEP_DEMO to serve others."
+            )
+        # Code that calls the application in its own process names the server itself.
+        hosts = () if server is None else (server[0],)
+        wrong = refusal_of(scope["headers"], hosts=hosts, origins=self._origins)
+        if wrong is None:
+            return None
+        return (
+            "Demo mode has passwords that everybody knows, so it answers on localhost, "
+            f"127.0.0.1 and [::1] only, and not {wrong}. Name the origins of other "
+            "pages in LLAMAKEEP_CORS_ORIGINS, or unset LLAMAKEEP_DEMO to serve others."
+        )
 
 
 def _is_inside(server: tuple[str, int | None] | None) -> bool:

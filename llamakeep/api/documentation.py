@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import HTMLResponse, JSONResponse
 
 from llamakeep.api.bodies import read_docstrings
+from llamakeep.api.links import prefix_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -73,6 +74,6 @@ async def document(request: Request) -> JSONResponse:
     """Return the document, which is made when it is first asked for."""
     app: FastAPI = request.app
     await asyncio.to_thread(read_docstrings)
-    root = request.scope.get("root_path", "").rstrip("/")
-    servers = {"servers": [{"url": root}]} if root else {}
+    prefix = prefix_of(request)
+    servers = {"servers": [{"url": prefix}]} if prefix else {}
     return JSONResponse(app.openapi() | servers)

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from fastapi import Request, Response
 
 from llamakeep.api.json_text import PIECE, cut, to_json
+from llamakeep.api.links import prefix_of
 from llamakeep.api.problems import problem_json, problem_of
 from llamakeep.api.runs import model_name, shown
 from llamakeep.api.streaming import EVENT_STREAM, Streaming
@@ -96,12 +97,12 @@ def accepts_only_events(request: Request) -> bool:
     return request.headers.get("accept", "").strip() == EVENT_STREAM
 
 
-def accepted_response(run: Run) -> Response:
+def accepted_response(request: Request, run: Run) -> Response:
     """Answer that a run was begun, and where to look for it."""
     return Response(
         to_json(shown(run)),
         HTTPStatus.ACCEPTED,
-        {"Location": f"/history/{run.id}"},
+        {"Location": f"{prefix_of(request)}/history/{run.id}"},
         media_type="application/json",
     )
 

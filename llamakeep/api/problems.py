@@ -1,6 +1,7 @@
 """Errors as clients see them: RFC 9457, in one place."""
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Literal
@@ -11,11 +12,11 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 from pydantic.json_schema import SkipJsonSchema
 from starlette.exceptions import HTTPException
-from starlette.routing import Match, Route
 
 from llamakeep.api.bodies import Body
 from llamakeep.api.browsers import HEADERS
 from llamakeep.api.json_text import to_json
+from llamakeep.api.links import prefix_of
 from llamakeep.errors import (
     BodyTooLarge,
     FieldError,
@@ -26,8 +27,11 @@ from llamakeep.errors import (
     PromptRejected,
     UnsupportedParameter,
 )
+from llamakeep.methods import HeadAndOptions
 
 log = logging.getLogger(__name__)
+
+_ID = re.compile("[a-z]+[_-][0-9a-z]{26}")
 
 FIELD_MISSING = "This field is required."
 FIELD_UNKNOWN = "There is no such field. Leave it out."
@@ -67,8 +71,12 @@ class Problem(Body):
     provider_code: SkipJsonSchema[str | None] = Field(default=None, exclude=True)
 
 
-Dialect = Callable[[Problem, dict[str, str]], Response]
-"""How the clients of another API are told; it may add to the headers."""
+Dialect = Callable[[Problem, dict[str, str], str], Response]
+"""
+How the clients of another API are told; it may add to the headers.
+
+The third argument is what a proxy in front puts before our paths.
+"""
 
 
 def problem_of(error: LlamaKeepError) -> Problem:
@@ -159,6 +167,8 @@ async def render_http_error(request: Request, error: Exception) -> Response:
     """Answer what the framework raises: wrong path or method, body too large."""
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
+    if status is HTTPStatus.METHOD_NOT_ALLOWED and _is_unknown(request):
+        status = HTTPStatus.NOT_FOUND
     if status == BodyTooLarge.status:
         return await render_error(request, _body_too_large(request))
     if status == MalformedBody.status:
@@ -169,8 +179,11 @@ async def render_http_error(request: Request, error: Exception) -> Response:
                 "stored."
             ),
         )
+    prefix = prefix_of(request)
     detail = {
-        HTTPStatus.NOT_FOUND: f"There is nothing at {request.url.path}. See /docs.",
+        HTTPStatus.NOT_FOUND: (
+            f"There is nothing at {request.url.path}. See {prefix}/docs."
+        ),
         HTTPStatus.METHOD_NOT_ALLOWED: (
             f"{request.method} is not possible at {request.url.path}; see the header "
             "Allow."
@@ -183,6 +196,7 @@ async def render_http_error(request: Request, error: Exception) -> Response:
         detail=detail,
     )
     headers = dict(error.headers or {})
+    headers.pop("Allow", None)
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed_methods(request))
     return _response(request, problem, headers)
@@ -206,7 +220,7 @@ def _response(request: Request, problem: Problem, headers: dict[str, str]) -> Re
     dialects: Mapping[str, Dialect] = request.app.state.dialects
     for prefix, render in dialects.items():
         if request.url.path.startswith(prefix):
-            return render(problem, headers)
+            return render(problem, headers, prefix_of(request))
     return Response(
         problem_json(problem),
         problem.status,
@@ -215,22 +229,17 @@ def _response(request: Request, problem: Problem, headers: dict[str, str]) -> Re
     )
 
 
+def _is_unknown(request: Request) -> bool:
+    """Return whether a path that OpenAI has, and we have not, looks like an id."""
+    return request.url.path.startswith("/v1/") and any(
+        name.endswith("_id") and not _ID.fullmatch(value)
+        for name, value in request.path_params.items()
+    )
+
+
 def _allowed_methods(request: Request) -> Sequence[str]:
     """Return the methods of all routes of this path; the framework names one's."""
-    matching = [
-        route
-        for route in request.app.router.routes
-        if isinstance(route, Route) and route.matches(request.scope)[0] is Match.PARTIAL
-    ]
-    # A path with a parameter may match, too: it comes later.
-    return sorted(
-        {
-            method
-            for route in matching
-            if route.path == matching[0].path
-            for method in route.methods or ()
-        }
-    )
+    return HeadAndOptions(request.app.router).methods_of(request.scope)
 
 
 def _body_too_large(request: Request) -> BodyTooLarge:

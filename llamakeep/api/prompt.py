@@ -157,7 +157,7 @@ async def prompt(
         is_followed=is_streamed or body.background,
     )
     if body.background:
-        return accepted_response(run)
+        return accepted_response(request, run)
     if is_streamed:
         await keeper.answering(run)
         return stream_response(keeper, run)

@@ -5,6 +5,7 @@ LlamaKeepError
 ├── ClientError                 the caller can mend it
 │   ├── InvalidRequest          a field is wrong, missing or unknown
 │   ├── MalformedBody           the body is not JSON
+│   ├── UnusableHeader          a proxy in front sent something that cannot be
 │   ├── BodyTooLarge
 │   ├── ContextTooLarge         a prompt follows more than a model is given
 │   ├── Unauthenticated         no valid access token
@@ -105,6 +106,7 @@ from llamakeep.errors.client import (
     Unauthenticated,
     UnknownModel,
     UnsupportedParameter,
+    UnusableHeader,
     UserNotFound,
     WrongCredentials,
 )
@@ -194,6 +196,7 @@ __all__ = [
     "Unauthenticated",
     "UnknownModel",
     "UnsupportedParameter",
+    "UnusableHeader",
     "UserNotFound",
     "WorkerFailed",
     "WrongCredentials",

@@ -38,6 +38,14 @@ class MalformedBody(ClientError):
     title = "The body is not valid JSON."
 
 
+class UnusableHeader(ClientError):
+    """A proxy in front said of a request what cannot be. Nothing was stored."""
+
+    status = HTTPStatus.BAD_REQUEST
+    code = "unusable-header"
+    title = "A proxy's header cannot be used."
+
+
 class BodyTooLarge(ClientError):
     """The body is larger than `Settings.max_body_size`. Nothing was stored."""
 

@@ -156,3 +156,73 @@ async def test_pages_of_a_site_that_is_only_alike_may_not(
     assert preflight.status_code == 400
     for response in (preflight, read):
         assert "access-control-allow-origin" not in response.headers
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "rebind.example",
+        "rebind.example:8000",
+        "localhost.rebind.example",
+        "127.0.0.1.rebind.example",
+        "foo.localhost",
+        "192.168.1.5",
+        "0.0.0.0",
+        "[2001:db8::1]",
+        "128.0.0.1",
+    ],
+)
+async def test_demo_mode_answers_to_no_name_of_others(
+    shared_client: Client, host: str
+) -> None:
+    read = await shared_client.get("/history/", headers={"Host": host})
+    page = await shared_client.get("/docs", headers={"Host": host})
+
+    assert read.status_code == page.status_code == 403
+    assert host.partition(":")[0] in read.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "LocalHost:8000",
+        "127.0.0.1:8000",
+        "127.9.9.9",
+        "[::1]:8000",
+        "[::1]",
+    ],
+)
+async def test_demo_mode_answers_to_names_of_this_computer(
+    shared_client: Client, host: str
+) -> None:
+    own = {"Host": host, "Origin": f"http://{host.lower()}"}
+
+    read = await shared_client.get("/history/", headers={"Host": host})
+    of_page = await shared_client.get("/history/", headers=own)
+
+    assert read.status_code == of_page.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "", "http://localhost:3000", "file://"]
+)
+async def test_demo_mode_refuses_pages_of_other_sites(
+    settings: Settings, shared_client: Client, origin: str
+) -> None:
+    headers = {"Host": "localhost:8000", "Origin": origin}
+    refused = await shared_client.post("/prompt/", json=PROMPT, headers=headers)
+    named = settings.model_copy(update={"cors_origins": (SITE,)})
+    async with connect(named, ScriptedProvider()) as client:
+        allowed = await client.get("/history/", headers=headers | {"Origin": SITE})
+
+    assert refused.status_code == 403
+    assert allowed.status_code == 200
+
+
+async def test_a_server_for_others_answers_to_any_name(settings: Settings) -> None:
+    real = settings.model_copy(update={"demo": False})
+    async with connect(real, ScriptedProvider()) as client:
+        response = await client.get("/healthz", headers={"Host": "llama.example"})
+
+    assert response.status_code == 200

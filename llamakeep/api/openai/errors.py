@@ -85,12 +85,12 @@ class ErrorResponse(Body):
     error: ErrorBody
 
 
-def render(problem: Problem, headers: dict[str, str]) -> Response:
+def render(problem: Problem, headers: dict[str, str], prefix: str) -> Response:
     """Answer with a problem, as OpenAI's libraries read it."""
     is_kept = problem.run_id is not None and problem.type != _UNPAID
     if is_kept or problem.type in {_USED_UP, _UNKNOWN}:
         headers["x-should-retry"] = "false"
-    return json_response(envelope(problem), _status(problem), headers)
+    return json_response(envelope(problem, prefix), _status(problem), headers)
 
 
 def error_of(error: errors.LlamaKeepError) -> dict[str, Any]:
@@ -98,8 +98,14 @@ def error_of(error: errors.LlamaKeepError) -> dict[str, Any]:
     return envelope(problem_of(error))
 
 
-def envelope(problem: Problem) -> dict[str, Any]:
-    """Return what OpenAI's libraries look for in the body of an error."""
+def envelope(problem: Problem, prefix: str = "") -> dict[str, Any]:
+    """
+    Return what OpenAI's libraries look for in the body of an error.
+
+    Args:
+        problem: What went wrong.
+        prefix: What a proxy in front puts before our paths.
+    """
     wrong = problem.errors[0] if problem.errors else None
     param = None
     if wrong is not None:
@@ -117,7 +123,7 @@ def envelope(problem: Problem) -> dict[str, Any]:
         code = problem.type.rpartition(":")[2].replace("-", "_")
     return {
         "error": {
-            "message": _message(problem),
+            "message": _message(problem, prefix),
             "type": _type(_status(problem)),
             "param": param,
             "code": code,
@@ -176,13 +182,13 @@ def _type(status: int) -> str:
     return "server_error" if is_ours else "invalid_request_error"
 
 
-def _message(problem: Problem) -> str:
+def _message(problem: Problem, prefix: str) -> str:
     """Return what happened, and where to look for the run if there is one."""
     if problem.type == _INVALID and problem.errors:
         return " ".join(f"{_param(e['field'])}: {e['message']}" for e in problem.errors)
     if problem.run_id is None:
         return problem.detail
-    return f"{problem.detail.rstrip('.')}. See /history/{problem.run_id}."
+    return f"{problem.detail.rstrip('.')}. See {prefix}/history/{problem.run_id}."
 
 
 def _param(field: str) -> str:

@@ -17,6 +17,7 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 
 from llamakeep.api.dependencies import AuthUser, auth_user, presented, storage_of
+from llamakeep.api.links import origin_of
 from llamakeep.domain import Run, Scope, User
 from llamakeep.errors import Unauthenticated
 from llamakeep.security.access_tokens import digest
@@ -52,17 +53,14 @@ class Links:
     """Where the sender of a request finds things."""
 
     origin: str
-    """Of this server, as the client wrote it."""
+    """Of this server: its public URL, or else as the client wrote it."""
     digest: bytes | None
     """Of the client's access token or API key; without it no stream can be opened."""
 
     @classmethod
     def of(cls, request: Request) -> "Links":
         """Return the links for whoever sent `request`."""
-        return cls(
-            str(request.base_url).removesuffix("/"),
-            digest(presented(request, _SCHEMES)),
-        )
+        return cls(origin_of(request), digest(presented(request, _SCHEMES)))
 
     def to(self, path: str) -> str:
         """Return the address of `path` in Replicate's API."""

@@ -40,7 +40,7 @@ KINDS = {
 """What gojsonschema, which looks at fields for Replicate, calls what is wrong."""
 
 
-def render(problem: Problem, headers: dict[str, str]) -> Response:
+def render(problem: Problem, headers: dict[str, str], _: str) -> Response:
     """Answer with a problem, as Replicate's libraries read it."""
     body: dict[str, Any] = {
         "type": problem.type,

@@ -1,0 +1,19 @@
+"""The addresses that clients are given, as they can use them through proxies."""
+
+from fastapi import Request
+
+
+def prefix_of(request: Request) -> str:
+    """Return what a proxy in front puts before our paths: `/llm`, or nothing."""
+    scope = request.scope
+    found: str = scope.get("prefix") or scope.get("root_path", "").rstrip("/")
+    return found
+
+
+def origin_of(request: Request) -> str:
+    """Return what addresses in answers begin with, without a slash at the end."""
+    public_url = request.app.state.settings.public_url
+    if public_url is not None:
+        return str(public_url).rstrip("/")
+    prefix: str = request.scope.get("prefix", "")
+    return str(request.base_url).rstrip("/") + prefix
