@@ -34,10 +34,18 @@ So does `llamakeep user add --admin NAME`, on this computer.
 
 def serve(
     *,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str | None,
+        typer.Option(help="The address to listen on; else LLAMAKEEP_HOST, 127.0.0.1."),
+    ] = None,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")
-    ] = 8000,
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="The port, 0 for a free one; else LLAMAKEEP_PORT, 8000.",
+        ),
+    ] = None,
     demo: Annotated[
         bool,
         typer.Option(
@@ -60,12 +68,14 @@ def serve(
     """Serve the API until Ctrl-C."""
     from llamakeep.telemetry import set_up_logging
 
-    settings = read_settings(demo=demo or None, log_level=log_level, workers=workers)
+    settings = read_settings(
+        host=host, port=port, demo=demo or None, log_level=log_level, workers=workers
+    )
     if settings.workers > 1:
         from llamakeep.workers.parent import check_can_share
 
         check_can_share(settings)
-    with _listen(host, port) as listener:
+    with _listen(settings.host, settings.port) as listener:
         if settings.demo:
             _check_loopback(listener)
         set_up_logging(settings.log_level, with_process=settings.workers > 1)
@@ -107,7 +117,7 @@ def _serve_here(settings: "Settings", listener: "socket.socket") -> bool:
     app = create_app(settings)
     # Standard signals end the server in order; a second one ends it at once.
     try:
-        server.run(server.serve(app, listener, when_ready=when_ready))
+        server.run(server.serve(app, listener, when_ready=when_ready, until_exit=True))
     except asyncio.CancelledError:
         return False
     return True
@@ -127,7 +137,7 @@ def _serve_with_workers(settings: "Settings", listener: "socket.socket") -> bool
         _announce(settings, address, greeting.model, greeting.data, setup_token)
 
     async def serve(sockets: Sockets) -> bool:
-        return await Parent(settings, sockets, when_ready).run()
+        return await Parent(settings, sockets, when_ready).run(until_exit=True)
 
     with Sockets(listener) as sockets:
         return asyncio.run(serve(sockets))
@@ -151,7 +161,7 @@ def _listen(host: str, port: int) -> "socket.socket":
         reason = "it is in use" if is_taken else (error.strerror or str(error)).lower()
         give_up(
             f"Cannot listen on {host}, port {port}: {reason}. Choose another one with "
-            "`--host` and `--port`."
+            "`--host` and `--port`, or LLAMAKEEP_HOST and LLAMAKEEP_PORT."
         )
 
 
@@ -162,7 +172,8 @@ def _check_loopback(listener: "socket.socket") -> None:
     if not ip_address(address).is_loopback:
         give_up(
             f"Demo mode has passwords that everybody knows, so it is refused on "
-            f"{address}. Leave `--host` out, or `--demo` and LLAMAKEEP_DEMO.",
+            f"{address}. Leave `--host` and LLAMAKEEP_HOST out, or `--demo` and "
+            "LLAMAKEEP_DEMO.",
             code=2,
         )
 

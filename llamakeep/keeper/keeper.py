@@ -93,6 +93,11 @@ class Keeper:
         return self._node.id
 
     @property
+    def has_runs(self) -> bool:
+        """Whether runs are worked on, or wait for their turn."""
+        return self._node.has_runs
+
+    @property
     def is_stopping(self) -> bool:
         """Whether new prompts are refused."""
         return self._node.is_stopping

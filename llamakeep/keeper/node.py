@@ -69,6 +69,11 @@ class Node:
         return self._id
 
     @property
+    def has_runs(self) -> bool:
+        """Whether runs are worked on, or wait for their turn."""
+        return bool(self._tasks)
+
+    @property
     def is_stopping(self) -> bool:
         """Whether new prompts are refused."""
         return self._deadline is not None

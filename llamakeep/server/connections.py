@@ -10,7 +10,6 @@ import httptools
 import uvicorn.protocols.http.httptools_impl as uvicorns
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from llamakeep.api import history_import
 from llamakeep.api.browsers import HEADERS
 from llamakeep.api.problems import Problem, problem_json, urn
 from llamakeep.server.corked import Corked
@@ -37,7 +36,6 @@ of one byte take six.
 """
 
 _HEADERS = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
-_LONG_BODIES = {path.encode() for path in history_import.PATHS}
 _REFUSALS = {
     HTTPStatus.BAD_REQUEST: (
         "This is not a valid HTTP request, or too many were sent on one connection "
@@ -69,6 +67,8 @@ class Bounds:
     """
     write_timeout: float
     """Without reading anything of what waits to be read."""
+    long_bodies: frozenset[bytes] = frozenset()
+    """The paths of bodies that may be as large as a history."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -205,7 +205,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._replayed = without_upgrade(method, self.url, version, self.headers)
             return
         self._is_in_head, self._is_in_body = False, True
-        self._may_be_long = self.url.partition(b"?")[0] in _LONG_BODIES
+        self._may_be_long = self.url.partition(b"?")[0] in self._bounds.long_bodies
         self._read_deadline = self.loop.time() + self._bounds.body_timeout
         super().on_headers_complete()
         if version == "1.0":

@@ -1,8 +1,10 @@
 """Serving an application: sockets, signals, and an orderly end."""
 
 import asyncio
+import signal
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 from typing import Any, cast
@@ -10,8 +12,11 @@ from typing import Any, cast
 import uvicorn
 from fastapi import FastAPI
 
+from llamakeep.api import history_import
+from llamakeep.api.forwarded import prefix_in
 from llamakeep.garbage import look_seldom
 from llamakeep.keeper import Keeper
+from llamakeep.server import signals
 from llamakeep.server.connections import (
     BoundedProtocol,
     Bounds,
@@ -42,9 +47,16 @@ class Server(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them to `serve`, which handles them for longer."""
+        yield
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn passes both
         """Refuse new prompts from now on; at the second signal, stop runs as well."""
-        self.stop(at_once=self.should_exit)
+        # A terminal that is closed says so more than once: from the shell, and itself.
+        is_hangup = signal.Signals(sig).name == signals.HANGUP
+        self.stop(at_once=self.should_exit and not is_hangup)
 
     def stop(self, *, at_once: bool = False) -> None:
         """
@@ -55,7 +67,10 @@ class Server(uvicorn.Server):
         """
         if at_once and self._task is not None:
             self._keeper.stop_accepting(grace=0)
-            self._loop.call_soon_threadsafe(self._task.cancel)
+            if self._keeper.has_runs:
+                self._loop.call_soon_threadsafe(self._task.cancel)
+            else:
+                self.force_exit = True  # clients that do not read are not waited for
         self.should_exit = True
         self._keeper.stop_accepting()
 
@@ -101,6 +116,7 @@ async def serve(
     *,
     when_ready: WhenReady,
     new_server: NewServer = Server,
+    until_exit: bool = False,
 ) -> None:
     """
     Serve `app` on `listener` until the process is told to stop.
@@ -113,6 +129,7 @@ async def serve(
         listener: A socket that listens already, or has at least its address.
         when_ready: Called once, when the first request can be answered.
         new_server: Makes what is told to stop.
+        until_exit: Whether the process ends behind this; see `signals.handled`.
 
     Raises:
         LlamaKeepError: The application cannot start.
@@ -120,25 +137,54 @@ async def serve(
     # asyncio does it for sockets it made itself. Without it, an answer's body waits for
     # the client's delayed acknowledgement of its head: 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    serving = asyncio.current_task()
+    assert serving is not None
+    loop = serving.get_loop()
+    server: Server | None = None
+    is_too_early = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal is_too_early
+        if server is not None:
+            server.handle_exit(number, frame)
+        else:  # it has not begun
+            is_too_early = True
+            loop.call_soon_threadsafe(serving.cancel)
+
+    with signals.handled(stop, until_exit=until_exit):
+        try:
+            async with app.router.lifespan_context(app):
+                look_seldom()
+                server = new_server(_config(app), app, when_ready)
+                await server.serve([listener])
+        except asyncio.CancelledError:
+            if not is_too_early:
+                raise
+
+
+def _config(app: FastAPI) -> uvicorn.Config:
     settings: Settings = app.state.settings
     bounds = Bounds(
         header_size=int(settings.max_header_size),
         header_timeout=settings.header_timeout,
         body_timeout=settings.body_timeout,
         write_timeout=settings.write_timeout,
+        long_bodies=frozenset(
+            (prefix + path).encode()
+            for prefix in {"", prefix_in(settings)}
+            for path in history_import.PATHS
+        ),
     )
-    async with app.router.lifespan_context(app):
-        look_seldom()
-        config = uvicorn.Config(
-            app,
-            # Called like the class that it makes instances of.
-            http=cast("type[asyncio.Protocol]", partial(BoundedProtocol, bounds)),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            backlog=BACKLOG,
-            timeout_graceful_shutdown=LAST_READS,
-        )
-        await new_server(config, app, when_ready).serve([listener])
+    return uvicorn.Config(
+        app,
+        # Called like the class that it makes instances of.
+        http=cast("type[asyncio.Protocol]", partial(BoundedProtocol, bounds)),
+        ws="none",
+        proxy_headers=False,  # `LLAMAKEEP_TRUSTED_PROXIES` is looked at instead
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=LAST_READS,
+    )

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from types import FrameType
 
 from llamakeep.errors import LlamaKeepError, OneProcessOnly, WorkerFailed
 from llamakeep.pauses import Pauses
@@ -13,13 +14,12 @@ from llamakeep.providers.local_supervisor import LocalSupervisor
 from llamakeep.security.access_tokens import new_setup_token
 from llamakeep.security.rates import OwnCounts
 from llamakeep.security.throttle import OwnThrottle
+from llamakeep.server import signals
 from llamakeep.settings import Settings
 from llamakeep.workers.child import Child, Greeting, how
 from llamakeep.workers.orders import Orders, pack
 from llamakeep.workers.shared import answers
 from llamakeep.workers.sockets import Sockets
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 LAST_SECONDS = 10.0
 """Seconds that a worker may take to stop, its grace aside; then it is killed."""
@@ -79,9 +79,12 @@ class Parent:
         self._is_at_once = False
         self._is_orderly = True
 
-    async def run(self) -> bool:
+    async def run(self, *, until_exit: bool = False) -> bool:
         """
         Serve until a signal says stop; a second one does not wait for runs.
+
+        Args:
+            until_exit: Whether the process ends behind this; see `signals.handled`.
 
         Returns:
             Whether all workers ended in order.
@@ -90,8 +93,14 @@ class Parent:
             LlamaKeepError: A worker could not start in the first place; none is left.
         """
         loop = asyncio.get_running_loop()
-        for number in SIGNALS:
-            loop.add_signal_handler(number, self._be_told)
+
+        def stop(number: int, _: FrameType | None) -> None:
+            loop.call_soon_threadsafe(self._be_told, number)
+
+        with signals.handled(stop, until_exit=until_exit):
+            return await self._run()
+
+    async def _run(self) -> bool:
         numbers = range(1, self._settings.workers + 1)
         places = [asyncio.create_task(self._keep(number)) for number in numbers]
         try:
@@ -101,14 +110,14 @@ class Parent:
             await asyncio.wait(places)
         finally:
             await self._supervisor.close()
-            for number in SIGNALS:
-                loop.remove_signal_handler(number)
         for place in places:
             place.result()
         return self._is_orderly
 
-    def _be_told(self) -> None:
-        self._stop(at_once=self._stops.is_set())
+    def _be_told(self, number: int) -> None:
+        # A terminal that is closed says so more than once: from the shell, and itself.
+        is_hangup = signal.Signals(number).name == signals.HANGUP
+        self._stop(at_once=self._is_at_once or (self._stops.is_set() and not is_hangup))
 
     def _stop(self, *, at_once: bool) -> None:
         self._stops.set()

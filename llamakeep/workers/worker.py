@@ -89,7 +89,13 @@ class _Worker:
             throttle=ParentsThrottle(channel),
             dead_nodes=self._orders.dead_nodes,
         )
-        await serve(app, listener, when_ready=when_ready, new_server=self._new_server)
+        await serve(
+            app,
+            listener,
+            when_ready=when_ready,
+            new_server=self._new_server,
+            until_exit=True,
+        )
 
     def _new_server(self, *arguments: Any) -> Server:
         self._server = _Server(*arguments)

@@ -12,9 +12,9 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from llamakeep.server.connections import BoundedProtocol, Bounds, close_overdue
+from tests.waiting import LONG_ENOUGH
 
 BOUNDS = Bounds(header_size=65536, header_timeout=10, body_timeout=10, write_timeout=10)
-LONG_ENOUGH = 10
 
 
 class Answer(NamedTuple):
