@@ -109,7 +109,15 @@ def replicate_emulator(
         wrong = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in wrong["loc"])
         give_up(f"{error.title}: {where}: {wrong['msg']}.", code=2)
-    provider = LocalProvider(read_settings()) if embedded else None
+    ours = read_settings()
+    provider = LocalProvider(ours) if embedded else None
     typer.echo(f"Replicate's API is at http://{host}:{port}/v1. Ctrl-C stops it.")
     sys.stdout.flush()
-    serve(host, port, chosen, rules=scripted, provider=provider)
+    serve(
+        host,
+        port,
+        chosen,
+        rules=scripted,
+        provider=provider,
+        origins=ours.cors_origins,
+    )

@@ -36,7 +36,14 @@ def main() -> None:
         rules = TypeAdapter(list[Rule]).validate_json(given.rules.read_bytes())
     provider = new_provider(given.answers)
     print(f"Replicate's API is at http://{given.host}:{given.port}/v1", flush=True)  # noqa: T201 - a person started this
-    serve(given.host, given.port, settings, rules=rules, provider=provider)
+    serve(
+        given.host,
+        given.port,
+        settings,
+        rules=rules,
+        provider=provider,
+        origins=Settings().cors_origins,
+    )
 
 
 def new_provider(answers: str) -> Provider | None:

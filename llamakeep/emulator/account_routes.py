@@ -10,7 +10,7 @@ from llamakeep.emulator.core import Emulator
 from llamakeep.emulator.door import EmulatorDep, enter, existing, reply
 from llamakeep.emulator.problems import not_found
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 _ACCOUNT = {
     "type": "organization",
     "username": "llamakeep",

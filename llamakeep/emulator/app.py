@@ -1,8 +1,9 @@
 """Puts the emulator together."""
 
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
@@ -17,7 +18,9 @@ from llamakeep.emulator.front import Front
 from llamakeep.emulator.problems import Problem, not_found
 from llamakeep.emulator.rules import Rule
 from llamakeep.emulator.settings import EmulatorSettings
+from llamakeep.methods import HeadAndOptions
 from llamakeep.providers.base import Provider
+from llamakeep.security.visitors import refusal_of
 
 _PREFIX = re.compile(r"^(/v1)+(?=/|$)")
 
@@ -27,6 +30,7 @@ def create_emulator(
     *,
     rules: Iterable[Rule] = (),
     provider: Provider | None = None,
+    origins: Collection[str] = (),
 ) -> FastAPI:
     """
     Return an application that behaves like Replicate's HTTP API.
@@ -38,6 +42,7 @@ def create_emulator(
         rules: What waits for requests from the start.
         provider: Answers what no rule has a script for; without it, prompts are echoed.
             It is closed with the application.
+        origins: Other sites whose pages may send requests.
     """
     emulator = Emulator(settings or EmulatorSettings(), rules, provider)
 
@@ -57,15 +62,49 @@ def create_emulator(
         redirect_slashes=False,
     )
     app.state.emulator = emulator
-    app.include_router(control.router)
-    app.include_router(prediction_routes.router, include_in_schema=False)
-    app.include_router(account_routes.router, include_in_schema=False)
+    for part in (control, prediction_routes, account_routes):
+        app.router.routes.extend(part.router.routes)
+    app.router.routes.append(HeadAndOptions(app.router))
     app.add_middleware(_AnyPrefix)
+    app.add_middleware(_OnlyHere, emulator=emulator, origins=origins)
     app.add_middleware(Front, emulator)
     app.add_exception_handler(Problem, _refuse)
     app.add_exception_handler(Dropped, _drop)
     app.add_exception_handler(HTTPException, _refuse_route)
     return app
+
+
+class _OnlyHere:
+    """
+    Refuses what pages elsewhere have browsers send to this computer.
+
+    It has no passwords, and whoever may send requests may read every prompt.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, emulator: Emulator, origins: Collection[str]
+    ) -> None:
+        self._app = app
+        self._emulator = emulator
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        wrong = None
+        if scope["type"] == "http":
+            public_url = self._emulator.settings.public_url
+            hosts = (public_url.host or "",) if public_url else ()
+            headers = scope["headers"]
+            wrong = refusal_of(headers, hosts=hosts, origins=self._origins)
+        if wrong is None:
+            await self._app(scope, receive, send)
+            return
+        refusal = Problem(
+            HTTPStatus.FORBIDDEN,
+            "The emulator answers on localhost, 127.0.0.1, [::1] and the host of its "
+            f"setting `public_url` only, and not {wrong}. Name the origins of pages in "
+            "LLAMAKEEP_CORS_ORIGINS.",
+        )
+        await refusal.response()(scope, receive, send)
 
 
 class _AnyPrefix:

@@ -35,7 +35,7 @@ from llamakeep.emulator.validation import (
     parse_prefer,
 )
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
 
 @router.post("/predictions")

@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import uvicorn
@@ -57,6 +57,7 @@ def serve(
     *,
     rules: Iterable[Rule] = (),
     provider: Provider | None = None,
+    origins: Collection[str] = (),
 ) -> None:
     """
     Serve Replicate's HTTP API until the process is told to stop.
@@ -68,8 +69,9 @@ def serve(
         rules: What waits for requests from the start.
         provider: Answers what no rule has a script for; without it, prompts are echoed.
             It is closed at the end.
+        origins: Other sites whose pages may send requests.
     """
-    app = create_emulator(settings, rules=rules, provider=provider)
+    app = create_emulator(settings, rules=rules, provider=provider, origins=origins)
     with suppress(KeyboardInterrupt):  # raised again after an orderly shutdown
         _server(app, host=host, port=port).run()
 
