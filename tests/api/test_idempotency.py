@@ -248,7 +248,8 @@ class _LaterAsked(Asked):
             (
                 '{"messages": [{"role": "system", "content": "Be kind."}, '
                 '{"role": "user", "content": "Hi"}, {"role": "assistant", "content": '
-                '"Ho"}, {"role": "user", "content": [{"type": "text", "text": "Hi"}]}], '
+                '"Ho"}, {"role": "user", "content": '
+                '[{"type": "text", "text": "Hi"}]}], '
                 '"model": "parrot", "max_tokens": 5, "temperature": 1, "stop": ["x"], '
                 '"metadata": {"b": "1"}}'
             ),
@@ -258,7 +259,8 @@ class _LaterAsked(Asked):
             "/v1/chat/completions",
             (
                 '{"messages": [{"role": "user", "content": "Hi"}], '
-                '"max_completion_tokens": 5, "min_tokens": 1, "top_p": 0.5, "top_k": 3, '
+                '"max_completion_tokens": 5, "min_tokens": 1, '
+                '"top_p": 0.5, "top_k": 3, '
                 '"presence_penalty": 1, "frequency_penalty": 0.5, "seed": 7, '
                 '"user": "me"}'
             ),

@@ -15,8 +15,8 @@ from llamakeep.providers.replicate.webhooks import WEBHOOK_PATH
 from llamakeep.settings import Settings
 from tests.api.serving import Client, connect
 from tests.fakes import ScriptedProvider
-from tests.keeper.engine import until
 from tests.keeper.test_lost_creates import Forgetful
+from tests.waiting import until
 
 SECRET = "whsec_bGxhbWFrZWVwLWVtdWxhdG9yLXNlY3JldA=="
 OTHER_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

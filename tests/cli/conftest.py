@@ -49,13 +49,6 @@ def typed() -> Type:
     return run
 
 
-async def until(is_so: Callable[[], object]) -> None:
-    """Wait for what a server, or another process, is about to bring about."""
-    async with asyncio.timeout(LONG_ENOUGH):
-        while not is_so():  # noqa: ASYNC110 - nobody there could set an event
-            await asyncio.sleep(0.005)
-
-
 class Process:
     """A command in a process of its own."""
 

@@ -15,9 +15,10 @@ from llamakeep.providers.local_weights import find_weights, has_engine
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import open_storage
-from tests.cli.conftest import Type, said, started, until
+from tests.cli.conftest import Type, said, started
 from tests.fakes import ScriptedProvider
 from tests.providers.stub_server import DONE, END, STOP, delta, head, running_stub
+from tests.waiting import until
 
 ANSWER = (head(), delta("Hello"), delta(" you"), STOP, DONE, END)
 

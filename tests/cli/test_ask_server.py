@@ -18,10 +18,11 @@ from llamakeep.errors import (
     WrongCredentials,
 )
 from llamakeep.settings import Settings
-from tests.cli.conftest import Type, said, until
+from tests.cli.conftest import Type, said
 from tests.cli.serving import network, served
 from tests.fakes import ScriptedProvider
 from tests.providers.stub_server import Then, running_stub, whole
+from tests.waiting import until
 
 ASKED = Asked(prompt="Hi", parameters=Parameters(max_tokens=7))
 

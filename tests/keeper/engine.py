@@ -1,7 +1,7 @@
 """An engine to ask, and readers to follow what it answers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -55,13 +55,6 @@ class Reader:
                 if len(self.text) >= enough:
                     return run
         raise AssertionError("a followed run ends")
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    """Return once `is_so`, which something in this process is about to bring about."""
-    async with asyncio.timeout(LONG_ENOUGH):
-        while not is_so():  # noqa: ASYNC110 - the product has no event for it
-            await asyncio.sleep(0.001)
 
 
 async def until_stored(storage: Storage, user: User, run: Run, text: str) -> Run:

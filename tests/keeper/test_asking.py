@@ -27,7 +27,8 @@ from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs import IdempotencyKey
 from tests.fakes import ScriptedProvider
-from tests.keeper.engine import WHY, Reader, open_keeper, until, until_stored
+from tests.keeper.engine import WHY, Reader, open_keeper, until_stored
+from tests.waiting import until
 
 
 async def test_an_answer_is_on_the_disk_when_the_client_has_it(

@@ -17,9 +17,9 @@ from llamakeep.providers.base import (
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from tests.fakes import ScriptedProvider
-from tests.keeper.engine import WHY, Reader, open_keeper, until, until_stored
+from tests.keeper.engine import WHY, Reader, open_keeper, until_stored
 from tests.storage.running import ended, start
-from tests.waiting import LONG_ENOUGH
+from tests.waiting import LONG_ENOUGH, until
 
 
 def is_canceled(run: Run, text: str = "") -> bool:

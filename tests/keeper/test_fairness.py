@@ -12,7 +12,8 @@ from llamakeep.providers.base import CompletionRequest, Event
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from tests.fakes import ScriptedProvider
-from tests.keeper.engine import WHY, open_keeper, until
+from tests.keeper.engine import WHY, open_keeper
+from tests.waiting import until
 
 FLOOD, SINGLE = replace(WHY, prompt="Flood"), replace(WHY, prompt="Single")
 

@@ -9,9 +9,9 @@ from llamakeep.keeper import Ended, Position, Reset
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from tests.fakes import ScriptedProvider
-from tests.keeper.engine import WHY, Reader, open_keeper, until, until_stored
+from tests.keeper.engine import WHY, Reader, open_keeper, until_stored
 from tests.storage.running import ended, start
-from tests.waiting import LONG_ENOUGH
+from tests.waiting import LONG_ENOUGH, until
 
 STORY = ("Once", " upon", " a", " time.")
 WHOLE = "".join(STORY)

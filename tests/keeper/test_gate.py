@@ -28,9 +28,9 @@ from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.gates import Gate
 from tests.fakes import ScriptedProvider
-from tests.keeper.engine import WHY, open_keeper, until
+from tests.keeper.engine import WHY, open_keeper
 from tests.storage.running import start
-from tests.waiting import LONG_ENOUGH
+from tests.waiting import LONG_ENOUGH, until
 
 ELSEWHERE = Asked(prompt="Why?", model="other:parrot")
 

@@ -22,9 +22,9 @@ from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs import Attached
 from tests.fakes import Line, ScriptedProvider
-from tests.keeper.engine import WHY, open_keeper, until
+from tests.keeper.engine import WHY, open_keeper
 from tests.storage.running import start
-from tests.waiting import LONG_ENOUGH
+from tests.waiting import LONG_ENOUGH, until
 
 ANOTHER = CompletionRequest(run_id="run_0", attempt=1, model="parrot", messages=())
 LATE = 3600.0

@@ -34,7 +34,8 @@ from llamakeep.storage import Storage
 from llamakeep.storage.filters import EVERYTHING
 from llamakeep.storage.quotas import Count
 from tests.fakes import ScriptedProvider
-from tests.keeper.engine import WHY, open_keeper, until
+from tests.keeper.engine import WHY, open_keeper
+from tests.waiting import until
 
 TEN_TOKENS = replace(WHY, parameters=Parameters(max_tokens=10))
 MOST = len(WHY.prompt) + 16 + 10

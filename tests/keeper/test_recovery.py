@@ -9,8 +9,9 @@ from llamakeep.keeper import Position
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage
 from tests.fakes import ScriptedProvider
-from tests.keeper.engine import WHY, Reader, open_keeper, until, until_stored
+from tests.keeper.engine import WHY, Reader, open_keeper, until_stored
 from tests.storage.running import ended, start
+from tests.waiting import until
 
 
 async def left(storage: Storage, user: User, text: str = "Be") -> Run:

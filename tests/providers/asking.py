@@ -1,7 +1,6 @@
 """How the tests of providers set up, ask and wait."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,13 +61,6 @@ async def ask(
                 assert answer.accepted is not None, "a delta came before Accepted"
                 answer.deltas.append(event)
     return answer
-
-
-async def until(condition: Callable[[], bool], *, seconds: float = 2) -> None:
-    """Wait for what happens elsewhere, on a server or in another process."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - nobody there could set an event
-            await asyncio.sleep(0.002)
 
 
 @asynccontextmanager

@@ -14,7 +14,8 @@ from llamakeep.errors import NoProvider, PromptRejected, ProviderUnavailable
 from llamakeep.providers.local import LocalProvider
 from llamakeep.providers.local_weights import find_weights, model_id
 from llamakeep.settings import Settings
-from tests.providers.asking import Answer, ask, request, settings, until
+from tests.providers.asking import Answer, ask, request, settings
+from tests.waiting import LONG_ENOUGH, until
 
 MODEL = "smollm2-135m-instruct"
 LONG = request(
@@ -95,15 +96,21 @@ async def test_a_prompt_longer_than_the_context_is_rejected(
 async def test_canceling_stops_the_computing(local: LocalProvider) -> None:
     answer = Answer()
     task = asyncio.create_task(ask(local, LONG, into=answer))
-    await until(lambda: len(answer.deltas) > 2, seconds=10)
+    await until(lambda: len(answer.deltas) > 2)
+    pid = local.pid
+    assert pid is not None
+    before = await asyncio.to_thread(cpu_seconds, pid)
     task.cancel()
-    await asyncio.wait([task], timeout=1)
-    await asyncio.sleep(0.3)
+    await asyncio.wait([task], timeout=LONG_ENOUGH)
 
-    assert local.pid is not None
-    before = await asyncio.to_thread(cpu_seconds, local.pid)
-    await asyncio.sleep(0.3)
-    assert await asyncio.to_thread(cpu_seconds, local.pid) - before < 0.1
+    async def rests() -> bool:
+        seen = await asyncio.to_thread(cpu_seconds, pid)
+        await asyncio.sleep(0.3)
+        return await asyncio.to_thread(cpu_seconds, pid) - seen < 0.05
+
+    await until(rests)
+    # The rest of the answer takes several seconds.
+    assert await asyncio.to_thread(cpu_seconds, pid) - before < 1
 
 
 async def test_a_killed_process_breaks_off_its_answer_and_the_next_prompt_is_answered(
@@ -111,7 +118,7 @@ async def test_a_killed_process_breaks_off_its_answer_and_the_next_prompt_is_ans
 ) -> None:
     answer = Answer()
     task = asyncio.create_task(ask(own, LONG, into=answer))
-    await until(lambda: len(answer.deltas) > 2, seconds=10)
+    await until(lambda: len(answer.deltas) > 2)
     assert own.pid is not None
     os.kill(own.pid, signal.SIGKILL)
 
@@ -128,10 +135,9 @@ async def test_closing_ends_the_process_and_leaves_no_zombie(
     pid = own.pid
     assert pid is not None
 
-    start = time.monotonic()
-    await own.close()
+    async with asyncio.timeout(LONG_ENOUGH):
+        await own.close()
 
-    assert time.monotonic() - start < 2
     assert await asyncio.to_thread(state, pid) == ""
 
 

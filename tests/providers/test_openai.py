@@ -9,7 +9,7 @@ from llamakeep.errors import (
 )
 from llamakeep.providers.base import Accepted, Finished
 from llamakeep.providers.openai import OpenAIProvider
-from tests.providers.asking import Answer, ask, asked, request, until
+from tests.providers.asking import Answer, ask, asked, request
 from tests.providers.stub_server import (
     DONE,
     END,
@@ -23,7 +23,7 @@ from tests.providers.stub_server import (
     usage,
     whole,
 )
-from tests.waiting import LONG_ENOUGH
+from tests.waiting import LONG_ENOUGH, until
 
 ANSWER = (head(), delta("Hello"), delta(", world"), STOP, usage(7, 3), DONE, END)
 
