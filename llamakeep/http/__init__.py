@@ -12,6 +12,7 @@ from llamakeep.http.errors import (
     HttpError,
     NotConnected,
     NotHttp,
+    TooLate,
     TooSlow,
 )
 from llamakeep.http.pool import Exchange
@@ -24,5 +25,6 @@ __all__ = [
     "NotConnected",
     "NotHttp",
     "Response",
+    "TooLate",
     "TooSlow",
 ]

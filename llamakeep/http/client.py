@@ -1,6 +1,6 @@
 """A client for one server."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic_core import to_json
@@ -48,6 +48,7 @@ class Client:
         json: Any = None,
         seconds: float | None = None,
         keep_alive: bool = True,
+        is_late: Callable[[], bool] | None = None,
     ) -> Exchange:
         """
         Send a request, once, and lend its response: `async with`.
@@ -61,6 +62,7 @@ class Client:
             json: The body.
             seconds: How long it may take in all.
             keep_alive: Whether it may share its connection with earlier and later ones.
+            is_late: Asked in the moment before it is sent: then it is not.
 
         Raises:
             HttpError: It cannot be sent, or, on entering, has no response.
@@ -69,7 +71,13 @@ class Client:
         if not keep_alive:
             given["connection"] = "close"
         request = self._rendered(method, path, given, json)
-        return Exchange(self._pool, request, seconds=seconds, keep_alive=keep_alive)
+        return Exchange(
+            self._pool,
+            request,
+            seconds=seconds,
+            keep_alive=keep_alive,
+            is_late=is_late,
+        )
 
     async def close(self) -> None:
         """Close all connections that nobody uses; those in use, when they are left."""

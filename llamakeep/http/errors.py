@@ -9,6 +9,10 @@ class NotConnected(HttpError):
     """There was no connection: nobody heard anything of the request."""
 
 
+class TooLate(NotConnected):
+    """There was no time left to send the request: nothing of it was sent."""
+
+
 class BrokenOff(HttpError):
     """The connection was lost; the server may have heard the request."""
 

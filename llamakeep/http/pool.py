@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 
 from llamakeep.http.connecting import Connector
 from llamakeep.http.connection import Connection, Response
-from llamakeep.http.errors import NotConnected
+from llamakeep.http.errors import NotConnected, TooLate
 
 LONGEST_IDLE = 4.0
 """Seconds; uvicorn, and so vLLM, closes idle connections after 5."""
@@ -94,13 +95,28 @@ class Exchange:
         request: All of it.
         seconds: How long it may take in all.
         keep_alive: Whether it may share its connection with earlier and later ones.
+        is_late: Asked in the moment before it is sent: then it is not.
     """
 
-    __slots__ = ("_keep_alive", "_pool", "_request", "_response", "_seconds")
+    __slots__ = (
+        "_is_late",
+        "_keep_alive",
+        "_pool",
+        "_request",
+        "_response",
+        "_seconds",
+    )
 
     def __init__(
-        self, pool: Pool, request: bytes, *, seconds: float | None, keep_alive: bool
+        self,
+        pool: Pool,
+        request: bytes,
+        *,
+        seconds: float | None,
+        keep_alive: bool,
+        is_late: Callable[[], bool] | None = None,
     ) -> None:
+        self._is_late = is_late
         self._pool = pool
         self._request = request
         self._seconds = seconds
@@ -115,6 +131,8 @@ class Exchange:
         if connection is None:
             connection = await self._pool.new(self._seconds)
         try:
+            if self._is_late is not None and self._is_late():
+                raise TooLate("It was too late to send it.")  # noqa: TRY301 - see below
             connection.ask(self._request, deadline=deadline)
             self._response = await connection.head()
         except BaseException:

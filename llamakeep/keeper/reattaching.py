@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -44,6 +45,9 @@ CLOCKS_APART = timedelta(minutes=5)
 
 TRIES = 4
 """How often an answer that broke off is asked for, with growing pauses."""
+
+SAFE_PART = 0.75
+"""Of a lease: for so long after a claim, nobody else has taken a run over."""
 
 OUT_OF_REACH = (
     ProviderUnavailable,
@@ -102,6 +106,7 @@ class Reattaching:
                 return
             if live.run.handle is None:
                 await self._find(live, provider, request, began)
+                request = replace(request, is_late=never_late)
             else:
                 await asyncio.sleep(pause)
 
@@ -116,7 +121,7 @@ class Reattaching:
         received = live.text
         events: AsyncGenerator[Event, None]
         if handle is None:
-            events = self._gates.ask(provider, request)
+            events = self._gates.ask(provider, self._timed(live.run, request))
         else:
             events = provider.resume(request, handle)
         async with aclosing(events):
@@ -143,6 +148,13 @@ class Reattaching:
                         live.receive(rest)
                 else:
                     live.receive(event)
+
+    def _timed(self, run: Run, request: CompletionRequest) -> CompletionRequest:
+        """Return `request` so that it is not sent once another server may have run."""
+        if self._storage.is_sole_owner:
+            return request
+        is_late = lateness(self._settings.lease, run, request)
+        return replace(request, is_late=is_late)
 
     async def _is_somebodys(self, provider: ReattachableProvider, handle: str) -> bool:
         return bool(await self._storage.known_handles(provider.name, [handle]))
@@ -233,6 +245,41 @@ class Reattaching:
         handles = [each.handle for each in found]
         known = await self._storage.known_handles(provider.name, handles)
         return next((handle for handle in handles if handle not in known), None)
+
+
+def never_late() -> bool:
+    """Return that there is time."""
+    return False
+
+
+def _boot_time() -> float:
+    """Return seconds that pass while a machine is suspended, too, where it can tell."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return monotonic()
+
+
+def lateness(
+    lease: float,
+    run: Run,
+    request: CompletionRequest,
+    *,
+    clock: Callable[[], float] = _boot_time,
+) -> Callable[[], bool]:
+    """
+    Return what tells whether a process was frozen for so long that it lost its run.
+
+    Args:
+        lease: Seconds for which a run is held.
+        run: The run, which was claimed a moment ago or is known to be held.
+        request: What is asked; if `is_late` is set, this is not the first time.
+        clock: Tells seconds.
+    """
+    until = clock() + lease * SAFE_PART
+    if request.attempt == 1 and request.is_late is None and run.started_at is not None:
+        # It may have been frozen between the claim and this.
+        until -= max(0.0, (utc_now() - run.started_at).total_seconds())
+    return lambda: clock() > until
 
 
 def _may_be_forgotten(

@@ -1,6 +1,6 @@
 """The port between the keeper and whoever runs models."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, TypeGuard, runtime_checkable
@@ -26,6 +26,11 @@ class CompletionRequest:
     """What the client called the limit of the answer, if that is known."""
     is_followed: bool = True
     """Whether somebody reads along; otherwise only the end matters."""
+    is_late: Callable[[], bool] | None = None
+    """
+    Whether another server may have taken the run over: then nothing may be begun, and
+    `answer_may_exist`. A `ReattachableProvider` asks in the moment before it begins.
+    """
 
 
 @dataclass(frozen=True, slots=True)

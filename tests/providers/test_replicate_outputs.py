@@ -1,12 +1,16 @@
 """What models on Replicate say, whatever it is, and whatever comes in between."""
 
 import json
+import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from llamakeep.errors import ProviderAnswerInvalid, ProviderError
 from llamakeep.providers.replicate import ReplicateProvider
+from llamakeep.providers.replicate.api import ReplicateApi
+from llamakeep.providers.replicate.predictions import MAX_TEXT, read_prediction
 from tests.providers.asking import ask
 from tests.providers.replicating import (
     FAULTS_OF_A_POLL,
@@ -186,6 +190,89 @@ async def test_a_create_that_was_refused_made_nothing(status: int) -> None:
         await provider.close()
 
     assert not caught.value.answer_may_exist
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+async def test_nothing_is_created_for_a_run_that_may_be_another_servers(
+    replicate: ReplicateProvider, control: Control, is_late: bool
+) -> None:
+    request = replace(asking(), is_late=lambda: is_late)
+    if is_late:
+        with pytest.raises(ProviderError) as caught:
+            await ask(replicate, request)
+        assert caught.value.answer_may_exist
+    else:
+        assert (await ask(replicate, request)).text == "one two three"
+
+    assert len(await control.predictions()) == (0 if is_late else 1)
+
+
+async def test_more_hosts_of_streams_than_are_kept_are_streamed_from() -> None:
+    words = whole(200, b"event: output\ndata: Hi\n\nevent: done\ndata: {}\n\n")
+    async with running_stub(words) as stub:
+        api = ReplicateApi(stub.base_url, "r8_x", connect_timeout=5, silence_timeout=5)
+        for number in range(1, 40):
+            found = api._stream_client(f"https://s{number}.example/stream")
+            assert found is not None
+            await api._forget_stream_hosts()
+        kept = list(api._stream_clients)
+        await api.close()
+
+    assert kept == [f"https://s{number}.example" for number in range(24, 40)]
+
+
+@pytest.mark.parametrize(
+    ("output", "text"),
+    [
+        ("x" * 3_000_000, "x" * 3_000_000),
+        (["ab", '\\"]},', "\U0001f600"] * 200_000, 'ab\\"]},\U0001f600' * 200_000),
+        (["\ud83d", "\ude00"] * 50_000, "\U0001f600" * 50_000),
+    ],
+)
+def test_a_large_answer_is_read_like_a_small_one(output: Any, text: str) -> None:
+    junk = {"logs": ['a,"]}{', {"b": [[]] * 50}], "a": {"output": "no"}}
+    body = json.dumps(junk | prediction(output) | {"z": [None]}).encode()
+
+    read = read_prediction(body)
+
+    assert (read.id, read.status, read.text) == ("p1", "succeeded", text)
+    assert (read.is_json, read.is_measured) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"[],",
+        b'"",',
+        b'{"a":1},',
+        b"1,",
+        b'"\\"",',
+    ],
+)
+def test_what_surrounds_a_large_answer_is_not_built(junk: bytes) -> None:
+    start = json.dumps(prediction("ok")).encode()[:-1]
+    body = start + b', "x": [' + junk * (1_500_000 // len(junk)) + b"1]}"
+    tracemalloc.start()
+    read = read_prediction(body)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert read.text == "ok"
+    assert most < len(body)
+
+
+@pytest.mark.parametrize("cut", [1, 10, 1_000_000])
+def test_a_large_answer_that_is_cut_off_is_none(cut: int) -> None:
+    body = json.dumps(prediction("x" * 2_000_000)).encode()
+
+    with pytest.raises(ProviderAnswerInvalid):
+        read_prediction(body[:-cut])
+
+
+def test_an_answer_that_is_too_long_is_said_to_be() -> None:
+    read = read_prediction(json.dumps(prediction("x" * (MAX_TEXT + 1))).encode())
+
+    assert (read.is_too_long, read.text) == (True, None)
 
 
 def prediction(output: Any, status: str = "succeeded") -> dict[str, Any]:

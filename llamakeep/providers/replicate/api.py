@@ -17,7 +17,7 @@ from llamakeep.errors import (
     ProviderUnauthenticated,
     ProviderUnavailable,
 )
-from llamakeep.http import Client, Exchange, NotConnected, Response
+from llamakeep.http import Client, Exchange, NotConnected, Response, TooLate
 from llamakeep.providers.http import (
     read_body,
     read_refusal,
@@ -100,6 +100,7 @@ class ReplicateApi:
         *,
         wait: int,
         cancel_after: int,
+        is_late: Callable[[], bool] | None = None,
     ) -> Prediction:
         """
         Create a prediction; the request is sent once, whatever happens.
@@ -110,6 +111,7 @@ class ReplicateApi:
             body: The input, and a webhook.
             wait: For how many seconds to wait for the end; 0 for not at all.
             cancel_after: Seconds after which Replicate gives up.
+            is_late: As in a `CompletionRequest`.
 
         Raises:
             ModelNotFound: There is no such model.
@@ -124,7 +126,9 @@ class ReplicateApi:
             headers["prefer"] = f"wait={wait}"
         seconds = max(wait + 10.0, self._silence_timeout if wait else 0.0)
         with translated_errors(WHO):
-            post = self._send("POST", path, headers, json=sent, seconds=seconds)
+            post = self._send(
+                "POST", path, headers, json=sent, seconds=seconds, is_late=is_late
+            )
         was_refused = False
         try:
             with translated_errors(WHO):
@@ -278,6 +282,7 @@ class ReplicateApi:
         *,
         json: Any = None,
         seconds: float = _QUICK,
+        is_late: Callable[[], bool] | None = None,
     ) -> Exchange:
         if not self._api_token.isascii() or not self._api_token.isprintable():
             raise ProviderUnauthenticated(
@@ -290,6 +295,7 @@ class ReplicateApi:
             headers=authorization | dict(headers or {}),
             json=json,
             seconds=seconds,
+            is_late=is_late,
         )
 
     def _stream_client(self, url: str) -> tuple[Client, str] | None:
@@ -322,7 +328,8 @@ class ReplicateApi:
 
 def _was_not_sent(error: ProviderError) -> bool:
     """Return whether there was no connection that anything could be said on."""
-    return isinstance(error.__cause__, NotConnected)
+    cause = error.__cause__
+    return isinstance(cause, NotConnected) and not isinstance(cause, TooLate)
 
 
 async def _refusal(response: Response, *, model: str | None = None) -> LlamaKeepError:

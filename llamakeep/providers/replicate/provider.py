@@ -242,7 +242,12 @@ class ReplicateProvider:
         if "/" not in request.model or ":" in request.model:
             version = request.model.rpartition(":")[2]
         return await self._api.create(
-            request.model, version, body, wait=wait, cancel_after=self._cancel_after
+            request.model,
+            version,
+            body,
+            wait=wait,
+            cancel_after=self._cancel_after,
+            is_late=request.is_late,
         )
 
     def _following(
