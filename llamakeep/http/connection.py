@@ -171,7 +171,7 @@ class Connection(asyncio.Protocol):
         assert self._parser is not None
         self._status = self._parser.get_status_code()
         if self._status < 100 or self._status == 101:
-            raise ValueError  # no status, or another protocol, which nobody asked for
+            raise ValueError  # no status, or a protocol that was not asked for
         if self._status < 200:
             self._headers = []
         elif self._is_encoded:

@@ -47,7 +47,7 @@ TRIES = 4
 """How often an answer that broke off is asked for, with growing pauses."""
 
 SAFE_PART = 0.75
-"""Of a lease: for so long after a claim, nobody else has taken a run over."""
+"""Of a lease: for so long after a claim, no other server has taken a run over."""
 
 OUT_OF_REACH = (
     ProviderUnavailable,

@@ -143,7 +143,7 @@ class ReplicateApi:
         except LlamaKeepError:
             raise
         except Exception as error:
-            # A bug of ours in reading, for which nobody shall pay twice.
+            # A bug of ours in reading, which must not be paid for twice.
             unread = invalid("is not what was expected")
             unread.answer_may_exist = not was_refused
             raise unread from error
