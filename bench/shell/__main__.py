@@ -27,6 +27,7 @@ POST = b"POST /prompt/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n
 HALF_HEADS, HALF_BODIES = 1000, 200
 PAIRS = 200
 LOGINS = 200
+PIPELINES, PIPELINED = 100, 14_000
 MALFORMED = 20_000
 
 
@@ -38,6 +39,12 @@ async def half_requests(server: Server) -> list[End]:
     body = authorized(server.access_token) + b"Content-Length: 100000\r\n\r\n{"
     bodies = (send(server, trickle(body, b" "), pause=1) for _ in range(HALF_BODIES))
     return await asyncio.gather(*heads, *bodies)
+
+
+async def pipelined(server: Server) -> list[End]:
+    """Send far more requests than wait for answers, on many connections at once."""
+    requests = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * PIPELINED
+    return await asyncio.gather(*(send(server, [requests]) for _ in range(PIPELINES)))
 
 
 def trickle(first: bytes, more: bytes) -> Iterator[bytes]:
@@ -79,6 +86,12 @@ def attacks(server: Server) -> dict[str, Callable[[Server], Awaitable[list[End]]
         "a body of 10 MB": one(sized % (10 * MEGABYTE), [block] * 160),
         "a body of 10 MB in chunks": one(chunked, [chunk] * 160, b"0\r\n\r\n"),
         "a body without an end": one(chunked, repeat(chunk)),
+        "40 MB of trailers": one(
+            POST.replace(b"/prompt/", b"/login/"),
+            b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n",
+            [b"a:b\r\n" * 10_000] * 800,
+        ),
+        f"{PIPELINED:,} requests at once on each of {PIPELINES} connections": pipelined,
         f"50 MB that gzip made {len(bomb) // 1024} KB of": one(
             prompt + b"Content-Encoding: gzip\r\nConnection: close\r\n"
             b"Content-Length: %d\r\n\r\n" % len(bomb),

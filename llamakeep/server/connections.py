@@ -167,6 +167,8 @@ class BoundedProtocol(HttpToolsProtocol):
             RefusedHead: Too many requests wait for their turn already.
         """
         if len(self.pipeline) >= MOST_WAITING:
+            # None of them has begun. To answer them first would cost others as much.
+            self.pipeline.clear()
             self._is_in_head = True
             raise RefusedHead(HTTPStatus.BAD_REQUEST)
         super().on_message_begin()

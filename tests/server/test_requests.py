@@ -93,7 +93,7 @@ async def test_some_requests_may_be_sent_before_the_answers(server: Echoing) -> 
 
 
 @pytest.mark.parametrize("path", ["/", "/stream"])
-async def test_too_many_are_refused_behind_the_answers_to_the_others(
+async def test_too_many_are_refused_behind_the_answer_that_has_begun(
     server: Echoing, path: str
 ) -> None:
     request = b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode()
@@ -101,7 +101,7 @@ async def test_too_many_are_refused_behind_the_answers_to_the_others(
     answers = await server.ask(request * 10_000)
 
     statuses = [answer.status for answer in answers]
-    assert statuses == [200] * (MOST_WAITING + 1) + [400]
+    assert statuses == [200, 400]
 
 
 @pytest.mark.parametrize(
@@ -236,8 +236,7 @@ async def test_offers_are_bounded_like_other_requests(server: Echoing) -> None:
 
     answers = await server.ask(get * 3000)
 
-    assert [answer.status for answer in answers][-2:] == [200, 400]
-    assert len(answers) == MOST_WAITING + 2
+    assert [answer.status for answer in answers] == [200, 400]
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
