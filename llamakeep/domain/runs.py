@@ -58,6 +58,8 @@ class Message:
 
     role: Role
     content: str
+    name: str | None = None
+    """Who said it, where several have the same role; not all providers can be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +150,8 @@ class Asked:
     """Go on behind this run, whatever else its conversation has."""
     earlier: Sequence[Message] = ()
     """What was said before the prompt and is in no run: a client brings it along."""
+    prompt_name: str | None = None
+    """The name of the message that the prompt is."""
     parameters: Parameters = field(default_factory=Parameters)
     max_tokens_name: MaxTokensName | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -185,6 +189,8 @@ class Run:
     """The run it goes on behind; `None` means all that its conversation had."""
     earlier: Sequence[Message] = ()
     """What the client said to have been said right before the prompt."""
+    prompt_name: str | None = None
+    """The name of the message that the prompt is; it is not stored."""
     parameters: Parameters = field(default_factory=Parameters)
     max_tokens_name: MaxTokensName | None = None
     """What the client called the limit; it is not stored."""

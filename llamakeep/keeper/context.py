@@ -15,7 +15,7 @@ def messages(run: Run, earlier: Sequence[Run]) -> Sequence[Message]:
         said.extend(one.earlier)
         said.append(Message("user", one.prompt))
         said.append(Message("assistant", one.response))
-    return (*said, *run.earlier, Message("user", run.prompt))
+    return (*said, *run.earlier, Message("user", run.prompt, run.prompt_name))
 
 
 def size_of(asked: Asked | Run) -> int:

@@ -158,6 +158,7 @@ class Keeper:
             prompt=asked.prompt,
             system_prompt=system_prompt,
             earlier=asked.earlier,
+            prompt_name=asked.prompt_name,
             conversation_id=context.conversation_id or conversation_of(run_id),
             previous_run_id=asked.previous_run_id,
             parameters=asked.parameters,

@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from llamakeep.domain import Usage
+from llamakeep.domain import Message, Usage
 from llamakeep.errors import LlamaKeepError, ProviderAnswerInvalid, ProviderError
 from llamakeep.providers.base import CompletionRequest, Finished
 from llamakeep.providers.deltas import Parts, count, label, parts_of, tool_called
@@ -28,10 +28,7 @@ def request_body(request: CompletionRequest) -> dict[str, Any]:
     """Return what to send for `request`: only what was asked for."""
     body: dict[str, Any] = {
         "model": request.model,
-        "messages": [
-            {"role": message.role, "content": message.content}
-            for message in request.messages
-        ],
+        "messages": [_sent(message) for message in request.messages],
         "stream": True,
         "stream_options": {"include_usage": True},
     }
@@ -41,6 +38,13 @@ def request_body(request: CompletionRequest) -> dict[str, Any]:
     if request.max_tokens_name is not None and "max_tokens" in body:
         body[request.max_tokens_name] = body.pop("max_tokens")
     return body
+
+
+def _sent(message: Message) -> dict[str, str]:
+    sent = {"role": message.role, "content": message.content}
+    if message.name is not None:
+        sent["name"] = message.name
+    return sent
 
 
 class CompletionReader:

@@ -49,7 +49,7 @@ def to_row(run: Run) -> dict[str, Any]:
         "response": run.response,
         "common_length": run.common_length,
         "system_prompt": run.system_prompt,
-        "earlier": [(each.role, each.content) for each in run.earlier] or None,
+        "earlier": [_written(each) for each in run.earlier] or None,
         "conversation_id": run.conversation_id,
         "previous_run_id": run.previous_run_id,
         "parameters": run.parameters.given(),
@@ -69,3 +69,9 @@ def to_row(run: Run) -> dict[str, Any]:
         "finished_at": run.finished_at,
         "attempt": run.attempt,
     }
+
+
+def _written(message: Message) -> tuple[str, ...]:
+    if message.name is None:
+        return message.role, message.content
+    return message.role, message.content, message.name

@@ -80,9 +80,9 @@ def said(*messages: Any) -> dict[str, Any]:
             "unsupported_parameter",
         ),
         (
-            said({"role": "user", "content": "Hi", "name": "Ann"}),
+            said({"role": "user", "content": "Hi", "name": 5}),
             "messages[0].name",
-            "unsupported_parameter",
+            "invalid_value",
         ),
         (
             said(*HI["messages"], {"role": "assistant", "content": "Well,"}),

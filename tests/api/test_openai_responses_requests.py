@@ -224,8 +224,8 @@ async def test_what_asks_for_nothing_special_is_accepted(
             "input[0].content[0]",
         ),
         (
-            {"input": [{"role": "user", "content": "Hi", "name": "Al"}]},
-            "input[0].name",
+            {"input": [{"role": "user", "content": "Hi", "audio": "x"}]},
+            "input[0].audio",
         ),
     ],
 )

@@ -95,6 +95,7 @@ class ChatRequest(CompletionRequest):
             model=self.model,
             system_prompt=said.system_prompt,
             earlier=said.earlier,
+            prompt_name=said.prompt_name,
             parameters=self.parameters(
                 max_tokens=self.max_completion_tokens,
                 response_format=_format(self.response_format),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from llamakeep.api.openai.content import invalid, text_of
+from llamakeep.api.openai.content import checked, invalid, text_of
 from llamakeep.domain import Message, Role
 from llamakeep.errors import UnsupportedParameter
 
@@ -14,7 +14,8 @@ ROLES: Mapping[str, Role] = {
     "assistant": "assistant",
 }
 NOBODYS_ROLES = {"tool", "function"}
-SAID = {"role", "content"}
+SAID = {"role", "content", "name"}
+LONGEST_NAME = 256
 
 
 class Said(NamedTuple):
@@ -23,6 +24,7 @@ class Said(NamedTuple):
     prompt: str
     system_prompt: str | None
     earlier: Sequence[Message]
+    prompt_name: str | None = None
 
 
 def read_messages(given: Sequence[Mapping[str, Any]]) -> Said:
@@ -51,7 +53,7 @@ def read_messages(given: Sequence[Mapping[str, Any]]) -> Said:
     while system < len(before) and before[system].role == "system":
         system += 1
     rules = "\n\n".join(one.content for one in before[:system] if one.content)
-    return Said(last.content, rules or None, tuple(before[system:]))
+    return Said(last.content, rules or None, tuple(before[system:]), last.name)
 
 
 def _message(given: Mapping[str, Any], where: str) -> Message:
@@ -73,4 +75,19 @@ def _message(given: Mapping[str, Any], where: str) -> Message:
                 f"else. Nothing was stored. Leave {name[:64]!a} out.",
                 parameters=[f"{where}.{name[:64]}"],
             )
-    return Message(ROLES[role], text_of(given.get("content"), f"{where}.content"))
+    content = text_of(given.get("content"), f"{where}.content")
+    return Message(ROLES[role], content, name_of(given.get("name"), f"{where}.name"))
+
+
+def name_of(given: Any, where: str) -> str | None:
+    """
+    Return the name of who said a message, if there is one.
+
+    Raises:
+        InvalidRequest: It is none that can be kept.
+    """
+    if given is None or given == "":
+        return None
+    if not isinstance(given, str) or len(given) > LONGEST_NAME:
+        raise invalid(where, f"It has to be text of up to {LONGEST_NAME} characters.")
+    return checked(given, where)

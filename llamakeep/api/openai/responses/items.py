@@ -5,14 +5,14 @@ from typing import Any
 
 from llamakeep.api.openai.content import invalid, text_of
 from llamakeep.api.openai.ids import id_of
-from llamakeep.api.openai.messages import ROLES
+from llamakeep.api.openai.messages import ROLES, name_of
 from llamakeep.domain import Message, Role, Run
 from llamakeep.errors import UnsupportedParameter
 
 MESSAGE = "msg_"
 """What an item's id begins with."""
 
-_SAID = {"type", "role", "content"}
+_SAID = {"type", "role", "content", "name"}
 _ECHOED = {"id", "status", "phase"}
 """What clients send along with an answer that they got; it changes nothing."""
 
@@ -116,7 +116,8 @@ def _message(item: Any, where: str) -> Message:
                 f"else. Nothing was stored. Leave {name[:64]!a} out.",
                 parameters=[f"{where}.{name[:64]}"],
             )
-    return Message(ROLES[role], text_of(item.get("content"), f"{where}.content"))
+    content = text_of(item.get("content"), f"{where}.content")
+    return Message(ROLES[role], content, name_of(item.get("name"), f"{where}.name"))
 
 
 def _check_not_blank(text: str, where: str) -> None:
