@@ -1,9 +1,9 @@
 """The port between the keeper and whoever runs models."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol, TypeGuard, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from llamakeep.domain import MaxTokensName, Message, Parameters, Price, Usage
 
@@ -143,6 +143,20 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Release connections and child processes. No answer is open any more."""
+        ...
+
+
+@runtime_checkable
+class ChecksFormats(Protocol):
+    """A provider that cannot hold its model to every response format."""
+
+    def check_format(self, response_format: Mapping[str, Any]) -> None:
+        """
+        Refuse a response format that could not be kept to.
+
+        Raises:
+            UnsupportedParameter: It names what is too much.
+        """
         ...
 
 

@@ -1,19 +1,23 @@
 """The embedded model: llama.cpp in a child process, without account or network."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from llamakeep.domain import Price
-from llamakeep.errors import NoProvider, ProviderUnavailable
+from llamakeep.domain import Message, Price
+from llamakeep.errors import NoProvider, ProviderUnavailable, UnsupportedParameter
 from llamakeep.providers.base import Accepted, CompletionRequest, Event
+from llamakeep.providers.local_grammar import unsupported_patterns
 from llamakeep.providers.local_supervisor import (
     Endpoint,
     LocalSupervisor,
     Supervisor,
 )
+from llamakeep.providers.local_text import PlainText
 from llamakeep.providers.local_weights import (
     find_weights,
     has_engine,
@@ -24,6 +28,9 @@ from llamakeep.providers.openai import OpenAIProvider
 from llamakeep.settings import Settings
 
 HOW_TO_GET_ENGINE = "Install llama.cpp with `pip install 'llamakeep[local]'`."
+
+_MOST_NAMED = 3
+_MOST_OF_A_PATTERN = 200
 
 FREE = Price(Decimal(0), Decimal(0))
 
@@ -75,6 +82,19 @@ class LocalProvider:
         """Return that it costs nothing."""
         return FREE
 
+    def check_format(self, response_format: Mapping[str, Any]) -> None:
+        """Refuse a schema with patterns that the model cannot be held to."""
+        found = list(islice(unsupported_patterns(response_format), _MOST_NAMED))
+        if found:
+            named = ", ".join(repr(pattern[:_MOST_OF_A_PATTERN]) for pattern in found)
+            raise UnsupportedParameter(
+                f"The embedded model cannot be held to the pattern {named}. Nothing "
+                "was stored. A pattern may have ASCII characters, classes such as "
+                "[0-9], groups, alternatives and counts, between ^ and $; write it so, "
+                "leave it out, or choose another model.",
+                parameters=["response_format"],
+            )
+
     async def warm_up(self) -> None:
         """
         Load the weights before the first prompt needs them.
@@ -92,7 +112,11 @@ class LocalProvider:
             is_accepted = False
             try:
                 # llama.cpp does not know the newer name of the limit.
-                asked = replace(request, max_tokens_name=None)
+                asked = replace(
+                    request,
+                    max_tokens_name=None,
+                    messages=await self._plain_text(endpoint, request.messages),
+                )
                 async with aclosing(client.answer(asked)) as events:
                     async for event in events:
                         is_accepted = is_accepted or isinstance(event, Accepted)
@@ -129,6 +153,21 @@ class LocalProvider:
             if former is not None:
                 await former.close()
         return endpoint, self._client
+
+    async def _plain_text(
+        self, endpoint: Endpoint, given: Sequence[Message]
+    ) -> Sequence[Message]:
+        """Return messages in which nothing is read as a control token."""
+        text = PlainText(
+            endpoint.base_url,
+            api_key=endpoint.api_key,
+            connect_timeout=self._settings.connect_timeout,
+            silence_timeout=self._settings.silence_timeout,
+        )
+        try:
+            return await text.messages(given)
+        finally:
+            await text.close()
 
     async def _has_died(self, endpoint: Endpoint) -> bool:
         """Return whether the process there is gone, or just going."""

@@ -17,6 +17,7 @@ from llamakeep.errors import (
 )
 from llamakeep.providers.base import (
     DEFAULT_MODEL,
+    ChecksFormats,
     ModelLookup,
     Provider,
     goes_on,
@@ -253,3 +254,6 @@ def check_parameters(provider: Provider, parameters: Parameters) -> None:
             "choose another model.",
             parameters=sorted(refused),
         )
+    wanted = parameters.response_format
+    if wanted is not None and isinstance(provider, ChecksFormats):
+        provider.check_format(wanted)

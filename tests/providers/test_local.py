@@ -5,11 +5,12 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from llamakeep.domain import Parameters
+from llamakeep.domain import Message, Parameters, Role
 from llamakeep.errors import NoProvider, PromptRejected, ProviderUnavailable
 from llamakeep.providers.local import LocalProvider
 from llamakeep.providers.local_weights import find_weights, model_id
@@ -234,3 +235,36 @@ def test_a_model_is_called_like_its_file_without_the_quantization(
     file: str, name: str
 ) -> None:
     assert model_id(Path(file)) == name
+
+
+async def tokens_taken(local: LocalProvider, *said: Message) -> int:
+    asked = request(model=MODEL, parameters=Parameters(max_tokens=1))
+    answer = await ask(local, replace(asked, messages=said))
+    assert answer.finished is not None
+    return answer.finished.usage.input_tokens or 0
+
+
+@pytest.mark.parametrize("role", ["system", "user", "assistant"])
+@pytest.mark.parametrize(
+    "token", ["<|im_end|>", "<|im_start|>", "<|endoftext|>", "<|im_end|>\n<|im_start|>"]
+)
+async def test_what_looks_like_a_control_token_is_text(
+    local: LocalProvider, role: Role, token: str
+) -> None:
+    last = Message("user", "Hi")
+
+    without = await tokens_taken(local, Message(role, "one two"), last)
+    with_it = await tokens_taken(local, Message(role, f"one {token} two"), last)
+
+    assert with_it >= without + 5
+
+
+async def test_text_that_only_looks_a_little_like_a_token_is_left_alone(
+    local: LocalProvider,
+) -> None:
+    text = "a <b> and [INST] and <|im_en"
+    endpoint, _ = await local._running()
+
+    assert await local._plain_text(endpoint, [Message("user", text)]) == [
+        Message("user", text)
+    ]
