@@ -22,9 +22,11 @@ async def test_names_are_handed_on_where_the_provider_can_be_told(
     settings: Settings,
 ) -> None:
     heard: list[dict[str, object]] = []
-    async with misbehaving(heard) as base_url:
-        async with connect(settings, OpenAIProvider(base_url)) as client:
-            response = await client.post(CHAT, json={"model": "ok", "messages": NAMED})
+    async with (
+        misbehaving(heard) as base_url,
+        connect(settings, OpenAIProvider(base_url)) as client,
+    ):
+        response = await client.post(CHAT, json={"model": "ok", "messages": NAMED})
 
     assert response.status_code == 200
     assert heard[0]["messages"] == [
