@@ -1,7 +1,7 @@
 """Where in a run's texts the words are that were looked for."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from llamakeep.api.bodies import Body
 from llamakeep.domain import Run
@@ -12,6 +12,14 @@ LENGTH = 240
 """Characters of a piece: enough to see what it is about."""
 SEARCHED = 100_000
 """Characters from a text's beginning; no more are indexed."""
+MOST_SCANNED = 1_000_000
+"""Characters that are gone through on a page, word by word: less than a second."""
+FEW = 8
+"""So many words are looked for together, without Python looking at each of a text."""
+QUICKER = 32
+"""How many times as quick that is, for one of them."""
+
+_WORD = re.compile(r"[^\W_]+")
 
 
 class Highlights(Body):
@@ -27,37 +35,151 @@ class Highlights(Body):
 
 
 def highlights(runs: Sequence[Run], search: Search) -> dict[str, Highlights]:
-    """Return what to show of each run, by its id."""
-    pattern = re.compile(
-        "|".join(f"({_pattern(term)})" for term in search.terms), re.IGNORECASE
-    )
+    """
+    Return what to show of each run, by its id.
+
+    What that takes is bounded for the whole page; what is beyond it is not shown. No
+    step takes longer than milliseconds: Python does nothing else meanwhile.
+    """
+    finder = _Finder(search)
     return {
         run.id: Highlights.model_construct(
-            prompt=_piece(run.prompt, pattern), response=_piece(run.response, pattern)
+            prompt=finder.piece(run.prompt), response=finder.piece(run.response)
         )
         for run in runs
     }
 
 
-def _pattern(term: Term) -> str:
-    words = r"[\W_]+".join(re.escape(word) for word in term.words)
-    end = r"[^\W_]*" if term.is_prefix else r"(?![^\W_])"
-    return rf"(?<![^\W_]){words}{end}"
+class _Finder:
+    """Finds terms in the texts of a page, as long as there is something left for it."""
 
+    def __init__(self, search: Search) -> None:
+        single = [term for term in search.terms if len(term.words) == 1]
+        self._words = {term.words[0].lower() for term in single if not term.is_prefix}
+        prefixes = {term.words[0].lower() for term in single if term.is_prefix}
+        self._starts = self._words | prefixes
+        self._prefixes = {
+            length: {each for each in prefixes if len(each) == length}
+            for length in sorted(set(map(len, prefixes)))
+        }
+        self._few = re.compile(
+            "|".join(map(_pattern, single)) if len(single) <= FEW else "",
+            re.IGNORECASE,
+        )
+        self._phrases = [_Phrase(term) for term in search.terms if len(term.words) > 1]
+        self._left = MOST_SCANNED
 
-def _piece(text: str, pattern: re.Pattern[str]) -> list[str] | None:
-    first = pattern.search(text, 0, SEARCHED)
-    if first is None:
+    def piece(self, text: str) -> list[str] | None:
+        """Return the piece to show of a text, cut where the words are."""
+        end = min(len(text), SEARCHED)
+        lowered = _lower(text[:end])
+        first = self._first_word(text, lowered)
+        for phrase in self._phrases:
+            found = self._first_phrase(phrase, text, lowered)
+            if found is not None and (first is None or found < first):
+                first = found
+        return None if first is None else self._cut(text, *first)
+
+    def _first_word(self, text: str, lowered: str) -> tuple[int, int] | None:
+        if not self._starts or self._left < 0:
+            return None
+        end = len(lowered)
+        if self._few.pattern:
+            if not any(word in lowered for word in self._starts):
+                return None
+            found = self._few.search(text, 0, end)
+            last = end if found is None else found.end()
+            self._left -= last * self._few.pattern.count("(?<") // QUICKER
+            return None if found is None else found.span()
+        for match in _WORD.finditer(text, 0, end):
+            if self._is_wanted(match[0].lower()):
+                self._left -= match.end()
+                return match.span()
+        self._left -= end
         return None
-    begin = max(0, first.start() - BEFORE)
-    end = max(first.end(), begin + LENGTH)
-    parts, place = [], begin
-    for match in pattern.finditer(text, first.start(), end):
-        parts += [text[place : match.start()], match.group()]
-        place = match.end()
-    parts.append(text[place:end])
-    if begin > 0:
-        parts[0] = "…" + parts[0]
-    if end < len(text):
-        parts[-1] += "…"
-    return parts
+
+    def _is_wanted(self, word: str) -> bool:
+        return word in self._words or any(
+            word[:length] in those for length, those in self._prefixes.items()
+        )
+
+    def _first_phrase(
+        self, phrase: "_Phrase", text: str, lowered: str
+    ) -> tuple[int, int] | None:
+        """Return the first place of a phrase, looking where its rarest word is."""
+        counts = {word: lowered.count(word) for word in phrase.certain}
+        self._left -= len(counts) * len(lowered) // QUICKER
+        rarest = min(counts, key=lambda word: counts[word])
+        place = lowered.find(rarest)
+        while place >= 0 and self._left > 0:
+            begin = max(0, place - phrase.reach)
+            stop = min(place + phrase.reach, len(lowered))
+            self._left -= stop - begin
+            for span in _spans_of(phrase, list(_WORD.finditer(text, begin, stop))):
+                return span
+            # What has the word in the nearer half was seen as a whole.
+            place = lowered.find(rarest, place + phrase.reach // 2 + 1)
+        return None
+
+    def _cut(self, text: str, start: int, stop: int) -> list[str]:
+        begin = max(0, start - BEFORE)
+        end = max(stop, begin + LENGTH)
+        words = list(_WORD.finditer(text, start, end))
+        spans = [one.span() for one in words if self._is_wanted(one[0].lower())]
+        for phrase in self._phrases:
+            spans += _spans_of(phrase, words)
+        parts, place = [], begin
+        for first, last in sorted(spans, key=lambda span: (span[0], -span[1])):
+            if first >= place:
+                parts += [text[place:first], text[first:last]]
+                place = last
+        parts.append(text[place:end])
+        if begin > 0:
+            parts[0] = "…" + parts[0]
+        if end < len(text):
+            parts[-1] += "…"
+        return parts
+
+
+class _Phrase:
+    """Words next to each other, of which the last may only be a beginning."""
+
+    def __init__(self, term: Term) -> None:
+        self.words = [word.lower() for word in term.words]
+        self.is_prefix = term.is_prefix
+        self.certain = dict.fromkeys(self.words[:-1] if term.is_prefix else self.words)
+        """Those of which the text has the whole."""
+        self.reach = 4 * sum(len(word) + 1 for word in self.words)
+        """Characters around one of them in which all are."""
+
+
+def _spans_of(
+    phrase: _Phrase, words: Sequence[re.Match[str]]
+) -> Iterator[tuple[int, int]]:
+    """Yield where a phrase is among the words of a text."""
+    lowered = [word[0].lower() for word in words]
+    number = len(phrase.words)
+    last = phrase.words[-1]
+    for start in range(len(words) - number + 1):
+        if lowered[start] != phrase.words[0]:
+            continue
+        stop = start + number - 1
+        is_last = lowered[stop] == last
+        if phrase.is_prefix:
+            is_last = lowered[stop].startswith(last)
+        if is_last and lowered[start:stop] == phrase.words[:-1]:
+            yield words[start].start(), words[stop].end()
+
+
+def _pattern(term: Term) -> str:
+    end = r"[^\W_]*" if term.is_prefix else r"(?![^\W_])"
+    return rf"(?<![^\W_]){re.escape(term.words[0])}{end}"
+
+
+def _lower(text: str) -> str:
+    """Return text in lower case with each letter in its place."""
+    lowered = text.lower()
+    if len(lowered) == len(text):
+        return lowered
+    letters = ((letter, letter.lower()) for letter in text)
+    return "".join(low if len(low) == 1 else letter for letter, low in letters)
