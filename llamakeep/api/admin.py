@@ -48,7 +48,8 @@ class NewUserRequest(Form):
     username: Username
     password: NewPassword | None = None
     """Without it, they choose one with a reset token; until then they stay out."""
-    role: UserRole = UserRole.USER
+    role: UserRole | None = None
+    """Without it, `user`."""
 
 
 class UserChange(Form):
@@ -157,7 +158,10 @@ async def create_user(
     passwords: Passwords = request.app.state.passwords
     hashed = None if body.password is None else await passwords.hash(body.password)
     user = await storage_of(request).add_user(
-        body.username, hashed, role=body.role, actor=actor_of(request, admin)
+        body.username,
+        hashed,
+        role=body.role or UserRole.USER,
+        actor=actor_of(request, admin),
     )
     return ManagedUser.of(user)
 

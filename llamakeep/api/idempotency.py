@@ -92,7 +92,14 @@ def _says_nothing(value: Any) -> bool:
 def _older_own(body: BaseModel) -> bytes:
     """Return what the digest of a prompt is made of in older rows."""
     fields = _PROMPT_FIELDS | {"webhook"} if _has_webhook(body) else _PROMPT_FIELDS
-    return body.model_dump_json(include=fields).encode()
+    said = body.model_dump(include=fields)
+    instead: Mapping[str, Any] = {"metadata": {}, "stream": False, "background": False}
+    return to_json(
+        {
+            name: instead.get(name) if value is None else value
+            for name, value in said.items()
+        }
+    )
 
 
 def _has_webhook(body: BaseModel) -> bool:

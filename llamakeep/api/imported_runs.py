@@ -15,11 +15,14 @@ from pydantic import (
 )
 
 from llamakeep.api.fields import (
+    Integer,
     MaxTokens,
     Metadata,
     MinTokens,
+    Number,
     Penalty,
     Seed,
+    StopText,
     Temperature,
     TopK,
     TopP,
@@ -72,7 +75,7 @@ RunId = Annotated[str, Field(pattern=f"^run_{_ULID}$")]
 Moment = Annotated[
     AwareDatetime, BeforeValidator(_check_is_written), AfterValidator(_check_moment)
 ]
-Count = Annotated[int, Field(ge=0, lt=2**31)]
+Count = Annotated[Integer, Field(ge=0, lt=2**31)]
 
 
 class _Part(BaseModel):  # no `Body`: several threads may be the first to need it
@@ -82,7 +85,7 @@ class _Part(BaseModel):  # no `Body`: several threads may be the first to need i
 class _Usage(_Part):
     input_tokens: Count | None = None
     output_tokens: Count | None = None
-    cost_usd: Annotated[float, Field(ge=0, le=9e9, allow_inf_nan=False)] | None = None
+    cost_usd: Annotated[Number, Field(ge=0, le=9e9)] | None = None
 
 
 class _Error(_Part):
@@ -103,7 +106,7 @@ class _Parameters(_Part):
     top_k: TopK | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    stop: tuple[Annotated[Text, Field(min_length=1)], ...] = ()
+    stop: tuple[StopText, ...] = ()
     seed: Seed | None = None
     response_format: Annotated[dict[str, Any], AfterValidator(check_json)] | None = None
 

@@ -40,10 +40,11 @@ class KeyRequest(Form):
 
     name: Annotated[SomeText, Field(max_length=64)]
     """What you call it, such as the program that will use it."""
-    scopes: Annotated[list[Scope], Field(min_length=1)] = sorted(DEFAULT_SCOPES)
+    scopes: Annotated[list[Scope], Field(min_length=1)] | None = None
     """
     `prompt` (send prompts, follow and stop them), `history` (read it), `delete` (from
-    it), `keys` (create and revoke keys), `admin` (manage users; administrators only).
+    it), `keys` (create and revoke keys), `admin` (manage users; administrators only);
+    without it, the first two.
     """
     models: Annotated[list[Model], Field(min_length=1, max_length=100)] | None = None
     """The only models it may ask, as `provider:model`; without it, all."""
@@ -53,13 +54,20 @@ class KeyRequest(Form):
     """How much may be used with it, within your own limits."""
 
 
+OVERLAP = 3600
+"""Seconds."""
+
+
 class RotateRequest(Form):
     """How the old key goes."""
 
-    overlap: Annotated[
-        int, Field(strict=True, ge=0, le=int(LONGEST_OVERLAP.total_seconds()))
-    ] = 3600
-    """Seconds for which the old key works beside the new one."""
+    overlap: (
+        Annotated[
+            int, Field(strict=True, ge=0, le=int(LONGEST_OVERLAP.total_seconds()))
+        ]
+        | None
+    ) = None
+    """Seconds for which the old key works beside the new one; without it, an hour."""
 
 
 class KeyResponse(Body):
@@ -130,7 +138,7 @@ async def create_key(
         raise InvalidRequest(errors=[wrong])
     key, secret = issue_api_key(
         body.name,
-        scopes=body.scopes,
+        scopes=body.scopes or DEFAULT_SCOPES,
         models=body.models,
         expires_at=body.expires_at,
         limits=body.limits.limits() if body.limits else None,
@@ -193,7 +201,8 @@ async def rotate_key(
         limits=old.limits,
     )
     check_rights(user, key)
-    overlap = timedelta(seconds=(body or RotateRequest()).overlap)
+    wanted = body.overlap if body else None
+    overlap = timedelta(seconds=OVERLAP if wanted is None else wanted)
     await storage.replace_api_key(
         user,
         key_id,

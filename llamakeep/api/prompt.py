@@ -22,6 +22,7 @@ from llamakeep.api.fields import (
     ModelName,
     Penalty,
     Seed,
+    StopText,
     Temperature,
     TopK,
     TopP,
@@ -62,17 +63,15 @@ class PromptRequest(Form):
     top_k: TopK | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    stop: (
-        SomeText | Annotated[list[SomeText], Field(min_length=1, max_length=16)] | None
-    ) = None
+    stop: StopText | Annotated[list[StopText], Field(max_length=16)] | None = None
     """Text, or up to 16 texts, before which the answer ends."""
     seed: Seed | None = None
     """The same seed asks for the same answer, where the model can do that."""
-    metadata: Metadata = Field(default={})
+    metadata: Metadata | None = None
     """Up to 16 tags of your own, kept with the run."""
-    stream: bool = False
+    stream: bool | None = None
     """Send the answer as server-sent events, while it is being written."""
-    background: bool = False
+    background: bool | None = None
     """Answer `202` at once; the run is in the history, and can be followed there."""
     webhook: WebhookUrl | None = None
     """With `background`: an https URL that is sent the run when it has ended."""
@@ -87,7 +86,7 @@ class PromptRequest(Form):
             conversation_id=self.conversation_id,
             parameters=Parameters(
                 max_tokens=self.max_tokens,
-                min_tokens=self.min_tokens,
+                min_tokens=self.min_tokens or None,
                 temperature=self.temperature,
                 top_p=self.top_p,
                 top_k=self.top_k,
@@ -96,7 +95,7 @@ class PromptRequest(Form):
                 stop=stop,
                 seed=self.seed,
             ),
-            metadata=self.metadata,
+            metadata=self.metadata or {},
         )
 
 
@@ -145,7 +144,7 @@ async def prompt(
     goes on, and its answer is in the history.
     """
     keeper = keeper_of(request)
-    is_streamed = body.stream or accepts_only_events(request)
+    is_streamed = bool(body.stream) or accepts_only_events(request)
     asked = body.asked()
     key = await key_of(request, idempotency_key, body, asked)
     if body.webhook is not None:
@@ -154,7 +153,7 @@ async def prompt(
         user,
         asked,
         idempotency_key=key,
-        is_followed=is_streamed or body.background,
+        is_followed=is_streamed or bool(body.background),
     )
     if body.background:
         return accepted_response(request, run)

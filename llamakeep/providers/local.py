@@ -31,6 +31,8 @@ HOW_TO_GET_ENGINE = "Install llama.cpp with `pip install 'llamakeep[local]'`."
 
 _MOST_NAMED = 3
 _MOST_OF_A_PATTERN = 200
+_BY_CHANCE = 2**32 - 1
+"""The largest number that llama.cpp takes for a seed, which means none."""
 
 FREE = Price(Decimal(0), Decimal(0))
 
@@ -113,7 +115,7 @@ class LocalProvider:
             try:
                 # llama.cpp does not know the newer name of the limit.
                 asked = replace(
-                    request,
+                    _seeded(request),
                     max_tokens_name=None,
                     messages=await self._plain_text(endpoint, request.messages),
                 )
@@ -177,3 +179,12 @@ class LocalProvider:
         if self._weights is None:
             raise missing_weights(self._settings)
         return self._weights
+
+
+def _seeded(request: CompletionRequest) -> CompletionRequest:
+    """Return the request with a seed that fits llama.cpp's 32 bits."""
+    seed = request.parameters.seed
+    if seed is None or 0 <= seed < _BY_CHANCE:
+        return request
+    fitting = None if seed == -1 else seed % _BY_CHANCE
+    return replace(request, parameters=replace(request.parameters, seed=fitting))

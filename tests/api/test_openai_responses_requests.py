@@ -215,6 +215,7 @@ async def test_what_asks_for_nothing_special_is_accepted(
         ({"reasoning": {"effort": "high"}}, "reasoning"),
         ({"prompt": {"id": "pmpt_1"}}, "prompt"),
         ({"truncation": "auto"}, "truncation"),
+        ({"text": {"verbosity": "low"}}, "text.verbosity"),
         ({"service_tier": "flex"}, "service_tier"),
         ({"context_management": [{"type": "compaction"}]}, "context_management"),
         ({"moderation": {"model": "m"}}, "moderation"),
@@ -261,7 +262,6 @@ async def test_what_cannot_be_honoured_is_refused_by_name(
         ({"conversation": {"id": "conv_1", "more": 1}}, "conversation"),
         ({"text": {"format": {"type": "xml"}}}, "text.format.type"),
         ({"text": {"format": {"type": "json_schema"}}}, "text.format"),
-        ({"text": {"verbosity": "low"}}, "text.verbosity"),
         (
             {
                 "text": {

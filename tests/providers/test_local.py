@@ -77,6 +77,36 @@ async def test_the_same_seed_gives_the_same_text(local: LocalProvider) -> None:
     assert len(texts) == 1
 
 
+@pytest.mark.parametrize("seed", [2**32 - 1, 2**32, 2**63 - 1, -(2**63)])
+async def test_a_seed_may_be_larger_than_llama_cpps(
+    local: LocalProvider, seed: int
+) -> None:
+    parameters = Parameters(seed=seed, temperature=1.5, max_tokens=12)
+    asked = request("Tell me a story.", model=MODEL, parameters=parameters)
+
+    texts = {(await ask(local, asked)).text for _ in range(2)}
+
+    assert len(texts) == 1
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        Parameters(seed=-1, max_tokens=2),
+        Parameters(top_p=0, max_tokens=2),
+        Parameters(top_k=-1, max_tokens=2),
+        Parameters(top_k=0, max_tokens=2),
+        Parameters(stop=("\n\n", " "), max_tokens=4),
+    ],
+)
+async def test_the_embedded_model_takes_what_llama_cpp_takes(
+    local: LocalProvider, parameters: Parameters
+) -> None:
+    asked = request("Tell me a story.", model=MODEL, parameters=parameters)
+
+    assert (await ask(local, asked)).finished is not None
+
+
 async def test_an_answer_that_grows_too_long_ends_as_length(
     local: LocalProvider,
 ) -> None:

@@ -34,12 +34,13 @@ router = Router(prefix="/v1/chat/completions", tags=["openai"], queries=Queries.
 
 MESSAGE_SCHEMA = {
     "type": "object",
-    "required": ["role", "content"],
+    "required": ["role"],
     "properties": {
         "role": {"enum": ["system", "developer", "user", "assistant"]},
         "content": {
             "anyOf": [
                 {"type": "string"},
+                {"type": "null"},
                 {
                     "type": "array",
                     "items": {
@@ -89,6 +90,11 @@ class ChatRequest(CompletionRequest):
             raise invalid(
                 "max_tokens", "It is another name of `max_completion_tokens`. Send one."
             )
+        # What is wrong with all of a request comes before what is with a message.
+        parameters = self.parameters(
+            max_tokens=self.max_completion_tokens,
+            response_format=_format(self.response_format),
+        )
         said = read_messages(self.messages)
         return Asked(
             prompt=said.prompt,
@@ -96,10 +102,7 @@ class ChatRequest(CompletionRequest):
             system_prompt=said.system_prompt,
             earlier=said.earlier,
             prompt_name=said.prompt_name,
-            parameters=self.parameters(
-                max_tokens=self.max_completion_tokens,
-                response_format=_format(self.response_format),
-            ),
+            parameters=parameters,
             max_tokens_name=(
                 None if self.max_completion_tokens is None else "max_completion_tokens"
             ),

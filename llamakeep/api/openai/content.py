@@ -14,6 +14,19 @@ TEXT_PARTS = {
 """The types of parts that are text, and the field that has it."""
 
 
+def said_by(role: str, content: Any, param: str) -> str:
+    """
+    Return the text of a message; an assistant may have said nothing.
+
+    Raises:
+        InvalidRequest: It is no text that can be kept.
+        UnsupportedParameter: A part is an image, a sound or a file.
+    """
+    if role == "assistant" and content in (None, []):
+        return ""
+    return text_of(content, param)
+
+
 def text_of(content: Any, param: str) -> str:
     """
     Return the text of a message's content; several parts are lines of their own.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from llamakeep.api.openai.content import checked, invalid, text_of
+from llamakeep.api.openai.content import checked, invalid, said_by
 from llamakeep.domain import Message, Role
 from llamakeep.errors import UnsupportedParameter
 
@@ -75,7 +75,7 @@ def _message(given: Mapping[str, Any], where: str) -> Message:
                 f"else. Nothing was stored. Leave {name[:64]!a} out.",
                 parameters=[f"{where}.{name[:64]}"],
             )
-    content = text_of(given.get("content"), f"{where}.content")
+    content = said_by(role, given.get("content"), f"{where}.content")
     return Message(ROLES[role], content, name_of(given.get("name"), f"{where}.name"))
 
 

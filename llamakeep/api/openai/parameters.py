@@ -7,7 +7,7 @@ everything else that this server cannot do is refused by name.
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
@@ -16,13 +16,14 @@ from llamakeep.api.fields import (
     MaxTokens,
     MinTokens,
     ModelName,
+    OpenAITemperature,
     Penalty,
     Seed,
+    StopText,
     TopK,
     TopP,
 )
 from llamakeep.api.problems import FIELD_UNKNOWN
-from llamakeep.api.text import SomeText
 from llamakeep.domain import Parameters
 from llamakeep.errors import FieldError, InvalidRequest, UnsupportedParameter
 
@@ -63,13 +64,19 @@ ONLY: Mapping[str, Sequence[Any]] = {
 """The values that ask for nothing special; `null` is always one."""
 
 
+TOOLS = ("tools", "functions", "tool_choice", "function_call")
+"""What asks for tools; without the first two, the others mean nothing."""
+
+OBFUSCATION = "stream_options.include_obfuscation"
+
+
 class StreamOptions(Body):
     """How an answer is streamed."""
 
     model_config = ConfigDict(extra="forbid")
 
     include_usage: bool | None = None
-    include_obfuscation: Literal[False] | None = None
+    include_obfuscation: bool | None = None
 
 
 def _as_list(value: Any) -> Any:
@@ -90,7 +97,7 @@ class CompletionRequest(Form):
     max_tokens: MaxTokens | None = None
     min_tokens: MinTokens | None = None
     """Not OpenAI's, but common among servers of open models."""
-    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    temperature: OpenAITemperature | None = None
     top_p: TopP | None = None
     top_k: TopK | None = None
     """Not OpenAI's, but common among servers of open models."""
@@ -98,7 +105,7 @@ class CompletionRequest(Form):
     frequency_penalty: Penalty | None = None
     stop: (
         Annotated[
-            list[SomeText],
+            list[StopText],
             Field(max_length=16),
             BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
         ]
@@ -130,9 +137,14 @@ class CompletionRequest(Form):
         """
         if self.model_extra:
             refuse_unsupported(self.model_extra)
+        if self.stream_options is not None:
+            refuse_unsupported(
+                {OBFUSCATION: self.stream_options.include_obfuscation},
+                only={OBFUSCATION: (False,)},
+            )
         return Parameters(
             max_tokens=self.max_tokens if max_tokens is None else max_tokens,
-            min_tokens=self.min_tokens,
+            min_tokens=self.min_tokens or None,
             temperature=self.temperature,
             top_p=self.top_p,
             top_k=self.top_k,
@@ -162,17 +174,29 @@ def refuse_unsupported(
         InvalidRequest: There is no such parameter.
         UnsupportedParameter: There is, but nobody here can honour it.
     """
-    for name, value in others.items():
-        if name in ignored or value is None:
-            continue
-        if name not in only:
-            raise InvalidRequest(errors=[FieldError(name[:64], FIELD_UNKNOWN)])
-        if value not in only[name]:
-            raise UnsupportedParameter(
-                f"This server cannot honour {name!r}. Nothing was stored. Leave it out"
-                f"{_alternatives(only[name])}.",
-                parameters=[name],
-            )
+    given = [
+        name
+        for name, value in others.items()
+        if value is not None and name not in ignored
+    ]
+    if unknown := [name for name in given if name not in only]:
+        raise InvalidRequest(
+            errors=[FieldError(name[:64], FIELD_UNKNOWN) for name in unknown[:16]]
+        )
+    refused = [name for name in given if others[name] not in only[name]]
+    if tools := [name for name in TOOLS if name in refused]:
+        names = " and ".join(repr(name) for name in tools)
+        raise UnsupportedParameter(
+            f"The models here call no tools; nothing was stored: leave {names} out.",
+            parameters=tools,
+        )
+    if refused:
+        name = refused[0]
+        raise UnsupportedParameter(
+            f"This server cannot honour {name!r}. Nothing was stored. Leave it out"
+            f"{_alternatives(only[name])}.",
+            parameters=refused,
+        )
 
 
 def _alternatives(values: Sequence[Any]) -> str:

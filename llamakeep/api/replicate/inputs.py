@@ -7,7 +7,17 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from llamakeep.api.bodies import Form
-from llamakeep.api.fields import MOST_TOKENS, MaxTokens, Penalty, Temperature
+from llamakeep.api.fields import (
+    MOST_TOKENS,
+    Integer,
+    MaxTokens,
+    Number,
+    Penalty,
+    Seed,
+    Temperature,
+    TopK,
+    TopP,
+)
 from llamakeep.api.notifications import WebhookUrl
 from llamakeep.api.text import SomeText, Text
 from llamakeep.domain import Asked, NotificationEvent, Parameters, Run
@@ -51,12 +61,11 @@ def _check_stops(value: str) -> str:
     return value
 
 
-MinTokens = Annotated[int, Field(ge=-1, le=MOST_TOKENS)]
+MinTokens = Annotated[Integer, Field(ge=-1, le=MOST_TOKENS)]
 Stops = Annotated[Text, AfterValidator(_check_stops)]
 NoPenalty = Annotated[
-    float,
+    Number,
     _only(1, "use `presence_penalty` or `frequency_penalty`."),
-    Field(allow_inf_nan=False),
 ]
 NoLogs = Annotated[bool, _only(False, "there are no logs.")]
 NoWebhook = Annotated[
@@ -98,15 +107,15 @@ class PredictionInput(Form):
     min_length: MinTokens | None = None
     """The same as `min_tokens`."""
     temperature: Temperature | None = None
-    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
-    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     stop_sequences: Stops | None = None
     """Texts, with commas in between, before which the answer ends."""
     stop: Stops | None = None
     """The same as `stop_sequences`."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    seed: Seed | None = None
     prompt_template: (
         Annotated[
             str,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from llamakeep.api.openai.content import invalid, text_of
+from llamakeep.api.openai.content import invalid, said_by, text_of
 from llamakeep.api.openai.ids import id_of
 from llamakeep.api.openai.messages import ROLES, name_of
 from llamakeep.domain import Message, Role, Run
@@ -116,7 +116,7 @@ def _message(item: Any, where: str) -> Message:
                 f"else. Nothing was stored. Leave {name[:64]!a} out.",
                 parameters=[f"{where}.{name[:64]}"],
             )
-    content = text_of(item.get("content"), f"{where}.content")
+    content = said_by(role, item.get("content"), f"{where}.content")
     return Message(ROLES[role], content, name_of(item.get("name"), f"{where}.name"))
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from llamakeep.api.bodies import Form
-from llamakeep.api.fields import MaxTokens, Metadata, ModelName, TopP
+from llamakeep.api.fields import MaxTokens, Metadata, ModelName, OpenAITemperature, TopP
 from llamakeep.api.openai.content import invalid
 from llamakeep.api.openai.errors import PREVIOUS_NOT_FOUND
 from llamakeep.api.openai.ids import run_id_of
@@ -50,15 +50,18 @@ ONLY: Mapping[str, Sequence[Any]] = {
 }
 """The values that ask for nothing special; `null` is always one."""
 
+VERBOSITY = "text.verbosity"
+
 ITEM_SCHEMA = {
     "type": "object",
-    "required": ["role", "content"],
+    "required": ["role"],
     "properties": {
         "type": {"const": "message"},
         "role": {"enum": ["system", "developer", "user", "assistant"]},
         "content": {
             "anyOf": [
                 {"type": "string"},
+                {"type": "null"},
                 {
                     "type": "array",
                     "items": {
@@ -103,7 +106,7 @@ class ResponseRequest(Form):
     ) = None
     """Go on behind everything that this conversation has: its id, or `{"id": …}`."""
     max_output_tokens: MaxTokens | None = None
-    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    temperature: OpenAITemperature | None = None
     top_p: TopP | None = None
     text: TextOptions | None = None
     metadata: Metadata | None = None
@@ -123,6 +126,9 @@ class ResponseRequest(Form):
         """
         if self.model_extra:
             refuse_unsupported(self.model_extra, ignored=IGNORED, only=ONLY)
+        if self.text is not None:
+            verbosity = self.text.verbosity
+            refuse_unsupported({VERBOSITY: verbosity}, only={VERBOSITY: ("medium",)})
         prompt, earlier = read_input(self.input)
         return Asked(
             prompt=prompt,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from llamakeep.api.bodies import Body, Form
 from llamakeep.api.text import Text, check_json
@@ -38,7 +38,7 @@ class TextOptions(Form):
 
     format: TextFormat | None = None
     """`json_object`, or `json_schema` with a schema, where the model can do that."""
-    verbosity: Literal["medium"] | None = None
+    verbosity: Annotated[str, WithJsonSchema({"const": "medium"})] | None = None
 
 
 def response_format(options: TextOptions | None) -> dict[str, Any] | None:

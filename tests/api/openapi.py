@@ -1,0 +1,44 @@
+"""What the OpenAPI document says about the fields of requests."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from llamakeep.api.bodies import read_docstrings
+from llamakeep.app import create_app
+from llamakeep.settings import Settings
+
+read_docstrings()
+DOCUMENT = create_app(Settings.model_construct()).openapi()
+"""All of it."""
+
+
+def schema_of(route: str) -> Iterator[tuple[tuple[str, ...], set[str]]]:
+    """Yield where each field of a request's body is, and the types it may have."""
+    method, path = route.split()
+    content = DOCUMENT["paths"][path][method.lower()]["requestBody"]["content"]
+    for kind in content.values():
+        yield from _fields(kind["schema"], ())
+
+
+def _fields(
+    schema: dict[str, Any], where: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], set[str]]]:
+    for kind in _kinds(schema):
+        required = kind.get("required", ())
+        for name, field in kind.get("properties", {}).items():
+            types = {one["type"] for one in _kinds(field) if "type" in one}
+            if name in required:
+                types.add("required")
+            place = (*where, name)
+            yield place, types
+            yield from _fields(field, place)
+
+
+def _kinds(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for one in (schema, *schema.get("anyOf", ())):
+        reference = one.get("$ref")
+        if reference is None:
+            yield one
+        else:
+            name = reference.rpartition("/")[2]
+            yield from _kinds(DOCUMENT["components"]["schemas"][name])
