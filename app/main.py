@@ -1,6 +1,11 @@
 """`uvicorn app.main:app --reload`, as in the first README."""
 
+import logging
+
+from llamakeep import variables
 from llamakeep.app import create_app
 from llamakeep.settings import Settings
 
 app = create_app(Settings())
+for _warning in variables.warnings():
+    logging.getLogger("llamakeep").warning("%s", _warning)

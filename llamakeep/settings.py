@@ -1,12 +1,15 @@
 """What an operator can turn."""
 
 import ipaddress
+import json
 import re
+import unicodedata
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BeforeValidator,
     ByteSize,
@@ -56,6 +59,58 @@ Rates = Annotated[
     NoDecode,
     BeforeValidator(lambda given: parse_rates(given) if type(given) is str else given),
 ]
+
+
+def _read_list(given: object) -> object:
+    """Read `a,b` and `["a", "b"]` alike."""
+    if not isinstance(given, str):
+        return given
+    if not given.lstrip().startswith("["):
+        return tuple(filter(None, (part.strip() for part in given.split(","))))
+    try:
+        return tuple(json.loads(given))
+    except ValueError:
+        raise ValueError("It is a list that does not end, or has no quotes.") from None
+
+
+def _read_object(given: object) -> object:
+    """Read a JSON object."""
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except ValueError:
+            raise ValueError("It is no JSON object.") from None
+        if not isinstance(given, dict):
+            raise ValueError("It is no JSON object.")  # noqa: TRY004 - a setting's
+        for value in given.values():
+            of_model = value.values() if isinstance(value, dict) else [value]
+            if any(isinstance(one, bool) for one in of_model):
+                raise ValueError("It has true or false where a number has to be.")
+    return given
+
+
+INVISIBLE = re.compile(r"[^\x21-\x7e]")
+
+
+def _check_sendable(secret: SecretStr | None) -> SecretStr | None:
+    """Return a secret without the white space around it, if a header can have it."""
+    if secret is None:
+        return None
+    value = secret.get_secret_value().strip(" \t\r\n\ufeff")
+    if found := INVISIBLE.search(value):
+        code = ord(found[0])
+        name = unicodedata.name(found[0], "a control character")
+        raise ValueError(
+            f"It has the character U+{code:04X} ({name}) at position "
+            f"{found.start() + 1}, which no key has. Copy it again."
+        )
+    return SecretStr(value)
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_list)]
+Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_read_list)]
+LimitsOf = Annotated[Limits, NoDecode, BeforeValidator(_read_object)]
+Key = Annotated[SecretStr | None, AfterValidator(_check_sendable)]
 
 
 class Settings(BaseSettings):
@@ -113,7 +168,7 @@ class Settings(BaseSettings):
     configured, else the embedded one.
     """
 
-    replicate_api_token: SecretStr | None = Field(
+    replicate_api_token: Key = Field(
         default=None,
         validation_alias=AliasChoices(
             "LLAMAKEEP_REPLICATE_API_TOKEN", "REPLICATE_API_TOKEN"
@@ -135,7 +190,7 @@ class Settings(BaseSettings):
     or canceled predictions are known as ours.
     """
 
-    replicate_webhook_secret: SecretStr | None = None
+    replicate_webhook_secret: Key = None
     """
     What Replicate signs webhooks with, `whsec_…`. Without it, Replicate is asked.
     """
@@ -146,22 +201,23 @@ class Settings(BaseSettings):
     `docs/webhooks.md`. Only hosts on the Internet are sent to, by HTTPS.
     """
 
-    webhook_networks: tuple[IPvAnyNetwork, ...] = ()
+    webhook_networks: Networks = ()
     """
     Networks of your own that webhooks may be sent to as well, to any port and with
-    plain HTTP, as a JSON list such as `["10.1.0.0/16"]`.
+    plain HTTP, with commas in between: `10.1.0.0/16,10.2.0.0/16`.
     """
 
     openai_base_url: HttpUrl | None = None
     """An OpenAI-compatible server's base URL, with its `/v1`: vLLM, Ollama, …"""
 
-    openai_api_key: SecretStr | None = None
+    openai_api_key: Key = None
     """Sent to that server, and to no other, as a bearer token."""
 
-    openai_models: tuple[str, ...] = ()
+    openai_models: Names = ()
     """
-    The models of that server that may be used, the first being its default, as a JSON
-    list. Without it every name is passed on, and its first listed model is the default.
+    The models of that server that may be used, the first being its default, with
+    commas in between. Without it every name is passed on, and its first listed model
+    is the default.
     """
 
     local_model: Path | None = None
@@ -237,14 +293,14 @@ class Settings(BaseSettings):
     a row; up to six times as long while it goes on failing. Prompts wait meanwhile.
     """
 
-    user_limits: Limits = Limits()
+    user_limits: LimitsOf = Limits()
     """
     What each user may use, unless an administrator set something else for them, as JSON
     with any of `concurrent_runs`, `tokens_per_day`, `tokens_per_month`,
     `dollars_per_day` and `dollars_per_month`: `{"tokens_per_day": 100000}`.
     """
 
-    server_limits: Limits = Limits()
+    server_limits: LimitsOf = Limits()
     """What all users together may use, as JSON: `{"dollars_per_month": 50}`."""
 
     quota_max_tokens: PositiveInt = 1024
@@ -253,7 +309,7 @@ class Settings(BaseSettings):
     tokens or dollars applies: as much is set aside for it.
     """
 
-    prices: dict[str, Price] = {}
+    prices: Annotated[dict[str, Price], NoDecode, BeforeValidator(_read_object)] = {}
     """
     What models cost in US dollars per million tokens, as JSON, where that is not known
     or is out of date: `{"openai:big": {"input": 0.2, "output": 0.8}}`.
@@ -283,11 +339,11 @@ class Settings(BaseSettings):
     max_header_size: ByteSize = ByteSize(64 * 1024)
     """The largest request headers, in bytes; beyond them the connection is closed."""
 
-    cors_origins: tuple[str, ...] = ()
+    cors_origins: Names = ()
     """
-    Other sites whose pages may call this server from a browser, as a JSON list of
-    origins: `["https://chat.example.com"]`. They send an access token or an API key;
-    there are no cookies.
+    Other sites whose pages may call this server from a browser, with commas in
+    between: `https://chat.example.com,https://notes.example.com`. They send an access
+    token or an API key; there are no cookies.
     """
 
     header_timeout: PositiveFloat = 10
@@ -329,6 +385,13 @@ class Settings(BaseSettings):
         """Read the environment first, then the files that it names, then `.env`."""
         assert isinstance(env_settings, EnvSettingsSource)
         assert isinstance(dotenv_settings, DotEnvSettingsSource)
+        for source in (env_settings, dotenv_settings):
+            # What is blank is as good as not set.
+            source.env_vars = {
+                name: value
+                for name, value in source.env_vars.items()
+                if value and value.strip()
+            }
         variables = [env_settings.env_vars, dotenv_settings.env_vars]
         files = SecretFiles(settings_cls, variables)
         return init_settings, env_settings, files, dotenv_settings
@@ -382,7 +445,10 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _leases_outlive_flushes(self) -> Self:
         if self.lease < 3 * self.flush_interval:
-            raise ValueError("lease must be at least three times flush_interval")
+            raise ValueError(
+                "lease must be at least three times flush_interval: set "
+                "LLAMAKEEP_LEASE and LLAMAKEEP_FLUSH_INTERVAL so"
+            )
         return self
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from pydantic import ByteSize, ValidationError
 
 from llamakeep.api.imported_runs import ImportedRun, longest_line
-from llamakeep.api.problems import message_of
 from llamakeep.domain import Run, User
 from llamakeep.errors import (
     FieldError,
@@ -16,6 +15,7 @@ from llamakeep.errors import (
     StorageUnavailable,
     TooManyReaders,
 )
+from llamakeep.errors.wording import path_of, wording_of
 from llamakeep.storage import Storage
 
 AT_ONCE = 50
@@ -79,7 +79,7 @@ class Import:
             async for lines in _together(pieces, longest, self._notice_long):
                 await self._keep(lines)
         except InvalidRequest as error:
-            detail = f"{self.so_far} Mend what `errors` says, and import it again."
+            detail = f"{self.so_far} Correct these lines, and import it again."
             raise InvalidRequest(detail, errors=error.errors) from None
         except StorageUnavailable as error:
             detail = f"The database cannot keep more. {self.so_far}"
@@ -177,5 +177,5 @@ def _parse(lines: Lines, user: User) -> list[Run]:
 
 
 def _field_error(number: int, error: Mapping[str, Any]) -> FieldError:
-    path = ".".join(str(part) for part in error["loc"])
-    return FieldError(f"line {number}: {path}".rstrip(": "), message_of(error))
+    path = ".".join(path_of(error["loc"]))
+    return FieldError(f"line {number}: {path}".rstrip(": "), wording_of(error))

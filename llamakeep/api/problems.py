@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -27,14 +27,15 @@ from llamakeep.errors import (
     PromptRejected,
     UnsupportedParameter,
 )
+from llamakeep.errors.wording import MISSING, UNKNOWN, path_of, wording_of
 from llamakeep.methods import HeadAndOptions
 
 log = logging.getLogger(__name__)
 
 _ID = re.compile("[a-z]+[_-][0-9a-z]{26}")
 
-FIELD_MISSING = "This field is required."
-FIELD_UNKNOWN = "There is no such field. Leave it out."
+FIELD_MISSING = MISSING
+FIELD_UNKNOWN = UNKNOWN
 PARAMETER_REPEATED = "It has one value, and was given more than one. Send one."
 PARAMETER_EMPTY = "It is empty. Give it a value, or leave it out."
 
@@ -159,7 +160,7 @@ async def render_validation_error(request: Request, error: Exception) -> Respons
                     f"The body is not valid JSON: {reason}. Nothing was stored."
                 ),
             )
-    wrong = InvalidRequest(errors=[_field_error(request, one) for one in found])
+    wrong = InvalidRequest(errors=_merged(_field_error(request, e) for e in found))
     return await render_error(request, wrong)
 
 
@@ -250,24 +251,31 @@ def _body_too_large(request: Request) -> BodyTooLarge:
     )
 
 
+def _merged(errors: Iterable[FieldError]) -> Sequence[FieldError]:
+    """Return one error for each field; several forms of a field each say what is."""
+    messages: dict[str, str] = {}
+    for error in errors:
+        before, has_to = messages.get(error.field), "It has to be "
+        if before is None or not error.message.startswith(has_to):
+            messages[error.field] = error.message
+        elif before != error.message:
+            other = error.message.removeprefix(has_to)
+            messages[error.field] = f"{before.rstrip('.')}, or {other}"
+    return [
+        FieldError(field, message)
+        for field, message in messages.items()
+        if not any(other.startswith(f"{field}.") for other in messages)
+    ]
+
+
 def _field_error(request: Request, error: dict[str, Any]) -> FieldError:
-    where, *path = (str(part) for part in error["loc"])
+    where, *path = path_of(error["loc"])
     field = ".".join(path) if where == "body" else ".".join([where, *path])
     if where == "body" and not path:
-        message = 'Send a JSON object, such as `{"prompt": "…"}`'
+        message = "Send a JSON object"
+        if request.url.path.rstrip("/").endswith("/prompt"):
+            message += ', such as `{"prompt": "…"}`'
         if "json" not in request.headers.get("content-type", ""):
             message += ", with the header `Content-Type: application/json`"
         return FieldError("body", message + ".")
-    return FieldError(field, message_of(error))
-
-
-def message_of(error: Mapping[str, Any]) -> str:
-    """Return what is wrong with a field, as far as Pydantic knows."""
-    match error["type"]:
-        case "missing":
-            return FIELD_MISSING
-        case "extra_forbidden":
-            return FIELD_UNKNOWN
-        case "value_error":
-            return str(error["ctx"]["error"])
-    return f"{error['msg']}."
+    return FieldError(field, wording_of(error))

@@ -5,6 +5,8 @@ Commands parse and print; what they do is in functions that can be awaited. Modu
 import nothing slow: what a command needs is imported when it runs.
 """
 
+import sys
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -89,4 +91,8 @@ cli.command("replicate-emulator")(maintenance.replicate_emulator)
 
 def main() -> None:
     """Run the command that the process was started with, and end the process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal that knows few characters shows something for the others.
+            stream.reconfigure(errors="replace")
     cli(prog_name="llamakeep")

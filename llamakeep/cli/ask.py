@@ -6,8 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llamakeep.cli.environment import local_username, read_settings
-from llamakeep.cli.terminal import Spinner, complain, give_up, spinning, write
+from llamakeep.cli.environment import check_models, local_username, read_settings
+from llamakeep.cli.terminal import (
+    Spinner,
+    complain,
+    give_up,
+    read_password,
+    spinning,
+    write,
+)
 from llamakeep.errors import DatabaseInUse
 
 if TYPE_CHECKING:
@@ -71,10 +78,18 @@ def ask(
     username: Annotated[
         str | None,
         typer.Option(
-            help="Who you are; by default, your system's user name. A server asks for "
-            "your password. LLAMAKEEP_ACCESS_TOKEN tells it who you are as well.",
+            help="Who you are; without `--server`, by default your system's user "
+            "name. With it, your password is asked for; LLAMAKEEP_ACCESS_TOKEN does "
+            "without both.",
         ),
     ] = None,
+    password_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--password-stdin",
+            help="With `--server`: read the password from standard input.",
+        ),
+    ] = False,
     access_token: Annotated[
         str | None, typer.Option(envvar="LLAMAKEEP_ACCESS_TOKEN", hidden=True)
     ] = None,
@@ -85,6 +100,11 @@ def ask(
     """Ask a model, and keep the answer."""
     from llamakeep.domain import Asked, Parameters
 
+    if password_stdin and (server is None or username is None or prompt in {None, "-"}):
+        raise typer.BadParameter(
+            "It goes with `--server`, `--username` and a prompt on the command line.",
+            param_hint="--password-stdin",
+        )
     asked = Asked(
         prompt=_read_prompt(prompt),
         model=model,
@@ -101,7 +121,10 @@ def ask(
     elif server is None:
         _ask_here(asked, username or local_username())
     else:
-        _ask_server(asked, server, username, access_token)
+        password = None
+        if username is not None:
+            password = read_password(username, from_stdin=password_stdin)
+        _ask_server(asked, server, username, access_token, password)
 
 
 def _ask_here(asked: "Asked", username: str) -> None:
@@ -109,6 +132,7 @@ def _ask_here(asked: "Asked", username: str) -> None:
     from llamakeep.providers.registry import create_registry
 
     settings = read_settings()
+    check_models(settings)
     registry = create_registry(settings)
     try:
         _show(lambda screen: ask_here(settings, asked, username, screen, registry))
@@ -120,13 +144,15 @@ def _ask_here(asked: "Asked", username: str) -> None:
 
 
 def _ask_server(
-    asked: "Asked", server: str, username: str | None, access_token: str | None
+    asked: "Asked",
+    server: str,
+    username: str | None,
+    access_token: str | None,
+    password: str | None,
 ) -> None:
     from llamakeep.cli.ask_server import ask_server
 
-    password = None
     if username is not None:
-        password = typer.prompt(f"Password of {username}", hide_input=True, err=True)
         access_token = None
     elif access_token is None:
         give_up(
@@ -151,6 +177,7 @@ def _ask_and_forget(asked: "Asked") -> None:
     from llamakeep import run_llama
 
     settings = read_settings()
+    check_models(settings)
     with spinning("Thinking"):
         text = asyncio.run(
             run_llama(asked.prompt, model=asked.model, settings=settings)

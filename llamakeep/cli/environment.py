@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from llamakeep.settings import Settings
     from llamakeep.storage import Storage
 
-PREFIX = "LLAMAKEEP_"
+GGUF = "Name a file with a model, such as /srv/models/llama-3.2-1b.gguf."
+NEEDED = {
+    "openai": "set LLAMAKEEP_OPENAI_BASE_URL, and list it in LLAMAKEEP_OPENAI_MODELS "
+    "if that is set",
+    "replicate": "set REPLICATE_API_TOKEN",
+    "local": "set LLAMAKEEP_LOCAL_MODEL, and install `llamakeep[local]`",
+}
+"""By provider: what has to be set before it serves a model."""
 
 
 def read_settings(**given: Any) -> "Settings":
@@ -32,21 +39,61 @@ def read_settings(**given: Any) -> "Settings":
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
+    from llamakeep import variables
     from llamakeep.settings import Settings
 
     try:
-        return Settings(
+        settings = Settings(
             **{name: value for name, value in given.items() if value is not None}
         )
+        for warning in variables.warnings():
+            complain(f"WARNING: {warning}")
     except ValidationError as error:
         for wrong in error.errors(include_input=False, include_url=False):
-            names = [str(part).upper() for part in wrong["loc"][:1]]
-            names = [n if n.startswith(PREFIX) else PREFIX + n for n in names]
-            message = wrong["msg"].removeprefix("Value error, ")
-            complain(": ".join([*names, f"{message}."]))
+            complain(variables.wording_of(wrong))
         raise typer.Exit(2) from error
     except (SettingsError, UnicodeDecodeError) as error:
         give_up(f"The settings cannot be read: {error}.", code=2)
+    return settings
+
+
+def check_models(settings: "Settings") -> None:
+    """End the command if the settings name a model that cannot be there."""
+    import asyncio
+
+    from llamakeep.errors import LlamaKeepError
+    from llamakeep.providers.registry import create_registry
+
+    if settings.local_model is not None:
+        path = settings.local_model.expanduser()
+        try:
+            with path.open("rb") as file:
+                magic = file.read(4)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            give_up(f"LLAMAKEEP_LOCAL_MODEL: {path}: {reason}. {GGUF}", code=2)
+        if magic != b"GGUF":
+            give_up(f"LLAMAKEEP_LOCAL_MODEL: {path} is no GGUF file. {GGUF}", code=2)
+    if settings.default_model is None:
+        return
+    registry = create_registry(settings)
+
+    async def check() -> None:
+        try:
+            await registry.resolve(settings.default_model)
+        finally:
+            await registry.close()
+
+    try:
+        asyncio.run(check())
+    except LlamaKeepError:
+        provider = settings.default_model.partition(":")[0]
+        needed = NEEDED.get(provider, "the provider that serves it has to be set")
+        give_up(
+            f"LLAMAKEEP_DEFAULT_MODEL: no provider that is configured serves "
+            f"{settings.default_model!r}: {needed}.",
+            code=2,
+        )
 
 
 @asynccontextmanager

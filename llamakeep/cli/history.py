@@ -19,6 +19,7 @@ from llamakeep.cli.terminal import (
     give_up,
     print_rows,
     printable,
+    printable_json,
 )
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def _as_json(run: "Run") -> str:
     from llamakeep.api.json_text import to_json
     from llamakeep.api.runs import shown_in_history
 
-    return to_json(shown_in_history(run)).decode()
+    return printable_json(to_json(shown_in_history(run)).decode())
 
 
 def _time(run: "Run") -> str:

@@ -72,12 +72,13 @@ def list_keys(username: Username) -> None:
     import asyncio
 
     print_rows(
-        ("id", "name", "ends with", "scopes", "models", "last used"),
+        ("id", "name", "last characters", "expires", "scopes", "models", "last used"),
         (
             (
                 key.id,
                 key.name,
-                key.hint,
+                f"…{key.hint}",
+                f"{key.expires_at:%Y-%m-%dT%H:%M:%SZ}" if key.expires_at else "never",
                 ",".join(sorted(key.scopes)),
                 "all" if key.models is None else ",".join(sorted(key.models)),
                 f"{key.last_used_at:%Y-%m-%dT%H:%M:%SZ}"

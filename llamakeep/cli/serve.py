@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from llamakeep.cli.environment import read_settings
+from llamakeep.cli.environment import check_models, read_settings
 from llamakeep.cli.terminal import complain, give_up
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def serve(
     settings = read_settings(
         host=host, port=port, demo=demo or None, log_level=log_level, workers=workers
     )
+    check_models(settings)
     if settings.workers > 1:
         from llamakeep.workers.parent import check_can_share
 

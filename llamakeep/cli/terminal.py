@@ -1,14 +1,22 @@
 """What commands say: rich for people, plain lines for pipes."""
 
+import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import UnsupportedOperation
 from typing import NoReturn
 
 import typer
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_ORDERS = (
+    r"\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f"
+)
+"""What a terminal takes as an order, or what changes the order of what it shows."""
+_CONTROLS = re.compile(rf"[\x00-\x08\x0b-\x1f{_ORDERS}]")
+_IN_JSON = re.compile(f"[{_ORDERS}]")
 _PLAIN = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -29,9 +37,45 @@ def write(text: str) -> None:
     sys.stdout.flush()
 
 
+def read_password(whose: str = "", *, from_stdin: bool, confirm: bool = False) -> str:
+    """Return a password from standard input, or from a person at a terminal."""
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not _has_terminal():
+        give_up(
+            "There is no terminal to ask for the password on. Send it to standard "
+            "input, with `--password-stdin`.",
+            code=2,
+        )
+    question = f"Password of {whose}" if whose else "Password"
+    return str(
+        typer.prompt(question, hide_input=True, confirmation_prompt=confirm, err=True)
+    )
+
+
+def _has_terminal() -> bool:
+    """Return whether a person can be asked, wherever standard input comes from."""
+    try:
+        if os.isatty(sys.stdin.fileno()):
+            return True
+        os.close(os.open("/dev/tty" if os.name == "posix" else "CON", os.O_RDWR))
+    except (OSError, ValueError) as error:
+        return not isinstance(error, OSError) or isinstance(error, UnsupportedOperation)
+    return True
+
+
 def printable(text: str) -> str:
     """Return `text` without the characters that terminals take as orders."""
     return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def printable_json(line: str) -> str:
+    """Return JSON that says the same, with such characters as escapes."""
+
+    def escape(match: re.Match[str]) -> str:
+        return json.dumps(match[0])[1:-1]
+
+    return _IN_JSON.sub(escape, line)
 
 
 def print_rows(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

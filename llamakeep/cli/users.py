@@ -1,6 +1,5 @@
 """`llamakeep user`: who may come in."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -11,7 +10,7 @@ from llamakeep.cli.environment import (
     open_database,
     read_settings,
 )
-from llamakeep.cli.terminal import print_rows
+from llamakeep.cli.terminal import print_rows, read_password
 from llamakeep.security.usernames import check_username
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def add(
     import asyncio
 
     check_username(username)
-    password = _read_password(from_stdin=password_stdin)
+    password = read_password(from_stdin=password_stdin, confirm=True)
     asyncio.run(add_user(read_settings(), username, password, is_admin=admin))
     kind = "administrator" if admin else "user"
     typer.echo(f"The {kind} {username} can log in now.")
@@ -84,7 +83,7 @@ def passwd(username: Username, *, password_stdin: FromStdin = False) -> None:
     settings = read_settings()
     # Whoever mistyped the name learns it before choosing a password.
     asyncio.run(set_password(settings, username, None))
-    password = _read_password(from_stdin=password_stdin)
+    password = read_password(from_stdin=password_stdin, confirm=True)
     asyncio.run(set_password(settings, username, password))
     typer.echo(f"The password of {username} is changed.")
 
@@ -321,11 +320,3 @@ async def _hashed(password: str) -> str:
     from llamakeep.security.passwords import hash_password
 
     return await asyncio.to_thread(hash_password, password)
-
-
-def _read_password(*, from_stdin: bool) -> str:
-    if from_stdin:
-        return sys.stdin.readline().rstrip("\r\n")
-    return str(
-        typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    )

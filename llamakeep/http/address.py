@@ -20,6 +20,8 @@ class Address:
     path: str = ""
     authorization: str | None = None
     """What a username and password in the URL mean as a header."""
+    query: str = ""
+    """What every request's query begins with, such as `api-version=1`."""
 
     @classmethod
     def parse(cls, url: str) -> Self:
@@ -42,6 +44,7 @@ class Address:
             parts.port or PORTS[parts.scheme],
             parts.path.rstrip("/"),
             authorization,
+            parts.query,
         )
 
     @property

@@ -92,6 +92,9 @@ class Client:
             headers["content-type"] = "application/json"
         if body or method != "GET":
             headers["content-length"] = str(len(body))
+        if query := self._address.query:
+            path, _, own = path.partition("?")
+            path = f"{path}?{query}&{own}" if own else f"{path}?{query}"
         where = self._connector.prefix + target(self._address.path + path)
         lines = [f"{method} {where} HTTP/1.1"]
         for name, value in headers.items():
