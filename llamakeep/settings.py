@@ -149,10 +149,11 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     """The port that `llamakeep serve` listens on; 0 takes a free one."""
 
-    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    trusted_proxies: Networks = ()
     """
-    Addresses and networks of proxies in front, as a JSON list such as `["127.0.0.1"]`.
-    Their `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Prefix` are believed.
+    Addresses and networks of proxies in front, with commas in between:
+    `127.0.0.1,10.0.0.0/8`. Their `X-Forwarded-For`, `X-Forwarded-Proto` and
+    `X-Forwarded-Prefix` are believed.
     """
 
     root_path: str = ""
@@ -390,7 +391,7 @@ class Settings(BaseSettings):
             source.env_vars = {
                 name: value
                 for name, value in source.env_vars.items()
-                if value and value.strip()
+                if value and value.strip() and not _is_kubernetes(name, value)
             }
         variables = [env_settings.env_vars, dotenv_settings.env_vars]
         files = SecretFiles(settings_cls, variables)
@@ -450,6 +451,11 @@ class Settings(BaseSettings):
                 "LLAMAKEEP_LEASE and LLAMAKEEP_FLUSH_INTERVAL so"
             )
         return self
+
+
+def _is_kubernetes(name: str, value: str) -> bool:
+    """Return whether Kubernetes set it, because a service is called `llamakeep`."""
+    return name.lower() == "llamakeep_port" and value.startswith("tcp://")
 
 
 def _is_loopback(host: str) -> bool:

@@ -21,6 +21,8 @@ EXAMPLES = {
     "replicate_base_url": "https://api.replicate.com",
     "public_url": "https://llm.example.com",
     "replicate_webhook_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "trusted_proxies": "127.0.0.1,10.1.0.0/16",
+    "root_path": "/llm",
     "webhook_networks": "10.1.0.0/16,10.2.0.0/16",
     "openai_base_url": "http://127.0.0.1:11434/v1",
     "openai_models": "llama3.2,qwen3",

@@ -72,18 +72,18 @@ def list_keys(username: Username) -> None:
     import asyncio
 
     print_rows(
-        ("id", "name", "last characters", "expires", "scopes", "models", "last used"),
+        ("id", "name", "last characters", "scopes", "models", "last used", "expires"),
         (
             (
                 key.id,
                 key.name,
-                f"…{key.hint}",
-                f"{key.expires_at:%Y-%m-%dT%H:%M:%SZ}" if key.expires_at else "never",
+                key.hint,
                 ",".join(sorted(key.scopes)),
                 "all" if key.models is None else ",".join(sorted(key.models)),
                 f"{key.last_used_at:%Y-%m-%dT%H:%M:%SZ}"
                 if key.last_used_at
                 else "never",
+                f"{key.expires_at:%Y-%m-%dT%H:%M:%SZ}" if key.expires_at else "never",
             )
             for key in asyncio.run(keys_of(read_settings(), username))
         ),

@@ -62,7 +62,7 @@ async def test_an_input_is_understood(
         ({"prompt": "Hi", "max_tokens": 0}, "input.max_tokens"),
         ({"prompt": "Hi", "max_tokens": 1, "max_length": 2}, "input"),
         ({"prompt": "Hi", "temperature": 9}, "input.temperature"),
-        ({"prompt": "Hi", "top_k": -1}, "input.top_k"),
+        ({"prompt": "Hi", "top_k": -2}, "input.top_k"),
         ({"prompt": "Hi", "stop_sequences": ["a"]}, "input.stop_sequences"),
         ({"prompt": "Hi", "stop": "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q"}, "input.stop"),
         ({"prompt": "Hi", "prompt_template": "{prompt}"}, "input.prompt_template"),
@@ -111,7 +111,7 @@ async def test_what_is_beside_the_input_is_refused_by_name(
     [
         ({}, "required"),
         ({"prompt": "Hi", "x": 1}, "additional_property_not_allowed"),
-        ({"prompt": "Hi", "seed": -1}, "invalid"),
+        ({"prompt": "Hi", "top_k": -2}, "invalid"),
     ],
 )
 async def test_what_is_wrong_has_replicates_name(

@@ -44,7 +44,7 @@ def test_keys_are_listed_without_their_secrets(typed: Type) -> None:
     listed = typed("key", "list", "carol").stdout
 
     assert secret not in listed
-    assert f"\trobot\t{secret[-4:]}\thistory,prompt\ta:b\tnever\n" in listed
+    assert f"\trobot\t{secret[-4:]}\thistory,prompt\ta:b\tnever\tnever\n" in listed
 
 
 def test_a_revoked_key_lets_nobody_in(typed: Type) -> None:

@@ -77,10 +77,10 @@ def test_the_reference_is_what_the_program_would_write() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "complaint"),
     [
-        ("LLAMAKEEP_LEASE", "-1", "LLAMAKEEP_LEASE: Input should be greater than 0."),
-        ("LLAMAKEEP_LEASE", "1", "lease must be at least three times flush_interval."),
-        ("LLAMAKEEP_LOG_LEVEL", "x", "LLAMAKEEP_LOG_LEVEL: Input should be 'debug',"),
-        ("LLAMAKEEP_OPENAI_MODELS", "x", "The settings cannot be read: error parsing"),
+        ("LLAMAKEEP_LEASE", "-1", "LLAMAKEEP_LEASE: It has to be more than 0."),
+        ("LLAMAKEEP_LEASE", "1", "lease must be at least three times flush_interval"),
+        ("LLAMAKEEP_LOG_LEVEL", "x", "LLAMAKEEP_LOG_LEVEL: It has to be 'debug',"),
+        ("LLAMAKEEP_OPENAI_MODELS", "[x", "LLAMAKEEP_OPENAI_MODELS: It is a list that"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named(
