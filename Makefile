@@ -63,7 +63,7 @@ bench: .venv/dev.stamp ## Measure beside a bare pass-through (about 10 minutes);
 fuzz: .venv/dev.stamp ## Make requests up for five minutes, and look for bugs in the answers
 	LLAMAKEEP_FUZZ_SECONDS=300 $(BIN)/python -m pytest tests/sdk/test_schemathesis.py
 
-torture: .venv/dev.stamp ## Kill and freeze servers under load, and see what was kept (about 12 minutes)
+torture: .venv/dev.stamp ## Break servers and what they depend on, and see what was kept (about 15 minutes)
 	$(BIN)/python -m tests.torture
 
 size: .venv/run.stamp ## Measure the core install: without extras, in an environment of its own

@@ -14,14 +14,17 @@ ever waits for them.
 """
 
 
-async def until(is_so: Callable[[], Any | Awaitable[Any]]) -> None:
+async def until(
+    is_so: Callable[[], Any | Awaitable[Any]], *, within: float = LONG_ENOUGH
+) -> None:
     """
     Wait for what nobody here could set an event for.
 
     Args:
         is_so: Returns whether it has happened, or an awaitable that does.
+        within: Seconds, for what starts several processes one after the other.
     """
-    async with asyncio.timeout(LONG_ENOUGH):
+    async with asyncio.timeout(within):
         while True:
             found = is_so()
             if await found if inspect.isawaitable(found) else found:

@@ -103,7 +103,8 @@ def check(
         strikes: When servers were killed or frozen, in seconds since 1970.
         bound: How many seconds recovering from a strike may take.
         may_freeze: Whether a holder of runs was frozen past its lease; then a
-            prediction may be made twice, and has to be canceled.
+            prediction may be made twice, and has to be canceled; on a busy machine it
+            may have succeeded before.
         has_true_clocks: Whether what servers say about times can be believed.
         exits: With what those servers ended that were told to stop.
     """
@@ -126,7 +127,7 @@ def check(
         verdict.lost += _losses(told, history)
         verdict.twice += _repetitions(told, run_ids, mine, may_freeze=may_freeze)
         if len(mine) > 1:
-            verdict.extra_canceled += sum(one["status"] == "canceled" for one in mine)
+            verdict.extra_canceled += sum(map(_is_given_up, mine))
         for run_id in run_ids:
             run = history[run_id]
             verdict.wrong += _lies(told, run, mine)
@@ -163,13 +164,19 @@ def _repetitions(
 ) -> Iterator[str]:
     if len({*run_ids, *told.run_ids}) > 1:
         yield f"one prompt became several runs: {sorted({*run_ids, *told.run_ids})}"
-    extra = [one for one in made if not (may_freeze and one["status"] == "canceled")]
+    extra = [one for one in made if not (may_freeze and _is_given_up(one))]
     if len(extra) > 1:
         found = [f"{one['id']} {one['status']}" for one in made]
         yield f"{[*run_ids]} has several predictions: {', '.join(found)}"
     for one in made:
         if one["status"] not in ENDED:
             yield f"{one['id']} goes on for nobody: it is {one['status']}"
+
+
+def _is_given_up(prediction: Mapping[str, Any]) -> bool:
+    """Return whether it was canceled, be it when it had just succeeded."""
+    is_asked_to = bool(prediction.get("requests", {}).get("cancel"))
+    return prediction["status"] == "canceled" or is_asked_to
 
 
 def _lies(

@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,22 +60,24 @@ class SmallDisk:
 
 
 @contextmanager
-def small_disk(folder: Path, *, megabytes: int = 64) -> Iterator[SmallDisk]:
+def small_disk(*, megabytes: int = 64) -> Iterator[SmallDisk]:
     """
     Yield a small disk.
 
     It is a tmpfs where this process may mount one, and else a folder whose files are
     limited.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    is_mounted = _run(
-        "mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder
-    )
-    try:
-        yield SmallDisk(folder, is_mounted=is_mounted)
-    finally:
-        if is_mounted:
-            _run("umount", "--lazy", folder)
+    # Not pytest's tmp_path: PostgreSQL's user may not enter that one.
+    with tempfile.TemporaryDirectory(prefix="llamakeep-disk-") as name:
+        folder = Path(name)
+        options = f"size={megabytes}m,mode=0755"
+        is_mounted = _run("mount", "-t", "tmpfs", "-o", options, "tmpfs", folder)
+        folder.chmod(0o755)
+        try:
+            yield SmallDisk(folder, is_mounted=is_mounted)
+        finally:
+            if is_mounted:
+                _run("umount", "--lazy", folder)
 
 
 def _run(*command: str | Path) -> bool:

@@ -29,7 +29,6 @@ from tests.torture.stage import (
     Stage,
     existing,
     in_thread,
-    on,
     postgres_on,
     sqlite_on,
 )
@@ -160,7 +159,7 @@ def file_of(site: Site) -> Path:
 
 async def _fill_at(stage: Stage, point: str, count: int) -> Outcome:
     async with (
-        in_thread(small_disk(stage.folder / f"disk {point}".replace(" ", "-"))) as disk,
+        in_thread(small_disk()) as disk,
         stage.site(f"full {point}", database=sqlite_on(disk)) as site,
     ):
         return await break_at(site, point, full_disk(disk), times=count)
@@ -172,7 +171,7 @@ async def _fill_at_random(
     database: Callable[[SmallDisk], NewDatabase] = sqlite_on,
 ) -> Outcome:
     async with (
-        in_thread(small_disk(stage.folder / "disk")) as disk,
+        in_thread(small_disk()) as disk,
         stage.site("full", database=database(disk)) as site,
     ):
         return await break_at_random(site, full_disk(disk), times=count)
@@ -218,11 +217,11 @@ async def _lose_commits(stage: Stage, count: int) -> Outcome:
 async def _restart(stage: Stage, at_points: int, at_random: int) -> Outcome:
     whole = Outcome()
     async with in_thread(stoppable_postgres()) as server:
-        fault = crashed_database(server)
+        new, fault = stage.on(server), crashed_database(server)
         for point in BREAKING_POINTS:
-            async with stage.site(f"restarted {point}", database=on(server)) as site:
+            async with stage.site(f"restarted {point}", database=new) as site:
                 whole += await break_at(site, point, fault, times=at_points)
-        async with stage.site("restarted", database=on(server)) as site:
+        async with stage.site("restarted", database=new) as site:
             whole += await break_at_random(site, fault, times=at_random)
     return whole
 
@@ -230,9 +229,10 @@ async def _restart(stage: Stage, at_points: int, at_random: int) -> Outcome:
 async def _pause(stage: Stage, count: int) -> Outcome:
     whole = Outcome()
     async with in_thread(stoppable_postgres()) as server:
+        new = stage.on(server)
         for seconds in PAUSES:
             name = f"paused {seconds:g}"
-            async with stage.site(name, database=on(server)) as site:
+            async with stage.site(name, database=new) as site:
                 fault = paused_database(server, seconds=seconds)
                 whole += await break_at_random(site, fault, times=count)
     return whole

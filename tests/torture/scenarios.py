@@ -172,6 +172,8 @@ async def freeze_holder(site: Site, name: str, *, times: int) -> Outcome:
         site.unreachable = None
         await holder.client.get("/healthz")
         await asyncio.sleep(1)  # in which it finds out what happened
+        # Killed before, it could not cancel what it has made.
+        await _all_ended(site)
     done = Counter({"freezes": times})
     return await judge(site, journal, done=done, may_freeze=True)
 
@@ -202,12 +204,10 @@ async def judge(
 ) -> Outcome:
     """Judge when nothing goes on any more; `done` is what was done but for kills."""
     give_up = time.monotonic() + BOUND
+    predictions = await _all_ended(site)
     while True:
-        predictions = await site.replicate.predictions()
         history = await site.nodes[-1].history()
-        is_over = all(each["status"] in ENDED for each in predictions) and all(
-            run["status"] in FINAL for run in history.values()
-        )
+        is_over = all(run["status"] in FINAL for run in history.values())
         if is_over or time.monotonic() > give_up:
             break
         await asyncio.sleep(0.1)
@@ -230,3 +230,14 @@ async def judge(
         verdict=verdict,
         is_timed=has_true_clocks,
     )
+
+
+async def _all_ended(site: Site) -> list[dict[str, Any]]:
+    """Return all predictions, when none goes on any more or should any more."""
+    give_up = time.monotonic() + BOUND
+    while True:
+        predictions = await site.replicate.predictions()
+        is_over = all(each["status"] in ENDED for each in predictions)
+        if is_over or time.monotonic() > give_up:
+            return predictions
+        await asyncio.sleep(0.1)

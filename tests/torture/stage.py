@@ -53,6 +53,8 @@ class Stage:
         self.folder = folder
         self.chance = chance
         self._emulator = emulator
+        # Alembic migrates one database of a process at a time.
+        self._migrating = asyncio.Lock()
 
     @asynccontextmanager
     async def site(
@@ -72,6 +74,18 @@ class Stage:
             ) as site,
         ):
             yield site
+
+    def on(self, server: PostgresServer) -> NewDatabase:
+        """Make a database on a server that may be broken."""
+
+        @asynccontextmanager
+        async def new(_folder: Path) -> AsyncIterator[str]:
+            async with new_database(server.url) as url:
+                async with self._migrating:
+                    await prepare(url)
+                yield url
+
+        return new
 
 
 @asynccontextmanager
@@ -116,18 +130,6 @@ def postgres_on(disk: SmallDisk, server_url: str, template: str) -> NewDatabase:
                 yield url
         finally:
             await _execute(server_url, f"DROP TABLESPACE {space}")
-
-    return new
-
-
-def on(server: PostgresServer) -> NewDatabase:
-    """Make a database on a server that may be broken."""
-
-    @asynccontextmanager
-    async def new(_folder: Path) -> AsyncIterator[str]:
-        async with new_database(server.url) as url:
-            await prepare(url)
-            yield url
 
     return new
 

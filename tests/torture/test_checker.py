@@ -159,6 +159,27 @@ def test_a_frozen_holder_may_leave_a_prediction_that_is_canceled() -> None:
     assert found == Verdict(prompts=1, resumed=2, extra_canceled=1)
 
 
+def test_a_frozen_holder_may_be_too_late_to_cancel_a_prediction() -> None:
+    late = {"id": "p2", "status": "succeeded", "requests": {"cancel": 1}}
+
+    found = verdict(more_predictions=(late,), may_freeze=True)
+
+    assert found == Verdict(prompts=1, resumed=2, extra_canceled=1)
+
+
+@pytest.mark.parametrize("requests", [{}, {"stream": 1, "get": 1}])
+def test_a_frozen_holder_may_not_leave_a_prediction_alone(
+    requests: dict[str, int],
+) -> None:
+    other = {"id": "p2", "status": "succeeded", "requests": requests}
+
+    found = verdict(more_predictions=(other,), may_freeze=True)
+
+    assert found.twice == [
+        "['run_1'] has several predictions: p1 succeeded, p2 succeeded"
+    ]
+
+
 def test_a_frozen_holder_may_not_leave_a_prediction_that_goes_on() -> None:
     found = verdict(
         more_predictions=({"id": "p2", "status": "processing"},), may_freeze=True

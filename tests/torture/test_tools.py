@@ -67,7 +67,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallDisk]:
     if not request.param:
         yield SmallDisk(tmp_path, is_mounted=False)
         return
-    with small_disk(tmp_path / "disk", megabytes=1) as disk:
+    with small_disk(megabytes=1) as disk:
         if not disk.is_mounted:
             pytest.skip("Nothing may be mounted here.")
         yield disk

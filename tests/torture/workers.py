@@ -12,7 +12,7 @@ import httpx2
 
 from tests.acceptance.processes import ROOT, Served, ServerProcess, outside_variables
 from tests.acceptance.runner import Order
-from tests.waiting import until
+from tests.waiting import LONG_ENOUGH, until
 
 WORKERS = 2
 
@@ -62,7 +62,7 @@ class WorkersProcess(ServerProcess):
         )
         log.close()
         self.pid = self._process.pid
-        await until(self._serves)
+        await until(self._serves, within=2 * LONG_ENOUGH)
 
     async def _serves(self) -> bool:
         try:
