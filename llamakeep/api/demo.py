@@ -8,6 +8,7 @@ tokens are not recognised as such outside demo mode.
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import timedelta
+from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import ip_address
 
@@ -54,7 +55,7 @@ class LoopbackOnly:
 
     def _refusal(self, scope: Scope) -> str | None:
         server = scope.get("server")
-        if not _is_inside(server):
+        if server is not None and not _is_inside(server[0]):
             return (
                 "Demo mode has passwords that everybody knows, so it answers on "
                 "loopback addresses only. Unset LLAMAKEEP_DEMO to serve others."
@@ -71,9 +72,10 @@ class LoopbackOnly:
         )
 
 
-def _is_inside(server: tuple[str, int | None] | None) -> bool:
+@lru_cache(maxsize=64)  # it is asked for each request
+def _is_inside(server: str) -> bool:
     try:
-        return server is None or ip_address(server[0]).is_loopback
+        return ip_address(server).is_loopback
     except ValueError:  # a Unix socket's path
         return True
 

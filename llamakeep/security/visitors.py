@@ -8,12 +8,14 @@ any page may send simple requests without reading the answers.
 
 import re
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 
 _LOOPBACK = IPv4Network("127.0.0.0/8")
 _AUTHORITY = re.compile(r"(\[[^]]*\]|[^:]*)(?::\d*)?")
 
 
+@lru_cache(maxsize=64)  # it is asked for each request
 def is_loopback(name: str) -> bool:
     """Return whether a host's name or address means this computer itself."""
     try:
@@ -41,16 +43,18 @@ def refusal_of(
         hosts: Names of the server that are as good as `localhost`.
         origins: Other origins whose pages may send requests.
     """
-    authorities = [value.decode("latin-1") for n, value in headers if n == b"host"]
-    for authority in authorities:
-        match = _AUTHORITY.fullmatch(authority)
-        name = match[1] if match else authority
-        if not (is_loopback(name) or name in hosts):
-            return f"the host {authority[:100]!a}"
-    for name, value in headers:
-        origin = value.decode("latin-1")
-        if name == b"origin" and origin not in origins:
-            _, _, authority = origin.partition("://")
-            if authority.lower() not in {each.lower() for each in authorities}:
-                return f"pages of the origin {origin[:100]!a}"
+    authority, foreign = "", None
+    for header, value in headers:
+        if header == b"host":
+            authority = value.decode("latin-1")
+            match = _AUTHORITY.fullmatch(authority)
+            name = match[1] if match else authority
+            if not (name in hosts or is_loopback(name)):
+                return f"the host {authority[:100]!a}"
+        elif header == b"origin" and (origin := value.decode("latin-1")) not in origins:
+            foreign = origin
+    if foreign is not None:
+        own = foreign.partition("://")[2].lower()
+        if not own or own != authority.lower():
+            return f"pages of the origin {foreign[:100]!a}"
     return None
