@@ -133,6 +133,22 @@ def test_a_port_in_use_is_a_plain_message(typed: Type) -> None:
     assert f"Cannot listen on 127.0.0.1, port {port}: it is in use." in refused.stderr
 
 
+def test_the_host_and_the_port_may_be_settings(
+    typed: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        monkeypatch.setenv("LLAMAKEEP_PORT", port)
+        refused = typed("serve")
+        monkeypatch.setenv("LLAMAKEEP_HOST", "203.0.113.1")
+        elsewhere = typed("serve")
+        by_flag = typed("serve", "--host", "127.0.0.1", "--port", port)
+
+    assert f"Cannot listen on 127.0.0.1, port {port}: it is in use" in refused.stderr
+    assert f"Cannot listen on 203.0.113.1, port {port}" in elsewhere.stderr
+    assert f"Cannot listen on 127.0.0.1, port {port}" in by_flag.stderr
+
+
 def test_a_host_that_does_not_exist_is_a_plain_message(typed: Type) -> None:
     refused = typed("serve", "--host", "203.0.113.1", "--port", "0")
 
