@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Literal
 
+from llamakeep.http.connection import Connection
 from llamakeep.keeper.live import LiveRun
 from llamakeep.providers.replicate.api import ReplicateApi
 from llamakeep.providers.replicate.provider import ReplicateProvider
@@ -44,6 +45,8 @@ class CrashPoint:
     """Whether it is only reached when clients cancel."""
     crowd: int = 1
     """How often three prompts are asked at once; some points need a queue."""
+    only: bytes = b""
+    """Only a pass whose first argument contains this counts; not of a coroutine."""
 
 
 POINTS = {
@@ -52,6 +55,10 @@ POINTS = {
     "before claim": CrashPoint(RunStorage, "claim", "before", crowd=3),
     "after claim": CrashPoint(RunStorage, "claim", "after", crowd=3),
     "before create": CrashPoint(ReplicateApi, "create", "before"),
+    # Behind the last look at the clock: nothing is between it and the network.
+    "before sending": CrashPoint(
+        Connection, "ask", "before", only=b"/predictions HTTP/1.1"
+    ),
     "during create": CrashPoint(ReplicateApi, "create", "during"),
     "after create": CrashPoint(ReplicateApi, "create", "after", passes=2),
     "before attach": CrashPoint(RunStorage, "attach", "before"),
@@ -111,7 +118,8 @@ def arm(name: str, *, passes: int, how: int) -> None:
 
     @wraps(original)
     def struck_at_once(*args: Any, **named: Any) -> Any:
-        strike()
+        if not point.only or point.only in args[1]:
+            strike()
         return original(*args, **named)
 
     is_async = inspect.iscoroutinefunction(original)

@@ -20,6 +20,7 @@ BOUND = LEASE + 5
 ANYWHERE = "anywhere"
 FREEZING_POINTS = (
     "before create",
+    "before sending",
     "during create",
     "after create",
     "after attach",
