@@ -291,7 +291,8 @@ class Settings(BaseSettings):
     breaker_pause: PositiveFloat = 10
     """
     Seconds for which Replicate is asked for nothing new after that failed five times in
-    a row; up to six times as long while it goes on failing. Prompts wait meanwhile.
+    a row; up to six times as long while it goes on failing. Prompts wait meanwhile. The
+    same goes for a model of another provider, but that prompts to it fail at once.
     """
 
     user_limits: LimitsOf = Limits()

@@ -18,6 +18,9 @@ class ProviderError(LlamaKeepError):
     mean paying twice: `ReattachableProvider.find`, or `resume`, tells.
     """
 
+    was_connected: bool = True
+    """Whether there was a connection: without one, asking again costs nothing."""
+
 
 class ProviderUnavailable(ProviderError):
     """The provider is down, cannot be reached, or broke off its answer."""

@@ -10,6 +10,8 @@ from llamakeep.domain import Run, RunStatus, utc_now
 from llamakeep.errors import (
     AnswerExpired,
     LlamaKeepError,
+    ProviderError,
+    ProviderRateLimited,
     ProviderTimeout,
     RunCanceled,
     RunFailed,
@@ -17,6 +19,7 @@ from llamakeep.errors import (
     ServerStopping,
     StorageUnavailable,
 )
+from llamakeep.keeper.breakers import Breakers
 from llamakeep.keeper.context import messages, size_of
 from llamakeep.keeper.gate import GateClosed, Gates
 from llamakeep.keeper.live import LiveRun
@@ -50,6 +53,7 @@ class Worker:
         self._storage = storage
         self._gates = gates
         self._stopping = stopping
+        self._breakers = Breakers(settings.breaker_pause)
         self._reattaching = Reattaching(settings, storage, gates)
 
     async def work(
@@ -88,6 +92,9 @@ class Worker:
         except Exception:
             log.exception("run %s failed by a bug", live.run.id)
             error = RunFailed()
+        else:
+            if self._breakers.known:
+                self._breakers.succeeded(live.run)
         await self.finish(live, error)
 
     async def finish(self, live: LiveRun, error: LlamaKeepError | None) -> None:
@@ -222,9 +229,17 @@ class Worker:
                         live, provider, request, was_begun=was_begun
                     )
                     return
-                async with aclosing(provider.answer(request)) as events:
-                    async for event in events:
-                        live.receive(event)
+                if self._breakers.known:
+                    self._breakers.check(run)
+                try:
+                    async with aclosing(provider.answer(request)) as events:
+                        async for event in events:
+                            live.receive(event)
+                except ProviderError as error:
+                    # A rate limit is one also where it is said within a stream.
+                    if not live.is_answering or isinstance(error, ProviderRateLimited):
+                        self._breakers.failed(run, error)
+                    raise
         except TimeoutError as error:
             raise ProviderTimeout(
                 f"The run was not done after {self._settings.run_timeout:g} seconds; "

@@ -83,9 +83,11 @@ def _translation(error: HttpError, who: str) -> ProviderError:
         case TooSlow():
             return ProviderTimeout(f"{who} took too long to say anything.")
         case NotConnected() | BrokenOff():
-            return ProviderUnavailable(
+            unavailable = ProviderUnavailable(
                 f"{who} cannot be reached, or broke off its answer."
             )
+            unavailable.was_connected = not isinstance(error, NotConnected)
+            return unavailable
         case NotHttp():
             return ProviderAnswerInvalid(f"{who} does not speak proper HTTP.")
     return ProviderError(f"{who} could not be asked.")
