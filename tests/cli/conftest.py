@@ -26,7 +26,7 @@ Type = Callable[..., Result]
 def surroundings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let commands find a migrated database, and no model."""
     monkeypatch.setenv("LLAMAKEEP_DATABASE_URL", settings.database_url)
-    monkeypatch.setenv("LLAMAKEEP_LOCAL_MODEL", "missing.gguf")
+    monkeypatch.setenv("LLAMAKEEP_LOCAL_MODEL", "none")
     for name in ("LLAMAKEEP_SERVER", "LLAMAKEEP_ACCESS_TOKEN"):
         monkeypatch.delenv(name, raising=False)
 

@@ -244,6 +244,15 @@ async def test_a_missing_file_is_named_by_its_setting(missing: LocalProvider) ->
         await ask(missing)
 
 
+def test_no_model_is_embedded_where_none_is_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "none").touch()
+    monkeypatch.chdir(tmp_path)
+
+    assert find_weights(settings(local_model="none")) is None
+
+
 def test_a_configured_file_is_the_weights(tmp_path: Path) -> None:
     weights = tmp_path / "Own.gguf"
     weights.touch()
