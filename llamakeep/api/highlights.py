@@ -2,24 +2,22 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from llamakeep.api.bodies import Body
 from llamakeep.domain import Run
 from llamakeep.storage.search import Search, Term
+from llamakeep.storage.words import SEARCHED, normalized, spans_of_words
 
 BEFORE = 60
 LENGTH = 240
 """Characters of a piece: enough to see what it is about."""
-SEARCHED = 100_000
-"""Characters from a text's beginning; no more are indexed."""
 MOST_SCANNED = 1_000_000
 """Characters that are gone through on a page, word by word: less than a second."""
 FEW = 8
 """So many words are looked for together, without Python looking at each of a text."""
 QUICKER = 32
 """How many times as quick that is, for one of them."""
-
-_WORD = re.compile(r"[^\W_]+")
 
 
 class Highlights(Body):
@@ -55,8 +53,10 @@ class _Finder:
 
     def __init__(self, search: Search) -> None:
         single = [term for term in search.terms if len(term.words) == 1]
-        self._words = {term.words[0].lower() for term in single if not term.is_prefix}
-        prefixes = {term.words[0].lower() for term in single if term.is_prefix}
+        self._words = {
+            normalized(term.words[0]) for term in single if not term.is_prefix
+        }
+        prefixes = {normalized(term.words[0]) for term in single if term.is_prefix}
         self._starts = self._words | prefixes
         self._prefixes = {
             length: {each for each in prefixes if len(each) == length}
@@ -71,31 +71,28 @@ class _Finder:
 
     def piece(self, text: str) -> list[str] | None:
         """Return the piece to show of a text, cut where the words are."""
-        end = min(len(text), SEARCHED)
-        lowered = _lower(text[:end])
-        first = self._first_word(text, lowered)
+        searched = text[:SEARCHED]
+        lowered = normalized(searched)
+        first = self._first_word(searched, lowered)
         for phrase in self._phrases:
-            found = self._first_phrase(phrase, text, lowered)
+            found = self._first_phrase(phrase, searched, lowered)
             if found is not None and (first is None or found < first):
                 first = found
         return None if first is None else self._cut(text, *first)
 
     def _first_word(self, text: str, lowered: str) -> tuple[int, int] | None:
-        if not self._starts or self._left < 0:
+        if self._left < 0 or not any(word in lowered for word in self._starts):
             return None
-        end = len(lowered)
-        if self._few.pattern:
-            if not any(word in lowered for word in self._starts):
-                return None
-            found = self._few.search(text, 0, end)
-            last = end if found is None else found.end()
+        if self._few.pattern and text.isascii():
+            found = self._few.search(text)
+            last = len(text) if found is None else found.end()
             self._left -= last * self._few.pattern.count("(?<") // QUICKER
             return None if found is None else found.span()
-        for match in _WORD.finditer(text, 0, end):
-            if self._is_wanted(match[0].lower()):
-                self._left -= match.end()
-                return match.span()
-        self._left -= end
+        for word in _words(text):
+            if self._is_wanted(word.compared):
+                self._left -= word.end
+                return word.start, word.end
+        self._left -= len(text)
         return None
 
     def _is_wanted(self, word: str) -> bool:
@@ -107,6 +104,11 @@ class _Finder:
         self, phrase: "_Phrase", text: str, lowered: str
     ) -> tuple[int, int] | None:
         """Return the first place of a phrase, looking where its rarest word is."""
+        if self._left < 0:
+            return None
+        if len(lowered) != len(text):  # there is no telling from it where a word is
+            self._left -= len(text)
+            return next(_spans_of(phrase, list(_words(text))), None)
         counts = {word: lowered.count(word) for word in phrase.certain}
         self._left -= len(counts) * len(lowered) // QUICKER
         rarest = min(counts, key=lambda word: counts[word])
@@ -115,7 +117,8 @@ class _Finder:
             begin = max(0, place - phrase.reach)
             stop = min(place + phrase.reach, len(lowered))
             self._left -= stop - begin
-            for span in _spans_of(phrase, list(_WORD.finditer(text, begin, stop))):
+            window = list(_words(text[begin:stop], begin))
+            for span in _spans_of(phrase, window):
                 return span
             # What has the word in the nearer half was seen as a whole.
             place = lowered.find(rarest, place + phrase.reach // 2 + 1)
@@ -124,8 +127,8 @@ class _Finder:
     def _cut(self, text: str, start: int, stop: int) -> list[str]:
         begin = max(0, start - BEFORE)
         end = max(stop, begin + LENGTH)
-        words = list(_WORD.finditer(text, start, end))
-        spans = [one.span() for one in words if self._is_wanted(one[0].lower())]
+        words = list(_words(text[start:end], start))
+        spans = [(one.start, one.end) for one in words if self._is_wanted(one.compared)]
         for phrase in self._phrases:
             spans += _spans_of(phrase, words)
         parts, place = [], begin
@@ -145,7 +148,7 @@ class _Phrase:
     """Words next to each other, of which the last may only be a beginning."""
 
     def __init__(self, term: Term) -> None:
-        self.words = [word.lower() for word in term.words]
+        self.words = [normalized(word) for word in term.words]
         self.is_prefix = term.is_prefix
         self.certain = dict.fromkeys(self.words[:-1] if term.is_prefix else self.words)
         """Those of which the text has the whole."""
@@ -153,11 +156,21 @@ class _Phrase:
         """Characters around one of them in which all are."""
 
 
-def _spans_of(
-    phrase: _Phrase, words: Sequence[re.Match[str]]
-) -> Iterator[tuple[int, int]]:
+class _Word(NamedTuple):
+    start: int
+    end: int
+    compared: str
+
+
+def _words(text: str, offset: int = 0) -> Iterator[_Word]:
+    """Yield the words of a part of a text that begins at `offset`."""
+    for start, end in spans_of_words(text):
+        yield _Word(offset + start, offset + end, normalized(text[start:end]))
+
+
+def _spans_of(phrase: _Phrase, words: Sequence[_Word]) -> Iterator[tuple[int, int]]:
     """Yield where a phrase is among the words of a text."""
-    lowered = [word[0].lower() for word in words]
+    lowered = [word.compared for word in words]
     number = len(phrase.words)
     last = phrase.words[-1]
     for start in range(len(words) - number + 1):
@@ -168,18 +181,9 @@ def _spans_of(
         if phrase.is_prefix:
             is_last = lowered[stop].startswith(last)
         if is_last and lowered[start:stop] == phrase.words[:-1]:
-            yield words[start].start(), words[stop].end()
+            yield words[start].start, words[stop].end
 
 
 def _pattern(term: Term) -> str:
     end = r"[^\W_]*" if term.is_prefix else r"(?![^\W_])"
     return rf"(?<![^\W_]){re.escape(term.words[0])}{end}"
-
-
-def _lower(text: str) -> str:
-    """Return text in lower case with each letter in its place."""
-    lowered = text.lower()
-    if len(lowered) == len(text):
-        return lowered
-    letters = ((letter, letter.lower()) for letter in text)
-    return "".join(low if len(low) == 1 else letter for letter, low in letters)

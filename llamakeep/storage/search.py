@@ -8,7 +8,6 @@ see the migration that makes the index.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from string import punctuation
 from typing import Self
 
 from sqlalchemy import (
@@ -25,10 +24,9 @@ from sqlalchemy import (
 from llamakeep.domain import User
 from llamakeep.errors import FieldError, InvalidRequest
 from llamakeep.storage.database import Database
-from llamakeep.storage.words import own_words
+from llamakeep.storage.words import own_words, words_of
 
 _TERM = re.compile(r'"([^"]*)"?(\*?)|([^\s"]+)')
-_SPACES = str.maketrans(dict.fromkeys(punctuation, " "))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +55,8 @@ class Search:
         """
         terms = []
         for phrase, star, word in _TERM.findall(text):
-            words = tuple((phrase or word).translate(_SPACES).split())
-            if any(letter.isalnum() for each in words for letter in each):
+            words = tuple(words_of(phrase or word))
+            if words:
                 terms.append(Term(words, bool(star) or word.endswith("*")))
         return cls(tuple(dict.fromkeys(terms)))  # to be found twice means nothing
 

@@ -85,3 +85,20 @@ def test_what_it_costs_is_bounded_by_the_page(query: str, text: str) -> None:
 
     # A fifth of it on an idle machine; without a bound, minutes.
     assert time.process_time() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("text", "query", "expected"),
+    [
+        ("Un Café noir", "cafe\u0301", ["Café"]),
+        ("Un Cafe\u0301 noir", "café", ["Cafe\u0301"]),
+        ("un cafe\u0301 noir ou cafe", '"café noir"', ["cafe\u0301 noir"]),
+        ("มี กิน กัน", "กัน", ["กัน"]),
+        ("यह किताब है", "कि*", ["किताब"]),
+        ("\uff26\uff55\uff4c\uff4c full", "full", ["\uff26\uff55\uff4c\uff4c", "full"]),
+    ],
+)
+def test_what_was_found_is_marked_as_it_was_written(
+    text: str, query: str, expected: list[str]
+) -> None:
+    assert marked(text, query) == expected

@@ -85,6 +85,42 @@ async def test_a_search_means_the_same_on_every_database(
 
 
 @pytest.mark.parametrize(
+    ("text", "found", "missed"),
+    [
+        ("Un Café noir", "cafe\u0301", "cafe"),
+        ("tie\u0302\u0301ng", "tiếng", "tiêng"),
+        ("πιες νερό", "νερο\u0301", "νερο"),
+        ("Чай и ёлка", "\u0435\u0308лка", "ёл"),  # noqa: RUF001 - Cyrillic
+        ("قال مُحَمَّد", "مُحَمَّد", "محمود"),
+        ("שָׁלוֹם עולם", "שָׁלוֹם", "שלומי"),
+        ("यह किताब है", "किताब", "कताब"),
+        ("এই কলম", "কলম", "কলাম"),
+        ("இது கிளி", "கிளி", "களி"),
+        ("มี กัน ครับ", "กัน", "กิน"),
+        ("នេះ ទឹក", "ទឹក", "ទក"),
+        ("天气 很好", "很好", "不好"),
+        (
+            "これ は ガラス",
+            "カ\u3099ラス",
+            "カラス",
+        ),
+        ("한국어 문장", "\u1112\u1161\u11ab국어", "하국어"),
+        ("\uff26\uff55\uff4c\uff4c width", "full", "fulls"),
+        ("I ❤️ llamas 🦙", "llamas", '"llamas i"'),
+    ],
+)
+async def test_marks_belong_to_their_words_in_every_script(
+    storage: Storage, alice: User, text: str, found: str, missed: str
+) -> None:
+    run = await storage.add(alice, text, "")
+
+    assert await find(storage, alice, found) == [run]
+    assert await find(storage, alice, missed) == []
+    [kept] = await storage.history(alice)
+    assert kept.prompt == text
+
+
+@pytest.mark.parametrize(
     "words",
     [
         "llama OR alpaca",
