@@ -134,7 +134,8 @@ class Settings(BaseSettings):
     database_url: str = Field(default="sqlite:///llamakeep.db", repr=False)
     """
     Where everything is kept: `sqlite:///FILE` or
-    `postgresql://USER:PASSWORD@HOST/DATABASE`.
+    `postgresql://USER:PASSWORD@HOST/DATABASE`, with libpq's parameters such as
+    `?sslmode=require`; see `docs/scaling.md`.
     """
 
     demo: bool = False

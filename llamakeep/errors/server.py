@@ -64,6 +64,9 @@ class StorageUnavailable(ServerError):
     code = "storage-unavailable"
     title = "The database cannot keep anything right now."
 
+    is_full = False
+    """Whether there is no room left, which does not pass by itself."""
+
 
 class OutcomeUnknown(StorageUnavailable):
     """The database broke off during COMMIT: what was to be stored may be stored."""

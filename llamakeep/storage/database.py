@@ -5,6 +5,8 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
+from llamakeep.storage.trouble import Trouble
+
 T = TypeVar("T")
 Operation = Callable[[Connection], T]
 """
@@ -17,6 +19,9 @@ changes nothing but the database.
 
 class Database(Protocol):
     """Runs operations, each as one transaction."""
+
+    trouble: Trouble
+    """Since when it cannot be used, if it cannot."""
 
     is_sole_owner: bool
     """Whether no other process can be working on this database's runs."""
@@ -39,6 +44,7 @@ class Database(Protocol):
         Run `operation` and return its result once it is durable.
 
         Raises:
+            OutcomeUnknown: It is not known whether it was made durable.
             StorageUnavailable: It could not be made durable; nothing was changed.
         """
         ...

@@ -2,64 +2,76 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
-from sqlalchemy.engine import URL
+import asyncpg
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from llamakeep.errors import StorageUnavailable
+from llamakeep.errors import OutcomeUnknown, StorageUnavailable
 from llamakeep.storage.database import Operation, T
+from llamakeep.storage.postgres_connecting import (
+    LONGEST_PAUSE,
+    Connector,
+    Server,
+    reason_of,
+)
+from llamakeep.storage.postgres_slots import Slots
+from llamakeep.storage.postgres_url import PostgresUrl
+from llamakeep.storage.trouble import Kind, Trouble
+
+__all__ = ["LONGEST_PAUSE", "PostgresDatabase"]
 
 POOL_SIZE = 20
+CONNECTION_WAIT = 10
+"""Seconds in which one of them has to be free."""
 TRIES = 4
-LONGEST_PAUSE = 5
-"""
-Seconds after which PostgreSQL ends a transaction in which nothing happens.
-
-A process that is frozen in the middle of one holds locks: nobody could take its runs
-over, or ask with the same idempotency key.
-"""
 _SERVER_TROUBLE = ("08", "25006", "25P03", "28", "3D", "53", "57", "58")
 """
 How its codes begin: no connection, read-only, paused for too long, no entry, no such
 database, no room left, shut down or starting, and broken:
 https://www.postgresql.org/docs/current/errcodes-appendix.html.
 """
+_TOO_MANY_CONNECTIONS = "53300"
+_DISK_FULL = "53100"
+_COMMIT_UNKNOWN = ("08", "57P")
+"""How the codes begin of what may come instead of a COMMIT's answer."""
+_LIMITS = text(
+    "SELECT set_config('idle_in_transaction_session_timeout', :pause, true), "
+    "set_config('statement_timeout', :limit, true)"
+)
 
 
 class PostgresDatabase:
     """
     A database that many processes share.
 
-    Raises:
-        StorageUnavailable: The driver is not installed.
+    Args:
+        url: Where it is.
+        is_hurried: Whether statements have a limit of time.
     """
 
     is_sole_owner = False
     accounts_version = None  # others may change them at any time
 
-    def __init__(self, url: URL) -> None:
-        try:
-            self._engine = create_async_engine(
-                url.set(drivername="postgresql+asyncpg"),
-                pool_size=POOL_SIZE,
-                max_overflow=0,
-                pool_pre_ping=False,
-                connect_args={
-                    "server_settings": {
-                        "idle_in_transaction_session_timeout": f"{LONGEST_PAUSE}s"
-                    }
-                },
-                hide_parameters=True,  # errors are logged, and parameters are prompts
-            )
-        except ModuleNotFoundError as error:
-            raise StorageUnavailable(
-                "PostgreSQL's driver is not installed: `pip install "
-                "'llamakeep[postgres]'`."
-            ) from error
+    def __init__(self, url: PostgresUrl, *, is_hurried: bool = True) -> None:
+        self.trouble = Trouble()
+        self._connector = Connector(url, is_hurried=is_hurried)
+        self._server: Server | None = None
+        self._slots = Slots(POOL_SIZE)
+        self._engine = create_async_engine(
+            "postgresql+asyncpg://",
+            pool_size=POOL_SIZE,
+            max_overflow=0,
+            pool_pre_ping=False,
+            connect_args={"async_creator_fn": self._connect},
+            hide_parameters=True,  # errors are logged, and parameters are prompts
+        )
+        event.listen(self._engine.sync_engine, "do_connect", self._prepare)
 
     async def watch_accounts(self) -> None:
         """Do nothing: whoever comes in is looked up."""
@@ -86,9 +98,8 @@ class PostgresDatabase:
 
     async def read(self, operation: Operation[T]) -> T:
         """Run `operation` on one connection of the pool."""
-        with _translated():
-            async with self._engine.connect() as connection:
-                return await connection.run_sync(operation)
+        async with self._translated("read"), self._connected() as connection:
+            return await connection.run_sync(operation)
 
     async def look_up(self, operation: Operation[T]) -> T:
         """Run `operation` as any other one that reads."""
@@ -108,37 +119,144 @@ class PostgresDatabase:
         await self._engine.dispose()
 
     async def _write(self, operation: Operation[T]) -> T:
-        with _translated():
-            async with self._engine.begin() as connection:
-                return await connection.run_sync(operation)
+        async with self._translated("write"), self._connected() as connection:
+            if self._server is not None and self._server.is_pooled:
+                await connection.execute(_LIMITS, self._limits)
+            result = await connection.run_sync(operation)
+            await _commit(connection)
+            return result
 
+    @property
+    def _limits(self) -> dict[str, str]:
+        session = self._connector.session
+        return {
+            "pause": session["idle_in_transaction_session_timeout"],
+            "limit": session["statement_timeout"],
+        }
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except IntegrityError:
-        raise
-    except (DBAPIError, OSError, TimeoutError, PoolTimeout) as error:
-        if isinstance(error, DBAPIError) and not _is_about_the_server(error):
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        if self._server is None:
+            self._server = await self._connector.find_out()
+        connection = await self._take()
+        try:
+            yield connection
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            # No answer is waited for: not even the end of the transaction is sent.
+            if not connection.invalidated:
+                raw = await connection.get_raw_connection()
+                if raw.driver_connection is not None:
+                    raw.driver_connection.terminate()
+                await connection.invalidate()
             raise
-        raise StorageUnavailable(
-            "PostgreSQL cannot be reached or cannot keep more. Nothing was stored by "
-            "this request; what was kept before is safe.",
-            retry_after=5,
+        finally:
+            try:
+                await connection.close()
+            finally:
+                self._slots.give_back()
+
+    async def _take(self) -> AsyncConnection:
+        """Return a connection, once there is one."""
+        async with asyncio.timeout(CONNECTION_WAIT):
+            await self._slots.take()
+            while True:
+                try:
+                    return await self._engine.connect()
+                except BaseException as error:
+                    if _sqlstate(error) != _TOO_MANY_CONNECTIONS:
+                        self._slots.give_back()
+                        raise
+                    # Those that there are will be free in a moment.
+                    await self._slots.refused()
+
+    async def _connect(self, **_: Any) -> asyncpg.Connection:
+        assert self._server is not None
+        return await self._connector.connect(is_pooled=self._server.is_pooled)
+
+    def _prepare(self, _dialect: Any, _record: Any, _args: Any, options: Any) -> None:
+        """Keep no prepared statements where the next one may not find them."""
+        if self._server is not None and self._server.is_pooled:
+            options["prepared_statement_cache_size"] = 0
+
+    @asynccontextmanager
+    async def _translated(self, kind: Kind) -> AsyncIterator[None]:
+        try:
+            yield
+        except IntegrityError:
+            raise
+        except StorageUnavailable as error:
+            if isinstance(error, OutcomeUnknown):
+                self.trouble.failed(kind, error, "it broke off during COMMIT.")
+            raise
+        except (
+            DBAPIError,
+            OSError,
+            TimeoutError,
+            PoolTimeout,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+        ) as error:
+            if isinstance(error, DBAPIError) and not _is_about_the_server(error):
+                raise
+            translated = StorageUnavailable(
+                "PostgreSQL cannot be reached or cannot keep more. Nothing was stored "
+                "by this request; what was kept before is safe.",
+                retry_after=5,
+            )
+            translated.is_full = _sqlstate(error) == _DISK_FULL
+            self.trouble.failed(kind, translated, _reason(error))
+            raise translated from error
+        else:
+            self.trouble.worked(kind)
+
+
+async def _commit(connection: AsyncConnection) -> None:
+    """
+    Commit, and tell what is not kept from what may be.
+
+    Raises:
+        OutcomeUnknown: There was no answer.
+    """
+    if not connection.in_transaction():
+        return
+    raw = await connection.get_raw_connection()
+    if raw.driver_connection is None or raw.driver_connection.is_closed():
+        raise ConnectionResetError("The connection was lost before the COMMIT.")
+    try:
+        await connection.commit()
+    except (DBAPIError, OSError, TimeoutError) as error:
+        sqlstate = _sqlstate(error)
+        if sqlstate and not sqlstate.startswith(_COMMIT_UNKNOWN):
+            raise  # it says why it took everything back
+        if raw.driver_connection is not None:
+            raw.driver_connection.terminate()
+        raise OutcomeUnknown(
+            "The connection to PostgreSQL broke off during COMMIT: it is not known "
+            "whether this was stored. Look, for a prompt at /history/, or send it "
+            "again, a prompt under the same Idempotency-Key: it is stored once then."
         ) from error
+
+
+def _sqlstate(error: BaseException) -> str:
+    orig = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(orig, "sqlstate", None) or ""
+
+
+def _reason(error: Exception) -> str:
+    cause: BaseException = error
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        cause = error.orig.__cause__ or error.orig
+    return f"PostgreSQL: {reason_of(cause)}"
 
 
 def _is_collision(error: DBAPIError) -> bool:
     """Return whether somebody did the same at the same time, or both had to wait."""
-    sqlstate = getattr(error.orig, "sqlstate", None) or ""
-    return isinstance(error, IntegrityError) or sqlstate in {"40001", "40P01"}
+    return isinstance(error, IntegrityError) or _sqlstate(error) in {"40001", "40P01"}
 
 
 def _is_about_the_server(error: DBAPIError) -> bool:
-    sqlstate = getattr(error.orig, "sqlstate", None) or ""
     return (
         error.connection_invalidated
         or isinstance(error, OperationalError | InterfaceError)
-        or sqlstate.startswith(_SERVER_TROUBLE)
+        or _sqlstate(error).startswith(_SERVER_TROUBLE)
     )

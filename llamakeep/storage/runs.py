@@ -19,9 +19,11 @@ from llamakeep.domain import (
 from llamakeep.errors import (
     IdempotencyKeyReused,
     LimitReached,
+    OutcomeUnknown,
     RunNotFound,
     Unauthenticated,
 )
+from llamakeep.storage import outcomes
 from llamakeep.storage.columns import seconds_from_now
 from llamakeep.storage.database import Database
 from llamakeep.storage.notifications import add_notifications
@@ -177,16 +179,24 @@ class RunStorage:
             return run
 
         try:
-            accepted = await self._database.write(operation)
+            try:
+                accepted = await self._database.write(operation)
+            except OutcomeUnknown as unknown:
+                again = outcomes.unless(
+                    outcomes.IS_KEPT, {"run_id": run.id}, run, operation
+                )
+                accepted = await outcomes.find_out(self._database, again, unknown)
         except IntegrityError:
-            if await is_there(self._database, run.user_id):
-                raise
-            raise Unauthenticated(
-                "This account was deleted. Nothing was stored."
-            ) from None
+            await self._check_user(run.user_id)
+            raise
         if isinstance(accepted, LimitReached):
             raise accepted
         return accepted
+
+    async def _check_user(self, user_id: str) -> None:
+        if not await is_there(self._database, user_id):
+            message = "This account was deleted. Nothing was stored."
+            raise Unauthenticated(message) from None
 
     async def claim(self, run: Run, *, lease: float) -> bool:
         """Start the next attempt at a queued run; `False` if somebody else did."""
@@ -196,9 +206,15 @@ class RunStorage:
             "now": utc_now(),
             "lease": lease,
         }
-        return await self._database.write(
-            lambda connection: connection.execute(_CLAIM, values).rowcount == 1
-        )
+
+        def operation(connection: Connection) -> bool:
+            return connection.execute(_CLAIM, values).rowcount == 1
+
+        try:
+            return await self._database.write(operation)
+        except OutcomeUnknown as unknown:
+            again = outcomes.unless(outcomes.IS_CLAIMED, values, True, operation)
+            return await outcomes.find_out(self._database, again, unknown)
 
     async def attach(self, run: Run, handle: str) -> Attached:
         """Keep what finds the answer again at its provider."""
@@ -212,7 +228,10 @@ class RunStorage:
                 return Attached.LOST
             return Attached.TAKEN if is_taken else Attached.KEPT
 
-        return await self._database.write(operation)
+        try:
+            return await self._database.write(operation)
+        except OutcomeUnknown as unknown:
+            return await outcomes.find_out(self._database, operation, unknown)
 
     async def known_handles(self, provider: str, handles: Collection[str]) -> set[str]:
         """Return which of `handles` belong to a run already."""
@@ -273,6 +292,9 @@ class RunStorage:
 
         try:
             return await self._database.write(operation)
+        except OutcomeUnknown as unknown:
+            again = outcomes.unless(outcomes.IS_CLOSED, values, True, operation)
+            return await outcomes.find_out(self._database, again, unknown)
         except IntegrityError:
             # A run that asked the same has found this answer meanwhile. Both keep it.
             values["new_handle"] = None

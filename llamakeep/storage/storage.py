@@ -1,8 +1,10 @@
 """Storage put together: which database a URL means, and everything it can remember."""
 
 import asyncio
+import importlib
+import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import select
@@ -27,6 +29,7 @@ from llamakeep.storage.history import HistoryStorage
 from llamakeep.storage.importing import ImportStorage
 from llamakeep.storage.leases import LeaseStorage
 from llamakeep.storage.notifications import NotificationStorage
+from llamakeep.storage.postgres_url import read_postgres_url
 from llamakeep.storage.quotas import QuotaStorage
 from llamakeep.storage.retention import RetentionStorage
 from llamakeep.storage.runs import RunStorage
@@ -36,6 +39,8 @@ from llamakeep.storage.tags import TagStorage
 from llamakeep.storage.traces import TraceStorage
 from llamakeep.storage.users import UserStorage
 from llamakeep.storage.webhook_secrets import WebhookSecretStorage
+
+_POSTGRES = re.compile(r"postgres(ql)?(\+\w+)?:", re.IGNORECASE)
 
 
 class Storage(
@@ -143,7 +148,10 @@ async def open_storage(
     try:
         if migrate is None:
             migrate = database.is_sole_owner
-        if migrate and not await database.read(schema.is_current):
+        if migrate and not database.is_sole_owner:
+            # A migration may take longer than other statements.
+            await migrate_database(url)
+        elif migrate and not await database.read(schema.is_current):
             await storage.migrate()
         await storage.check_schema()
         if database.accounts_version is None:
@@ -165,7 +173,9 @@ async def migrate_database(url: str) -> tuple[str | None, str]:
         DatabaseOutdated: A newer version of llamakeep wrote it.
         StorageUnavailable: The URL makes no sense, or there is no database behind it.
     """
-    database = await asyncio.to_thread(_open_database, url, is_owner=True)
+    database = await asyncio.to_thread(
+        _open_database, url, is_owner=True, is_hurried=False
+    )
     try:
         before = await database.read(schema.revision)
         await database.write(schema.migrate)
@@ -175,27 +185,37 @@ async def migrate_database(url: str) -> tuple[str | None, str]:
 
 
 def location(url: str) -> str:
-    """Return where `url` leads, fit to be shown: a file, or a URL without password."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite" and parsed.database:
-        return str(Path(parsed.database).absolute())
-    return parsed.render_as_string(hide_password=True)
+    """Return where `url` leads, fit to be shown: a file, or a URL without secrets."""
+    if _POSTGRES.match(url):
+        return read_postgres_url(url).shown
+    return str(_file_of(url).absolute())
 
 
-def _open_database(url: str, *, is_owner: bool) -> Database:
-    try:
+def _open_database(url: str, *, is_owner: bool, is_hurried: bool = True) -> Database:
+    if not _POSTGRES.match(url):
+        return SqliteDatabase(_file_of(url), is_owner=is_owner)
+    parsed = read_postgres_url(url)
+    for driver in ("asyncpg", "greenlet"):
+        try:
+            importlib.import_module(driver)
+        except ModuleNotFoundError as error:
+            raise StorageUnavailable(
+                f"PostgreSQL's driver is not installed ({driver} is missing): `pip "
+                "install 'llamakeep[postgres]'`, or in a checkout `pip install -e "
+                "'.[postgres]'`."
+            ) from error
+    # A tenth of a start's time, and most starts are on SQLite.
+    from llamakeep.storage.postgres import PostgresDatabase  # noqa: PLC0415
+
+    return PostgresDatabase(parsed, is_hurried=is_hurried)
+
+
+def _file_of(url: str) -> Path:
+    with suppress(ArgumentError, ValueError):
         parsed = make_url(url)
-    except ArgumentError:
-        parsed = None
-    match parsed and parsed.get_backend_name():
-        case "sqlite" if parsed and parsed.database not in {None, "", ":memory:"}:
-            assert parsed.database is not None
-            return SqliteDatabase(Path(parsed.database), is_owner=is_owner)
-        case "postgresql" | "postgres" if parsed:
-            # A tenth of a start's time, and most starts are on SQLite.
-            from llamakeep.storage.postgres import PostgresDatabase  # noqa: PLC0415
-
-            return PostgresDatabase(parsed)
+        is_file = parsed.database not in {None, "", ":memory:"}
+        if parsed.get_backend_name() == "sqlite" and is_file:
+            return Path(str(parsed.database))
     raise StorageUnavailable(
         "LLAMAKEEP_DATABASE_URL must be sqlite:///FILE or "
         "postgresql://USER:PASSWORD@HOST/DATABASE."

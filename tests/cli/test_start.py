@@ -1,5 +1,6 @@
 """What all commands have in common."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -136,3 +137,28 @@ def test_rules_for_the_emulator_that_make_no_sense_are_refused(
 
     assert started.exit_code == 2
     assert "0.nonsense: Extra inputs are not permitted." in started.stderr
+
+
+@pytest.mark.parametrize("missing", ["asyncpg", "greenlet"])
+def test_a_driver_that_is_missing_is_named_with_what_installs_it(
+    missing: str,
+) -> None:
+    script = (
+        f"import sys; sys.modules[{missing!r}] = None; "
+        "sys.argv = ['llamakeep', 'migrate']; from llamakeep.cli import main; main()"
+    )
+    url = "postgresql://lk:s3cret@db/kept"
+
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"LLAMAKEEP_DATABASE_URL": url},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "pip install 'llamakeep[postgres]'" in done.stderr
+    assert f"{missing} is missing" in done.stderr
+    assert "Traceback" not in done.stderr

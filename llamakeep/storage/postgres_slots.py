@@ -1,0 +1,74 @@
+"""How many connections to PostgreSQL are in use at once, and the line for them."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+GROWN_AFTER = 5.0
+"""Seconds after a refusal from which on one more is tried again."""
+LOOK = 0.25
+"""Seconds between two tries where there is not even one connection."""
+
+
+class Slots:
+    """
+    Deals out a number of connections, which shrinks when the server refuses one.
+
+    Args:
+        most: How many there are at most.
+        clock: Says what time it is, in seconds.
+    """
+
+    def __init__(
+        self, most: int, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.limit = most
+        self.in_use = 0
+        self._most = most
+        self._clock = clock
+        self._refused_at = float("-inf")
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def take(self) -> None:
+        """Wait for a slot, in line."""
+        self._grow()
+        if self.in_use < self.limit and not self._waiting:
+            self.in_use += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give_back()  # it came too late
+            else:
+                with suppress(ValueError):
+                    self._waiting.remove(turn)
+            raise
+
+    def give_back(self) -> None:
+        """Let the next one in."""
+        self.in_use -= 1
+        while self._waiting and self.in_use < self.limit:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self.in_use += 1
+                turn.set_result(None)
+
+    async def refused(self) -> None:
+        """Give a slot back for which there is no connection, and wait for another."""
+        self._refused_at = self._clock()
+        self.limit = max(1, self.in_use - 1)
+        is_alone = self.in_use == 1
+        self.give_back()
+        if is_alone:
+            await asyncio.sleep(LOOK)
+        await self.take()
+
+    def _grow(self) -> None:
+        if self.limit < self._most and self._clock() - self._refused_at > GROWN_AFTER:
+            self._refused_at = self._clock()
+            self.limit += 1
