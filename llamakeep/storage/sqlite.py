@@ -6,6 +6,7 @@ disk, the next one gathers.
 """
 
 import asyncio
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,6 +23,8 @@ from llamakeep.errors import DatabaseMissing, StorageUnavailable
 from llamakeep.storage.account_changes import AccountChanges
 from llamakeep.storage.database import Operation, T
 from llamakeep.storage.owner_lock import OwnerLock, lock_file
+from llamakeep.storage.private_files import keep_private, with_suffix
+from llamakeep.storage.trouble import Trouble
 from llamakeep.storage.words import own_words
 from llamakeep.storage.writer import Writer, reason
 
@@ -30,6 +33,7 @@ try:
 except ImportError:  # no wheel for this platform: see docs/adr/0002
     import sqlite3
 
+SIDE_FILES = ("-wal", "-shm", ".lock")
 READERS = 4
 READERS_CACHE = 16 * 1024
 """KiB that each of them may keep of the file: ranking goes through all its parts."""
@@ -39,6 +43,8 @@ SMALL = 32 * 1024 * 1024
 """Bytes of a file that can be written anew while others wait: some 0.2 s."""
 OLDEST_SQLITE = (3, 51, 3)
 """Before it, a WAL could be reset at the wrong moment: https://sqlite.org/wal.html."""
+
+log = logging.getLogger(__name__)
 
 _PRAGMAS = (
     "PRAGMA busy_timeout = 5000",
@@ -70,9 +76,11 @@ class SqliteDatabase:
 
     def __init__(self, path: Path, *, is_owner: bool = True) -> None:
         self.is_sole_owner = is_owner
+        self.trouble = Trouble()
         self._path = path
         self._lock: OwnerLock | None = None
         self._erasing: asyncio.Task[None] | None = None
+        self._is_checkpoint_failing = False
         create = os.O_CREAT if is_owner else 0
         try:
             if is_owner:
@@ -94,6 +102,8 @@ class SqliteDatabase:
             raise StorageUnavailable(
                 f"The database file {path} cannot be opened: {reason(error)}."
             ) from error
+        for file in (path, *(with_suffix(path, each) for each in SIDE_FILES)):
+            keep_private(file)
         self._reading = _engine(path, "ro", QueuePool, pool_size=READERS)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._looking = _engine(path, "ro", NullPool, begin=None)
@@ -111,14 +121,30 @@ class SqliteDatabase:
 
     async def write(self, operation: Operation[T]) -> T:
         """Run `operation` on the writer thread; neighbours share the commit."""
-        result = await self._writer.submit(operation)
+        waiting = self._writer.submit(operation)
+        try:
+            result = await waiting
+        except StorageUnavailable as error:
+            self.trouble.failed("write", error, error.detail)
+            raise
+        trouble = self.trouble
+        if trouble.is_announced:
+            trouble.worked("write")
+        else:  # as each prompt does twice
+            trouble.wrote_at = trouble.now()
         return cast("T", result)
 
     async def read(self, operation: Operation[T]) -> T:
         """Run `operation` on a reader thread."""
         self._writer.check_open()
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._read, operation)
+        try:
+            result = await loop.run_in_executor(self._readers, self._read, operation)
+        except StorageUnavailable as error:
+            self.trouble.failed("read", error, error.detail)
+            raise
+        self.trouble.worked("read")
+        return result
 
     async def look_up(self, operation: Operation[T]) -> T:
         """
@@ -131,7 +157,9 @@ class SqliteDatabase:
         try:
             return operation(self._here)
         except OperationalError as error:
-            raise _unreadable(error) from error
+            unreadable = _unreadable(error)
+            self.trouble.failed("read", unreadable, unreadable.detail)
+            raise unreadable from error
 
     async def checkpoint(self) -> None:
         """
@@ -200,12 +228,23 @@ class SqliteDatabase:
         return self._checkpoint("PASSIVE") and self._checkpoint("TRUNCATE")
 
     def _checkpoint(self, mode: str) -> bool:
-        """Return whether nobody was in the way."""
-        is_busy = False
-        with suppress(OperationalError), self._tidying.connect() as connection:
-            [row] = connection.exec_driver_sql(f"PRAGMA wal_checkpoint({mode})")
-            is_busy = bool(row[0])
-        return not is_busy
+        """Return whether all of it was done, and nobody was in the way."""
+        try:
+            with self._tidying.connect() as connection:
+                [row] = connection.exec_driver_sql(f"PRAGMA wal_checkpoint({mode})")
+        except DBAPIError as error:
+            if not self._is_checkpoint_failing:
+                log.warning(
+                    "the write-ahead log cannot be brought into the file, and has what "
+                    "was deleted until then; it is tried again: %s",
+                    reason(error),
+                )
+            self._is_checkpoint_failing = True
+            return False
+        if self._is_checkpoint_failing:
+            log.warning("the write-ahead log can be brought into the file again")
+        self._is_checkpoint_failing = False
+        return not row[0]
 
     def _close(self) -> None:
         self._readers.shutdown()

@@ -6,6 +6,7 @@ meet once a batch, which is what makes both fast in an interpreter with a global
 """
 
 import asyncio
+import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from llamakeep.errors import StorageUnavailable
+from llamakeep.errors import OutcomeUnknown, StorageUnavailable
 from llamakeep.storage.database import Operation
 from llamakeep.threads import helpers
 
@@ -27,6 +28,14 @@ CROWD = 4
 
 GATHERING = 0.002
 """Seconds of that time; a commit takes about as long, and serves them all."""
+
+MOST_TRIES = 4
+"""How often a batch is begun of which SQLite takes everything back."""
+
+CAREFUL = 100
+"""How many batches have savepoints after an operation has failed."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -57,6 +66,7 @@ class Writer:
         self._is_busy = False
         """Whether the thread has a batch, or is about to be given one."""
         self._is_crowded = False
+        self._careful = 0
         self._is_closed = False
         self._batches: queue.SimpleQueue[Sequence[_Job] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
@@ -132,30 +142,101 @@ class Writer:
                 self._loop.call_soon_threadsafe(self._settle, batch)
 
     def _commit(self, jobs: Sequence[_Job]) -> None:
-        """Try all in one transaction; if one fails, halve until it is alone."""
-        try:
-            self._run(jobs)
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits
-            if len(jobs) == 1:
-                jobs[0].error = _translate(error)
-                return
-            middle = len(jobs) // 2
-            self._commit(jobs[:middle])
-            self._commit(jobs[middle:])
+        """
+        Run all in one transaction, and keep what those do that do not fail.
 
-    def _run(self, jobs: Sequence[_Job]) -> None:
-        try:
-            with self._connection.begin():
+        Most batches need no savepoints. When an operation fails, all is taken back and
+        done again with a savepoint for each; so are the next batches, as who sends one
+        that fails may send more.
+        """
+        for _ in range(MOST_TRIES):
+            try:
+                jobs = self._run(jobs)
+            except Exception as error:  # noqa: BLE001 - handed to whoever waits
                 for job in jobs:
-                    job.result = job.operation(self._connection)
+                    job.error = job.error or _translate(error)
+                return
+            if not jobs:
+                return
+        for job in jobs:
+            job.error = StorageUnavailable(
+                "The database took everything back several times. Nothing was stored; "
+                "what was kept before is safe.",
+                retry_after=5,
+            )
+
+    def _run(self, jobs: Sequence[_Job]) -> Sequence[_Job]:
+        """Return what has to be done again; an error is that of all of them."""
+        has_savepoints = self._careful > 0
+        self._careful -= has_savepoints
+        is_committing = False
+        try:
+            with self._connection.begin() as transaction:
+                again = self._operate(jobs, has_savepoints=has_savepoints)
+                if again is not None:
+                    transaction.rollback()
+                    return again
+                is_committing = True
+        except OperationalError as error:
+            if is_committing and _is_of_unknown_outcome(error):
+                raise OutcomeUnknown(
+                    f"The disk failed during COMMIT ({reason(error)}): it is not known "
+                    "whether this was stored. Look, for a prompt at /history/, or send "
+                    "it again, a prompt under the same Idempotency-Key: it is stored "
+                    "once then."
+                ) from error
+            raise
         finally:
-            self._after()
+            self._say_after()
         self.commits += 1
+        return ()
+
+    def _operate(
+        self, jobs: Sequence[_Job], *, has_savepoints: bool
+    ) -> Sequence[_Job] | None:
+        """Return what has to be done again; `None` if it can be committed."""
+        driver: Any = self._connection.connection.driver_connection
+        for job in jobs:
+            if has_savepoints:
+                driver.execute("SAVEPOINT one")
+            try:
+                job.result = job.operation(self._connection)
+            except Exception as error:  # noqa: BLE001 - handed to who waits for it
+                if not has_savepoints and len(jobs) > 1:
+                    self._careful = CAREFUL
+                    return jobs
+                job.error = _translate(error)
+                if not has_savepoints:
+                    return ()
+                if not driver.in_transaction:  # SQLite took all back by itself
+                    return [each for each in jobs if each.error is None]
+                driver.execute("ROLLBACK TO one")
+            if has_savepoints:
+                driver.execute("RELEASE one")
+        return None
+
+    def _say_after(self) -> None:
+        try:
+            self._after()
+        except OSError as error:
+            # What is committed stays so; only nothing is remembered of accounts.
+            log.warning("changes of accounts cannot be counted: %s", error)
 
 
 def reason(error: Exception) -> str:
     """Return what the database itself says."""
     return str(error.orig if isinstance(error, DBAPIError) else error)
+
+
+def _is_of_unknown_outcome(error: OperationalError) -> bool:
+    """Return whether all of a transaction may be on a disk that could not say so."""
+    return getattr(error.orig, "sqlite_errorname", "") == "SQLITE_IOERR_FSYNC"
+
+
+def is_full(error: OperationalError) -> bool:
+    """Return whether there is no room left, or the disk is broken."""
+    said = reason(error)
+    return "is full" in said or "disk I/O error" in said or "readonly" in said
 
 
 def _translate(error: BaseException) -> BaseException:
@@ -165,6 +246,7 @@ def _translate(error: BaseException) -> BaseException:
             "what was kept before is safe.",
             retry_after=5,
         )
+        translated.is_full = is_full(error)
         translated.__cause__ = error
         return translated
     return error

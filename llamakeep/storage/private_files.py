@@ -1,0 +1,42 @@
+"""Files that only their owner may read."""
+
+import logging
+import os
+import stat
+from pathlib import Path
+
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+log = logging.getLogger(__name__)
+
+
+def with_suffix(path: Path, suffix: str) -> Path:
+    """Return the file beside `path` whose name has this at its end."""
+    return path.with_name(path.name + suffix)
+
+
+def keep_private(path: Path) -> None:
+    """Take a file away from others than its owner, or say who has to do that."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return  # not there yet: it is made with the right mode
+    if os.name == "nt" or not mode & OTHERS:
+        return
+    try:
+        path.chmod(mode & ~OTHERS)
+    except OSError as error:
+        log.warning(
+            "%s is open to other users of this computer (mode %04o), which cannot be "
+            "changed: %s. Its owner has to do it: chmod 600",
+            path,
+            mode,
+            error.strerror,
+        )
+    else:
+        log.warning(
+            "%s was open to other users of this computer (mode %04o); it is its "
+            "owner's alone now",
+            path,
+            mode,
+        )
