@@ -6,8 +6,13 @@ from pathlib import Path
 from struct import Struct
 from typing import Any
 
-_TABLES = ("users", "access_tokens", "api_keys")
-"""What decides whom a secret lets in."""
+_TABLES = {
+    "users": "id, username, created_at, disabled_at, role, limits, deleted_at",
+    "access_tokens": "digest, user_id, expires_at",
+    "api_keys": "id, user_id, digest, name, hint, scopes, models, created_at, "
+    "expires_at, limits",
+}
+"""What decides whom a secret lets in; a key's last use is noted all the time."""
 
 _BEGUN, _ENDED = 1024, 1032  # behind the owner's note
 _COUNTER, _COUNTERS = Struct("@Q"), Struct("@QQ")
@@ -54,10 +59,10 @@ class AccountChanges:
         self._is_watching = there.issuperset(_TABLES) and hasattr(os, "pread")
         if not self._is_watching:
             return  # nothing was created yet, or this is Windows
-        for table in _TABLES:
-            for verb in ("INSERT", "UPDATE", "DELETE"):
+        for table, columns in _TABLES.items():
+            for verb in ("INSERT", f"UPDATE OF {columns}", "DELETE"):
                 execute(
-                    f"CREATE TEMP TRIGGER IF NOT EXISTS {table}_{verb} "
+                    f"CREATE TEMP TRIGGER IF NOT EXISTS {table}_{verb.split()[0]} "
                     f"AFTER {verb} ON main.{table} BEGIN SELECT accounts_changed(); END"
                 )
 

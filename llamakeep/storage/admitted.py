@@ -1,7 +1,7 @@
 """Whom secrets let in, remembered for as long as nothing about accounts changes."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from llamakeep.domain import User, utc_now
@@ -26,6 +26,7 @@ class Admitted:
         self._database = database
         self._version: int | None = None
         self._users: dict[bytes, tuple[User, datetime | None]] = {}
+        self._used: dict[str, datetime] = {}
 
     async def look_up(
         self, digest: bytes, statement: Prepared, read: Read
@@ -53,6 +54,19 @@ class Admitted:
         if version is not None:
             self._users[digest] = found
         return found[0]
+
+    def is_noted(self, key_id: str, now: datetime, *, within: timedelta) -> bool:
+        """
+        Return whether the use of a key was noted just now; if not, it is from now on.
+
+        What is remembered of a key does not change with its use.
+        """
+        if (noted := self._used.get(key_id)) and timedelta(0) <= now - noted < within:
+            return True
+        if len(self._used) >= MOST:
+            self._used.clear()
+        self._used[key_id] = now
+        return False
 
     def find(self, digest: bytes) -> User | None:
         """

@@ -29,6 +29,8 @@ from llamakeep.storage.tables import access_tokens, api_keys, users
 from llamakeep.storage.users import USER
 
 MOST_API_KEYS = 100
+NOTED_FOR = timedelta(seconds=30)
+"""How long the use of a key is not noted again; keys say it to the minute."""
 """How many a user may have; forgotten ones are a risk."""
 
 USE_INTERVAL = timedelta(minutes=1)
@@ -144,7 +146,9 @@ class ApiKeyStorage:
         return await self._database.read(operation)
 
     async def note_use(self, key: ApiKey) -> None:
-        """Remember that `key` is in use now."""
+        """Remember that `key` is in use now, unless that was done a moment ago."""
+        if self._admitted.is_noted(key.id, utc_now(), within=NOTED_FOR):
+            return
         query = (
             update(api_keys)
             .where(api_keys.c.id == key.id)

@@ -210,3 +210,23 @@ async def test_on_a_shared_database_whoever_comes_in_is_looked_up(
 
         assert await storage.find_user_by_access_token(TOKEN) == user
         assert not is_remembered(storage)
+
+
+async def test_using_a_key_makes_nobody_be_looked_up_again(path: Path) -> None:
+    async with opened(path) as storage:
+        user = await let_in(storage)
+        key, _ = issue_api_key("a key")
+        await storage.add_api_key(user, key, OTHER)
+        await storage.find_user_by_access_token(TOKEN)
+        before = storage.commits
+
+        for _ in range(5):
+            await storage.note_use(key)
+        await storage.set_retention(user.id, 30, actor=Actor())
+
+        assert is_remembered(storage)
+        # The use was written once.
+        assert storage.commits is not None
+        assert before is not None
+        assert storage.commits - before == 2
+        assert (await storage.get_api_key(user, key.id)).last_used_at is not None
