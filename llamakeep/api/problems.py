@@ -25,6 +25,7 @@ from llamakeep.errors import (
     LlamaKeepError,
     MalformedBody,
     PromptRejected,
+    StorageUnavailable,
     UnsupportedParameter,
 )
 from llamakeep.errors.wording import MISSING, UNKNOWN, path_of, wording_of
@@ -137,7 +138,8 @@ def problem_responses(*errors: type[LlamaKeepError]) -> dict[int | str, Any]:
 async def render_error(request: Request, error: Exception) -> Response:
     """Answer with what the tree says about `error`."""
     assert isinstance(error, LlamaKeepError)
-    if error.__cause__ is not None:
+    # What is wrong with the database is logged once, where it is noticed.
+    if error.__cause__ is not None and not isinstance(error, StorageUnavailable):
         log.info("%s", error.code, exc_info=error)
     headers = {}
     if error.status is HTTPStatus.UNAUTHORIZED:

@@ -2,17 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from llamakeep.cli.environment import open_database, read_settings
 from llamakeep.cli.terminal import give_up
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from llamakeep.settings import Settings
 
 
 def migrate() -> None:
@@ -40,35 +35,28 @@ def apply_retention(
     """
     import asyncio
 
-    settings = read_settings()
-    count, now = asyncio.run(count_old_runs(settings))
+    from llamakeep.domain import utc_now
+    from llamakeep.keeper.retention import old_runs, sweep
+
+    settings, now = read_settings(), utc_now()
+    days = settings.retention_days
+
+    async def count() -> int:
+        async with open_database(settings.database_url) as storage:
+            return (await old_runs(storage, days, now=now)).count
+
+    async def delete() -> int:
+        async with open_database(settings.database_url) as storage:
+            return await sweep(storage, days, is_confirmed=True)
+
     if not yes:
         typer.confirm(
-            f"It is {now:%Y-%m-%d %H:%M} UTC. Delete {count} runs that are too old, "
-            "for good?",
+            f"It is {now:%Y-%m-%d %H:%M} UTC. Delete {asyncio.run(count())} runs that "
+            "are too old, for good?",
             abort=True,
             err=True,
         )
-    typer.echo(f"{asyncio.run(delete_old_runs(settings))} runs are deleted.")
-
-
-async def count_old_runs(settings: "Settings") -> "tuple[int, datetime]":
-    """Return how many runs are too old, and at what time."""
-    from llamakeep.domain import utc_now
-    from llamakeep.keeper.retention import old_runs
-
-    now = utc_now()
-    async with open_database(settings.database_url) as storage:
-        old = await old_runs(storage, settings.retention_days, now=now)
-    return old.count, now
-
-
-async def delete_old_runs(settings: "Settings") -> int:
-    """Believe the clock, delete the runs that are too old, and count them."""
-    from llamakeep.keeper.retention import sweep
-
-    async with open_database(settings.database_url) as storage:
-        return await sweep(storage, settings.retention_days, is_confirmed=True)
+    typer.echo(f"{asyncio.run(delete())} runs are deleted.")
 
 
 def replicate_emulator(

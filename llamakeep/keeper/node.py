@@ -325,7 +325,7 @@ class Node:
                     indexed = time.monotonic()
                     await self._index()
             except StorageUnavailable as error:
-                log.warning("the texts so far cannot be kept: %s", error.detail)
+                log.info("the texts so far cannot be kept: %s", error.detail)
             except Exception:
                 log.exception("the heart missed a beat")
 

@@ -97,7 +97,7 @@ class Notifier:
             try:
                 await self._begin()
             except StorageUnavailable as error:
-                log.warning("webhooks cannot be looked for: %s", error.detail)
+                log.info("webhooks cannot be looked for: %s", error.detail)
             except Exception:
                 log.exception("webhooks are not sent for a moment")
             with suppress(TimeoutError):

@@ -65,7 +65,7 @@ class Purging:
                 while await purge_one(self._storage):
                     pass
             except StorageUnavailable as error:
-                log.warning("deleted users cannot be purged: %s", error.detail)
+                log.info("deleted users cannot be purged: %s", error.detail)
             except Exception:
                 log.exception("deleted users are not purged")
             with suppress(TimeoutError):

@@ -63,7 +63,7 @@ class Retention:
             try:
                 await sweep(self._storage, self._days)
             except StorageUnavailable as error:
-                log.warning("old runs cannot be deleted: %s", error.detail)
+                log.info("old runs cannot be deleted: %s", error.detail)
             except Exception:
                 log.exception("old runs are not deleted")
             await asyncio.sleep(PAUSE)

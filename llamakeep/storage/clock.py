@@ -9,15 +9,22 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, exists, func, select
 
+from llamakeep.domain import utc_now
 from llamakeep.storage.columns import colliding_insert
 from llamakeep.storage.database import Database
 from llamakeep.storage.tables import audit_events, clock, runs, users
+from llamakeep.storage.trouble import Trouble
 
 LONGEST_GAP = timedelta(days=3)
 """A clock that is further ahead of when it was last plausible deletes nothing."""
 
+FRESH = 1.0
+"""Seconds for which what could be kept shows that more can."""
+
 _ONLY = 1
-"""The id of the table's one row."""
+"""The id of the row that says when the clock was last plausible."""
+_PROBED = 2
+"""The id of the row that is written to see whether that is possible."""
 _SEEN_AT = select(clock.c.seen_at).where(clock.c.id == _ONLY)
 
 
@@ -68,9 +75,28 @@ class ClockStorage:
         """Remember that the clock is right, since a person says so."""
         await self._database.write(lambda connection: _remember(connection, now))
 
+    async def check_writable(self) -> None:
+        """
+        Keep something, unless that was done within a second.
 
-def _remember(connection: Connection, seen_at: datetime) -> None:
-    add = colliding_insert(connection, clock).values(id=_ONLY, seen_at=seen_at)
+        Raises:
+            StorageUnavailable: Nothing can be kept.
+        """
+        trouble, now = self._database.trouble, utc_now()
+        if trouble.error is None and trouble.now() - trouble.wrote_at < FRESH:
+            return
+        await self._database.write(
+            lambda connection: _remember(connection, now, row=_PROBED)
+        )
+
+    @property
+    def trouble(self) -> Trouble:
+        """Since when the database cannot be used, if it cannot."""
+        return self._database.trouble
+
+
+def _remember(connection: Connection, seen_at: datetime, *, row: int = _ONLY) -> None:
+    add = colliding_insert(connection, clock).values(id=row, seen_at=seen_at)
     connection.execute(
         add.on_conflict_do_update(index_elements=["id"], set_={"seen_at": seen_at})
     )

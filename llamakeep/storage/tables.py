@@ -225,7 +225,7 @@ gates = Table(
 clock = Table(
     "clock",
     metadata,
-    # There is one row: when this machine's clock was last plausible.
+    # When this machine's clock was last plausible, and when a write was last tried.
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("seen_at", UtcDateTime, nullable=False),
 )
