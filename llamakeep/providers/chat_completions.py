@@ -206,7 +206,7 @@ class CompletionReader:
             self._count(choice["usage"])
         parts = self._parts(choice)
         text = parts.text
-        if parts.is_plain and not usage and self.finish_reason is None:
+        if data and parts.is_plain and not usage and self.finish_reason is None:
             self._mould = _mould_of(data, text)
         return text
 

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic_core import from_json
 
 _HIGH_HALF = re.compile("[\ud800-\udbff]")
-_ANY_HALF = re.compile("[\ud800-\udfff]")
-_VALUE = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{,]', re.DOTALL)
+_BACKSLASH = 0x5C
+_VALUE = re.compile(rb'["\[{,]')
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -38,13 +38,29 @@ def has_more_values_than(most: int, data: bytes) -> bool:
 
     It costs less than building them, and lets other threads run in between.
     """
-    values = 0
-    for match in _VALUE.finditer(data):
-        if data[match.start()] != 0x22:  # what is in a string is text
+    values = at = 0
+    while (found := _VALUE.search(data, at)) is not None:
+        at = found.end()
+        if found[0] == b'"':  # what is in a string is text
+            at = _end_of_string(data, at)
+        else:
             values += 1
             if values > most:
                 return True
     return False
+
+
+def _end_of_string(data: bytes, start: int) -> int:
+    """Return where a string ends that begins there, or the end of all."""
+    quote = data.find(b'"', start)
+    while quote >= 0:
+        last = quote
+        while last > start and data[last - 1] == _BACKSLASH:
+            last -= 1
+        if (quote - last) % 2 == 0:
+            return quote + 1
+        quote = data.find(b'"', quote + 1)
+    return len(data)
 
 
 class Joiner:
@@ -67,7 +83,7 @@ class Joiner:
         """
         if not piece:
             return ""
-        if self._half or _ANY_HALF.search(piece):
+        if self._half or not _is_text(piece):
             piece = self._half + piece
             self._half = ""
             if _HIGH_HALF.fullmatch(piece[-1]):
@@ -82,3 +98,11 @@ class Joiner:
         rest = "\ufffd" if self._half else ""
         self._half = ""
         return rest
+
+
+def _is_text(piece: str) -> bool:
+    try:
+        piece.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -181,3 +181,19 @@ async def test_an_endless_answer_is_given_up() -> None:
     async with asked(head(), *[long] * 17, Then.HANG) as (_, provider):
         with pytest.raises(ProviderAnswerInvalid, match="longer than"):
             await ask(provider)
+
+
+async def test_an_answer_of_countless_values_is_given_up() -> None:
+    many = b'{"choices":[{"message":{"content":"ok"}}],"x":[' + b"[]," * 300_000
+    async with asked(whole(200, many + b"[]]}")) as (_, provider):
+        with pytest.raises(ProviderAnswerInvalid, match="too many values"):
+            await ask(provider)
+
+
+async def test_a_long_answer_in_one_piece_is_read() -> None:
+    text = 'a, [b] {c} "d" \\\n' * 30_000
+    choice = {"message": {"content": text}, "finish_reason": "stop"}
+    async with asked(whole(200, {"choices": [choice]})) as (_, provider):
+        answer = await ask(provider)
+
+    assert answer.text == text
