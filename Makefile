@@ -20,8 +20,8 @@ PYTEST := pytest --dist worksteal
 help: ## List these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
 
-run: .venv/run.stamp ## Install what is missing, and serve a demonstration on port 8000
-	@exec $(BIN)/python -m llamakeep serve --demo
+run: .venv/run.stamp ## Install what is missing, and serve a demonstration on port 8000; `make run PORT=9000` on another
+	@exec $(BIN)/python -m llamakeep serve --demo $(if $(PORT),--port $(PORT))
 
 test: .venv/dev.stamp ## Run the product's tests; `make test T=tests/api` runs some
 	$(BIN)/python -m $(PYTEST) -n 4 $(T)

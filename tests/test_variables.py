@@ -138,21 +138,23 @@ def test_a_key_is_trimmed(monkeypatch: pytest.MonkeyPatch, written: str) -> None
 @pytest.mark.parametrize(
     ("variable", "reason"),
     [
-        ("LLAMAKEEP_LOCAL_MODEL=/nope.gguf", "/nope.gguf: No such file or directory"),
-        ("LLAMAKEEP_LOCAL_MODEL=bad.gguf", "bad.gguf is no GGUF file"),
+        ("LLAMAKEEP_DEFAULT_MODEL=nobodys-model", "LLAMAKEEP_DEFAULT_MODEL"),
         ("LLAMAKEEP_DEFAULT_MODEL=openai:x", "set LLAMAKEEP_OPENAI_BASE_URL"),
         ("LLAMAKEEP_DEFAULT_MODEL=replicate:a/b", "set REPLICATE_API_TOKEN"),
     ],
 )
 def test_a_model_that_cannot_be_there_is_refused_at_the_start(
-    elsewhere: Path, variable: str, reason: str
+    variable: str, reason: str
 ) -> None:
-    (elsewhere / "bad.gguf").write_text("<html>")
     name, _, value = variable.partition("=")
 
     done = subprocess.run(
         [sys.executable, "-m", "llamakeep", "serve", "--port", "0"],
-        env={name: value, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={
+            name: value,
+            "LLAMAKEEP_LOCAL_MODEL": "missing.gguf",
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -160,5 +162,36 @@ def test_a_model_that_cannot_be_there_is_refused_at_the_start(
     )
 
     assert done.returncode == 2
-    assert done.stderr.startswith(f"llamakeep: {name}: ")
+    assert f"llamakeep: {name}: " in done.stderr
     assert reason in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("missing.gguf", "missing.gguf: No such file or directory."),
+        ("page.gguf", "page.gguf is no GGUF file."),
+        (".", ".: Is a directory."),
+    ],
+)
+def test_a_file_that_is_no_model_is_named_to_who_asks(
+    elsewhere: Path, name: str, reason: str
+) -> None:
+    (elsewhere / "page.gguf").write_text("<html>")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "llamakeep", "ask", "--no-history", "Hi"],
+        env={
+            "LLAMAKEEP_LOCAL_MODEL": name,
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 1
+    assert f"LLAMAKEEP_LOCAL_MODEL: {reason}" in done.stderr or (
+        "it is no GGUF file" in done.stderr
+    )

@@ -137,8 +137,9 @@ def _ask_here(asked: "Asked", username: str) -> None:
     try:
         _show(lambda screen: ask_here(settings, asked, username, screen, registry))
     except DatabaseInUse as error:
+        where = error.server or "URL"
         raise DatabaseInUse(
-            f"{error.detail} For example: llamakeep ask --server http://127.0.0.1:8000 "
+            f"{error.detail} For example: llamakeep ask --server {where} "
             "--username NAME …"
         ) from error
 

@@ -135,7 +135,7 @@ class _Caller:
         body = await read_refusal(response)
         if isinstance(body, dict) and str(body.get("type")).startswith(_URN):
             raise _error(body)
-        said = message_of(body)
+        said = message_of(body) if isinstance(body, dict) else None
         raise ProviderAnswerInvalid(
             f"{self.who} answered {response.status}"
             + (f": {said}" if said else ". Is that a llamakeep server?")

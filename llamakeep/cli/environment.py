@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from llamakeep.settings import Settings
     from llamakeep.storage import Storage
 
-GGUF = "Name a file with a model, such as /srv/models/llama-3.2-1b.gguf."
 NEEDED = {
     "openai": "set LLAMAKEEP_OPENAI_BASE_URL, and list it in LLAMAKEEP_OPENAI_MODELS "
     "if that is set",
@@ -62,19 +61,13 @@ def check_models(settings: "Settings") -> None:
     import asyncio
 
     from llamakeep.errors import LlamaKeepError
-    from llamakeep.providers.local_weights import NO_MODEL
+    from llamakeep.providers.local_weights import weights_fault
     from llamakeep.providers.registry import create_registry
 
-    if settings.local_model is not None and settings.local_model != NO_MODEL:
-        path = settings.local_model.expanduser()
-        try:
-            with path.open("rb") as file:
-                magic = file.read(4)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            give_up(f"LLAMAKEEP_LOCAL_MODEL: {path}: {reason}. {GGUF}", code=2)
-        if magic != b"GGUF":
-            give_up(f"LLAMAKEEP_LOCAL_MODEL: {path} is no GGUF file. {GGUF}", code=2)
+    fault = weights_fault(settings)
+    if fault and (settings.replicate_api_token or settings.openai_base_url):
+        # Without another provider, it is said where the model is told.
+        complain(f"WARNING: {fault}")
     if settings.default_model is None:
         return
     registry = create_registry(settings)

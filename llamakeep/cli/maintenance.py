@@ -73,18 +73,23 @@ def replicate_emulator(
             exists=True, dir_okay=False, help="A JSON file with a list of rules."
         ),
     ] = None,
-    embedded: Annotated[
-        bool,
+    answers: Annotated[
+        str,
         typer.Option(
-            "--embedded", help="Answer with the embedded model, not with an echo."
+            help="Who answers: `echo`, `local` (the embedded model), or the URL of "
+            "an OpenAI-compatible server.",
         ),
+    ] = "echo",
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="The same as `--answers local`.")
     ] = False,
 ) -> None:
     """Serve Replicate's HTTP API on this computer, for development and tests."""
     from pydantic import TypeAdapter, ValidationError
 
     from llamakeep.emulator import EmulatorSettings, Rule, serve
-    from llamakeep.providers.local import LocalProvider
+    from llamakeep.emulator.__main__ import new_provider
+    from llamakeep.errors.wording import path_of, wording_of
 
     try:
         chosen = EmulatorSettings()
@@ -95,10 +100,11 @@ def replicate_emulator(
             scripted = TypeAdapter(list[Rule]).validate_json(rules.read_bytes())
     except ValidationError as error:
         wrong = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in wrong["loc"])
-        give_up(f"{error.title}: {where}: {wrong['msg']}.", code=2)
+        where = ".".join(path_of(wrong["loc"]))
+        option = "--settings" if error.title == "EmulatorSettings" else "--rules"
+        give_up(f"{option}: {where}: {wording_of(wrong)}", code=2)
     ours = read_settings()
-    provider = LocalProvider(ours) if embedded else None
+    provider = new_provider("local" if embedded else answers)
     typer.echo(f"Replicate's API is at http://{host}:{port}/v1. Ctrl-C stops it.")
     sys.stdout.flush()
     serve(

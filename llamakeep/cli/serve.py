@@ -113,6 +113,7 @@ def _serve_here(settings: "Settings", listener: "socket.socket") -> bool:
 
         model, setup_token = await server.describe_model(app), await offer_setup(app)
         data = location(settings.database_url)
+        app.state.storage.name_server(_origin(listener.getsockname(), is_near=True))
         _announce(settings, listener.getsockname(), model, data, setup_token)
 
     app = create_app(settings)
@@ -162,7 +163,8 @@ def _listen(host: str, port: int) -> "socket.socket":
         reason = "it is in use" if is_taken else (error.strerror or str(error)).lower()
         give_up(
             f"Cannot listen on {host}, port {port}: {reason}. Choose another one with "
-            "`--host` and `--port`, or LLAMAKEEP_HOST and LLAMAKEEP_PORT."
+            "`--host` and `--port`, LLAMAKEEP_HOST and "
+            "LLAMAKEEP_PORT, or `make run PORT=9000`."
         )
 
 
@@ -179,6 +181,14 @@ def _check_loopback(listener: "socket.socket") -> None:
         )
 
 
+def _origin(address: tuple[Any, ...], *, is_near: bool = False) -> str:
+    """Return the URL of a listener, for others or for this computer."""
+    host, port, *_ = address
+    if is_near:
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def _announce(
     settings: "Settings",
     address: tuple[Any, ...],
@@ -187,8 +197,7 @@ def _announce(
     setup_token: str | None,
 ) -> None:
     """Say where the server is, in a form that can be pasted."""
-    host, port, *_ = address
-    origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    origin = _origin(address)
     is_terminal = sys.stdout.isatty()
     typer.echo(
         "llamakeep serves on "

@@ -20,6 +20,10 @@ _IN_JSON = re.compile(f"[{_ORDERS}]")
 _PLAIN = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
+LEAST_FOR_TEXT = 24
+"""Columns that the last two cells of a row have at least, in a table."""
+
+
 def complain(message: str) -> None:
     """Say on standard error what is wrong."""
     typer.echo(f"llamakeep: {message}", err=True)
@@ -93,12 +97,24 @@ def print_rows(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    console, shown = Console(), [[printable(cell) for cell in row] for row in rows]
+    widths = [
+        max(len(row[place]) for row in [list(headings), *shown])
+        for place in range(len(headings) - 2)
+    ]
+    if sum(widths) + 2 * len(headings) + LEAST_FOR_TEXT > console.width:
+        for row in shown:
+            lines = (
+                f"{name}: {cell}" for name, cell in zip(headings, row, strict=True)
+            )
+            console.print(Text("\n".join(lines)), end="\n\n", soft_wrap=True)
+        return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in headings:
         table.add_column(heading, no_wrap=heading not in headings[-2:])
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    Console().print(table)
+    for row in shown:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
 
 
 def first_line(text: str, length: int = 60) -> str:

@@ -61,6 +61,15 @@ def list_users() -> None:
     """List all users."""
     import asyncio
 
+    settings = read_settings()
+    found = asyncio.run(all_users(settings))
+    demo_only = asyncio.run(demo_users(settings))
+
+    def state(user: "User") -> str:
+        if user.disabled_at:
+            return "disabled"
+        return "demo mode only" if user.username in demo_only else "enabled"
+
     print_rows(
         ("user", "role", "created", "state"),
         (
@@ -68,9 +77,9 @@ def list_users() -> None:
                 user.username,
                 user.role,
                 f"{user.created_at:%Y-%m-%dT%H:%M:%SZ}",
-                "disabled" if user.disabled_at else "enabled",
+                state(user),
             )
-            for user in asyncio.run(all_users(read_settings()))
+            for user in found
         ),
     )
 
@@ -202,6 +211,17 @@ async def all_users(settings: "Settings") -> "Sequence[User]":
     """Return all users, by name."""
     async with open_database(settings.database_url) as storage:
         return await storage.list_users()
+
+
+async def demo_users(settings: "Settings") -> set[str]:
+    """Return the names of those who can only log in in demo mode, which is off."""
+    from llamakeep.api.demo import PASSWORDS
+
+    if settings.demo:
+        return set()
+    async with open_database(settings.database_url) as storage:
+        known = {name: await storage.find_credentials(name) for name in PASSWORDS}
+    return {name for name, one in known.items() if one and one.password_hash is None}
 
 
 async def set_password(

@@ -90,6 +90,8 @@ class DatabaseInUse(ServerError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "database-in-use"
     title = "Another llamakeep process owns this database."
+    server: str | None = None
+    """Where that process serves, if it says so."""
 
 
 class OneProcessOnly(ServerError):

@@ -27,7 +27,10 @@ from llamakeep.providers.local_weights import (
 from llamakeep.providers.openai import OpenAIProvider
 from llamakeep.settings import Settings
 
-HOW_TO_GET_ENGINE = "Install llama.cpp with `pip install 'llamakeep[local]'`."
+HOW_TO_GET_ENGINE = (
+    "Install llama.cpp with `pip install 'llamakeep[local]'`, or in a checkout with "
+    "`pip install xllamacpp`."
+)
 
 _MOST_NAMED = 3
 _MOST_OF_A_PATTERN = 200

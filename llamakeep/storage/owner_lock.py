@@ -3,8 +3,10 @@
 import json
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from llamakeep.errors import DatabaseInUse
 
@@ -39,17 +41,27 @@ class OwnerLock:
             _lock(self._file)
         except OSError as error:
             os.close(self._file)
-            raise DatabaseInUse(
-                f"{database} belongs to another llamakeep process{_note(path)}. Stop "
+            note = _read_note(path)
+            in_use = DatabaseInUse(
+                f"{database} belongs to another llamakeep process{_shown(note)}. Stop "
                 "that one first, or use its API."
-            ) from error
-        # It keeps its size: what is behind the note, others may have in their memory.
-        os.lseek(self._file, 0, os.SEEK_SET)
-        os.write(self._file, json.dumps({"pid": os.getpid()}).encode().ljust(_NOTE))
+            )
+            in_use.server = note.get("server")
+            raise in_use from error
+        self._write_note({"pid": os.getpid()})
+
+    def name_server(self, origin: str) -> None:
+        """Let others know where the owner serves."""
+        self._write_note({"pid": os.getpid(), "server": origin})
 
     def release(self) -> None:
         """Let the next process in."""
         os.close(self._file)
+
+    def _write_note(self, note: dict[str, Any]) -> None:
+        # It keeps its size: what is behind the note, others may have in their memory.
+        os.lseek(self._file, 0, os.SEEK_SET)
+        os.write(self._file, json.dumps(note).encode().ljust(_NOTE)[:_NOTE])
 
 
 def _lock(file: int) -> None:
@@ -60,7 +72,14 @@ def _lock(file: int) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _note(path: Path) -> str:
-    with suppress(OSError, ValueError, KeyError), path.open("rb") as file:
-        return f" (pid {json.loads(file.read(_NOTE))['pid']})"
-    return ""
+def _read_note(path: Path) -> dict[str, Any]:
+    with suppress(OSError, ValueError), path.open("rb") as file:
+        note = json.loads(file.read(_NOTE))
+        if isinstance(note, dict):
+            return note
+    return {}
+
+
+def _shown(note: Mapping[str, Any]) -> str:
+    pid = f" (pid {note['pid']})" if "pid" in note else ""
+    return f"{pid}, at {note['server']}" if "server" in note else pid

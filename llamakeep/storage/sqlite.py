@@ -115,6 +115,11 @@ class SqliteDatabase:
         """What changes with accounts, whichever process changes them."""
         return self._changes.version
 
+    def name_server(self, origin: str) -> None:
+        """Let commands on this computer know where the owner serves."""
+        if self._lock is not None:
+            self._lock.name_server(origin)
+
     async def watch_accounts(self) -> None:
         """Begin to notice such changes."""
         await self.write(lambda one: self._changes.watch(one.exec_driver_sql))

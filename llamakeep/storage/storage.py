@@ -83,6 +83,11 @@ class Storage(
         """Whether no other process can be working on the runs in here."""
         return self._database.is_sole_owner
 
+    def name_server(self, origin: str) -> None:
+        """Let commands on this computer know where the owner serves."""
+        if isinstance(self._database, SqliteDatabase):
+            self._database.name_server(origin)
+
     @property
     def commits(self) -> int | None:
         """How many write transactions there were, where that is counted."""

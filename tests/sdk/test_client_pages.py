@@ -36,6 +36,7 @@ RUN = {
     "python": ["py", sys.executable],
 }
 
+MODEL = "meta/llama-4-maverick-instruct"
 SKY, COLORS = "Because of Rayleigh scattering.", "red, green, blue"
 SAID = f"{SKY}\n{COLORS}\nYou are Ada.\n"
 
@@ -116,7 +117,13 @@ def said_by(page: str, site: Site, folder: Path) -> str:
     assert 10 <= len(program.split("\n")) <= 40
     ending, *command = RUN[language]
     file = folder / f"program.{ending}"
-    file.write_text(program)
+    # The models behind the site are Replicate's.
+    assert (
+        page not in [*ABLE_TO_TALK, *REPLICATES]
+        or "smollm2" in program
+        or ("models.list" in program)
+    )
+    file.write_text(re.sub(r"local[:/]smollm2-135m-instruct", MODEL, program))
     if language == "js":
         node_with_packages(JAVASCRIPT)
         (folder / "node_modules").symlink_to(JAVASCRIPT / "node_modules")
