@@ -20,6 +20,7 @@ from llamakeep.http.connection import Connection
 from llamakeep.keeper.live import LiveRun
 from llamakeep.providers.replicate.api import ReplicateApi
 from llamakeep.providers.replicate.provider import ReplicateProvider
+from llamakeep.storage.leases import LeaseStorage
 from llamakeep.storage.runs import RunStorage
 
 SOON = 0.01
@@ -76,7 +77,7 @@ POINTS = {
         ReplicateProvider, "find", "after", passes=1, loses_creates=True
     ),
     "after take over": CrashPoint(
-        RunStorage, "take_over", "after", passes=1, is_after_kill=True
+        LeaseStorage, "take_over", "after", passes=1, is_after_kill=True
     ),
     "during resume": CrashPoint(
         ReplicateApi, "get", "during", passes=2, is_after_kill=True

@@ -97,7 +97,8 @@ class Site:
         try:
             os.kill(node.pid, 0)
         except ProcessLookupError:
-            await node.ended()
+            status = await node.ended()
+            assert status == -signal.SIGKILL, f"it ended by itself, with {status}"
             self.kills += 1
             return True
         return False

@@ -14,6 +14,7 @@ import pytest
 
 from tests.torture.clocks import Clock, ClockUnavailable
 from tests.torture.commit_proxy import FATES, CommitProxy, Fate, commit_proxy
+from tests.torture.crash_points import POINTS
 from tests.torture.disks import SmallDisk, small_disk
 
 
@@ -108,6 +109,13 @@ def test_a_disk_is_full_until_it_is_emptied(disk: SmallDisk) -> None:
 
     assert (before, after) == (0, 0)
     assert meanwhile in {errno.ENOSPC, errno.EFBIG}
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_a_crash_point_is_a_method_that_there_is(name: str) -> None:
+    point = POINTS[name]
+
+    assert callable(getattr(point.owner, point.method))
 
 
 def test_a_clock_is_wrong_for_its_processes_alone(tmp_path: Path) -> None:
