@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -36,7 +36,7 @@ from llamakeep.api.forwarded import believe_proxies
 from llamakeep.api.rates import limit_rates
 from llamakeep.api.readers import Readers
 from llamakeep.api.webhook_bodies import render
-from llamakeep.errors import LlamaKeepError
+from llamakeep.errors import LlamaKeepError, StorageUnavailable
 from llamakeep.keeper import Keeper
 from llamakeep.keeper.notifying import Notifier
 from llamakeep.keeper.purging import Purging
@@ -51,7 +51,7 @@ from llamakeep.security.posting import Poster
 from llamakeep.security.rates import Counts
 from llamakeep.security.throttle import OwnThrottle, Throttle
 from llamakeep.settings import Settings
-from llamakeep.storage import open_storage
+from llamakeep.storage import Storage, open_storage
 
 log = logging.getLogger(__name__)
 
@@ -88,11 +88,18 @@ def create_app(
                 prices=settings.prices,
             )
         )
-        async with open_storage(settings.database_url) as storage:
+        async with AsyncExitStack() as stack:
+            # Whatever fails to open, or to close, everything before it is closed.
+            storage = await stack.enter_async_context(
+                open_storage(settings.database_url)
+            )
+            stack.push_async_callback(app.state.counts.close)
+            passwords = Passwords(settings.password_slots)
+            stack.push_async_callback(passwords.close)
+            stack.push_async_callback(registry.close)
             if settings.demo:
                 await add_demo_users(storage)
             keeper = Keeper(settings, storage, registry)
-            passwords = Passwords(settings.password_slots)
             app.state.storage = storage
             app.state.registry = registry
             app.state.keeper = keeper
@@ -100,31 +107,23 @@ def create_app(
             app.state.throttle = throttle or OwnThrottle()
             app.state.setup_digest = None
             if dead_nodes:
-                await storage.let_go(dead_nodes)
-            await keeper.open()
-            retention = Retention(storage, settings.retention_days)
-            retention.open()
-            purging = app.state.purging = Purging(storage)
-            purging.open()
+                await _release(storage, dead_nodes)
             warm_up = asyncio.create_task(registry.warm_up())
-            notifier = None
+            stack.push_async_callback(_stop, warm_up)
             if settings.webhooks:
                 poster = Poster(Guard(settings.webhook_networks))
                 notifier = Notifier(settings, storage, poster, render)
+                stack.push_async_callback(notifier.close)
                 notifier.open()
-            try:
-                yield
-            finally:
-                await retention.close()
-                await purging.close()
-                await keeper.close()
-                if notifier is not None:
-                    await notifier.close()
-                warm_up.cancel()
-                await asyncio.wait([warm_up])
-                await registry.close()
-                await passwords.close()
-                await app.state.counts.close()
+            stack.push_async_callback(keeper.close)
+            await keeper.open()
+            purging = app.state.purging = Purging(storage)
+            stack.push_async_callback(purging.close)
+            purging.open()
+            retention = Retention(storage, settings.retention_days)
+            stack.push_async_callback(retention.close)
+            retention.open()
+            yield
 
     app = FastAPI(
         title="llamakeep",
@@ -165,6 +164,18 @@ def _add_middleware(app: FastAPI, settings: Settings, counts: Counts | None) -> 
     limit_rates(app, settings, counts, exempt=(*health.PATHS, *webhooks.PATHS))
     believe_proxies(app, settings)
     protect_browsers(app, settings.cors_origins)
+
+
+async def _release(storage: Storage, dead_nodes: Sequence[str]) -> None:
+    try:
+        await storage.let_go(dead_nodes)
+    except StorageUnavailable as error:
+        log.warning("leases of dead processes run out by themselves: %s", error.detail)
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def _add_routes(app: FastAPI, *, takes_webhooks: bool) -> None:

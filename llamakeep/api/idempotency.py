@@ -6,7 +6,7 @@ models and what is made of them get more fields.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from llamakeep.domain import Asked
+from llamakeep.errors import LlamaKeepError
 from llamakeep.storage.runs import IdempotencyKey
 
 _HOW_IT_IS_SENT = {"stream", "stream_options", "background"}
@@ -45,7 +46,10 @@ _PROMPT_FIELDS = {
 
 
 async def key_of(
-    request: Request, given: str | None, body: BaseModel, asked: Asked
+    request: Request,
+    given: str | None,
+    body: BaseModel,
+    asked: Callable[[], Asked] | None = None,
 ) -> IdempotencyKey | None:
     """
     Return what makes a request the same as an earlier one at its path.
@@ -54,7 +58,8 @@ async def key_of(
         request: What came.
         given: Its header `Idempotency-Key`.
         body: What was sent.
-        asked: What is asked for.
+        asked: Returns what is asked for; only older rows are compared with that, where
+            the path had keys then.
     """
     if given is None:
         return None
@@ -63,9 +68,15 @@ async def key_of(
     sent = path.encode() + b"\n" + _canonical(await request.body())
 
     def older_digest() -> bytes:
-        is_own = path == "/prompt"
-        older = _older_own(body) if is_own else path.encode() + b"\n" + _older(asked)
-        return sha256(older).digest()
+        if path == "/prompt":
+            return sha256(_older_own(body)).digest()
+        if asked is None:
+            return b""
+        try:
+            older = _older(asked())
+        except LlamaKeepError:
+            return b""  # what it refers to is gone
+        return sha256(path.encode() + b"\n" + older).digest()
 
     return IdempotencyKey(given, sha256(sent).digest(), older_digest)
 

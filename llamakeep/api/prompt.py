@@ -145,14 +145,15 @@ async def prompt(
     """
     keeper = keeper_of(request)
     is_streamed = bool(body.stream) or accepts_only_events(request)
-    asked = body.asked()
-    key = await key_of(request, idempotency_key, body, asked)
-    if body.webhook is not None:
-        asked = replace(asked, notifications=await _wanted(request, user, body))
+
+    async def asked() -> Asked:
+        notifications = await _wanted(request, user, body)
+        return replace(body.asked(), notifications=notifications)
+
     run = await keeper.ask(
         user,
-        asked,
-        idempotency_key=key,
+        body.asked() if body.webhook is None else asked,
+        idempotency_key=await key_of(request, idempotency_key, body),
         is_followed=is_streamed or bool(body.background),
     )
     if body.background:

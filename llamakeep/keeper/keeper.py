@@ -1,7 +1,12 @@
 """What the doors ask of the engine."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+)
 from contextlib import aclosing
 from copy import copy
 
@@ -18,25 +23,24 @@ from llamakeep.domain import (
 )
 from llamakeep.errors import (
     ContextTooLarge,
+    LlamaKeepError,
+    OutcomeUnknown,
     ProviderError,
-    ServerStopping,
-    UnknownModel,
 )
 from llamakeep.keeper.context import size_of
+from llamakeep.keeper.following import follow_stored
 from llamakeep.keeper.live import (
     PIECE,
     Delta,
     Ended,
     Position,
     Reset,
-    Silence,
     Update,
-    catch_up,
     sliced,
 )
 from llamakeep.keeper.node import Node
 from llamakeep.keeper.quotas import Quotas
-from llamakeep.providers.base import Provider
+from llamakeep.keeper.refusals import check_model, stopped, stopping
 from llamakeep.providers.registry import Registry, check_parameters
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
@@ -107,14 +111,14 @@ class Keeper:
         """How many runs are going on or queued in this process."""
         return len(self._node.live)
 
-    async def ask(
+    def ask(
         self,
         user: User,
-        asked: Asked,
+        asked: Asked | Callable[[], Awaitable[Asked]],
         *,
         idempotency_key: IdempotencyKey | None = None,
         is_followed: bool = True,
-    ) -> Run:
+    ) -> Coroutine[object, object, Run]:
         """
         Keep a prompt and begin to have it answered.
 
@@ -123,7 +127,8 @@ class Keeper:
 
         Args:
             user: Who asks.
-            asked: What.
+            asked: What; or what finds that out, and is only called if the idempotency
+                key is not known.
             idempotency_key: Makes asking again the same as asking once.
             is_followed: Whether somebody reads along; some providers are asked in
                 another way when only the end matters.
@@ -131,12 +136,47 @@ class Keeper:
         Raises:
             ClientError: Something about the request is wrong; nothing was stored.
             ServerError: It cannot be accepted now; nothing was stored.
+            OutcomeUnknown: It cannot be told whether it was stored.
         """
+        if idempotency_key is None:
+            return self._ask(user, asked, None, is_followed=is_followed)
+        return self._ask_once(user, asked, idempotency_key, is_followed=is_followed)
+
+    async def _ask_once(
+        self,
+        user: User,
+        asked: Asked | Callable[[], Awaitable[Asked]],
+        key: IdempotencyKey,
+        *,
+        is_followed: bool,
+    ) -> Run:
+        """Look the key up before anything can be refused."""
+        known = await self._storage.find_repeated(user, key)
+        if known is not None:
+            return known
+        try:
+            return await self._ask(user, asked, key, is_followed=is_followed)
+        except OutcomeUnknown:
+            raise
+        except LlamaKeepError:
+            # Another request with this key may have been stored meanwhile.
+            known = await self._storage.find_repeated(user, key)
+            if known is None:
+                raise
+            return known
+
+    async def _ask(
+        self,
+        user: User,
+        asked: Asked | Callable[[], Awaitable[Asked]],
+        idempotency_key: IdempotencyKey | None,
+        *,
+        is_followed: bool,
+    ) -> Run:
+        if not isinstance(asked, Asked):
+            asked = await asked()
         if self._node.is_stopping:
-            raise ServerStopping(
-                "The server is shutting down; nothing was stored. Try again soon.",
-                retry_after=5,
-            )
+            raise stopping()
         provider, model = await self._registry.resolve(asked.model)
         check_model(user, provider, model)
         check_parameters(provider, asked.parameters)
@@ -233,9 +273,13 @@ class Keeper:
                     yield update
                     if isinstance(update, Ended):
                         return
-        async for update in self._follow_stored(run, position):
+        async for update in follow_stored(
+            self._storage, run, position, every=POLL_INTERVAL
+        ):
             for piece in sliced(update):
                 yield piece
+            if self._node.is_closed and not isinstance(update, Ended):
+                raise stopped()
 
     async def cancel(self, user: User, run_id: str) -> Run:
         """
@@ -248,6 +292,7 @@ class Keeper:
         if run.status.is_final:
             return run
         self._node.cancel(run_id)
+        self._node.look_for(run_id)
         return await self._end_of(run)
 
     def is_live(self, run: Run) -> bool:
@@ -328,37 +373,6 @@ class Keeper:
                 if isinstance(update, Ended):
                     return update.run
         raise AssertionError("a followed run ends")
-
-    async def _follow_stored(
-        self, run: Run, position: Position
-    ) -> AsyncGenerator[Update, None]:
-        owner = User(run.user_id, "", run.created_at)
-        while True:
-            run = await self._storage.get_run(owner, run.id)
-            news = catch_up(run, position)
-            if news is not None:
-                yield news
-                position = news.position
-            if run.status.is_final:
-                yield Ended(run)
-                return
-            await asyncio.sleep(POLL_INTERVAL)
-            yield Silence()
-
-
-def check_model(user: User, provider: Provider, model: str) -> None:
-    """
-    Refuse what the API key that `user` came in with may not ask.
-
-    Raises:
-        UnknownModel: It names what may be asked.
-    """
-    allowed = user.api_key.models if user.api_key else None
-    if allowed is not None and f"{provider.name}:{model}" not in allowed:
-        raise UnknownModel(
-            f"This API key may not ask {provider.name}:{model}; nothing was stored. "
-            f"It may ask: {', '.join(sorted(allowed))}."
-        )
 
 
 def raise_for_status(run: Run) -> None:

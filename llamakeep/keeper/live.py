@@ -90,6 +90,11 @@ class LiveRun:
         """What becomes of the run is decided, and being written."""
         self.trouble: LlamaKeepError | None = None
         """Why nobody can be told how the run ends, for now."""
+        self.owed_handle: str | None = None
+        """What could not be attached yet; see `Upkeep`."""
+        self.written_length = 0
+        self.written_at = 0.0
+        """How much of the text was written last, and when."""
         self._bell = asyncio.Event()
         self._pieces: list[str] = []
         self._length = 0
@@ -138,6 +143,11 @@ class LiveRun:
         return self._pieces[0] if self._pieces else ""
 
     @property
+    def length(self) -> int:
+        """How many characters `text` has."""
+        return self._length
+
+    @property
     def is_repeating(self) -> bool:
         """Whether this attempt may still turn out to repeat an earlier one's text."""
         return self._agreed == self._length and self._length < len(self._kept)
@@ -182,6 +192,12 @@ class LiveRun:
         self.trouble = error
         self._end.set()
         self._ring()
+
+    def recover(self) -> None:
+        """Promise again what could not be promised since `fail`."""
+        if self.trouble is not None and not self.is_over:
+            self.trouble = None
+            self._end.clear()
 
     def snapshot(self) -> Run:
         """Return the run with the text to keep now."""

@@ -1,4 +1,4 @@
-"""One process's share of the work: the runs it holds, and how it holds on to them."""
+"""One process's share of the work: the runs it holds."""
 
 import asyncio
 import logging
@@ -11,18 +11,21 @@ from llamakeep.domain import Run, RunStatus, new_id
 from llamakeep.errors import (
     LlamaKeepError,
     NoProvider,
+    OutcomeUnknown,
     RunCanceled,
     RunInterrupted,
     ServerBusy,
-    ServerStopping,
     StorageUnavailable,
     TooManyWaiting,
 )
 from llamakeep.keeper.context import is_little
 from llamakeep.keeper.gate import Gates
 from llamakeep.keeper.live import LiveRun
+from llamakeep.keeper.recovery import Recovery
+from llamakeep.keeper.refusals import stopped_in_between
 from llamakeep.keeper.slots import Slot, Slots
 from llamakeep.keeper.stopping import Stopping
+from llamakeep.keeper.upkeep import Upkeep
 from llamakeep.keeper.worker import Worker, interruption
 from llamakeep.providers.base import Provider, goes_on
 from llamakeep.providers.registry import Registry
@@ -37,6 +40,9 @@ TICK = 10
 INDEXING_PAUSE = 1
 """Seconds after which some more finished runs are indexed, if any are left to."""
 
+STORING_PAUSES = (0.1, 0.5, 1.0)
+"""Seconds before each try to store a prompt of which it is not known whether it is."""
+
 LAST_WRITES = 2
 """Seconds that ends of runs may take to be written when the process stops."""
 
@@ -50,18 +56,38 @@ class Node:
         self, settings: Settings, storage: Storage, registry: Registry
     ) -> None:
         self.live: dict[str, LiveRun] = {}
+        self.is_closed = False
+        """Whether it works on nothing any more."""
         self._id = new_id("node_")
         self._settings = settings
         self._storage = storage
         self._registry = registry
         self._stopping = Stopping(settings)
         self.gates = Gates(settings, storage, registry.reattachable)
-        self._worker = Worker(settings, storage, registry, self.gates, self._stopping)
+        self._worker = Worker(
+            settings, storage, registry, self.gates, self._stopping, node=self._id
+        )
         self._slots = Slots(settings.max_running)
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._takes_over = True
         self._deadline: float | None = None
-        self._heart: asyncio.Task[None] | None = None
+        self._recovery = Recovery(
+            settings,
+            storage,
+            self._id,
+            live=self.live,
+            tasks=self._tasks,
+            begin=self._begin,
+            cancel=self.cancel,
+            lose=self._lose,
+        )
+        self._upkeep = Upkeep(
+            settings,
+            storage,
+            self.gates,
+            self.live,
+            tick=TICK,
+            indexing_pause=INDEXING_PAUSE,
+        )
 
     @property
     def id(self) -> str:
@@ -79,12 +105,13 @@ class Node:
         return self._deadline is not None
 
     async def open(self, *, take_over: bool = True) -> None:
-        """Take over what is left of earlier processes, and keep the heart beating."""
-        self._takes_over = take_over
-        await self.gates.refresh()
-        if take_over:
-            await self._take_over()
-        self._heart = asyncio.create_task(self._beat())
+        """Take over what is left of earlier processes, and begin to look after runs."""
+        try:
+            await self.gates.refresh()
+        except StorageUnavailable as error:
+            log.warning("gates are taken to be open: %s", error.detail)
+        await self._recovery.open(take_over=take_over)
+        self._upkeep.open()
 
     def stop_accepting(self, *, grace: float | None = None) -> None:
         """Begin the grace, or set it anew."""
@@ -97,6 +124,7 @@ class Node:
         """Give runs the rest of the grace, then stop them so that they can go on."""
         self.stop_accepting()
         assert self._deadline is not None
+        await self._recovery.stop_taking_over()
         if self._tasks:
             grace = max(0.0, self._deadline - time.monotonic())
             await asyncio.wait(self._tasks.values(), timeout=grace)
@@ -111,10 +139,19 @@ class Node:
             if stuck:
                 await asyncio.wait(stuck, timeout=LAST_WRITES)
         await self._stopping.close()
-        if self._heart is not None:
-            self._heart.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._heart
+        await self._upkeep.close()
+        await self._recovery.close()
+        self.is_closed = True
+        if not self._storage.is_sole_owner:
+            await self._release()
+
+    async def _release(self) -> None:
+        """Let others take over what is left at their next look."""
+        try:
+            async with asyncio.timeout(LAST_WRITES):
+                await self._storage.let_go([self._id])
+        except (StorageUnavailable, TimeoutError) as error:
+            log.warning("leases run out by themselves: %s", error)
 
     async def accept(
         self,
@@ -178,6 +215,11 @@ class Node:
             live.run = replace(live.run, cancel_requested=True)
             self._tasks[run_id].cancel()
 
+    def look_for(self, run_id: str) -> None:
+        """Look whether a run was left that this process does not work on."""
+        if run_id not in self._tasks:
+            self._recovery.look()
+
     def expects(self, run_id: str) -> bool:
         """Return whether a hint about a run is of use here."""
         return run_id in self.live or self._stopping.expects(run_id)
@@ -212,18 +254,23 @@ class Node:
         """Store `run` and tell so, unless its key shows that it was before."""
         live: LiveRun | None = None
         try:
-            stored = await self._storage.accept(
-                run,
-                node=self._id,
-                lease=self._settings.lease,
-                idempotency_key=idempotency_key,
-                quotas=quotas,
-            )
+            try:
+                stored = await self._storage.accept(
+                    run,
+                    node=self._id,
+                    lease=self._settings.lease,
+                    idempotency_key=idempotency_key,
+                    quotas=quotas,
+                )
+            except OutcomeUnknown as unknown:
+                stored = await self._store_again(run, idempotency_key, quotas, unknown)
         except BaseException as error:
             if not accepted.done():  # else the caller has left
                 accepted.set_exception(
-                    error if isinstance(error, Exception) else ServerStopping()
+                    error if isinstance(error, Exception) else stopped_in_between()
                 )
+            if isinstance(error, OutcomeUnknown):
+                self._recovery.look_soon()
             if not isinstance(error, Exception):
                 raise
         else:
@@ -233,28 +280,71 @@ class Node:
                 accepted.set_result(stored)
         return live
 
+    async def _store_again(
+        self,
+        run: Run,
+        idempotency_key: IdempotencyKey | None,
+        quotas: Sequence[Quota],
+        unknown: OutcomeUnknown,
+    ) -> Run:
+        """
+        Find out whether `run` was stored, and store it otherwise.
+
+        Raises:
+            OutcomeUnknown: That cannot be found out now.
+        """
+        for pause in STORING_PAUSES:
+            await asyncio.sleep(pause)
+            with suppress(StorageUnavailable):
+                return await self._storage.accept(
+                    run,
+                    node=self._id,
+                    lease=self._settings.lease,
+                    idempotency_key=idempotency_key,
+                    quotas=quotas,
+                    may_be_stored=True,
+                )
+        raise unknown
+
     def _start(self, run_id: str, work: Callable[[], Awaitable[None]]) -> None:
         async def until_done() -> None:
+            is_done = False
             try:
                 await work()
+                is_done = True
             except Exception:
                 log.exception("run %s was dropped by a bug", run_id)
             finally:
                 live = self.live.pop(run_id, None)
                 del self._tasks[run_id]
-                if live is not None and not live.is_over and live.trouble is None:
-                    live.lose()  # nobody is left waiting here
+                if live is not None:
+                    is_done = is_done and not live.is_lost
+                    if not live.is_over and live.trouble is None:
+                        live.lose()  # nobody is left waiting here
+                if self._recovery.begun or not is_done:
+                    self._recovery.ended(run_id, is_done=is_done)
 
         self._tasks[run_id] = asyncio.create_task(until_done())
 
-    async def _take_over(self) -> None:
-        """Go on with, or close, the runs that nobody holds any more."""
-        taken = await self._storage.take_over(self._id, lease=self._settings.lease)
-        for run in taken:
-            log.warning("run %s was left by its process", run.id)
-            if run.id not in self._tasks:  # else it was left by this very process
-                self.live[run.id] = live = LiveRun(run)
-                self._start(run.id, self._going_on(live))
+    def _lose(self, run_id: str) -> None:
+        """Stop working on a run that another process has now."""
+        live = self.live[run_id]
+        log.warning("run %s is another process's now", run_id)
+        live.lose()
+        run = live.run
+        # An answer that goes on without us is the other's, too: it is not to be
+        # canceled, and what is found to be nobody's is.
+        with suppress(NoProvider):
+            if run.status is not RunStatus.QUEUED and goes_on(
+                self._registry.provider(run.provider)
+            ):
+                return
+        self._tasks[run_id].cancel()
+
+    def _begin(self, run: Run) -> None:
+        """Go on with, or close, a run that no process held any more."""
+        self.live[run.id] = live = LiveRun(run)
+        self._start(run.id, self._going_on(live))
 
     def _going_on(self, live: LiveRun) -> Callable[[], Awaitable[None]]:
         slot = Slot(self._slots, live.run.user_id)
@@ -302,62 +392,3 @@ class Node:
         if not self._worker.may_run_again(run, provider):
             raise interruption()
         return provider
-
-    async def _beat(self) -> None:
-        """Write texts as they come, hold on to the runs, and look for lost ones."""
-        every = self._settings.flush_interval
-        ticked = renewed = indexed = time.monotonic()
-        written: dict[str, int] = {}
-        while True:
-            await asyncio.sleep(every)
-            try:
-                if time.monotonic() - ticked >= TICK:
-                    ticked = time.monotonic()
-                    for live in self.live.values():
-                        live.tick()
-                if not self._storage.is_sole_owner:
-                    await self.gates.refresh()
-                written = await self._flush(written)
-                if time.monotonic() - renewed >= self._settings.lease / 4:
-                    renewed = time.monotonic()
-                    await self._renew()
-                if time.monotonic() - indexed >= INDEXING_PAUSE:
-                    indexed = time.monotonic()
-                    await self._index()
-            except StorageUnavailable as error:
-                log.info("the texts so far cannot be kept: %s", error.detail)
-            except Exception:
-                log.exception("the heart missed a beat")
-
-    async def _flush(self, written: dict[str, int]) -> dict[str, int]:
-        lengths = {run_id: len(live.text) for run_id, live in self.live.items()}
-        texts = [
-            live.snapshot()
-            for run_id, live in self.live.items()
-            if lengths[run_id] > written.get(run_id, 0)
-            and live.is_worth_keeping
-            and not live.is_over
-        ]
-        if texts:
-            await self._storage.flush(texts)
-        return lengths
-
-    async def _index(self) -> None:
-        """Let some finished runs be found; shared databases do that themselves."""
-        if self._storage.is_sole_owner:
-            await self._storage.index_finished()
-
-    async def _renew(self) -> None:
-        if self._tasks:
-            held = await self._storage.renew(
-                self._id, self._tasks, lease=self._settings.lease
-            )
-            for row in held:
-                if row.cancel_requested:
-                    self.cancel(row.run_id)
-        if (
-            self._takes_over
-            and not self.is_stopping
-            and not self._storage.is_sole_owner
-        ):
-            await self._take_over()

@@ -21,6 +21,7 @@ from llamakeep.errors import (
 )
 from llamakeep.keeper.gate import Gates
 from llamakeep.keeper.live import LiveRun
+from llamakeep.keeper.patience import Patience
 from llamakeep.providers.base import (
     Accepted,
     CompletionRequest,
@@ -73,6 +74,7 @@ class Reattaching:
         live: LiveRun,
         provider: ReattachableProvider,
         request: CompletionRequest,
+        patience: Patience,
         *,
         was_begun: bool,
     ) -> None:
@@ -83,6 +85,7 @@ class Reattaching:
             live: The run.
             provider: Who answers.
             request: What is asked.
+            patience: How the run waits for the database.
             was_begun: Whether an earlier attempt may have asked already.
 
         Raises:
@@ -92,12 +95,12 @@ class Reattaching:
         """
         began = None if was_begun else monotonic()
         if was_begun and live.run.handle is None:
-            await self._find(live, provider, request, began)
+            await self._find(live, provider, request, patience, began)
         for pause in range(1, TRIES + 1):
             if live.is_lost:
                 return
             try:
-                await self._receive(live, provider, request)
+                await self._receive(live, provider, request, patience)
             except ProviderError as error:
                 if not error.answer_may_exist or pause == TRIES:
                     raise
@@ -105,7 +108,7 @@ class Reattaching:
             else:
                 return
             if live.run.handle is None:
-                await self._find(live, provider, request, began)
+                await self._find(live, provider, request, patience, began)
                 request = replace(request, is_late=never_late)
             else:
                 await asyncio.sleep(pause)
@@ -115,6 +118,7 @@ class Reattaching:
         live: LiveRun,
         provider: ReattachableProvider,
         request: CompletionRequest,
+        patience: Patience,
     ) -> None:
         """Take in an answer; of one that is resumed, what is not here yet."""
         handle = live.run.handle
@@ -130,9 +134,11 @@ class Reattaching:
                     if event.is_whole:
                         # It is kept together with the answer, in one commit.
                         live.run = replace(live.run, handle=event.handle)
-                    elif await self._attach(live, event.handle) is Attached.LOST:
+                    elif await self._attach_new(live, event.handle) is Attached.LOST:
                         live.lose()
-                        if not await self._is_somebodys(provider, event.handle):
+                        if not await self._is_somebodys(
+                            provider, event.handle, patience
+                        ):
                             return  # closing the generator cancels what was made
                         # It is heard out, so that it goes on for who has found it.
                     live.receive(event)
@@ -156,26 +162,43 @@ class Reattaching:
         is_late = lateness(self._settings.lease, run, request)
         return replace(request, is_late=is_late)
 
-    async def _is_somebodys(self, provider: ReattachableProvider, handle: str) -> bool:
-        return bool(await self._storage.known_handles(provider.name, [handle]))
+    async def _is_somebodys(
+        self, provider: ReattachableProvider, handle: str, patience: Patience
+    ) -> bool:
+        return bool(
+            await patience.until_done(
+                lambda: self._storage.known_handles(provider.name, [handle])
+            )
+        )
 
-    async def _attach(self, live: LiveRun, handle: str) -> Attached:
-        """Keep what finds the answer again, unless another run has it."""
+    async def _attach_new(self, live: LiveRun, handle: str) -> Attached:
+        """Keep what finds an answer again that has begun, now or while it comes."""
         if handle == live.run.handle:
             return Attached.KEPT
-        attached = Attached.KEPT
-        # Without it the answer is found by listing, should this process die.
-        with suppress(StorageUnavailable):
+        try:
             attached = await self._storage.attach(live.run, handle)
-        if attached is Attached.KEPT:
-            live.run = replace(live.run, handle=handle)
-        return attached
+        except StorageUnavailable as error:
+            # Until then it is found by listing, should this process die.
+            log.info("run %s is attached later: %s", live.run.id, error.detail)
+            live.owed_handle = handle
+            attached = Attached.KEPT
+        return _noted(live, handle, attached)
+
+    async def _attach_found(
+        self, live: LiveRun, handle: str, patience: Patience
+    ) -> Attached:
+        """Keep what finds the answer again, unless another run has it."""
+        attached = await patience.until_done(
+            lambda: self._storage.attach(live.run, handle)
+        )
+        return _noted(live, handle, attached)
 
     async def _find(
         self,
         live: LiveRun,
         provider: ReattachableProvider,
         request: CompletionRequest,
+        patience: Patience,
         began: float | None,
     ) -> None:
         """
@@ -187,6 +210,7 @@ class Reattaching:
             live: The run.
             provider: Who answers.
             request: What was asked.
+            patience: How the run waits for the database.
             began: When this process began to ask, by `monotonic`, if it was the first.
 
         Raises:
@@ -197,7 +221,7 @@ class Reattaching:
             handle = await self._hinted(live, provider, request)
             if handle is None:
                 try:
-                    handle = await self._listed(provider, request, began)
+                    handle = await self._listed(provider, request, patience, began)
                 except OUT_OF_REACH as error:
                     log.info("run %s cannot be looked for: %s", live.run.id, error)
                     await asyncio.sleep(error.retry_after or 0)
@@ -205,7 +229,7 @@ class Reattaching:
             if handle is None:
                 looks -= 1
                 continue
-            attached = await self._attach(live, handle)
+            attached = await self._attach_found(live, handle, patience)
             if attached is Attached.TAKEN:
                 continue  # by a run that asked the same; there may be another one
             log.warning("run %s goes on with %s", live.run.id, handle)
@@ -236,6 +260,7 @@ class Reattaching:
         self,
         provider: ReattachableProvider,
         request: CompletionRequest,
+        patience: Patience,
         began: float | None,
     ) -> str | None:
         within = KNOWN_FOR
@@ -243,7 +268,9 @@ class Reattaching:
             within = timedelta(seconds=monotonic() - began) + MARGIN
         found = await provider.find(request, within=within)
         handles = [each.handle for each in found]
-        known = await self._storage.known_handles(provider.name, handles)
+        known = await patience.until_done(
+            lambda: self._storage.known_handles(provider.name, handles)
+        )
         return next((handle for handle in handles if handle not in known), None)
 
 
@@ -299,3 +326,9 @@ def _may_be_forgotten(
     if (now := provider.now()) is not None:
         age = max(age, now - started_at)
     return not -CLOCKS_APART <= age <= REMEMBERED
+
+
+def _noted(live: LiveRun, handle: str, attached: Attached) -> Attached:
+    if attached is Attached.KEPT:
+        live.run = replace(live.run, handle=handle)
+    return attached

@@ -23,6 +23,7 @@ from llamakeep.keeper.breakers import Breakers
 from llamakeep.keeper.context import messages, size_of
 from llamakeep.keeper.gate import GateClosed, Gates
 from llamakeep.keeper.live import LiveRun
+from llamakeep.keeper.patience import Patience
 from llamakeep.keeper.reattaching import Reattaching
 from llamakeep.keeper.stopping import Stopping
 from llamakeep.providers.base import (
@@ -34,11 +35,30 @@ from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 
+_ANSWERED = (
+    "The answer is there, but cannot be kept yet; it is written as soon as that is "
+    "possible."
+)
+_ENDED = (
+    "The run has ended, which cannot be kept yet; it is written as soon as that is "
+    "possible, and so is the text so far."
+)
+
 log = logging.getLogger(__name__)
 
 
 class Worker:
-    """Works on one run at a time, on as many as it is asked to at once."""
+    """
+    Works on one run at a time, on as many as it is asked to at once.
+
+    Args:
+        settings: What the operator chose.
+        storage: Where the runs are.
+        registry: Who may answer, and for how much.
+        gates: What stands before them.
+        stopping: Stops what was begun for runs that are canceled.
+        node: Under which name this process holds runs.
+    """
 
     def __init__(
         self,
@@ -47,6 +67,8 @@ class Worker:
         registry: Registry,
         gates: Gates,
         stopping: Stopping,
+        *,
+        node: str,
     ) -> None:
         self._registry = registry
         self._settings = settings
@@ -54,6 +76,7 @@ class Worker:
         self._gates = gates
         self._stopping = stopping
         self._breakers = Breakers(settings.breaker_pause)
+        self._node = node
         self._reattaching = Reattaching(settings, storage, gates)
 
     async def work(
@@ -83,10 +106,12 @@ class Worker:
         except LlamaKeepError as failure:
             error = failure
         except asyncio.CancelledError:
+            if live.is_lost:
+                return
             if not live.run.cancel_requested:
                 await self._leave(live, provider)
                 return
-            if live.run.status is not RunStatus.QUEUED and not live.is_lost:
+            if live.run.status is not RunStatus.QUEUED:
                 self._stopping.begin(live, provider)
             error = RunCanceled("The run was canceled; the text so far is kept.")
         except Exception:
@@ -103,26 +128,45 @@ class Worker:
             return
         live.is_closing = True
         run = self._priced(_ended(live, error))
-        pause = 0.1
-        while True:
-            try:
-                is_mine = await self._storage.finish(run)
-            except StorageUnavailable as trouble:
-                live.fail(
-                    StorageUnavailable(
-                        "The answer is there, but cannot be kept yet; it is written as "
-                        f"soon as that is possible. {trouble.detail}",
-                        retry_after=5,
-                    )
-                )
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, 5)
-            else:
-                break
+        try:
+            is_mine = await self._storage.finish(run)
+        except StorageUnavailable as failure:
+            is_mine = await self._write_end(live, run, failure)
+        while not is_mine and await self._catch_up_with_row(live, run.attempt):
+            run = replace(run, attempt=live.run.attempt)
+            is_mine = await self._write_end(live, run)
         if is_mine:
             live.hand_over(run)
         else:
             live.lose()
+
+    async def _write_end(
+        self, live: LiveRun, run: Run, failure: StorageUnavailable | None = None
+    ) -> bool:
+        said = _ANSWERED if run.status is RunStatus.SUCCEEDED else _ENDED
+        return await Patience(live, said).until_done(
+            lambda: self._storage.finish(run), failure=failure
+        )
+
+    async def _catch_up_with_row(self, live: LiveRun, attempt: int) -> bool:
+        """
+        Find out whether a write met nothing because of an earlier one of our own.
+
+        A claim may have been written although it failed, or was canceled.
+
+        Returns:
+            Whether the run is this process's in the attempt after `attempt`, which
+            `live` has then, too.
+        """
+        held = await Patience(live).until_done(
+            lambda: self._storage.renew(
+                self._node, [live.run.id], lease=self._settings.lease
+            )
+        )
+        if not held or held[0].attempt != attempt + 1:
+            return False
+        live.run = replace(live.run, attempt=held[0].attempt)
+        return True
 
     def _priced(self, run: Run) -> Run:
         usage = run.usage
@@ -155,63 +199,88 @@ class Worker:
     ) -> None:
         """Have a run answered, as often as its provider wants to be asked later."""
         give_up_at: float | None = None
+        patience: Patience | None = None
         while not live.is_lost:
             if give_up_at is None and self._gates.stop(live.run):
                 now = asyncio.get_running_loop().time()
                 give_up_at = now + self._settings.run_timeout
-            # Whoever waits at the gate keeps nobody else from having a slot.
-            async with self._gates.turn(live.run, give_up_at=give_up_at), slot:
-                if self._gates.stop(live.run):
-                    continue  # it was closed while there was no slot
-                try:
-                    await self._answer(live, provider, earlier, is_followed=is_followed)
-                except GateClosed:
-                    await self._requeue(live)
-                else:
-                    return
+            try:
+                # Whoever waits at the gate keeps nobody else from having a slot.
+                async with self._gates.turn(live.run, give_up_at=give_up_at), slot:
+                    if self._gates.stop(live.run):
+                        continue  # it was closed while there was no slot
+                    try:
+                        await self._answer(
+                            live, provider, earlier, patience, is_followed=is_followed
+                        )
+                    except GateClosed:
+                        await self._requeue(live)
+                    else:
+                        return
+            except StorageUnavailable as failure:
+                # Its provider is not asked yet; nor has it a slot meanwhile.
+                patience = patience or Patience(live)
+                await patience.pause(failure)
 
     async def _requeue(self, live: LiveRun) -> None:
         """Let a run wait so that, after a crash, nobody looks for its answer."""
-        while True:
-            with suppress(StorageUnavailable):
-                if not await self._storage.requeue(live.run):
-                    live.lose()
-                break
-            await asyncio.sleep(1)
+        if not await self._storage.requeue(live.run):
+            live.lose()
         live.run = replace(live.run, status=RunStatus.QUEUED, started_at=None)
+
+    async def _claim(self, live: LiveRun) -> bool:
+        run, now = live.run, utc_now()
+        if not (
+            await self._storage.claim(run, lease=self._settings.lease)
+            or await self._catch_up_with_row(live, run.attempt)
+        ):
+            live.lose()
+            return False
+        live.run = replace(
+            live.run,
+            status=RunStatus.STARTING,
+            attempt=run.attempt + 1,
+            started_at=now,
+        )
+        return True
+
+    async def _context(self, run: Run) -> Sequence[Run]:
+        assert run.conversation_id is not None
+        context = await self._storage.context(
+            run.user_id,
+            run.conversation_id,
+            previous_run_id=run.previous_run_id,
+            before=run.id,
+            most=self._settings.max_context_size - size_of(run),
+        )
+        return context.runs
 
     async def _answer(
         self,
         live: LiveRun,
         provider: Provider,
         earlier: Sequence[Run] | None,
+        patience: Patience | None,
         *,
         is_followed: bool,
     ) -> None:
+        """
+        Have a run answered.
+
+        Raises:
+            GateClosed: Its provider has not heard it, and is to be asked later.
+            StorageUnavailable: Its provider was not asked; nor is it known that the run
+                was claimed.
+        """
         run = live.run
         was_begun = run.status is not RunStatus.QUEUED and run.attempt > 1
+        earlier = await self._context(run) if earlier is None else earlier
         if run.status is RunStatus.QUEUED:
-            # Before it is claimed: a cancel that meets the claim has to close it, too.
-            live.run = replace(
-                run,
-                status=RunStatus.STARTING,
-                attempt=run.attempt + 1,
-                started_at=utc_now(),
-            )
-            if not await self._storage.claim(run, lease=self._settings.lease):
-                live.lose()
+            if not await self._claim(live):
                 return
             run = live.run
-        if earlier is None:
-            assert run.conversation_id is not None
-            context = await self._storage.context(
-                run.user_id,
-                run.conversation_id,
-                previous_run_id=run.previous_run_id,
-                before=run.id,
-                most=self._settings.max_context_size - size_of(run),
-            )
-            earlier = context.runs
+        if patience is not None:
+            patience.over()
         request = CompletionRequest(
             run_id=run.id,
             attempt=run.attempt,
@@ -223,10 +292,14 @@ class Worker:
             is_followed=is_followed or not self._storage.is_sole_owner,
         )
         try:
-            async with asyncio.timeout(self._settings.run_timeout):
+            async with asyncio.timeout(self._settings.run_timeout) as deadline:
                 if goes_on(provider):
                     await self._reattaching.answer(
-                        live, provider, request, was_begun=was_begun
+                        live,
+                        provider,
+                        request,
+                        Patience(live, deadline=deadline),
+                        was_begun=was_begun,
                     )
                     return
                 if self._breakers.known:

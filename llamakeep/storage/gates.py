@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, null, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, null, select, text, update
 
 from llamakeep.domain import Run, RunStatus
 from llamakeep.storage.columns import seconds_from_now
 from llamakeep.storage.database import Database
-from llamakeep.storage.tables import gates, runs
+from llamakeep.storage.tables import gates, is_one_of, runs
 
 _NOW = seconds_from_now("no_seconds").label("now")
 _AT_ONCE = {"no_seconds": 0}
@@ -27,7 +27,8 @@ _REQUEUE = (
     .where(
         runs.c.id == bindparam("run_id"),
         runs.c.attempt == bindparam("fence"),
-        runs.c.status == RunStatus.STARTING,
+        # It may be written already, where the outcome of a first try is not known.
+        text(is_one_of({RunStatus.STARTING, RunStatus.QUEUED})),
         runs.c.handle.is_(None),
     )
     .values(status=RunStatus.QUEUED, started_at=null())

@@ -3,7 +3,18 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, bindparam, case, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from llamakeep.domain import Run, RunStatus
 from llamakeep.storage.columns import seconds_from_now
@@ -66,32 +77,71 @@ class LeaseStorage:
             lambda connection: connection.execute(_LET_GO, values).close()
         )
 
-    async def take_over(self, node: str, *, lease: float) -> Sequence[Run]:
+    async def take_over(
+        self,
+        node: str,
+        *,
+        lease: float,
+        most: int | None = None,
+        only_canceled: bool = False,
+        after_user: str = "",
+        working_on: Collection[str] | None = None,
+    ) -> Sequence[Run]:
         """
-        Give `node` the unfinished runs that nobody holds any more.
+        Give `node` unfinished runs that nobody works on any more.
 
-        On a database with one owner process those are all runs of other nodes; on a
-        shared one, those whose lease has run out by the database's clock, which is to
-        say: `node` renews its own first.
+        Users take turns, and each has the oldest taken first.
+
+        On a database with one owner process those are all runs of other nodes, and its
+        own that it does not name; on a shared one, those whose lease has run out by the
+        database's clock, which is to say: `node` renews its own first.
+
+        Args:
+            node: Who takes them.
+            lease: For how many seconds.
+            most: How many; those that are to be canceled come first.
+            only_canceled: Whether to take no others.
+            after_user: Whose turn was the last; the user with the next higher id
+                begins.
+            working_on: The ids of the runs that `node` works on, none of which is
+                taken; without it, no run of `node` is.
 
         Returns:
             The runs with the attempt they have now, which starts from nothing; the text
             is what an earlier one left.
         """
+        if self._database.is_sole_owner and working_on is not None:
+            found = self._left(node, working_on).limit(1)
+            if not await self._database.read(
+                lambda connection: connection.execute(found).first()
+            ):
+                return []
+        # As it is now: what comes to it from here on is written after this.
+        candidates = self._left(node, working_on)
+        if only_canceled:
+            candidates = candidates.where(runs.c.cancel_requested)
+        if most is not None:
+            turn = func.row_number().over(
+                partition_by=runs.c.user_id, order_by=runs.c.id
+            )
+            turns = candidates.add_columns(turn.label("turn")).subquery("turns")
+            candidates = (
+                candidates.join(turns, turns.c.id == runs.c.id)
+                .order_by(
+                    runs.c.cancel_requested.desc(),
+                    turns.c.turn,
+                    case((runs.c.user_id > after_user, 0), else_=1),
+                    runs.c.user_id,
+                )
+                .limit(most)
+            )
+        # PostgreSQL may evaluate a subquery several times, and lock others each time.
+        left = candidates.with_for_update(of=runs, skip_locked=True).cte("left_runs")
         # A second attempt may have shown a text that it had not written yet.
         has_hidden_text = and_(runs.c.status == RunStatus.STARTING, runs.c.attempt > 1)
-        if self._database.is_sole_owner:
-            is_left = or_(runs.c.owner.is_(None), runs.c.owner != node)
-        else:
-            is_left = runs.c.lease_until < seconds_from_now("no_seconds")
-        candidates = (
-            select(runs.c.id)
-            .where(IS_UNFINISHED, is_left)
-            .with_for_update(skip_locked=True)
-        )
         query = (
             update(runs)
-            .where(runs.c.id.in_(candidates))
+            .where(runs.c.id.in_(select(left.c.id)))
             .values(
                 owner=node,
                 status=case(
@@ -111,3 +161,15 @@ class LeaseStorage:
             return sorted(taken, key=lambda run: run.id)
 
         return await self._database.write(operation)
+
+    def _left(self, node: str, working_on: Collection[str] | None) -> Select[str]:
+        if not self._database.is_sole_owner:
+            is_left = runs.c.lease_until < seconds_from_now("no_seconds")
+            if working_on is not None:
+                ours = and_(runs.c.owner == node, runs.c.id.in_(sorted(working_on)))
+                is_left = and_(is_left, not_(ours))
+        elif working_on is not None:
+            is_left = runs.c.id.not_in(sorted(working_on))
+        else:
+            is_left = or_(runs.c.owner.is_(None), runs.c.owner != node)
+        return select(runs.c.id).where(IS_UNFINISHED, is_left)

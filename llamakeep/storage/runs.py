@@ -17,7 +17,6 @@ from llamakeep.domain import (
     utc_now,
 )
 from llamakeep.errors import (
-    IdempotencyKeyReused,
     LimitReached,
     OutcomeUnknown,
     RunNotFound,
@@ -26,6 +25,7 @@ from llamakeep.errors import (
 from llamakeep.storage import outcomes
 from llamakeep.storage.columns import seconds_from_now
 from llamakeep.storage.database import Database
+from llamakeep.storage.lookups import find_known
 from llamakeep.storage.notifications import add_notifications
 from llamakeep.storage.prepared import Prepared
 from llamakeep.storage.quotas import Quota, reserve, settle
@@ -137,6 +137,7 @@ class RunStorage:
         lease: float,
         idempotency_key: IdempotencyKey | None = None,
         quotas: Sequence[Quota] = (),
+        may_be_stored: bool = False,
     ) -> Run:
         """
         Keep a new run, held by `node` for `lease` seconds.
@@ -147,6 +148,7 @@ class RunStorage:
             lease: For how long.
             idempotency_key: What finds it when the request is repeated.
             quotas: The limits that it has to keep to.
+            may_be_stored: Whether an earlier try to keep it may have done so.
 
         Returns:
             `run`; or the one that was made with the same key before.
@@ -164,13 +166,14 @@ class RunStorage:
         }
 
         def operation(connection: Connection) -> Run | LimitReached:
-            if idempotency_key is not None:
-                known = _find_repeated(connection, run.user_id, idempotency_key)
-                if known is not None:
-                    return known
+            known = find_known(connection, run, idempotency_key, may_be_stored)
+            if known is not None:
+                return known
             if quotas and (refusal := reserve(connection, run, quotas)) is not None:
+                # An earlier try may have ended while this one waited for a quota.
                 # Raised in here, it would have others' operations tried again.
-                return refusal
+                known = find_known(connection, run, idempotency_key, may_be_stored)
+                return known or refusal
             _ACCEPT.execute(connection, values)
             if run.notifications:
                 add_notifications(connection, run)
@@ -378,23 +381,4 @@ def _get(connection: Connection, user: User, run_id: str) -> Run:
     row = connection.execute(_ONE, {"run_id": run_id, "user_id": user.id}).one_or_none()
     if row is None:
         raise RunNotFound(f"There is no run {run_id!r} in your history.")
-    return to_run(row)
-
-
-def _find_repeated(
-    connection: Connection, user_id: str, wanted: IdempotencyKey
-) -> Run | None:
-    row = connection.execute(
-        select(*READ, runs.c.request_digest).where(
-            runs.c.user_id == user_id, runs.c.idempotency_key == wanted.key
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    if not wanted.fits(row.request_digest):
-        raise IdempotencyKeyReused(
-            f"The Idempotency-Key {wanted.key!r} was used for another request, which "
-            f"is kept as {row.id}. Nothing was stored. Send the same body, or another "
-            "key."
-        )
     return to_run(row)

@@ -28,6 +28,7 @@ from llamakeep.storage.gates import GateStorage
 from llamakeep.storage.history import HistoryStorage
 from llamakeep.storage.importing import ImportStorage
 from llamakeep.storage.leases import LeaseStorage
+from llamakeep.storage.lookups import LookupStorage
 from llamakeep.storage.notifications import NotificationStorage
 from llamakeep.storage.postgres_url import read_postgres_url
 from llamakeep.storage.quotas import QuotaStorage
@@ -50,6 +51,7 @@ class Storage(
     AuditStorage,
     ApiKeyStorage,
     RunStorage,
+    LookupStorage,
     LeaseStorage,
     HistoryStorage,
     ContextStorage,

@@ -2,16 +2,21 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Self
 
-from llamakeep.errors import LlamaKeepError, ServerStopping, from_code
+from llamakeep.errors import LlamaKeepError, RunFailed, ServerStopping, from_code
 
 Facts = dict[str, Any]
+_BUG = "The server failed to find out what it needs to know; its log says why."
+
 Answer = Callable[[Facts], Awaitable[Any]]
-"""Takes what is asked, and returns JSON or raises a `LlamaKeepError`."""
+"""Takes what is asked, and returns JSON or raises; see `Channel.ask`."""
 Listen = Callable[[Facts], None]
+
+log = logging.getLogger(__name__)
 
 
 class Channel:
@@ -52,7 +57,8 @@ class Channel:
         Return what the other end answers.
 
         Raises:
-            LlamaKeepError: It raised that, or is gone: `ServerStopping`.
+            LlamaKeepError: It raised that, or is gone: `ServerStopping`; `RunFailed`
+                stands for whatever else it raised.
         """
         if self._is_over:
             raise ServerStopping
@@ -60,8 +66,8 @@ class Channel:
         number = self._number
         answer = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
-        self._send(ask=what, number=number, facts=facts)
         try:
+            self._send(ask=what, number=number, facts=facts)
             return await answer
         finally:
             del self._asked[number]
@@ -95,8 +101,11 @@ class Channel:
             with suppress(ConnectionError):
                 while (line := await self._reader.readline()).endswith(b"\n"):
                     self._hear(json.loads(line))
+        except Exception:
+            log.exception("the other process cannot be understood any more")
         finally:
             self._is_over = True
+            self._writer.close()  # so that the other end does not wait, either
             for answer in self._asked.values():
                 if not answer.done():
                     answer.set_exception(ServerStopping())
@@ -105,7 +114,10 @@ class Channel:
 
     def _hear(self, message: Facts) -> None:
         if "tell" in message:
-            self._listens[message["tell"]](message["facts"])
+            try:
+                self._listens[message["tell"]](message["facts"])
+            except Exception:
+                log.exception("what was told of %s has no effect", message["tell"])
         elif "ask" in message:
             task = asyncio.create_task(self._answer(message))
             self._answering.add(task)
@@ -123,10 +135,13 @@ class Channel:
         number = message["number"]
         try:
             answer = await self._answers[message["ask"]](message["facts"])
+            self._send(number=number, answer=answer)
         except LlamaKeepError as error:
             self._send(number=number, error=of_error(error))
-        else:
-            self._send(number=number, answer=answer)
+        except Exception:
+            # Whatever it is, the other end waits.
+            log.exception("%s could not be answered", message["ask"])
+            self._send(number=number, error=of_error(RunFailed(_BUG)))
 
 
 def of_error(error: LlamaKeepError) -> Facts:

@@ -10,6 +10,7 @@ import pytest
 from llamakeep.errors import (
     NoProvider,
     ProviderUnavailable,
+    RunFailed,
     ServerStopping,
     TooManyAttempts,
 )
@@ -155,3 +156,55 @@ async def test_nobody_waits_for_a_parent_that_is_gone(pair: Pair) -> None:
         await waiting
     with pytest.raises(ServerStopping):
         await pair.worker.ask("hit", limits=[])
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(24, "Too many open files"), KeyError("facts"), ValueError("bad")]
+)
+async def test_a_question_is_answered_whatever_its_answer_raises(
+    pair: Pair, error: Exception
+) -> None:
+    pair.model.error = error
+
+    async with asyncio.timeout(5):
+        with pytest.raises(RunFailed) as caught:
+            await ParentsModel(pair.worker).endpoint()
+
+    assert str(error) not in caught.value.detail
+    pair.model.error = None
+    assert await ParentsModel(pair.worker).endpoint()
+
+
+async def test_a_question_that_does_not_exist_is_answered(pair: Pair) -> None:
+    async with asyncio.timeout(5):
+        with pytest.raises(RunFailed):
+            await pair.worker.ask("why")
+
+
+async def test_an_answer_that_is_no_json_is_an_error(pair: Pair) -> None:
+    pair.model.endpoints = [object()]  # type: ignore[list-item] # that is the point
+
+    async with asyncio.timeout(5):
+        with pytest.raises(RunFailed):
+            await pair.worker.ask("endpoint", instead_of=None)
+
+
+async def test_a_listener_that_fails_does_not_end_the_channel(pair: Pair) -> None:
+    pair.parent.tell("nothing that is known")
+    pair.parent.tell("stop", at_once=False)
+
+    assert await pair.worker.ask("hit", limits=[])
+    assert pair.heard == [{"at_once": False}]
+
+
+@pytest.mark.parametrize("line", [b"no JSON\n", b"x" * 200_000 + b"\n", b"[]\n"])
+async def test_who_asks_what_cannot_be_read_does_not_wait(
+    pair: Pair, line: bytes
+) -> None:
+    waiting = asyncio.create_task(pair.worker.ask("hit", limits=[], more=1))
+    pair.worker._writer.write(line)
+
+    async with asyncio.timeout(5):
+        with pytest.raises((RunFailed, ServerStopping)):
+            await waiting
+        await pair.worker.ended()

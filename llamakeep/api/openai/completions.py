@@ -81,6 +81,6 @@ async def create(
         asked=asked,
         form=partial(LegacyCompletion, includes_usage=body.includes_usage),
         is_streamed=bool(body.stream),
-        idempotency_key=await key_of(request, idempotency_key, body, asked),
+        idempotency_key=await key_of(request, idempotency_key, body, body.asked),
     )
     return await answer(request, user, wanted)

@@ -1,5 +1,6 @@
 """Creating predictions."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Annotated
 
@@ -22,9 +23,11 @@ from llamakeep.api.replicate.waiting import (
     wait,
 )
 from llamakeep.api.router import Router
-from llamakeep.domain import User
+from llamakeep.domain import Asked, User
 from llamakeep.errors import PathNotFound, UnknownModel
 from llamakeep.providers.base import Provider
+
+Found = tuple[Provider, str]
 
 router = Router(prefix=PREFIX, tags=["replicate"], queries=Queries.VENDORS)
 
@@ -74,12 +77,15 @@ async def create_by_model(
     idempotency_key: IdempotencyHeader = None,
 ) -> Response:
     """Begin a prediction of a model; it goes on whatever becomes of this request."""
-    try:
-        found = await find_model(registry_of(request), owner, name)
-    except UnknownModel as error:
-        raise PathNotFound(error.detail) from error
+
+    async def find() -> Found:
+        try:
+            return await find_model(registry_of(request), owner, name)
+        except UnknownModel as error:
+            raise PathNotFound(error.detail) from error
+
     return await _create(
-        request, user, body, found, prefer, cancel_after, idempotency_key
+        request, user, body, find, prefer, cancel_after, idempotency_key
     )
 
 
@@ -98,9 +104,12 @@ async def create_by_version(
     idempotency_key: IdempotencyHeader = None,
 ) -> Response:
     """Begin a prediction of a version; it goes on whatever becomes of this request."""
-    found = await find_version(registry_of(request), body.version)
+
+    async def find() -> Found:
+        return await find_version(registry_of(request), body.version)
+
     return await _create(
-        request, user, body, found, prefer, cancel_after, idempotency_key
+        request, user, body, find, prefer, cancel_after, idempotency_key
     )
 
 
@@ -108,7 +117,7 @@ async def _create(
     request: Request,
     user: User,
     body: ModelPrediction,
-    found: tuple[Provider, str],
+    find: Callable[[], Awaitable[Found]],
     prefer: str | None,
     cancel_after: str | None,
     idempotency_key: str | None,
@@ -117,10 +126,12 @@ async def _create(
     deadline = parse_cancel_after(cancel_after)
     links = Links.of(request)
     keeper = keeper_of(request)
-    provider, model = found
-    asked = body.input.asked(f"{provider.name}:{model}")
-    key = await key_of(request, idempotency_key, body, asked)
-    if body.webhook is not None:
+
+    async def asked() -> Asked:
+        provider, model = await find()
+        asked = body.input.asked(f"{provider.name}:{model}")
+        if body.webhook is None:
+            return asked
         notifications = await wanted(
             request,
             user,
@@ -129,9 +140,13 @@ async def _create(
             form=PREDICTION,
             origin=links.origin,
         )
-        asked = replace(asked, notifications=notifications)
+        return replace(asked, notifications=notifications)
+
     run = await keeper.ask(
-        user, asked, idempotency_key=key, is_followed=seconds is None
+        user,
+        asked,
+        idempotency_key=await key_of(request, idempotency_key, body),
+        is_followed=seconds is None,
     )
     if deadline is not None:
         cancel_later(keeper, user, run, deadline)

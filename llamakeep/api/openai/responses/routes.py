@@ -37,8 +37,13 @@ from llamakeep.api.openai.wire import json_response, stream_headers
 from llamakeep.api.queries import Queries
 from llamakeep.api.router import Router
 from llamakeep.api.streaming import Streaming
-from llamakeep.domain import Run, User
-from llamakeep.errors import ConversationNotFound, RunCanceled, RunNotFound
+from llamakeep.domain import Asked, Run, User
+from llamakeep.errors import (
+    ConversationNotFound,
+    LlamaKeepError,
+    RunCanceled,
+    RunNotFound,
+)
 
 router = Router(prefix="/v1/responses", tags=["openai"], queries=Queries.VENDORS)
 
@@ -195,25 +200,34 @@ async def _ask(
     body: ResponseRequest, request: Request, user: User, idempotency_key: str | None
 ) -> Run:
     storage = storage_of(request)
-    body.input = await dereferenced(
-        body.input,
-        partial(storage.get_run, user),
-        most=settings_of(request).max_body_size,
-    )
-    asked = body.asked()
+    refusal: LlamaKeepError | None = None
+    try:
+        body.input = await dereferenced(
+            body.input,
+            partial(storage.get_run, user),
+            most=settings_of(request).max_body_size,
+        )
+    except LlamaKeepError as error:
+        refusal = error  # unless the same was asked before, when all was there
+
+    async def asked() -> Asked:
+        if refusal is not None:
+            raise refusal
+        return body.asked()
+
     try:
         return await keeper_of(request).ask(
             user,
             asked,
-            idempotency_key=await key_of(request, idempotency_key, body, asked),
+            idempotency_key=await key_of(request, idempotency_key, body, body.asked),
             is_followed=bool(body.stream or body.background),
         )
     except RunNotFound:
         raise invalid("previous_response_id", PREVIOUS_NOT_FOUND) from None
     except ConversationNotFound:
         raise ConversationNotFound(
-            f"There is no conversation {asked.conversation_id!a} in your history. "
-            "Nothing was stored. Leave `conversation` out to begin one."
+            f"There is no conversation {body.asked().conversation_id!a} in your "
+            "history. Nothing was stored. Leave `conversation` out to begin one."
         ) from None
 
 
