@@ -24,7 +24,15 @@ from sqlalchemy import (
 from llamakeep.domain import User
 from llamakeep.errors import FieldError, InvalidRequest
 from llamakeep.storage.database import Database
-from llamakeep.storage.words import own_words, words_of
+from llamakeep.storage.words import SEARCHED, own_words, words_of
+
+PHRASE, IN_PHRASES = 16, 24
+"""
+Words of a phrase that have to be next to each other, and of all phrases together.
+
+Each costs as much as the word is frequent, in every text that may have the phrase. The
+other words of a phrase have to be there, wherever that is.
+"""
 
 _TERM = re.compile(r'"([^"]*)"?(\*?)|([^\s"]+)')
 
@@ -53,11 +61,16 @@ class Search:
 
         Nothing else has a meaning. What has neither letters nor digits is left out.
         """
-        terms = []
+        terms: list[Term] = []
+        left = IN_PHRASES
         for phrase, star, word in _TERM.findall(text):
             words = tuple(words_of(phrase or word))
+            together = min(len(words), PHRASE, max(left, 1))
+            left -= together if together > 1 else 0
+            parts = [words[:together], *((each,) for each in words[together:])]
+            ends = bool(star) or word.endswith("*")
             if words:
-                terms.append(Term(words, bool(star) or word.endswith("*")))
+                terms += [Term(part, ends and part is parts[-1]) for part in parts]
         return cls(tuple(dict.fromkeys(terms)))  # to be found twice means nothing
 
     def on_sqlite(self, user: User) -> str:
@@ -196,9 +209,22 @@ _INDEX = text(
         WHERE number > coalesce(
             (SELECT rowid FROM search_words ORDER BY rowid DESC LIMIT 1), 0
         )
-        ORDER BY number LIMIT :limit
+        AND number <= :last
     ) LEFT JOIN runs ON id = run_id ORDER BY number
     """
+)
+_NEXT = text(
+    f"""
+    SELECT number, min(length(coalesce(prompt, '')), {SEARCHED})
+    + min(length(coalesce(response, '')), {SEARCHED}) AS size
+    FROM (
+        SELECT number, run_id FROM search_runs
+        WHERE number > coalesce(
+            (SELECT rowid FROM search_words ORDER BY rowid DESC LIMIT 1), 0
+        )
+        ORDER BY number LIMIT :limit
+    ) LEFT JOIN runs ON id = run_id ORDER BY number
+    """  # noqa: S608 - only a number of ours
 )
 _HAS_MORE = text(
     """
@@ -206,8 +232,12 @@ _HAS_MORE = text(
     > coalesce((SELECT rowid FROM search_words ORDER BY rowid DESC LIMIT 1), 0)
     """
 )
-INDEXED_AT_ONCE = 100
-"""Runs; indexing them takes about 20 ms, in which nothing else is written."""
+INDEXED_AT_ONCE, MUCH = 100, 200_000
+"""
+Runs, or as many as have so many characters to index.
+
+That takes about 20 ms, and 80 at worst, in which nothing else is written.
+"""
 
 
 class SearchStorage:
@@ -229,7 +259,13 @@ class SearchStorage:
             return False
 
         def operation(connection: Connection) -> bool:
-            connection.execute(_INDEX, {"limit": INDEXED_AT_ONCE})
+            size, last = 0, None
+            with connection.execute(_NEXT, {"limit": INDEXED_AT_ONCE}) as rows:
+                for row in rows:
+                    size += row.size
+                    if last is None or size <= MUCH:
+                        last = row.number
+            connection.execute(_INDEX, {"last": last})
             return has_more(connection)
 
         return await self._database.write(operation)

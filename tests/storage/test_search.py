@@ -16,7 +16,7 @@ from llamakeep.storage.filters import RunFilter
 from llamakeep.storage.run_rows import to_row
 from llamakeep.storage.search import read_search
 from llamakeep.storage.tables import runs, users
-from llamakeep.storage.words import MARK
+from llamakeep.storage.words import MARK, words_of
 from tests.storage.running import ended, new_run, start
 
 
@@ -207,6 +207,51 @@ async def test_only_the_beginning_of_a_very_long_text_is_searched(
 
     assert await find(storage, alice, "llama") == [run]
     assert await find(storage, alice, "end") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"' + "a " * 240 + 'z"*',
+        " ".join(f'"{"a " * 7}{chr(98 + n)}"' for n in range(24)),
+        "-".join("ab" * 100),
+    ],
+)
+def test_only_so_many_words_have_to_be_next_to_each_other(text: str) -> None:
+    terms = read_search(text).terms
+
+    together = [len(term.words) for term in terms if len(term.words) > 1]
+    assert max(together) <= search.PHRASE
+    assert sum(together) <= search.IN_PHRASES
+    assert {word for term in terms for word in term.words} == set(words_of(text))
+
+
+async def test_a_long_phrase_is_found_by_its_beginning_and_its_words(
+    storage: Storage, alice: User
+) -> None:
+    words = [f"w{number}" for number in range(40)]
+    whole = await storage.add(alice, " ".join(words), "")
+    await storage.add(alice, " ".join(words[:30]), "")
+    await storage.add(alice, " ".join(reversed(words)), "")
+
+    assert await find(storage, alice, f'"{" ".join(words)}"') == [whole]
+    assert await find(storage, alice, f'"{" ".join(words[:39])} w3"*') == [whole]
+
+
+async def test_long_texts_are_indexed_a_few_at_a_time(
+    storage: Storage, alice: User
+) -> None:
+    for number in range(5):
+        await storage.add(alice, f"n{number} " + "x " * 45_000, "y " * 45_000)
+    if not storage.is_sole_owner:
+        return  # PostgreSQL does that when a run ends
+
+    portions = 1
+    while await storage.index_finished():
+        portions += 1
+
+    assert portions == 5
+    assert len(await find(storage, alice, "y")) == 5
 
 
 async def test_texts_of_very_many_words_can_be_kept(
