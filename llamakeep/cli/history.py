@@ -20,6 +20,7 @@ from llamakeep.cli.terminal import (
     print_rows,
     printable,
     printable_json,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def show(
 
     run = asyncio.run(find_run(read_settings(), user or local_username(), run_id))
     if json:
-        typer.echo(_as_json(run))
+        say(_as_json(run))
     else:
         _print_run(run)
 
@@ -174,7 +175,7 @@ def _print_runs(
     )
     if json:
         for run in runs:
-            typer.echo(_as_json(run))
+            say(_as_json(run))
     elif sys.stdout.isatty():
         rows = (
             (
@@ -209,8 +210,8 @@ def _print_run(run: "Run") -> None:
     clean = printable if sys.stdout.isatty() else str
     for name, value in facts:
         if value:
-            typer.echo(f"{name}: {clean(value)}")
-    typer.echo(f"\n{clean(run.prompt)}\n\n{clean(run.response)}")
+            say(f"{name}: {clean(value)}")
+    say(f"\n{clean(run.prompt)}\n\n{clean(run.response)}")
 
 
 def _as_json(run: "Run") -> str:

@@ -35,6 +35,11 @@ def give_up(message: str, *, code: int = 1) -> NoReturn:
     raise typer.Exit(code)
 
 
+def say(line: str) -> None:
+    """Write a line in standard output's own encoding, also where that is ASCII."""
+    sys.stdout.write(f"{line}\n")
+
+
 def write(text: str) -> None:
     """Write a piece of a response at once; it cannot take over a terminal."""
     sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
@@ -90,7 +95,7 @@ def print_rows(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """
     if not sys.stdout.isatty():
         for row in rows:
-            typer.echo("\t".join(cell.translate(_PLAIN) for cell in row))
+            say("\t".join(cell.translate(_PLAIN) for cell in row))
         return
     from rich import box
     from rich.console import Console

@@ -64,6 +64,7 @@ def test_what_an_encoding_does_not_have_is_replaced(
 
     done = subprocess.run(
         [sys.executable, "-m", "llamakeep", *asked],
+        cwd=ROOT,
         env={**os.environ, "PYTHONIOENCODING": encoding},
         capture_output=True,
         check=False,
@@ -102,6 +103,7 @@ def test_a_password_without_a_terminal_is_asked_for_on_standard_input(
 ) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "llamakeep", *arguments],
+        cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
