@@ -37,9 +37,9 @@ from tests.torture.faults import (
     paused_database,
     stop_in_order,
 )
-from tests.torture.plans import file_of
+from tests.torture.plans import LONG_LEASE, file_of
 from tests.torture.site import prepare
-from tests.torture.stage import Stage, existing, in_thread, postgres_on
+from tests.torture.stage import Stage, existing, in_thread, postgres_on, sqlite_on
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +104,15 @@ async def test_a_file_that_is_locked_for_too_long_ends_no_run(stage: Stage) -> N
     assert found.done == {"locks": 1}
 
 
+async def test_a_full_disk_ends_no_run(stage: Stage, disk: SmallDisk) -> None:
+    async with stage.site("full", database=sqlite_on(disk)) as site:
+        fault = full_disk(disk, seconds=1.5)
+        found = await break_at(site, "before claim", fault, times=1)
+
+    assert found.verdict.damage == []
+    assert found.done == {"times full": 1}
+
+
 async def test_a_full_disk_of_postgresql_ends_no_run(
     shared_stage: Stage, disk: SmallDisk, postgres_server: str, postgres_url: str
 ) -> None:
@@ -120,7 +129,7 @@ async def test_a_full_disk_of_postgresql_ends_no_run(
     assert found.done == {"times full": 1}
 
 
-@pytest.mark.parametrize("way", ["paused"])
+@pytest.mark.parametrize("way", ["crashed", "paused"])
 async def test_a_postgresql_that_is_away_for_a_while_ends_no_run(
     shared_stage: Stage, postgres_server: str, way: str
 ) -> None:
@@ -218,6 +227,16 @@ async def test_a_server_that_stops_before_its_runs_have_ended_leaves_them_to_its
         found = await stop_in_order(site, times=1)
 
     assert found.verdict.damage == []
+
+
+async def test_a_server_that_stops_before_its_runs_have_ended_leaves_them_to_another(
+    shared_stage: Stage,
+) -> None:
+    async with shared_stage.site("stop", lease=LONG_LEASE) as site:
+        pause = LONG_LEASE / 2
+        found = await stop_in_order(site, times=1, lease=LONG_LEASE, pause=pause)
+
+    assert found.verdict.faults == []
 
 
 async def test_workers_that_stop_before_their_runs_have_ended_leave_them_to_others(
