@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -310,3 +311,79 @@ async def test_a_request_is_known_again_whose_run_an_older_version_kept(
     assert again.json()["id"] == first.json()["id"]
     assert other.status_code == 422
     assert len(await client.history()) == 1
+
+
+def _stop(client: Client, _: ScriptedProvider) -> None:
+    client.keeper.stop_accepting()
+
+
+def _forget_the_model(_: Client, provider: ScriptedProvider) -> None:
+    provider.known = ("another",)
+
+
+def _fill_the_queue(client: Client, _: ScriptedProvider) -> None:
+    node = client.keeper._node
+    none = {"max_running": 0, "max_queued": 0}
+    node._settings = node._settings.model_copy(update=none)
+
+
+def _honour_nothing(_: Client, provider: ScriptedProvider) -> None:
+    provider.unsupported = frozenset({"seed", "temperature", "max_tokens"})
+
+
+@pytest.mark.parametrize("path", REQUESTS)
+@pytest.mark.parametrize(
+    "refuse", [_stop, _forget_the_model, _fill_the_queue, _honour_nothing]
+)
+async def test_a_known_key_is_answered_whatever_is_refused_now(
+    client: Client,
+    provider: ScriptedProvider,
+    path: str,
+    refuse: Callable[[Client, ScriptedProvider], None],
+) -> None:
+    first = await client.post(path, json=REQUESTS[path], headers=KEY)
+    assert first.is_success, first.text
+    refuse(client, provider)
+
+    again = await client.post(path, json=REQUESTS[path], headers=KEY)
+    other = await client.post(path, json=REQUESTS[path], headers=KEY | BOB)
+
+    assert again.status_code == first.status_code, again.text
+    assert again.json()["id"] == first.json()["id"]
+    if refuse in {_stop, _fill_the_queue}:
+        assert not other.is_success, other.text
+
+
+async def test_a_known_key_is_answered_when_no_provider_is_left(
+    settings: Settings,
+) -> None:
+    async with connect(settings, ScriptedProvider()) as client:
+        first = await client.post("/prompt/", json=PROMPT, headers=KEY)
+    async with connect(settings) as client:
+        again = await client.post("/prompt/", json=PROMPT, headers=KEY)
+        other = await client.post("/prompt/", json=PROMPT)
+
+    assert again.json() == first.json()
+    assert other.status_code == 503
+
+
+async def test_a_known_key_is_answered_when_what_it_refers_to_is_gone(
+    client: Client,
+) -> None:
+    earlier = (await client.post("/v1/responses", json={"input": "Hi"})).json()
+    [item] = earlier["output"]
+    body = {
+        "input": [
+            {"type": "item_reference", "id": item["id"]},
+            {"role": "user", "content": "And?"},
+        ]
+    }
+    first = await client.post("/v1/responses", json=body, headers=KEY)
+    assert first.is_success, first.text
+    await client.delete(f"/v1/responses/{earlier['id']}")
+
+    again = await client.post("/v1/responses", json=body, headers=KEY)
+    other = await client.post("/v1/responses", json=body)
+
+    assert again.json()["id"] == first.json()["id"]
+    assert other.status_code in {400, 404}

@@ -341,6 +341,79 @@ async def test_finished_runs_are_not_taken_over(storage: Storage, alice: User) -
     assert await storage.take_over("node_2", lease=LEASE) == []
 
 
+async def test_left_runs_are_taken_over_in_portions_in_which_users_take_turns(
+    storage: Storage, alice: User, bob: User
+) -> None:
+    alices = sorted([(await start(storage, alice, lease=-1)).id for _ in range(3)])
+    bobs = [(await start(storage, bob, lease=-1)).id]
+
+    async def take(most: int, after_user: str = "") -> list[str]:
+        taken = await storage.take_over(
+            "node_2", lease=LEASE, most=most, after_user=after_user
+        )
+        return [run.id for run in taken]
+
+    assert sorted(await take(2)) == sorted([alices[0], *bobs])
+    assert await take(1) == [alices[1]]
+    assert await take(5) == [alices[2]]
+    assert await take(5) == []
+
+
+async def test_left_runs_that_are_to_be_canceled_are_taken_over_first(
+    storage: Storage, alice: User
+) -> None:
+    _, second, third = sorted(
+        [await start(storage, alice, lease=-1) for _ in range(3)], key=lambda r: r.id
+    )
+    for run in (second, third):
+        await storage.request_cancel(alice, run.id)
+
+    [first_taken] = await storage.take_over("node_2", lease=LEASE, most=1)
+    rest = await storage.take_over("node_2", lease=LEASE, most=9, only_canceled=True)
+
+    assert first_taken.id == second.id
+    assert [run.id for run in rest] == [third.id]
+
+
+async def test_five_nodes_share_what_was_left(storage: Storage, alice: User) -> None:
+    if storage.is_sole_owner:
+        pytest.skip("There is one node on this database.")
+    left = [(await start(storage, alice, lease=-1)).id for _ in range(20)]
+
+    portions = await asyncio.gather(
+        *(storage.take_over(f"node_{n}", lease=LEASE, most=4) for n in range(2, 7))
+    )
+
+    assert all(len(portion) <= 4 for portion in portions)
+    taken = [run.id for portion in portions for run in portion]
+    assert len(taken) == len(set(taken)) >= 4
+    assert set(taken) <= set(left)
+
+
+async def test_runs_that_a_node_works_on_are_not_taken_from_it(
+    storage: Storage, alice: User
+) -> None:
+    busy = await start(storage, alice, lease=-1)
+    forgotten = await start(storage, alice, lease=-1)
+
+    taken = await storage.take_over(NODE, lease=LEASE, working_on=[busy.id])
+
+    assert taken == [replace(forgotten, attempt=2)]
+
+
+async def test_a_prompt_that_may_be_stored_is_stored_once(
+    storage: Storage, alice: User
+) -> None:
+    run = await start(storage, alice)
+    other = new_run(alice)
+
+    for again in (run, other, other):
+        kept = await storage.accept(again, node=NODE, lease=LEASE, may_be_stored=True)
+        assert kept == again
+
+    assert len(await storage.history(alice)) == 2
+
+
 async def test_who_lost_a_run_cannot_write_to_it(storage: Storage, alice: User) -> None:
     run = await start(storage, alice, lease=-1)
     await storage.flush([replace(run, response="Be")])
