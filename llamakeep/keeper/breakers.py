@@ -60,8 +60,8 @@ class Breakers:
             return
         error = copy(breaker.error)
         error.detail = (
-            f"{error.detail} This prompt was not sent there, and is kept. Send it "
-            "again later."
+            f"{error.detail.rstrip('.')}. This prompt was not sent there, and is kept. "
+            "Send it again later."
         )
         error.args = (error.detail,)
         error.retry_after = left

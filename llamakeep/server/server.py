@@ -12,11 +12,11 @@ from typing import Any, cast
 import uvicorn
 from fastapi import FastAPI
 
+from llamakeep import signals
 from llamakeep.api import history_import
 from llamakeep.api.forwarded import prefix_in
 from llamakeep.garbage import look_seldom
 from llamakeep.keeper import Keeper
-from llamakeep.server import signals
 from llamakeep.server.connections import (
     BoundedProtocol,
     Bounds,
