@@ -21,7 +21,7 @@ from tests.waiting import LONG_ENOUGH
 HEADER_TIMEOUT, BODY_TIMEOUT, WRITE_TIMEOUT = 1.0, 1.5, 1.5
 NOTICED = LONG_ENOUGH
 """Seconds in which a busy machine has noticed that a deadline is over."""
-POST = b"POST /login/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+POST = b"POST /login/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
 @pytest.fixture
@@ -207,7 +207,8 @@ async def test_an_endless_body_is_refused_and_ended(server: ServerProcess) -> No
             id="the rest of a body that was refused",
         ),
         pytest.param(
-            [b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n"], id="an empty line"
+            [b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\r\n"],
+            id="an empty line",
         ),
     ],
 )
@@ -296,7 +297,7 @@ async def test_others_are_served_while_a_crowd_dawdles(new_server: NewServer) ->
     url = server.client.base_url
     crowd = [(await asyncio.open_connection(url.host, url.port))[1] for _ in range(300)]
     for number, writer in enumerate(crowd):
-        half = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+        half = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
         writer.write(half if number % 6 else POST + b"Content-Length: 100\r\n\r\n{")
 
     answers = [await server.client.get("/healthz") for _ in range(30)]

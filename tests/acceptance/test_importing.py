@@ -43,7 +43,7 @@ async def test_a_file_that_stops_coming_is_given_up(server: ServerProcess) -> No
     url = server.client.base_url
     reader, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(
-        b"POST /history/import HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+        b"POST /history/import HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
         b"Authorization: Bearer token_alice\r\n\r\n" + line()
     )
 

@@ -133,7 +133,8 @@ async def test_a_client_that_stays_is_answered_on_a_connection_it_keeps(
 
     content = json.dumps(BODY).encode()
     writer.write(
-        f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer token_alice\r\n"
+        f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\n"
+        "Authorization: Bearer token_alice\r\n"
         "Content-Type: application/json\r\n"
         f"Content-Length: {len(content)}\r\n\r\n".encode()
         + content
