@@ -176,6 +176,7 @@ async def break_at(site: Site, name: str, fault: Fault, *, times: int) -> Outcom
     node, *others = site.nodes
     for other in others:
         await site.start(other)
+        await other.client.get("/healthz")  # it starts before anything is broken
     journal: list[Told] = []
     client = Client(site, journal)
     ways: list[Way] = ["cancel"] * 3 if point.cancels else [*WAYS]
