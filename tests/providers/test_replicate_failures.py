@@ -133,7 +133,7 @@ async def test_a_limit_says_when_to_come_back(
         ({"retry_after": float("nan")}, None, None, None),
         ({"retry_after": float("inf")}, None, None, None),
         ({"retry_after": [1]}, None, "9" * 400, None),
-        ({"detail": ["resets in ~9s"]}, None, "\u0663", None),
+        ({"detail": ["resets in ~9s"]}, None, "\u0663", 9),
         ([{"retry_after": 5}], None, None, None),
         (None, None, None, None),
     ],
