@@ -78,9 +78,10 @@ class LocalProcess:
         if address := answer.get("address"):
             return cls(process, f"{address}/v1", api_key)
         await _stop(process)
+        error = answer.get("error", "its process died")
+        reason = await asyncio.to_thread(_reason, model, error)
         raise ProviderUnavailable(
-            f"The embedded model {model.name!r} could not be loaded: "
-            f"{_reason(model, answer.get('error', 'its process died'))}."
+            f"The embedded model {model.name!r} could not be loaded: {reason}."
         )
 
     @property

@@ -268,7 +268,7 @@ async def test_deleting_a_user_stops_their_runs_and_leaves_nothing_behind(
 async def test_a_user_with_a_long_history_is_gone_when_it_is_still_being_deleted(
     client: Client, carol: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin, "LONG_ENOUGH", 0)
+    monkeypatch.setattr(admin, "PATIENCE", 0)
     carols = await client.let_in(carol)
     for n in range(100):
         await client.storage.add(carol, f"prompt {n}", "response")

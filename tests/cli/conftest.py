@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx2
@@ -69,7 +69,10 @@ class Process:
             return (await self._process.stdout.read(4096)).decode()
 
     def signal(self, number: int) -> None:
-        self._process.send_signal(number)
+        # Popen's own way looks whether the process has ended, and takes its exit code
+        # from the event loop, which waits for it.
+        with suppress(ProcessLookupError):
+            os.kill(self._process.pid, number)
 
     async def ended(self, stdin: bytes | None = None) -> tuple[int, str, str]:
         """Return its exit code, and the rest of what it said."""
