@@ -42,7 +42,7 @@ def handled(stop: Handler, *, until_exit: bool = False) -> Iterator[None]:
         (HANGUP, stop if _has_terminal() else _ignore),
     ]:
         number = getattr(signal, name, None)  # Windows has few of them
-        # Whoever started this process with `nohup` wants it to go on.
+        # A process that was started with `nohup` is to outlive its terminal.
         is_ignored = number and signal.getsignal(number) is signal.SIG_IGN
         if number and not (is_ignored and name == HANGUP):
             wanted[number] = handler

@@ -233,7 +233,7 @@ async def follow_run(
     position = position_of(request, starting_after)
     run = await storage_of(request).get_run(user, run_id)
     keeper = keeper_of(request)
-    # The text of a run that this process works on is there once, whoever follows it.
+    # A run that this process works on has its text once, however many follow it.
     held = 0 if keeper.is_live(run) else len(run.response)
     end = readers_of(request).begin(user.id, held)
     return stream_response(keeper, run, position, end=end)

@@ -320,7 +320,7 @@ class Node:
                 if live is not None:
                     is_done = is_done and not live.is_lost
                     if not live.is_over and live.trouble is None:
-                        live.lose()  # nobody is left waiting here
+                        live.lose()  # no client is left waiting here
                 if self._recovery.begun or not is_done:
                     self._recovery.ended(run_id, is_done=is_done)
 
@@ -333,7 +333,7 @@ class Node:
         live.lose()
         run = live.run
         # An answer that goes on without us is the other's, too: it is not to be
-        # canceled, and what is found to be nobody's is.
+        # canceled, and what is found to belong to no run is.
         with suppress(NoProvider):
             if run.status is not RunStatus.QUEUED and goes_on(
                 self._registry.provider(run.provider)

@@ -1,4 +1,4 @@
-"""Holding on to runs, and taking up those that nobody works on."""
+"""Renew the leases of runs, and take over runs that no task works on."""
 
 import asyncio
 import logging
@@ -84,7 +84,7 @@ class Recovery:
         await self._renewing.close()
 
     def look(self) -> None:
-        """Look now for runs that nobody works on."""
+        """Look now for runs that no task works on."""
         self._looking.wake()
 
     def ended(self, run_id: str, *, is_done: bool) -> None:

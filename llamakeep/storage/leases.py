@@ -88,7 +88,7 @@ class LeaseStorage:
         working_on: Collection[str] | None = None,
     ) -> Sequence[Run]:
         """
-        Give `node` unfinished runs that nobody works on any more.
+        Give `node` unfinished runs that no process works on any more.
 
         Users take turns, and each has the oldest taken first.
 

@@ -145,7 +145,7 @@ class RetentionStorage:
         return await self._database.read(lambda connection: connection.scalar(query))
 
     async def count_all_runs(self) -> int:
-        """Return how many runs there are, whoever asked for them."""
+        """Return how many runs there are, of all users together."""
         query = select(func.count()).select_from(runs)
         return await self._database.read(
             lambda connection: connection.scalar(query) or 0

@@ -233,7 +233,7 @@ class SqliteDatabase:
         return self._checkpoint("PASSIVE") and self._checkpoint("TRUNCATE")
 
     def _checkpoint(self, mode: str) -> bool:
-        """Return whether all of it was done, and nobody was in the way."""
+        """Return whether all of it was done, and no reader was in the way."""
         try:
             with self._tidying.connect() as connection:
                 [row] = connection.exec_driver_sql(f"PRAGMA wal_checkpoint({mode})")

@@ -152,7 +152,7 @@ class Writer:
         for _ in range(MOST_TRIES):
             try:
                 jobs = self._run(jobs)
-            except Exception as error:  # noqa: BLE001 - handed to whoever waits
+            except Exception as error:  # noqa: BLE001 - handed to the caller that waits
                 for job in jobs:
                     job.error = job.error or _translate(error)
                 return
