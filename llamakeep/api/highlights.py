@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from llamakeep.api.bodies import Body
 from llamakeep.domain import Run
@@ -18,6 +17,8 @@ FEW = 8
 """So many words are looked for together, without Python looking at each of a text."""
 QUICKER = 32
 """How many times as quick that is, for one of them."""
+BLOCK = 1_000
+"""Characters that are gone through at once, so that windows hardly overlap."""
 
 
 class Highlights(Body):
@@ -81,17 +82,22 @@ class _Finder:
         return None if first is None else self._cut(text, *first)
 
     def _first_word(self, text: str, lowered: str) -> tuple[int, int] | None:
-        if self._left < 0 or not any(word in lowered for word in self._starts):
+        if self._left < 0 or not self._starts:
+            return None
+        is_few = len(self._starts) <= FEW
+        if is_few and not any(word in lowered for word in self._starts):
             return None
         if self._few.pattern and text.isascii():
             found = self._few.search(text)
             last = len(text) if found is None else found.end()
             self._left -= last * self._few.pattern.count("(?<") // QUICKER
             return None if found is None else found.span()
-        for word in _words(text):
-            if self._is_wanted(word.compared):
-                self._left -= word.end
-                return word.start, word.end
+        for start, end, compared in _words(text):
+            if compared in self._words or (
+                self._prefixes and self._is_wanted(compared)
+            ):
+                self._left -= end
+                return start, end
         self._left -= len(text)
         return None
 
@@ -115,20 +121,20 @@ class _Finder:
         place = lowered.find(rarest)
         while place >= 0 and self._left > 0:
             begin = max(0, place - phrase.reach)
-            stop = min(place + phrase.reach, len(lowered))
+            stop = min(place + 2 * phrase.reach + BLOCK, len(lowered))
             self._left -= stop - begin
             window = list(_words(text[begin:stop], begin))
             for span in _spans_of(phrase, window):
                 return span
-            # What has the word in the nearer half was seen as a whole.
-            place = lowered.find(rarest, place + phrase.reach // 2 + 1)
+            # What has the word further on may have its end outside the window.
+            place = lowered.find(rarest, max(place + 1, stop - phrase.reach))
         return None
 
     def _cut(self, text: str, start: int, stop: int) -> list[str]:
         begin = max(0, start - BEFORE)
         end = max(stop, begin + LENGTH)
         words = list(_words(text[start:end], start))
-        spans = [(one.start, one.end) for one in words if self._is_wanted(one.compared)]
+        spans = [(first, end) for first, end, word in words if self._is_wanted(word)]
         for phrase in self._phrases:
             spans += _spans_of(phrase, words)
         parts, place = [], begin
@@ -156,21 +162,24 @@ class _Phrase:
         """Characters around one of them in which all are."""
 
 
-class _Word(NamedTuple):
-    start: int
-    end: int
-    compared: str
+_Word = tuple[int, int, str]
+"""Where it begins and ends, and how it is compared; no class, for speed."""
 
 
 def _words(text: str, offset: int = 0) -> Iterator[_Word]:
     """Yield the words of a part of a text that begins at `offset`."""
+    if text.isascii():
+        lowered = text.lower()
+        for start, end in spans_of_words(text):
+            yield offset + start, offset + end, lowered[start:end]
+        return
     for start, end in spans_of_words(text):
-        yield _Word(offset + start, offset + end, normalized(text[start:end]))
+        yield offset + start, offset + end, normalized(text[start:end])
 
 
 def _spans_of(phrase: _Phrase, words: Sequence[_Word]) -> Iterator[tuple[int, int]]:
     """Yield where a phrase is among the words of a text."""
-    lowered = [word.compared for word in words]
+    lowered = [compared for _, _, compared in words]
     number = len(phrase.words)
     last = phrase.words[-1]
     for start in range(len(words) - number + 1):
@@ -181,7 +190,7 @@ def _spans_of(phrase: _Phrase, words: Sequence[_Word]) -> Iterator[tuple[int, in
         if phrase.is_prefix:
             is_last = lowered[stop].startswith(last)
         if is_last and lowered[start:stop] == phrase.words[:-1]:
-            yield words[start].start, words[stop].end
+            yield words[start][0], words[stop][1]
 
 
 def _pattern(term: Term) -> str:
