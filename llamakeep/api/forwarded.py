@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llamakeep.api.problems import render_error
-from llamakeep.errors import UnusableHeader
+from llamakeep.errors import UNREAD, UnusableHeader
 from llamakeep.settings import PREFIX, Settings
 
 Address = IPv4Address | IPv6Address
@@ -152,6 +152,6 @@ def _prefix(values: Sequence[str]) -> str:
 
 def _unusable(name: str, wanted: str) -> UnusableHeader:
     return UnusableHeader(
-        f"A proxy of this server sent a header {name} that is not {wanted}. Nothing "
-        "was stored. Let the proxy overwrite what clients send: see docs/security.md."
+        f"A proxy of this server sent a header {name} that is not {wanted}. "
+        f"{UNREAD} Let the proxy overwrite what clients send: see docs/security.md."
     )

@@ -18,6 +18,7 @@ from llamakeep.api.browsers import HEADERS
 from llamakeep.api.json_text import to_json
 from llamakeep.api.links import prefix_of
 from llamakeep.errors import (
+    UNREAD,
     BodyTooLarge,
     FieldError,
     InvalidRequest,
@@ -248,7 +249,7 @@ def _allowed_methods(request: Request) -> Sequence[str]:
 def _body_too_large(request: Request) -> BodyTooLarge:
     limit = request.app.state.settings.max_body_size.human_readable()
     return BodyTooLarge(
-        f"The body may have {limit}. Nothing was stored. Send less, or raise "
+        f"The body may have {limit}. {UNREAD} Send less, or raise "
         "LLAMAKEEP_MAX_BODY_SIZE."
     )
 

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llamakeep.api.problems import render_error
 from llamakeep.domain import User
-from llamakeep.errors import LlamaKeepError, RateLimited
+from llamakeep.errors import UNREAD, LlamaKeepError, RateLimited
 from llamakeep.rate import Rate
 from llamakeep.security.rates import Counts, Kind, Limit, OwnCounts, Standing
 from llamakeep.security.shared_rates import SharedCounts, ValkeyCounts
@@ -159,8 +159,8 @@ def _refusal(reached: Standing) -> RateLimited:
     noun = "times" if limit.kind == "login" else "requests"
     amount, _, period = str(limit.rate).partition(" ")
     return RateLimited(
-        f"{WHO[limit.kind]} {amount} {noun} {period}, and has done so. Nothing was "
-        f"stored. Try again in {math.ceil(reached.more_in)} s.",
+        f"{WHO[limit.kind]} {amount} {noun} {period}, and has done so. {UNREAD} Try "
+        f"again in {math.ceil(reached.more_in)} s.",
         retry_after=reached.more_in,
     )
 

@@ -66,6 +66,7 @@ A plain bug is none of these: it is a 500 and a traceback in the log.
 """
 
 from llamakeep.errors.base import (
+    UNREAD,
     FieldError,
     LlamaKeepError,
     walk,
@@ -138,6 +139,7 @@ from llamakeep.errors.server import (
 )
 
 __all__ = [
+    "UNREAD",
     "AdminOnly",
     "AnswerExpired",
     "ApiKeyNotFound",

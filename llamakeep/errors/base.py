@@ -5,6 +5,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import ClassVar
 
+UNREAD = (
+    "This request was not carried out; what was kept before, also under the same "
+    "Idempotency-Key, is safe."
+)
+"""What is said of what was kept, where that was not looked up."""
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:

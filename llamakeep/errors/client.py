@@ -39,7 +39,7 @@ class MalformedBody(ClientError):
 
 
 class UnusableHeader(ClientError):
-    """A proxy in front said of a request what cannot be. Nothing was stored."""
+    """A proxy in front said of a request what cannot be; it was not carried out."""
 
     status = HTTPStatus.BAD_REQUEST
     code = "unusable-header"
@@ -47,7 +47,7 @@ class UnusableHeader(ClientError):
 
 
 class BodyTooLarge(ClientError):
-    """The body is larger than `Settings.max_body_size`. Nothing was stored."""
+    """The body is larger than `Settings.max_body_size`; it was not read."""
 
     status = (
         HTTPStatus.CONTENT_TOO_LARGE

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from llamakeep.api.browsers import HEADERS
 from llamakeep.api.problems import Problem, problem_json, urn
+from llamakeep.errors import UNREAD
 from llamakeep.server.corked import Corked
 from llamakeep.server.heads import RefusedHead, check_head, without_upgrade
 from llamakeep.server.unframed import send_unframed
@@ -357,7 +358,7 @@ def _refusal(status: HTTPStatus) -> bytes:
         type=urn(status.phrase.lower().replace(" ", "-")),
         title=status.phrase,
         status=status,
-        detail=f"{_REFUSALS[status]} Nothing was stored.",
+        detail=f"{_REFUSALS[status]} {UNREAD}",
     )
     body = problem_json(problem)
     head = (

@@ -4,8 +4,11 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Any
 
 import pytest
+from pydantic import ByteSize
 from sqlalchemy import update
 
 from llamakeep.api import prompt
@@ -14,6 +17,7 @@ from llamakeep.api.openai.responses import request as responses_request
 from llamakeep.api.replicate import inputs as replicate_inputs
 from llamakeep.domain import Asked
 from llamakeep.errors import ProviderTimeout
+from llamakeep.rate import parse_rates
 from llamakeep.settings import Settings
 from llamakeep.storage.tables import runs
 from tests.api.serving import BOB, PROMPT, Client, connect
@@ -387,3 +391,41 @@ async def test_a_known_key_is_answered_when_what_it_refers_to_is_gone(
 
     assert again.json()["id"] == first.json()["id"]
     assert other.status_code in {400, 404}
+
+
+_REFUSED_UNREAD: list[tuple[dict[str, Any], dict[str, str], int]] = [
+    ({"rate_limit": parse_rates("1/hour")}, {}, 429),
+    ({"address_rate_limit": parse_rates("1/hour")}, {}, 429),
+    ({"max_body_size": ByteSize(40)}, {}, 413),
+    (
+        {"trusted_proxies": (ip_network("127.0.0.1"),)},
+        {"X-Forwarded-Proto": "gopher"},
+        400,
+    ),
+]
+
+
+@pytest.mark.parametrize("path", REQUESTS)
+@pytest.mark.parametrize(("refusing", "headers", "status"), _REFUSED_UNREAD)
+async def test_what_is_refused_before_its_key_is_looked_up_does_not_say_what_is_stored(
+    settings: Settings,
+    path: str,
+    refusing: dict[str, Any],
+    headers: dict[str, str],
+    status: int,
+) -> None:
+    body = json.dumps(REQUESTS[path]) + " " * 40
+    headers = headers | KEY | {"Content-Type": "application/json"}
+    async with connect(settings, ScriptedProvider()) as client:
+        first = await client.post(path, content=body, headers=headers)
+    async with connect(
+        settings.model_copy(update=refusing), ScriptedProvider()
+    ) as client:
+        if status == 429:
+            await client.get("/me")
+
+        again = await client.post(path, content=body, headers=headers)
+    assert first.is_success, first.text
+    assert again.status_code == status
+    assert "othing was stored" not in again.text
+    assert "under the same Idempotency-Key, is safe" in again.text
