@@ -51,13 +51,17 @@ class Upkeep:
             Repeated("attaching answers", self._attach, every=every),
             Repeated("showing signs of life", self._tick, every=max(tick, every)),
         ]
-        if storage.is_sole_owner:  # shared databases index by themselves
+        self._is_reindexing = True
+        """Whether an earlier version may have indexed some runs."""
+        if storage.is_sole_owner:  # shared databases index what ends by themselves
             pause = max(indexing_pause, every)
             index = Repeated("indexing", self._index, every=pause)
             self._tasks.append(index)
         else:
             refresh = Repeated("looking at the gates", gates.refresh, every=every)
-            self._tasks.append(refresh)
+            pause = max(indexing_pause, every)
+            reindex = Repeated("indexing older runs", self._reindex, every=pause)
+            self._tasks += [refresh, reindex]
 
     def open(self) -> None:
         """Begin."""
@@ -75,6 +79,10 @@ class Upkeep:
 
     async def _index(self) -> None:
         await self._storage.index_finished()
+
+    async def _reindex(self) -> None:
+        if self._is_reindexing:
+            self._is_reindexing = await self._storage.reindex_some()
 
     async def _attach(self) -> None:
         """Keep handles that could not be kept when their answers began."""

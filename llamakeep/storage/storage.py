@@ -32,6 +32,7 @@ from llamakeep.storage.lookups import LookupStorage
 from llamakeep.storage.notifications import NotificationStorage
 from llamakeep.storage.postgres_url import read_postgres_url
 from llamakeep.storage.quotas import QuotaStorage
+from llamakeep.storage.reindexing import ReindexStorage
 from llamakeep.storage.retention import RetentionStorage
 from llamakeep.storage.runs import RunStorage
 from llamakeep.storage.sqlite import SqliteDatabase
@@ -54,6 +55,7 @@ class Storage(
     LookupStorage,
     LeaseStorage,
     HistoryStorage,
+    ReindexStorage,
     ContextStorage,
     ForgettingStorage,
     StatsStorage,

@@ -5,7 +5,7 @@ SQLite's index is made anew, as it is made at first: some runs at a time, before
 search or when there is time. What a word is, `storage/words.py` says; to it, only
 spaces and signs of ASCII stand between words. On PostgreSQL, a trigger takes the place
 of an expression, which can only be changed by writing the whole table anew: runs
-that ended before are found as they were written.
+that ended before stay indexed as they were written until they are indexed anew.
 """
 
 from alembic import op
