@@ -119,6 +119,8 @@ async def get_user(storage: "Storage", username: str) -> "User":
         message = (
             f"There is no user {username!r}. `llamakeep user list` says who there is."
         )
+        if username == local_username():
+            message += " The first `llamakeep ask` adds yours."
         raise InvalidRequest(message, errors=[FieldError("username", message)])
     return known.user
 

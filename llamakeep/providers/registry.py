@@ -178,7 +178,8 @@ class Registry:
                 await provider.default_model()  # it says why there is none
             await provider.warm_up()
         except LlamaKeepError as error:
-            log.warning("prompts that name no model: %s", error.detail)
+            how_to_fix = error.detail.removeprefix("Nothing was stored. ")
+            log.warning("no default model is available: %s", how_to_fix)
 
     def let_go(self) -> None:
         """Let answers that can be resumed go on without this process."""

@@ -1,6 +1,7 @@
 """Reading a history out of the database."""
 
 import asyncio
+import getpass
 import json
 import os
 import pty
@@ -87,6 +88,19 @@ def test_an_unknown_user_is_named(typed: Type) -> None:
 
     assert listed.exit_code == 1
     assert listed.stderr.startswith("llamakeep: There is no user 'nobody'.")
+    assert "ask" not in listed.stderr
+
+
+def test_who_has_no_user_yet_learns_how_to_get_one(
+    typed: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(getpass, "getuser", lambda: "newcomer")
+
+    listed = typed("history", "list")
+
+    assert listed.exit_code == 1
+    assert "There is no user 'newcomer'." in listed.stderr
+    assert "`llamakeep ask` adds yours" in listed.stderr
 
 
 def test_looking_for_a_database_does_not_make_one(typed: Type, fresh: Path) -> None:
