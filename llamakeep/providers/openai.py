@@ -28,6 +28,10 @@ from llamakeep.providers.refusals import Reason, refusal, refuses_name
 
 _OK = 200
 _EMPTY = {204, 205}
+_SERVER_ERRORS = 500
+_NOT_IMPLEMENTED = 501
+_TELLS_NOTHING = {401, 402, 403, 408, 425, 429}
+"""Refusals of a question that say nothing about what was asked for."""
 _MOST_NAMES = 1000
 _OTHER_NAME: Mapping[MaxTokensName, MaxTokensName] = {
     "max_tokens": "max_completion_tokens",
@@ -119,7 +123,12 @@ class OpenAIProvider:
             )
             async with get as response:
                 if response.status != _OK:
-                    return False
+                    status = response.status
+                    if status == _NOT_IMPLEMENTED or (
+                        status < _SERVER_ERRORS and status not in _TELLS_NOTHING
+                    ):
+                        return False
+                    raise self._refusal(response, await read_refusal(response), model)
                 body = await read_body(response, _MAX_MODEL_LIST)
         try:
             found = from_json(body)

@@ -136,10 +136,7 @@ class Registry:
             ProviderError: The provider could not be asked.
         """
         provider, model = await self.resolve(name)
-        if isinstance(provider, ModelLookup) and not await provider.has_model(model):
-            raise UnknownModel(
-                f"The provider {provider.name!r} has no model {model!r}."
-            )
+        await check_model_exists(provider, model)
         return provider, model
 
     def price(self, provider: str, *names: str | None) -> Price | None:
@@ -247,6 +244,18 @@ def _replicate(settings: Settings, api_token: SecretStr) -> Provider:
         connect_timeout=settings.connect_timeout,
         silence_timeout=settings.silence_timeout,
     )
+
+
+async def check_model_exists(provider: Provider, model: str) -> None:
+    """
+    Refuse a model that `provider` serves by its name and does not have.
+
+    Raises:
+        UnknownModel: There is no such model.
+        ProviderError: The provider could not be asked.
+    """
+    if isinstance(provider, ModelLookup) and not await provider.has_model(model):
+        raise UnknownModel(f"The provider {provider.name!r} has no model {model!r}.")
 
 
 def check_parameters(provider: Provider, parameters: Parameters) -> None:

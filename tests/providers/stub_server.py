@@ -47,6 +47,7 @@ class StubServer:
     script_of_get: Sequence[Line] | None = None
     """What a GET is answered with, if it is something else."""
     base_url: str = ""
+    script_of_path: dict[str, Sequence[Line]] = field(default_factory=dict)
     heard: list[Heard] = field(default_factory=list)
     port: int = 0
     connections: int = 0
@@ -65,6 +66,7 @@ class StubServer:
                 script = self.script
                 if heard.method == "GET" and self.script_of_get is not None:
                     script = self.script_of_get
+                script = self.script_of_path.get(heard.path, script)
                 for line in script:
                     if not await self._play(line, reader, writer):
                         return

@@ -26,7 +26,13 @@ async def models(request: Request, user: CurrentUser) -> Response:
 @router.get(
     "/{model:path}",
     response_class=Response,
-    responses=error_responses(errors.Unauthenticated, errors.UnknownModel),
+    responses=error_responses(
+        errors.Unauthenticated,
+        errors.UnknownModel,
+        errors.NoProvider,
+        errors.ProviderError,
+        errors.ProviderTimeout,
+    ),
 )
 async def model(model: str, request: Request, user: CurrentUser) -> Response:
     """Show a model that is served, by its id here or its provider's name for it."""

@@ -17,12 +17,22 @@ from llamakeep.api.replicate.names import (
 )
 from llamakeep.api.replicate.schemas import openapi_schema
 from llamakeep.api.router import Router
-from llamakeep.errors import NoProvider, PathNotFound, Unauthenticated, UnknownModel
+from llamakeep.errors import (
+    NoProvider,
+    PathNotFound,
+    ProviderError,
+    ProviderTimeout,
+    Unauthenticated,
+    UnknownModel,
+)
 from llamakeep.providers.base import Provider
+from llamakeep.providers.registry import check_model_exists
 
 router = Router(prefix=PREFIX, tags=["replicate"], queries=Queries.VENDORS)
 
-_responses = problem_responses(Unauthenticated, PathNotFound, NoProvider)
+_responses = problem_responses(
+    Unauthenticated, PathNotFound, NoProvider, ProviderError, ProviderTimeout
+)
 _BEGINNING = "1970-01-01T00:00:00.000000Z"
 _COG = "0.16.9"
 """The version of Cog that writes schemas of the form that ours have."""
@@ -116,6 +126,7 @@ async def get_version(
         provider, model = await check_version(
             registry_of(request), owner, name, version_id
         )
+        await check_model_exists(provider, model)
     except UnknownModel as error:
         raise PathNotFound(error.detail) from error
     return _version(provider, model, version_id)
@@ -123,9 +134,11 @@ async def get_version(
 
 async def _found(request: Request, owner: str, name: str) -> tuple[Provider, str]:
     try:
-        return await find_model(registry_of(request), owner, name)
+        provider, model = await find_model(registry_of(request), owner, name)
+        await check_model_exists(provider, model)
     except UnknownModel as error:
         raise PathNotFound(error.detail) from error
+    return provider, model
 
 
 def _model(provider: Provider, model: str, links: Links) -> Model:

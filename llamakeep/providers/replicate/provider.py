@@ -29,6 +29,7 @@ from llamakeep.providers.replicate.api import ReplicateApi
 from llamakeep.providers.replicate.errors import hit_the_limit
 from llamakeep.providers.replicate.following import Following
 from llamakeep.providers.replicate.inputs import InputSchema, build_input
+from llamakeep.providers.replicate.known_models import KnownModels
 from llamakeep.providers.replicate.predictions import Prediction
 from llamakeep.providers.replicate.prices import PRICES
 from llamakeep.providers.replicate.schemas import Schemas
@@ -96,6 +97,7 @@ class ReplicateProvider:
             silence_timeout=silence_timeout,
         )
         self._schemas = Schemas(self._api)
+        self._known_models = KnownModels(self._schemas.fetch)
         self.webhook_secret = WebhookSecret(self._api, webhook_secret)
         self._is_letting_go = False
         self._farewells: set[asyncio.Task[None]] = set()
@@ -112,6 +114,10 @@ class ReplicateProvider:
     def serves(self, model: str) -> bool:
         """Return whether `model` is `owner/name`, with or without version, or one."""
         return _MODEL.fullmatch(model) is not None
+
+    async def has_model(self, model: str) -> bool:
+        """Return whether Replicate has a model, as `ModelLookup.has_model` says."""
+        return await self._known_models.has(model)
 
     def price(self, model: str) -> Price | None:
         """Return what an official Llama costs."""
@@ -218,6 +224,7 @@ class ReplicateProvider:
         for farewell in tuple(self._farewells):
             farewell.cancel()
         await asyncio.gather(*self._farewells, return_exceptions=True)
+        await self._known_models.close()
         await self._schemas.close()
         await self._api.close()
 
