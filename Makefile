@@ -5,12 +5,12 @@ PYTHON ?= python3
 # Without .pyc files, each process that a test starts would compile everything again.
 unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
-# The emulator is a tool of its own, and other people's libraries take minutes; `make
-# check` tests with them, too.
-T ?= tests --ignore=tests/emulator --ignore=tests/sdk
-# A third of the tests' time is waiting, so more workers than cores are faster; where
-# coverage is measured, that makes tests of timing unsure.
 PYTEST := pytest --dist worksteal
+# What starts no programs and takes no second: see `tests/conftest.py`.
+QUICK := --quick -n logical --durations=20 --durations-min=1
+# A third of all tests' time is waiting, so more workers than cores are faster; where
+# coverage is measured, that makes tests of timing unsure.
+SOME := -n 4 $(T)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -23,8 +23,8 @@ help: ## List these targets
 run: .venv/run.stamp ## Install what is missing, and serve a demonstration on port 8000; `make run PORT=9000` on another
 	@exec $(BIN)/python -m llamakeep serve --demo $(if $(PORT),--port $(PORT))
 
-test: .venv/dev.stamp ## Run the product's tests; `make test T=tests/api` runs some
-	$(BIN)/python -m $(PYTEST) -n 4 $(T)
+test: .venv/dev.stamp ## Run the quick tests (a minute); `make test T=tests/api` runs all of a folder, `make test ALL=1` all
+	$(BIN)/python -m $(PYTEST) $(if $(T)$(ALL),$(SOME),$(QUICK))
 
 check: lint types layers docs licences coverage audit ## Do everything that has to pass before a change is merged
 

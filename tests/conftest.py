@@ -1,8 +1,15 @@
-"""What all tests share: the guards, and a PostgreSQL server if one can be had."""
+"""
+What all tests share: the guards, and a PostgreSQL server if one can be had.
+
+A test is quick, or it is marked `slow`: by its folder, by a fixture that it uses, or by
+itself. With `--quick`, as `make test` says it, the slow ones are left out, and of the
+cases of a parametrized test all but the first and the last.
+"""
 
 import asyncio
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,11 +20,58 @@ from blockbuster import BlockBuster
 from llamakeep.domain import User
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage
-from tests.guards import refuse_outside_connections
+from tests.guards import refuse_outside_connections, refuse_programs
 from tests.postgres import PostgresUnavailable, new_database, running_postgres
 from tests.valkey import ValkeyServer, ValkeyUnavailable
 
 refuse_outside_connections()
+
+SLOW_FOLDERS = {"acceptance", "sdk"}
+SLOW_FIXTURES = {"certificate", "local_settings", "postgres_server", "valkey_server"}
+"""What starts programs; whoever forgets one here is told by the guard."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    is_left_out = config.getoption("quick") and collection_path.name in SLOW_FOLDERS
+    return True if is_left_out else None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="run the quick tests only")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    quick: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        folder = item.path.parent.name
+        fixtures = getattr(item, "fixturenames", ())
+        if folder in SLOW_FOLDERS or not SLOW_FIXTURES.isdisjoint(fixtures):
+            item.add_marker("slow")
+        if not is_slow(item):
+            quick[item.nodeid.partition("[")[0]].append(item)
+    if config.getoption("quick"):
+        chosen = {item for cases in quick.values() for item in (cases[0], cases[-1])}
+        config.hook.pytest_deselected(items=[one for one in items if one not in chosen])
+        items[:] = [one for one in items if one in chosen]
+
+
+def is_slow(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    with refuse_programs(unless=is_slow(item)):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    with refuse_programs(unless=is_slow(item)):
+        return (yield)
 
 
 @pytest.fixture(scope="session")
@@ -25,9 +79,8 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(autouse=True)
-def blockbuster() -> Iterator[BlockBuster]:
-    """Fail whatever blocks the event loop."""
+@pytest.fixture(scope="session")
+def unused_blockbuster() -> BlockBuster:
     guard = BlockBuster()
     # Once per database URL; it asks the kernel for the current folder, not the disk.
     guard.functions["os.path.abspath"].can_block_in(
@@ -42,9 +95,15 @@ def blockbuster() -> Iterator[BlockBuster]:
         function.can_block_in("asyncpg/connect_utils.py", "_parse_connect_dsn_and_args")
         # Once per new version: it reads the migrations, before anything else goes on.
         function.can_block_in("llamakeep/storage/schema.py", "migrate")
-    guard.activate()
-    yield guard
-    guard.deactivate()
+    return guard
+
+
+@pytest.fixture(autouse=True)
+def blockbuster(unused_blockbuster: BlockBuster) -> Iterator[BlockBuster]:
+    """Fail whatever blocks the event loop."""
+    unused_blockbuster.activate()
+    yield unused_blockbuster
+    unused_blockbuster.deactivate()
 
 
 @pytest.fixture(scope="session")
@@ -83,20 +142,33 @@ async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
         yield url
 
 
+OUR_VARIABLES = [f"LLAMAKEEP_{name}".upper() for name in Settings.model_fields]
+
+
+def forget_surroundings(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    for name in (*OUR_VARIABLES, "REPLICATE_API_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(folder)  # away from a developer's `.env`
+
+
+@pytest.fixture(scope="session")
+def default_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings that nothing outside has a say in; to be copied, which is faster."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        forget_surroundings(monkeypatch, tmp_path_factory.mktemp("settings"))
+        return Settings(flush_interval=0.02, shutdown_grace=1)
+
+
 @pytest.fixture
 def settings(
-    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    default_settings: Settings,
+    sqlite_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Settings:
     """Settings that nothing outside the test has a say in; SQLite in `tmp_path`."""
-    ours = [f"LLAMAKEEP_{name}".upper() for name in Settings.model_fields]
-    for name in (*ours, "REPLICATE_API_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)  # away from a developer's `.env`
-    return Settings(
-        database_url=sqlite_url,
-        flush_interval=0.02,
-        shutdown_grace=1,
-    )
+    forget_surroundings(monkeypatch, tmp_path)
+    return default_settings.model_copy(update={"database_url": sqlite_url})
 
 
 @pytest.fixture(scope="session")
@@ -136,7 +208,7 @@ def sqlite_url(migrated_file: Path, tmp_path: Path) -> str:
     return f"sqlite:///{shutil.copy(migrated_file, tmp_path)}"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of a database without rows: what asks for it is tested on both."""
     if request.param == "sqlite":

@@ -83,6 +83,7 @@ def call(url: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         return response.status, json.load(response)
 
 
+@pytest.mark.slow
 def test_the_first_readmes_server_starts_and_answers_its_three_calls(
     porch: str, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 
 
+@pytest.mark.slow
 def test_the_reference_is_what_the_program_would_write() -> None:
     check = subprocess.run(
         [sys.executable, ROOT / "scripts" / "write_reference.py", "--check"],

@@ -135,6 +135,7 @@ def test_a_key_is_trimmed(monkeypatch: pytest.MonkeyPatch, written: str) -> None
     assert key.get_secret_value() == "sk-1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variable", "reason"),
     [
@@ -166,6 +167,7 @@ def test_a_model_that_cannot_be_there_is_refused_at_the_start(
     assert reason in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "reason"),
     [

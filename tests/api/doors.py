@@ -10,12 +10,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from llamakeep.api.replicate.names import version_of
-from llamakeep.app import create_app
 from llamakeep.domain import new_id
-from llamakeep.settings import Settings
-
-DOCUMENT = create_app(Settings.model_construct()).openapi()["paths"]
-"""Everything the OpenAPI document says about paths."""
+from tests.api.openapi import PATHS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +182,7 @@ FILTERS = [
 def scopes_of(route: str) -> set[str]:
     """Return which scopes an API key may have to be let in; any key, if none."""
     method, path = route.split()
-    security: list[dict[str, list[str]]] = DOCUMENT[path][method.lower()]["security"]
+    security: list[dict[str, list[str]]] = PATHS[path][method.lower()]["security"]
     return set(security[0]["AccessToken"])
 
 

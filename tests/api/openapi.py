@@ -9,13 +9,16 @@ from llamakeep.settings import Settings
 
 read_docstrings()
 DOCUMENT = create_app(Settings.model_construct()).openapi()
-"""All of it."""
+"""All of it; making it takes a second."""
+
+PATHS = DOCUMENT["paths"]
+"""Everything it says about paths."""
 
 
 def schema_of(route: str) -> Iterator[tuple[tuple[str, ...], set[str]]]:
     """Yield where each field of a request's body is, and the types it may have."""
     method, path = route.split()
-    content = DOCUMENT["paths"][path][method.lower()]["requestBody"]["content"]
+    content = PATHS[path][method.lower()]["requestBody"]["content"]
     for kind in content.values():
         yield from _fields(kind["schema"], ())
 

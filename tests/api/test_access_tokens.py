@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from llamakeep.security.access_tokens import new_access_token
-from tests.api.doors import DOCUMENT
+from tests.api.openapi import PATHS
 from tests.api.serving import PROMPT, Client
 
 FORGED = new_access_token()
@@ -77,7 +77,7 @@ async def test_every_door_but_login_and_health_wants_an_access_token(
 
     open_to_all = [
         f"{method.upper()} {path}"
-        for path, methods in DOCUMENT.items()
+        for path, methods in PATHS.items()
         for method in methods
         if (
             await client.request(method, re.sub(r"{\w+}", "x", path), json=PROMPT)
@@ -96,7 +96,7 @@ def test_the_openapi_document_says_which_doors_want_an_access_token() -> None:
 
     operations = [
         (f"{method.upper()} {path}", operation)
-        for path, methods in DOCUMENT.items()
+        for path, methods in PATHS.items()
         for method, operation in methods.items()
     ]
 
@@ -107,7 +107,7 @@ def test_the_openapi_document_says_which_doors_want_an_access_token() -> None:
 
 
 def test_the_openapi_document_says_which_scopes_an_api_key_needs() -> None:
-    for path, methods in DOCUMENT.items():
+    for path, methods in PATHS.items():
         for operation in methods.values():
             scopes = [
                 scope

@@ -9,7 +9,7 @@ import pytest
 from llamakeep.api import admin
 from llamakeep.domain import Actor, User, UserRole, new_id
 from llamakeep.settings import Settings
-from tests.api.doors import DOCUMENT
+from tests.api.openapi import PATHS
 from tests.api.serving import ALICE, BOB, Client, connect
 from tests.api.test_bad_input import check_problem
 from tests.fakes import ScriptedProvider
@@ -101,7 +101,7 @@ async def test_every_door_of_administrators_is_closed_to_others(
 ) -> None:
     doors = [
         (method, path.replace("{user_id}", root.id))
-        for path, methods in DOCUMENT.items()
+        for path, methods in PATHS.items()
         for method in methods
         if path.startswith("/admin/")
     ]
@@ -264,6 +264,7 @@ async def test_deleting_a_user_stops_their_runs_and_leaves_nothing_behind(
     assert await client.storage.history(bob) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("root")
 async def test_a_user_with_a_long_history_is_gone_when_it_is_still_being_deleted(
     client: Client, carol: User, monkeypatch: pytest.MonkeyPatch

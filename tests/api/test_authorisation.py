@@ -21,7 +21,6 @@ from llamakeep.security.passwords import hash_password
 from llamakeep.settings import Settings
 from tests.api.doors import (
     CALLS,
-    DOCUMENT,
     FILTERS,
     OPEN,
     PASSWORD,
@@ -31,6 +30,7 @@ from tests.api.doors import (
     request_of,
     scopes_of,
 )
+from tests.api.openapi import PATHS
 from tests.api.serving import Client, connect
 from tests.fakes import ScriptedProvider
 from tests.waiting import LONG_ENOUGH
@@ -217,7 +217,7 @@ async def world(
 def test_there_is_a_known_way_to_call_every_route() -> None:
     documented = {
         f"{method.upper()} {path}"
-        for path, methods in DOCUMENT.items()
+        for path, methods in PATHS.items()
         for method in methods
     }
 
@@ -231,7 +231,7 @@ async def test_what_is_not_in_the_document_gives_nothing_away(world: World) -> N
         for route in world.client.app.router.routes
         if isinstance(route, APIRoute)
         # A name of a model may have slashes.
-        and route.path.replace(":path}", "}") not in DOCUMENT
+        and route.path.replace(":path}", "}") not in PATHS
     }
 
     # These answer all methods with a 404 that says why, and a page.

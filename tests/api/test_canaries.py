@@ -216,6 +216,7 @@ WORDS = ["asked", "said", "told", "tag", "title", "key"]
 WAYS = ["run", "completion", "conversation", "history", "user"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 async def test_what_was_deleted_is_in_no_byte_that_is_kept(
     settings: Settings, database_url: str, way: str
@@ -269,6 +270,7 @@ async def test_what_was_deleted_is_in_no_byte_that_is_kept(
         assert word[3:].encode() not in after, name
 
 
+@pytest.mark.slow
 async def test_it_is_erased_by_itself_as_well(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

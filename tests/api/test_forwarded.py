@@ -155,6 +155,7 @@ WAYS: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changes", "headers", "origin"), WAYS.values(), ids=[*WAYS])
 async def test_every_address_has_the_prefix(
     settings: Settings, changes: dict[str, Any], headers: dict[str, str], origin: str

@@ -36,6 +36,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.slow
 async def test_a_full_disk_is_not_ready_at_once_and_is_said_twice(
     settings: Settings,
     small_disk: Path,

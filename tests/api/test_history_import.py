@@ -318,6 +318,7 @@ async def test_a_response_that_no_provider_may_return_is_refused(
     assert "more than 16777216 characters" in response.text
 
 
+@pytest.mark.slow
 async def test_the_largest_run_is_exported_and_comes_back_as_it_was(
     settings: Settings,
 ) -> None:
@@ -403,6 +404,7 @@ async def test_one_file_with_long_lines_is_imported_at_a_time(client: Client) ->
     assert importers._importing == set()
 
 
+@pytest.mark.slow
 async def test_pages_of_large_runs_are_shorter_and_lead_to_the_rest(
     client: Client,
 ) -> None:

@@ -134,6 +134,7 @@ def about_credentials(statements: list[str]) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 async def test_what_cannot_be_ours_is_refused_without_asking_the_database(
     app: FastAPI, statements: list[str]
 ) -> None:

@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 
 from llamakeep.domain import UserRole
-from tests.api.doors import CALLS, DOCUMENT, OPEN, Call, Things, request_of
+from tests.api.doors import CALLS, OPEN, Call, Things, request_of
+from tests.api.openapi import PATHS
 from tests.api.serving import Client
 
 ROUTES = [
-    f"{method.upper()} {path}"
-    for path, methods in DOCUMENT.items()
-    for method in methods
+    f"{method.upper()} {path}" for path, methods in PATHS.items() for method in methods
 ]
 OWN = [route for route in ROUTES if not route.split()[1].startswith(("/v1", "/repl"))]
 VENDORS = [
@@ -23,7 +22,7 @@ VENDORS = [
 def queries_of(route: str) -> list[dict[str, Any]]:
     """Return what the OpenAPI document says about a route's query parameters."""
     method, path = route.split()
-    found = DOCUMENT[path][method.lower()].get("parameters", [])
+    found = PATHS[path][method.lower()].get("parameters", [])
     return [one for one in found if one["in"] == "query"]
 
 

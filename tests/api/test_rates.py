@@ -219,6 +219,7 @@ async def test_without_a_rate_nothing_is_counted(client: Client) -> None:
     assert "RateLimit" not in repr(client.app.user_middleware)
 
 
+@pytest.mark.slow
 async def test_while_valkey_is_gone_prompts_are_answered_and_logins_wait(
     settings: Settings, unused_valkey_url: str
 ) -> None:

@@ -33,6 +33,7 @@ async def upstream(settings: Settings) -> AsyncIterator[Client]:
         yield client
 
 
+@pytest.mark.slow
 async def test_what_was_answered_is_the_response(upstream: Client) -> None:
     for name in ANSWERED:
         text, reason = OTHER_TEXTS.get(name, ("Hello world", "stop"))
@@ -48,6 +49,7 @@ async def test_what_was_answered_is_the_response(upstream: Client) -> None:
             assert newest["finish_reason"] == reason, name
 
 
+@pytest.mark.slow
 async def test_what_was_answered_is_the_content_streamed_or_not(
     upstream: Client,
 ) -> None:

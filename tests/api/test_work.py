@@ -270,6 +270,7 @@ async def test_all_who_follow_an_answer_share_its_text(long_winded: Client) -> N
     assert weight.most < 2 * SIZE
 
 
+@pytest.mark.slow
 async def test_a_prompt_leaves_nothing_in_memory(
     client: Client, provider: ScriptedProvider
 ) -> None:

@@ -37,6 +37,7 @@ async def _history(url: str, username: str) -> list[Run]:
         return list(await storage.history(known.user))
 
 
+@pytest.mark.slow
 async def test_an_answer_is_written_and_kept(sqlite_url: str) -> None:
     async with running_stub(*ANSWER) as stub:
         code, out, err = await said(
@@ -55,6 +56,7 @@ async def test_an_answer_is_written_and_kept(sqlite_url: str) -> None:
     ]
 
 
+@pytest.mark.slow
 async def test_a_prompt_can_come_through_a_pipe() -> None:
     async with running_stub(*ANSWER) as stub:
         code, _, _ = await said(
@@ -67,6 +69,7 @@ async def test_a_prompt_can_come_through_a_pipe() -> None:
     assert stub.heard[0].json["messages"][-1]["content"] == "Grüße"
 
 
+@pytest.mark.slow
 async def test_nothing_is_kept_if_that_is_wanted(settings: Settings) -> None:
     async with running_stub(*ANSWER) as stub:
         asked = await said(
@@ -159,6 +162,7 @@ async def test_what_a_server_left_unfinished_is_left_to_the_next_server(
     assert run == left
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("embedded_model")
 async def test_without_a_server_the_embedded_model_answers(settings: Settings) -> None:
     async with started("ask", "Tell me a long story.", "--username", "carol") as asking:

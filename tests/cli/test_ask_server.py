@@ -43,6 +43,7 @@ def read(written: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return "".join(written)
 
 
+@pytest.mark.slow
 async def test_an_answer_is_written_and_is_in_the_servers_history(
     settings: Settings,
 ) -> None:

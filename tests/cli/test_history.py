@@ -111,6 +111,7 @@ def test_looking_for_a_database_does_not_make_one(typed: Type, fresh: Path) -> N
     assert not list(fresh.parent.glob("fresh.db*"))
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_table_and_no_orders_from_a_response(
     ids: Sequence[str],
 ) -> None:

@@ -43,6 +43,7 @@ async def _until(client: httpx2.AsyncClient, path: str, text: str) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 async def test_a_server_says_where_it_is_and_how_to_begin_and_ends_when_told_to(
     fresh: Path,
 ) -> None:
@@ -70,6 +71,7 @@ async def test_a_server_says_where_it_is_and_how_to_begin_and_ends_when_told_to(
     assert took < 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fresh")
 async def test_the_three_calls_of_a_demonstration_can_be_pasted() -> None:
     async with started("serve", "--port", "0", "--demo") as server:
@@ -96,6 +98,7 @@ async def test_the_three_calls_of_a_demonstration_can_be_pasted() -> None:
     assert responses[2].json()["history"] == []
 
 
+@pytest.mark.slow
 async def test_beside_a_server_users_are_added_and_histories_read_but_nothing_served(
     fresh: Path,
 ) -> None:
@@ -208,6 +211,7 @@ async def test_a_server_says_which_model_answers_or_why_none_does(
     assert told == ["scripted:parrot", "none yet. It does not say."]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fresh")
 async def test_a_server_with_users_offers_no_set_up() -> None:
     added = await said(
@@ -224,6 +228,7 @@ async def test_a_server_with_users_offers_no_set_up() -> None:
     assert out == ""
 
 
+@pytest.mark.slow
 async def test_a_second_signal_does_not_wait_for_runs() -> None:
     async with (
         running_stub(head(), delta("Once "), Then.HANG) as stub,
@@ -255,6 +260,7 @@ async def test_a_second_signal_does_not_wait_for_runs() -> None:
     assert shown.endswith("\n\nHi\n\nOnce \n")
 
 
+@pytest.mark.slow
 async def test_the_emulator_of_replicate_can_be_started_with_its_rules(
     tmp_path: Path,
 ) -> None:

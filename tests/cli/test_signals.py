@@ -18,7 +18,10 @@ from tests.waiting import LONG_ENOUGH
 
 SERVE = ("serve", "--port", "0", "--demo")
 ALICE = {"Authorization": "Bearer token_alice"}
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="other signals there")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="other signals there"),
+]
 
 
 @asynccontextmanager

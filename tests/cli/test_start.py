@@ -27,6 +27,7 @@ NOT_FOR_SQLITE = {
 SLOW = {"alembic", "argon2", "asyncio", "fastapi", "pydantic", "rich", "sqlalchemy"}
 
 
+@pytest.mark.slow
 def test_knowing_the_commands_imports_nothing_slow() -> None:
     code = "import llamakeep.cli, sys; print(*sys.modules, sep='\\n')"
 
@@ -38,6 +39,7 @@ def test_knowing_the_commands_imports_nothing_slow() -> None:
     assert SLOW.isdisjoint(imported.splitlines())
 
 
+@pytest.mark.slow
 def test_a_server_on_a_new_file_imports_nothing_that_others_need(
     tmp_path: Path,
 ) -> None:
@@ -65,6 +67,7 @@ def test_the_version_is_told(typed: Type) -> None:
     assert typed("--version").stdout == f"llamakeep {__version__}\n"
 
 
+@pytest.mark.slow
 def test_the_reference_is_what_the_program_would_write() -> None:
     script = ROOT / "scripts" / "cli_reference.py"
 
@@ -139,6 +142,7 @@ def test_rules_for_the_emulator_that_make_no_sense_are_refused(
     assert "0.nonsense: There is no such field." in started.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["asyncpg", "greenlet"])
 def test_a_driver_that_is_missing_is_named_with_what_installs_it(
     missing: str,

@@ -53,6 +53,7 @@ def test_a_history_as_json_has_no_orders_for_a_terminal(
     assert not set(ORDERS.replace("31m", "")) & set(listed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
 @pytest.mark.parametrize("command", ["list", "search"])
 def test_what_an_encoding_does_not_have_is_replaced(
@@ -91,6 +92,7 @@ def test_a_narrow_terminal_shows_each_row_below_the_other(
     assert f"prompt: {'word ' * 12}\n" in terminal.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -130,6 +132,7 @@ def test_a_password_for_a_server_may_come_from_standard_input(typed: Type) -> No
     assert "cannot be reached" in asked.stderr
 
 
+@pytest.mark.slow
 def test_an_interpreter_without_packages_goes_on_with_our_own() -> None:
     bare = [sys.executable, "-S", "-m", "llamakeep", "--version"]
 

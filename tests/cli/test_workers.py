@@ -40,6 +40,7 @@ def test_more_than_one_worker_is_refused_on_windows(
         check_can_share(Settings(workers=2, database_url="postgresql://host/name"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fresh")
 async def test_one_worker_is_always_possible() -> None:
     async with started(

@@ -10,6 +10,8 @@ from tests.emulator.driver import Driver
 from tests.emulator.receiver import open_receiver
 from tests.node import Drive, driving, node_with_packages
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parent / "js"
 Act = Callable[..., Any]
 

@@ -213,6 +213,7 @@ def test_a_canceled_prediction_says_nothing_more(emulator: Driver) -> None:
     assert emulator.get(created) == canceled
 
 
+@pytest.mark.slow
 def test_a_deadline_that_passes_after_the_end_changes_nothing(
     emulator: Driver,
 ) -> None:

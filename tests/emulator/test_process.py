@@ -54,6 +54,7 @@ def wait_until_it_answers(driver: Driver) -> None:
             return
 
 
+@pytest.mark.slow
 def test_the_emulator_is_a_process_that_files_can_prepare(tmp_path: Path) -> None:
     settings, rules = tmp_path / "settings.json", tmp_path / "rules.json"
     settings.write_text('{"start_delay": 0, "first_delay": 0, "gap": 0}')
@@ -80,6 +81,7 @@ def test_echoes_the_embedded_model_and_other_servers_can_answer() -> None:
     assert [type(each) for each in answering] == kinds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
 def test_the_emulator_stops_although_somebody_is_waiting(asked: int) -> None:
     with emulator_process() as (process, driver):

@@ -175,6 +175,7 @@ async def test_a_server_that_is_not_there_heard_nothing(host: str) -> None:
             await ask(client)
 
 
+@pytest.mark.slow
 async def test_a_server_that_accepts_nobody_is_given_up() -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))

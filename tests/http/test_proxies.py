@@ -62,6 +62,7 @@ async def tunnelling(
     await asyncio.gather(*ways, return_exceptions=True)
 
 
+@pytest.mark.slow
 async def test_a_proxy_is_told_the_whole_url(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running_stub(OK) as stub:
         proxy = stub.base_url.removesuffix("/v1").replace("//", "//me:secret@")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -181,6 +182,7 @@ def attempt_lists(draw: st.DrawFn) -> list[Attempt]:
     return attempts
 
 
+@pytest.mark.slow
 @settings(
     max_examples=300,
     deadline=None,

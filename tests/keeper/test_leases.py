@@ -195,6 +195,7 @@ async def test_who_is_stopped_while_a_prompt_is_stored_is_not_told_that_it_was_n
     assert "nothing was stored" not in error.value.detail.lower()
 
 
+@pytest.mark.slow
 async def test_a_prompt_whose_outcome_stays_unknown_is_answered_all_the_same(
     settings: Settings,
     storage: Storage,

@@ -179,6 +179,7 @@ STEPS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(st.integers(1, 3), st.lists(STEPS, max_size=40))
 def test_no_slot_is_ever_lost_or_idle(
     number: int, steps: Sequence[tuple[str, str | int]]

@@ -394,6 +394,7 @@ async def play(
     return faulty
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2, 5])
 @pytest.mark.parametrize("scenario", SCENARIOS)
 async def test_every_run_ends_well_whichever_method_fails_so_often(
@@ -405,6 +406,7 @@ async def test_every_run_ends_well_whichever_method_fails_so_often(
         await play(scenario, settings, storage, alice, fails={method: times})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS)
 async def test_every_run_ends_well_when_nobody_is_told_that_a_commit_succeeded(
     settings: Settings, storage: Storage, alice: User, scenario: Scenario
@@ -415,6 +417,7 @@ async def test_every_run_ends_well_when_nobody_is_told_that_a_commit_succeeded(
         await play(scenario, settings, storage, alice, fails={method: 1}, is_done=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS)
 async def test_every_run_ends_well_whichever_method_is_slow(
     settings: Settings, storage: Storage, alice: User, scenario: Scenario
@@ -425,6 +428,7 @@ async def test_every_run_ends_well_whichever_method_is_slow(
         await play(scenario, settings, storage, alice, delays={method: 0.15})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS)
 async def test_every_run_ends_well_when_everything_fails_once(
     settings: Settings, storage: Storage, alice: User, scenario: Scenario

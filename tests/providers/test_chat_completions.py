@@ -36,6 +36,7 @@ def read_all(reader: CompletionReader, events: list[bytes]) -> list[str]:
     return texts
 
 
+@pytest.mark.slow
 @given(TEXTS, st.booleans())
 def test_a_text_is_read_whatever_the_events_before_it_had(
     texts: list[str], is_ascii: bool

@@ -36,7 +36,14 @@ async def openai() -> AsyncIterator[Provider]:
         await provider.close()
 
 
-@pytest.fixture(params=["scripted", "openai", "local", "replicate"])
+@pytest.fixture(
+    params=[
+        "scripted",
+        "openai",
+        pytest.param("local", marks=pytest.mark.slow),
+        "replicate",
+    ]
+)
 def provider(request: pytest.FixtureRequest) -> Provider:
     chosen: Provider = request.getfixturevalue(request.param)
     return chosen

@@ -275,6 +275,7 @@ async def test_a_short_outage_is_waited_out(
     assert answer.text == "one two three four"
 
 
+@pytest.mark.slow
 async def test_an_answer_that_is_left_is_canceled(
     replicate: ReplicateProvider, control: Control
 ) -> None:

@@ -108,6 +108,7 @@ async def test_an_output_that_is_no_text_yet_is_waited_for() -> None:
     assert stub_is_asked > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS_OF_A_POLL)
 @pytest.mark.parametrize("streams", [True, False])
 async def test_a_fault_of_a_poll_ends_and_cancels_nothing(

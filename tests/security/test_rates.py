@@ -55,7 +55,7 @@ def test_a_rate_says_itself_in_words(written: str, words: str) -> None:
     assert str(rate) == words
 
 
-@pytest.fixture(params=["own", "valkey"])
+@pytest.fixture(params=["own", pytest.param("valkey", marks=pytest.mark.slow)])
 def url(request: pytest.FixtureRequest) -> str | None:
     if request.param == "own":
         return None
@@ -330,6 +330,7 @@ async def test_a_valkey_that_is_gone_is_noticed_and_so_is_its_return(
     assert caplog.text.count("does not answer") == 1
 
 
+@pytest.mark.slow
 async def test_a_valkey_that_accepts_and_says_nothing_is_not_waited_for_long() -> None:
     async def say_nothing(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -99,6 +99,7 @@ def test_a_volley_of_parallel_guesses_is_paid_for_later(
     assert wait_for(throttle) == 60
 
 
+@pytest.mark.slow
 def test_the_longest_memory_of_failures_is_gone_after_five_hours(
     throttle: LoginThrottle, clock: Clock
 ) -> None:

@@ -74,6 +74,7 @@ async def test_one_process_at_a_time_purges_a_user(
     assert claimed[2] is None
 
 
+@pytest.mark.slow
 async def test_a_purge_that_broke_off_is_gone_on_with_when_its_lease_is_over(
     storage: Storage, alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +104,7 @@ async def test_a_purge_that_broke_off_is_gone_on_with_when_its_lease_is_over(
     assert kinds == [AuditKind.USER_PURGED, AuditKind.USER_DELETED]
 
 
+@pytest.mark.slow
 async def test_a_purge_that_takes_longer_than_its_lease_keeps_it(
     storage: Storage, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ from llamakeep.storage.tables import metadata
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def empty_url(request: pytest.FixtureRequest, tmp_path: Any) -> str:
     """The URL of a database without tables."""
     if request.param == "sqlite":
@@ -93,6 +93,7 @@ async def test_a_new_file_is_what_the_migrations_make_of_an_empty_one(
     await migrated.close()
 
 
+@pytest.mark.slow
 def test_the_script_for_new_files_is_what_the_migrations_say() -> None:
     check = subprocess.run(
         [sys.executable, ROOT / "scripts" / "write_tables.py", "--check"],

@@ -100,6 +100,7 @@ async def test_what_is_wrong_is_said_in_the_servers_own_words(
     assert "s3cret" not in nobody + refused
 
 
+@pytest.mark.slow
 async def test_a_wrong_password_is_named_as_such(own_server: PostgresServer) -> None:
     await _execute(
         own_server.url,
@@ -120,6 +121,7 @@ async def test_a_wrong_password_is_named_as_such(own_server: PostgresServer) -> 
     assert "wr0ng" not in said
 
 
+@pytest.mark.slow
 async def test_a_frozen_server_is_given_up_soon_and_used_again(
     own_server: PostgresServer, hurried: Storage, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -155,6 +157,7 @@ async def test_a_frozen_server_is_given_up_soon_and_used_again(
     assert "does not answer" in begun
 
 
+@pytest.mark.slow
 async def test_a_refused_connection_waits_for_one_that_is_free(
     own_server: PostgresServer,
 ) -> None:
@@ -173,6 +176,7 @@ async def test_a_refused_connection_waits_for_one_that_is_free(
         await asyncio.gather(*(storage.list_users() for _ in range(200)))
 
 
+@pytest.mark.slow
 async def test_a_frozen_migration_has_all_the_time_it_wants(
     own_server: PostgresServer,
 ) -> None:

@@ -126,6 +126,7 @@ async def test_a_file_that_is_not_a_database_cannot_be_opened(tmp_path: Path) ->
     assert await asyncio.to_thread(path.read_text) == "Dear Jack, " * 1000
 
 
+@pytest.mark.slow
 async def test_a_second_process_cannot_own_the_file(
     storage: Storage, database_url: str
 ) -> None:

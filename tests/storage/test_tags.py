@@ -20,7 +20,7 @@ from tests.storage.running import ended, new_run, start
 LONG = {"k" * 64: "\N{MATHEMATICAL BOLD SMALL V}" * 512}
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database without tables."""
     if request.param == "sqlite":

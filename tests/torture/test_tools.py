@@ -74,6 +74,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallDisk]:
         yield disk
 
 
+@pytest.mark.slow
 def test_a_disk_is_full_until_it_is_emptied(disk: SmallDisk) -> None:
     file = disk.folder / "data"
     write = (
@@ -118,6 +119,7 @@ def test_a_crash_point_is_a_method_that_there_is(name: str) -> None:
     assert callable(getattr(point.owner, point.method))
 
 
+@pytest.mark.slow
 def test_a_clock_is_wrong_for_its_processes_alone(tmp_path: Path) -> None:
     try:
         clock = Clock(tmp_path / "clock")

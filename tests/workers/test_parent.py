@@ -27,6 +27,7 @@ if sys.platform == "win32":
     pytest.skip("There is one process there.", allow_module_level=True)
 
 
+@pytest.mark.slow
 def test_a_parent_imports_nothing_of_the_server() -> None:
     code = "import llamakeep.workers.parent, sys; print(*sys.modules, sep='\\n')"
 
@@ -69,6 +70,7 @@ async def test_workers_may_share_one_socket(
     assert is_orderly
 
 
+@pytest.mark.slow
 async def test_a_worker_that_dies_before_it_can_serve_ends_all(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
