@@ -21,6 +21,9 @@ class ProviderError(LlamaKeepError):
     was_connected: bool = True
     """Whether there was a connection: without one, asking again costs nothing."""
 
+    was_tried: bool = True
+    """Whether it was tried to ask: if not, this says nothing about the provider."""
+
 
 class ProviderUnavailable(ProviderError):
     """The provider is down, cannot be reached, or broke off its answer."""

@@ -184,8 +184,8 @@ class Gates:
         probe: datetime | None,
         error: ProviderError,
     ) -> None:
-        if not isinstance(error, rules.PASSING):
-            return  # it was heard, and the gate's business is whether
+        if not (isinstance(error, rules.PASSING) and error.was_tried):
+            return  # it says nothing about whether the provider answers
         if line.prober == run_id:
             line.prober = None
         if isinstance(error, ProviderRateLimited):

@@ -85,6 +85,7 @@ class Node:
             storage,
             self.gates,
             self.live,
+            abandon=self._abandon,
             tick=TICK,
             indexing_pause=INDEXING_PAUSE,
         )
@@ -218,7 +219,7 @@ class Node:
     def look_for(self, run_id: str) -> None:
         """Look whether a run was left that this process does not work on."""
         if run_id not in self._tasks:
-            self._recovery.look()
+            self._recovery.look_for(run_id)
 
     def expects(self, run_id: str) -> bool:
         """Return whether a hint about a run is of use here."""
@@ -314,6 +315,7 @@ class Node:
                 is_done = True
             except Exception:
                 log.exception("run %s was dropped by a bug", run_id)
+                self._recovery.failed(run_id)
             finally:
                 live = self.live.pop(run_id, None)
                 del self._tasks[run_id]
@@ -339,7 +341,11 @@ class Node:
                 self._registry.provider(run.provider)
             ):
                 return
-        self._tasks[run_id].cancel()
+        self._abandon(run_id)
+
+    def _abandon(self, run_id: str) -> None:
+        if (task := self._tasks.get(run_id)) is not None:
+            task.cancel()
 
     def _begin(self, run: Run) -> None:
         """Go on with, or close, a run that no process held any more."""

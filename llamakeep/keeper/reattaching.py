@@ -2,14 +2,13 @@
 
 import asyncio
 import logging
-import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import timedelta
 from time import monotonic
 
-from llamakeep.domain import Run, utc_now
+from llamakeep.domain import Run, RunStatus, utc_now
 from llamakeep.errors import (
     AnswerExpired,
     ProviderAnswerInvalid,
@@ -17,19 +16,23 @@ from llamakeep.errors import (
     ProviderRateLimited,
     ProviderTimeout,
     ProviderUnavailable,
+    RunNotFound,
     StorageUnavailable,
 )
 from llamakeep.keeper.gate import Gates
+from llamakeep.keeper.lateness import boot_time, claimed_at, lateness
 from llamakeep.keeper.live import LiveRun
 from llamakeep.keeper.patience import Patience
 from llamakeep.providers.base import (
     Accepted,
+    Candidate,
     CompletionRequest,
     Event,
     ReattachableProvider,
 )
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
+from llamakeep.storage.leases import Held
 from llamakeep.storage.runs import Attached
 
 KNOWN_FOR = timedelta(hours=1)
@@ -47,8 +50,8 @@ CLOCKS_APART = timedelta(minutes=5)
 TRIES = 4
 """How often an answer that broke off is asked for, with growing pauses."""
 
-SAFE_PART = 0.75
-"""Of a lease: for so long after a claim, no other server has taken a run over."""
+HOLDER_LOOKS = 3
+"""Settle times in which the holder of a run looks for its answer twice."""
 
 OUT_OF_REACH = (
     ProviderUnavailable,
@@ -64,10 +67,13 @@ log = logging.getLogger(__name__)
 class Reattaching:
     """Has runs answered by providers that can be asked for the same answer again."""
 
-    def __init__(self, settings: Settings, storage: Storage, gates: Gates) -> None:
+    def __init__(
+        self, settings: Settings, storage: Storage, gates: Gates, *, node: str
+    ) -> None:
         self._settings = settings
         self._storage = storage
         self._gates = gates
+        self._node = node
 
     async def answer(
         self,
@@ -80,6 +86,10 @@ class Reattaching:
     ) -> None:
         """
         Have a run answered: begin, go on, or find what was begun.
+
+        Where an earlier request may have begun something, the database is asked who
+        holds the run before anything else is begun: what another server has attached
+        to it is not found by looking.
 
         Args:
             live: The run.
@@ -94,9 +104,15 @@ class Reattaching:
             LlamaKeepError: What `ReattachableProvider.answer` or `resume` raised.
         """
         began = None if was_begun else monotonic()
+        held_since = None if was_begun else claimed_at(live.run)
         if was_begun and live.run.handle is None:
             await self._find(live, provider, request, patience, began)
         for pause in range(1, TRIES + 1):
+            if live.run.handle is None and not live.is_lost:
+                if held_since is None:
+                    held_since = await self._hold(live, patience)
+                request = self._timed(request, held_since)
+                held_since = None
             if live.is_lost:
                 return
             try:
@@ -109,7 +125,6 @@ class Reattaching:
                 return
             if live.run.handle is None:
                 await self._find(live, provider, request, patience, began)
-                request = replace(request, is_late=never_late)
             else:
                 await asyncio.sleep(pause)
 
@@ -125,7 +140,7 @@ class Reattaching:
         received = live.text
         events: AsyncGenerator[Event, None]
         if handle is None:
-            events = self._gates.ask(provider, self._timed(live.run, request))
+            events = self._gates.ask(provider, request)
         else:
             events = provider.resume(request, handle)
         async with aclosing(events):
@@ -136,7 +151,7 @@ class Reattaching:
                         live.run = replace(live.run, handle=event.handle)
                     elif await self._attach_new(live, event.handle) is Attached.LOST:
                         live.lose()
-                        if not await self._is_somebodys(
+                        if not await self._is_attached(
                             provider, event.handle, patience
                         ):
                             return  # closing the generator cancels what was made
@@ -155,14 +170,35 @@ class Reattaching:
                 else:
                     live.receive(event)
 
-    def _timed(self, run: Run, request: CompletionRequest) -> CompletionRequest:
+    async def _hold(self, live: LiveRun, patience: Patience) -> float:
+        """
+        Renew the lease of a run, which is lost if another server has it.
+
+        Returns:
+            Since when it is held for as long as a lease, by `boot_time`.
+        """
+        since = 0.0
+
+        async def renew() -> Sequence[Held]:
+            nonlocal since
+            since = boot_time()
+            return await self._storage.renew(
+                self._node, [live.run.id], lease=self._settings.lease
+            )
+
+        held = await patience.until_done(renew)
+        if [each.attempt for each in held] != [live.run.attempt]:
+            log.warning("run %s is another process's now", live.run.id)
+            live.lose()
+        return since
+
+    def _timed(self, request: CompletionRequest, since: float) -> CompletionRequest:
         """Return `request` so that it is not sent once another server may have run."""
         if self._storage.is_sole_owner:
             return request
-        is_late = lateness(self._settings.lease, run, request)
-        return replace(request, is_late=is_late)
+        return replace(request, is_late=lateness(self._settings.lease, since))
 
-    async def _is_somebodys(
+    async def _is_attached(
         self, provider: ReattachableProvider, handle: str, patience: Patience
     ) -> bool:
         return bool(
@@ -218,23 +254,26 @@ class Reattaching:
         """
         looks = 2
         while looks:
-            handle = await self._hinted(live, provider, request)
-            if handle is None:
+            found = await self._hinted(live, provider, request)
+            if found is None:
                 try:
-                    handle = await self._listed(provider, request, patience, began)
+                    found = await self._listed(provider, request, patience, began)
                 except OUT_OF_REACH as error:
                     log.info("run %s cannot be looked for: %s", live.run.id, error)
                     await asyncio.sleep(error.retry_after or 0)
                     continue  # until the run has taken too long
-            if handle is None:
+            if found is None:
                 looks -= 1
                 continue
-            attached = await self._attach_found(live, handle, patience)
+            attached = await self._attach_found(live, found.handle, patience)
             if attached is Attached.TAKEN:
                 continue  # by a run that asked the same; there may be another one
-            log.warning("run %s goes on with %s", live.run.id, handle)
             if attached is Attached.LOST:
                 live.lose()
+                if found.is_proven:
+                    await self._stop_orphan(live, provider, found.handle, patience)
+            else:
+                log.warning("run %s goes on with %s", live.run.id, found.handle)
             return
         if _may_be_forgotten(live.run, provider, began):
             raise AnswerExpired(
@@ -247,13 +286,13 @@ class Reattaching:
         live: LiveRun,
         provider: ReattachableProvider,
         request: CompletionRequest,
-    ) -> str | None:
+    ) -> Candidate | None:
         """Wait until what was begun is listed, or until a hint proves to be it."""
         until = monotonic() + self._settings.settle_time
         while handle := await live.hints.next(within=until - monotonic()):
             with suppress(ProviderError):
                 if await provider.is_proven(request, handle):
-                    return handle
+                    return Candidate(handle, is_proven=True)
         return None
 
     async def _listed(
@@ -262,7 +301,7 @@ class Reattaching:
         request: CompletionRequest,
         patience: Patience,
         began: float | None,
-    ) -> str | None:
+    ) -> Candidate | None:
         within = KNOWN_FOR
         if began is not None:
             within = timedelta(seconds=monotonic() - began) + MARGIN
@@ -271,42 +310,30 @@ class Reattaching:
         known = await patience.until_done(
             lambda: self._storage.known_handles(provider.name, handles)
         )
-        return next((handle for handle in handles if handle not in known), None)
+        return next((each for each in found if each.handle not in known), None)
 
-
-def never_late() -> bool:
-    """Return that there is time."""
-    return False
-
-
-def _boot_time() -> float:
-    """Return seconds that pass while a machine is suspended, too, where it can tell."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return monotonic()
-
-
-def lateness(
-    lease: float,
-    run: Run,
-    request: CompletionRequest,
-    *,
-    clock: Callable[[], float] = _boot_time,
-) -> Callable[[], bool]:
-    """
-    Return what tells whether a process was frozen for so long that it lost its run.
-
-    Args:
-        lease: Seconds for which a run is held.
-        run: The run, which was claimed a moment ago or is known to be held.
-        request: What is asked; if `is_late` is set, this is not the first time.
-        clock: Tells seconds.
-    """
-    until = clock() + lease * SAFE_PART
-    if request.attempt == 1 and request.is_late is None and run.started_at is not None:
-        # It may have been frozen between the claim and this.
-        until -= max(0.0, (utc_now() - run.started_at).total_seconds())
-    return lambda: clock() > until
+    async def _stop_orphan(
+        self,
+        live: LiveRun,
+        provider: ReattachableProvider,
+        handle: str,
+        patience: Patience,
+    ) -> None:
+        """Stop what was begun for a run that is lost, unless its holder wants it."""
+        for _ in range(TRIES):
+            # Meanwhile the holder looks for it, too.
+            await asyncio.sleep(HOLDER_LOOKS * self._settings.settle_time)
+            if await self._is_attached(provider, handle, patience):
+                return
+            with suppress(RunNotFound):
+                now = await patience.until_done(
+                    lambda: self._storage.progress(live.run, after=0)
+                )
+                if now.status in {RunStatus.QUEUED, RunStatus.STARTING}:
+                    continue  # it may still be found
+            log.info("run %s: %s is stopped: no run has it", live.run.id, handle)
+            await provider.cancel(handle)
+            return
 
 
 def _may_be_forgotten(

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import ChainMap, Counter
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import Any
 
 from llamakeep.domain import Run, RunStatus
+from llamakeep.keeper.dropped import Dropped
 from llamakeep.keeper.live import LiveRun
 from llamakeep.keeper.repeated import Repeated
 from llamakeep.settings import Settings
@@ -44,7 +46,7 @@ class Recovery:
         node: str,
         *,
         live: Mapping[str, LiveRun],
-        tasks: Mapping[str, asyncio.Task[None]],
+        tasks: MutableMapping[str, asyncio.Task[None]],
         begin: Callable[[Run], None],
         cancel: Callable[[str], None],
         lose: Callable[[str], None],
@@ -64,6 +66,7 @@ class Recovery:
         self._are_more = False
         self._taken_up_at = 0.0
         every = settings.lease / 4
+        self._dropped = Dropped(every)
         self._renewing = Repeated("renewing leases", self._renew, every=every)
         self._looking = Repeated("taking over runs", self._take_over, every=every)
 
@@ -83,9 +86,18 @@ class Recovery:
         await self._looking.close()
         await self._renewing.close()
 
-    def look(self) -> None:
-        """Look now for runs that no task works on."""
+    def look_for(self, run_id: str) -> None:
+        """Look now for a run that no task works on, and for others."""
+        self._dropped.wake(run_id)
         self._looking.wake()
+
+    def failed(self, run_id: str) -> None:
+        """
+        Take note that a run could not be closed by a bug.
+
+        This process holds on to it, and tries again after a pause that grows.
+        """
+        self._dropped.add(run_id)
 
     def ended(self, run_id: str, *, is_done: bool) -> None:
         """
@@ -96,6 +108,8 @@ class Recovery:
             is_done: Whether its end was written; otherwise it is looked for soon.
         """
         self.begun.discard(run_id)
+        if is_done:
+            self._dropped.discard(run_id)
         if self._are_more and self._room() >= self._few:
             self._looking.wake()
         if not is_done:
@@ -109,7 +123,8 @@ class Recovery:
             loop.call_later(SOON, self._looking.wake)
 
     async def _renew(self) -> None:
-        if not self._tasks:
+        resting = self._dropped.resting()
+        if not (self._tasks or resting):
             return
         attempts = {
             run_id: live.run.attempt
@@ -117,7 +132,7 @@ class Recovery:
             if not live.is_closing
         }
         held = await self._storage.renew(
-            self._node, self._tasks, lease=self._settings.lease
+            self._node, {*self._tasks, *resting}, lease=self._settings.lease
         )
         found = {row.run_id: row.attempt for row in held}
         for run_id, attempt in attempts.items():
@@ -129,20 +144,26 @@ class Recovery:
                 mine.add(attempt + 1)  # it is being claimed
             if found.get(run_id) not in mine:
                 self._lose(run_id)
+        for run_id in resting:
+            if run_id not in found:
+                self._dropped.discard(run_id)
         for row in held:
             if row.cancel_requested:
                 self._cancel(row.run_id)
+                self._dropped.wake(row.run_id)
 
     async def _take_over(self) -> None:
         """Go on with, or close, runs that were left: as many as find a free slot."""
         room = self._room()
+        # What is accepted while this waits for the database is in there, too.
+        mine = ChainMap[str, Any](self._tasks, dict.fromkeys(self._dropped.resting()))
         taken = await self._storage.take_over(
             self._node,
             lease=self._settings.lease,
             most=room or CANCELED_AT_ONCE,
             only_canceled=not room,
             after_user=self._last_user,
-            working_on=self._tasks,
+            working_on=mine,
         )
         for run in taken:
             log.warning("run %s was left by its process", run.id)

@@ -1,7 +1,7 @@
 """Background tasks that all runs of a process share, such as writing their texts."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from llamakeep.keeper.gate import Gates
 from llamakeep.keeper.live import LiveRun
@@ -28,6 +28,7 @@ class Upkeep:
         storage: Where the runs are.
         gates: What stands between them and their providers.
         live: The runs that are going on here.
+        abandon: Stops what works on a run, and what was begun for it.
         tick: Seconds between two signs of life to those who follow a silent run.
         indexing_pause: Seconds after which some more finished runs are indexed.
     """
@@ -39,12 +40,14 @@ class Upkeep:
         gates: Gates,
         live: Mapping[str, LiveRun],
         *,
+        abandon: Callable[[str], None],
         tick: float,
         indexing_pause: float,
     ) -> None:
         self._storage = storage
         self._gates = gates
         self._live = live
+        self._abandon = abandon
         every = settings.flush_interval
         self._tasks = [
             Repeated("keeping the texts so far", self._flush, every=every),
@@ -85,14 +88,24 @@ class Upkeep:
             self._is_reindexing = await self._storage.reindex_some()
 
     async def _attach(self) -> None:
-        """Keep handles that could not be kept when their answers began."""
-        for live in tuple(self._live.values()):
-            if live.owed_handle is None or live.is_closing or live.is_over:
+        """
+        Keep handles that could not be kept when their answers began.
+
+        Where the run is another server's meanwhile, the answer is stopped, unless that
+        server has found and attached it.
+        """
+        for run_id, live in tuple(self._live.items()):
+            handle = live.owed_handle
+            if handle is None or live.is_closing or (live.is_over and not live.is_lost):
                 continue
-            attached = await self._storage.attach(live.run, live.owed_handle)
-            live.owed_handle = None
+            attached = await self._storage.attach(live.run, handle)
             if attached is Attached.LOST and not live.is_closing:
                 live.lose()
+                provider = live.run.provider
+                known = await self._storage.known_handles(provider, [handle])
+                if not known and self._live.get(run_id) is live:
+                    self._abandon(run_id)
+            live.owed_handle = None
 
     async def _flush(self) -> None:
         now = time.monotonic()

@@ -77,7 +77,7 @@ class Worker:
         self._stopping = stopping
         self._breakers = Breakers(settings.breaker_pause)
         self._node = node
-        self._reattaching = Reattaching(settings, storage, gates)
+        self._reattaching = Reattaching(settings, storage, gates, node=node)
 
     async def work(
         self,

@@ -15,7 +15,7 @@ from llamakeep.providers.replicate.webhooks import WEBHOOK_PATH
 from llamakeep.settings import Settings
 from tests.api.serving import Client, connect
 from tests.fakes import ScriptedProvider
-from tests.keeper.test_lost_creates import Forgetful
+from tests.keeper.forgetful import Forgetful
 from tests.waiting import until
 
 SECRET = "whsec_bGxhbWFrZWVwLWVtdWxhdG9yLXNlY3JldA=="

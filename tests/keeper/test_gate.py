@@ -333,6 +333,21 @@ async def test_refusals_close_no_gate(
     assert await storage.gates() == []
 
 
+async def test_a_server_that_asked_too_late_closes_no_gate(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    late = [lost() for _ in range(FAILURES + 1)]
+    for error in late:
+        error.was_tried = False
+    provider = AskedOnce(*late)
+    async with open_keeper(settings, storage, provider) as keeper:
+        runs = [await keeper.ask(alice, WHY) for _ in late]
+        for run in runs:
+            assert (await keeper.result(run)).response == "Hello, world"
+
+    assert await storage.gates() == []
+
+
 async def test_one_goes_first_and_the_others_follow_when_it_was_heard(
     settings: Settings, storage: Storage, alice: User
 ) -> None:

@@ -6,40 +6,40 @@ from datetime import timedelta
 import pytest
 
 from llamakeep.domain import User, utc_now
-from llamakeep.keeper.reattaching import lateness, never_late
-from llamakeep.providers.base import CompletionRequest
-from llamakeep.storage import Storage
-from tests.storage.running import start
+from llamakeep.keeper.lateness import claimed_at, lateness
+from tests.storage.running import new_run
 
-REQUEST = CompletionRequest(run_id="run_0", attempt=1, model="parrot", messages=())
+LEASE = 30
 
 
 @pytest.mark.parametrize(
-    ("frozen", "seconds_since_claim", "request_", "is_late"),
+    ("frozen_before", "frozen_after", "is_late"),
     [
-        (0, 0, REQUEST, False),
-        (20, 0, REQUEST, False),
-        (23, 0, REQUEST, True),
-        (0, 23, REQUEST, True),
-        (0, -3600, REQUEST, False),  # the clock went back
-        (0, 23, replace(REQUEST, attempt=2), False),
-        (0, 23, replace(REQUEST, is_late=never_late), False),
-        (23, 0, replace(REQUEST, is_late=never_late), True),
+        (0, 0, False),
+        (0, 20, False),
+        (0, 23, True),
+        (23, 0, True),
+        (12, 12, True),
+        (-3600, 0, False),  # the clock went back
+        (-3600, 23, True),
     ],
 )
-async def test_a_run_that_was_claimed_long_ago_is_not_begun(  # noqa: PLR0917 - names
-    storage: Storage,
-    alice: User,
-    frozen: float,
-    seconds_since_claim: float,
-    request_: CompletionRequest,
-    is_late: bool,
+def test_a_run_that_was_claimed_long_ago_is_not_begun(
+    frozen_before: float, frozen_after: float, is_late: bool
 ) -> None:
-    run = await start(storage, alice)
-    run = replace(run, started_at=utc_now() - timedelta(seconds=seconds_since_claim))
+    user = User("user_1", "alice", utc_now())
+    started_at = utc_now() - timedelta(seconds=frozen_before)
+    run = replace(new_run(user), started_at=started_at)
     now = [1000.0]
-    look = lateness(30, run, request_, clock=lambda: now[0])
+    look = lateness(LEASE, claimed_at(run, clock=lambda: now[0]), clock=lambda: now[0])
 
-    now[0] += frozen
+    now[0] += frozen_after
 
     assert look() is is_late
+
+
+@pytest.mark.parametrize(("frozen", "is_late"), [(22, False), (23, True)])
+def test_a_lease_counts_from_when_it_was_asked_for(
+    frozen: float, is_late: bool
+) -> None:
+    assert lateness(LEASE, 1000, clock=lambda: 1000 + frozen)() is is_late

@@ -202,6 +202,7 @@ async def test_nothing_is_created_for_a_run_that_may_be_another_servers(
         with pytest.raises(ProviderError) as caught:
             await ask(replicate, request)
         assert caught.value.answer_may_exist
+        assert not caught.value.was_tried
     else:
         assert (await ask(replicate, request)).text == "one two three"
 

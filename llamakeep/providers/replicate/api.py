@@ -138,6 +138,7 @@ class ReplicateApi:
                         raise await _refusal(response, model=model)  # noqa: TRY301 - marked below
                     return await self._read(response, read_prediction)
         except ProviderError as error:
+            error.was_tried = not isinstance(error.__cause__, TooLate)
             error.answer_may_exist = not (was_refused or _was_not_sent(error))
             raise
         except LlamaKeepError:
