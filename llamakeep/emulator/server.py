@@ -16,6 +16,8 @@ from llamakeep.emulator.settings import EmulatorSettings
 from llamakeep.providers.base import Provider
 
 DEFAULT_PORT = 8401
+KEEP_ALIVE = 75
+"""Seconds for which a connection may be idle, as with most servers before an API."""
 
 
 class _Server(uvicorn.Server):
@@ -45,6 +47,7 @@ def _server(app: FastAPI, *, host: str = "127.0.0.1", port: int = 0) -> _Server:
         access_log=False,
         server_header=False,
         date_header=False,  # it goes by the emulator's clock
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=2,
     )
     return _Server(config, app.state.emulator)
