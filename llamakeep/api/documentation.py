@@ -10,9 +10,10 @@ from base64 import b64encode
 from hashlib import sha256
 
 from fastapi import APIRouter, FastAPI, Request
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import HTMLResponse
 
 from llamakeep.api.bodies import read_docstrings
+from llamakeep.api.json_text import JsonResponse
 from llamakeep.api.links import prefix_of
 
 router = APIRouter(include_in_schema=False)
@@ -70,10 +71,10 @@ async def page() -> HTMLResponse:
 
 
 @router.get("/openapi.json")
-async def document(request: Request) -> JSONResponse:
+async def document(request: Request) -> JsonResponse:
     """Return the document, which is made when it is first asked for."""
     app: FastAPI = request.app
     await asyncio.to_thread(read_docstrings)
     prefix = prefix_of(request)
     servers = {"servers": [{"url": prefix}]} if prefix else {}
-    return JSONResponse(app.openapi() | servers)
+    return JsonResponse(app.openapi() | servers)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pydantic_core
+from starlette.responses import JSONResponse
 
 PIECE = 64 * 1024
 """Characters of a text, or bytes, that are sent at a time."""
@@ -31,6 +32,14 @@ def one_line(text: bytes) -> bytes:
         if sign in text:
             text = text.replace(sign, escape)
     return text
+
+
+class JsonResponse(JSONResponse):
+    """What routes answer that leave it to FastAPI to serialise what they return."""
+
+    def render(self, content: Any) -> bytes:
+        """Return the body."""
+        return to_json(content)
 
 
 def in_pieces(value: Any) -> Iterator[bytes]:

@@ -186,11 +186,11 @@ async def render_http_error(request: Request, error: Exception) -> Response:
     prefix = prefix_of(request)
     detail = {
         HTTPStatus.NOT_FOUND: (
-            f"There is nothing at {request.url.path}. See {prefix}/docs."
+            f"There is nothing at {prefix}{request.url.path}. See {prefix}/docs."
         ),
         HTTPStatus.METHOD_NOT_ALLOWED: (
-            f"{request.method} is not possible at {request.url.path}; see the header "
-            "Allow."
+            f"{request.method} is not possible at {prefix}{request.url.path}; see the "
+            "header Allow."
         ),
     }.get(status, str(error.detail))
     problem = Problem(

@@ -232,8 +232,8 @@ async def _commit(connection: AsyncConnection) -> None:
             raw.driver_connection.terminate()
         raise OutcomeUnknown(
             "The connection to PostgreSQL broke off during COMMIT: it is not known "
-            "whether this was stored. Look, for a prompt at /history/, or send it "
-            "again, a prompt under the same Idempotency-Key: it is stored once then."
+            "whether this was stored. Look for it, a prompt in your history, or send "
+            "it again, a prompt under the same Idempotency-Key: it is stored once then."
         ) from error
 
 

@@ -181,9 +181,9 @@ class Writer:
             if is_committing and _is_of_unknown_outcome(error):
                 raise OutcomeUnknown(
                     f"The disk failed during COMMIT ({reason(error)}): it is not known "
-                    "whether this was stored. Look, for a prompt at /history/, or send "
-                    "it again, a prompt under the same Idempotency-Key: it is stored "
-                    "once then."
+                    "whether this was stored. Look for it, a prompt in your history, "
+                    "or send it again, a prompt under the same Idempotency-Key: it is "
+                    "stored once then."
                 ) from error
             raise
         finally:

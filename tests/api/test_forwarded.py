@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import HttpUrl, ValidationError
 
+from llamakeep.errors import ProviderUnavailable
 from llamakeep.rate import parse_rates
 from llamakeep.settings import Settings
 from tests.api.serving import ALICE, PROMPT, Client, connect
@@ -214,3 +215,48 @@ async def test_a_path_that_only_begins_like_the_prefix_is_another_one(
     settings = behind(settings, root_path="/hist")
     async with connect(settings, ScriptedProvider()) as client:
         assert (await client.get("/history/")).status_code == 200
+
+
+STREAMS: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": "Hi"}]},
+    "/v1/completions": {"prompt": "Hi"},
+    "/v1/responses": {"input": "Hi"},
+}
+
+
+@pytest.mark.parametrize("path", STREAMS)
+@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize(("changes", "headers", "origin"), WAYS.values(), ids=[*WAYS])
+async def test_an_error_says_where_the_run_is_behind_a_prefix(  # noqa: PLR0917 - pytest's names
+    settings: Settings,
+    changes: dict[str, Any],
+    headers: dict[str, str],
+    origin: str,
+    path: str,
+    is_streamed: bool,
+) -> None:
+    provider = ScriptedProvider(["Once", ProviderUnavailable("It broke off.")])
+    settings = behind(settings, **changes)
+    async with connect(settings, provider, address=PROXY) as client:
+        response = await client.post(
+            path, json=STREAMS[path] | {"stream": is_streamed}, headers=ALICE | headers
+        )
+        [run] = await client.history()
+
+    prefix = "/" + origin.split("/", 3)[3]
+    if path == "/v1/responses" and is_streamed:
+        assert "/history/" not in response.text  # the event has the response's id
+    else:
+        assert f"See {prefix}/history/{run['id']}." in response.text
+
+
+async def test_what_is_not_there_is_called_as_the_client_called_it(
+    settings: Settings,
+) -> None:
+    settings = behind(settings, root_path="/llm")
+    async with connect(settings, ScriptedProvider()) as client:
+        nothing = await client.get("/llm/nothing")
+        method = await client.put("/llm/prompt/", json={})
+
+    assert "There is nothing at /llm/nothing." in nothing.json()["detail"]
+    assert "PUT is not possible at /llm/prompt/;" in method.json()["detail"]

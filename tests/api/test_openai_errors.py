@@ -373,7 +373,8 @@ async def test_text_that_begins_anew_ends_the_stream_and_says_where_it_is(
         yield Reset("It was", Position(6, 2))
 
     leaving = Leaving(client.keeper, alice, run, may_come_back=False)
-    frames = [one async for one in events(updates(), run, ChatCompletion(run), leaving)]
+    told = events(updates(), run, ChatCompletion(run), leaving, prefix="")
+    frames = [one async for one in told]
 
     assert b'"Once upon"' in frames[1]
     assert b"It was" not in b"".join(frames)

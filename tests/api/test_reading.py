@@ -202,3 +202,20 @@ async def test_what_was_read_or_left_counts_no_more(
 
     assert read.status_code == 200
     assert long_winded.app.state.readers._held == {}
+
+
+async def test_whatever_route_answers_it_json_is_on_one_line(talker: Client) -> None:
+    name = "a\x85b\u2028c\u2029d"
+    run = (await talker.post("/prompt/", json={"prompt": "Hi"})).json()
+    answers = [
+        await talker.post("/keys/", json={"name": name}),
+        await talker.get("/keys/"),
+        await talker.patch(f"/history/{run['id']}", json={"metadata": {"a": name}}),
+        await talker.get("/history/"),
+    ]
+
+    for answer in answers:
+        assert answer.is_success, answer.text
+        assert answer.headers["content-type"] == "application/json"
+        assert not {"\x85", "\u2028", "\u2029"} & set(answer.text), answer.url
+        assert "\\u2028" in answer.text, answer.url

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from llamakeep.api.dependencies import keeper_of
 from llamakeep.api.json_text import to_json
+from llamakeep.api.links import prefix_of
 from llamakeep.api.openai.errors import error_of
 from llamakeep.api.openai.wire import json_response, stream_headers
 from llamakeep.api.streaming import Streaming
@@ -171,13 +172,28 @@ async def answer(request: Request, user: User, wanted: Wanted) -> Response:
             return json_response(form.whole(await keeper.result(run)))
     with leaving.watched(request.receive):
         await keeper.answering(run)
-    return Stream(events(keeper.follow(run), run, form, leaving), leaving)
+    told = events(keeper.follow(run), run, form, leaving, prefix=prefix_of(request))
+    return Stream(told, leaving)
 
 
 async def events(
-    updates: AsyncGenerator[Update, None], run: Run, form: Form, leaving: Leaving
+    updates: AsyncGenerator[Update, None],
+    run: Run,
+    form: Form,
+    leaving: Leaving,
+    *,
+    prefix: str,
 ) -> AsyncIterator[bytes]:
-    """Yield what happens to `run` as it is sent, until its end or an error."""
+    """
+    Yield what happens to `run` as it is sent, until its end or an error.
+
+    Args:
+        updates: What happens.
+        run: As it was at the beginning.
+        form: How it is sent.
+        leaving: What the reader's leaving does before the end.
+        prefix: What a proxy in front puts before our paths.
+    """
     for one in form.first():
         yield frame(one)
     try:
@@ -203,7 +219,7 @@ async def events(
     except LlamaKeepError as error:
         leaving.is_watching = False
         error.run_id = run.id
-        yield frame(error_of(error))
+        yield frame(error_of(error, prefix))
 
 
 def frame(event: dict[str, Any]) -> bytes:

@@ -93,12 +93,12 @@ def render(problem: Problem, headers: dict[str, str], prefix: str) -> Response:
     return json_response(envelope(problem, prefix), _status(problem), headers)
 
 
-def error_of(error: errors.LlamaKeepError) -> dict[str, Any]:
+def error_of(error: errors.LlamaKeepError, prefix: str) -> dict[str, Any]:
     """Return the envelope of an error that comes too late for a status code."""
-    return envelope(problem_of(error))
+    return envelope(problem_of(error), prefix)
 
 
-def envelope(problem: Problem, prefix: str = "") -> dict[str, Any]:
+def envelope(problem: Problem, prefix: str) -> dict[str, Any]:
     """
     Return what OpenAI's libraries look for in the body of an error.
 

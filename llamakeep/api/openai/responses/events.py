@@ -44,6 +44,7 @@ async def events(
     keeper: Keeper,
     run: Run,
     *,
+    prefix: str,
     after: int = NOTHING_SEEN,
     leaving: Leaving | None = None,
 ) -> AsyncIterator[bytes]:
@@ -55,6 +56,7 @@ async def events(
     Args:
         keeper: Who has the run.
         run: As it was read last.
+        prefix: What a proxy in front puts before our paths.
         after: The number of the last event that the reader has.
         leaving: What the reader's leaving does before the end.
     """
@@ -70,7 +72,7 @@ async def events(
                         yield piece
     except LlamaKeepError as error:
         error.run_id = run.id
-        yield teller.error(error)
+        yield teller.error(error, prefix)
     if leaving is not None:
         leaving.is_watching = False
 
@@ -116,14 +118,14 @@ class _Teller:
             case _:
                 yield KEEP_ALIVE
 
-    def error(self, error: LlamaKeepError) -> bytes:
+    def error(self, error: LlamaKeepError, prefix: str) -> bytes:
         """
         Return the event of what ends the stream although the run goes on.
 
         It has the number of the event before, so that nobody who comes back with it
         misses anything.
         """
-        said = error_of(error)["error"]
+        said = error_of(error, prefix)["error"]
         facts = {"code": said["code"], "message": said["message"], "param": None}
         return _frame("error", max(self._last, 0), to_json(facts))
 

@@ -19,6 +19,7 @@ from llamakeep.api.dependencies import (
     storage_of,
 )
 from llamakeep.api.idempotency import key_of
+from llamakeep.api.links import prefix_of
 from llamakeep.api.openai.answering import Leaving, Stream
 from llamakeep.api.openai.content import invalid
 from llamakeep.api.openai.errors import (
@@ -86,7 +87,7 @@ async def create(
     run = await _ask(body, request, user, idempotency_key)
     if body.background:
         if body.stream:
-            return _stream(events(keeper, run))
+            return _stream(events(keeper, run, prefix=prefix_of(request)))
         return json_response(response_of(run, background=True))
     leaving = Leaving(keeper, user, run, may_come_back=idempotency_key is not None)
     with leaving.watched(request.receive):
@@ -94,7 +95,8 @@ async def create(
             run = await _result(request, user, run)
             return json_response(response_of(run, background=False))
         await keeper.answering(run)
-    return Stream(events(keeper, run, leaving=leaving), leaving)
+    told = events(keeper, run, prefix=prefix_of(request), leaving=leaving)
+    return Stream(told, leaving)
 
 
 @router.get(
@@ -129,7 +131,8 @@ async def retrieve(
     keeper = keeper_of(request)
     held = 0 if keeper.is_live(run) else len(run.response)
     end = readers_of(request).begin(user.id, held)
-    return _stream(events(keeper, run, after=after), end)
+    told = events(keeper, run, prefix=prefix_of(request), after=after)
+    return _stream(told, end)
 
 
 @router.post("/{response_id}/cancel", response_class=Response, responses=_errors)
