@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from time import monotonic
 
-from llamakeep.domain import Run, RunStatus, utc_now
+from llamakeep.domain import Run, utc_now
 from llamakeep.errors import (
     AnswerExpired,
     ProviderAnswerInvalid,
@@ -16,12 +16,12 @@ from llamakeep.errors import (
     ProviderRateLimited,
     ProviderTimeout,
     ProviderUnavailable,
-    RunNotFound,
     StorageUnavailable,
 )
 from llamakeep.keeper.gate import Gates
 from llamakeep.keeper.lateness import boot_time, claimed_at, lateness
 from llamakeep.keeper.live import LiveRun
+from llamakeep.keeper.orphans import is_wanted
 from llamakeep.keeper.patience import Patience
 from llamakeep.providers.base import (
     Accepted,
@@ -151,11 +151,11 @@ class Reattaching:
                         live.run = replace(live.run, handle=event.handle)
                     elif await self._attach_new(live, event.handle) is Attached.LOST:
                         live.lose()
-                        if not await self._is_attached(
-                            provider, event.handle, patience
-                        ):
+                        if await self._is_wanted(live, event.handle, patience) is False:
                             return  # closing the generator cancels what was made
-                        # It is heard out, so that it goes on for who has found it.
+                        # It is read to its end for the server that has the run, unless
+                        # that turns out to have another answer.
+                        live.owed_handle = event.handle
                     live.receive(event)
                 elif isinstance(event, str) and received:
                     size = min(len(event), len(received))
@@ -198,13 +198,11 @@ class Reattaching:
             return request
         return replace(request, is_late=lateness(self._settings.lease, since))
 
-    async def _is_attached(
-        self, provider: ReattachableProvider, handle: str, patience: Patience
-    ) -> bool:
-        return bool(
-            await patience.until_done(
-                lambda: self._storage.known_handles(provider.name, [handle])
-            )
+    async def _is_wanted(
+        self, live: LiveRun, handle: str, patience: Patience
+    ) -> bool | None:
+        return await patience.until_done(
+            lambda: is_wanted(self._storage, live.run, handle)
         )
 
     async def _attach_new(self, live: LiveRun, handle: str) -> Attached:
@@ -323,17 +321,15 @@ class Reattaching:
         for _ in range(TRIES):
             # Meanwhile the holder looks for it, too.
             await asyncio.sleep(HOLDER_LOOKS * self._settings.settle_time)
-            if await self._is_attached(provider, handle, patience):
-                return
-            with suppress(RunNotFound):
-                now = await patience.until_done(
-                    lambda: self._storage.progress(live.run, after=0)
-                )
-                if now.status in {RunStatus.QUEUED, RunStatus.STARTING}:
-                    continue  # it may still be found
-            log.info("run %s: %s is stopped: no run has it", live.run.id, handle)
-            await provider.cancel(handle)
-            return
+            match await self._is_wanted(live, handle, patience):
+                case True:
+                    return
+                case False:
+                    log.info(
+                        "run %s: no run has %s; it is stopped", live.run.id, handle
+                    )
+                    await provider.cancel(handle)
+                    return
 
 
 def _may_be_forgotten(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from llamakeep.keeper.gate import Gates
 from llamakeep.keeper.live import LiveRun
+from llamakeep.keeper.orphans import is_wanted
 from llamakeep.keeper.repeated import Repeated
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
@@ -91,8 +92,8 @@ class Upkeep:
         """
         Keep handles that could not be kept when their answers began.
 
-        Where the run is another server's meanwhile, the answer is stopped, unless that
-        server has found and attached it.
+        Where the run is another server's meanwhile, the answer is stopped as soon as it
+        is known that this server has another one.
         """
         for run_id, live in tuple(self._live.items()):
             handle = live.owed_handle
@@ -101,9 +102,10 @@ class Upkeep:
             attached = await self._storage.attach(live.run, handle)
             if attached is Attached.LOST and not live.is_closing:
                 live.lose()
-                provider = live.run.provider
-                known = await self._storage.known_handles(provider, [handle])
-                if not known and self._live.get(run_id) is live:
+                wanted = await is_wanted(self._storage, live.run, handle)
+                if wanted is None:
+                    continue
+                if wanted is False and self._live.get(run_id) is live:
                     self._abandon(run_id)
             live.owed_handle = None
 

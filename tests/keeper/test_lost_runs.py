@@ -43,14 +43,35 @@ async def test_a_server_that_was_frozen_cancels_what_it_made_unless_another_foun
         await keeper.ask(alice, WHY)
         await until(lambda: provider.open_answers)
         [taken] = await storage.take_over("node_2", lease=LATE)
-        if is_found:
-            await storage.attach(taken, "new")
+        await storage.attach(taken, "new" if is_found else "another")
 
         may_wake.set()
         await until(lambda: not (keeper.running or provider.open_answers))
 
     assert provider.closed_early == (0 if is_found else 1)
     assert (await storage.get_run(alice, taken.id)).response == ""
+
+
+async def test_what_the_holder_may_still_find_is_stopped_when_it_has_another_answer(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    settings = settings.model_copy(update={"flush_interval": 0.01})
+    provider = Forgetful(["Be", asyncio.Event()])
+    provider.requests = [ANOTHER]
+    provider.before_accepting = may_wake = asyncio.Event()
+    counting = FaultyStorage(storage)
+    async with open_keeper(settings, counting, provider) as keeper:
+        await keeper.ask(alice, WHY)
+        await until(lambda: provider.open_answers)
+        [taken] = await storage.take_over("node_2", lease=LATE)
+        may_wake.set()
+        await until(lambda: counting.calls["progress"] >= 3)
+        assert provider.closed_early == 0
+
+        await storage.attach(taken, "another")
+        await until(lambda: not keeper.running)
+
+    assert provider.closed_early == 1
 
 
 async def test_nothing_is_begun_again_for_a_run_that_another_server_has_by_now(
