@@ -295,8 +295,9 @@ class Settings(BaseSettings):
     breaker_pause: PositiveFloat = 10
     """
     Seconds for which Replicate is asked for nothing new after that failed five times in
-    a row; up to six times as long while it goes on failing. Prompts wait meanwhile. The
-    same goes for a model of another provider, but that prompts to it fail at once.
+    a row; up to six times as long while it keeps failing. Prompts wait meanwhile. The
+    same applies to a model of another provider, but that prompts to it fail at once.
+    Afterwards one prompt is sent, and the others when that is answered.
     """
 
     user_limits: LimitsOf = Limits()

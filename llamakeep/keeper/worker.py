@@ -10,8 +10,6 @@ from llamakeep.domain import Run, RunStatus, utc_now
 from llamakeep.errors import (
     AnswerExpired,
     LlamaKeepError,
-    ProviderError,
-    ProviderRateLimited,
     ProviderTimeout,
     RunCanceled,
     RunFailed,
@@ -308,10 +306,10 @@ class Worker:
                     async with aclosing(provider.answer(request)) as events:
                         async for event in events:
                             live.receive(event)
-                except ProviderError as error:
-                    # A rate limit is one also where it is said within a stream.
-                    if not live.is_answering or isinstance(error, ProviderRateLimited):
-                        self._breakers.failed(run, error)
+                            if self._breakers.known:
+                                self._breakers.received(run, event)
+                except BaseException as error:
+                    self._breakers.broke_off(run, error, is_answering=live.is_answering)
                     raise
         except TimeoutError as error:
             raise ProviderTimeout(

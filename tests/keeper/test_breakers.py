@@ -1,19 +1,23 @@
 """What is asked of a model that was just said not to answer, and when again."""
 
+import asyncio
+from asyncio import CancelledError
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from llamakeep.domain import Run, RunStatus, User, utc_now
 from llamakeep.errors import (
+    PromptRejected,
     ProviderError,
     ProviderRateLimited,
     ProviderTimeout,
     ProviderUnavailable,
 )
-from llamakeep.keeper import breakers
-from llamakeep.keeper.breakers import Breakers
-from llamakeep.keeper.gate_rules import FAILURES
+from llamakeep.keeper import breakers, worker
+from llamakeep.keeper.breakers import PROBED_AGAIN, Breakers
+from llamakeep.keeper.gate_rules import FAILURES, PROBE_TIME
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from tests.fakes import ScriptedProvider
@@ -126,6 +130,150 @@ def test_what_is_known_of_many_models_is_bounded(
         all_of_them.failed(run, ProviderRateLimited(retry_after=7))
 
     assert [left(all_of_them, run) for run in runs] == [None, None, 7, 7, 7]
+
+
+PROBE, OTHER, THIRD = (replace(RUN, id=f"run_{number}") for number in range(2, 5))
+
+
+def half_open(clock: Clock, *, failures: int = 1) -> Breakers:
+    """Return breakers of which one was open until now."""
+    all_of_them = Breakers(10, clock)
+    for _ in range(failures):
+        all_of_them.failed(RUN, ProviderUnavailable("Busy.", retry_after=7))
+    clock.now += 7
+    return all_of_them
+
+
+def test_one_prompt_goes_first_when_the_pause_is_over() -> None:
+    all_of_them = half_open(Clock())
+
+    assert left(all_of_them, PROBE) is None
+    assert left(all_of_them, OTHER) == left(all_of_them, THIRD) == PROBED_AGAIN
+
+
+def test_others_pass_as_soon_as_the_first_one_is_answered() -> None:
+    all_of_them = half_open(Clock())
+    all_of_them.check(PROBE)
+
+    all_of_them.received(PROBE, "Well")
+
+    assert left(all_of_them, OTHER) is left(all_of_them, THIRD) is None
+
+
+def test_a_first_one_that_fails_opens_it_again_for_longer_each_time() -> None:
+    clock = Clock()
+    all_of_them = half_open(clock, failures=FAILURES)
+
+    found = []
+    for _ in range(3):
+        all_of_them.check(PROBE)
+        busy = ProviderUnavailable("Still busy.")
+        all_of_them.broke_off(PROBE, busy, is_answering=False)
+        found.append(left(all_of_them, OTHER))
+        clock.now += 100
+
+    assert found == [20, 40, 60]
+
+
+def test_a_first_one_that_fails_opens_it_again_also_after_few_failures() -> None:
+    all_of_them = half_open(Clock())
+    all_of_them.check(PROBE)
+
+    all_of_them.failed(PROBE, ProviderTimeout("Too late."))
+
+    assert left(all_of_them, OTHER) == 10
+
+
+def test_another_one_goes_first_if_the_first_one_ends_without_an_answer() -> None:
+    all_of_them = half_open(Clock())
+    all_of_them.check(PROBE)
+
+    all_of_them.broke_off(OTHER, CancelledError(), is_answering=False)
+    assert left(all_of_them, OTHER) == PROBED_AGAIN
+    all_of_them.broke_off(PROBE, CancelledError(), is_answering=False)
+
+    assert left(all_of_them, OTHER) is None
+    assert left(all_of_them, THIRD) == PROBED_AGAIN
+
+
+def test_another_one_goes_first_if_the_first_one_is_silent() -> None:
+    clock = Clock()
+    all_of_them = half_open(clock)
+    all_of_them.check(PROBE)
+
+    clock.now += PROBE_TIME
+
+    assert left(all_of_them, OTHER) is None
+    assert left(all_of_them, THIRD) == PROBED_AGAIN
+
+
+def test_an_answer_that_was_begun_before_closes_nothing_during_the_pause() -> None:
+    clock = Clock()
+    all_of_them = half_open(clock)
+    clock.now -= 5
+
+    all_of_them.received(PROBE, "Well")
+
+    assert left(all_of_them, OTHER) == 5
+
+
+async def test_one_of_many_prompts_is_sent_after_a_pause(
+    settings: Settings,
+    storage: Storage,
+    alice: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, may_answer = Clock(), asyncio.Event()
+    monkeypatch.setattr(worker, "Breakers", partial(Breakers, clock=clock))
+    provider = ScriptedProvider(refusal=ProviderUnavailable("Busy.", retry_after=60))
+    async with open_keeper(settings, storage, provider) as keeper:
+        with pytest.raises(ProviderUnavailable):
+            await keeper.result(await keeper.ask(alice, WHY))
+        clock.now += 61
+        provider.refusal, provider.before_accepting = None, may_answer
+
+        first = await keeper.ask(alice, WHY)
+        while len(provider.requests) < 2:  # noqa: ASYNC110 - a task sends it
+            await asyncio.sleep(0)
+        others = [await keeper.ask(alice, WHY) for _ in range(5)]
+        for run in others:
+            with pytest.raises(ProviderUnavailable, match=r"Busy\. .* kept"):
+                await keeper.result(run)
+        may_answer.set()
+        answered = await keeper.result(first)
+        later = await keeper.result(await keeper.ask(alice, WHY))
+
+    assert answered.status is later.status is RunStatus.SUCCEEDED
+    assert len(provider.requests) == 3
+
+
+async def test_a_first_prompt_that_is_rejected_or_canceled_stops_no_other(
+    settings: Settings,
+    storage: Storage,
+    alice: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(worker, "Breakers", partial(Breakers, clock=clock))
+    provider = ScriptedProvider(refusal=ProviderUnavailable("Busy.", retry_after=60))
+    async with open_keeper(settings, storage, provider) as keeper:
+        with pytest.raises(ProviderUnavailable):
+            await keeper.result(await keeper.ask(alice, WHY))
+        clock.now += 61
+
+        provider.refusal, provider.before_accepting = None, asyncio.Event()
+        canceled = await keeper.ask(alice, WHY)
+        while len(provider.requests) < 2:  # noqa: ASYNC110 - a task sends it
+            await asyncio.sleep(0)
+        await keeper.cancel(alice, canceled.id)
+        provider.refusal, provider.before_accepting = PromptRejected("No."), None
+        with pytest.raises(PromptRejected):
+            await keeper.result(await keeper.ask(alice, WHY))
+        provider.refusal = None
+        runs = [await keeper.ask(alice, WHY) for _ in range(3)]
+        ends = [(await keeper.result(run)).status for run in runs]
+
+    assert ends == 3 * [RunStatus.SUCCEEDED]
 
 
 async def test_a_prompt_that_comes_too_early_is_kept_and_not_sent(
