@@ -11,7 +11,7 @@ from llamakeep.storage import open_storage
 from tests.acceptance.conftest import NewServer
 from tests.acceptance.processes import ServerProcess
 from tests.receiving import Receiver, open_receiver
-from tests.waiting import LONG_ENOUGH
+from tests.waiting import LONG_ENOUGH, until
 
 SETTINGS: dict[str, Any] = {
     "webhooks": True,
@@ -67,12 +67,17 @@ async def test_a_kill_between_the_end_and_its_webhook_does_not_lose_it(
 async def test_a_kill_during_a_run_does_not_lose_its_webhook(
     new_server: NewServer, receiver: Receiver, is_free: bool, told: str
 ) -> None:
-    server = new_server(settings=SETTINGS, words=60, pause=0.01, is_free=is_free)
+    server = new_server(settings=SETTINGS, words=60_000, pause=0.01, is_free=is_free)
     await server.start()
     run_id = await begin(server, receiver)
-    await asyncio.sleep(0.2)
+
+    async def is_asked_for() -> bool:
+        return bool((await server.run(run_id))["status"] == "processing")
+
+    await until(is_asked_for)
     assert receiver.received == []
 
+    server.order.words = 5
     await server.restart()
 
     [one] = await receiver.wait_for(1)

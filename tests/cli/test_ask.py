@@ -17,7 +17,15 @@ from llamakeep.settings import Settings
 from llamakeep.storage import open_storage
 from tests.cli.conftest import Type, said, started
 from tests.fakes import ScriptedProvider
-from tests.providers.stub_server import DONE, END, STOP, delta, head, running_stub
+from tests.providers.stub_server import (
+    DONE,
+    END,
+    STOP,
+    Then,
+    delta,
+    head,
+    running_stub,
+)
 from tests.waiting import until
 
 ANSWER = (head(), delta("Hello"), delta(" you"), STOP, DONE, END)
@@ -165,17 +173,36 @@ async def test_what_a_server_left_unfinished_is_left_to_the_next_server(
 @pytest.mark.slow
 @pytest.mark.usefixtures("embedded_model")
 async def test_without_a_server_the_embedded_model_answers(settings: Settings) -> None:
-    async with started("ask", "Tell me a long story.", "--username", "carol") as asking:
+    code, out, err = await said(
+        *("ask", "Tell me a story.", "--username", "carol", "--max-tokens", "9")
+    )
+
+    [run] = await _history(settings.database_url, "carol")
+    assert (code, err) == (0, "")
+    assert run.provider == "local"
+    assert run.response.strip()
+    assert out.strip() == run.response.strip()
+
+
+@pytest.mark.slow
+async def test_an_answer_that_is_interrupted_is_canceled_and_kept(
+    settings: Settings,
+) -> None:
+    async with (
+        running_stub(head(), delta("Once "), Then.HANG) as stub,
+        started(
+            *("ask", "Hi", "--username", "carol", "--model", "openai:parrot"),
+            LLAMAKEEP_OPENAI_BASE_URL=stub.base_url,
+        ) as asking,
+    ):
         words = await asking.some()
         asking.signal(signal.SIGINT)
         code, rest, err = await asking.ended()
 
     [run] = await _history(settings.database_url, "carol")
     assert (code, err) == (130, "")
-    assert run.status is RunStatus.CANCELED
-    # What came between the signal and the cancel is kept, but nobody reads it any more.
-    assert words.strip()
-    assert run.response.startswith((words + rest).rstrip("\n"))
+    assert (run.status, run.response) == (RunStatus.CANCELED, "Once ")
+    assert words + rest == "Once \n"
 
 
 def _unfinished(user_id: str) -> Run:

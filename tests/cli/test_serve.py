@@ -6,7 +6,6 @@ import re
 import shlex
 import signal
 import socket
-import time
 from pathlib import Path
 
 import httpx2
@@ -47,7 +46,8 @@ async def _until(client: httpx2.AsyncClient, path: str, text: str) -> None:
 async def test_a_server_says_where_it_is_and_how_to_begin_and_ends_when_told_to(
     fresh: Path,
 ) -> None:
-    async with started("serve", "--port", "0") as server:
+    grace = {"LLAMAKEEP_SHUTDOWN_GRACE": "3600"}  # for which nothing waits
+    async with started("serve", "--port", "0", **grace) as server:
         origin = await _origin(server)
         told = [await server.line() for _ in range(5)]
         setup_token = told[3].split('"')[3]
@@ -55,10 +55,8 @@ async def test_a_server_says_where_it_is_and_how_to_begin_and_ends_when_told_to(
         async with _client(origin) as client:
             made = await client.post("/setup/", json=body | {"token": setup_token})
             healthy = await client.get("/healthz")
-        asked = time.monotonic()
         server.signal(signal.SIGTERM)
         code, out, err = await server.ended()
-        took = time.monotonic() - asked
 
     assert healthy.status_code == 200
     assert "server" not in healthy.headers
@@ -68,7 +66,6 @@ async def test_a_server_says_where_it_is_and_how_to_begin_and_ends_when_told_to(
     assert made.json()["role"] == "admin"
     assert (code, out) == (0, "")
     assert "Traceback" not in err
-    assert took < 3
 
 
 @pytest.mark.slow
@@ -236,7 +233,7 @@ async def test_a_second_signal_does_not_wait_for_runs() -> None:
             *("serve", "--port", "0", "--demo"),
             LLAMAKEEP_OPENAI_BASE_URL=stub.base_url,
             LLAMAKEEP_DEFAULT_MODEL="openai:parrot",
-            LLAMAKEEP_SHUTDOWN_GRACE="60",
+            LLAMAKEEP_SHUTDOWN_GRACE="3600",
         ) as server,
     ):
         origin = await _origin(server)

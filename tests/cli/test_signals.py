@@ -14,7 +14,7 @@ import pytest
 
 from tests.cli.conftest import ROOT, Process, started
 from tests.providers.stub_server import Then, delta, head, running_stub
-from tests.waiting import LONG_ENOUGH
+from tests.waiting import LONG_ENOUGH, until
 
 SERVE = ("serve", "--port", "0", "--demo")
 ALICE = {"Authorization": "Bearer token_alice"}
@@ -41,6 +41,16 @@ async def begin(origin: str) -> str:
             while not (await client.get(f"/history/{run_id}")).json()["response"]:  # noqa: ASYNC110 - in another process
                 await asyncio.sleep(0.02)
         return run_id
+
+
+async def stopping(origin: str) -> None:
+    """Wait until a server has noticed that it is to stop."""
+    async with httpx2.AsyncClient(base_url=origin) as client:
+
+        async def is_stopping() -> bool:
+            return "server-stopping" in (await client.get("/readyz")).text
+
+        await until(is_stopping)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
@@ -74,13 +84,13 @@ async def test_a_second_signal_does_not_wait_for_runs(number: int) -> None:
         serving(
             LLAMAKEEP_OPENAI_BASE_URL=stub.base_url,
             LLAMAKEEP_DEFAULT_MODEL="openai:parrot",
-            LLAMAKEEP_SHUTDOWN_GRACE="60",
+            LLAMAKEEP_SHUTDOWN_GRACE="3600",
             LLAMAKEEP_FLUSH_INTERVAL="0.05",
         ) as (process, origin),
     ):
         await begin(origin)
         process.signal(number)
-        await asyncio.sleep(0.3)
+        await stopping(origin)
         process.signal(number)
         code, _, err = await process.ended()
 

@@ -15,6 +15,7 @@ from llamakeep.emulator.__main__ import new_provider
 from llamakeep.providers.local import LocalProvider
 from llamakeep.providers.openai import OpenAIProvider
 from tests.emulator.driver import Driver, events
+from tests.waiting import LONG_ENOUGH
 
 
 def free_port() -> int:
@@ -43,7 +44,7 @@ def emulator_process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], D
 
 
 def wait_until_it_answers(driver: Driver) -> None:
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + LONG_ENOUGH
     while True:
         try:
             driver.http.get("/_emulator/requests")
@@ -68,7 +69,7 @@ def test_the_emulator_is_a_process_that_files_can_prepare(tmp_path: Path) -> Non
         driver.reset()
         again = driver.finished("Hello")["output"]
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=5)
+        said, _ = process.communicate(timeout=LONG_ENOUGH)
 
     assert output == again == ["Hi", "!"]
     assert said == f"Replicate's API is at {driver.origin}/v1\n"
@@ -85,15 +86,13 @@ def test_echoes_the_embedded_model_and_other_servers_can_answer() -> None:
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
 def test_the_emulator_stops_although_somebody_is_waiting(asked: int) -> None:
     with emulator_process() as (process, driver):
-        driver.set(gap=60)
+        driver.set(gap=3600)
         created = driver.create("one two")
         with driver.open_stream(created) as answer:
-            began = time.monotonic()
             process.send_signal(asked)
             heard = answer.read().decode()
-            process.communicate(timeout=5)
+            process.communicate(timeout=LONG_ENOUGH)
 
-    assert time.monotonic() - began < 3
     assert "done" not in [name for name, _ in events(heard)]
 
 

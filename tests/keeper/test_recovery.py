@@ -9,6 +9,7 @@ from llamakeep.keeper import Position
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage
 from tests.fakes import ScriptedProvider
+from tests.faulty_storage import FaultyStorage
 from tests.keeper.engine import WHY, Reader, open_keeper, until_stored
 from tests.storage.running import ended, start
 from tests.waiting import until
@@ -225,19 +226,26 @@ async def test_runs_of_a_dead_node_are_finished_by_the_others(
 async def test_runs_of_a_living_node_are_left_alone(
     settings: Settings, clean_postgres_url: str
 ) -> None:
-    settings = settings.model_copy(update={"lease": 0.2})
+    settings = settings.model_copy(update={"lease": 1})
     go_on = asyncio.Event()
     here, there = (ScriptedProvider(["Be", go_on], is_free=True) for _ in range(2))
     async with (
         open_storage(clean_postgres_url) as storage,
         open_keeper(settings, storage, here) as keeper,
-        open_keeper(settings, storage, there) as other,
+        open_keeper(settings, looking := FaultyStorage(storage), there) as other,
     ):
         alice = await storage.add_user("alice", None)
         run = await keeper.ask(alice, WHY)
         reading = asyncio.ensure_future(other.result(run))
         await until_stored(storage, alice, run, "Be")
-        await asyncio.sleep(0.5)  # two leases
+        lease_over = asyncio.get_running_loop().time() + 1.5
+        looks = looking.calls["take_over"]
+        await until(
+            lambda: (
+                asyncio.get_running_loop().time() > lease_over
+                and looking.calls["take_over"] > looks
+            )
+        )
 
         go_on.set()
 

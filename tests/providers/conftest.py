@@ -14,6 +14,12 @@ from tests.providers.asking import settings
 from tests.providers.replicating import Control, provider_at
 
 
+@pytest.fixture(autouse=True)
+def poll_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llamakeep.providers.replicate.following._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("llamakeep.providers.replicate.api._PAUSES", (0.01, 0.05))
+
+
 @pytest.fixture(scope="session")
 def local_settings() -> Settings:
     chosen = settings(local_threads=1, local_context=512)
