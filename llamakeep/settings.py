@@ -1,21 +1,13 @@
-"""What an operator can turn."""
+"""Server settings."""
 
-import ipaddress
-import json
-import re
-import unicodedata
-from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Self
 
 from pydantic import (
-    AfterValidator,
     AliasChoices,
-    BeforeValidator,
     ByteSize,
     Field,
     HttpUrl,
-    IPvAnyNetwork,
     PositiveFloat,
     PositiveInt,
     SecretStr,
@@ -26,99 +18,37 @@ from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
     EnvSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
-from llamakeep.domain import Limits, Price
-from llamakeep.rate import Rate, parse_rates
+from llamakeep.domain import Limits
 from llamakeep.secret_files import SecretFiles
-
-WEBHOOK_SECRET = re.compile(
-    r"whsec_(?=.)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+from llamakeep.setting_values import (
+    ORIGIN,
+    PREFIX,
+    VALKEY_URL,
+    WEBHOOK_SECRET,
+    Days,
+    Key,
+    LimitsOf,
+    LogLevel,
+    Names,
+    Networks,
+    Prices,
+    Rates,
+    Seconds,
+    is_kubernetes,
+    is_loopback,
 )
-"""What Standard Webhooks' secrets look like: a mark, and standard base64."""
-
-VALKEY_URL = re.compile(
-    r"valkeys?://([^@/]*@)?([^]@:/[]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/\d*)?|unix:///.+"
-)
-"""What the client for Valkey understands."""
-
-ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
-"""Where a page comes from, as browsers write it."""
-
-PREFIX = re.compile(r"(?:/(?!\.\.?(?:/|$))[\w.~!$&'()*+;=:@-]+)+", re.ASCII)
-"""What a proxy may put before paths."""
-
-LogLevel = Literal["debug", "info", "warning", "error"]
-Days = Annotated[int, Field(ge=1, le=36_500)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Rates = Annotated[
-    tuple[Rate, ...],
-    NoDecode,
-    BeforeValidator(lambda given: parse_rates(given) if type(given) is str else given),
-]
-
-
-def _read_list(given: object) -> object:
-    """Read `a,b` and `["a", "b"]` alike."""
-    if not isinstance(given, str):
-        return given
-    if not given.lstrip().startswith("["):
-        return tuple(filter(None, (part.strip() for part in given.split(","))))
-    try:
-        return tuple(json.loads(given))
-    except ValueError:
-        raise ValueError("It is a list that does not end, or has no quotes.") from None
-
-
-def _read_object(given: object) -> object:
-    """Read a JSON object."""
-    if isinstance(given, str):
-        try:
-            given = json.loads(given)
-        except ValueError:
-            raise ValueError("It is no JSON object.") from None
-        if not isinstance(given, dict):
-            raise ValueError("It is no JSON object.")  # noqa: TRY004 - a setting's
-        for value in given.values():
-            of_model = value.values() if isinstance(value, dict) else [value]
-            if any(isinstance(one, bool) for one in of_model):
-                raise ValueError("It has true or false where a number has to be.")
-    return given
-
-
-INVISIBLE = re.compile(r"[^\x21-\x7e]")
-
-
-def _check_sendable(secret: SecretStr | None) -> SecretStr | None:
-    """Return a secret without the white space around it, if a header can have it."""
-    if secret is None:
-        return None
-    value = secret.get_secret_value().strip(" \t\r\n\ufeff")
-    if found := INVISIBLE.search(value):
-        code = ord(found[0])
-        name = unicodedata.name(found[0], "a control character")
-        raise ValueError(
-            f"It has the character U+{code:04X} ({name}) at position "
-            f"{found.start() + 1}, which no key has. Copy it again."
-        )
-    return SecretStr(value)
-
-
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_list)]
-Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_read_list)]
-LimitsOf = Annotated[Limits, NoDecode, BeforeValidator(_read_object)]
-Key = Annotated[SecretStr | None, AfterValidator(_check_sendable)]
 
 
 class Settings(BaseSettings):
     """
-    Everything an operator can turn, read from `LLAMAKEEP_*` variables and `.env`.
+    All settings of a server, read from `LLAMAKEEP_*` variables and `.env`.
 
-    Built once by whoever starts the process and handed to `create_app`; nothing else in
-    the package reads the environment. A settings object that is logged or printed
+    Built once when the process starts and handed to `create_app`; nothing else in the
+    package reads the environment. A settings object that is logged or printed
     gives no secret away.
     """
 
@@ -316,7 +246,7 @@ class Settings(BaseSettings):
     tokens or dollars applies: as much is set aside for it.
     """
 
-    prices: Annotated[dict[str, Price], NoDecode, BeforeValidator(_read_object)] = {}
+    prices: Prices = {}
     """
     What models cost in US dollars per million tokens, as JSON, where that is not known
     or is out of date: `{"openai:big": {"input": 0.2, "output": 0.8}}`.
@@ -397,7 +327,7 @@ class Settings(BaseSettings):
             source.env_vars = {
                 name: value
                 for name, value in source.env_vars.items()
-                if value and value.strip() and not _is_kubernetes(name, value)
+                if value and value.strip() and not is_kubernetes(name, value)
             }
         variables = [env_settings.env_vars, dotenv_settings.env_vars]
         files = SecretFiles(settings_cls, variables)
@@ -424,12 +354,10 @@ class Settings(BaseSettings):
 
     @field_validator("public_url")
     @classmethod
-    def _is_an_origin_that_nobody_listens_to(
-        cls, url: HttpUrl | None
-    ) -> HttpUrl | None:
+    def _is_https_or_loopback(cls, url: HttpUrl | None) -> HttpUrl | None:
         if url is None:
             return None
-        if url.scheme != "https" and not _is_loopback(url.host or ""):
+        if url.scheme != "https" and not is_loopback(url.host or ""):
             raise ValueError("public_url must be https, or http on a loopback address")
         if url.query or url.fragment or url.username or url.password:
             raise ValueError("public_url must be an origin, perhaps with a path")
@@ -457,14 +385,3 @@ class Settings(BaseSettings):
                 "LLAMAKEEP_LEASE and LLAMAKEEP_FLUSH_INTERVAL so"
             )
         return self
-
-
-def _is_kubernetes(name: str, value: str) -> bool:
-    """Return whether Kubernetes set it, because a service is called `llamakeep`."""
-    return name.lower() == "llamakeep_port" and value.startswith("tcp://")
-
-
-def _is_loopback(host: str) -> bool:
-    with suppress(ValueError):
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    return host == "localhost"

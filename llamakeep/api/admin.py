@@ -28,7 +28,7 @@ from llamakeep.errors import (
 from llamakeep.keeper.purging import purged
 from llamakeep.security.access_tokens import RESET_LIFETIME, digest, new_reset_token
 from llamakeep.security.passwords import Passwords
-from llamakeep.settings import Days
+from llamakeep.setting_values import Days
 
 router = Router(prefix="/admin", tags=["admin"])
 

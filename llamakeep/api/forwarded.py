@@ -16,7 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llamakeep.api.problems import render_error
 from llamakeep.errors import UNREAD, UnusableHeader
-from llamakeep.settings import PREFIX, Settings
+from llamakeep.setting_values import PREFIX
+from llamakeep.settings import Settings
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

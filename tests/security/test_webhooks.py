@@ -13,7 +13,7 @@ from llamakeep.security.webhooks import (
     read_stamp,
     signed_headers,
 )
-from llamakeep.settings import WEBHOOK_SECRET
+from llamakeep.setting_values import WEBHOOK_SECRET
 
 NOW = 1_614_265_330
 BODY = b'{"test": 2432232314}'

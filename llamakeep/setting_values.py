@@ -1,0 +1,110 @@
+"""What the values of settings may look like, and how they are read."""
+
+import ipaddress
+import json
+import re
+import unicodedata
+from contextlib import suppress
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+)
+from pydantic_settings import NoDecode
+
+from llamakeep.domain import Limits, Price
+from llamakeep.rate import Rate, parse_rates
+
+WEBHOOK_SECRET = re.compile(
+    r"whsec_(?=.)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+)
+"""What Standard Webhooks' secrets look like: a mark, and standard base64."""
+
+VALKEY_URL = re.compile(
+    r"valkeys?://([^@/]*@)?([^]@:/[]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/\d*)?|unix:///.+"
+)
+"""What the client for Valkey understands."""
+
+ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
+"""Where a page comes from, as browsers write it."""
+
+PREFIX = re.compile(r"(?:/(?!\.\.?(?:/|$))[\w.~!$&'()*+;=:@-]+)+", re.ASCII)
+"""What a proxy may put before paths."""
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+Days = Annotated[int, Field(ge=1, le=36_500)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Rates = Annotated[
+    tuple[Rate, ...],
+    NoDecode,
+    BeforeValidator(lambda given: parse_rates(given) if type(given) is str else given),
+]
+
+
+def _read_list(given: object) -> object:
+    """Read `a,b` and `["a", "b"]` alike."""
+    if not isinstance(given, str):
+        return given
+    if not given.lstrip().startswith("["):
+        return tuple(filter(None, (part.strip() for part in given.split(","))))
+    try:
+        return tuple(json.loads(given))
+    except ValueError:
+        raise ValueError("It is a list that does not end, or has no quotes.") from None
+
+
+def _read_object(given: object) -> object:
+    """Read a JSON object."""
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except ValueError:
+            raise ValueError("It is no JSON object.") from None
+        if not isinstance(given, dict):
+            raise ValueError("It is no JSON object.")  # noqa: TRY004 - a setting's
+        for value in given.values():
+            of_model = value.values() if isinstance(value, dict) else [value]
+            if any(isinstance(one, bool) for one in of_model):
+                raise ValueError("It has true or false where a number has to be.")
+    return given
+
+
+INVISIBLE = re.compile(r"[^\x21-\x7e]")
+
+
+def _check_sendable(secret: SecretStr | None) -> SecretStr | None:
+    """Return a secret without the white space around it, if a header can have it."""
+    if secret is None:
+        return None
+    value = secret.get_secret_value().strip(" \t\r\n\ufeff")
+    if found := INVISIBLE.search(value):
+        code = ord(found[0])
+        name = unicodedata.name(found[0], "a control character")
+        raise ValueError(
+            f"It has the character U+{code:04X} ({name}) at position "
+            f"{found.start() + 1}, which no key has. Copy it again."
+        )
+    return SecretStr(value)
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_list)]
+Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_read_list)]
+LimitsOf = Annotated[Limits, NoDecode, BeforeValidator(_read_object)]
+Prices = Annotated[dict[str, Price], NoDecode, BeforeValidator(_read_object)]
+Key = Annotated[SecretStr | None, AfterValidator(_check_sendable)]
+
+
+def is_kubernetes(name: str, value: str) -> bool:
+    """Return whether Kubernetes set it, because a service is called `llamakeep`."""
+    return name.lower() == "llamakeep_port" and value.startswith("tcp://")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host in a URL is this computer."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    return host == "localhost"
