@@ -36,16 +36,27 @@ from llamakeep.storage.tables import notifications, runs, webhook_secrets
 from llamakeep.storage.webhook_secrets import SECRETS, WebhookSecrets
 
 _NOTIFICATION = tuple(notifications.c[each.name] for each in fields(Notification))
-_AT_ONCE = {"no_seconds": 0}
+LONGEST_PAUSE = 7 * 3600
+"""
+Seconds between two tries at most.
+
+A next try that is further away was set by a clock that was ahead, and is due.
+"""
+
+_NOW = {"no_seconds": 0, "longest_pause": LONGEST_PAUSE}
 _LONGEST_ERROR = 256
 
 MOST_CANDIDATES = 500
 """Among how many that are due those to be sent are chosen."""
 
 _ADD = insert(notifications).values(next_try_at=seconds_from_now("no_seconds"))
+_IS_TIME = or_(
+    notifications.c.next_try_at <= seconds_from_now("no_seconds"),
+    notifications.c.next_try_at > seconds_from_now("longest_pause"),
+)
 _IS_DUE = and_(
     notifications.c.next_try_at.is_not(None),
-    notifications.c.next_try_at <= seconds_from_now("no_seconds"),
+    _IS_TIME,
     or_(
         notifications.c.event == NotificationEvent.START,
         runs.c.status.in_(sorted(set(RunStatus) - UNFINISHED)),
@@ -92,8 +103,7 @@ _CLAIM = (
     update(notifications)
     .where(
         notifications.c.id.in_(_CHOSEN),
-        # Somebody else may have been faster.
-        notifications.c.next_try_at <= seconds_from_now("no_seconds"),
+        _IS_TIME,  # another process may have been faster
     )
     .values(
         tries=notifications.c.tries + 1,
@@ -139,7 +149,7 @@ class NotificationStorage:
     async def is_any_notification_due(self) -> bool:
         """Return whether there is something to send."""
         return await self._database.read(
-            lambda connection: bool(connection.scalar(_IS_ANY_DUE, _AT_ONCE))
+            lambda connection: bool(connection.scalar(_IS_ANY_DUE, _NOW))
         )
 
     async def claim_notifications(
@@ -168,7 +178,7 @@ class NotificationStorage:
             "busy_hosts": sorted(busy_hosts),
             "busy_users": sorted(busy_users),
             "lease": lease,
-            **_AT_ONCE,
+            **_NOW,
         }
 
         def operation(connection: Connection) -> Sequence[Due]:
@@ -239,4 +249,4 @@ def add_notifications(connection: Connection, run: Run) -> None:
     for each in run.notifications:
         values = {column.name: getattr(each, column.name) for column in _NOTIFICATION}
         del values["next_try_at"]
-        connection.execute(_ADD, {**values, "run_id": run.id, **_AT_ONCE})
+        connection.execute(_ADD, {**values, "run_id": run.id, "no_seconds": 0})

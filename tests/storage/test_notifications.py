@@ -18,8 +18,9 @@ from llamakeep.domain import (
     new_id,
 )
 from llamakeep.errors import Unauthenticated
+from llamakeep.keeper import notifying
 from llamakeep.storage import Storage, open_storage
-from llamakeep.storage.notifications import Due
+from llamakeep.storage.notifications import LONGEST_PAUSE, Due
 from llamakeep.storage.webhook_secrets import WebhookSecrets
 from tests.storage.running import delete_user, ended, start
 
@@ -146,6 +147,26 @@ async def test_what_failed_is_tried_again_after_its_pause(
     kept = await storage.find_notification(run)
     assert kept is not None
     assert (kept.status, kept.last_error) == (WAITING, 256 * "x")
+
+
+async def test_a_try_that_a_clock_put_off_which_was_ahead_is_due(
+    storage: Storage, alice: User
+) -> None:
+    await watched(storage, alice)
+    [due] = await claim(storage)
+    put_off = LONGEST_PAUSE + 3600
+    assert await storage.settle_notification(due.notification, WAITING, pause=put_off)
+
+    assert await storage.is_any_notification_due()
+    [again] = await claim(storage)
+
+    assert again.notification.id == due.notification.id
+    assert await claim(storage) == []
+    assert not await storage.is_any_notification_due()
+
+
+async def test_no_pause_between_two_tries_is_as_long_as_what_a_clock_may_do() -> None:
+    assert max(notifying.PAUSES) * 1.1 < LONGEST_PAUSE
 
 
 async def test_what_was_given_up_is_over(storage: Storage, alice: User) -> None:
