@@ -24,7 +24,7 @@ from llamakeep.cli import (
     users,
 )
 from llamakeep.cli.terminal import complain
-from llamakeep.errors import LlamaKeepError
+from llamakeep.errors import InvalidRequest, LlamaKeepError
 
 INTERRUPTED = 130
 """The exit code of a command that was stopped with Ctrl-C."""
@@ -39,7 +39,7 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except LlamaKeepError as error:
             kept = f" The prompt is kept as {error.run_id}." if error.run_id else ""
-            complain(f"{error.detail}{kept}")
+            complain(f"{_in_words(error)}{kept}")
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             raise typer.Exit(INTERRUPTED) from error
@@ -53,6 +53,15 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _in_words(error: LlamaKeepError) -> str:
+    """Return what is wrong, without the names that parameters have in requests."""
+    detail = error.detail
+    for each in error.errors if isinstance(error, InvalidRequest) else ():
+        if each.field.startswith(("query.", "header.")):
+            detail = detail.replace(f"{each.field}: ", "", 1)
+    return detail
 
 
 def _print_version(is_wanted: bool) -> None:

@@ -33,6 +33,8 @@ cli = typer.Typer(
     no_args_is_help=True,
 )
 
+LARGEST_HISTORY = 64 * 1024 * 1024
+"""Bytes of a file that is looked at to see what it is instead of an export."""
 PIECE = 64 * 1024
 """Bytes of a file that are read at once."""
 
@@ -104,11 +106,23 @@ def import_file(
             import_runs(read_settings(), user or local_username(), file)
         )
     except InvalidRequest as error:
+        if error.errors and _is_history(file):
+            give_up(
+                f"{file} is a history in one piece of JSON, and no export. Import it "
+                "with `llamakeep import FILE`. Nothing was imported."
+            )
         for each in error.errors:
             if each.field.startswith("line "):
                 complain(f"{file}: {each.field}: {each.message}")
         give_up(error.detail)
     typer.echo(f"{imported} runs are new, and {known} were there already.")
+
+
+def _is_history(file: Path) -> bool:
+    """Return whether the other command imports a file; a large one is not read."""
+    from llamakeep.cli.history_file import is_history
+
+    return file.stat().st_size <= LARGEST_HISTORY and is_history(file.read_bytes())
 
 
 async def import_runs(

@@ -12,6 +12,12 @@ from llamakeep.api.text import check_text
 from llamakeep.errors import InvalidRequest
 from llamakeep.security.usernames import check_username
 
+EXPORTED = (
+    "it is an export of llamakeep, with a run on each line. Import it with `llamakeep "
+    "history import FILE --user NAME`."
+)
+"""What is said of a file that the other command imports."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -38,6 +44,30 @@ class BadHistory(Exception):
         """Each says where in the file, and what."""
 
 
+def is_exported(data: bytes) -> bool:
+    """Return whether a file begins with a run as it is exported."""
+    try:
+        first = json.loads(data.lstrip().partition(b"\n")[0])
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and {"id", "prompt", "conversation_id"} <= set(first)
+
+
+def is_history(data: bytes) -> bool:
+    """Return whether a file is what `llamakeep import` reads, whoever it is of."""
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    if isinstance(content, dict) and "id" not in content:
+        return any(
+            isinstance(each, list)
+            or (isinstance(each, dict) and isinstance(each.get("history"), list))
+            for each in content.values()
+        )
+    return isinstance(content, list)
+
+
 def read_history(data: bytes, username: str | None) -> list[Entry]:
     """
     Return what is in a file: all of it or nothing.
@@ -52,9 +82,12 @@ def read_history(data: bytes, username: str | None) -> list[Entry]:
     try:
         content = json.loads(data)
     except ValueError as error:
-        raise BadHistory([f"it is not JSON: {error}."]) from error
+        fault = f"it is not JSON: {error}."
+        raise BadHistory([EXPORTED if is_exported(data) else fault]) from error
     except RecursionError as error:
         raise BadHistory(["it is nested too deeply."]) from error
+    if is_exported(data):  # of a single run
+        raise BadHistory([EXPORTED])
     faults: list[str] = []
     entries: list[Entry] = []
     for owner, path, listed in _lists(content, username, faults):

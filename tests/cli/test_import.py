@@ -112,3 +112,58 @@ def test_an_empty_history_is_no_fault(typed: Type, file: Path) -> None:
 
     assert imported.exit_code == 0
     assert imported.stdout == "There are no entries in the file.\n"
+
+
+def _exported(typed: Type, file: Path) -> bytes:
+    file.write_text(json.dumps([PAIR, OTHER]))
+    typed("import", str(file), "--user", "carol", "--create-users")
+    listed = typed("history", "list", "--user", "carol", "--json")
+    return listed.stdout.encode()
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+@pytest.mark.parametrize("user", [(), ("--user", "carol")])
+def test_an_export_is_sent_to_the_command_that_imports_it(
+    typed: Type, file: Path, user: tuple[str, ...], lines: int
+) -> None:
+    exported = _exported(typed, file)
+    file.write_bytes(b"".join(exported.splitlines(keepends=True)[:lines]))
+
+    refused = typed("import", str(file), *user)
+    done = typed("history", "import", str(file), "--user", "carol")
+
+    assert refused.exit_code == 1
+    assert "`llamakeep history import FILE --user NAME`" in refused.stderr
+    assert "leave --user out" not in refused.stderr
+    assert done.exit_code == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "content",
+    [[PAIR], {"history": [PAIR]}, {"carol": [PAIR]}, {"carol": {"history": [PAIR]}}],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_history_in_one_piece_is_sent_to_the_command_that_imports_it(
+    typed: Type, file: Path, content: Any, indent: int | None
+) -> None:
+    typed("user", "add", "carol", "--password-stdin", stdin="a long password\n")
+    file.write_text(json.dumps(content, indent=indent))
+
+    refused = typed("history", "import", str(file), "--user", "carol")
+
+    assert refused.exit_code == 1
+    assert "`llamakeep import FILE`" in refused.stderr
+    assert "line 1" not in refused.stderr
+
+
+def test_what_is_wrong_with_a_search_is_said_in_the_words_of_the_command(
+    typed: Type,
+) -> None:
+    typed("user", "add", "carol", "--password-stdin", stdin="a long password\n")
+
+    refused = typed("history", "search", "!!!", "--user", "carol")
+
+    assert refused.exit_code == 1
+    assert refused.stderr == (
+        "llamakeep: It has neither letters nor digits: there is nothing to look for.\n"
+    )
