@@ -191,6 +191,10 @@ class CompletionReader:
             if self.finish_reason is None:
                 raise self._error(event)
             return ""
+        if isinstance(event, list):
+            return "".join(
+                [self.read_value(each) for each in event if isinstance(each, dict)]
+            )
         if not isinstance(event, dict):
             return ""
         usage = event.get("usage") or _dict(event.get("x_groq")).get("usage")
@@ -219,6 +223,8 @@ class CompletionReader:
             self.remark = message_of(event, self._secret) or self.remark
             return None
         for choice in choices:
+            if choice is None:
+                continue
             if not isinstance(choice, dict):
                 raise self._invalid("has a choice that is not an object")
             index = choice.get("index")
@@ -231,7 +237,7 @@ class CompletionReader:
 
     def _parts(self, choice: dict[str, Any]) -> Parts:
         try:
-            parts = parts_of(choice)
+            parts = parts_of(choice, has_text=self._has_text)
         except ValueError as error:
             raise self._invalid(str(error)) from None
         reason = _reason_of(choice.get("finish_reason"))

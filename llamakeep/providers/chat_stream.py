@@ -29,6 +29,8 @@ _PARSED_ASIDE = 256 * 1024
 _MOST_VALUES = 200_000
 """How many values the JSON of one answer may have; an answer has a few dozen."""
 _MAX_REMARK = 1000
+_SLICE = 16 * 1024
+"""Bytes that are read at once: tiny events cost a thousand times what text does."""
 _DRAIN_TIMEOUT = 0.1
 _SEPARATORS = " \t\r\n,"
 _BLANK = b"\xef\xbb\xbf \t\r\n"
@@ -51,6 +53,7 @@ class ChatStream:
         self._reader = reader
         self._who = who
         self._parser = EventParser()
+        self._unread = memoryview(b"")
         self._json = bytearray()
         self._form: str | None = None
         """`events`, `lines` of JSON, or `whole` JSON, once that is known."""
@@ -73,10 +76,12 @@ class ChatStream:
             return None
         reader = self._reader
         while not reader.is_done:
-            data = await self._read()
+            data = self._take_slice() or await self._read()
             text = self._feed(data) if data is not None else await self._end()
             if text or data is None:
                 break
+            if self._unread:
+                await asyncio.sleep(0)  # others have their turn
             self._raise_failure()
         else:
             self._is_over = True
@@ -91,11 +96,20 @@ class ChatStream:
         if self._failure is not None:
             raise self._failure
 
+    def _take_slice(self) -> bytes:
+        """Return some of what was received and is not read, if anything is."""
+        data, self._unread = self._unread[:_SLICE], self._unread[_SLICE:]
+        return data.tobytes()
+
     async def _read(self) -> bytes | None:
         """Return some more of the body, or `None` at its end, also an untimely one."""
         try:
             with self._errors:
-                return await self._response.read()
+                data = await self._response.read()
+            if data is None or len(data) <= _SLICE:
+                return data
+            self._unread = memoryview(data)
+            return self._take_slice()
         except (ProviderUnavailable, ProviderTimeout) as error:
             self._is_cut = True
             if not self._reader.is_complete:  # otherwise only the usage is missing
@@ -156,6 +170,9 @@ class ChatStream:
         if block.startswith(b"data: ") and b"\n" not in block:  # as nearly all do
             self._has_events = True
             texts.append(self._reader.read(block[6:]))
+            return
+        if block.startswith(b":") and b"\n" not in block:  # a comment
+            self._has_events = True
             return
         found = EventLines.read(block)
         self._has_events = self._has_events or found.is_event
@@ -251,7 +268,10 @@ class ChatStream:
         media_type = self._response.header("content-type") or ""
         if self._form is None and media_type.lower().startswith("text/html"):
             return ProviderAnswerInvalid(f"{self._who} answered with a page.")
-        says = f": {reader.remark}" if reader.remark else "."
+        said = reader.remark
+        if said is None and b" " in self._stray:  # otherwise it may be half a name
+            said = message_of(self._stray.decode(errors="replace"))
+        says = f": {said}" if said else "."
         return ProviderUnavailable(f"{self._who} broke off its answer{says}")
 
     async def _drain(self) -> None:

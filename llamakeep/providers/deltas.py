@@ -17,14 +17,20 @@ class Parts(NamedTuple):
     """Whether the text is one string, and all that there is."""
 
 
-def parts_of(choice: dict[str, Any]) -> Parts:
+def parts_of(choice: dict[str, Any], *, has_text: bool = False) -> Parts:
     """
     Return what a choice of a chat completion, or of an older one, says.
+
+    Args:
+        choice: The choice.
+        has_text: Whether there were deltas with text; a whole message repeats them.
 
     Raises:
         ValueError: It cannot be read.
     """
-    message = choice.get("delta") or choice.get("message")
+    message = choice.get("delta")
+    if not message and not (has_text and "delta" in choice):
+        message = choice.get("message")
     if not message:
         text = choice.get("text") or ""
         if not isinstance(text, str):
@@ -33,6 +39,8 @@ def parts_of(choice: dict[str, Any]) -> Parts:
     if not isinstance(message, dict):
         raise ValueError("has a message that is not an object")  # noqa: TRY004 - no caller's mistake
     content = message.get("content")
+    if content is None:
+        content = message.get("text") or choice.get("text")
     refusal = message.get("refusal")
     thoughts = next(
         (said for name in _REASONING if (said := _text_in(message.get(name)))), ""
@@ -46,7 +54,7 @@ def parts_of(choice: dict[str, Any]) -> Parts:
 
 def _content_of(content: Any) -> tuple[str, str]:
     """Return the text and the reasoning of a content in parts."""
-    if content is None:
+    if content is None or content is False:
         return "", ""
     if isinstance(content, dict):
         content = [content]
@@ -61,7 +69,15 @@ def _content_of(content: Any) -> tuple[str, str]:
 
 
 _THINKING = {"thinking", "reasoning", "redacted_thinking"}
-_WHERE_TEXT_IS = ("text", "refusal", "thinking", "reasoning", "content", "summary")
+_WHERE_TEXT_IS = (
+    "text",
+    "value",
+    "refusal",
+    "thinking",
+    "reasoning",
+    "content",
+    "summary",
+)
 
 
 def _text_in(value: Any, depth: int = 0) -> str:

@@ -22,6 +22,7 @@ from llamakeep.http import (
     Response,
     TooSlow,
 )
+from llamakeep.providers.json_text import read_json
 
 _MAX_RETRY_AFTER = 24 * 3600.0
 """Also of milliseconds; what is longer is taken for a mistake."""
@@ -115,7 +116,7 @@ async def read_refusal(response: Response) -> Any:
         while len(body) < _MAX_REFUSAL and (data := await response.read()) is not None:
             body += data
     try:
-        return from_json(bytes(body))
+        return read_json(bytes(body))
     except ValueError:
         text = body[:_MAX_REFUSAL].decode(errors="replace")
         cut = _CUT_MESSAGE.search(text)
@@ -126,7 +127,7 @@ def message_of(body: Any, *secrets: str | None) -> str | None:
     """
     Return what an error body says, short and on one line, if it says anything.
 
-    Pages of HTML say nothing, and credentials are left out.
+    Pages of HTML and what is no text say nothing, and credentials are left out.
 
     Args:
         body: JSON of any shape, or text.
@@ -176,7 +177,9 @@ def _said_in_text(text: str, depth: int) -> str | None:
     if text.startswith("{") and depth <= _MAX_DEPTH:
         with suppress(ValueError):
             return _said(from_json(text), depth + 1)
-    return None if not text or _HTML.search(text[:1000]) else text
+    start = text[:1000]
+    is_binary = 8 * start.count("\ufffd") > len(start)
+    return None if not text or is_binary or _HTML.search(start) else text
 
 
 def retry_after(

@@ -12,12 +12,23 @@ _VALUE = re.compile(rb'["\[{,]')
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
+def _integer(digits: str) -> int | float:
+    try:
+        return int(digits)
+    except ValueError:  # it is longer than Python converts
+        return float(digits)
+
+
+_LENIENT = json.JSONDecoder(strict=False, parse_int=_integer)
+
+
 def read_json(data: bytes) -> Any:
     """
     Return the value of a JSON text.
 
     Bytes that are no UTF-8 become U+FFFD. Halves of surrogate pairs stay what they
-    are: `Joiner` makes text of them.
+    are: `Joiner` makes text of them. Control characters may stand in strings as they
+    are, and numbers may have any length.
 
     Raises:
         ValueError: It is no JSON, or nested too deeply.
@@ -27,7 +38,7 @@ def read_json(data: bytes) -> Any:
     except ValueError:
         text = data.removeprefix(_BYTE_ORDER_MARK).decode(errors="replace")
     try:
-        return json.loads(text)
+        return _LENIENT.decode(text)
     except RecursionError as error:
         raise ValueError("It is nested too deeply.") from error
 

@@ -5,8 +5,6 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from pydantic_core import from_json
-
 from llamakeep.domain import MaxTokensName, Price
 from llamakeep.errors import LlamaKeepError, ProviderAnswerInvalid, ProviderError
 from llamakeep.http import Client, Response
@@ -24,6 +22,7 @@ from llamakeep.providers.http import (
     retry_after,
     translated_errors,
 )
+from llamakeep.providers.json_text import read_json
 from llamakeep.providers.refusals import Reason, refusal, refuses_name
 
 _OK = 200
@@ -131,7 +130,7 @@ class OpenAIProvider:
                     raise self._refusal(response, await read_refusal(response), model)
                 body = await read_body(response, _MAX_MODEL_LIST)
         try:
-            found = from_json(body)
+            found = read_json(body)
         except ValueError:
             return False
         return isinstance(found, dict) and isinstance(found.get("id"), str)
@@ -247,7 +246,7 @@ class OpenAIProvider:
                     raise ProviderError(error.detail)
                 body = await read_body(response, _MAX_MODEL_LIST)
         try:
-            return _listed_ids(from_json(body))
+            return _listed_ids(read_json(body))
         except ValueError as exc:
             raise ProviderAnswerInvalid(
                 f"{self._who} did not list its models. Name one in the prompt's "
@@ -260,8 +259,11 @@ def _has_answer(status: int) -> bool:
 
 
 def _listed_ids(listing: Any) -> Sequence[str]:
-    match listing:
-        case {"data": [{"id": str(first)}, *others]} if first:
-            ids = (one.get("id") for one in others if isinstance(one, dict))
-            return [first, *(one for one in ids if isinstance(one, str) and one)]
-    raise ValueError
+    listed = listing.get("data") if isinstance(listing, dict) else None
+    if not isinstance(listed, list):
+        raise ValueError  # noqa: TRY004 - no caller's mistake
+    ids = (one.get("id") for one in listed if isinstance(one, dict))
+    names = [one for one in ids if isinstance(one, str) and one and one.isprintable()]
+    if not names:
+        raise ValueError
+    return names

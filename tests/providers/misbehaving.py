@@ -133,6 +133,8 @@ def ways() -> Mapping[str, Way]:
         "choices object": Way(within(event({"choices": {}}))),
         "choices empty": Way(within(event({"choices": [], "filtered": [{}]}))),
         "delta null": Way(within(event({"choices": [{"index": 0, "delta": None}]}))),
+        "choice null": Way(within(event({"choices": [None]}))),
+        "content false": Way(within(said(False))),
         "no delta": Way(within(event({"choices": [{"index": 0}]}))),
         "content null": Way(within(event(chunk({"role": "x", "content": None})))),
         "unread after finish": Way(
@@ -208,6 +210,42 @@ def ways() -> Mapping[str, Way]:
                 USAGE,
             ]
         ),
+        "text values": Way(
+            [said([{"type": "text", "text": {"value": "Hello world"}}]), *HELLO[2:]]
+        ),
+        "text of a delta": Way([event(chunk({"text": "Hello world"})), *HELLO[2:]]),
+        "text beside a role": Way(
+            [
+                event(
+                    {"choices": [{"delta": {"role": "x"}, "text": "Hello world"}]},
+                ),
+                *HELLO[2:],
+            ]
+        ),
+        "whole message last": Way(
+            [
+                *HELLO[:2],
+                event(
+                    {
+                        "choices": [
+                            {
+                                "delta": {},
+                                "message": {"content": "Hello world"},
+                                "finish_reason": "stop",
+                            }
+                        ]
+                    }
+                ),
+                *HELLO[3:],
+            ]
+        ),
+        "events in a list": Way(
+            [
+                event([chunk({"content": "Hello"}), chunk({"content": " world"})]),
+                *HELLO[2:],
+            ]
+        ),
+        "long number": Way([b'data: {"created":' + b"9" * 5000 + b"}\n\n", *HELLO]),
         "thinking list": Way(
             within(said([{"type": "thinking", "thinking": [{"text": "hmm"}]}]))
         ),
@@ -272,6 +310,7 @@ def ways() -> Mapping[str, Way]:
         "half then text": Way([raw(b"x\\ud83d"), said("y"), STOP]),
         "half then end": Way([raw(b"x\\ud83d"), DONE]),
         "bad utf-8": Way([raw(b"x\xff\xfey"), STOP]),
+        "raw controls": Way([raw(b"a\tb\0c"), STOP]),
         "cut utf-8": Way([said("one"), raw(b"x\xed\x95"), raw(b"y"), STOP]),
         "nan": Way(
             [b'data: {"choices":[{"delta":{"content":"x"},"p":NaN}]}\n\n', STOP]
@@ -287,6 +326,8 @@ def ways() -> Mapping[str, Way]:
         "eos": Way([said("He"), event(chunk({}, "eos"))]),
         # Failures.
         "cut off": Way([said("Hello")]),
+        "cut in a name": Way([said("Hello"), b"dat"]),
+        "prose later": Way([said("Hello"), b"Internal error: on fire\n"]),
         "cut in an event": Way([said("Hello"), b'data: {"choices": [{"del']),
         "abort": Way([said("Hello"), Abort()]),
         "abort at once": Way([Abort()]),
@@ -326,6 +367,8 @@ def ways() -> Mapping[str, Way]:
             [event({"error": {"message": "slow down", "type": "rate_limit_error"}})]
         ),
         "error string": failing(500, {"error": "on fire"}),
+        "error bom": failing(500, b'\xef\xbb\xbf{"error": {"message": "on fire"}}'),
+        "error binary": failing(500, gzip.compress(b'{"error": "on fire"}')),
         "error nested": failing(500, {"error": json.dumps({"message": "on fire"})}),
         "error fields": failing(
             422, {"detail": [{"loc": ["body", "top_k"], "msg": "Not permitted"}]}

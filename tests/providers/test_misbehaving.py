@@ -1,5 +1,6 @@
 """Every way in which an OpenAI-compatible server may answer, and what is made of it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -17,6 +18,8 @@ from llamakeep.errors import (
     ProviderUnauthenticated,
     ProviderUnavailable,
 )
+from llamakeep.providers.chat_completions import CompletionReader
+from llamakeep.providers.chat_stream import ChatStream
 from llamakeep.providers.openai import OpenAIProvider
 from tests.providers.asking import Answer, ask, request
 from tests.providers.misbehaving import misbehaving, ways
@@ -30,6 +33,7 @@ OTHER_TEXTS = {
     "half then text": ("x\ufffdy", "stop"),
     "half then end": ("x\ufffd", None),
     "bad utf-8": ("x\ufffd\ufffdy", "stop"),
+    "raw controls": ("a\tb\ufffdc", "stop"),
     "cut utf-8": ("onex\ufffdy", "stop"),
     "nan": ("x", "stop"),
     "refusal": ("I cannot", "stop"),
@@ -43,6 +47,8 @@ OTHER_TEXTS = {
 
 FAILURES: dict[str, tuple[type[LlamaKeepError], str, str]] = {
     "cut off": (ProviderUnavailable, "Hello", "broke off"),
+    "cut in a name": (ProviderUnavailable, "Hello", "broke off its answer."),
+    "prose later": (ProviderUnavailable, "Hello", "broke off its answer: Internal"),
     "cut in an event": (ProviderUnavailable, "Hello", "broke off"),
     "abort": (ProviderUnavailable, "Hello", "broke off"),
     "abort at once": (ProviderUnavailable, "", "broke off"),
@@ -70,6 +76,8 @@ FAILURES: dict[str, tuple[type[LlamaKeepError], str, str]] = {
     "error detail ok": (ProviderAnswerInvalid, "", "on fire"),
     "error first": (ProviderRateLimited, "", "slow down"),
     "error string": (ProviderError, "", "failed (500): on fire"),
+    "error bom": (ProviderError, "", "failed (500): on fire"),
+    "error binary": (ProviderError, "", "failed (500)."),
     "error nested": (ProviderError, "", "failed (500): on fire"),
     "error fields": (PromptRejected, "", "body.top_k: Not permitted"),
     "error text": (ProviderError, "", "failed (500): on fire"),
@@ -182,3 +190,36 @@ async def test_the_parameter_at_fault_and_the_servers_word_are_kept(
         await ask(provider, request(model=name))
 
     assert (caught.value.param, caught.value.provider_code) == (param, code)
+
+
+async def test_others_have_their_turn_while_small_events_are_read() -> None:
+    response = Buffered(b": keep\n\nevent: ping\n\n" * 10_000)
+    stream = ChatStream(response, CompletionReader("It"), "It")  # type: ignore[arg-type]
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count())
+    with pytest.raises(ProviderUnavailable):
+        await stream.next()
+    counting.cancel()
+
+    assert turns >= 10
+
+
+class Buffered:
+    """A response whose body was received at once."""
+
+    def __init__(self, body: bytes) -> None:
+        self._pieces: list[bytes | None] = [None, body]
+
+    async def read(self) -> bytes | None:
+        return self._pieces.pop()
+
+    def header(self, name: str) -> str | None:
+        del name
+        return None

@@ -1,4 +1,5 @@
 import asyncio
+import json
 from contextlib import aclosing
 
 import pytest
@@ -247,6 +248,14 @@ async def test_the_default_model_is_asked_for_once() -> None:
 
     assert names == ["llama3:8b", "llama3:8b"]
     assert [heard.path for heard in stub.heard] == ["/v1/models"]
+
+
+async def test_names_that_no_text_can_have_are_left_out_of_the_list() -> None:
+    names = ["a\0b", "half\ud83d", "", None, 7, "llama3:8b"]
+    listing = {"data": [None, {}, *({"id": name} for name in names)]}
+    body = b"\xef\xbb\xbf" + json.dumps(listing).encode()
+    async with asked(whole(200, body)) as (_, provider):
+        assert await provider.models() == ["llama3:8b"]
 
 
 @pytest.mark.parametrize(
