@@ -1,6 +1,7 @@
 """How many processes serve, and who may have more than one."""
 
 import asyncio
+import os
 import re
 import signal
 import sys
@@ -93,3 +94,38 @@ async def test_the_first_start_with_workers_offers_a_set_up_that_each_of_them_do
     assert (second[0], second[1]) == (1, "")
     assert "it is in use." in second[2]
     assert (code, out) == (0, "")
+
+
+def _children(pid: int) -> list[int]:
+    """Return the processes that one has started, whichever thread of it did."""
+    files = Path(f"/proc/{pid}/task").glob("*/children")
+    return sorted(int(child) for file in files for child in file.read_text().split())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="It looks into /proc.")
+@pytest.mark.parametrize("last", [signal.SIGQUIT, signal.SIGTERM])
+async def test_signals_mean_the_same_to_workers_as_to_one_process(
+    postgres_url: str, last: signal.Signals
+) -> None:
+    async with open_storage(postgres_url, migrate=True):
+        pass
+    serve = ("serve", "--port", "0", "--workers", "2")
+    async with started(*serve, LLAMAKEEP_DATABASE_URL=postgres_url) as server:
+        line = await server.line()
+        workers = await asyncio.to_thread(_children, server.pid)
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            for pid in (server.pid, *workers):  # as `systemctl kill` does
+                os.kill(pid, number)
+            await asyncio.sleep(0.1)
+        async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
+            health = await client.get(f"{line.split()[3]}/healthz")
+        left = await asyncio.to_thread(_children, server.pid)
+        for pid in (server.pid, *workers):
+            os.kill(pid, last)
+        code, _, err = await server.ended()
+
+    assert len(workers) >= 2
+    assert left == workers
+    assert health.status_code == 200
+    assert (code, "Traceback" in err) == (0, False), err
