@@ -140,8 +140,8 @@ async def prompt(
     """
     Send a prompt to the model, and keep both the prompt and the answer.
 
-    The prompt is on disk before the model hears it. If the connection is lost, the run
-    goes on, and its answer is in the history.
+    The prompt is on disk before it is sent to the model. If the connection is lost,
+    the run continues, and its answer is in the history.
     """
     keeper = keeper_of(request)
     is_streamed = bool(body.stream) or accepts_only_events(request)

@@ -1,4 +1,4 @@
-"""What whoever runs the emulator can turn."""
+"""The emulator's settings."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The connections to one server; those that nobody uses are kept for a while."""
+"""The connections to one server; idle ones are kept for a while."""
 
 import asyncio
 from collections import deque

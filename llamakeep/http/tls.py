@@ -1,4 +1,4 @@
-"""Whom to trust."""
+"""The certificates that connections trust."""
 
 import asyncio
 import ssl

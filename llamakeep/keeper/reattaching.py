@@ -271,7 +271,9 @@ class Reattaching:
                 if found.is_proven:
                     await self._stop_orphan(live, provider, found.handle, patience)
             else:
-                log.warning("run %s goes on with %s", live.run.id, found.handle)
+                log.warning(
+                    "run %s continues with prediction %s", live.run.id, found.handle
+                )
             return
         if _may_be_forgotten(live.run, provider, began):
             raise AnswerExpired(

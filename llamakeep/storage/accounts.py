@@ -260,7 +260,7 @@ def check_others(connection: Connection, user: User) -> None:
     if list(connection.scalars(query)) == [user.id]:
         raise LastAdmin(
             f"{user.username} is the last administrator who can log in. Nothing was "
-            "changed. Make somebody else an administrator first."
+            "changed. Make another user an administrator first."
         )
 
 

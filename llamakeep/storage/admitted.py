@@ -1,4 +1,4 @@
-"""Whom secrets let in, remembered for as long as nothing about accounts changes."""
+"""A cache of credentials, kept for as long as no account changes."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Holding on to runs, and taking over those that nobody holds any more."""
+"""Leases of runs: renewing them, and taking over runs whose lease ran out."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

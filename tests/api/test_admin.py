@@ -203,7 +203,7 @@ async def test_the_last_administrator_stays(
         refused = await client.patch(path, json=change)
 
     check_problem(refused, 409)
-    assert "Make somebody else an administrator first" in refused.json()["detail"]
+    assert "Make another user an administrator first" in refused.json()["detail"]
     assert await client.storage.get_user(root.id) == root
 
 

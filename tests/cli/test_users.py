@@ -136,7 +136,7 @@ def test_a_role_can_be_given_and_taken_but_not_from_the_last_administrator(
     taken = typed("user", "role", "carol", "user")
 
     assert too_early.exit_code == 1
-    assert "Make somebody else an administrator first" in too_early.stderr
+    assert "Make another user an administrator first" in too_early.stderr
     assert given.stdout == "The role of dave is admin.\n"
     assert taken.stdout == "The role of carol is user.\n"
 

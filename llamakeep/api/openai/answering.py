@@ -93,7 +93,11 @@ class Leaving:
         try:
             await self._keeper.cancel(self._user, self._run_id)
         except LlamaKeepError as error:
-            log.warning("run %s goes on: %s", self._run_id, error.detail)
+            log.warning(
+                "could not cancel run %s; it keeps running: %s",
+                self._run_id,
+                error.detail,
+            )
         # Not before: who is stopped in the middle of this leaves it to the next one.
         self.is_watching = False
 

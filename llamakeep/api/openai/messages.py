@@ -13,7 +13,7 @@ ROLES: Mapping[str, Role] = {
     "user": "user",
     "assistant": "assistant",
 }
-NOBODYS_ROLES = {"tool", "function"}
+ROLES_OF_TOOLS = {"tool", "function"}
 SAID = {"role", "content", "name"}
 LONGEST_NAME = 256
 
@@ -58,7 +58,7 @@ def read_messages(given: Sequence[Mapping[str, Any]]) -> Said:
 
 def _message(given: Mapping[str, Any], where: str) -> Message:
     role = given.get("role")
-    if isinstance(role, str) and role in NOBODYS_ROLES:
+    if isinstance(role, str) and role in ROLES_OF_TOOLS:
         raise UnsupportedParameter(
             f"{where}: no model here calls tools, so there is nobody to read a message "
             f"of the role {role!r}. Nothing was stored. Leave it out.",

@@ -1,4 +1,4 @@
-"""What Replicate has and a prompt API has not: a clear word instead of a riddle."""
+"""Routes of Replicate's API that are not served, each with a message that says so."""
 
 from collections.abc import Awaitable, Callable
 

@@ -124,7 +124,7 @@ def failure(prediction: Prediction) -> LlamaKeepError:
         )
     if prediction.status == "canceled":
         return ProviderError(
-            "The prediction was canceled at Replicate, by its deadline or by somebody "
+            "The prediction was canceled at Replicate, by its deadline or by a user "
             "there; the text so far is kept."
         )
     reason = message_of(prediction.error) or "it did not say why"

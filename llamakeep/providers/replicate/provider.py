@@ -314,7 +314,11 @@ class ReplicateProvider:
             async with asyncio.timeout(_FAREWELL_TIMEOUT):
                 await self._api.cancel(prediction_id)
         except (LlamaKeepError, TimeoutError) as error:
-            log.warning("prediction %s goes on unheard: %s", prediction_id, error)
+            log.warning(
+                "could not cancel prediction %s; it keeps running: %s",
+                prediction_id,
+                error,
+            )
 
 
 def _accepted(prediction: Prediction) -> Accepted:
