@@ -8,14 +8,16 @@ BIN := .venv/bin
 PYTEST := pytest --dist worksteal
 # What starts no programs and takes no second: see `tests/conftest.py`.
 QUICK := --quick -n logical --durations=20 --durations-min=1
-# A third of all tests' time is waiting, so more workers than cores are faster; where
-# coverage is measured, that makes tests of timing unsure.
+# All others wait for a third of their time, so more workers than cores are faster;
+# where coverage is measured, that makes tests of timing unsure.
 SOME := -n 4 $(T)
+# Tests of whole servers show how parts work together, and lines that other tests ran.
+WHOLE := tests/acceptance tests/sdk
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test check lint format types layers docs licences coverage audit bench torture fuzz size lock clean
+.PHONY: help run test check lint format types layers docs licences coverage whole audit bench torture fuzz size lock clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -26,7 +28,7 @@ run: .venv/run.stamp ## Install what is missing, and serve a demonstration on po
 test: .venv/dev.stamp ## Run the quick tests (a minute); `make test T=tests/api` runs all of a folder, `make test ALL=1` all
 	$(BIN)/python -m $(PYTEST) $(if $(T)$(ALL),$(SOME),$(QUICK))
 
-check: lint types layers docs licences coverage audit ## Do everything that has to pass before a change is merged
+check: lint types layers docs licences coverage whole audit ## Do everything that has to pass before a change is merged
 
 lint: .venv/dev.stamp ## Look for mistakes and for unformatted files
 	$(BIN)/ruff check
@@ -51,11 +53,14 @@ licences: .venv/dev.stamp ## Check the licences of all packages that are install
 audit: .venv/audit.stamp ## Look for known vulnerabilities in the packages that are shipped
 	$(BIN)/python scripts/audit.py .venv/audit/bin/pip-audit
 
-coverage: .venv/dev.stamp ## Run all tests, and see what they leave out
+coverage: .venv/dev.stamp ## Run all tests but those of whole servers, and see what they leave out
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m $(PYTEST) -n logical
+	$(BIN)/coverage run -m $(PYTEST) -n logical $(WHOLE:%=--ignore=%)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+whole: .venv/dev.stamp ## Run the tests of whole servers, and of other people's clients
+	$(BIN)/python -m $(PYTEST) -n 4 $(WHOLE)
 
 bench: .venv/dev.stamp ## Measure beside a bare pass-through (about 10 minutes); `make bench B=prompts` does a part
 	$(BIN)/python -m bench $(B)
