@@ -9,8 +9,12 @@ import shutil
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+
+with suppress(ModuleNotFoundError):
+    import valkey.asyncio  # noqa: F401 - when it is imported, it reads a file, which blocks
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 10.0
