@@ -40,6 +40,11 @@ FIELD_MISSING = MISSING
 FIELD_UNKNOWN = UNKNOWN
 PARAMETER_REPEATED = "It has one value, and was given more than one. Send one."
 PARAMETER_EMPTY = "It is empty. Give it a value, or leave it out."
+MOST_ERRORS = 100
+"""
+How many wrong fields of one request are named: each is compared with the others, and a
+body of 2 MB may have hundreds of thousands.
+"""
 
 
 class ReachedLimit(Body):
@@ -163,8 +168,11 @@ async def render_validation_error(request: Request, error: Exception) -> Respons
                     f"The body is not valid JSON: {reason}. Nothing was stored."
                 ),
             )
-    wrong = InvalidRequest(errors=_merged(_field_error(request, e) for e in found))
-    return await render_error(request, wrong)
+    named = list(_merged(_field_error(request, e) for e in found[:MOST_ERRORS]))
+    if len(found) > MOST_ERRORS:
+        more = len(found) - MOST_ERRORS
+        named.append(FieldError("body", f"There are {more} more errors like these."))
+    return await render_error(request, InvalidRequest(errors=named))
 
 
 async def render_http_error(request: Request, error: Exception) -> Response:

@@ -159,6 +159,20 @@ async def test_json_that_is_not_called_json_is_refused_with_the_way_out(
     assert "Content-Type: application/json" in check_problem(response, 422)["detail"]
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/prompt/", "/login/", "/keys/"],
+)
+async def test_not_more_wrong_fields_are_named_than_can_be_read(
+    client: Client, path: str
+) -> None:
+    response = await client.post(path, json={f"k{n}": 1 for n in range(5000)})
+
+    assert response.status_code in {400, 422}
+    assert response.text.count("There is no such field") <= 200  # in detail and errors
+    assert "more errors like these." in response.text
+
+
 async def test_a_body_that_says_it_is_too_large_is_not_read(client: Client) -> None:
     body = json.dumps({"prompt": "x" * MIB}).encode()
 
