@@ -173,6 +173,15 @@ async def test_not_more_wrong_fields_are_named_than_can_be_read(
     assert "more errors like these." in response.text
 
 
+async def test_the_first_wrong_message_of_many_is_named(client: Client) -> None:
+    response = await client.post("/v1/chat/completions", json={"messages": [1] * 5000})
+
+    assert response.status_code == 400
+    assert response.json()["error"]["message"] == (
+        "messages[0]: It has to be an object."
+    )
+
+
 async def test_a_body_that_says_it_is_too_large_is_not_read(client: Client) -> None:
     body = json.dumps({"prompt": "x" * MIB}).encode()
 

@@ -68,7 +68,7 @@ FORMATS = {"text", "json_object", "json_schema"}
 class ChatRequest(CompletionRequest):
     """Messages of which the last one is to be answered, and how."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, fail_fast=True)]
     """What was said so far, as text; the last message is the user's."""
     max_completion_tokens: MaxTokens | None = None
     response_format: dict[str, Any] | None = None
