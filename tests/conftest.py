@@ -3,7 +3,7 @@ What all tests share: the guards, and a PostgreSQL server if one can be had.
 
 A test is quick, or it is marked `slow`: by its folder, by a fixture that it uses, or by
 itself. With `--quick`, as `make test` says it, the slow ones are left out, and of the
-cases of a parametrized test all but the first and the last.
+cases of a parametrized test all but the first.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(
         if not is_slow(item):
             quick[item.nodeid.partition("[")[0]].append(item)
     if config.getoption("quick"):
-        chosen = {item for cases in quick.values() for item in (cases[0], cases[-1])}
+        chosen = {cases[0] for cases in quick.values()}
         config.hook.pytest_deselected(items=[one for one in items if one not in chosen])
         items[:] = [one for one in items if one in chosen]
 

@@ -341,6 +341,7 @@ async def test_what_happens_to_accounts_is_in_the_audit_log(client: Client) -> N
     assert "my password" not in str(events)
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_a_login_is_one_commit_with_its_audit_event(client: Client) -> None:
     body = {"username": "alice", "password": "secret1"}
     before = client.storage.commits
