@@ -187,8 +187,8 @@ async def render_http_error(request: Request, error: Exception) -> Response:
         return await render_error(
             request,
             MalformedBody(
-                "The body is not JSON in UTF-8, or is nested too deeply. Nothing was "
-                "stored."
+                "The body is not JSON in UTF-8, is nested too deeply, or has a number "
+                "of thousands of digits. Nothing was stored."
             ),
         )
     prefix = prefix_of(request)

@@ -124,7 +124,7 @@ class _Caller:
                     events = parser.feed(data)
                 except EventTooLarge as error:
                     raise ProviderAnswerInvalid(
-                        f"{self.who} sent an endless event."
+                        f"{self.who} sent an event that is too large."
                     ) from error
                 for event in events:
                     yield event

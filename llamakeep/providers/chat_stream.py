@@ -151,7 +151,9 @@ class ChatStream:
         try:
             blocks = self._parser.blocks(data)
         except EventTooLarge as exc:
-            raise ProviderAnswerInvalid(f"{self._who} sent an endless event.") from exc
+            raise ProviderAnswerInvalid(
+                f"{self._who} sent an event of more than 1 MiB, or of very many lines."
+            ) from exc
         reader = self._reader
         at = 0
         while at < len(blocks) and not reader.is_done:
