@@ -7,13 +7,21 @@ received), then `done` (the whole answer) or `error` (a problem). Comments keep 
 connection open.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from http import HTTPStatus
 
 from fastapi import Request, Response
 
-from llamakeep.api.json_text import PIECE, cut, to_json
+from llamakeep.api.json_text import (
+    PIECE,
+    STORED,
+    cut,
+    filled,
+    in_pieces,
+    to_json,
+)
 from llamakeep.api.links import prefix_of
 from llamakeep.api.problems import problem_json, problem_of
 from llamakeep.api.runs import model_name, shown
@@ -22,6 +30,7 @@ from llamakeep.domain import Run
 from llamakeep.errors import FieldError, InvalidRequest, LlamaKeepError
 from llamakeep.keeper import Delta, Ended, Keeper, Position, Reset, Update
 from llamakeep.keeper.keeper import raise_for_status
+from llamakeep.storage.long_texts import outline_of
 
 KEEP_ALIVE = b": the run goes on\n\n"
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -35,6 +44,8 @@ def stream_response(
     end: Callable[[], None] | None = None,
 ) -> Response:
     """Answer with the events of `run` after `position`, then call `end`."""
+    if run.status.is_final:
+        run = outline_of(run)
     return Streaming(events(keeper, run, position), end=end, headers=HEADERS)
 
 
@@ -55,6 +66,12 @@ async def events(
     try:
         async with aclosing(keeper.follow(run, position)) as updates:
             async for update in updates:
+                if isinstance(update, Ended) and update.text is not None:
+                    raise_for_status(update.run)
+                    pieces = _done(update.run)
+                    async for piece in filled(pieces, update.text.pieces):
+                        yield piece
+                    continue
                 frame = _rendered(update)
                 if len(frame) <= PIECE:
                     yield frame
@@ -120,6 +137,13 @@ def _rendered(update: Update) -> bytes:
                 return _frame(b"error", problem_json(problem_of(error)))
             return _frame(b"done", to_json(shown(run)))
     return KEEP_ALIVE
+
+
+def _done(run: Run) -> Iterator[bytes]:
+    """Yield the last event of a run with a hole where its text belongs."""
+    yield b"event: done\ndata: "
+    yield from in_pieces(shown(replace(run, response=STORED)))
+    yield b"\n\n"
 
 
 def _frame(event: bytes, data: bytes, position: Position | None = None) -> bytes:

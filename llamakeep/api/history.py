@@ -231,12 +231,9 @@ async def follow_run(
     have, or with the header `Last-Event-ID`.
     """
     position = position_of(request, starting_after)
-    run = await storage_of(request).get_run(user, run_id)
-    keeper = keeper_of(request)
-    # A run that this process works on has its text once, however many follow it.
-    held = 0 if keeper.is_live(run) else len(run.response)
-    end = readers_of(request).begin(user.id, held)
-    return stream_response(keeper, run, position, end=end)
+    with readers_of(request).beginning(user.id) as end:
+        run = await storage_of(request).outline(user, run_id)
+        return stream_response(keeper_of(request), run, position, end=end)
 
 
 @router.post("/{run_id}/cancel", response_model=HistoryItem, responses=_responses)

@@ -6,7 +6,7 @@ line by line take each of them for the end of one. Written as escapes they are t
 text to whatever reads JSON.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 import pydantic_core
@@ -14,6 +14,19 @@ from starlette.responses import JSONResponse
 
 PIECE = 64 * 1024
 """Characters of a text, or bytes, that are sent at a time."""
+
+
+class _Stored(str):
+    """No text is the same object."""
+
+    __slots__ = ()
+
+
+STORED = _Stored("stored")
+"""What stands for a text that `filled` puts in its place."""
+
+HOLE = b""
+"""What `in_pieces` yields for it."""
 
 _ESCAPES = tuple(
     (sign.encode(), f"\\u{ord(sign):04x}".encode()) for sign in "\x85\u2028\u2029"
@@ -44,7 +57,9 @@ class JsonResponse(JSONResponse):
 
 def in_pieces(value: Any) -> Iterator[bytes]:
     """Yield `value` as JSON, however long the texts in it are."""
-    if isinstance(value, str) and len(value) > PIECE:
+    if value is STORED:
+        yield HOLE
+    elif isinstance(value, str) and len(value) > PIECE:
         yield b'"'
         for start in range(0, len(value), PIECE):
             yield to_json(value[start : start + PIECE])[1:-1]
@@ -65,6 +80,32 @@ def in_pieces(value: Any) -> Iterator[bytes]:
         yield b"]"
     else:
         yield to_json(value)
+
+
+async def filled(
+    pieces: Iterable[bytes], text: Callable[[], AsyncIterator[str]]
+) -> AsyncIterator[bytes]:
+    """
+    Yield the same bytes with a text in each hole, which is read piece by piece.
+
+    Args:
+        pieces: What `in_pieces` returned, with other bytes around it or without.
+        text: Reads the text from its beginning.
+    """
+    waiting: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece or b'"')
+        size += len(piece)
+        if piece and size < PIECE:
+            continue
+        yield b"".join(waiting)
+        waiting, size = [], 0
+        if not piece:
+            async for some in text():
+                yield to_json(some)[1:-1]
+            waiting.append(b'"')
+    yield b"".join(waiting)
 
 
 def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """How much one user may have in memory by reading slowly, or not at all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from llamakeep.errors import TooManyReaders
@@ -51,6 +52,21 @@ class Readers:
             )
         self._held[user_id] = held + length
         return partial(self._end, user_id, length)
+
+    @contextmanager
+    def beginning(self, user_id: str, length: int = 0) -> Iterator[Callable[[], None]]:
+        """
+        Count an answer like `begin`; no more if the context is left with an error.
+
+        Raises:
+            TooManyReaders: The user has too many open; nothing is counted.
+        """
+        end = self.begin(user_id, length)
+        try:
+            yield end
+        except BaseException:
+            end()
+            raise
 
     def _end(self, user_id: str, length: int) -> None:
         left = self._held[user_id] - length

@@ -1,19 +1,23 @@
-"""Following a run that another process works on, as it is stored."""
+"""Following a run that another process works on, or that has ended, in storage."""
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from llamakeep.domain import Run, RunStatus, User
-from llamakeep.keeper.live import (
+from llamakeep.keeper.live import known_length
+from llamakeep.keeper.updates import (
+    LONG,
     Delta,
     Ended,
     Position,
     Reset,
     Silence,
+    StoredText,
     Update,
-    catch_up,
 )
 from llamakeep.storage import Storage
+from llamakeep.storage.long_texts import START
 from llamakeep.storage.lookups import Progress
 
 
@@ -22,6 +26,8 @@ async def follow_stored(
 ) -> AsyncGenerator[Update, None]:
     """
     Yield what is stored of `run` after `position`, until its end.
+
+    It is read a piece at a time, each when the reader has taken the one before.
 
     Args:
         storage: Where it is.
@@ -33,31 +39,57 @@ async def follow_stored(
         RunNotFound: It was deleted.
         StorageUnavailable: It cannot be read.
     """
-    owner = User(run.user_id, "", run.created_at)
-    seen: Progress | None = None
     while True:
         now = await storage.progress(run, after=position.offset)
-        news: Delta | Reset | None = None
-        if now.status is RunStatus.STARTING:
-            pass  # what is stored is an earlier attempt's text, and may change
-        elif not now.status.is_final and _goes_on_from(position, now):
-            if now.text:
-                news = Delta(now.text, Position(now.length, now.attempt))
-        elif now != seen:
-            run = await storage.get_run(owner, run.id)
-            news = catch_up(run, position)
-        seen = now
-        if news is not None:
+        if now.status.is_final:
+            break
+        if (news := await _news(storage, run, position, now)) is not None:
             yield news
             position = news.position
-        if run.status.is_final:
-            yield Ended(run)
-            return
+            if position.offset < now.length:
+                continue
         yield Silence()
         await asyncio.sleep(every)
+    async with aclosing(_ended(storage, run, position)) as updates:
+        async for update in updates:
+            yield update
 
 
-def _goes_on_from(position: Position, now: Progress) -> bool:
-    """Return whether the stored text goes on where a reader stopped."""
-    is_of_this_attempt = (position.attempt or 1) == now.attempt
-    return not position.offset or (is_of_this_attempt and position.offset <= now.length)
+async def _news(
+    storage: Storage, run: Run, position: Position, now: Progress
+) -> Delta | Reset | None:
+    """Return some of what a reader at `position` lacks of a run that goes on."""
+    if now.status is RunStatus.STARTING:
+        return None  # what is stored is an earlier attempt's text, and may change
+    known = known_length(position, now.attempt, now.common_length, now.length)
+    if position.offset <= known:
+        end = Position(position.offset + len(now.text), now.attempt)
+        return Delta(now.text, end) if now.text else None
+    if now.length == known:
+        return None  # it may still grow into what the reader has
+    now = await storage.progress(run, after=0)
+    if now.status is not RunStatus.PROCESSING:
+        return None
+    return Reset(now.text, Position(len(now.text), now.attempt))
+
+
+async def _ended(
+    storage: Storage, run: Run, position: Position
+) -> AsyncGenerator[Update, None]:
+    """Yield what a reader at `position` lacks of a run that has ended, and its end."""
+    owner = User(run.user_id, "", run.created_at)
+    run = await storage.outline(owner, run.id)
+    kind: type[Delta | Reset] = Delta
+    place = await storage.place_in_text(run, position.offset)
+    known = known_length(position, run.attempt, run.common_length, place.offset)
+    if position.offset > known:
+        kind, place = Reset, START
+    while not place.is_end or kind is Reset:
+        text, place = await storage.text_piece(run, place)
+        if text or kind is Reset:
+            yield kind(text, Position(place.offset, run.attempt))
+        kind = Delta
+    if place.offset <= LONG:
+        yield Ended(await storage.get_run(owner, run.id))
+    else:
+        yield Ended(run, StoredText(place.offset, lambda: storage.text_pieces(run)))

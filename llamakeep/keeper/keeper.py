@@ -29,18 +29,11 @@ from llamakeep.errors import (
 )
 from llamakeep.keeper.context import size_of
 from llamakeep.keeper.following import follow_stored
-from llamakeep.keeper.live import (
-    PIECE,
-    Delta,
-    Ended,
-    Position,
-    Reset,
-    Update,
-    sliced,
-)
+from llamakeep.keeper.live import sliced
 from llamakeep.keeper.node import Node
 from llamakeep.keeper.quotas import Quotas
 from llamakeep.keeper.refusals import check_model, stopped, stopping
+from llamakeep.keeper.updates import PIECE, Delta, Ended, Position, Reset, Update
 from llamakeep.providers.registry import Registry, check_parameters
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
@@ -228,7 +221,7 @@ class Keeper:
         live = self._node.live.get(run.id)
         # Whoever waits for the end alone is not woken up by each word.
         if live is None or (ended := await live.ended()) is None:
-            ended = await self._end_of(run)
+            ended = await self.end_of(run)
         self._raise_for_status(ended)
         return ended
 
@@ -244,7 +237,7 @@ class Keeper:
             if live.trouble is not None:
                 raise live.trouble
             await live.wait()
-        if live is not None and live.is_over and not (live.is_lost or live.text):
+        if live is not None and live.is_over and not (live.is_lost or live.length):
             self._raise_for_status(live.run)
 
     async def follow(
@@ -273,13 +266,13 @@ class Keeper:
                     yield update
                     if isinstance(update, Ended):
                         return
-        async for update in follow_stored(
-            self._storage, run, position, every=POLL_INTERVAL
-        ):
-            for piece in sliced(update):
-                yield piece
-            if self._node.is_closed and not isinstance(update, Ended):
-                raise stopped()
+        stored = follow_stored(self._storage, run, position, every=POLL_INTERVAL)
+        async with aclosing(stored) as updates:
+            async for update in updates:
+                for piece in sliced(update):
+                    yield piece
+                if self._node.is_closed and not isinstance(update, Ended):
+                    raise stopped()
 
     async def cancel(self, user: User, run_id: str) -> Run:
         """
@@ -293,7 +286,7 @@ class Keeper:
             return run
         self._node.cancel(run_id)
         self._node.look_for(run_id)
-        return await self._end_of(run)
+        return await self.end_of(run)
 
     def is_live(self, run: Run) -> bool:
         """Return whether this process works on a run."""
@@ -367,11 +360,20 @@ class Keeper:
             most=most,
         )
 
-    async def _end_of(self, run: Run) -> Run:
+    async def end_of(self, run: Run) -> Run:
+        """
+        Wait until `run` is over, whatever became of it, and return all of it.
+
+        Raises:
+            LlamaKeepError: Nobody can tell the end for now; the run is kept.
+        """
         async with aclosing(self.follow(run)) as updates:
             async for update in updates:
                 if isinstance(update, Ended):
-                    return update.run
+                    if update.text is None:
+                        return update.run
+                    owner = User(run.user_id, "", run.created_at)
+                    return await self._storage.get_run(owner, run.id)
         raise AssertionError("a followed run ends")
 
 

@@ -1,73 +1,25 @@
 """A run that is going on here: one buffer, read by everybody who follows it."""
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
-from typing import Self
 
 from llamakeep.domain import Run, RunStatus, utc_now
 from llamakeep.errors import LlamaKeepError
 from llamakeep.keeper.hints import Hints
+from llamakeep.keeper.updates import (
+    LONG,
+    PIECE,
+    Delta,
+    Ended,
+    Position,
+    Reset,
+    Silence,
+    Update,
+)
 from llamakeep.providers.base import Accepted, Event, Finished
-
-PIECE = 64 * 1024
-"""Characters that a reader is handed at a time: who does not read holds no more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """How far somebody has read: a number of characters, of one attempt's text."""
-
-    offset: int = 0
-    attempt: int | None = None
-    """`None` when the reader did not say."""
-
-    @classmethod
-    def parse(cls, text: str) -> Self | None:
-        """Return what `str()` of a position means: `57`, or `57@2` in attempt 2."""
-        match = re.fullmatch(r"([0-9]{1,9})(?:@([0-9]{1,9}))?", text)
-        if match is None:
-            return None
-        return cls(int(match[1]), int(match[2]) if match[2] else None)
-
-    def __str__(self) -> str:
-        if self.attempt is None or self.attempt == 1:
-            return str(self.offset)
-        return f"{self.offset}@{self.attempt}"
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """Text that follows what the reader has."""
-
-    text: str
-    position: Position
-    """Where the reader is after it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reset:
-    """The whole text so far: what the reader has is not its beginning."""
-
-    text: str
-    position: Position
-
-
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """There is nothing new, but the run goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The run is over, and durable."""
-
-    run: Run
-
-
-Update = Delta | Reset | Silence | Ended
+from llamakeep.storage.long_texts import outline_of
 
 
 class LiveRun:
@@ -86,6 +38,8 @@ class LiveRun:
         self.is_over = False
         self.is_lost = False
         """Somebody else holds the run now: what is in here is not its text any more."""
+        self.is_released = False
+        """It is over, and its text, which is long, is only in storage."""
         self.is_closing = False
         """What becomes of the run is decided, and being written."""
         self.trouble: LlamaKeepError | None = None
@@ -179,6 +133,16 @@ class LiveRun:
         self.trouble = None
         self._end.set()
         self._ring()
+        if len(run.response) > LONG:
+            # Those who wait for the end come first. Readers may take long, and then
+            # hold nothing of it: the text is in storage.
+            asyncio.get_running_loop().call_soon(self._release)
+
+    def _release(self) -> None:
+        self.is_released = True
+        self.run = outline_of(self.run)
+        self._pieces.clear()
+        self._kept = ""
 
     def lose(self) -> None:
         """Send everybody away to read the run from storage."""
@@ -225,7 +189,7 @@ class LiveRun:
 
     async def ended(self) -> Run | None:
         """
-        Return the run once it is over, or `None` once it is lost.
+        Return the run once it is over, or `None` once it has to be read from storage.
 
         Raises:
             LlamaKeepError: Nobody can be told the end for now; see `trouble`.
@@ -233,7 +197,7 @@ class LiveRun:
         await self._end.wait()
         if not self.is_over:
             self._raise_trouble()
-        return None if self.is_lost else self.run
+        return None if self.is_lost or self.is_released else self.run
 
     async def wait(self) -> None:
         """Return at the next change, or when there will be none."""
@@ -242,7 +206,7 @@ class LiveRun:
 
     async def follow(self, position: Position) -> AsyncGenerator[Update, None]:
         """
-        Yield what comes after `position`, until the run is over or lost.
+        Yield what comes after `position`, until the run is over, lost or released.
 
         Raises:
             LlamaKeepError: Nobody can be told the end for now; see `trouble`.
@@ -257,7 +221,7 @@ class LiveRun:
             offset = update.position.offset
             if isinstance(update, Reset) or update.text:
                 yield update
-        while not self.is_lost:
+        while not (self.is_lost or self.is_released):
             if seen < len(self._pieces):
                 begun, start = seen, offset
                 while seen < len(self._pieces) and offset - start < PIECE:
@@ -279,6 +243,8 @@ class LiveRun:
 
     def _resumed(self, position: Position) -> tuple[Delta | Reset, int]:
         """Return what a reader at `position` is handed, and the piece it ends with."""
+        if self.is_released:
+            return Delta("", position), 0
         if not self._continues(position):
             begin = self._pieces[0] if self._pieces else ""
             return Reset(begin, self._position(len(begin))), min(1, len(self._pieces))
@@ -371,12 +337,26 @@ def catch_up(run: Run, position: Position) -> Delta | Reset | None:
         return None  # what is stored is an earlier attempt's, and may change
     text = run.response
     now = Position(len(text), run.attempt)
-    if (position.attempt or 1) == run.attempt or not position.offset:
-        known = len(text)
-    else:
-        known = min(run.common_length or 0, len(text))
+    known = known_length(position, run.attempt, run.common_length, len(text))
     if position.offset <= known:
         rest = text[position.offset :]
         return Delta(rest, now) if rest else None
     # Text that is not there yet may still grow into what the reader has.
     return Reset(text, now) if run.status.is_final or len(text) > known else None
+
+
+def known_length(
+    position: Position, attempt: int, common_length: int | None, length: int
+) -> int:
+    """
+    Return how many characters of a stored text are what a reader read.
+
+    Args:
+        position: Where the reader is.
+        attempt: Whose text is stored.
+        common_length: How many characters all attempts have in common.
+        length: How many the stored text has.
+    """
+    if (position.attempt or 1) == attempt or not position.offset:
+        return length
+    return min(common_length or 0, length)

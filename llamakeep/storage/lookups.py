@@ -3,23 +3,33 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, case, func, literal_column, select
 
 from llamakeep.domain import Run, RunStatus, User
 from llamakeep.errors import IdempotencyKeyReused, RunNotFound
 from llamakeep.storage.database import Database
+from llamakeep.storage.long_texts import PIECE
 from llamakeep.storage.run_rows import READ, to_run
-from llamakeep.storage.tables import runs
+from llamakeep.storage.tables import IS_UNFINISHED, runs
 
 if TYPE_CHECKING:
     from llamakeep.storage.runs import IdempotencyKey
 
+# The text of a run that has ended is read in another way: see `long_texts.py`.
 _PROGRESS = select(
     runs.c.status,
     runs.c.attempt,
     runs.c.common_length,
-    func.length(runs.c.response),
-    func.substr(runs.c.response, bindparam("first")),
+    case((IS_UNFINISHED, func.length(runs.c.response)), else_=0),
+    case(
+        (
+            IS_UNFINISHED,
+            func.substr(
+                runs.c.response, bindparam("first"), literal_column(str(PIECE))
+            ),
+        ),
+        else_="",
+    ),
 ).where(runs.c.id == bindparam("run_id"), runs.c.user_id == bindparam("user_id"))
 _REPEATED = select(runs.c.id, runs.c.request_digest).where(
     runs.c.user_id == bindparam("user_id"),
@@ -35,9 +45,9 @@ class Progress:
     attempt: int
     common_length: int | None
     length: int
-    """How many characters its text has."""
+    """How many characters its text has, unless it has ended."""
     text: str
-    """Those of them that were asked for."""
+    """Some of those that were asked for, unless it has ended."""
 
 
 class LookupStorage:
@@ -47,7 +57,7 @@ class LookupStorage:
 
     async def progress(self, run: Run, *, after: int) -> Progress:
         """
-        Return how far `run` is, and its text after so many characters.
+        Return how far `run` is, and some of its text after so many characters.
 
         Raises:
             RunNotFound: It is gone.

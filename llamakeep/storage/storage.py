@@ -28,6 +28,7 @@ from llamakeep.storage.gates import GateStorage
 from llamakeep.storage.history import HistoryStorage
 from llamakeep.storage.importing import ImportStorage
 from llamakeep.storage.leases import LeaseStorage
+from llamakeep.storage.long_texts import LongTextStorage
 from llamakeep.storage.lookups import LookupStorage
 from llamakeep.storage.notifications import NotificationStorage
 from llamakeep.storage.postgres_url import read_postgres_url
@@ -53,6 +54,7 @@ class Storage(
     ApiKeyStorage,
     RunStorage,
     LookupStorage,
+    LongTextStorage,
     LeaseStorage,
     HistoryStorage,
     ReindexStorage,

@@ -25,6 +25,7 @@ from llamakeep.domain import Asked, Run, User
 from llamakeep.errors import LlamaKeepError, RunInterrupted
 from llamakeep.keeper import Delta, Ended, Keeper, Reset, Silence, Update
 from llamakeep.keeper.keeper import raise_for_status
+from llamakeep.storage.long_texts import outline_of
 from llamakeep.storage.runs import IdempotencyKey
 
 WATCHED_AFTER = 0.05
@@ -176,6 +177,8 @@ async def answer(request: Request, user: User, wanted: Wanted) -> Response:
             return json_response(form.whole(await keeper.result(run)))
     with leaving.watched(request.receive):
         await keeper.answering(run)
+    if run.status.is_final:
+        run = outline_of(run)
     told = events(keeper.follow(run), run, form, leaving, prefix=prefix_of(request))
     return Stream(told, leaving)
 

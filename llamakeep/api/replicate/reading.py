@@ -153,8 +153,7 @@ async def stream_prediction(
     prediction_id: str, request: Request, user: FollowingUser
 ) -> Response:
     """Follow a prediction, from its start or behind the event in `Last-Event-ID`."""
-    run = await storage_of(request).get_run(user, f"run_{prediction_id}")
-    return stream_response(request, user, run)
+    return await stream_response(request, user, f"run_{prediction_id}")
 
 
 @router.get(
@@ -171,8 +170,7 @@ async def stream_by_address(credential: str, request: Request) -> Response:
     day, and not longer than the access token is valid that it was given to.
     """
     user, run_id = await reader_of(request, credential)
-    run = await storage_of(request).get_run(user, run_id)
-    return stream_response(request, user, run)
+    return await stream_response(request, user, run_id)
 
 
 def _id_at(moment: datetime | None) -> str | None:

@@ -12,7 +12,7 @@ from contextlib import aclosing
 
 from fastapi import Request, Response
 
-from llamakeep.api.dependencies import keeper_of, readers_of
+from llamakeep.api.dependencies import keeper_of, readers_of, storage_of
 from llamakeep.api.events import HEADERS
 from llamakeep.api.json_text import to_json
 from llamakeep.api.streaming import Streaming
@@ -34,15 +34,21 @@ _SAFE = re.compile(
 )
 
 
-def stream_response(request: Request, user: User, run: Run) -> Response:
-    """Answer with the events of `run`, from where the client left off."""
+async def stream_response(request: Request, user: User, run_id: str) -> Response:
+    """
+    Answer with the events of a run, from where the client left off.
+
+    Raises:
+        RunNotFound: `user` has no such run.
+        TooManyReaders: The user has too many open.
+    """
     last = request.headers.get("last-event-id", "")
     # Replicate begins at the start for whoever names an event it does not know.
     position = Position.parse(last) or Position()
-    keeper = keeper_of(request)
-    held = 0 if keeper.is_live(run) else len(run.response)
-    end = readers_of(request).begin(user.id, held)
-    return Streaming(events(keeper, run, position), end=end, headers=HEADERS)
+    with readers_of(request).beginning(user.id) as end:
+        run = await storage_of(request).outline(user, run_id)
+        told = events(keeper_of(request), run, position)
+        return Streaming(told, end=end, headers=HEADERS)
 
 
 async def events(keeper: Keeper, run: Run, position: Position) -> AsyncIterator[bytes]:

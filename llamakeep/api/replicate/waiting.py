@@ -2,11 +2,11 @@
 
 import asyncio
 import re
-from contextlib import aclosing, suppress
+from contextlib import suppress
 
 from llamakeep.domain import Run, User
 from llamakeep.errors import FieldError, InvalidRequest, LlamaKeepError
-from llamakeep.keeper import Ended, Keeper
+from llamakeep.keeper import Keeper
 
 LONGEST_WAIT = 60
 """Seconds that a request is held open at most."""
@@ -68,10 +68,8 @@ async def wait(keeper: Keeper, run: Run, seconds: int) -> Run:
         The run as it ended; as it was given if it goes on, or nobody can tell for now.
     """
     with suppress(TimeoutError, LlamaKeepError):
-        async with asyncio.timeout(seconds), aclosing(keeper.follow(run)) as updates:
-            async for update in updates:
-                if isinstance(update, Ended):
-                    return update.run
+        async with asyncio.timeout(seconds):
+            return await keeper.end_of(run)
     return run
 
 

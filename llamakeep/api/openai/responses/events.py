@@ -15,9 +15,17 @@ comes back with any of these numbers gets what follows it.
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
-from llamakeep.api.json_text import cut, gathered, to_json
+from llamakeep.api.json_text import (
+    STORED,
+    cut,
+    filled,
+    gathered,
+    in_pieces,
+    to_json,
+)
 from llamakeep.api.openai.answering import Leaving
 from llamakeep.api.openai.errors import error_of
 from llamakeep.api.openai.ids import id_of
@@ -46,6 +54,7 @@ async def events(
     *,
     prefix: str,
     after: int = NOTHING_SEEN,
+    length: int | None = None,
     leaving: Leaving | None = None,
 ) -> AsyncIterator[bytes]:
     """
@@ -58,15 +67,21 @@ async def events(
         run: As it was read last.
         prefix: What a proxy in front puts before our paths.
         after: The number of the last event that the reader has.
+        length: How long the text of a run is that has ended, if `after` is a number.
         leaving: What the reader's leaving does before the end.
     """
     teller = _Teller(run, after)
     if news := b"".join(teller.beginning()):
         yield news
     try:
-        position = _position(run, after)
+        position = _position(run, after, length)
         async with aclosing(keeper.follow(run, position)) as updates:
             async for update in updates:
+                if isinstance(update, Ended) and update.text is not None:
+                    pieces = teller.end(update.run, update.text.length)
+                    async for piece in filled(pieces, update.text.pieces):
+                        yield piece
+                    continue
                 for news in gathered(teller.told(update)):
                     for piece in cut(news):
                         yield piece
@@ -87,6 +102,7 @@ class _Teller:
         self._place = b'{"item_id":"%b","output_index":0,"content_index":0' % (
             self._item_id.encode()
         )
+        self._has_holes = False
         self._last = after
         """The number of the last event that the reader has."""
 
@@ -112,7 +128,7 @@ class _Teller:
                 facts = b'%b,"delta":%b,"logprobs":[]}' % (self._place, to_json(text))
                 yield _frame("response.output_text.delta", self._last, facts)
             case Ended(run):
-                yield from self._end(run)
+                yield from self.end(run)
             case Reset():
                 raise _made_anew()
             case _:
@@ -147,10 +163,19 @@ class _Teller:
             3, "response.content_part.added", {"part": output_part("")}
         )
 
-    def _end(self, run: Run) -> Iterator[bytes]:
+    def end(self, run: Run, stored: int | None = None) -> Iterator[bytes]:
+        """
+        Yield what a response ends with.
+
+        Args:
+            run: The run.
+            stored: How long its text is, if that is not in `run`: there are holes then.
+        """
+        if stored is not None:
+            run, self._has_holes = replace(run, response=STORED), True
         response = response_of(run)
         status = response["status"]
-        number = LAST_OPENING + len(run.response)
+        number = LAST_OPENING + (len(run.response) if stored is None else stored)
         if status in {"completed", "incomplete"}:
             yield from self._message()
             yield from self._text(
@@ -179,10 +204,13 @@ class _Teller:
     def _event(self, number: int, kind: str, facts: dict[str, Any]) -> Iterator[bytes]:
         if number > self._last:
             self._last = number
-            yield _frame(kind, number, to_json(facts))
+            if self._has_holes:
+                yield from _in_pieces(kind, number, facts)
+            else:
+                yield _frame(kind, number, to_json(facts))
 
 
-def _position(run: Run, after: int) -> Position:
+def _position(run: Run, after: int, length: int | None) -> Position:
     """
     Return how far somebody has read who has the event of that number.
 
@@ -190,8 +218,7 @@ def _position(run: Run, after: int) -> Position:
         RunInterrupted: They have more than there is.
     """
     offset = max(0, after - LAST_OPENING)
-    length = len(run.response)
-    if not run.status.is_final or offset <= length:
+    if length is None or offset <= length:
         return Position(offset)
     # They may have seen the events after the text, or the text of an attempt that said
     # more. Only where there was one attempt is it clear which.
@@ -210,10 +237,21 @@ def _made_anew() -> RunInterrupted:
 
 def _frame(kind: str, number: int, facts: bytes) -> bytes:
     """Return one event with `facts`, a JSON object: it has no line breaks."""
+    return b"%b%b\n\n" % (_opening(kind, number), facts[1:])
+
+
+def _in_pieces(kind: str, number: int, facts: dict[str, Any]) -> Iterator[bytes]:
+    """Yield the same in pieces, with holes where there are some."""
+    pieces = in_pieces(facts)
+    yield _opening(kind, number) + next(pieces)[1:]
+    yield from pieces
+    yield b"\n\n"
+
+
+def _opening(kind: str, number: int) -> bytes:
     name = kind.encode()
-    return b'event: %b\ndata: {"type":"%b","sequence_number":%d,%b\n\n' % (
+    return b'event: %b\ndata: {"type":"%b","sequence_number":%d,' % (
         name,
         name,
         number,
-        facts[1:],
     )

@@ -45,6 +45,7 @@ from llamakeep.errors import (
     RunCanceled,
     RunNotFound,
 )
+from llamakeep.storage.long_texts import outline_of
 
 router = Router(prefix="/v1/responses", tags=["openai"], queries=Queries.VENDORS)
 
@@ -87,7 +88,7 @@ async def create(
     run = await _ask(body, request, user, idempotency_key)
     if body.background:
         if body.stream:
-            return _stream(events(keeper, run, prefix=prefix_of(request)))
+            return _stream(events(keeper, _outlined(run), prefix=prefix_of(request)))
         return json_response(response_of(run, background=True))
     leaving = Leaving(keeper, user, run, may_come_back=idempotency_key is not None)
     with leaving.watched(request.receive):
@@ -95,7 +96,8 @@ async def create(
             run = await _result(request, user, run)
             return json_response(response_of(run, background=False))
         await keeper.answering(run)
-    told = events(keeper, run, prefix=prefix_of(request), leaving=leaving)
+    prefix = prefix_of(request)
+    told = events(keeper, _outlined(run), prefix=prefix, leaving=leaving)
     return Stream(told, leaving)
 
 
@@ -124,15 +126,19 @@ async def retrieve(
     _refuse_more(include, include_brackets, include_obfuscation)
     if starting_after is not None and not stream:
         raise invalid("starting_after", "It means something only with `stream=true`.")
-    run = await _find(request, user, response_id)
     if not stream:
-        return json_response(response_of(run))
-    after = NOTHING_SEEN if starting_after is None else starting_after
-    keeper = keeper_of(request)
-    held = 0 if keeper.is_live(run) else len(run.response)
-    end = readers_of(request).begin(user.id, held)
-    told = events(keeper, run, prefix=prefix_of(request), after=after)
-    return _stream(told, end)
+        return json_response(response_of(await _find(request, user, response_id)))
+    with readers_of(request).beginning(user.id) as end:
+        storage = storage_of(request)
+        with _named(response_id) as run_id:
+            run = await storage.outline(user, run_id)
+        length = None
+        if starting_after is not None and run.status.is_final:
+            length = (await storage.place_in_text(run, starting_after)).offset
+        after = NOTHING_SEEN if starting_after is None else starting_after
+        keeper, prefix = keeper_of(request), prefix_of(request)
+        told = events(keeper, run, prefix=prefix, after=after, length=length)
+        return _stream(told, end)
 
 
 @router.post("/{response_id}/cancel", response_class=Response, responses=_errors)
@@ -286,6 +292,11 @@ def _refuse_more(
         },
         only={"include": ([],), "include_obfuscation": ("false",)},
     )
+
+
+def _outlined(run: Run) -> Run:
+    """Return what a stream needs of `run`."""
+    return outline_of(run) if run.status.is_final else run
 
 
 def _stream(
