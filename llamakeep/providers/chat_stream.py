@@ -23,7 +23,8 @@ from llamakeep.providers.http import message_of, translated_errors
 from llamakeep.providers.json_text import has_more_values_than, read_json
 from llamakeep.providers.sse import EventParser, EventTooLarge
 
-_MAX_WHOLE = 2 * MAX_TEXT
+_MAX_WHOLE = MAX_TEXT + 1024 * 1024
+"""Bytes of an answer that is not streamed: the longest text, and what is around it."""
 _PARSED_ASIDE = 256 * 1024
 """Bytes of JSON from which on it is parsed in a thread."""
 _MOST_VALUES = 200_000
@@ -237,8 +238,7 @@ class ChatStream:
                 raise self._broken_off() from None
 
     async def _end_json(self, texts: list[str]) -> None:
-        data = bytes(self._json)
-        self._json.clear()
+        data, self._json = self._json, bytearray()
         if len(data) > _PARSED_ASIDE:
             found = await asyncio.to_thread(_values, data)
         else:
@@ -248,6 +248,7 @@ class ChatStream:
                 f"{self._who} sent something that cannot be read: it is not JSON, or "
                 "has too many values."
             )
+        del data
         texts.extend(self._reader.read_value(value) for value in found)
         is_one = len(found) == 1
         if is_one and not self._reader.is_complete:
@@ -283,7 +284,7 @@ class ChatStream:
                 await self._response.read()
 
 
-def _values(data: bytes) -> Sequence[Any] | None:
+def _values(data: bytearray) -> Sequence[Any] | None:
     """Return the values of JSON texts that follow one another, if they are that."""
     if len(data) > _PARSED_ASIDE and has_more_values_than(_MOST_VALUES, data):
         return None

@@ -22,7 +22,7 @@ def _integer(digits: str) -> int | float:
 _LENIENT = json.JSONDecoder(strict=False, parse_int=_integer)
 
 
-def read_json(data: bytes) -> Any:
+def read_json(data: bytes | bytearray) -> Any:
     """
     Return the value of a JSON text.
 
@@ -43,25 +43,26 @@ def read_json(data: bytes) -> Any:
         raise ValueError("It is nested too deeply.") from error
 
 
-def has_more_values_than(most: int, data: bytes) -> bool:
+def has_more_values_than(most: int, data: bytes | bytearray) -> bool:
     """
     Return whether a JSON text has more values than that.
 
     It costs less than building them, and lets other threads run in between.
     """
-    values = at = 0
+    values = strings = at = 0
     while (found := _VALUE.search(data, at)) is not None:
         at = found.end()
         if found[0] == b'"':  # what is in a string is text
             at = _end_of_string(data, at)
+            strings += 1
         else:
             values += 1
-            if values > most:
-                return True
+        if values > most or strings > 2 * most + 1:  # each value may have a name
+            return True
     return False
 
 
-def _end_of_string(data: bytes, start: int) -> int:
+def _end_of_string(data: bytes | bytearray, start: int) -> int:
     """Return where a string ends that begins there, or the end of all."""
     quote = data.find(b'"', start)
     while quote >= 0:
@@ -112,6 +113,8 @@ class Joiner:
 
 
 def _is_text(piece: str) -> bool:
+    if piece.isascii():
+        return True
     try:
         piece.encode()
     except UnicodeEncodeError:
