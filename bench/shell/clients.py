@@ -53,7 +53,7 @@ async def watching(server: Server) -> AsyncIterator[Watch]:
     watch = Watch(server.memory(), server.memory())
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.shell.asking"),
-        *(str(server.port), server.access_token),
+        *(str(server.port), server.others_token),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

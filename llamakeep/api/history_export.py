@@ -4,13 +4,23 @@ import csv
 import io
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from fastapi import Request, Response
 
 from llamakeep.api.dependencies import ReadingUser, readers_of, storage_of
 from llamakeep.api.history_filters import Matching
-from llamakeep.api.json_text import PIECE, gathered, in_pieces, to_json
+from llamakeep.api.json_text import (
+    HOLE,
+    PIECE,
+    filled,
+    gathered,
+    in_pieces,
+    inside_json,
+    to_json,
+)
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.readers import EXPORT
 from llamakeep.api.router import Router
@@ -25,8 +35,11 @@ from llamakeep.errors import (
 )
 from llamakeep.storage import Storage
 from llamakeep.storage.filters import RunFilter
+from llamakeep.storage.long_texts import STORED
 
 router = Router(prefix="/history", tags=["history"])
+
+Kind = Literal["ndjson", "csv", "markdown"]
 
 AT_ONCE, MUCH = 50, 1024 * 1024
 """Runs in memory at a time, or as many as have so many characters together."""
@@ -65,7 +78,7 @@ async def export_history(
     request: Request,
     user: ReadingUser,
     matching: Matching,
-    format: Literal["ndjson", "csv", "markdown"] = "ndjson",  # noqa: A002 - the field
+    format: Kind = "ndjson",  # noqa: A002 - the field
 ) -> Response:
     """
     Download what you asked, oldest first, all of it or what the filters let through.
@@ -73,17 +86,13 @@ async def export_history(
     `ndjson` has everything, one run a line, and can be sent to `/history/import`. In
     `csv`, a text that a spreadsheet would take for a formula begins with an apostrophe.
     """
-    storage = storage_of(request)
-    end = readers_of(request).begin(user.id, EXPORT)
-    try:
+    source = _Source(storage_of(request), user, matching)
+    with readers_of(request).beginning(user.id, EXPORT) as end:
         # What cannot be read fails here, where there still is a status to say so.
-        first = await _some(storage, user, matching, after=None)
-    except BaseException:
-        end()
-        raise
+        first = await source.some(after=None)
     name = {"markdown": "md"}.get(format, format)
     return Streaming(
-        _texts(storage, user, matching, first, format),
+        _texts(source, first, format),
         end=end,
         media_type=MEDIA_TYPES[format],
         headers={
@@ -93,50 +102,60 @@ async def export_history(
     )
 
 
-async def _texts(
-    storage: Storage,
-    user: User,
-    matching: RunFilter,
-    runs: list[Run],
-    kind: Literal["ndjson", "csv", "markdown"],
-) -> AsyncIterator[bytes]:
-    write = _WRITERS[kind]
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where an export comes from."""
+
+    storage: Storage
+    user: User
+    matching: RunFilter
+
+    async def some(self, *, after: str | None) -> list[Run]:
+        """Return the next runs; long responses are left in storage until written."""
+        return list(
+            await self.storage.history(
+                self.user,
+                matching=self.matching,
+                after=after,
+                oldest_first=True,
+                limit=AT_ONCE,
+                is_page=True,
+                much=MUCH,
+                longest=MUCH,
+            )
+        )
+
+    async def response(self, run: Run, *, is_cell: bool) -> AsyncIterator[str]:
+        """Yield the response of a run, which is too long to be held."""
+        is_first = True
+        async for piece in self.storage.text_pieces(run):
+            yield _harmless(piece) if is_first and is_cell else piece
+            is_first = False
+
+
+async def _texts(source: _Source, runs: list[Run], kind: Kind) -> AsyncIterator[bytes]:
+    encode, quote = _ENCODINGS[kind]
     if kind == "csv":
         yield _row(_COLUMNS)
     while runs:
         last = runs[-1].id
-        for piece in gathered(_written(runs, write)):
-            yield piece
-        runs = await _some(storage, user, matching, after=last)
-
-
-def _written(
-    runs: list[Run], write: Callable[[Run], Iterator[bytes]]
-) -> Iterator[bytes]:
-    """Yield them in their order; none is held longer than it takes to write it."""
-    runs.reverse()
-    while runs:
-        yield from write(runs.pop())
-
-
-async def _some(
-    storage: Storage, user: User, matching: RunFilter, *, after: str | None
-) -> list[Run]:
-    return list(
-        await storage.history(
-            user,
-            matching=matching,
-            after=after,
-            oldest_first=True,
-            limit=AT_ONCE,
-            is_page=True,
-            much=MUCH,
-        )
-    )
+        runs.reverse()  # none is held longer than it takes to write it
+        while runs:
+            run = runs.pop()
+            pieces = _WRITERS[kind](run)
+            if run.response is not STORED:
+                for piece in gathered(pieces):
+                    yield piece
+                continue
+            text = partial(source.response, run, is_cell=kind == "csv")
+            async for piece in filled(pieces, text, encode=encode, quote=quote):
+                yield piece
+        runs = await source.some(after=last)
 
 
 def _ndjson(run: Run) -> Iterator[bytes]:
-    if length_of([run]) + sum(len(one.content) for one in run.earlier) <= PIECE:
+    length = length_of([run]) + sum(len(one.content) for one in run.earlier)
+    if run.response is not STORED and length <= PIECE:
         yield to_json(_exported(run)) + b"\n"
         return
     yield from in_pieces(_exported(run))
@@ -157,16 +176,25 @@ def _csv(run: Run) -> Iterator[bytes]:
         run.error_code,
     )
     prompt, response = _harmless(run.prompt), _harmless(run.response)
-    if len(prompt) + len(response) <= PIECE:
+    if run.response is not STORED and len(prompt) + len(response) <= PIECE:
         yield _row((*facts, prompt, response))
         return
     yield _row(facts).removesuffix(b"\r\n")
-    for text in (prompt, response):
-        yield b',"'
-        for piece in _slices(text):
-            yield piece.replace('"', '""').encode()
+    yield b',"'
+    yield from map(_doubled, _slices(prompt))
+    yield b'",'
+    if run.response is STORED:
+        yield HOLE
+    else:
+        yield b'"'
+        yield from map(_doubled, _slices(response))
         yield b'"'
     yield b"\r\n"
+
+
+def _doubled(text: str) -> bytes:
+    """Return what stands for a text between the quotes of CSV."""
+    return text.replace('"', '""').encode()
 
 
 def _row(facts: Iterable[object]) -> bytes:
@@ -188,8 +216,11 @@ def _markdown(run: Run) -> Iterator[bytes]:
     for piece in _slices("> " + _LINE_END.sub("\n", run.prompt).rstrip("\n")):
         yield piece.replace("\n", "\n> ").encode()
     yield b"\n\n"
-    for piece in _slices(run.response):
-        yield piece.encode()
+    if run.response is STORED:
+        yield HOLE
+    else:
+        for piece in _slices(run.response):
+            yield piece.encode()
     yield b"\n\n"
 
 
@@ -198,11 +229,17 @@ def _slices(text: str) -> Iterator[str]:
         yield text[start : start + PIECE]
 
 
-_WRITERS: dict[str, Callable[[Run], Iterator[bytes]]] = {
+_WRITERS: dict[Kind, Callable[[Run], Iterator[bytes]]] = {
     "ndjson": _ndjson,
     "csv": _csv,
     "markdown": _markdown,
 }
+_ENCODINGS: dict[Kind, tuple[Callable[[str], bytes], bytes]] = {
+    "ndjson": (inside_json, b'"'),
+    "csv": (_doubled, b'"'),
+    "markdown": (str.encode, b""),
+}
+"""How a long response is written, and what it begins and ends with."""
 
 
 def _exported(run: Run) -> dict[str, Any]:

@@ -12,18 +12,11 @@ from typing import Any
 import pydantic_core
 from starlette.responses import JSONResponse
 
+from llamakeep.storage.long_texts import STORED
+
 PIECE = 64 * 1024
 """Characters of a text, or bytes, that are sent at a time."""
 
-
-class _Stored(str):
-    """No text is the same object."""
-
-    __slots__ = ()
-
-
-STORED = _Stored("stored")
-"""What stands for a text that `filled` puts in its place."""
 
 HOLE = b""
 """What `in_pieces` yields for it."""
@@ -82,8 +75,17 @@ def in_pieces(value: Any) -> Iterator[bytes]:
         yield to_json(value)
 
 
+def inside_json(text: str) -> bytes:
+    """Return what stands for a text between the quotes of JSON."""
+    return to_json(text)[1:-1]
+
+
 async def filled(
-    pieces: Iterable[bytes], text: Callable[[], AsyncIterator[str]]
+    pieces: Iterable[bytes],
+    text: Callable[[], AsyncIterator[str]],
+    *,
+    encode: Callable[[str], bytes] = inside_json,
+    quote: bytes = b'"',
 ) -> AsyncIterator[bytes]:
     """
     Yield the same bytes with a text in each hole, which is read piece by piece.
@@ -91,11 +93,13 @@ async def filled(
     Args:
         pieces: What `in_pieces` returned, with other bytes around it or without.
         text: Reads the text from its beginning.
+        encode: Returns what stands for a piece of it.
+        quote: What the text begins and ends with.
     """
     waiting: list[bytes] = []
     size = 0
     for piece in pieces:
-        waiting.append(piece or b'"')
+        waiting.append(piece or quote)
         size += len(piece)
         if piece and size < PIECE:
             continue
@@ -103,8 +107,8 @@ async def filled(
         waiting, size = [], 0
         if not piece:
             async for some in text():
-                yield to_json(some)[1:-1]
-            waiting.append(b'"')
+                yield encode(some)
+            waiting.append(quote)
     yield b"".join(waiting)
 
 

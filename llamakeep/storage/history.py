@@ -7,6 +7,7 @@ from sqlalchemy import Connection, select
 
 from llamakeep.domain import Run, User
 from llamakeep.storage.filters import EVERYTHING, RunFilter
+from llamakeep.storage.long_texts import WITHOUT_LONG, to_run_without_long
 from llamakeep.storage.newest_found import Place, find_newest
 from llamakeep.storage.run_rows import READ, to_run
 from llamakeep.storage.search import (
@@ -44,6 +45,7 @@ class HistoryStorage(SearchStorage):
         limit: int = 50,
         is_page: bool = False,
         much: int = MUCH,
+        longest: int | None = None,
     ) -> Sequence[Run]:
         """
         Return what `user` asked, newest first unless said otherwise.
@@ -57,6 +59,7 @@ class HistoryStorage(SearchStorage):
             limit: At most this many runs.
             is_page: Whether it ends where it is full (`is_full`); there may be more.
             much: How many characters make it full.
+            longest: Bytes of a response; longer ones are not read, but `STORED`.
         """
         search = matching.search
         others = replace(matching, search=None)
@@ -64,7 +67,7 @@ class HistoryStorage(SearchStorage):
 
         def operation(connection: Connection) -> Sequence[Run]:
             dialect = connection.dialect.name
-            query = select(*READ)
+            query = select(*(READ if longest is None else WITHOUT_LONG))
             newest: Sequence[str] | Search | None = search
             if search is not None and dialect == "postgresql":
                 newest = find_newest(
@@ -81,16 +84,18 @@ class HistoryStorage(SearchStorage):
                 query = query.where(runs.c.id.in_(newest))
             order = runs.c.id if oldest_first else runs.c.id.desc()
             query = query.where(*place.conditions()).order_by(order).limit(limit)
+            to_item = to_run if longest is None else to_run_without_long
+            values = {} if longest is None else {"longest": longest}
             if not is_page:
-                return [to_run(row) for row in connection.execute(query)]
+                return [to_item(row) for row in connection.execute(query, values)]
             page: list[Run] = []
             length = 0
             if dialect == "postgresql":
                 # What does not belong to the page is better not read at all.
                 query = query.execution_options(stream_results=True)
-            with connection.execute(query) as rows:
+            with connection.execute(query, values) as rows:
                 for row in rows:
-                    page.append(to_run(row))
+                    page.append(to_item(row))
                     length += _length(page[-1])
                     if length >= much:
                         break

@@ -10,7 +10,16 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Integer, bindparam, func, literal_column, select
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Row,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    select,
+)
 
 from llamakeep.domain import Run, User
 from llamakeep.errors import RunNotFound
@@ -23,6 +32,16 @@ PIECE = 256 * 1024
 
 TextName = Literal["prompt", "response"]
 
+
+class _Stored(str):
+    """No text is the same object."""
+
+    __slots__ = ()
+
+
+STORED = _Stored("stored")
+"""What stands for a text that is left in storage."""
+
 _IS_MEANT = (runs.c.id == bindparam("run_id"), runs.c.user_id == bindparam("user_id"))
 _LEFT_OUT = {"prompt": "''", "response": "''", "earlier": "NULL"}
 _OUTLINE = select(
@@ -31,6 +50,17 @@ _OUTLINE = select(
         for column in READ
     )
 ).where(*_IS_MEANT)
+_IS_LONG = func.octet_length(runs.c.response) > bindparam("longest")
+WITHOUT_LONG = (
+    *(
+        case((_IS_LONG, ""), else_=column).label("response")
+        if column is runs.c.response
+        else column
+        for column in READ
+    ),
+    _IS_LONG.label("is_long"),
+)
+"""What `to_run_without_long` reads, with a bound of bytes, `longest`."""
 _ROW = select(literal_column("runs.rowid", Integer)).select_from(runs).where(*_IS_MEANT)
 _LENGTHS = {
     name: select(func.length(runs.c[name])).where(*_IS_MEANT)
@@ -140,6 +170,12 @@ class LongTextStorage:
             text, place = await self.text_piece(run, place, name=name)
             if text:
                 yield text
+
+
+def to_run_without_long(row: Row[Any]) -> Run:
+    """Return a run whose response is `STORED` if it is long."""
+    run = to_run(row)
+    return replace(run, response=STORED) if row.is_long else run
 
 
 def outline_of(run: Run) -> Run:

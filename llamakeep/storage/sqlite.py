@@ -42,6 +42,7 @@ ERASED_AFTER = 5.0
 SMALL = 32 * 1024 * 1024
 """Bytes of a file that can be written anew while others wait: some 0.2 s."""
 OLDEST_SQLITE = (3, 51, 3)
+HAS_OCTET_LENGTH = (3, 43)
 """Before it, a WAL could be reset at the wrong moment: https://sqlite.org/wal.html."""
 
 log = logging.getLogger(__name__)
@@ -294,6 +295,8 @@ def _engine(
     def _set_up(connection: Any, _: object) -> None:
         connection.isolation_level = None  # transactions are begun below
         connection.create_function("own_words", 2, own_words, deterministic=True)
+        if sqlite3.sqlite_version_info < HAS_OCTET_LENGTH:
+            connection.create_function("octet_length", 1, _octet_length)
         for pragma in _PRAGMAS:
             connection.execute(pragma)
         if mode == "ro":
@@ -307,6 +310,10 @@ def _engine(
     if begin is not None:
         event.listen(engine, "begin", lambda one: one.exec_driver_sql(begin))
     return engine
+
+
+def _octet_length(text: str | None) -> int | None:
+    return None if text is None else len(text.encode())
 
 
 def _unreadable(error: OperationalError) -> StorageUnavailable:

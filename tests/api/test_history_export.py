@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from llamakeep.api.history_export import MUCH
 from llamakeep.settings import Settings
 from tests.api.serving import BOB, Client, connect
 from tests.fakes import ScriptedProvider
@@ -25,6 +26,12 @@ async def add(client: Client, count: int) -> None:
     await asyncio.gather(
         *(client.storage.add(alice, str(n), "Yes.") for n in range(count))
     )
+
+
+async def add_one(client: Client, response: str) -> None:
+    users = await client.storage.list_users()
+    [alice] = [user for user in users if user.username == "alice"]
+    await client.storage.add(alice, "Hi", response)
 
 
 async def test_every_run_is_a_line_as_it_is_in_the_history(client: Client) -> None:
@@ -73,6 +80,29 @@ async def test_a_document_has_one_section_for_each_run(client: Client) -> None:
     assert response.headers["content-type"] == "text/markdown; charset=utf-8"
     assert response.text.count("\n\nHello, world\n\n") == 2
     assert "\n\n> Two\n> # lines\n\n" in response.text
+
+
+@pytest.mark.parametrize("kind", ["ndjson", "csv", "markdown"])
+async def test_a_long_response_is_in_each_file_as_it_is(
+    client: Client, kind: str
+) -> None:
+    long = '=1+"a"\nä 日本\u2028😀 ' * (MUCH // 8)
+    for response in ("Before.", long, "After."):
+        await client.post("/prompt/", json={"prompt": "Hi"})
+        await add_one(client, response)
+
+    file = (await client.get(f"/history/export?format={kind}")).text
+
+    if kind == "ndjson":
+        responses = [json.loads(line)["response"] for line in file.split("\n")[:-1]]
+    elif kind == "csv":
+        csv.field_size_limit(len(file))
+        rows = csv.DictReader(io.StringIO(file, newline=""))
+        responses = [row["response"] for row in rows]
+        long = f"'{long}"
+    else:
+        responses = [each.split("\n\n", 3)[3][:-2] for each in file.split("## ")[1:]]
+    assert responses[1::2] == ["Before.", long, "After."]
 
 
 async def test_a_file_can_be_of_what_the_filters_let_through(client: Client) -> None:
