@@ -17,9 +17,8 @@ from llamakeep.storage.long_texts import STORED
 PIECE = 64 * 1024
 """Characters of a text, or bytes, that are sent at a time."""
 
-
 HOLE = b""
-"""What `in_pieces` yields for it."""
+"""What `in_pieces` yields where a text is `STORED`."""
 
 _ESCAPES = tuple(
     (sign.encode(), f"\\u{ord(sign):04x}".encode()) for sign in "\x85\u2028\u2029"
@@ -55,7 +54,7 @@ def in_pieces(value: Any) -> Iterator[bytes]:
     elif isinstance(value, str) and len(value) > PIECE:
         yield b'"'
         for start in range(0, len(value), PIECE):
-            yield to_json(value[start : start + PIECE])[1:-1]
+            yield inside_json(value[start : start + PIECE])
         yield b'"'
     elif isinstance(value, dict) and value:
         opening = b"{"
