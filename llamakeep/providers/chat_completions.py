@@ -4,14 +4,15 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from llamakeep.domain import Message, Usage
 from llamakeep.errors import LlamaKeepError, ProviderAnswerInvalid, ProviderError
 from llamakeep.providers.base import CompletionRequest, Finished
 from llamakeep.providers.deltas import Parts, count, label, parts_of, tool_called
 from llamakeep.providers.http import message_of, retry_after
-from llamakeep.providers.json_text import Joiner, read_json
+from llamakeep.providers.json_text import Joiner, read_event_json
+from llamakeep.providers.other_formats import OtherFormat, other_format
 from llamakeep.providers.refusals import Reason, broken_off
 
 MAX_TEXT = 16 * 1024 * 1024
@@ -72,6 +73,8 @@ class CompletionReader:
         self._joiner = Joiner()
         self._has_text = False
         self._thoughts: list[str] = []
+        self._other: _OtherChoice | None = None
+        self._other_format: OtherFormat | None = None
         self.finish_reason: str | None = None
         self.has_choices = False
         """Whether anything of an answer was seen."""
@@ -83,7 +86,12 @@ class CompletionReader:
     @property
     def is_complete(self) -> bool:
         """Whether nothing of the text is missing."""
-        return self.is_done or self.finish_reason is not None
+        other = None if self.has_choices else self._other
+        return (
+            self.is_done
+            or self.finish_reason is not None
+            or (other is not None and other.reader.finish_reason is not None)
+        )
 
     def finished(self) -> Finished:
         """Return the last event."""
@@ -98,9 +106,11 @@ class CompletionReader:
         Raises:
             ProviderAnswerInvalid: There was no answer.
         """
-        if not self.has_choices:
-            raise self._invalid("has no choices", self.remark)
+        if self._other is not None and not self.has_choices:
+            return self._take_other(self._other, is_whole=True)
         rest = self.break_off()
+        if not self.has_choices:
+            raise self.in_other_format() or self._invalid("has no choices", self.remark)
         if not (self._has_text or rest) and self._thoughts:
             return f"<think>\n{''.join(self._thoughts)}\n</think>"
         return rest
@@ -108,8 +118,21 @@ class CompletionReader:
     def break_off(self) -> str:
         """Return the text that is left of an answer that will not go on."""
         rest = self._joiner.end()
+        if self._other is not None and not self.has_choices:
+            rest = self._take_other(self._other, is_whole=False)
         self._has_text = self._has_text or bool(rest)
         return rest
+
+    def in_other_format(self) -> ProviderAnswerInvalid | None:
+        """Return what to raise if all that came is in the format of another API."""
+        if self.has_choices or self._other_format is None:
+            return None
+        name, base_url = self._other_format
+        return ProviderAnswerInvalid(
+            f"{self._who} answered in the format of {name}, which is not that of "
+            "OpenAI's chat completions. Set LLAMAKEEP_OPENAI_BASE_URL to where it has "
+            f"those, as in {base_url}."
+        )
 
     def read_alike(self, blocks: Sequence[bytes], start: int) -> tuple[str, int]:
         """
@@ -161,14 +184,14 @@ class CompletionReader:
             self.is_done = True
             return ""
         try:
-            event = read_json(data)
+            event = read_event_json(data)
         except ValueError as exc:
             if is_error:
                 event = data.decode(errors="replace")
             elif self.finish_reason is not None or not data.startswith((b"{", b"[")):
                 return ""  # it keeps the connection alive, or comes after the text
             else:
-                raise self._invalid("is not JSON") from exc
+                raise self._invalid("is not JSON, or has too many values") from exc
         return self.read_value(event, data, is_error=is_error)
 
     def read_value(
@@ -221,7 +244,9 @@ class CompletionReader:
             choices = [choices] if choices.keys() & _IN_A_CHOICE else []
         if not isinstance(choices, list) or not choices:
             self.remark = message_of(event, self._secret) or self.remark
+            self._other_format = self._other_format or other_format(event)
             return None
+        other: dict[str, Any] | None = None
         for choice in choices:
             if choice is None:
                 continue
@@ -233,7 +258,27 @@ class CompletionReader:
             if index in (None, 0, "0"):
                 self.has_choices = True
                 return choice
+            other = other or choice
+        if other is not None and not self.has_choices:
+            self._keep(other)
         return None
+
+    def _keep(self, choice: dict[str, Any]) -> None:
+        """Keep what another choice says, in case that there is none with number 0."""
+        other = self._other
+        if other is None:
+            reader = CompletionReader(self._who, model=self._asked_model)
+            other = self._other = _OtherChoice(choice.get("index"), reader, [])
+        if other.index == choice.get("index"):
+            renumbered = {"choices": [choice | {"index": 0}]}
+            other.texts.append(other.reader.read_value(renumbered))
+
+    def _take_other(self, other: "_OtherChoice", *, is_whole: bool) -> str:
+        """Make the choice with another number the answer, and return its text."""
+        self.has_choices = True
+        self.finish_reason = other.reader.finish_reason
+        rest = other.reader.end() if is_whole else other.reader.break_off()
+        return "".join([*other.texts, rest])
 
     def _parts(self, choice: dict[str, Any]) -> Parts:
         try:
@@ -296,6 +341,14 @@ class CompletionReader:
         return ProviderAnswerInvalid(
             f"{self._who} sent something that cannot be read: it {what}{says}"
         )
+
+
+class _OtherChoice(NamedTuple):
+    """A choice whose number is not 0, which some servers count from 1."""
+
+    index: Any
+    reader: CompletionReader
+    texts: list[str]
 
 
 def _later(said: int | None, known: int | None) -> int | None:

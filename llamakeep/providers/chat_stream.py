@@ -33,6 +33,8 @@ _MAX_REMARK = 1000
 _SLICE = 16 * 1024
 """Bytes that are read at once: tiny events cost a thousand times what text does."""
 _DRAIN_TIMEOUT = 0.1
+_REST_TIMEOUT = 3.0
+"""Seconds that the usage, and `[DONE]`, may take to follow the finish reason."""
 _SEPARATORS = " \t\r\n,"
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 
@@ -47,12 +49,22 @@ class ChatStream:
         response: Whose body it is.
         reader: Reads what is in it.
         who: Who answers, at the start of a sentence.
+        rest_timeout: Seconds to wait for what may follow the finish reason.
     """
 
-    def __init__(self, response: Response, reader: CompletionReader, who: str) -> None:
+    def __init__(
+        self,
+        response: Response,
+        reader: CompletionReader,
+        who: str,
+        *,
+        rest_timeout: float = _REST_TIMEOUT,
+    ) -> None:
         self._response = response
         self._reader = reader
         self._who = who
+        self._rest_timeout = rest_timeout
+        self._rest_ends_at: float | None = None
         self._parser = EventParser()
         self._unread = memoryview(b"")
         self._json = bytearray()
@@ -80,6 +92,7 @@ class ChatStream:
             data = self._take_slice() or await self._read()
             text = self._feed(data) if data is not None else await self._end()
             if text or data is None:
+                self._rest_ends_at = None
                 break
             if self._unread:
                 await asyncio.sleep(0)  # others have their turn
@@ -104,9 +117,10 @@ class ChatStream:
 
     async def _read(self) -> bytes | None:
         """Return some more of the body, or `None` at its end, also an untimely one."""
+        read = self._read_rest if self._reader.is_complete else self._response.read
         try:
             with self._errors:
-                data = await self._response.read()
+                data = await read()
             if data is None or len(data) <= _SLICE:
                 return data
             self._unread = memoryview(data)
@@ -115,6 +129,18 @@ class ChatStream:
             self._is_cut = True
             if not self._reader.is_complete:  # otherwise only the usage is missing
                 self._failure = error
+            return None
+
+    async def _read_rest(self) -> bytes | None:
+        """Return what follows a complete answer; some servers never end it."""
+        loop = asyncio.get_running_loop()
+        if self._rest_ends_at is None:
+            self._rest_ends_at = loop.time() + self._rest_timeout
+        try:
+            async with asyncio.timeout_at(self._rest_ends_at):
+                return await self._response.read()
+        except TimeoutError:
+            self._is_cut = True
             return None
 
     def _feed(self, data: bytes) -> str:
@@ -264,6 +290,8 @@ class ChatStream:
 
     def _broken_off(self) -> LlamaKeepError:
         reader = self._reader
+        if error := reader.in_other_format():
+            return error
         if self._form == "events" and not (self._has_events or reader.has_choices):
             said = message_of(self._stray.decode(errors="replace"))
             says = f": {said}" if said else "."

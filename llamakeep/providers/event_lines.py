@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from llamakeep.providers.json_text import read_json
+from llamakeep.providers.json_text import read_event_json
 
 _BLANK = b"\xef\xbb\xbf \t"
 _NO_EVENTS = {b"id", b"retry", b""}
@@ -67,7 +67,7 @@ def is_whole_event(data: bytes) -> bool:
     if data[:1] not in (b"{", b"["):
         return False
     try:
-        read_json(data)
+        read_event_json(data)
     except ValueError:
         return False
     return True

@@ -282,6 +282,13 @@ def ways() -> Mapping[str, Way]:
                 *HELLO[1:],
             ]
         ),
+        "choices from one": Way(ends(b'"index": 0', b'"index": 1')),
+        "choices from one, whole": Way(
+            [whole.replace(b'"index": 0', b'"index": 1')], JSON
+        ),
+        "choice one before choice zero": Way(
+            [event({"choices": [{"index": 1, "delta": {"content": "B"}}]}), *HELLO]
+        ),
         "usage in choice": Way(
             [
                 *HELLO[:2],
@@ -325,6 +332,25 @@ def ways() -> Mapping[str, Way]:
         "filter": Way([said("He"), event(chunk({}, "content_filter"))]),
         "eos": Way([said("He"), event(chunk({}, "eos"))]),
         # Failures.
+        "choices from one, cut": Way(
+            [HELLO[0].replace(b'"index": 0', b'"index": 1'), Abort()]
+        ),
+        "many values": Way([event({"x": [0] * 100_000}), *HELLO]),
+        "ollama": Way(
+            [
+                b'{"model":"m","message":{"content":"Hello"},"done":false}\n',
+                b'{"model":"m","message":{"content":""},"done":true}\n',
+            ],
+            "application/x-ndjson",
+        ),
+        "ollama whole": Way([b'{"response":"Hello","done":true}'], JSON),
+        "anthropic": Way(
+            [b"event: message_start\n" + event({"type": "message_start"})]
+        ),
+        "gemini": Way([b'[{"candidates":[]}\n,\n{"candidates":[]}]'], JSON),
+        "responses": Way([event({"type": "response.created", "response": {}})]),
+        "llama.cpp": Way([event({"content": "Hello", "stop": False})]),
+        "tgi": Way([event({"token": {"text": "Hello"}, "generated_text": None})]),
         "cut off": Way([said("Hello")]),
         "cut in a name": Way([said("Hello"), b"dat"]),
         "prose later": Way([said("Hello"), b"Internal error: on fire\n"]),

@@ -22,7 +22,7 @@ from llamakeep.providers.chat_completions import CompletionReader
 from llamakeep.providers.chat_stream import ChatStream
 from llamakeep.providers.openai import OpenAIProvider
 from tests.providers.asking import Answer, ask, request
-from tests.providers.misbehaving import misbehaving, ways
+from tests.providers.misbehaving import STOP, event, misbehaving, said, used, ways
 
 OTHER_TEXTS = {
     "nul": ("a\ufffdb", "stop"),
@@ -46,6 +46,15 @@ OTHER_TEXTS = {
 """The text and the finish reason of what does not say `Hello world`."""
 
 FAILURES: dict[str, tuple[type[LlamaKeepError], str, str]] = {
+    "choices from one, cut": (ProviderUnavailable, "Hello", "broke off"),
+    "many values": (ProviderAnswerInvalid, "", "too many values"),
+    "ollama": (ProviderAnswerInvalid, "", "http://127.0.0.1:11434/v1"),
+    "ollama whole": (ProviderAnswerInvalid, "", "http://127.0.0.1:11434/v1"),
+    "anthropic": (ProviderAnswerInvalid, "", "Anthropic's Messages API"),
+    "gemini": (ProviderAnswerInvalid, "", "v1beta/openai"),
+    "responses": (ProviderAnswerInvalid, "", "OpenAI's Responses API"),
+    "llama.cpp": (ProviderAnswerInvalid, "", "LLAMAKEEP_OPENAI_BASE_URL"),
+    "tgi": (ProviderAnswerInvalid, "", "LLAMAKEEP_OPENAI_BASE_URL"),
     "cut off": (ProviderUnavailable, "Hello", "broke off"),
     "cut in a name": (ProviderUnavailable, "Hello", "broke off its answer."),
     "prose later": (ProviderUnavailable, "Hello", "broke off its answer: Internal"),
@@ -209,6 +218,40 @@ async def test_others_have_their_turn_while_small_events_are_read() -> None:
     counting.cancel()
 
     assert turns >= 10
+
+
+@pytest.mark.parametrize("rest", [b"", event(used(5, 7)), b": keep\n\n"])
+async def test_an_answer_that_the_server_leaves_open_ends_with_its_finish_reason(
+    rest: bytes,
+) -> None:
+    response = LeftOpen(said("Hello") + STOP, rest)
+    reader = CompletionReader("It")
+    stream = ChatStream(response, reader, "It", rest_timeout=0.05)  # type: ignore[arg-type]
+
+    async with asyncio.timeout(10):
+        assert [await stream.next(), await stream.next()] == ["Hello", None]
+
+    assert reader.finished().finish_reason == "stop"
+    assert reader.finished().usage == (Usage(5, 7) if b"usage" in rest else Usage())
+
+
+class LeftOpen:
+    """A response whose body is repeated, or does not end."""
+
+    def __init__(self, body: bytes, rest: bytes) -> None:
+        self._body = body
+        self._rest = rest
+
+    async def read(self) -> bytes | None:
+        if self._body:
+            data, self._body = self._body, b""
+            return data
+        await (asyncio.sleep(0.001) if self._rest else asyncio.Event().wait())
+        return self._rest
+
+    def header(self, name: str) -> str | None:
+        del name
+        return None
 
 
 class Buffered:
