@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from llamakeep.api.bodies import Body
 from llamakeep.api.browsers import HEADERS
+from llamakeep.api.json_bodies import is_json
 from llamakeep.api.json_text import to_json
 from llamakeep.api.links import prefix_of
 from llamakeep.errors import (
@@ -184,13 +185,7 @@ async def render_http_error(request: Request, error: Exception) -> Response:
     if status == BodyTooLarge.status:
         return await render_error(request, _body_too_large(request))
     if status == MalformedBody.status:
-        return await render_error(
-            request,
-            MalformedBody(
-                "The body is not JSON in UTF-8, is nested too deeply, or has a number "
-                "of thousands of digits. Nothing was stored."
-            ),
-        )
+        return await render_error(request, _malformed_body(request, error.__cause__))
     prefix = prefix_of(request)
     detail = {
         HTTPStatus.NOT_FOUND: (
@@ -262,6 +257,24 @@ def _body_too_large(request: Request) -> BodyTooLarge:
     )
 
 
+def _malformed_body(request: Request, cause: BaseException | None) -> MalformedBody:
+    if isinstance(cause, RecursionError):
+        return MalformedBody("The body is nested too deeply. Nothing was stored.")
+    if not isinstance(cause, UnicodeError):
+        return MalformedBody(
+            "The body has a number of thousands of digits. Nothing was stored."
+        )
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        return MalformedBody(
+            "The body is compressed, which this server does not read. Nothing was "
+            "stored. Send it as it is, without the header Content-Encoding."
+        )
+    return MalformedBody(
+        "The body is not JSON in UTF-8. Nothing was stored. Send it in that encoding."
+    )
+
+
 def _merged(errors: Iterable[FieldError]) -> Sequence[FieldError]:
     """Return one error for each field; several forms of a field each say what is."""
     messages: dict[str, str] = {}
@@ -283,10 +296,12 @@ def _field_error(request: Request, error: dict[str, Any]) -> FieldError:
     where, *path = path_of(error["loc"])
     field = ".".join(path) if where == "body" else ".".join([where, *path])
     if where == "body" and not path:
+        if error["type"] == "string_unicode":  # it is a name, or the only value
+            return FieldError("body", wording_of(error))
         message = "Send a JSON object"
         if request.url.path.rstrip("/").endswith("/prompt"):
             message += ', such as `{"prompt": "…"}`'
-        if "json" not in request.headers.get("content-type", ""):
+        if not is_json(request.headers.get("content-type", "")):
             message += ", with the header `Content-Type: application/json`"
         return FieldError("body", message + ".")
     return FieldError(field, wording_of(error))

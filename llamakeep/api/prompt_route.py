@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Awaitable, Callable
-from email.message import Message
 from typing import Any, get_type_hints
 
 from fastapi import Request, Response
@@ -16,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llamakeep.api.dependencies import KEY_PATTERN, LONGEST_KEY
+from llamakeep.api.json_bodies import is_json, parse_json
 from llamakeep.api.queries import QueryCheck
 from llamakeep.errors import FieldError, InvalidRequest
 
@@ -81,7 +81,7 @@ def _read(model: type[BaseModel], request: Request, sent: bytes) -> BaseModel:
         HTTPException: It is not even JSON.
     """
     try:
-        if not (sent and _is_json(request.headers.get("content-type", ""))):
+        if not (sent and is_json(request.headers.get("content-type", ""))):
             # It cannot be a model, and the error says so.
             return model.model_validate(sent)
         try:
@@ -99,19 +99,9 @@ def _read(model: type[BaseModel], request: Request, sent: bytes) -> BaseModel:
         ) from error
 
 
-def _is_json(content_type: str) -> bool:
-    if content_type == "application/json":
-        return True
-    message = Message()
-    message["content-type"] = content_type
-    kind = message.get_content_subtype()
-    is_application = message.get_content_maintype() == "application"
-    return is_application and (kind == "json" or kind.endswith("+json"))
-
-
 def _parse(sent: bytes) -> Any:
     try:
-        return json.loads(sent)
+        return parse_json(sent)
     except json.JSONDecodeError as error:
         found = {"type": "json_invalid", "loc": ("body",), "ctx": {"error": error.msg}}
         raise RequestValidationError([found]) from error

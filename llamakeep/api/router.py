@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends
 from fastapi.dependencies.utils import get_parameterless_sub_dependant
 from fastapi.routing import APIRoute
 
+from llamakeep.api.json_bodies import JsonRoute
 from llamakeep.api.json_text import JsonResponse
 from llamakeep.api.problems import problem_responses
 from llamakeep.api.prompt_route import Endpoint, PromptRoute
@@ -25,7 +26,9 @@ class Router(APIRouter):
     """
 
     def __init__(self, *, queries: Queries = Queries.OWN, **options: Any) -> None:
-        super().__init__(default_response_class=JsonResponse, **options)
+        super().__init__(
+            default_response_class=JsonResponse, route_class=JsonRoute, **options
+        )
         self._queries = queries
 
     def add_api_route(

@@ -1,5 +1,6 @@
 """What nobody should send: a problem that names the field, and nothing stored."""
 
+import gzip
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -146,7 +147,49 @@ async def test_what_is_not_json_is_called_so(client: Client, body: bytes) -> Non
     assert "stored" in problem["detail"]
 
 
-@pytest.mark.parametrize("content_type", [None, "text/plain", "multipart/form-data"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-32-be"])
+@pytest.mark.parametrize("path", ["/prompt/", "/login/"])
+async def test_json_in_another_encoding_than_utf_8_is_refused(
+    client: Client, path: str, encoding: str
+) -> None:
+    sent = json.dumps(PROMPT | {"username": "alice", "password": "secret1"})
+
+    response = await client.post(path, content=sent.encode(encoding), headers=JSON)
+
+    assert "not JSON in UTF-8" in check_problem(response, 400)["detail"]
+
+
+@pytest.mark.parametrize("path", ["/prompt/", "/login/"])
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (gzip.compress(b'{"prompt": "Hi"}'), "compressed"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b'{"prompt": 1' + b"0" * 5000 + b"}", "thousands of digits"),
+    ],
+    ids=["gzip", "nested", "digits"],
+)
+async def test_what_is_wrong_with_a_body_that_cannot_be_parsed_is_said(
+    client: Client, path: str, sent: bytes, reason: str
+) -> None:
+    headers = JSON | ({"Content-Encoding": "gzip"} if reason == "compressed" else {})
+
+    response = await client.post(path, content=sent, headers=headers)
+
+    assert reason in check_problem(response, 400)["detail"]
+
+
+async def test_half_of_a_surrogate_pair_in_a_name_is_called_so(client: Client) -> None:
+    response = await client.post(
+        "/prompt/", content=b'{"prompt": "Hi", "\\ud83d": 1}', headers=JSON
+    )
+
+    assert "UTF-8" in check_problem(response, 422)["detail"]
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "text/plain", "multipart/form-data", "text/json"]
+)
 async def test_json_that_is_not_called_json_is_refused_with_the_way_out(
     client: Client, content_type: str | None
 ) -> None:
