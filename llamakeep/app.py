@@ -10,32 +10,23 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from llamakeep import __version__
-from llamakeep.api import (
-    accounts,
-    admin,
-    conversations,
-    documentation,
-    health,
-    history,
-    history_import,
-    keys,
-    limits,
-    login,
-    me,
-    openai,
-    problems,
-    prompt,
-    replicate,
-    webhook_secrets,
-    webhooks,
-)
-from llamakeep.api.body_limit import BodyLimit
-from llamakeep.api.browsers import protect_browsers
-from llamakeep.api.demo import LoopbackOnly, add_demo_users
-from llamakeep.api.forwarded import believe_proxies
-from llamakeep.api.rates import limit_rates
-from llamakeep.api.readers import Readers
-from llamakeep.api.webhook_bodies import render
+from llamakeep.api import openai, replicate
+from llamakeep.api.accounts import admin, keys, limits, login, me
+from llamakeep.api.accounts import passwords as accounts
+from llamakeep.api.accounts.demo import LoopbackOnly, add_demo_users
+from llamakeep.api.history import conversations
+from llamakeep.api.history import import_routes as history_import
+from llamakeep.api.history import routes as history
+from llamakeep.api.http import documentation, health, problems
+from llamakeep.api.http.body_limit import BodyLimit
+from llamakeep.api.http.browsers import protect_browsers
+from llamakeep.api.http.forwarded import believe_proxies
+from llamakeep.api.http.rates import limit_rates
+from llamakeep.api.http.readers import Readers
+from llamakeep.api.prompts import routes as prompt
+from llamakeep.api.webhooks import incoming as webhooks
+from llamakeep.api.webhooks import secrets as webhook_secrets
+from llamakeep.api.webhooks.bodies import render
 from llamakeep.errors import LlamaKeepError, StorageUnavailable
 from llamakeep.keeper import Keeper
 from llamakeep.keeper.notifying import Notifier

@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from llamakeep import errors
-from llamakeep.api.problems import urn
+from llamakeep.api.http.problems import urn
 from llamakeep.app import create_app
 from llamakeep.docstrings import docstrings_of
 from llamakeep.secret_files import is_secret

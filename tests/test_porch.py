@@ -16,7 +16,10 @@ from typing import Any
 import pytest
 
 import llamakeep
-from llamakeep.api import dependencies, history, me, prompt
+from llamakeep.api import dependencies
+from llamakeep.api.accounts import me
+from llamakeep.api.history import routes as history
+from llamakeep.api.prompts import routes as prompt
 from llamakeep.storage import Storage
 
 ROOT = Path(__file__).parents[1]

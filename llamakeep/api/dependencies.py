@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 
-from llamakeep.api.demo import ACCESS_TOKENS
-from llamakeep.api.readers import Readers
+from llamakeep.api.accounts.demo import ACCESS_TOKENS
+from llamakeep.api.http.readers import Readers
 from llamakeep.domain import Actor, ApiKey, Scope, User, UserRole, utc_now
 from llamakeep.errors import AdminOnly, ScopeMissing, Unauthenticated
 from llamakeep.keeper import Keeper

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-from llamakeep.api.text import check_text
+from llamakeep.api.http.text import check_text
 from llamakeep.errors import InvalidRequest
 from llamakeep.security.usernames import check_username
 

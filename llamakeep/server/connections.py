@@ -10,8 +10,8 @@ import httptools
 import uvicorn.protocols.http.httptools_impl as uvicorns
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from llamakeep.api.browsers import HEADERS
-from llamakeep.api.problems import Problem, problem_json, urn
+from llamakeep.api.http.browsers import HEADERS
+from llamakeep.api.http.problems import Problem, problem_json, urn
 from llamakeep.errors import UNREAD
 from llamakeep.server.corked import Corked
 from llamakeep.server.heads import RefusedHead, check_head, without_upgrade

@@ -13,8 +13,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from llamakeep import signals
-from llamakeep.api import history_import
-from llamakeep.api.forwarded import prefix_in
+from llamakeep.api.history import import_routes as history_import
+from llamakeep.api.http.forwarded import prefix_in
 from llamakeep.garbage import look_seldom
 from llamakeep.keeper import Keeper
 from llamakeep.server.connections import (

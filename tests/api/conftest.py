@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llamakeep.api.demo import add_demo_users
+from llamakeep.api.accounts.demo import add_demo_users
 from llamakeep.settings import Settings
 from llamakeep.storage import open_storage
 from tests.api.serving import Client, connect

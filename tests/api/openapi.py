@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from llamakeep.api.bodies import read_docstrings
+from llamakeep.api.http.bodies import read_docstrings
 from llamakeep.app import create_app
 from llamakeep.settings import Settings
 

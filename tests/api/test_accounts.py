@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from llamakeep.api.accounts import offer_setup
+from llamakeep.api.accounts.passwords import offer_setup
 from llamakeep.domain import Actor, UserRole
 from llamakeep.security.access_tokens import new_reset_token, new_setup_token
 from llamakeep.settings import Settings

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llamakeep.api import admin
+from llamakeep.api.accounts import admin
 from llamakeep.domain import Actor, User, UserRole, new_id
 from llamakeep.settings import Settings
 from tests.api.openapi import PATHS

@@ -12,7 +12,7 @@ import pytest
 from fastapi.routing import APIRoute
 from sqlalchemy import Connection
 
-from llamakeep.api import documentation
+from llamakeep.api.http import documentation
 from llamakeep.api.replicate import unserved
 from llamakeep.domain import Actor, Scope, User, UserRole, utc_now
 from llamakeep.security.access_tokens import digest, new_access_token, new_api_key

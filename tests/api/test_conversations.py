@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from llamakeep.api.conversations import title_of
+from llamakeep.api.history.conversations import title_of
 from llamakeep.settings import Settings
 from tests.api.serving import Client, connect
 from tests.fakes import ScriptedProvider

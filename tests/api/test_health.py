@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from llamakeep.api import health
+from llamakeep.api.http import health
 from llamakeep.settings import Settings
 from llamakeep.storage import open_storage
 from llamakeep.storage.clock import FRESH

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from llamakeep.api import highlights as highlighting
-from llamakeep.api.highlights import MOST_SCANNED, highlights
+from llamakeep.api.history import highlights as highlighting
+from llamakeep.api.history.highlights import MOST_SCANNED, highlights
 from llamakeep.domain import Run, RunStatus
 from llamakeep.storage.search import Search
 from llamakeep.storage.words import spans_of_words

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llamakeep.api.history_export import MUCH
+from llamakeep.api.history.export import MUCH
 from llamakeep.settings import Settings
 from tests.api.serving import BOB, Client, connect
 from tests.fakes import ScriptedProvider

@@ -11,9 +11,9 @@ import pytest
 from pydantic import ByteSize
 from sqlalchemy import update
 
-from llamakeep.api import prompt
 from llamakeep.api.openai import chat as openai_chat
 from llamakeep.api.openai.responses import request as responses_request
+from llamakeep.api.prompts import routes as prompt
 from llamakeep.api.replicate import inputs as replicate_inputs
 from llamakeep.domain import Asked
 from llamakeep.errors import ProviderTimeout
@@ -205,10 +205,10 @@ async def test_fields_that_a_later_version_adds_change_no_digest(
 ) -> None:
     await client.post(path, json=REQUESTS[path], headers=KEY)
     monkeypatch.setattr(
-        "llamakeep.api.idempotency._older", lambda *_: b"another digest"
+        "llamakeep.api.prompts.idempotency._older", lambda *_: b"another digest"
     )
     monkeypatch.setattr(
-        "llamakeep.api.idempotency._older_own", lambda *_: b"another digest"
+        "llamakeep.api.prompts.idempotency._older_own", lambda *_: b"another digest"
     )
     for module in (prompt, responses_request, openai_chat, replicate_inputs):
         monkeypatch.setattr(module, "Asked", _LaterAsked, raising=False)

@@ -19,7 +19,7 @@ SMALL = PROMPT | {"max_tokens": 10}
 def always_the_same_day(monkeypatch: pytest.MonkeyPatch) -> None:
     now = utc_now()
     monkeypatch.setattr("llamakeep.keeper.quotas.utc_now", lambda: now)
-    monkeypatch.setattr("llamakeep.api.limits.utc_now", lambda: now)
+    monkeypatch.setattr("llamakeep.api.accounts.limits.utc_now", lambda: now)
 
 
 @pytest.fixture

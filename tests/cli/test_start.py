@@ -59,7 +59,7 @@ asyncio.run(main())
         [sys.executable, "-c", code], text=True, cwd=ROOT
     )
 
-    assert "llamakeep.api.prompt" in imported.splitlines()
+    assert "llamakeep.api.prompts.routes" in imported.splitlines()
     assert NOT_FOR_SQLITE.isdisjoint(imported.splitlines())
 
 

@@ -1,6 +1,6 @@
 import asyncio
 
-from llamakeep.api.demo import ACCESS_TOKENS, add_demo_users
+from llamakeep.api.accounts.demo import ACCESS_TOKENS, add_demo_users
 from llamakeep.security.access_tokens import digest
 from llamakeep.storage import Storage
 

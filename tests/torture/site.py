@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from llamakeep.api.demo import add_demo_users
+from llamakeep.api.accounts.demo import add_demo_users
 from llamakeep.storage import open_storage
 from tests.acceptance.processes import Runner, ServerProcess
 from tests.torture.crash_points import MARK

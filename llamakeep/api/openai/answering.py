@@ -16,11 +16,11 @@ from fastapi import Request, Response
 from starlette.types import Receive, Scope, Send
 
 from llamakeep.api.dependencies import keeper_of
-from llamakeep.api.json_text import to_json
-from llamakeep.api.links import prefix_of
+from llamakeep.api.http.json_text import to_json
+from llamakeep.api.http.links import prefix_of
+from llamakeep.api.http.streaming import Streaming
 from llamakeep.api.openai.errors import error_of
 from llamakeep.api.openai.wire import json_response, stream_headers
-from llamakeep.api.streaming import Streaming
 from llamakeep.domain import Asked, Run, User
 from llamakeep.errors import LlamaKeepError, RunInterrupted
 from llamakeep.keeper import Delta, Ended, Keeper, Reset, Silence, Update

@@ -15,8 +15,10 @@ from llamakeep.api.dependencies import (
     keeper_of,
     storage_of,
 )
-from llamakeep.api.fields import MaxTokens, Metadata
-from llamakeep.api.idempotency import key_of
+from llamakeep.api.http.fields import MaxTokens, Metadata
+from llamakeep.api.http.queries import Queries
+from llamakeep.api.http.router import Router
+from llamakeep.api.http.text import check_json
 from llamakeep.api.openai.answering import Wanted, answer
 from llamakeep.api.openai.content import TEXT_PARTS, invalid
 from llamakeep.api.openai.errors import COMPLETION_ERRORS, error_responses
@@ -25,9 +27,7 @@ from llamakeep.api.openai.ids import RUN, run_id_of
 from llamakeep.api.openai.messages import read_messages
 from llamakeep.api.openai.parameters import CompletionRequest
 from llamakeep.api.openai.wire import json_response
-from llamakeep.api.queries import Queries
-from llamakeep.api.router import Router
-from llamakeep.api.text import check_json
+from llamakeep.api.prompts.idempotency import key_of
 from llamakeep.domain import Asked, RunStatus
 
 router = Router(prefix="/v1/chat/completions", tags=["openai"], queries=Queries.VENDORS)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from llamakeep.api.text import check_text
+from llamakeep.api.http.text import check_text
 from llamakeep.errors import FieldError, InvalidRequest, UnsupportedParameter
 
 TEXT_PARTS = {

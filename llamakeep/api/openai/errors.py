@@ -13,15 +13,15 @@ from typing import Any
 from fastapi import Response
 
 from llamakeep import errors
-from llamakeep.api.bodies import Body
-from llamakeep.api.openai.wire import json_response
-from llamakeep.api.problems import (
+from llamakeep.api.http.bodies import Body
+from llamakeep.api.http.problems import (
     FIELD_MISSING,
     FIELD_UNKNOWN,
     Problem,
     problem_of,
     urn,
 )
+from llamakeep.api.openai.wire import json_response
 
 STATUSES = {
     urn(error.code): status

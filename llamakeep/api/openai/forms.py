@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from llamakeep.api.openai.ids import id_of
-from llamakeep.api.runs import model_name
+from llamakeep.api.prompts.schemas import model_name
 from llamakeep.domain import Run, RunStatus, Usage
 
 CHAT, LEGACY = "chatcmpl-", "cmpl-"

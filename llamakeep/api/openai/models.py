@@ -6,10 +6,10 @@ from fastapi import Request, Response
 
 from llamakeep import errors
 from llamakeep.api.dependencies import CurrentUser, registry_of
+from llamakeep.api.http.queries import Queries
+from llamakeep.api.http.router import Router
 from llamakeep.api.openai.errors import error_responses
 from llamakeep.api.openai.wire import json_response
-from llamakeep.api.queries import Queries
-from llamakeep.api.router import Router
 
 router = Router(prefix="/v1/models", tags=["openai"], queries=Queries.VENDORS)
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from llamakeep.api.bodies import Body, Form
-from llamakeep.api.fields import (
+from llamakeep.api.http.bodies import Body, Form
+from llamakeep.api.http.fields import (
     MaxTokens,
     MinTokens,
     ModelName,
@@ -23,7 +23,7 @@ from llamakeep.api.fields import (
     TopK,
     TopP,
 )
-from llamakeep.api.problems import FIELD_UNKNOWN
+from llamakeep.api.http.problems import FIELD_UNKNOWN
 from llamakeep.domain import Parameters
 from llamakeep.errors import FieldError, InvalidRequest, UnsupportedParameter
 

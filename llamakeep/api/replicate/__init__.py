@@ -1,5 +1,6 @@
 """Replicate's API: its words in, its words out, and the same engine in between."""
 
+from llamakeep.api.http.router import Router
 from llamakeep.api.replicate import (
     creating,
     errors,
@@ -8,7 +9,6 @@ from llamakeep.api.replicate import (
     unserved,
     webhooks,
 )
-from llamakeep.api.router import Router
 
 router = Router()
 for _part in (creating, reading, models, webhooks, unserved):

@@ -17,7 +17,7 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 
 from llamakeep.api.dependencies import AuthUser, auth_user, presented, storage_of
-from llamakeep.api.links import origin_of
+from llamakeep.api.http.links import origin_of
 from llamakeep.domain import Run, Scope, User
 from llamakeep.errors import Unauthenticated
 from llamakeep.security.access_tokens import digest

@@ -8,10 +8,10 @@ from fastapi import Header, Request, Response
 
 from llamakeep import errors
 from llamakeep.api.dependencies import IdempotencyHeader, keeper_of, registry_of
-from llamakeep.api.idempotency import key_of
-from llamakeep.api.notifications import PREDICTION, wanted
-from llamakeep.api.problems import problem_responses
-from llamakeep.api.queries import Queries
+from llamakeep.api.http.problems import problem_responses
+from llamakeep.api.http.queries import Queries
+from llamakeep.api.http.router import Router
+from llamakeep.api.prompts.idempotency import key_of
 from llamakeep.api.replicate.access import PREFIX, Links, PromptingUser
 from llamakeep.api.replicate.inputs import ModelPrediction, VersionPrediction
 from llamakeep.api.replicate.names import find_model, find_version
@@ -22,7 +22,7 @@ from llamakeep.api.replicate.waiting import (
     parse_prefer,
     wait,
 )
-from llamakeep.api.router import Router
+from llamakeep.api.webhooks.outgoing import PREDICTION, wanted
 from llamakeep.domain import Asked, User
 from llamakeep.errors import PathNotFound, UnknownModel
 from llamakeep.providers.base import Provider

@@ -10,8 +10,8 @@ from typing import Any
 
 from fastapi import Response
 
-from llamakeep.api.json_text import to_json
-from llamakeep.api.problems import FIELD_MISSING, FIELD_UNKNOWN, Problem, urn
+from llamakeep.api.http.json_text import to_json
+from llamakeep.api.http.problems import FIELD_MISSING, FIELD_UNKNOWN, Problem, urn
 from llamakeep.api.replicate.schemas import WRITTEN
 from llamakeep.errors import (
     InvalidRequest,

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from llamakeep.api.bodies import Form
-from llamakeep.api.fields import (
+from llamakeep.api.http.bodies import Form
+from llamakeep.api.http.fields import (
     MOST_TOKENS,
     Integer,
     MaxTokens,
@@ -18,8 +18,8 @@ from llamakeep.api.fields import (
     TopK,
     TopP,
 )
-from llamakeep.api.notifications import WebhookUrl
-from llamakeep.api.text import SomeText, Text
+from llamakeep.api.http.text import SomeText, Text
+from llamakeep.api.webhooks.outgoing import WebhookUrl
 from llamakeep.domain import Asked, NotificationEvent, Parameters, Run
 
 SPELLINGS = {

@@ -4,10 +4,11 @@ from typing import Any
 
 from fastapi import Request
 
-from llamakeep.api.bodies import Body
 from llamakeep.api.dependencies import registry_of
-from llamakeep.api.problems import problem_responses
-from llamakeep.api.queries import Queries
+from llamakeep.api.http.bodies import Body
+from llamakeep.api.http.problems import problem_responses
+from llamakeep.api.http.queries import Queries
+from llamakeep.api.http.router import Router
 from llamakeep.api.replicate.access import PREFIX, CurrentUser, Links
 from llamakeep.api.replicate.names import (
     check_version,
@@ -16,7 +17,6 @@ from llamakeep.api.replicate.names import (
     written,
 )
 from llamakeep.api.replicate.schemas import openapi_schema
-from llamakeep.api.router import Router
 from llamakeep.errors import (
     NoProvider,
     PathNotFound,

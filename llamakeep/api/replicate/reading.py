@@ -6,11 +6,12 @@ from urllib.parse import urlencode
 
 from fastapi import Query, Request, Response
 
-from llamakeep.api.bodies import Body
 from llamakeep.api.dependencies import keeper_of, storage_of
-from llamakeep.api.history_filters import Moment
-from llamakeep.api.problems import problem_responses
-from llamakeep.api.queries import Queries
+from llamakeep.api.history.filters import Moment
+from llamakeep.api.http.bodies import Body
+from llamakeep.api.http.problems import problem_responses
+from llamakeep.api.http.queries import Queries
+from llamakeep.api.http.router import Router
 from llamakeep.api.replicate.access import (
     PREFIX,
     CurrentUser,
@@ -27,7 +28,6 @@ from llamakeep.api.replicate.predictions import (
     results,
 )
 from llamakeep.api.replicate.streams import stream_response
-from llamakeep.api.router import Router
 from llamakeep.errors import (
     InvalidRequest,
     RunNotFound,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from llamakeep.api.fields import MOST_TOKENS
+from llamakeep.api.http.fields import MOST_TOKENS
 from llamakeep.providers.base import Provider
 
 _PENALTY = {"type": "number", "minimum": -2, "maximum": 2}

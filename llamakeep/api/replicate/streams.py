@@ -13,9 +13,9 @@ from contextlib import aclosing
 from fastapi import Request, Response
 
 from llamakeep.api.dependencies import keeper_of, readers_of, storage_of
-from llamakeep.api.events import HEADERS
-from llamakeep.api.json_text import to_json
-from llamakeep.api.streaming import Streaming
+from llamakeep.api.http.json_text import to_json
+from llamakeep.api.http.streaming import Streaming
+from llamakeep.api.prompts.events import HEADERS
 from llamakeep.domain import Run, RunStatus, User
 from llamakeep.errors import LlamaKeepError
 from llamakeep.keeper import Delta, Ended, Keeper, Position, Reset, Update

@@ -18,7 +18,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from llamakeep.api.json_text import (
+from llamakeep.api.http.json_text import (
     cut,
     filled,
     gathered,

@@ -5,7 +5,7 @@ from typing import Any
 from llamakeep.api.openai.ids import id_of
 from llamakeep.api.openai.responses.items import output_item
 from llamakeep.api.openai.responses.text_format import text_format
-from llamakeep.api.runs import model_name
+from llamakeep.api.prompts.schemas import model_name
 from llamakeep.domain import Run, RunStatus, Usage
 from llamakeep.errors import (
     ClientError,

@@ -5,8 +5,15 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from llamakeep.api.bodies import Form
-from llamakeep.api.fields import MaxTokens, Metadata, ModelName, OpenAITemperature, TopP
+from llamakeep.api.http.bodies import Form
+from llamakeep.api.http.fields import (
+    MaxTokens,
+    Metadata,
+    ModelName,
+    OpenAITemperature,
+    TopP,
+)
+from llamakeep.api.http.text import Text
 from llamakeep.api.openai.content import invalid
 from llamakeep.api.openai.errors import PREVIOUS_NOT_FOUND
 from llamakeep.api.openai.ids import run_id_of
@@ -14,7 +21,6 @@ from llamakeep.api.openai.parameters import refuse_unsupported
 from llamakeep.api.openai.responses.items import read_input
 from llamakeep.api.openai.responses.rendering import RESPONSE
 from llamakeep.api.openai.responses.text_format import TextOptions, response_format
-from llamakeep.api.text import Text
 from llamakeep.domain import Asked, Parameters
 from llamakeep.errors import RunNotFound
 

@@ -18,8 +18,10 @@ from llamakeep.api.dependencies import (
     settings_of,
     storage_of,
 )
-from llamakeep.api.idempotency import key_of
-from llamakeep.api.links import prefix_of
+from llamakeep.api.http.links import prefix_of
+from llamakeep.api.http.queries import Queries
+from llamakeep.api.http.router import Router
+from llamakeep.api.http.streaming import Streaming
 from llamakeep.api.openai.answering import Leaving, Stream
 from llamakeep.api.openai.content import invalid
 from llamakeep.api.openai.errors import (
@@ -35,9 +37,7 @@ from llamakeep.api.openai.responses.references import dereferenced
 from llamakeep.api.openai.responses.rendering import RESPONSE, response_of
 from llamakeep.api.openai.responses.request import ResponseRequest
 from llamakeep.api.openai.wire import json_response, stream_headers
-from llamakeep.api.queries import Queries
-from llamakeep.api.router import Router
-from llamakeep.api.streaming import Streaming
+from llamakeep.api.prompts.idempotency import key_of
 from llamakeep.domain import Asked, Run, User
 from llamakeep.errors import (
     ConversationNotFound,

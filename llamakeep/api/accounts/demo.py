@@ -1,0 +1,108 @@
+"""
+The two users of the first README, whom everybody knows.
+
+They exist in demo mode only: they have no password in the database, and their access
+tokens are not recognised as such outside demo mode.
+"""
+
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import timedelta
+from functools import lru_cache
+from http import HTTPStatus
+from ipaddress import ip_address
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from llamakeep.api.http.problems import render_http_error
+from llamakeep.errors import InvalidRequest, ServerError, StorageUnavailable
+from llamakeep.security.access_tokens import digest
+from llamakeep.security.visitors import refusal_of
+from llamakeep.storage import Storage
+
+PASSWORDS = {"alice": "secret1", "bob": "secret2"}
+ACCESS_TOKENS = {f"token_{username}": username for username in PASSWORDS}
+
+FOR_EVER = timedelta(days=36500)
+
+
+class LoopbackOnly:
+    """
+    Answers 403 to what was not sent from this computer to itself, and by its own name.
+
+    An application does not know where its server listens, but each connection does.
+
+    Args:
+        app: What gets the others.
+        origins: Other sites whose pages may call the server.
+    """
+
+    def __init__(self, app: ASGIApp, *, origins: Collection[str] = ()) -> None:
+        self._app = app
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what was sent from this computer to itself."""
+        detail = self._refusal(scope) if scope["type"] == "http" else None
+        if detail is None:
+            await self._app(scope, receive, send)
+            return
+        refusal = HTTPException(HTTPStatus.FORBIDDEN, detail)
+        response = await render_http_error(Request(scope), refusal)
+        await response(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> str | None:
+        server = scope.get("server")
+        if server is not None and not _is_inside(server[0]):
+            return (
+                "Demo mode has passwords that everybody knows, so it answers on "
+                "loopback addresses only. Unset LLAMAKEEP_DEMO to serve others."
+            )
+        # Code that calls the application in its own process names the server itself.
+        hosts = () if server is None else (server[0],)
+        wrong = refusal_of(scope["headers"], hosts=hosts, origins=self._origins)
+        if wrong is None:
+            return None
+        return (
+            "Demo mode has passwords that everybody knows, so it answers on localhost, "
+            f"127.0.0.1 and [::1] only, and not {wrong}. Name the origins of other "
+            "pages in LLAMAKEEP_CORS_ORIGINS, or unset LLAMAKEEP_DEMO to serve others."
+        )
+
+
+@lru_cache(maxsize=64)  # it is asked for each request
+def _is_inside(server: str) -> bool:
+    try:
+        return ip_address(server).is_loopback
+    except ValueError:  # a Unix socket's path
+        return True
+
+
+async def add_demo_users(storage: Storage) -> None:
+    """
+    Let alice and bob in.
+
+    Raises:
+        ServerError: The database has a real user of that name.
+    """
+    for access_token, username in ACCESS_TOKENS.items():
+        known = await storage.find_credentials(username)
+        if known is None:
+            with suppress(InvalidRequest):  # another server was faster
+                await storage.add_user(username, None)
+            known = await storage.find_credentials(username)
+        assert known is not None
+        if known.password_hash is not None:
+            raise _demo_refused(username)
+        await storage.add_access_token(
+            known.user, digest(access_token), lifetime=FOR_EVER
+        )
+
+
+def _demo_refused(username: str) -> ServerError:
+    return StorageUnavailable(
+        f"Demo mode would open the account of a real user, {username!r}. Give it a "
+        "database of its own: LLAMAKEEP_DATABASE_URL=sqlite:///demo.db."
+    )

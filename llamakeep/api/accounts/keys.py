@@ -1,0 +1,266 @@
+"""API keys: what users give to their programs."""
+
+from datetime import timedelta
+from typing import Annotated, Self
+
+from fastapi import Path, Request
+from pydantic import AwareDatetime, Field
+
+from llamakeep.api.accounts.limits import LimitsBody
+from llamakeep.api.dependencies import KeysUser, actor_of, storage_of
+from llamakeep.api.http.bodies import Body, Form
+from llamakeep.api.http.problems import problem_responses
+from llamakeep.api.http.router import Router
+from llamakeep.api.http.text import SomeText, Text
+from llamakeep.domain import ApiKey, Scope, User, UserRole, utc_now
+from llamakeep.errors import (
+    AdminOnly,
+    ApiKeyNotFound,
+    BodyTooLarge,
+    FieldError,
+    InvalidRequest,
+    MalformedBody,
+    ScopeMissing,
+    TooManyApiKeys,
+    Unauthenticated,
+)
+from llamakeep.security.access_tokens import digest
+from llamakeep.security.api_keys import DEFAULT_SCOPES, issue_api_key
+
+router = Router(prefix="/keys", tags=["keys"])
+
+LONGEST_OVERLAP = timedelta(days=30)
+
+KeyId = Annotated[str, Path(max_length=64)]
+Model = Annotated[Text, Field(min_length=1, max_length=256)]
+
+
+class KeyRequest(Form):
+    """What an API key is to be good for."""
+
+    name: Annotated[SomeText, Field(max_length=64)]
+    """What you call it, such as the program that will use it."""
+    scopes: Annotated[list[Scope], Field(min_length=1)] | None = None
+    """
+    `prompt` (send prompts, follow and stop them), `history` (read it), `delete` (from
+    it), `keys` (create and revoke keys), `admin` (manage users; administrators only);
+    without it, the first two.
+    """
+    models: Annotated[list[Model], Field(min_length=1, max_length=100)] | None = None
+    """The only models it may ask, as `provider:model`; without it, all."""
+    expires_at: AwareDatetime | None = None
+    """When it ends; without it, never."""
+    limits: LimitsBody | None = None
+    """How much may be used with it, within your own limits."""
+
+
+OVERLAP = 3600
+"""Seconds."""
+
+
+class RotateRequest(Form):
+    """How the old key goes."""
+
+    overlap: (
+        Annotated[
+            int, Field(strict=True, ge=0, le=int(LONGEST_OVERLAP.total_seconds()))
+        ]
+        | None
+    ) = None
+    """Seconds for which the old key works beside the new one; without it, an hour."""
+
+
+class KeyResponse(Body):
+    """An API key, without its secret."""
+
+    id: str
+    name: str
+    hint: str
+    """The last characters of the secret."""
+    scopes: list[Scope]
+    models: list[str] | None
+    created_at: AwareDatetime
+    expires_at: AwareDatetime | None
+    last_used_at: AwareDatetime | None
+    limits: LimitsBody | None
+
+    @classmethod
+    def of(cls, key: ApiKey, /, **more: str) -> Self:
+        """Return how `key` looks to its owner."""
+        return cls(
+            id=key.id,
+            name=key.name,
+            hint=key.hint,
+            scopes=sorted(key.scopes),
+            models=None if key.models is None else sorted(key.models),
+            created_at=key.created_at,
+            expires_at=key.expires_at,
+            last_used_at=key.last_used_at,
+            limits=LimitsBody.of(key.limits),
+            **more,
+        )
+
+
+class NewKeyResponse(KeyResponse):
+    """An API key with its secret, which is shown this once and never again."""
+
+    key: str
+    """Send it as `Authorization: Bearer …`, or as `x-api-key`."""
+
+
+class KeysResponse(Body):
+    """Your API keys, newest first."""
+
+    keys: list[KeyResponse]
+
+
+_guarded = (Unauthenticated, ScopeMissing)
+
+
+@router.post(
+    "/",
+    status_code=201,
+    responses=problem_responses(
+        *_guarded,
+        AdminOnly,
+        MalformedBody,
+        BodyTooLarge,
+        InvalidRequest,
+        TooManyApiKeys,
+    ),
+)
+async def create_key(
+    body: KeyRequest, request: Request, user: KeysUser
+) -> NewKeyResponse:
+    """Create an API key. Its secret is in the answer, and nowhere else."""
+    if body.expires_at is not None and body.expires_at <= utc_now():
+        wrong = FieldError("expires_at", "This is over already. Name a later moment.")
+        raise InvalidRequest(errors=[wrong])
+    key, secret = issue_api_key(
+        body.name,
+        scopes=body.scopes or DEFAULT_SCOPES,
+        models=body.models,
+        expires_at=body.expires_at,
+        limits=body.limits.limits() if body.limits else None,
+    )
+    check_rights(user, key)
+    await storage_of(request).add_api_key(
+        user, key, digest(secret), actor=actor_of(request, user)
+    )
+    return NewKeyResponse.of(key, key=secret)
+
+
+@router.get("/", responses=problem_responses(*_guarded))
+async def list_keys(request: Request, user: KeysUser) -> KeysResponse:
+    """List the API keys that have not expired, newest first."""
+    keys = await storage_of(request).list_api_keys(user)
+    return KeysResponse(keys=[KeyResponse.of(key) for key in keys])
+
+
+@router.get(
+    "/{key_id}", responses=problem_responses(*_guarded, ApiKeyNotFound, InvalidRequest)
+)
+async def get_key(key_id: KeyId, request: Request, user: KeysUser) -> KeyResponse:
+    """Show what an API key is good for, and when it was last used."""
+    return KeyResponse.of(await storage_of(request).get_api_key(user, key_id))
+
+
+@router.post(
+    "/{key_id}/rotate",
+    status_code=201,
+    responses=problem_responses(
+        *_guarded,
+        AdminOnly,
+        ApiKeyNotFound,
+        MalformedBody,
+        BodyTooLarge,
+        InvalidRequest,
+        TooManyApiKeys,
+    ),
+)
+async def rotate_key(
+    key_id: KeyId,
+    request: Request,
+    user: KeysUser,
+    body: RotateRequest | None = None,
+) -> NewKeyResponse:
+    """
+    Create an API key like this one, which ends after the overlap.
+
+    The new key is good for the same, and lasts as long from now on as the old one did
+    from its creation.
+    """
+    storage = storage_of(request)
+    old = await storage.get_api_key(user, key_id)
+    lifetime = old.expires_at - old.created_at if old.expires_at else None
+    key, secret = issue_api_key(
+        old.name,
+        scopes=old.scopes,
+        models=old.models,
+        expires_at=utc_now() + lifetime if lifetime else None,
+        limits=old.limits,
+    )
+    check_rights(user, key)
+    wanted = body.overlap if body else None
+    overlap = timedelta(seconds=OVERLAP if wanted is None else wanted)
+    await storage.replace_api_key(
+        user,
+        key_id,
+        key,
+        digest(secret),
+        overlap=overlap,
+        actor=actor_of(request, user),
+    )
+    return NewKeyResponse.of(key, key=secret)
+
+
+@router.delete(
+    "/{key_id}",
+    status_code=204,
+    responses=problem_responses(*_guarded, ApiKeyNotFound, InvalidRequest),
+)
+async def revoke_key(key_id: KeyId, request: Request, user: KeysUser) -> None:
+    """Make an API key invalid, from the next request on."""
+    await storage_of(request).revoke_api_key(
+        user, key_id, actor=actor_of(request, user)
+    )
+
+
+def check_rights(user: User, key: ApiKey) -> None:
+    """
+    Refuse a key with more rights than `user`, or the key that they came in with.
+
+    Raises:
+        AdminOnly: It is to manage users, and they may not.
+        ScopeMissing: It says which.
+    """
+    if Scope.ADMIN in key.scopes and user.role is not UserRole.ADMIN:
+        raise AdminOnly(
+            "Only administrators have API keys with the scope `admin`. Nothing was "
+            "created. Leave that scope out."
+        )
+    mine = user.api_key
+    if mine is None:
+        return
+    if mine.limits is not None:
+        raise ScopeMissing(
+            "An API key with limits cannot create others, which would have their own. "
+            "Nothing was created. Log in."
+        )
+    if more := key.scopes - mine.scopes:
+        raise ScopeMissing(
+            f"An API key cannot create one with more rights; this one lacks "
+            f"{', '.join(sorted(more))}. Nothing was created."
+        )
+    if mine.models is not None and not (key.models and key.models <= mine.models):
+        raise ScopeMissing(
+            "An API key cannot create one that may ask more models. Nothing was "
+            f"created. Name some of: {', '.join(sorted(mine.models))}."
+        )
+    if mine.expires_at is not None and (
+        key.expires_at is None or key.expires_at > mine.expires_at
+    ):
+        raise ScopeMissing(
+            "An API key cannot create one that lasts longer. Nothing was created. "
+            "Send `expires_at`."
+        )

@@ -1,0 +1,164 @@
+"""How much may be used, how much of it is, and who changes that."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
+
+from fastapi import Request
+from pydantic import AwareDatetime, PlainSerializer, Strict
+
+from llamakeep.api.accounts.admin import UserId
+from llamakeep.api.dependencies import (
+    AdminUser,
+    CurrentUser,
+    actor_of,
+    keeper_of,
+    storage_of,
+)
+from llamakeep.api.http.bodies import Body, Form
+from llamakeep.api.http.problems import problem_responses
+from llamakeep.api.http.router import Router
+from llamakeep.domain import Dollars, Limits, RunCount, Tokens, User, utc_now
+from llamakeep.errors import (
+    AdminOnly,
+    BodyTooLarge,
+    InvalidRequest,
+    MalformedBody,
+    ScopeMissing,
+    Unauthenticated,
+    UserNotFound,
+)
+from llamakeep.storage.quotas import Count, Quota
+
+router = Router(tags=["limits"])
+
+Money = Annotated[Dollars, PlainSerializer(float, return_type=float, when_used="json")]
+
+_guarded = (Unauthenticated, AdminOnly, ScopeMissing, InvalidRequest)
+
+
+class LimitsBody(Form):
+    """How much may be used; what is left out, or `null`, is left open."""
+
+    concurrent_runs: Annotated[RunCount, Strict()] | None = None
+    """How many prompts may be waiting or being answered at the same time."""
+    tokens_per_day: Annotated[Tokens, Strict()] | None = None
+    """Tokens of prompts and answers together, from midnight to midnight in UTC."""
+    tokens_per_month: Annotated[Tokens, Strict()] | None = None
+    dollars_per_day: Money | None = None
+    """US dollars; models whose price is not known cannot be asked then."""
+    dollars_per_month: Money | None = None
+
+    @classmethod
+    def of(cls, limits: Limits | None, /) -> Self | None:
+        """Return how `limits` look from outside, if there are any."""
+        if limits is None:
+            return None
+        return cls.model_validate(limits, from_attributes=True)
+
+    def limits(self) -> Limits | None:
+        """Return what is to be kept: nothing, if everything is left open."""
+        limits = Limits(**self.model_dump())
+        return None if limits == Limits() else limits
+
+
+class LimitResponse(Body):
+    """One limit, and how far it is used up."""
+
+    name: str
+    """`concurrent_runs`, `tokens_per_day`, `dollars_per_month`, …"""
+    whose: Literal["user", "api_key", "server"]
+    """Whether it is the user's, the API key's, or shared by all users."""
+    limit: float
+    used: float
+    reserved: float
+    """Set aside for what is going on; what it does not take comes back."""
+    left: float
+    resets_at: AwareDatetime | None
+    """When it begins anew; `null` for what is going on at the same time."""
+
+    @classmethod
+    def of(cls, quota: Quota, count: Count) -> Self:
+        """Return how far `quota` is used up."""
+        return cls(
+            name=quota.name,
+            whose=quota.whose,
+            limit=float(quota.limit),
+            used=float(count.used(quota.unit)),
+            reserved=float(count.reserved(quota.unit)),
+            left=float(max(0, quota.left(count))),
+            resets_at=quota.ends_at,
+        )
+
+
+class LimitsResponse(Body):
+    """All limits that apply, and how far each is used up."""
+
+    limits: list[LimitResponse]
+
+
+class UserLimitsResponse(LimitsResponse):
+    """A user's limits, as administrators see them."""
+
+    own: LimitsBody | None
+    """What was set for this user; what it leaves open, the settings say."""
+
+
+@router.get("/me/limits", responses=problem_responses(Unauthenticated))
+async def my_limits(request: Request, user: CurrentUser) -> LimitsResponse:
+    """Show your limits, and those of the API key that you send, with what is left."""
+    return LimitsResponse(limits=await _states(request, _quotas(request, user)))
+
+
+@router.get("/admin/limits", responses=problem_responses(*_guarded))
+async def server_limits(request: Request, admin: AdminUser) -> LimitsResponse:
+    """Show what all users together may use, with what is left."""
+    quotas = list(keeper_of(request).quotas.of_server(utc_now()))
+    return LimitsResponse(limits=await _states(request, quotas))
+
+
+@router.get(
+    "/admin/users/{user_id}/limits",
+    responses=problem_responses(*_guarded, UserNotFound),
+)
+async def user_limits(
+    user_id: UserId, request: Request, admin: AdminUser
+) -> UserLimitsResponse:
+    """Show a user's limits, with what is left."""
+    return await _of_user(request, await storage_of(request).get_user(user_id))
+
+
+@router.put(
+    "/admin/users/{user_id}/limits",
+    responses=problem_responses(*_guarded, UserNotFound, MalformedBody, BodyTooLarge),
+)
+async def set_user_limits(
+    user_id: UserId, body: LimitsBody, request: Request, admin: AdminUser
+) -> UserLimitsResponse:
+    """
+    Set a user's limits, from the next prompt on; what is left out, the settings say.
+
+    What the user used before counts, also when there was no limit.
+    """
+    user = await storage_of(request).set_limits(
+        user_id, body.limits(), actor=actor_of(request, admin)
+    )
+    return await _of_user(request, user)
+
+
+def _quotas(request: Request, user: User) -> Sequence[Quota]:
+    return keeper_of(request).quotas.of(user)
+
+
+async def _of_user(request: Request, user: User) -> UserLimitsResponse:
+    return UserLimitsResponse(
+        limits=await _states(request, _quotas(request, user)),
+        own=LimitsBody.of(user.limits),
+    )
+
+
+async def _states(request: Request, quotas: Sequence[Quota]) -> list[LimitResponse]:
+    counts = await storage_of(request).counts(quotas)
+    return [
+        LimitResponse.of(quota, count)
+        for quota, count in zip(quotas, counts, strict=True)
+    ]

@@ -1,0 +1,148 @@
+"""Logging in and out."""
+
+import secrets
+from datetime import timedelta
+from typing import Annotated, Self
+
+from fastapi import Request
+from pydantic import AwareDatetime, ConfigDict, Field
+
+from llamakeep.api.accounts import demo
+from llamakeep.api.dependencies import (
+    LoggedInUser,
+    actor_of,
+    presented,
+    settings_of,
+    storage_of,
+)
+from llamakeep.api.http.bodies import Body
+from llamakeep.api.http.problems import problem_responses
+from llamakeep.api.http.router import Router
+from llamakeep.api.http.text import Text
+from llamakeep.domain import User, UserRole
+from llamakeep.errors import (
+    BodyTooLarge,
+    CountsUnavailable,
+    InvalidRequest,
+    MalformedBody,
+    RateLimited,
+    ScopeMissing,
+    ServerBusy,
+    TooManyAttempts,
+    Unauthenticated,
+    WrongCredentials,
+)
+from llamakeep.security.access_tokens import digest, new_access_token
+from llamakeep.security.passwords import Passwords
+from llamakeep.security.throttle import Throttle
+from llamakeep.storage.users import Credentials
+
+router = Router(tags=["login"])
+
+
+class LoginRequest(Body):
+    """Who wants in."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    username: Annotated[Text, Field(min_length=1, max_length=64)]
+    password: Annotated[Text, Field(min_length=1, max_length=1024)]
+
+
+class LoginResponse(Body):
+    """What lets them in."""
+
+    token: str
+    """Send it as `Authorization: Bearer …`. It is shown this once."""
+    expires_at: AwareDatetime
+
+
+class UserResponse(Body):
+    """A user, as they see themselves."""
+
+    id: str
+    username: str
+    role: UserRole
+    created_at: AwareDatetime
+
+    @classmethod
+    def of(cls, user: User, /) -> Self:
+        """Return how `user` looks to themselves."""
+        return cls(
+            id=user.id,
+            username=user.username,
+            role=user.role,
+            created_at=user.created_at,
+        )
+
+
+@router.post(
+    "/login/",
+    responses=problem_responses(
+        MalformedBody,
+        WrongCredentials,
+        BodyTooLarge,
+        InvalidRequest,
+        TooManyAttempts,
+        RateLimited,
+        CountsUnavailable,
+        ServerBusy,
+    ),
+)
+async def login(body: LoginRequest, request: Request) -> LoginResponse:
+    """Trade a username and a password for an access token."""
+    settings, storage = settings_of(request), storage_of(request)
+    throttle: Throttle = request.app.state.throttle
+    address = request.client.host if request.client else None
+    await throttle.check(body.username, address)
+    known = await storage.find_credentials(body.username)
+    user = await _verified(known, body, request)
+    if user is None:
+        await throttle.failed(body.username, address)
+        await storage.add_failed_login(known.user if known else None, actor_of(request))
+        raise WrongCredentials
+    await throttle.succeeded(body.username, address)
+    if settings.demo and user.username in demo.PASSWORDS:
+        access_token, lifetime = f"token_{user.username}", demo.FOR_EVER
+    else:
+        access_token = new_access_token()
+        lifetime = timedelta(seconds=settings.access_token_lifetime)
+    expires_at = await storage.add_access_token(
+        user, digest(access_token), lifetime=lifetime, actor=actor_of(request, user)
+    )
+    return LoginResponse(token=access_token, expires_at=expires_at)
+
+
+async def _verified(
+    known: Credentials | None, body: LoginRequest, request: Request
+) -> User | None:
+    """Return who it is, taking the same time whatever is wrong."""
+    passwords: Passwords = request.app.state.passwords
+    is_demo = known is not None and known.user.username in demo.PASSWORDS
+    if known is not None and is_demo and settings_of(request).demo:
+        expected = demo.PASSWORDS[known.user.username]
+        is_right = secrets.compare_digest(expected.encode(), body.password.encode())
+        return known.user if is_right else None
+    stored = None if known is None else known.password_hash
+    if not await passwords.verify(stored, body.password):
+        return None
+    assert known is not None
+    assert stored is not None
+    if known.user.disabled_at is not None:
+        return None
+    if passwords.needs_rehash(stored):
+        fresh = await passwords.hash(body.password)
+        await storage_of(request).rehash_password(known.user, stored, fresh)
+    return known.user
+
+
+@router.post(
+    "/logout/",
+    status_code=204,
+    responses=problem_responses(Unauthenticated, ScopeMissing),
+)
+async def logout(request: Request, user: LoggedInUser) -> None:
+    """Make the access token of this request invalid, from the next request on."""
+    await storage_of(request).log_out(
+        user, digest(presented(request)), actor_of(request, user)
+    )

@@ -1,0 +1,87 @@
+"""What users see of themselves, and how long they want their runs to be kept."""
+
+from typing import Annotated
+
+from fastapi import Request
+from pydantic import Strict
+
+from llamakeep.api.accounts.login import UserResponse
+from llamakeep.api.dependencies import (
+    CurrentUser,
+    LoggedInUser,
+    actor_of,
+    settings_of,
+    storage_of,
+)
+from llamakeep.api.http.bodies import Form
+from llamakeep.api.http.problems import problem_responses
+from llamakeep.api.http.router import Router
+from llamakeep.domain import User
+from llamakeep.errors import (
+    BodyTooLarge,
+    InvalidRequest,
+    MalformedBody,
+    ScopeMissing,
+    Unauthenticated,
+)
+from llamakeep.setting_values import Days
+
+router = Router(tags=["login"])
+
+
+class Myself(UserResponse):
+    """A user, as they see themselves, with how long their runs are kept."""
+
+    retention_days: int | None
+    """Days after which your runs are deleted because you want it; `null` for none."""
+    longest_retention_days: int | None
+    """Days after which they are deleted in any case; `null` for never."""
+
+
+class MyChange(Form):
+    """What users decide for themselves."""
+
+    retention_days: Annotated[Days, Strict()] | None
+    """Delete your runs after so many days; `null` leaves it to the administrators."""
+
+
+@router.get("/me/", responses=problem_responses(Unauthenticated))
+async def me(request: Request, user: CurrentUser) -> Myself:
+    """Say whose access token this is, and how long their runs are kept."""
+    return await _myself(request, user)
+
+
+@router.patch(
+    "/me/",
+    responses=problem_responses(
+        MalformedBody, Unauthenticated, ScopeMissing, BodyTooLarge, InvalidRequest
+    ),
+)
+async def change_me(body: MyChange, request: Request, user: LoggedInUser) -> Myself:
+    """
+    Have your runs deleted after some days.
+
+    What is older already is deleted within about an hour, for good.
+    """
+    await storage_of(request).set_own_retention(
+        user,
+        body.retention_days,
+        longest=settings_of(request).retention_days,
+        actor=actor_of(request, user),
+    )
+    return await _myself(request, user)
+
+
+async def _myself(request: Request, user: User) -> Myself:
+    known = await storage_of(request).retentions([user.id])
+    if user.id not in known:
+        raise Unauthenticated
+    longest = known[user.id].allowed or settings_of(request).retention_days
+    return Myself(
+        id=user.id,
+        username=user.username,
+        role=user.role,
+        created_at=user.created_at,
+        retention_days=known[user.id].own,
+        longest_retention_days=longest,
+    )

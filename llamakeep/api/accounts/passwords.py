@@ -1,0 +1,156 @@
+"""Choosing passwords: one's own, a forgotten one, and that of the first user."""
+
+import hmac
+from typing import Annotated
+
+from fastapi import FastAPI, Request
+from pydantic import Field
+
+from llamakeep.api.accounts.login import UserResponse
+from llamakeep.api.dependencies import (
+    LoggedInUser,
+    actor_of,
+    presented,
+    storage_of,
+)
+from llamakeep.api.http.bodies import Form
+from llamakeep.api.http.problems import problem_responses
+from llamakeep.api.http.router import Router
+from llamakeep.api.http.text import Text
+from llamakeep.errors import (
+    BodyTooLarge,
+    FieldError,
+    InvalidRequest,
+    MalformedBody,
+    ResetRefused,
+    ScopeMissing,
+    ServerBusy,
+    SetupRefused,
+    TooManyAttempts,
+    Unauthenticated,
+)
+from llamakeep.security.access_tokens import digest, is_well_formed, new_setup_token
+from llamakeep.security.passwords import LONGEST, SHORTEST, Passwords
+from llamakeep.security.throttle import Throttle
+from llamakeep.security.usernames import USERNAME
+
+router = Router(tags=["accounts"])
+
+Username = Annotated[str, Field(pattern=f"^{USERNAME}$")]
+NewPassword = Annotated[Text, Field(min_length=SHORTEST, max_length=LONGEST)]
+Secret = Annotated[Text, Field(min_length=1, max_length=256)]
+
+_with_body = (MalformedBody, BodyTooLarge, InvalidRequest, ServerBusy)
+
+
+class PasswordRequest(Form):
+    """Another password."""
+
+    current_password: Annotated[Text, Field(min_length=1, max_length=LONGEST)]
+    password: NewPassword
+
+
+class ResetRequest(Form):
+    """A password instead of one that was forgotten, or never chosen."""
+
+    token: Secret
+    """What an administrator gave you."""
+    password: NewPassword
+
+
+class SetupRequest(Form):
+    """The first user, an administrator."""
+
+    token: Secret
+    """What the server printed when it started."""
+    username: Username
+    password: NewPassword
+
+
+async def offer_setup(app: FastAPI, setup_token: str | None = None) -> str | None:
+    """
+    Return a token that creates the first administrator, if there are no users.
+
+    Args:
+        app: The server.
+        setup_token: The token, where several processes have to know the same one.
+    """
+    state = app.state
+    if state.settings.demo or await state.storage.has_users():
+        return None
+    setup_token = setup_token or new_setup_token()
+    state.setup_digest = digest(setup_token)
+    return setup_token
+
+
+@router.post(
+    "/setup/", status_code=201, responses=problem_responses(SetupRefused, *_with_body)
+)
+async def set_up(body: SetupRequest, request: Request) -> UserResponse:
+    """Create the first administrator, with the token that the server printed."""
+    expected: bytes | None = request.app.state.setup_digest
+    if expected is None or not hmac.compare_digest(expected, digest(body.token)):
+        raise SetupRefused(
+            "This is not the set-up token of this server, or it was used. Nothing was "
+            "created. A server without users prints one when it starts; `llamakeep "
+            "user add --admin` needs none."
+        )
+    password_hash = await _passwords(request).hash(body.password)
+    user = await storage_of(request).add_first_admin(
+        body.username, password_hash, actor=actor_of(request)
+    )
+    request.app.state.setup_digest = None
+    return UserResponse.of(user)
+
+
+@router.post(
+    "/me/password",
+    status_code=204,
+    responses=problem_responses(
+        Unauthenticated, ScopeMissing, TooManyAttempts, *_with_body
+    ),
+)
+async def change_password(
+    body: PasswordRequest, request: Request, user: LoggedInUser
+) -> None:
+    """Choose another password. All your other logins end; API keys stay valid."""
+    storage = storage_of(request)
+    throttle: Throttle = request.app.state.throttle
+    actor = actor_of(request, user)
+    await throttle.check(user.username, actor.address)
+    known = await storage.find_credentials(user.username)
+    stored = None if known is None else known.password_hash
+    # Whoever found a login open must not get the account by guessing.
+    if not await _passwords(request).verify(stored, body.current_password):
+        await throttle.failed(user.username, actor.address)
+        await storage.add_failed_login(user, actor)
+        message = "This is not your password. Nothing was changed."
+        raise InvalidRequest(errors=[FieldError("current_password", message)])
+    await throttle.succeeded(user.username, actor.address)
+    await storage.set_password(
+        user,
+        await _passwords(request).hash(body.password),
+        kept_login=digest(presented(request)),
+        actor=actor,
+    )
+
+
+@router.post(
+    "/password-reset/",
+    status_code=204,
+    responses=problem_responses(ResetRefused, *_with_body),
+)
+async def reset_password(body: ResetRequest, request: Request) -> None:
+    """Choose a password with the token that an administrator gave you."""
+    storage = storage_of(request)
+    # A hash costs 30 ms: those who have no reset token do not get one.
+    wanted = digest(body.token if is_well_formed(body.token) else "")
+    await storage.check_password_reset(wanted)
+    password_hash = await _passwords(request).hash(body.password)
+    await storage.reset_password(wanted, password_hash, actor=actor_of(request))
+
+
+def _passwords(request: Request) -> Passwords:
+    passwords = request.app.state.passwords
+    assert isinstance(passwords, Passwords)
+    return passwords

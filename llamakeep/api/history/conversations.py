@@ -1,0 +1,202 @@
+"""Conversations: a list of them, their titles, and forgetting one."""
+
+from typing import Annotated, Any, Self
+
+from fastapi import Path, Query, Request
+from pydantic import AfterValidator, AwareDatetime, Field
+
+from llamakeep.api.dependencies import (
+    DeletingUser,
+    ReadingUser,
+    keeper_of,
+    storage_of,
+)
+from llamakeep.api.history.routes import NEWER, Cursor
+from llamakeep.api.http.bodies import Body, Form
+from llamakeep.api.http.problems import problem_responses
+from llamakeep.api.http.router import Router
+from llamakeep.api.http.text import SomeText, Text
+from llamakeep.errors import (
+    BodyTooLarge,
+    ConversationNotFound,
+    InvalidRequest,
+    MalformedBody,
+    ScopeMissing,
+    Unauthenticated,
+)
+from llamakeep.keeper.deleting import delete_conversation as forget_conversation
+from llamakeep.storage.conversations import Conversation, Walked
+
+router = Router(prefix="/conversations", tags=["conversations"])
+
+LONGEST_TITLE = 80
+"""Characters of a title that is made of a prompt."""
+
+ConversationId = Annotated[Text, Path(max_length=64)]
+
+_responses = problem_responses(
+    Unauthenticated, ScopeMissing, ConversationNotFound, InvalidRequest
+)
+_with_body = problem_responses(
+    MalformedBody,
+    Unauthenticated,
+    ScopeMissing,
+    ConversationNotFound,
+    BodyTooLarge,
+    InvalidRequest,
+)
+
+
+class ConversationItem(Body):
+    """Prompts that follow each other, and their answers."""
+
+    id: str
+    """Send it as `conversation_id`: with a prompt to go on, to `/history/` to read."""
+    title: str
+    """The one that was chosen, or else how the first prompt begins."""
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+    """When its last prompt came."""
+
+    @classmethod
+    def of(cls, conversation: Conversation) -> Self:
+        """Return how `conversation` looks to its user."""
+        return cls(**_facts(conversation))
+
+
+class ConversationDetails(ConversationItem):
+    """A conversation, and how long it is."""
+
+    runs: int
+    """How many prompts it has."""
+
+
+class ConversationsResponse(Body):
+    """A page of conversations, the one that was asked last first."""
+
+    conversations: list[ConversationItem]
+    """
+    They may be fewer than `limit` on any page, when they are long: the last page is the
+    one without `next_cursor`.
+    """
+    next_cursor: str | None
+    """Send it as `cursor` to get the page after this one; `null` on the last page."""
+    previous_cursor: str | None
+    """Send it as `cursor` to get the page before this one; `null` on the first page."""
+
+
+class ConversationChange(Form):
+    """What is to become of a conversation."""
+
+    title: (
+        Annotated[
+            SomeText,
+            Field(max_length=200),
+            AfterValidator(lambda text: " ".join(text.split())),
+        ]
+        | None
+    )
+    """On one line; `null` gives it the one of its first prompt back."""
+
+
+@router.get(
+    "/", responses=problem_responses(Unauthenticated, ScopeMissing, InvalidRequest)
+)
+async def list_conversations(
+    request: Request,
+    user: ReadingUser,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Cursor = None,
+) -> ConversationsResponse:
+    """List your conversations, the one that was asked last first."""
+    place = (cursor or "").removeprefix(NEWER) or None
+    is_backwards = cursor != place
+    walked = await storage_of(request).conversations(
+        user,
+        before=None if is_backwards else place,
+        after=place if is_backwards else None,
+        oldest_first=is_backwards,
+        limit=limit + 1,
+    )
+    return _page(walked, limit, place, is_backwards=is_backwards)
+
+
+@router.get("/{conversation_id}", responses=_responses)
+async def get_conversation(
+    conversation_id: ConversationId, request: Request, user: ReadingUser
+) -> ConversationDetails:
+    """Show one conversation; its runs are at `/history/?conversation_id=`."""
+    found, count = await storage_of(request).get_conversation(user, conversation_id)
+    return ConversationDetails(**_facts(found), runs=count)
+
+
+@router.patch("/{conversation_id}", responses=_with_body)
+async def change_conversation(
+    conversation_id: ConversationId,
+    body: ConversationChange,
+    request: Request,
+    user: ReadingUser,
+) -> ConversationDetails:
+    """Give a conversation another title."""
+    storage = storage_of(request)
+    await storage.set_title(user, conversation_id, body.title)
+    found, count = await storage.get_conversation(user, conversation_id)
+    return ConversationDetails(**_facts(found), runs=count)
+
+
+@router.delete("/{conversation_id}", status_code=204, responses=_responses)
+async def delete_conversation(
+    conversation_id: ConversationId, request: Request, user: DeletingUser
+) -> None:
+    """
+    Forget a conversation with all its runs for good.
+
+    What is going on is stopped first. What is asked in it meanwhile stays.
+    """
+    await forget_conversation(
+        keeper_of(request), storage_of(request), user, conversation_id
+    )
+
+
+def title_of(prompt: str) -> str:
+    """Return the first line of `prompt` that says something, cut between words."""
+    lines = [" ".join(line.split()) for line in prompt.splitlines()]
+    spoken = (line for line in lines if any(map(str.isalnum, line)))
+    title = next(spoken, " ".join(lines).strip())
+    if len(title) <= LONGEST_TITLE:
+        return title
+    cut = title[: LONGEST_TITLE - 1]
+    if not title[LONGEST_TITLE - 1].isspace():
+        whole, _, rest = cut.rpartition(" ")
+        # Not every language has spaces, and not every word is one.
+        cut = whole if len(rest) < LONGEST_TITLE // 2 else cut
+    return cut.rstrip(" ,.:;-") + "…"
+
+
+def _facts(conversation: Conversation) -> dict[str, Any]:
+    return {
+        "id": conversation.id,
+        "title": conversation.chosen_title or title_of(conversation.opening),
+        "created_at": conversation.created_at,
+        "updated_at": conversation.updated_at,
+    }
+
+
+def _page(
+    walked: Walked, limit: int, place: str | None, *, is_backwards: bool
+) -> ConversationsResponse:
+    has_more = len(walked.conversations) > limit
+    page = list(walked.conversations[:limit])
+    # The walk goes on behind the page, or where it was given up.
+    ahead = page[-1].newest_run_id if has_more else walked.stopped_at
+    behind = page[0].newest_run_id if page else place
+    if is_backwards:
+        page.reverse()
+    older, newer = (behind, ahead) if is_backwards else (ahead, behind)
+    if place is None:
+        newer = None
+    return ConversationsResponse(
+        conversations=[ConversationItem.of(each) for each in page],
+        next_cursor=older,
+        previous_cursor=NEWER + newer if newer else None,
+    )

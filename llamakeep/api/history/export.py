@@ -1,0 +1,250 @@
+"""A whole history as a file, written while it is read: NDJSON, CSV or Markdown."""
+
+import csv
+import io
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from fastapi import Request, Response
+
+from llamakeep.api.dependencies import ReadingUser, readers_of, storage_of
+from llamakeep.api.history.filters import Matching
+from llamakeep.api.http.json_text import (
+    HOLE,
+    PIECE,
+    filled,
+    gathered,
+    in_pieces,
+    inside_json,
+    to_json,
+)
+from llamakeep.api.http.problems import problem_responses
+from llamakeep.api.http.readers import EXPORT
+from llamakeep.api.http.router import Router
+from llamakeep.api.http.streaming import Streaming
+from llamakeep.api.prompts.schemas import length_of, model_name, shown_in_history
+from llamakeep.domain import Run, User
+from llamakeep.errors import (
+    InvalidRequest,
+    ScopeMissing,
+    TooManyReaders,
+    Unauthenticated,
+)
+from llamakeep.storage import Storage
+from llamakeep.storage.filters import RunFilter
+from llamakeep.storage.long_texts import STORED
+
+router = Router(prefix="/history", tags=["history"])
+
+Kind = Literal["ndjson", "csv", "markdown"]
+
+AT_ONCE, MUCH = 50, 1024 * 1024
+"""Runs in memory at a time, or as many as have so many characters together."""
+MEDIA_TYPES = {
+    "ndjson": "application/x-ndjson",
+    "csv": "text/csv; charset=utf-8",
+    "markdown": "text/markdown; charset=utf-8",
+}
+_COLUMNS = (
+    "id",
+    "created_at",
+    "finished_at",
+    "status",
+    "model",
+    "conversation_id",
+    "input_tokens",
+    "output_tokens",
+    "cost_usd",
+    "error",
+    "prompt",
+    "response",
+)
+_LINE_END = re.compile(r"\r\n?")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@router.get(
+    "/export",
+    response_class=Response,
+    responses=problem_responses(
+        Unauthenticated, ScopeMissing, InvalidRequest, TooManyReaders
+    )
+    | {200: {"content": {kind.partition(";")[0]: {} for kind in MEDIA_TYPES.values()}}},
+)
+async def export_history(
+    request: Request,
+    user: ReadingUser,
+    matching: Matching,
+    format: Kind = "ndjson",  # noqa: A002 - the field
+) -> Response:
+    """
+    Download what you asked, oldest first, all of it or what the filters let through.
+
+    `ndjson` has everything, one run a line, and can be sent to `/history/import`. In
+    `csv`, a text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
+    source = _Source(storage_of(request), user, matching)
+    with readers_of(request).beginning(user.id, EXPORT) as end:
+        # What cannot be read fails here, where there still is a status to say so.
+        first = await source.some(after=None)
+    name = {"markdown": "md"}.get(format, format)
+    return Streaming(
+        _texts(source, first, format),
+        end=end,
+        media_type=MEDIA_TYPES[format],
+        headers={
+            "Content-Disposition": f'attachment; filename="history.{name}"',
+            "Cache-Control": "no-store",
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where an export comes from."""
+
+    storage: Storage
+    user: User
+    matching: RunFilter
+
+    async def some(self, *, after: str | None) -> list[Run]:
+        """Return the next runs; long responses are left in storage until written."""
+        return list(
+            await self.storage.history(
+                self.user,
+                matching=self.matching,
+                after=after,
+                oldest_first=True,
+                limit=AT_ONCE,
+                is_page=True,
+                much=MUCH,
+                longest=MUCH,
+            )
+        )
+
+    async def response(self, run: Run, *, is_cell: bool) -> AsyncIterator[str]:
+        """Yield the response of a run, which is too long to be held."""
+        is_first = True
+        async for piece in self.storage.text_pieces(run):
+            yield _harmless(piece) if is_first and is_cell else piece
+            is_first = False
+
+
+async def _texts(source: _Source, runs: list[Run], kind: Kind) -> AsyncIterator[bytes]:
+    encode, quote = _ENCODINGS[kind]
+    if kind == "csv":
+        yield _row(_COLUMNS)
+    while runs:
+        last = runs[-1].id
+        runs.reverse()  # none is held longer than it takes to write it
+        while runs:
+            run = runs.pop()
+            pieces = _WRITERS[kind](run)
+            if run.response is not STORED:
+                for piece in gathered(pieces):
+                    yield piece
+                continue
+            text = partial(source.response, run, is_cell=kind == "csv")
+            async for piece in filled(pieces, text, encode=encode, quote=quote):
+                yield piece
+        runs = await source.some(after=last)
+
+
+def _ndjson(run: Run) -> Iterator[bytes]:
+    length = length_of([run]) + sum(len(one.content) for one in run.earlier)
+    if run.response is not STORED and length <= PIECE:
+        yield to_json(_exported(run)) + b"\n"
+        return
+    yield from in_pieces(_exported(run))
+    yield b"\n"
+
+
+def _csv(run: Run) -> Iterator[bytes]:
+    facts = (
+        run.id,
+        run.created_at.isoformat(),
+        run.finished_at and run.finished_at.isoformat(),
+        run.status,
+        model_name(run),
+        run.conversation_id,
+        run.usage.input_tokens,
+        run.usage.output_tokens,
+        run.usage.cost,
+        run.error_code,
+    )
+    prompt, response = _harmless(run.prompt), _harmless(run.response)
+    if run.response is not STORED and len(prompt) + len(response) <= PIECE:
+        yield _row((*facts, prompt, response))
+        return
+    yield _row(facts).removesuffix(b"\r\n")
+    yield b',"'
+    yield from map(_doubled, _slices(prompt))
+    yield b'",'
+    if run.response is STORED:
+        yield HOLE
+    else:
+        yield b'"'
+        yield from map(_doubled, _slices(response))
+        yield b'"'
+    yield b"\r\n"
+
+
+def _doubled(text: str) -> bytes:
+    """Return what stands for a text between the quotes of CSV."""
+    return text.replace('"', '""').encode()
+
+
+def _row(facts: Iterable[object]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerow(facts)
+    return text.getvalue().encode()
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _markdown(run: Run) -> Iterator[bytes]:
+    remark = "" if run.status == "succeeded" else f" · {run.status}"
+    yield (
+        f"## {run.created_at:%Y-%m-%d %H:%M:%S} UTC\n\n"
+        f"`{run.id}` · {model_name(run)}{remark}\n\n"
+    ).encode()
+    for piece in _slices("> " + _LINE_END.sub("\n", run.prompt).rstrip("\n")):
+        yield piece.replace("\n", "\n> ").encode()
+    yield b"\n\n"
+    if run.response is STORED:
+        yield HOLE
+    else:
+        for piece in _slices(run.response):
+            yield piece.encode()
+    yield b"\n\n"
+
+
+def _slices(text: str) -> Iterator[str]:
+    for start in range(0, len(text), PIECE):
+        yield text[start : start + PIECE]
+
+
+_WRITERS: dict[Kind, Callable[[Run], Iterator[bytes]]] = {
+    "ndjson": _ndjson,
+    "csv": _csv,
+    "markdown": _markdown,
+}
+_ENCODINGS: dict[Kind, tuple[Callable[[str], bytes], bytes]] = {
+    "ndjson": (inside_json, b'"'),
+    "csv": (_doubled, b'"'),
+    "markdown": (str.encode, b""),
+}
+"""How a long response is written, and what it begins and ends with."""
+
+
+def _exported(run: Run) -> dict[str, Any]:
+    """Return all that is kept of `run`, so that it can be imported again."""
+    return shown_in_history(run) | {
+        "previous_run_id": run.previous_run_id,
+        "earlier": [{"role": one.role, "content": one.content} for one in run.earlier],
+    }

@@ -1,0 +1,205 @@
+"""Runs as `GET /history/export` writes them, read again."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+from llamakeep.api.http.fields import (
+    Integer,
+    MaxTokens,
+    Metadata,
+    MinTokens,
+    Number,
+    Penalty,
+    Seed,
+    StopText,
+    Temperature,
+    TopK,
+    TopP,
+)
+from llamakeep.api.http.text import Text, check_json, check_written_out
+from llamakeep.domain import (
+    UNFINISHED,
+    Message,
+    Parameters,
+    Run,
+    RunStatus,
+    Usage,
+    User,
+    utc_now,
+)
+from llamakeep.errors import RunInterrupted
+from llamakeep.storage.filters import first_id_at
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ULID = "[0-7][0-9a-hjkmnp-tv-z]{25}"
+APART = timedelta(hours=1)
+"""How far the moment in a run's id may be before when it was asked."""
+AHEAD = timedelta(days=3660)
+"""How far a clock may have been ahead that a run has its times from."""
+
+LONGEST_TEXT = 16 * 1024 * 1024
+"""Characters of a response, which is as many as providers may return."""
+LONGEST_PROMPT = 4 * 1024 * 1024
+"""Bytes of a prompt with what was said before it, where settings allow no more."""
+
+
+def longest_line(max_said: int) -> int:
+    """Return how many bytes a run takes at most; JSON writes some bytes as six."""
+    return 6 * (max(max_said, LONGEST_PROMPT) + LONGEST_TEXT) + 1024**2
+
+
+def _check_moment(moment: datetime) -> datetime:
+    if not _EPOCH <= moment <= utc_now() + AHEAD:
+        raise ValueError("It is more than ten years in the future, or before 1970.")
+    return moment
+
+
+def _check_is_written(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("Write it as in 2026-11-22T12:34:56Z.")  # noqa: TRY004 - of a file
+    return check_written_out(value)
+
+
+RunId = Annotated[str, Field(pattern=f"^run_{_ULID}$")]
+Moment = Annotated[
+    AwareDatetime, BeforeValidator(_check_is_written), AfterValidator(_check_moment)
+]
+Count = Annotated[Integer, Field(ge=0, lt=2**31)]
+
+
+class _Part(BaseModel):  # no `Body`: several threads may be the first to need it
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Usage(_Part):
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cost_usd: Annotated[Number, Field(ge=0, le=9e9)] | None = None
+
+
+class _Error(_Part):
+    type: Annotated[Text, Field(max_length=64)]
+    detail: Text
+
+
+class _Message(_Part):
+    role: Literal["system", "user", "assistant"]
+    content: Text
+
+
+class _Parameters(_Part):
+    max_tokens: MaxTokens | None = None
+    min_tokens: MinTokens | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    stop: tuple[StopText, ...] = ()
+    seed: Seed | None = None
+    response_format: Annotated[dict[str, Any], AfterValidator(check_json)] | None = None
+
+
+class ImportedRun(_Part):
+    """One line."""
+
+    id: RunId
+    created_at: Moment
+    status: RunStatus
+    model: Annotated[Text, Field(pattern=r"^[^:]{1,32}:[\s\S]{1,256}$")]
+    prompt: Text
+    response: Text
+    conversation_id: Annotated[str, Field(pattern=f"^conv_{_ULID}$")]
+    timestamp: Moment | None = None
+    """Not looked at: it is `created_at` without its fraction."""
+    started_at: Moment | None = None
+    finished_at: Moment | None = None
+    previous_run_id: RunId | None = None
+    earlier: list[_Message] = []
+    system_prompt: Text | None = None
+    parameters: _Parameters = _Parameters()
+    metadata: Metadata = {}
+    resolved_model: Annotated[Text, Field(max_length=256)] | None = None
+    finish_reason: Annotated[Text, Field(max_length=64)] | None = None
+    usage: _Usage = _Usage()
+    error: _Error | None = None
+
+    @model_validator(mode="after")
+    def _check_id(self) -> "ImportedRun":
+        """
+        Refuse an id that would put the run where its time is not.
+
+        It may be ahead: in a process and in a conversation, ids grow also while the
+        clock goes back.
+        """
+        first = first_id_at(self.created_at - APART)
+        if not first <= self.id <= first_id_at(utc_now() + AHEAD):
+            raise ValueError("Its `id` is not of the time that `created_at` says.")
+        return self
+
+    @model_validator(mode="after")
+    def _check_size(self) -> "ImportedRun":
+        """Refuse longer texts than there can be in an export."""
+        detail = "" if self.error is None else self.error.detail
+        if max(len(self.response), len(detail)) > LONGEST_TEXT:
+            raise ValueError(
+                f"Its response has more than {LONGEST_TEXT} characters. Leave some out."
+            )
+        return self
+
+    def _end(self) -> tuple[RunStatus, str | None, str | None]:
+        """Return what became of the run; nothing works on it here."""
+        if self.status in UNFINISHED:
+            unknown = RunInterrupted(
+                "The run was going on when it was exported. Its text so far is kept."
+            )
+            return RunStatus.INTERRUPTED, unknown.code, unknown.detail
+        if self.error is None:
+            return self.status, None, None
+        return self.status, self.error.type, self.error.detail
+
+    def of(self, user: User) -> Run:
+        """Return the run, as one of `user`."""
+        provider, _, model = self.model.partition(":")
+        cost = self.usage.cost_usd
+        status, error_code, error_detail = self._end()
+        is_over = status is self.status
+        return Run(
+            id=self.id,
+            user_id=user.id,
+            status=status,
+            attempt=1,
+            provider=provider,
+            model=model,
+            prompt=self.prompt,
+            response=self.response,
+            created_at=self.created_at,
+            started_at=self.started_at,
+            finished_at=self.finished_at if is_over else self.created_at,
+            conversation_id=self.conversation_id,
+            previous_run_id=self.previous_run_id,
+            earlier=[Message(each.role, each.content) for each in self.earlier],
+            system_prompt=self.system_prompt,
+            parameters=Parameters(**self.parameters.model_dump()),
+            metadata=self.metadata,
+            resolved_model=self.resolved_model,
+            finish_reason=self.finish_reason,
+            usage=Usage(
+                self.usage.input_tokens,
+                self.usage.output_tokens,
+                None if cost is None else Decimal(repr(cost)),
+            ),
+            error_code=error_code,
+            error_detail=error_detail,
+        )

@@ -1,0 +1,181 @@
+"""Importing a file line by line, however large it is."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic import ByteSize, ValidationError
+
+from llamakeep.api.history.imported_runs import ImportedRun, longest_line
+from llamakeep.domain import Run, User
+from llamakeep.errors import (
+    FieldError,
+    InvalidRequest,
+    StorageUnavailable,
+    TooManyReaders,
+)
+from llamakeep.errors.wording import path_of, wording_of
+from llamakeep.storage import Storage
+
+AT_ONCE = 50
+"""Lines; they are kept together, or none of them."""
+
+ENOUGH = 1024 * 1024
+"""Bytes from which on fewer lines are kept together."""
+
+LONG = 8 * 1024 * 1024
+"""Bytes from which on a line is long: a user may import one such file at a time."""
+
+MOST_ERRORS = 20
+
+Lines = Sequence[tuple[int, bytes]]
+
+_WRITTEN = re.compile(rb"\S[^\n]*")
+"""What is not blank, up to the end of its line."""
+
+
+class Import:
+    """
+    Keeps the runs in a file for a user, and knows how far it has come.
+
+    Args:
+        storage: Where they are kept.
+        user: Whose they become.
+        max_said: How much may have been said to a model in a run, as in a prompt.
+        hold: Called before the first line that is `LONG` is taken into memory; it may
+            refuse, and returns what is called when the import is over.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        user: User,
+        *,
+        max_said: ByteSize,
+        hold: Callable[[], Callable[[], None]] = lambda: lambda: None,
+    ) -> None:
+        self._hold = hold
+        self._let_go: Callable[[], None] | None = None
+        self.imported = 0
+        self.known = 0
+        """How many were there already."""
+        self._storage = storage
+        self._user = user
+        self._max_said = max_said
+        self._kept_lines = 0
+
+    async def read(self, pieces: AsyncIterable[bytes]) -> None:
+        """
+        Keep all runs of a file that arrives in pieces.
+
+        Raises:
+            InvalidRequest: It names the lines that cannot be imported, and says how far
+                the file was kept.
+            StorageUnavailable: It says how far the file was kept.
+        """
+        try:
+            longest = longest_line(self._max_said)
+            async for lines in _together(pieces, longest, self._notice_long):
+                await self._keep(lines)
+        except InvalidRequest as error:
+            detail = f"{self.so_far} Correct these lines, and import it again."
+            raise InvalidRequest(detail, errors=error.errors) from None
+        except StorageUnavailable as error:
+            detail = f"The database cannot keep more. {self.so_far}"
+            raise StorageUnavailable(detail, retry_after=5) from error
+        except TooManyReaders as error:
+            detail = f"Another file with long lines is being imported. {self.so_far}"
+            raise TooManyReaders(detail, retry_after=5) from error
+        finally:
+            if self._let_go is not None:
+                self._let_go()
+
+    def _notice_long(self) -> None:
+        if self._let_go is None:
+            self._let_go = self._hold()
+
+    @property
+    def so_far(self) -> str:
+        """What is kept of a file that is not imported to its end."""
+        if not self._kept_lines:
+            return "Nothing was imported."
+        return (
+            f"Lines 1 to {self._kept_lines} are imported, and nothing after them. What "
+            "is there already is not imported twice, so that all of the file can be "
+            "sent again."
+        )
+
+    async def _keep(self, lines: Lines) -> None:
+        runs = await asyncio.to_thread(_parse, lines, self._user)
+        new = await self._storage.import_runs(self._user, runs)
+        self.imported += new
+        self.known += len(runs) - new
+        self._kept_lines = lines[-1][0]
+
+
+async def _together(
+    pieces: AsyncIterable[bytes], longest: int, notice_long: Callable[[], None]
+) -> AsyncIterator[Lines]:
+    """
+    Yield lines that are to be kept together, with their numbers.
+
+    Raises:
+        InvalidRequest: A line does not end within `longest` bytes.
+    """
+    lines: list[tuple[int, bytes]] = []
+    size = 0
+    async for number, line in _numbered(pieces, longest, notice_long):
+        if line.strip():
+            lines.append((number, line))
+            size += len(line)
+        if len(lines) == AT_ONCE or size >= ENOUGH:
+            yield lines
+            lines, size = [], 0
+    if lines:
+        yield lines
+
+
+async def _numbered(
+    pieces: AsyncIterable[bytes], longest: int, notice_long: Callable[[], None]
+) -> AsyncIterator[tuple[int, bytes]]:
+    number, begun = 1, bytearray()
+    async for piece in pieces:
+        first, newline, _ = piece.partition(b"\n")
+        begun += first
+        if len(begun) > LONG:
+            notice_long()
+        if len(begun) > longest:
+            message = f"It has more than {longest // 1024**2} MiB."
+            raise InvalidRequest(errors=[FieldError(f"line {number}", message)])
+        if not newline:
+            continue
+        yield number, bytes(begun)
+        # A piece may be thousands of blank lines: none of them is looked at by itself.
+        start, last = len(first), piece.rindex(b"\n") + 1
+        for line in _WRITTEN.finditer(piece, start, last):
+            number += piece.count(b"\n", start, line.start())
+            start = line.start()
+            yield number, line[0]
+        number += piece.count(b"\n", start, last)
+        begun = bytearray(piece[last:])
+    yield number, bytes(begun)
+
+
+def _parse(lines: Lines, user: User) -> list[Run]:
+    runs, errors = [], list[FieldError]()
+    for number, line in lines:
+        try:
+            run = ImportedRun.model_validate_json(line)
+            runs.append(run.of(user))
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False)
+            errors += [_field_error(number, each) for each in found]
+    if errors:
+        raise InvalidRequest(errors=errors[:MOST_ERRORS])
+    return runs
+
+
+def _field_error(number: int, error: Mapping[str, Any]) -> FieldError:
+    path = ".".join(path_of(error["loc"]))
+    return FieldError(f"line {number}: {path}".rstrip(": "), wording_of(error))

@@ -1,0 +1,251 @@
+"""Reading back what was asked and answered."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import Query, Request, Response
+
+from llamakeep.api.dependencies import (
+    DeletingUser,
+    FollowingUser,
+    PromptingUser,
+    ReadingUser,
+    keeper_of,
+    readers_of,
+    storage_of,
+)
+from llamakeep.api.history import export as history_export
+from llamakeep.api.history import import_routes as history_import
+from llamakeep.api.history import stats as history_stats
+from llamakeep.api.history.filters import Matching
+from llamakeep.api.history.highlights import highlights
+from llamakeep.api.http.bodies import Body, Form
+from llamakeep.api.http.fields import Metadata
+from llamakeep.api.http.problems import problem_responses
+from llamakeep.api.http.router import Router
+from llamakeep.api.prompts.events import position_of, stream_response
+from llamakeep.api.prompts.schemas import (
+    HistoryItem,
+    HistoryResponse,
+    length_of,
+    long_response,
+    shown_in_history,
+    shown_response,
+)
+from llamakeep.api.webhooks.outgoing import WatchedRun, watched
+from llamakeep.domain import Run, User
+from llamakeep.errors import (
+    BodyTooLarge,
+    FieldError,
+    InvalidRequest,
+    MalformedBody,
+    RunNotFound,
+    ScopeMissing,
+    TooManyReaders,
+    Unauthenticated,
+)
+from llamakeep.keeper.deleting import delete_runs
+from llamakeep.storage import Storage
+from llamakeep.storage.filters import EVERYTHING, RunFilter
+from llamakeep.storage.history import is_full
+
+router = Router(prefix="/history", tags=["history"])
+# Paths that are no run's id come before those that are.
+router.routes.extend(history_export.router.routes)
+router.routes.extend(history_import.router.routes)
+router.routes.extend(history_stats.router.routes)
+
+NEWER = "newer."
+"""How a cursor begins that leads to newer runs."""
+Cursor = Annotated[str | None, Query(pattern=r"^(newer\.)?run_[0-9a-z]{26}$")]
+
+_responses = problem_responses(
+    Unauthenticated, ScopeMissing, RunNotFound, InvalidRequest, TooManyReaders
+)
+
+
+@router.get(
+    "/",
+    response_model=HistoryResponse,
+    responses=problem_responses(
+        Unauthenticated, ScopeMissing, InvalidRequest, TooManyReaders
+    ),
+)
+async def history(
+    request: Request,
+    user: ReadingUser,
+    matching: Matching,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Cursor = None,
+    sort: Literal["newest", "best"] = "newest",
+) -> Response:
+    """
+    List what you asked, newest first.
+
+    With `q`, `sort=best` lists what is most about it first, on a single page.
+    """
+    storage = storage_of(request)
+    if sort == "newest":
+        page = await _page(storage, user, matching, limit, cursor)
+    elif matching.search is None or cursor is not None:
+        message = "Use `best` with `q`, and without `cursor`."
+        raise InvalidRequest(errors=[FieldError("query.sort", message)])
+    else:
+        page = _Page(await storage.best_matches(user, matching, limit=limit))
+    found = None
+    if matching.search is not None:
+        found = await asyncio.to_thread(highlights, page.runs, matching.search)
+    facts = {
+        "history": [shown_in_history(run) for run in page.runs],
+        "next_cursor": page.older,
+        "previous_cursor": page.newer,
+        "highlights": found,
+    }
+    return long_response(request, user, facts, length_of(page.runs))
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    runs: Sequence[Run]
+    older: str | None = None
+    newer: str | None = None
+
+
+async def _page(
+    storage: Storage, user: User, matching: RunFilter, limit: int, cursor: str | None
+) -> _Page:
+    place = (cursor or "").removeprefix(NEWER) or None
+    is_backwards = cursor != place
+    runs = await storage.history(
+        user,
+        before=None if is_backwards else place,
+        after=place if is_backwards else None,
+        oldest_first=is_backwards,
+        matching=matching,
+        limit=limit + 1,
+        is_page=True,
+    )
+    has_more = len(runs) > limit or is_full(runs)
+    page = runs[:limit][::-1] if is_backwards else runs[:limit]
+    if not page:
+        return _Page(page)
+    has_older = is_backwards or has_more
+    has_newer = has_more if is_backwards else cursor is not None
+    return _Page(
+        page,
+        older=page[-1].id if has_older else None,
+        newer=NEWER + page[0].id if has_newer else None,
+    )
+
+
+class Deleted(Body):
+    """What was forgotten."""
+
+    deleted: int
+    """How many runs."""
+
+
+@router.delete(
+    "/", responses=problem_responses(Unauthenticated, ScopeMissing, InvalidRequest)
+)
+async def delete_history(
+    request: Request,
+    user: DeletingUser,
+    matching: Matching,
+    all: Annotated[  # noqa: A002 - the name of the field
+        bool, Query(description="Delete the whole history, without any filter.")
+    ] = False,
+) -> Deleted:
+    """
+    Forget all runs for good that the filters let through.
+
+    What is going on is stopped first. Only what was there at the request is deleted.
+    """
+    if await request.body():
+        message = (
+            "Say which runs to delete in the query, as in `?until=2026-01-01`; no body "
+            "is read. Nothing was deleted."
+        )
+        raise InvalidRequest(errors=[FieldError("body", message)])
+    if all is (matching != EVERYTHING):
+        message = (
+            "Say which runs to delete with a filter, or `all=true` without one for the "
+            "whole history. Nothing was deleted."
+        )
+        raise InvalidRequest(errors=[FieldError("query.all", message)])
+    deleted = await delete_runs(keeper_of(request), storage_of(request), user, matching)
+    return Deleted(deleted=deleted)
+
+
+@router.get("/{run_id}", response_model=WatchedRun, responses=_responses)
+async def get_run(run_id: str, request: Request, user: FollowingUser) -> Response:
+    """Show one run: its prompt, its answer so far, and what became of it."""
+    run = await storage_of(request).get_run(user, run_id)
+    facts = await watched(request, run)
+    return long_response(request, user, facts, length_of([run]))
+
+
+class RunChange(Form):
+    """What is to become of a run."""
+
+    metadata: Metadata
+    """Up to 16 tags instead of the ones that it has."""
+
+
+@router.patch(
+    "/{run_id}",
+    response_model=HistoryItem,
+    responses=problem_responses(
+        MalformedBody,
+        Unauthenticated,
+        ScopeMissing,
+        RunNotFound,
+        BodyTooLarge,
+        InvalidRequest,
+    ),
+)
+async def change_run(
+    run_id: str, body: RunChange, request: Request, user: ReadingUser
+) -> Response:
+    """Give a run other tags."""
+    storage = storage_of(request)
+    run = await storage.set_metadata(user, run_id, body.metadata)
+    return shown_response(shown_in_history(run))
+
+
+@router.get(
+    "/{run_id}/stream",
+    response_class=Response,
+    responses=_responses | {200: {"content": {"text/event-stream": {}}}},
+)
+async def follow_run(
+    run_id: str,
+    request: Request,
+    user: FollowingUser,
+    starting_after: Annotated[str | None, Query(max_length=32)] = None,
+) -> Response:
+    """
+    Follow a run, from its start or from where a lost connection stopped.
+
+    Say where with `starting_after`, the number of characters of the response that you
+    have, or with the header `Last-Event-ID`.
+    """
+    position = position_of(request, starting_after)
+    with readers_of(request).beginning(user.id) as end:
+        run = await storage_of(request).outline(user, run_id)
+        return stream_response(keeper_of(request), run, position, end=end)
+
+
+@router.post("/{run_id}/cancel", response_model=HistoryItem, responses=_responses)
+async def cancel_run(run_id: str, request: Request, user: PromptingUser) -> Response:
+    """Stop a run, and keep its text so far. One that is over stays as it is."""
+    run = await keeper_of(request).cancel(user, run_id)
+    return shown_response(shown_in_history(run))
+
+
+@router.delete("/{run_id}", status_code=204, responses=_responses)
+async def delete_run(run_id: str, request: Request, user: DeletingUser) -> None:
+    """Forget a run for good. One that is going on is stopped first."""
+    await keeper_of(request).delete(user, run_id)

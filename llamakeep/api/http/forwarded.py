@@ -1,0 +1,158 @@
+"""
+What proxies in front say of a request: who sent it, how, and below which path.
+
+Only those that the operator names are believed, and what they say has to make sense: a
+header that cannot be used is refused, since what it hides is not known.
+"""
+
+import re
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from urllib.parse import quote
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from llamakeep.api.http.problems import render_error
+from llamakeep.errors import UNREAD, UnusableHeader
+from llamakeep.setting_values import PREFIX
+from llamakeep.settings import Settings
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+MOST_HOPS = 16
+"""Addresses in `X-Forwarded-For` that are looked at, from the last one."""
+
+_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+_PORT = re.compile(r"\[(?P<six>[^]]+)\](?::\d+)?|(?P<four>[0-9.]+):\d+")
+
+
+def believe_proxies(app: FastAPI, settings: Settings) -> None:
+    """Have requests to `app` seen as clients sent them, if a proxy can be in front."""
+    prefix = prefix_in(settings)
+    if settings.trusted_proxies or prefix:
+        app.add_middleware(Forwarded, trusted=settings.trusted_proxies, prefix=prefix)
+
+
+def prefix_in(settings: Settings) -> str:
+    """Return what proxies put before our paths, unless they say something else."""
+    if settings.root_path or settings.public_url is None:
+        return settings.root_path
+    return (settings.public_url.path or "").rstrip("/")
+
+
+class Forwarded:
+    """
+    Puts what trusted proxies say in the place of what the connection says.
+
+    Args:
+        app: What gets the requests.
+        trusted: Where proxies are.
+        prefix: What they put before our paths, unless they say something else.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, trusted: Sequence[Network], prefix: str
+    ) -> None:
+        self._app = app
+        self._trusted = trusted
+        self._prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on as its client sent it."""
+        if scope["type"] == "http":
+            try:
+                self._look(scope)
+            except UnusableHeader as error:
+                response = await render_error(Request(scope), error)
+                await response(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _look(self, scope: Scope) -> None:
+        prefix = self._prefix
+        if prefix and f"{scope['path']}/".startswith(f"{prefix}/"):
+            # This proxy leaves paths as they are.
+            scope["path"] = scope["path"][len(prefix) :] or "/"
+            scope["raw_path"] = quote(scope["path"]).encode()
+        if self._trusted and self._is_trusted(_peer(scope)):
+            said = _said(scope)
+            client = self._client(said.get(b"x-forwarded-for", []))
+            if client is not None:
+                scope["client"] = (client, 0)
+            scheme = _scheme(said.get(b"x-forwarded-proto", []))
+            if scheme is not None:
+                scope["scheme"] = scheme
+            prefix = _prefix(said.get(b"x-forwarded-prefix", [])) or prefix
+        if prefix:
+            scope["prefix"] = prefix
+
+    def _client(self, values: Sequence[str]) -> str | None:
+        """Return the last address that is no trusted proxy's: that proxy wrote it."""
+        address = None
+        for value in reversed(values[-MOST_HOPS:]):
+            address = _address(value)
+            if address is None:
+                raise _unusable("X-Forwarded-For", "an address")
+            if not self._is_trusted(address):
+                break
+        return None if address is None else str(address)
+
+    def _is_trusted(self, address: Address | None) -> bool:
+        return address is not None and any(
+            address in network for network in self._trusted
+        )
+
+
+def _peer(scope: Scope) -> Address | None:
+    client = scope.get("client")
+    return _address(client[0]) if client else None
+
+
+def _said(scope: Scope) -> dict[bytes, list[str]]:
+    found: dict[bytes, list[str]] = {}
+    for name, value in scope["headers"]:
+        if name.startswith(b"x-forwarded-"):
+            parts = (part.strip() for part in value.decode("latin-1").split(","))
+            found.setdefault(name, []).extend(part for part in parts if part)
+    return found
+
+
+def _address(value: str) -> Address | None:
+    """Return an address, which may have a port; one of IPv4 in IPv6 is IPv4's."""
+    match = _PORT.fullmatch(value)
+    if match is not None:
+        value = match["six"] or match["four"]
+    try:
+        address = ip_address(value)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        return address.ipv4_mapped or IPv6Address(int(address))  # without its zone
+    return address
+
+
+def _scheme(values: Sequence[str]) -> str | None:
+    if not values:
+        return None
+    scheme = _SCHEMES.get(values[-1].lower())
+    if scheme is None:
+        raise _unusable("X-Forwarded-Proto", "`http` or `https`")
+    return scheme
+
+
+def _prefix(values: Sequence[str]) -> str:
+    """Return the paths that proxies took away, the first one's first."""
+    prefixes = [value.rstrip("/") for value in values]
+    if not all(PREFIX.fullmatch(prefix) for prefix in prefixes if prefix):
+        raise _unusable("X-Forwarded-Prefix", "a path such as `/llm`")
+    return "".join(prefixes)
+
+
+def _unusable(name: str, wanted: str) -> UnusableHeader:
+    return UnusableHeader(
+        f"A proxy of this server sent a header {name} that is not {wanted}. "
+        f"{UNREAD} Let the proxy overwrite what clients send: see docs/security.md."
+    )

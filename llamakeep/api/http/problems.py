@@ -1,0 +1,307 @@
+"""Errors as clients see them: RFC 9457, in one place."""
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Literal
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import AwareDatetime, Field
+from pydantic.json_schema import SkipJsonSchema
+from starlette.exceptions import HTTPException
+
+from llamakeep.api.http.bodies import Body
+from llamakeep.api.http.browsers import HEADERS
+from llamakeep.api.http.json_bodies import is_json
+from llamakeep.api.http.json_text import to_json
+from llamakeep.api.http.links import prefix_of
+from llamakeep.errors import (
+    UNREAD,
+    BodyTooLarge,
+    FieldError,
+    InvalidRequest,
+    LimitReached,
+    LlamaKeepError,
+    MalformedBody,
+    PromptRejected,
+    StorageUnavailable,
+    UnsupportedParameter,
+)
+from llamakeep.errors.wording import MISSING, UNKNOWN, path_of, wording_of
+from llamakeep.methods import HeadAndOptions
+
+log = logging.getLogger(__name__)
+
+_ID = re.compile("[a-z]+[_-][0-9a-z]{26}")
+
+FIELD_MISSING = MISSING
+FIELD_UNKNOWN = UNKNOWN
+PARAMETER_REPEATED = "It has one value, and was given more than one. Send one."
+PARAMETER_EMPTY = "It is empty. Give it a value, or leave it out."
+MOST_ERRORS = 100
+"""
+How many wrong fields of one request are named: each is compared with the others, and a
+body of 2 MB may have hundreds of thousands.
+"""
+
+
+class ReachedLimit(Body):
+    """A limit that leaves less than was asked for."""
+
+    name: str
+    """`concurrent_runs`, `tokens_per_day`, …"""
+    whose: Literal["user", "api_key", "server"]
+    limit: float
+    left: float
+    resets_at: AwareDatetime | None
+    """When it begins anew."""
+
+
+class Problem(Body):
+    """What went wrong, what was kept, and what to do (RFC 9457)."""
+
+    type: str
+    """A URN that names the kind of problem and never changes."""
+    title: str
+    """The same for all problems of this kind."""
+    status: int
+    detail: str
+    """What happened this time."""
+    run_id: str | None = None
+    """The run whose prompt is kept although this happened."""
+    errors: list[dict[str, str]] | None = None
+    """For a request that can be mended, each field with what is wrong about it."""
+    limit: ReachedLimit | None = None
+    """The limit that leaves too little."""
+    param: SkipJsonSchema[str | None] = Field(default=None, exclude=True)
+    provider_code: SkipJsonSchema[str | None] = Field(default=None, exclude=True)
+
+
+Dialect = Callable[[Problem, dict[str, str], str], Response]
+"""
+How the clients of another API are told; it may add to the headers.
+
+The third argument is what a proxy in front puts before our paths.
+"""
+
+
+def problem_of(error: LlamaKeepError) -> Problem:
+    """Return how `error` looks to a client."""
+    errors = None
+    if isinstance(error, InvalidRequest) and error.errors:
+        errors = [{"field": e.field, "message": e.message} for e in error.errors]
+    if isinstance(error, UnsupportedParameter) and error.parameters:
+        errors = [{"field": p, "message": error.title} for p in error.parameters]
+    return Problem(
+        type=urn(error.code),
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
+        run_id=error.run_id,
+        errors=errors,
+        limit=_reached_limit(error),
+        param=error.param if isinstance(error, PromptRejected) else None,
+        provider_code=(
+            error.provider_code if isinstance(error, PromptRejected) else None
+        ),
+    )
+
+
+def _reached_limit(error: LlamaKeepError) -> ReachedLimit | None:
+    if not isinstance(error, LimitReached) or error.limit is None:
+        return None
+    return ReachedLimit.model_validate(error.limit, from_attributes=True)
+
+
+def urn(code: str) -> str:
+    """Return the problem type for an error's code."""
+    return f"urn:llamakeep:problem:{code}"
+
+
+def problem_json(problem: Problem) -> bytes:
+    """Return a problem as it is sent."""
+    return to_json(problem, exclude_none=True)
+
+
+def problem_responses(*errors: type[LlamaKeepError]) -> dict[int | str, Any]:
+    """Return what the OpenAPI document says about the errors of a route."""
+    titles: dict[int | str, list[str]] = {}
+    for error in errors:
+        titles.setdefault(int(error.status), []).append(error.title)
+    schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    return {
+        status: {
+            "model": Problem,
+            "description": " ".join(known),
+            "content": {"application/problem+json": schema},
+        }
+        for status, known in titles.items()
+    }
+
+
+async def render_error(request: Request, error: Exception) -> Response:
+    """Answer with what the tree says about `error`."""
+    assert isinstance(error, LlamaKeepError)
+    # What is wrong with the database is logged once, where it is noticed.
+    if error.__cause__ is not None and not isinstance(error, StorageUnavailable):
+        log.info("%s", error.code, exc_info=error)
+    headers = {}
+    if error.status is HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.retry_after is not None:
+        headers["Retry-After"] = f"{max(1, -(-error.retry_after // 1)):.0f}"
+    return _response(request, problem_of(error), headers)
+
+
+async def render_validation_error(request: Request, error: Exception) -> Response:
+    """Answer with the fields that are wrong, never with what was in them."""
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    for one in found:
+        if one["type"] == "json_invalid":
+            reason = one.get("ctx", {}).get("error", "it cannot be parsed")
+            return await render_error(
+                request,
+                MalformedBody(
+                    f"The body is not valid JSON: {reason}. Nothing was stored."
+                ),
+            )
+    named = list(_merged(_field_error(request, e) for e in found[:MOST_ERRORS]))
+    if len(found) > MOST_ERRORS:
+        more = len(found) - MOST_ERRORS
+        named.append(FieldError("body", f"There are {more} more errors like these."))
+    return await render_error(request, InvalidRequest(errors=named))
+
+
+async def render_http_error(request: Request, error: Exception) -> Response:
+    """Answer what the framework raises: wrong path or method, body too large."""
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    if status is HTTPStatus.METHOD_NOT_ALLOWED and _is_unknown(request):
+        status = HTTPStatus.NOT_FOUND
+    if status == BodyTooLarge.status:
+        return await render_error(request, _body_too_large(request))
+    if status == MalformedBody.status:
+        return await render_error(request, _malformed_body(request, error.__cause__))
+    prefix = prefix_of(request)
+    detail = {
+        HTTPStatus.NOT_FOUND: (
+            f"There is nothing at {prefix}{request.url.path}. See {prefix}/docs."
+        ),
+        HTTPStatus.METHOD_NOT_ALLOWED: (
+            f"{request.method} is not possible at {prefix}{request.url.path}; see the "
+            "header Allow."
+        ),
+    }.get(status, str(error.detail))
+    problem = Problem(
+        type=urn(status.phrase.lower().replace(" ", "-")),
+        title=status.phrase,
+        status=status,
+        detail=detail,
+    )
+    headers = dict(error.headers or {})
+    headers.pop("Allow", None)
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed_methods(request))
+    return _response(request, problem, headers)
+
+
+async def render_bug(request: Request, error: Exception) -> Response:
+    """Answer a 500 that gives nothing away; the log has the traceback."""
+    return _response(
+        request,
+        Problem(
+            type=urn("internal-error"),
+            title="Something went wrong in the server.",
+            status=HTTPStatus.INTERNAL_SERVER_ERROR,
+            detail="This is a bug. The server's log says more.",
+        ),
+        dict(HEADERS),  # the error has left what adds them
+    )
+
+
+def _response(request: Request, problem: Problem, headers: dict[str, str]) -> Response:
+    dialects: Mapping[str, Dialect] = request.app.state.dialects
+    for prefix, render in dialects.items():
+        if request.url.path.startswith(prefix):
+            return render(problem, headers, prefix_of(request))
+    return Response(
+        problem_json(problem),
+        problem.status,
+        headers,
+        media_type="application/problem+json",
+    )
+
+
+def _is_unknown(request: Request) -> bool:
+    """Return whether a path that OpenAI has, and we have not, looks like an id."""
+    return request.url.path.startswith("/v1/") and any(
+        name.endswith("_id") and not _ID.fullmatch(value)
+        for name, value in request.path_params.items()
+    )
+
+
+def _allowed_methods(request: Request) -> Sequence[str]:
+    """Return the methods of all routes of this path; the framework names one's."""
+    return HeadAndOptions(request.app.router).methods_of(request.scope)
+
+
+def _body_too_large(request: Request) -> BodyTooLarge:
+    limit = request.app.state.settings.max_body_size.human_readable()
+    return BodyTooLarge(
+        f"The body may have {limit}. {UNREAD} Send less, or raise "
+        "LLAMAKEEP_MAX_BODY_SIZE."
+    )
+
+
+def _malformed_body(request: Request, cause: BaseException | None) -> MalformedBody:
+    if isinstance(cause, RecursionError):
+        return MalformedBody("The body is nested too deeply. Nothing was stored.")
+    if not isinstance(cause, UnicodeError):
+        return MalformedBody(
+            "The body has a number of thousands of digits. Nothing was stored."
+        )
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        return MalformedBody(
+            "The body is compressed, which this server does not read. Nothing was "
+            "stored. Send it as it is, without the header Content-Encoding."
+        )
+    return MalformedBody(
+        "The body is not JSON in UTF-8. Nothing was stored. Send it in that encoding."
+    )
+
+
+def _merged(errors: Iterable[FieldError]) -> Sequence[FieldError]:
+    """Return one error for each field; several forms of a field each say what is."""
+    messages: dict[str, str] = {}
+    for error in errors:
+        before, has_to = messages.get(error.field), "It has to be "
+        if before is None or not error.message.startswith(has_to):
+            messages[error.field] = error.message
+        elif before != error.message:
+            other = error.message.removeprefix(has_to)
+            messages[error.field] = f"{before.rstrip('.')}, or {other}"
+    return [
+        FieldError(field, message)
+        for field, message in messages.items()
+        if not any(other.startswith(f"{field}.") for other in messages)
+    ]
+
+
+def _field_error(request: Request, error: dict[str, Any]) -> FieldError:
+    where, *path = path_of(error["loc"])
+    field = ".".join(path) if where == "body" else ".".join([where, *path])
+    if where == "body" and not path:
+        if error["type"] == "string_unicode":  # it is a name, or the only value
+            return FieldError("body", wording_of(error))
+        message = "Send a JSON object"
+        if request.url.path.rstrip("/").endswith("/prompt"):
+            message += ', such as `{"prompt": "…"}`'
+        if not is_json(request.headers.get("content-type", "")):
+            message += ", with the header `Content-Type: application/json`"
+        return FieldError("body", message + ".")
+    return FieldError(field, wording_of(error))

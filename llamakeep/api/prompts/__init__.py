@@ -1,0 +1,1 @@
+"""Prompts and the runs that answer them."""

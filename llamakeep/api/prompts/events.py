@@ -1,0 +1,151 @@
+"""
+A run as server-sent events.
+
+`run` (which run it is), any number of `delta` (text to append; the id is the position
+to resume from), now and then `reset` (the whole text so far, to replace what was
+received), then `done` (the whole answer) or `error` (a problem). Comments keep the
+connection open.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+from dataclasses import replace
+from http import HTTPStatus
+
+from fastapi import Request, Response
+
+from llamakeep.api.http.json_text import (
+    PIECE,
+    cut,
+    filled,
+    in_pieces,
+    to_json,
+)
+from llamakeep.api.http.links import prefix_of
+from llamakeep.api.http.problems import problem_json, problem_of
+from llamakeep.api.http.streaming import EVENT_STREAM, Streaming
+from llamakeep.api.prompts.schemas import model_name, shown
+from llamakeep.domain import Run
+from llamakeep.errors import FieldError, InvalidRequest, LlamaKeepError
+from llamakeep.keeper import Delta, Ended, Keeper, Position, Reset, Update
+from llamakeep.keeper.keeper import raise_for_status
+from llamakeep.storage.long_texts import STORED, outline_of
+
+KEEP_ALIVE = b": the run goes on\n\n"
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+def stream_response(
+    keeper: Keeper,
+    run: Run,
+    position: Position | None = None,
+    *,
+    end: Callable[[], None] | None = None,
+) -> Response:
+    """Answer with the events of `run` after `position`, then call `end`."""
+    if run.status.is_final:
+        run = outline_of(run)
+    return Streaming(events(keeper, run, position), end=end, headers=HEADERS)
+
+
+async def events(
+    keeper: Keeper, run: Run, position: Position | None = None
+) -> AsyncIterator[bytes]:
+    """Yield the events of `run` after `position`, as they are sent."""
+    yield _frame(
+        b"run",
+        to_json(
+            {
+                "id": run.id,
+                "model": model_name(run),
+                "conversation_id": run.conversation_id,
+            }
+        ),
+    )
+    try:
+        async with aclosing(keeper.follow(run, position)) as updates:
+            async for update in updates:
+                if isinstance(update, Ended) and update.text is not None:
+                    raise_for_status(update.run)
+                    pieces = _done(update.run)
+                    async for piece in filled(pieces, update.text.pieces):
+                        yield piece
+                    continue
+                frame = _rendered(update)
+                if len(frame) <= PIECE:
+                    yield frame
+                    continue
+                for piece in cut(frame):
+                    yield piece
+    except LlamaKeepError as error:
+        error.run_id = run.id
+        yield _frame(b"error", problem_json(problem_of(error)))
+
+
+def position_of(request: Request, starting_after: str | None) -> Position:
+    """
+    Return where the client wants to go on: its query parameter, else `Last-Event-ID`.
+
+    Raises:
+        InvalidRequest: That is no position.
+    """
+    field, given = "query.starting_after", starting_after
+    if given is None:
+        field, given = "header.last-event-id", request.headers.get("last-event-id")
+    if not given:
+        return Position()
+    position = Position.parse(given)
+    if position is None:
+        raise InvalidRequest(
+            errors=[
+                FieldError(
+                    field,
+                    "Send the id of the last event you have, or the number of "
+                    "characters of the response you have.",
+                )
+            ]
+        )
+    return position
+
+
+def accepts_only_events(request: Request) -> bool:
+    """Return whether the client can read nothing but a stream."""
+    return request.headers.get("accept", "").strip() == EVENT_STREAM
+
+
+def accepted_response(request: Request, run: Run) -> Response:
+    """Answer that a run was begun, and where to look for it."""
+    return Response(
+        to_json(shown(run)),
+        HTTPStatus.ACCEPTED,
+        {"Location": f"{prefix_of(request)}/history/{run.id}"},
+        media_type="application/json",
+    )
+
+
+def _rendered(update: Update) -> bytes:
+    match update:
+        case Delta(text, position):
+            return _frame(b"delta", to_json({"text": text}), position)
+        case Reset(text, position):
+            return _frame(b"reset", to_json({"text": text}), position)
+        case Ended(run):
+            try:
+                raise_for_status(run)
+            except LlamaKeepError as error:
+                return _frame(b"error", problem_json(problem_of(error)))
+            return _frame(b"done", to_json(shown(run)))
+    return KEEP_ALIVE
+
+
+def _done(run: Run) -> Iterator[bytes]:
+    """Yield the last event of a run with a hole where its text belongs."""
+    yield b"event: done\ndata: "
+    yield from in_pieces(shown(replace(run, response=STORED)))
+    yield b"\n\n"
+
+
+def _frame(event: bytes, data: bytes, position: Position | None = None) -> bytes:
+    """Return one event; JSON has no line breaks, so one `data` line is enough."""
+    last = b"" if position is None else b"\nid: %b" % str(position).encode()
+    return b"event: %b%b\ndata: %b\n\n" % (event, last, data)

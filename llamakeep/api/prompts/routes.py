@@ -1,0 +1,178 @@
+"""Sending prompts."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import Request, Response
+from pydantic import Field
+
+from llamakeep import errors
+from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser, keeper_of
+from llamakeep.api.http.bodies import Form
+from llamakeep.api.http.fields import (
+    MaxTokens,
+    Metadata,
+    MinTokens,
+    ModelName,
+    Penalty,
+    Seed,
+    StopText,
+    Temperature,
+    TopK,
+    TopP,
+)
+from llamakeep.api.http.problems import problem_responses
+from llamakeep.api.http.router import Router
+from llamakeep.api.http.text import SomeText, Text
+from llamakeep.api.prompts.events import (
+    accepted_response,
+    accepts_only_events,
+    stream_response,
+)
+from llamakeep.api.prompts.idempotency import key_of
+from llamakeep.api.prompts.schemas import PromptResponse, shown, shown_response
+from llamakeep.api.webhooks.outgoing import RUN, WebhookUrl, wanted
+from llamakeep.domain import (
+    Asked,
+    Notification,
+    NotificationEvent,
+    Parameters,
+    User,
+)
+from llamakeep.errors import FieldError, InvalidRequest
+
+router = Router(tags=["prompt"])
+
+
+class PromptRequest(Form):
+    """A prompt, and how it is to be answered."""
+
+    prompt: SomeText
+    """What you want to ask."""
+    model: ModelName | None = None
+    """`provider:model`, or a model's bare id; without it, the server's default."""
+    system_prompt: Text | None = None
+    """How the model is to behave."""
+    conversation_id: Annotated[Text, Field(max_length=32)] | None = None
+    """Go on with the conversation of an earlier answer."""
+    max_tokens: MaxTokens | None = None
+    min_tokens: MinTokens | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    stop: StopText | Annotated[list[StopText], Field(max_length=16)] | None = None
+    """Text, or up to 16 texts, before which the answer ends."""
+    seed: Seed | None = None
+    """The same seed asks for the same answer, where the model can do that."""
+    metadata: Metadata | None = None
+    """Up to 16 tags of your own, kept with the run."""
+    stream: bool | None = None
+    """Send the answer as server-sent events, while it is being written."""
+    background: bool | None = None
+    """Answer `202` at once; the run is in the history, and can be followed there."""
+    webhook: WebhookUrl | None = None
+    """With `background`: an https URL that is sent the run when it has ended."""
+
+    def asked(self) -> Asked:
+        """Return what is asked for, without how the answer is sent."""
+        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+        return Asked(
+            prompt=self.prompt,
+            model=self.model,
+            system_prompt=self.system_prompt,
+            conversation_id=self.conversation_id,
+            parameters=Parameters(
+                max_tokens=self.max_tokens,
+                min_tokens=self.min_tokens or None,
+                temperature=self.temperature,
+                top_p=self.top_p,
+                top_k=self.top_k,
+                presence_penalty=self.presence_penalty,
+                frequency_penalty=self.frequency_penalty,
+                stop=stop,
+                seed=self.seed,
+            ),
+            metadata=self.metadata or {},
+        )
+
+
+@router.prompts(
+    "/prompt/",
+    response_model=PromptResponse,
+    responses=problem_responses(
+        errors.MalformedBody,
+        errors.Unauthenticated,
+        errors.ScopeMissing,
+        errors.ConversationNotFound,
+        errors.RunCanceled,
+        errors.BodyTooLarge,
+        errors.ContextTooLarge,
+        errors.InvalidRequest,
+        errors.UnknownModel,
+        errors.ModelNotFound,
+        errors.UnsupportedParameter,
+        errors.IdempotencyKeyReused,
+        errors.PromptRejected,
+        errors.ProviderError,
+        errors.NoProvider,
+        errors.RateLimited,
+        errors.TooManyWaiting,
+        errors.TooManyRuns,
+        errors.QuotaExceeded,
+        errors.PriceUnknown,
+        errors.ServerBusy,
+        errors.ProviderTimeout,
+    )
+    | {
+        200: {"content": {"text/event-stream": {}}},
+        202: {"model": PromptResponse, "description": "The run has begun."},
+    },
+)
+async def prompt(
+    body: PromptRequest,
+    request: Request,
+    user: PromptingUser,
+    idempotency_key: IdempotencyHeader = None,
+) -> Response:
+    """
+    Send a prompt to the model, and keep both the prompt and the answer.
+
+    The prompt is on disk before it is sent to the model. If the connection is lost,
+    the run continues, and its answer is in the history.
+    """
+    keeper = keeper_of(request)
+    is_streamed = bool(body.stream) or accepts_only_events(request)
+
+    async def asked() -> Asked:
+        notifications = await _wanted(request, user, body)
+        return replace(body.asked(), notifications=notifications)
+
+    run = await keeper.ask(
+        user,
+        body.asked() if body.webhook is None else asked,
+        idempotency_key=await key_of(request, idempotency_key, body),
+        is_followed=is_streamed or bool(body.background),
+    )
+    if body.background:
+        return accepted_response(request, run)
+    if is_streamed:
+        await keeper.answering(run)
+        return stream_response(keeper, run)
+    return shown_response(shown(await keeper.result(run)))
+
+
+async def _wanted(
+    request: Request, user: User, body: PromptRequest
+) -> Sequence[Notification]:
+    assert body.webhook is not None
+    if not body.background:
+        message = (
+            "Webhooks are about runs in the background; nothing was stored. Send "
+            "`background` as true, too, or leave the webhook out."
+        )
+        raise InvalidRequest(errors=[FieldError("webhook", message)])
+    events = [NotificationEvent.END]
+    return await wanted(request, user, body.webhook, events, form=RUN)

@@ -1,0 +1,158 @@
+"""Runs as clients see them."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Request, Response
+from pydantic import AwareDatetime, PlainSerializer
+
+from llamakeep.api.dependencies import readers_of
+from llamakeep.api.history.highlights import Highlights
+from llamakeep.api.http.bodies import Body
+from llamakeep.api.http.json_text import PIECE, gathered, in_pieces, to_json
+from llamakeep.api.http.streaming import Streaming, sent
+from llamakeep.domain import Run, RunStatus, User
+
+LONG = 4 * PIECE
+"""Characters from which on an answer is sent in pieces."""
+
+WholeSeconds = Annotated[
+    datetime,
+    PlainSerializer(lambda at: at.strftime("%Y-%m-%dT%H:%M:%SZ"), return_type=str),
+]
+
+
+class UsageResponse(Body):
+    """What a completion took; `null` means that the provider did not say."""
+
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
+    """US dollars; `null` where the model's price is not known."""
+
+
+class RunError(Body):
+    """Why a run did not succeed."""
+
+    type: str
+    """The code of the problem, such as `provider-timeout`."""
+    detail: str
+
+
+class PromptResponse(Body):
+    """What answers a prompt."""
+
+    response: str
+    id: str
+    """The run, in the history."""
+    status: RunStatus
+    model: str
+    resolved_model: str | None
+    """The exact model that the provider says it used."""
+    conversation_id: str
+    """Send it with the next prompt to go on."""
+    finish_reason: str | None
+    usage: UsageResponse
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None
+    finished_at: AwareDatetime | None
+    error: RunError | None
+
+
+class HistoryItem(PromptResponse):
+    """A prompt and what became of it."""
+
+    timestamp: WholeSeconds
+    prompt: str
+    system_prompt: str | None
+    parameters: dict[str, Any]
+    metadata: dict[str, str]
+
+
+class HistoryResponse(Body):
+    """A page of the history, newest first."""
+
+    history: list[HistoryItem]
+    next_cursor: str | None
+    """Send it as `cursor` to get the page after this one; `null` on the last page."""
+    previous_cursor: str | None
+    """Send it as `cursor` to get the page before this one; `null` on the first page."""
+    highlights: dict[str, Highlights] | None
+    """With `q`, the places that were found, by the run's id."""
+
+
+def model_name(run: Run) -> str:
+    """Return the model with its provider, as a prompt may name it."""
+    return f"{run.provider}:{run.model}"
+
+
+def shown(run: Run) -> dict[str, Any]:
+    """
+    Return how `run` looks to who asked: what `PromptResponse` says.
+
+    It comes from storage and needs no validation; making a model of it would cost as
+    much as all else that is done for an answer.
+    """
+    error = None
+    if run.error_code is not None:
+        error = {"type": run.error_code, "detail": run.error_detail or ""}
+    usage = run.usage
+    return {
+        "response": run.response,
+        "id": run.id,
+        "status": run.status,
+        "model": model_name(run),
+        "resolved_model": run.resolved_model,
+        "conversation_id": run.conversation_id,
+        "finish_reason": run.finish_reason,
+        "usage": {
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "cost_usd": None if usage.cost is None else float(usage.cost),
+        },
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "error": error,
+    }
+
+
+def shown_in_history(run: Run) -> dict[str, Any]:
+    """Return how `run` looks with what was asked: what `HistoryItem` says."""
+    return shown(run) | {
+        "timestamp": f"{run.created_at:%Y-%m-%dT%H:%M:%SZ}",
+        "prompt": run.prompt,
+        "system_prompt": run.system_prompt,
+        "parameters": run.parameters.given(),
+        "metadata": run.metadata,
+    }
+
+
+def shown_response(facts: dict[str, Any]) -> Response:
+    """Answer with what one of the above returned."""
+    return Response(to_json(facts), media_type="application/json")
+
+
+def length_of(runs: Iterable[Run]) -> int:
+    """Return how many characters the texts of runs have that are shown."""
+    length = 0
+    for run in runs:
+        length += len(run.prompt) + len(run.response) + len(run.system_prompt or "")
+    return length
+
+
+def long_response(
+    request: Request, user: User, facts: dict[str, Any], length: int
+) -> Response:
+    """
+    Answer with `facts`, in pieces if their texts are long.
+
+    Raises:
+        TooManyReaders: The user has too many long answers open.
+    """
+    if length <= LONG:
+        return shown_response(facts)
+    pieces = sent(gathered(in_pieces(facts)))
+    end = readers_of(request).begin(user.id, length)
+    return Streaming(pieces, end=end, media_type="application/json")

@@ -1,0 +1,1 @@
+"""Webhooks that arrive, and those that clients ask for."""

@@ -1,0 +1,85 @@
+"""`POST /webhooks/replicate`: what Replicate says about predictions; only a hint."""
+
+import time
+from contextlib import suppress
+from http import HTTPStatus
+
+from fastapi import Request, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from llamakeep.api.dependencies import keeper_of, registry_of, settings_of, storage_of
+from llamakeep.api.http.queries import Queries
+from llamakeep.api.http.router import Router
+from llamakeep.errors import BodyTooLarge, MalformedBody, NoProvider, SignatureInvalid
+from llamakeep.providers.replicate import ReplicateProvider
+from llamakeep.providers.replicate.webhooks import (
+    WEBHOOK_PATH,
+    WebhookSecret,
+    read_hint,
+)
+from llamakeep.security.webhooks import Stamp, is_signed, read_stamp
+
+PATHS = (WEBHOOK_PATH, f"{WEBHOOK_PATH}/")
+"""Where the usual limit for bodies does not hold."""
+
+BODIES = 4
+"""
+How many bodies of the usual limit a webhook may be as large as.
+
+It repeats the prompt, in the logs up to twice more, and brings the answer.
+"""
+router = Router(tags=["webhooks"], include_in_schema=False, queries=Queries.ANY)
+
+
+@router.post(WEBHOOK_PATH)
+async def receive(request: Request) -> Response:
+    """
+    Let whoever waits for a prediction look at it.
+
+    Nothing that is said here is believed: the prediction is asked for.
+    """
+    secret = _secret_of(request)
+    stamp = read_stamp(request.headers, now=time.time())
+    body = await _read(request)
+    await _check(secret, stamp, body)
+    hint = read_hint(body)
+    keeper = keeper_of(request)
+    if (
+        hint is not None
+        and keeper.expects(hint.run_id)
+        and await storage_of(request).add_delivery(stamp.id)
+    ):
+        keeper.hint(*hint)
+    return Response()
+
+
+def _secret_of(request: Request) -> WebhookSecret:
+    with suppress(NoProvider):
+        provider = registry_of(request).provider(ReplicateProvider.name)
+        if isinstance(provider, ReplicateProvider):
+            return provider.webhook_secret
+    raise HTTPException(HTTPStatus.NOT_FOUND)
+
+
+async def _read(request: Request) -> bytes:
+    limit = BODIES * settings_of(request).max_body_size
+    body = bytearray()
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > limit:
+                raise BodyTooLarge(f"A webhook may have {limit} bytes.")
+    except ClientDisconnect as error:
+        raise MalformedBody("The body was not sent to its end.") from error
+    return bytes(body)
+
+
+async def _check(secret: WebhookSecret, stamp: Stamp, body: bytes) -> None:
+    known = await secret.get()
+    if not is_signed(stamp, body, known):
+        changed = await secret.get(instead_of=known)
+        if changed == known or not is_signed(stamp, body, changed):
+            raise SignatureInvalid(
+                "The signature does not fit. Nothing was done with the webhook."
+            )

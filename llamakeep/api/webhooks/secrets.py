@@ -1,0 +1,94 @@
+"""What users' webhooks are signed with, so that their receivers can check it."""
+
+from datetime import timedelta
+
+from fastapi import Request, Response
+from pydantic import AwareDatetime
+
+from llamakeep.api.dependencies import (
+    KeysUser,
+    PromptingUser,
+    actor_of,
+    settings_of,
+    storage_of,
+)
+from llamakeep.api.http.bodies import Body
+from llamakeep.api.http.problems import problem_responses
+from llamakeep.api.http.router import Router
+from llamakeep.errors import PathNotFound, ScopeMissing, Unauthenticated
+from llamakeep.security.webhooks import new_secret
+from llamakeep.storage.webhook_secrets import WebhookSecrets
+
+router = Router(prefix="/me/webhook-secret", tags=["webhooks"])
+
+OVERLAP = timedelta(days=1)
+"""How long the secret before signs as well."""
+
+_responses = problem_responses(Unauthenticated, ScopeMissing, PathNotFound)
+
+
+class WebhookSecretResponse(Body):
+    """What your webhooks are signed with."""
+
+    secret: str
+    """`whsec_` and the key in base64, as Standard Webhooks writes it."""
+    previous_until: AwareDatetime | None
+    """Until then, webhooks are also signed with the secret before this one."""
+
+    @classmethod
+    def of(cls, secrets: WebhookSecrets) -> "WebhookSecretResponse":
+        """Return what its owner sees."""
+        is_shared = len(secrets.now()) > 1
+        return cls(
+            secret=secrets.secret,
+            previous_until=secrets.previous_until if is_shared else None,
+        )
+
+
+def webhooks_are_sent(request: Request) -> None:
+    """
+    Refuse to show what nothing is signed with.
+
+    Raises:
+        PathNotFound: This server sends no webhooks.
+    """
+    if not settings_of(request).webhooks:
+        raise PathNotFound(
+            "This server sends no webhooks, so there is no secret to check them with. "
+            "(An operator can set LLAMAKEEP_WEBHOOKS=true.)"
+        )
+
+
+@router.get("", responses=_responses)
+async def webhook_secret(
+    request: Request, response: Response, user: PromptingUser
+) -> WebhookSecretResponse:
+    """Show what your webhooks are signed with; it is made when it is first needed."""
+    webhooks_are_sent(request)
+    response.headers["Cache-Control"] = "no-store"
+    storage = storage_of(request)
+    return WebhookSecretResponse.of(
+        await storage.webhook_secrets(user, fresh=new_secret())
+    )
+
+
+@router.post("/rotate", responses=_responses)
+async def rotate_webhook_secret(
+    request: Request, response: Response, user: KeysUser
+) -> WebhookSecretResponse:
+    """
+    Sign your webhooks with another secret.
+
+    For a day they are signed with the one before, too, so that their receivers can be
+    told in the meantime.
+    """
+    webhooks_are_sent(request)
+    response.headers["Cache-Control"] = "no-store"
+    return WebhookSecretResponse.of(
+        await storage_of(request).rotate_webhook_secret(
+            user,
+            fresh=new_secret(),
+            overlap=OVERLAP,
+            actor=actor_of(request, user),
+        )
+    )
