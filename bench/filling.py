@@ -10,9 +10,9 @@ from sqlalchemy import Connection, insert
 
 from llamakeep.domain import Run, RunStatus, Usage, User, new_id
 from llamakeep.storage import Storage
-from llamakeep.storage.run_rows import to_row
-from llamakeep.storage.tables import runs
-from llamakeep.storage.tags import add_tags
+from llamakeep.storage.database.tables import runs
+from llamakeep.storage.history.tags import add_tags
+from llamakeep.storage.runs.rows import to_row
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = 200

@@ -31,9 +31,9 @@ from sqlalchemy.engine import make_url
 from bench.filling import BEGIN, DAYS, PROJECTS, VOCABULARY, fill, some_run
 from llamakeep.domain import RunStatus, User, new_id, utc_now
 from llamakeep.storage import Storage, open_storage
-from llamakeep.storage.filters import EVERYTHING, RunFilter
-from llamakeep.storage.search import read_search
-from llamakeep.storage.stats import Grouping
+from llamakeep.storage.history.filters import EVERYTHING, RunFilter
+from llamakeep.storage.history.search import read_search
+from llamakeep.storage.history.stats import Grouping
 
 Act = Callable[[User], Awaitable[int]]
 """Something that is measured; it returns how many runs it was about."""

@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from llamakeep.storage import schema
-from llamakeep.storage.sqlite import SqliteDatabase
+from llamakeep.storage.database import schema
+from llamakeep.storage.database.sqlite import SqliteDatabase
 
 PAGE = Path(__file__).parents[1] / "llamakeep" / "storage" / "tables.sql"
 

@@ -94,7 +94,7 @@ def unused_blockbuster() -> BlockBuster:
     for function in guard.functions.values():
         function.can_block_in("asyncpg/connect_utils.py", "_parse_connect_dsn_and_args")
         # Once per new version: it reads the migrations, before anything else goes on.
-        function.can_block_in("llamakeep/storage/schema.py", "migrate")
+        function.can_block_in("llamakeep/storage/database/schema.py", "migrate")
     return guard
 
 

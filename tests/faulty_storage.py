@@ -10,7 +10,7 @@ from typing import Any
 
 from llamakeep.errors import OutcomeUnknown, StorageUnavailable
 from llamakeep.storage import Storage
-from llamakeep.storage.database import Database, Operation
+from llamakeep.storage.database.port import Database, Operation
 
 FULL = "The disk is full."
 

@@ -15,7 +15,7 @@ from llamakeep.providers.registry import Registry
 from llamakeep.security.access_tokens import digest, is_api_key, is_well_formed
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from llamakeep.storage.api_keys import USE_INTERVAL
+from llamakeep.storage.accounts.api_keys import USE_INTERVAL
 
 
 def settings_of(request: Request) -> Settings:

@@ -156,8 +156,8 @@ async def find_runs(
 ) -> "Sequence[Run]":
     """Return the newest runs of a user, beside whoever owns the database."""
     from llamakeep.storage import open_storage
-    from llamakeep.storage.filters import RunFilter
-    from llamakeep.storage.search import read_search
+    from llamakeep.storage.history.filters import RunFilter
+    from llamakeep.storage.history.search import read_search
 
     async with open_storage(settings.database_url, is_owner=False) as storage:
         user = await get_user(storage, username)

@@ -7,7 +7,7 @@ from llamakeep.errors import RunNotFound
 from llamakeep.keeper.keeper import Keeper
 from llamakeep.keeper.turns import turns
 from llamakeep.storage import Storage
-from llamakeep.storage.filters import RunFilter
+from llamakeep.storage.history.filters import RunFilter
 
 
 async def delete_runs(

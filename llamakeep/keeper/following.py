@@ -17,8 +17,8 @@ from llamakeep.keeper.updates import (
     Update,
 )
 from llamakeep.storage import Storage
-from llamakeep.storage.long_texts import START
-from llamakeep.storage.lookups import Progress
+from llamakeep.storage.runs.long_texts import START
+from llamakeep.storage.runs.lookups import Progress
 
 
 async def follow_stored(

@@ -24,7 +24,7 @@ from llamakeep.keeper.gate_line import Line
 from llamakeep.providers.base import CompletionRequest, Event, ReattachableProvider
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from llamakeep.storage.gates import Gate
+from llamakeep.storage.runs.gates import Gate
 
 LONGEST_PAUSE = 300
 """Seconds for which it is closed at most, whatever the provider says."""

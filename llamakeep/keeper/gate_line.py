@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from llamakeep.domain import utc_now
 from llamakeep.errors import LlamaKeepError, ProviderRateLimited, from_code
-from llamakeep.storage.gates import Gate
+from llamakeep.storage.runs.gates import Gate
 
 
 class Line:

@@ -10,7 +10,7 @@ from llamakeep.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from llamakeep.storage.gates import Gate
+from llamakeep.storage.runs.gates import Gate
 
 FAILURES = 5
 """How many times in a row asking may fail."""

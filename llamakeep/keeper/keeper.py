@@ -37,8 +37,8 @@ from llamakeep.keeper.updates import PIECE, Delta, Ended, Position, Reset, Updat
 from llamakeep.providers.registry import Registry, check_parameters
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from llamakeep.storage.context import NO_CONTEXT, Context
-from llamakeep.storage.runs import IdempotencyKey, conversation_of
+from llamakeep.storage.runs.context import NO_CONTEXT, Context
+from llamakeep.storage.runs.steps import IdempotencyKey, conversation_of
 
 POLL_INTERVAL = 0.25
 """Seconds between two looks at a run that another node is working on."""

@@ -19,7 +19,7 @@ from llamakeep.keeper.updates import (
     Update,
 )
 from llamakeep.providers.base import Accepted, Event, Finished
-from llamakeep.storage.long_texts import outline_of
+from llamakeep.storage.runs.long_texts import outline_of
 
 
 class LiveRun:

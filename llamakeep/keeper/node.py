@@ -31,8 +31,8 @@ from llamakeep.providers.base import Provider, goes_on
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from llamakeep.storage.quotas import Quota
-from llamakeep.storage.runs import IdempotencyKey
+from llamakeep.storage.runs.quotas import Quota
+from llamakeep.storage.runs.steps import IdempotencyKey
 
 TICK = 10
 """Seconds between two signs of life to those who follow a silent run."""

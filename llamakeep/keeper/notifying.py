@@ -15,7 +15,7 @@ from llamakeep.security.posting import Outcome, Poster
 from llamakeep.security.webhooks import signed_headers
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from llamakeep.storage.notifications import Due
+from llamakeep.storage.runs.notifications import Due
 
 PAUSES = (5.0, 30.0, 120.0, 600.0, 3600.0, 6 * 3600.0)
 """Seconds before each repetition; after the last one it is given up."""

@@ -8,8 +8,8 @@ from llamakeep.domain import User
 from llamakeep.errors import StorageUnavailable
 from llamakeep.keeper.turns import turns
 from llamakeep.storage import Storage
-from llamakeep.storage.conversations import HIGHEST
-from llamakeep.storage.filters import EVERYTHING
+from llamakeep.storage.history.conversations import HIGHEST
+from llamakeep.storage.history.filters import EVERYTHING
 
 PATIENCE = 15
 """

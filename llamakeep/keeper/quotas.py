@@ -11,7 +11,7 @@ from llamakeep.keeper.context import messages
 from llamakeep.providers.base import Provider
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
-from llamakeep.storage.quotas import Quota, Unit, Whose
+from llamakeep.storage.runs.quotas import Quota, Unit, Whose
 
 OVERHEAD = 16
 """Tokens that a model's template puts around each message, at most."""

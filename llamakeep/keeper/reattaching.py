@@ -32,8 +32,8 @@ from llamakeep.providers.base import (
 )
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from llamakeep.storage.leases import Held
-from llamakeep.storage.runs import Attached
+from llamakeep.storage.runs.leases import Held
+from llamakeep.storage.runs.steps import Attached
 
 KNOWN_FOR = timedelta(hours=1)
 """How far back to look for what another process may have begun, whatever its clock."""

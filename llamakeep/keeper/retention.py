@@ -10,8 +10,8 @@ from llamakeep.domain import User, utc_now
 from llamakeep.errors import StorageUnavailable
 from llamakeep.keeper.turns import turns
 from llamakeep.storage import Storage
-from llamakeep.storage.clock import LONGEST_GAP
-from llamakeep.storage.filters import EVERYTHING
+from llamakeep.storage.database.clock import LONGEST_GAP
+from llamakeep.storage.history.filters import EVERYTHING
 
 PAUSE = 3600
 """Seconds between two looks for runs that have become too old."""

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 from llamakeep.domain import User
 from llamakeep.storage import Storage
-from llamakeep.storage.filters import EVERYTHING, RunFilter
-from llamakeep.storage.traces import Pace
+from llamakeep.storage.deletion.traces import Pace
+from llamakeep.storage.history.filters import EVERYTHING, RunFilter
 
 PAGE = 500
 """Runs that are found at once; what is found is deleted a few at a time."""

@@ -9,7 +9,7 @@ from llamakeep.keeper.orphans import is_wanted
 from llamakeep.keeper.repeated import Repeated
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from llamakeep.storage.runs import Attached
+from llamakeep.storage.runs.steps import Attached
 
 WRITTEN_PER_SECOND = 256 * 1024
 """

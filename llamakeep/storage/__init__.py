@@ -1,6 +1,6 @@
 """What is remembered: the only place where SQL is spoken."""
 
-from llamakeep.storage.sqlite import sqlite_is_current
+from llamakeep.storage.database.sqlite import sqlite_is_current
 from llamakeep.storage.storage import (
     Storage,
     location,

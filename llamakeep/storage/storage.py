@@ -12,36 +12,36 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from llamakeep.errors import StorageUnavailable
-from llamakeep.storage import schema
-from llamakeep.storage.accounts import AccountStorage
-from llamakeep.storage.admitted import Admitted
-from llamakeep.storage.api_keys import ApiKeyStorage
-from llamakeep.storage.audit import AuditStorage
-from llamakeep.storage.clock import ClockStorage
-from llamakeep.storage.context import ContextStorage
-from llamakeep.storage.conversations import ConversationStorage
-from llamakeep.storage.database import Database
-from llamakeep.storage.deleted_users import DeletedUserStorage
-from llamakeep.storage.deliveries import DeliveryStorage
-from llamakeep.storage.forgetting import ForgettingStorage
-from llamakeep.storage.gates import GateStorage
-from llamakeep.storage.history import HistoryStorage
-from llamakeep.storage.importing import ImportStorage
-from llamakeep.storage.leases import LeaseStorage
-from llamakeep.storage.long_texts import LongTextStorage
-from llamakeep.storage.lookups import LookupStorage
-from llamakeep.storage.notifications import NotificationStorage
-from llamakeep.storage.postgres_url import read_postgres_url
-from llamakeep.storage.quotas import QuotaStorage
-from llamakeep.storage.reindexing import ReindexStorage
-from llamakeep.storage.retention import RetentionStorage
-from llamakeep.storage.runs import RunStorage
-from llamakeep.storage.sqlite import SqliteDatabase
-from llamakeep.storage.stats import StatsStorage
-from llamakeep.storage.tags import TagStorage
-from llamakeep.storage.traces import TraceStorage
-from llamakeep.storage.users import UserStorage
-from llamakeep.storage.webhook_secrets import WebhookSecretStorage
+from llamakeep.storage.accounts.administration import AccountStorage
+from llamakeep.storage.accounts.api_keys import ApiKeyStorage
+from llamakeep.storage.accounts.audit import AuditStorage
+from llamakeep.storage.accounts.credential_cache import Admitted
+from llamakeep.storage.accounts.users import UserStorage
+from llamakeep.storage.accounts.webhook_secrets import WebhookSecretStorage
+from llamakeep.storage.database import schema
+from llamakeep.storage.database.clock import ClockStorage
+from llamakeep.storage.database.port import Database
+from llamakeep.storage.database.postgres_url import read_postgres_url
+from llamakeep.storage.database.sqlite import SqliteDatabase
+from llamakeep.storage.deletion.retention import RetentionStorage
+from llamakeep.storage.deletion.runs import ForgettingStorage
+from llamakeep.storage.deletion.traces import TraceStorage
+from llamakeep.storage.deletion.users import DeletedUserStorage
+from llamakeep.storage.history.conversations import ConversationStorage
+from llamakeep.storage.history.importing import ImportStorage
+from llamakeep.storage.history.listing import HistoryStorage
+from llamakeep.storage.history.reindexing import ReindexStorage
+from llamakeep.storage.history.stats import StatsStorage
+from llamakeep.storage.history.tags import TagStorage
+from llamakeep.storage.runs.context import ContextStorage
+from llamakeep.storage.runs.deliveries import DeliveryStorage
+from llamakeep.storage.runs.gates import GateStorage
+from llamakeep.storage.runs.leases import LeaseStorage
+from llamakeep.storage.runs.long_texts import LongTextStorage
+from llamakeep.storage.runs.lookups import LookupStorage
+from llamakeep.storage.runs.notifications import NotificationStorage
+from llamakeep.storage.runs.quotas import QuotaStorage
+from llamakeep.storage.runs.steps import RunStorage
 
 _POSTGRES = re.compile(r"postgres(ql)?(\+\w+)?:", re.IGNORECASE)
 
@@ -216,7 +216,7 @@ def _open_database(url: str, *, is_owner: bool, is_hurried: bool = True) -> Data
                 "'.[postgres]'`."
             ) from error
     # A tenth of a start's time, and most starts are on SQLite.
-    from llamakeep.storage.postgres import PostgresDatabase  # noqa: PLC0415
+    from llamakeep.storage.database.postgres import PostgresDatabase  # noqa: PLC0415
 
     return PostgresDatabase(parsed, is_hurried=is_hurried)
 

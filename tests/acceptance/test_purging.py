@@ -10,8 +10,8 @@ import httpx2
 from llamakeep.domain import Actor, AuditKind, User, UserRole
 from llamakeep.security.access_tokens import digest, new_access_token
 from llamakeep.storage import Storage, open_storage
-from llamakeep.storage.conversations import HIGHEST
-from llamakeep.storage.filters import EVERYTHING
+from llamakeep.storage.history.conversations import HIGHEST
+from llamakeep.storage.history.filters import EVERYTHING
 from tests.acceptance.conftest import NewServer
 from tests.waiting import LONG_ENOUGH
 

@@ -20,7 +20,7 @@ from llamakeep.errors import ProviderError
 from llamakeep.providers.openai import OpenAIProvider
 from llamakeep.security.access_tokens import new_access_token, new_reset_token
 from llamakeep.settings import Settings
-from llamakeep.storage import sqlite
+from llamakeep.storage.database import sqlite
 from llamakeep.telemetry import LineFormatter
 from tests.api.doors import CALLS, Things, request_of, scopes_of
 from tests.api.serving import Client, connect

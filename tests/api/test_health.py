@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from llamakeep.api.http import health
 from llamakeep.settings import Settings
 from llamakeep.storage import open_storage
-from llamakeep.storage.clock import FRESH
+from llamakeep.storage.database.clock import FRESH
 from tests.api.serving import connect
 from tests.fakes import ScriptedProvider
 

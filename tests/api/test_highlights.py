@@ -8,8 +8,8 @@ import pytest
 from llamakeep.api.history import highlights as highlighting
 from llamakeep.api.history.highlights import MOST_SCANNED, highlights
 from llamakeep.domain import Run, RunStatus
-from llamakeep.storage.search import Search
-from llamakeep.storage.words import spans_of_words
+from llamakeep.storage.history.search import Search
+from llamakeep.storage.history.words import spans_of_words
 
 LONG = "a " * 49_800 + "z"
 

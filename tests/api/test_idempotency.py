@@ -19,7 +19,7 @@ from llamakeep.domain import Asked
 from llamakeep.errors import ProviderTimeout
 from llamakeep.rate import parse_rates
 from llamakeep.settings import Settings
-from llamakeep.storage.tables import runs
+from llamakeep.storage.database.tables import runs
 from tests.api.serving import BOB, PROMPT, Client, connect
 from tests.fakes import ScriptedProvider
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from llamakeep.storage.api_keys import MOST_API_KEYS
+from llamakeep.storage.accounts.api_keys import MOST_API_KEYS
 from tests.api.serving import BOB, PROMPT, Client
 from tests.api.test_bad_input import check_problem
 

@@ -11,7 +11,8 @@ from llamakeep import __version__
 from llamakeep.cli.users import all_users
 from llamakeep.errors import DatabaseOutdated
 from llamakeep.settings import Settings
-from llamakeep.storage import migrate_database, schema
+from llamakeep.storage import migrate_database
+from llamakeep.storage.database import schema
 from tests.cli.conftest import ROOT, Type
 
 NOT_FOR_SQLITE = {

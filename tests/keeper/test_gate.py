@@ -26,7 +26,7 @@ from llamakeep.keeper.gate_rules import FAILURES
 from llamakeep.providers.base import Accepted, Candidate, CompletionRequest, Event
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage
-from llamakeep.storage.gates import Gate
+from llamakeep.storage.runs.gates import Gate
 from tests.fakes import ScriptedProvider
 from tests.keeper.engine import WHY, open_keeper
 from tests.storage.running import start

@@ -8,7 +8,7 @@ from llamakeep.domain import User
 from llamakeep.keeper import node
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from llamakeep.storage.search import has_more
+from llamakeep.storage.history.search import has_more
 from tests.fakes import ScriptedProvider
 from tests.keeper.engine import WHY, open_keeper
 from tests.waiting import LONG_ENOUGH

@@ -11,7 +11,7 @@ from llamakeep.providers.base import (
 )
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from llamakeep.storage.runs import Attached
+from llamakeep.storage.runs.steps import Attached
 from tests.keeper.engine import WHY, open_keeper
 from tests.keeper.forgetful import ANOTHER, Forgetful, lost_run
 from tests.storage.running import start

@@ -12,7 +12,7 @@ from llamakeep.keeper.live import LiveRun
 from llamakeep.providers.base import Candidate, CompletionRequest
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from llamakeep.storage.runs import Attached
+from llamakeep.storage.runs.steps import Attached
 from tests.faulty_storage import FaultyStorage
 from tests.keeper.engine import WHY, open_keeper
 from tests.keeper.forgetful import ANOTHER, Forgetful, lost_run

@@ -31,8 +31,8 @@ from llamakeep.keeper import Keeper
 from llamakeep.keeper.deleting import delete_runs
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from llamakeep.storage.filters import EVERYTHING
-from llamakeep.storage.quotas import Count
+from llamakeep.storage.history.filters import EVERYTHING
+from llamakeep.storage.runs.quotas import Count
 from tests.fakes import ScriptedProvider
 from tests.keeper.engine import WHY, open_keeper
 from tests.waiting import until

@@ -33,7 +33,7 @@ from llamakeep.providers.registry import Registry
 from llamakeep.security.posting import Outcome
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from llamakeep.storage.runs import IdempotencyKey
+from llamakeep.storage.runs.steps import IdempotencyKey
 from tests.fakes import ScriptedProvider
 from tests.faulty_storage import FaultyStorage
 from tests.keeper.engine import WHY, Reader

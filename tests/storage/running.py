@@ -6,7 +6,7 @@ from typing import Any
 from llamakeep.domain import Actor, Run, RunStatus, User, new_id, utc_now
 from llamakeep.keeper.purging import purge_one
 from llamakeep.storage import Storage
-from llamakeep.storage.runs import IdempotencyKey, conversation_of
+from llamakeep.storage.runs.steps import IdempotencyKey, conversation_of
 
 NODE = "node_1"
 LEASE = 30.0

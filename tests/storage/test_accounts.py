@@ -13,9 +13,9 @@ from llamakeep.errors import (
     UserNotFound,
 )
 from llamakeep.storage import Storage, open_storage
-from llamakeep.storage.audit import KEPT
-from llamakeep.storage.tables import audit_events
-from llamakeep.storage.traces import SHARED
+from llamakeep.storage.accounts.audit import KEPT
+from llamakeep.storage.database.tables import audit_events
+from llamakeep.storage.deletion.traces import SHARED
 from tests.storage.running import delete_user, ended, new_run, start
 
 DIGEST = b"d" * 32

@@ -12,8 +12,8 @@ from llamakeep.domain import Actor, User
 from llamakeep.security.access_tokens import digest
 from llamakeep.security.api_keys import issue_api_key
 from llamakeep.storage import Storage, open_storage
-from llamakeep.storage.account_changes import AccountChanges
-from llamakeep.storage.owner_lock import lock_file
+from llamakeep.storage.accounts.changes import AccountChanges
+from llamakeep.storage.database.owner_lock import lock_file
 
 TOKEN, OTHER = b"t" * 32, b"o" * 32
 Change = Callable[[Storage, User], Awaitable[object]]

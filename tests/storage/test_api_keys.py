@@ -6,7 +6,7 @@ import pytest
 from llamakeep.domain import Actor, ApiKey, Scope, User, new_id, utc_now
 from llamakeep.errors import ApiKeyNotFound, TooManyApiKeys
 from llamakeep.storage import Storage
-from llamakeep.storage.api_keys import MOST_API_KEYS
+from llamakeep.storage.accounts.api_keys import MOST_API_KEYS
 
 DIGEST, OTHER_DIGEST = b"1" * 32, b"2" * 32
 

@@ -8,8 +8,14 @@ from sqlalchemy import Connection, Table, func, insert, select, text
 
 from llamakeep.domain import Actor, ApiKey, User, new_id, utc_now
 from llamakeep.keeper.retention import MANY, sweep
-from llamakeep.storage import Storage, schema
-from llamakeep.storage.tables import access_tokens, api_keys, audit_events, clock
+from llamakeep.storage import Storage
+from llamakeep.storage.database import schema
+from llamakeep.storage.database.tables import (
+    access_tokens,
+    api_keys,
+    audit_events,
+    clock,
+)
 from tests.storage.running import start
 from tests.storage.test_retention import ages, keep
 

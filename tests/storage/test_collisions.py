@@ -4,7 +4,7 @@ from sqlalchemy import Connection, text
 
 from llamakeep.domain import User
 from llamakeep.storage import Storage
-from llamakeep.storage.database import Operation
+from llamakeep.storage.database.port import Operation
 from tests.storage.running import start
 
 

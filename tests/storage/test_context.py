@@ -11,7 +11,7 @@ from llamakeep.errors import (
     RunNotFound,
 )
 from llamakeep.storage import Storage
-from llamakeep.storage.context import OVERHEAD
+from llamakeep.storage.runs.context import OVERHEAD
 from tests.storage.running import ended, start
 
 MUCH = 2**20

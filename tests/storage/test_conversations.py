@@ -5,10 +5,11 @@ from sqlalchemy import func, select
 
 from llamakeep.domain import Run, User, new_id
 from llamakeep.errors import ConversationNotFound
-from llamakeep.storage import Storage, conversations
-from llamakeep.storage.conversations import Walked
-from llamakeep.storage.tables import conversation_titles
-from llamakeep.storage.traces import SHARED
+from llamakeep.storage import Storage
+from llamakeep.storage.database.tables import conversation_titles
+from llamakeep.storage.deletion.traces import SHARED
+from llamakeep.storage.history import conversations
+from llamakeep.storage.history.conversations import Walked
 from tests.storage.running import ended, start
 
 

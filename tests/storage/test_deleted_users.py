@@ -9,11 +9,12 @@ from llamakeep.domain import Actor, AuditKind, User, utc_now
 from llamakeep.errors import UserNotFound
 from llamakeep.keeper.purging import purge_one
 from llamakeep.keeper.retention import sweep
-from llamakeep.storage import Storage, deleted_users, open_storage
-from llamakeep.storage.conversations import HIGHEST
-from llamakeep.storage.filters import EVERYTHING
-from llamakeep.storage.tables import users
-from llamakeep.storage.traces import Pace
+from llamakeep.storage import Storage, open_storage
+from llamakeep.storage.database.tables import users
+from llamakeep.storage.deletion import users as deleted_users
+from llamakeep.storage.deletion.traces import Pace
+from llamakeep.storage.history.conversations import HIGHEST
+from llamakeep.storage.history.filters import EVERYTHING
 from tests.storage.running import delete_user, ended, start
 from tests.waiting import LONG_ENOUGH
 

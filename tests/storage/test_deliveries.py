@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from llamakeep.storage import Storage
-from llamakeep.storage.deliveries import KEPT
+from llamakeep.storage.runs.deliveries import KEPT
 
 
 async def test_a_webhook_is_new_once(storage: Storage) -> None:
@@ -20,7 +20,9 @@ async def test_old_webhooks_are_forgotten(
     await storage.add_delivery("msg_old")
 
     def turn_clock(by: timedelta) -> None:
-        monkeypatch.setattr("llamakeep.storage.deliveries.utc_now", lambda: now + by)
+        monkeypatch.setattr(
+            "llamakeep.storage.runs.deliveries.utc_now", lambda: now + by
+        )
 
     turn_clock(KEPT - timedelta(minutes=1))
     assert not await storage.add_delivery("msg_old")

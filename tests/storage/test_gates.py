@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from llamakeep.domain import RunStatus, User
 from llamakeep.storage import Storage
-from llamakeep.storage.gates import Gate
+from llamakeep.storage.runs.gates import Gate
 from tests.storage.running import LEASE, NODE, ended, start
 
 

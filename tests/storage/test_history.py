@@ -5,8 +5,8 @@ import pytest
 
 from llamakeep.domain import RunStatus, User
 from llamakeep.storage import Storage
-from llamakeep.storage.filters import RunFilter
-from llamakeep.storage.history import is_full
+from llamakeep.storage.history.filters import RunFilter
+from llamakeep.storage.history.listing import is_full
 from tests.storage.running import ended, start
 
 

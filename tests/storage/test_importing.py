@@ -18,9 +18,9 @@ from llamakeep.domain import (
 )
 from llamakeep.errors import Unauthenticated
 from llamakeep.storage import Storage
-from llamakeep.storage.conversations import HIGHEST
-from llamakeep.storage.filters import EVERYTHING, RunFilter
-from llamakeep.storage.search import read_search
+from llamakeep.storage.history.conversations import HIGHEST
+from llamakeep.storage.history.filters import EVERYTHING, RunFilter
+from llamakeep.storage.history.search import read_search
 from tests.storage.running import ended, new_run, start
 
 

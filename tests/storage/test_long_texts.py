@@ -5,7 +5,7 @@ import pytest
 from llamakeep.domain import User
 from llamakeep.errors import RunNotFound
 from llamakeep.storage import Storage
-from llamakeep.storage.long_texts import PIECE
+from llamakeep.storage.runs.long_texts import PIECE
 
 # A piece of so many bytes ends within a character here, and within another one later.
 MIXED = "x" + "日本語 ü 😀\n" * (PIECE // 8)

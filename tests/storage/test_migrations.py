@@ -13,10 +13,11 @@ import pytest
 from sqlalchemy import Connection, inspect, text
 
 from llamakeep.errors import DatabaseOutdated
-from llamakeep.storage import Storage, open_storage, schema, storage
-from llamakeep.storage.database import Database, Operation
-from llamakeep.storage.sqlite import SqliteDatabase
-from llamakeep.storage.tables import metadata
+from llamakeep.storage import Storage, open_storage, storage
+from llamakeep.storage.database import schema
+from llamakeep.storage.database.port import Database, Operation
+from llamakeep.storage.database.sqlite import SqliteDatabase
+from llamakeep.storage.database.tables import metadata
 
 ROOT = Path(__file__).parents[2]
 

@@ -3,9 +3,10 @@
 import pytest
 
 from llamakeep.domain import User
-from llamakeep.storage import Storage, newest_found
-from llamakeep.storage.filters import RunFilter
-from llamakeep.storage.search import read_search
+from llamakeep.storage import Storage
+from llamakeep.storage.history import newest_found
+from llamakeep.storage.history.filters import RunFilter
+from llamakeep.storage.history.search import read_search
 
 RUNS = 120
 LIMIT = 5

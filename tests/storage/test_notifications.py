@@ -20,8 +20,8 @@ from llamakeep.domain import (
 from llamakeep.errors import Unauthenticated
 from llamakeep.keeper import notifying
 from llamakeep.storage import Storage, open_storage
-from llamakeep.storage.notifications import LONGEST_PAUSE, Due
-from llamakeep.storage.webhook_secrets import WebhookSecrets
+from llamakeep.storage.accounts.webhook_secrets import WebhookSecrets
+from llamakeep.storage.runs.notifications import LONGEST_PAUSE, Due
 from tests.storage.running import delete_user, ended, start
 
 SECRET = "whsec_c2VjcmV0"

@@ -10,7 +10,7 @@ from sqlalchemy.util import await_only
 from llamakeep.domain import User
 from llamakeep.errors import StorageUnavailable
 from llamakeep.storage import Storage, open_storage
-from llamakeep.storage.postgres import LONGEST_PAUSE
+from llamakeep.storage.database.postgres import LONGEST_PAUSE
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llamakeep.storage import open_storage
-from llamakeep.storage.private_files import keep_private
+from llamakeep.storage.database.private_files import keep_private
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o666, 0o660, 0o604])

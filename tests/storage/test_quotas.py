@@ -9,7 +9,7 @@ from time import monotonic
 from llamakeep.domain import Reservation, Run, RunStatus, Usage, User, utc_now
 from llamakeep.errors import LimitReached, QuotaExceeded
 from llamakeep.storage import Storage
-from llamakeep.storage.quotas import Count, Quota
+from llamakeep.storage.runs.quotas import Count, Quota
 from tests.storage.running import LEASE, NODE, delete_user, ended, new_run
 
 EACH = 30

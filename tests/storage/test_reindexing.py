@@ -9,8 +9,10 @@ import pytest
 from llamakeep.domain import RunStatus, User
 from llamakeep.keeper import node
 from llamakeep.settings import Settings
-from llamakeep.storage import Storage, open_storage, reindexing, schema
-from llamakeep.storage.filters import EVERYTHING
+from llamakeep.storage import Storage, open_storage
+from llamakeep.storage.database import schema
+from llamakeep.storage.history import reindexing
+from llamakeep.storage.history.filters import EVERYTHING
 from tests.fakes import ScriptedProvider
 from tests.keeper.engine import open_keeper
 from tests.storage.running import start

@@ -10,10 +10,10 @@ from llamakeep.domain import Actor, AuditKind, Run, RunStatus, User, new_id, utc
 from llamakeep.errors import InvalidRequest, UserNotFound
 from llamakeep.keeper.retention import sweep
 from llamakeep.storage import Storage
-from llamakeep.storage.filters import RunFilter
-from llamakeep.storage.runs import IdempotencyKey, conversation_of
-from llamakeep.storage.search import read_search
-from llamakeep.storage.tables import run_tags
+from llamakeep.storage.database.tables import run_tags
+from llamakeep.storage.history.filters import RunFilter
+from llamakeep.storage.history.search import read_search
+from llamakeep.storage.runs.steps import IdempotencyKey, conversation_of
 from tests.storage.running import new_run
 
 ALL = "12345"

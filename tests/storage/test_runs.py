@@ -9,7 +9,7 @@ from sqlalchemy.exc import StatementError
 from llamakeep.domain import Message, Parameters, RunStatus, Usage, User, utc_now
 from llamakeep.errors import IdempotencyKeyReused, RunNotFound
 from llamakeep.storage import Storage
-from llamakeep.storage.runs import Attached, IdempotencyKey
+from llamakeep.storage.runs.steps import Attached, IdempotencyKey
 from tests.storage.running import LEASE, NODE, ended, new_run, start
 
 KEY = IdempotencyKey("once", b"1" * 32)

@@ -11,12 +11,14 @@ from sqlalchemy import Connection, delete, insert
 
 from llamakeep.domain import Run, RunStatus, User, new_id, utc_now
 from llamakeep.errors import InvalidRequest
-from llamakeep.storage import Storage, open_storage, schema, search
-from llamakeep.storage.filters import RunFilter
-from llamakeep.storage.run_rows import to_row
-from llamakeep.storage.search import read_search
-from llamakeep.storage.tables import runs, users
-from llamakeep.storage.words import MARK, words_of
+from llamakeep.storage import Storage, open_storage
+from llamakeep.storage.database import schema
+from llamakeep.storage.database.tables import runs, users
+from llamakeep.storage.history import search
+from llamakeep.storage.history.filters import RunFilter
+from llamakeep.storage.history.search import read_search
+from llamakeep.storage.history.words import MARK, words_of
+from llamakeep.storage.runs.rows import to_row
 from tests.storage.running import ended, new_run, start
 
 

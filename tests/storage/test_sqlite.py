@@ -18,7 +18,7 @@ from llamakeep.errors import (
     StorageUnavailable,
 )
 from llamakeep.storage import Storage, open_storage
-from llamakeep.storage.sqlite import SqliteDatabase, sqlite_is_current
+from llamakeep.storage.database.sqlite import SqliteDatabase, sqlite_is_current
 from tests.storage.running import start
 
 A_LOT = "All work and no play makes Jack a dull boy. " * 20_000

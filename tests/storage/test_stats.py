@@ -7,9 +7,9 @@ from typing import Any
 
 from llamakeep.domain import Run, RunStatus, Usage, User
 from llamakeep.storage import Storage
-from llamakeep.storage.filters import EVERYTHING, RunFilter
-from llamakeep.storage.search import read_search
-from llamakeep.storage.stats import Grouping, Stats
+from llamakeep.storage.history.filters import EVERYTHING, RunFilter
+from llamakeep.storage.history.search import read_search
+from llamakeep.storage.history.stats import Grouping, Stats
 from tests.storage.running import ended, start
 
 NIGHT = datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC)

@@ -8,13 +8,14 @@ from sqlalchemy import Connection, func, insert, select
 
 from llamakeep.domain import Run, User, new_id, utc_now
 from llamakeep.errors import RunNotFound
-from llamakeep.storage import Storage, open_storage, schema
-from llamakeep.storage.conversations import HIGHEST
-from llamakeep.storage.filters import RunFilter
-from llamakeep.storage.run_rows import to_row
-from llamakeep.storage.stats import Grouping
-from llamakeep.storage.tables import run_tags, runs, users
-from llamakeep.storage.traces import SHARED
+from llamakeep.storage import Storage, open_storage
+from llamakeep.storage.database import schema
+from llamakeep.storage.database.tables import run_tags, runs, users
+from llamakeep.storage.deletion.traces import SHARED
+from llamakeep.storage.history.conversations import HIGHEST
+from llamakeep.storage.history.filters import RunFilter
+from llamakeep.storage.history.stats import Grouping
+from llamakeep.storage.runs.rows import to_row
 from tests.storage.running import ended, new_run, start
 
 LONG = {"k" * 64: "\N{MATHEMATICAL BOLD SMALL V}" * 512}

@@ -9,12 +9,13 @@ from sqlalchemy import text
 
 from llamakeep.domain import User
 from llamakeep.keeper.retention import sweep
-from llamakeep.storage import Storage, open_storage, traces
-from llamakeep.storage.conversations import HIGHEST
-from llamakeep.storage.filters import RunFilter
-from llamakeep.storage.forgetting import Forgotten
-from llamakeep.storage.search import read_search
-from llamakeep.storage.traces import CUTTING, MARKING, Pace
+from llamakeep.storage import Storage, open_storage
+from llamakeep.storage.deletion import traces
+from llamakeep.storage.deletion.runs import Forgotten
+from llamakeep.storage.deletion.traces import CUTTING, MARKING, Pace
+from llamakeep.storage.history.conversations import HIGHEST
+from llamakeep.storage.history.filters import RunFilter
+from llamakeep.storage.history.search import read_search
 from tests.storage.running import delete_user
 
 RUNS = 30

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from llamakeep.errors import RunNotFound, StorageUnavailable
-from llamakeep.storage.sqlite import SqliteDatabase, _engine
+from llamakeep.storage.database.sqlite import SqliteDatabase, _engine
 
 MANY = 200
 
@@ -148,7 +148,7 @@ async def test_a_checkpoint_that_fails_is_said_once_and_repeated(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("llamakeep.storage.sqlite.ERASED_AFTER", 0.01)
+    monkeypatch.setattr("llamakeep.storage.database.sqlite.ERASED_AFTER", 0.01)
     await database.write(Inserting(1))
     tidying = database._tidying
     await asyncio.to_thread(_break, database)

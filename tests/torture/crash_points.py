@@ -20,8 +20,8 @@ from llamakeep.http.connection import Connection
 from llamakeep.keeper.live import LiveRun
 from llamakeep.providers.replicate.api import ReplicateApi
 from llamakeep.providers.replicate.provider import ReplicateProvider
-from llamakeep.storage.leases import LeaseStorage
-from llamakeep.storage.runs import RunStorage
+from llamakeep.storage.runs.leases import LeaseStorage
+from llamakeep.storage.runs.steps import RunStorage
 
 SOON = 0.01
 """Seconds within which a strike during a request comes."""

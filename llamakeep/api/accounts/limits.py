@@ -27,7 +27,7 @@ from llamakeep.errors import (
     Unauthenticated,
     UserNotFound,
 )
-from llamakeep.storage.quotas import Count, Quota
+from llamakeep.storage.runs.quotas import Count, Quota
 
 router = Router(tags=["limits"])
 

@@ -35,7 +35,7 @@ from llamakeep.errors import (
 from llamakeep.security.access_tokens import digest, new_access_token
 from llamakeep.security.passwords import Passwords
 from llamakeep.security.throttle import Throttle
-from llamakeep.storage.users import Credentials
+from llamakeep.storage.accounts.users import Credentials
 
 router = Router(tags=["login"])
 

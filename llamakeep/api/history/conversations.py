@@ -25,7 +25,7 @@ from llamakeep.errors import (
     Unauthenticated,
 )
 from llamakeep.keeper.deleting import delete_conversation as forget_conversation
-from llamakeep.storage.conversations import Conversation, Walked
+from llamakeep.storage.history.conversations import Conversation, Walked
 
 router = Router(prefix="/conversations", tags=["conversations"])
 

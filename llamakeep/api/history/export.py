@@ -34,8 +34,8 @@ from llamakeep.errors import (
     Unauthenticated,
 )
 from llamakeep.storage import Storage
-from llamakeep.storage.filters import RunFilter
-from llamakeep.storage.long_texts import STORED
+from llamakeep.storage.history.filters import RunFilter
+from llamakeep.storage.runs.long_texts import STORED
 
 router = Router(prefix="/history", tags=["history"])
 

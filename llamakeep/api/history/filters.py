@@ -8,9 +8,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from llamakeep.api.http.text import Text, check_written_out
 from llamakeep.domain import RunStatus
-from llamakeep.storage.filters import RunFilter
-from llamakeep.storage.search import read_search
-from llamakeep.storage.tags import LONGEST
+from llamakeep.storage.history.filters import RunFilter
+from llamakeep.storage.history.search import read_search
+from llamakeep.storage.history.tags import LONGEST
 
 
 def _with_zone(moment: datetime) -> datetime:

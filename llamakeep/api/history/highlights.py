@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from llamakeep.api.http.bodies import Body
 from llamakeep.domain import Run
-from llamakeep.storage.search import Search, Term
-from llamakeep.storage.words import SEARCHED, normalized, spans_of_words
+from llamakeep.storage.history.search import Search, Term
+from llamakeep.storage.history.words import SEARCHED, normalized, spans_of_words
 
 BEFORE = 60
 LENGTH = 240

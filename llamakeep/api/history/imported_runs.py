@@ -39,7 +39,7 @@ from llamakeep.domain import (
     utc_now,
 )
 from llamakeep.errors import RunInterrupted
-from llamakeep.storage.filters import first_id_at
+from llamakeep.storage.history.filters import first_id_at
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ULID = "[0-7][0-9a-hjkmnp-tv-z]{25}"

@@ -48,8 +48,8 @@ from llamakeep.errors import (
 )
 from llamakeep.keeper.deleting import delete_runs
 from llamakeep.storage import Storage
-from llamakeep.storage.filters import EVERYTHING, RunFilter
-from llamakeep.storage.history import is_full
+from llamakeep.storage.history.filters import EVERYTHING, RunFilter
+from llamakeep.storage.history.listing import is_full
 
 router = Router(prefix="/history", tags=["history"])
 # Paths that are no run's id come before those that are.

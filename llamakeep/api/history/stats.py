@@ -10,7 +10,7 @@ from llamakeep.api.http.bodies import Body
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.errors import InvalidRequest, ScopeMissing, Unauthenticated
-from llamakeep.storage.stats import Grouping, Stats
+from llamakeep.storage.history.stats import Grouping, Stats
 
 router = Router(prefix="/history", tags=["history"])
 

@@ -12,7 +12,7 @@ from typing import Any
 import pydantic_core
 from starlette.responses import JSONResponse
 
-from llamakeep.storage.long_texts import STORED
+from llamakeep.storage.runs.long_texts import STORED
 
 PIECE = 64 * 1024
 """Characters of a text, or bytes, that are sent at a time."""

@@ -25,8 +25,8 @@ from llamakeep.domain import Asked, Run, User
 from llamakeep.errors import LlamaKeepError, RunInterrupted
 from llamakeep.keeper import Delta, Ended, Keeper, Reset, Silence, Update
 from llamakeep.keeper.keeper import raise_for_status
-from llamakeep.storage.long_texts import outline_of
-from llamakeep.storage.runs import IdempotencyKey
+from llamakeep.storage.runs.long_texts import outline_of
+from llamakeep.storage.runs.steps import IdempotencyKey
 
 WATCHED_AFTER = 0.05
 """Seconds after which it matters whether the client is still there."""

@@ -29,7 +29,7 @@ from llamakeep.domain import Run
 from llamakeep.errors import FieldError, InvalidRequest, LlamaKeepError
 from llamakeep.keeper import Delta, Ended, Keeper, Position, Reset, Update
 from llamakeep.keeper.keeper import raise_for_status
-from llamakeep.storage.long_texts import STORED, outline_of
+from llamakeep.storage.runs.long_texts import STORED, outline_of
 
 KEEP_ALIVE = b": the run goes on\n\n"
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

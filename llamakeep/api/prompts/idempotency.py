@@ -16,7 +16,7 @@ from pydantic_core import to_json
 
 from llamakeep.domain import Asked
 from llamakeep.errors import LlamaKeepError
-from llamakeep.storage.runs import IdempotencyKey
+from llamakeep.storage.runs.steps import IdempotencyKey
 
 _HOW_IT_IS_SENT = {"stream", "stream_options", "background"}
 """Fields that change how an answer is sent, not what it is."""

@@ -35,8 +35,8 @@ from llamakeep.errors import (
     TooManyReaders,
     Unauthenticated,
 )
-from llamakeep.storage.filters import first_id_at
-from llamakeep.storage.history import is_full
+from llamakeep.storage.history.filters import first_id_at
+from llamakeep.storage.history.listing import is_full
 
 router = Router(prefix=PREFIX, tags=["replicate"], queries=Queries.VENDORS)
 

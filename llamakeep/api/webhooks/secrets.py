@@ -17,7 +17,7 @@ from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.errors import PathNotFound, ScopeMissing, Unauthenticated
 from llamakeep.security.webhooks import new_secret
-from llamakeep.storage.webhook_secrets import WebhookSecrets
+from llamakeep.storage.accounts.webhook_secrets import WebhookSecrets
 
 router = Router(prefix="/me/webhook-secret", tags=["webhooks"])
 

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from llamakeep.storage.tables import metadata
+from llamakeep.storage.database.tables import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(

@@ -33,7 +33,7 @@ from llamakeep.api.openai.responses.rendering import beginning_of, response_of
 from llamakeep.domain import Run
 from llamakeep.errors import LlamaKeepError, RunInterrupted
 from llamakeep.keeper import Delta, Ended, Keeper, Position, Reset, Update
-from llamakeep.storage.long_texts import STORED
+from llamakeep.storage.runs.long_texts import STORED
 
 KEEP_ALIVE = b": the run goes on\n\n"
 LAST_OPENING = 3

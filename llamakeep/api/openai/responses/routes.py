@@ -45,7 +45,7 @@ from llamakeep.errors import (
     RunCanceled,
     RunNotFound,
 )
-from llamakeep.storage.long_texts import outline_of
+from llamakeep.storage.runs.long_texts import outline_of
 
 router = Router(prefix="/v1/responses", tags=["openai"], queries=Queries.VENDORS)
 

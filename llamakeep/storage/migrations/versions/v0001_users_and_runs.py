@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from llamakeep.storage.columns import UtcDateTime
+from llamakeep.storage.database.columns import UtcDateTime
 
 revision = "0001"
 down_revision = None

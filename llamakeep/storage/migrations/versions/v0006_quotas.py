@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from llamakeep.storage.columns import Dollars, UtcDateTime
+from llamakeep.storage.database.columns import Dollars, UtcDateTime
 
 revision = "0006"
 down_revision = "0005"

@@ -9,7 +9,7 @@ at it costs one page instead of five. That is so for runs that end from now on.
 import sqlalchemy as sa
 from alembic import op
 
-from llamakeep.storage.columns import UtcDateTime
+from llamakeep.storage.database.columns import UtcDateTime
 
 revision = "0010"
 down_revision = "0009"

@@ -8,7 +8,7 @@ start of this version may be the one with the wrong clock.
 import sqlalchemy as sa
 from alembic import op
 
-from llamakeep.storage.columns import UtcDateTime
+from llamakeep.storage.database.columns import UtcDateTime
 
 revision = "0011"
 down_revision = "0010"

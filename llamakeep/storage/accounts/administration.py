@@ -1,0 +1,292 @@
+"""What administrators do to accounts."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, exists, insert, select, text, update
+
+from llamakeep.domain import (
+    Actor,
+    AuditKind,
+    Limits,
+    User,
+    UserRole,
+    utc_now,
+)
+from llamakeep.errors import LastAdmin, ResetRefused, SetupRefused, UserNotFound
+from llamakeep.storage.accounts.audit import record
+from llamakeep.storage.accounts.users import (
+    USER,
+    change_password,
+    create_user,
+    log_out_everywhere,
+)
+from llamakeep.storage.database.port import Database
+from llamakeep.storage.database.tables import password_resets, runs, users
+from llamakeep.storage.history.filters import goes_on
+
+_IS_ANYBODY_IN = select(exists().where(users.c.password_hash.is_not(None)))
+
+
+class AccountStorage:
+    """One method is one transaction."""
+
+    _database: Database
+
+    async def has_users(self) -> bool:
+        """Return whether anybody could log in, if they were enabled."""
+        return await self._database.read(
+            lambda connection: bool(connection.scalar(_IS_ANYBODY_IN))
+        )
+
+    async def add_first_admin(
+        self, username: str, password_hash: str, *, actor: Actor
+    ) -> User:
+        """
+        Create the first user who can log in, an administrator.
+
+        Raises:
+            SetupRefused: There is one already.
+            InvalidRequest: The name is taken by somebody who does not log in.
+        """
+
+        def operation(connection: Connection) -> User:
+            if connection.dialect.name == "postgresql":
+                # Two of them at the same moment would not see each other.
+                connection.execute(text("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE"))
+            if connection.scalar(_IS_ANYBODY_IN):
+                raise SetupRefused("There are users already. Nothing was created.")
+            return create_user(
+                connection, username, password_hash, role=UserRole.ADMIN, actor=actor
+            )
+
+        return await self._database.write(operation)
+
+    async def page_of_users(
+        self, *, before: str | None = None, limit: int = 50
+    ) -> Sequence[User]:
+        """Return users, newest first, who came before the one of that id."""
+        query = (
+            select(*USER)
+            .where(users.c.deleted_at.is_(None))
+            .order_by(users.c.id.desc())
+            .limit(limit)
+        )
+        if before is not None:
+            query = query.where(users.c.id < before)
+        return await self._database.read(
+            lambda connection: [User(*row) for row in connection.execute(query)]
+        )
+
+    async def get_user(self, user_id: str) -> User:
+        """
+        Return the user of that id, enabled or not.
+
+        Raises:
+            UserNotFound: There is none.
+        """
+        return await self._database.read(
+            lambda connection: get_user(connection, user_id)
+        )
+
+    async def change_user(
+        self,
+        user_id: str,
+        *,
+        role: UserRole | None = None,
+        is_disabled: bool | None = None,
+        actor: Actor,
+    ) -> User:
+        """
+        Change what a user may do, from the next request on; `None` leaves it.
+
+        Disabling ends the user's logins, and tells their runs to stop; the history
+        stays.
+
+        Raises:
+            UserNotFound: There is none.
+            LastAdmin: Nobody would be left who can manage users.
+        """
+
+        def operation(connection: Connection) -> User:
+            user = get_user(connection, user_id)
+            if role is UserRole.USER or is_disabled:
+                check_others(connection, user)
+            if role is not None and role is not user.role:
+                _change(connection, user, role=role)
+                record(connection, AuditKind.ROLE_CHANGED, user, actor, role.value)
+            if is_disabled is True:
+                if user.disabled_at is None:
+                    record(connection, AuditKind.USER_DISABLED, user, actor)
+                disable(connection, user)
+            if is_disabled is False and user.disabled_at is not None:
+                _change(connection, user, disabled_at=None)
+                record(connection, AuditKind.USER_ENABLED, user, actor)
+            return get_user(connection, user_id)
+
+        return await self._database.write(operation)
+
+    async def set_limits(
+        self, user_id: str, limits: Limits | None, *, actor: Actor
+    ) -> User:
+        """
+        Bound what a user may use, from the next prompt on; `None` leaves it open.
+
+        Raises:
+            UserNotFound: There is none.
+        """
+
+        def operation(connection: Connection) -> User:
+            user = get_user(connection, user_id)
+            _change(connection, user, limits=limits)
+            said = limits and ", ".join(f"{k} {v}" for k, v in limits.given().items())
+            record(connection, AuditKind.LIMITS_CHANGED, user, actor, said or "none")
+            return get_user(connection, user_id)
+
+        return await self._database.write(operation)
+
+    async def unfinished_runs(self, user: User) -> Sequence[str]:
+        """Return which runs of `user` are not over."""
+        query = select(runs.c.id).where(*goes_on(user.id))
+        return await self._database.read(
+            lambda connection: list(connection.scalars(query))
+        )
+
+    async def add_password_reset(
+        self, user_id: str, digest: bytes, *, lifetime: timedelta, actor: Actor
+    ) -> datetime:
+        """
+        Let whoever has the secret with this digest choose a user's password, once.
+
+        Returns:
+            Until when. What was handed out for the user before is not valid any more.
+
+        Raises:
+            UserNotFound: There is none.
+        """
+        expires_at = utc_now() + lifetime
+
+        def operation(connection: Connection) -> datetime:
+            user = get_user(connection, user_id)
+            _forget_reset(connection, user)
+            values = {"user_id": user.id, "digest": digest, "expires_at": expires_at}
+            connection.execute(insert(password_resets), values)
+            record(connection, AuditKind.RESET_ISSUED, user, actor)
+            return expires_at
+
+        return await self._database.write(operation)
+
+    async def check_password_reset(self, digest: bytes) -> None:
+        """
+        Refuse a secret that resets no password, before a password is hashed.
+
+        Raises:
+            ResetRefused: It is nobody's, or not any more.
+        """
+        await self._database.read(lambda connection: _resetting(connection, digest))
+
+    async def reset_password(
+        self, digest: bytes, password_hash: str, *, actor: Actor
+    ) -> None:
+        """
+        Change the password of whom the secret is for, and end their logins.
+
+        Raises:
+            ResetRefused: It is nobody's, or not any more.
+        """
+
+        def operation(connection: Connection) -> None:
+            user = _resetting(connection, digest)
+            if not _forget_reset(connection, user):  # somebody else was faster
+                raise _reset_refused()
+            change_password(connection, user, password_hash)
+            record(connection, AuditKind.RESET_USED, user, actor)
+
+        await self._database.write(operation)
+
+
+def get_user(connection: Connection, user_id: str) -> User:
+    """
+    Return a user, in the transaction that is open.
+
+    Raises:
+        UserNotFound: There is none.
+    """
+    query = select(*USER).where(users.c.id == user_id, users.c.deleted_at.is_(None))
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise UserNotFound(f"There is no user {user_id!r}.")
+    return User(*row)
+
+
+def _change(connection: Connection, user: User, **values: object) -> None:
+    connection.execute(update(users).where(users.c.id == user.id).values(values))
+
+
+def disable(connection: Connection, user: User) -> None:
+    """Let a user in no more, in the transaction that is open, and stop their runs."""
+    if user.disabled_at is None:
+        _change(connection, user, disabled_at=utc_now())
+    log_out_everywhere(connection, user)
+    _forget_reset(connection, user)
+    stop_runs(connection, user)
+
+
+def stop_runs(connection: Connection, user: User) -> None:
+    """Tell the processes that work on runs of `user` to stop."""
+    connection.execute(
+        update(runs).where(*goes_on(user.id)).values(cancel_requested=True)
+    )
+
+
+def check_others(connection: Connection, user: User) -> None:
+    """
+    Refuse to lose the last administrator who can log in.
+
+    Raises:
+        LastAdmin: It is `user`.
+    """
+    query = (
+        select(users.c.id)
+        .where(
+            users.c.role == UserRole.ADMIN,
+            users.c.disabled_at.is_(None),
+            users.c.password_hash.is_not(None),
+        )
+        .order_by(users.c.id)
+        # Two administrators who lock each other out take turns.
+        .with_for_update()
+    )
+    if list(connection.scalars(query)) == [user.id]:
+        raise LastAdmin(
+            f"{user.username} is the last administrator who can log in. Nothing was "
+            "changed. Make another user an administrator first."
+        )
+
+
+def _forget_reset(connection: Connection, user: User) -> bool:
+    query = delete(password_resets).where(password_resets.c.user_id == user.id)
+    return connection.execute(query).rowcount == 1
+
+
+def _resetting(connection: Connection, digest: bytes) -> User:
+    query = (
+        select(*USER)
+        .join(password_resets, password_resets.c.user_id == users.c.id)
+        .where(
+            password_resets.c.digest == digest,
+            password_resets.c.expires_at > utc_now(),
+            users.c.disabled_at.is_(None),
+        )
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise _reset_refused()
+    return User(*row)
+
+
+def _reset_refused() -> ResetRefused:
+    return ResetRefused(
+        "This reset token is wrong, used or too old. Nothing was changed. Ask an "
+        "administrator for another one."
+    )

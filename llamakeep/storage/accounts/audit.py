@@ -1,0 +1,97 @@
+"""What happened to accounts, and to what lets into them."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import timedelta
+
+from sqlalchemy import Connection, delete, insert, select
+
+from llamakeep.domain import Actor, AuditEvent, AuditKind, User, new_id, utc_now
+from llamakeep.storage.database.clock import is_plausible
+from llamakeep.storage.database.port import Database
+from llamakeep.storage.database.tables import audit_events
+
+KEPT = timedelta(days=365)
+"""How long an event is remembered."""
+
+_LONGEST_ADDRESS = 64
+_LONGEST_TEXT = 256
+_EVENT = [audit_events.c[each.name] for each in fields(AuditEvent)]
+
+
+class AuditStorage:
+    """One method is one transaction."""
+
+    _database: Database
+
+    async def add_failed_login(self, user: User | None, actor: Actor) -> None:
+        """
+        Remember that somebody could not log in.
+
+        Args:
+            user: Whom they tried to log in as; what was typed for nobody's name is not
+                kept, since it may be a password.
+            actor: From where.
+        """
+        await self._database.write(
+            lambda connection: record(connection, AuditKind.LOGIN_FAILED, user, actor)
+        )
+
+    async def audit(
+        self, *, before: str | None = None, limit: int = 50
+    ) -> Sequence[AuditEvent]:
+        """Return what happened, newest first, before the event of that id."""
+        query = select(*_EVENT).order_by(audit_events.c.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(audit_events.c.id < before)
+        return await self._database.read(
+            lambda connection: [
+                AuditEvent(**{**row, "kind": AuditKind(row["kind"])})
+                for row in connection.execute(query).mappings()
+            ]
+        )
+
+
+def record(
+    connection: Connection,
+    kind: AuditKind,
+    user: User | None,
+    actor: Actor | None,
+    detail: str | None = None,
+) -> None:
+    """
+    Remember an event, in the transaction that brings it about; forget old ones.
+
+    Args:
+        connection: That transaction's.
+        kind: What happens.
+        user: Whose account it is.
+        actor: Who does it; `None` for what is nobody's doing, which is not remembered.
+        detail: More about it.
+    """
+    if actor is None:
+        return
+    key = actor.user.api_key if actor.user else None
+    values = {
+        "id": new_id("event_"),
+        "at": utc_now(),
+        "kind": kind.value,
+        "user_id": user.id if user else None,
+        "username": user.username if user else None,
+        "actor_id": actor.user.id if actor.user else None,
+        "actor_username": actor.user.username if actor.user else None,
+        "api_key_id": key.id if key else None,
+        "detail": detail and detail[:_LONGEST_TEXT],
+        "address": _printable(actor.address, _LONGEST_ADDRESS),
+        "user_agent": _printable(actor.user_agent, _LONGEST_TEXT),
+    }
+    now = utc_now()
+    oldest = new_id("event_", at=now - KEPT)
+    connection.execute(
+        delete(audit_events).where(audit_events.c.id < oldest, is_plausible(now))
+    )
+    connection.execute(insert(audit_events), values)
+
+
+def _printable(text: str | None, length: int) -> str | None:
+    return text and "".join(filter(str.isprintable, text[:length]))

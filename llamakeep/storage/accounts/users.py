@@ -1,0 +1,265 @@
+"""Users, and what they log in with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from llamakeep.domain import Actor, AuditKind, User, UserRole, new_id, utc_now
+from llamakeep.errors import FieldError, InvalidRequest
+from llamakeep.storage.accounts.audit import record
+from llamakeep.storage.accounts.credential_cache import Admitted
+from llamakeep.storage.database.clock import is_plausible
+from llamakeep.storage.database.columns import colliding_insert
+from llamakeep.storage.database.port import Database
+from llamakeep.storage.database.prepared import Prepared
+from llamakeep.storage.database.tables import access_tokens, password_resets, users
+
+USER = (
+    users.c.id,
+    users.c.username,
+    users.c.created_at,
+    users.c.disabled_at,
+    users.c.role,
+    users.c.limits,
+)
+"""What a `User` is made of, in its order."""
+_BY_DIGEST = Prepared(
+    select(*USER, access_tokens.c.expires_at)
+    .join(access_tokens, access_tokens.c.user_id == users.c.id)
+    .where(
+        access_tokens.c.digest == bindparam("digest"),
+        access_tokens.c.expires_at > bindparam("now"),
+        users.c.disabled_at.is_(None),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A user, and what proves that it is them."""
+
+    user: User
+    password_hash: str | None
+    """`None` for users who only exist on this machine's command line."""
+
+
+class UserStorage:
+    """One method is one transaction."""
+
+    _database: Database
+    _admitted: Admitted
+
+    async def add_user(
+        self,
+        username: str,
+        password_hash: str | None,
+        *,
+        role: UserRole = UserRole.USER,
+        actor: Actor | None = None,
+    ) -> User:
+        """
+        Create a user.
+
+        Args:
+            username: Unlike all others, whatever its case.
+            password_hash: `None` for users who do not log in.
+            role: What they may do.
+            actor: Who creates them; `None` for what is not worth an audit event.
+
+        Raises:
+            InvalidRequest: The name is taken.
+        """
+        return await self._database.write(
+            lambda connection: create_user(
+                connection, username, password_hash, role=role, actor=actor
+            )
+        )
+
+    async def find_credentials(self, username: str) -> Credentials | None:
+        """Return the user of that name, whatever its case, enabled or not."""
+        return await self._database.read(lambda connection: _find(connection, username))
+
+    async def find_user_by_access_token(self, digest: bytes) -> User | None:
+        """Return whose access token has this digest, if it is valid now."""
+        return await self._admitted.look_up(
+            digest, _BY_DIGEST, lambda row: (User(*row[:-1]), row[-1])
+        )
+
+    async def list_users(self) -> Sequence[User]:
+        """Return all users, by name."""
+        query = (
+            select(*USER)
+            .where(users.c.deleted_at.is_(None))
+            .order_by(users.c.username_key)
+        )
+        return await self._database.read(
+            lambda connection: [User(*row) for row in connection.execute(query)]
+        )
+
+    async def set_password(
+        self,
+        user: User,
+        password_hash: str,
+        *,
+        kept_login: bytes | None = None,
+        actor: Actor | None = None,
+    ) -> None:
+        """
+        Change the password, and end the logins made with the old one.
+
+        Args:
+            user: Whose.
+            password_hash: Of the new one.
+            kept_login: The digest of the one access token that stays valid.
+            actor: Who changes it; `None` for what is not worth an audit event.
+        """
+
+        def operation(connection: Connection) -> None:
+            change_password(connection, user, password_hash, kept_login=kept_login)
+            record(connection, AuditKind.PASSWORD_CHANGED, user, actor)
+
+        await self._database.write(operation)
+
+    async def rehash_password(self, user: User, old: str, new: str) -> None:
+        """Store the same password with newer parameters, unless it was changed."""
+        query = (
+            update(users)
+            .where(users.c.id == user.id, users.c.password_hash == old)
+            .values(password_hash=new)
+        )
+        await self._database.write(lambda connection: connection.execute(query).close())
+
+    async def add_access_token(
+        self,
+        user: User,
+        digest: bytes,
+        *,
+        lifetime: timedelta,
+        actor: Actor | None = None,
+    ) -> datetime:
+        """
+        Let `user` in with the access token that has this digest.
+
+        Args:
+            user: Whom.
+            digest: What to know the access token by.
+            lifetime: How long it is valid.
+            actor: Who logs in; `None` for what is not worth an audit event.
+
+        Returns:
+            When it expires. Those of the user that already have are forgotten.
+        """
+        now = utc_now()
+        values = {
+            "digest": digest,
+            "user_id": user.id,
+            "created_at": now,
+            "expires_at": now + lifetime,
+        }
+
+        def operation(connection: Connection) -> datetime:
+            _revoke(
+                connection,
+                access_tokens.c.user_id == user.id,
+                access_tokens.c.expires_at <= now,
+                is_plausible(now),
+            )
+            # Those of a demonstration may be handed out by several servers at once.
+            add = colliding_insert(connection, access_tokens).values(values)
+            renewed = {name: add.excluded[name] for name in values}
+            add = add.on_conflict_do_update(index_elements=["digest"], set_=renewed)
+            connection.execute(add)
+            record(connection, AuditKind.LOGIN_SUCCEEDED, user, actor)
+            return now + lifetime
+
+        return await self._database.write(operation)
+
+    async def log_out(self, user: User, digest: bytes, actor: Actor) -> None:
+        """Make the access token that `user` holds invalid, from the next request on."""
+
+        def operation(connection: Connection) -> None:
+            _revoke(connection, access_tokens.c.digest == digest)
+            record(connection, AuditKind.LOGOUT, user, actor)
+
+        await self._database.write(operation)
+
+
+async def is_there(database: Database, user_id: str) -> bool:
+    """Return whether there is such a user, now that something of theirs was refused."""
+    query = select(users.c.id).where(users.c.id == user_id)
+    return await database.read(lambda c: c.scalar(query)) is not None
+
+
+def create_user(
+    connection: Connection,
+    username: str,
+    password_hash: str | None,
+    *,
+    role: UserRole,
+    actor: Actor | None,
+) -> User:
+    """
+    Create a user, in the transaction that is open.
+
+    Raises:
+        InvalidRequest: The name is taken, whatever its case.
+    """
+    if _find(connection, username) is not None:
+        wrong = FieldError("username", f"There is a user {username!r} already.")
+        raise InvalidRequest(errors=[wrong])
+    user = User(new_id("user_"), username, utc_now(), role=role)
+    connection.execute(
+        insert(users),
+        {
+            "id": user.id,
+            "username": username,
+            "username_key": username.casefold(),
+            "password_hash": password_hash,
+            "created_at": user.created_at,
+            "role": role,
+        },
+    )
+    record(connection, AuditKind.USER_CREATED, user, actor, role.value)
+    return user
+
+
+def change_password(
+    connection: Connection,
+    user: User,
+    password_hash: str,
+    *,
+    kept_login: bytes | None = None,
+) -> None:
+    """Change a password, in the transaction that is open, and end what it let in."""
+    connection.execute(
+        update(users).where(users.c.id == user.id).values(password_hash=password_hash)
+    )
+    connection.execute(
+        delete(password_resets).where(password_resets.c.user_id == user.id)
+    )
+    log_out_everywhere(connection, user, but=kept_login)
+
+
+def log_out_everywhere(
+    connection: Connection, user: User, *, but: bytes | None = None
+) -> None:
+    """End the user's logins, in the transaction that is open, but for one."""
+    ended = access_tokens.c.user_id == user.id
+    if but is not None:
+        ended &= access_tokens.c.digest != but
+    _revoke(connection, ended)
+
+
+def _find(connection: Connection, username: str) -> Credentials | None:
+    query = select(*USER, users.c.password_hash).where(
+        users.c.username_key == username.casefold()
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Credentials(User(*row[:-1]), row.password_hash)
+
+
+def _revoke(connection: Connection, *conditions: Any) -> None:
+    connection.execute(delete(access_tokens).where(*conditions))

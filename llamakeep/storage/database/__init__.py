@@ -1,0 +1,1 @@
+"""The databases: connections, tables, types, and the thread that writes SQLite."""

@@ -1,0 +1,262 @@
+"""PostgreSQL: every operation is its own transaction."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from llamakeep.errors import OutcomeUnknown, StorageUnavailable
+from llamakeep.storage.database.port import Operation, T
+from llamakeep.storage.database.postgres_connecting import (
+    LONGEST_PAUSE,
+    Connector,
+    Server,
+    reason_of,
+)
+from llamakeep.storage.database.postgres_slots import Slots
+from llamakeep.storage.database.postgres_url import PostgresUrl
+from llamakeep.storage.database.trouble import Kind, Trouble
+
+__all__ = ["LONGEST_PAUSE", "PostgresDatabase"]
+
+POOL_SIZE = 20
+CONNECTION_WAIT = 10
+"""Seconds in which one of them has to be free."""
+TRIES = 4
+_SERVER_TROUBLE = ("08", "25006", "25P03", "28", "3D", "53", "57", "58")
+"""
+How its codes begin: no connection, read-only, paused for too long, no entry, no such
+database, no room left, shut down or starting, and broken:
+https://www.postgresql.org/docs/current/errcodes-appendix.html.
+"""
+_TOO_MANY_CONNECTIONS = "53300"
+_DISK_FULL = "53100"
+_COMMIT_UNKNOWN = ("08", "57P")
+"""How the codes begin of what may come instead of a COMMIT's answer."""
+_LIMITS = text(
+    "SELECT set_config('idle_in_transaction_session_timeout', :pause, true), "
+    "set_config('statement_timeout', :limit, true)"
+)
+
+
+class PostgresDatabase:
+    """
+    A database that many processes share.
+
+    Args:
+        url: Where it is.
+        is_hurried: Whether statements have a limit of time.
+    """
+
+    is_sole_owner = False
+    accounts_version = None  # others may change them at any time
+
+    def __init__(self, url: PostgresUrl, *, is_hurried: bool = True) -> None:
+        self.trouble = Trouble()
+        self._connector = Connector(url, is_hurried=is_hurried)
+        self._server: Server | None = None
+        self._slots = Slots(POOL_SIZE)
+        self._engine = create_async_engine(
+            "postgresql+asyncpg://",
+            pool_size=POOL_SIZE,
+            max_overflow=0,
+            pool_pre_ping=False,
+            connect_args={"async_creator_fn": self._connect},
+            hide_parameters=True,  # errors are logged, and parameters are prompts
+        )
+        event.listen(self._engine.sync_engine, "do_connect", self._prepare)
+
+    async def watch_accounts(self) -> None:
+        """Do nothing: whoever comes in is looked up."""
+
+    async def write(self, operation: Operation[T]) -> T:
+        """Run `operation` and commit; again if it collided with another one."""
+        for tries_left in reversed(range(TRIES)):
+            try:
+                return await self._write(operation)
+            except DBAPIError as error:
+                if not _is_collision(error):
+                    raise
+                if not tries_left:
+                    if isinstance(error, IntegrityError):
+                        raise
+                    raise StorageUnavailable(
+                        "Too many changed the same at the same time. Nothing was "
+                        "stored by this request; what was kept before is safe.",
+                        retry_after=1,
+                    ) from error
+                # Those who collided should not do so again.
+                await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 - no secret
+        raise AssertionError("the last try returns or raises")
+
+    async def read(self, operation: Operation[T]) -> T:
+        """Run `operation` on one connection of the pool."""
+        async with self._translated("read"), self._connected() as connection:
+            return await connection.run_sync(operation)
+
+    async def look_up(self, operation: Operation[T]) -> T:
+        """Run `operation` as any other one that reads."""
+        return await self.read(operation)
+
+    async def checkpoint(self) -> None:
+        """Leave it to PostgreSQL."""
+
+    async def erase_traces(self) -> None:
+        """Leave it to PostgreSQL's own vacuum, and to the operator's backups."""
+
+    def erase_traces_soon(self) -> None:
+        """Leave it to PostgreSQL's own vacuum, and to the operator's backups."""
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._engine.dispose()
+
+    async def _write(self, operation: Operation[T]) -> T:
+        async with self._translated("write"), self._connected() as connection:
+            if self._server is not None and self._server.is_pooled:
+                await connection.execute(_LIMITS, self._limits)
+            result = await connection.run_sync(operation)
+            await _commit(connection)
+            return result
+
+    @property
+    def _limits(self) -> dict[str, str]:
+        session = self._connector.session
+        return {
+            "pause": session["idle_in_transaction_session_timeout"],
+            "limit": session["statement_timeout"],
+        }
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        if self._server is None:
+            self._server = await self._connector.find_out()
+        connection = await self._take()
+        try:
+            yield connection
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            # No answer is waited for: not even the end of the transaction is sent.
+            if not connection.invalidated:
+                raw = await connection.get_raw_connection()
+                if raw.driver_connection is not None:
+                    raw.driver_connection.terminate()
+                await connection.invalidate()
+            raise
+        finally:
+            try:
+                await connection.close()
+            finally:
+                self._slots.give_back()
+
+    async def _take(self) -> AsyncConnection:
+        """Return a connection, once there is one."""
+        async with asyncio.timeout(CONNECTION_WAIT):
+            await self._slots.take()
+            while True:
+                try:
+                    return await self._engine.connect()
+                except BaseException as error:
+                    if _sqlstate(error) != _TOO_MANY_CONNECTIONS:
+                        self._slots.give_back()
+                        raise
+                    # Those that there are will be free in a moment.
+                    await self._slots.refused()
+
+    async def _connect(self, **_: Any) -> asyncpg.Connection:
+        assert self._server is not None
+        return await self._connector.connect(is_pooled=self._server.is_pooled)
+
+    def _prepare(self, _dialect: Any, _record: Any, _args: Any, options: Any) -> None:
+        """Keep no prepared statements where the next one may not find them."""
+        if self._server is not None and self._server.is_pooled:
+            options["prepared_statement_cache_size"] = 0
+
+    @asynccontextmanager
+    async def _translated(self, kind: Kind) -> AsyncIterator[None]:
+        try:
+            yield
+        except IntegrityError:
+            raise
+        except StorageUnavailable as error:
+            if isinstance(error, OutcomeUnknown):
+                self.trouble.failed(kind, error, "it broke off during COMMIT.")
+            raise
+        except (
+            DBAPIError,
+            OSError,
+            TimeoutError,
+            PoolTimeout,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+        ) as error:
+            if isinstance(error, DBAPIError) and not _is_about_the_server(error):
+                raise
+            translated = StorageUnavailable(
+                "PostgreSQL cannot be reached or cannot keep more. Nothing was stored "
+                "by this request; what was kept before is safe.",
+                retry_after=5,
+            )
+            translated.is_full = _sqlstate(error) == _DISK_FULL
+            self.trouble.failed(kind, translated, _reason(error))
+            raise translated from error
+        else:
+            self.trouble.worked(kind)
+
+
+async def _commit(connection: AsyncConnection) -> None:
+    """
+    Commit, and tell what is not kept from what may be.
+
+    Raises:
+        OutcomeUnknown: There was no answer.
+    """
+    if not connection.in_transaction():
+        return
+    raw = await connection.get_raw_connection()
+    if raw.driver_connection is None or raw.driver_connection.is_closed():
+        raise ConnectionResetError("The connection was lost before the COMMIT.")
+    try:
+        await connection.commit()
+    except (DBAPIError, OSError, TimeoutError) as error:
+        sqlstate = _sqlstate(error)
+        if sqlstate and not sqlstate.startswith(_COMMIT_UNKNOWN):
+            raise  # it says why it took everything back
+        if raw.driver_connection is not None:
+            raw.driver_connection.terminate()
+        raise OutcomeUnknown(
+            "The connection to PostgreSQL broke off during COMMIT: it is not known "
+            "whether this was stored. Look for it, a prompt in your history, or send "
+            "it again, a prompt under the same Idempotency-Key: it is stored once then."
+        ) from error
+
+
+def _sqlstate(error: BaseException) -> str:
+    orig = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(orig, "sqlstate", None) or ""
+
+
+def _reason(error: Exception) -> str:
+    cause: BaseException = error
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        cause = error.orig.__cause__ or error.orig
+    return f"PostgreSQL: {reason_of(cause)}"
+
+
+def _is_collision(error: DBAPIError) -> bool:
+    """Return whether somebody did the same at the same time, or both had to wait."""
+    return isinstance(error, IntegrityError) or _sqlstate(error) in {"40001", "40P01"}
+
+
+def _is_about_the_server(error: DBAPIError) -> bool:
+    return (
+        error.connection_invalidated
+        or isinstance(error, OperationalError | InterfaceError)
+        or _sqlstate(error).startswith(_SERVER_TROUBLE)
+    )

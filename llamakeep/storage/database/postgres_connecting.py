@@ -1,0 +1,220 @@
+"""
+Connections to PostgreSQL that end by themselves when nothing answers any more.
+
+A server that is frozen still acknowledges what is sent to it, and one whose host is
+lost acknowledges nothing: each has a limit of its own.
+"""
+
+import socket
+import ssl
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from llamakeep.errors import StorageUnavailable
+from llamakeep.storage.database.postgres_url import PostgresUrl
+
+CONNECT_TIMEOUT = 5
+"""Seconds that one host has to accept a connection."""
+STATEMENT_TIMEOUT = 10
+"""Seconds that a statement may take."""
+GOODBYE = 0.5
+"""Seconds that a server has to close a connection when it is asked to."""
+LONGEST_PAUSE = 5
+"""
+Seconds after which PostgreSQL ends a transaction in which nothing happens.
+
+A process that is frozen in the middle of one holds locks: nobody could take its runs
+over, or ask with the same idempotency key.
+"""
+ENCODINGS = frozenset({"UTF8", "UTF-8", "UNICODE"})
+
+_ANYWHERE: Sequence[tuple[str | None, int | None]] = [(None, None)]
+"""Where a service file, the environment or a socket leads."""
+_FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_OF_ONE_HOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TargetServerAttributeNotMatched,
+)
+"""What is another one's luck with the next host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What is at the other end."""
+
+    is_pooled: bool
+    """Whether a pooler may hand each transaction to another of its connections."""
+
+
+class Connector:
+    """
+    Makes connections to where a URL leads.
+
+    Args:
+        url: Where that is.
+        is_hurried: Whether statements have a limit of time.
+    """
+
+    def __init__(self, url: PostgresUrl, *, is_hurried: bool = True) -> None:
+        self._url = url
+        numbers = url.numbers
+        self._connect_timeout = numbers.get("connect_timeout") or CONNECT_TIMEOUT
+        limit = numbers.get("statement_timeout") or STATEMENT_TIMEOUT
+        self.statement_timeout = limit if is_hurried else None
+        self._tls = ssl.create_default_context() if url.trusts_system else None
+
+    @property
+    def session(self) -> dict[str, str]:
+        """What holds for all transactions of a connection that is ours alone."""
+        limit = self.statement_timeout
+        return {
+            "idle_in_transaction_session_timeout": f"{LONGEST_PAUSE}s",
+            "statement_timeout": "0" if limit is None else f"{limit}s",
+        }
+
+    async def connect(self, *, is_pooled: bool) -> asyncpg.Connection:
+        """
+        Connect to the first host that lets us write.
+
+        Args:
+            is_pooled: Whether a pooler is in between, which takes no settings, and
+                knows no prepared statements.
+        """
+        failure: Exception | None = None
+        for host, port in self._url.hosts or _ANYWHERE:
+            try:
+                return await self._connect(host, port, is_pooled=is_pooled)
+            except _OF_ONE_HOST as error:
+                failure = failure or error
+        assert failure is not None
+        raise failure
+
+    async def find_out(self) -> Server:
+        """
+        Look what is there, before anything else is done with it.
+
+        Raises:
+            StorageUnavailable: In the server's own words, with its name.
+        """
+        try:
+            # A pooler takes what holds for one as well.
+            connection = await self.connect(is_pooled=True)
+        except (*_FAILURES, ValueError) as error:
+            raise StorageUnavailable(
+                f"{self._url.where} cannot be used: {reason_of(error)}"
+            ) from error
+        try:
+            self._check_encoding(connection.get_settings().server_encoding)
+            is_pooled = self._url.is_pooled
+            if is_pooled is None:
+                # What a pooler says when a connection begins is made up.
+                async with connection.transaction():
+                    pid = await connection.fetchval("SELECT pg_backend_pid()")
+                is_pooled = pid != connection.get_server_pid()
+            with suppress(*_FAILURES):
+                await connection.close(timeout=1)
+        except _FAILURES as error:
+            raise StorageUnavailable(
+                f"{self._url.where} cannot be used: {reason_of(error)}"
+            ) from error
+        finally:
+            connection.terminate()
+        return Server(is_pooled)
+
+    def _check_encoding(self, encoding: str) -> None:
+        if encoding.upper() not in ENCODINGS:
+            raise StorageUnavailable(
+                f"{self._url.where} has the encoding {encoding}, which cannot keep all "
+                "text. Nothing was changed. Create a database with UTF8, such as with "
+                "CREATE DATABASE llamakeep ENCODING 'UTF8' TEMPLATE template0, and "
+                "name that one; what is in this one goes there with pg_dump."
+            )
+
+    async def _connect(
+        self, host: str | None, port: int | None, *, is_pooled: bool
+    ) -> asyncpg.Connection:
+        settings = dict(self._url.server_settings)
+        if not is_pooled:
+            settings |= self.session
+        return await asyncpg.connect(
+            self._url.dsn,
+            host=host,
+            port=port,
+            timeout=self._connect_timeout,
+            command_timeout=self.statement_timeout,
+            statement_cache_size=0 if is_pooled else 100,
+            server_settings=settings,
+            ssl=self._tls,
+            connection_class=self._class,
+        )
+
+    @property
+    def _class(self) -> type[asyncpg.Connection]:
+        numbers = self._url.numbers
+
+        class Connection(asyncpg.Connection):  # type: ignore[misc] # it has no types
+            """One whose socket ends when its peer is lost."""
+
+            def __init__(self, protocol: Any, transport: Any, *others: Any) -> None:
+                super().__init__(protocol, transport, *others)
+                keep_alive(transport.get_extra_info("socket"), numbers)
+
+            async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
+                """Say goodbye, without waiting long for one."""
+                await super().close(timeout=min(timeout or GOODBYE, GOODBYE))
+
+        return Connection
+
+
+def keep_alive(connection: socket.socket | None, said: Any) -> None:
+    """Let the kernel end a connection whose other end is not there any more."""
+    if connection is None or connection.family not in {
+        socket.AF_INET,
+        socket.AF_INET6,
+    }:
+        return
+    wanted = {
+        "TCP_KEEPIDLE": said.get("keepalives_idle") or 5,
+        "TCP_KEEPINTVL": said.get("keepalives_interval") or 2,
+        "TCP_KEEPCNT": said.get("keepalives_count") or 3,
+        "TCP_USER_TIMEOUT": said.get("tcp_user_timeout") or STATEMENT_TIMEOUT * 1000,
+    }
+    # Where an option is not known, what else there is has to do.
+    with suppress(OSError):
+        connection.setsockopt(
+            socket.SOL_SOCKET, socket.SO_KEEPALIVE, said.get("keepalives", 1)
+        )
+    for name, value in wanted.items():
+        if hasattr(socket, name):
+            with suppress(OSError):
+                connection.setsockopt(
+                    socket.IPPROTO_TCP, getattr(socket, name), int(value)
+                )
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what is wrong in the words of the server, or of the system."""
+    said = str(error)
+    match error:
+        case ssl.SSLCertVerificationError():
+            said = f"its certificate is not trusted: {error.verify_message}"
+        case TimeoutError() if not error.args:
+            said = "it does not answer"
+        case ConnectionRefusedError():
+            said = "connection refused"
+        case asyncpg.PostgresError():
+            said = error.message or said
+        case OSError() if error.strerror:
+            said = error.strerror
+    return _sentence(said or type(error).__name__)
+
+
+def _sentence(said: str) -> str:
+    first = said.strip().splitlines()[0] if said.strip() else "no reason is given"
+    return first if first.endswith(".") else f"{first}."

@@ -1,0 +1,323 @@
+"""
+SQLite: one process owns the file, one thread writes it, a few threads read it.
+
+Many callers' operations share one durable commit: while one batch is being written to
+disk, the next one gathers.
+"""
+
+import asyncio
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import NullPool, QueuePool
+
+from llamakeep.errors import DatabaseMissing, StorageUnavailable
+from llamakeep.storage.accounts.changes import AccountChanges
+from llamakeep.storage.database.owner_lock import OwnerLock, lock_file
+from llamakeep.storage.database.port import Operation, T
+from llamakeep.storage.database.private_files import keep_private, with_suffix
+from llamakeep.storage.database.trouble import Trouble
+from llamakeep.storage.database.writer import Writer, reason
+from llamakeep.storage.history.words import own_words
+
+try:
+    import pysqlite3 as sqlite3
+except ImportError:  # no wheel for this platform: see docs/adr/0002
+    import sqlite3
+
+SIDE_FILES = ("-wal", "-shm", ".lock")
+READERS = 4
+READERS_CACHE = 16 * 1024
+"""KiB that each of them may keep of the file: ranking goes through all its parts."""
+ERASED_AFTER = 5.0
+"""Seconds after which what was deleted is in no file any more; that costs a little."""
+SMALL = 32 * 1024 * 1024
+"""Bytes of a file that can be written anew while others wait: some 0.2 s."""
+OLDEST_SQLITE = (3, 51, 3)
+HAS_OCTET_LENGTH = (3, 43)
+"""Before it, a WAL could be reset at the wrong moment: https://sqlite.org/wal.html."""
+
+log = logging.getLogger(__name__)
+
+_PRAGMAS = (
+    "PRAGMA busy_timeout = 5000",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA secure_delete = ON",
+)
+
+
+def sqlite_is_current() -> bool:
+    """Return whether the SQLite in use has the fixes that durability needs."""
+    return bool(sqlite3.sqlite_version_info >= OLDEST_SQLITE)
+
+
+class SqliteDatabase:
+    """
+    A database file.
+
+    Args:
+        path: Created by its owner, readable by nobody else, if it is not there.
+        is_owner: Take the file for this process. Without it this is a guest, who may
+            change users beside the owner but must leave unfinished runs alone.
+
+    Raises:
+        DatabaseInUse: Another process owns the file.
+        DatabaseMissing: A guest found no file.
+        StorageUnavailable: The file cannot be opened.
+    """
+
+    def __init__(self, path: Path, *, is_owner: bool = True) -> None:
+        self.is_sole_owner = is_owner
+        self.trouble = Trouble()
+        self._path = path
+        self._lock: OwnerLock | None = None
+        self._erasing: asyncio.Task[None] | None = None
+        self._is_checkpoint_failing = False
+        create = os.O_CREAT if is_owner else 0
+        try:
+            if is_owner:
+                self._lock = OwnerLock(path)
+            # SQLite gives its side files the mode of the database file.
+            os.close(os.open(path, create | os.O_RDWR, 0o600))
+            self._changes = changes = AccountChanges(lock_file(path))
+            self._writer = Writer(
+                _engine(path, "rwc", NullPool, begin="BEGIN IMMEDIATE", watch=changes),
+                after=changes.end,
+            )
+        except (OSError, DBAPIError) as error:
+            self._unlock()
+            if isinstance(error, FileNotFoundError) and not is_owner:
+                raise DatabaseMissing(
+                    f"There is no database file {path}: nothing has been kept yet, or "
+                    "the settings name another file."
+                ) from error
+            raise StorageUnavailable(
+                f"The database file {path} cannot be opened: {reason(error)}."
+            ) from error
+        for file in (path, *(with_suffix(path, each) for each in SIDE_FILES)):
+            keep_private(file)
+        self._reading = _engine(path, "ro", QueuePool, pool_size=READERS)
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self._looking = _engine(path, "ro", NullPool, begin=None)
+        self._here = self._looking.connect()
+        self._tidying = _engine(path, "rw", QueuePool, pool_size=1, begin=None)
+
+    @property
+    def accounts_version(self) -> int | None:
+        """What changes with accounts, whichever process changes them."""
+        return self._changes.version
+
+    def name_server(self, origin: str) -> None:
+        """Let commands on this computer know where the owner serves."""
+        if self._lock is not None:
+            self._lock.name_server(origin)
+
+    async def watch_accounts(self) -> None:
+        """Begin to notice such changes."""
+        await self.write(lambda one: self._changes.watch(one.exec_driver_sql))
+
+    async def write(self, operation: Operation[T]) -> T:
+        """Run `operation` on the writer thread; neighbours share the commit."""
+        waiting = self._writer.submit(operation)
+        try:
+            result = await waiting
+        except StorageUnavailable as error:
+            self.trouble.failed("write", error, error.detail)
+            raise
+        trouble = self.trouble
+        if trouble.is_announced:
+            trouble.worked("write")
+        else:  # as each prompt does twice
+            trouble.wrote_at = trouble.now()
+        return cast("T", result)
+
+    async def read(self, operation: Operation[T]) -> T:
+        """Run `operation` on a reader thread."""
+        self._writer.check_open()
+        loop = asyncio.get_running_loop()
+        try:
+            result = await loop.run_in_executor(self._readers, self._read, operation)
+        except StorageUnavailable as error:
+            self.trouble.failed("read", error, error.detail)
+            raise
+        self.trouble.worked("read")
+        return result
+
+    async def look_up(self, operation: Operation[T]) -> T:
+        """
+        Run `operation` right here, each of its statements on the newest state.
+
+        Readers never wait for the writer, and such a statement takes 10 to 20 µs; the
+        way to another thread and back costs five times that.
+        """
+        self._writer.check_open()
+        try:
+            return operation(self._here)
+        except OperationalError as error:
+            unreadable = _unreadable(error)
+            self.trouble.failed("read", unreadable, unreadable.detail)
+            raise unreadable from error
+
+    async def checkpoint(self) -> None:
+        """
+        Bring what is in the WAL into the file, beside whoever reads and writes.
+
+        Otherwise the commit that makes it too long does that, and keeps everybody
+        waiting who wants to write.
+        """
+        await asyncio.to_thread(self._checkpoint, "PASSIVE")
+
+    async def erase_traces(self) -> None:
+        """
+        Bring the WAL into the file, where what was deleted is zeros, and empty it.
+
+        It waits for readers for `busy_timeout`, and tries again later; the owner's exit
+        does it as well. A small file is written anew before: where SQLite moved rows
+        from one page to another, it leaves copies in unused parts of the first.
+        """
+        await asyncio.to_thread(self._write_anew)
+        await self._erase_wal()
+
+    def erase_traces_soon(self) -> None:
+        """Do so after `ERASED_AFTER`, once for all that is deleted until then."""
+        if self._erasing is None or self._erasing.done():
+            self._erasing = asyncio.create_task(self._erase_later())
+
+    async def _erase_later(self) -> None:
+        await asyncio.sleep(ERASED_AFTER)
+        self._erasing = None  # what is deleted from now on needs another one
+        await self._erase_wal()
+
+    async def _erase_wal(self) -> None:
+        if not await asyncio.to_thread(self._empty_wal):
+            self.erase_traces_soon()
+
+    async def close(self) -> None:
+        """Commit what was submitted, and give up the file."""
+        self._writer.stop()
+        erasing, self._erasing = self._erasing, None
+        if erasing is not None:
+            erasing.cancel()
+            # A guest does not take the WAL along.
+            await asyncio.to_thread(self._empty_wal)
+        await asyncio.to_thread(self._close)
+
+    @property
+    def commits(self) -> int:
+        """How many write transactions were committed."""
+        return self._writer.commits
+
+    def _read(self, operation: Operation[T]) -> T:
+        try:
+            with self._reading.connect() as connection:
+                return operation(connection)
+        except OperationalError as error:
+            raise _unreadable(error) from error
+
+    def _write_anew(self) -> None:
+        if self._path.stat().st_size <= SMALL:
+            with suppress(OperationalError), self._tidying.connect() as connection:
+                connection.exec_driver_sql("VACUUM")
+
+    def _empty_wal(self) -> bool:
+        """Return whether it is empty: nobody reads or writes all the time."""
+        # Nobody waits for the first, and it leaves little to the second.
+        return self._checkpoint("PASSIVE") and self._checkpoint("TRUNCATE")
+
+    def _checkpoint(self, mode: str) -> bool:
+        """Return whether all of it was done, and no reader was in the way."""
+        try:
+            with self._tidying.connect() as connection:
+                [row] = connection.exec_driver_sql(f"PRAGMA wal_checkpoint({mode})")
+        except DBAPIError as error:
+            if not self._is_checkpoint_failing:
+                log.warning(
+                    "the write-ahead log cannot be brought into the file, and has what "
+                    "was deleted until then; it is tried again: %s",
+                    reason(error),
+                )
+            self._is_checkpoint_failing = True
+            return False
+        if self._is_checkpoint_failing:
+            log.warning("the write-ahead log can be brought into the file again")
+        self._is_checkpoint_failing = False
+        return not row[0]
+
+    def _close(self) -> None:
+        self._readers.shutdown()
+        self._reading.dispose()
+        self._here.close()
+        self._looking.dispose()
+        self._tidying.dispose()
+        # The last to leave brings the WAL back into the file, which readers cannot.
+        self._writer.join()
+        self._changes.close()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+
+def _engine(
+    path: Path,
+    mode: str,
+    pool: type[Any],
+    *,
+    begin: str | None = "BEGIN",
+    watch: AccountChanges | None = None,
+    **options: Any,
+) -> Engine:
+    url = URL.create(
+        "sqlite",
+        database=f"file:{quote(path.as_posix(), safe='/:')}",
+        query={"uri": "true", "mode": mode, "check_same_thread": "false"},
+    )
+    engine = create_engine(
+        make_url(url),
+        module=sqlite3,
+        poolclass=pool,
+        query_cache_size=200,
+        hide_parameters=True,  # errors are logged, and parameters are prompts
+        **options,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # transactions are begun below
+        connection.create_function("own_words", 2, own_words, deterministic=True)
+        if sqlite3.sqlite_version_info < HAS_OCTET_LENGTH:
+            connection.create_function("octet_length", 1, _octet_length)
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+        if mode == "ro":
+            connection.execute(f"PRAGMA cache_size = -{READERS_CACHE}")
+        else:
+            connection.execute("PRAGMA journal_mode = WAL")
+        if watch is not None:
+            connection.create_function("accounts_changed", 0, watch.begin)
+            watch.watch(connection.execute)
+
+    if begin is not None:
+        event.listen(engine, "begin", lambda one: one.exec_driver_sql(begin))
+    return engine
+
+
+def _octet_length(text: str | None) -> int | None:
+    return None if text is None else len(text.encode())
+
+
+def _unreadable(error: OperationalError) -> StorageUnavailable:
+    return StorageUnavailable(
+        f"The database cannot be read: {reason(error)}. What was kept before is safe.",
+        retry_after=5,
+    )

@@ -1,0 +1,357 @@
+"""The tables, as the newest migration leaves them."""
+
+from collections.abc import Set as AbstractSet
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    false,
+    text,
+)
+
+from llamakeep.domain import (
+    UNFINISHED,
+    Limits,
+    NotificationEvent,
+    NotificationStatus,
+    Reservation,
+    RunStatus,
+    UserRole,
+)
+from llamakeep.storage.database.columns import Dollars, Facts, UtcDateTime, words_of
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_by_%(column_0_N_name)s",
+        "pk": "%(table_name)s_pk",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fk",
+        "uq": "%(table_name)s_%(column_0_N_name)s_unique",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    }
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("username", String(64), nullable=False),
+    # Case-folding makes up to three characters of one.
+    Column("username_key", String(3 * 64), nullable=False, unique=True),
+    Column("password_hash", String(256)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("disabled_at", UtcDateTime),
+    Column("role", words_of(UserRole), nullable=False, server_default=UserRole.USER),
+    Column("limits", Facts(Limits)),
+    # What an administrator said, and what they said themselves.
+    Column("retention_days", Integer),
+    Column("own_retention_days", Integer),
+    # Who is deleted is here until all that is theirs is gone, too.
+    Column("deleted_at", UtcDateTime),
+    # Until then, a process is at it.
+    Column("purge_until", UtcDateTime),
+)
+
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column(
+        "user_id",
+        ForeignKey("users.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column(
+        "user_id",
+        ForeignKey("users.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("name", String(64), nullable=False),
+    Column("hint", String(8), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("models", JSON(none_as_null=True)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+    Column("limits", Facts(Limits)),
+)
+
+password_resets = Table(
+    "password_resets",
+    metadata,
+    # Whoever is given another one cannot use the one before.
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("kind", String(32), nullable=False),
+    # Without foreign keys: what happened to a user is known when they are gone.
+    Column("user_id", String(32)),
+    Column("username", String(64)),
+    Column("actor_id", String(32)),
+    Column("actor_username", String(64)),
+    Column("api_key_id", String(32)),
+    Column("detail", String(256)),
+    Column("address", String(64)),
+    Column("user_agent", String(256)),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    # The key may be gone; what it was used for stays.
+    Column("api_key_id", String(32)),
+    Column("status", words_of(RunStatus), nullable=False),
+    # What was said.
+    Column("prompt", Text, nullable=False),
+    Column("response", Text, nullable=False, server_default=""),
+    Column("common_length", Integer),
+    Column("system_prompt", Text),
+    Column("earlier", JSON(none_as_null=True)),
+    Column("conversation_id", String(32), nullable=False),
+    Column("previous_run_id", String(32)),
+    Column("parameters", JSON, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    # Who answered, and how it ended.
+    Column("provider", String(32), nullable=False),
+    Column("model", String(256), nullable=False),
+    Column("resolved_model", String(256)),
+    Column("finish_reason", String(64)),
+    Column("input_tokens", Integer),
+    Column("output_tokens", Integer),
+    Column("cost", Dollars),
+    # What is set aside for it, until it is known what it took.
+    Column("reservation", Facts(Reservation)),
+    Column("error_code", String(64)),
+    Column("error_detail", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    # Who works on it; `attempt` is the fence that every later write names.
+    Column("attempt", Integer, nullable=False),
+    Column("owner", String(32)),
+    Column("lease_until", UtcDateTime),
+    Column("cancel_requested", Boolean, nullable=False, server_default=false()),
+    # What finds the answer again at its provider.
+    Column("handle", String(128)),
+    # What makes repeating a request safe.
+    Column("idempotency_key", String(255)),
+    Column("request_digest", LargeBinary(32)),
+)
+
+quotas = Table(
+    "quotas",
+    metadata,
+    # Whose, and of which day or month: `user_…:2026-11-22`, `server:2026-11`.
+    Column("id", String(64), primary_key=True),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), index=True),
+    Column("ends_at", UtcDateTime),
+    Column("running", Integer, nullable=False, server_default="0"),
+    Column("tokens_used", BigInteger, nullable=False, server_default="0"),
+    Column("tokens_reserved", BigInteger, nullable=False, server_default="0"),
+    Column("cost_used", Dollars, nullable=False, server_default="0"),
+    Column("cost_reserved", Dollars, nullable=False, server_default="0"),
+)
+
+run_tags = Table(
+    "run_tags",
+    metadata,
+    Column("user_id", String(32), primary_key=True),
+    # Of each pair in a run's metadata there are two: `key` and `key:value`.
+    Column("tag", String(577), primary_key=True),
+    Column(
+        "run_id",
+        ForeignKey("runs.id", ondelete="CASCADE"),
+        primary_key=True,
+        index=True,
+    ),
+    sqlite_with_rowid=False,
+)
+
+conversation_titles = Table(
+    "conversation_titles",
+    metadata,
+    # Only of conversations whose user chose one.
+    Column("conversation_id", String(32), primary_key=True),
+    Column(
+        "user_id",
+        ForeignKey("users.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("title", String(200), nullable=False),
+)
+
+gates = Table(
+    "gates",
+    metadata,
+    Column("provider", String(32), primary_key=True),
+    # Until then, no process asks the provider for anything new.
+    Column("closed_until", UtcDateTime),
+    # How many times in a row asking it has failed.
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("error_code", String(64)),
+    Column("error_detail", Text),
+)
+
+clock = Table(
+    "clock",
+    metadata,
+    # When this machine's clock was last plausible, and when a write was last tried.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    # Webhooks that were received, so that none counts twice.
+    Column("id", String(255), primary_key=True),
+    Column("received_at", UtcDateTime, nullable=False, index=True),
+)
+
+webhook_secrets = Table(
+    "webhook_secrets",
+    metadata,
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    # Readable, unlike all other secrets: webhooks are signed with it.
+    Column("secret", String(64), nullable=False),
+    # The one before, which signs as well for a while.
+    Column("previous", String(64)),
+    Column("previous_until", UtcDateTime),
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    # Webhooks that are to be sent, or were.
+    Column("id", String(32), primary_key=True),
+    Column(
+        "run_id", ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True
+    ),
+    Column("event", words_of(NotificationEvent), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("host", String(300), nullable=False),
+    Column("form", String(16), nullable=False),
+    Column("origin", Text),
+    Column("status", words_of(NotificationStatus), nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    # Whoever tries puts it off to when it may be tried again if nothing is heard.
+    Column("next_try_at", UtcDateTime),
+    Column("last_error", String(256)),
+)
+
+# The model and the key are what a history is narrowed to, the conversation is what is
+# listed, without reading its rows.
+Index(
+    "runs_by_user",
+    runs.c.user_id,
+    runs.c.id,
+    runs.c.model,
+    runs.c.api_key_id,
+    runs.c.conversation_id,
+)
+Index("runs_by_conversation", runs.c.conversation_id, runs.c.id)
+
+
+def is_one_of(statuses: AbstractSet[RunStatus]) -> str:
+    """
+    Return the condition that a run's status is among `statuses`.
+
+    It is spelled out, since a partial index is not used for bound parameters.
+    """
+    return "status IN (" + ", ".join(f"'{s}'" for s in sorted(statuses)) + ")"
+
+
+IS_UNFINISHED = text(is_one_of(UNFINISHED))
+IS_FINISHED = text(is_one_of(frozenset(RunStatus) - UNFINISHED))
+
+
+def _partial(name: str, *columns: Column[object], unique: bool, where: object) -> None:
+    """
+    Index only the few rows that are ever looked for this way.
+
+    PostgreSQL's indexes have the same condition. It is made by the migrations alone: to
+    name it here would load that dialect at each start.
+    """
+    Index(name, *columns, unique=unique, sqlite_where=where)
+
+
+_partial(
+    "runs_by_idempotency_key",
+    runs.c.user_id,
+    runs.c.idempotency_key,
+    unique=True,
+    where=runs.c.idempotency_key.is_not(None),
+)
+_partial(
+    "runs_by_handle",
+    runs.c.provider,
+    runs.c.handle,
+    unique=True,
+    where=runs.c.handle.is_not(None),
+)
+FAILED_WAYS = frozenset(
+    {
+        RunStatus.FAILED,
+        RunStatus.CANCELED,
+        RunStatus.EXPIRED,
+        RunStatus.INTERRUPTED,
+    }
+)
+"""The ends that are rare, so that looking for one of them is not looking at all."""
+
+_partial(
+    "runs_that_failed",
+    runs.c.user_id,
+    runs.c.status,
+    runs.c.id,
+    unique=False,
+    where=text(is_one_of(FAILED_WAYS)),
+)
+_partial(
+    "users_deleted",
+    users.c.purge_until,
+    unique=False,
+    where=users.c.deleted_at.is_not(None),
+)
+_partial(
+    "notifications_due",
+    notifications.c.next_try_at,
+    unique=False,
+    where=notifications.c.next_try_at.is_not(None),
+)
+_partial(
+    "runs_unfinished",
+    runs.c.owner,
+    unique=False,
+    where=IS_UNFINISHED,
+)

@@ -1,0 +1,252 @@
+"""
+The one thread that writes SQLite, many callers' operations with one durable commit.
+
+While a batch is being written to disk, the next one gathers on the event loop; the two
+meet once a batch, which is what makes both fast in an interpreter with a global lock.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from llamakeep.errors import OutcomeUnknown, StorageUnavailable
+from llamakeep.storage.database.port import Operation
+from llamakeep.threads import helpers
+
+LARGEST_BATCH = 256
+
+CROWD = 4
+"""From this many operations in a batch on, the next one is given time to gather."""
+
+GATHERING = 0.002
+"""Seconds of that time; a commit takes about as long, and serves them all."""
+
+MOST_TRIES = 4
+"""How often a batch is begun of which SQLite takes everything back."""
+
+CAREFUL = 100
+"""How many batches have savepoints after an operation has failed."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Job:
+    operation: Operation[Any]
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+
+class Writer:
+    """
+    Runs operations in the order in which they were submitted.
+
+    All but `join` is called on one event loop, the one that submits first.
+
+    Args:
+        engine: Makes its connection.
+        after: Called after each transaction, before anybody hears of it.
+    """
+
+    def __init__(self, engine: Engine, *, after: Callable[[], None]) -> None:
+        self.commits = 0
+        self._engine = engine
+        self._after = after
+        self._connection = engine.connect()
+        self._gathered: list[_Job] = []
+        self._is_busy = False
+        """Whether the thread has a batch, or is about to be given one."""
+        self._is_crowded = False
+        self._careful = 0
+        self._is_closed = False
+        self._batches: queue.SimpleQueue[Sequence[_Job] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
+        with helpers():
+            self._thread.start()
+
+    def submit(self, operation: Operation[Any]) -> asyncio.Future[Any]:
+        """Queue `operation`; the future is done when its commit is."""
+        self.check_open()
+        self._loop = asyncio.get_running_loop()
+        job = _Job(operation, self._loop.create_future())
+        self._gathered.append(job)
+        if not self._is_busy:
+            self._next_batch()
+        return job.future
+
+    def check_open(self) -> None:
+        """Raise `StorageUnavailable` once `stop` was called."""
+        if self._is_closed:
+            raise StorageUnavailable("The database is closed.")
+
+    def stop(self) -> None:
+        """Take no more operations; those that were submitted are still done."""
+        self._is_closed = True
+        while self._gathered:
+            self._hand_over()
+        self._batches.put(None)
+
+    def join(self) -> None:
+        """Wait until all is done, and let go of the file."""
+        self._thread.join()
+        self._connection.close()
+        self._engine.dispose()
+
+    def _next_batch(self) -> None:
+        self._is_busy = True
+        # Whoever else is about to submit in this turn of the loop is in time.
+        until = self._loop.time() + (GATHERING if self._is_crowded else 0)
+        self._loop.call_soon(self._gather, 0, until)
+
+    def _gather(self, before: int, until: float) -> None:
+        """Hand a batch over once a turn of the loop brings nothing, or it is time."""
+        now = len(self._gathered)
+        if now > before and self._loop.time() < until:
+            self._loop.call_soon(self._gather, now, until)
+        else:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._gathered:
+            batch = self._gathered[:LARGEST_BATCH]
+            del self._gathered[:LARGEST_BATCH]
+            self._batches.put(batch)
+
+    def _settle(self, batch: Sequence[_Job]) -> None:
+        self._is_crowded = len(batch) >= CROWD
+        self._is_busy = False
+        for job in batch:
+            if job.future.done():  # the caller gave up; the commit stands
+                continue
+            if job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.result)
+        if self._gathered:
+            self._next_batch()
+
+    def _work(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            self._commit(batch)
+            # A loop that was closed has nobody left who waits.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._settle, batch)
+
+    def _commit(self, jobs: Sequence[_Job]) -> None:
+        """
+        Run all in one transaction, and keep what those do that do not fail.
+
+        Most batches need no savepoints. When an operation fails, all is taken back and
+        done again with a savepoint for each; so are the next batches, as who sends one
+        that fails may send more.
+        """
+        for _ in range(MOST_TRIES):
+            try:
+                jobs = self._run(jobs)
+            except Exception as error:  # noqa: BLE001 - handed to the caller that waits
+                for job in jobs:
+                    job.error = job.error or _translate(error)
+                return
+            if not jobs:
+                return
+        for job in jobs:
+            job.error = StorageUnavailable(
+                "The database took everything back several times. Nothing was stored; "
+                "what was kept before is safe.",
+                retry_after=5,
+            )
+
+    def _run(self, jobs: Sequence[_Job]) -> Sequence[_Job]:
+        """Return what has to be done again; an error is that of all of them."""
+        has_savepoints = self._careful > 0
+        self._careful -= has_savepoints
+        is_committing = False
+        try:
+            with self._connection.begin() as transaction:
+                again = self._operate(jobs, has_savepoints=has_savepoints)
+                if again is not None:
+                    transaction.rollback()
+                    return again
+                is_committing = True
+        except OperationalError as error:
+            if is_committing and _is_of_unknown_outcome(error):
+                raise OutcomeUnknown(
+                    f"The disk failed during COMMIT ({reason(error)}): it is not known "
+                    "whether this was stored. Look for it, a prompt in your history, "
+                    "or send it again, a prompt under the same Idempotency-Key: it is "
+                    "stored once then."
+                ) from error
+            raise
+        finally:
+            self._say_after()
+        self.commits += 1
+        return ()
+
+    def _operate(
+        self, jobs: Sequence[_Job], *, has_savepoints: bool
+    ) -> Sequence[_Job] | None:
+        """Return what has to be done again; `None` if it can be committed."""
+        driver: Any = self._connection.connection.driver_connection
+        for job in jobs:
+            if has_savepoints:
+                driver.execute("SAVEPOINT one")
+            try:
+                job.result = job.operation(self._connection)
+            except Exception as error:  # noqa: BLE001 - handed to who waits for it
+                if not has_savepoints and len(jobs) > 1:
+                    self._careful = CAREFUL
+                    return jobs
+                job.error = _translate(error)
+                if not has_savepoints:
+                    return ()
+                if not driver.in_transaction:  # SQLite took all back by itself
+                    return [each for each in jobs if each.error is None]
+                driver.execute("ROLLBACK TO one")
+            if has_savepoints:
+                driver.execute("RELEASE one")
+        return None
+
+    def _say_after(self) -> None:
+        try:
+            self._after()
+        except OSError as error:
+            # What is committed stays so; only nothing is remembered of accounts.
+            log.warning("changes of accounts cannot be counted: %s", error)
+
+
+def reason(error: Exception) -> str:
+    """Return what the database itself says."""
+    return str(error.orig if isinstance(error, DBAPIError) else error)
+
+
+def _is_of_unknown_outcome(error: OperationalError) -> bool:
+    """Return whether all of a transaction may be on a disk that could not say so."""
+    return getattr(error.orig, "sqlite_errorname", "") == "SQLITE_IOERR_FSYNC"
+
+
+def is_full(error: OperationalError) -> bool:
+    """Return whether there is no room left, or the disk is broken."""
+    said = reason(error)
+    return "is full" in said or "disk I/O error" in said or "readonly" in said
+
+
+def _translate(error: BaseException) -> BaseException:
+    if isinstance(error, OperationalError):
+        translated = StorageUnavailable(
+            f"The database cannot keep this: {reason(error)}. Nothing was stored; "
+            "what was kept before is safe.",
+            retry_after=5,
+        )
+        translated.is_full = is_full(error)
+        translated.__cause__ = error
+        return translated
+    return error

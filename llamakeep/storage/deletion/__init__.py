@@ -1,0 +1,1 @@
+"""Deleting for good: old runs, deleted users, their traces in indexes."""

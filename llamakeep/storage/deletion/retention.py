@@ -1,0 +1,201 @@
+"""How long runs are kept, and deleting those that are older."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    String,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+
+from llamakeep.domain import Actor, AuditKind, User, utc_now
+from llamakeep.errors import FieldError, InvalidRequest, UserNotFound
+from llamakeep.storage.accounts.audit import record
+from llamakeep.storage.accounts.users import USER
+from llamakeep.storage.database.port import Database
+from llamakeep.storage.database.tables import IS_FINISHED, runs, users
+from llamakeep.storage.history.filters import first_id_at
+
+_place = tuple_(runs.c.user_id, runs.c.id)
+_OLD = (
+    select(runs.c.id)
+    .where(
+        # With `user_id = …` and an order by `id` alone, PostgreSQL may look through
+        # everybody's runs, from the oldest on, each time.
+        _place > tuple_(bindparam("user_id", type_=String()), ""),
+        _place
+        < tuple_(
+            bindparam("user_id", type_=String()), bindparam("before", type_=String())
+        ),
+        IS_FINISHED,
+    )
+    .order_by(runs.c.user_id, runs.c.id)
+    .limit(1)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """For how many days runs of a user are kept; `None` leaves it open."""
+
+    allowed: int | None
+    """What an administrator set for them."""
+    own: int | None
+    """What they chose themselves; only less than what they may have counts."""
+
+    def is_own(self, longest: int | None) -> bool:
+        """Return whether the user's own choice counts, with `longest` in settings."""
+        allowed = longest if self.allowed is None else self.allowed
+        return self.own is not None and (allowed is None or self.own < allowed)
+
+
+class RetentionStorage:
+    """One method is one transaction."""
+
+    _database: Database
+
+    async def retentions(self, user_ids: Collection[str]) -> Mapping[str, Retention]:
+        """Return what was set for those users."""
+        query = select(
+            users.c.id, users.c.retention_days, users.c.own_retention_days
+        ).where(users.c.id.in_(user_ids))
+        return await self._database.read(
+            lambda connection: {
+                row.id: Retention(row.retention_days, row.own_retention_days)
+                for row in connection.execute(query)
+            }
+        )
+
+    async def set_retention(
+        self, user_id: str, days: int | None, *, actor: Actor
+    ) -> None:
+        """
+        Keep a user's runs for so many days; `None` leaves it to the settings.
+
+        Raises:
+            UserNotFound: There is no such user.
+        """
+        query = (
+            update(users)
+            .where(users.c.id == user_id)
+            .values(retention_days=days)
+            .returning(*USER)
+        )
+
+        def operation(connection: Connection) -> None:
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                raise UserNotFound(f"There is no user {user_id!r}.")
+            kind = AuditKind.RETENTION_CHANGED
+            record(connection, kind, User(*row), actor, _in_words(days))
+
+        await self._database.write(operation)
+
+    async def set_own_retention(
+        self, user: User, days: int | None, *, longest: int | None, actor: Actor
+    ) -> None:
+        """
+        Keep a user's runs for so many days only, because they want that.
+
+        Args:
+            user: Whose.
+            days: How many; `None` leaves it to the administrators.
+            longest: What the settings say.
+            actor: Who they are.
+
+        Raises:
+            InvalidRequest: They may not keep them that long.
+        """
+
+        def operation(connection: Connection) -> None:
+            allowed = connection.scalar(
+                select(users.c.retention_days).where(users.c.id == user.id)
+            )
+            most = longest if allowed is None else allowed
+            if days is not None and most is not None and days > most:
+                message = f"Runs are kept for {most} days here: choose less, or `null`."
+                raise InvalidRequest(errors=[FieldError("retention_days", message)])
+            connection.execute(
+                update(users)
+                .where(users.c.id == user.id)
+                .values(own_retention_days=days)
+            )
+            kind = AuditKind.RETENTION_CHANGED
+            record(connection, kind, user, actor, f"{_in_words(days)}, by themselves")
+
+        await self._database.write(operation)
+
+    async def shortest_retention(self, longest: int | None) -> int | None:
+        """
+        Return the fewest days for which any user's runs are kept.
+
+        Args:
+            longest: For how many days the settings have runs kept.
+        """
+        query = select(func.min(_days(longest))).where(users.c.deleted_at.is_(None))
+        return await self._database.read(lambda connection: connection.scalar(query))
+
+    async def count_all_runs(self) -> int:
+        """Return how many runs there are, of all users together."""
+        query = select(func.count()).select_from(runs)
+        return await self._database.read(
+            lambda connection: connection.scalar(query) or 0
+        )
+
+    async def users_with_old_runs(
+        self, longest: int | None, *, now: datetime | None = None
+    ) -> Sequence[tuple[User, str]]:
+        """
+        Return whose runs are to be deleted, and which: those below an id.
+
+        Args:
+            longest: For how many days the settings have runs kept.
+            now: What the clock says; by default, it is looked at.
+        """
+        days = _days(longest)
+        query = select(*USER, days).where(
+            days.is_not(None), users.c.deleted_at.is_(None)
+        )
+        until = now or utc_now()
+
+        def operation(connection: Connection) -> Sequence[tuple[User, str]]:
+            found = []
+            for *facts, each in connection.execute(query).all():
+                user = User(*facts)
+                before = first_id_at(until - timedelta(days=each))
+                values = {"user_id": user.id, "before": before}
+                if connection.scalar(_OLD, values) is not None:
+                    found.append((user, before))
+            return found
+
+        return await self._database.read(operation)
+
+    async def note_retention(self, count: int) -> None:
+        """Remember that so many runs were deleted because of their age."""
+        await self._database.write(
+            lambda connection: record(
+                connection, AuditKind.RETENTION_APPLIED, None, Actor(), f"{count} runs"
+            )
+        )
+
+
+def _days(longest: int | None) -> ColumnElement[int | None]:
+    """Return for how many days a user's runs are kept: the least that anybody said."""
+    allowed: ColumnElement[int | None] = users.c.retention_days
+    if longest is not None:
+        allowed = func.coalesce(allowed, longest)
+    own = users.c.own_retention_days
+    return case((or_(allowed.is_(None), own < allowed), own), else_=allowed)
+
+
+def _in_words(days: int | None) -> str:
+    return "no days of their own" if days is None else f"{days} days"

@@ -1,0 +1,1 @@
+"""What users read back: lists, search, conversations, sums."""

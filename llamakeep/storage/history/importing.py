@@ -1,0 +1,113 @@
+"""Keeping finished runs that were kept before, here or elsewhere."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from hashlib import sha256
+
+from sqlalchemy import Connection, bindparam, insert, select, text
+
+from llamakeep.domain import Run, User
+from llamakeep.errors import Unauthenticated
+from llamakeep.storage.database.port import Database
+from llamakeep.storage.database.tables import runs, users
+from llamakeep.storage.history.tags import add_tags
+from llamakeep.storage.runs.rows import to_row
+
+_OWNER = (
+    select(runs.c.user_id)
+    .where(runs.c.conversation_id == bindparam("conversation_id"))
+    .limit(1)
+)
+# A deletion waits for this, and then sees what was imported.
+_WHOSE = (
+    select(users.c.id)
+    .where(users.c.id == bindparam("user_id"), users.c.deleted_at.is_(None))
+    .with_for_update(read=True, key_share=True)
+)
+
+
+class ImportStorage:
+    """One method is one transaction."""
+
+    _database: Database
+
+    async def import_runs(self, user: User, imported: Sequence[Run]) -> int:
+        """
+        Keep finished runs of `user`, each once, however often they come.
+
+        An id that is somebody else's becomes another one, always the same: nothing
+        that is said tells whether it was.
+
+        Returns:
+            How many are new. Those that were there already stay as they are.
+
+        Raises:
+            Unauthenticated: The user was deleted meanwhile.
+        """
+
+        def operation(connection: Connection) -> int | None:
+            if connection.scalar(_WHOSE, {"user_id": user.id}) is None:
+                # Raised in here, it would have others' operations tried again.
+                return None
+            if connection.dialect.name == "postgresql":
+                # Two imports at the same moment would not see each other's ids.
+                connection.execute(text("SELECT pg_advisory_xact_lock(1819041136)"))
+            new = _new_runs(connection, user, imported)
+            if new:
+                connection.execute(insert(runs), [to_row(run) for run in new])
+                add_tags(connection, new)
+            return len(new)
+
+        count = await self._database.write(operation)
+        if count is None:
+            raise Unauthenticated("This account was deleted.")
+        return count
+
+
+def _new_runs(connection: Connection, user: User, imported: Iterable[Run]) -> list[Run]:
+    """Return those that are not there yet, with the ids that they get here."""
+    ids = {run.id for run in imported}
+    ids |= {run.previous_run_id for run in imported if run.previous_run_id}
+    owners = _owners(connection, ids | {_elsewhere(user, each) for each in ids})
+    conversations: dict[str, str | None] = {}
+    new: dict[str, Run] = {}
+    for run in imported:
+        run_id = _place(user, run.id, owners)
+        if run_id in new or owners.get(run_id) == user.id:
+            continue
+        assert run.conversation_id is not None
+        for each in (run.conversation_id, _elsewhere(user, run.conversation_id)):
+            if each not in conversations:
+                conversations[each] = _owner_of_conversation(connection, each)
+        new[run_id] = replace(
+            run,
+            id=run_id,
+            user_id=user.id,
+            conversation_id=_place(user, run.conversation_id, conversations),
+            previous_run_id=run.previous_run_id
+            and _place(user, run.previous_run_id, owners),
+        )
+    return list(new.values())
+
+
+def _owners(connection: Connection, ids: Iterable[str]) -> dict[str, str | None]:
+    query = select(runs.c.id, runs.c.user_id).where(runs.c.id.in_(ids))
+    return {row.id: row.user_id for row in connection.execute(query)}
+
+
+def _owner_of_conversation(connection: Connection, conversation_id: str) -> str | None:
+    return connection.scalar(_OWNER, {"conversation_id": conversation_id})
+
+
+def _place(user: User, its_id: str, owners: dict[str, str | None]) -> str:
+    """Return the id that something of `user` has here, or gets."""
+    other = _elsewhere(user, its_id)
+    is_moved = owners.get(other) == user.id
+    is_free = owners.get(its_id) in {None, user.id}
+    return its_id if is_free and not is_moved else other
+
+
+def _elsewhere(user: User, its_id: str) -> str:
+    """Return another id of the same moment, which nobody else comes upon."""
+    chance = sha256(f"{user.id} {its_id}".encode()).hexdigest()
+    return its_id[:-16] + chance[:16]

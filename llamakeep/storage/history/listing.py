@@ -1,0 +1,151 @@
+"""What users read back: their runs, newest first."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from sqlalchemy import Connection, select
+
+from llamakeep.domain import Run, User
+from llamakeep.storage.database.tables import runs
+from llamakeep.storage.history.filters import EVERYTHING, RunFilter
+from llamakeep.storage.history.newest_found import Place, find_newest
+from llamakeep.storage.history.search import (
+    Search,
+    SearchStorage,
+    found,
+    is_found,
+    is_frequent,
+)
+from llamakeep.storage.runs.long_texts import WITHOUT_LONG, to_run_without_long
+from llamakeep.storage.runs.rows import READ, to_run
+
+MORE = 8
+"""How many times a page may be some other users' who share a mark (see `words.py`)."""
+
+MUCH = 16 * 1024 * 1024
+"""Characters; runs whose texts have as many together make a full page."""
+
+
+def is_full(page: Iterable[Run], *, much: int = MUCH) -> bool:
+    """Return whether a page ended before its limit because its runs are large."""
+    return sum(map(_length, page)) >= much
+
+
+class HistoryStorage(SearchStorage):
+    """One method is one transaction."""
+
+    async def history(
+        self,
+        user: User,
+        *,
+        before: str | None = None,
+        after: str | None = None,
+        oldest_first: bool = False,
+        matching: RunFilter = EVERYTHING,
+        limit: int = 50,
+        is_page: bool = False,
+        much: int = MUCH,
+        longest: int | None = None,
+    ) -> Sequence[Run]:
+        """
+        Return what `user` asked, newest first unless said otherwise.
+
+        Args:
+            user: Whose history. There is no way to ask for everybody's.
+            before: Only runs older than this id, be it that of a run or not.
+            after: Only runs newer than this id.
+            oldest_first: Whether the limit keeps the oldest, in their order.
+            matching: Only runs that this filter lets through.
+            limit: At most this many runs.
+            is_page: Whether it ends where it is full (`is_full`); there may be more.
+            much: How many characters make it full.
+            longest: Bytes of a response; longer ones are not read, but `STORED`.
+        """
+        search = matching.search
+        others = replace(matching, search=None)
+        place = Place(after, before, oldest_first=oldest_first)
+
+        def operation(connection: Connection) -> Sequence[Run]:
+            dialect = connection.dialect.name
+            query = select(*(READ if longest is None else WITHOUT_LONG))
+            newest: Sequence[str] | Search | None = search
+            if search is not None and dialect == "postgresql":
+                newest = find_newest(
+                    connection, user, search, others, place=place, limit=limit
+                )
+            if search is not None and is_frequent(connection, search, user):
+                query = query.where(
+                    *others.conditions(user, dialect), is_found(search, user)
+                )
+            elif newest is None or isinstance(newest, Search):
+                indexed = replace(matching, search=newest)
+                query = query.where(*indexed.conditions(user, dialect))
+            else:
+                query = query.where(runs.c.id.in_(newest))
+            order = runs.c.id if oldest_first else runs.c.id.desc()
+            query = query.where(*place.conditions()).order_by(order).limit(limit)
+            to_item = to_run if longest is None else to_run_without_long
+            values = {} if longest is None else {"longest": longest}
+            if not is_page:
+                return [to_item(row) for row in connection.execute(query, values)]
+            page: list[Run] = []
+            length = 0
+            if dialect == "postgresql":
+                # What does not belong to the page is better not read at all.
+                query = query.execution_options(stream_results=True)
+            with connection.execute(query, values) as rows:
+                for row in rows:
+                    page.append(to_item(row))
+                    length += _length(page[-1])
+                    if length >= much:
+                        break
+            return page
+
+        if search is not None:
+            await self._index_all()
+        return await self._database.read(operation)
+
+    async def best_matches(
+        self, user: User, matching: RunFilter, *, limit: int
+    ) -> Sequence[Run]:
+        """Return the runs that are most about what is searched, the best first."""
+        search = matching.search
+        assert search is not None
+
+        others = replace(matching, search=None)
+
+        def read(connection: Connection, best: Sequence[str]) -> Sequence[Run]:
+            query = select(*READ).where(runs.c.user_id == user.id, runs.c.id.in_(best))
+            by_id = {row.id: to_run(row) for row in connection.execute(query)}
+            return [by_id[each] for each in best if each in by_id]
+
+        def operation(connection: Connection) -> Sequence[Run]:
+            dialect = connection.dialect.name
+            # Of most that are found, nothing has to be known but their rank.
+            for most in (limit, MORE * limit) if others == EVERYTHING else ():
+                ranked = found(search, user, dialect, most=most)
+                query = select(ranked.c.id).order_by(
+                    ranked.c.badness, ranked.c.id.desc()
+                )
+                best = connection.scalars(query).all()
+                first = read(connection, best)[:limit]
+                if len(first) == limit or len(best) < most:
+                    return first
+            ranked = found(search, user, dialect)
+            # Sorting whole rows would be sorting megabytes.
+            query = (
+                select(runs.c.id)
+                .join(ranked, ranked.c.id == runs.c.id)
+                .where(*others.conditions(user, dialect))
+                .order_by(ranked.c.badness, runs.c.id.desc())
+                .limit(limit)
+            )
+            return read(connection, connection.scalars(query).all())
+
+        await self._index_all()
+        return await self._database.read(operation)
+
+
+def _length(run: Run) -> int:
+    said = sum(len(each.content) for each in run.earlier)
+    return len(run.prompt) + len(run.response) + len(run.system_prompt or "") + said

@@ -1,0 +1,145 @@
+"""
+Searching, newest first, on PostgreSQL: among the newest runs, if that is enough.
+
+Its index has no order. Of a word that most runs have, it would return them all, only to
+have the newest picked out; looking at those, one after the other, takes a few of them.
+Which way is the better one shows on the way, and also which words the index is better
+not asked for: its lists are everybody's, and that of a frequent word is long.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    TextClause,
+    literal_column,
+    select,
+    text,
+)
+
+from llamakeep.domain import User
+from llamakeep.storage.database.tables import runs
+from llamakeep.storage.history.filters import RunFilter
+from llamakeep.storage.history.search import Search
+
+LONGEST_LOOK = 1500
+"""How many runs are looked at, at most; the index finds about so many as quickly."""
+
+APART = 5
+"""So many parts of a search are told apart, at most."""
+
+RARE, FREQUENT = 0.05, 0.25
+"""Shares of the runs: a word up to the one finds few of those that have the other."""
+
+_WORDS: ColumnElement[object] = literal_column("runs.search_words")
+# Made once for all runs, and nothing where there is no word in it: see `search.py`.
+_TERMS = """
+    (SELECT to_tsquery('simple', :terms{0}) WHERE
+    numnode(to_tsquery('simple', :terms{0})) > 0)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Between which ids to look, and from which end."""
+
+    after: str | None
+    before: str | None
+    oldest_first: bool
+
+    def conditions(self) -> Sequence[ColumnElement[bool]]:
+        """Return what it means for the rows of runs."""
+        wanted = []
+        if self.after is not None:
+            wanted.append(runs.c.id > self.after)
+        if self.before is not None:
+            wanted.append(runs.c.id < self.before)
+        return wanted
+
+    def behind(self, run_id: str) -> "Place":
+        """Return what is left when a run was the last that was looked at."""
+        if self.oldest_first:
+            return Place(run_id, self.before, oldest_first=True)
+        return Place(self.after, run_id, oldest_first=False)
+
+
+def find_newest(
+    connection: Connection,
+    user: User,
+    search: Search,
+    others: RunFilter,
+    *,
+    place: Place,
+    limit: int,
+) -> Sequence[str] | Search:
+    """
+    Return the ids of what is found first, in no order, by looking at run after run.
+
+    Args:
+        connection: PostgreSQL's.
+        user: Whose runs.
+        search: What is looked for.
+        others: What else they have to have in common.
+        place: Where to look.
+        limit: At most so many.
+
+    Returns:
+        What to ask the index for, if so few have it that this is quicker.
+    """
+    parts = _parts(search)
+    looked: list[Sequence[bool | None]] = []
+    found: list[str] = []
+    step = 2 * limit
+    while True:
+        order = runs.c.id if place.oldest_first else runs.c.id.desc()
+        some = (
+            select(runs.c.id, _WORDS.label("words"))
+            .where(*others.conditions(user, "postgresql"), *place.conditions())
+            .order_by(order)
+            .limit(step)
+            .subquery()
+        )
+        has_each = [some.c.words.op("@@")(terms) for terms in _terms(parts)]
+        rows = connection.execute(select(some.c.id, *has_each)).all()
+        looked += [row[1:] for row in rows]
+        found += [row[0] for row in rows if True in row[1:] and False not in row[1:]]
+        if len(found) >= limit or len(rows) < step:
+            return _first(found, limit, oldest_first=place.oldest_first)
+        step = (limit - len(found)) * len(looked) // max(len(found), 1)
+        if len(looked) + step > LONGEST_LOOK:
+            return _without_frequent(search, parts, looked)
+        last = max if place.oldest_first else min
+        place = place.behind(last(row[0] for row in rows))
+
+
+def _parts(search: Search) -> Sequence[Search]:
+    apart = search.terms[: APART - 1], search.terms[APART - 1 :]
+    return [Search((term,)) for term in apart[0]] + [Search(apart[1])] * bool(apart[1])
+
+
+def _terms(parts: Sequence[Search]) -> Iterator[TextClause]:
+    for n, part in enumerate(parts):
+        values = {f"terms{n}": part.on_postgresql}
+        yield text(_TERMS.format(n)).bindparams(**values)
+
+
+def _without_frequent(
+    search: Search, parts: Sequence[Search], looked: Sequence[Sequence[bool | None]]
+) -> Search:
+    """Return what to ask the index for, now that it is known what some runs have."""
+    shares = {
+        part: sum(map(bool, has)) / len(looked)
+        for part, has in zip(parts, zip(*looked, strict=True), strict=True)
+        if any(each is not None for each in has)
+    }
+    if min(shares.values(), default=1) > RARE:
+        return search
+    frequent = [part.terms for part, share in shares.items() if share >= FREQUENT]
+    return replace(search, frequent=tuple(chain.from_iterable(frequent)))
+
+
+def _first(found: list[str], limit: int, *, oldest_first: bool) -> Sequence[str]:
+    return sorted(found, reverse=not oldest_first)[:limit]

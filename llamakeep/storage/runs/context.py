@@ -1,0 +1,237 @@
+"""
+What was said before a prompt: the runs it follows, read at once and within bounds.
+
+A prompt follows either all that was answered in its conversation, or the run it names.
+A chain of such names is followed link by link, whatever the ids say; where it reaches a
+run that follows all of its conversation, what came before that one belongs to it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    Text,
+    cast,
+    func,
+    select,
+)
+
+from llamakeep.domain import Run, RunStatus
+from llamakeep.errors import (
+    ContextTooLarge,
+    ConversationNotFound,
+    RunNotAnswered,
+    RunNotFound,
+)
+from llamakeep.storage.database.port import Database
+from llamakeep.storage.database.tables import runs
+from llamakeep.storage.history.filters import is_in
+from llamakeep.storage.runs.rows import READ, to_run
+
+OVERHEAD = 512
+"""Bytes that each run counts for beside its texts: no number of short ones is free."""
+
+AT_ONCE = 500
+"""Runs that are asked for by their ids in one statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a prompt follows."""
+
+    conversation_id: str | None
+    runs: Sequence[Run]
+    """Answered ones, oldest first."""
+    newest_run_id: str | None
+    """The highest id in the conversation: what is added to it sorts behind that."""
+
+
+NO_CONTEXT = Context(None, (), None)
+
+
+class ContextStorage:
+    """One method is one transaction."""
+
+    _database: Database
+
+    async def context(
+        self,
+        user_id: str,
+        conversation_id: str | None,
+        *,
+        previous_run_id: str | None = None,
+        before: str | None = None,
+        most: int,
+    ) -> Context:
+        """
+        Return what a prompt follows.
+
+        Args:
+            user_id: Whose prompt it is.
+            conversation_id: The conversation that it is part of; that of the run that
+                it names, if it names one.
+            previous_run_id: The run that it names.
+            before: Its own id, if it is kept already.
+            most: Bytes that all texts may have together.
+
+        Raises:
+            ContextTooLarge: They have more.
+            ConversationNotFound: The user has no such conversation.
+            RunNotFound: The user has no run of the id that a new prompt names.
+            RunNotAnswered: That run has no whole answer.
+        """
+
+        def operation(connection: Connection) -> Context:
+            place = conversation_id
+            if previous_run_id is not None and before is None:
+                place = _conversation_of(connection, user_id, previous_run_id)
+            assert place is not None
+            reader = _Reader(connection, user_id, place, most)
+            newest = reader.newest()
+            if newest is None and before is None:
+                raise ConversationNotFound(
+                    f"There is no conversation {place!r} in your history. "
+                    "Nothing was stored. Leave `conversation_id` out to begin one."
+                )
+            ids = reader.followed(previous_run_id, before)
+            return Context(place, reader.runs(ids), newest)
+
+        return await self._database.read(operation)
+
+
+def _conversation_of(connection: Connection, user_id: str, run_id: str) -> str:
+    query = select(runs.c.status, runs.c.conversation_id).where(
+        runs.c.id == run_id, runs.c.user_id == user_id
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise RunNotFound(f"There is no run {run_id!r} in your history.")
+    if row.status is not RunStatus.SUCCEEDED:
+        raise RunNotAnswered(
+            f"The run {run_id!r} is {row.status}: nothing can follow an answer "
+            "that is not there. Nothing was stored."
+        )
+    return str(row.conversation_id)
+
+
+class _Reader:
+    """Reads one conversation, and adds up what its texts have."""
+
+    def __init__(
+        self, connection: Connection, user_id: str, conversation_id: str, most: int
+    ) -> None:
+        self._connection = connection
+        self._belongs = is_in(user_id, conversation_id)
+        self._is_answered = (*self._belongs, runs.c.status == RunStatus.SUCCEEDED)
+        self._size = _size(connection.dialect.name)
+        self._most = most
+        self._total = 0
+
+    def newest(self) -> str | None:
+        """Return the conversation's highest id, whatever became of that run."""
+        query = (
+            select(runs.c.id).where(*self._belongs).order_by(runs.c.id.desc()).limit(1)
+        )
+        return self._connection.scalar(query)
+
+    def followed(self, previous_run_id: str | None, before: str | None) -> list[str]:
+        """Return the ids of the runs that are followed, oldest first."""
+        if previous_run_id is None:
+            return self._answered(before)[::-1]
+        chain = self._chain(previous_run_id)
+        links = {row.id: row for row in self._connection.execute(select(chain))}
+        found: list[str] = []
+        link = links.pop(previous_run_id, None)
+        while link is not None:
+            self._count(link.size)
+            found.append(link.id)
+            if link.previous_run_id is None:
+                found += self._answered(link.id, without=[*found, before])
+                break
+            # Each is there once: an imported chain may lead back to itself.
+            link = links.pop(link.previous_run_id, None)
+        return found[::-1]
+
+    def runs(self, ids: Sequence[str]) -> Sequence[Run]:
+        """Return the runs that have these ids, in that order."""
+        found: dict[str, Run] = {}
+        for start in range(0, len(ids), AT_ONCE):
+            some = ids[start : start + AT_ONCE]
+            query = select(*READ).where(runs.c.id.in_(some))
+            for row in self._connection.execute(query):
+                run = to_run(row)
+                found[run.id] = run
+        # On PostgreSQL, one may have been deleted since.
+        return [found[each] for each in ids if each in found]
+
+    def _answered(
+        self, before: str | None, *, without: Iterable[str | None] = ()
+    ) -> list[str]:
+        """Return what was answered in the conversation, newest first."""
+        query = (
+            select(runs.c.id, self._size.label("size"))
+            .where(*self._is_answered)
+            .order_by(runs.c.id.desc())
+            .limit(self._most // OVERHEAD + 1)
+        )
+        if before is not None:
+            query = query.where(runs.c.id < before)
+        if self._connection.dialect.name == "postgresql":
+            query = query.execution_options(stream_results=True)
+        known = frozenset(without)  # links decide, not ids
+        found = []
+        with self._connection.execute(query) as rows:
+            for row in rows:
+                if row.id not in known:
+                    self._count(row.size)
+                    found.append(row.id)
+        return found
+
+    def _chain(self, run_id: str) -> CTE:
+        """Return the links of a chain, newest first, up to where they are too much."""
+        columns = (runs.c.id, runs.c.previous_run_id, self._size.label("size"))
+        counted = cast(self._size + OVERHEAD, BigInteger)
+        chain = (
+            select(*columns, counted.label("total"))
+            .where(*self._is_answered, runs.c.id == run_id)
+            .cte("chain", recursive=True)
+        )
+        following = (
+            select(*columns, chain.c.total + counted)
+            .join(chain, chain.c.previous_run_id == runs.c.id)
+            .where(*self._is_answered, chain.c.total <= self._most)
+        )
+        return chain.union_all(following)
+
+    def _count(self, size: int) -> None:
+        self._total += size + OVERHEAD
+        if self._total > self._most:
+            _refuse(self._most)
+
+
+def _refuse(most: int) -> NoReturn:
+    raise ContextTooLarge(
+        "The prompt and what was said before it have more than "
+        f"{most / 1024**2:g} MiB together, which is as much as a model is given here. "
+        "Nothing was stored. Begin another conversation, with what has to be known "
+        "from this one in its first prompt; or go on behind an earlier run, with "
+        "`previous_response_id` on /v1/responses."
+    )
+
+
+def _size(dialect: str) -> ColumnElement[int]:
+    """Return how many bytes the texts of a run have."""
+    told: list[ColumnElement[Any]] = [runs.c.prompt, runs.c.response]
+    if dialect == "postgresql":
+        sizes = [func.octet_length(text) for text in told]
+        extra = func.octet_length(cast(runs.c.earlier, Text))
+    else:
+        sizes = [func.length(cast(text, LargeBinary)) for text in told]
+        extra = func.length(cast(runs.c.earlier, LargeBinary))
+    return sizes[0] + sizes[1] + func.coalesce(extra, 0)

@@ -1,0 +1,36 @@
+"""Webhooks that were received, so that none counts twice."""
+
+from datetime import timedelta
+
+from sqlalchemy import Connection, delete
+
+from llamakeep.domain import utc_now
+from llamakeep.storage.database.clock import is_plausible
+from llamakeep.storage.database.columns import colliding_insert
+from llamakeep.storage.database.port import Database
+from llamakeep.storage.database.tables import deliveries
+
+KEPT = timedelta(hours=1)
+"""How long a webhook is remembered: longer than its signature is accepted."""
+
+
+class DeliveryStorage:
+    """One method is one transaction."""
+
+    _database: Database
+
+    async def add_delivery(self, delivery_id: str) -> bool:
+        """Remember a webhook, and return whether it is new; forget old ones."""
+        now = utc_now()
+        values = {"id": delivery_id, "received_at": now}
+
+        def operation(connection: Connection) -> bool:
+            add = colliding_insert(connection, deliveries).values(values)
+            connection.execute(
+                delete(deliveries).where(
+                    deliveries.c.received_at < now - KEPT, is_plausible(now)
+                )
+            )
+            return connection.execute(add.on_conflict_do_nothing()).rowcount == 1
+
+        return await self._database.write(operation)

@@ -1,0 +1,175 @@
+"""Leases of runs: renewing them, and taking over runs whose lease ran out."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    not_,
+    or_,
+    select,
+    update,
+)
+
+from llamakeep.domain import Run, RunStatus
+from llamakeep.storage.database.columns import seconds_from_now
+from llamakeep.storage.database.port import Database
+from llamakeep.storage.database.tables import IS_UNFINISHED, runs
+from llamakeep.storage.runs.rows import READ, to_run
+
+_RENEW = (
+    update(runs)
+    .where(
+        runs.c.id.in_(bindparam("run_ids", expanding=True)),
+        runs.c.owner == bindparam("node"),
+        IS_UNFINISHED,
+    )
+    .values(lease_until=seconds_from_now("lease"))
+    .returning(runs.c.id, runs.c.attempt, runs.c.cancel_requested)
+)
+
+_LET_GO = (
+    update(runs)
+    .where(runs.c.owner.in_(bindparam("nodes", expanding=True)), IS_UNFINISHED)
+    .values(lease_until=seconds_from_now("no_seconds"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A run that still belongs to the node that asked."""
+
+    run_id: str
+    attempt: int
+    cancel_requested: bool
+
+
+class LeaseStorage:
+    """One method is one transaction."""
+
+    _database: Database
+
+    async def renew(
+        self, node: str, run_ids: Collection[str], *, lease: float
+    ) -> Sequence[Held]:
+        """
+        Hold on to those runs of `node`, and return which still are.
+
+        What it does not name it lets go of: a run that was stored although the node was
+        told otherwise is taken over when its lease has run out.
+        """
+        values = {"node": node, "run_ids": sorted(run_ids), "lease": lease}
+        return await self._database.write(
+            lambda connection: [
+                Held(*row) for row in connection.execute(_RENEW, values)
+            ]
+        )
+
+    async def let_go(self, nodes: Collection[str]) -> None:
+        """Let the runs of `nodes` be taken over at once: their processes are dead."""
+        values = {"nodes": sorted(nodes), "no_seconds": 0}
+        await self._database.write(
+            lambda connection: connection.execute(_LET_GO, values).close()
+        )
+
+    async def take_over(
+        self,
+        node: str,
+        *,
+        lease: float,
+        most: int | None = None,
+        only_canceled: bool = False,
+        after_user: str = "",
+        working_on: Collection[str] | None = None,
+    ) -> Sequence[Run]:
+        """
+        Give `node` unfinished runs that no process works on any more.
+
+        Users take turns, and each has the oldest taken first.
+
+        On a database with one owner process those are all runs of other nodes, and its
+        own that it does not name; on a shared one, those whose lease has run out by the
+        database's clock, which is to say: `node` renews its own first.
+
+        Args:
+            node: Who takes them.
+            lease: For how many seconds.
+            most: How many; those that are to be canceled come first.
+            only_canceled: Whether to take no others.
+            after_user: Whose turn was the last; the user with the next higher id
+                begins.
+            working_on: The ids of the runs that `node` works on, none of which is
+                taken; without it, no run of `node` is.
+
+        Returns:
+            The runs with the attempt they have now, which starts from nothing; the text
+            is what an earlier one left.
+        """
+        if self._database.is_sole_owner and working_on is not None:
+            found = self._left(node, working_on).limit(1)
+            if not await self._database.read(
+                lambda connection: connection.execute(found).first()
+            ):
+                return []
+        # As it is now: what comes to it from here on is written after this.
+        candidates = self._left(node, working_on)
+        if only_canceled:
+            candidates = candidates.where(runs.c.cancel_requested)
+        if most is not None:
+            turn = func.row_number().over(
+                partition_by=runs.c.user_id, order_by=runs.c.id
+            )
+            turns = candidates.add_columns(turn.label("turn")).subquery("turns")
+            candidates = (
+                candidates.join(turns, turns.c.id == runs.c.id)
+                .order_by(
+                    runs.c.cancel_requested.desc(),
+                    turns.c.turn,
+                    case((runs.c.user_id > after_user, 0), else_=1),
+                    runs.c.user_id,
+                )
+                .limit(most)
+            )
+        # PostgreSQL may evaluate a subquery several times, and lock others each time.
+        left = candidates.with_for_update(of=runs, skip_locked=True).cte("left_runs")
+        # A second attempt may have shown a text that it had not written yet.
+        has_hidden_text = and_(runs.c.status == RunStatus.STARTING, runs.c.attempt > 1)
+        query = (
+            update(runs)
+            .where(runs.c.id.in_(select(left.c.id)))
+            .values(
+                owner=node,
+                status=case(
+                    (runs.c.status == RunStatus.PROCESSING, RunStatus.STARTING),
+                    else_=runs.c.status,
+                ),
+                common_length=case((has_hidden_text, 0), else_=runs.c.common_length),
+                attempt=runs.c.attempt + 1,
+                lease_until=seconds_from_now("lease"),
+            )
+            .returning(*READ)
+        )
+        values = {"lease": lease, "no_seconds": 0}
+
+        def operation(connection: Connection) -> Sequence[Run]:
+            taken = [to_run(row) for row in connection.execute(query, values)]
+            return sorted(taken, key=lambda run: run.id)
+
+        return await self._database.write(operation)
+
+    def _left(self, node: str, working_on: Collection[str] | None) -> Select[str]:
+        if not self._database.is_sole_owner:
+            is_left = runs.c.lease_until < seconds_from_now("no_seconds")
+            if working_on is not None:
+                ours = and_(runs.c.owner == node, runs.c.id.in_(sorted(working_on)))
+                is_left = and_(is_left, not_(ours))
+        elif working_on is not None:
+            is_left = runs.c.id.not_in(sorted(working_on))
+        else:
+            is_left = or_(runs.c.owner.is_(None), runs.c.owner != node)
+        return select(runs.c.id).where(IS_UNFINISHED, is_left)

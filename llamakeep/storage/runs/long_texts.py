@@ -1,0 +1,224 @@
+"""
+Texts of runs that have ended, read a piece at a time.
+
+SQLite's `substr()` reads the whole of a text for each piece. Its incremental reading
+does not, but counts bytes.
+"""
+
+import codecs
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Row,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    select,
+)
+
+from llamakeep.domain import Run, User
+from llamakeep.errors import RunNotFound
+from llamakeep.storage.database.port import Database
+from llamakeep.storage.database.tables import runs
+from llamakeep.storage.runs.rows import READ, to_run
+
+PIECE = 256 * 1024
+"""Bytes that are read at a time; on PostgreSQL, characters."""
+
+TextName = Literal["prompt", "response"]
+
+
+class _Stored(str):
+    """No text is the same object."""
+
+    __slots__ = ()
+
+
+STORED = _Stored("stored")
+"""What stands for a text that is left in storage."""
+
+_IS_MEANT = (runs.c.id == bindparam("run_id"), runs.c.user_id == bindparam("user_id"))
+_LEFT_OUT = {"prompt": "''", "response": "''", "earlier": "NULL"}
+_OUTLINE = select(
+    *(
+        literal_column(_LEFT_OUT[column.name]) if column.name in _LEFT_OUT else column
+        for column in READ
+    )
+).where(*_IS_MEANT)
+_IS_LONG = func.octet_length(runs.c.response) > bindparam("longest")
+WITHOUT_LONG = (
+    *(
+        case((_IS_LONG, ""), else_=column).label("response")
+        if column is runs.c.response
+        else column
+        for column in READ
+    ),
+    _IS_LONG.label("is_long"),
+)
+"""What `to_run_without_long` reads, with a bound of bytes, `longest`."""
+_ROW = select(literal_column("runs.rowid", Integer)).select_from(runs).where(*_IS_MEANT)
+_LENGTHS = {
+    name: select(func.length(runs.c[name])).where(*_IS_MEANT)
+    for name in ("prompt", "response")
+}
+_PIECES = {
+    name: select(
+        func.substr(runs.c[name], bindparam("first"), literal_column(str(PIECE)))
+    ).where(*_IS_MEANT)
+    for name in ("prompt", "response")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a piece of a text begins, or that the text ends there."""
+
+    offset: int
+    """Characters before it."""
+    stored: int
+    """The same as the database counts: bytes in SQLite."""
+    is_end: bool = False
+
+
+START = Place(0, 0)
+
+
+class LongTextStorage:
+    """One method is one transaction."""
+
+    _database: Database
+
+    async def outline(self, user: User, run_id: str) -> Run:
+        """
+        Return one of `user`'s runs without what may be long.
+
+        Its prompt and response are empty, and there is nothing `earlier`.
+
+        Raises:
+            RunNotFound: `user` has no such run.
+        """
+        values = {"run_id": run_id, "user_id": user.id}
+        row = await self._database.read(
+            lambda connection: connection.execute(_OUTLINE, values).one_or_none()
+        )
+        if row is None:
+            raise _not_found(run_id)
+        return to_run(row)
+
+    async def text_piece(
+        self, run: Run, place: Place, *, name: TextName = "response"
+    ) -> tuple[str, Place]:
+        """
+        Return some of a text, and where the next piece begins.
+
+        Raises:
+            RunNotFound: It was deleted.
+        """
+
+        def operation(connection: Connection) -> tuple[str, Place]:
+            if connection.dialect.name == "sqlite":
+                with _opened(connection, run, name) as blob:
+                    return _read(blob, place)
+            values = _values(run) | {"first": place.stored + 1}
+            text = connection.scalar(_PIECES[name], values)
+            if text is None:
+                raise _not_found(run.id)
+            end = place.offset + len(text)
+            return text, Place(end, end, is_end=len(text) < PIECE)
+
+        return await self._database.read(operation)
+
+    async def place_in_text(
+        self, run: Run, offset: int, *, name: TextName = "response"
+    ) -> Place:
+        """
+        Return where so many characters of a text end, or its end if it has fewer.
+
+        Raises:
+            RunNotFound: It was deleted.
+        """
+        if not offset:
+            return START
+
+        def operation(connection: Connection) -> Place:
+            if connection.dialect.name == "sqlite":
+                with _opened(connection, run, name) as blob:
+                    return _find(blob, offset)
+            length = connection.scalar(_LENGTHS[name], _values(run))
+            if length is None:
+                raise _not_found(run.id)
+            end = min(offset, length)
+            return Place(end, end, is_end=offset >= length)
+
+        return await self._database.read(operation)
+
+    async def text_pieces(
+        self, run: Run, place: Place = START, *, name: TextName = "response"
+    ) -> AsyncIterator[str]:
+        """
+        Yield a text from `place` on, reading each piece when it is asked for.
+
+        Raises:
+            RunNotFound: It was deleted.
+        """
+        while not place.is_end:
+            text, place = await self.text_piece(run, place, name=name)
+            if text:
+                yield text
+
+
+def to_run_without_long(row: Row[Any]) -> Run:
+    """Return a run whose response is `STORED` if it is long."""
+    run = to_run(row)
+    return replace(run, response=STORED) if row.is_long else run
+
+
+def outline_of(run: Run) -> Run:
+    """Return `run` as `outline` would: who reads it slowly holds no more of it."""
+    return replace(run, prompt="", response="", earlier=())
+
+
+def _values(run: Run) -> dict[str, Any]:
+    return {"run_id": run.id, "user_id": run.user_id}
+
+
+def _opened(connection: Connection, run: Run, name: TextName) -> Any:
+    """Return a text as the driver's `Blob`."""
+    row = connection.scalar(_ROW, _values(run))
+    if row is None:
+        raise _not_found(run.id)
+    raw = connection.connection.driver_connection
+    assert raw is not None
+    # It is Python's driver, or a newer one, which has the older name for it.
+    driver: Any = raw
+    opening = driver.open_blob if hasattr(driver, "open_blob") else driver.blobopen
+    return opening("runs", name, row, readonly=True)
+
+
+def _read(blob: Any, place: Place) -> tuple[str, Place]:
+    blob.seek(place.stored)
+    data = blob.read(PIECE)
+    is_end = place.stored + len(data) >= len(blob)
+    text, used = codecs.utf_8_decode(data, "replace", is_end)
+    return text, Place(place.offset + len(text), place.stored + used, is_end=is_end)
+
+
+def _find(blob: Any, offset: int) -> Place:
+    place = START
+    while not place.is_end:
+        text, after = _read(blob, place)
+        if after.offset >= offset:
+            rest = text[offset - place.offset :]
+            stored = after.stored - len(rest.encode())
+            return Place(offset, stored, is_end=after.is_end and not rest)
+        place = after
+    return place
+
+
+def _not_found(run_id: str) -> RunNotFound:
+    return RunNotFound(f"There is no run {run_id!r} in your history.")

@@ -1,0 +1,384 @@
+"""The life of a run, one transaction a step."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from sqlalchemy import Connection, bindparam, insert, null, select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from llamakeep.domain import (
+    NEXT_STATUSES,
+    Run,
+    RunStatus,
+    User,
+    new_id,
+    utc_now,
+)
+from llamakeep.errors import (
+    LimitReached,
+    OutcomeUnknown,
+    RunNotFound,
+    Unauthenticated,
+)
+from llamakeep.storage.accounts.users import is_there
+from llamakeep.storage.database.columns import seconds_from_now
+from llamakeep.storage.database.port import Database
+from llamakeep.storage.database.prepared import Prepared
+from llamakeep.storage.database.tables import IS_UNFINISHED, is_one_of, runs
+from llamakeep.storage.history.tags import add_tags
+from llamakeep.storage.runs import outcomes
+from llamakeep.storage.runs.lookups import find_known
+from llamakeep.storage.runs.notifications import add_notifications
+from llamakeep.storage.runs.quotas import Quota, reserve, settle
+from llamakeep.storage.runs.rows import NAMES, READ, to_row, to_run
+
+_MINE = (runs.c.id == bindparam("run_id"), runs.c.attempt == bindparam("fence"))
+
+_ACCEPT = Prepared(
+    insert(runs).values(lease_until=seconds_from_now("lease")),
+    {*NAMES, "owner", "lease", "idempotency_key", "request_digest"}
+    - {"cancel_requested", "handle"},
+)
+_ATTACH = (
+    update(runs)
+    .where(*_MINE, IS_UNFINISHED)
+    .values(status=RunStatus.PROCESSING, handle=bindparam("new_handle"))
+)
+_HAS_HANDLE = select(runs.c.id).where(
+    runs.c.provider == bindparam("provider"),
+    runs.c.handle == bindparam("handle"),
+    runs.c.id != bindparam("run_id"),
+)
+_CLAIM = (
+    update(runs)
+    .where(*_MINE, runs.c.status == RunStatus.QUEUED)
+    .values(
+        status=RunStatus.STARTING,
+        attempt=runs.c.attempt + 1,
+        started_at=bindparam("now"),
+        lease_until=seconds_from_now("lease"),
+    )
+)
+_FLUSH = (
+    update(runs)
+    .where(*_MINE, text(is_one_of({RunStatus.STARTING, RunStatus.PROCESSING})))
+    .values(
+        status=RunStatus.PROCESSING,
+        response=bindparam("text"),
+        common_length=bindparam("common"),
+    )
+)
+_FINISH = Prepared(
+    update(runs)
+    .where(*_MINE, IS_UNFINISHED)
+    .values(
+        {
+            name: bindparam(f"new_{name}")
+            for name in (
+                "status",
+                "response",
+                "common_length",
+                "handle",
+                "resolved_model",
+                "finish_reason",
+                "input_tokens",
+                "output_tokens",
+                "cost",
+                "error_code",
+                "error_detail",
+                "started_at",
+                "finished_at",
+            )
+        }
+        | {"owner": null(), "lease_until": null()}
+    )
+)
+_ONE = select(*READ).where(
+    runs.c.id == bindparam("run_id"), runs.c.user_id == bindparam("user_id")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """What makes a repeated request the same one."""
+
+    key: str
+    request_digest: bytes
+    older_digest: Callable[[], bytes] | None = None
+    """What an older version made of the same request, whose runs are kept."""
+
+    def fits(self, digest: bytes) -> bool:
+        """Return whether `digest` was made of the same request."""
+        return digest == self.request_digest or (
+            self.older_digest is not None and digest == self.older_digest()
+        )
+
+
+class Attached(Enum):
+    """What became of a handle that was to be kept."""
+
+    KEPT = "it is the run's"
+    TAKEN = "it is another run's; the answer may be both's"
+    LOST = "the run is not this attempt's any more, and nothing was written"
+
+
+class RunStorage:
+    """One method is one transaction."""
+
+    _database: Database
+
+    async def accept(
+        self,
+        run: Run,
+        *,
+        node: str | None,
+        lease: float,
+        idempotency_key: IdempotencyKey | None = None,
+        quotas: Sequence[Quota] = (),
+        may_be_stored: bool = False,
+    ) -> Run:
+        """
+        Keep a new run, held by `node` for `lease` seconds.
+
+        Args:
+            run: The run, with what it reserves of `quotas`.
+            node: Who works on it.
+            lease: For how long.
+            idempotency_key: What finds it when the request is repeated.
+            quotas: The limits that it has to keep to.
+            may_be_stored: Whether an earlier try to keep it may have done so.
+
+        Returns:
+            `run`; or the one that was made with the same key before.
+
+        Raises:
+            IdempotencyKeyReused: That one answers another request.
+            LimitReached: A quota has less left than the run may take.
+            Unauthenticated: The user was deleted meanwhile.
+        """
+        values = to_row(run) | {
+            "owner": node,
+            "lease": lease,
+            "idempotency_key": idempotency_key and idempotency_key.key,
+            "request_digest": idempotency_key and idempotency_key.request_digest,
+        }
+
+        def operation(connection: Connection) -> Run | LimitReached:
+            known = find_known(connection, run, idempotency_key, may_be_stored)
+            if known is not None:
+                return known
+            if quotas and (refusal := reserve(connection, run, quotas)) is not None:
+                # An earlier try may have ended while this one waited for a quota.
+                # Raised in here, it would have others' operations tried again.
+                known = find_known(connection, run, idempotency_key, may_be_stored)
+                return known or refusal
+            _ACCEPT.execute(connection, values)
+            if run.notifications:
+                add_notifications(connection, run)
+            if run.metadata:
+                add_tags(connection, [run])
+            return run
+
+        try:
+            try:
+                accepted = await self._database.write(operation)
+            except OutcomeUnknown as unknown:
+                again = outcomes.unless(
+                    outcomes.IS_KEPT, {"run_id": run.id}, run, operation
+                )
+                accepted = await outcomes.find_out(self._database, again, unknown)
+        except IntegrityError:
+            await self._check_user(run.user_id)
+            raise
+        if isinstance(accepted, LimitReached):
+            raise accepted
+        return accepted
+
+    async def _check_user(self, user_id: str) -> None:
+        if not await is_there(self._database, user_id):
+            message = "This account was deleted. Nothing was stored."
+            raise Unauthenticated(message) from None
+
+    async def claim(self, run: Run, *, lease: float) -> bool:
+        """Start the next attempt at a queued run; `False` if somebody else did."""
+        values = {
+            "run_id": run.id,
+            "fence": run.attempt,
+            "now": utc_now(),
+            "lease": lease,
+        }
+
+        def operation(connection: Connection) -> bool:
+            return connection.execute(_CLAIM, values).rowcount == 1
+
+        try:
+            return await self._database.write(operation)
+        except OutcomeUnknown as unknown:
+            again = outcomes.unless(outcomes.IS_CLAIMED, values, True, operation)
+            return await outcomes.find_out(self._database, again, unknown)
+
+    async def attach(self, run: Run, handle: str) -> Attached:
+        """Keep what finds the answer again at its provider."""
+
+        def operation(connection: Connection) -> Attached:
+            wanted = {"provider": run.provider, "handle": handle, "run_id": run.id}
+            is_taken = connection.scalar(_HAS_HANDLE, wanted) is not None
+            new_handle = None if is_taken else handle
+            values = {"run_id": run.id, "fence": run.attempt, "new_handle": new_handle}
+            if connection.execute(_ATTACH, values).rowcount != 1:
+                return Attached.LOST
+            return Attached.TAKEN if is_taken else Attached.KEPT
+
+        try:
+            return await self._database.write(operation)
+        except OutcomeUnknown as unknown:
+            return await outcomes.find_out(self._database, operation, unknown)
+
+    async def known_handles(self, provider: str, handles: Collection[str]) -> set[str]:
+        """Return which of `handles` belong to a run already."""
+        query = select(runs.c.handle).where(
+            runs.c.provider == provider, runs.c.handle.in_(handles)
+        )
+        return await self._database.read(
+            lambda connection: set(connection.scalars(query))
+        )
+
+    async def flush(self, texts: Sequence[Run]) -> None:
+        """Write the texts so far of runs that are going on."""
+        values = [
+            {
+                "run_id": run.id,
+                "fence": run.attempt,
+                "text": run.response,
+                "common": run.common_length,
+            }
+            for run in texts
+        ]
+        await self._database.write(
+            lambda connection: connection.execute(_FLUSH, values).close()
+        )
+
+    async def finish(self, run: Run) -> bool:
+        """
+        Close a run with what became of it.
+
+        Returns:
+            `False` if it was no longer this attempt's to close; nothing was written.
+        """
+        assert run.status in NEXT_STATUSES[RunStatus.PROCESSING]
+        assert run.status.is_final
+        values = {
+            "run_id": run.id,
+            "fence": run.attempt,
+            "new_status": run.status,
+            "new_response": run.response,
+            "new_common_length": run.common_length,
+            "new_handle": run.handle,
+            "new_resolved_model": run.resolved_model,
+            "new_finish_reason": run.finish_reason,
+            "new_input_tokens": run.usage.input_tokens,
+            "new_output_tokens": run.usage.output_tokens,
+            "new_cost": run.usage.cost,
+            "new_error_code": run.error_code,
+            "new_error_detail": run.error_detail,
+            "new_started_at": run.started_at,
+            "new_finished_at": run.finished_at,
+        }
+
+        def operation(connection: Connection) -> bool:
+            is_mine = _FINISH.execute(connection, values) == 1
+            if is_mine:
+                settle(connection, run)
+            return is_mine
+
+        try:
+            return await self._database.write(operation)
+        except OutcomeUnknown as unknown:
+            again = outcomes.unless(outcomes.IS_CLOSED, values, True, operation)
+            return await outcomes.find_out(self._database, again, unknown)
+        except IntegrityError:
+            # A run that asked the same has found this answer meanwhile. Both keep it.
+            values["new_handle"] = None
+            return await self._database.write(operation)
+
+    async def request_cancel(self, user: User, run_id: str) -> Run:
+        """
+        Ask whoever holds the run to stop; a finished run stays as it is.
+
+        Raises:
+            RunNotFound: `user` has no such run.
+        """
+        query = (
+            update(runs)
+            .where(runs.c.id == run_id, runs.c.user_id == user.id, IS_UNFINISHED)
+            .values(cancel_requested=True)
+        )
+
+        def operation(connection: Connection) -> Run:
+            connection.execute(query)
+            return _get(connection, user, run_id)
+
+        return await self._database.write(operation)
+
+    async def get_run(self, user: User, run_id: str) -> Run:
+        """
+        Return one of `user`'s runs.
+
+        Raises:
+            RunNotFound: `user` has no such run.
+        """
+        return await self._database.read(
+            lambda connection: _get(connection, user, run_id)
+        )
+
+    async def add(
+        self,
+        user: User,
+        prompt: str,
+        response: str,
+        *,
+        created_at: datetime | None = None,
+        idempotency_key: IdempotencyKey | None = None,
+    ) -> Run:
+        """
+        Keep a pair that was answered elsewhere, as a finished run.
+
+        Args:
+            user: Whose history it belongs to.
+            prompt: What was asked.
+            response: What was answered.
+            created_at: When; the run takes its place in the history by it.
+            idempotency_key: Makes adding the same pair again change nothing.
+        """
+        run_id = new_id("run_", at=created_at)
+        created_at = created_at or utc_now()
+        run = Run(
+            id=run_id,
+            user_id=user.id,
+            status=RunStatus.SUCCEEDED,
+            attempt=1,
+            provider="imported",
+            model="unknown",
+            prompt=prompt,
+            response=response,
+            conversation_id=conversation_of(run_id),
+            created_at=created_at,
+            finished_at=created_at,
+        )
+        return await self.accept(
+            run, node=None, lease=0, idempotency_key=idempotency_key
+        )
+
+
+def conversation_of(run_id: str) -> str:
+    """Return the conversation that a run without one begins."""
+    return f"conv_{run_id.removeprefix('run_')}"
+
+
+def _get(connection: Connection, user: User, run_id: str) -> Run:
+    row = connection.execute(_ONE, {"run_id": run_id, "user_id": user.id}).one_or_none()
+    if row is None:
+        raise RunNotFound(f"There is no run {run_id!r} in your history.")
+    return to_run(row)
