@@ -28,8 +28,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from bench.processes import free_port, process
+from llamakeep.credentials.tokens import digest, new_access_token
 from llamakeep.domain import Actor, User, UserRole
-from llamakeep.security.access_tokens import digest, new_access_token
 from llamakeep.storage import open_storage
 
 FORMATS = ("ndjson", "csv", "markdown")

@@ -12,7 +12,7 @@ from bench.report import Cell, Section, Table, median, ratio
 from bench.server import PASSWORD, USERNAME
 from bench.servers import PROMPT, Servers, serving
 from bench.usage import cpu_seconds
-from llamakeep.security.passwords import HASHER
+from llamakeep.credentials.passwords import HASHER
 
 METHOD = """\
 A login checks an Argon2 hash and commits an access token. The floor is that check

@@ -20,8 +20,8 @@ from bench.options import Options
 from bench.processes import Running, free_port, process
 from bench.report import Cell, Section, Table, median, ratio
 from bench.usage import cpu_seconds
+from llamakeep.credentials.tokens import digest, new_access_token
 from llamakeep.domain import User, new_id
-from llamakeep.security.access_tokens import digest, new_access_token
 from llamakeep.storage import Storage, open_storage
 
 RUNS = 10_000

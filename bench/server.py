@@ -14,7 +14,7 @@ from pydantic import HttpUrl
 
 from bench.cores import pin_to_server_core
 from llamakeep.app import create_app
-from llamakeep.security.passwords import hash_password
+from llamakeep.credentials.passwords import hash_password
 from llamakeep.server import run, serve
 from llamakeep.settings import Settings
 from llamakeep.storage import open_storage

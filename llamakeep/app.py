@@ -27,22 +27,22 @@ from llamakeep.api.prompts import routes as prompt
 from llamakeep.api.webhooks import incoming as webhooks
 from llamakeep.api.webhooks import secrets as webhook_secrets
 from llamakeep.api.webhooks.bodies import render
+from llamakeep.credentials.passwords import Passwords
 from llamakeep.errors import LlamaKeepError, StorageUnavailable
+from llamakeep.http.methods import HeadAndOptions
 from llamakeep.keeper import Keeper
-from llamakeep.keeper.notifying import Notifier
 from llamakeep.keeper.purging import Purging
 from llamakeep.keeper.retention import Retention
-from llamakeep.methods import HeadAndOptions
+from llamakeep.limits.rates import Counts
+from llamakeep.limits.throttle import OwnThrottle, Throttle
 from llamakeep.providers.base import Provider
 from llamakeep.providers.local_supervisor import Supervisor
 from llamakeep.providers.registry import Registry, create_registry
-from llamakeep.security.addresses import Guard
-from llamakeep.security.passwords import Passwords
-from llamakeep.security.posting import Poster
-from llamakeep.security.rates import Counts
-from llamakeep.security.throttle import OwnThrottle, Throttle
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage
+from llamakeep.webhooks.addresses import Guard
+from llamakeep.webhooks.delivery import Notifier
+from llamakeep.webhooks.posting import Poster
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_settings import NoDecode
 
 from llamakeep.domain import Limits, Price
-from llamakeep.rate import Rate, parse_rates
+from llamakeep.domain.rates import Rate, parse_rates
 
 WEBHOOK_SECRET = re.compile(
     r"whsec_(?=.)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"

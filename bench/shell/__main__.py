@@ -24,7 +24,7 @@ from bench.shell.clients import End, send, watching
 from bench.shell.costly import costly
 from bench.shell.server import MEGABYTE, PASSWORD, USERS, Server, running
 from bench.shell.upstream import MODELS, upstream
-from llamakeep.security.access_tokens import new_access_token
+from llamakeep.credentials.tokens import new_access_token
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 POST = b"POST /prompt/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"

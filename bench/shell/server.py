@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from llamakeep.credentials.passwords import hash_password
+from llamakeep.credentials.tokens import digest, new_access_token
 from llamakeep.domain import User
-from llamakeep.security.access_tokens import digest, new_access_token
-from llamakeep.security.passwords import hash_password
 from llamakeep.storage import Storage, open_storage
 
 PASSWORD = "correct horse battery staple"

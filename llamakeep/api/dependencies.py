@@ -8,11 +8,11 @@ from fastapi.security import HTTPBearer, SecurityScopes
 
 from llamakeep.api.accounts.demo import ACCESS_TOKENS
 from llamakeep.api.http.readers import Readers
+from llamakeep.credentials.tokens import digest, is_api_key, is_well_formed
 from llamakeep.domain import Actor, ApiKey, Scope, User, UserRole, utc_now
 from llamakeep.errors import AdminOnly, ScopeMissing, Unauthenticated
 from llamakeep.keeper import Keeper
 from llamakeep.providers.registry import Registry
-from llamakeep.security.access_tokens import digest, is_api_key, is_well_formed
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.accounts.api_keys import USE_INTERVAL

@@ -120,10 +120,10 @@ async def add_key(
     """
     from datetime import timedelta
 
+    from llamakeep.credentials.api_keys import DEFAULT_SCOPES, issue_api_key
+    from llamakeep.credentials.tokens import digest
     from llamakeep.domain import Scope, UserRole, utc_now
     from llamakeep.errors import FieldError, InvalidRequest
-    from llamakeep.security.access_tokens import digest
-    from llamakeep.security.api_keys import DEFAULT_SCOPES, issue_api_key
 
     if not name.strip() or len(name) > 64:
         message = "An API key's name has 1 to 64 characters."

@@ -11,7 +11,7 @@ from llamakeep.cli.environment import (
     read_settings,
 )
 from llamakeep.cli.terminal import print_rows, read_password
-from llamakeep.security.usernames import check_username
+from llamakeep.credentials.usernames import check_username
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -196,8 +196,8 @@ async def add_user(
     Raises:
         InvalidRequest: The name is taken, or the password is against the rules.
     """
+    from llamakeep.credentials.passwords import check_password_rules
     from llamakeep.domain import UserRole
-    from llamakeep.security.passwords import check_password_rules
 
     check_password_rules(password)
     role = UserRole.ADMIN if is_admin else UserRole.USER
@@ -233,7 +233,7 @@ async def set_password(
     Raises:
         InvalidRequest: There is no such user, or the password is against the rules.
     """
-    from llamakeep.security.passwords import check_password_rules
+    from llamakeep.credentials.passwords import check_password_rules
 
     async with open_database(settings.database_url) as storage:
         user = await get_user(storage, username)
@@ -316,7 +316,7 @@ async def issue_reset(settings: "Settings", username: str) -> str:
     Raises:
         InvalidRequest: There is no such user.
     """
-    from llamakeep.security.access_tokens import (
+    from llamakeep.credentials.tokens import (
         RESET_LIFETIME,
         digest,
         new_reset_token,
@@ -337,6 +337,6 @@ async def issue_reset(settings: "Settings", username: str) -> str:
 async def _hashed(password: str) -> str:
     import asyncio
 
-    from llamakeep.security.passwords import hash_password
+    from llamakeep.credentials.passwords import hash_password
 
     return await asyncio.to_thread(hash_password, password)

@@ -18,9 +18,9 @@ from llamakeep.emulator.front import Front
 from llamakeep.emulator.problems import Problem, not_found
 from llamakeep.emulator.rules import Rule
 from llamakeep.emulator.settings import EmulatorSettings
-from llamakeep.methods import HeadAndOptions
+from llamakeep.http.methods import HeadAndOptions
+from llamakeep.http.visitors import refusal_of
 from llamakeep.providers.base import Provider
-from llamakeep.security.visitors import refusal_of
 
 _PREFIX = re.compile(r"^(/v1)+(?=/|$)")
 

@@ -9,12 +9,12 @@ from contextlib import suppress
 from types import FrameType
 
 from llamakeep import signals
+from llamakeep.credentials.tokens import new_setup_token
 from llamakeep.errors import LlamaKeepError, OneProcessOnly, WorkerFailed
+from llamakeep.limits.rates import OwnCounts
+from llamakeep.limits.throttle import OwnThrottle
 from llamakeep.pauses import Pauses
 from llamakeep.providers.local_supervisor import LocalSupervisor
-from llamakeep.security.access_tokens import new_setup_token
-from llamakeep.security.rates import OwnCounts
-from llamakeep.security.throttle import OwnThrottle
 from llamakeep.settings import Settings
 from llamakeep.workers.child import Child, Greeting, how
 from llamakeep.workers.orders import Orders, pack

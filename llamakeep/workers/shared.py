@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from llamakeep.domain.rates import Rate
+from llamakeep.limits.rates import Counts, Limit, Standing, Verdict
+from llamakeep.limits.throttle import Throttle
 from llamakeep.providers.local_supervisor import Endpoint, Supervisor
-from llamakeep.rate import Rate
-from llamakeep.security.rates import Counts, Limit, Standing, Verdict
-from llamakeep.security.throttle import Throttle
 from llamakeep.workers.channel import Answer, Channel, Facts
 
 

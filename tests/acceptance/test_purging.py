@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx2
 
+from llamakeep.credentials.tokens import digest, new_access_token
 from llamakeep.domain import Actor, AuditKind, User, UserRole
-from llamakeep.security.access_tokens import digest, new_access_token
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.history.conversations import HIGHEST
 from llamakeep.storage.history.filters import EVERYTHING

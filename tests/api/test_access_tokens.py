@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from llamakeep.security.access_tokens import new_access_token
+from llamakeep.credentials.tokens import new_access_token
 from tests.api.openapi import PATHS
 from tests.api.serving import PROMPT, Client
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from llamakeep.api.accounts.passwords import offer_setup
+from llamakeep.credentials.tokens import new_reset_token, new_setup_token
 from llamakeep.domain import Actor, UserRole
-from llamakeep.security.access_tokens import new_reset_token, new_setup_token
 from llamakeep.settings import Settings
 from tests.api.serving import Client, connect
 from tests.api.test_bad_input import check_problem

@@ -14,10 +14,10 @@ from sqlalchemy import Connection
 
 from llamakeep.api.http import documentation
 from llamakeep.api.replicate import unserved
+from llamakeep.credentials.api_keys import issue_api_key
+from llamakeep.credentials.passwords import hash_password
+from llamakeep.credentials.tokens import digest, new_access_token, new_api_key
 from llamakeep.domain import Actor, Scope, User, UserRole, utc_now
-from llamakeep.security.access_tokens import digest, new_access_token, new_api_key
-from llamakeep.security.api_keys import issue_api_key
-from llamakeep.security.passwords import hash_password
 from llamakeep.settings import Settings
 from tests.api.doors import (
     CALLS,

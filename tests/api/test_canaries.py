@@ -15,10 +15,10 @@ import pytest
 from sqlalchemy import Connection, make_url
 from sqlalchemy.engine import URL
 
+from llamakeep.credentials.tokens import new_access_token, new_reset_token
 from llamakeep.domain import UserRole
 from llamakeep.errors import ProviderError
 from llamakeep.providers.openai import OpenAIProvider
-from llamakeep.security.access_tokens import new_access_token, new_reset_token
 from llamakeep.settings import Settings
 from llamakeep.storage.database import sqlite
 from llamakeep.telemetry import LineFormatter

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import HttpUrl, ValidationError
 
+from llamakeep.domain.rates import parse_rates
 from llamakeep.errors import ProviderUnavailable
-from llamakeep.rate import parse_rates
 from llamakeep.settings import Settings
 from tests.api.serving import ALICE, PROMPT, Client, connect
 from tests.fakes import ScriptedProvider

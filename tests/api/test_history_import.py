@@ -11,8 +11,8 @@ import httpx2
 import pytest
 from pydantic import ByteSize
 
+from llamakeep.credentials.tokens import digest
 from llamakeep.domain import later_id, new_id, utc_now
-from llamakeep.security.access_tokens import digest
 from llamakeep.settings import Settings
 from tests.api.serving import BOB, Client, connect
 from tests.fakes import ScriptedProvider

@@ -16,8 +16,8 @@ from llamakeep.api.openai.responses import request as responses_request
 from llamakeep.api.prompts import routes as prompt
 from llamakeep.api.replicate import inputs as replicate_inputs
 from llamakeep.domain import Asked
+from llamakeep.domain.rates import parse_rates
 from llamakeep.errors import ProviderTimeout
-from llamakeep.rate import parse_rates
 from llamakeep.settings import Settings
 from llamakeep.storage.database.tables import runs
 from tests.api.serving import BOB, PROMPT, Client, connect

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
+from llamakeep.credentials.passwords import Passwords
 from llamakeep.domain import Actor
 from llamakeep.errors import StorageUnavailable
-from llamakeep.security.passwords import Passwords
 from llamakeep.settings import Settings
 from tests.api.serving import ALICE, Client, connect
 from tests.fakes import ScriptedProvider

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
-from llamakeep.security.access_tokens import (
+from llamakeep.credentials.tokens import (
     digest,
     is_well_formed,
     new_access_token,

@@ -2,9 +2,9 @@
 
 import pytest
 
+from llamakeep.credentials.tokens import digest
 from llamakeep.domain import Message
 from llamakeep.providers.openai import OpenAIProvider
-from llamakeep.security.access_tokens import digest
 from llamakeep.settings import Settings
 from tests.api.openai import CHAT
 from tests.api.serving import Client, connect

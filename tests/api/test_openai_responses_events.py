@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from llamakeep.credentials.tokens import digest
 from llamakeep.domain import Run, RunStatus, new_id, utc_now
 from llamakeep.errors import ProviderUnavailable, StorageUnavailable
 from llamakeep.providers.base import Finished
-from llamakeep.security.access_tokens import digest
 from llamakeep.settings import Settings
 from tests.api.responding import ask
 from tests.api.serving import Client, ServerSentEvent, connect

@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from llamakeep.app import create_app
+from llamakeep.domain.rates import parse_rates
 from llamakeep.errors import CountsUnavailable
-from llamakeep.rate import parse_rates
 from llamakeep.settings import Settings
 from tests.api.serving import ALICE, BOB, PROMPT, Client, connect
 from tests.fakes import ScriptedProvider

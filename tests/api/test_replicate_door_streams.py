@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from llamakeep.api.replicate import access
+from llamakeep.credentials.tokens import digest, new_api_key
 from llamakeep.domain import Actor, ApiKey, Scope, User, utc_now
 from llamakeep.errors import ProviderUnavailable
-from llamakeep.security.access_tokens import digest, new_api_key
 from tests.api.serving import ALICE, BOB, Client
 from tests.fakes import ScriptedProvider
 

@@ -12,9 +12,9 @@ import pytest
 from replicate.webhook import Webhooks, WebhookSigningSecret
 
 from llamakeep.errors import ProviderUnavailable
-from llamakeep.keeper import notifying
-from llamakeep.security.webhooks import is_signed, read_stamp
 from llamakeep.settings import Settings
+from llamakeep.webhooks import delivery as notifying
+from llamakeep.webhooks.signing import is_signed, read_stamp
 from tests.api.serving import ALICE, BOB, Client, connect
 from tests.fakes import ScriptedProvider
 from tests.receiving import Received, Receiver, open_receiver

@@ -10,9 +10,9 @@ from datetime import timedelta
 from fastapi import FastAPI
 
 from llamakeep.app import create_app
+from llamakeep.credentials.tokens import digest, new_access_token
 from llamakeep.domain import User
 from llamakeep.providers.base import Provider
-from llamakeep.security.access_tokens import digest, new_access_token
 from llamakeep.server import serve
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
+from llamakeep.credentials.tokens import digest, is_api_key, is_well_formed
 from llamakeep.domain import Scope, User
-from llamakeep.security.access_tokens import digest, is_api_key, is_well_formed
 from llamakeep.storage import open_storage
 from tests.cli.conftest import Type
 

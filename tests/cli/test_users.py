@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pytest
 
-from llamakeep.security.access_tokens import digest, is_well_formed
+from llamakeep.credentials.tokens import digest, is_well_formed
 from llamakeep.storage import Storage, open_storage
 from tests.cli.conftest import Type
 

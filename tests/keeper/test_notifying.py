@@ -14,12 +14,12 @@ from llamakeep.domain import (
     new_id,
 )
 from llamakeep.errors import StorageUnavailable
-from llamakeep.keeper import notifying
-from llamakeep.keeper.notifying import Notifier, next_pause
-from llamakeep.security.addresses import Guard
-from llamakeep.security.posting import Outcome, Poster
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
+from llamakeep.webhooks import delivery as notifying
+from llamakeep.webhooks.addresses import Guard
+from llamakeep.webhooks.delivery import Notifier, next_pause
+from llamakeep.webhooks.posting import Outcome, Poster
 from tests.storage.running import ended, start
 from tests.waiting import LONG_ENOUGH
 

@@ -28,12 +28,12 @@ from llamakeep.errors import (
     StorageUnavailable,
 )
 from llamakeep.keeper import Keeper
-from llamakeep.keeper.notifying import Notifier
 from llamakeep.providers.registry import Registry
-from llamakeep.security.posting import Outcome
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.steps import IdempotencyKey
+from llamakeep.webhooks.delivery import Notifier
+from llamakeep.webhooks.posting import Outcome
 from tests.fakes import ScriptedProvider
 from tests.faulty_storage import FaultyStorage
 from tests.keeper.engine import WHY, Reader
@@ -352,7 +352,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llamakeep.keeper.patience.FIRST_PAUSE", 0.01)
     monkeypatch.setattr("llamakeep.keeper.recovery.SOON", 0.02)
     monkeypatch.setattr("llamakeep.keeper.node.STORING_PAUSES", (0.01, 0.02, 0.04))
-    monkeypatch.setattr("llamakeep.keeper.notifying.LOOK", 0.05)
+    monkeypatch.setattr("llamakeep.webhooks.delivery.LOOK", 0.05)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from llamakeep.security.access_tokens import (
+from llamakeep.credentials.tokens import (
     digest,
     is_api_key,
     is_well_formed,

@@ -2,7 +2,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from llamakeep.security.addresses import Guard, NotAllowed, is_public
+from llamakeep.webhooks.addresses import Guard, NotAllowed, is_public
 
 CLOSED = [
     "0.0.0.0",

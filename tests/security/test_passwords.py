@@ -8,12 +8,12 @@ import pytest
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerifyMismatchError
 
-from llamakeep.errors import InvalidRequest, ServerBusy
-from llamakeep.security.passwords import (
+from llamakeep.credentials.passwords import (
     Passwords,
     check_password_rules,
     hash_password,
 )
+from llamakeep.errors import InvalidRequest, ServerBusy
 from tests.waiting import LONG_ENOUGH
 
 CHEAP = PasswordHasher(memory_cost=8, time_cost=1, parallelism=1)

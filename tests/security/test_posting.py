@@ -10,8 +10,8 @@ import pytest
 
 from llamakeep.http import tls as http_tls
 from llamakeep.http.names import look_up
-from llamakeep.security.addresses import Address, Guard
-from llamakeep.security.posting import LONGEST_ANSWER, Outcome, Poster
+from llamakeep.webhooks.addresses import Address, Guard
+from llamakeep.webhooks.posting import LONGEST_ANSWER, Outcome, Poster
 from tests.certificates import context_of, make_certificate
 from tests.receiving import open_receiver
 

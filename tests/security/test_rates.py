@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llamakeep.domain.rates import Rate, parse_rates
 from llamakeep.errors import CountsUnavailable
-from llamakeep.rate import Rate, parse_rates
-from llamakeep.security import shared_rates
-from llamakeep.security.rates import Counts, Kind, Limit, OwnCounts, Verdict
-from llamakeep.security.shared_rates import SharedCounts, ValkeyCounts
+from llamakeep.limits import shared_rates
+from llamakeep.limits.rates import Counts, Kind, Limit, OwnCounts, Verdict
+from llamakeep.limits.shared_rates import SharedCounts, ValkeyCounts
 from tests.valkey import ValkeyServer
 from tests.waiting import LONG_ENOUGH
 

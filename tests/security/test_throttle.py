@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from llamakeep.errors import TooManyAttempts
-from llamakeep.security.throttle import LoginThrottle
+from llamakeep.limits.throttle import LoginThrottle
 
 HOME, ELSEWHERE = "192.0.2.1", "198.51.100.1"
 

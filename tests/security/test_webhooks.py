@@ -5,7 +5,8 @@ import pytest
 
 from llamakeep.emulator.webhooks import signature
 from llamakeep.errors import SignatureInvalid
-from llamakeep.security.webhooks import (
+from llamakeep.setting_values import WEBHOOK_SECRET
+from llamakeep.webhooks.signing import (
     TOLERANCE,
     is_signed,
     key_of,
@@ -13,7 +14,6 @@ from llamakeep.security.webhooks import (
     read_stamp,
     signed_headers,
 )
-from llamakeep.setting_values import WEBHOOK_SECRET
 
 NOW = 1_614_265_330
 BODY = b'{"test": 2432232314}'

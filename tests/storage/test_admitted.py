@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from llamakeep.credentials.api_keys import issue_api_key
+from llamakeep.credentials.tokens import digest
 from llamakeep.domain import Actor, User
-from llamakeep.security.access_tokens import digest
-from llamakeep.security.api_keys import issue_api_key
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.accounts.changes import AccountChanges
 from llamakeep.storage.database.owner_lock import lock_file

@@ -1,7 +1,7 @@
 import asyncio
 
 from llamakeep.api.accounts.demo import ACCESS_TOKENS, add_demo_users
-from llamakeep.security.access_tokens import digest
+from llamakeep.credentials.tokens import digest
 from llamakeep.storage import Storage
 
 

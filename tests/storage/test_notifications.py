@@ -18,10 +18,10 @@ from llamakeep.domain import (
     new_id,
 )
 from llamakeep.errors import Unauthenticated
-from llamakeep.keeper import notifying
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.accounts.webhook_secrets import WebhookSecrets
 from llamakeep.storage.runs.notifications import LONGEST_PAUSE, Due
+from llamakeep.webhooks import delivery as notifying
 from tests.storage.running import delete_user, ended, start
 
 SECRET = "whsec_c2VjcmV0"

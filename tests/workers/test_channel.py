@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from llamakeep.domain.rates import Rate
 from llamakeep.errors import (
     NoProvider,
     ProviderUnavailable,
@@ -14,10 +15,9 @@ from llamakeep.errors import (
     ServerStopping,
     TooManyAttempts,
 )
+from llamakeep.limits.rates import Limit, OwnCounts
+from llamakeep.limits.throttle import OwnThrottle
 from llamakeep.providers.local_supervisor import Endpoint
-from llamakeep.rate import Rate
-from llamakeep.security.rates import Limit, OwnCounts
-from llamakeep.security.throttle import OwnThrottle
 from llamakeep.workers.channel import Channel, Facts
 from llamakeep.workers.shared import (
     ParentsCounts,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from llamakeep.rate import Rate
+from llamakeep.domain.rates import Rate
 from llamakeep.settings import Settings
 from llamakeep.workers.orders import pack, unpack
 

@@ -13,6 +13,8 @@ from llamakeep.api.dependencies import AdminUser, actor_of, keeper_of, storage_o
 from llamakeep.api.http.bodies import Body, Form
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
+from llamakeep.credentials.passwords import Passwords
+from llamakeep.credentials.tokens import RESET_LIFETIME, digest, new_reset_token
 from llamakeep.domain import AuditEvent, AuditKind, User, UserRole
 from llamakeep.errors import (
     AdminOnly,
@@ -26,8 +28,6 @@ from llamakeep.errors import (
     UserNotFound,
 )
 from llamakeep.keeper.purging import purged
-from llamakeep.security.access_tokens import RESET_LIFETIME, digest, new_reset_token
-from llamakeep.security.passwords import Passwords
 from llamakeep.setting_values import Days
 
 router = Router(prefix="/admin", tags=["admin"])

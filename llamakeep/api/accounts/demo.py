@@ -17,9 +17,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llamakeep.api.http.problems import render_http_error
+from llamakeep.credentials.tokens import digest
 from llamakeep.errors import InvalidRequest, ServerError, StorageUnavailable
-from llamakeep.security.access_tokens import digest
-from llamakeep.security.visitors import refusal_of
+from llamakeep.http.visitors import refusal_of
 from llamakeep.storage import Storage
 
 PASSWORDS = {"alice": "secret1", "bob": "secret2"}

@@ -12,6 +12,8 @@ from llamakeep.api.http.bodies import Body, Form
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.api.http.text import SomeText, Text
+from llamakeep.credentials.api_keys import DEFAULT_SCOPES, issue_api_key
+from llamakeep.credentials.tokens import digest
 from llamakeep.domain import ApiKey, Scope, User, UserRole, utc_now
 from llamakeep.errors import (
     AdminOnly,
@@ -24,8 +26,6 @@ from llamakeep.errors import (
     TooManyApiKeys,
     Unauthenticated,
 )
-from llamakeep.security.access_tokens import digest
-from llamakeep.security.api_keys import DEFAULT_SCOPES, issue_api_key
 
 router = Router(prefix="/keys", tags=["keys"])
 

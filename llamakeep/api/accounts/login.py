@@ -19,6 +19,8 @@ from llamakeep.api.http.bodies import Body
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.api.http.text import Text
+from llamakeep.credentials.passwords import Passwords
+from llamakeep.credentials.tokens import digest, new_access_token
 from llamakeep.domain import User, UserRole
 from llamakeep.errors import (
     BodyTooLarge,
@@ -32,9 +34,7 @@ from llamakeep.errors import (
     Unauthenticated,
     WrongCredentials,
 )
-from llamakeep.security.access_tokens import digest, new_access_token
-from llamakeep.security.passwords import Passwords
-from llamakeep.security.throttle import Throttle
+from llamakeep.limits.throttle import Throttle
 from llamakeep.storage.accounts.users import Credentials
 
 router = Router(tags=["login"])

@@ -17,6 +17,9 @@ from llamakeep.api.http.bodies import Form
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.api.http.text import Text
+from llamakeep.credentials.passwords import LONGEST, SHORTEST, Passwords
+from llamakeep.credentials.tokens import digest, is_well_formed, new_setup_token
+from llamakeep.credentials.usernames import USERNAME
 from llamakeep.errors import (
     BodyTooLarge,
     FieldError,
@@ -29,10 +32,7 @@ from llamakeep.errors import (
     TooManyAttempts,
     Unauthenticated,
 )
-from llamakeep.security.access_tokens import digest, is_well_formed, new_setup_token
-from llamakeep.security.passwords import LONGEST, SHORTEST, Passwords
-from llamakeep.security.throttle import Throttle
-from llamakeep.security.usernames import USERNAME
+from llamakeep.limits.throttle import Throttle
 
 router = Router(tags=["accounts"])
 

@@ -31,7 +31,7 @@ from llamakeep.errors import (
     UnsupportedParameter,
 )
 from llamakeep.errors.wording import MISSING, UNKNOWN, path_of, wording_of
-from llamakeep.methods import HeadAndOptions
+from llamakeep.http.methods import HeadAndOptions
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llamakeep.api.http.problems import render_error
 from llamakeep.domain import User
+from llamakeep.domain.rates import Rate
 from llamakeep.errors import UNREAD, LlamaKeepError, RateLimited
-from llamakeep.rate import Rate
-from llamakeep.security.rates import Counts, Kind, Limit, OwnCounts, Standing
-from llamakeep.security.shared_rates import SharedCounts, ValkeyCounts
-from llamakeep.security.throttle import network_of
+from llamakeep.limits.rates import Counts, Kind, Limit, OwnCounts, Standing
+from llamakeep.limits.shared_rates import SharedCounts, ValkeyCounts
+from llamakeep.limits.throttle import network_of
 from llamakeep.settings import Settings
 
 LOGIN_PATHS = {"/login", "/password-reset"}

@@ -18,9 +18,9 @@ from fastapi import Depends, Request, Security
 
 from llamakeep.api.dependencies import AuthUser, auth_user, presented, storage_of
 from llamakeep.api.http.links import origin_of
+from llamakeep.credentials.tokens import digest
 from llamakeep.domain import Run, Scope, User
 from llamakeep.errors import Unauthenticated
-from llamakeep.security.access_tokens import digest
 
 PREFIX = "/replicate/v1"
 STREAM_LIFETIME = 24 * 3600

@@ -10,7 +10,7 @@ from llamakeep.api.http.router import Router
 from llamakeep.api.replicate.access import PREFIX, PromptingUser
 from llamakeep.api.webhooks.secrets import webhooks_are_sent
 from llamakeep.errors import PathNotFound, ScopeMissing, Unauthenticated
-from llamakeep.security.webhooks import new_secret
+from llamakeep.webhooks.signing import new_secret
 
 router = Router(prefix=PREFIX, tags=["replicate"], queries=Queries.VENDORS)
 

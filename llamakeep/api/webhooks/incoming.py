@@ -18,7 +18,7 @@ from llamakeep.providers.replicate.webhooks import (
     WebhookSecret,
     read_hint,
 )
-from llamakeep.security.webhooks import Stamp, is_signed, read_stamp
+from llamakeep.webhooks.signing import Stamp, is_signed, read_stamp
 
 PATHS = (WEBHOOK_PATH, f"{WEBHOOK_PATH}/")
 """Where the usual limit for bodies does not hold."""

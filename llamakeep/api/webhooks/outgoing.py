@@ -19,8 +19,8 @@ from llamakeep.domain import (
     new_id,
 )
 from llamakeep.errors import FieldError, InvalidRequest
-from llamakeep.security.addresses import Guard, NotAllowed
-from llamakeep.security.webhooks import new_secret
+from llamakeep.webhooks.addresses import Guard, NotAllowed
+from llamakeep.webhooks.signing import new_secret
 
 WebhookUrl = Annotated[Text, Field(max_length=2048)]
 

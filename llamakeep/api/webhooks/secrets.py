@@ -16,8 +16,8 @@ from llamakeep.api.http.bodies import Body
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.errors import PathNotFound, ScopeMissing, Unauthenticated
-from llamakeep.security.webhooks import new_secret
 from llamakeep.storage.accounts.webhook_secrets import WebhookSecrets
+from llamakeep.webhooks.signing import new_secret
 
 router = Router(prefix="/me/webhook-secret", tags=["webhooks"])
 

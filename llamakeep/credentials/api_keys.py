@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from datetime import datetime
 
+from llamakeep.credentials.tokens import new_api_key
 from llamakeep.domain import ApiKey, Limits, Scope, new_id, utc_now
-from llamakeep.security.access_tokens import new_api_key
 
 DEFAULT_SCOPES = frozenset({Scope.PROMPT, Scope.HISTORY})
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from llamakeep.errors import CountsUnavailable
-from llamakeep.security.rates import (
+from llamakeep.limits.rates import (
     STEPS,
     Counts,
     Limit,

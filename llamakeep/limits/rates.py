@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
-from llamakeep.rate import Rate
+from llamakeep.domain.rates import Rate
 
 STEPS = 60
 """How many parts of a period are counted by themselves."""

@@ -11,11 +11,11 @@ from functools import partial
 
 from llamakeep.domain import Notification, NotificationStatus, Run
 from llamakeep.errors import StorageUnavailable
-from llamakeep.security.posting import Outcome, Poster
-from llamakeep.security.webhooks import signed_headers
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.notifications import Due
+from llamakeep.webhooks.posting import Outcome, Poster
+from llamakeep.webhooks.signing import signed_headers
 
 PAUSES = (5.0, 30.0, 120.0, 600.0, 3600.0, 6 * 3600.0)
 """Seconds before each repetition; after the last one it is given up."""

@@ -19,7 +19,7 @@ from llamakeep.http import HttpError, NotHttp, Response, TooSlow
 from llamakeep.http.connection import Connection
 from llamakeep.http.names import look_up
 from llamakeep.http.tls import tls_context
-from llamakeep.security.addresses import Address, Guard, NotAllowed, Target
+from llamakeep.webhooks.addresses import Address, Guard, NotAllowed, Target
 
 LONGEST_ANSWER = 64 * 1024
 """Bytes of an answer that are read; they are thrown away."""

@@ -1,0 +1,1 @@
+"""Bounds on what one client may send: request rates and failed logins."""

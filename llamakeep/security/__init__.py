@@ -1,1 +1,0 @@
-"""Passwords, access tokens, and slowing down whoever guesses them."""
