@@ -36,7 +36,7 @@ from llamakeep.keeper.retention import Retention
 from llamakeep.limits.rates import Counts
 from llamakeep.limits.throttle import OwnThrottle, Throttle
 from llamakeep.providers.base import Provider
-from llamakeep.providers.local_supervisor import Supervisor
+from llamakeep.providers.local.supervisor import Supervisor
 from llamakeep.providers.registry import Registry, create_registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage

@@ -61,7 +61,7 @@ def check_models(settings: "Settings") -> None:
     import asyncio
 
     from llamakeep.errors import LlamaKeepError
-    from llamakeep.providers.local_weights import weights_fault
+    from llamakeep.providers.local.weights import weights_fault
     from llamakeep.providers.registry import create_registry
 
     fault = weights_fault(settings)

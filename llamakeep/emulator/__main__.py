@@ -9,8 +9,8 @@ from llamakeep.emulator.rules import Rule
 from llamakeep.emulator.server import DEFAULT_PORT, serve
 from llamakeep.emulator.settings import EmulatorSettings
 from llamakeep.providers.base import Provider
-from llamakeep.providers.local import LocalProvider
-from llamakeep.providers.openai import OpenAIProvider
+from llamakeep.providers.local.provider import LocalProvider
+from llamakeep.providers.openai.provider import OpenAIProvider
 from llamakeep.settings import Settings
 
 

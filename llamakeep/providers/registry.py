@@ -22,10 +22,10 @@ from llamakeep.providers.base import (
     Provider,
     goes_on,
 )
-from llamakeep.providers.local import LocalProvider
-from llamakeep.providers.local_supervisor import Supervisor
-from llamakeep.providers.local_weights import find_weights, has_engine, weights_fault
-from llamakeep.providers.openai import OpenAIProvider
+from llamakeep.providers.local.provider import LocalProvider
+from llamakeep.providers.local.supervisor import Supervisor
+from llamakeep.providers.local.weights import find_weights, has_engine, weights_fault
+from llamakeep.providers.openai.provider import OpenAIProvider
 from llamakeep.providers.replicate import ReplicateProvider
 from llamakeep.providers.replicate.webhooks import WEBHOOK_PATH
 from llamakeep.settings import Settings

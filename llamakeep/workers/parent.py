@@ -14,7 +14,7 @@ from llamakeep.errors import LlamaKeepError, OneProcessOnly, WorkerFailed
 from llamakeep.limits.rates import OwnCounts
 from llamakeep.limits.throttle import OwnThrottle
 from llamakeep.pauses import Pauses
-from llamakeep.providers.local_supervisor import LocalSupervisor
+from llamakeep.providers.local.supervisor import LocalSupervisor
 from llamakeep.settings import Settings
 from llamakeep.workers.child import Child, Greeting, how
 from llamakeep.workers.orders import Orders, pack

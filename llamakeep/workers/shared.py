@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from llamakeep.domain.rates import Rate
 from llamakeep.limits.rates import Counts, Limit, Standing, Verdict
 from llamakeep.limits.throttle import Throttle
-from llamakeep.providers.local_supervisor import Endpoint, Supervisor
+from llamakeep.providers.local.supervisor import Endpoint, Supervisor
 from llamakeep.workers.channel import Answer, Channel, Facts
 
 

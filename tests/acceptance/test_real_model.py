@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from llamakeep.providers.local_weights import find_weights, has_engine
+from llamakeep.providers.local.weights import find_weights, has_engine
 from llamakeep.settings import Settings
 from tests.acceptance.conftest import NewServer
 

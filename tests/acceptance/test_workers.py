@@ -13,7 +13,7 @@ import asyncpg
 import httpx2
 import pytest
 
-from llamakeep.providers.local_weights import find_weights, has_engine
+from llamakeep.providers.local.weights import find_weights, has_engine
 from llamakeep.settings import Settings
 from llamakeep.storage import open_storage
 from tests.acceptance.processes import Served

@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL
 from llamakeep.credentials.tokens import new_access_token, new_reset_token
 from llamakeep.domain import UserRole
 from llamakeep.errors import ProviderError
-from llamakeep.providers.openai import OpenAIProvider
+from llamakeep.providers.openai.provider import OpenAIProvider
 from llamakeep.settings import Settings
 from llamakeep.storage.database import sqlite
 from llamakeep.telemetry import LineFormatter

@@ -4,7 +4,7 @@ import pytest
 
 from llamakeep.credentials.tokens import digest
 from llamakeep.domain import Message
-from llamakeep.providers.openai import OpenAIProvider
+from llamakeep.providers.openai.provider import OpenAIProvider
 from llamakeep.settings import Settings
 from tests.api.openai import CHAT
 from tests.api.serving import Client, connect

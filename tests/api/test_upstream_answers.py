@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from llamakeep import errors
-from llamakeep.providers.openai import OpenAIProvider
+from llamakeep.providers.openai.provider import OpenAIProvider
 from llamakeep.settings import Settings
 from tests.api.openai import CHAT, HI, error
 from tests.api.serving import Client, connect

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from llamakeep.providers.openai import OpenAIProvider
+from llamakeep.providers.openai.provider import OpenAIProvider
 from llamakeep.providers.replicate import ReplicateProvider
 from llamakeep.settings import Settings
 from tests.api.openai import CHAT, HI, error

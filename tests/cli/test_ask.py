@@ -11,7 +11,7 @@ from llamakeep.cli.terminal import Spinner
 from llamakeep.cli.users import all_users
 from llamakeep.domain import Asked, Run, RunStatus, new_id, utc_now
 from llamakeep.errors import ProviderTimeout
-from llamakeep.providers.local_weights import find_weights, has_engine
+from llamakeep.providers.local.weights import find_weights, has_engine
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import open_storage

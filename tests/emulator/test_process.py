@@ -12,8 +12,8 @@ import pytest
 
 from llamakeep.emulator import EmulatorSettings, open_emulator
 from llamakeep.emulator.__main__ import new_provider
-from llamakeep.providers.local import LocalProvider
-from llamakeep.providers.openai import OpenAIProvider
+from llamakeep.providers.local.provider import LocalProvider
+from llamakeep.providers.openai.provider import OpenAIProvider
 from tests.emulator.driver import Driver, events
 from tests.waiting import LONG_ENOUGH
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from llamakeep.domain import Message, Parameters
 from llamakeep.providers.base import Accepted, CompletionRequest, Finished, Provider
-from llamakeep.providers.openai import OpenAIProvider
+from llamakeep.providers.openai.provider import OpenAIProvider
 from llamakeep.settings import Settings
 from tests.providers.stub_server import Line, StubServer, running_stub
 

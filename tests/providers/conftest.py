@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from llamakeep.emulator import EmulatorSettings, open_emulator
-from llamakeep.providers.local import LocalProvider
-from llamakeep.providers.local_weights import find_weights, has_engine
+from llamakeep.providers.local.provider import LocalProvider
+from llamakeep.providers.local.weights import find_weights, has_engine
 from llamakeep.providers.replicate import ReplicateProvider
 from llamakeep.settings import Settings
 from tests.emulator.driver import AT_ONCE

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llamakeep.errors import ProviderAnswerInvalid
-from llamakeep.providers.chat_completions import CompletionReader
+from llamakeep.providers.openai.chat_completions import CompletionReader
 
 TRICKY = st.sampled_from(
     ["content", "assistant", "c1", "stop", '"', "\\", "\n", "\0", ",", "}]}", "ö", ""]

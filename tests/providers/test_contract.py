@@ -8,7 +8,7 @@ import pytest
 
 from llamakeep.domain import Parameters
 from llamakeep.providers.base import Accepted, CompletionRequest, Provider
-from llamakeep.providers.openai import OpenAIProvider
+from llamakeep.providers.openai.provider import OpenAIProvider
 from tests.fakes import ScriptedProvider
 from tests.providers.asking import ask, request
 from tests.providers.stub_server import (

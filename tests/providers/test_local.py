@@ -12,8 +12,8 @@ import pytest
 
 from llamakeep.domain import Message, Parameters, Role
 from llamakeep.errors import NoProvider, PromptRejected, ProviderUnavailable
-from llamakeep.providers.local import LocalProvider
-from llamakeep.providers.local_weights import find_weights, model_id
+from llamakeep.providers.local.provider import LocalProvider
+from llamakeep.providers.local.weights import find_weights, model_id
 from llamakeep.settings import Settings
 from tests.providers.asking import Answer, ask, request, settings
 from tests.waiting import LONG_ENOUGH, until
@@ -174,7 +174,7 @@ async def test_closing_ends_the_process_and_leaves_no_zombie(
 
 PARENT = """
 import asyncio
-from llamakeep.providers.local import LocalProvider
+from llamakeep.providers.local.provider import LocalProvider
 from llamakeep.settings import Settings
 
 async def main():

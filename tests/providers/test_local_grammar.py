@@ -4,8 +4,8 @@ import pytest
 
 from llamakeep.domain import Parameters
 from llamakeep.errors import UnsupportedParameter
-from llamakeep.providers.local import LocalProvider
-from llamakeep.providers.local_grammar import is_supported, unsupported_patterns
+from llamakeep.providers.local.grammar import is_supported, unsupported_patterns
+from llamakeep.providers.local.provider import LocalProvider
 from llamakeep.providers.registry import check_parameters
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from llamakeep.domain import MaxTokensName, Parameters
 from llamakeep.errors import PromptRejected
-from llamakeep.providers.openai import OpenAIProvider
-from llamakeep.providers.refusals import Reason, refuses_name
+from llamakeep.providers.openai.provider import OpenAIProvider
+from llamakeep.providers.openai.refusals import Reason, refuses_name
 from tests.providers.asking import ask, request
 from tests.providers.misbehaving import misbehaving
 

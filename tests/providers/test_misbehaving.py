@@ -18,9 +18,9 @@ from llamakeep.errors import (
     ProviderUnauthenticated,
     ProviderUnavailable,
 )
-from llamakeep.providers.chat_completions import CompletionReader
-from llamakeep.providers.chat_stream import ChatStream
-from llamakeep.providers.openai import OpenAIProvider
+from llamakeep.providers.openai.chat_completions import CompletionReader
+from llamakeep.providers.openai.chat_stream import ChatStream
+from llamakeep.providers.openai.provider import OpenAIProvider
 from tests.providers.asking import Answer, ask, request
 from tests.providers.misbehaving import STOP, event, misbehaving, said, used, ways
 

@@ -9,7 +9,7 @@ from llamakeep.errors import (
     ProviderError,
 )
 from llamakeep.providers.base import Accepted, Finished
-from llamakeep.providers.openai import OpenAIProvider
+from llamakeep.providers.openai.provider import OpenAIProvider
 from tests.providers.asking import Answer, ask, asked, request
 from tests.providers.stub_server import (
     DONE,

@@ -15,7 +15,7 @@ from llamakeep.errors import (
     ProviderUnauthenticated,
     ProviderUnavailable,
 )
-from llamakeep.providers.openai import OpenAIProvider
+from llamakeep.providers.openai.provider import OpenAIProvider
 from tests.providers.asking import Answer, ask, asked
 from tests.providers.stub_server import (
     END,

@@ -4,7 +4,7 @@ import pytest
 
 from llamakeep.domain import Parameters
 from llamakeep.errors import NoProvider, UnknownModel, UnsupportedParameter
-from llamakeep.providers.local_weights import has_engine
+from llamakeep.providers.local.weights import has_engine
 from llamakeep.providers.registry import Registry, check_parameters, create_registry
 from tests.fakes import ScriptedProvider
 from tests.providers.asking import settings

@@ -17,7 +17,7 @@ from llamakeep.errors import (
 )
 from llamakeep.limits.rates import Limit, OwnCounts
 from llamakeep.limits.throttle import OwnThrottle
-from llamakeep.providers.local_supervisor import Endpoint
+from llamakeep.providers.local.supervisor import Endpoint
 from llamakeep.workers.channel import Channel, Facts
 from llamakeep.workers.shared import (
     ParentsCounts,

@@ -33,7 +33,7 @@ def test_a_parent_imports_nothing_of_the_server() -> None:
 
     imported = subprocess.check_output([sys.executable, "-c", code], text=True)
 
-    assert "llamakeep.providers.local_process" in imported.splitlines()
+    assert "llamakeep.providers.local.process" in imported.splitlines()
     assert HEAVY.isdisjoint(imported.splitlines())
 
 

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from llamakeep.errors import ProviderUnavailable
-from llamakeep.providers import local_server
-from llamakeep.providers.local_server import LocalServerOrders
+from llamakeep.providers.local import server as local_server
+from llamakeep.providers.local.server import LocalServerOrders
 
 START_TIMEOUT = 120.0
 """Seconds to load the weights; large ones on a slow disk take long."""

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from llamakeep.domain import Message, Usage
 from llamakeep.errors import LlamaKeepError, ProviderAnswerInvalid, ProviderError
 from llamakeep.providers.base import CompletionRequest, Finished
-from llamakeep.providers.deltas import Parts, count, label, parts_of, tool_called
 from llamakeep.providers.http import message_of, retry_after
 from llamakeep.providers.json_text import Joiner, read_event_json
+from llamakeep.providers.openai.deltas import Parts, count, label, parts_of, tool_called
+from llamakeep.providers.openai.refusals import Reason, broken_off
 from llamakeep.providers.other_formats import OtherFormat, other_format
-from llamakeep.providers.refusals import Reason, broken_off
 
 MAX_TEXT = 16 * 1024 * 1024
 """How many characters one answer may have."""

@@ -14,8 +14,6 @@ from llamakeep.providers.base import (
     CompletionRequest,
     Event,
 )
-from llamakeep.providers.chat_completions import CompletionReader, request_body
-from llamakeep.providers.chat_stream import ChatStream
 from llamakeep.providers.http import (
     read_body,
     read_refusal,
@@ -23,7 +21,9 @@ from llamakeep.providers.http import (
     translated_errors,
 )
 from llamakeep.providers.json_text import read_json
-from llamakeep.providers.refusals import Reason, refusal, refuses_name
+from llamakeep.providers.openai.chat_completions import CompletionReader, request_body
+from llamakeep.providers.openai.chat_stream import ChatStream
+from llamakeep.providers.openai.refusals import Reason, refusal, refuses_name
 
 _OK = 200
 _EMPTY = {204, 205}

@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol
 
 from llamakeep.errors import ProviderUnavailable
 from llamakeep.pauses import Pauses
-from llamakeep.providers.local_process import LocalProcess
-from llamakeep.providers.local_weights import find_weights, missing_weights, model_id
+from llamakeep.providers.local.process import LocalProcess
+from llamakeep.providers.local.weights import find_weights, missing_weights, model_id
 from llamakeep.settings import Settings
 
 MAX_TOKENS = 512

@@ -11,20 +11,20 @@ from typing import Any
 from llamakeep.domain import Message, Price
 from llamakeep.errors import NoProvider, ProviderUnavailable, UnsupportedParameter
 from llamakeep.providers.base import Accepted, CompletionRequest, Event
-from llamakeep.providers.local_grammar import unsupported_patterns
-from llamakeep.providers.local_supervisor import (
+from llamakeep.providers.local.grammar import unsupported_patterns
+from llamakeep.providers.local.supervisor import (
     Endpoint,
     LocalSupervisor,
     Supervisor,
 )
-from llamakeep.providers.local_text import PlainText
-from llamakeep.providers.local_weights import (
+from llamakeep.providers.local.text import PlainText
+from llamakeep.providers.local.weights import (
     find_weights,
     has_engine,
     missing_weights,
     model_id,
 )
-from llamakeep.providers.openai import OpenAIProvider
+from llamakeep.providers.openai.provider import OpenAIProvider
 from llamakeep.settings import Settings
 
 HOW_TO_GET_ENGINE = (

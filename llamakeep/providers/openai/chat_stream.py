@@ -13,7 +13,6 @@ from llamakeep.errors import (
     ProviderUnavailable,
 )
 from llamakeep.http import HttpError, Response
-from llamakeep.providers.chat_completions import MAX_TEXT, CompletionReader
 from llamakeep.providers.event_lines import (
     EventLines,
     is_whole_event,
@@ -21,6 +20,7 @@ from llamakeep.providers.event_lines import (
 )
 from llamakeep.providers.http import message_of, translated_errors
 from llamakeep.providers.json_text import has_more_values_than, read_json
+from llamakeep.providers.openai.chat_completions import MAX_TEXT, CompletionReader
 from llamakeep.providers.sse import EventParser, EventTooLarge
 
 _MAX_WHOLE = MAX_TEXT + 1024 * 1024

@@ -1,0 +1,1 @@
+"""The embedded model: llama.cpp in a process of its own."""

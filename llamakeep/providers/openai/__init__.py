@@ -1,0 +1,1 @@
+"""Any OpenAI-compatible server: requests, streams and errors of chat completions."""
