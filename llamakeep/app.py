@@ -28,11 +28,11 @@ from llamakeep.api.webhooks import incoming as webhooks
 from llamakeep.api.webhooks import secrets as webhook_secrets
 from llamakeep.api.webhooks.bodies import render
 from llamakeep.credentials.passwords import Passwords
+from llamakeep.deletion.retention import Retention
+from llamakeep.deletion.users import Purging
 from llamakeep.errors import LlamaKeepError, StorageUnavailable
 from llamakeep.http.methods import HeadAndOptions
 from llamakeep.keeper import Keeper
-from llamakeep.keeper.purging import Purging
-from llamakeep.keeper.retention import Retention
 from llamakeep.limits.rates import Counts
 from llamakeep.limits.throttle import OwnThrottle, Throttle
 from llamakeep.providers.base import Provider

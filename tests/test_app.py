@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from llamakeep.app import create_app
+from llamakeep.deletion.retention import Retention
 from llamakeep.errors import StorageUnavailable
-from llamakeep.keeper.retention import Retention
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage
 from tests.fakes import ScriptedProvider

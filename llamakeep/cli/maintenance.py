@@ -35,8 +35,8 @@ def apply_retention(
     """
     import asyncio
 
+    from llamakeep.deletion.retention import old_runs, sweep
     from llamakeep.domain import utc_now
-    from llamakeep.keeper.retention import old_runs, sweep
 
     settings, now = read_settings(), utc_now()
     days = settings.retention_days

@@ -299,7 +299,7 @@ async def delete_user(settings: "Settings", username: str) -> None:
     """
     import asyncio
 
-    from llamakeep.keeper.purging import purge_one
+    from llamakeep.deletion.users import purge_one
 
     async with open_database(settings.database_url) as storage:
         user = await get_user(storage, username)

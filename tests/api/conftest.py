@@ -36,8 +36,8 @@ def quiet(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     async def nothing_is_old(*_: object) -> int:
         return 0
 
-    monkeypatch.setattr("llamakeep.keeper.retention.sweep", nothing_is_old)
-    monkeypatch.setattr("llamakeep.keeper.purging.purge_one", nothing_is_old)
+    monkeypatch.setattr("llamakeep.deletion.retention.sweep", nothing_is_old)
+    monkeypatch.setattr("llamakeep.deletion.users.purge_one", nothing_is_old)
     return settings.model_copy(update={"flush_interval": 9})
 
 

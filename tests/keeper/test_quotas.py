@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import pytest
 
+from llamakeep.deletion.requested import delete_runs
 from llamakeep.domain import (
     ApiKey,
     Limits,
@@ -28,7 +29,6 @@ from llamakeep.errors import (
     TooManyRuns,
 )
 from llamakeep.keeper import Keeper
-from llamakeep.keeper.deleting import delete_runs
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.history.filters import EVERYTHING

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+from llamakeep.deletion.users import purge_one
 from llamakeep.domain import Actor, Run, RunStatus, User, new_id, utc_now
-from llamakeep.keeper.purging import purge_one
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.steps import IdempotencyKey, conversation_of
 

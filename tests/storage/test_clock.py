@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import Connection, Table, func, insert, select, text
 
+from llamakeep.deletion.retention import MANY, sweep
 from llamakeep.domain import Actor, ApiKey, User, new_id, utc_now
-from llamakeep.keeper.retention import MANY, sweep
 from llamakeep.storage import Storage
 from llamakeep.storage.database import schema
 from llamakeep.storage.database.tables import (

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from sqlalchemy import update
 
+from llamakeep.deletion.retention import sweep
+from llamakeep.deletion.users import purge_one
 from llamakeep.domain import Actor, AuditKind, User, utc_now
 from llamakeep.errors import UserNotFound
-from llamakeep.keeper.purging import purge_one
-from llamakeep.keeper.retention import sweep
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.database.tables import users
 from llamakeep.storage.deletion import users as deleted_users

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from llamakeep.deletion.retention import sweep
 from llamakeep.domain import Actor, AuditKind, Run, RunStatus, User, new_id, utc_now
 from llamakeep.errors import InvalidRequest, UserNotFound
-from llamakeep.keeper.retention import sweep
 from llamakeep.storage import Storage
 from llamakeep.storage.database.tables import run_tags
 from llamakeep.storage.history.filters import RunFilter

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from llamakeep.deletion.retention import sweep
 from llamakeep.domain import User
-from llamakeep.keeper.retention import sweep
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.deletion import traces
 from llamakeep.storage.deletion.runs import Forgotten

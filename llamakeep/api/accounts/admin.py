@@ -15,6 +15,7 @@ from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.credentials.passwords import Passwords
 from llamakeep.credentials.tokens import RESET_LIFETIME, digest, new_reset_token
+from llamakeep.deletion.users import purged
 from llamakeep.domain import AuditEvent, AuditKind, User, UserRole
 from llamakeep.errors import (
     AdminOnly,
@@ -27,7 +28,6 @@ from llamakeep.errors import (
     Unauthenticated,
     UserNotFound,
 )
-from llamakeep.keeper.purging import purged
 from llamakeep.setting_values import Days
 
 router = Router(prefix="/admin", tags=["admin"])

@@ -16,6 +16,7 @@ from llamakeep.api.http.bodies import Body, Form
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.api.http.text import SomeText, Text
+from llamakeep.deletion.requested import delete_conversation as forget_conversation
 from llamakeep.errors import (
     BodyTooLarge,
     ConversationNotFound,
@@ -24,7 +25,6 @@ from llamakeep.errors import (
     ScopeMissing,
     Unauthenticated,
 )
-from llamakeep.keeper.deleting import delete_conversation as forget_conversation
 from llamakeep.storage.history.conversations import Conversation, Walked
 
 router = Router(prefix="/conversations", tags=["conversations"])

@@ -35,6 +35,7 @@ from llamakeep.api.prompts.schemas import (
     shown_response,
 )
 from llamakeep.api.webhooks.outgoing import WatchedRun, watched
+from llamakeep.deletion.requested import delete_runs
 from llamakeep.domain import Run, User
 from llamakeep.errors import (
     BodyTooLarge,
@@ -46,7 +47,6 @@ from llamakeep.errors import (
     TooManyReaders,
     Unauthenticated,
 )
-from llamakeep.keeper.deleting import delete_runs
 from llamakeep.storage import Storage
 from llamakeep.storage.history.filters import EVERYTHING, RunFilter
 from llamakeep.storage.history.listing import is_full

@@ -4,9 +4,9 @@ import asyncio
 import logging
 from contextlib import suppress
 
+from llamakeep.deletion.batches import turns
 from llamakeep.domain import User
 from llamakeep.errors import StorageUnavailable
-from llamakeep.keeper.turns import turns
 from llamakeep.storage import Storage
 from llamakeep.storage.history.conversations import HIGHEST
 from llamakeep.storage.history.filters import EVERYTHING

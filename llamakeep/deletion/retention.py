@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from llamakeep.deletion.batches import turns
 from llamakeep.domain import User, utc_now
 from llamakeep.errors import StorageUnavailable
-from llamakeep.keeper.turns import turns
 from llamakeep.storage import Storage
 from llamakeep.storage.database.clock import LONGEST_GAP
 from llamakeep.storage.history.filters import EVERYTHING

@@ -2,10 +2,10 @@
 
 from contextlib import suppress
 
+from llamakeep.deletion.batches import turns
 from llamakeep.domain import User, new_id
 from llamakeep.errors import RunNotFound
 from llamakeep.keeper.keeper import Keeper
-from llamakeep.keeper.turns import turns
 from llamakeep.storage import Storage
 from llamakeep.storage.history.filters import RunFilter
 
