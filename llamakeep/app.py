@@ -30,9 +30,9 @@ from llamakeep.api.webhooks.bodies import render
 from llamakeep.credentials.passwords import Passwords
 from llamakeep.deletion.retention import Retention
 from llamakeep.deletion.users import Purging
+from llamakeep.engine import Keeper
 from llamakeep.errors import LlamaKeepError, StorageUnavailable
 from llamakeep.http.methods import HeadAndOptions
-from llamakeep.keeper import Keeper
 from llamakeep.limits.rates import Counts
 from llamakeep.limits.throttle import OwnThrottle, Throttle
 from llamakeep.providers.base import Provider

@@ -10,8 +10,8 @@ from llamakeep.api.accounts.demo import ACCESS_TOKENS
 from llamakeep.api.http.readers import Readers
 from llamakeep.credentials.tokens import digest, is_api_key, is_well_formed
 from llamakeep.domain import Actor, ApiKey, Scope, User, UserRole, utc_now
+from llamakeep.engine import Keeper
 from llamakeep.errors import AdminOnly, ScopeMissing, Unauthenticated
-from llamakeep.keeper import Keeper
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage

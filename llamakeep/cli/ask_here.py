@@ -6,8 +6,8 @@ from contextlib import aclosing
 from llamakeep.cli.ask import Screen
 from llamakeep.cli.environment import get_or_add_user
 from llamakeep.domain import Asked, Run, User
-from llamakeep.keeper import Delta, Ended, Keeper, Reset
-from llamakeep.keeper.keeper import raise_for_status
+from llamakeep.engine import Delta, Ended, Keeper, Reset
+from llamakeep.engine.keeper import raise_for_status
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import open_storage

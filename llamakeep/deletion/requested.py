@@ -4,8 +4,8 @@ from contextlib import suppress
 
 from llamakeep.deletion.batches import turns
 from llamakeep.domain import User, new_id
+from llamakeep.engine.keeper import Keeper
 from llamakeep.errors import RunNotFound
-from llamakeep.keeper.keeper import Keeper
 from llamakeep.storage import Storage
 from llamakeep.storage.history.filters import RunFilter
 

@@ -15,8 +15,8 @@ from fastapi import FastAPI
 from llamakeep import signals
 from llamakeep.api.history import import_routes as history_import
 from llamakeep.api.http.forwarded import prefix_in
+from llamakeep.engine import Keeper
 from llamakeep.garbage import look_seldom
-from llamakeep.keeper import Keeper
 from llamakeep.server.connections import (
     BoundedProtocol,
     Bounds,

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from llamakeep.app import create_app
 from llamakeep.credentials.tokens import digest, new_access_token
 from llamakeep.domain import User
-from llamakeep.keeper import Keeper
+from llamakeep.engine import Keeper
 from llamakeep.providers.base import Provider
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage

@@ -18,7 +18,7 @@ SMALL = PROMPT | {"max_tokens": 10}
 @pytest.fixture(autouse=True)
 def always_the_same_day(monkeypatch: pytest.MonkeyPatch) -> None:
     now = utc_now()
-    monkeypatch.setattr("llamakeep.keeper.quotas.utc_now", lambda: now)
+    monkeypatch.setattr("llamakeep.engine.quotas.utc_now", lambda: now)
     monkeypatch.setattr("llamakeep.api.accounts.limits.utc_now", lambda: now)
 
 

@@ -12,6 +12,7 @@ from llamakeep import errors
 from llamakeep.api.openai.answering import Leaving, events
 from llamakeep.api.openai.forms import ChatCompletion
 from llamakeep.credentials.tokens import digest
+from llamakeep.engine import Delta, Position, Reset, Update
 from llamakeep.errors import (
     LlamaKeepError,
     PromptRejected,
@@ -19,7 +20,6 @@ from llamakeep.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from llamakeep.keeper import Delta, Position, Reset, Update
 from llamakeep.settings import Settings
 from tests.api.openai import CHAT, HI, STREAM, error
 from tests.api.openai import events as events_of

@@ -14,8 +14,8 @@ from llamakeep.providers.replicate import ReplicateProvider
 from llamakeep.providers.replicate.webhooks import WEBHOOK_PATH
 from llamakeep.settings import Settings
 from tests.api.serving import Client, connect
+from tests.engine.forgetful import Forgetful
 from tests.fakes import ScriptedProvider
-from tests.keeper.forgetful import Forgetful
 from tests.waiting import until
 
 SECRET = "whsec_bGxhbWFrZWVwLWVtdWxhdG9yLXNlY3JldA=="

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from llamakeep.domain import Asked
-from llamakeep.keeper import Update
+from llamakeep.engine import Update
 from llamakeep.settings import Settings
 from tests.api.serving import ALICE, PROMPT, PROMPTS, Client, connect
 from tests.fakes import ScriptedProvider

@@ -7,14 +7,14 @@ from functools import partial
 import pytest
 
 from llamakeep.domain import RunStatus, User
-from llamakeep.keeper import node
+from llamakeep.engine import node
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.database import schema
 from llamakeep.storage.history import reindexing
 from llamakeep.storage.history.filters import EVERYTHING
+from tests.engine.engine import open_keeper
 from tests.fakes import ScriptedProvider
-from tests.keeper.engine import open_keeper
 from tests.storage.running import start
 from tests.storage.test_search import find
 from tests.waiting import LONG_ENOUGH

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Literal
 
+from llamakeep.engine.live import LiveRun
 from llamakeep.http.connection import Connection
-from llamakeep.keeper.live import LiveRun
 from llamakeep.providers.replicate.api import ReplicateApi
 from llamakeep.providers.replicate.provider import ReplicateProvider
 from llamakeep.storage.runs.leases import LeaseStorage

@@ -22,9 +22,9 @@ from llamakeep.api.http.streaming import Streaming
 from llamakeep.api.openai.errors import error_of
 from llamakeep.api.openai.wire import json_response, stream_headers
 from llamakeep.domain import Asked, Run, User
+from llamakeep.engine import Delta, Ended, Keeper, Reset, Silence, Update
+from llamakeep.engine.keeper import raise_for_status
 from llamakeep.errors import LlamaKeepError, RunInterrupted
-from llamakeep.keeper import Delta, Ended, Keeper, Reset, Silence, Update
-from llamakeep.keeper.keeper import raise_for_status
 from llamakeep.storage.runs.long_texts import outline_of
 from llamakeep.storage.runs.steps import IdempotencyKey
 

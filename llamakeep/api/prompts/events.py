@@ -26,9 +26,9 @@ from llamakeep.api.http.problems import problem_json, problem_of
 from llamakeep.api.http.streaming import EVENT_STREAM, Streaming
 from llamakeep.api.prompts.schemas import model_name, shown
 from llamakeep.domain import Run
+from llamakeep.engine import Delta, Ended, Keeper, Position, Reset, Update
+from llamakeep.engine.keeper import raise_for_status
 from llamakeep.errors import FieldError, InvalidRequest, LlamaKeepError
-from llamakeep.keeper import Delta, Ended, Keeper, Position, Reset, Update
-from llamakeep.keeper.keeper import raise_for_status
 from llamakeep.storage.runs.long_texts import STORED, outline_of
 
 KEEP_ALIVE = b": the run goes on\n\n"

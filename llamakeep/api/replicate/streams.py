@@ -17,8 +17,8 @@ from llamakeep.api.http.json_text import to_json
 from llamakeep.api.http.streaming import Streaming
 from llamakeep.api.prompts.events import HEADERS
 from llamakeep.domain import Run, RunStatus, User
+from llamakeep.engine import Delta, Ended, Keeper, Position, Reset, Update
 from llamakeep.errors import LlamaKeepError
-from llamakeep.keeper import Delta, Ended, Keeper, Position, Reset, Update
 
 HELLO = b": hi\n\n"
 KEEP_ALIVE = b": still here\n\n"

@@ -5,8 +5,8 @@ import re
 from contextlib import suppress
 
 from llamakeep.domain import Run, User
+from llamakeep.engine import Keeper
 from llamakeep.errors import FieldError, InvalidRequest, LlamaKeepError
-from llamakeep.keeper import Keeper
 
 LONGEST_WAIT = 60
 """Seconds that a request is held open at most."""

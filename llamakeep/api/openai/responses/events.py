@@ -31,8 +31,8 @@ from llamakeep.api.openai.ids import id_of
 from llamakeep.api.openai.responses.items import MESSAGE, output_item, output_part
 from llamakeep.api.openai.responses.rendering import beginning_of, response_of
 from llamakeep.domain import Run
+from llamakeep.engine import Delta, Ended, Keeper, Position, Reset, Update
 from llamakeep.errors import LlamaKeepError, RunInterrupted
-from llamakeep.keeper import Delta, Ended, Keeper, Position, Reset, Update
 from llamakeep.storage.runs.long_texts import STORED
 
 KEEP_ALIVE = b": the run goes on\n\n"

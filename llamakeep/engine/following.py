@@ -1,0 +1,95 @@
+"""Following a run that another process works on, or that has ended, in storage."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from llamakeep.domain import Run, RunStatus, User
+from llamakeep.engine.live import known_length
+from llamakeep.engine.updates import (
+    LONG,
+    Delta,
+    Ended,
+    Position,
+    Reset,
+    Silence,
+    StoredText,
+    Update,
+)
+from llamakeep.storage import Storage
+from llamakeep.storage.runs.long_texts import START
+from llamakeep.storage.runs.lookups import Progress
+
+
+async def follow_stored(
+    storage: Storage, run: Run, position: Position, *, every: float
+) -> AsyncGenerator[Update, None]:
+    """
+    Yield what is stored of `run` after `position`, until its end.
+
+    It is read a piece at a time, each when the reader has taken the one before.
+
+    Args:
+        storage: Where it is.
+        run: The run.
+        position: How far its reader is.
+        every: Seconds between two looks, each of which reads what is new.
+
+    Raises:
+        RunNotFound: It was deleted.
+        StorageUnavailable: It cannot be read.
+    """
+    while True:
+        now = await storage.progress(run, after=position.offset)
+        if now.status.is_final:
+            break
+        if (news := await _news(storage, run, position, now)) is not None:
+            yield news
+            position = news.position
+            if position.offset < now.length:
+                continue
+        yield Silence()
+        await asyncio.sleep(every)
+    async with aclosing(_ended(storage, run, position)) as updates:
+        async for update in updates:
+            yield update
+
+
+async def _news(
+    storage: Storage, run: Run, position: Position, now: Progress
+) -> Delta | Reset | None:
+    """Return some of what a reader at `position` lacks of a run that goes on."""
+    if now.status is RunStatus.STARTING:
+        return None  # what is stored is an earlier attempt's text, and may change
+    known = known_length(position, now.attempt, now.common_length, now.length)
+    if position.offset <= known:
+        end = Position(position.offset + len(now.text), now.attempt)
+        return Delta(now.text, end) if now.text else None
+    if now.length == known:
+        return None  # it may still grow into what the reader has
+    now = await storage.progress(run, after=0)
+    if now.status is not RunStatus.PROCESSING:
+        return None
+    return Reset(now.text, Position(len(now.text), now.attempt))
+
+
+async def _ended(
+    storage: Storage, run: Run, position: Position
+) -> AsyncGenerator[Update, None]:
+    """Yield what a reader at `position` lacks of a run that has ended, and its end."""
+    owner = User(run.user_id, "", run.created_at)
+    run = await storage.outline(owner, run.id)
+    kind: type[Delta | Reset] = Delta
+    place = await storage.place_in_text(run, position.offset)
+    known = known_length(position, run.attempt, run.common_length, place.offset)
+    if position.offset > known:
+        kind, place = Reset, START
+    while not place.is_end or kind is Reset:
+        text, place = await storage.text_piece(run, place)
+        if text or kind is Reset:
+            yield kind(text, Position(place.offset, run.attempt))
+        kind = Delta
+    if place.offset <= LONG:
+        yield Ended(await storage.get_run(owner, run.id))
+    else:
+        yield Ended(run, StoredText(place.offset, lambda: storage.text_pieces(run)))

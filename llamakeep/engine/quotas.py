@@ -1,0 +1,136 @@
+"""Which limits apply to a prompt, and how much it may take of them at most."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from llamakeep.domain import Limits, Reservation, Run, User, utc_now
+from llamakeep.engine.context import messages
+from llamakeep.errors import PriceUnknown
+from llamakeep.providers.base import Provider
+from llamakeep.providers.registry import Registry
+from llamakeep.settings import Settings
+from llamakeep.storage.runs.quotas import Quota, Unit, Whose
+
+OVERHEAD = 16
+"""Tokens that a model's template puts around each message, at most."""
+
+_UNITS: dict[str, Unit] = {
+    "concurrent_runs": "runs",
+    "tokens_per_day": "tokens",
+    "tokens_per_month": "tokens",
+    "dollars_per_day": "dollars",
+    "dollars_per_month": "dollars",
+}
+
+
+class Quotas:
+    """Turns what administrators, users and the settings allow into quotas."""
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self._for_users = settings.user_limits
+        self._for_all = settings.server_limits
+        self._max_tokens = settings.quota_max_tokens
+        self._registry = registry
+        self._is_bounded = {self._for_users, self._for_all} != {Limits()}
+
+    def of(self, user: User) -> Sequence[Quota]:
+        """Return all quotas of `user`, and of what they came in with."""
+        key = user.api_key
+        if not (self._is_bounded or user.limits or (key and key.limits)):
+            return ()
+        now = utc_now()
+        limits = self._for_users
+        if user.limits is not None:
+            limits = replace(limits, **user.limits.given())
+        found = list(_quotas("user", limits, now, user_id=user.id))
+        if key is not None and key.limits is not None:
+            found.extend(
+                _quotas("api_key", key.limits, now, user_id=user.id, api_key_id=key.id)
+            )
+        found.extend(self.of_server(now))
+        return found
+
+    def of_server(self, now: datetime) -> Iterator[Quota]:
+        """Yield the quotas that all users share."""
+        return _quotas("server", self._for_all, now)
+
+    def reserving(
+        self, run: Run, provider: Provider, earlier: Sequence[Run], user: User
+    ) -> tuple[Run, Sequence[Quota]]:
+        """
+        Return `run` with what it may take at most, and what that is to be taken from.
+
+        Where tokens are counted, its answer is bounded.
+
+        Raises:
+            PriceUnknown: There is a limit in dollars, and the model may cost anything.
+        """
+        quotas = self.of(user)
+        if not quotas:
+            return run, ()
+        units = {quota.unit for quota in quotas}
+        if units == {"runs"}:
+            input_tokens = output_tokens = 0
+        else:
+            # A token stands for a byte at least, whatever the model's vocabulary is.
+            input_tokens = sum(
+                len(each.content.encode()) + OVERHEAD for each in messages(run, earlier)
+            )
+            output_tokens = run.parameters.max_tokens or self._max_tokens
+            if "max_tokens" not in provider.unsupported:
+                bounded = replace(run.parameters, max_tokens=output_tokens)
+                run = replace(run, parameters=bounded)
+        cost = Decimal(0)
+        if "dollars" in units:
+            price = self._registry.price(provider.name, run.model)
+            if price is None:
+                raise PriceUnknown(
+                    f"A limit in dollars applies, and the price of {provider.name}:"
+                    f"{run.model} is not known; nothing was stored. Choose another "
+                    "model, or have LLAMAKEEP_PRICES say it."
+                )
+            cost = price.of(input_tokens, output_tokens)
+        reservation = Reservation(
+            quotas=tuple(sorted({quota.id for quota in quotas})),
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            cost=cost,
+        )
+        return replace(run, reservation=reservation), quotas
+
+
+def _quotas(
+    whose: Whose,
+    limits: Limits,
+    now: datetime,
+    *,
+    user_id: str | None = None,
+    api_key_id: str | None = None,
+) -> Iterator[Quota]:
+    subject = api_key_id or user_id or "server"
+    today = datetime(now.year, now.month, now.day, tzinfo=UTC)
+    month = today.replace(day=1)
+    stretches = {
+        "": (subject, None, None),
+        "day": (f"{subject}:{today:%Y-%m-%d}", today, today + timedelta(days=1)),
+        "month": (f"{subject}:{month:%Y-%m}", month, _next_month(month)),
+    }
+    for name, limit in limits.given().items():
+        id_, begins_at, ends_at = stretches[name.partition("_per_")[2]]
+        yield Quota(
+            id=id_,
+            name=name,
+            whose=whose,
+            unit=_UNITS[name],
+            limit=limit,
+            user_id=user_id,
+            api_key_id=api_key_id,
+            begins_at=begins_at,
+            ends_at=ends_at,
+        )
+
+
+def _next_month(month: datetime) -> datetime:
+    return (month + timedelta(days=31)).replace(day=1)

@@ -1,0 +1,198 @@
+"""Renew the leases of runs, and take over runs that no task works on."""
+
+import asyncio
+import logging
+from collections import ChainMap, Counter
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import Any
+
+from llamakeep.domain import Run, RunStatus
+from llamakeep.engine.dropped import Dropped
+from llamakeep.engine.live import LiveRun
+from llamakeep.engine.repeated import Repeated
+from llamakeep.settings import Settings
+from llamakeep.storage import Storage
+
+SOON = 1.0
+"""Seconds after which it is looked for a run that got lost in this process."""
+
+CANCELED_AT_ONCE = 64
+"""Left runs that are to be canceled and taken up at once: they need no slot."""
+
+log = logging.getLogger(__name__)
+
+
+class Recovery:
+    """
+    Renews this process's leases, and takes up runs that no process works on.
+
+    These are two tasks: what the one waits for does not delay the other.
+
+    Args:
+        settings: What the operator chose.
+        storage: Where the runs are.
+        node: Under which name this process holds them.
+        live: The runs that are going on here.
+        tasks: What works on them, and on those that are being stored.
+        begin: Begins to work on a run that was taken up.
+        cancel: Cancels a run that is to be.
+        lose: Stops working on a run that is another process's.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        storage: Storage,
+        node: str,
+        *,
+        live: Mapping[str, LiveRun],
+        tasks: MutableMapping[str, asyncio.Task[None]],
+        begin: Callable[[Run], None],
+        cancel: Callable[[str], None],
+        lose: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._storage = storage
+        self._node = node
+        self._live = live
+        self._tasks = tasks
+        self._begin = begin
+        self._cancel = cancel
+        self._lose = lose
+        self.begun: set[str] = set()
+        """Runs that were taken up, and have not ended."""
+        self._few = max(1, settings.max_running // 8)
+        self._last_user = ""
+        self._are_more = False
+        self._taken_up_at = 0.0
+        every = settings.lease / 4
+        self._dropped = Dropped(every)
+        self._renewing = Repeated("renewing leases", self._renew, every=every)
+        self._looking = Repeated("taking over runs", self._take_over, every=every)
+
+    async def open(self, *, take_over: bool) -> None:
+        """Begin; take up at once what earlier processes left, if that is wanted."""
+        self._renewing.open()
+        if take_over:
+            await self._looking.once()
+            self._looking.open()
+
+    async def stop_taking_over(self) -> None:
+        """Take up nothing more."""
+        await self._looking.close()
+
+    async def close(self) -> None:
+        """Stop holding on."""
+        await self._looking.close()
+        await self._renewing.close()
+
+    def look_for(self, run_id: str) -> None:
+        """Look now for a run that no task works on, and for others."""
+        self._dropped.wake(run_id)
+        self._looking.wake()
+
+    def failed(self, run_id: str) -> None:
+        """
+        Take note that a run could not be closed by a bug.
+
+        This process holds on to it, and tries again after a pause that grows.
+        """
+        self._dropped.add(run_id)
+
+    def ended(self, run_id: str, *, is_done: bool) -> None:
+        """
+        Take note that a task has ended, if it is one of `begun` or not done.
+
+        Args:
+            run_id: Its run.
+            is_done: Whether its end was written; otherwise it is looked for soon.
+        """
+        self.begun.discard(run_id)
+        if is_done:
+            self._dropped.discard(run_id)
+        if self._are_more and self._room() >= self._few:
+            self._looking.wake()
+        if not is_done:
+            self.look_soon()
+
+    def look_soon(self) -> None:
+        """Look within a second, but not all the time for what fails again and again."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._taken_up_at > self._settings.lease / 4:
+            self._taken_up_at = loop.time()
+            loop.call_later(SOON, self._looking.wake)
+
+    async def _renew(self) -> None:
+        resting = self._dropped.resting()
+        if not (self._tasks or resting):
+            return
+        attempts = {
+            run_id: live.run.attempt
+            for run_id, live in self._live.items()
+            if not live.is_closing
+        }
+        held = await self._storage.renew(
+            self._node, {*self._tasks, *resting}, lease=self._settings.lease
+        )
+        found = {row.run_id: row.attempt for row in held}
+        for run_id, attempt in attempts.items():
+            live = self._live.get(run_id)
+            if live is None or live.is_closing or live.is_over:
+                continue
+            mine = {attempt, live.run.attempt}
+            if live.run.status is RunStatus.QUEUED:
+                mine.add(attempt + 1)  # it is being claimed
+            if found.get(run_id) not in mine:
+                self._lose(run_id)
+        for run_id in resting:
+            if run_id not in found:
+                self._dropped.discard(run_id)
+        for row in held:
+            if row.cancel_requested:
+                self._cancel(row.run_id)
+                self._dropped.wake(row.run_id)
+
+    async def _take_over(self) -> None:
+        """Go on with, or close, runs that were left: as many as find a free slot."""
+        room = self._room()
+        # What is accepted while this waits for the database is in there, too.
+        mine = ChainMap[str, Any](self._tasks, dict.fromkeys(self._dropped.resting()))
+        taken = await self._storage.take_over(
+            self._node,
+            lease=self._settings.lease,
+            most=room or CANCELED_AT_ONCE,
+            only_canceled=not room,
+            after_user=self._last_user,
+            working_on=mine,
+        )
+        for run in taken:
+            log.warning("run %s was left by its process", run.id)
+            self.begun.add(run.id)
+            self._begin(run)
+        if room:
+            self._are_more = len(taken) == room
+            self._last_user = last_turn(taken, self._last_user)
+
+    def _room(self) -> int:
+        """
+        Return how many more runs this process can take up.
+
+        A process that has more than enough to do takes up a few all the same: it may be
+        the only one that can.
+        """
+        free = self._settings.max_running - len(self._tasks)
+        return free if free > 0 else max(0, self._few - len(self.begun))
+
+
+def last_turn(taken: Sequence[Run], before: str) -> str:
+    """
+    Return whose turn was the last when users took turns for `taken`.
+
+    Args:
+        taken: What they got.
+        before: After whose turn that began.
+    """
+    counts = Counter(run.user_id for run in taken)
+    rounds = max(counts.values(), default=0)
+    last = [user_id for user_id, count in counts.items() if count == rounds]
+    return max(last, key=lambda user_id: (user_id <= before, user_id), default=before)

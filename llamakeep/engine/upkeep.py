@@ -1,0 +1,127 @@
+"""Background tasks that all runs of a process share, such as writing their texts."""
+
+import time
+from collections.abc import Callable, Mapping
+
+from llamakeep.engine.gate import Gates
+from llamakeep.engine.live import LiveRun
+from llamakeep.engine.orphans import is_wanted
+from llamakeep.engine.repeated import Repeated
+from llamakeep.settings import Settings
+from llamakeep.storage import Storage
+from llamakeep.storage.runs.steps import Attached
+
+WRITTEN_PER_SECOND = 256 * 1024
+"""
+Characters of one run that are written in a second at most.
+
+Each write is of the whole text, so a long one is written less often: one of 4 Mi
+characters every 16 seconds.
+"""
+
+
+class Upkeep:
+    """
+    Tasks that repeat what all runs of a process need; none of them waits for another.
+
+    Args:
+        settings: What the operator chose.
+        storage: Where the runs are.
+        gates: What stands between them and their providers.
+        live: The runs that are going on here.
+        abandon: Stops what works on a run, and what was begun for it.
+        tick: Seconds between two signs of life to those who follow a silent run.
+        indexing_pause: Seconds after which some more finished runs are indexed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        storage: Storage,
+        gates: Gates,
+        live: Mapping[str, LiveRun],
+        *,
+        abandon: Callable[[str], None],
+        tick: float,
+        indexing_pause: float,
+    ) -> None:
+        self._storage = storage
+        self._gates = gates
+        self._live = live
+        self._abandon = abandon
+        every = settings.flush_interval
+        self._tasks = [
+            Repeated("keeping the texts so far", self._flush, every=every),
+            Repeated("attaching answers", self._attach, every=every),
+            Repeated("showing signs of life", self._tick, every=max(tick, every)),
+        ]
+        self._is_reindexing = True
+        """Whether an earlier version may have indexed some runs."""
+        if storage.is_sole_owner:  # shared databases index what ends by themselves
+            pause = max(indexing_pause, every)
+            index = Repeated("indexing", self._index, every=pause)
+            self._tasks.append(index)
+        else:
+            refresh = Repeated("looking at the gates", gates.refresh, every=every)
+            pause = max(indexing_pause, every)
+            reindex = Repeated("indexing older runs", self._reindex, every=pause)
+            self._tasks += [refresh, reindex]
+
+    def open(self) -> None:
+        """Begin."""
+        for task in self._tasks:
+            task.open()
+
+    async def close(self) -> None:
+        """Stop."""
+        for task in self._tasks:
+            await task.close()
+
+    async def _tick(self) -> None:
+        for live in self._live.values():
+            live.tick()
+
+    async def _index(self) -> None:
+        await self._storage.index_finished()
+
+    async def _reindex(self) -> None:
+        if self._is_reindexing:
+            self._is_reindexing = await self._storage.reindex_some()
+
+    async def _attach(self) -> None:
+        """
+        Keep handles that could not be kept when their answers began.
+
+        Where the run is another server's meanwhile, the answer is stopped as soon as it
+        is known that this server has another one.
+        """
+        for run_id, live in tuple(self._live.items()):
+            handle = live.owed_handle
+            if handle is None or live.is_closing or (live.is_over and not live.is_lost):
+                continue
+            attached = await self._storage.attach(live.run, handle)
+            if attached is Attached.LOST and not live.is_closing:
+                live.lose()
+                wanted = await is_wanted(self._storage, live.run, handle)
+                if wanted is None:
+                    continue
+                if wanted is False and self._live.get(run_id) is live:
+                    self._abandon(run_id)
+            live.owed_handle = None
+
+    async def _flush(self) -> None:
+        now = time.monotonic()
+        due = [
+            live
+            for live in self._live.values()
+            if live.length > live.written_length
+            and live.is_worth_keeping
+            and not live.is_over
+            and now - live.written_at >= live.written_length / WRITTEN_PER_SECOND
+        ]
+        if not due:
+            return
+        texts = [live.snapshot() for live in due]
+        await self._storage.flush(texts)
+        for live, run in zip(due, texts, strict=True):
+            live.written_length, live.written_at = len(run.response), now
