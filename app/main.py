@@ -2,9 +2,8 @@
 
 import logging
 
-from llamakeep import variables
 from llamakeep.app import create_app
-from llamakeep.settings import Settings
+from llamakeep.settings import Settings, variables
 
 app = create_app(Settings())
 for _warning in variables.warnings():

@@ -16,8 +16,8 @@ from llamakeep import errors
 from llamakeep.api.http.problems import urn
 from llamakeep.app import create_app
 from llamakeep.docstrings import docstrings_of
-from llamakeep.secret_files import is_secret
 from llamakeep.settings import Settings
+from llamakeep.settings.secret_files import is_secret
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 WRITTEN_BY = "<!-- Written by scripts/write_reference.py. Change the code instead. -->"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic_settings import SettingsError
 
-from llamakeep.secret_files import LARGEST
 from llamakeep.settings import Settings
+from llamakeep.settings.secret_files import LARGEST
 
 
 @pytest.fixture(autouse=True)

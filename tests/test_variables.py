@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from llamakeep import variables
-from llamakeep.settings import Settings
+from llamakeep.settings import Settings, variables
 
 
 @pytest.fixture(autouse=True)

@@ -38,8 +38,7 @@ def read_settings(**given: Any) -> "Settings":
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
-    from llamakeep import variables
-    from llamakeep.settings import Settings
+    from llamakeep.settings import Settings, variables
 
     try:
         settings = Settings(

@@ -135,7 +135,7 @@ def retention(
 
     from pydantic import TypeAdapter, ValidationError
 
-    from llamakeep.setting_values import Days
+    from llamakeep.settings.values import Days
 
     chosen = None
     if days != "default":

@@ -5,7 +5,7 @@ import pytest
 
 from llamakeep.emulator.webhooks import signature
 from llamakeep.errors import SignatureInvalid
-from llamakeep.setting_values import WEBHOOK_SECRET
+from llamakeep.settings.values import WEBHOOK_SECRET
 from llamakeep.webhooks.signing import (
     TOLERANCE,
     is_signed,

@@ -28,7 +28,7 @@ from llamakeep.errors import (
     Unauthenticated,
     UserNotFound,
 )
-from llamakeep.setting_values import Days
+from llamakeep.settings.values import Days
 
 router = Router(prefix="/admin", tags=["admin"])
 

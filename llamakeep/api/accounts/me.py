@@ -24,7 +24,7 @@ from llamakeep.errors import (
     ScopeMissing,
     Unauthenticated,
 )
-from llamakeep.setting_values import Days
+from llamakeep.settings.values import Days
 
 router = Router(tags=["login"])
 

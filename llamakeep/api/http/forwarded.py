@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llamakeep.api.http.problems import render_error
 from llamakeep.errors import UNREAD, UnusableHeader
-from llamakeep.setting_values import PREFIX
 from llamakeep.settings import Settings
+from llamakeep.settings.values import PREFIX
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

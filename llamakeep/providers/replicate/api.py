@@ -37,7 +37,7 @@ from llamakeep.providers.replicate.predictions import (
     read_prediction,
 )
 from llamakeep.providers.replicate.reading import LARGE, invalid, read_json
-from llamakeep.setting_values import WEBHOOK_SECRET
+from llamakeep.settings.values import WEBHOOK_SECRET
 
 WHO = "Replicate"
 TRANSIENT = (

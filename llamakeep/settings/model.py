@@ -23,8 +23,8 @@ from pydantic_settings import (
 )
 
 from llamakeep.domain import Limits
-from llamakeep.secret_files import SecretFiles
-from llamakeep.setting_values import (
+from llamakeep.settings.secret_files import SecretFiles
+from llamakeep.settings.values import (
     ORIGIN,
     PREFIX,
     VALKEY_URL,

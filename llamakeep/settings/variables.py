@@ -9,8 +9,8 @@ from typing import Any
 from pydantic_settings import DotEnvSettingsSource
 
 from llamakeep.errors import wording
-from llamakeep.secret_files import SUFFIX, is_secret, names_of
 from llamakeep.settings import Settings
+from llamakeep.settings.secret_files import SUFFIX, is_secret, names_of
 
 PREFIX = "LLAMAKEEP_"
 OTHERS = {"LLAMAKEEP_SERVER", "LLAMAKEEP_ACCESS_TOKEN"}

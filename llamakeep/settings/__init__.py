@@ -1,0 +1,5 @@
+"""Server settings: from the environment, `.env` and secret files."""
+
+from llamakeep.settings.model import Settings
+
+__all__ = ["Settings"]
