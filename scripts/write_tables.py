@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from llamakeep.storage.database import schema
 from llamakeep.storage.database.sqlite import SqliteDatabase
 
-PAGE = Path(__file__).parents[1] / "llamakeep" / "storage" / "tables.sql"
+PAGE = Path(__file__).parents[1] / "llamakeep" / "storage" / "database" / "tables.sql"
 
 # SQLite makes the tables of a full-text index, and those of its own, by itself.
 MADE = """

@@ -87,9 +87,9 @@ def replicate_emulator(
     """Serve Replicate's HTTP API on this computer, for development and tests."""
     from pydantic import TypeAdapter, ValidationError
 
-    from llamakeep.emulator import EmulatorSettings, Rule, serve
-    from llamakeep.emulator.__main__ import new_provider
     from llamakeep.errors.wording import path_of, wording_of
+    from replicate_emulator import EmulatorSettings, Rule, serve
+    from replicate_emulator.__main__ import new_provider
 
     try:
         chosen = EmulatorSettings()

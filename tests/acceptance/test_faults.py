@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from llamakeep.emulator import open_emulator
+from replicate_emulator import open_emulator
 from tests.acceptance.processes import Runner
 from tests.postgres import new_database, stoppable_postgres
 from tests.torture.clocks import (

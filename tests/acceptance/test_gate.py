@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from llamakeep.emulator import EmulatorSettings, open_emulator
 from llamakeep.storage import open_storage
+from replicate_emulator import EmulatorSettings, open_emulator
 from tests.acceptance.conftest import NewServer
 from tests.acceptance.processes import ServerProcess
 from tests.emulator.driver import AT_ONCE

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from llamakeep.emulator import open_emulator
+from replicate_emulator import open_emulator
 from tests.acceptance.conftest import NewServer
 from tests.acceptance.processes import ServerProcess
 from tests.waiting import LONG_ENOUGH

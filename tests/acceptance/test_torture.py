@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llamakeep.emulator import open_emulator
+from replicate_emulator import open_emulator
 from tests.acceptance.processes import Runner
 from tests.torture.crash_points import POINTS
 from tests.torture.scenarios import (

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from llamakeep.emulator.webhooks import signature
 from llamakeep.providers.replicate.webhooks import WEBHOOK_PATH
+from replicate_emulator.webhooks import signature
 from tests.acceptance.conftest import NewServer
 from tests.acceptance.processes import ServerProcess
 from tests.acceptance.test_replicate import (

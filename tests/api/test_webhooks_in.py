@@ -9,10 +9,10 @@ import httpx2
 import pytest
 from pydantic import HttpUrl
 
-from llamakeep.emulator.webhooks import signature
 from llamakeep.providers.replicate import ReplicateProvider
 from llamakeep.providers.replicate.webhooks import WEBHOOK_PATH
 from llamakeep.settings import Settings
+from replicate_emulator.webhooks import signature
 from tests.api.serving import Client, connect
 from tests.engine.forgetful import Forgetful
 from tests.fakes import ScriptedProvider

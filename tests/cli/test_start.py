@@ -18,7 +18,7 @@ from tests.cli.conftest import ROOT, Type
 NOT_FOR_SQLITE = {
     "alembic",
     "asyncpg",
-    "llamakeep.emulator",
+    "replicate_emulator",
     "llamakeep.workers",
     "rich",
     "sqlalchemy.dialects.postgresql",

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from llamakeep.emulator import EmulatorSettings, open_emulator
+from replicate_emulator import EmulatorSettings, open_emulator
 from tests.emulator.driver import AT_ONCE, Driver
 
 

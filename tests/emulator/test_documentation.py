@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from llamakeep.emulator import EmulatorSettings, Rule
+from replicate_emulator import EmulatorSettings, Rule
 
 PAGE = Path(__file__).parents[2] / "docs" / "emulator.md"
 

@@ -1,6 +1,6 @@
 import pytest
 
-from llamakeep.emulator import EmulatorSettings, open_emulator
+from replicate_emulator import EmulatorSettings, open_emulator
 from tests.emulator.driver import MAVERICK, Driver
 
 

@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 
 from llamakeep.domain import Usage
-from llamakeep.emulator import EmulatorSettings, open_emulator
-from llamakeep.emulator.clock import Clock
-from llamakeep.emulator.predictions import Prediction
 from llamakeep.errors import ProviderUnavailable
 from llamakeep.providers.base import Finished
+from replicate_emulator import EmulatorSettings, open_emulator
+from replicate_emulator.clock import Clock
+from replicate_emulator.predictions import Prediction
 from tests.emulator.driver import MAVERICK, Driver
 from tests.fakes import ScriptedProvider
 

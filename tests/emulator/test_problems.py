@@ -4,8 +4,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from llamakeep.emulator.problems import Problem
-from llamakeep.emulator.validation import check_input
+from replicate_emulator.routes.problems import Problem
+from replicate_emulator.routes.validation import check_input
 from tests.emulator.driver import MAVERICK, Driver
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from llamakeep.emulator import EmulatorSettings, open_emulator
-from llamakeep.emulator.__main__ import new_provider
 from llamakeep.providers.local.provider import LocalProvider
 from llamakeep.providers.openai.provider import OpenAIProvider
+from replicate_emulator import EmulatorSettings, open_emulator
+from replicate_emulator.__main__ import new_provider
 from tests.emulator.driver import Driver, events
 from tests.waiting import LONG_ENOUGH
 
@@ -28,7 +28,7 @@ def free_port() -> int:
 def emulator_process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], Driver]]:
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "llamakeep.emulator", "--port", str(port), *arguments],
+        [sys.executable, "-m", "replicate_emulator", "--port", str(port), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -4,8 +4,8 @@ import httpx2
 import pytest
 from fastapi.routing import APIRoute
 
-from llamakeep.emulator.app import create_emulator
-from llamakeep.emulator.settings import EmulatorSettings
+from replicate_emulator.app import create_emulator
+from replicate_emulator.settings import EmulatorSettings
 from tests.emulator.driver import Driver
 
 SITE = "https://chat.example.com"

@@ -1,7 +1,7 @@
 import pytest
 
-from llamakeep.emulator.post import post
-from llamakeep.emulator.webhooks import signature
+from replicate_emulator.post import post
+from replicate_emulator.webhooks import signature
 from tests.emulator.driver import Driver
 from tests.emulator.receiver import open_receiver
 

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from llamakeep.emulator import EmulatorSettings, open_emulator
 from llamakeep.providers.local.provider import LocalProvider
 from llamakeep.providers.local.weights import find_weights, has_engine
 from llamakeep.providers.replicate import ReplicateProvider
 from llamakeep.settings import Settings
+from replicate_emulator import EmulatorSettings, open_emulator
 from tests.emulator.driver import AT_ONCE
 from tests.providers.asking import settings
 from tests.providers.replicating import Control, provider_at

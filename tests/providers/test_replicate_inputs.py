@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from llamakeep.domain import Message
-from llamakeep.emulator.catalogue import Catalogue
 from llamakeep.errors import ModelNotFound, UnsupportedParameter
 from llamakeep.providers.replicate import ReplicateProvider
 from llamakeep.providers.replicate.inputs import InputSchema, build_input
+from replicate_emulator.catalogue import Catalogue
 from tests.providers.asking import ask
 from tests.providers.replicating import Control, asking, provider_at
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import pytest
 
-from llamakeep.emulator.catalogue import BUILT_IN
 from llamakeep.errors import ModelNotFound, ProviderTimeout, ProviderUnavailable
 from llamakeep.providers.replicate import ReplicateProvider, known_models
 from llamakeep.providers.replicate.known_models import (
@@ -13,6 +12,7 @@ from llamakeep.providers.replicate.known_models import (
     FRESH_ABSENCE,
     KnownModels,
 )
+from replicate_emulator.catalogue import BUILT_IN
 from tests.providers.replicating import MAVERICK, Control
 
 PARROT = next(each for each in BUILT_IN if not each.is_official)

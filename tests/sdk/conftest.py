@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
-from llamakeep.emulator import EmulatorSettings, open_emulator
+from replicate_emulator import EmulatorSettings, open_emulator
 from tests.acceptance.processes import Runner
 from tests.emulator.driver import AT_ONCE, NO_CERTIFICATES, Driver
 from tests.emulator.receiver import open_receiver

@@ -3,7 +3,6 @@ from collections.abc import Mapping
 
 import pytest
 
-from llamakeep.emulator.webhooks import signature
 from llamakeep.errors import SignatureInvalid
 from llamakeep.settings.values import WEBHOOK_SECRET
 from llamakeep.webhooks.signing import (
@@ -14,6 +13,7 @@ from llamakeep.webhooks.signing import (
     read_stamp,
     signed_headers,
 )
+from replicate_emulator.webhooks import signature
 
 NOW = 1_614_265_330
 BODY = b'{"test": 2432232314}'

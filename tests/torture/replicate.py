@@ -29,7 +29,7 @@ def emulator_process(folder: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     with (folder / "emulator.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "llamakeep.emulator", "--port", str(port)],
+            [sys.executable, "-m", "replicate_emulator", "--port", str(port)],
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             cwd=folder,
             stdout=log,

@@ -61,7 +61,7 @@ def _can_be_made(connection: Connection) -> bool:
 
 def _make(connection: Connection) -> None:
     """Make what all migrations would make of it."""
-    script = files("llamakeep.storage").joinpath("tables.sql").read_text("utf-8")
+    script = files(__package__).joinpath("tables.sql").read_text("utf-8")
     for statement in script.split(";\n\n"):
         connection.exec_driver_sql(statement)
 

@@ -1,22 +1,22 @@
-"""`python -m llamakeep.emulator`: the emulator in a process of its own."""
+"""`python -m replicate_emulator`: the emulator in a process of its own."""
 
 import argparse
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from llamakeep.emulator.rules import Rule
-from llamakeep.emulator.server import DEFAULT_PORT, serve
-from llamakeep.emulator.settings import EmulatorSettings
 from llamakeep.providers.base import Provider
 from llamakeep.providers.local.provider import LocalProvider
 from llamakeep.providers.openai.provider import OpenAIProvider
 from llamakeep.settings import Settings
+from replicate_emulator.rules import Rule
+from replicate_emulator.server import DEFAULT_PORT, serve
+from replicate_emulator.settings import EmulatorSettings
 
 
 def main() -> None:
     """Read the command line, and serve."""
-    parser = argparse.ArgumentParser(prog="python -m llamakeep.emulator")
+    parser = argparse.ArgumentParser(prog="python -m replicate_emulator")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
     parser.add_argument("--settings", type=Path, help="a JSON file with settings")

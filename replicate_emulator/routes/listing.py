@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlencode
 
-from llamakeep.emulator.predictions import Prediction
-from llamakeep.emulator.problems import Problem
+from replicate_emulator.predictions import Prediction
+from replicate_emulator.routes.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)

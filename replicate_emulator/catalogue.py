@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from llamakeep.emulator.schemas import (
+from replicate_emulator.routes.schemas import (
     LLAMA_3,
     LLAMA_3_1,
     LLAMA_4,

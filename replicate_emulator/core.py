@@ -5,15 +5,15 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import timedelta
 
-from llamakeep.emulator.answers import answer
-from llamakeep.emulator.catalogue import Catalogue, Model
-from llamakeep.emulator.clock import Clock
-from llamakeep.emulator.limits import Limits
-from llamakeep.emulator.predictions import Prediction
-from llamakeep.emulator.rules import Rule, Rules
-from llamakeep.emulator.settings import EmulatorSettings
-from llamakeep.emulator.webhooks import Webhooks
 from llamakeep.providers.base import Provider
+from replicate_emulator.answers import answer
+from replicate_emulator.catalogue import Catalogue, Model
+from replicate_emulator.clock import Clock
+from replicate_emulator.limits import Limits
+from replicate_emulator.predictions import Prediction
+from replicate_emulator.rules import Rule, Rules
+from replicate_emulator.settings import EmulatorSettings
+from replicate_emulator.webhooks import Webhooks
 
 
 class Emulator:

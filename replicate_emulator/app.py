@@ -10,17 +10,19 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from llamakeep.emulator import account_routes, control, prediction_routes
-from llamakeep.emulator.connections import LostResponse
-from llamakeep.emulator.core import Emulator
-from llamakeep.emulator.door import Dropped
-from llamakeep.emulator.front import Front
-from llamakeep.emulator.problems import Problem, not_found
-from llamakeep.emulator.rules import Rule
-from llamakeep.emulator.settings import EmulatorSettings
 from llamakeep.http.methods import HeadAndOptions
 from llamakeep.http.visitors import refusal_of
 from llamakeep.providers.base import Provider
+from replicate_emulator.connections import LostResponse
+from replicate_emulator.core import Emulator
+from replicate_emulator.routes import account as account_routes
+from replicate_emulator.routes import control
+from replicate_emulator.routes import predictions as prediction_routes
+from replicate_emulator.routes.entry import Dropped
+from replicate_emulator.routes.front import Front
+from replicate_emulator.routes.problems import Problem, not_found
+from replicate_emulator.rules import Rule
+from replicate_emulator.settings import EmulatorSettings
 
 _PREFIX = re.compile(r"^(/v1)+(?=/|$)")
 

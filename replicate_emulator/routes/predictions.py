@@ -7,9 +7,10 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from llamakeep.emulator.catalogue import Target
-from llamakeep.emulator.core import Emulator
-from llamakeep.emulator.door import (
+from replicate_emulator.catalogue import Target
+from replicate_emulator.core import Emulator
+from replicate_emulator.predictions import Prediction
+from replicate_emulator.routes.entry import (
     EmulatorDep,
     admit,
     enter,
@@ -18,22 +19,21 @@ from llamakeep.emulator.door import (
     reply,
     rule_for,
 )
-from llamakeep.emulator.listing import page, parse_time
-from llamakeep.emulator.predictions import Prediction
-from llamakeep.emulator.problems import invalid_version
-from llamakeep.emulator.rendering import (
+from replicate_emulator.routes.listing import page, parse_time
+from replicate_emulator.routes.problems import invalid_version
+from replicate_emulator.routes.rendering import (
     rendered,
     rendered_after_waiting,
     rendered_at_creation,
 )
-from llamakeep.emulator.streams import EventStream
-from llamakeep.emulator.validation import (
+from replicate_emulator.routes.validation import (
     CreateBody,
     check_input,
     parse_cancel_after,
     parse_create,
     parse_prefer,
 )
+from replicate_emulator.streams import EventStream
 
 router = APIRouter(include_in_schema=False)
 

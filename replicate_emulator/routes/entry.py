@@ -9,11 +9,16 @@ from fastapi import Depends, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from llamakeep.emulator.core import Emulator
-from llamakeep.emulator.front import garble
-from llamakeep.emulator.predictions import Prediction
-from llamakeep.emulator.problems import Problem, not_found, refusal, unauthenticated
-from llamakeep.emulator.rules import NO_RULE, RequestKind, Rule
+from replicate_emulator.core import Emulator
+from replicate_emulator.predictions import Prediction
+from replicate_emulator.routes.front import garble
+from replicate_emulator.routes.problems import (
+    Problem,
+    not_found,
+    refusal,
+    unauthenticated,
+)
+from replicate_emulator.rules import NO_RULE, RequestKind, Rule
 
 RULE_HEADER = "x-emulator-rule"
 Found = TypeVar("Found")

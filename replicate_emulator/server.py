@@ -8,12 +8,12 @@ from contextlib import contextmanager, suppress
 import uvicorn
 from fastapi import FastAPI
 
-from llamakeep.emulator.app import create_emulator
-from llamakeep.emulator.connections import CuttableProtocol
-from llamakeep.emulator.core import Emulator
-from llamakeep.emulator.rules import Rule
-from llamakeep.emulator.settings import EmulatorSettings
 from llamakeep.providers.base import Provider
+from replicate_emulator.app import create_emulator
+from replicate_emulator.connections import CuttableProtocol
+from replicate_emulator.core import Emulator
+from replicate_emulator.rules import Rule
+from replicate_emulator.settings import EmulatorSettings
 
 DEFAULT_PORT = 8401
 KEEP_ALIVE = 75

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from llamakeep.emulator.settings import Seconds
+from replicate_emulator.settings import Seconds
 
 Garbled = Literal["html", "half", "empty", "list", "number", "null", "other"]
 """Ways in which a body is not what it should be."""

@@ -8,8 +8,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from llamakeep.emulator.core import Emulator
-from llamakeep.emulator.rules import Garbled
+from replicate_emulator.core import Emulator
+from replicate_emulator.rules import Garbled
 
 _PAGE = b"<!doctype html><title>Just a moment...</title><p>Checking your browser\n"
 _BODIES = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from llamakeep.emulator.problems import InvalidField, invalid_fields, malformed
+from replicate_emulator.routes.problems import InvalidField, invalid_fields, malformed
 
 _GO_TYPES: Mapping[str, tuple[type, str]] = {
     "version": (str, "string"),

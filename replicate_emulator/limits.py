@@ -4,8 +4,8 @@ import math
 import time
 from dataclasses import dataclass, field
 
-from llamakeep.emulator.problems import throttled
-from llamakeep.emulator.settings import EmulatorSettings
+from replicate_emulator.routes.problems import throttled
+from replicate_emulator.settings import EmulatorSettings
 
 _SHOWN = {"create": 600, "get": 60_000}
 _SHOWN_OTHERWISE = 3000

@@ -5,10 +5,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from llamakeep.emulator.catalogue import DEPLOYMENTS, Model
-from llamakeep.emulator.core import Emulator
-from llamakeep.emulator.door import EmulatorDep, enter, existing, reply
-from llamakeep.emulator.problems import not_found
+from replicate_emulator.catalogue import DEPLOYMENTS, Model
+from replicate_emulator.core import Emulator
+from replicate_emulator.routes.entry import EmulatorDep, enter, existing, reply
+from replicate_emulator.routes.problems import not_found
 
 router = APIRouter(include_in_schema=False)
 _ACCOUNT = {

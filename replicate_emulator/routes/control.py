@@ -9,11 +9,11 @@ from fastapi import APIRouter, Body
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from llamakeep.emulator.door import EmulatorDep, existing
-from llamakeep.emulator.predictions import Prediction
-from llamakeep.emulator.rendering import rendered, timestamp
-from llamakeep.emulator.rules import Rule
-from llamakeep.emulator.settings import EmulatorSettings, Seconds
+from replicate_emulator.predictions import Prediction
+from replicate_emulator.routes.entry import EmulatorDep, existing
+from replicate_emulator.routes.rendering import rendered, timestamp
+from replicate_emulator.rules import Rule
+from replicate_emulator.settings import EmulatorSettings, Seconds
 
 router = APIRouter(prefix="/_emulator", tags=["control"])
 

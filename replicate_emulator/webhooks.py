@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from llamakeep.domain import new_id
-from llamakeep.emulator.post import post
-from llamakeep.emulator.predictions import Prediction
-from llamakeep.emulator.rendering import rendered
-from llamakeep.emulator.settings import EmulatorSettings
+from replicate_emulator.post import post
+from replicate_emulator.predictions import Prediction
+from replicate_emulator.routes.rendering import rendered
+from replicate_emulator.settings import EmulatorSettings
 
 DEFAULT_EVENTS = ("output", "completed")
 """What is sent to those who did not choose; as Replicate's documentation words it."""

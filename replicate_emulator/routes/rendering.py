@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from llamakeep.emulator.predictions import Prediction
+from replicate_emulator.predictions import Prediction
 
 
 def timestamp(moment: datetime) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from llamakeep.emulator.clock import Clock
+from replicate_emulator.clock import Clock
 
 Status = Literal["starting", "processing", "succeeded", "failed", "canceled", "aborted"]
 _NEXT: dict[Status, frozenset[Status]] = {

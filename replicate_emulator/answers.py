@@ -11,11 +11,11 @@ from functools import partial
 from typing import Any
 
 from llamakeep.domain import Message, Parameters
-from llamakeep.emulator.predictions import Prediction
-from llamakeep.emulator.rules import Rule
-from llamakeep.emulator.settings import EmulatorSettings
 from llamakeep.errors import LlamaKeepError
 from llamakeep.providers.base import CompletionRequest, Finished, Provider
+from replicate_emulator.predictions import Prediction
+from replicate_emulator.rules import Rule
+from replicate_emulator.settings import EmulatorSettings
 
 _WORD = re.compile(r"\s*\S+|\s+")
 Step = tuple[float, Callable[[], None]]

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from llamakeep.emulator.connections import cut
-from llamakeep.emulator.predictions import Prediction
-from llamakeep.emulator.rules import Rule
-from llamakeep.emulator.settings import EmulatorSettings
+from replicate_emulator.connections import cut
+from replicate_emulator.predictions import Prediction
+from replicate_emulator.rules import Rule
+from replicate_emulator.settings import EmulatorSettings
 
 _LINE_ENDS = re.compile("\r\n|\r|\n")
 _HELLO = b": hi\n\n"

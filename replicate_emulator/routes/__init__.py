@@ -1,0 +1,1 @@
+"""Replicate's HTTP API: routes, and how requests and answers look."""
