@@ -211,7 +211,7 @@ async def test_the_key_is_not_among_the_arguments(local: LocalProvider) -> None:
     )
     arguments, _ = await ps.communicate()
 
-    assert b"local_server.py" in arguments
+    assert b"local/server.py" in arguments
     assert local._endpoint.api_key.encode() not in arguments
 
 
