@@ -300,7 +300,7 @@ async def _is_model(pid: int) -> bool:
         *("ps", "-ww", "-o", "args=", "-p", str(pid)), stdout=asyncio.subprocess.PIPE
     )
     out, _ = await ps.communicate()
-    return b"local_server.py" in out
+    return b"local/server.py" in out
 
 
 def _is_alive(pid: int) -> bool:

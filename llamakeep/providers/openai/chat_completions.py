@@ -12,8 +12,8 @@ from llamakeep.providers.base import CompletionRequest, Finished
 from llamakeep.providers.http import message_of, retry_after
 from llamakeep.providers.json_text import Joiner, read_event_json
 from llamakeep.providers.openai.deltas import Parts, count, label, parts_of, tool_called
+from llamakeep.providers.openai.other_formats import OtherFormat, other_format
 from llamakeep.providers.openai.refusals import Reason, broken_off
-from llamakeep.providers.other_formats import OtherFormat, other_format
 
 MAX_TEXT = 16 * 1024 * 1024
 """How many characters one answer may have."""
