@@ -9,22 +9,26 @@ cases of a parametrized test all but the first.
 import asyncio
 import os
 import shutil
-from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
+from argon2 import PasswordHasher
 from blockbuster import BlockBuster
+from hypothesis import settings as hypothesis_settings
 
+from llamakeep.credentials import passwords
 from llamakeep.domain import User
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage
 from tests.guards import refuse_outside_connections, refuse_programs
 from tests.postgres import PostgresUnavailable, new_database, running_postgres
+from tests.statements import share_statements
 from tests.valkey import ValkeyServer, ValkeyUnavailable
 
 refuse_outside_connections()
+share_statements()
 
 SLOW_FOLDERS = {"acceptance", "sdk"}
 SLOW_FIXTURES = {"certificate", "local_settings", "postgres_server", "valkey_server"}
@@ -40,22 +44,45 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="run the quick tests only")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("quick"):
+        keep_files_in_memory()
+        hypothesis_settings.register_profile("quick", max_examples=20)
+        hypothesis_settings.load_profile("quick")
+
+
+def keep_files_in_memory() -> None:
+    """Have `tmp_path` where syncing to a disk costs nothing, if there is much room."""
+    memory = Path("/dev/shm")
+    if memory.is_dir() and shutil.disk_usage(memory).free > 2**30:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> Iterator[None]:
+    yield
+    if metafunc.config.getoption("quick"):
+        # Making thousands of items, to leave them out, takes seconds in each worker.
+        cases = metafunc._calls
+        cases[:] = [one for one in cases if not has_slow(one.marks)][:1] or cases[:1]
+
+
+def has_slow(marks: Iterable[pytest.Mark | pytest.MarkDecorator]) -> bool:
+    return any(mark.name == "slow" for mark in marks)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    quick: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
         folder = item.path.parent.name
         fixtures = getattr(item, "fixturenames", ())
         if folder in SLOW_FOLDERS or not SLOW_FIXTURES.isdisjoint(fixtures):
             item.add_marker("slow")
-        if not is_slow(item):
-            quick[item.nodeid.partition("[")[0]].append(item)
     if config.getoption("quick"):
-        chosen = {cases[0] for cases in quick.values()}
-        config.hook.pytest_deselected(items=[one for one in items if one not in chosen])
-        items[:] = [one for one in items if one in chosen]
+        config.hook.pytest_deselected(items=[one for one in items if is_slow(one)])
+        items[:] = [one for one in items if not is_slow(one)]
 
 
 def is_slow(item: pytest.Item) -> bool:
@@ -160,7 +187,18 @@ def default_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.fixture
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords in no time; `test_passwords` looks at what it really costs."""
+    cheap = PasswordHasher(memory_cost=8, time_cost=1, parallelism=1)
+    monkeypatch.setattr(passwords, "HASHER", cheap)
+    defaults = passwords.Passwords.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "hasher", cheap)
+
+
+@pytest.fixture
 def settings(
+    cheap_passwords: None,  # noqa: ARG001 - what has settings may have passwords
     default_settings: Settings,
     sqlite_url: str,
     tmp_path: Path,
