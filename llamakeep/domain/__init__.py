@@ -23,6 +23,8 @@ from llamakeep.domain.limits import (
     Tokens,
 )
 from llamakeep.domain.runs import (
+    LONGEST_FINISH_REASON,
+    MOST_TOKENS,
     NEXT_STATUSES,
     UNFINISHED,
     Asked,
@@ -39,6 +41,8 @@ from llamakeep.domain.runs import (
 )
 
 __all__ = [
+    "LONGEST_FINISH_REASON",
+    "MOST_TOKENS",
     "NEXT_STATUSES",
     "UNFINISHED",
     "Actor",

@@ -87,6 +87,11 @@ class Parameters:
         }
 
 
+LONGEST_FINISH_REASON = 64
+MOST_TOKENS = 2**31 - 1
+"""A larger number of tokens is a mistake, which not every database can keep."""
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What a completion took; `None` means that the provider did not say."""

@@ -1,6 +1,7 @@
 """Sending back what was exported."""
 
 import asyncio
+import gzip
 import json
 import time
 from collections.abc import AsyncIterator
@@ -71,7 +72,7 @@ async def test_what_was_exported_and_deleted_comes_back_as_it_was(
             "/prompt/", json={"prompt": "And?", "conversation_id": conversation_id}
         )
         messages = [
-            {"role": "user", "content": "Hi"},
+            {"role": "user", "content": "Hi", "name": "alice"},
             {"role": "assistant", "content": "Hello"},
             {"role": "user", "content": "Bye"},
         ]
@@ -101,6 +102,33 @@ async def test_what_was_exported_and_deleted_comes_back_as_it_was(
     assert again.json() == {"imported": 0, "known": 6}
     assert [run["prompt"] for run in found] == ["Bye"]
     assert [(each["runs"], each["failed"]) for each in stats] == [(6, 1)]
+
+
+async def test_figures_that_no_column_can_have_are_left_out(client: Client) -> None:
+    usage = {"input_tokens": 2**31, "output_tokens": 2**31 - 1, "cost_usd": None}
+
+    await send(client, lines(old(finish_reason="x" * 200, usage=usage)))
+
+    [run] = await client.history()
+    assert run["finish_reason"] == "x" * 64
+    assert run["usage"] == usage | {"input_tokens": None}
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\n\n\r\n"])
+async def test_a_file_may_begin_with_a_byte_order_mark_and_end_in_any_way(
+    client: Client, end: bytes
+) -> None:
+    content = b"\xef\xbb\xbf" + lines(old(), old()).replace(b"\n", b"\r\n")
+
+    response = await send(client, content.rstrip() + end)
+
+    assert response.json() == {"imported": 2, "known": 0}
+
+
+async def test_a_compressed_file_is_called_so(client: Client) -> None:
+    response = await send(client, gzip.compress(lines(*[old() for _ in range(60)])))
+
+    assert "gunzip" in response.json()["errors"][0]["message"]
 
 
 async def test_an_export_of_one_user_is_a_copy_for_another(client: Client) -> None:
@@ -179,7 +207,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"created_at": 1735689600}, "created_at"),
     ({"finished_at": "9999-01-01T00:00:00Z"}, "finished_at"),
     ({"usage": {"input_tokens": -1}}, "usage.input_tokens"),
-    ({"usage": {"input_tokens": 2**31}}, "usage.input_tokens"),
+    ({"usage": {"input_tokens": 2**53}}, "usage.input_tokens"),
     ({"usage": {"cost_usd": -1}}, "usage.cost_usd"),
     ({"usage": {"cost_usd": 1e300}}, "usage.cost_usd"),
     ({"usage": {"tokens": 1}}, "usage.tokens"),

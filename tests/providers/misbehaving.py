@@ -329,6 +329,7 @@ def ways() -> Mapping[str, Way]:
         ),
         "empty": Way([STOP, USAGE, DONE]),
         "no finish": Way([said("Hello"), DONE]),
+        "finish long": Way([said("He"), event(chunk({}, "x" * 100))]),
         "filter": Way([said("He"), event(chunk({}, "content_filter"))]),
         "eos": Way([said("He"), event(chunk({}, "eos"))]),
         # Failures.

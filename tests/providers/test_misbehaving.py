@@ -40,6 +40,7 @@ OTHER_TEXTS = {
     "reasoning only": ("<think>\nhm\n</think>", "length"),
     "empty": ("", "stop"),
     "no finish": ("Hello", None),
+    "finish long": ("He", "x" * 64),
     "filter": ("He", "content_filter"),
     "eos": ("He", "eos"),
 }
@@ -199,6 +200,14 @@ async def test_the_parameter_at_fault_and_the_servers_word_are_kept(
         await ask(provider, request(model=name))
 
     assert (caught.value.param, caught.value.provider_code) == (param, code)
+
+
+@pytest.mark.parametrize("tokens", [2**31, 1e12, "2147483648", -1])
+async def test_tokens_that_no_column_can_have_are_not_counted(tokens: object) -> None:
+    reader = CompletionReader("It")
+    reader.read_value({"choices": [], **used(tokens, 2**31 - 1)})
+
+    assert reader.finished().usage == Usage(None, 2**31 - 1)
 
 
 async def test_others_have_their_turn_while_small_events_are_read() -> None:

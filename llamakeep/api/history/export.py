@@ -26,7 +26,7 @@ from llamakeep.api.http.readers import EXPORT
 from llamakeep.api.http.router import Router
 from llamakeep.api.http.streaming import Streaming
 from llamakeep.api.prompts.schemas import length_of, model_name, shown_in_history
-from llamakeep.domain import Run, User
+from llamakeep.domain import Message, Run, User
 from llamakeep.errors import (
     InvalidRequest,
     ScopeMissing,
@@ -246,5 +246,10 @@ def _exported(run: Run) -> dict[str, Any]:
     """Return all that is kept of `run`, so that it can be imported again."""
     return shown_in_history(run) | {
         "previous_run_id": run.previous_run_id,
-        "earlier": [{"role": one.role, "content": one.content} for one in run.earlier],
+        "earlier": [_message(one) for one in run.earlier],
     }
+
+
+def _message(message: Message) -> dict[str, str]:
+    said = {"role": message.role, "content": message.content}
+    return said if message.name is None else said | {"name": message.name}

@@ -28,7 +28,10 @@ from llamakeep.api.http.fields import (
     TopP,
 )
 from llamakeep.api.http.text import Text, check_json, check_written_out
+from llamakeep.api.openai.messages import LONGEST_NAME
 from llamakeep.domain import (
+    LONGEST_FINISH_REASON,
+    MOST_TOKENS,
     UNFINISHED,
     Message,
     Parameters,
@@ -75,7 +78,7 @@ RunId = Annotated[str, Field(pattern=f"^run_{_ULID}$")]
 Moment = Annotated[
     AwareDatetime, BeforeValidator(_check_is_written), AfterValidator(_check_moment)
 ]
-Count = Annotated[Integer, Field(ge=0, lt=2**31)]
+Count = Annotated[Integer, Field(ge=0, lt=2**53)]
 
 
 class _Part(BaseModel):  # no `Body`: several threads may be the first to need it
@@ -96,6 +99,7 @@ class _Error(_Part):
 class _Message(_Part):
     role: Literal["system", "user", "assistant"]
     content: Text
+    name: Annotated[Text, Field(max_length=LONGEST_NAME)] | None = None
 
 
 class _Parameters(_Part):
@@ -131,7 +135,8 @@ class ImportedRun(_Part):
     parameters: _Parameters = _Parameters()
     metadata: Metadata = {}
     resolved_model: Annotated[Text, Field(max_length=256)] | None = None
-    finish_reason: Annotated[Text, Field(max_length=64)] | None = None
+    finish_reason: Annotated[Text, Field(max_length=256)] | None = None
+    """Longer ones than are kept have been in SQLite, which takes any."""
     usage: _Usage = _Usage()
     error: _Error | None = None
 
@@ -189,17 +194,24 @@ class ImportedRun(_Part):
             finished_at=self.finished_at if is_over else self.created_at,
             conversation_id=self.conversation_id,
             previous_run_id=self.previous_run_id,
-            earlier=[Message(each.role, each.content) for each in self.earlier],
+            earlier=[
+                Message(each.role, each.content, each.name) for each in self.earlier
+            ],
             system_prompt=self.system_prompt,
             parameters=Parameters(**self.parameters.model_dump()),
             metadata=self.metadata,
             resolved_model=self.resolved_model,
-            finish_reason=self.finish_reason,
+            finish_reason=self.finish_reason
+            and self.finish_reason[:LONGEST_FINISH_REASON],
             usage=Usage(
-                self.usage.input_tokens,
-                self.usage.output_tokens,
+                _plausible(self.usage.input_tokens),
+                _plausible(self.usage.output_tokens),
                 None if cost is None else Decimal(repr(cost)),
             ),
             error_code=error_code,
             error_detail=error_detail,
         )
+
+
+def _plausible(tokens: int | None) -> int | None:
+    return None if tokens is None or tokens > MOST_TOKENS else tokens

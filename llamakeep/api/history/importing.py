@@ -31,6 +31,8 @@ MOST_ERRORS = 20
 
 Lines = Sequence[tuple[int, bytes]]
 
+_GZIP = b"\x1f\x8b"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WRITTEN = re.compile(rb"\S[^\n]*")
 """What is not blank, up to the end of its line."""
 
@@ -165,6 +167,8 @@ async def _numbered(
 def _parse(lines: Lines, user: User) -> list[Run]:
     runs, errors = [], list[FieldError]()
     for number, line in lines:
+        if number == 1:
+            line = _first(line)  # noqa: PLW2901
         try:
             run = ImportedRun.model_validate_json(line)
             runs.append(run.of(user))
@@ -174,6 +178,14 @@ def _parse(lines: Lines, user: User) -> list[Run]:
     if errors:
         raise InvalidRequest(errors=errors[:MOST_ERRORS])
     return runs
+
+
+def _first(line: bytes) -> bytes:
+    """Return the first line of a file, without the mark that editors put there."""
+    if line.startswith(_GZIP):
+        message = "It is compressed. Unpack the file first, for example with `gunzip`."
+        raise InvalidRequest(errors=[FieldError("line 1", message)])
+    return line.removeprefix(_BYTE_ORDER_MARK)
 
 
 def _field_error(number: int, error: Mapping[str, Any]) -> FieldError:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple
 
-from llamakeep.domain import Message, Usage
+from llamakeep.domain import LONGEST_FINISH_REASON, Message, Usage
 from llamakeep.errors import LlamaKeepError, ProviderAnswerInvalid, ProviderError
 from llamakeep.providers.base import CompletionRequest, Finished
 from llamakeep.providers.http import message_of, retry_after
@@ -379,7 +379,8 @@ def _reason_of(said: Any) -> str | None:
         said = said.get("type") or said.get("reason")
     if said is None or said is False:
         return None
-    reason = label(said if isinstance(said, str) else str(said))
+    said = said if isinstance(said, str) else str(said)
+    reason = label(said, limit=LONGEST_FINISH_REASON)
     return None if reason is None or reason.lower() in _NO_REASONS else reason
 
 

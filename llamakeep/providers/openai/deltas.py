@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from llamakeep.domain import MOST_TOKENS
+
 _REASONING = ("reasoning_content", "reasoning", "thinking")
 _MAX_LABEL = 200
 _MAX_DEPTH = 4
@@ -110,11 +112,11 @@ def tool_called(choice: dict[str, Any]) -> str | None:
     return "?" if is_call else None
 
 
-def label(value: Any) -> str | None:
+def label(value: Any, *, limit: int = _MAX_LABEL) -> str | None:
     """Return a name that every database can keep, if the value is one."""
     if not isinstance(value, str) or not value:
         return None
-    text = value[:_MAX_LABEL].encode(errors="replace").decode()
+    text = value[:limit].encode(errors="replace").decode()
     return text.replace("\0", "\ufffd")
 
 
@@ -127,5 +129,5 @@ def count(usage: dict[str, Any], *names: str) -> int | None:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, int) and not isinstance(value, bool):
-            return value if 0 <= value < 2**53 else None
+            return value if 0 <= value <= MOST_TOKENS else None
     return None
