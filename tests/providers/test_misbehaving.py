@@ -202,7 +202,7 @@ async def test_the_parameter_at_fault_and_the_servers_word_are_kept(
     assert (caught.value.param, caught.value.provider_code) == (param, code)
 
 
-@pytest.mark.parametrize("tokens", [2**31, 1e12, "2147483648", -1])
+@pytest.mark.parametrize("tokens", [2**31, 1e12, "2147483649", -1])
 async def test_tokens_that_no_column_can_have_are_not_counted(tokens: object) -> None:
     reader = CompletionReader("It")
     reader.read_value({"choices": [], **used(tokens, 2**31 - 1)})
