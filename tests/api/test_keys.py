@@ -244,6 +244,7 @@ async def test_a_key_that_makes_no_sense_is_not_made(
     assert (await client.get("/keys/")).json() == {"keys": []}
 
 
+@pytest.mark.slow
 async def test_there_are_only_so_many_keys(client: Client) -> None:
     for _ in range(MOST_API_KEYS):
         await make(client)

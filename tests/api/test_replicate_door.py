@@ -100,6 +100,7 @@ async def test_addresses_are_on_the_host_that_the_client_named(client: Client) -
     assert {url.split("/")[2] for url in created["urls"].values()} == {"localhost:8443"}
 
 
+@pytest.mark.slow
 async def test_a_wait_that_is_over_answers_as_if_nothing_was_there_yet(
     client: Client, provider: ScriptedProvider
 ) -> None:

@@ -83,6 +83,7 @@ async def test_what_failed_is_kept_with_its_text_and_reason(upstream: Client) ->
             assert response.headers.get("retry-after") == expected, name
 
 
+@pytest.mark.slow
 async def test_what_failed_has_the_status_that_openais_clients_know(
     upstream: Client,
 ) -> None:
@@ -95,6 +96,7 @@ async def test_what_failed_has_the_status_that_openais_clients_know(
         assert detail.rstrip(".") in error(response)["message"], name
 
 
+@pytest.mark.slow
 async def test_a_stream_that_fails_ends_with_the_reason(upstream: Client) -> None:
     for name, (_, _, detail) in FAILURES.items():
         asked = HI | {"model": f"openai:{name}", "stream": True}

@@ -228,6 +228,7 @@ async def test_a_long_answer_is_in_memory_so_often(
     assert weight.most < (copies + 0.4) * SIZE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/prompt/", "/v1/chat/completions"])
 async def test_while_an_answer_is_streamed_its_prompt_is_in_memory_once(
     quiet: Settings, path: str
@@ -254,6 +255,7 @@ async def test_while_an_answer_is_streamed_its_prompt_is_in_memory_once(
     assert SIZE < weight.added < 1.4 * SIZE
 
 
+@pytest.mark.slow
 async def test_all_who_follow_an_answer_share_its_text(long_winded: Client) -> None:
     [alice, *_] = await long_winded.storage.list_users()
     keeper = long_winded.keeper

@@ -124,6 +124,7 @@ def test_addresses_can_point_somewhere_else(emulator: Driver) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_prediction_can_run_for_ever(emulator: Driver) -> None:
     emulator.rule(end="never", after=1)
 

@@ -1,5 +1,7 @@
 from typing import Any
 
+import pytest
+
 from tests.emulator.driver import Driver
 
 
@@ -33,6 +35,7 @@ def test_pages_lead_forth_and_back_through_everything(emulator: Driver) -> None:
     assert emulator.http.get(back["previous"]).json()["results"] == first["results"]
 
 
+@pytest.mark.slow
 def test_a_page_has_a_hundred_predictions(emulator: Driver) -> None:
     for _ in range(101):
         emulator.create()

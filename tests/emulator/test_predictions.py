@@ -100,6 +100,7 @@ def test_a_create_that_waits_gets_the_output_without_usage(emulator: Driver) -> 
     assert not {"metrics", "started_at", "completed_at"} & body.keys()
 
 
+@pytest.mark.slow
 def test_a_create_that_waited_in_vain_gets_no_part_of_the_output(
     emulator: Driver,
 ) -> None:
@@ -193,6 +194,7 @@ def test_a_deadline_aborts_what_waits_and_cancels_what_runs(
     assert body["deadline"] > body["created_at"]
 
 
+@pytest.mark.slow
 def test_a_deadline_needs_no_turning_of_the_clock(emulator: Driver) -> None:
     emulator.set(start_delay=60, min_cancel_after=0)
 

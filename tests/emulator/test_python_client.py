@@ -47,6 +47,7 @@ def test_run_raises_what_went_wrong(emulator: Driver, client: Client) -> None:
         client.run(MAVERICK, input=INPUT)
 
 
+@pytest.mark.slow
 def test_run_polls_when_the_wait_was_in_vain(emulator: Driver, client: Client) -> None:
     emulator.set(first_delay=1.2)
     client.poll_interval = 0.05

@@ -67,6 +67,7 @@ def test_without_a_filter_only_outputs_and_the_end_are_sent(emulator: Driver) ->
     assert [each.body["status"] for each in received] == ["processing", "succeeded"]
 
 
+@pytest.mark.slow
 def test_outputs_are_not_sent_more_often_than_twice_a_second(emulator: Driver) -> None:
     emulator.set(gap=0.02)
     with open_receiver() as receiver:

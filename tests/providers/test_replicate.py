@@ -82,6 +82,7 @@ async def test_a_plain_answer_is_there_when_the_prediction_ends(
     assert "stream" not in requests
 
 
+@pytest.mark.slow
 async def test_a_plain_answer_that_takes_longer_than_the_wait_comes_by_its_stream(
     control: Control,
 ) -> None:

@@ -113,6 +113,7 @@ async def test_whoever_waits_as_long_as_told_passes(counts: Counts) -> None:
     assert (await counts.hit([quick])).is_let_through
 
 
+@pytest.mark.slow
 async def test_whoever_never_stops_asking_passes_no_more_often(counts: Counts) -> None:
     quick = limit(Rate(3, 1))
     passed: list[tuple[float, float]] = []
@@ -187,6 +188,7 @@ async def test_memory_is_bounded_and_the_idle_are_forgotten_first() -> None:
     assert "idle" not in windows
 
 
+@pytest.mark.slow
 async def test_whoever_keeps_coming_takes_no_more_than_three_kilobytes() -> None:
     clock = Clock()
     counts = OwnCounts(clock)

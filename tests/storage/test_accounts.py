@@ -138,6 +138,7 @@ async def test_events_are_forgotten_after_their_time(
     assert [each.username for each in await storage.audit()] == [None]
 
 
+@pytest.mark.slow
 async def test_purging_takes_more_than_one_turn_and_only_that_users_runs(
     storage: Storage, alice: User, bob: User
 ) -> None:

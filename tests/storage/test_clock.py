@@ -149,6 +149,7 @@ async def test_more_than_half_of_all_runs_is_too_much_for_one_sweep(
     assert await sweep(storage, 3, now=NOW, is_confirmed=True) == MANY
 
 
+@pytest.mark.slow
 async def test_what_users_want_deleted_themselves_is_never_too_much(
     storage: Storage, alice: User
 ) -> None:

@@ -6,6 +6,8 @@ from datetime import timedelta
 from decimal import Decimal
 from time import monotonic
 
+import pytest
+
 from llamakeep.domain import Reservation, Run, RunStatus, Usage, User, utc_now
 from llamakeep.errors import LimitReached, QuotaExceeded
 from llamakeep.storage import Storage
@@ -162,6 +164,7 @@ async def test_runs_that_begin_and_end_at_once_never_wait_crosswise(
     assert {count.running for count in await storage.counts(wanted)} == {1}
 
 
+@pytest.mark.slow
 async def test_runs_that_end_while_their_user_is_purged_are_settled_once(
     storage: Storage, bob: User
 ) -> None:

@@ -130,6 +130,7 @@ async def test_a_run_of_very_many_words_is_cut_out_of_the_index(
     assert not await _has_word(tmp_path)
 
 
+@pytest.mark.slow
 async def test_it_depends_on_the_others_what_are_many_runs(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
