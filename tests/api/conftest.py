@@ -22,21 +22,35 @@ async def prepared_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+async def nothing_is_old(*_: object) -> int:
+    return 0
+
+
 @pytest.fixture
-def settings(settings: Settings, prepared_database: Path, tmp_path: Path) -> Settings:
-    """Demo mode, and nobody waits for runs when the server stops."""
+def is_sweeping() -> bool:
+    """Whether servers look for runs that are too old; `test_retention` says yes."""
+    return False
+
+
+@pytest.fixture
+def settings(
+    settings: Settings,
+    prepared_database: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_sweeping: bool,
+) -> Settings:
+    """Demo mode, and servers do not wait for runs when they stop."""
     shutil.copy(prepared_database, tmp_path / "llamakeep.db")
+    if not is_sweeping:
+        monkeypatch.setattr("llamakeep.deletion.retention.sweep", nothing_is_old)
     return settings.model_copy(update={"demo": True, "shutdown_grace": 0})
 
 
 @pytest.fixture
 def quiet(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """No housekeeping of the server's own comes in between what is counted."""
-
-    async def nothing_is_old(*_: object) -> int:
-        return 0
-
-    monkeypatch.setattr("llamakeep.deletion.retention.sweep", nothing_is_old)
     monkeypatch.setattr("llamakeep.deletion.users.purge_one", nothing_is_old)
     return settings.model_copy(update={"flush_interval": 9})
 

@@ -15,6 +15,11 @@ from tests.waiting import LONG_ENOUGH
 NOBODY = "user_" + 26 * "0"
 
 
+@pytest.fixture
+def is_sweeping() -> bool:
+    return True
+
+
 async def admin_of(client: Client) -> dict[str, str]:
     return await client.let_in(
         await client.storage.add_user("carol", None, role=UserRole.ADMIN)
