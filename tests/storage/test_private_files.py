@@ -1,13 +1,16 @@
 """Files of a database that others could read."""
 
 import asyncio
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
+from llamakeep.errors import DatabaseMissing, LlamaKeepError, StorageUnavailable
 from llamakeep.storage import open_storage
 from llamakeep.storage.database.private_files import keep_private
+from llamakeep.storage.database.sqlite import SqliteDatabase
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o666, 0o660, 0o604])
@@ -42,6 +45,32 @@ async def test_a_private_file_is_no_reason_for_a_warning(
         pass
 
     assert caplog.text == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="it has no named pipes in folders")
+def test_what_is_no_file_is_left_as_it_is(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o666)
+    pipe.chmod(0o666)
+
+    for path in (pipe, tmp_path):
+        with pytest.raises(StorageUnavailable, match="is not a file"):
+            SqliteDatabase(path)
+
+    assert _modes(tmp_path) == {"pipe": 0o666}
+
+
+@pytest.mark.parametrize(
+    ("is_owner", "error", "words"),
+    [(True, StorageUnavailable, "no folder"), (False, DatabaseMissing, "name another")],
+)
+def test_a_folder_that_is_missing_is_named(
+    tmp_path: Path, is_owner: bool, error: type[LlamaKeepError], words: str
+) -> None:
+    path = tmp_path / "nowhere" / "llamakeep.db"
+
+    with pytest.raises(error, match=words):
+        SqliteDatabase(path, is_owner=is_owner)
 
 
 def test_a_file_of_another_owner_is_named(

@@ -84,7 +84,9 @@ class SqliteDatabase:
         self._is_checkpoint_failing = False
         create = os.O_CREAT if is_owner else 0
         try:
+            _check_is_file(path)
             if is_owner:
+                _check_has_folder(path)
                 self._lock = OwnerLock(path)
             # SQLite gives its side files the mode of the database file.
             os.close(os.open(path, create | os.O_RDWR, 0o600))
@@ -321,3 +323,25 @@ def _unreadable(error: OperationalError) -> StorageUnavailable:
         f"The database cannot be read: {reason(error)}. What was kept before is safe.",
         retry_after=5,
     )
+
+
+def _check_is_file(path: Path) -> None:
+    """
+    Refuse what is no file, before anything is made beside it or its mode is changed.
+
+    Raises:
+        StorageUnavailable: It is a folder, a device or the like.
+    """
+    if path.exists() and not path.is_file():
+        raise StorageUnavailable(
+            f"{path} is not a file. Let LLAMAKEEP_DATABASE_URL name a file, which need "
+            "not exist yet."
+        )
+
+
+def _check_has_folder(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise StorageUnavailable(
+            f"The database file {path} cannot be made: there is no folder "
+            f"{path.parent}. Make it, or let LLAMAKEEP_DATABASE_URL name another file."
+        )
