@@ -112,6 +112,8 @@ def test_a_lease_outlives_a_few_flushes() -> None:
         ("LLAMAKEEP_MAX_QUEUED", "-1"),
         ("LLAMAKEEP_RUN_TIMEOUT", "0"),
         ("LLAMAKEEP_SHUTDOWN_GRACE", "inf"),
+        ("LLAMAKEEP_LEASE", "inf"),
+        ("LLAMAKEEP_ACCESS_TOKEN_LIFETIME", "1e300"),
         ("LLAMAKEEP_OPENAI_BASE_URL", "localhost:8080"),
         ("LLAMAKEEP_PUBLIC_URL", "http://example.com"),
         ("LLAMAKEEP_PUBLIC_URL", "http://127.0.0.1.example.com"),

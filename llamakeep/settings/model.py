@@ -8,7 +8,6 @@ from pydantic import (
     ByteSize,
     Field,
     HttpUrl,
-    PositiveFloat,
     PositiveInt,
     SecretStr,
     field_validator,
@@ -38,6 +37,7 @@ from llamakeep.settings.values import (
     Prices,
     Rates,
     Seconds,
+    SomeSeconds,
     is_kubernetes,
     is_loopback,
 )
@@ -167,13 +167,13 @@ class Settings(BaseSettings):
     local_context: PositiveInt = 2048
     """How many tokens one prompt and its answer may take together, embedded."""
 
-    connect_timeout: PositiveFloat = 5
+    connect_timeout: SomeSeconds = 5
     """Seconds a provider may take to accept a connection."""
 
-    silence_timeout: PositiveFloat = 100
+    silence_timeout: SomeSeconds = 100
     """Seconds a provider may be silent, before the first word or between two."""
 
-    run_timeout: PositiveFloat = 600
+    run_timeout: SomeSeconds = 600
     """Seconds one run may take from start to end."""
 
     workers: PositiveInt = 1
@@ -215,14 +215,14 @@ class Settings(BaseSettings):
     with them. Without it: only on the embedded model, where it costs nothing.
     """
 
-    settle_time: PositiveFloat = 5
+    settle_time: SomeSeconds = 5
     """
     Seconds after which a provider's list shows for sure what it was asked for. After a
     crash in between, a prompt is only sent again when two looks that far apart found
     nothing.
     """
 
-    breaker_pause: PositiveFloat = 10
+    breaker_pause: SomeSeconds = 10
     """
     Seconds for which Replicate is asked for nothing new after that failed five times in
     a row; up to six times as long while it keeps failing. Prompts wait meanwhile. The
@@ -252,10 +252,10 @@ class Settings(BaseSettings):
     or is out of date: `{"openai:big": {"input": 0.2, "output": 0.8}}`.
     """
 
-    flush_interval: PositiveFloat = 1
+    flush_interval: SomeSeconds = 1
     """Seconds between two writes of the texts that are being received."""
 
-    lease: PositiveFloat = 30
+    lease: SomeSeconds = 30
     """Seconds without a sign of life after which a process's runs are taken over."""
 
     shutdown_grace: Seconds = 10
@@ -283,16 +283,16 @@ class Settings(BaseSettings):
     token or an API key; there are no cookies.
     """
 
-    header_timeout: PositiveFloat = 10
+    header_timeout: SomeSeconds = 10
     """Seconds a client may take to send a request's headers."""
 
-    body_timeout: PositiveFloat = 30
+    body_timeout: SomeSeconds = 30
     """
     Seconds a client may take to send a request's body; of a file that is imported,
     from one piece to the next.
     """
 
-    write_timeout: PositiveFloat = 60
+    write_timeout: SomeSeconds = 60
     """Seconds a client may leave its answer, or a stream, unread."""
 
     retention_days: Days | None = None
@@ -304,7 +304,7 @@ class Settings(BaseSettings):
     log_level: LogLevel = "info"
     """The least important records that are logged, to standard error."""
 
-    access_token_lifetime: PositiveFloat = 7 * 24 * 3600
+    access_token_lifetime: SomeSeconds = 7 * 24 * 3600
     """Seconds after which a login has to be repeated."""
 
     password_slots: PositiveInt = 2

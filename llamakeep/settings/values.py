@@ -37,7 +37,10 @@ PREFIX = re.compile(r"(?:/(?!\.\.?(?:/|$))[\w.~!$&'()*+;=:@-]+)+", re.ASCII)
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 Days = Annotated[int, Field(ge=1, le=36_500)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_MOST_SECONDS = 36_500 * 24 * 3600
+"""A hundred years: what is longer cannot be added to every moment."""
+Seconds = Annotated[float, Field(ge=0, le=_MOST_SECONDS, allow_inf_nan=False)]
+SomeSeconds = Annotated[float, Field(gt=0, le=_MOST_SECONDS, allow_inf_nan=False)]
 Rates = Annotated[
     tuple[Rate, ...],
     NoDecode,
