@@ -1,5 +1,6 @@
 """`llamakeep migrate`, `apply-retention` and `replicate-emulator`."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -102,7 +103,14 @@ def replicate_emulator(
         wrong = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(path_of(wrong["loc"]))
         option = "--settings" if error.title == "EmulatorSettings" else "--rules"
-        give_up(f"{option}: {where}: {wording_of(wrong)}", code=2)
+        said = ": ".join(filter(None, (option, where, wording_of(wrong))))
+        give_up(said, code=2)
+    if not re.match(r"(echo|local)$|https?://[^/]", answers):
+        give_up(
+            "--answers: It has to be `echo`, `local`, or a URL such as "
+            "http://127.0.0.1:11434/v1.",
+            code=2,
+        )
     ours = read_settings()
     provider = new_provider("local" if embedded else answers)
     typer.echo(f"Replicate's API is at http://{host}:{port}/v1. Ctrl-C stops it.")

@@ -131,6 +131,16 @@ async def test_postgresql_is_migrated_only_when_that_is_asked_for(
     assert await all_users(settings) == []
 
 
+@pytest.mark.parametrize("answers", ["nonsense", "", "ftp://localhost", "http://"])
+def test_who_answers_for_the_emulator_has_to_be_known(
+    typed: Type, answers: str
+) -> None:
+    started = typed("replicate-emulator", "--answers", answers)
+
+    assert started.exit_code == 2
+    assert "--answers: It has to be `echo`" in started.stderr
+
+
 def test_rules_for_the_emulator_that_make_no_sense_are_refused(
     typed: Type, tmp_path: Path
 ) -> None:
