@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from llamakeep.domain.limits import Limits
+from llamakeep.domain.values import value
 
 
 class Scope(StrEnum):
@@ -22,7 +23,7 @@ class Scope(StrEnum):
     """Manage users, as long as the key's owner is an administrator."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ApiKey:
     """A long-lived secret that lets a user's program in."""
 
@@ -65,7 +66,7 @@ class User:
     """What they came in with; `None` for a login, which may do everything."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Actor:
     """Who brings something about, and from where."""
 
@@ -100,7 +101,7 @@ class AuditKind(StrEnum):
     WEBHOOK_SECRET_ROTATED = "webhook-secret.rotated"  # noqa: S105 - it is none
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AuditEvent:
     """Something that happened to an account; it outlives whom it is about."""
 

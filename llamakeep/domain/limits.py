@@ -7,12 +7,14 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Le
 
+from llamakeep.domain.values import value
+
 RunCount = Annotated[int, Ge(0), Le(1_000_000)]
 Tokens = Annotated[int, Ge(0), Le(10**15)]
 Dollars = Annotated[Decimal, Ge(0), Le(10**9)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Limits:
     """How much may be used; `None` leaves it open. Days and months are UTC's."""
 
@@ -48,7 +50,7 @@ class Price:
         return (self.input * input_tokens + self.output * output_tokens) / 1_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Reservation:
     """What a run may take at most, set aside until it is known what it took."""
 

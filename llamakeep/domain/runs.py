@@ -1,13 +1,14 @@
 """What is asked and what is answered."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal
 
 from llamakeep.domain.limits import Reservation
+from llamakeep.domain.values import value
 from llamakeep.errors import LlamaKeepError
 
 Role = Literal["system", "user", "assistant"]
@@ -62,7 +63,7 @@ class Message:
     """Who said it, where several have the same role; not all providers can be told."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Parameters:
     """How a model is asked to answer; `None` leaves it to the provider."""
 
@@ -82,9 +83,12 @@ class Parameters:
         """Return the ones that were set, by name."""
         return {
             name: value
-            for name in self.__slots__
+            for name in _PARAMETERS
             if (value := getattr(self, name)) not in (None, ())
         }
+
+
+_PARAMETERS = tuple(each.name for each in fields(Parameters))
 
 
 LONGEST_FINISH_REASON = 64
@@ -119,7 +123,7 @@ class NotificationStatus(StrEnum):
     GIVEN_UP = "given-up"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Notification:
     """A webhook that is to be sent when something becomes of a run."""
 
@@ -140,7 +144,7 @@ class Notification:
     last_error: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Asked:
     """What a user asks for: the one request object behind every door."""
 
@@ -163,7 +167,7 @@ class Asked:
     notifications: Sequence[Notification] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Run:
     """The durable record of one attempt to answer one prompt."""
 

@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from llamakeep.domain import MaxTokensName, Message, Parameters, Price, Usage
+from llamakeep.domain.values import value
 
 DEFAULT_MODEL = "(default)"
 """The model of a prompt that names none, while its provider cannot say which it has."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class CompletionRequest:
     """What a provider is asked to answer."""
 
