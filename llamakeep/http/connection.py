@@ -63,7 +63,9 @@ class Connection(asyncio.Protocol):
         self._has_head = self._is_complete = self._keeps_alive = False
         self._heard_at = self._loop.time()
         self._deadline = deadline
-        self._watch()
+        if deadline is not None or self._timer is None:
+            self._unwatch()
+            self._watch()
         self._transport.write(request)
 
     async def head(self) -> "Response":
@@ -96,6 +98,11 @@ class Connection(asyncio.Protocol):
             self._heard_at = self._loop.time()
             self._transport.resume_reading()
         return data
+
+    @property
+    def is_read(self) -> bool:
+        """Whether all of the response was received, and its body read."""
+        return self._is_complete and not self._unread
 
     @property
     def is_reusable(self) -> bool:
@@ -194,7 +201,6 @@ class Connection(asyncio.Protocol):
             self.idle_since = self._loop.time()
             self._keeps_alive = self._parser.should_keep_alive()
             self._around = 0
-            self._unwatch()
 
     @property
     def _has_length(self) -> bool:
@@ -231,7 +237,15 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def _watch(self) -> None:
-        """Look again when the server has been silent too long, if it has been."""
+        """
+        Look again when the server has been silent too long, if it has been.
+
+        One timer is enough for the requests that follow one another: to set one and to
+        cancel it costs more than to look once in vain.
+        """
+        if self._is_complete:
+            self._timer = None
+            return
         now = self._loop.time()
         # Whoever does not read makes the server silent.
         heard_at = now if self._is_paused else self._heard_at
@@ -285,6 +299,12 @@ class Response:
         """
         assert self._connection is not None, "it was left"
         return await self._connection.read()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether all of it was received, and its body read."""
+        assert self._connection is not None, "it was left"
+        return self._connection.is_read
 
     def leave(self) -> Connection:
         """Return the connection, which is somebody else's from now on."""

@@ -66,7 +66,8 @@ class ChatStream:
         self._rest_timeout = rest_timeout
         self._rest_ends_at: float | None = None
         self._parser = EventParser()
-        self._unread = memoryview(b"")
+        self._unread: memoryview | None = None
+        """What was received and is not read yet, of a large piece."""
         self._json = bytearray()
         self._form: str | None = None
         """`events`, `lines` of JSON, or `whole` JSON, once that is known."""
@@ -84,35 +85,31 @@ class ChatStream:
         Raises:
             LlamaKeepError: The answer failed; the texts before that remain valid.
         """
-        self._raise_failure()
-        if self._is_over:
-            return None
         reader = self._reader
-        while not reader.is_done:
-            data = self._take_slice() or await self._read()
+        while True:
+            if self._failure is not None:
+                raise self._failure
+            if self._is_over:
+                return None
+            if reader.is_done:
+                self._is_over = True
+                if not self._response.is_read:
+                    await self._drain()
+                # It raises where [DONE] was all that was said.
+                return reader.end() or None
+            data = await self._read() if self._unread is None else self._take_slice()
             text = self._feed(data) if data is not None else await self._end()
-            if text or data is None:
+            if text:
                 self._rest_ends_at = None
-                break
-            if self._unread:
+                return text
+            if self._unread is not None:
                 await asyncio.sleep(0)  # others have their turn
-            self._raise_failure()
-        else:
-            self._is_over = True
-            await self._drain()
-            # It raises where [DONE] was all that was said.
-            text = reader.end()
-        if not text:
-            self._raise_failure()
-        return text or None
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
 
     def _take_slice(self) -> bytes:
-        """Return some of what was received and is not read, if anything is."""
-        data, self._unread = self._unread[:_SLICE], self._unread[_SLICE:]
+        """Return some of what was received and is not read."""
+        assert self._unread is not None
+        data, rest = self._unread[:_SLICE], self._unread[_SLICE:]
+        self._unread = rest or None
         return data.tobytes()
 
     async def _read(self) -> bytes | None:
@@ -159,6 +156,9 @@ class ChatStream:
 
     def _recognised(self, data: bytes) -> bytes:
         """Find out by its beginning what the body is, and return that."""
+        if data.startswith(b"data:"):
+            self._form = "events"
+            return data
         data = data.lstrip(_BLANK)
         if not data:
             return b""

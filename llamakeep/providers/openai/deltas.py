@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from llamakeep.domain import MOST_TOKENS
 
 _REASONING = ("reasoning_content", "reasoning", "thinking")
+_PLAIN = {"role", "content"}
 _MAX_LABEL = 200
 _MAX_DEPTH = 4
 
@@ -41,6 +42,8 @@ def parts_of(choice: dict[str, Any], *, has_text: bool = False) -> Parts:
     if not isinstance(message, dict):
         raise ValueError("has a message that is not an object")  # noqa: TRY004 - no caller's mistake
     content = message.get("content")
+    if isinstance(content, str) and message.keys() <= _PLAIN:  # as nearly all are
+        return Parts(content, is_plain=True)
     if content is None:
         content = message.get("text") or choice.get("text")
     refusal = message.get("refusal")
