@@ -224,8 +224,14 @@ def _open_database(url: str, *, is_owner: bool, is_hurried: bool = True) -> Data
 def _file_of(url: str) -> Path:
     with suppress(ArgumentError, ValueError):
         parsed = make_url(url)
-        is_file = parsed.database not in {None, "", ":memory:"}
+        is_file = parsed.database not in {None, "", ":memory:"} and not parsed.host
         if parsed.get_backend_name() == "sqlite" and is_file:
+            if "?" in url:
+                raise StorageUnavailable(
+                    "LLAMAKEEP_DATABASE_URL: SQLite's takes no parameters. Leave out "
+                    "what begins with the question mark, so that it is such as "
+                    "sqlite:///FILE."
+                )
             return Path(str(parsed.database))
     raise StorageUnavailable(
         "LLAMAKEEP_DATABASE_URL must be sqlite:///FILE or "

@@ -17,7 +17,7 @@ from llamakeep.errors import (
     RunNotFound,
     StorageUnavailable,
 )
-from llamakeep.storage import Storage, open_storage
+from llamakeep.storage import Storage, location, open_storage
 from llamakeep.storage.database.sqlite import SqliteDatabase, sqlite_is_current
 from tests.storage.running import start
 
@@ -351,3 +351,19 @@ async def _limit_pages(storage: Storage, *, by: int) -> None:
 
 def _modes(folder: Path) -> dict[str, int]:
     return {file.name: stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize("said", ["nonsense=1", "mode=ro", "mode", "", "a?b=c"])
+async def test_a_url_with_parameters_is_refused(tmp_path: Path, said: str) -> None:
+    url = f"sqlite:///{tmp_path / 'd.db'}?{said}"
+
+    with pytest.raises(StorageUnavailable, match=r"no parameters.*sqlite:///FILE"):
+        location(url)
+    with pytest.raises(StorageUnavailable, match="no parameters"):
+        async with open_storage(url):
+            pass
+
+
+def test_a_url_with_a_host_names_no_file() -> None:
+    with pytest.raises(StorageUnavailable, match="must be sqlite:///FILE"):
+        location("sqlite://host/d.db")
