@@ -17,13 +17,13 @@ from llamakeep.errors import (
     ProviderUnavailable,
 )
 from llamakeep.http import (
-    BrokenOff,
     Client,
+    ConnectError,
+    ConnectionLost,
     Exchange,
     HttpError,
-    NotConnected,
+    ReadTimeout,
     Response,
-    TooSlow,
 )
 from llamakeep.providers.http import (
     message_of,
@@ -159,9 +159,9 @@ class _Following:
             while True:
                 try:
                     return await self._follow()
-                except (BrokenOff, TooSlow, NotConnected, EOFError) as error:
+                except (ConnectionLost, ReadTimeout, ConnectError, EOFError) as error:
                     # A server that knows the run may be about to come back.
-                    is_nobody = isinstance(error, NotConnected) and not self._run_id
+                    is_nobody = isinstance(error, ConnectError) and not self._run_id
                     if is_nobody or self._tries == len(PAUSES):
                         raise ProviderUnavailable(
                             f"{self._caller.who} cannot be reached, or breaks off."

@@ -8,23 +8,23 @@ for no compression, which would hold a stream's pieces back.
 from llamakeep.http.client import Client
 from llamakeep.http.connection import Response
 from llamakeep.http.errors import (
-    BrokenOff,
+    ConnectError,
+    ConnectionLost,
     HttpError,
-    NotConnected,
-    NotHttp,
+    ProtocolError,
+    ReadTimeout,
     TooLate,
-    TooSlow,
 )
 from llamakeep.http.pool import Exchange
 
 __all__ = [
-    "BrokenOff",
     "Client",
+    "ConnectError",
+    "ConnectionLost",
     "Exchange",
     "HttpError",
-    "NotConnected",
-    "NotHttp",
+    "ProtocolError",
+    "ReadTimeout",
     "Response",
     "TooLate",
-    "TooSlow",
 ]

@@ -11,7 +11,7 @@ import aiohappyeyeballs
 
 from llamakeep.http.address import Address
 from llamakeep.http.connection import Connection
-from llamakeep.http.errors import NotConnected
+from llamakeep.http.errors import ConnectError
 from llamakeep.http.names import IpAddress, look_up
 from llamakeep.http.tls import tls_context
 
@@ -67,7 +67,7 @@ class Connector:
             seconds: How long it may take, if that is less than the connect timeout.
 
         Raises:
-            NotConnected: The server, or the proxy, cannot be reached, or trusted.
+            ConnectError: The server, or the proxy, cannot be reached, or trusted.
         """
         limit = self._connect_timeout
         if seconds is not None:
@@ -76,10 +76,10 @@ class Connector:
             async with asyncio.timeout(limit):
                 return await self._connect(new)
         except TimeoutError as error:
-            raise NotConnected("It takes too long.") from error
+            raise ConnectError("It takes too long.") from error
         except (OSError, UnicodeError) as error:  # so is what TLS finds
             reason = str(error) or "The connection was refused or broken off."
-            raise NotConnected(reason) from error
+            raise ConnectError(reason) from error
 
     async def _connect(self, new: New) -> Connection:
         address, proxy = self._address, self._proxy
@@ -124,7 +124,7 @@ class Connector:
         try:
             return Address.parse(url if "://" in url else f"http://{url}")
         except ValueError as error:
-            raise NotConnected("The system names a proxy that is none.") from error
+            raise ConnectError("The system names a proxy that is none.") from error
 
 
 class _Door(asyncio.Protocol):

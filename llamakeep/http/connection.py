@@ -5,7 +5,7 @@ from typing import NoReturn, cast
 
 import httptools
 
-from llamakeep.http.errors import BrokenOff, HttpError, NotHttp, TooSlow
+from llamakeep.http.errors import ConnectionLost, HttpError, ProtocolError, ReadTimeout
 
 MOST_AROUND_A_BODY = 64 * 1024
 """Bytes of a head, or of trailers, after which a response is given up."""
@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol):
             deadline: When the response has to be complete, by the loop's clock.
 
         Raises:
-            BrokenOff: The connection was lost meanwhile.
+            ConnectionLost: The connection was lost meanwhile.
         """
         if self._transport is None:
             self._raise()
@@ -138,10 +138,10 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             # Also a response that nobody asked for.
-            self._give_up(NotHttp("This is not HTTP/1.1."))
+            self._give_up(ProtocolError("This is not HTTP/1.1."))
             return
         if self._around > MOST_AROUND_A_BODY:
-            self._give_up(NotHttp("There is too much around the body."))
+            self._give_up(ProtocolError("There is too much around the body."))
             return
         if self._unread_size > MOST_UNREAD and not self._is_paused:
             assert self._transport is not None
@@ -157,7 +157,7 @@ class Connection(asyncio.Protocol):
         if self._has_head and error is None and not self._has_length:
             self._is_complete = True  # that is how the server says so
         if self._error is None:
-            self._error = BrokenOff("The connection was lost.")
+            self._error = ConnectionLost("The connection was lost.")
             self._error.__cause__ = error
         self._wake()
 
@@ -255,7 +255,7 @@ class Connection(asyncio.Protocol):
         if now < due:
             self._timer = self._loop.call_at(due, self._watch)
         else:
-            self._give_up(TooSlow("The server took too long."))
+            self._give_up(ReadTimeout("The server took too long."))
 
     def _unwatch(self) -> None:
         if self._timer is not None:

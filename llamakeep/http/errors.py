@@ -5,21 +5,21 @@ class HttpError(Exception):
     """A request could not be sent, or had no whole response."""
 
 
-class NotConnected(HttpError):
+class ConnectError(HttpError):
     """There was no connection: nobody heard anything of the request."""
 
 
-class TooLate(NotConnected):
+class TooLate(ConnectError):
     """There was no time left to send the request: nothing of it was sent."""
 
 
-class BrokenOff(HttpError):
+class ConnectionLost(HttpError):
     """The connection was lost; the server may have heard the request."""
 
 
-class TooSlow(HttpError):
+class ReadTimeout(HttpError):
     """The server was silent for too long, or not done in time."""
 
 
-class NotHttp(HttpError):
+class ProtocolError(HttpError):
     """What the server sent is no HTTP/1.1, or has too much around its body."""

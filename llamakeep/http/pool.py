@@ -7,7 +7,7 @@ from types import TracebackType
 
 from llamakeep.http.connecting import Connector
 from llamakeep.http.connection import Connection, Response
-from llamakeep.http.errors import NotConnected, TooLate
+from llamakeep.http.errors import ConnectError, TooLate
 
 LONGEST_IDLE = 4.0
 """Seconds; uvicorn, and so vLLM, closes idle connections after 5."""
@@ -47,10 +47,10 @@ class Pool:
             seconds: How long that may take, if less than usual.
 
         Raises:
-            NotConnected: The server cannot be reached, or trusted.
+            ConnectError: The server cannot be reached, or trusted.
         """
         if self._is_closed:
-            raise NotConnected("The client is closed.")
+            raise ConnectError("The client is closed.")
         return await self._connector.connect(
             lambda: Connection(self._silence_timeout), seconds
         )

@@ -15,12 +15,12 @@ from llamakeep.errors import (
     ProviderUnavailable,
 )
 from llamakeep.http import (
-    BrokenOff,
+    ConnectError,
+    ConnectionLost,
     HttpError,
-    NotConnected,
-    NotHttp,
+    ProtocolError,
+    ReadTimeout,
     Response,
-    TooSlow,
 )
 from llamakeep.providers.json_text import read_json
 
@@ -81,15 +81,15 @@ class translated_errors:  # noqa: N801 - reads as a statement
 
 def _translation(error: HttpError, who: str) -> ProviderError:
     match error:
-        case TooSlow():
+        case ReadTimeout():
             return ProviderTimeout(f"{who} took too long to say anything.")
-        case NotConnected() | BrokenOff():
+        case ConnectError() | ConnectionLost():
             unavailable = ProviderUnavailable(
                 f"{who} cannot be reached, or broke off its answer."
             )
-            unavailable.was_connected = not isinstance(error, NotConnected)
+            unavailable.was_connected = not isinstance(error, ConnectError)
             return unavailable
-        case NotHttp():
+        case ProtocolError():
             return ProviderAnswerInvalid(f"{who} does not speak proper HTTP.")
     return ProviderError(f"{who} could not be asked.")
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from llamakeep.http import HttpError, NotHttp, Response, TooSlow
+from llamakeep.http import HttpError, ProtocolError, ReadTimeout, Response
 from llamakeep.http.connection import Connection
 from llamakeep.http.names import look_up
 from llamakeep.http.tls import tls_context
@@ -86,9 +86,9 @@ class Poster:
             trouble = str(error)
         except ssl.SSLCertVerificationError:
             trouble = "The receiver's certificate is not valid for its name."
-        except (TimeoutError, TooSlow):
+        except (TimeoutError, ReadTimeout):
             pass
-        except NotHttp:
+        except ProtocolError:
             trouble = "The receiver does not speak proper HTTP."
         except (OSError, HttpError):
             trouble = "The receiver cannot be reached, or broke off."

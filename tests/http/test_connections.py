@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llamakeep.http import BrokenOff, Client, NotConnected, connecting, pool
+from llamakeep.http import Client, ConnectError, ConnectionLost, connecting, pool
 from tests.certificates import context_of
 from tests.http.asking import OK, ask, body_of, client_of, serving
 from tests.providers.stub_server import END, Then, head, piece, running_stub, whole
@@ -141,7 +141,7 @@ async def test_a_lost_connection_is_never_taken_for_one_that_was_not_made() -> N
     async with serving(OK, 0.01, Then.RESET) as (stub, client):
         await ask(client)
         stub.script = (Then.RESET,)
-        with pytest.raises(BrokenOff):
+        with pytest.raises(ConnectionLost):
             await ask(client)
 
     assert len(stub.heard) <= 2
@@ -162,7 +162,7 @@ async def test_a_closed_client_asks_nobody() -> None:
     async with serving(OK) as (stub, client):
         await ask(client)
         await client.close()
-        with pytest.raises(NotConnected):
+        with pytest.raises(ConnectError):
             await ask(client)
 
     assert len(stub.heard) == 1
@@ -171,7 +171,7 @@ async def test_a_closed_client_asks_nobody() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "no-such-host.invalid", "[::1]:1"])
 async def test_a_server_that_is_not_there_heard_nothing(host: str) -> None:
     async with client_of(f"http://{host}") as client:
-        with pytest.raises(NotConnected):
+        with pytest.raises(ConnectError):
             await ask(client)
 
 
@@ -189,7 +189,7 @@ async def test_a_server_that_accepts_nobody_is_given_up() -> None:
             await asyncio.gather(*waiting, return_exceptions=True)
 
     assert done
-    assert all(isinstance(each.exception(), NotConnected) for each in done)
+    assert all(isinstance(each.exception(), ConnectError) for each in done)
 
 
 async def test_names_and_passwords_in_a_url_are_sent_as_a_header() -> None:
@@ -217,7 +217,7 @@ async def test_a_server_that_nobody_vouches_for_is_told_nothing(
         running_stub(OK, tls=context) as stub,
         client_of(stub.base_url) as client,
     ):
-        with pytest.raises(NotConnected, match="certificate"):
+        with pytest.raises(ConnectError, match="certificate"):
             await ask(client)
 
     assert stub.heard == []
@@ -235,7 +235,7 @@ async def test_a_server_has_to_prove_its_name(
             assert await ask(client) == b"{}"
             assert await ask(client) == b"{}"
         async with client_of(f"https://other.example:{stub.port}") as client:
-            with pytest.raises(NotConnected, match="certificate"):
+            with pytest.raises(ConnectError, match="certificate"):
                 await ask(client)
 
     assert len(stub.heard) == 2

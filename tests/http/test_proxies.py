@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from llamakeep.http import NotConnected
+from llamakeep.http import ConnectError
 from tests.http.asking import OK, ask, client_of
 from tests.providers.stub_server import running_stub
 from tests.waiting import LONG_ENOUGH
@@ -88,7 +88,7 @@ async def test_a_proxy_only_carries_what_is_encrypted(
             for _ in range(2):
                 assert await ask(client, "/models") == b"{}"
         async with client_of("https://other.example/v1") as client:
-            with pytest.raises(NotConnected, match="certificate"):
+            with pytest.raises(ConnectError, match="certificate"):
                 await ask(client)
 
     assert [each.path for each in stub.heard] == ["/v1/models"] * 2
@@ -113,7 +113,7 @@ async def test_a_proxy_that_refuses_is_no_way(
     async with tunnelling(-1, answer=answer) as (proxy, _):
         monkeypatch.setenv("all_proxy", proxy)
         async with client_of("https://server.example") as client:
-            with pytest.raises(NotConnected, match="proxy"):
+            with pytest.raises(ConnectError, match="proxy"):
                 await ask(client)
 
 
@@ -125,7 +125,7 @@ async def test_a_proxy_that_hangs_up_before_anything_was_said_is_no_way(
         monkeypatch.setenv("all_proxy", proxy)
         async with client_of("https://server.example") as client:
             for _ in range(3):
-                with pytest.raises(NotConnected):
+                with pytest.raises(ConnectError):
                     async with asyncio.timeout(LONG_ENOUGH):
                         await ask(client)
 
@@ -136,7 +136,7 @@ async def test_a_proxy_that_cannot_be_used_is_said(
 ) -> None:
     monkeypatch.setenv("http_proxy", proxy)
     async with client_of("http://server.example") as client:
-        with pytest.raises(NotConnected, match="proxy"):
+        with pytest.raises(ConnectError, match="proxy"):
             await ask(client)
 
 
@@ -148,7 +148,7 @@ async def test_what_is_excepted_is_reached_without_proxy(
         monkeypatch.setenv("http_proxy", stub.base_url)
         monkeypatch.setenv("no_proxy", exception)
         async with client_of("http://server.example", connect_timeout=2) as client:
-            with pytest.raises(NotConnected):
+            with pytest.raises(ConnectError):
                 await ask(client)
 
     assert stub.heard == []

@@ -17,7 +17,7 @@ from llamakeep.errors import (
     ProviderUnauthenticated,
     ProviderUnavailable,
 )
-from llamakeep.http import Client, Exchange, NotConnected, Response, TooLate
+from llamakeep.http import Client, ConnectError, Exchange, Response, TooLate
 from llamakeep.providers.http import (
     read_body,
     read_refusal,
@@ -330,7 +330,7 @@ class ReplicateApi:
 def _was_not_sent(error: ProviderError) -> bool:
     """Return whether there was no connection that anything could be said on."""
     cause = error.__cause__
-    return isinstance(cause, NotConnected) and not isinstance(cause, TooLate)
+    return isinstance(cause, ConnectError) and not isinstance(cause, TooLate)
 
 
 async def _refusal(response: Response, *, model: str | None = None) -> LlamaKeepError:
