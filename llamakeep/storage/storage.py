@@ -15,7 +15,7 @@ from llamakeep.errors import StorageUnavailable
 from llamakeep.storage.accounts.administration import AccountStorage
 from llamakeep.storage.accounts.api_keys import ApiKeyStorage
 from llamakeep.storage.accounts.audit import AuditStorage
-from llamakeep.storage.accounts.credential_cache import Admitted
+from llamakeep.storage.accounts.credential_cache import CredentialCache
 from llamakeep.storage.accounts.users import UserStorage
 from llamakeep.storage.accounts.webhook_secrets import WebhookSecretStorage
 from llamakeep.storage.database import schema
@@ -82,7 +82,7 @@ class Storage(
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._admitted = Admitted(database)
+        self._admitted = CredentialCache(database)
 
     @property
     def is_sole_owner(self) -> bool:

@@ -12,7 +12,7 @@ from llamakeep.credentials.api_keys import issue_api_key
 from llamakeep.credentials.tokens import digest
 from llamakeep.domain import Actor, User
 from llamakeep.storage import Storage, open_storage
-from llamakeep.storage.accounts.changes import AccountChanges
+from llamakeep.storage.accounts.changes import AccountsEpoch
 from llamakeep.storage.database.owner_lock import lock_file
 
 TOKEN, OTHER = b"t" * 32, b"o" * 32
@@ -137,7 +137,7 @@ async def test_a_process_that_dies_during_a_change_leaves_nobody_remembered(
 ) -> None:
     async with opened(path) as storage:
         await let_in(storage)
-        dying = AccountChanges(lock_file(path))
+        dying = AccountsEpoch(lock_file(path))
         dying.begin()
         dying.close()
 
@@ -151,7 +151,7 @@ async def test_a_process_that_dies_during_a_change_leaves_nobody_remembered(
 
 
 def test_what_one_process_says_undoes_nothing_of_another(tmp_path: Path) -> None:
-    one, other, reader = (AccountChanges(tmp_path / "x.lock") for _ in range(3))
+    one, other, reader = (AccountsEpoch(tmp_path / "x.lock") for _ in range(3))
     reader.watch(lambda _: [("users",), ("access_tokens",), ("api_keys",)])
 
     one.begin()

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from llamakeep.domain import Actor, ApiKey, AuditKind, Scope, User, utc_now
 from llamakeep.errors import ApiKeyNotFound, TooManyApiKeys, Unauthenticated
 from llamakeep.storage.accounts.audit import record
-from llamakeep.storage.accounts.credential_cache import Admitted
+from llamakeep.storage.accounts.credential_cache import CredentialCache
 from llamakeep.storage.accounts.users import USER
 from llamakeep.storage.database.clock import is_plausible
 from llamakeep.storage.database.port import Database
@@ -59,7 +59,7 @@ class ApiKeyStorage:
     """One method is one transaction."""
 
     _database: Database
-    _admitted: Admitted
+    _admitted: CredentialCache
 
     async def add_api_key(
         self, user: User, key: ApiKey, digest: bytes, *, actor: Actor | None = None

@@ -18,7 +18,7 @@ _BEGUN, _ENDED = 1024, 1032  # behind the owner's note
 _COUNTER, _COUNTERS = Struct("@Q"), Struct("@QQ")
 
 
-class AccountChanges:
+class AccountsEpoch:
     """
     Counts changes of accounts, for all processes that have the same SQLite file open.
 

@@ -14,7 +14,7 @@ MOST = 10_000
 """How many secrets are remembered; beyond that, all are forgotten."""
 
 
-class Admitted:
+class CredentialCache:
     """
     Spares requests a query, where it is known when the answer would be another one.
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from llamakeep.domain import Actor, AuditKind, User, UserRole, new_id, utc_now
 from llamakeep.errors import FieldError, InvalidRequest
 from llamakeep.storage.accounts.audit import record
-from llamakeep.storage.accounts.credential_cache import Admitted
+from llamakeep.storage.accounts.credential_cache import CredentialCache
 from llamakeep.storage.database.clock import is_plausible
 from llamakeep.storage.database.columns import colliding_insert
 from llamakeep.storage.database.port import Database
@@ -50,7 +50,7 @@ class UserStorage:
     """One method is one transaction."""
 
     _database: Database
-    _admitted: Admitted
+    _admitted: CredentialCache
 
     async def add_user(
         self,

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from llamakeep.errors import DatabaseMissing, StorageUnavailable
-from llamakeep.storage.accounts.changes import AccountChanges
+from llamakeep.storage.accounts.changes import AccountsEpoch
 from llamakeep.storage.database.owner_lock import OwnerLock, lock_file
 from llamakeep.storage.database.port import Operation, T
 from llamakeep.storage.database.private_files import keep_private, with_suffix
@@ -90,7 +90,7 @@ class SqliteDatabase:
                 self._lock = OwnerLock(path)
             # SQLite gives its side files the mode of the database file.
             os.close(os.open(path, create | os.O_RDWR, 0o600))
-            self._changes = changes = AccountChanges(lock_file(path))
+            self._changes = changes = AccountsEpoch(lock_file(path))
             self._writer = Writer(
                 _engine(path, "rwc", NullPool, begin="BEGIN IMMEDIATE", watch=changes),
                 after=changes.end,
@@ -276,7 +276,7 @@ def _engine(
     pool: type[Any],
     *,
     begin: str | None = "BEGIN",
-    watch: AccountChanges | None = None,
+    watch: AccountsEpoch | None = None,
     **options: Any,
 ) -> Engine:
     url = URL.create(
