@@ -3,7 +3,7 @@
 import gc
 
 
-def look_for_none() -> None:
+def disable_gc() -> None:
     """
     Do not look while the server is put together.
 
@@ -13,7 +13,7 @@ def look_for_none() -> None:
     gc.disable()
 
 
-def look_seldom() -> None:
+def collect_rarely() -> None:
     """
     Look after each 20,000 new objects, and never among those that are there already.
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 
 @contextmanager
-def helpers() -> Iterator[None]:
+def background_threads() -> Iterator[None]:
     """
     Have the threads that are started within wait until the event loop pauses.
 

@@ -93,9 +93,9 @@ def _serve_here(settings: "Settings", listener: "socket.socket") -> bool:
     """Serve in this process, and return whether it ended in order."""
     import asyncio
 
-    from llamakeep.garbage import look_for_none
+    from llamakeep.garbage import disable_gc
 
-    look_for_none()  # most of a start is imports
+    disable_gc()  # most of a start is imports
 
     from llamakeep import server
     from llamakeep.app import create_app

@@ -16,7 +16,7 @@ from llamakeep import signals
 from llamakeep.api.history import import_routes as history_import
 from llamakeep.api.http.forwarded import prefix_in
 from llamakeep.engine import Keeper
-from llamakeep.garbage import look_seldom
+from llamakeep.garbage import collect_rarely
 from llamakeep.server.connections import (
     BoundedProtocol,
     Bounds,
@@ -154,7 +154,7 @@ async def serve(
     with signals.handled(stop, until_exit=until_exit):
         try:
             async with app.router.lifespan_context(app):
-                look_seldom()
+                collect_rarely()
                 server = new_server(_config(app), app, when_ready)
                 await server.serve([listener])
         except asyncio.CancelledError:

@@ -13,8 +13,8 @@ from llamakeep.credentials.tokens import new_setup_token
 from llamakeep.errors import LlamaKeepError, OneProcessOnly, WorkerFailed
 from llamakeep.limits.rates import OwnCounts
 from llamakeep.limits.throttle import OwnThrottle
-from llamakeep.pauses import Pauses
 from llamakeep.providers.local.supervisor import LocalSupervisor
+from llamakeep.restarts import RestartBackoff
 from llamakeep.settings import Settings
 from llamakeep.workers.child import Child, Greeting, how
 from llamakeep.workers.orders import Orders, pack
@@ -133,7 +133,7 @@ class Parent:
 
     async def _keep(self, number: int) -> None:
         """Keep one worker running."""
-        pauses = Pauses()
+        pauses = RestartBackoff()
         dead_nodes: list[str] = []
         while not self._stops.is_set():
             pauses.begin()

@@ -24,9 +24,9 @@ def main() -> None:
     orders = json.loads(line)
     sys.path[:] = orders["import_path"]
 
-    from llamakeep.garbage import look_for_none  # noqa: PLC0415 - now it is found
+    from llamakeep.garbage import disable_gc  # noqa: PLC0415 - now it is found
 
-    look_for_none()  # most of a start is imports
+    disable_gc()  # most of a start is imports
 
     from llamakeep.workers.orders import Orders  # noqa: PLC0415 - now it is found
     from llamakeep.workers.worker import work  # noqa: PLC0415 - now it is found

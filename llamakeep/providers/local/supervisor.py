@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from llamakeep.errors import ProviderUnavailable
-from llamakeep.pauses import Pauses
 from llamakeep.providers.local.process import LocalProcess
 from llamakeep.providers.local.weights import find_weights, missing_weights, model_id
+from llamakeep.restarts import RestartBackoff
 from llamakeep.settings import Settings
 
 MAX_TOKENS = 512
@@ -61,7 +61,7 @@ class LocalSupervisor:
         self._weights = weights
         self._process: LocalProcess | None = None
         self._lock = asyncio.Lock()
-        self._pauses = Pauses()
+        self._pauses = RestartBackoff()
 
     async def endpoint(self, *, instead_of: Endpoint | None = None) -> Endpoint:
         """

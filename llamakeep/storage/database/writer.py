@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from llamakeep.errors import OutcomeUnknown, StorageUnavailable
 from llamakeep.storage.database.port import Operation
-from llamakeep.threads import helpers
+from llamakeep.threads import background_threads
 
 LARGEST_BATCH = 256
 
@@ -70,7 +70,7 @@ class Writer:
         self._is_closed = False
         self._batches: queue.SimpleQueue[Sequence[_Job] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
-        with helpers():
+        with background_threads():
             self._thread.start()
 
     def submit(self, operation: Operation[Any]) -> asyncio.Future[Any]:

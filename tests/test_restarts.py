@@ -1,6 +1,6 @@
 """Starting again what died."""
 
-from llamakeep.pauses import LONGEST, Pauses
+from llamakeep.restarts import LONGEST, RestartBackoff
 
 
 class Clock:
@@ -10,14 +10,14 @@ class Clock:
         return self.now
 
 
-def _pause_after_death(pauses: Pauses) -> float:
+def _pause_after_death(pauses: RestartBackoff) -> float:
     pauses.begin()
     pauses.died()
     return pauses.left
 
 
 def test_the_first_new_start_is_at_once_and_later_ones_after_growing_pauses() -> None:
-    pauses = Pauses(Clock())
+    pauses = RestartBackoff(Clock())
 
     left = [_pause_after_death(pauses) for _ in range(9)]
 
@@ -26,7 +26,7 @@ def test_the_first_new_start_is_at_once_and_later_ones_after_growing_pauses() ->
 
 def test_a_pause_ends() -> None:
     clock = Clock()
-    pauses = Pauses(clock)
+    pauses = RestartBackoff(clock)
     for _ in range(3):
         _pause_after_death(pauses)
 
@@ -39,7 +39,7 @@ def test_a_pause_ends() -> None:
 
 def test_what_lived_for_long_has_died_for_the_first_time() -> None:
     clock = Clock()
-    pauses = Pauses(clock)
+    pauses = RestartBackoff(clock)
     for _ in range(5):
         _pause_after_death(pauses)
 

@@ -7,7 +7,7 @@ LONGEST = 30.0
 """Seconds; what lived longer has not died again, but for the first time."""
 
 
-class Pauses:
+class RestartBackoff:
     """
     Allows the first new start at once, and later ones after growing pauses.
 
