@@ -13,7 +13,7 @@ from typing import NamedTuple
 from llamakeep.errors import LlamaKeepError
 from llamakeep.workers import start
 from llamakeep.workers.channel import Answer, Channel, Facts, to_error
-from llamakeep.workers.orders import Orders
+from llamakeep.workers.config import WorkerConfig
 
 
 class Greeting(NamedTuple):
@@ -51,7 +51,7 @@ class Child:
     @classmethod
     async def start(
         cls,
-        orders: Orders,
+        orders: WorkerConfig,
         listener: socket.socket,
         answers: Mapping[str, Answer],
         when_ready: WhenReady,
@@ -128,7 +128,7 @@ class Child:
         self.failure = to_error(facts["error"])
 
 
-def how(status: int) -> str:
+def describe_exit(status: int) -> str:
     """Return in words how a process with this exit status ended."""
     if status >= 0:
         return f"ended with status {status}"

@@ -16,8 +16,8 @@ from llamakeep.limits.throttle import OwnThrottle
 from llamakeep.providers.local.supervisor import LocalSupervisor
 from llamakeep.restarts import RestartBackoff
 from llamakeep.settings import Settings
-from llamakeep.workers.child import Child, Greeting, how
-from llamakeep.workers.orders import Orders, pack
+from llamakeep.workers.child import Child, Greeting, describe_exit
+from llamakeep.workers.config import WorkerConfig, pack
 from llamakeep.workers.shared import answers
 from llamakeep.workers.sockets import Sockets
 
@@ -168,7 +168,9 @@ class Parent:
             dead_nodes: As whom those before it held runs that are not free yet; is
                 kept up to date.
         """
-        orders = Orders(sys.path, self._packed, self._setup_token, list(dead_nodes))
+        orders = WorkerConfig(
+            sys.path, self._packed, self._setup_token, list(dead_nodes)
+        )
         try:
             child = await Child.start(
                 orders, self._sockets.for_worker(), self._answers, self._greet(number)
@@ -184,7 +186,7 @@ class Parent:
             dead_nodes[:] = [child.greeting.node]
             if self._stops.is_set() and status != 0:
                 self._is_orderly = False
-        return f"(pid {child.pid}) {how(status)}", child.failure
+        return f"(pid {child.pid}) {describe_exit(status)}", child.failure
 
     @property
     def _is_ready(self) -> bool:

@@ -61,7 +61,7 @@ class ParentsModel:
         """Leave it to the parent: others may need it."""
 
 
-class ParentsCounts:
+class RemoteRateLimiter:
     """Counts that all workers of a parent share."""
 
     def __init__(self, channel: Channel) -> None:
@@ -82,7 +82,7 @@ class ParentsCounts:
         """Leave them to the parent: others go on counting."""
 
 
-class ParentsThrottle:
+class RemoteThrottle:
     """Failed logins that all workers of a parent share."""
 
     def __init__(self, channel: Channel) -> None:

@@ -3,7 +3,7 @@ The script that a worker process runs; started by `child`.
 
     python -P start.py CHANNEL LISTENER
 
-Both are numbers of open sockets. Standard input: one line of JSON (`Orders`), then
+Both are numbers of open sockets. Standard input: one line of JSON (`WorkerConfig`), then
 nothing until the parent has ended, by whatever signal.
 """
 
@@ -28,11 +28,11 @@ def main() -> None:
 
     disable_gc()  # most of a start is imports
 
-    from llamakeep.workers.orders import Orders  # noqa: PLC0415 - now it is found
+    from llamakeep.workers.config import WorkerConfig  # noqa: PLC0415 - now it is found
     from llamakeep.workers.worker import work  # noqa: PLC0415 - now it is found
 
     channel, listener = map(int, sys.argv[1:])
-    work(Orders(**orders), channel=channel, listener=listener)
+    work(WorkerConfig(**orders), channel=channel, listener=listener)
 
 
 if __name__ == "__main__":

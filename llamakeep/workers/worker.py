@@ -20,14 +20,14 @@ from llamakeep.server import Server, describe_model, run, serve
 from llamakeep.storage import location
 from llamakeep.telemetry import set_up_logging
 from llamakeep.workers.channel import Channel, Facts, of_error
-from llamakeep.workers.orders import Orders, unpack
-from llamakeep.workers.shared import ParentsCounts, ParentsModel, ParentsThrottle
+from llamakeep.workers.config import WorkerConfig, unpack
+from llamakeep.workers.shared import ParentsModel, RemoteRateLimiter, RemoteThrottle
 
 LAST_SECONDS = 5.0
 """Seconds that a worker without a parent may take to stop, whatever it is doing."""
 
 
-def work(orders: Orders, *, channel: int, listener: int) -> None:
+def work(orders: WorkerConfig, *, channel: int, listener: int) -> None:
     """
     Serve until the parent says stop, or is gone.
 
@@ -45,7 +45,7 @@ def work(orders: Orders, *, channel: int, listener: int) -> None:
 
 
 class _Worker:
-    def __init__(self, orders: Orders) -> None:
+    def __init__(self, orders: WorkerConfig) -> None:
         self.status = 0
         self._orders = orders
         self._settings = unpack(orders.settings)
@@ -85,8 +85,8 @@ class _Worker:
         app = create_app(
             self._settings,
             supervisor=ParentsModel(channel),
-            counts=ParentsCounts(channel),
-            throttle=ParentsThrottle(channel),
+            counts=RemoteRateLimiter(channel),
+            throttle=RemoteThrottle(channel),
             dead_nodes=self._orders.dead_nodes,
         )
         await serve(

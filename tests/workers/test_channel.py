@@ -20,9 +20,9 @@ from llamakeep.limits.throttle import OwnThrottle
 from llamakeep.providers.local.supervisor import Endpoint
 from llamakeep.workers.channel import Channel, Facts
 from llamakeep.workers.shared import (
-    ParentsCounts,
     ParentsModel,
-    ParentsThrottle,
+    RemoteRateLimiter,
+    RemoteThrottle,
     answers,
 )
 
@@ -105,7 +105,7 @@ async def test_an_error_arrives_as_what_it_was(pair: Pair, error: Any) -> None:
 
 async def test_workers_count_where_the_parent_does(pair: Pair) -> None:
     limits = [Limit("key", "key_1", MINUTE), Limit("address", "::1", Rate(9, 60))]
-    counts = ParentsCounts(pair.worker)
+    counts = RemoteRateLimiter(pair.worker)
 
     verdicts = [await counts.hit(limits) for _ in range(3)]
 
@@ -116,7 +116,7 @@ async def test_workers_count_where_the_parent_does(pair: Pair) -> None:
 
 
 async def test_failed_logins_count_for_all_workers(pair: Pair) -> None:
-    throttle = ParentsThrottle(pair.worker)
+    throttle = RemoteThrottle(pair.worker)
     await throttle.check("alice", "192.0.2.1")
     for _ in range(5):
         await throttle.failed("alice", "192.0.2.1")
@@ -132,7 +132,7 @@ async def test_failed_logins_count_for_all_workers(pair: Pair) -> None:
 async def test_answers_come_to_who_asked_even_when_others_have_left(
     pair: Pair,
 ) -> None:
-    counts = ParentsCounts(pair.worker)
+    counts = RemoteRateLimiter(pair.worker)
     asked = [
         asyncio.create_task(counts.hit([Limit("key", f"key_{number}", Rate(50, 60))]))
         for number in range(20)

@@ -6,7 +6,7 @@ from pydantic import SecretStr
 
 from llamakeep.domain.rates import Rate
 from llamakeep.settings import Settings
-from llamakeep.workers.orders import pack, unpack
+from llamakeep.workers.config import pack, unpack
 
 
 def test_a_worker_has_the_settings_of_its_parent_with_their_secrets(

@@ -15,7 +15,7 @@ import pytest
 from llamakeep.errors import WorkerFailed
 from llamakeep.settings import Settings
 from llamakeep.storage import open_storage
-from llamakeep.workers.child import Greeting, how
+from llamakeep.workers.child import Greeting, describe_exit
 from llamakeep.workers.parent import Parent
 from llamakeep.workers.sockets import Sockets
 from tests.waiting import LONG_ENOUGH
@@ -92,4 +92,4 @@ async def test_a_worker_that_dies_before_it_can_serve_ends_all(
     ],
 )
 def test_how_a_worker_ended_is_said_in_words(status: int, words: str) -> None:
-    assert how(status) == words
+    assert describe_exit(status) == words

@@ -10,7 +10,7 @@ from llamakeep.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class WorkerConfig:
     """
     One line of JSON on the worker's standard input.
 
