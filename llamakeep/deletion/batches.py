@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from llamakeep.domain import User
 from llamakeep.storage import Storage
-from llamakeep.storage.deletion.traces import Pace
+from llamakeep.storage.deletion.traces import DeletionPace
 from llamakeep.storage.history.filters import EVERYTHING, RunFilter
 
 PAGE = 500
@@ -16,10 +16,10 @@ MERGED_AFTER = 16
 """Turns after which the index is merged a little."""
 
 
-async def turns(
+async def delete_in_batches(
     storage: Storage,
     user: User,
-    pace: Pace,
+    pace: DeletionPace,
     *,
     matching: RunFilter = EVERYTHING,
     before: str,
@@ -48,7 +48,7 @@ async def turns(
             yield forgotten.deleted
             run_ids = run_ids[forgotten.tried :]
             count += 1
-            if pace.leaves_words and count % MERGED_AFTER == 0:
+            if pace.keeps_words and count % MERGED_AFTER == 0:
                 await storage.merge_words()
             await storage.keep_up()
             await asyncio.sleep(pace.rest * took)

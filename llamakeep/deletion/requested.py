@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from llamakeep.deletion.batches import turns
+from llamakeep.deletion.batches import delete_in_batches
 from llamakeep.domain import User, new_id
 from llamakeep.engine.keeper import Keeper
 from llamakeep.errors import RunNotFound
@@ -25,9 +25,11 @@ async def delete_runs(
             await keeper.delete(user, run_id)
             deleted += 1
     pace = await storage.pace(await storage.count_runs(user, matching, before=before))
-    async for count in turns(storage, user, pace, matching=matching, before=before):
+    async for count in delete_in_batches(
+        storage, user, pace, matching=matching, before=before
+    ):
         deleted += count
-    if pace.leaves_words:
+    if pace.keeps_words:
         await storage.erase_traces()
     return deleted
 

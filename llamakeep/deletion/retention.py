@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from llamakeep.deletion.batches import turns
+from llamakeep.deletion.batches import delete_in_batches
 from llamakeep.domain import User, utc_now
 from llamakeep.errors import StorageUnavailable
 from llamakeep.storage import Storage
@@ -116,7 +116,7 @@ async def sweep(
     try:
         for user, before in old.whose:
             # What another process is deleting is as good as deleted.
-            some = turns(storage, user, pace, before=before, shared=True)
+            some = delete_in_batches(storage, user, pace, before=before, shared=True)
             async for count in some:
                 deleted += count
     finally:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from llamakeep.deletion.batches import turns
+from llamakeep.deletion.batches import delete_in_batches
 from llamakeep.domain import User
 from llamakeep.errors import StorageUnavailable
 from llamakeep.storage import Storage
@@ -124,7 +124,7 @@ async def _purge(storage: Storage, user: User, patience: float) -> None:
                 await asyncio.sleep(_LOOK)
     count = await storage.count_runs(user, EVERYTHING, before=HIGHEST)
     pace = await storage.pace(count)
-    async for _ in turns(storage, user, pace, before=HIGHEST):
+    async for _ in delete_in_batches(storage, user, pace, before=HIGHEST):
         pass
     # Also the words that an earlier process left there.
     await storage.erase_words()

@@ -12,7 +12,7 @@ from llamakeep.errors import UserNotFound
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.database.tables import users
 from llamakeep.storage.deletion import users as deleted_users
-from llamakeep.storage.deletion.traces import Pace
+from llamakeep.storage.deletion.traces import DeletionPace
 from llamakeep.storage.history.conversations import HIGHEST
 from llamakeep.storage.history.filters import EVERYTHING
 from tests.storage.running import delete_user, ended, start
@@ -153,10 +153,10 @@ async def test_runs_are_deleted_for_as_long_as_others_may_wait(
         run_ids = await storage.find_finished(alice, before=HIGHEST, limit=10)
 
         briefly = await storage.forget(
-            alice, run_ids, Pace(3, 0, leaves_words=True, rest=1)
+            alice, run_ids, DeletionPace(3, 0, keeps_words=True, rest=1)
         )
         longer = await storage.forget(
-            alice, run_ids, Pace(3, 30, leaves_words=True, rest=1)
+            alice, run_ids, DeletionPace(3, 30, keeps_words=True, rest=1)
         )
 
     assert (briefly.tried, briefly.deleted) == (3, 3)

@@ -12,7 +12,11 @@ from llamakeep.domain import User
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.deletion import traces
 from llamakeep.storage.deletion.runs import Forgotten
-from llamakeep.storage.deletion.traces import CUTTING, MARKING, Pace
+from llamakeep.storage.deletion.traces import (
+    MARKING_WORDS,
+    OVERWRITING_WORDS,
+    DeletionPace,
+)
 from llamakeep.storage.history.conversations import HIGHEST
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.search import read_search
@@ -34,7 +38,7 @@ async def _keep(storage: Storage, user: User) -> Sequence[str]:
 async def _delete_all(storage: Storage, user: User) -> None:
     run_ids = await storage.find_finished(user, before=HIGHEST, limit=RUNS)
     forgotten = await storage.forget(
-        user, run_ids, Pace(7, 30, leaves_words=True, rest=1)
+        user, run_ids, DeletionPace(7, 30, keeps_words=True, rest=1)
     )
     assert forgotten == Forgotten(RUNS, RUNS)
 
@@ -121,7 +125,7 @@ async def test_a_run_of_very_many_words_is_cut_out_of_the_index(
         before = await _find(storage, alice)
 
         await storage.delete_run(alice, gone.id)
-        await storage.forget(alice, [also.id], CUTTING)
+        await storage.forget(alice, [also.id], OVERWRITING_WORDS)
         await storage.erase_traces()
 
         assert before == [kept.id, also.id, gone.id]
@@ -145,7 +149,7 @@ async def test_it_depends_on_the_others_what_are_many_runs(
 
         await delete_user(storage, alice)
 
-        assert paces == [CUTTING, MARKING]
+        assert paces == [OVERWRITING_WORDS, MARKING_WORDS]
     assert not await _has_word(tmp_path)
 
 

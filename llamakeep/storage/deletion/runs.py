@@ -15,9 +15,9 @@ from llamakeep.domain import User
 from llamakeep.errors import RunNotFound
 from llamakeep.storage.database.tables import IS_FINISHED, IS_UNFINISHED, runs
 from llamakeep.storage.deletion.traces import (
-    CUTTING,
-    Pace,
-    leaving_words,
+    OVERWRITING_WORDS,
+    DeletionPace,
+    keeping_words,
     look_at_words,
 )
 from llamakeep.storage.history.conversations import forget_titles
@@ -128,7 +128,12 @@ class ForgettingStorage(SearchStorage):
         return await self._database.read(operation)
 
     async def forget(
-        self, user: User, run_ids: Sequence[str], pace: Pace, *, shared: bool = False
+        self,
+        user: User,
+        run_ids: Sequence[str],
+        pace: DeletionPace,
+        *,
+        shared: bool = False,
     ) -> Forgotten:
         """
         Forget some of those runs that are over, for good.
@@ -143,7 +148,7 @@ class ForgettingStorage(SearchStorage):
         def operation(connection: Connection) -> Forgotten:
             end = time.monotonic() + pace.seconds
             tried, conversations = 0, list[str]()
-            with leaving_words(connection, leave=pace.leaves_words):
+            with keeping_words(connection, leave=pace.keeps_words):
                 while tried < len(run_ids) and (not tried or time.monotonic() < end):
                     some = run_ids[tried : tried + pace.at_once]
                     tried += len(some)
@@ -154,7 +159,7 @@ class ForgettingStorage(SearchStorage):
                 forget_titles(connection, set(conversations))
             return Forgotten(tried, len(conversations))
 
-        if pace == CUTTING and run_ids:
+        if pace == OVERWRITING_WORDS and run_ids:
             await look_at_words(self._database, user, run_ids[0])
         self._database.erase_traces_soon()
         return await self._database.write(operation)

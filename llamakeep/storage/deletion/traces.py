@@ -46,22 +46,22 @@ _FORGET = text("DELETE FROM search_traces WHERE number <= :newest")
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class DeletionPace:
     """How many runs are deleted in a transaction, which others may have to wait for."""
 
     at_once: int
     """So many in one statement."""
     seconds: float
     """Another statement begins if these have not passed yet."""
-    leaves_words: bool
+    keeps_words: bool
     """Whether their words stay in the files until `erase_words`."""
     rest: float
     """For how many times as long as it takes others have the database alone then."""
 
 
-CUTTING = Pace(1, 0, leaves_words=False, rest=1)
-MARKING = Pace(3, 0.001, leaves_words=True, rest=3)
-SHARED = Pace(50, 0, leaves_words=False, rest=1)
+OVERWRITING_WORDS = DeletionPace(1, 0, keeps_words=False, rest=1)
+MARKING_WORDS = DeletionPace(3, 0.001, keeps_words=True, rest=3)
+SHARED = DeletionPace(50, 0, keeps_words=False, rest=1)
 """On PostgreSQL nobody waits for it, and words are left to its vacuum anyway."""
 
 
@@ -104,14 +104,16 @@ class TraceStorage:
 
     _database: Database
 
-    async def pace(self, count: int) -> Pace:
+    async def pace(self, count: int) -> DeletionPace:
         """Return how to delete so many runs."""
 
-        def operation(connection: Connection) -> Pace:
+        def operation(connection: Connection) -> DeletionPace:
             if connection.dialect.name != "sqlite":
                 return SHARED
             indexed = connection.scalar(_NUMBERS) or 0
-            return MARKING if count * WORTH_MERGING > indexed else CUTTING
+            return (
+                MARKING_WORDS if count * WORTH_MERGING > indexed else OVERWRITING_WORDS
+            )
 
         return await self._database.read(operation)
 
@@ -143,12 +145,12 @@ class TraceStorage:
 
         began = time.monotonic()
         has_more = await self._database.write(operation)
-        await asyncio.sleep(MARKING.rest * (time.monotonic() - began))
+        await asyncio.sleep(MARKING_WORDS.rest * (time.monotonic() - began))
         return has_more
 
 
 @contextmanager
-def leaving_words(connection: Connection, *, leave: bool) -> Iterator[None]:
+def keeping_words(connection: Connection, *, leave: bool) -> Iterator[None]:
     """
     Delete runs, in the transaction that is open, without cutting out their words.
 
