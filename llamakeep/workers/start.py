@@ -3,8 +3,8 @@ The script that a worker process runs; started by `child`.
 
     python -P start.py CHANNEL LISTENER
 
-Both are numbers of open sockets. Standard input: one line of JSON (`WorkerConfig`), then
-nothing until the parent has ended, by whatever signal.
+Both are numbers of open sockets. Standard input: one line of JSON (`WorkerConfig`),
+then nothing until the parent has ended, by whatever signal.
 """
 
 import json

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from llamakeep import errors
-from llamakeep.api.openai.answering import Leaving, events
+from llamakeep.api.openai.answering import CancelOnDisconnect, events
 from llamakeep.api.openai.forms import ChatCompletion
 from llamakeep.credentials.tokens import digest
 from llamakeep.engine import Delta, Position, Reset, Update
@@ -372,7 +372,7 @@ async def test_text_that_begins_anew_ends_the_stream_and_says_where_it_is(
         yield Delta("Once upon", Position(9, 1))
         yield Reset("It was", Position(6, 2))
 
-    leaving = Leaving(client.keeper, alice, run, may_come_back=False)
+    leaving = CancelOnDisconnect(client.keeper, alice, run, may_come_back=False)
     told = events(updates(), run, ChatCompletion(run), leaving, prefix="")
     frames = [one async for one in told]
 

@@ -27,7 +27,7 @@ def read_all(reader: CompletionReader, events: list[bytes]) -> list[str]:
     texts: list[str] = []
     at = 0
     while at < len(blocks):
-        text, after = reader.read_alike(blocks, at)
+        text, after = reader.parse_batch(blocks, at)
         texts.append(text)
         at = after
         if at < len(blocks):
@@ -60,7 +60,7 @@ def test_a_text_on_lines_of_its_own_is_no_mould() -> None:
     reader = CompletionReader("It")
     reader.read(event("one").replace(b", ", b",\n"))
 
-    assert reader.read_alike([b"data: " + event("two").replace(b", ", b",\n")], 0) == (
+    assert reader.parse_batch([b"data: " + event("two").replace(b", ", b",\n")], 0) == (
         "",
         0,
     )

@@ -37,7 +37,7 @@ DONE = b"data: [DONE]\n\n"
 log = logging.getLogger(__name__)
 
 
-class Form(Protocol):
+class ResponseFormat(Protocol):
     """How a run looks in one of OpenAI's APIs."""
 
     def whole(self, run: Run) -> dict[str, Any]:
@@ -58,16 +58,16 @@ class Form(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class CompletionCall:
     """What a client asked for, and how it is to be told."""
 
     asked: Asked
-    form: Callable[[Run], Form]
+    form: Callable[[Run], ResponseFormat]
     is_streamed: bool
     idempotency_key: IdempotencyKey | None
 
 
-class Leaving:
+class CancelOnDisconnect:
     """
     Cancels a run when its client leaves.
 
@@ -102,19 +102,19 @@ class Leaving:
         # Not before: who is stopped in the middle of this leaves it to the next one.
         self.is_watching = False
 
-    def watched(self, receive: Receive) -> "_Watch":
+    def watched(self, receive: Receive) -> "_WatchedReceive":
         """Stop the run if the client leaves within this context."""
-        return _Watch(self, receive)
+        return _WatchedReceive(self, receive)
 
 
-class _Watch:
+class _WatchedReceive:
     """
     Looks out for a client who leaves, for `with`.
 
     Many answers are there before that is worth a task.
     """
 
-    def __init__(self, leaving: Leaving, receive: Receive) -> None:
+    def __init__(self, leaving: CancelOnDisconnect, receive: Receive) -> None:
         self._leaving = leaving
         self._receive = receive
         self._timer: asyncio.TimerHandle | None = None
@@ -143,7 +143,9 @@ class _Watch:
 class Stream(Streaming):
     """Events, and what is to be done when nobody reads them to their end."""
 
-    def __init__(self, events: AsyncIterator[bytes], leaving: Leaving) -> None:
+    def __init__(
+        self, events: AsyncIterator[bytes], leaving: CancelOnDisconnect
+    ) -> None:
         super().__init__(events, headers=stream_headers())
         self._leaving = leaving
 
@@ -155,7 +157,7 @@ class Stream(Streaming):
             await self._leaving.left()
 
 
-async def answer(request: Request, user: User, wanted: Wanted) -> Response:
+async def answer(request: Request, user: User, wanted: CompletionCall) -> Response:
     """
     Have a prompt answered, and answer with that.
 
@@ -170,7 +172,7 @@ async def answer(request: Request, user: User, wanted: Wanted) -> Response:
         is_followed=wanted.is_streamed,
     )
     may_come_back = wanted.idempotency_key is not None
-    leaving = Leaving(keeper, user, run, may_come_back=may_come_back)
+    leaving = CancelOnDisconnect(keeper, user, run, may_come_back=may_come_back)
     form = wanted.form(run)
     if not wanted.is_streamed:
         with leaving.watched(request.receive):
@@ -186,8 +188,8 @@ async def answer(request: Request, user: User, wanted: Wanted) -> Response:
 async def events(
     updates: AsyncGenerator[Update, None],
     run: Run,
-    form: Form,
-    leaving: Leaving,
+    form: ResponseFormat,
+    leaving: CancelOnDisconnect,
     *,
     prefix: str,
 ) -> AsyncIterator[bytes]:

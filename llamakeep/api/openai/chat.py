@@ -19,7 +19,7 @@ from llamakeep.api.http.fields import MaxTokens, Metadata
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.http.text import check_json
-from llamakeep.api.openai.answering import Wanted, answer
+from llamakeep.api.openai.answering import CompletionCall, answer
 from llamakeep.api.openai.content import TEXT_PARTS, invalid
 from llamakeep.api.openai.errors import COMPLETION_ERRORS, error_responses
 from llamakeep.api.openai.forms import CHAT, ChatCompletion
@@ -165,7 +165,7 @@ async def create(
     `Idempotency-Key`; the prompt and the text so far stay in the history.
     """
     asked = body.asked()
-    wanted = Wanted(
+    wanted = CompletionCall(
         asked=asked,
         form=partial(ChatCompletion, includes_usage=body.includes_usage),
         is_streamed=bool(body.stream),

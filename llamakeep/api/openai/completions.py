@@ -10,7 +10,7 @@ from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.http.text import SomeText
-from llamakeep.api.openai.answering import Wanted, answer
+from llamakeep.api.openai.answering import CompletionCall, answer
 from llamakeep.api.openai.errors import COMPLETION_ERRORS
 from llamakeep.api.openai.forms import LegacyCompletion
 from llamakeep.api.openai.parameters import CompletionRequest
@@ -77,7 +77,7 @@ async def create(
     `Idempotency-Key`; the prompt and the text so far stay in the history.
     """
     asked = body.asked()
-    wanted = Wanted(
+    wanted = CompletionCall(
         asked=asked,
         form=partial(LegacyCompletion, includes_usage=body.includes_usage),
         is_streamed=bool(body.stream),

@@ -69,7 +69,7 @@ class CompletionReader:
         self._usage = Usage()
         self._model: object = None
         self._resolved_model: str | None = None
-        self._mould: tuple[bytes, bytes] | None = None
+        self._event_template: tuple[bytes, bytes] | None = None
         self._joiner = Joiner()
         self._has_text = False
         self._thoughts: list[str] = []
@@ -134,7 +134,7 @@ class CompletionReader:
             f"those, as in {base_url}."
         )
 
-    def read_alike(self, blocks: Sequence[bytes], start: int) -> tuple[str, int]:
+    def parse_batch(self, blocks: Sequence[bytes], start: int) -> tuple[str, int]:
         """
         Return the text of the events that have nothing else than the one before.
 
@@ -150,9 +150,9 @@ class CompletionReader:
         Raises:
             ProviderAnswerInvalid: It is too long.
         """
-        if self._mould is None:
+        if self._event_template is None:
             return "", start
-        head, tail = self._mould
+        head, tail = self._event_template
         first, last = len(head), -len(tail)
         texts: list[str] = []
         with suppress(UnicodeDecodeError):
@@ -178,7 +178,7 @@ class CompletionReader:
             ProviderAnswerInvalid: It cannot be read, and may have had text.
             LlamaKeepError: It is an error message.
         """
-        self._mould = None
+        self._event_template = None
         data = data.strip()
         if len(data) <= len(b'"[DONE]"') and data.strip(b'"').upper() == b"[DONE]":
             self.is_done = True
@@ -234,7 +234,7 @@ class CompletionReader:
         parts = self._parts(choice)
         text = parts.text
         if data and parts.is_plain and not usage and self.finish_reason is None:
-            self._mould = _mould_of(data, text)
+            self._event_template = _event_template_of(data, text)
         return text
 
     def _choice(self, event: dict[str, Any]) -> dict[str, Any] | None:
@@ -384,7 +384,7 @@ def _reason_of(said: Any) -> str | None:
     return None if reason is None or reason.lower() in _NO_REASONS else reason
 
 
-def _mould_of(data: bytes, text: str) -> tuple[bytes, bytes] | None:
+def _event_template_of(data: bytes, text: str) -> tuple[bytes, bytes] | None:
     """
     Return what surrounds the text in an event's block, if it is certain where that is.
 

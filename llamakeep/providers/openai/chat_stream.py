@@ -184,7 +184,7 @@ class ChatStream:
         reader = self._reader
         at = 0
         while at < len(blocks) and not reader.is_done:
-            text, at = reader.read_alike(blocks, at)
+            text, at = reader.parse_batch(blocks, at)
             texts.append(text)
             if at < len(blocks):
                 self._read_block(blocks[at], texts)

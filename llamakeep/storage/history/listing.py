@@ -124,9 +124,7 @@ class HistoryStorage(SearchStorage):
             # Of most that are found, nothing has to be known but their rank.
             for most in (limit, MORE * limit) if others == EVERYTHING else ():
                 ranked = found(search, user, dialect, most=most)
-                query = select(ranked.c.id).order_by(
-                    ranked.c.badness, ranked.c.id.desc()
-                )
+                query = select(ranked.c.id).order_by(ranked.c.rank, ranked.c.id.desc())
                 best = connection.scalars(query).all()
                 first = read(connection, best)[:limit]
                 if len(first) == limit or len(best) < most:
@@ -137,7 +135,7 @@ class HistoryStorage(SearchStorage):
                 select(runs.c.id)
                 .join(ranked, ranked.c.id == runs.c.id)
                 .where(*others.conditions(user, dialect))
-                .order_by(ranked.c.badness, runs.c.id.desc())
+                .order_by(ranked.c.rank, runs.c.id.desc())
                 .limit(limit)
             )
             return read(connection, connection.scalars(query).all())

@@ -111,7 +111,7 @@ def found(
     search: Search, user: User, dialect: str, *, most: int | None = None
 ) -> Subquery | CTE:
     """
-    Return the `id` and the `badness` of the runs of `user` that `search` finds.
+    Return the `id` and the `rank` of the runs of `user` that `search` finds.
 
     On SQLite there may be some of another user among them: see `storage/words.py`.
 
@@ -132,7 +132,7 @@ def found(
         query = text(_SIFTED).bindparams(**values[dialect], frequent=frequent)
     if most is not None:
         query = text(_BEST[dialect]).bindparams(**values[dialect], most=most)
-    rows = query.columns(column("id", String), column("badness", Float))
+    rows = query.columns(column("id", String), column("rank", Float))
     if dialect == "postgresql":
         # Otherwise it may take a search for one that finds much, having seen a few, and
         # ask of each of the user's runs whether it is found.
@@ -168,13 +168,13 @@ _IS_FOUND = """
 """
 _FOUND = {
     "sqlite": """
-        SELECT run_id AS id, bm25(search_words) AS badness
+        SELECT run_id AS id, bm25(search_words) AS rank
         FROM search_words JOIN search_runs ON number = search_words.rowid
         WHERE search_words MATCH :terms
     """,
     # A query without any word of an index would find everything.
     "postgresql": """
-        SELECT id, -ts_rank(search_words, terms) AS badness
+        SELECT id, -ts_rank(search_words, terms) AS rank
         FROM runs, to_tsquery('simple', :terms) AS terms
         WHERE search_words @@ (CAST(CAST(:owner AS text) AS tsquery) && terms)
         AND numnode(terms) > 0
@@ -188,7 +188,7 @@ _SIFTED = f"""
 _BEST = {
     # SQLite would work out twice how bad each run is if it had to return that, too.
     "sqlite": """
-        SELECT run_id AS id, place AS badness FROM (
+        SELECT run_id AS id, place AS rank FROM (
             SELECT number, row_number() OVER () AS place FROM (
                 SELECT rowid AS number FROM search_words
                 WHERE search_words MATCH :terms
@@ -196,7 +196,7 @@ _BEST = {
             )
         ) JOIN search_runs USING (number)
     """,
-    "postgresql": f"{_FOUND['postgresql']} ORDER BY badness LIMIT :most",
+    "postgresql": f"{_FOUND['postgresql']} ORDER BY rank LIMIT :most",
 }
 
 _INDEX = text(

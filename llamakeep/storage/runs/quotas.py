@@ -138,7 +138,7 @@ class Count:
                 return self.cost_reserved
 
 
-_UNHEARD = frozenset(
+ERRORS_BEFORE_ANY_WORK = frozenset(
     error.code
     for error in (
         PromptRejected,
@@ -232,7 +232,9 @@ def taken(run: Run) -> tuple[int, Decimal]:
     assert reserved is not None
     if usage.input_tokens is not None or usage.output_tokens is not None:
         tokens = (usage.input_tokens or 0) + (usage.output_tokens or 0)
-    elif run.attempt == 0 or (run.error_code in _UNHEARD and not run.response):
+    elif run.attempt == 0 or (
+        run.error_code in ERRORS_BEFORE_ANY_WORK and not run.response
+    ):
         tokens = 0
     else:
         # Three bytes of text make about one token; a reservation counts one for each.

@@ -25,7 +25,7 @@ from llamakeep.api.http.json_text import (
     in_pieces,
     to_json,
 )
-from llamakeep.api.openai.answering import Leaving
+from llamakeep.api.openai.answering import CancelOnDisconnect
 from llamakeep.api.openai.errors import error_of
 from llamakeep.api.openai.ids import id_of
 from llamakeep.api.openai.responses.items import MESSAGE, output_item, output_part
@@ -55,7 +55,7 @@ async def events(
     prefix: str,
     after: int = NOTHING_SEEN,
     length: int | None = None,
-    leaving: Leaving | None = None,
+    leaving: CancelOnDisconnect | None = None,
 ) -> AsyncIterator[bytes]:
     """
     Yield the events of `run` as they are sent, until its end or an error.

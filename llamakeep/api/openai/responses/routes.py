@@ -22,7 +22,7 @@ from llamakeep.api.http.links import prefix_of
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.http.streaming import Streaming
-from llamakeep.api.openai.answering import Leaving, Stream
+from llamakeep.api.openai.answering import CancelOnDisconnect, Stream
 from llamakeep.api.openai.content import invalid
 from llamakeep.api.openai.errors import (
     COMPLETION_ERRORS,
@@ -90,7 +90,9 @@ async def create(
         if body.stream:
             return _stream(events(keeper, _outlined(run), prefix=prefix_of(request)))
         return json_response(response_of(run, background=True))
-    leaving = Leaving(keeper, user, run, may_come_back=idempotency_key is not None)
+    leaving = CancelOnDisconnect(
+        keeper, user, run, may_come_back=idempotency_key is not None
+    )
     with leaving.watched(request.receive):
         if not body.stream:
             run = await _result(request, user, run)
