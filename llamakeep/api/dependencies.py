@@ -66,7 +66,10 @@ def presented(request: Request, schemes: Collection[str] = ("bearer",)) -> str:
     headers = request.headers
     scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() not in schemes:
-        value = headers.get("x-api-key", "") if not scheme else ""
+        keys = headers.getlist("x-api-key") if not scheme else []
+        if len(set(keys)) > 1:
+            raise Unauthenticated("There are several headers `X-API-Key`. Send one.")
+        value = keys[0] if keys else ""
     value = value.strip()
     if not value:
         raise Unauthenticated(

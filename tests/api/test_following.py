@@ -134,6 +134,18 @@ async def test_what_is_no_position_is_refused(
     assert by_header.json()["errors"][0]["field"] == "header.last-event-id"
 
 
+async def test_two_positions_are_refused(shared_client: Client) -> None:
+    run_id = await shared_client.begin()
+
+    response = await shared_client.get(
+        f"/history/{run_id}/stream",
+        headers=[("Last-Event-ID", "1"), ("Last-Event-ID", "2")],
+    )
+
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == "header.last-event-id"
+
+
 async def test_many_may_follow_one_run(settings: Settings) -> None:
     go_on = asyncio.Event()
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
 
@@ -17,6 +16,7 @@ from llamakeep.api.prompts import routes as prompt
 from llamakeep.api.replicate import inputs as replicate_inputs
 from llamakeep.domain import Asked
 from llamakeep.domain.rates import parse_rates
+from llamakeep.domain.values import value
 from llamakeep.errors import ProviderTimeout
 from llamakeep.settings import Settings
 from llamakeep.storage.database.tables import runs
@@ -190,6 +190,25 @@ async def test_every_way_to_send_prompts_refuses_a_key_of_another_request(
     assert len(await client.history()) == 1
 
 
+@pytest.mark.parametrize("path", REQUESTS)
+async def test_two_keys_on_one_request_are_refused(client: Client, path: str) -> None:
+    keys = [("Idempotency-Key", "one"), ("Idempotency-Key", "two")]
+
+    refused = await client.post(path, json=REQUESTS[path], headers=keys)
+
+    assert refused.status_code == (400 if path.startswith("/v1/") else 422)
+    assert "more than one" in refused.text
+    assert await client.history() == []
+
+
+async def test_one_key_that_came_twice_is_one(client: Client) -> None:
+    twice = await client.post("/prompt/", json=PROMPT, headers=[*KEY.items()] * 2)
+
+    assert (
+        twice.json() == (await client.post("/prompt/", json=PROMPT, headers=KEY)).json()
+    )
+
+
 async def test_a_key_is_of_one_path(client: Client) -> None:
     await client.post("/prompt/", json={"prompt": "Hi"}, headers=KEY)
 
@@ -219,7 +238,7 @@ async def test_fields_that_a_later_version_adds_change_no_digest(
     assert len(await client.history()) == 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class _LaterAsked(Asked):
     later: str = "what was not thought of"
 

@@ -45,6 +45,16 @@ async def test_a_keys_secret_is_shown_once(client: Client) -> None:
     assert made["last_used_at"] is None
 
 
+async def test_two_keys_on_one_request_are_refused(client: Client) -> None:
+    secrets = [(await make(client))["key"] for _ in range(2)]
+    del client.headers["authorization"]
+
+    response = await client.get("/me/", headers=[("X-API-Key", s) for s in secrets])
+
+    assert response.status_code == 401
+    assert "Send one" in response.json()["detail"]
+
+
 @pytest.mark.parametrize("scheme", ["x-api-key", "Authorization"])
 async def test_a_key_may_come_in_either_header(client: Client, scheme: str) -> None:
     secret = (await make(client))["key"]

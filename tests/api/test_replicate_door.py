@@ -225,6 +225,16 @@ async def test_a_deadline_that_makes_no_sense_is_refused(
     assert await client.history() == []
 
 
+async def test_two_deadlines_are_refused(client: Client) -> None:
+    headers = [("Cancel-After", "1h"), ("Cancel-After", "2h")]
+
+    response = await client.post(CREATE, json={"input": INPUT}, headers=headers)
+
+    assert response.status_code == 422
+    assert response.json()["invalid_fields"][0]["field"] == "header.cancel-after"
+    assert await client.history() == []
+
+
 async def test_a_prediction_is_in_the_history(client: Client) -> None:
     created = await create(client, WAIT, system_prompt="Be brief", max_new_tokens=9)
 

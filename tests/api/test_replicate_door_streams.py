@@ -90,6 +90,18 @@ async def test_a_stream_goes_on_behind_the_last_event(client: Client) -> None:
     )
 
 
+async def test_two_last_events_are_refused(client: Client) -> None:
+    created = await create(client)
+
+    response = await client.get(
+        created["urls"]["stream"],
+        headers=[("Last-Event-ID", "1"), ("Last-Event-ID", "2")],
+    )
+
+    assert response.status_code == 422
+    assert "more than one" in response.text
+
+
 async def test_a_stream_begins_at_the_start_behind_an_event_it_does_not_know(
     client: Client,
 ) -> None:

@@ -14,6 +14,7 @@ from http import HTTPStatus
 
 from fastapi import Request, Response
 
+from llamakeep.api.http.headers import single_header
 from llamakeep.api.http.json_text import (
     PIECE,
     cut,
@@ -91,7 +92,7 @@ def position_of(request: Request, starting_after: str | None) -> Position:
     """
     field, given = "query.starting_after", starting_after
     if given is None:
-        field, given = "header.last-event-id", request.headers.get("last-event-id")
+        field, given = "header.last-event-id", single_header(request, "last-event-id")
     if not given:
         return Position()
     position = Position.parse(given)

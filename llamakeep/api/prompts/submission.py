@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llamakeep.api.dependencies import KEY_PATTERN, LONGEST_KEY
+from llamakeep.api.http.headers import single_header
 from llamakeep.api.http.json_bodies import is_json, parse_json
 from llamakeep.api.http.queries import QueryCheck
 from llamakeep.errors import FieldError, InvalidRequest
@@ -55,12 +56,8 @@ def _call(endpoint: Endpoint, route: PromptRoute) -> ASGIApp:
         if scope["query_string"] and route.check_query is not None:
             await route.check_query(request)
         key = request.headers.get("idempotency-key")
-        if key is not None and not (len(key) <= LONGEST_KEY and _KEY.fullmatch(key)):
-            message = (
-                f"This has to be 1 to {LONGEST_KEY} ASCII characters without spaces."
-            )
-            wrong = FieldError("header.idempotency-key", message)
-            raise InvalidRequest(errors=[wrong])
+        if key is not None:
+            _check_key(request, key)
         try:
             sent = await request.body()
         except ClientDisconnect:
@@ -70,6 +67,13 @@ def _call(endpoint: Endpoint, route: PromptRoute) -> ASGIApp:
         await response(scope, receive, send)
 
     return app
+
+
+def _check_key(request: Request, key: str) -> None:
+    single_header(request, "idempotency-key")
+    if not (len(key) <= LONGEST_KEY and _KEY.fullmatch(key)):
+        message = f"This has to be 1 to {LONGEST_KEY} ASCII characters without spaces."
+        raise InvalidRequest(errors=[FieldError("header.idempotency-key", message)])
 
 
 def _read(model: type[BaseModel], request: Request, sent: bytes) -> BaseModel:

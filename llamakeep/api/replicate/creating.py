@@ -8,6 +8,7 @@ from fastapi import Header, Request, Response
 
 from llamakeep import errors
 from llamakeep.api.dependencies import IdempotencyHeader, keeper_of, registry_of
+from llamakeep.api.http.headers import single_header
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
@@ -122,6 +123,8 @@ async def _create(
     cancel_after: str | None,
     idempotency_key: str | None,
 ) -> Response:
+    for name in ("idempotency-key", "cancel-after"):
+        single_header(request, name)
     seconds = parse_prefer(prefer)
     deadline = parse_cancel_after(cancel_after)
     links = Links.of(request)

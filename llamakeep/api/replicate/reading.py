@@ -146,7 +146,7 @@ async def cancel_prediction(
     "/predictions/{prediction_id}/stream",
     response_class=Response,
     responses=_responses
-    | problem_responses(TooManyReaders)
+    | problem_responses(InvalidRequest, TooManyReaders)
     | {200: {"content": {"text/event-stream": {}}}},
 )
 async def stream_prediction(
@@ -159,7 +159,9 @@ async def stream_prediction(
 @router.get(
     "/streams/{credential}",
     response_class=Response,
-    responses=problem_responses(Unauthenticated, RunNotFound, TooManyReaders)
+    responses=problem_responses(
+        Unauthenticated, RunNotFound, InvalidRequest, TooManyReaders
+    )
     | {200: {"content": {"text/event-stream": {}}}},
 )
 async def stream_by_address(credential: str, request: Request) -> Response:

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from fastapi import Request, Response
 
 from llamakeep.api.dependencies import keeper_of, readers_of, storage_of
+from llamakeep.api.http.headers import single_header
 from llamakeep.api.http.json_text import to_json
 from llamakeep.api.http.streaming import Streaming
 from llamakeep.api.prompts.events import HEADERS
@@ -39,10 +40,11 @@ async def stream_response(request: Request, user: User, run_id: str) -> Response
     Answer with the events of a run, from where the client left off.
 
     Raises:
+        InvalidRequest: The client names several events.
         RunNotFound: `user` has no such run.
         TooManyReaders: The user has too many open.
     """
-    last = request.headers.get("last-event-id", "")
+    last = single_header(request, "last-event-id") or ""
     # Replicate begins at the start for whoever names an event it does not know.
     position = Position.parse(last) or Position()
     with readers_of(request).beginning(user.id) as end:
