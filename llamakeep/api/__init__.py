@@ -1,1 +1,1 @@
-"""The doors: HTTP in, the engine's words out."""
+"""The HTTP API: routes, request and response bodies, authentication."""

@@ -1,4 +1,4 @@
-"""What routes are handed."""
+"""FastAPI dependencies of routes: shared services and authentication."""
 
 from collections.abc import Collection, Sequence
 from typing import Annotated
@@ -19,12 +19,12 @@ from llamakeep.storage.accounts.api_keys import USE_INTERVAL
 
 
 def settings_of(request: Request) -> Settings:
-    """Return what the operator chose."""
+    """Return the server's settings."""
     return request.app.state.settings  # type: ignore[no-any-return] # untyped bag
 
 
 def storage_of(request: Request) -> Storage:
-    """Return what is remembered."""
+    """Return the storage."""
     return request.app.state.storage  # type: ignore[no-any-return] # untyped bag
 
 
@@ -34,17 +34,17 @@ def keeper_of(request: Request) -> Keeper:
 
 
 def readers_of(request: Request) -> Readers:
-    """Return what counts the answers that are being read."""
+    """Return the limit on the memory of responses that are being sent."""
     return request.app.state.readers  # type: ignore[no-any-return] # untyped bag
 
 
 def registry_of(request: Request) -> Registry:
-    """Return who answers."""
+    """Return the registry of providers."""
     return request.app.state.registry  # type: ignore[no-any-return] # untyped bag
 
 
 def actor_of(request: Request, user: User | None = None) -> Actor:
-    """Return who sent the request, for the audit log."""
+    """Return the request's user and client, for the audit log."""
     return Actor(
         user=user,
         address=request.client.host if request.client else None,
@@ -57,11 +57,11 @@ def presented(request: Request, schemes: Collection[str] = ("bearer",)) -> str:
     Return the access token or API key in the request.
 
     Args:
-        request: What came.
-        schemes: How the header `Authorization` may begin, in lower case.
+        request: May carry it in `Authorization` or `X-API-Key`.
+        schemes: Permitted schemes of the header `Authorization`, in lower case.
 
     Raises:
-        Unauthenticated: There is none, or it cannot be one of ours.
+        Unauthenticated: There is none, or its format is not this server's.
     """
     headers = request.headers
     scheme, _, value = headers.get("authorization", "").partition(" ")
@@ -86,29 +86,29 @@ def presented(request: Request, schemes: Collection[str] = ("bearer",)) -> str:
 
 class AuthUser(HTTPBearer):
     """
-    Finds out whose access token a request carries.
+    Authenticates requests by access token or API key.
 
-    It is the security scheme of the OpenAPI document and the check itself: every
-    dependency less makes each request faster.
+    It is the OpenAPI document's security scheme and the check in one, since each
+    dependency costs time on every request.
     """
 
     schemes: Collection[str] = ("bearer",)
-    """How the header `Authorization` may begin, in lower case."""
+    """Permitted schemes of the header `Authorization`, in lower case."""
 
     async def __call__(  # type: ignore[override] # more than credentials
         self, request: Request, security_scopes: SecurityScopes
     ) -> User:
         """
-        Return whose access token or API key it is.
+        Return the user of the access token or API key.
 
         Args:
-            request: What came.
-            security_scopes: Of these, an API key needs one; without any, none.
+            request: Carries the token or key.
+            security_scopes: An API key needs one of these, if there are any.
 
         Raises:
-            Unauthenticated: It is nobody's, or not any more.
-            RateLimited: They sent too many requests.
-            ScopeMissing: The API key was not made for this.
+            Unauthenticated: The token or key is unknown, expired or revoked.
+            RateLimited: The user or API key sent too many requests.
+            ScopeMissing: The API key has none of the scopes.
         """
         value = presented(request, self.schemes)
         storage = storage_of(request)
@@ -154,13 +154,13 @@ LOGIN = "login"
 """A scope that no API key has."""
 
 CurrentUser = Annotated[User, Depends(auth_user)]
-"""Whoever is let in, with any API key."""
+"""The authenticated user; an API key needs no particular scope."""
 LoggedInUser = Annotated[User, Security(auth_user, scopes=[LOGIN])]
 PromptingUser = Annotated[User, Security(auth_user, scopes=[Scope.PROMPT])]
 FollowingUser = Annotated[
     User, Security(auth_user, scopes=[Scope.PROMPT, Scope.HISTORY])
 ]
-"""Whoever may read a run whose id they know."""
+"""A user who may read one run by its id."""
 ReadingUser = Annotated[User, Security(auth_user, scopes=[Scope.HISTORY])]
 DeletingUser = Annotated[User, Security(auth_user, scopes=[Scope.DELETE])]
 KeysUser = Annotated[User, Security(auth_user, scopes=[Scope.KEYS])]
@@ -170,10 +170,10 @@ async def admin_user(
     user: Annotated[User, Security(auth_user, scopes=[Scope.ADMIN])],
 ) -> User:
     """
-    Return who it is, if they are an administrator now.
+    Return the user, who has to be an administrator.
 
     Raises:
-        AdminOnly: They are not.
+        AdminOnly: The user is not one, or no longer.
     """
     if user.role is not UserRole.ADMIN:
         raise AdminOnly("Only administrators may do this; ask one of them.")
@@ -187,4 +187,4 @@ KEY_PATTERN = r"^[\x21-\x7e]+$"
 IdempotencyHeader = Annotated[
     str | None, Header(min_length=1, max_length=LONGEST_KEY, pattern=KEY_PATTERN)
 ]
-"""What makes sending a request again the same as sending it once."""
+"""The header `Idempotency-Key`."""

@@ -1,1 +1,1 @@
-"""What every route needs: problems, fields, middleware, streaming, documentation."""
+"""What all routes share: problems, fields, middleware, streaming, documentation."""

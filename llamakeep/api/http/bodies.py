@@ -1,4 +1,4 @@
-"""What all JSON has in common that comes in or goes out."""
+"""Base classes of JSON request and response bodies."""
 
 import warnings
 
@@ -9,8 +9,8 @@ from pydantic_core import CoreSchema
 
 from llamakeep.docstrings import docstrings_of
 
-# FastAPI hands Pydantic what it does not understand; it filters that itself, unless
-# building is put off: see https://github.com/fastapi/fastapi/pull/14036.
+# FastAPI passes Pydantic attributes that it warns about, and silences the warning only
+# when models are built at once: see https://github.com/fastapi/fastapi/pull/14036.
 warnings.filterwarnings("ignore", category=UnsupportedFieldAttributeWarning)
 
 
@@ -18,8 +18,8 @@ class Body(BaseModel):
     """
     The body of a request or a response, or a part of one.
 
-    Its validators are made when the event loop first needs them: a fifth of a start's
-    time was theirs, above all of 300 that FastAPI has for `Problem`.
+    Validators are built at first use, on the event loop: building them all (FastAPI has
+    300 for `Problem` alone) would take a fifth of the server's start.
     """
 
     model_config = ConfigDict(defer_build=True)
@@ -27,10 +27,10 @@ class Body(BaseModel):
 
 class Form(Body):
     """
-    What clients send: nothing more than what is in it.
+    A request body that refuses unknown fields.
 
-    Below its fields is what the OpenAPI document says about them. It is read when the
-    document is asked for; Pydantic would read all the source at each start.
+    The docstrings of its fields become descriptions in the OpenAPI document. They are
+    read when the document is requested; Pydantic would read all source files at start.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -39,7 +39,7 @@ class Form(Body):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Return the schema, with the fields' docstrings."""
+        """Return the schema with the fields' docstrings as descriptions."""
         schema = handler(core_schema)
         properties = handler.resolve_ref_schema(schema)["properties"]
         for kind in cls.__mro__[: cls.__mro__.index(Form)]:
@@ -50,7 +50,7 @@ class Form(Body):
 
 
 def read_docstrings(kind: type[Form] = Form) -> None:
-    """Read what the document says about all fields: files, so not on the event loop."""
+    """Cache the docstrings of all forms' fields; call it in a thread."""
     for each in kind.__subclasses__():
         docstrings_of(each)
         read_docstrings(each)

@@ -1,4 +1,4 @@
-"""Refusing bodies that are too large, with the same problem however they come."""
+"""Middleware that limits the size of request bodies."""
 
 from collections.abc import Collection
 from http import HTTPStatus
@@ -12,14 +12,15 @@ from llamakeep.api.http.problems import render_http_error
 
 class BodyLimit:
     """
-    Answers 413 before reading a body that says how large it is, else while reading it.
+    Responds with 413 to bodies that are too large.
 
-    FastAPI's own limit answers the former in plain text, which cannot be changed.
+    It does so before reading the body if there is a `Content-Length`, else while
+    reading it. FastAPI's own limit responds in plain text, which cannot be changed.
 
     Args:
-        app: What gets the requests that are small enough.
-        max_body_size: The largest body, in bytes.
-        exempt: Paths that have a limit of their own.
+        app: Receives the requests within the limit.
+        max_body_size: In bytes.
+        exempt: Paths that have their own limit.
     """
 
     def __init__(
@@ -30,7 +31,7 @@ class BodyLimit:
         self._exempt = frozenset(exempt)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what is small enough."""
+        """Forward requests within the limit."""
         if scope["type"] != "http" or scope["path"] in self._exempt:
             await self._app(scope, receive, send)
             return
@@ -53,5 +54,5 @@ class BodyLimit:
 
 
 def _too_large() -> HTTPException:
-    """Return what FastAPI passes on from within the reading of a body."""
+    # The only kind of error that FastAPI lets through while it reads a body.
     return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)

@@ -1,8 +1,4 @@
-"""
-What browsers are told with every answer: keep nothing, guess nothing, show it nowhere.
-
-Pages of other sites are not let in, but for those that the operator names.
-"""
+"""Security headers of every response, and CORS for the origins that are configured."""
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -18,9 +14,9 @@ HEADERS = {
     "cache-control": "no-store",
 }
 """
-What is said unless the answer says something else itself.
+Headers that responses get unless they set them.
 
-`Strict-Transport-Security` is for whoever ends TLS: this server does not.
+`Strict-Transport-Security` is left to the proxy that terminates TLS.
 """
 
 _RAW = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
@@ -32,16 +28,16 @@ _EXPOSED = (
     "Retry-After",
     "X-Request-Id",
 )
-"""What pages of other sites may read, besides the answer itself."""
+"""Headers that pages of other origins may read."""
 
 
 def protect_browsers(app: FastAPI, origins: tuple[str, ...]) -> None:
     """
-    Add the headers to whatever `app` answers; call it when nothing else is added.
+    Add security headers and CORS to all responses of `app`; call it last.
 
     Args:
         app: The whole server.
-        origins: The sites whose pages may call it.
+        origins: The origins whose pages may call it.
     """
     if origins:
         app.add_middleware(
@@ -55,13 +51,13 @@ def protect_browsers(app: FastAPI, origins: tuple[str, ...]) -> None:
 
 
 class SecurityHeaders:
-    """Adds the headers to whatever is answered."""
+    """Adds the security headers to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on, and look at what comes back."""
+        """Forward the request, and add to the response's headers."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

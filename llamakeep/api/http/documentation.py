@@ -1,8 +1,8 @@
 """
-The OpenAPI document, and the page that shows it and lets one try the API.
+The OpenAPI document, and a Swagger UI page that shows it.
 
-The page's program comes from a public address, in a version that browsers check by its
-hash. Nothing else is loaded, sent anywhere, or run, whatever should get into the page.
+Swagger UI comes from a CDN, pinned by its hash. The page's Content-Security-Policy
+permits no other script and no other connection.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ _POLICY = "; ".join(
     [
         "default-src 'none'",
         f"script-src '{_SCRIPT_HASH}' 'sha256-{_START_HASH}' {_SOURCE}",
-        # It sets the style of single elements.
+        # Swagger UI sets inline styles.
         f"style-src 'unsafe-inline' {_SOURCE}",
         "img-src 'self' data:",
         "connect-src 'self'",
@@ -66,13 +66,13 @@ _POLICY = "; ".join(
 
 @router.get("/docs")
 async def page() -> HTMLResponse:
-    """Show the API."""
+    """Return the page that shows the API."""
     return HTMLResponse(_PAGE, headers={"Content-Security-Policy": _POLICY})
 
 
 @router.get("/openapi.json")
 async def document(request: Request) -> JsonResponse:
-    """Return the document, which is made when it is first asked for."""
+    """Return the OpenAPI document, which is built at the first request."""
     app: FastAPI = request.app
     await asyncio.to_thread(read_docstrings)
     prefix = prefix_of(request)

@@ -1,4 +1,4 @@
-"""Fields that requests of several doors have, with the same bounds."""
+"""Types of request fields that several APIs share, with their bounds."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ MOST_TOKENS = 1_000_000
 
 
 def check_number(value: object) -> object:
-    """Refuse `true` and `false`, which Python takes for 1 and 0."""
+    """Refuse `true` and `false`, which Pydantic would read as 1 and 0."""
     if isinstance(value, bool):
         raise ValueError("It has to be a number.")  # noqa: TRY004 - of a request
     return value
@@ -31,12 +31,12 @@ OpenAITemperature = Annotated[Number, Field(ge=0, le=2)]
 TopP = Annotated[Number, Field(ge=0, le=1)]
 """With 0, only the likeliest token is taken."""
 TopK = Annotated[Integer, Field(ge=-1, le=1_000_000)]
-"""With -1 or 0, from all tokens, as vLLM and llama.cpp have it."""
+"""With -1 or 0, there is no limit, as with vLLM and llama.cpp."""
 Penalty = Annotated[Number, Field(ge=-2, le=2)]
 Seed = Annotated[Integer, Field(ge=-(2**63), lt=2**63)]
-"""What OpenAI and vLLM take; -1 is by chance with vLLM and llama.cpp."""
+"""The range of OpenAI and vLLM; vLLM and llama.cpp take -1 for a random seed."""
 StopText = Annotated[Text, Field(min_length=1)]
-"""Text before which an answer ends; line breaks and spaces are text, too."""
+"""A stop sequence, which may be nothing but white space."""
 Metadata = Annotated[
     dict[
         Annotated[Text, Field(min_length=1, max_length=64)],

@@ -1,8 +1,8 @@
 """
-What proxies in front say of a request: who sent it, how, and below which path.
+The headers `X-Forwarded-For`, `-Proto` and `-Prefix` of trusted proxies.
 
-Only those that the operator names are believed, and what they say has to make sense: a
-header that cannot be used is refused, since what it hides is not known.
+They count only when the connection comes from a trusted proxy. A request with a
+malformed one is refused, since its client cannot be known.
 """
 
 import re
@@ -23,21 +23,21 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 MOST_HOPS = 16
-"""Addresses in `X-Forwarded-For` that are looked at, from the last one."""
+"""How many addresses of `X-Forwarded-For` are read, from the last one."""
 
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _PORT = re.compile(r"\[(?P<six>[^]]+)\](?::\d+)?|(?P<four>[0-9.]+):\d+")
 
 
 def believe_proxies(app: FastAPI, settings: Settings) -> None:
-    """Have requests to `app` seen as clients sent them, if a proxy can be in front."""
+    """Have `app` use the headers of trusted proxies, if any are configured."""
     prefix = prefix_in(settings)
     if settings.trusted_proxies or prefix:
         app.add_middleware(Forwarded, trusted=settings.trusted_proxies, prefix=prefix)
 
 
 def prefix_in(settings: Settings) -> str:
-    """Return what proxies put before our paths, unless they say something else."""
+    """Return the path prefix that settings name; `X-Forwarded-Prefix` overrides it."""
     if settings.root_path or settings.public_url is None:
         return settings.root_path
     return (settings.public_url.path or "").rstrip("/")
@@ -45,12 +45,12 @@ def prefix_in(settings: Settings) -> str:
 
 class Forwarded:
     """
-    Puts what trusted proxies say in the place of what the connection says.
+    Replaces a request's client, scheme and prefix by those that trusted proxies report.
 
     Args:
-        app: What gets the requests.
-        trusted: Where proxies are.
-        prefix: What they put before our paths, unless they say something else.
+        app: Receives the requests.
+        trusted: The networks of proxies.
+        prefix: The path prefix where a proxy does not report one.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Forwarded:
         self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on as its client sent it."""
+        """Forward the request as its client sent it."""
         if scope["type"] == "http":
             try:
                 self._look(scope)
@@ -74,7 +74,7 @@ class Forwarded:
     def _look(self, scope: Scope) -> None:
         prefix = self._prefix
         if prefix and f"{scope['path']}/".startswith(f"{prefix}/"):
-            # This proxy leaves paths as they are.
+            # This proxy does not strip the prefix.
             scope["path"] = scope["path"][len(prefix) :] or "/"
             scope["raw_path"] = quote(scope["path"]).encode()
         if self._trusted and self._is_trusted(_peer(scope)):
@@ -90,7 +90,7 @@ class Forwarded:
             scope["prefix"] = prefix
 
     def _client(self, values: Sequence[str]) -> str | None:
-        """Return the last address that is no trusted proxy's: that proxy wrote it."""
+        """Return the last address that is no trusted proxy's; earlier ones may lie."""
         address = None
         for value in reversed(values[-MOST_HOPS:]):
             address = _address(value)
@@ -121,7 +121,7 @@ def _said(scope: Scope) -> dict[bytes, list[str]]:
 
 
 def _address(value: str) -> Address | None:
-    """Return an address, which may have a port; one of IPv4 in IPv6 is IPv4's."""
+    """Parse an address with or without a port; IPv4 mapped into IPv6 becomes IPv4."""
     match = _PORT.fullmatch(value)
     if match is not None:
         value = match["six"] or match["four"]
@@ -144,7 +144,7 @@ def _scheme(values: Sequence[str]) -> str | None:
 
 
 def _prefix(values: Sequence[str]) -> str:
-    """Return the paths that proxies took away, the first one's first."""
+    """Return the prefixes that proxies stripped, the outermost first."""
     prefixes = [value.rstrip("/") for value in values]
     if not all(PREFIX.fullmatch(prefix) for prefix in prefixes if prefix):
         raise _unusable("X-Forwarded-Prefix", "a path such as `/llm`")

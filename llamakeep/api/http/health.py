@@ -1,4 +1,4 @@
-"""Whether the server lives, and whether it can take prompts."""
+"""Liveness and readiness checks."""
 
 import asyncio
 
@@ -14,32 +14,32 @@ from llamakeep.storage import Storage
 router = Router(tags=["health"])
 
 PROBE_TIMEOUT = 2.0
-"""Seconds that the database has to keep something."""
+"""Seconds that the database has for a trial write."""
 PATIENCE = 5.0
-"""Seconds of failing after which prompts should go elsewhere."""
+"""Seconds of failed writes after which the server is not ready."""
 
 PATHS = ("/healthz", "/readyz")
 
 
 class HealthResponse(Body):
-    """How the server is."""
+    """The server's state."""
 
     status: str
 
 
 @router.get("/healthz")
 async def healthz() -> HealthResponse:
-    """Say that the process lives."""
+    """Return 200 while the process can respond."""
     return HealthResponse(status="ok")
 
 
 @router.get("/readyz", responses=problem_responses(ServerStopping, StorageUnavailable))
 async def readyz(request: Request) -> HealthResponse:
     """
-    Say whether prompts can be kept: something can be, and the server is not stopping.
+    Return 200 if prompts can be stored and the server is not stopping.
 
-    A database that fails for a moment is no reason to send clients elsewhere; one that
-    is full is.
+    A database that fails for less than five seconds does not count; one that is full
+    does.
     """
     if keeper_of(request).is_stopping:
         raise ServerStopping
@@ -53,7 +53,7 @@ async def readyz(request: Request) -> HealthResponse:
 
 
 async def _trouble_of(storage: Storage) -> StorageUnavailable | None:
-    """Return why nothing can be kept now."""
+    """Return why the database cannot be written to, if it cannot."""
     try:
         async with asyncio.timeout(PROBE_TIMEOUT):
             await storage.ping()

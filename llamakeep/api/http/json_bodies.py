@@ -1,4 +1,4 @@
-"""The JSON that clients send: UTF-8, as RFC 8259 says, and nothing else."""
+"""Parsing of JSON request bodies: only UTF-8, as RFC 8259 says."""
 
 import json
 from collections.abc import Callable, Coroutine
@@ -22,9 +22,9 @@ def is_json(content_type: str) -> bool:
 
 def parse_json(sent: bytes) -> Any:
     """
-    Return the value of a JSON text.
+    Parse JSON.
 
-    Halves of surrogate pairs are left in it: so it can be said which field has one.
+    Lone surrogates are left in, so that validation can name the field that has one.
 
     Raises:
         json.JSONDecodeError: It is not JSON.
@@ -47,7 +47,7 @@ class JsonRoute(APIRoute):
     """A route that refuses bodies in UTF-16 and UTF-32."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what answers a request."""
+        """Return the handler of requests."""
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle

@@ -1,9 +1,8 @@
 """
-JSON as it is sent: on one line, whatever counts the line.
+Serialising JSON on one line, and in pieces.
 
-JSON may have U+0085, U+2028 and U+2029 as they are, and many programs that read streams
-line by line take each of them for the end of one. Written as escapes they are the same
-text to whatever reads JSON.
+JSON permits U+0085, U+2028 and U+2029 unescaped, but many clients that read streams
+line by line take them for line ends. So they are escaped.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -15,10 +14,10 @@ from starlette.responses import JSONResponse
 from llamakeep.storage.runs.long_texts import STORED
 
 PIECE = 64 * 1024
-"""Characters of a text, or bytes, that are sent at a time."""
+"""How many characters or bytes are sent at a time."""
 
 HOLE = b""
-"""What `in_pieces` yields where a text is `STORED`."""
+"""What `in_pieces` yields in place of a text that is still `STORED`."""
 
 _ESCAPES = tuple(
     (sign.encode(), f"\\u{ord(sign):04x}".encode()) for sign in "\x85\u2028\u2029"
@@ -26,29 +25,29 @@ _ESCAPES = tuple(
 
 
 def to_json(value: Any, **options: Any) -> bytes:
-    """Return `value` as JSON; see pydantic's function for the options."""
+    """Serialise `value`; the options are those of `pydantic_core.to_json`."""
     text = pydantic_core.to_json(value, **options)
     return text if text.isascii() else one_line(text)
 
 
 def one_line(text: bytes) -> bytes:
-    """Return JSON with escapes for what somebody takes for the end of a line."""
-    for sign, escape in _ESCAPES:  # the others, JSON writes as escapes itself
+    """Escape what clients may take for a line end."""
+    for sign, escape in _ESCAPES:  # JSON always escapes \n and \r
         if sign in text:
             text = text.replace(sign, escape)
     return text
 
 
 class JsonResponse(JSONResponse):
-    """What routes answer that leave it to FastAPI to serialise what they return."""
+    """The response class of routes whose return value FastAPI serialises."""
 
     def render(self, content: Any) -> bytes:
-        """Return the body."""
+        """Serialise the body."""
         return to_json(content)
 
 
 def in_pieces(value: Any) -> Iterator[bytes]:
-    """Yield `value` as JSON, however long the texts in it are."""
+    """Serialise `value` piece by piece, so that long texts are not copied whole."""
     if value is STORED:
         yield HOLE
     elif isinstance(value, str) and len(value) > PIECE:
@@ -75,7 +74,7 @@ def in_pieces(value: Any) -> Iterator[bytes]:
 
 
 def inside_json(text: str) -> bytes:
-    """Return what stands for a text between the quotes of JSON."""
+    """Return `text` as JSON without the quotes."""
     return to_json(text)[1:-1]
 
 
@@ -87,13 +86,13 @@ async def filled(
     quote: bytes = b'"',
 ) -> AsyncIterator[bytes]:
     """
-    Yield the same bytes with a text in each hole, which is read piece by piece.
+    Yield `pieces` with a text in place of each `HOLE`.
 
     Args:
-        pieces: What `in_pieces` returned, with other bytes around it or without.
-        text: Reads the text from its beginning.
-        encode: Returns what stands for a piece of it.
-        quote: What the text begins and ends with.
+        pieces: From `in_pieces`.
+        text: Reads the text from its beginning, piece by piece.
+        encode: Encodes a piece of the text.
+        quote: Comes before and after the text.
     """
     waiting: list[bytes] = []
     size = 0
@@ -112,7 +111,7 @@ async def filled(
 
 
 def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the same bytes, with few that are smaller than `PIECE`."""
+    """Join small pieces until they have `PIECE` bytes."""
     waiting: list[bytes] = []
     size = 0
     for piece in pieces:
@@ -126,7 +125,7 @@ def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def cut(text: bytes) -> Iterator[bytes]:
-    """Yield the same bytes in pieces: a client that does not read holds one of them."""
+    """Split bytes, so that a client that does not read holds one piece in memory."""
     if len(text) <= PIECE:
         yield text
         return

@@ -1,17 +1,17 @@
-"""The addresses that clients are given, as they can use them through proxies."""
+"""URLs in responses, as clients reach them through proxies."""
 
 from fastapi import Request
 
 
 def prefix_of(request: Request) -> str:
-    """Return what a proxy in front puts before our paths: `/llm`, or nothing."""
+    """Return the path prefix that a proxy puts before this server's paths, or ``."""
     scope = request.scope
     found: str = scope.get("prefix") or scope.get("root_path", "").rstrip("/")
     return found
 
 
 def origin_of(request: Request) -> str:
-    """Return what addresses in answers begin with, without a slash at the end."""
+    """Return how URLs of this server begin, without a slash at the end."""
     public_url = request.app.state.settings.public_url
     if public_url is not None:
         return str(public_url).rstrip("/")

@@ -1,4 +1,4 @@
-"""Errors as clients see them: RFC 9457, in one place."""
+"""Error responses: problem details (RFC 9457)."""
 
 import logging
 import re
@@ -43,13 +43,13 @@ PARAMETER_REPEATED = "It has one value, and was given more than one. Send one."
 PARAMETER_EMPTY = "It is empty. Give it a value, or leave it out."
 MOST_ERRORS = 100
 """
-How many wrong fields of one request are named: each is compared with the others, and a
+How many invalid fields of a request are named. They are compared with each other, and a
 body of 2 MB may have hundreds of thousands.
 """
 
 
 class ReachedLimit(Body):
-    """A limit that leaves less than was asked for."""
+    """A limit that leaves less than the request needs."""
 
     name: str
     """`concurrent_runs`, `tokens_per_day`, …"""
@@ -57,11 +57,11 @@ class ReachedLimit(Body):
     limit: float
     left: float
     resets_at: AwareDatetime | None
-    """When it begins anew."""
+    """When the limit's period starts again."""
 
 
 class Problem(Body):
-    """What went wrong, what was kept, and what to do (RFC 9457)."""
+    """What went wrong, what was stored, and what to do (RFC 9457)."""
 
     type: str
     """A URN that names the kind of problem and never changes."""
@@ -71,9 +71,9 @@ class Problem(Body):
     detail: str
     """What happened this time."""
     run_id: str | None = None
-    """The run whose prompt is kept although this happened."""
+    """The run in which the prompt is stored all the same."""
     errors: list[dict[str, str]] | None = None
-    """For a request that can be mended, each field with what is wrong about it."""
+    """The invalid fields of the request, each with a message."""
     limit: ReachedLimit | None = None
     """The limit that leaves too little."""
     param: SkipJsonSchema[str | None] = Field(default=None, exclude=True)
@@ -82,14 +82,14 @@ class Problem(Body):
 
 Dialect = Callable[[Problem, dict[str, str], str], Response]
 """
-How the clients of another API are told; it may add to the headers.
+Renders a problem as another API does, such as OpenAI's; it may add to the headers.
 
-The third argument is what a proxy in front puts before our paths.
+The third argument is the path prefix that a proxy puts before this server's paths.
 """
 
 
 def problem_of(error: LlamaKeepError) -> Problem:
-    """Return how `error` looks to a client."""
+    """Return the problem that describes `error`."""
     errors = None
     if isinstance(error, InvalidRequest) and error.errors:
         errors = [{"field": e.field, "message": e.message} for e in error.errors]
@@ -122,12 +122,12 @@ def urn(code: str) -> str:
 
 
 def problem_json(problem: Problem) -> bytes:
-    """Return a problem as it is sent."""
+    """Serialise a problem."""
     return to_json(problem, exclude_none=True)
 
 
 def problem_responses(*errors: type[LlamaKeepError]) -> dict[int | str, Any]:
-    """Return what the OpenAPI document says about the errors of a route."""
+    """Return the OpenAPI responses for a route's errors."""
     titles: dict[int | str, list[str]] = {}
     for error in errors:
         titles.setdefault(int(error.status), []).append(error.title)
@@ -143,9 +143,9 @@ def problem_responses(*errors: type[LlamaKeepError]) -> dict[int | str, Any]:
 
 
 async def render_error(request: Request, error: Exception) -> Response:
-    """Answer with what the tree says about `error`."""
+    """Respond to one of our own errors."""
     assert isinstance(error, LlamaKeepError)
-    # What is wrong with the database is logged once, where it is noticed.
+    # Storage logs its own errors, once for many requests.
     if error.__cause__ is not None and not isinstance(error, StorageUnavailable):
         log.info("%s", error.code, exc_info=error)
     headers = {}
@@ -157,7 +157,7 @@ async def render_error(request: Request, error: Exception) -> Response:
 
 
 async def render_validation_error(request: Request, error: Exception) -> Response:
-    """Answer with the fields that are wrong, never with what was in them."""
+    """Respond with the invalid fields, but never their values, which may be secret."""
     assert isinstance(error, RequestValidationError)
     found = error.errors()
     for one in found:
@@ -177,7 +177,7 @@ async def render_validation_error(request: Request, error: Exception) -> Respons
 
 
 async def render_http_error(request: Request, error: Exception) -> Response:
-    """Answer what the framework raises: wrong path or method, body too large."""
+    """Respond to Starlette's errors: wrong path or method, body too large, no JSON."""
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     if status is HTTPStatus.METHOD_NOT_ALLOWED and _is_unknown(request):
@@ -210,7 +210,7 @@ async def render_http_error(request: Request, error: Exception) -> Response:
 
 
 async def render_bug(request: Request, error: Exception) -> Response:
-    """Answer a 500 that gives nothing away; the log has the traceback."""
+    """Respond to an unexpected error with a 500 that reveals nothing of it."""
     return _response(
         request,
         Problem(
@@ -219,7 +219,7 @@ async def render_bug(request: Request, error: Exception) -> Response:
             status=HTTPStatus.INTERNAL_SERVER_ERROR,
             detail="This is a bug. The server's log says more.",
         ),
-        dict(HEADERS),  # the error has left what adds them
+        dict(HEADERS),  # this response does not pass the middleware that adds them
     )
 
 
@@ -237,7 +237,7 @@ def _response(request: Request, problem: Problem, headers: dict[str, str]) -> Re
 
 
 def _is_unknown(request: Request) -> bool:
-    """Return whether a path that OpenAI has, and we have not, looks like an id."""
+    """Return whether an id in a path of OpenAI's API cannot be one of this server's."""
     return request.url.path.startswith("/v1/") and any(
         name.endswith("_id") and not _ID.fullmatch(value)
         for name, value in request.path_params.items()
@@ -245,7 +245,7 @@ def _is_unknown(request: Request) -> bool:
 
 
 def _allowed_methods(request: Request) -> Sequence[str]:
-    """Return the methods of all routes of this path; the framework names one's."""
+    # Starlette's error names the methods of only one of the path's routes.
     return HeadAndOptions(request.app.router).methods_of(request.scope)
 
 
@@ -276,7 +276,7 @@ def _malformed_body(request: Request, cause: BaseException | None) -> MalformedB
 
 
 def _merged(errors: Iterable[FieldError]) -> Sequence[FieldError]:
-    """Return one error for each field; several forms of a field each say what is."""
+    """Return one error for each field: a union's members report one each."""
     messages: dict[str, str] = {}
     for error in errors:
         before, has_to = messages.get(error.field), "It has to be "
@@ -296,7 +296,7 @@ def _field_error(request: Request, error: dict[str, Any]) -> FieldError:
     where, *path = path_of(error["loc"])
     field = ".".join(path) if where == "body" else ".".join([where, *path])
     if where == "body" and not path:
-        if error["type"] == "string_unicode":  # it is a name, or the only value
+        if error["type"] == "string_unicode":  # in a key, or the body is one string
             return FieldError("body", wording_of(error))
         message = "Send a JSON object"
         if request.url.path.rstrip("/").endswith("/prompt"):

@@ -1,8 +1,7 @@
 """
-Query parameters that a route does not have, has twice, or has without a value.
+Refusing query parameters that are unknown, repeated or empty.
 
-FastAPI ignores them. A misspelt filter would then let everything through, and on DELETE
-that is final.
+FastAPI ignores them. A DELETE with a misspelt filter would then delete everything.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,32 +17,32 @@ from llamakeep.api.http.problems import PARAMETER_EMPTY, PARAMETER_REPEATED
 from llamakeep.errors import FieldError, InvalidRequest
 
 MOST_NAMED = 8
-"""How many wrong parameters are named at once."""
+"""How many invalid parameters a response names."""
 LONGEST_NAME = 64
 
 VERSION = "api-version"
-"""What clients of Azure's OpenAI add to every request; it changes nothing here."""
+"""A parameter that Azure OpenAI's clients add to every request; it is ignored."""
 
 SEARCH = "q"
-"""What the search box of a page may send empty."""
+"""The one parameter that may be empty, since a page's search box may be."""
 
 
 class Queries(Enum):
-    """What is done about query parameters that a route does not have."""
+    """How an API treats unknown query parameters."""
 
     OWN = auto()
-    """Our own API refuses them."""
+    """Refuse them."""
     VENDORS = auto()
     """
-    An API that other people's clients were written for refuses them where they could
-    filter or delete, and ignores them elsewhere: clients may send more than we know.
+    Refuse them on routes that have filters or delete, else ignore them: clients of
+    vendors' APIs may send parameters that this server does not know.
     """
     ANY = auto()
-    """They are ignored."""
+    """Ignore them."""
 
 
 def check_of(route: APIRoute, rule: Queries) -> "QueryCheck | None":
-    """Return what looks at a route's query parameters, if anything has to."""
+    """Return the check of a route's query parameters, if it needs one."""
     known = list(_parameters(route.dependant))
     if rule is Queries.ANY or (
         rule is Queries.VENDORS and not known and "DELETE" not in (route.methods or ())
@@ -57,12 +56,14 @@ def check_of(route: APIRoute, rule: Queries) -> "QueryCheck | None":
 
 class QueryCheck:
     """
-    A dependency that comes after all others: who may not come in learns that first.
+    A dependency that checks query parameters.
+
+    It is a route's last one, so that authentication fails first.
 
     Args:
         known: The names of a route's query parameters, each with whether it may be
             repeated.
-        ignored: Names that say nothing.
+        ignored: Names of parameters to ignore.
     """
 
     def __init__(self, known: dict[str, bool], *, ignored: Iterable[str] = ()) -> None:
@@ -71,10 +72,10 @@ class QueryCheck:
 
     async def __call__(self, request: Request) -> None:
         """
-        Look at a request's query parameters.
+        Check a request's query parameters.
 
         Raises:
-            InvalidRequest: It names them; nothing was done.
+            InvalidRequest: It names the invalid ones.
         """
         if not request.scope["query_string"]:
             return

@@ -1,4 +1,4 @@
-"""Request rates: who sends too much is told so, and everybody where they stand."""
+"""Rate limiting middleware, and the `RateLimit` headers of responses."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from llamakeep.limits.throttle import network_of
 from llamakeep.settings import Settings
 
 LOGIN_PATHS = {"/login", "/password-reset"}
-"""Where passwords and reset tokens can be tried."""
+"""Routes at which passwords and reset tokens could be guessed."""
 
 WHO: dict[Kind, str] = {
     "address": "Your address may send",
@@ -32,14 +32,15 @@ def limit_rates(
     app: FastAPI, settings: Settings, counts: Counts | None, *, exempt: Iterable[str]
 ) -> None:
     """
-    Have the requests to `app` counted, if any rate is set.
+    Limit the rate of requests to `app`, if settings say so.
 
-    `app.state.counts` is to be closed with it.
+    The caller closes `app.state.counts`.
 
     Args:
         app: The whole server.
         settings: The rates.
-        counts: Where they are counted if Valkey is not set; by default, here.
+        counts: Counts the requests if Valkey is not configured; by default in this
+            process.
         exempt: Paths that are not counted.
 
     Raises:
@@ -56,7 +57,7 @@ def limit_rates(
 
 
 class Visit:
-    """One request, as far as rates know it."""
+    """Counts one request, and keeps how much of each limit it left."""
 
     def __init__(self, counts: Counts, key_rates: Sequence[Rate]) -> None:
         self.standings: list[Standing] = []
@@ -65,11 +66,11 @@ class Visit:
 
     async def count(self, limits: Sequence[Limit]) -> None:
         """
-        Let the request pass, or not.
+        Count the request against `limits`.
 
         Raises:
             RateLimited: One of the limits is reached; the request counts for none.
-            CountsUnavailable: It may not pass uncounted, and cannot be counted.
+            CountsUnavailable: The request cannot be counted, and has to be.
         """
         if not limits:
             return
@@ -81,10 +82,10 @@ class Visit:
 
     async def count_user(self, user: User) -> None:
         """
-        Let the request pass, or not, now that it is known whose it is.
+        Count the request against the limits of its API key, or of the user's logins.
 
         Raises:
-            RateLimited: The API key, or all logins of the user together, sent too many.
+            RateLimited: One of the limits is reached.
         """
         key = user.api_key
         if key is None:
@@ -95,13 +96,13 @@ class Visit:
 
 class RateLimit:
     """
-    Counts requests before anything else is looked at.
+    Limits the rate of requests by client address, before they are authenticated.
 
-    Whose they are is found out later: `auth_user` tells the request's `Visit`.
+    `auth_user` counts them by user later, with the request's `Visit`.
 
     Args:
-        app: What gets the requests that are not too many.
-        counts: Where they are counted.
+        app: Receives the requests within the limits.
+        counts: Counts the requests.
         settings: The rates.
         exempt: Paths that are not counted, such as those of health checks.
     """
@@ -115,7 +116,7 @@ class RateLimit:
         self._exempt = frozenset(path.rstrip("/") for path in exempt)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what is not too much."""
+        """Forward requests within the limits."""
         if scope["type"] != "http" or scope["path"].rstrip("/") in self._exempt:
             await self._app(scope, receive, send)
             return
@@ -139,9 +140,8 @@ class RateLimit:
         await self._app(scope, receive, send_with_standings)
 
     def _limits_of(self, scope: Scope) -> Sequence[Limit]:
-        """Return the limits of who sends, as far as it is known from where."""
         client = scope.get("client")
-        if not client:  # a Unix socket: nobody can be told from others
+        if not client:  # a Unix socket, where clients have no addresses
             return ()
         address = network_of(client[0])
         limits = _limits("address", address, self._settings.address_rate_limit)
@@ -168,7 +168,7 @@ def _refusal(reached: Standing) -> RateLimited:
 def _add_standings(
     headers: MutableHeaders, standings: Sequence[Standing], *, is_openai: bool
 ) -> None:
-    """Say it as the IETF's draft has it, and to OpenAI's clients as OpenAI does."""
+    """Add the headers of the IETF's draft, and OpenAI's own for its clients."""
     named = [(f'"{s.limit.kind}-{s.limit.rate.seconds}s"', s) for s in standings]
     headers["RateLimit-Policy"] = ", ".join(
         f"{name};q={s.limit.rate.amount};w={s.limit.rate.seconds}" for name, s in named
@@ -184,7 +184,7 @@ def _add_standings(
 
 
 def _duration(seconds: float) -> str:
-    """Return a time as OpenAI writes it: `6m0s`, `1.5s`, `20ms`."""
+    """Format a duration as OpenAI does: `6m0s`, `1.5s`, `20ms`."""
     milliseconds = math.ceil(seconds * 1000)
     if milliseconds < 1000:
         return f"{milliseconds}ms"

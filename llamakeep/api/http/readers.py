@@ -1,4 +1,4 @@
-"""How much one user may have in memory by reading slowly, or not at all."""
+"""A limit on the memory that each user's unread responses may take."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,17 +7,17 @@ from functools import partial
 from llamakeep.errors import TooManyReaders
 
 MOST = 64 * 1024 * 1024
-"""Characters that all answers to a user may hold which are being sent right now."""
+"""Characters that the open responses of one user may hold in memory together."""
 
 SMALLEST = 64 * 1024
-"""Characters that each of them counts for at least."""
+"""Characters that a response counts for at least."""
 
 EXPORT = 8 * 1024 * 1024
-"""Characters that an export counts for, whatever it is reading."""
+"""Characters that an export counts for."""
 
 
 class Readers:
-    """Counts, for each user, what is held by answers that are not read to their end."""
+    """Counts the characters that each user's open responses hold in memory."""
 
     def __init__(self) -> None:
         self._held: dict[str, int] = {}
@@ -25,10 +25,10 @@ class Readers:
 
     def begin_import(self, user_id: str) -> Callable[[], None]:
         """
-        Note that a user imports long lines, and return what ends that.
+        Register an import with long lines; return the function that unregisters it.
 
         Raises:
-            TooManyReaders: The user does so already.
+            TooManyReaders: The user has another one.
         """
         if user_id in self._importing:
             raise TooManyReaders
@@ -37,7 +37,7 @@ class Readers:
 
     def begin(self, user_id: str, length: int) -> Callable[[], None]:
         """
-        Count an answer that holds so many characters, and return what ends that.
+        Count a response of `length` characters; return the function that undoes that.
 
         Raises:
             TooManyReaders: The user has too many open; nothing is counted.
@@ -56,10 +56,10 @@ class Readers:
     @contextmanager
     def beginning(self, user_id: str, length: int = 0) -> Iterator[Callable[[], None]]:
         """
-        Count an answer like `begin`; no more if the context is left with an error.
+        Count a response like `begin`, and undo that if the context raises.
 
         Raises:
-            TooManyReaders: The user has too many open; nothing is counted.
+            TooManyReaders: As `begin`.
         """
         end = self.begin(user_id, length)
         try:

@@ -18,11 +18,11 @@ from llamakeep.errors import InvalidRequest
 
 class Router(APIRouter):
     """
-    Serves `/prompt` where `/prompt/` is declared: a redirect costs a round trip.
+    Serves both `/prompt` and `/prompt/` without a redirect, which costs a round trip.
 
     Args:
-        queries: What is done about query parameters that a route does not have.
-        options: As FastAPI says.
+        queries: How unknown query parameters are treated.
+        options: Those of `APIRouter`.
     """
 
     def __init__(self, *, queries: Queries = Queries.OWN, **options: Any) -> None:
@@ -34,7 +34,7 @@ class Router(APIRouter):
     def add_api_route(
         self, path: str, endpoint: Callable[..., Any], **options: Any
     ) -> None:
-        """Add the route, one for both: two take twice as long to make and to try."""
+        """Add one route for both paths, since two take twice as long to match."""
         if self._queries is Queries.OWN:
             refusals = problem_responses(InvalidRequest)
             options["responses"] = refusals | (options.get("responses") or {})
@@ -53,7 +53,7 @@ class Router(APIRouter):
         route.path_regex = re.compile(f"{pattern}/?$")
 
     def prompts(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:
-        """Declare where prompts are sent to; see `PromptRoute`."""
+        """Declare a POST route that accepts prompts; see `PromptRoute`."""
 
         def add(endpoint: Endpoint) -> Endpoint:
             self.add_api_route(

@@ -1,4 +1,4 @@
-"""Server-sent events, for as long as somebody is there to read them."""
+"""Streaming responses that end when the client disconnects."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,14 +12,14 @@ EVENT_STREAM = "text/event-stream"
 
 class Streaming(StreamingResponse):
     """
-    An answer in pieces, which ends when its client leaves.
+    A streaming response, of server-sent events unless `media_type` is given.
 
-    Starlette has a group of tasks for each, which takes 5 KB for as long as it is open.
+    Starlette's takes a task group for each, which is 5 KB for as long as it is open.
 
     Args:
-        pieces: What is sent.
-        end: What is done when nothing of it is held any more.
-        options: As Starlette says.
+        pieces: The body.
+        end: Called when the response has ended, in whatever way.
+        options: Those of `StreamingResponse`.
     """
 
     media_type = EVENT_STREAM
@@ -40,31 +40,31 @@ class Streaming(StreamingResponse):
         receive: Receive,
         send: Send,
     ) -> None:
-        """Send them."""
+        """Send the pieces until the client disconnects."""
         sending = asyncio.current_task()
         assert sending is not None
-        has_left = False
+        is_disconnected = False
 
-        async def look_out() -> None:
-            nonlocal has_left
+        async def watch() -> None:
+            nonlocal is_disconnected
             await self.listen_for_disconnect(receive)
-            has_left = True
+            is_disconnected = True
             sending.cancel()
 
-        looking = asyncio.create_task(look_out())
+        watching = asyncio.create_task(watch())
         try:
             await self.stream_response(send)
         except asyncio.CancelledError:
-            # Somebody else may have canceled the task as well.
-            if not has_left or sending.uncancel():
+            # The server may have canceled the task as well.
+            if not is_disconnected or sending.uncancel():
                 raise
         finally:
-            looking.cancel()
+            watching.cancel()
             if self._end is not None:
                 self._end()
 
 
 async def sent(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield what is made piece by piece, each when the one before has been taken."""
+    """Make an iterator asynchronous; it does not run ahead of the client."""
     for piece in pieces:
         yield piece

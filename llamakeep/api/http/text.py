@@ -1,4 +1,4 @@
-"""Text that every database and every provider can take."""
+"""Validation of text that every database and provider has to accept."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 
 def check_text(value: str) -> str:
-    """Refuse what cannot be stored everywhere."""
+    """Refuse NUL characters and lone surrogates, which not every database can store."""
     if "\0" in value:
         raise ValueError("It has a NUL character (U+0000). Take it out.")
     try:
@@ -21,7 +21,7 @@ def check_text(value: str) -> str:
 
 
 def check_json(value: dict[str, Any]) -> dict[str, Any]:
-    """Refuse an object that cannot be stored everywhere, or has such text in it."""
+    """Refuse an object that not every database can store."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (ValueError, RecursionError):
@@ -32,14 +32,14 @@ def check_json(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_not_blank(value: str) -> str:
-    """Refuse text with nothing to read in it."""
+    """Refuse empty text and white space."""
     if not value or value.isspace():
         raise ValueError("It is empty. Write something.")
     return value
 
 
 def check_written_out(value: object) -> object:
-    """Refuse moments that are numbers: nobody says of what, and since when."""
+    """Refuse times given as numbers, whose unit and epoch are unknown."""
     if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d", value):
         raise ValueError("Write it as in 2026-11-22T12:34:56Z.")
     return value
