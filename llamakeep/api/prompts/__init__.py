@@ -1,1 +1,1 @@
-"""Prompts and the runs that answer them."""
+"""Sending prompts, and reading their runs."""

@@ -1,9 +1,9 @@
 """
-A run as server-sent events.
+Streaming a run as server-sent events.
 
-`run` (which run it is), any number of `delta` (text to append; the id is the position
-to resume from), now and then `reset` (the whole text so far, to replace what was
-received), then `done` (the whole answer) or `error` (a problem). Comments keep the
+`run` (its id), any number of `delta` (text to append; the event's id is the position to
+resume from), sometimes `reset` (the whole text so far, which replaces what was
+received), then `done` (the whole run) or `error` (a problem). Comments keep the
 connection open.
 """
 
@@ -32,7 +32,7 @@ from llamakeep.engine.keeper import raise_for_status
 from llamakeep.errors import FieldError, InvalidRequest, LlamaKeepError
 from llamakeep.storage.runs.long_texts import STORED, outline_of
 
-KEEP_ALIVE = b": the run goes on\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -43,7 +43,7 @@ def stream_response(
     *,
     end: Callable[[], None] | None = None,
 ) -> Response:
-    """Answer with the events of `run` after `position`, then call `end`."""
+    """Respond with the events of `run` after `position`; call `end` after the last."""
     if run.status.is_final:
         run = outline_of(run)
     return Streaming(events(keeper, run, position), end=end, headers=HEADERS)
@@ -52,7 +52,7 @@ def stream_response(
 async def events(
     keeper: Keeper, run: Run, position: Position | None = None
 ) -> AsyncIterator[bytes]:
-    """Yield the events of `run` after `position`, as they are sent."""
+    """Yield the encoded events of `run` after `position`."""
     yield _frame(
         b"run",
         to_json(
@@ -85,10 +85,10 @@ async def events(
 
 def position_of(request: Request, starting_after: str | None) -> Position:
     """
-    Return where the client wants to go on: its query parameter, else `Last-Event-ID`.
+    Return the position to resume from: the query parameter, else `Last-Event-ID`.
 
     Raises:
-        InvalidRequest: That is no position.
+        InvalidRequest: It is malformed.
     """
     field, given = "query.starting_after", starting_after
     if given is None:
@@ -110,12 +110,12 @@ def position_of(request: Request, starting_after: str | None) -> Position:
 
 
 def accepts_only_events(request: Request) -> bool:
-    """Return whether the client can read nothing but a stream."""
+    """Return whether the header `Accept` names nothing but server-sent events."""
     return request.headers.get("accept", "").strip() == EVENT_STREAM
 
 
 def accepted_response(request: Request, run: Run) -> Response:
-    """Answer that a run was begun, and where to look for it."""
+    """Respond with 202 and the path of the run."""
     return Response(
         to_json(shown(run)),
         HTTPStatus.ACCEPTED,
@@ -140,13 +140,13 @@ def _rendered(update: Update) -> bytes:
 
 
 def _done(run: Run) -> Iterator[bytes]:
-    """Yield the last event of a run with a hole where its text belongs."""
+    """Yield the event `done` with a hole in place of the response."""
     yield b"event: done\ndata: "
     yield from in_pieces(shown(replace(run, response=STORED)))
     yield b"\n\n"
 
 
 def _frame(event: bytes, data: bytes, position: Position | None = None) -> bytes:
-    """Return one event; JSON has no line breaks, so one `data` line is enough."""
+    # JSON on one line needs one line of `data`.
     last = b"" if position is None else b"\nid: %b" % str(position).encode()
     return b"event: %b%b\ndata: %b\n\n" % (event, last, data)

@@ -1,8 +1,8 @@
 """
-What makes a repeated request the same one.
+Idempotency keys: recognising a repeated request.
 
-The digest is made of what the client sent, so that it stays what it is when request
-models and what is made of them get more fields.
+The digest is taken of the body that the client sent, so that it stays the same when
+request models get more fields.
 """
 
 import json
@@ -18,8 +18,8 @@ from llamakeep.domain import Asked
 from llamakeep.errors import LlamaKeepError
 from llamakeep.storage.runs.steps import IdempotencyKey
 
-_HOW_IT_IS_SENT = {"stream", "stream_options", "background"}
-"""Fields that change how an answer is sent, not what it is."""
+_DELIVERY_FIELDS = {"stream", "stream_options", "background"}
+"""Fields that change how a response is sent, not what it is."""
 
 _PARAMETERS = (
     "max_tokens",
@@ -52,14 +52,14 @@ async def key_of(
     asked: Callable[[], Asked] | None = None,
 ) -> IdempotencyKey | None:
     """
-    Return what makes a request the same as an earlier one at its path.
+    Return the request's idempotency key with the digest of its body.
 
     Args:
-        request: What came.
-        given: Its header `Idempotency-Key`.
-        body: What was sent.
-        asked: Returns what is asked for; only older rows are compared with that, where
-            the path had keys then.
+        request: Its path is part of the digest.
+        given: The header `Idempotency-Key`.
+        body: The parsed body.
+        asked: Returns the prompt for the digest that older versions stored, if the path
+            accepted keys then.
     """
     if given is None:
         return None
@@ -75,33 +75,33 @@ async def key_of(
         try:
             older = _older(asked())
         except LlamaKeepError:
-            return b""  # what it refers to is gone
+            return b""  # the conversation or run that it refers to is gone
         return sha256(path.encode() + b"\n" + older).digest()
 
     return IdempotencyKey(given, sha256(sent).digest(), older_digest)
 
 
 def _canonical(sent: bytes) -> bytes:
-    """Return JSON in the one way in which it can be compared."""
+    """Return JSON in a canonical form, without fields that change nothing."""
     try:
         body = json.loads(sent)
         said = {
             name: int(value) if isinstance(value, float) and value % 1 == 0 else value
             for name, value in body.items()
-            if name not in _HOW_IT_IS_SENT and not _says_nothing(value)
+            if name not in _DELIVERY_FIELDS and not _is_empty(value)
         }
         return json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
     except (ValueError, RecursionError):
-        # A number with thousands of digits, or too deep, in what is not looked at.
+        # A field that is not validated is nested too deeply, or has a huge number.
         return sent
 
 
-def _says_nothing(value: Any) -> bool:
+def _is_empty(value: Any) -> bool:
     return value is None or value is False or value in ([], {})
 
 
 def _older_own(body: BaseModel) -> bytes:
-    """Return what the digest of a prompt is made of in older rows."""
+    """Return what older versions took the digest of, at `/prompt/`."""
     fields = _PROMPT_FIELDS | {"webhook"} if _has_webhook(body) else _PROMPT_FIELDS
     said = body.model_dump(include=fields)
     instead: Mapping[str, Any] = {"metadata": {}, "stream": False, "background": False}
@@ -118,7 +118,7 @@ def _has_webhook(body: BaseModel) -> bool:
 
 
 def _older(asked: Asked) -> bytes:
-    """Return what the digest of a request of OpenAI's is made of in older rows."""
+    """Return what older versions took the digest of, in OpenAI's API."""
     said: Mapping[str, Any] = {
         "prompt": asked.prompt,
         "model": asked.model,

@@ -1,4 +1,4 @@
-"""Sending prompts."""
+"""`POST /prompt/`."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -46,7 +46,7 @@ router = Router(tags=["prompt"])
 
 
 class PromptRequest(Form):
-    """A prompt, and how it is to be answered."""
+    """A prompt, and how the model is to respond."""
 
     prompt: SomeText
     """What you want to ask."""
@@ -55,7 +55,7 @@ class PromptRequest(Form):
     system_prompt: Text | None = None
     """How the model is to behave."""
     conversation_id: Annotated[Text, Field(max_length=32)] | None = None
-    """Go on with the conversation of an earlier answer."""
+    """The conversation to continue, from an earlier response."""
     max_tokens: MaxTokens | None = None
     min_tokens: MinTokens | None = None
     temperature: Temperature | None = None
@@ -64,20 +64,20 @@ class PromptRequest(Form):
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     stop: StopText | Annotated[list[StopText], Field(max_length=16)] | None = None
-    """Text, or up to 16 texts, before which the answer ends."""
+    """A stop sequence, or up to 16: the response ends before it."""
     seed: Seed | None = None
-    """The same seed asks for the same answer, where the model can do that."""
+    """The same seed asks for the same response, where the model supports that."""
     metadata: Metadata | None = None
     """Up to 16 tags of your own, kept with the run."""
     stream: bool | None = None
-    """Send the answer as server-sent events, while it is being written."""
+    """Stream the response as server-sent events."""
     background: bool | None = None
-    """Answer `202` at once; the run is in the history, and can be followed there."""
+    """Return `202` at once; the run is in the history, and can be followed there."""
     webhook: WebhookUrl | None = None
-    """With `background`: an https URL that is sent the run when it has ended."""
+    """With `background`: an https URL to which the server posts the run at its end."""
 
     def asked(self) -> Asked:
-        """Return what is asked for, without how the answer is sent."""
+        """Return the prompt and its parameters for the engine."""
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
         return Asked(
             prompt=self.prompt,
@@ -138,10 +138,10 @@ async def prompt(
     idempotency_key: IdempotencyHeader = None,
 ) -> Response:
     """
-    Send a prompt to the model, and keep both the prompt and the answer.
+    Send a prompt to a model, and store both the prompt and the response.
 
-    The prompt is on disk before it is sent to the model. If the connection is lost,
-    the run continues, and its answer is in the history.
+    The prompt is on disk before it is sent to the model. If the connection is lost, the
+    run continues, and its response is in the history.
     """
     keeper = keeper_of(request)
     is_streamed = bool(body.stream) or accepts_only_events(request)

@@ -1,4 +1,4 @@
-"""Runs as clients see them."""
+"""Response bodies of runs."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -15,7 +15,7 @@ from llamakeep.api.http.streaming import Streaming, sent
 from llamakeep.domain import Run, RunStatus, User
 
 LONG = 4 * PIECE
-"""Characters from which on an answer is sent in pieces."""
+"""Responses with more characters are sent in pieces."""
 
 WholeSeconds = Annotated[
     datetime,
@@ -24,12 +24,12 @@ WholeSeconds = Annotated[
 
 
 class UsageResponse(Body):
-    """What a completion took; `null` means that the provider did not say."""
+    """Tokens and cost of a run; `null` means that the provider did not report it."""
 
     input_tokens: int | None
     output_tokens: int | None
     cost_usd: float | None
-    """US dollars; `null` where the model's price is not known."""
+    """US dollars; `null` if the model's price is unknown."""
 
 
 class RunError(Body):
@@ -41,17 +41,17 @@ class RunError(Body):
 
 
 class PromptResponse(Body):
-    """What answers a prompt."""
+    """A run: the model's response, and how it came about."""
 
     response: str
     id: str
-    """The run, in the history."""
+    """The run's id in the history."""
     status: RunStatus
     model: str
     resolved_model: str | None
     """The exact model that the provider says it used."""
     conversation_id: str
-    """Send it with the next prompt to go on."""
+    """Send it with the next prompt to continue the conversation."""
     finish_reason: str | None
     usage: UsageResponse
     created_at: AwareDatetime
@@ -61,7 +61,7 @@ class PromptResponse(Body):
 
 
 class HistoryItem(PromptResponse):
-    """A prompt and what became of it."""
+    """A run with its prompt."""
 
     timestamp: WholeSeconds
     prompt: str
@@ -79,20 +79,20 @@ class HistoryResponse(Body):
     previous_cursor: str | None
     """Send it as `cursor` to get the page before this one; `null` on the first page."""
     highlights: dict[str, Highlights] | None
-    """With `q`, the places that were found, by the run's id."""
+    """With `q`, the passages that match, by the run's id."""
 
 
 def model_name(run: Run) -> str:
-    """Return the model with its provider, as a prompt may name it."""
+    """Return the model's name as `provider:model`."""
     return f"{run.provider}:{run.model}"
 
 
 def shown(run: Run) -> dict[str, Any]:
     """
-    Return how `run` looks to who asked: what `PromptResponse` says.
+    Return `run` as a `PromptResponse`, but as a dictionary.
 
-    It comes from storage and needs no validation; making a model of it would cost as
-    much as all else that is done for an answer.
+    A run from storage needs no validation, which would take as much time as all other
+    work on a response.
     """
     error = None
     if run.error_code is not None:
@@ -119,7 +119,7 @@ def shown(run: Run) -> dict[str, Any]:
 
 
 def shown_in_history(run: Run) -> dict[str, Any]:
-    """Return how `run` looks with what was asked: what `HistoryItem` says."""
+    """Return `run` as a `HistoryItem`, but as a dictionary."""
     return shown(run) | {
         "timestamp": f"{run.created_at:%Y-%m-%dT%H:%M:%SZ}",
         "prompt": run.prompt,
@@ -130,12 +130,12 @@ def shown_in_history(run: Run) -> dict[str, Any]:
 
 
 def shown_response(facts: dict[str, Any]) -> Response:
-    """Answer with what one of the above returned."""
+    """Respond with what `shown` or `shown_in_history` returned."""
     return Response(to_json(facts), media_type="application/json")
 
 
 def length_of(runs: Iterable[Run]) -> int:
-    """Return how many characters the texts of runs have that are shown."""
+    """Return how many characters the prompts and responses of runs have."""
     length = 0
     for run in runs:
         length += len(run.prompt) + len(run.response) + len(run.system_prompt or "")
@@ -146,10 +146,10 @@ def long_response(
     request: Request, user: User, facts: dict[str, Any], length: int
 ) -> Response:
     """
-    Answer with `facts`, in pieces if their texts are long.
+    Respond with `facts`, in pieces if `length` is large.
 
     Raises:
-        TooManyReaders: The user has too many long answers open.
+        TooManyReaders: The user has too many long responses open.
     """
     if length <= LONG:
         return shown_response(facts)

@@ -1,4 +1,4 @@
-"""The way from a request to a prompt, which every prompt takes."""
+"""The fast path of requests that carry prompts."""
 
 import json
 import re
@@ -27,15 +27,15 @@ Endpoint = Callable[..., Awaitable[Response]]
 
 class PromptRoute(APIRoute):
     """
-    A route whose arguments are fetched in the one way in which prompts need them.
+    A route that authenticates and parses requests without FastAPI's dependencies.
 
-    FastAPI documents it like all others; but what it looks up anew for each request
-    costs as much as half of all that is done for a prompt (0.35 ms of CPU).
+    FastAPI resolves dependencies anew for each request, which takes 0.35 ms of CPU:
+    half of all work on a prompt. It still documents the route.
 
     Args:
-        path: As FastAPI says.
+        path: As in `APIRoute`.
         endpoint: Takes `body`, `request`, `user` and `idempotency_key`.
-        options: As FastAPI says.
+        options: Those of `APIRoute`.
     """
 
     def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:
@@ -47,12 +47,12 @@ class PromptRoute(APIRoute):
 def _call(endpoint: Endpoint, route: PromptRoute) -> ASGIApp:
     hints = get_type_hints(endpoint, include_extras=True)
     model: type[BaseModel] = hints["body"]
-    [let_in] = hints["user"].__metadata__
-    scopes = SecurityScopes(list(let_in.scopes))
+    [security] = hints["user"].__metadata__
+    scopes = SecurityScopes(list(security.scopes))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        user = await let_in.dependency(request, scopes)
+        user = await security.dependency(request, scopes)
         if scope["query_string"] and route.check_query is not None:
             await route.check_query(request)
         key = request.headers.get("idempotency-key")
@@ -61,9 +61,9 @@ def _call(endpoint: Endpoint, route: PromptRoute) -> ASGIApp:
         try:
             sent = await request.body()
         except ClientDisconnect:
-            return  # nobody is there to be answered
+            return
         response = await endpoint(_read(model, request, sent), request, user, key)
-        del request, sent  # a stream may take hours, and needs nothing of them
+        del request, sent  # frees memory: a stream may take hours
         await response(scope, receive, send)
 
     return app
@@ -78,23 +78,23 @@ def _check_key(request: Request, key: str) -> None:
 
 def _read(model: type[BaseModel], request: Request, sent: bytes) -> BaseModel:
     """
-    Return what was sent.
+    Parse and validate a body.
 
     Raises:
-        RequestValidationError: It is not what `model` says.
-        HTTPException: It is not even JSON.
+        RequestValidationError: It is not a `model`.
+        HTTPException: It is not JSON.
     """
     try:
         if not (sent and is_json(request.headers.get("content-type", ""))):
-            # It cannot be a model, and the error says so.
+            # Bytes are never a model: this raises the error that FastAPI would.
             return model.model_validate(sent)
         try:
             return model.model_validate_json(sent)
         except ValidationError as error:
             if error.errors()[0]["type"] != "json_invalid":
                 raise
-            # The parser of the standard library takes text that is no text, such as
-            # half of a surrogate pair: so it can be said which field has it.
+            # The standard library's parser accepts lone surrogates, so that validation
+            # can name the field that has one.
             return model.model_validate(_parse(sent))
     except ValidationError as error:
         found = error.errors(include_url=False)
@@ -110,5 +110,5 @@ def _parse(sent: bytes) -> Any:
         found = {"type": "json_invalid", "loc": ("body",), "ctx": {"error": error.msg}}
         raise RequestValidationError([found]) from error
     except (ValueError, RecursionError) as error:
-        # Bytes that are no text, a number with thousands of digits, or too deep.
+        # No UTF-8, a number with thousands of digits, or nested too deeply.
         raise HTTPException(400) from error
