@@ -1,4 +1,4 @@
-"""Conversations: a list of them, their titles, and forgetting one."""
+"""Listing, renaming and deleting conversations."""
 
 from typing import Annotated, Any, Self
 
@@ -16,7 +16,7 @@ from llamakeep.api.http.bodies import Body, Form
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.api.http.text import SomeText, Text
-from llamakeep.deletion.requested import delete_conversation as forget_conversation
+from llamakeep.deletion.requested import delete_conversation as delete_with_runs
 from llamakeep.errors import (
     BodyTooLarge,
     ConversationNotFound,
@@ -30,7 +30,7 @@ from llamakeep.storage.history.conversations import Conversation, Walked
 router = Router(prefix="/conversations", tags=["conversations"])
 
 LONGEST_TITLE = 80
-"""Characters of a title that is made of a prompt."""
+"""Characters of a title that is taken from a prompt."""
 
 ConversationId = Annotated[Text, Path(max_length=64)]
 
@@ -48,35 +48,34 @@ _with_body = problem_responses(
 
 
 class ConversationItem(Body):
-    """Prompts that follow each other, and their answers."""
+    """A sequence of prompts and responses."""
 
     id: str
-    """Send it as `conversation_id`: with a prompt to go on, to `/history/` to read."""
+    """The `conversation_id` that `/prompt/` continues and `/history/` filters by."""
     title: str
-    """The one that was chosen, or else how the first prompt begins."""
+    """The title that you gave it, or else the beginning of the first prompt."""
     created_at: AwareDatetime
     updated_at: AwareDatetime
-    """When its last prompt came."""
+    """When its last prompt was sent."""
 
     @classmethod
     def of(cls, conversation: Conversation) -> Self:
-        """Return how `conversation` looks to its user."""
+        """Return the body for `conversation`."""
         return cls(**_facts(conversation))
 
 
 class ConversationDetails(ConversationItem):
-    """A conversation, and how long it is."""
+    """A conversation with the number of its runs."""
 
     runs: int
-    """How many prompts it has."""
 
 
 class ConversationsResponse(Body):
-    """A page of conversations, the one that was asked last first."""
+    """A page of conversations, the one with the latest prompt first."""
 
     conversations: list[ConversationItem]
     """
-    They may be fewer than `limit` on any page, when they are long: the last page is the
+    A page may have fewer than `limit` when conversations are long; the last page is the
     one without `next_cursor`.
     """
     next_cursor: str | None
@@ -86,7 +85,7 @@ class ConversationsResponse(Body):
 
 
 class ConversationChange(Form):
-    """What is to become of a conversation."""
+    """Changes to a conversation."""
 
     title: (
         Annotated[
@@ -96,7 +95,7 @@ class ConversationChange(Form):
         ]
         | None
     )
-    """On one line; `null` gives it the one of its first prompt back."""
+    """On one line; `null` goes back to the beginning of the first prompt."""
 
 
 @router.get(
@@ -108,7 +107,7 @@ async def list_conversations(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Cursor = None,
 ) -> ConversationsResponse:
-    """List your conversations, the one that was asked last first."""
+    """List your conversations, the one with the latest prompt first."""
     place = (cursor or "").removeprefix(NEWER) or None
     is_backwards = cursor != place
     walked = await storage_of(request).conversations(
@@ -125,7 +124,7 @@ async def list_conversations(
 async def get_conversation(
     conversation_id: ConversationId, request: Request, user: ReadingUser
 ) -> ConversationDetails:
-    """Show one conversation; its runs are at `/history/?conversation_id=`."""
+    """Return one conversation; its runs are at `/history/?conversation_id=`."""
     found, count = await storage_of(request).get_conversation(user, conversation_id)
     return ConversationDetails(**_facts(found), runs=count)
 
@@ -137,7 +136,7 @@ async def change_conversation(
     request: Request,
     user: ReadingUser,
 ) -> ConversationDetails:
-    """Give a conversation another title."""
+    """Change a conversation's title."""
     storage = storage_of(request)
     await storage.set_title(user, conversation_id, body.title)
     found, count = await storage.get_conversation(user, conversation_id)
@@ -149,17 +148,17 @@ async def delete_conversation(
     conversation_id: ConversationId, request: Request, user: DeletingUser
 ) -> None:
     """
-    Forget a conversation with all its runs for good.
+    Delete a conversation with all its runs permanently.
 
-    What is going on is stopped first. What is asked in it meanwhile stays.
+    Unfinished runs are stopped first. Prompts sent in it meanwhile stay.
     """
-    await forget_conversation(
+    await delete_with_runs(
         keeper_of(request), storage_of(request), user, conversation_id
     )
 
 
 def title_of(prompt: str) -> str:
-    """Return the first line of `prompt` that says something, cut between words."""
+    """Return the first line of `prompt` that has letters or digits, cut at a space."""
     lines = [" ".join(line.split()) for line in prompt.splitlines()]
     spoken = (line for line in lines if any(map(str.isalnum, line)))
     title = next(spoken, " ".join(lines).strip())
@@ -168,7 +167,7 @@ def title_of(prompt: str) -> str:
     cut = title[: LONGEST_TITLE - 1]
     if not title[LONGEST_TITLE - 1].isspace():
         whole, _, rest = cut.rpartition(" ")
-        # Not every language has spaces, and not every word is one.
+        # Some languages have no spaces, and some words, such as URLs, are long.
         cut = whole if len(rest) < LONGEST_TITLE // 2 else cut
     return cut.rstrip(" ,.:;-") + "…"
 
@@ -187,7 +186,7 @@ def _page(
 ) -> ConversationsResponse:
     has_more = len(walked.conversations) > limit
     page = list(walked.conversations[:limit])
-    # The walk goes on behind the page, or where it was given up.
+    # The next page begins after this one, or where storage stopped its scan.
     ahead = page[-1].newest_run_id if has_more else walked.stopped_at
     behind = page[0].newest_run_id if page else place
     if is_backwards:

@@ -1,4 +1,4 @@
-"""A whole history as a file, written while it is read: NDJSON, CSV or Markdown."""
+"""`GET /history/export`: a history as a stream of NDJSON, CSV or Markdown."""
 
 import csv
 import io
@@ -42,7 +42,7 @@ router = Router(prefix="/history", tags=["history"])
 Kind = Literal["ndjson", "csv", "markdown"]
 
 AT_ONCE, MUCH = 50, 1024 * 1024
-"""Runs in memory at a time, or as many as have so many characters together."""
+"""How many runs, and of how many characters together, are in memory at a time."""
 MEDIA_TYPES = {
     "ndjson": "application/x-ndjson",
     "csv": "text/csv; charset=utf-8",
@@ -81,14 +81,14 @@ async def export_history(
     format: Kind = "ndjson",  # noqa: A002 - the field
 ) -> Response:
     """
-    Download what you asked, oldest first, all of it or what the filters let through.
+    Download your history, oldest first, or the runs that match the filters.
 
-    `ndjson` has everything, one run a line, and can be sent to `/history/import`. In
+    `ndjson` has all fields, one run a line, and can be sent to `/history/import`. In
     `csv`, a text that a spreadsheet would take for a formula begins with an apostrophe.
     """
     source = _Source(storage_of(request), user, matching)
     with readers_of(request).beginning(user.id, EXPORT) as end:
-        # What cannot be read fails here, where there still is a status to say so.
+        # A database error here still gets its own status code.
         first = await source.some(after=None)
     name = {"markdown": "md"}.get(format, format)
     return Streaming(
@@ -104,14 +104,12 @@ async def export_history(
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Where an export comes from."""
-
     storage: Storage
     user: User
     matching: RunFilter
 
     async def some(self, *, after: str | None) -> list[Run]:
-        """Return the next runs; long responses are left in storage until written."""
+        """Return the next runs; long responses stay in storage until written."""
         return list(
             await self.storage.history(
                 self.user,
@@ -126,7 +124,7 @@ class _Source:
         )
 
     async def response(self, run: Run, *, is_cell: bool) -> AsyncIterator[str]:
-        """Yield the response of a run, which is too long to be held."""
+        """Yield a long response piece by piece."""
         is_first = True
         async for piece in self.storage.text_pieces(run):
             yield _harmless(piece) if is_first and is_cell else piece
@@ -139,7 +137,7 @@ async def _texts(source: _Source, runs: list[Run], kind: Kind) -> AsyncIterator[
         yield _row(_COLUMNS)
     while runs:
         last = runs[-1].id
-        runs.reverse()  # none is held longer than it takes to write it
+        runs.reverse()  # so that `pop` frees each run once it is written
         while runs:
             run = runs.pop()
             pieces = _WRITERS[kind](run)
@@ -193,7 +191,6 @@ def _csv(run: Run) -> Iterator[bytes]:
 
 
 def _doubled(text: str) -> bytes:
-    """Return what stands for a text between the quotes of CSV."""
     return text.replace('"', '""').encode()
 
 
@@ -239,11 +236,11 @@ _ENCODINGS: dict[Kind, tuple[Callable[[str], bytes], bytes]] = {
     "csv": (_doubled, b'"'),
     "markdown": (str.encode, b""),
 }
-"""How a long response is written, and what it begins and ends with."""
+"""How each format encodes a long response, and the quote around it."""
 
 
 def _exported(run: Run) -> dict[str, Any]:
-    """Return all that is kept of `run`, so that it can be imported again."""
+    """Return all fields that an import needs."""
     return shown_in_history(run) | {
         "previous_run_id": run.previous_run_id,
         "earlier": [_message(one) for one in run.earlier],

@@ -1,4 +1,4 @@
-"""What narrows a history: the same query parameters wherever runs are listed."""
+"""Query parameters that filter runs: search, model, status, time, tags."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -17,8 +17,9 @@ def _with_zone(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _mend_plus(value: object) -> object:
-    # A plus that was not escaped arrives as a space; a space may stand for the T too.
+def _restore_plus(value: object) -> object:
+    # An unescaped plus of a UTC offset arrives as a space. A space in place of the T,
+    # before the offset, is valid.
     if isinstance(value, str) and value[10:].count(" ") and "T" in value:
         return value.replace(" ", "+")
     return value
@@ -27,15 +28,15 @@ def _mend_plus(value: object) -> object:
 Moment = Annotated[
     datetime,
     BeforeValidator(check_written_out),
-    BeforeValidator(_mend_plus),
+    BeforeValidator(_restore_plus),
     AfterValidator(_with_zone),
 ]
 Words = Annotated[
     Text | None,
     Query(
         max_length=500,
-        description='Words that all have to be there, `"phrases"`, and `begin*`nings '
-        "of words. What is still going on is not found.",
+        description='Words that all have to occur, `"phrases"`, and `prefix*`es of '
+        "words. Unfinished runs are not found.",
     ),
 ]
 
@@ -50,20 +51,18 @@ def _run_filter(
     status: RunStatus | None = None,
     conversation_id: Annotated[Text | None, Query(max_length=32)] = None,
     api_key_id: Annotated[
-        Text | None, Query(max_length=32, description="What it was asked with.")
+        Text | None, Query(max_length=32, description="The API key that was used.")
     ] = None,
     since: Annotated[
-        Moment | None, Query(description="In UTC, unless it says otherwise.")
+        Moment | None, Query(description="In UTC, unless it has an offset.")
     ] = None,
-    until: Annotated[
-        Moment | None, Query(description="This moment is not included.")
-    ] = None,
+    until: Annotated[Moment | None, Query(description="Exclusive.")] = None,
     tag: Annotated[
         list[Tag] | None,
         Query(
             max_length=16,
-            description="`key` or `key:value` of a run's `metadata`; given more than "
-            "once, all of them.",
+            description="`key` or `key:value` of a run's `metadata`; if repeated, all "
+            "have to match.",
         ),
     ] = None,
 ) -> RunFilter:

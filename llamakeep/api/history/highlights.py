@@ -1,4 +1,4 @@
-"""Where in a run's texts the words are that were looked for."""
+"""Highlighting of search terms in prompts and responses."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,24 +9,24 @@ from llamakeep.storage.history.search import Search, Term
 from llamakeep.storage.history.words import SEARCHED, normalized, spans_of_words
 
 BEFORE = 60
+"""Characters of context before the first match."""
 LENGTH = 240
-"""Characters of a piece: enough to see what it is about."""
+"""Characters of an excerpt."""
 MOST_SCANNED = 1_000_000
-"""Characters that are gone through on a page, word by word: less than a second."""
+"""Characters of a page that are scanned word by word, in less than a second."""
 FEW = 8
-"""So many words are looked for together, without Python looking at each of a text."""
+"""Up to so many words are found by one regular expression instead."""
 QUICKER = 32
-"""How many times as quick that is, for one of them."""
+"""How much faster that is, for one word."""
 BLOCK = 1_000
-"""Characters that are gone through at once, so that windows hardly overlap."""
+"""Characters scanned at a time for a phrase, so that windows hardly overlap."""
 
 
 class Highlights(Body):
     """
-    A piece of each text that has any of the words.
+    An excerpt of each text that has a match.
 
-    It is cut where the words begin and end: every second part, from the second one on,
-    is one that was looked for.
+    It is split at the matches: every second part, from the second one on, is a match.
     """
 
     prompt: list[str] | None
@@ -35,10 +35,10 @@ class Highlights(Body):
 
 def highlights(runs: Sequence[Run], search: Search) -> dict[str, Highlights]:
     """
-    Return what to show of each run, by its id.
+    Return the excerpts of each run, by its id.
 
-    What that takes is bounded for the whole page; what is beyond it is not shown. No
-    step takes longer than milliseconds: Python does nothing else meanwhile.
+    The work for a page is bounded; runs beyond it get no excerpts. Each step takes only
+    milliseconds, since it holds Python's global lock.
     """
     finder = _Finder(search)
     return {
@@ -50,7 +50,7 @@ def highlights(runs: Sequence[Run], search: Search) -> dict[str, Highlights]:
 
 
 class _Finder:
-    """Finds terms in the texts of a page, as long as there is something left for it."""
+    """Finds terms in the texts of a page, until `MOST_SCANNED` is used up."""
 
     def __init__(self, search: Search) -> None:
         single = [term for term in search.terms if len(term.words) == 1]
@@ -71,7 +71,7 @@ class _Finder:
         self._left = MOST_SCANNED
 
     def piece(self, text: str) -> list[str] | None:
-        """Return the piece to show of a text, cut where the words are."""
+        """Return the excerpt of a text, split at the matches."""
         searched = text[:SEARCHED]
         lowered = normalized(searched)
         first = self._first_word(searched, lowered)
@@ -109,10 +109,10 @@ class _Finder:
     def _first_phrase(
         self, phrase: "_Phrase", text: str, lowered: str
     ) -> tuple[int, int] | None:
-        """Return the first place of a phrase, looking where its rarest word is."""
+        """Return the first match of a phrase, searching around its rarest word."""
         if self._left < 0:
             return None
-        if len(lowered) != len(text):  # there is no telling from it where a word is
+        if len(lowered) != len(text):  # so their positions differ
             self._left -= len(text)
             return next(_spans_of(phrase, list(_words(text))), None)
         counts = {word: lowered.count(word) for word in phrase.certain}
@@ -126,7 +126,7 @@ class _Finder:
             window = list(_words(text[begin:stop], begin))
             for span in _spans_of(phrase, window):
                 return span
-            # What has the word further on may have its end outside the window.
+            # A phrase around a later occurrence may end outside the window.
             place = lowered.find(rarest, max(place + 1, stop - phrase.reach))
         return None
 
@@ -151,23 +151,23 @@ class _Finder:
 
 
 class _Phrase:
-    """Words next to each other, of which the last may only be a beginning."""
+    """Adjacent words, of which the last may be a prefix."""
 
     def __init__(self, term: Term) -> None:
         self.words = [normalized(word) for word in term.words]
         self.is_prefix = term.is_prefix
         self.certain = dict.fromkeys(self.words[:-1] if term.is_prefix else self.words)
-        """Those of which the text has the whole."""
+        """The words that are no prefix."""
         self.reach = 4 * sum(len(word) + 1 for word in self.words)
-        """Characters around one of them in which all are."""
+        """Characters around one word within which the whole phrase lies."""
 
 
 _Word = tuple[int, int, str]
-"""Where it begins and ends, and how it is compared; no class, for speed."""
+"""Its start, its end and its normalized form; a plain tuple for speed."""
 
 
 def _words(text: str, offset: int = 0) -> Iterator[_Word]:
-    """Yield the words of a part of a text that begins at `offset`."""
+    """Yield the words of `text`, whose first character is at `offset`."""
     if text.isascii():
         lowered = text.lower()
         for start, end in spans_of_words(text):
@@ -178,7 +178,7 @@ def _words(text: str, offset: int = 0) -> Iterator[_Word]:
 
 
 def _spans_of(phrase: _Phrase, words: Sequence[_Word]) -> Iterator[tuple[int, int]]:
-    """Yield where a phrase is among the words of a text."""
+    """Yield the matches of a phrase."""
     lowered = [compared for _, _, compared in words]
     number = len(phrase.words)
     last = phrase.words[-1]

@@ -1,4 +1,4 @@
-"""Taking in a history that was exported, here or elsewhere."""
+"""`POST /history/import`."""
 
 from collections.abc import AsyncIterator
 from functools import partial
@@ -29,16 +29,16 @@ from llamakeep.errors import (
 router = Router(prefix="/history", tags=["history"])
 
 PATHS = frozenset({"/history/import", "/history/import/"})
-"""Where bodies have a limit of their own."""
+"""Paths whose bodies have their own size limit."""
 
 
 class Imported(Body):
-    """What has become of the lines."""
+    """How many runs were imported."""
 
     imported: int
-    """How many runs are new in your history."""
+    """Runs that are new in your history."""
     known: int
-    """How many were there already, and stay as they are."""
+    """Runs that were there already, and stay as they are."""
 
 
 @router.post(
@@ -54,9 +54,9 @@ class Imported(Body):
     ),
     openapi_extra={
         "requestBody": {
-            "description": "A file, as `GET /history/export` has sent it.",
+            "description": "A file from `GET /history/export`.",
             "required": False,
-            # What it is said to be is not looked at, and curl says nothing.
+            # The Content-Type is ignored, since curl sends none of its own.
             "content": {
                 "application/octet-stream": {
                     "schema": {"type": "string", "format": "binary"}
@@ -67,10 +67,10 @@ class Imported(Body):
 )
 async def import_history(request: Request, user: PromptingUser) -> Imported:
     """
-    Add what `GET /history/export` has sent, one run a line, to your history.
+    Add the runs of a `GET /history/export` (`ndjson`, one run a line) to your history.
 
-    Importing it again changes nothing. Lines are kept as they come; if one is wrong,
-    the answer says how far it went.
+    Importing a file again changes nothing. Lines are stored as they arrive; if one is
+    invalid, the response says which lines were imported.
     """
     settings = settings_of(request)
     limit = settings.max_import_size

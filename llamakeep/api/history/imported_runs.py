@@ -1,4 +1,4 @@
-"""Runs as `GET /history/export` writes them, read again."""
+"""Parsing and validation of runs that `GET /history/export` wrote."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -47,18 +47,18 @@ from llamakeep.storage.history.filters import first_id_at
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ULID = "[0-7][0-9a-hjkmnp-tv-z]{25}"
 APART = timedelta(hours=1)
-"""How far the moment in a run's id may be before when it was asked."""
+"""How far the time in a run's id may lie before `created_at`."""
 AHEAD = timedelta(days=3660)
-"""How far a clock may have been ahead that a run has its times from."""
+"""How far in the future times may lie, since the exporting clock may have been off."""
 
 LONGEST_TEXT = 16 * 1024 * 1024
-"""Characters of a response, which is as many as providers may return."""
+"""Characters of a response: as many as providers may return."""
 LONGEST_PROMPT = 4 * 1024 * 1024
-"""Bytes of a prompt with what was said before it, where settings allow no more."""
+"""Bytes of a prompt with its prior messages, unless settings permit more."""
 
 
 def longest_line(max_said: int) -> int:
-    """Return how many bytes a run takes at most; JSON writes some bytes as six."""
+    """Return how many bytes a line has at most; JSON escapes some bytes as six."""
     return 6 * (max(max_said, LONGEST_PROMPT) + LONGEST_TEXT) + 1024**2
 
 
@@ -81,7 +81,7 @@ Moment = Annotated[
 Count = Annotated[Integer, Field(ge=0, lt=2**53)]
 
 
-class _Part(BaseModel):  # no `Body`: several threads may be the first to need it
+class _Part(BaseModel):  # not `Body`, since deferred building is not thread-safe
     model_config = ConfigDict(extra="forbid")
 
 
@@ -116,7 +116,7 @@ class _Parameters(_Part):
 
 
 class ImportedRun(_Part):
-    """One line."""
+    """One line of an export."""
 
     id: RunId
     created_at: Moment
@@ -126,7 +126,7 @@ class ImportedRun(_Part):
     response: Text
     conversation_id: Annotated[str, Field(pattern=f"^conv_{_ULID}$")]
     timestamp: Moment | None = None
-    """Not looked at: it is `created_at` without its fraction."""
+    """Ignored: it is `created_at` without its fraction."""
     started_at: Moment | None = None
     finished_at: Moment | None = None
     previous_run_id: RunId | None = None
@@ -136,17 +136,17 @@ class ImportedRun(_Part):
     metadata: Metadata = {}
     resolved_model: Annotated[Text, Field(max_length=256)] | None = None
     finish_reason: Annotated[Text, Field(max_length=256)] | None = None
-    """Longer ones than are kept have been in SQLite, which takes any."""
+    """Older versions stored longer ones in SQLite; they are cut."""
     usage: _Usage = _Usage()
     error: _Error | None = None
 
     @model_validator(mode="after")
     def _check_id(self) -> "ImportedRun":
         """
-        Refuse an id that would put the run where its time is not.
+        Refuse an id that would sort the run before its `created_at`.
 
-        It may be ahead: in a process and in a conversation, ids grow also while the
-        clock goes back.
+        Its time may lie after that: ids of a process and of a conversation keep growing
+        when the clock is set back.
         """
         first = first_id_at(self.created_at - APART)
         if not first <= self.id <= first_id_at(utc_now() + AHEAD):
@@ -155,7 +155,7 @@ class ImportedRun(_Part):
 
     @model_validator(mode="after")
     def _check_size(self) -> "ImportedRun":
-        """Refuse longer texts than there can be in an export."""
+        """Refuse texts that are longer than an export can have."""
         detail = "" if self.error is None else self.error.detail
         if max(len(self.response), len(detail)) > LONGEST_TEXT:
             raise ValueError(
@@ -164,7 +164,7 @@ class ImportedRun(_Part):
         return self
 
     def _end(self) -> tuple[RunStatus, str | None, str | None]:
-        """Return what became of the run; nothing works on it here."""
+        """Return the final status; an unfinished run is interrupted here."""
         if self.status in UNFINISHED:
             unknown = RunInterrupted(
                 "The run was going on when it was exported. Its text so far is kept."
@@ -175,7 +175,7 @@ class ImportedRun(_Part):
         return self.status, self.error.type, self.error.detail
 
     def of(self, user: User) -> Run:
-        """Return the run, as one of `user`."""
+        """Return the run as one of `user`'s."""
         provider, _, model = self.model.partition(":")
         cost = self.usage.cost_usd
         status, error_code, error_detail = self._end()

@@ -1,4 +1,4 @@
-"""Importing a file line by line, however large it is."""
+"""Importing a file of runs line by line, in bounded memory."""
 
 import asyncio
 import re
@@ -19,13 +19,13 @@ from llamakeep.errors.wording import path_of, wording_of
 from llamakeep.storage import Storage
 
 AT_ONCE = 50
-"""Lines; they are kept together, or none of them."""
+"""How many lines are stored in one transaction."""
 
 ENOUGH = 1024 * 1024
-"""Bytes from which on fewer lines are kept together."""
+"""Bytes from which on a transaction takes fewer lines."""
 
 LONG = 8 * 1024 * 1024
-"""Bytes from which on a line is long: a user may import one such file at a time."""
+"""Bytes of a long line; a user may import one file with such lines at a time."""
 
 MOST_ERRORS = 20
 
@@ -34,19 +34,19 @@ Lines = Sequence[tuple[int, bytes]]
 _GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WRITTEN = re.compile(rb"\S[^\n]*")
-"""What is not blank, up to the end of its line."""
+"""A line that is not blank, from its first visible character."""
 
 
 class Import:
     """
-    Keeps the runs in a file for a user, and knows how far it has come.
+    Stores the runs of a file, and counts them.
 
     Args:
-        storage: Where they are kept.
-        user: Whose they become.
-        max_said: How much may have been said to a model in a run, as in a prompt.
-        hold: Called before the first line that is `LONG` is taken into memory; it may
-            refuse, and returns what is called when the import is over.
+        storage: Stores the runs.
+        user: Owns them.
+        max_said: Bytes of a run's prompt with its prior messages.
+        hold: Called before the first `LONG` line is read into memory. It may raise
+            `TooManyReaders`, and returns a function to call when the import has ended.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class Import:
         hold: Callable[[], Callable[[], None]] = lambda: lambda: None,
     ) -> None:
         self._hold = hold
-        self._let_go: Callable[[], None] | None = None
+        self._release: Callable[[], None] | None = None
         self.imported = 0
         self.known = 0
-        """How many were there already."""
+        """Runs that were in storage already."""
         self._storage = storage
         self._user = user
         self._max_said = max_said
@@ -69,12 +69,12 @@ class Import:
 
     async def read(self, pieces: AsyncIterable[bytes]) -> None:
         """
-        Keep all runs of a file that arrives in pieces.
+        Store the runs of a file that arrives in pieces.
 
         Raises:
-            InvalidRequest: It names the lines that cannot be imported, and says how far
-                the file was kept.
-            StorageUnavailable: It says how far the file was kept.
+            InvalidRequest: Lines are invalid; those before them are stored.
+            StorageUnavailable: A transaction failed; the lines before it are stored.
+            TooManyReaders: The user imports another file with long lines.
         """
         try:
             longest = longest_line(self._max_said)
@@ -90,16 +90,16 @@ class Import:
             detail = f"Another file with long lines is being imported. {self.so_far}"
             raise TooManyReaders(detail, retry_after=5) from error
         finally:
-            if self._let_go is not None:
-                self._let_go()
+            if self._release is not None:
+                self._release()
 
     def _notice_long(self) -> None:
-        if self._let_go is None:
-            self._let_go = self._hold()
+        if self._release is None:
+            self._release = self._hold()
 
     @property
     def so_far(self) -> str:
-        """What is kept of a file that is not imported to its end."""
+        """Which lines are imported, for an error's detail."""
         if not self._kept_lines:
             return "Nothing was imported."
         return (
@@ -120,7 +120,7 @@ async def _together(
     pieces: AsyncIterable[bytes], longest: int, notice_long: Callable[[], None]
 ) -> AsyncIterator[Lines]:
     """
-    Yield lines that are to be kept together, with their numbers.
+    Yield the lines of each transaction, with their numbers.
 
     Raises:
         InvalidRequest: A line does not end within `longest` bytes.
@@ -153,7 +153,7 @@ async def _numbered(
         if not newline:
             continue
         yield number, bytes(begun)
-        # A piece may be thousands of blank lines: none of them is looked at by itself.
+        # A piece may be thousands of blank lines, which are only counted.
         start, last = len(first), piece.rindex(b"\n") + 1
         for line in _WRITTEN.finditer(piece, start, last):
             number += piece.count(b"\n", start, line.start())
@@ -181,7 +181,7 @@ def _parse(lines: Lines, user: User) -> list[Run]:
 
 
 def _first(line: bytes) -> bytes:
-    """Return the first line of a file, without the mark that editors put there."""
+    """Strip the byte order mark; refuse a compressed file."""
     if line.startswith(_GZIP):
         message = "It is compressed. Unpack the file first, for example with `gunzip`."
         raise InvalidRequest(errors=[FieldError("line 1", message)])

@@ -1,4 +1,4 @@
-"""Reading back what was asked and answered."""
+"""Listing, reading, following, tagging, canceling and deleting runs."""
 
 import asyncio
 from collections.abc import Sequence
@@ -52,13 +52,13 @@ from llamakeep.storage.history.filters import EVERYTHING, RunFilter
 from llamakeep.storage.history.listing import is_full
 
 router = Router(prefix="/history", tags=["history"])
-# Paths that are no run's id come before those that are.
+# Fixed paths have to match before `/{run_id}`.
 router.routes.extend(history_export.router.routes)
 router.routes.extend(history_import.router.routes)
 router.routes.extend(history_stats.router.routes)
 
 NEWER = "newer."
-"""How a cursor begins that leads to newer runs."""
+"""The prefix of cursors to newer runs."""
 Cursor = Annotated[str | None, Query(pattern=r"^(newer\.)?run_[0-9a-z]{26}$")]
 
 _responses = problem_responses(
@@ -82,9 +82,9 @@ async def history(
     sort: Literal["newest", "best"] = "newest",
 ) -> Response:
     """
-    List what you asked, newest first.
+    List your runs, newest first.
 
-    With `q`, `sort=best` lists what is most about it first, on a single page.
+    With `q`, `sort=best` lists the most relevant runs first, on a single page.
     """
     storage = storage_of(request)
     if sort == "newest":
@@ -141,10 +141,9 @@ async def _page(
 
 
 class Deleted(Body):
-    """What was forgotten."""
+    """How many runs were deleted."""
 
     deleted: int
-    """How many runs."""
 
 
 @router.delete(
@@ -159,9 +158,9 @@ async def delete_history(
     ] = False,
 ) -> Deleted:
     """
-    Forget all runs for good that the filters let through.
+    Delete all runs that match the filters permanently.
 
-    What is going on is stopped first. Only what was there at the request is deleted.
+    Unfinished runs are stopped first. Runs that begin after the request stay.
     """
     if await request.body():
         message = (
@@ -181,17 +180,17 @@ async def delete_history(
 
 @router.get("/{run_id}", response_model=WatchedRun, responses=_responses)
 async def get_run(run_id: str, request: Request, user: FollowingUser) -> Response:
-    """Show one run: its prompt, its answer so far, and what became of it."""
+    """Return one run: its prompt, its response so far and its status."""
     run = await storage_of(request).get_run(user, run_id)
     facts = await watched(request, run)
     return long_response(request, user, facts, length_of([run]))
 
 
 class RunChange(Form):
-    """What is to become of a run."""
+    """Changes to a run."""
 
     metadata: Metadata
-    """Up to 16 tags instead of the ones that it has."""
+    """Up to 16 tags, which replace the run's."""
 
 
 @router.patch(
@@ -209,7 +208,7 @@ class RunChange(Form):
 async def change_run(
     run_id: str, body: RunChange, request: Request, user: ReadingUser
 ) -> Response:
-    """Give a run other tags."""
+    """Replace a run's tags."""
     storage = storage_of(request)
     run = await storage.set_metadata(user, run_id, body.metadata)
     return shown_response(shown_in_history(run))
@@ -227,10 +226,10 @@ async def follow_run(
     starting_after: Annotated[str | None, Query(max_length=32)] = None,
 ) -> Response:
     """
-    Follow a run, from its start or from where a lost connection stopped.
+    Stream a run's events, from its start or from where a lost connection stopped.
 
-    Say where with `starting_after`, the number of characters of the response that you
-    have, or with the header `Last-Event-ID`.
+    To resume, send `starting_after`, the number of characters of the response that you
+    have, or the header `Last-Event-ID`.
     """
     position = position_of(request, starting_after)
     with readers_of(request).beginning(user.id) as end:
@@ -240,12 +239,12 @@ async def follow_run(
 
 @router.post("/{run_id}/cancel", response_model=HistoryItem, responses=_responses)
 async def cancel_run(run_id: str, request: Request, user: PromptingUser) -> Response:
-    """Stop a run, and keep its text so far. One that is over stays as it is."""
+    """Stop a run, and keep its text so far. One that has ended stays as it is."""
     run = await keeper_of(request).cancel(user, run_id)
     return shown_response(shown_in_history(run))
 
 
 @router.delete("/{run_id}", status_code=204, responses=_responses)
 async def delete_run(run_id: str, request: Request, user: DeletingUser) -> None:
-    """Forget a run for good. One that is going on is stopped first."""
+    """Delete a run permanently. An unfinished one is stopped first."""
     await keeper_of(request).delete(user, run_id)

@@ -1,4 +1,4 @@
-"""What a history comes to."""
+"""`GET /history/stats`: runs, tokens, cost and latency by day, model or API key."""
 
 from typing import Annotated, Self
 
@@ -17,9 +17,9 @@ router = Router(prefix="/history", tags=["history"])
 
 class Latency(Body):
     """
-    Seconds from a prompt to the end of its answer.
+    Percentiles of the seconds from a prompt to the end of its response.
 
-    Half of the answers took no longer than `p50`; `null` where there was none.
+    `null` if there are no responses.
     """
 
     p50: float | None
@@ -28,14 +28,14 @@ class Latency(Body):
 
 
 class StatsItem(Body):
-    """What the runs of a group come to."""
+    """The sums of a group of runs."""
 
     group: str | None
     """The day in UTC, the model, or the id of the API key; `null` for logins."""
     runs: int
     succeeded: int
     failed: int
-    """All that ended otherwise; the rest goes on."""
+    """Runs that ended without success; those in neither count are unfinished."""
     input_tokens: int
     output_tokens: int
     cost_usd: float
@@ -44,7 +44,7 @@ class StatsItem(Body):
 
     @classmethod
     def of(cls, stats: Stats) -> Self:
-        """Return how `stats` look to clients."""
+        """Return the body for `stats`."""
         return cls(
             group=stats.group,
             runs=stats.runs,
@@ -60,7 +60,7 @@ class StatsItem(Body):
 
 
 class StatsResponse(Body):
-    """Every group that has runs, from the last one on."""
+    """All groups that have runs, the last one first."""
 
     stats: list[StatsItem]
 
@@ -72,10 +72,8 @@ async def history_stats(
     request: Request,
     user: ReadingUser,
     matching: Matching,
-    by: Annotated[
-        Grouping, Query(description="What the runs of a group have in common.")
-    ] = Grouping.DAY,
+    by: Annotated[Grouping, Query(description="What to group runs by.")] = Grouping.DAY,
 ) -> StatsResponse:
-    """Sum up what you asked: all of it, or what the filters let through."""
+    """Sum up your runs, or those that match the filters."""
     found = await storage_of(request).stats(user, matching, by=by)
     return StatsResponse(stats=[StatsItem.of(each) for each in found])
