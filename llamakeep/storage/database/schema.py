@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect, text
 
 from llamakeep.errors import DatabaseOutdated
 
-HEAD = "0013"
+HEAD = "0014"
 """The newest migration; named here because asking Alembic costs its import."""
 
 OLDEST_SQLITE = (3, 42)
