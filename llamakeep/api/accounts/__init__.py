@@ -1,1 +1,1 @@
-"""Users, their passwords, keys and limits."""
+"""Login, passwords, API keys, limits, and the administration of users."""

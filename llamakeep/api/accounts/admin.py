@@ -1,4 +1,4 @@
-"""What administrators do: manage users, and read what happened to accounts."""
+"""Routes of administrators: users, password resets, audit log."""
 
 import asyncio
 from http import HTTPStatus
@@ -36,42 +36,42 @@ UserId = Annotated[str, Path(max_length=64)]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 PATIENCE = 5.0
-"""Seconds in which somebody's deletion may end before it is answered."""
+"""Seconds that a request waits for a user's data to be deleted."""
 
 _guarded = (Unauthenticated, AdminOnly, ScopeMissing, InvalidRequest)
 _with_body = (MalformedBody, BodyTooLarge)
 
 
 class NewUserRequest(Form):
-    """Who is to come in."""
+    """A user to create."""
 
     username: Username
     password: NewPassword | None = None
-    """Without it, they choose one with a reset token; until then they stay out."""
+    """Without it, the user cannot log in before choosing one with a reset token."""
     role: UserRole | None = None
     """Without it, `user`."""
 
 
 class UserChange(Form):
-    """What is to become of a user; what is left out stays."""
+    """Changes to a user; fields that are left out stay as they are."""
 
     role: UserRole | None = None
     disabled: bool | None = None
-    """Who is disabled is out at once, and their runs stop; the history stays."""
+    """A disabled user is logged out and their runs stop; the history stays."""
     retention_days: Annotated[Days, Strict()] | None = None
-    """Days after which their runs are deleted; `null` leaves it to the settings."""
+    """Days after which the user's runs are deleted; `null` for the settings' number."""
 
 
 class ManagedUser(UserResponse):
-    """A user, as administrators see them."""
+    """A user with the fields that only administrators see."""
 
     disabled_at: AwareDatetime | None
     retention_days: int | None
-    """Days after which their runs are deleted; `null` leaves it to the settings."""
+    """Days after which the user's runs are deleted; `null` for the settings' number."""
 
     @classmethod
     def of(cls, user: User, /, retention_days: int | None = None) -> Self:
-        """Return how `user` looks to administrators."""
+        """Return the body for `user`."""
         return cls(
             id=user.id,
             username=user.username,
@@ -91,7 +91,7 @@ class UsersResponse(Body):
 
 
 class ResetResponse(Body):
-    """What lets a user choose their password, once."""
+    """A token with which a user chooses a password, once."""
 
     token: str
     """Give it to the user. It is shown this once."""
@@ -99,26 +99,26 @@ class ResetResponse(Body):
 
 
 class AuditEntry(Body):
-    """Something that happened to an account."""
+    """An entry of the audit log."""
 
     id: str
     at: AwareDatetime
     kind: AuditKind
     user_id: str | None
-    """Whose account it is; `null` for a login as somebody who does not exist."""
+    """The account; `null` for a login with an unknown username."""
     username: str | None
     actor_id: str | None
-    """Who did it; `null` for whoever was not logged in, or on the command line."""
+    """The user who did it; `null` if not logged in, or on the command line."""
     actor_username: str | None
     api_key_id: str | None
-    """The API key that it was done with."""
+    """The API key that was used."""
     detail: str | None
     address: str | None
     user_agent: str | None
 
     @classmethod
     def of(cls, event: AuditEvent, /) -> Self:
-        """Return how `event` looks to administrators."""
+        """Return the body for `event`."""
         return cls.model_validate(event, from_attributes=True)
 
 
@@ -168,7 +168,7 @@ async def create_user(
 
 @router.get("/users/{user_id}", responses=problem_responses(*_guarded, UserNotFound))
 async def get_user(user_id: UserId, request: Request, admin: AdminUser) -> ManagedUser:
-    """Show a user."""
+    """Return a user."""
     [found] = await _managed(request, await storage_of(request).get_user(user_id))
     return found
 
@@ -180,7 +180,7 @@ async def get_user(user_id: UserId, request: Request, admin: AdminUser) -> Manag
 async def change_user(
     user_id: UserId, body: UserChange, request: Request, admin: AdminUser
 ) -> ManagedUser:
-    """Change a user's role or retention, disable or enable them, from now on."""
+    """Change a user's role or retention, disable or enable them, at once."""
     storage, actor = storage_of(request), actor_of(request, admin)
     user = await storage.change_user(
         user_id, role=body.role, is_disabled=body.disabled, actor=actor
@@ -198,17 +198,17 @@ async def change_user(
     status_code=204,
     responses=problem_responses(*_guarded, UserNotFound, LastAdmin)
     | {
-        204: {"description": "Nothing is left of the user."},
-        202: {"description": "The user is gone; what was theirs is being deleted."},
+        204: {"description": "The user and all their data are deleted."},
+        202: {"description": "The user is deleted; their data is being deleted."},
     },
 )
 async def delete_user(user_id: UserId, request: Request, admin: AdminUser) -> Response:
     """
-    Delete a user, whose runs are stopped, with all that is theirs, for good.
+    Delete a user with all their data permanently; their runs are stopped.
 
-    The user is gone for everybody when this answers, and will not come back. A long
-    history takes minutes to be deleted, also if the server stops meanwhile: then the
-    answer is a 202, and the audit log has a `user.purged` when nothing is left.
+    The user is deleted when this returns. A long history takes minutes more, in which
+    the server may restart: then the status is 202, and the audit log gets a
+    `user.purged` when all is deleted.
     """
     user = await storage_of(request).get_user(user_id)
     await keeper_of(request).delete_user(user, actor=actor_of(request, admin))
@@ -229,7 +229,7 @@ async def delete_user(user_id: UserId, request: Request, admin: AdminUser) -> Re
 async def issue_reset(
     user_id: UserId, request: Request, admin: AdminUser
 ) -> ResetResponse:
-    """Make a token with which a user chooses a password, once and within an hour."""
+    """Create a token with which a user chooses a password, once and within an hour."""
     reset_token = new_reset_token()
     expires_at = await storage_of(request).add_password_reset(
         user_id,
@@ -247,7 +247,7 @@ async def audit(
     limit: Limit = 50,
     cursor: Annotated[str | None, Query(pattern=r"^event_[0-9a-z]{26}$")] = None,
 ) -> AuditResponse:
-    """List what happened to accounts, newest first, for a year."""
+    """List the audit log of the last year, newest first."""
     events = await storage_of(request).audit(before=cursor, limit=limit + 1)
     page = events[:limit]
     return AuditResponse(
@@ -257,7 +257,6 @@ async def audit(
 
 
 async def _managed(request: Request, *users: User) -> list[ManagedUser]:
-    """Return how users look to administrators, with what was set for them."""
     known = await storage_of(request).retentions([user.id for user in users])
     return [
         ManagedUser.of(user, known[user.id].allowed if user.id in known else None)

@@ -1,8 +1,8 @@
 """
-The two users of the first README, whom everybody knows.
+Demo mode: two users with well-known passwords, on loopback addresses only.
 
-They exist in demo mode only: they have no password in the database, and their access
-tokens are not recognised as such outside demo mode.
+They have no password in the database, and their access tokens are refused outside demo
+mode.
 """
 
 from collections.abc import Collection
@@ -30,13 +30,14 @@ FOR_EVER = timedelta(days=36500)
 
 class LoopbackOnly:
     """
-    Answers 403 to what was not sent from this computer to itself, and by its own name.
+    Responds with 403 to requests that did not come to a loopback address and name.
 
-    An application does not know where its server listens, but each connection does.
+    It checks each connection, since an application does not know where its server
+    listens.
 
     Args:
-        app: What gets the others.
-        origins: Other sites whose pages may call the server.
+        app: Receives the other requests.
+        origins: Other origins whose pages may call the server.
     """
 
     def __init__(self, app: ASGIApp, *, origins: Collection[str] = ()) -> None:
@@ -44,7 +45,7 @@ class LoopbackOnly:
         self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what was sent from this computer to itself."""
+        """Forward requests to a loopback address."""
         detail = self._refusal(scope) if scope["type"] == "http" else None
         if detail is None:
             await self._app(scope, receive, send)
@@ -57,22 +58,22 @@ class LoopbackOnly:
         server = scope.get("server")
         if server is not None and not _is_inside(server[0]):
             return (
-                "Demo mode has passwords that everybody knows, so it answers on "
-                "loopback addresses only. Unset LLAMAKEEP_DEMO to serve others."
+                "Demo mode has well-known passwords, so it answers on loopback "
+                "addresses only. Unset LLAMAKEEP_DEMO to serve others."
             )
-        # Code that calls the application in its own process names the server itself.
+        # Tests and embedding code call the application with a host name of their own.
         hosts = () if server is None else (server[0],)
         wrong = refusal_of(scope["headers"], hosts=hosts, origins=self._origins)
         if wrong is None:
             return None
         return (
-            "Demo mode has passwords that everybody knows, so it answers on localhost, "
-            f"127.0.0.1 and [::1] only, and not {wrong}. Name the origins of other "
-            "pages in LLAMAKEEP_CORS_ORIGINS, or unset LLAMAKEEP_DEMO to serve others."
+            "Demo mode has well-known passwords, so it answers on localhost, 127.0.0.1 "
+            f"and [::1] only, and not {wrong}. Name the origins of other pages in "
+            "LLAMAKEEP_CORS_ORIGINS, or unset LLAMAKEEP_DEMO to serve others."
         )
 
 
-@lru_cache(maxsize=64)  # it is asked for each request
+@lru_cache(maxsize=64)  # called for every request
 def _is_inside(server: str) -> bool:
     try:
         return ip_address(server).is_loopback
@@ -82,7 +83,7 @@ def _is_inside(server: str) -> bool:
 
 async def add_demo_users(storage: Storage) -> None:
     """
-    Let alice and bob in.
+    Create the demo users and their access tokens.
 
     Raises:
         ServerError: The database has a real user of that name.
@@ -90,7 +91,7 @@ async def add_demo_users(storage: Storage) -> None:
     for access_token, username in ACCESS_TOKENS.items():
         known = await storage.find_credentials(username)
         if known is None:
-            with suppress(InvalidRequest):  # another server was faster
+            with suppress(InvalidRequest):  # another server has created it meanwhile
                 await storage.add_user(username, None)
             known = await storage.find_credentials(username)
         assert known is not None

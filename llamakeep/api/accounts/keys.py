@@ -1,4 +1,4 @@
-"""API keys: what users give to their programs."""
+"""Creating, listing, rotating and revoking API keys."""
 
 from datetime import timedelta
 from typing import Annotated, Self
@@ -36,30 +36,30 @@ Model = Annotated[Text, Field(min_length=1, max_length=256)]
 
 
 class KeyRequest(Form):
-    """What an API key is to be good for."""
+    """An API key to create."""
 
     name: Annotated[SomeText, Field(max_length=64)]
-    """What you call it, such as the program that will use it."""
+    """For example the name of the program that will use it."""
     scopes: Annotated[list[Scope], Field(min_length=1)] | None = None
     """
-    `prompt` (send prompts, follow and stop them), `history` (read it), `delete` (from
-    it), `keys` (create and revoke keys), `admin` (manage users; administrators only);
-    without it, the first two.
+    `prompt` (send prompts, follow and stop runs), `history` (read it), `delete` (delete
+    runs), `keys` (create and revoke keys), `admin` (manage users; administrators only).
+    By default, the first two.
     """
     models: Annotated[list[Model], Field(min_length=1, max_length=100)] | None = None
-    """The only models it may ask, as `provider:model`; without it, all."""
+    """The only models that it may use, as `provider:model`; by default, all."""
     expires_at: AwareDatetime | None = None
-    """When it ends; without it, never."""
+    """By default, it does not expire."""
     limits: LimitsBody | None = None
-    """How much may be used with it, within your own limits."""
+    """Limits of the key, besides your own."""
 
 
 OVERLAP = 3600
-"""Seconds."""
+"""Seconds for which a rotated key keeps working by default."""
 
 
 class RotateRequest(Form):
-    """How the old key goes."""
+    """How long the old key keeps working."""
 
     overlap: (
         Annotated[
@@ -67,7 +67,7 @@ class RotateRequest(Form):
         ]
         | None
     ) = None
-    """Seconds for which the old key works beside the new one; without it, an hour."""
+    """Seconds for which the old key works beside the new one; by default, an hour."""
 
 
 class KeyResponse(Body):
@@ -86,7 +86,7 @@ class KeyResponse(Body):
 
     @classmethod
     def of(cls, key: ApiKey, /, **more: str) -> Self:
-        """Return how `key` looks to its owner."""
+        """Return the body for `key`."""
         return cls(
             id=key.id,
             name=key.name,
@@ -102,7 +102,7 @@ class KeyResponse(Body):
 
 
 class NewKeyResponse(KeyResponse):
-    """An API key with its secret, which is shown this once and never again."""
+    """An API key with its secret, which is shown only once."""
 
     key: str
     """Send it as `Authorization: Bearer …`, or as `x-api-key`."""
@@ -132,7 +132,7 @@ _guarded = (Unauthenticated, ScopeMissing)
 async def create_key(
     body: KeyRequest, request: Request, user: KeysUser
 ) -> NewKeyResponse:
-    """Create an API key. Its secret is in the answer, and nowhere else."""
+    """Create an API key. Only this response has its secret."""
     if body.expires_at is not None and body.expires_at <= utc_now():
         wrong = FieldError("expires_at", "This is over already. Name a later moment.")
         raise InvalidRequest(errors=[wrong])
@@ -161,7 +161,7 @@ async def list_keys(request: Request, user: KeysUser) -> KeysResponse:
     "/{key_id}", responses=problem_responses(*_guarded, ApiKeyNotFound, InvalidRequest)
 )
 async def get_key(key_id: KeyId, request: Request, user: KeysUser) -> KeyResponse:
-    """Show what an API key is good for, and when it was last used."""
+    """Return an API key: its scopes, models, limits and last use."""
     return KeyResponse.of(await storage_of(request).get_api_key(user, key_id))
 
 
@@ -185,10 +185,10 @@ async def rotate_key(
     body: RotateRequest | None = None,
 ) -> NewKeyResponse:
     """
-    Create an API key like this one, which ends after the overlap.
+    Replace an API key by a new one; the old one expires after the overlap.
 
-    The new key is good for the same, and lasts as long from now on as the old one did
-    from its creation.
+    The new key has the same name, scopes, models and limits, and the same lifetime from
+    now on.
     """
     storage = storage_of(request)
     old = await storage.get_api_key(user, key_id)
@@ -220,7 +220,7 @@ async def rotate_key(
     responses=problem_responses(*_guarded, ApiKeyNotFound, InvalidRequest),
 )
 async def revoke_key(key_id: KeyId, request: Request, user: KeysUser) -> None:
-    """Make an API key invalid, from the next request on."""
+    """Revoke an API key, from the next request on."""
     await storage_of(request).revoke_api_key(
         user, key_id, actor=actor_of(request, user)
     )
@@ -228,11 +228,11 @@ async def revoke_key(key_id: KeyId, request: Request, user: KeysUser) -> None:
 
 def check_rights(user: User, key: ApiKey) -> None:
     """
-    Refuse a key with more rights than `user`, or the key that they came in with.
+    Refuse a key with more rights than `user`, or than the API key that creates it.
 
     Raises:
-        AdminOnly: It is to manage users, and they may not.
-        ScopeMissing: It says which.
+        AdminOnly: It has the scope `admin`, and the user is no administrator.
+        ScopeMissing: It has more rights than the API key that creates it.
     """
     if Scope.ADMIN in key.scopes and user.role is not UserRole.ADMIN:
         raise AdminOnly(

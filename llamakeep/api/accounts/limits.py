@@ -1,4 +1,4 @@
-"""How much may be used, how much of it is, and who changes that."""
+"""Reading limits and their usage; setting users' limits."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
@@ -37,48 +37,48 @@ _guarded = (Unauthenticated, AdminOnly, ScopeMissing, InvalidRequest)
 
 
 class LimitsBody(Form):
-    """How much may be used; what is left out, or `null`, is left open."""
+    """Limits; one that is left out, or `null`, does not apply."""
 
     concurrent_runs: Annotated[RunCount, Strict()] | None = None
-    """How many prompts may be waiting or being answered at the same time."""
+    """How many runs may be unfinished at the same time."""
     tokens_per_day: Annotated[Tokens, Strict()] | None = None
-    """Tokens of prompts and answers together, from midnight to midnight in UTC."""
+    """Tokens of prompts and responses together, from midnight to midnight in UTC."""
     tokens_per_month: Annotated[Tokens, Strict()] | None = None
     dollars_per_day: Money | None = None
-    """US dollars; models whose price is not known cannot be asked then."""
+    """US dollars; with such a limit, models of unknown price cannot be used."""
     dollars_per_month: Money | None = None
 
     @classmethod
     def of(cls, limits: Limits | None, /) -> Self | None:
-        """Return how `limits` look from outside, if there are any."""
+        """Return the body for `limits`, if there are any."""
         if limits is None:
             return None
         return cls.model_validate(limits, from_attributes=True)
 
     def limits(self) -> Limits | None:
-        """Return what is to be kept: nothing, if everything is left open."""
+        """Return the limits to store; `None` if none applies."""
         limits = Limits(**self.model_dump())
         return None if limits == Limits() else limits
 
 
 class LimitResponse(Body):
-    """One limit, and how far it is used up."""
+    """One limit with its usage."""
 
     name: str
     """`concurrent_runs`, `tokens_per_day`, `dollars_per_month`, …"""
     whose: Literal["user", "api_key", "server"]
-    """Whether it is the user's, the API key's, or shared by all users."""
+    """`server` limits are shared by all users."""
     limit: float
     used: float
     reserved: float
-    """Set aside for what is going on; what it does not take comes back."""
+    """Reserved for unfinished runs; what they do not use is returned."""
     left: float
     resets_at: AwareDatetime | None
-    """When it begins anew; `null` for what is going on at the same time."""
+    """When its period starts again; `null` for `concurrent_runs`."""
 
     @classmethod
     def of(cls, quota: Quota, count: Count) -> Self:
-        """Return how far `quota` is used up."""
+        """Return the body for `quota`, of which `count` is used."""
         return cls(
             name=quota.name,
             whose=quota.whose,
@@ -91,27 +91,27 @@ class LimitResponse(Body):
 
 
 class LimitsResponse(Body):
-    """All limits that apply, and how far each is used up."""
+    """All limits that apply, with their usage."""
 
     limits: list[LimitResponse]
 
 
 class UserLimitsResponse(LimitsResponse):
-    """A user's limits, as administrators see them."""
+    """A user's limits, for administrators."""
 
     own: LimitsBody | None
-    """What was set for this user; what it leaves open, the settings say."""
+    """The limits set for this user; the settings apply where it has none."""
 
 
 @router.get("/me/limits", responses=problem_responses(Unauthenticated))
 async def my_limits(request: Request, user: CurrentUser) -> LimitsResponse:
-    """Show your limits, and those of the API key that you send, with what is left."""
+    """Return your limits and those of the request's API key, with their usage."""
     return LimitsResponse(limits=await _states(request, _quotas(request, user)))
 
 
 @router.get("/admin/limits", responses=problem_responses(*_guarded))
 async def server_limits(request: Request, admin: AdminUser) -> LimitsResponse:
-    """Show what all users together may use, with what is left."""
+    """Return the limits of all users together, with their usage."""
     quotas = list(keeper_of(request).quotas.of_server(utc_now()))
     return LimitsResponse(limits=await _states(request, quotas))
 
@@ -123,7 +123,7 @@ async def server_limits(request: Request, admin: AdminUser) -> LimitsResponse:
 async def user_limits(
     user_id: UserId, request: Request, admin: AdminUser
 ) -> UserLimitsResponse:
-    """Show a user's limits, with what is left."""
+    """Return a user's limits, with their usage."""
     return await _of_user(request, await storage_of(request).get_user(user_id))
 
 
@@ -135,9 +135,9 @@ async def set_user_limits(
     user_id: UserId, body: LimitsBody, request: Request, admin: AdminUser
 ) -> UserLimitsResponse:
     """
-    Set a user's limits, from the next prompt on; what is left out, the settings say.
+    Set a user's limits, from the next prompt on; for others, the settings apply.
 
-    What the user used before counts, also when there was no limit.
+    Earlier usage in the period counts, even if there was no limit then.
     """
     user = await storage_of(request).set_limits(
         user_id, body.limits(), actor=actor_of(request, admin)

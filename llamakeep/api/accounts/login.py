@@ -41,7 +41,7 @@ router = Router(tags=["login"])
 
 
 class LoginRequest(Body):
-    """Who wants in."""
+    """A username and a password."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -50,15 +50,15 @@ class LoginRequest(Body):
 
 
 class LoginResponse(Body):
-    """What lets them in."""
+    """An access token."""
 
     token: str
-    """Send it as `Authorization: Bearer …`. It is shown this once."""
+    """Send it as `Authorization: Bearer …`. It is shown only once."""
     expires_at: AwareDatetime
 
 
 class UserResponse(Body):
-    """A user, as they see themselves."""
+    """A user."""
 
     id: str
     username: str
@@ -67,7 +67,7 @@ class UserResponse(Body):
 
     @classmethod
     def of(cls, user: User, /) -> Self:
-        """Return how `user` looks to themselves."""
+        """Return the body for `user`."""
         return cls(
             id=user.id,
             username=user.username,
@@ -90,7 +90,7 @@ class UserResponse(Body):
     ),
 )
 async def login(body: LoginRequest, request: Request) -> LoginResponse:
-    """Trade a username and a password for an access token."""
+    """Exchange a username and a password for an access token."""
     settings, storage = settings_of(request), storage_of(request)
     throttle: Throttle = request.app.state.throttle
     address = request.client.host if request.client else None
@@ -116,7 +116,7 @@ async def login(body: LoginRequest, request: Request) -> LoginResponse:
 async def _verified(
     known: Credentials | None, body: LoginRequest, request: Request
 ) -> User | None:
-    """Return who it is, taking the same time whatever is wrong."""
+    """Return the user, if the password is right; takes equally long if it is not."""
     passwords: Passwords = request.app.state.passwords
     is_demo = known is not None and known.user.username in demo.PASSWORDS
     if known is not None and is_demo and settings_of(request).demo:
@@ -142,7 +142,7 @@ async def _verified(
     responses=problem_responses(Unauthenticated, ScopeMissing),
 )
 async def logout(request: Request, user: LoggedInUser) -> None:
-    """Make the access token of this request invalid, from the next request on."""
+    """Invalidate the access token of this request, from the next request on."""
     await storage_of(request).log_out(
         user, digest(presented(request)), actor_of(request, user)
     )

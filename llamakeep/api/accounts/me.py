@@ -1,4 +1,4 @@
-"""What users see of themselves, and how long they want their runs to be kept."""
+"""A user's own account and retention."""
 
 from typing import Annotated
 
@@ -30,24 +30,24 @@ router = Router(tags=["login"])
 
 
 class Myself(UserResponse):
-    """A user, as they see themselves, with how long their runs are kept."""
+    """Your account, and how long your runs are kept."""
 
     retention_days: int | None
-    """Days after which your runs are deleted because you want it; `null` for none."""
+    """Days after which your runs are deleted at your own wish; `null` for never."""
     longest_retention_days: int | None
     """Days after which they are deleted in any case; `null` for never."""
 
 
 class MyChange(Form):
-    """What users decide for themselves."""
+    """Changes to your account."""
 
     retention_days: Annotated[Days, Strict()] | None
-    """Delete your runs after so many days; `null` leaves it to the administrators."""
+    """Delete your runs after so many days; `null` for the administrators' number."""
 
 
 @router.get("/me/", responses=problem_responses(Unauthenticated))
 async def me(request: Request, user: CurrentUser) -> Myself:
-    """Say whose access token this is, and how long their runs are kept."""
+    """Return the user of this access token, and how long their runs are kept."""
     return await _myself(request, user)
 
 
@@ -59,9 +59,9 @@ async def me(request: Request, user: CurrentUser) -> Myself:
 )
 async def change_me(body: MyChange, request: Request, user: LoggedInUser) -> Myself:
     """
-    Have your runs deleted after some days.
+    Set after how many days your runs are deleted.
 
-    What is older already is deleted within about an hour, for good.
+    Older runs are deleted permanently within about an hour.
     """
     await storage_of(request).set_own_retention(
         user,

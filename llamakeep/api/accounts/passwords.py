@@ -1,4 +1,4 @@
-"""Choosing passwords: one's own, a forgotten one, and that of the first user."""
+"""Changing and resetting passwords, and creating the first administrator."""
 
 import hmac
 from typing import Annotated
@@ -44,17 +44,17 @@ _with_body = (MalformedBody, BodyTooLarge, InvalidRequest, ServerBusy)
 
 
 class PasswordRequest(Form):
-    """Another password."""
+    """A new password."""
 
     current_password: Annotated[Text, Field(min_length=1, max_length=LONGEST)]
     password: NewPassword
 
 
 class ResetRequest(Form):
-    """A password instead of one that was forgotten, or never chosen."""
+    """A new password, with a reset token."""
 
     token: Secret
-    """What an administrator gave you."""
+    """The reset token, from an administrator."""
     password: NewPassword
 
 
@@ -62,7 +62,7 @@ class SetupRequest(Form):
     """The first user, an administrator."""
 
     token: Secret
-    """What the server printed when it started."""
+    """The set-up token that the server printed at its start."""
     username: Username
     password: NewPassword
 
@@ -73,7 +73,7 @@ async def offer_setup(app: FastAPI, setup_token: str | None = None) -> str | Non
 
     Args:
         app: The server.
-        setup_token: The token, where several processes have to know the same one.
+        setup_token: The token, if several worker processes have to share one.
     """
     state = app.state
     if state.settings.demo or await state.storage.has_users():
@@ -113,14 +113,14 @@ async def set_up(body: SetupRequest, request: Request) -> UserResponse:
 async def change_password(
     body: PasswordRequest, request: Request, user: LoggedInUser
 ) -> None:
-    """Choose another password. All your other logins end; API keys stay valid."""
+    """Change your password. Your other logins end; API keys stay valid."""
     storage = storage_of(request)
     throttle: Throttle = request.app.state.throttle
     actor = actor_of(request, user)
     await throttle.check(user.username, actor.address)
     known = await storage.find_credentials(user.username)
     stored = None if known is None else known.password_hash
-    # Whoever found a login open must not get the account by guessing.
+    # A stolen access token must not allow guessing the password.
     if not await _passwords(request).verify(stored, body.current_password):
         await throttle.failed(user.username, actor.address)
         await storage.add_failed_login(user, actor)
@@ -141,9 +141,9 @@ async def change_password(
     responses=problem_responses(ResetRefused, *_with_body),
 )
 async def reset_password(body: ResetRequest, request: Request) -> None:
-    """Choose a password with the token that an administrator gave you."""
+    """Choose a password with a reset token from an administrator."""
     storage = storage_of(request)
-    # A hash costs 30 ms: those who have no reset token do not get one.
+    # A hash takes 30 ms of CPU, so the token is checked first.
     wanted = digest(body.token if is_well_formed(body.token) else "")
     await storage.check_password_reset(wanted)
     password_hash = await _passwords(request).hash(body.password)
