@@ -1,1 +1,1 @@
-"""Webhooks that arrive, and those that clients ask for."""
+"""Webhooks from Replicate, and webhooks to clients."""

@@ -1,4 +1,4 @@
-"""What webhooks say, each in the words of the door that was asked for it."""
+"""Bodies of outgoing webhooks, in the format of the API that the client used."""
 
 from dataclasses import replace
 
@@ -11,11 +11,11 @@ from llamakeep.domain import Notification, NotificationEvent, Run, RunStatus, Us
 
 
 def render(notification: Notification, run: Run) -> bytes:
-    """Return what a webhook says about a run, the same whenever it is sent again."""
+    """Return the body of a webhook, which is the same at every try."""
     if notification.event is NotificationEvent.START:
         run = _as_accepted(run)
     if notification.form == PREDICTION:
-        # Whoever receives it need not be able to read the stream.
+        # The receiver may be another party, so it gets no link to the stream.
         links = Links(notification.origin or "", digest=None)
         prediction = Prediction.of(run, links)
         return one_line(prediction.model_dump_json(exclude_unset=True).encode())
@@ -29,7 +29,7 @@ def render(notification: Notification, run: Run) -> bytes:
 
 
 def _as_accepted(run: Run) -> Run:
-    """Return `run` as it was when nothing had become of it."""
+    """Return `run` as it was when it was accepted."""
     return replace(
         run,
         status=RunStatus.QUEUED,

@@ -1,4 +1,4 @@
-"""`POST /webhooks/replicate`: what Replicate says about predictions; only a hint."""
+"""`POST /webhooks/replicate`: webhooks from Replicate about predictions."""
 
 import time
 from contextlib import suppress
@@ -21,13 +21,13 @@ from llamakeep.providers.replicate.webhooks import (
 from llamakeep.webhooks.signing import Stamp, is_signed, read_stamp
 
 PATHS = (WEBHOOK_PATH, f"{WEBHOOK_PATH}/")
-"""Where the usual limit for bodies does not hold."""
+"""Paths whose bodies have their own size limit."""
 
 BODIES = 4
 """
-How many bodies of the usual limit a webhook may be as large as.
+The largest webhook, as a multiple of the usual limit.
 
-It repeats the prompt, in the logs up to twice more, and brings the answer.
+It has the prompt, in the logs up to twice more, and the response.
 """
 router = Router(tags=["webhooks"], include_in_schema=False, queries=Queries.ANY)
 
@@ -35,9 +35,9 @@ router = Router(tags=["webhooks"], include_in_schema=False, queries=Queries.ANY)
 @router.post(WEBHOOK_PATH)
 async def receive(request: Request) -> Response:
     """
-    Let whoever waits for a prediction look at it.
+    Have the prediction's run polled at once.
 
-    Nothing that is said here is believed: the prediction is asked for.
+    The webhook is only a hint: the prediction's state is read from Replicate.
     """
     secret = _secret_of(request)
     stamp = read_stamp(request.headers, now=time.time())

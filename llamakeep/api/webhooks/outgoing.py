@@ -1,4 +1,4 @@
-"""Webhooks that clients want, and how far they are."""
+"""Webhooks that clients request, and their delivery state."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Self
@@ -25,23 +25,23 @@ from llamakeep.webhooks.signing import new_secret
 WebhookUrl = Annotated[Text, Field(max_length=2048)]
 
 RUN, PREDICTION = "run", "prediction"
-"""The forms that webhooks have: that of `/history/`, and Replicate's."""
+"""The formats of webhooks: that of `/history/`, and Replicate's."""
 
 
 class WebhookState(Body):
-    """How far the webhook about a run is."""
+    """The delivery state of a run's webhook."""
 
     status: NotificationStatus
     tries: int
     """How often it was sent."""
     next_try_at: AwareDatetime | None
-    """Not before then; `null` when nothing is sent any more."""
+    """The earliest time of the next try; `null` if there is none."""
     last_error: str | None
-    """Why it was not received when it was sent last."""
+    """Why the last try failed."""
 
     @classmethod
     def of(cls, notification: Notification) -> Self:
-        """Return how far it is."""
+        """Return the body for `notification`."""
         return cls.model_construct(
             status=notification.status,
             tries=notification.tries,
@@ -51,14 +51,14 @@ class WebhookState(Body):
 
 
 class WatchedRun(HistoryItem):
-    """A prompt, what became of it, and who was told."""
+    """A run with its prompt and the state of its webhook."""
 
     webhook: WebhookState | None = None
-    """Only there if one was asked for."""
+    """Left out if the run has no webhook."""
 
 
 async def watched(request: Request, run: Run) -> dict[str, Any]:
-    """Return how `run` looks to its owner, with how far its webhook is."""
+    """Return `run` as a `WatchedRun`, but as a dictionary."""
     if settings_of(request).webhooks:
         known = await storage_of(request).find_notification(run)
         if known is not None:
@@ -76,18 +76,18 @@ async def wanted(
     origin: str | None = None,
 ) -> Sequence[Notification]:
     """
-    Return the webhooks to keep with a new run.
+    Return the webhooks to store with a new run.
 
     Args:
-        request: What asks for them.
-        user: Who.
-        url: Where they go.
-        events: What they tell of.
-        form: How they tell it.
-        origin: Of this server, as the client wrote it.
+        request: The client's request.
+        user: Gets a webhook secret, unless there is one.
+        url: The receiver.
+        events: One webhook is sent for each.
+        form: The format: `RUN` or `PREDICTION`.
+        origin: How URLs of this server begin, for links.
 
     Raises:
-        InvalidRequest: None are sent there, or at all.
+        InvalidRequest: Webhooks are disabled, or the URL is not permitted.
     """
     settings = settings_of(request)
     if not settings.webhooks:

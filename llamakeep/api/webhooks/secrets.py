@@ -1,4 +1,4 @@
-"""What users' webhooks are signed with, so that their receivers can check it."""
+"""The secrets that sign users' webhooks."""
 
 from datetime import timedelta
 
@@ -22,22 +22,22 @@ from llamakeep.webhooks.signing import new_secret
 router = Router(prefix="/me/webhook-secret", tags=["webhooks"])
 
 OVERLAP = timedelta(days=1)
-"""How long the secret before signs as well."""
+"""How long the previous secret signs as well."""
 
 _responses = problem_responses(Unauthenticated, ScopeMissing, PathNotFound)
 
 
 class WebhookSecretResponse(Body):
-    """What your webhooks are signed with."""
+    """The secret that signs your webhooks."""
 
     secret: str
-    """`whsec_` and the key in base64, as Standard Webhooks writes it."""
+    """`whsec_` and the key in base64, as in Standard Webhooks."""
     previous_until: AwareDatetime | None
-    """Until then, webhooks are also signed with the secret before this one."""
+    """Until then, webhooks are also signed with the previous secret."""
 
     @classmethod
     def of(cls, secrets: WebhookSecrets) -> "WebhookSecretResponse":
-        """Return what its owner sees."""
+        """Return the body for `secrets`."""
         is_shared = len(secrets.now()) > 1
         return cls(
             secret=secrets.secret,
@@ -47,10 +47,10 @@ class WebhookSecretResponse(Body):
 
 def webhooks_are_sent(request: Request) -> None:
     """
-    Refuse to show what nothing is signed with.
+    Check that this server sends webhooks.
 
     Raises:
-        PathNotFound: This server sends no webhooks.
+        PathNotFound: It does not.
     """
     if not settings_of(request).webhooks:
         raise PathNotFound(
@@ -63,7 +63,7 @@ def webhooks_are_sent(request: Request) -> None:
 async def webhook_secret(
     request: Request, response: Response, user: PromptingUser
 ) -> WebhookSecretResponse:
-    """Show what your webhooks are signed with; it is made when it is first needed."""
+    """Return the secret that signs your webhooks; it is created at first use."""
     webhooks_are_sent(request)
     response.headers["Cache-Control"] = "no-store"
     storage = storage_of(request)
@@ -77,10 +77,10 @@ async def rotate_webhook_secret(
     request: Request, response: Response, user: KeysUser
 ) -> WebhookSecretResponse:
     """
-    Sign your webhooks with another secret.
+    Replace the secret that signs your webhooks.
 
-    For a day they are signed with the one before, too, so that their receivers can be
-    told in the meantime.
+    For a day they are signed with the previous one, too, so that receivers can be
+    updated in the meantime.
     """
     webhooks_are_sent(request)
     response.headers["Cache-Control"] = "no-store"
