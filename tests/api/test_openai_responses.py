@@ -172,7 +172,7 @@ async def test_nothing_goes_on_behind_a_response_that_is_not_there(
 
     assert error == {
         "message": "previous_response_id: There is no such response in your history to "
-        "go on behind. Nothing was stored.",
+        "continue. Nothing was stored.",
         "type": "invalid_request_error",
         "param": "previous_response_id",
         "code": "previous_response_not_found",

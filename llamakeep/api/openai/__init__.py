@@ -1,4 +1,4 @@
-"""OpenAI's API: its words in, its words out, and the same engine in between."""
+"""OpenAI's API: chat completions, completions, responses and models."""
 
 from llamakeep.api.openai import chat, completions, errors, models, responses
 

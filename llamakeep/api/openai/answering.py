@@ -1,8 +1,8 @@
 """
-Having a prompt answered for a client of OpenAI's API, which may leave at any time.
+Running a completion for OpenAI's API, and canceling it when the client disconnects.
 
-Whoever leaves wants the answer to stop: that is what their "stop" buttons do. Who sends
-an `Idempotency-Key` may come back with it, so then the run goes on.
+Clients stop a completion by closing the connection. A client that sent an
+`Idempotency-Key` may reconnect with it, so then the run continues.
 """
 
 import asyncio
@@ -29,37 +29,37 @@ from llamakeep.storage.runs.long_texts import outline_of
 from llamakeep.storage.runs.steps import IdempotencyKey
 
 WATCHED_AFTER = 0.05
-"""Seconds after which it matters whether the client is still there."""
+"""Seconds after which a task watches for the client's disconnect."""
 
-KEEP_ALIVE = b": the run goes on\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
 
 log = logging.getLogger(__name__)
 
 
 class ResponseFormat(Protocol):
-    """How a run looks in one of OpenAI's APIs."""
+    """The bodies and events of one of OpenAI's APIs."""
 
     def whole(self, run: Run) -> dict[str, Any]:
-        """Return a run that is over."""
+        """Return the body for a run that has ended."""
         ...
 
     def first(self) -> Iterator[dict[str, Any]]:
-        """Yield what a stream begins with."""
+        """Yield the events before the first text."""
         ...
 
     def delta(self, text: str) -> dict[str, Any]:
-        """Return the event of some more text."""
+        """Return the event for more text."""
         ...
 
     def last(self, run: Run) -> Iterator[dict[str, Any]]:
-        """Yield what a stream ends with that has told all of `run`."""
+        """Yield the events after the last text."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionCall:
-    """What a client asked for, and how it is to be told."""
+    """A prompt, and how to return its response."""
 
     asked: Asked
     form: Callable[[Run], ResponseFormat]
@@ -69,13 +69,13 @@ class CompletionCall:
 
 class CancelOnDisconnect:
     """
-    Cancels a run when its client leaves.
+    Cancels a run when its client disconnects.
 
     Args:
-        keeper: Who works on the run.
-        user: Whose it is.
+        keeper: Cancels the run.
+        user: The run's owner.
         run: The run.
-        may_come_back: Whether it goes on all the same.
+        may_come_back: Whether the client may reconnect; then the run continues.
     """
 
     def __init__(
@@ -87,8 +87,8 @@ class CancelOnDisconnect:
         self.is_watching = not may_come_back
 
     async def left(self) -> None:
-        """Stop the run; its text so far is kept."""
-        # A server that stops ends connections itself, and the run goes on after it.
+        """Cancel the run; its text so far is kept."""
+        # A server that stops closes connections itself, and resumes the run later.
         if not self.is_watching or self._keeper.is_stopping:
             return
         try:
@@ -99,19 +99,19 @@ class CancelOnDisconnect:
                 self._run_id,
                 error.detail,
             )
-        # Not before: who is stopped in the middle of this leaves it to the next one.
+        # Only now: if this task is canceled above, the next call has to cancel the run.
         self.is_watching = False
 
     def watched(self, receive: Receive) -> "_WatchedReceive":
-        """Stop the run if the client leaves within this context."""
+        """Return a context in which the client's disconnect cancels the run."""
         return _WatchedReceive(self, receive)
 
 
 class _WatchedReceive:
     """
-    Looks out for a client who leaves, for `with`.
+    A context that watches for the client's disconnect.
 
-    Many answers are there before that is worth a task.
+    It starts a task only after a while, since many responses are ready before.
     """
 
     def __init__(self, leaving: CancelOnDisconnect, receive: Receive) -> None:
@@ -132,16 +132,16 @@ class _WatchedReceive:
             self._task.cancel()
 
     def _begin(self) -> None:
-        self._task = asyncio.create_task(self._look_out())
+        self._task = asyncio.create_task(self._watch())
 
-    async def _look_out(self) -> None:
+    async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         await self._leaving.left()
 
 
 class Stream(Streaming):
-    """Events, and what is to be done when nobody reads them to their end."""
+    """A stream of events that cancels the run when the client disconnects."""
 
     def __init__(
         self, events: AsyncIterator[bytes], leaving: CancelOnDisconnect
@@ -159,10 +159,10 @@ class Stream(Streaming):
 
 async def answer(request: Request, user: User, wanted: CompletionCall) -> Response:
     """
-    Have a prompt answered, and answer with that.
+    Run a prompt, and respond with its completion.
 
     Raises:
-        LlamaKeepError: It is refused, or failed before its first word.
+        LlamaKeepError: The prompt is refused, or fails before its first text.
     """
     keeper = keeper_of(request)
     run = await keeper.ask(
@@ -181,8 +181,8 @@ async def answer(request: Request, user: User, wanted: CompletionCall) -> Respon
         await keeper.answering(run)
     if run.status.is_final:
         run = outline_of(run)
-    told = events(keeper.follow(run), run, form, leaving, prefix=prefix_of(request))
-    return Stream(told, leaving)
+    stream = events(keeper.follow(run), run, form, leaving, prefix=prefix_of(request))
+    return Stream(stream, leaving)
 
 
 async def events(
@@ -194,14 +194,14 @@ async def events(
     prefix: str,
 ) -> AsyncIterator[bytes]:
     """
-    Yield what happens to `run` as it is sent, until its end or an error.
+    Yield the encoded events of `run` until its end or an error.
 
     Args:
-        updates: What happens.
-        run: As it was at the beginning.
-        form: How it is sent.
-        leaving: What the reader's leaving does before the end.
-        prefix: What a proxy in front puts before our paths.
+        updates: The run's updates.
+        run: The run as it was at the beginning.
+        form: Makes the events.
+        leaving: Stops watching when the run has ended.
+        prefix: The path prefix of a proxy.
     """
     for one in form.first():
         yield frame(one)
@@ -217,7 +217,7 @@ async def events(
                         raise RunInterrupted(
                             "The server had to begin the answer again, so what came so "
                             "far is not its beginning, and nothing more is sent. The "
-                            "run goes on, and its whole text is kept."
+                            "run continues, and its whole text is kept."
                         )
                     case Ended(ended):
                         leaving.is_watching = False
@@ -232,5 +232,5 @@ async def events(
 
 
 def frame(event: dict[str, Any]) -> bytes:
-    """Return one event; JSON has no line breaks, so one `data` line is enough."""
+    """Encode one event; JSON on one line needs one line of `data`."""
     return b"data: " + to_json(event) + b"\n\n"

@@ -1,4 +1,4 @@
-"""Chat completions."""
+"""OpenAI's chat completions API."""
 
 from functools import partial
 from typing import Annotated, Any
@@ -66,23 +66,23 @@ FORMATS = {"text", "json_object", "json_schema"}
 
 
 class ChatRequest(CompletionRequest):
-    """Messages of which the last one is to be answered, and how."""
+    """Messages, and how the model is to respond to the last one."""
 
     messages: Annotated[list[ChatMessage], Field(min_length=1, fail_fast=True)]
-    """What was said so far, as text; the last message is the user's."""
+    """The conversation so far, as text; the last message is the user's."""
     max_completion_tokens: MaxTokens | None = None
     response_format: dict[str, Any] | None = None
-    """`json_object`, or `json_schema` with a schema, where the model can do that."""
+    """`json_object`, or `json_schema` with a schema, where the model supports it."""
     metadata: Metadata | None = None
     """Up to 16 tags of your own, kept with the run."""
 
     def asked(self) -> Asked:
         """
-        Return what is asked for.
+        Return the prompt and its parameters for the engine.
 
         Raises:
-            InvalidRequest: Something cannot be meant so.
-            UnsupportedParameter: Nobody here can honour something.
+            InvalidRequest: A parameter or message is invalid.
+            UnsupportedParameter: This server does not support a parameter's value.
         """
         if None not in {self.max_tokens, self.max_completion_tokens} and (
             self.max_tokens != self.max_completion_tokens
@@ -90,7 +90,7 @@ class ChatRequest(CompletionRequest):
             raise invalid(
                 "max_tokens", "It is another name of `max_completion_tokens`. Send one."
             )
-        # What is wrong with all of a request comes before what is with a message.
+        # Errors in parameters are reported before errors in messages.
         parameters = self.parameters(
             max_tokens=self.max_completion_tokens,
             response_format=_format(self.response_format),
@@ -112,10 +112,10 @@ class ChatRequest(CompletionRequest):
 
 def _format(given: dict[str, Any] | None) -> dict[str, Any] | None:
     """
-    Return the form that an answer is to have, unless it is plain text.
+    Return the response format, unless it is plain text.
 
     Raises:
-        InvalidRequest: There is no such form, or no database can keep it.
+        InvalidRequest: There is no such format, or no database can store it.
     """
     if given is None:
         return None
@@ -147,7 +147,7 @@ _responses = error_responses(
     responses=COMPLETION_ERRORS
     | {
         200: {
-            "description": "A `chat.completion`, or its chunks.",
+            "description": "A `chat.completion`; with `stream`, its chunks.",
             "content": {"application/json": {}, "text/event-stream": {}},
         }
     },
@@ -159,10 +159,10 @@ async def create(
     idempotency_key: IdempotencyHeader = None,
 ) -> Response:
     """
-    Answer the last message, as OpenAI's API does.
+    Create a chat completion, as with OpenAI's API.
 
-    Whoever closes the connection cancels the run, unless the request had an
-    `Idempotency-Key`; the prompt and the text so far stay in the history.
+    Closing the connection cancels the run, unless the request had an `Idempotency-Key`;
+    the prompt and the text so far stay in the history.
     """
     asked = body.asked()
     wanted = CompletionCall(
@@ -179,9 +179,9 @@ async def retrieve(
     completion_id: str, request: Request, user: FollowingUser
 ) -> Response:
     """
-    Show a completion again, with its metadata; any run of the history is one.
+    Return a chat completion with its metadata; any run of the history is one.
 
-    One that is not whole has no `finish_reason`, and says what its `status` is.
+    If the run did not succeed, `finish_reason` is null, and there is a `status`.
     """
     run_id = run_id_of(completion_id, CHAT)
     run = await storage_of(request).get_run(user, run_id)
@@ -197,7 +197,7 @@ async def retrieve(
     responses=_responses | error_responses(errors.InvalidRequest),
 )
 async def delete(completion_id: str, request: Request, user: DeletingUser) -> Response:
-    """Forget a completion for good. One that is going on is stopped first."""
+    """Delete a completion permanently. An unfinished one is stopped first."""
     run_id = run_id_of(completion_id, CHAT)
     await keeper_of(request).delete(user, run_id)
     return json_response(

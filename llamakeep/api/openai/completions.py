@@ -1,4 +1,4 @@
-"""The older completions: a prompt without messages, which is answered like one."""
+"""OpenAI's legacy completions API: a prompt without messages."""
 
 from functools import partial
 from typing import Annotated
@@ -21,7 +21,7 @@ router = Router(prefix="/v1/completions", tags=["openai"], queries=Queries.VENDO
 
 
 def _only_text(value: object) -> object:
-    """Return the one text of a list, as which some clients send it."""
+    # Some clients send a list with a single prompt.
     if isinstance(value, str):
         return value
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
@@ -30,7 +30,7 @@ def _only_text(value: object) -> object:
 
 
 class LegacyRequest(CompletionRequest):
-    """A prompt, and how it is to be answered."""
+    """A prompt, and how the model is to respond."""
 
     prompt: Annotated[
         SomeText,
@@ -44,11 +44,11 @@ class LegacyRequest(CompletionRequest):
 
     def asked(self) -> Asked:
         """
-        Return what is asked for.
+        Return the prompt and its parameters for the engine.
 
         Raises:
-            InvalidRequest: There is a parameter that does not exist.
-            UnsupportedParameter: Nobody here can honour something.
+            InvalidRequest: There is an unknown parameter.
+            UnsupportedParameter: This server does not support a parameter's value.
         """
         return Asked(prompt=self.prompt, model=self.model, parameters=self.parameters())
 
@@ -59,7 +59,7 @@ class LegacyRequest(CompletionRequest):
     responses=COMPLETION_ERRORS
     | {
         200: {
-            "description": "A `text_completion`, or several with a piece each.",
+            "description": "A `text_completion`; with `stream`, one for each delta.",
             "content": {"application/json": {}, "text/event-stream": {}},
         }
     },
@@ -71,10 +71,10 @@ async def create(
     idempotency_key: IdempotencyHeader = None,
 ) -> Response:
     """
-    Answer a prompt, as OpenAI's older API does.
+    Create a completion, as with OpenAI's legacy API.
 
-    Whoever closes the connection cancels the run, unless the request had an
-    `Idempotency-Key`; the prompt and the text so far stay in the history.
+    Closing the connection cancels the run, unless the request had an `Idempotency-Key`;
+    the prompt and the text so far stay in the history.
     """
     asked = body.asked()
     wanted = CompletionCall(

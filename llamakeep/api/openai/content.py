@@ -1,4 +1,4 @@
-"""What a message says: a text, or a list of parts that are texts."""
+"""Parsing of message content: text, or a list of parts with text."""
 
 from typing import Any
 
@@ -11,16 +11,16 @@ TEXT_PARTS = {
     "output_text": "text",
     "refusal": "refusal",
 }
-"""The types of parts that are text, and the field that has it."""
+"""The types of parts that are text, each with the field that has it."""
 
 
 def said_by(role: str, content: Any, param: str) -> str:
     """
-    Return the text of a message; an assistant may have said nothing.
+    Return the text of a message; only an assistant's may be empty.
 
     Raises:
-        InvalidRequest: It is no text that can be kept.
-        UnsupportedParameter: A part is an image, a sound or a file.
+        InvalidRequest: As `text_of`.
+        UnsupportedParameter: As `text_of`.
     """
     if role == "assistant" and content in (None, []):
         return ""
@@ -29,14 +29,14 @@ def said_by(role: str, content: Any, param: str) -> str:
 
 def text_of(content: Any, param: str) -> str:
     """
-    Return the text of a message's content; several parts are lines of their own.
+    Return the text of a message's content, with each part on lines of its own.
 
     Args:
-        content: As the client sent it: text, or parts.
-        param: Where it was, such as `messages[0].content`.
+        content: Text or a list of parts.
+        param: Its path in the request, such as `messages[0].content`.
 
     Raises:
-        InvalidRequest: It is neither, or not text that can be kept.
+        InvalidRequest: It is neither, or text that no database can store.
         UnsupportedParameter: A part is an image, a sound or a file.
     """
     if isinstance(content, str):
@@ -49,10 +49,10 @@ def text_of(content: Any, param: str) -> str:
 
 def checked(text: str, param: str) -> str:
     """
-    Return `text`, if it can be kept.
+    Return `text`, if databases can store it.
 
     Raises:
-        InvalidRequest: No database can keep it.
+        InvalidRequest: They cannot.
     """
     try:
         return check_text(text)
@@ -61,7 +61,7 @@ def checked(text: str, param: str) -> str:
 
 
 def invalid(param: str, message: str) -> InvalidRequest:
-    """Return the error that says what is wrong with one parameter."""
+    """Return the error of one invalid parameter."""
     return InvalidRequest(errors=[FieldError(param, message)])
 
 

@@ -1,9 +1,8 @@
 """
-Errors as OpenAI's clients know them: one envelope, and their own status codes.
+Errors in OpenAI's format, with OpenAI's status codes.
 
-OpenAI's libraries choose their exception by the status, and send a request again by
-themselves when that is 408, 409, 429 or above 499. A run that is kept may have been
-paid for, so they are told not to; one that may be kept, too.
+OpenAI's libraries choose their exception by the status code, and retry on 408, 409, 429
+and 5xx. A stored run may have been paid for, so `x-should-retry` stops them.
 """
 
 import re
@@ -37,12 +36,12 @@ STATUSES = {
         (errors.ProviderRateLimited, HTTPStatus.TOO_MANY_REQUESTS),
     )
 }
-"""Where OpenAI answers with another status than our own API does."""
+"""Errors for which OpenAI uses another status code than this server's own API."""
 
 PREVIOUS_NOT_FOUND = (
-    "There is no such response in your history to go on behind. Nothing was stored."
+    "There is no such response in your history to continue. Nothing was stored."
 )
-"""What is wrong with a `previous_response_id`."""
+"""The error of an unknown `previous_response_id`."""
 
 CODES = {
     urn(errors.UnknownModel.code): "model_not_found",
@@ -58,7 +57,7 @@ CODES = {
     FIELD_UNKNOWN: "unknown_parameter",
     PREVIOUS_NOT_FOUND: "previous_response_not_found",
 }
-"""What OpenAI calls it; everything else keeps our own word, in its spelling."""
+"""OpenAI's error codes; others are this server's own, with underscores."""
 
 _UNKNOWN = urn(errors.OutcomeUnknown.code)
 _UNPAID = urn(errors.ProviderRateLimited.code)
@@ -70,23 +69,23 @@ _INDEX = re.compile(r"\.(\d+)(?=\.|$)")
 
 
 class ErrorBody(Body):
-    """What went wrong, what was kept, and what to do."""
+    """What went wrong, what was stored, and what to do."""
 
     message: str
     type: str
     param: str | None
-    """The parameter that is wrong."""
+    """The invalid parameter."""
     code: str | None
 
 
 class ErrorResponse(Body):
-    """What OpenAI's libraries look for in the body of an error."""
+    """The body of an error in OpenAI's format."""
 
     error: ErrorBody
 
 
 def render(problem: Problem, headers: dict[str, str], prefix: str) -> Response:
-    """Answer with a problem, as OpenAI's libraries read it."""
+    """Respond with a problem in OpenAI's format."""
     is_kept = problem.run_id is not None and problem.type != _UNPAID
     if is_kept or problem.type in {_USED_UP, _UNKNOWN}:
         headers["x-should-retry"] = "false"
@@ -94,17 +93,17 @@ def render(problem: Problem, headers: dict[str, str], prefix: str) -> Response:
 
 
 def error_of(error: errors.LlamaKeepError, prefix: str) -> dict[str, Any]:
-    """Return the envelope of an error that comes too late for a status code."""
+    """Return the body of an error in the middle of a stream."""
     return envelope(problem_of(error), prefix)
 
 
 def envelope(problem: Problem, prefix: str) -> dict[str, Any]:
     """
-    Return what OpenAI's libraries look for in the body of an error.
+    Return the body of an error in OpenAI's format.
 
     Args:
-        problem: What went wrong.
-        prefix: What a proxy in front puts before our paths.
+        problem: The problem.
+        prefix: The path prefix of a proxy.
     """
     wrong = problem.errors[0] if problem.errors else None
     param = None
@@ -132,7 +131,7 @@ def envelope(problem: Problem, prefix: str) -> dict[str, Any]:
 
 
 def error_responses(*known: type[errors.LlamaKeepError]) -> dict[int | str, Any]:
-    """Return what the OpenAPI document says about the errors of a route."""
+    """Return the OpenAPI responses for a route's errors."""
     titles: dict[int | str, list[str]] = {}
     for error in known:
         status = int(STATUSES.get(urn(error.code), error.status))
@@ -168,7 +167,7 @@ COMPLETION_ERRORS = error_responses(
     errors.ServerBusy,
     errors.ProviderTimeout,
 )
-"""What may become of a prompt."""
+"""The errors of routes that accept prompts."""
 
 
 def _status(problem: Problem) -> int:
@@ -183,7 +182,7 @@ def _type(status: int) -> str:
 
 
 def _message(problem: Problem, prefix: str) -> str:
-    """Return what happened, and where to look for the run if there is one."""
+    """Return the detail, and the path of the run if one was stored."""
     if problem.type == _INVALID and problem.errors:
         return " ".join(f"{_param(e['field'])}: {e['message']}" for e in problem.errors)
     if problem.run_id is None:
@@ -192,5 +191,5 @@ def _message(problem: Problem, prefix: str) -> str:
 
 
 def _param(field: str) -> str:
-    """Return a field as OpenAI writes it: `messages[0].content`."""
+    """Format a field as OpenAI does: `messages[0].content`."""
     return _INDEX.sub(r"[\1]", field.removeprefix("query.").removeprefix("header."))

@@ -1,4 +1,4 @@
-"""Runs as OpenAI's two APIs for completions show them."""
+"""Bodies and events of chat completions and legacy completions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from llamakeep.api.prompts.schemas import model_name
 from llamakeep.domain import Run, RunStatus, Usage
 
 CHAT, LEGACY = "chatcmpl-", "cmpl-"
-"""What ids begin with."""
+"""Prefixes of ids."""
 
 _REASONS = {"stop", "length", "content_filter"}
 
 
 def usage_of(usage: Usage) -> dict[str, int] | None:
-    """Return what an answer took, if its provider said all of it: OpenAI says both."""
+    """Return the usage in OpenAI's format, which needs both numbers."""
     if usage.input_tokens is None or usage.output_tokens is None:
         return None
     return {
@@ -26,14 +26,14 @@ def usage_of(usage: Usage) -> dict[str, int] | None:
 
 
 def finish_reason_of(run: Run) -> str | None:
-    """Return why the answer ended, in OpenAI's words; `None` if it is not whole."""
+    """Return OpenAI's finish reason; `None` unless the run succeeded."""
     if run.status is not RunStatus.SUCCEEDED:
         return None
     return run.finish_reason if run.finish_reason in _REASONS else "stop"
 
 
 class _Form(ABC):
-    """What both have in common: events and whole answers that begin alike."""
+    """The parts that both formats share."""
 
     prefix: str
     kind: str
@@ -46,7 +46,7 @@ class _Form(ABC):
         self._includes_usage = includes_usage
 
     def last(self, run: Run) -> Iterator[dict[str, Any]]:
-        """Yield why it ended, and what it took if that is wanted."""
+        """Yield the event with the finish reason, and the usage if requested."""
         yield self._ending(finish_reason_of(run))
         if self._includes_usage:
             yield self._event([], usage=usage_of(run.usage))
@@ -79,12 +79,12 @@ class _Form(ABC):
 
 
 class ChatCompletion(_Form):
-    """A chat completion, and its chunks."""
+    """A chat completion and its chunks."""
 
     prefix, kind, event_kind = CHAT, "chat.completion", "chat.completion.chunk"
 
     def whole(self, run: Run) -> dict[str, Any]:
-        """Return a run that is over."""
+        """Return the body for a run that has ended."""
         choice = {
             "index": 0,
             "message": {
@@ -98,11 +98,11 @@ class ChatCompletion(_Form):
         return self._whole(choice, run)
 
     def first(self) -> Iterator[dict[str, Any]]:
-        """Yield the event that says who speaks."""
+        """Yield the event with the role."""
         yield self._choice({"role": "assistant", "content": "", "refusal": None})
 
     def delta(self, text: str) -> dict[str, Any]:
-        """Return the event of some more text."""
+        """Return the event for more text."""
         return self._choice({"content": text})
 
     def _ending(self, reason: str | None) -> dict[str, Any]:
@@ -121,20 +121,20 @@ class ChatCompletion(_Form):
 
 
 class LegacyCompletion(_Form):
-    """A completion of the older API; its events look like whole ones."""
+    """A legacy completion; its events have the same format."""
 
     prefix, kind, event_kind = LEGACY, "text_completion", "text_completion"
 
     def whole(self, run: Run) -> dict[str, Any]:
-        """Return a run that is over."""
+        """Return the body for a run that has ended."""
         return self._whole(_legacy_choice(run.response, finish_reason_of(run)), run)
 
     def first(self) -> Iterator[dict[str, Any]]:
-        """Yield nothing: the first text comes first."""
+        """Yield nothing, since there is no role."""
         yield from ()
 
     def delta(self, text: str) -> dict[str, Any]:
-        """Return the event of some more text."""
+        """Return the event for more text."""
         return self._event([_legacy_choice(text)])
 
     def _ending(self, reason: str | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Ids of OpenAI's kind: each is made of a run's, and leads back to it."""
+"""Conversion between run ids and ids of OpenAI's format."""
 
 import re
 
@@ -11,16 +11,16 @@ _REST = re.compile(r"[0-9a-z]{26}")
 
 
 def id_of(run: Run, prefix: str) -> str:
-    """Return what `run`, or a part of it, is called here."""
+    """Return the id of `run`, or of a part of it, with `prefix`."""
     return prefix + run.id.removeprefix(RUN)
 
 
 def run_id_of(given: str, prefix: str) -> str:
     """
-    Return which run `given` stands for.
+    Return the run id that `given` is made from.
 
     Raises:
-        RunNotFound: It cannot be an id of ours.
+        RunNotFound: `given` has another format.
     """
     rest = given.removeprefix(prefix)
     if rest == given or not _REST.fullmatch(rest):

@@ -1,4 +1,4 @@
-"""A list of messages, as what it asks for: a system prompt, what was said, a prompt."""
+"""Splitting a list of messages into system prompt, prior messages and prompt."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ LONGEST_NAME = 256
 
 
 class Said(NamedTuple):
-    """What a list of messages comes down to."""
+    """The parts of a list of messages."""
 
     prompt: str
     system_prompt: str | None
@@ -29,10 +29,10 @@ class Said(NamedTuple):
 
 def read_messages(given: Sequence[Mapping[str, Any]]) -> Said:
     """
-    Return what `given` asks for.
+    Split a list of messages.
 
-    The system's messages at the start become the system prompt, the last message is the
-    prompt, and the rest is what was said before.
+    System messages at the start become the system prompt, the last message is the
+    prompt, and the rest are prior messages.
 
     Raises:
         InvalidRequest: A message cannot be read, or the last one is not a prompt.
@@ -60,15 +60,15 @@ def _message(given: Mapping[str, Any], where: str) -> Message:
     role = given.get("role")
     if isinstance(role, str) and role in ROLES_OF_TOOLS:
         raise UnsupportedParameter(
-            f"{where}: no model here calls tools, so there is nobody to read a message "
-            f"of the role {role!r}. Nothing was stored. Leave it out.",
+            f"{where}: no model here calls tools, so a message of the role {role!r} "
+            "cannot be used. Nothing was stored. Leave it out.",
             parameters=[f"{where}.role"],
         )
     if not isinstance(role, str) or role not in ROLES:
         known = ", ".join(ROLES)
         raise invalid(f"{where}.role", f"It has to be one of {known}.")
     for name in given.keys() - SAID:
-        # Clients send answers back as they got them, with fields that are empty.
+        # Clients send responses back as they got them, with empty fields.
         if given[name]:
             raise UnsupportedParameter(
                 f"{where}: a model here reads a message's role and text, and nothing "
@@ -81,10 +81,10 @@ def _message(given: Mapping[str, Any], where: str) -> Message:
 
 def name_of(given: Any, where: str) -> str | None:
     """
-    Return the name of who said a message, if there is one.
+    Return the name in a message, if there is one.
 
     Raises:
-        InvalidRequest: It is none that can be kept.
+        InvalidRequest: It is too long, or no text that databases can store.
     """
     if given is None or given == "":
         return None

@@ -1,4 +1,4 @@
-"""The models that can be asked for."""
+"""OpenAI's models API."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ router = Router(prefix="/v1/models", tags=["openai"], queries=Queries.VENDORS)
     "", response_class=Response, responses=error_responses(errors.Unauthenticated)
 )
 async def models(request: Request, user: CurrentUser) -> Response:
-    """List the models that are known to be served; the default one comes first."""
+    """List the models that providers are known to serve; the default comes first."""
     known = await registry_of(request).models()
     return json_response({"object": "list", "data": [_model(name) for name in known]})
 
@@ -35,7 +35,7 @@ async def models(request: Request, user: CurrentUser) -> Response:
     ),
 )
 async def model(model: str, request: Request, user: CurrentUser) -> Response:
-    """Show a model that is served, by its id here or its provider's name for it."""
+    """Return a model, by its id here or its provider's name for it."""
     provider, name = await registry_of(request).find_model(model.removesuffix("/"))
     return json_response(_model(f"{provider.name}:{name}"))
 
@@ -46,6 +46,6 @@ def _model(name: str) -> dict[str, Any]:
     return {
         "id": name,
         "object": "model",
-        "created": 0,  # no provider says it, and OpenAI's clients want a number
+        "created": 0,  # unknown, but OpenAI's clients need a number
         "owned_by": owner if slash else provider,
     }

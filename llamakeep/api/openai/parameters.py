@@ -1,8 +1,8 @@
 """
-What a client may ask for, and what is refused.
+Parameters of completions: supported, ignored and refused ones.
 
-A parameter is ignored only where ignoring it changes nothing that was asked for;
-everything else that this server cannot do is refused by name.
+A parameter is ignored only if that does not change the response; all others that this
+server does not support are refused by name.
 """
 
 import json
@@ -39,7 +39,7 @@ IGNORED = frozenset(
         "user",
     }
 )
-"""They say who asks, what may be kept or cached, and how tools are called."""
+"""Parameters about end users, storage, caching and tool calls."""
 
 ONLY: Mapping[str, Sequence[Any]] = {
     "audio": (),
@@ -61,17 +61,16 @@ ONLY: Mapping[str, Sequence[Any]] = {
     "verbosity": ("medium",),
     "web_search_options": (),
 }
-"""The values that ask for nothing special; `null` is always one."""
-
+"""Unsupported parameters, with the values that change nothing; `null` is always one."""
 
 TOOLS = ("tools", "functions", "tool_choice", "function_call")
-"""What asks for tools; without the first two, the others mean nothing."""
+"""Parameters of tool calls, which one error names together."""
 
 OBFUSCATION = "stream_options.include_obfuscation"
 
 
 class StreamOptions(Body):
-    """How an answer is streamed."""
+    """How a response is streamed."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -88,12 +87,12 @@ def _as_list(value: Any) -> Any:
 
 
 class CompletionRequest(Form):
-    """What chat completions and the older completions have in common."""
+    """The parameters that chat completions and legacy completions share."""
 
     model_config = ConfigDict(extra="allow")
 
     model: ModelName | None = None
-    """One of `/v1/models`, or a model's bare id; without it, the server's default."""
+    """One of `/v1/models`, or a model's bare id; by default, the server's default."""
     max_tokens: MaxTokens | None = None
     min_tokens: MinTokens | None = None
     """Not OpenAI's, but common among servers of open models."""
@@ -111,15 +110,15 @@ class CompletionRequest(Form):
         ]
         | None
     ) = None
-    """Text, or up to 16 texts, before which the answer ends."""
+    """A stop sequence, or up to 16: the response ends before it."""
     seed: Seed | None = None
     stream: bool | None = None
-    """Send the answer as server-sent events, while it is being written."""
+    """Stream the response as server-sent events."""
     stream_options: StreamOptions | None = None
 
     @property
     def includes_usage(self) -> bool:
-        """Whether a stream shall end with what the answer took."""
+        """Whether a stream ends with the usage."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
     def parameters(
@@ -129,11 +128,11 @@ class CompletionRequest(Form):
         response_format: Mapping[str, Any] | None = None,
     ) -> Parameters:
         """
-        Return how the model is asked to answer.
+        Return the parameters for the engine.
 
         Raises:
-            InvalidRequest: There is a parameter that does not exist.
-            UnsupportedParameter: There is one that nobody here can honour.
+            InvalidRequest: There is an unknown parameter.
+            UnsupportedParameter: This server does not support a parameter's value.
         """
         if self.model_extra:
             refuse_unsupported(self.model_extra)
@@ -163,16 +162,16 @@ def refuse_unsupported(
     only: Mapping[str, Sequence[Any]] = ONLY,
 ) -> None:
     """
-    Refuse what was asked for and cannot be done.
+    Refuse parameters that this server does not support.
 
     Args:
         others: The parameters that the request's model does not declare.
         ignored: Those that may have any value.
-        only: Those that may have some values, which ask for nothing special.
+        only: Those that may have only the given values, which change nothing.
 
     Raises:
-        InvalidRequest: There is no such parameter.
-        UnsupportedParameter: There is, but nobody here can honour it.
+        InvalidRequest: A parameter is unknown.
+        UnsupportedParameter: This server does not support a parameter's value.
     """
     given = [
         name
@@ -200,6 +199,6 @@ def refuse_unsupported(
 
 
 def _alternatives(values: Sequence[Any]) -> str:
-    """Return what may be sent instead, if anything may."""
+    """Return which values may be sent instead, if any."""
     known = " or ".join(json.dumps(value) for value in values)
     return f", or send {known}" if known else ""

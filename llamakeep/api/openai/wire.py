@@ -1,4 +1,4 @@
-"""How answers of OpenAI's API are sent, whatever is in them."""
+"""JSON responses and headers of OpenAI's API."""
 
 from http import HTTPStatus
 from secrets import token_hex
@@ -14,7 +14,7 @@ def json_response(
     status: int = HTTPStatus.OK,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """Answer with JSON that needs no validation."""
+    """Respond with JSON, without validation."""
     return Response(
         to_json(content),
         status,
@@ -29,5 +29,5 @@ def stream_headers() -> dict[str, str]:
 
 
 def request_id() -> dict[str, str]:
-    """Return the header by which a client tells somebody else which request it was."""
+    """Return the header with a new request id, which OpenAI's libraries expect."""
     return {"x-request-id": f"req_{token_hex(13)}"}

@@ -1,4 +1,4 @@
-"""OpenAI's Responses API: a run as a response, with items in and typed events out."""
+"""OpenAI's Responses API."""
 
 from llamakeep.api.openai.responses.routes import router
 

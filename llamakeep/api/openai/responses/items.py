@@ -1,4 +1,4 @@
-"""Messages as items: those that a request brings, and those that a run has read."""
+"""Conversion between items of the Responses API and messages."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -10,20 +10,20 @@ from llamakeep.domain import Message, Role, Run
 from llamakeep.errors import UnsupportedParameter
 
 MESSAGE = "msg_"
-"""What an item's id begins with."""
+"""The prefix of an item's id."""
 
 _SAID = {"type", "role", "content", "name"}
 _ECHOED = {"id", "status", "phase"}
-"""What clients send along with an answer that they got; it changes nothing."""
+"""Fields of output items, which clients send back; they are ignored."""
 
 
 def read_input(given: Any) -> tuple[str, list[Message]]:
     """
-    Return the prompt that `given` ends with, and what it has before that.
+    Split the input of a request into the prompt and prior messages.
 
     Raises:
-        InvalidRequest: An item cannot be read, or the last one is no prompt.
-        UnsupportedParameter: There is something else than messages of text.
+        InvalidRequest: An item is invalid, or the last one is not the user's.
+        UnsupportedParameter: An item is no message, or has more than text.
     """
     if isinstance(given, str):
         prompt = text_of(given, "input")
@@ -46,11 +46,11 @@ def read_input(given: Any) -> tuple[str, list[Message]]:
 
 def items_read(run: Run, earlier: Iterable[Run]) -> Iterator[dict[str, Any]]:
     """
-    Yield what the model read for `run`, oldest first, but for its instructions.
+    Yield the messages that the model got for `run`, oldest first, without instructions.
 
     Args:
         run: The run.
-        earlier: The runs it goes on behind, oldest first.
+        earlier: The runs that it continues, oldest first.
     """
     for one in earlier:
         yield from items_sent(one)
@@ -59,23 +59,23 @@ def items_read(run: Run, earlier: Iterable[Run]) -> Iterator[dict[str, Any]]:
 
 
 def output_item(run: Run, status: str) -> dict[str, Any]:
-    """Return the message that answers, as far as it is known."""
+    """Return the run's response as an item."""
     return _item(id_of(run, MESSAGE), "assistant", status, run.response)
 
 
 def output_part(text: str) -> dict[str, Any]:
-    """Return the text of an answer as a part of its message."""
+    """Return the text of a response as a part of its message."""
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
 def items_sent(run: Run) -> Iterator[dict[str, Any]]:
-    """Yield what came in with the request for `run`."""
+    """Yield the messages of the request for `run`."""
     for number in range(len(run.earlier) + 1):
         yield sent_item(run, number)
 
 
 def sent_item(run: Run, number: int) -> dict[str, Any]:
-    """Return one message of those that came in with the request for `run`."""
+    """Return one of the messages of the request for `run`."""
     is_earlier = number < len(run.earlier)
     message = run.earlier[number] if is_earlier else Message("user", run.prompt)
     item_id = f"{id_of(run, MESSAGE)}_{number}"
@@ -83,8 +83,8 @@ def sent_item(run: Run, number: int) -> dict[str, Any]:
 
 
 def _item(item_id: str, role: Role, status: str, text: str) -> dict[str, Any]:
-    is_answer = role == "assistant"
-    part = output_part(text) if is_answer else {"type": "input_text", "text": text}
+    is_output = role == "assistant"
+    part = output_part(text) if is_output else {"type": "input_text", "text": text}
     return {
         "id": item_id,
         "type": "message",

@@ -1,4 +1,4 @@
-"""Items that a request only names, since it got them, or sent them, before."""
+"""Resolving item references in a request's input."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,7 +11,7 @@ from llamakeep.domain import Run
 from llamakeep.errors import ContextTooLarge, InvalidRequest, RunNotFound
 
 MOST_REFERENCES = 100
-"""Each of them is looked up."""
+"""How many references a request may have, since each is looked up."""
 
 _ID = re.compile(r"msg_[0-9a-z]{26}(?:_[0-9]{1,4})?")
 
@@ -20,20 +20,20 @@ async def dereferenced(
     given: Any, find_run: Callable[[str], Awaitable[Run]], *, most: int
 ) -> Any:
     """
-    Return the input of a request with the items that its references name.
+    Return the input of a request with its references replaced by the items.
 
-    Each run is looked up once, and each item is named once: what is kept with the new
-    run is never more than what was sent and what the user has already.
+    Each item may be named once, so that a small request cannot store large texts many
+    times over.
 
     Args:
-        given: The input, of whatever kind.
-        find_run: Returns the user's run of an id, or raises `RunNotFound`.
-        most: Bytes that the items which are named may have together.
+        given: The input, not yet validated.
+        find_run: Returns the user's run with an id, or raises `RunNotFound`.
+        most: How many bytes the items may have together.
 
     Raises:
         InvalidRequest: A reference names no item of the user's history, or one that
             another reference names.
-        ContextTooLarge: The items have more.
+        ContextTooLarge: The items have more than `most` bytes.
     """
     if not isinstance(given, list):
         return given
@@ -55,13 +55,13 @@ async def dereferenced(
                 raise ContextTooLarge(
                     "The items that the request refers to have more text than a "
                     "request may bring along. Nothing was stored. Refer to fewer, or "
-                    "go on behind a response with `previous_response_id`."
+                    "continue a response with `previous_response_id`."
                 )
     return found
 
 
 def _named(given: list[Any]) -> dict[str, int]:
-    """Return the ids of the items that are only named, each with its place."""
+    """Return the ids of the referenced items, each with its place in the input."""
     places = [place for place, item in enumerate(given) if _is_reference(item)]
     if len(places) > MOST_REFERENCES:
         raise invalid("input", f"It may refer to {MOST_REFERENCES} items at most.")

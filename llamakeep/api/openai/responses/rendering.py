@@ -1,4 +1,4 @@
-"""A run as a response."""
+"""Bodies of responses."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from llamakeep.errors import (
 )
 
 RESPONSE = "resp_"
-"""What a response's id begins with."""
+"""The prefix of a response's id."""
 
 _REASONS = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _STATUSES = {
@@ -33,16 +33,16 @@ _ITEM_STATUSES = {
     "in_progress": "in_progress",
     "completed": "completed",
 }
-"""Of a response's only item; every other end leaves it incomplete."""
+"""The status of a response's only item; with others, it is incomplete."""
 
 
 def response_of(run: Run, *, background: bool | None = None) -> dict[str, Any]:
     """
-    Return `run` as it is now.
+    Return `run` as a response.
 
     Args:
         run: The run.
-        background: Whether the request wanted that; it is not kept.
+        background: As in the request; it is not stored.
     """
     reason = _incomplete_reason(run)
     status = "incomplete" if reason else _STATUSES[run.status]
@@ -60,7 +60,7 @@ def response_of(run: Run, *, background: bool | None = None) -> dict[str, Any]:
 
 
 def beginning_of(run: Run) -> dict[str, Any]:
-    """Return `run` as every stream of it begins, whenever it is read."""
+    """Return the response in a stream's first events, the same at every reading."""
     return _facts(run) | {
         "status": "in_progress",
         "completed_at": None,
@@ -72,7 +72,7 @@ def beginning_of(run: Run) -> dict[str, Any]:
 
 
 def error_of(run: Run) -> dict[str, Any]:
-    """Return why `run` failed, in one of the words that OpenAI has for it."""
+    """Return why `run` failed, with one of OpenAI's codes."""
     error = from_code(run.error_code, run.error_detail)
     code = "server_error"
     if isinstance(error, ClientError):
@@ -83,7 +83,7 @@ def error_of(run: Run) -> dict[str, Any]:
 
 
 def _facts(run: Run, *, background: bool | None = None) -> dict[str, Any]:
-    """Return what does not change while the run goes on."""
+    """Return the fields that do not change while the run is unfinished."""
     parameters = run.parameters
     return {
         "id": id_of(run, RESPONSE),
@@ -125,7 +125,7 @@ def _previous(run: Run) -> str | None:
 
 
 def _incomplete_reason(run: Run) -> str | None:
-    """Return what ended a text before its end, if anything did."""
+    """Return why the response is incomplete, if it is."""
     if run.status is not RunStatus.SUCCEEDED:
         return None
     return _REASONS.get(run.finish_reason or "")
@@ -136,7 +136,7 @@ def _seconds(run: Run) -> int | None:
 
 
 def _usage(usage: Usage) -> dict[str, Any] | None:
-    """Return what the answer took, if its provider said all of it: OpenAI says both."""
+    """Return the usage in OpenAI's format, which needs both numbers."""
     if usage.input_tokens is None or usage.output_tokens is None:
         return None
     return {

@@ -1,4 +1,4 @@
-"""What a request may ask for."""
+"""The request body of the Responses API."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -36,7 +36,7 @@ IGNORED = frozenset(
         "user",
     }
 )
-"""They change who pays, how fast, or what happens with tools, which there are not."""
+"""Parameters about billing, caching, storage and tool calls."""
 
 ONLY: Mapping[str, Sequence[Any]] = {
     "access_programs": (),
@@ -54,7 +54,7 @@ ONLY: Mapping[str, Sequence[Any]] = {
     "top_logprobs": (0,),
     "truncation": ("disabled",),
 }
-"""The values that ask for nothing special; `null` is always one."""
+"""Unsupported parameters, with the values that change nothing; `null` is always one."""
 
 VERBOSITY = "text.verbosity"
 
@@ -94,23 +94,23 @@ def _id_alone(value: Any) -> Any:
 
 
 class ResponseRequest(Form):
-    """What is to be answered, what it goes on behind, and how it is sent."""
+    """The input, what it continues, and how the model is to respond."""
 
     model_config = ConfigDict(extra="allow")
 
     input: Annotated[Any, WithJsonSchema(INPUT_SCHEMA)]
     """A prompt, or messages of which the last one is the user's."""
     model: ModelName | None = None
-    """One of `/v1/models`, or a model's bare id; without it, the server's default."""
+    """One of `/v1/models`, or a model's bare id; by default, the server's default."""
     instructions: Text | None = None
-    """How the model is to behave, this time; a later response does not inherit it."""
+    """The system prompt of this response; later responses do not inherit it."""
     previous_response_id: Annotated[str, Field(max_length=64)] | None = None
-    """Go on behind this response, whatever else followed it."""
+    """Continue after this response, even if others have followed it."""
     conversation: (
         Annotated[Text, Field(min_length=1, max_length=64), BeforeValidator(_id_alone)]
         | None
     ) = None
-    """Go on behind everything that this conversation has: its id, or `{"id": …}`."""
+    """Continue after the last response of this conversation: its id, or `{"id": …}`."""
     max_output_tokens: MaxTokens | None = None
     temperature: OpenAITemperature | None = None
     top_p: TopP | None = None
@@ -118,17 +118,17 @@ class ResponseRequest(Form):
     metadata: Metadata | None = None
     """Up to 16 tags of your own, kept with the run."""
     stream: bool | None = None
-    """Send the answer as server-sent events, while it is being written."""
+    """Stream the response as server-sent events."""
     background: bool | None = None
-    """Answer at once; the response can be polled, followed and canceled by its id."""
+    """Return at once; the response can be polled, followed and canceled by its id."""
 
     def asked(self) -> Asked:
         """
-        Return what is asked for, without how the answer is sent.
+        Return the prompt and its parameters for the engine.
 
         Raises:
-            InvalidRequest: Something cannot be meant so.
-            UnsupportedParameter: Nobody here can honour something.
+            InvalidRequest: A parameter or item is invalid.
+            UnsupportedParameter: This server does not support a parameter's value.
         """
         if self.model_extra:
             refuse_unsupported(self.model_extra, ignored=IGNORED, only=ONLY)
@@ -159,8 +159,8 @@ class ResponseRequest(Form):
         if self.conversation is not None:
             raise invalid(
                 "previous_response_id",
-                "A response goes on behind another one or behind a conversation. Send "
-                "only one of `previous_response_id` and `conversation`.",
+                "A response continues another one or a conversation. Send only one of "
+                "`previous_response_id` and `conversation`.",
             )
         try:
             return run_id_of(self.previous_response_id, RESPONSE)

@@ -1,4 +1,4 @@
-"""Responses: asking for them, and whatever can be done with them later."""
+"""Routes of the Responses API."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -53,7 +53,7 @@ Included = Annotated[list[str] | None, Query(include_in_schema=False)]
 IncludedInBrackets = Annotated[
     list[str] | None, Query(alias="include[]", include_in_schema=False)
 ]
-"""How OpenAI's libraries write it."""
+"""The spelling of OpenAI's libraries."""
 
 _errors = error_responses(
     errors.Unauthenticated, errors.ScopeMissing, errors.RunNotFound
@@ -79,10 +79,10 @@ async def create(
     idempotency_key: IdempotencyHeader = None,
 ) -> Response:
     """
-    Answer the user's last message, as OpenAI's API does.
+    Create a response, as with OpenAI's API.
 
-    Without `background`, whoever closes the connection cancels the run, unless the
-    request had an `Idempotency-Key`. The prompt and the text so far are kept.
+    Without `background`, closing the connection cancels the run, unless the request had
+    an `Idempotency-Key`. The prompt and the text so far are kept.
     """
     keeper = keeper_of(request)
     run = await _ask(body, request, user, idempotency_key)
@@ -99,8 +99,8 @@ async def create(
             return json_response(response_of(run, background=False))
         await keeper.answering(run)
     prefix = prefix_of(request)
-    told = events(keeper, _outlined(run), prefix=prefix, leaving=leaving)
-    return Stream(told, leaving)
+    stream = events(keeper, _outlined(run), prefix=prefix, leaving=leaving)
+    return Stream(stream, leaving)
 
 
 @router.get(
@@ -120,7 +120,7 @@ async def retrieve(
     include_obfuscation: Annotated[str | None, Query(include_in_schema=False)] = None,
 ) -> Response:
     """
-    Show a response, or follow it; any run of the history is one.
+    Return a response, or stream its events; any run of the history is one.
 
     With `stream`, its events are sent from the first one, or from the one after the
     `sequence_number` that `starting_after` names.
@@ -139,13 +139,13 @@ async def retrieve(
             length = (await storage.place_in_text(run, starting_after)).offset
         after = NOTHING_SEEN if starting_after is None else starting_after
         keeper, prefix = keeper_of(request), prefix_of(request)
-        told = events(keeper, run, prefix=prefix, after=after, length=length)
-        return _stream(told, end)
+        frames = events(keeper, run, prefix=prefix, after=after, length=length)
+        return _stream(frames, end)
 
 
 @router.post("/{response_id}/cancel", response_class=Response, responses=_errors)
 async def cancel(response_id: str, request: Request, user: PromptingUser) -> Response:
-    """Stop a response, and keep its text so far. One that is over stays as it is."""
+    """Stop a response, and keep its text so far. One that has ended stays as it is."""
     with _named(response_id) as run_id:
         run = await keeper_of(request).cancel(user, run_id)
     return json_response(response_of(run))
@@ -153,7 +153,7 @@ async def cancel(response_id: str, request: Request, user: PromptingUser) -> Res
 
 @router.delete("/{response_id}", response_class=Response, responses=_errors | _invalid)
 async def delete(response_id: str, request: Request, user: DeletingUser) -> Response:
-    """Forget a response for good. One that is going on is stopped first."""
+    """Delete a response permanently. An unfinished one is stopped first."""
     with _named(response_id) as run_id:
         await keeper_of(request).delete(user, run_id)
     return json_response({"id": response_id, "object": "response", "deleted": True})
@@ -175,7 +175,7 @@ async def input_items(
     include: Included = None,
     include_brackets: IncludedInBrackets = None,
 ) -> Response:
-    """List what the model read for a response, with what was said before it."""
+    """List the messages that the model got for a response, with prior ones."""
     _refuse_more(include, include_brackets)
     run = await _find(request, user, response_id)
     assert run.conversation_id is not None
@@ -219,7 +219,7 @@ async def _ask(
             most=settings_of(request).max_body_size,
         )
     except LlamaKeepError as error:
-        refusal = error  # unless the same was asked before, when all was there
+        refusal = error  # raised unless the idempotency key finds an earlier run
 
     async def asked() -> Asked:
         if refusal is not None:
@@ -244,10 +244,10 @@ async def _ask(
 
 async def _result(request: Request, user: User, run: Run) -> Run:
     """
-    Wait until `run` is over; being canceled is an end like others.
+    Wait until `run` has ended; a canceled run is returned as well.
 
     Raises:
-        LlamaKeepError: It failed, or nobody can tell for now.
+        LlamaKeepError: The run failed, or its end is not known now.
     """
     try:
         return await keeper_of(request).result(run)
@@ -263,10 +263,10 @@ async def _find(request: Request, user: User, response_id: str) -> Run:
 @contextmanager
 def _named(response_id: str) -> Iterator[str]:
     """
-    Give the id of a response's run.
+    Yield the id of a response's run.
 
     Raises:
-        RunNotFound: There is none; it says so of the response.
+        RunNotFound: There is none, here or in the context; it names the response.
     """
     try:
         yield run_id_of(response_id, RESPONSE)
@@ -282,10 +282,10 @@ def _refuse_more(
     include_obfuscation: str | None = None,
 ) -> None:
     """
-    Refuse to add to an answer what nobody here has.
+    Refuse requests for additional output, which this server does not have.
 
     Raises:
-        UnsupportedParameter: That was asked for.
+        UnsupportedParameter: There is such a request.
     """
     refuse_unsupported(
         {
@@ -297,12 +297,11 @@ def _refuse_more(
 
 
 def _outlined(run: Run) -> Run:
-    """Return what a stream needs of `run`."""
     return outline_of(run) if run.status.is_final else run
 
 
 def _stream(
     frames: AsyncIterator[bytes], end: Callable[[], None] | None = None
 ) -> Response:
-    """Answer with events; no run is canceled when their reader leaves."""
+    """Respond with events; a disconnect does not cancel the run."""
     return Streaming(frames, end=end, headers=stream_headers())

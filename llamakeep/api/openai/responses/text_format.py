@@ -1,4 +1,4 @@
-"""The form of an answer's text, as this API writes it and as models are told it."""
+"""Conversion of `text.format` to and from the response format of chat completions."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -34,26 +34,26 @@ class TextFormat(Body):
 
 
 class TextOptions(Form):
-    """What kind of text the answer is."""
+    """The format of the response."""
 
     format: TextFormat | None = None
-    """`json_object`, or `json_schema` with a schema, where the model can do that."""
+    """`json_object`, or `json_schema` with a schema, where the model supports it."""
     verbosity: Annotated[str, WithJsonSchema({"const": "medium"})] | None = None
 
 
 def response_format(options: TextOptions | None) -> dict[str, Any] | None:
-    """Return what a model is told about the form, unless it is plain text."""
+    """Return the response format for the provider, unless it is plain text."""
     if options is None or options.format is None or options.format.type == "text":
         return None
-    said = options.format.model_dump(by_alias=True, exclude_none=True)
-    kind = said.pop("type")
-    return {"type": kind, kind: said} if said else {"type": kind}
+    fields = options.format.model_dump(by_alias=True, exclude_none=True)
+    kind = fields.pop("type")
+    return {"type": kind, kind: fields} if fields else {"type": kind}
 
 
-def text_format(told: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the form that a model was told, as this API writes it."""
-    if told is None:
+def text_format(stored: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return `text.format` for a stored response format."""
+    if stored is None:
         return {"type": "text"}
-    kind: str = told["type"]
-    more: Mapping[str, Any] = told.get(kind, {})
+    kind: str = stored["type"]
+    more: Mapping[str, Any] = stored.get(kind, {})
     return {"type": kind, **more}
