@@ -1,4 +1,4 @@
-"""Replicate's API: its words in, its words out, and the same engine in between."""
+"""Replicate's HTTP API: predictions, models and streams."""
 
 from llamakeep.api.http.router import Router
 from llamakeep.api.replicate import (

@@ -1,10 +1,10 @@
 """
-Who asks, and addresses that let their holder read one stream.
+Authentication, links, and signed URLs of streams.
 
-Replicate's library for JavaScript sends no access token to a stream's address, so the
-address itself proves that its holder may read. It is signed with the digest of the
-access token or API key that it was given to: no secret more has to be kept, any node
-can check it, and it ends with that, or after a day.
+Replicate's JavaScript library sends no access token to a stream's URL, so the URL is
+signed. The signing key is the digest of the client's access token or API key: no other
+secret is needed, any node can verify the URL, and it expires with the token or key, or
+after a day.
 """
 
 import hmac
@@ -24,14 +24,14 @@ from llamakeep.errors import Unauthenticated
 
 PREFIX = "/replicate/v1"
 STREAM_LIFETIME = 24 * 3600
-"""Seconds during which a stream can be opened at an address that was given out."""
+"""Seconds for which a stream's URL is valid."""
 
 _SCHEMES = ("bearer", "token")
 _CREDENTIAL = re.compile(r"([0-9a-z]{26})([0-9a-z]{26})([0-9a-f]{8})([\w-]{43})")
 
 
 class _AuthUser(AuthUser):
-    """Takes the header as Replicate's older clients write it, too."""
+    """Accepts `Authorization: Token …`, too, as Replicate's older clients send it."""
 
     schemes = _SCHEMES
 
@@ -50,24 +50,24 @@ ReadingUser = Annotated[User, Security(_auth_user, scopes=[Scope.HISTORY])]
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Where the sender of a request finds things."""
+    """URLs for the client of a request."""
 
     origin: str
-    """Of this server: its public URL, or else as the client wrote it."""
+    """How URLs of this server begin."""
     digest: bytes | None
-    """Of the client's access token or API key; without it no stream can be opened."""
+    """The digest of the client's access token or API key, which signs stream URLs."""
 
     @classmethod
     def of(cls, request: Request) -> "Links":
-        """Return the links for whoever sent `request`."""
+        """Return the links for the client of `request`."""
         return cls(origin_of(request), digest(presented(request, _SCHEMES)))
 
     def to(self, path: str) -> str:
-        """Return the address of `path` in Replicate's API."""
+        """Return the URL of `path` in Replicate's API."""
         return f"{self.origin}{PREFIX}{path}"
 
     def to_stream(self, run: Run) -> str:
-        """Return an address at which the stream of `run` can be read by anybody."""
+        """Return a signed URL of the stream of `run`, which needs no access token."""
         assert self.digest is not None
         expires = int(time.time()) + STREAM_LIFETIME
         user_id, run_id = run.user_id[-26:], run.id[-26:]
@@ -77,10 +77,10 @@ class Links:
 
 async def reader_of(request: Request, credential: str) -> tuple[User, str]:
     """
-    Return whose stream an address is that was given out, and the id of the run.
+    Verify a signed stream URL; return its user and the id of the run.
 
     Raises:
-        Unauthenticated: It was not given out, or is not valid any more.
+        Unauthenticated: The URL is forged, expired, or of an invalid token or key.
     """
     refusal = Unauthenticated(
         "This address of a stream is not valid, or not any more. Get the prediction "

@@ -34,7 +34,7 @@ router = Router(prefix=PREFIX, tags=["replicate"], queries=Queries.VENDORS)
 
 Prefer = Annotated[
     str | None,
-    Header(description="`wait` or `wait=n`: answer when it has ended, or after n s."),
+    Header(description="`wait` or `wait=n`: respond at its end, or after n seconds."),
 ]
 CancelAfter = Annotated[
     str | None,
@@ -77,7 +77,7 @@ async def create_by_model(
     cancel_after: CancelAfter = None,
     idempotency_key: IdempotencyHeader = None,
 ) -> Response:
-    """Begin a prediction of a model; it goes on whatever becomes of this request."""
+    """Create a prediction of a model; it continues if the connection is closed."""
 
     async def find() -> Found:
         try:
@@ -104,7 +104,7 @@ async def create_by_version(
     cancel_after: CancelAfter = None,
     idempotency_key: IdempotencyHeader = None,
 ) -> Response:
-    """Begin a prediction of a version; it goes on whatever becomes of this request."""
+    """Create a prediction of a version; it continues if the connection is closed."""
 
     async def find() -> Found:
         return await find_version(registry_of(request), body.version)

@@ -1,9 +1,9 @@
 """
-Errors as Replicate's clients know them.
+Errors in Replicate's format.
 
-Its library for Python raises what it finds as `title`, `detail` and `status`, and asks
-again by itself only what creates nothing; the one for JavaScript asks again at 429. So
-every status can stay what it is: nothing of a refused prompt was stored.
+Status codes are those of this server's own API. Replicate's Python library retries only
+requests that create nothing, and its JavaScript library retries on 429, when nothing
+was stored.
 """
 
 from typing import Any
@@ -31,17 +31,17 @@ TITLES = {
     urn(UnknownModel.code): "Invalid version or not permitted",
     urn(ModelNotFound.code): "Invalid version or not permitted",
 }
-"""What Replicate calls it; everything else keeps our own words."""
+"""Replicate's titles; others are this server's own."""
 
 KINDS = {
     FIELD_MISSING: "required",
     FIELD_UNKNOWN: "additional_property_not_allowed",
 }
-"""What gojsonschema, which looks at fields for Replicate, calls what is wrong."""
+"""Error types of gojsonschema, with which Replicate validates fields."""
 
 
 def render(problem: Problem, headers: dict[str, str], _: str) -> Response:
-    """Answer with a problem, as Replicate's libraries read it."""
+    """Respond with a problem in Replicate's format."""
     body: dict[str, Any] = {
         "type": problem.type,
         "title": TITLES.get(problem.type, problem.title),

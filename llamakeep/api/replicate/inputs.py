@@ -1,4 +1,4 @@
-"""What a prediction is asked for, in the words of the Llamas on Replicate."""
+"""Request bodies of predictions, with the input of Replicate's Llama models."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -27,13 +27,13 @@ SPELLINGS = {
     "min_tokens": ("min_tokens", "min_new_tokens", "min_length"),
     "stop_sequences": ("stop_sequences", "stop"),
 }
-"""Names that mean the same; models on Replicate differ in which they know."""
+"""Parameters and their synonyms, since models on Replicate use different names."""
 
 MOST_STOPS = 16
 
 
 def _only(neutral: float | bool | str, instead: str) -> AfterValidator:
-    """Take nothing but the value that changes nothing."""
+    """Refuse all values but `neutral`, which changes nothing."""
 
     def check(value: Any) -> Any:
         if value not in {None, neutral}:
@@ -89,7 +89,7 @@ WebhookEvents = Annotated[
 
 
 class PredictionInput(Form):
-    """What the model is given; whatever cannot be honoured is refused by name."""
+    """The model's input; unsupported parameters are refused by name."""
 
     prompt: SomeText
     """What you want to ask."""
@@ -101,7 +101,7 @@ class PredictionInput(Form):
     max_length: MaxTokens | None = None
     """The same as `max_tokens`."""
     min_tokens: MinTokens | None = None
-    """Nothing below 1 is asked for."""
+    """Values below 1 are ignored."""
     min_new_tokens: MinTokens | None = None
     """The same as `min_tokens`."""
     min_length: MinTokens | None = None
@@ -112,7 +112,7 @@ class PredictionInput(Form):
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     stop_sequences: Stops | None = None
-    """Texts, with commas in between, before which the answer ends."""
+    """Stop sequences, separated by commas: the output ends before them."""
     stop: Stops | None = None
     """The same as `stop_sequences`."""
     seed: Seed | None = None
@@ -126,15 +126,15 @@ class PredictionInput(Form):
         ]
         | None
     ) = None
-    """Only empty: the model's own."""
+    """Has to be empty: the model's own template is used."""
     length_penalty: NoPenalty | None = None
-    """Only 1: none."""
+    """Has to be 1, which is none."""
     repetition_penalty: NoPenalty | None = None
-    """Only 1: none."""
+    """Has to be 1, which is none."""
     log_performance_metrics: NoLogs | None = None
-    """Only false."""
+    """Has to be false."""
     debug: NoLogs | None = None
-    """Only false."""
+    """Has to be false."""
 
     @model_validator(mode="after")
     def _spellings_agree(self) -> Self:
@@ -152,7 +152,7 @@ class PredictionInput(Form):
         return next((value for value in found if value is not None), None)
 
     def asked(self, model: str) -> Asked:
-        """Return what is asked of `model`."""
+        """Return the prompt and its parameters for the engine."""
         min_tokens = self._any("min_tokens")
         return Asked(
             prompt=self.prompt,
@@ -173,23 +173,23 @@ class PredictionInput(Form):
 
 
 class ModelPrediction(Form):
-    """A prediction of the model that the path names."""
+    """A prediction of the model in the path."""
 
     input: PredictionInput
     stream: bool | None = None
-    """It changes nothing: every prediction can be streamed."""
+    """Ignored: every prediction can be streamed."""
     webhook: WebhookUrl | None = None
-    """Where a webhook is sent, if this server sends any."""
+    """The URL to which webhooks are sent, if this server sends any."""
     webhook_completed: NoWebhook = None
-    """Refused: `webhook` is what it is called now."""
+    """Refused: it is an old name of `webhook`."""
     webhook_events_filter: WebhookEvents | None = None
     """
-    `completed`, which is what is sent without it, and `start`. There are no `logs`, and
-    so no webhooks about them; `output` is refused.
+    `completed`, the default, and `start`. `logs` is ignored, since there are none;
+    `output` is refused.
     """
 
     def notification_events(self) -> Sequence[NotificationEvent]:
-        """Return what the webhook tells of."""
+        """Return the events of which webhooks are sent."""
         if self.webhook is None:
             return ()
         wanted = self.webhook_events_filter
@@ -206,11 +206,11 @@ class VersionPrediction(ModelPrediction):
     """A prediction of a version."""
 
     version: Annotated[Text, Field(min_length=1, max_length=256)]
-    """`owner/name`, `owner/name:version`, or a version."""
+    """`owner/name`, `owner/name:version`, or a version's id."""
 
 
 def input_of(run: Run) -> dict[str, Any]:
-    """Return what `run` was asked, as a prediction's input."""
+    """Return the prompt and parameters of `run` as a prediction's input."""
     given = run.parameters.given()
     stop = given.pop("stop", None)
     if stop is not None:

@@ -1,4 +1,4 @@
-"""The models of this server, as Replicate's clients look at them."""
+"""Replicate's models API."""
 
 from typing import Any
 
@@ -35,18 +35,18 @@ _responses = problem_responses(
 )
 _BEGINNING = "1970-01-01T00:00:00.000000Z"
 _COG = "0.16.9"
-"""The version of Cog that writes schemas of the form that ours have."""
+"""The version of Cog that writes schemas in this format."""
 
 
 class Version(Body):
-    """What can be run; a model has one version here."""
+    """A version of a model; each model has one here."""
 
     id: str
     created_at: str
-    """Not known."""
+    """Unknown, so always 1970."""
     cog_version: str
     openapi_schema: dict[str, Any]
-    """What the model takes and answers."""
+    """The model's input and output."""
 
 
 class Model(Body):
@@ -54,7 +54,7 @@ class Model(Body):
 
     url: str
     owner: str
-    """Who has it at its provider, or else the provider."""
+    """The model's owner at its provider, or else the provider."""
     name: str
     description: str
     visibility: str
@@ -62,16 +62,16 @@ class Model(Body):
     paper_url: None = None
     license_url: None = None
     run_count: int
-    """Not counted."""
+    """Not counted, so always 0."""
     cover_image_url: None = None
     default_example: None = None
     latest_version: Version
     is_official: bool
-    """Always: it is run by its name."""
+    """Always true, so that clients run it by its name."""
 
 
 class ModelPage(Body):
-    """All models that are known to be served."""
+    """All models that providers are known to serve."""
 
     next: None = None
     previous: None = None
@@ -88,7 +88,7 @@ class VersionPage(Body):
 
 @router.get("/models", responses=problem_responses(Unauthenticated))
 async def list_models(request: Request, user: CurrentUser) -> ModelPage:
-    """List the models that are known to be served; there may be more."""
+    """List the models that providers are known to serve; there may be more."""
     registry, links = registry_of(request), Links.of(request)
     found = [
         _model(registry.provider(name), model, links)
@@ -103,7 +103,7 @@ async def list_models(request: Request, user: CurrentUser) -> ModelPage:
 async def get_model(
     owner: str, name: str, request: Request, user: CurrentUser
 ) -> Model:
-    """Show what can be asked of a model."""
+    """Return a model with its input and output."""
     provider, model = await _found(request, owner, name)
     return _model(provider, model, Links.of(request))
 
@@ -112,7 +112,7 @@ async def get_model(
 async def list_versions(
     owner: str, name: str, request: Request, user: CurrentUser
 ) -> VersionPage:
-    """List the one version that a model has here."""
+    """List a model's only version."""
     provider, model = await _found(request, owner, name)
     return VersionPage(results=[_version(provider, model)])
 
@@ -121,7 +121,7 @@ async def list_versions(
 async def get_version(
     owner: str, name: str, version_id: str, request: Request, user: CurrentUser
 ) -> Version:
-    """Show what can be asked of a version."""
+    """Return a version with its input and output."""
     try:
         provider, model = await check_version(
             registry_of(request), owner, name, version_id

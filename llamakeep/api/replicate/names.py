@@ -1,4 +1,4 @@
-"""Models and versions, as Replicate's clients write them, and who serves them here."""
+"""Conversion between Replicate's names of models and versions and this server's."""
 
 import re
 from hashlib import sha256
@@ -9,13 +9,13 @@ from llamakeep.providers.base import Provider
 from llamakeep.providers.registry import Registry
 
 HIDDEN = "hidden"
-"""What Replicate says where a model is run by name."""
+"""Replicate's version of a prediction that names only the model."""
 
 _VERSION = re.compile(r"[0-9a-f]{64}")
 
 
 def version_of(provider: str, model: str) -> str:
-    """Return the id of the one version that a model has here."""
+    """Return the id of a model's only version."""
     return sha256(f"{provider}:{model}".encode()).hexdigest()
 
 
@@ -37,21 +37,21 @@ def model_of(run: Run) -> str:
 
 
 def run_version_of(run: Run) -> str:
-    """Return the version that `run` asked for, if it named one."""
+    """Return the version that the request for `run` named, or else `HIDDEN`."""
     version = run.model.rpartition(":")[2]
     return version if _VERSION.fullmatch(version) else HIDDEN
 
 
 async def find_model(registry: Registry, owner: str, name: str) -> tuple[Provider, str]:
     """
-    Return who serves `owner/name`, and the model's name there.
+    Return the provider that serves `owner/name`, and its name for the model.
 
-    An owner may be one of our providers, or somebody of that name at Replicate. It is
-    the provider if that has just this model, or if nobody else would be asked.
+    `owner` may be a configured provider's name or a model owner's at Replicate. It is
+    taken as the provider if that serves `name`, unless `owner/name` is served as well.
 
     Raises:
-        UnknownModel: Nobody does.
-        NoProvider: Nothing is configured.
+        UnknownModel: No provider serves it.
+        NoProvider: No provider is configured.
     """
     both = f"{owner}/{name}"
     try:
@@ -69,11 +69,11 @@ async def find_model(registry: Registry, owner: str, name: str) -> tuple[Provide
 
 async def find_version(registry: Registry, version: str) -> tuple[Provider, str]:
     """
-    Return who serves a version, in any of its spellings, and the model's name there.
+    Return the provider that serves `version`, and its name for the model.
 
     Raises:
-        UnknownModel: Nobody does.
-        NoProvider: Nothing is configured.
+        UnknownModel: No provider serves it.
+        NoProvider: No provider is configured.
     """
     name, _, version_id = version.rpartition(":")
     if _VERSION.fullmatch(version_id):
@@ -92,11 +92,11 @@ async def check_version(
     registry: Registry, owner: str, name: str, version_id: str
 ) -> tuple[Provider, str]:
     """
-    Return who serves a version of `owner/name`, and the model's name there.
+    Return the provider that serves a version of `owner/name`, and its name for it.
 
     Raises:
         UnknownModel: There is no such version.
-        NoProvider: Nothing is configured.
+        NoProvider: No provider is configured.
     """
     provider, model = await find_model(registry, owner, name)
     if version_id == version_of(provider.name, model):

@@ -1,4 +1,4 @@
-"""Runs as Replicate's clients see them: predictions."""
+"""Response bodies of predictions."""
 
 import re
 from collections.abc import Sequence
@@ -27,51 +27,51 @@ STATUSES: dict[RunStatus, Status] = {
     RunStatus.EXPIRED: "failed",
     RunStatus.INTERRUPTED: "failed",
 }
-"""What Replicate's clients wait for; they wait for ever at any other word."""
+"""Replicate's statuses; its clients would wait for ever with any other."""
 
 _PIECE = re.compile(r"\s*(?::[^\s:]{0,15}|[^\s:]{1,16})|\s+\Z")
 
 
 class PredictionUrls(Body):
-    """Where a prediction can be found."""
+    """URLs of a prediction."""
 
     get: str
     cancel: str
     stream: str
-    """It lets whoever has it read this one stream, for a day."""
+    """Needs no access token, and is valid for a day: keep it secret."""
     web: str
 
 
 class Prediction(Body):
-    """A prompt and what became of it."""
+    """A run in Replicate's format."""
 
     id: str
-    """That of the run in the history, without its `run_`."""
+    """The run's id in the history, without `run_`."""
     model: str
-    """`owner/name`; a model that has no owner is owned by its provider."""
+    """`owner/name`; the owner is the provider if the model has none."""
     version: str
-    """`hidden`, unless a version was asked for."""
+    """`hidden`, unless the request named a version."""
     input: dict[str, Any]
     output: list[str] | None
-    """Pieces that make the text when they are joined with nothing in between."""
+    """Pieces of the text, to be concatenated."""
     logs: str
     error: str | None
     status: Status
     data_removed: bool
-    """Never: what was asked and answered is kept until its owner deletes it."""
+    """Always false: runs are kept until they are deleted."""
     source: Literal["api"]
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     completed_at: AwareDatetime | None
     deadline: AwareDatetime | None = None
-    """When it is canceled, where the request that created it said so."""
+    """When it is canceled, if the request had a `Cancel-After`."""
     metrics: dict[str, int | float]
     """Seconds and tokens, once the prediction has ended."""
     urls: PredictionUrls
 
     @classmethod
     def of(cls, run: Run, links: Links) -> "Prediction":
-        """Return how `run` looks to its owner."""
+        """Return the body for `run`."""
         short_id = run.id.removeprefix("run_")
         address = links.to(f"/predictions/{short_id}")
         status = STATUSES[run.status]
@@ -105,10 +105,10 @@ class Prediction(Body):
         cls, run: Run, links: Links, *, cancel_after: int | None
     ) -> "Prediction":
         """
-        Return how `run` looks to whoever created it just now.
+        Return the body for a run that was just created.
 
-        A run that goes on is `starting`, and has no output: anything else Replicate's
-        clients would take for its end.
+        An unfinished run is `starting` and has no output, since Replicate's clients
+        take anything else for its end.
         """
         prediction = cls.of(run, links)
         if not run.status.is_final:
@@ -120,12 +120,12 @@ class Prediction(Body):
 
 
 class PredictionPage(Body):
-    """Some predictions, newest first."""
+    """A page of predictions, newest first."""
 
     next: str | None
-    """Where older ones are."""
+    """The URL of the page with older ones."""
     previous: str | None
-    """Where newer ones are."""
+    """The URL of the page with newer ones."""
     results: list[Prediction]
 
 
@@ -134,7 +134,7 @@ def prediction_response(
     status: int = HTTPStatus.OK,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """Answer with values that come from storage, and so need no second validation."""
+    """Respond with values from storage, which need no validation."""
     return Response(
         one_line(prediction.model_dump_json(exclude_unset=True).encode()),
         status,
@@ -145,14 +145,14 @@ def prediction_response(
 
 def pieces(text: str, *, is_whole: bool) -> list[str]:
     """
-    Return `text` as a list whose items never change as the text grows.
+    Split `text` into items that never change as the text grows.
 
-    Clients that poll take the items that are new since they last looked. No item begins
-    like an address, which Replicate's clients would take for a file.
+    Clients that poll read only the new items. No item begins like a URL, which
+    Replicate's clients would take for a file.
 
     Args:
         text: The text so far.
-        is_whole: Whether nothing follows; else what may still grow is left out.
+        is_whole: Whether the text is complete; else the last item is left out.
     """
     found: list[str] = _PIECE.findall(text)
     if found and not is_whole:
@@ -193,5 +193,5 @@ def _seconds(start: datetime, end: datetime) -> float:
 
 
 def results(runs: Sequence[Run], links: Links) -> list[Prediction]:
-    """Return how `runs` look to their owner."""
+    """Return the bodies for `runs`."""
     return [Prediction.of(run, links) for run in runs]

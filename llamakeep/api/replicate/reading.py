@@ -1,4 +1,4 @@
-"""Reading predictions back, following and canceling them."""
+"""Listing, reading, streaming and canceling predictions."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -45,7 +45,7 @@ _responses = problem_responses(Unauthenticated, ScopeMissing, RunNotFound)
 
 
 class Account(Body):
-    """Whose access token a request carries."""
+    """The user of an access token."""
 
     type: Literal["user"]
     username: str
@@ -55,7 +55,7 @@ class Account(Body):
 
 @router.get("/account", responses=problem_responses(Unauthenticated))
 async def account(user: CurrentUser) -> Account:
-    """Say whose access token this is."""
+    """Return the user of this access token."""
     return Account(
         type="user", username=user.username, name=user.username, github_url=None
     )
@@ -74,7 +74,7 @@ async def list_predictions(
     created_before: Moment | None = None,
     source: Literal["web", "api"] | None = None,
 ) -> Response:
-    """List your predictions, newest first, whichever way they were asked for."""
+    """List your runs from all APIs as predictions, newest first."""
     links = Links.of(request)
     if source == "web":
         return prediction_response(PredictionPage(next=None, previous=None, results=[]))
@@ -124,7 +124,7 @@ async def list_predictions(
 async def get_prediction(
     prediction_id: str, request: Request, user: FollowingUser
 ) -> Response:
-    """Show one prediction: its input, its output so far, and what became of it."""
+    """Return one prediction: its input, its output so far and its status."""
     run = await storage_of(request).get_run(user, f"run_{prediction_id}")
     return prediction_response(Prediction.of(run, Links.of(request)))
 
@@ -152,7 +152,7 @@ async def cancel_prediction(
 async def stream_prediction(
     prediction_id: str, request: Request, user: FollowingUser
 ) -> Response:
-    """Follow a prediction, from its start or behind the event in `Last-Event-ID`."""
+    """Stream a prediction, from its start or after the event in `Last-Event-ID`."""
     return await stream_response(request, user, f"run_{prediction_id}")
 
 
@@ -166,17 +166,17 @@ async def stream_prediction(
 )
 async def stream_by_address(credential: str, request: Request) -> Response:
     """
-    Follow a prediction at the address that `urls.stream` gave out.
+    Stream a prediction at the URL in its `urls.stream`.
 
-    It needs no access token: whoever has the address may read this one stream, for a
-    day, and not longer than the access token is valid that it was given to.
+    The URL is signed, so it needs no access token. It is valid for a day, but not
+    longer than the access token or API key for which it was created.
     """
     user, run_id = await reader_of(request, credential)
     return await stream_response(request, user, run_id)
 
 
 def _id_at(moment: datetime | None) -> str | None:
-    """Return the lowest id that a run of that moment can have."""
+    """Return the lowest id that a run created at `moment` can have."""
     if moment is None:
         return None
     if moment.tzinfo is None:

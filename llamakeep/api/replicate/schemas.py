@@ -1,4 +1,4 @@
-"""What models take and answer here, as Cog describes it for Replicate's clients."""
+"""OpenAPI schemas of models' input and output, in Cog's format."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ _INPUTS: dict[str, tuple[str, dict[str, Any]]] = {
     "prompt": ("What you want to ask.", {"type": "string"}),
     "system_prompt": ("How the model is to behave.", {"type": "string"}),
     "max_tokens": (
-        "The largest number of tokens to answer with.",
+        "The largest number of tokens in the output.",
         {"type": "integer", "minimum": 1, "maximum": MOST_TOKENS},
     ),
     "min_tokens": (
-        "The smallest number of tokens to answer with.",
+        "The smallest number of tokens in the output.",
         {"type": "integer", "minimum": -1, "maximum": MOST_TOKENS},
     ),
     "temperature": (
-        "How much chance decides.",
+        "The sampling temperature; higher values give more random output.",
         {"type": "number", "minimum": 0, "maximum": 5},
     ),
     "top_p": (
@@ -29,23 +29,23 @@ _INPUTS: dict[str, tuple[str, dict[str, Any]]] = {
         "Choose among this many most likely tokens; 0 for all.",
         {"type": "integer", "minimum": 0},
     ),
-    "presence_penalty": ("How much known tokens are avoided.", _PENALTY),
+    "presence_penalty": ("How much repeating a token is avoided.", _PENALTY),
     "frequency_penalty": ("How much frequent tokens are avoided.", _PENALTY),
     "stop_sequences": (
-        "Texts, with commas in between, before which the answer ends.",
+        "Stop sequences, separated by commas: the output ends before them.",
         {"type": "string"},
     ),
     "seed": (
-        "The same one asks for the same answer.",
+        "The same seed asks for the same output.",
         {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
     ),
 }
 WRITTEN = {"stop": "stop_sequences"}
-"""What Replicate's models call what we call something else."""
+"""Replicate's names of parameters, where they differ."""
 
 
 def openapi_schema(provider: Provider) -> dict[str, Any]:
-    """Return the document that describes what models of `provider` can be asked."""
+    """Return the schema of the models of `provider`."""
     unknown = {WRITTEN.get(name, name) for name in provider.unsupported}
     known = [item for item in _INPUTS.items() if item[0] not in unknown]
     properties = {

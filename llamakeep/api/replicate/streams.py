@@ -1,9 +1,9 @@
 """
-A run as the server-sent events that Replicate's clients read.
+Streaming a run as server-sent events in Replicate's format.
 
-`output` (text to append; the id is the position to resume from), then `done` (`{}`, or
-why there is no more), after an `error` where there was one. Comments keep the
-connection open. Every event has an id: Replicate's library for Python drops the others.
+`output` (text to append; the event's id is the position to resume from), then `error`
+if there was one, then `done` (`{}`, or the reason). Comments keep the connection open.
+Every event has an id, since Replicate's Python library drops those without.
 """
 
 import re
@@ -25,9 +25,9 @@ HELLO = b": hi\n\n"
 KEEP_ALIVE = b": still here\n\n"
 
 _LINE_ENDS = re.compile("\r\n|\r|\n")
-# What Python counts as the end of a line, and the standard does not: Replicate's
-# library for Python would lose the rest of the event. An event that looks like an
-# address it would take for a file.
+# Replicate's Python library splits lines at characters that the standard does not count
+# as line ends, and loses the rest of the event: so events end after such characters. It
+# takes an event that looks like a URL for a file, so none begins like one.
 _SAFE = re.compile(
     "[hd](?=ttps:|ata:)"
     "|[^\x0b\x0c\x1c-\x1e\x85\u2028\u2029]*[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]"
@@ -37,7 +37,7 @@ _SAFE = re.compile(
 
 async def stream_response(request: Request, user: User, run_id: str) -> Response:
     """
-    Answer with the events of a run, from where the client left off.
+    Respond with the events of a run after the one in `Last-Event-ID`.
 
     Raises:
         InvalidRequest: The client names several events.
@@ -45,16 +45,16 @@ async def stream_response(request: Request, user: User, run_id: str) -> Response
         TooManyReaders: The user has too many open.
     """
     last = single_header(request, "last-event-id") or ""
-    # Replicate begins at the start for whoever names an event it does not know.
+    # As at Replicate, a stream begins at the start if the event is unknown.
     position = Position.parse(last) or Position()
     with readers_of(request).beginning(user.id) as end:
         run = await storage_of(request).outline(user, run_id)
-        told = events(keeper_of(request), run, position)
-        return Streaming(told, end=end, headers=HEADERS)
+        frames = events(keeper_of(request), run, position)
+        return Streaming(frames, end=end, headers=HEADERS)
 
 
 async def events(keeper: Keeper, run: Run, position: Position) -> AsyncIterator[bytes]:
-    """Yield the events of `run` after `position`, as they are sent."""
+    """Yield the encoded events of `run` after `position`."""
     yield HELLO
     try:
         async with aclosing(keeper.follow(run, position)) as updates:
@@ -65,7 +65,7 @@ async def events(keeper: Keeper, run: Run, position: Position) -> AsyncIterator[
                 elif isinstance(update, Reset):
                     return
     except LlamaKeepError as error:
-        # No `done`: nobody can tell for now, and the run is kept.
+        # No `done`, since the run's end is not known.
         yield _error(error.detail, position)
 
 
@@ -106,6 +106,6 @@ def _done(reason: str | None, position: Position) -> bytes:
 
 
 def _frame(event: str, data: str, position: Position) -> bytes:
-    """Return one event; every line of `data` gets a line of its own."""
+    """Encode one event; each line of `data` gets its own field."""
     lines = "".join(f"data: {line}\n" for line in _LINE_ENDS.split(data))
     return f"event: {event}\nid: {position}\n{lines}\n".encode()

@@ -1,4 +1,4 @@
-"""Routes of Replicate's API that are not served, each with a message that says so."""
+"""Routes of Replicate's API that are not supported: 404 with an explanation."""
 
 from collections.abc import Awaitable, Callable
 
@@ -26,7 +26,7 @@ AREAS = {
 METHODS = ["GET", "POST", "PATCH", "DELETE"]
 
 
-def _say(detail: str) -> Callable[[], Awaitable[None]]:
+def _not_found(detail: str) -> Callable[[], Awaitable[None]]:
     async def unserved() -> None:
         raise PathNotFound(detail)
 
@@ -35,4 +35,4 @@ def _say(detail: str) -> Callable[[], Awaitable[None]]:
 
 for _area, _detail in AREAS.items():
     for _path in (f"/{_area}", f"/{_area}/{{rest:path}}"):
-        router.add_api_route(_path, _say(_detail), methods=METHODS)
+        router.add_api_route(_path, _not_found(_detail), methods=METHODS)

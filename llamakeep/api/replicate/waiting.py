@@ -1,4 +1,4 @@
-"""How long a client waits for a new prediction, and how long that may go on."""
+"""The headers `Prefer` (wait for a new prediction) and `Cancel-After`."""
 
 import asyncio
 import re
@@ -9,10 +9,10 @@ from llamakeep.engine import Keeper
 from llamakeep.errors import FieldError, InvalidRequest, LlamaKeepError
 
 LONGEST_WAIT = 60
-"""Seconds that a request is held open at most."""
+"""Seconds for which a request waits at most."""
 
 SHORTEST_DEADLINE, LONGEST_DEADLINE = 5, 24 * 3600
-"""Seconds between which a `Cancel-After` has to be."""
+"""The bounds of `Cancel-After`, in seconds."""
 
 _WAIT = re.compile(r"wait(?:\s*=\s*\"?([0-9]{1,6})\"?)?", re.ASCII)
 _DURATION = re.compile(
@@ -24,9 +24,9 @@ _deadlines: set[asyncio.Task[None]] = set()
 
 def parse_prefer(header: str | None) -> int | None:
     """
-    Return how many seconds a `Prefer` header asks to wait, `None` if it does not.
+    Return the seconds that a `Prefer` header asks to wait, if it does.
 
-    A preference that makes no sense is none (RFC 7240).
+    An invalid preference is ignored (RFC 7240).
     """
     for preference in (header or "").split(","):
         match = _WAIT.fullmatch(preference.partition(";")[0].strip())
@@ -40,7 +40,7 @@ def parse_cancel_after(header: str | None) -> int | None:
     Return the seconds of a `Cancel-After` header: `90`, `90s`, `5m`, `1h30m45s`.
 
     Raises:
-        InvalidRequest: It is no such duration, too short, or too long.
+        InvalidRequest: It is malformed, too short or too long.
     """
     if header is None:
         return None
@@ -62,10 +62,10 @@ def parse_cancel_after(header: str | None) -> int | None:
 
 async def wait(keeper: Keeper, run: Run, seconds: int) -> Run:
     """
-    Wait until `run` is over, for so many seconds at most.
+    Wait until `run` has ended, for `seconds` at most.
 
     Returns:
-        The run as it ended; as it was given if it goes on, or nobody can tell for now.
+        The run as it ended, or `run` if it is unfinished or its state is not known.
     """
     with suppress(TimeoutError, LlamaKeepError):
         async with asyncio.timeout(seconds):
@@ -74,14 +74,14 @@ async def wait(keeper: Keeper, run: Run, seconds: int) -> Run:
 
 
 def cancel_later(keeper: Keeper, user: User, run: Run, seconds: int) -> None:
-    """Cancel `run` after so many seconds, while it and this process go on."""
+    """Cancel `run` after `seconds`, unless it or this process ends before."""
     deadline = asyncio.create_task(_watch(keeper, user, run, seconds))
     _deadlines.add(deadline)
     deadline.add_done_callback(_deadlines.discard)
 
 
 async def _watch(keeper: Keeper, user: User, run: Run, seconds: int) -> None:
-    # It ends with the run, or when the server stops: following raises then.
+    # `result` returns or raises when the run ends, and raises when the server stops.
     with suppress(LlamaKeepError):
         try:
             async with asyncio.timeout(seconds):

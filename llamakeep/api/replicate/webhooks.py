@@ -1,4 +1,4 @@
-"""What receivers of webhooks need to check them, as Replicate's clients ask for it."""
+"""Replicate's route for the secret that signs webhooks."""
 
 from fastapi import Request, Response
 
@@ -16,7 +16,7 @@ router = Router(prefix=PREFIX, tags=["replicate"], queries=Queries.VENDORS)
 
 
 class WebhookSigningSecret(Body):
-    """What your webhooks are signed with."""
+    """The secret that signs your webhooks."""
 
     key: str
 
@@ -28,7 +28,7 @@ class WebhookSigningSecret(Body):
 async def default_secret(
     request: Request, response: Response, user: PromptingUser
 ) -> WebhookSigningSecret:
-    """Show what your webhooks are signed with; it is the same for all doors."""
+    """Return the secret that signs your webhooks; all APIs share it."""
     webhooks_are_sent(request)
     response.headers["Cache-Control"] = "no-store"
     known = await storage_of(request).webhook_secrets(user, fresh=new_secret())
