@@ -202,7 +202,7 @@ def _show(answer: Callable[[Screen], Coroutine[Any, Any, str]]) -> None:
 
 def _read_prompt(given: str | None) -> str:
     """Return the prompt as text that can be kept."""
-    from llamakeep.api.http.text import check_not_blank, check_text
+    from llamakeep.schemas.text import check_not_blank, check_text
 
     if given is None and sys.stdin.isatty():
         raise typer.BadParameter("There is none.", param_hint="PROMPT")

@@ -137,7 +137,7 @@ async def import_runs(
     import asyncio
     from collections.abc import AsyncIterator
 
-    from llamakeep.api.history.importing import Import
+    from llamakeep.history.importing import Import
 
     async def pieces() -> AsyncIterator[bytes]:
         with await asyncio.to_thread(file.open, "rb") as content:
@@ -229,8 +229,8 @@ def _print_run(run: "Run") -> None:
 
 
 def _as_json(run: "Run") -> str:
-    from llamakeep.api.http.json_text import to_json
     from llamakeep.api.prompts.schemas import shown_in_history
+    from llamakeep.schemas.json_text import to_json
 
     return printable_json(to_json(shown_in_history(run)).decode())
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-from llamakeep.api.http.text import check_text
 from llamakeep.credentials.usernames import check_username
 from llamakeep.errors import InvalidRequest
+from llamakeep.schemas.text import check_text
 
 EXPORTED = (
     "it is an export of llamakeep, with a run on each line. Import it with `llamakeep "

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from llamakeep.api.http.bodies import read_docstrings
 from llamakeep.app import create_app
+from llamakeep.schemas.bodies import read_docstrings
 from llamakeep.settings import Settings
 
 read_docstrings()

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from llamakeep.api.http.json_text import PIECE, gathered, in_pieces, one_line, to_json
 from llamakeep.api.http.readers import EXPORT, MOST
 from llamakeep.credentials.tokens import digest
+from llamakeep.schemas.json_text import PIECE, gathered, in_pieces, one_line, to_json
 from llamakeep.settings import Settings
 from tests.api.serving import BOB, Client, connect
 from tests.fakes import ScriptedProvider

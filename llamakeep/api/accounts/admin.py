@@ -10,7 +10,6 @@ from pydantic import AwareDatetime, Strict
 from llamakeep.api.accounts.login import UserResponse
 from llamakeep.api.accounts.passwords import NewPassword, Username
 from llamakeep.api.dependencies import AdminUser, actor_of, keeper_of, storage_of
-from llamakeep.api.http.bodies import Body, Form
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.credentials.passwords import Passwords
@@ -28,6 +27,7 @@ from llamakeep.errors import (
     Unauthenticated,
     UserNotFound,
 )
+from llamakeep.schemas.bodies import Body, Form
 from llamakeep.settings.values import Days
 
 router = Router(prefix="/admin", tags=["admin"])

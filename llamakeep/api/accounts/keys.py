@@ -8,10 +8,8 @@ from pydantic import AwareDatetime, Field
 
 from llamakeep.api.accounts.limits import LimitsBody
 from llamakeep.api.dependencies import KeysUser, actor_of, storage_of
-from llamakeep.api.http.bodies import Body, Form
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
-from llamakeep.api.http.text import SomeText, Text
 from llamakeep.credentials.api_keys import DEFAULT_SCOPES, issue_api_key
 from llamakeep.credentials.tokens import digest
 from llamakeep.domain import ApiKey, Scope, User, UserRole, utc_now
@@ -26,6 +24,8 @@ from llamakeep.errors import (
     TooManyApiKeys,
     Unauthenticated,
 )
+from llamakeep.schemas.bodies import Body, Form
+from llamakeep.schemas.text import SomeText, Text
 
 router = Router(prefix="/keys", tags=["keys"])
 

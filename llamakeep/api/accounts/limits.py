@@ -14,7 +14,6 @@ from llamakeep.api.dependencies import (
     keeper_of,
     storage_of,
 )
-from llamakeep.api.http.bodies import Body, Form
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.domain import Dollars, Limits, RunCount, Tokens, User, utc_now
@@ -27,6 +26,7 @@ from llamakeep.errors import (
     Unauthenticated,
     UserNotFound,
 )
+from llamakeep.schemas.bodies import Body, Form
 from llamakeep.storage.runs.quotas import Count, Quota
 
 router = Router(tags=["limits"])

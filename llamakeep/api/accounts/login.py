@@ -15,10 +15,8 @@ from llamakeep.api.dependencies import (
     settings_of,
     storage_of,
 )
-from llamakeep.api.http.bodies import Body
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
-from llamakeep.api.http.text import Text
 from llamakeep.credentials.passwords import Passwords
 from llamakeep.credentials.tokens import digest, new_access_token
 from llamakeep.domain import User, UserRole
@@ -35,6 +33,8 @@ from llamakeep.errors import (
     WrongCredentials,
 )
 from llamakeep.limits.throttle import Throttle
+from llamakeep.schemas.bodies import Body
+from llamakeep.schemas.text import Text
 from llamakeep.storage.accounts.users import Credentials
 
 router = Router(tags=["login"])

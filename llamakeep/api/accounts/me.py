@@ -13,7 +13,6 @@ from llamakeep.api.dependencies import (
     settings_of,
     storage_of,
 )
-from llamakeep.api.http.bodies import Form
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.domain import User
@@ -24,6 +23,7 @@ from llamakeep.errors import (
     ScopeMissing,
     Unauthenticated,
 )
+from llamakeep.schemas.bodies import Form
 from llamakeep.settings.values import Days
 
 router = Router(tags=["login"])

@@ -13,10 +13,8 @@ from llamakeep.api.dependencies import (
     presented,
     storage_of,
 )
-from llamakeep.api.http.bodies import Form
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
-from llamakeep.api.http.text import Text
 from llamakeep.credentials.passwords import LONGEST, SHORTEST, Passwords
 from llamakeep.credentials.tokens import digest, is_well_formed, new_setup_token
 from llamakeep.credentials.usernames import USERNAME
@@ -33,6 +31,8 @@ from llamakeep.errors import (
     Unauthenticated,
 )
 from llamakeep.limits.throttle import Throttle
+from llamakeep.schemas.bodies import Form
+from llamakeep.schemas.text import Text
 
 router = Router(tags=["accounts"])
 

@@ -12,10 +12,8 @@ from llamakeep.api.dependencies import (
     storage_of,
 )
 from llamakeep.api.history.routes import NEWER, Cursor
-from llamakeep.api.http.bodies import Body, Form
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
-from llamakeep.api.http.text import SomeText, Text
 from llamakeep.deletion.requested import delete_conversation as delete_with_runs
 from llamakeep.errors import (
     BodyTooLarge,
@@ -25,6 +23,8 @@ from llamakeep.errors import (
     ScopeMissing,
     Unauthenticated,
 )
+from llamakeep.schemas.bodies import Body, Form
+from llamakeep.schemas.text import SomeText, Text
 from llamakeep.storage.history.conversations import Conversation, Walked
 
 router = Router(prefix="/conversations", tags=["conversations"])

@@ -12,15 +12,6 @@ from fastapi import Request, Response
 
 from llamakeep.api.dependencies import ReadingUser, readers_of, storage_of
 from llamakeep.api.history.filters import Matching
-from llamakeep.api.http.json_text import (
-    HOLE,
-    PIECE,
-    filled,
-    gathered,
-    in_pieces,
-    inside_json,
-    to_json,
-)
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.readers import EXPORT
 from llamakeep.api.http.router import Router
@@ -32,6 +23,15 @@ from llamakeep.errors import (
     ScopeMissing,
     TooManyReaders,
     Unauthenticated,
+)
+from llamakeep.schemas.json_text import (
+    HOLE,
+    PIECE,
+    filled,
+    gathered,
+    in_pieces,
+    inside_json,
+    to_json,
 )
 from llamakeep.storage import Storage
 from llamakeep.storage.history.filters import RunFilter

@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import Depends, Query
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from llamakeep.api.http.text import Text, check_written_out
 from llamakeep.domain import RunStatus
+from llamakeep.schemas.text import Text, check_written_out
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.search import read_search
 from llamakeep.storage.history.tags import LONGEST

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from llamakeep.api.http.bodies import Body
 from llamakeep.domain import Run
+from llamakeep.schemas.bodies import Body
 from llamakeep.storage.history.search import Search, Term
 from llamakeep.storage.history.words import SEARCHED, normalized, spans_of_words
 

@@ -12,8 +12,6 @@ from llamakeep.api.dependencies import (
     settings_of,
     storage_of,
 )
-from llamakeep.api.history.importing import Import
-from llamakeep.api.http.bodies import Body
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.errors import (
@@ -25,6 +23,8 @@ from llamakeep.errors import (
     TooManyReaders,
     Unauthenticated,
 )
+from llamakeep.history.importing import Import
+from llamakeep.schemas.bodies import Body
 
 router = Router(prefix="/history", tags=["history"])
 

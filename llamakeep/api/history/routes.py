@@ -21,8 +21,6 @@ from llamakeep.api.history import import_routes as history_import
 from llamakeep.api.history import stats as history_stats
 from llamakeep.api.history.filters import Matching
 from llamakeep.api.history.highlights import highlights
-from llamakeep.api.http.bodies import Body, Form
-from llamakeep.api.http.fields import Metadata
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.api.prompts.events import position_of, stream_response
@@ -47,6 +45,8 @@ from llamakeep.errors import (
     TooManyReaders,
     Unauthenticated,
 )
+from llamakeep.schemas.bodies import Body, Form
+from llamakeep.schemas.fields import Metadata
 from llamakeep.storage import Storage
 from llamakeep.storage.history.filters import EVERYTHING, RunFilter
 from llamakeep.storage.history.listing import is_full

@@ -6,10 +6,10 @@ from fastapi import Query, Request
 
 from llamakeep.api.dependencies import ReadingUser, storage_of
 from llamakeep.api.history.filters import Matching
-from llamakeep.api.http.bodies import Body
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.errors import InvalidRequest, ScopeMissing, Unauthenticated
+from llamakeep.schemas.bodies import Body
 from llamakeep.storage.history.stats import Grouping, Stats
 
 router = Router(prefix="/history", tags=["history"])

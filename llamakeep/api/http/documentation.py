@@ -12,9 +12,9 @@ from hashlib import sha256
 from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import HTMLResponse
 
-from llamakeep.api.http.bodies import read_docstrings
-from llamakeep.api.http.json_text import JsonResponse
 from llamakeep.api.http.links import prefix_of
+from llamakeep.schemas.bodies import read_docstrings
+from llamakeep.schemas.json_text import JsonResponse
 
 router = APIRouter(include_in_schema=False)
 

@@ -5,10 +5,10 @@ import asyncio
 from fastapi import Request
 
 from llamakeep.api.dependencies import keeper_of, storage_of
-from llamakeep.api.http.bodies import Body
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.errors import ServerStopping, StorageUnavailable
+from llamakeep.schemas.bodies import Body
 from llamakeep.storage import Storage
 
 router = Router(tags=["health"])

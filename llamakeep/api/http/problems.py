@@ -13,10 +13,8 @@ from pydantic import AwareDatetime, Field
 from pydantic.json_schema import SkipJsonSchema
 from starlette.exceptions import HTTPException
 
-from llamakeep.api.http.bodies import Body
 from llamakeep.api.http.browsers import HEADERS
 from llamakeep.api.http.json_bodies import is_json
-from llamakeep.api.http.json_text import to_json
 from llamakeep.api.http.links import prefix_of
 from llamakeep.errors import (
     UNREAD,
@@ -32,6 +30,8 @@ from llamakeep.errors import (
 )
 from llamakeep.errors.wording import MISSING, UNKNOWN, path_of, wording_of
 from llamakeep.http.methods import HeadAndOptions
+from llamakeep.schemas.bodies import Body
+from llamakeep.schemas.json_text import to_json
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from fastapi.dependencies.utils import get_parameterless_sub_dependant
 from fastapi.routing import APIRoute
 
 from llamakeep.api.http.json_bodies import JsonRoute
-from llamakeep.api.http.json_text import JsonResponse
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.queries import Queries, check_of
 from llamakeep.api.prompts.submission import Endpoint, PromptRoute
 from llamakeep.errors import InvalidRequest
+from llamakeep.schemas.json_text import JsonResponse
 
 
 class Router(APIRouter):

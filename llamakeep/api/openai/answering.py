@@ -16,7 +16,6 @@ from fastapi import Request, Response
 from starlette.types import Receive, Scope, Send
 
 from llamakeep.api.dependencies import keeper_of
-from llamakeep.api.http.json_text import to_json
 from llamakeep.api.http.links import prefix_of
 from llamakeep.api.http.streaming import Streaming
 from llamakeep.api.openai.errors import error_of
@@ -25,6 +24,7 @@ from llamakeep.domain import Asked, Run, User
 from llamakeep.engine import Delta, Ended, Keeper, Reset, Silence, Update
 from llamakeep.engine.keeper import raise_for_status
 from llamakeep.errors import LlamaKeepError, RunInterrupted
+from llamakeep.schemas.json_text import to_json
 from llamakeep.storage.runs.long_texts import outline_of
 from llamakeep.storage.runs.steps import IdempotencyKey
 

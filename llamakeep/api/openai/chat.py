@@ -15,10 +15,8 @@ from llamakeep.api.dependencies import (
     keeper_of,
     storage_of,
 )
-from llamakeep.api.http.fields import MaxTokens, Metadata
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
-from llamakeep.api.http.text import check_json
 from llamakeep.api.openai.answering import CompletionCall, answer
 from llamakeep.api.openai.content import TEXT_PARTS, invalid
 from llamakeep.api.openai.errors import COMPLETION_ERRORS, error_responses
@@ -29,6 +27,8 @@ from llamakeep.api.openai.parameters import CompletionRequest
 from llamakeep.api.openai.wire import json_response
 from llamakeep.api.prompts.idempotency import key_of
 from llamakeep.domain import Asked, RunStatus
+from llamakeep.schemas.fields import MaxTokens, Metadata
+from llamakeep.schemas.text import check_json
 
 router = Router(prefix="/v1/chat/completions", tags=["openai"], queries=Queries.VENDORS)
 

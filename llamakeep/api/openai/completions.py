@@ -9,13 +9,13 @@ from pydantic import BeforeValidator, Field
 from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
-from llamakeep.api.http.text import SomeText
 from llamakeep.api.openai.answering import CompletionCall, answer
 from llamakeep.api.openai.errors import COMPLETION_ERRORS
 from llamakeep.api.openai.forms import LegacyCompletion
 from llamakeep.api.openai.parameters import CompletionRequest
 from llamakeep.api.prompts.idempotency import key_of
 from llamakeep.domain import Asked
+from llamakeep.schemas.text import SomeText
 
 router = Router(prefix="/v1/completions", tags=["openai"], queries=Queries.VENDORS)
 

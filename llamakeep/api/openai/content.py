@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from llamakeep.api.http.text import check_text
 from llamakeep.errors import FieldError, InvalidRequest, UnsupportedParameter
+from llamakeep.schemas.text import check_text
 
 TEXT_PARTS = {
     "text": "text",

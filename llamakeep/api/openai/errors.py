@@ -12,7 +12,6 @@ from typing import Any
 from fastapi import Response
 
 from llamakeep import errors
-from llamakeep.api.http.bodies import Body
 from llamakeep.api.http.problems import (
     FIELD_MISSING,
     FIELD_UNKNOWN,
@@ -21,6 +20,7 @@ from llamakeep.api.http.problems import (
     urn,
 )
 from llamakeep.api.openai.wire import json_response
+from llamakeep.schemas.bodies import Body
 
 STATUSES = {
     urn(error.code): status

@@ -11,8 +11,11 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from llamakeep.api.http.bodies import Body, Form
-from llamakeep.api.http.fields import (
+from llamakeep.api.http.problems import FIELD_UNKNOWN
+from llamakeep.domain import Parameters
+from llamakeep.errors import FieldError, InvalidRequest, UnsupportedParameter
+from llamakeep.schemas.bodies import Body, Form
+from llamakeep.schemas.fields import (
     MaxTokens,
     MinTokens,
     ModelName,
@@ -23,9 +26,6 @@ from llamakeep.api.http.fields import (
     TopK,
     TopP,
 )
-from llamakeep.api.http.problems import FIELD_UNKNOWN
-from llamakeep.domain import Parameters
-from llamakeep.errors import FieldError, InvalidRequest, UnsupportedParameter
 
 IGNORED = frozenset(
     {

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import Response
 
-from llamakeep.api.http.json_text import to_json
+from llamakeep.schemas.json_text import to_json
 
 
 def json_response(

@@ -15,13 +15,6 @@ from http import HTTPStatus
 from fastapi import Request, Response
 
 from llamakeep.api.http.headers import single_header
-from llamakeep.api.http.json_text import (
-    PIECE,
-    cut,
-    filled,
-    in_pieces,
-    to_json,
-)
 from llamakeep.api.http.links import prefix_of
 from llamakeep.api.http.problems import problem_json, problem_of
 from llamakeep.api.http.streaming import EVENT_STREAM, Streaming
@@ -30,6 +23,13 @@ from llamakeep.domain import Run
 from llamakeep.engine import Delta, Ended, Keeper, Position, Reset, Update
 from llamakeep.engine.keeper import raise_for_status
 from llamakeep.errors import FieldError, InvalidRequest, LlamaKeepError
+from llamakeep.schemas.json_text import (
+    PIECE,
+    cut,
+    filled,
+    in_pieces,
+    to_json,
+)
 from llamakeep.storage.runs.long_texts import STORED, outline_of
 
 KEEP_ALIVE = b": keep-alive\n\n"

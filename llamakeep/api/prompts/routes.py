@@ -9,22 +9,8 @@ from pydantic import Field
 
 from llamakeep import errors
 from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser, keeper_of
-from llamakeep.api.http.bodies import Form
-from llamakeep.api.http.fields import (
-    MaxTokens,
-    Metadata,
-    MinTokens,
-    ModelName,
-    Penalty,
-    Seed,
-    StopText,
-    Temperature,
-    TopK,
-    TopP,
-)
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
-from llamakeep.api.http.text import SomeText, Text
 from llamakeep.api.prompts.events import (
     accepted_response,
     accepts_only_events,
@@ -41,6 +27,20 @@ from llamakeep.domain import (
     User,
 )
 from llamakeep.errors import FieldError, InvalidRequest
+from llamakeep.schemas.bodies import Form
+from llamakeep.schemas.fields import (
+    MaxTokens,
+    Metadata,
+    MinTokens,
+    ModelName,
+    Penalty,
+    Seed,
+    StopText,
+    Temperature,
+    TopK,
+    TopP,
+)
+from llamakeep.schemas.text import SomeText, Text
 
 router = Router(tags=["prompt"])
 

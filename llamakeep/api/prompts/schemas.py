@@ -9,10 +9,10 @@ from pydantic import AwareDatetime, PlainSerializer
 
 from llamakeep.api.dependencies import readers_of
 from llamakeep.api.history.highlights import Highlights
-from llamakeep.api.http.bodies import Body
-from llamakeep.api.http.json_text import PIECE, gathered, in_pieces, to_json
 from llamakeep.api.http.streaming import Streaming, sent
 from llamakeep.domain import Run, RunStatus, User
+from llamakeep.schemas.bodies import Body
+from llamakeep.schemas.json_text import PIECE, gathered, in_pieces, to_json
 
 LONG = 4 * PIECE
 """Responses with more characters are sent in pieces."""

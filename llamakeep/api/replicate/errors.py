@@ -10,7 +10,6 @@ from typing import Any
 
 from fastapi import Response
 
-from llamakeep.api.http.json_text import to_json
 from llamakeep.api.http.problems import FIELD_MISSING, FIELD_UNKNOWN, Problem, urn
 from llamakeep.api.replicate.schemas import WRITTEN
 from llamakeep.errors import (
@@ -20,6 +19,7 @@ from llamakeep.errors import (
     UnknownModel,
     UnsupportedParameter,
 )
+from llamakeep.schemas.json_text import to_json
 
 _INVALID = urn(InvalidRequest.code)
 _UNSUPPORTED = urn(UnsupportedParameter.code)

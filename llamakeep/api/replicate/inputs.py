@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from llamakeep.api.http.bodies import Form
-from llamakeep.api.http.fields import (
+from llamakeep.api.webhooks.outgoing import WebhookUrl
+from llamakeep.domain import Asked, NotificationEvent, Parameters, Run
+from llamakeep.schemas.bodies import Form
+from llamakeep.schemas.fields import (
     MOST_TOKENS,
     Integer,
     MaxTokens,
@@ -18,9 +20,7 @@ from llamakeep.api.http.fields import (
     TopK,
     TopP,
 )
-from llamakeep.api.http.text import SomeText, Text
-from llamakeep.api.webhooks.outgoing import WebhookUrl
-from llamakeep.domain import Asked, NotificationEvent, Parameters, Run
+from llamakeep.schemas.text import SomeText, Text
 
 SPELLINGS = {
     "max_tokens": ("max_tokens", "max_new_tokens", "max_length"),

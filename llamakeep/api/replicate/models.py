@@ -5,7 +5,6 @@ from typing import Any
 from fastapi import Request
 
 from llamakeep.api.dependencies import registry_of
-from llamakeep.api.http.bodies import Body
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
@@ -27,6 +26,7 @@ from llamakeep.errors import (
 )
 from llamakeep.providers.base import Provider
 from llamakeep.providers.registry import check_model_exists
+from llamakeep.schemas.bodies import Body
 
 router = Router(prefix=PREFIX, tags=["replicate"], queries=Queries.VENDORS)
 

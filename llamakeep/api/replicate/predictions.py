@@ -9,12 +9,12 @@ from typing import Any, Literal
 from fastapi import Response
 from pydantic import AwareDatetime
 
-from llamakeep.api.http.bodies import Body
-from llamakeep.api.http.json_text import one_line
 from llamakeep.api.replicate.access import Links
 from llamakeep.api.replicate.inputs import input_of
 from llamakeep.api.replicate.names import model_of, run_version_of
 from llamakeep.domain import Run, RunStatus
+from llamakeep.schemas.bodies import Body
+from llamakeep.schemas.json_text import one_line
 
 Status = Literal["starting", "processing", "succeeded", "failed", "canceled"]
 STATUSES: dict[RunStatus, Status] = {

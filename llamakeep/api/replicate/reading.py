@@ -8,7 +8,6 @@ from fastapi import Query, Request, Response
 
 from llamakeep.api.dependencies import keeper_of, storage_of
 from llamakeep.api.history.filters import Moment
-from llamakeep.api.http.bodies import Body
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
@@ -35,6 +34,7 @@ from llamakeep.errors import (
     TooManyReaders,
     Unauthenticated,
 )
+from llamakeep.schemas.bodies import Body
 from llamakeep.storage.history.filters import first_id_at
 from llamakeep.storage.history.listing import is_full
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from llamakeep.api.http.fields import MOST_TOKENS
 from llamakeep.providers.base import Provider
+from llamakeep.schemas.fields import MOST_TOKENS
 
 _PENALTY = {"type": "number", "minimum": -2, "maximum": 2}
 _INPUTS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -14,12 +14,12 @@ from fastapi import Request, Response
 
 from llamakeep.api.dependencies import keeper_of, readers_of, storage_of
 from llamakeep.api.http.headers import single_header
-from llamakeep.api.http.json_text import to_json
 from llamakeep.api.http.streaming import Streaming
 from llamakeep.api.prompts.events import HEADERS
 from llamakeep.domain import Run, RunStatus, User
 from llamakeep.engine import Delta, Ended, Keeper, Position, Reset, Update
 from llamakeep.errors import LlamaKeepError
+from llamakeep.schemas.json_text import to_json
 
 HELLO = b": hi\n\n"
 KEEP_ALIVE = b": still here\n\n"

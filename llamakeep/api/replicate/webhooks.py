@@ -3,13 +3,13 @@
 from fastapi import Request, Response
 
 from llamakeep.api.dependencies import storage_of
-from llamakeep.api.http.bodies import Body
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.replicate.access import PREFIX, PromptingUser
 from llamakeep.api.webhooks.secrets import webhooks_are_sent
 from llamakeep.errors import PathNotFound, ScopeMissing, Unauthenticated
+from llamakeep.schemas.bodies import Body
 from llamakeep.webhooks.signing import new_secret
 
 router = Router(prefix=PREFIX, tags=["replicate"], queries=Queries.VENDORS)

@@ -7,8 +7,6 @@ from fastapi import Request
 from pydantic import AwareDatetime, Field
 
 from llamakeep.api.dependencies import settings_of, storage_of
-from llamakeep.api.http.bodies import Body
-from llamakeep.api.http.text import Text
 from llamakeep.api.prompts.schemas import HistoryItem, shown_in_history
 from llamakeep.domain import (
     Notification,
@@ -19,6 +17,8 @@ from llamakeep.domain import (
     new_id,
 )
 from llamakeep.errors import FieldError, InvalidRequest
+from llamakeep.schemas.bodies import Body
+from llamakeep.schemas.text import Text
 from llamakeep.webhooks.addresses import Guard, NotAllowed
 from llamakeep.webhooks.signing import new_secret
 

@@ -12,10 +12,10 @@ from llamakeep.api.dependencies import (
     settings_of,
     storage_of,
 )
-from llamakeep.api.http.bodies import Body
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.errors import PathNotFound, ScopeMissing, Unauthenticated
+from llamakeep.schemas.bodies import Body
 from llamakeep.storage.accounts.webhook_secrets import WebhookSecrets
 from llamakeep.webhooks.signing import new_secret
 

@@ -18,13 +18,6 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from llamakeep.api.http.json_text import (
-    cut,
-    filled,
-    gathered,
-    in_pieces,
-    to_json,
-)
 from llamakeep.api.openai.answering import CancelOnDisconnect
 from llamakeep.api.openai.errors import error_of
 from llamakeep.api.openai.ids import id_of
@@ -33,6 +26,13 @@ from llamakeep.api.openai.responses.rendering import beginning_of, response_of
 from llamakeep.domain import Run
 from llamakeep.engine import Delta, Ended, Keeper, Position, Reset, Update
 from llamakeep.errors import LlamaKeepError, RunInterrupted
+from llamakeep.schemas.json_text import (
+    cut,
+    filled,
+    gathered,
+    in_pieces,
+    to_json,
+)
 from llamakeep.storage.runs.long_texts import STORED
 
 KEEP_ALIVE = b": keep-alive\n\n"

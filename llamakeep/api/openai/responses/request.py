@@ -5,15 +5,6 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from llamakeep.api.http.bodies import Form
-from llamakeep.api.http.fields import (
-    MaxTokens,
-    Metadata,
-    ModelName,
-    OpenAITemperature,
-    TopP,
-)
-from llamakeep.api.http.text import Text
 from llamakeep.api.openai.content import invalid
 from llamakeep.api.openai.errors import PREVIOUS_NOT_FOUND
 from llamakeep.api.openai.ids import run_id_of
@@ -23,6 +14,15 @@ from llamakeep.api.openai.responses.rendering import RESPONSE
 from llamakeep.api.openai.responses.text_format import TextOptions, response_format
 from llamakeep.domain import Asked, Parameters
 from llamakeep.errors import RunNotFound
+from llamakeep.schemas.bodies import Form
+from llamakeep.schemas.fields import (
+    MaxTokens,
+    Metadata,
+    ModelName,
+    OpenAITemperature,
+    TopP,
+)
+from llamakeep.schemas.text import Text
 
 IGNORED = frozenset(
     {

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from llamakeep.api.http.bodies import Body, Form
-from llamakeep.api.http.text import Text, check_json
+from llamakeep.schemas.bodies import Body, Form
+from llamakeep.schemas.text import Text, check_json
 
 
 class TextFormat(Body):

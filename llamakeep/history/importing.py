@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic import ByteSize, ValidationError
 
-from llamakeep.api.history.imported_runs import ImportedRun, longest_line
 from llamakeep.domain import Run, User
 from llamakeep.errors import (
     FieldError,
@@ -16,6 +15,7 @@ from llamakeep.errors import (
     TooManyReaders,
 )
 from llamakeep.errors.wording import path_of, wording_of
+from llamakeep.history.imported_runs import ImportedRun, longest_line
 from llamakeep.storage import Storage
 
 AT_ONCE = 50

@@ -7,7 +7,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 from pydantic_core import CoreSchema
 
-from llamakeep.docstrings import docstrings_of
+from llamakeep.schemas.docstrings import docstrings_of
 
 # FastAPI passes Pydantic attributes that it warns about, and silences the warning only
 # when models are built at once: see https://github.com/fastapi/fastapi/pull/14036.

@@ -14,20 +14,6 @@ from pydantic import (
     model_validator,
 )
 
-from llamakeep.api.http.fields import (
-    Integer,
-    MaxTokens,
-    Metadata,
-    MinTokens,
-    Number,
-    Penalty,
-    Seed,
-    StopText,
-    Temperature,
-    TopK,
-    TopP,
-)
-from llamakeep.api.http.text import Text, check_json, check_written_out
 from llamakeep.api.openai.messages import LONGEST_NAME
 from llamakeep.domain import (
     LONGEST_FINISH_REASON,
@@ -42,6 +28,20 @@ from llamakeep.domain import (
     utc_now,
 )
 from llamakeep.errors import RunInterrupted
+from llamakeep.schemas.fields import (
+    Integer,
+    MaxTokens,
+    Metadata,
+    MinTokens,
+    Number,
+    Penalty,
+    Seed,
+    StopText,
+    Temperature,
+    TopK,
+    TopP,
+)
+from llamakeep.schemas.text import Text, check_json, check_written_out
 from llamakeep.storage.history.filters import first_id_at
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from llamakeep.api.http.text import Text
+from llamakeep.schemas.text import Text
 
 MOST_TOKENS = 1_000_000
 

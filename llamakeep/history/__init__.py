@@ -1,0 +1,1 @@
+"""Runs as the history shows, exports and imports them."""

@@ -1,0 +1,1 @@
+"""What our JSON has in common: bodies, fields, texts, and how it is written."""
