@@ -28,6 +28,7 @@ from llamakeep.api.webhooks import incoming as webhooks
 from llamakeep.api.webhooks import secrets as webhook_secrets
 from llamakeep.api.webhooks.bodies import render
 from llamakeep.credentials.passwords import Passwords
+from llamakeep.credentials.tokens import digest, new_setup_token
 from llamakeep.deletion.retention import Retention
 from llamakeep.deletion.users import Purging
 from llamakeep.engine import Keeper
@@ -133,6 +134,7 @@ def create_app(
         },
     )
     app.state.settings, app.state.readers = settings, Readers()
+    app.state.long_bodies = history_import.PATHS
     app.state.dialects = {
         "/v1/": openai.errors.render,
         "/replicate/v1/": replicate.errors.render,
@@ -155,6 +157,22 @@ def _add_middleware(app: FastAPI, settings: Settings, counts: Counts | None) -> 
     limit_rates(app, settings, counts, exempt=(*health.PATHS, *webhooks.PATHS))
     believe_proxies(app, settings)
     protect_browsers(app, settings.cors_origins)
+
+
+async def offer_setup(app: FastAPI, setup_token: str | None = None) -> str | None:
+    """
+    Return a token that creates the first administrator, if there are no users.
+
+    Args:
+        app: The server.
+        setup_token: The token, if several worker processes have to share one.
+    """
+    state = app.state
+    if state.settings.demo or await state.storage.has_users():
+        return None
+    setup_token = setup_token or new_setup_token()
+    state.setup_digest = digest(setup_token)
+    return setup_token
 
 
 async def _release(storage: Storage, dead_nodes: Sequence[str]) -> None:

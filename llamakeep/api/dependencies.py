@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 
-from llamakeep.api.accounts.demo import ACCESS_TOKENS
 from llamakeep.api.http.readers import Readers
+from llamakeep.credentials.demo import ACCESS_TOKENS
 from llamakeep.credentials.tokens import digest, is_api_key, is_well_formed
 from llamakeep.domain import Actor, ApiKey, Scope, User, UserRole, utc_now
 from llamakeep.engine import Keeper

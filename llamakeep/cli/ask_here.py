@@ -3,8 +3,8 @@
 import asyncio
 from contextlib import aclosing
 
-from llamakeep.cli.ask import Screen
 from llamakeep.cli.environment import get_or_add_user
+from llamakeep.cli.screen import Screen
 from llamakeep.domain import Asked, Run, User
 from llamakeep.engine import Delta, Ended, Keeper, Reset
 from llamakeep.engine.keeper import raise_for_status

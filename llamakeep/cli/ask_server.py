@@ -9,7 +9,7 @@ from uuid import uuid4
 from pydantic_core import from_json
 
 from llamakeep import errors
-from llamakeep.cli.ask import Screen
+from llamakeep.cli.screen import Screen
 from llamakeep.domain import Asked
 from llamakeep.errors import (
     LlamaKeepError,

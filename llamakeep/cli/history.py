@@ -229,7 +229,7 @@ def _print_run(run: "Run") -> None:
 
 
 def _as_json(run: "Run") -> str:
-    from llamakeep.api.prompts.schemas import shown_in_history
+    from llamakeep.history.records import shown_in_history
     from llamakeep.schemas.json_text import to_json
 
     return printable_json(to_json(shown_in_history(run)).decode())

@@ -109,7 +109,7 @@ def _serve_here(settings: "Settings", listener: "socket.socket") -> bool:
         )
 
     async def when_ready(app: "FastAPI") -> None:
-        from llamakeep.api.accounts.passwords import offer_setup
+        from llamakeep.app import offer_setup
 
         model, setup_token = await server.describe_model(app), await offer_setup(app)
         data = location(settings.database_url)

@@ -215,7 +215,7 @@ async def all_users(settings: "Settings") -> "Sequence[User]":
 
 async def demo_users(settings: "Settings") -> set[str]:
     """Return the names of those who can only log in in demo mode, which is off."""
-    from llamakeep.api.accounts.demo import PASSWORDS
+    from llamakeep.credentials.demo import PASSWORDS
 
     if settings.demo:
         return set()

@@ -53,6 +53,10 @@ NEXT_STATUSES: Mapping[RunStatus, frozenset[RunStatus]] = {
 UNFINISHED = frozenset(s for s, after in NEXT_STATUSES.items() if after)
 
 
+LONGEST_NAME = 256
+"""Characters of the name of who said a message."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One utterance."""

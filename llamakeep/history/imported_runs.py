@@ -14,7 +14,6 @@ from pydantic import (
     model_validator,
 )
 
-from llamakeep.api.openai.messages import LONGEST_NAME
 from llamakeep.domain import (
     LONGEST_FINISH_REASON,
     MOST_TOKENS,
@@ -27,6 +26,7 @@ from llamakeep.domain import (
     User,
     utc_now,
 )
+from llamakeep.domain.runs import LONGEST_NAME
 from llamakeep.errors import RunInterrupted
 from llamakeep.schemas.fields import (
     Integer,

@@ -13,8 +13,6 @@ import uvicorn
 from fastapi import FastAPI
 
 from llamakeep import signals
-from llamakeep.api.history import import_routes as history_import
-from llamakeep.api.http.forwarded import prefix_in
 from llamakeep.engine import Keeper
 from llamakeep.garbage import collect_rarely
 from llamakeep.server.connections import (
@@ -171,8 +169,8 @@ def _config(app: FastAPI) -> uvicorn.Config:
         write_timeout=settings.write_timeout,
         long_bodies=frozenset(
             (prefix + path).encode()
-            for prefix in {"", prefix_in(settings)}
-            for path in history_import.PATHS
+            for prefix in {"", settings.path_prefix}
+            for path in app.state.long_bodies
         ),
     )
     return uvicorn.Config(

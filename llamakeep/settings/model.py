@@ -333,6 +333,13 @@ class Settings(BaseSettings):
         files = SecretFiles(settings_cls, variables)
         return init_settings, env_settings, files, dotenv_settings
 
+    @property
+    def path_prefix(self) -> str:
+        """The path that proxies put before ours, unless their headers name another."""
+        if self.root_path or self.public_url is None:
+            return self.root_path
+        return (self.public_url.path or "").rstrip("/")
+
     @field_validator("cors_origins")
     @classmethod
     def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,8 +13,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from llamakeep.api.accounts.passwords import offer_setup
-from llamakeep.app import create_app
+from llamakeep.app import create_app, offer_setup
 from llamakeep.errors import LlamaKeepError
 from llamakeep.server import Server, describe_model, run, serve
 from llamakeep.storage import location

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from llamakeep.api.accounts.passwords import offer_setup
+from llamakeep.app import offer_setup
 from llamakeep.credentials.tokens import new_reset_token, new_setup_token
 from llamakeep.domain import Actor, UserRole
 from llamakeep.settings import Settings

@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from llamakeep.cli.ask import Screen
 from llamakeep.cli.ask_here import ask_here
+from llamakeep.cli.screen import Screen
 from llamakeep.cli.terminal import Spinner
 from llamakeep.cli.users import all_users
 from llamakeep.domain import Asked, Run, RunStatus, new_id, utc_now

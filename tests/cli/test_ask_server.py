@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from llamakeep.cli import ask_server as module
-from llamakeep.cli.ask import Screen
 from llamakeep.cli.ask_server import ask_server
+from llamakeep.cli.screen import Screen
 from llamakeep.cli.terminal import Spinner
 from llamakeep.domain import Asked, Parameters, RunStatus
 from llamakeep.errors import (

@@ -1,6 +1,7 @@
 import asyncio
 
-from llamakeep.api.accounts.demo import ACCESS_TOKENS, add_demo_users
+from llamakeep.api.accounts.demo import add_demo_users
+from llamakeep.credentials.demo import ACCESS_TOKENS
 from llamakeep.credentials.tokens import digest
 from llamakeep.storage import Storage
 

@@ -7,7 +7,6 @@ mode.
 
 from collections.abc import Collection
 from contextlib import suppress
-from datetime import timedelta
 from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -17,15 +16,11 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llamakeep.api.http.problems import render_http_error
+from llamakeep.credentials.demo import ACCESS_TOKENS, FOR_EVER
 from llamakeep.credentials.tokens import digest
 from llamakeep.errors import InvalidRequest, ServerError, StorageUnavailable
 from llamakeep.http.visitors import refusal_of
 from llamakeep.storage import Storage
-
-PASSWORDS = {"alice": "secret1", "bob": "secret2"}
-ACCESS_TOKENS = {f"token_{username}": username for username in PASSWORDS}
-
-FOR_EVER = timedelta(days=36500)
 
 
 class LoopbackOnly:

@@ -7,7 +7,6 @@ from typing import Annotated, Self
 from fastapi import Request
 from pydantic import AwareDatetime, ConfigDict, Field
 
-from llamakeep.api.accounts import demo
 from llamakeep.api.dependencies import (
     LoggedInUser,
     actor_of,
@@ -17,6 +16,7 @@ from llamakeep.api.dependencies import (
 )
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
+from llamakeep.credentials import demo
 from llamakeep.credentials.passwords import Passwords
 from llamakeep.credentials.tokens import digest, new_access_token
 from llamakeep.domain import User, UserRole

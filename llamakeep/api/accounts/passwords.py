@@ -3,7 +3,7 @@
 import hmac
 from typing import Annotated
 
-from fastapi import FastAPI, Request
+from fastapi import Request
 from pydantic import Field
 
 from llamakeep.api.accounts.login import UserResponse
@@ -16,7 +16,7 @@ from llamakeep.api.dependencies import (
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.credentials.passwords import LONGEST, SHORTEST, Passwords
-from llamakeep.credentials.tokens import digest, is_well_formed, new_setup_token
+from llamakeep.credentials.tokens import digest, is_well_formed
 from llamakeep.credentials.usernames import USERNAME
 from llamakeep.errors import (
     BodyTooLarge,
@@ -65,22 +65,6 @@ class SetupRequest(Form):
     """The set-up token that the server printed at its start."""
     username: Username
     password: NewPassword
-
-
-async def offer_setup(app: FastAPI, setup_token: str | None = None) -> str | None:
-    """
-    Return a token that creates the first administrator, if there are no users.
-
-    Args:
-        app: The server.
-        setup_token: The token, if several worker processes have to share one.
-    """
-    state = app.state
-    if state.settings.demo or await state.storage.has_users():
-        return None
-    setup_token = setup_token or new_setup_token()
-    state.setup_digest = digest(setup_token)
-    return setup_token
 
 
 @router.post(

@@ -16,7 +16,7 @@ from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.readers import EXPORT
 from llamakeep.api.http.router import Router
 from llamakeep.api.http.streaming import Streaming
-from llamakeep.api.prompts.schemas import length_of, model_name, shown_in_history
+from llamakeep.api.prompts.schemas import length_of
 from llamakeep.domain import Message, Run, User
 from llamakeep.errors import (
     InvalidRequest,
@@ -24,6 +24,7 @@ from llamakeep.errors import (
     TooManyReaders,
     Unauthenticated,
 )
+from llamakeep.history.records import model_name, shown_in_history
 from llamakeep.schemas.json_text import (
     HOLE,
     PIECE,

@@ -29,7 +29,6 @@ from llamakeep.api.prompts.schemas import (
     HistoryResponse,
     length_of,
     long_response,
-    shown_in_history,
     shown_response,
 )
 from llamakeep.api.webhooks.outgoing import WatchedRun, watched
@@ -45,6 +44,7 @@ from llamakeep.errors import (
     TooManyReaders,
     Unauthenticated,
 )
+from llamakeep.history.records import shown_in_history
 from llamakeep.schemas.bodies import Body, Form
 from llamakeep.schemas.fields import Metadata
 from llamakeep.storage import Storage

@@ -31,16 +31,9 @@ _PORT = re.compile(r"\[(?P<six>[^]]+)\](?::\d+)?|(?P<four>[0-9.]+):\d+")
 
 def believe_proxies(app: FastAPI, settings: Settings) -> None:
     """Have `app` use the headers of trusted proxies, if any are configured."""
-    prefix = prefix_in(settings)
+    prefix = settings.path_prefix
     if settings.trusted_proxies or prefix:
         app.add_middleware(Forwarded, trusted=settings.trusted_proxies, prefix=prefix)
-
-
-def prefix_in(settings: Settings) -> str:
-    """Return the path prefix that settings name; `X-Forwarded-Prefix` overrides it."""
-    if settings.root_path or settings.public_url is None:
-        return settings.root_path
-    return (settings.public_url.path or "").rstrip("/")
 
 
 class Forwarded:

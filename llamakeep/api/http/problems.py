@@ -4,16 +4,13 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from pydantic import AwareDatetime, Field
-from pydantic.json_schema import SkipJsonSchema
 from starlette.exceptions import HTTPException
 
-from llamakeep.api.http.browsers import HEADERS
 from llamakeep.api.http.json_bodies import is_json
 from llamakeep.api.http.links import prefix_of
 from llamakeep.errors import (
@@ -21,17 +18,14 @@ from llamakeep.errors import (
     BodyTooLarge,
     FieldError,
     InvalidRequest,
-    LimitReached,
     LlamaKeepError,
     MalformedBody,
-    PromptRejected,
     StorageUnavailable,
-    UnsupportedParameter,
 )
 from llamakeep.errors.wording import MISSING, UNKNOWN, path_of, wording_of
 from llamakeep.http.methods import HeadAndOptions
-from llamakeep.schemas.bodies import Body
-from llamakeep.schemas.json_text import to_json
+from llamakeep.schemas.problem import Problem, problem_json, problem_of, urn
+from llamakeep.schemas.security_headers import HEADERS
 
 log = logging.getLogger(__name__)
 
@@ -48,82 +42,12 @@ body of 2 MB may have hundreds of thousands.
 """
 
 
-class ReachedLimit(Body):
-    """A limit that leaves less than the request needs."""
-
-    name: str
-    """`concurrent_runs`, `tokens_per_day`, …"""
-    whose: Literal["user", "api_key", "server"]
-    limit: float
-    left: float
-    resets_at: AwareDatetime | None
-    """When the limit's period starts again."""
-
-
-class Problem(Body):
-    """What went wrong, what was stored, and what to do (RFC 9457)."""
-
-    type: str
-    """A URN that names the kind of problem and never changes."""
-    title: str
-    """The same for all problems of this kind."""
-    status: int
-    detail: str
-    """What happened this time."""
-    run_id: str | None = None
-    """The run in which the prompt is stored all the same."""
-    errors: list[dict[str, str]] | None = None
-    """The invalid fields of the request, each with a message."""
-    limit: ReachedLimit | None = None
-    """The limit that leaves too little."""
-    param: SkipJsonSchema[str | None] = Field(default=None, exclude=True)
-    provider_code: SkipJsonSchema[str | None] = Field(default=None, exclude=True)
-
-
 Dialect = Callable[[Problem, dict[str, str], str], Response]
 """
 Renders a problem as another API does, such as OpenAI's; it may add to the headers.
 
 The third argument is the path prefix that a proxy puts before this server's paths.
 """
-
-
-def problem_of(error: LlamaKeepError) -> Problem:
-    """Return the problem that describes `error`."""
-    errors = None
-    if isinstance(error, InvalidRequest) and error.errors:
-        errors = [{"field": e.field, "message": e.message} for e in error.errors]
-    if isinstance(error, UnsupportedParameter) and error.parameters:
-        errors = [{"field": p, "message": error.title} for p in error.parameters]
-    return Problem(
-        type=urn(error.code),
-        title=error.title,
-        status=error.status,
-        detail=error.detail,
-        run_id=error.run_id,
-        errors=errors,
-        limit=_reached_limit(error),
-        param=error.param if isinstance(error, PromptRejected) else None,
-        provider_code=(
-            error.provider_code if isinstance(error, PromptRejected) else None
-        ),
-    )
-
-
-def _reached_limit(error: LlamaKeepError) -> ReachedLimit | None:
-    if not isinstance(error, LimitReached) or error.limit is None:
-        return None
-    return ReachedLimit.model_validate(error.limit, from_attributes=True)
-
-
-def urn(code: str) -> str:
-    """Return the problem type for an error's code."""
-    return f"urn:llamakeep:problem:{code}"
-
-
-def problem_json(problem: Problem) -> bytes:
-    """Serialise a problem."""
-    return to_json(problem, exclude_none=True)
 
 
 def problem_responses(*errors: type[LlamaKeepError]) -> dict[int | str, Any]:

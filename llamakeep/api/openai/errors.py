@@ -12,15 +12,10 @@ from typing import Any
 from fastapi import Response
 
 from llamakeep import errors
-from llamakeep.api.http.problems import (
-    FIELD_MISSING,
-    FIELD_UNKNOWN,
-    Problem,
-    problem_of,
-    urn,
-)
+from llamakeep.api.http.problems import FIELD_MISSING, FIELD_UNKNOWN
 from llamakeep.api.openai.wire import json_response
 from llamakeep.schemas.bodies import Body
+from llamakeep.schemas.problem import Problem, problem_of, urn
 
 STATUSES = {
     urn(error.code): status

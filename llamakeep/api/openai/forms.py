@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from llamakeep.api.openai.ids import id_of
-from llamakeep.api.prompts.schemas import model_name
 from llamakeep.domain import Run, RunStatus, Usage
+from llamakeep.history.records import model_name
 
 CHAT, LEGACY = "chatcmpl-", "cmpl-"
 """Prefixes of ids."""

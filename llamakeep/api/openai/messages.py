@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from llamakeep.api.openai.content import checked, invalid, said_by
 from llamakeep.domain import Message, Role
+from llamakeep.domain.runs import LONGEST_NAME
 from llamakeep.errors import UnsupportedParameter
 
 ROLES: Mapping[str, Role] = {
@@ -15,7 +16,6 @@ ROLES: Mapping[str, Role] = {
 }
 ROLES_OF_TOOLS = {"tool", "function"}
 SAID = {"role", "content", "name"}
-LONGEST_NAME = 256
 
 
 class Said(NamedTuple):

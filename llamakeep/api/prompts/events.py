@@ -16,13 +16,12 @@ from fastapi import Request, Response
 
 from llamakeep.api.http.headers import single_header
 from llamakeep.api.http.links import prefix_of
-from llamakeep.api.http.problems import problem_json, problem_of
 from llamakeep.api.http.streaming import EVENT_STREAM, Streaming
-from llamakeep.api.prompts.schemas import model_name, shown
 from llamakeep.domain import Run
 from llamakeep.engine import Delta, Ended, Keeper, Position, Reset, Update
 from llamakeep.engine.keeper import raise_for_status
 from llamakeep.errors import FieldError, InvalidRequest, LlamaKeepError
+from llamakeep.history.records import model_name, shown
 from llamakeep.schemas.json_text import (
     PIECE,
     cut,
@@ -30,6 +29,7 @@ from llamakeep.schemas.json_text import (
     in_pieces,
     to_json,
 )
+from llamakeep.schemas.problem import problem_json, problem_of
 from llamakeep.storage.runs.long_texts import STORED, outline_of
 
 KEEP_ALIVE = b": keep-alive\n\n"

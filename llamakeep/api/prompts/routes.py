@@ -17,7 +17,7 @@ from llamakeep.api.prompts.events import (
     stream_response,
 )
 from llamakeep.api.prompts.idempotency import key_of
-from llamakeep.api.prompts.schemas import PromptResponse, shown, shown_response
+from llamakeep.api.prompts.schemas import PromptResponse, shown_response
 from llamakeep.api.webhooks.outgoing import RUN, WebhookUrl, wanted
 from llamakeep.domain import (
     Asked,
@@ -27,6 +27,7 @@ from llamakeep.domain import (
     User,
 )
 from llamakeep.errors import FieldError, InvalidRequest
+from llamakeep.history.records import shown
 from llamakeep.schemas.bodies import Form
 from llamakeep.schemas.fields import (
     MaxTokens,

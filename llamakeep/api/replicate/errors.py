@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import Response
 
-from llamakeep.api.http.problems import FIELD_MISSING, FIELD_UNKNOWN, Problem, urn
+from llamakeep.api.http.problems import FIELD_MISSING, FIELD_UNKNOWN
 from llamakeep.api.replicate.schemas import WRITTEN
 from llamakeep.errors import (
     InvalidRequest,
@@ -20,6 +20,7 @@ from llamakeep.errors import (
     UnsupportedParameter,
 )
 from llamakeep.schemas.json_text import to_json
+from llamakeep.schemas.problem import Problem, urn
 
 _INVALID = urn(InvalidRequest.code)
 _UNSUPPORTED = urn(UnsupportedParameter.code)

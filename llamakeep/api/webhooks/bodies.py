@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from llamakeep.api.prompts.schemas import shown_in_history
 from llamakeep.api.replicate.access import Links
 from llamakeep.api.replicate.predictions import Prediction
 from llamakeep.api.webhooks.outgoing import PREDICTION
 from llamakeep.domain import Notification, NotificationEvent, Run, RunStatus, Usage
+from llamakeep.history.records import shown_in_history
 from llamakeep.schemas.json_text import one_line, to_json
 
 

@@ -7,7 +7,7 @@ from fastapi import Request
 from pydantic import AwareDatetime, Field
 
 from llamakeep.api.dependencies import settings_of, storage_of
-from llamakeep.api.prompts.schemas import HistoryItem, shown_in_history
+from llamakeep.api.prompts.schemas import HistoryItem
 from llamakeep.domain import (
     Notification,
     NotificationEvent,
@@ -17,6 +17,7 @@ from llamakeep.domain import (
     new_id,
 )
 from llamakeep.errors import FieldError, InvalidRequest
+from llamakeep.history.records import shown_in_history
 from llamakeep.schemas.bodies import Body
 from llamakeep.schemas.text import Text
 from llamakeep.webhooks.addresses import Guard, NotAllowed

@@ -5,7 +5,6 @@ from typing import Any
 from llamakeep.api.openai.ids import id_of
 from llamakeep.api.openai.responses.items import output_item
 from llamakeep.api.openai.responses.text_format import text_format
-from llamakeep.api.prompts.schemas import model_name
 from llamakeep.domain import Run, RunStatus, Usage
 from llamakeep.errors import (
     ClientError,
@@ -13,6 +12,7 @@ from llamakeep.errors import (
     ServerBusy,
     from_code,
 )
+from llamakeep.history.records import model_name
 
 RESPONSE = "resp_"
 """The prefix of a response's id."""

@@ -1,0 +1,52 @@
+"""Runs as JSON, as clients, exports and the command line show them."""
+
+from typing import Any
+
+from llamakeep.domain import Run
+
+
+def model_name(run: Run) -> str:
+    """Return the model's name as `provider:model`."""
+    return f"{run.provider}:{run.model}"
+
+
+def shown(run: Run) -> dict[str, Any]:
+    """
+    Return `run` as a `PromptResponse`, but as a dictionary.
+
+    A run from storage needs no validation, which would take as much time as all other
+    work on a response.
+    """
+    error = None
+    if run.error_code is not None:
+        error = {"type": run.error_code, "detail": run.error_detail or ""}
+    usage = run.usage
+    return {
+        "response": run.response,
+        "id": run.id,
+        "status": run.status,
+        "model": model_name(run),
+        "resolved_model": run.resolved_model,
+        "conversation_id": run.conversation_id,
+        "finish_reason": run.finish_reason,
+        "usage": {
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "cost_usd": None if usage.cost is None else float(usage.cost),
+        },
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "error": error,
+    }
+
+
+def shown_in_history(run: Run) -> dict[str, Any]:
+    """Return `run` as a `HistoryItem`, but as a dictionary."""
+    return shown(run) | {
+        "timestamp": f"{run.created_at:%Y-%m-%dT%H:%M:%SZ}",
+        "prompt": run.prompt,
+        "system_prompt": run.system_prompt,
+        "parameters": run.parameters.given(),
+        "metadata": run.metadata,
+    }
