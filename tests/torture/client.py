@@ -14,7 +14,7 @@ from tests.torture.site import Site
 
 Way = Literal["plain", "stream", "background", "cancel"]
 WAYS: tuple[Way, ...] = ("plain", "stream", "background")
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds after which a client gives up, which is a fault."""
 AGAIN = 0.02
 """Seconds until a client whose connection was lost comes back."""
