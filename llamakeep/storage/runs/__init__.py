@@ -1,1 +1,1 @@
-"""The life of a run, one transaction a step."""
+"""The state of runs: accept, claim, lease, flush, finish."""

@@ -1,9 +1,10 @@
 """
-What was said before a prompt: the runs it follows, read at once and within bounds.
+The context of a prompt: the earlier messages that the model gets with it.
 
-A prompt follows either all that was answered in its conversation, or the run it names.
-A chain of such names is followed link by link, whatever the ids say; where it reaches a
-run that follows all of its conversation, what came before that one belongs to it.
+A prompt follows either all answered runs of its conversation, or the run it names. A
+chain of named runs is followed link by link, in whatever order their ids are; when it
+reaches a run that follows its whole conversation, the runs before that one belong to
+it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,28 +36,30 @@ from llamakeep.storage.history.filters import is_in
 from llamakeep.storage.runs.rows import READ, to_run
 
 OVERHEAD = 512
-"""Bytes that each run counts for beside its texts: no number of short ones is free."""
+"""
+Bytes counted for each run beside its texts, so that very many short ones have a bound.
+"""
 
 AT_ONCE = 500
-"""Runs that are asked for by their ids in one statement."""
+"""Runs read by id in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a prompt follows."""
+    """The runs that a prompt follows."""
 
     conversation_id: str | None
     runs: Sequence[Run]
-    """Answered ones, oldest first."""
+    """Answered runs, oldest first."""
     newest_run_id: str | None
-    """The highest id in the conversation: what is added to it sorts behind that."""
+    """The highest id in the conversation; a new run's id has to be higher."""
 
 
 NO_CONTEXT = Context(None, (), None)
 
 
 class ContextStorage:
-    """One method is one transaction."""
+    """Reads the context of prompts."""
 
     _database: Database
 
@@ -70,21 +73,21 @@ class ContextStorage:
         most: int,
     ) -> Context:
         """
-        Return what a prompt follows.
+        Return the runs that a prompt follows.
 
         Args:
-            user_id: Whose prompt it is.
-            conversation_id: The conversation that it is part of; that of the run that
-                it names, if it names one.
-            previous_run_id: The run that it names.
-            before: Its own id, if it is kept already.
-            most: Bytes that all texts may have together.
+            user_id: The prompt's user.
+            conversation_id: The prompt's conversation; ignored for a new prompt that
+                names a run.
+            previous_run_id: The run that the prompt names.
+            before: The prompt's own run, if it is stored already.
+            most: The bytes that all texts may have together.
 
         Raises:
-            ContextTooLarge: They have more.
+            ContextTooLarge: The texts have more.
             ConversationNotFound: The user has no such conversation.
             RunNotFound: The user has no run of the id that a new prompt names.
-            RunNotAnswered: That run has no whole answer.
+            RunNotAnswered: That run has no complete answer.
         """
 
         def operation(connection: Connection) -> Context:
@@ -121,7 +124,7 @@ def _conversation_of(connection: Connection, user_id: str, run_id: str) -> str:
 
 
 class _Reader:
-    """Reads one conversation, and adds up what its texts have."""
+    """Reads one conversation and adds up the size of its texts."""
 
     def __init__(
         self, connection: Connection, user_id: str, conversation_id: str, most: int
@@ -134,14 +137,13 @@ class _Reader:
         self._total = 0
 
     def newest(self) -> str | None:
-        """Return the conversation's highest id, whatever became of that run."""
+        """Return the conversation's highest run id, whatever that run's status."""
         query = (
             select(runs.c.id).where(*self._belongs).order_by(runs.c.id.desc()).limit(1)
         )
         return self._connection.scalar(query)
 
     def followed(self, previous_run_id: str | None, before: str | None) -> list[str]:
-        """Return the ids of the runs that are followed, oldest first."""
         if previous_run_id is None:
             return self._answered(before)[::-1]
         chain = self._chain(previous_run_id)
@@ -154,12 +156,11 @@ class _Reader:
             if link.previous_run_id is None:
                 found += self._answered(link.id, without=[*found, before])
                 break
-            # Each is there once: an imported chain may lead back to itself.
+            # `pop`, since an imported chain may contain a cycle.
             link = links.pop(link.previous_run_id, None)
         return found[::-1]
 
     def runs(self, ids: Sequence[str]) -> Sequence[Run]:
-        """Return the runs that have these ids, in that order."""
         found: dict[str, Run] = {}
         for start in range(0, len(ids), AT_ONCE):
             some = ids[start : start + AT_ONCE]
@@ -167,13 +168,13 @@ class _Reader:
             for row in self._connection.execute(query):
                 run = to_run(row)
                 found[run.id] = run
-        # On PostgreSQL, one may have been deleted since.
+        # On PostgreSQL, a run may have been deleted since its id was read.
         return [found[each] for each in ids if each in found]
 
     def _answered(
         self, before: str | None, *, without: Iterable[str | None] = ()
     ) -> list[str]:
-        """Return what was answered in the conversation, newest first."""
+        """Return the ids of the conversation's answered runs, newest first."""
         query = (
             select(runs.c.id, self._size.label("size"))
             .where(*self._is_answered)
@@ -184,7 +185,7 @@ class _Reader:
             query = query.where(runs.c.id < before)
         if self._connection.dialect.name == "postgresql":
             query = query.execution_options(stream_results=True)
-        known = frozenset(without)  # links decide, not ids
+        known = frozenset(without)  # a run that is linked to is counted once
         found = []
         with self._connection.execute(query) as rows:
             for row in rows:
@@ -194,7 +195,7 @@ class _Reader:
         return found
 
     def _chain(self, run_id: str) -> CTE:
-        """Return the links of a chain, newest first, up to where they are too much."""
+        """Query the linked runs, newest first, until their size exceeds the bound."""
         columns = (runs.c.id, runs.c.previous_run_id, self._size.label("size"))
         counted = cast(self._size + OVERHEAD, BigInteger)
         chain = (
@@ -226,7 +227,7 @@ def _refuse(most: int) -> NoReturn:
 
 
 def _size(dialect: str) -> ColumnElement[int]:
-    """Return how many bytes the texts of a run have."""
+    """Return the size of a run's texts in bytes."""
     told: list[ColumnElement[Any]] = [runs.c.prompt, runs.c.response]
     if dialect == "postgresql":
         sizes = [func.octet_length(text) for text in told]

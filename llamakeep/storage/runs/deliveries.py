@@ -1,4 +1,4 @@
-"""Webhooks that were received, so that none counts twice."""
+"""Ids of received webhooks, so that each is processed once."""
 
 from datetime import timedelta
 
@@ -11,16 +11,16 @@ from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import deliveries
 
 KEPT = timedelta(hours=1)
-"""How long a webhook is remembered: longer than its signature is accepted."""
+"""How long an id is stored: longer than the webhook's signature is accepted."""
 
 
 class DeliveryStorage:
-    """One method is one transaction."""
+    """Stores the ids of received webhooks."""
 
     _database: Database
 
     async def add_delivery(self, delivery_id: str) -> bool:
-        """Remember a webhook, and return whether it is new; forget old ones."""
+        """Store a webhook's id, delete old ones, and return whether it is new."""
         now = utc_now()
         values = {"id": delivery_id, "received_at": now}
 

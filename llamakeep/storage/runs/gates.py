@@ -1,4 +1,4 @@
-"""Which providers must not be asked for anything new for now, as all processes know."""
+"""State of the circuit breakers, shared by all processes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _REQUEUE = (
     .where(
         runs.c.id == bindparam("run_id"),
         runs.c.attempt == bindparam("fence"),
-        # It may be written already, where the outcome of a first try is not known.
+        # The row may be requeued already, if a first commit's outcome was unknown.
         text(is_one_of({RunStatus.STARTING, RunStatus.QUEUED})),
         runs.c.handle.is_(None),
     )
@@ -37,30 +37,32 @@ _REQUEUE = (
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What stands between prompts and one provider."""
+    """The state of a provider's circuit breaker."""
 
     provider: str
     now: datetime
-    """When this was so; this moment and the other are the database's clock's."""
+    """When the row was read. Both times are the database's clock's."""
     closed_until: datetime | None = None
     """
-    Before that, nothing new is asked for. Afterwards one run is, as a probe: whoever
-    sends it closes the gate for that time. `None` while the gate is open to all.
+    When a probe may be sent; `None` while requests may pass.
+
+    Until then, no new request is sent. The process that sends the probe moves this time
+    forward, so that no other one does.
     """
     failures: int = 0
-    """How many times in a row asking has failed."""
+    """Failures in a row."""
     error_code: str | None = None
-    """Why it was closed."""
+    """The error that opened the breaker."""
     error_detail: str | None = None
 
 
 class GateStorage:
-    """One method is one transaction."""
+    """Stores the state of circuit breakers."""
 
     _database: Database
 
     async def gates(self) -> Sequence[Gate]:
-        """Return the gates that have ever been changed."""
+        """Return the breakers that ever changed."""
         return await self._database.look_up(
             lambda connection: [
                 _gate(row) for row in connection.execute(_ALL, _AT_ONCE)
@@ -71,15 +73,15 @@ class GateStorage:
         self, provider: str, change: Callable[[Gate], Gate]
     ) -> tuple[Gate, Gate]:
         """
-        Let `change` decide about a gate that nobody else changes meanwhile.
+        Change a breaker's state under a row lock.
 
         Args:
-            provider: Whose gate.
-            change: Returns what it is given if nothing is to be changed. It may be
-                called again when the transaction has to be repeated.
+            provider: The provider whose breaker it is.
+            change: Returns the new state, or its argument for no change. It may be
+                called again when the transaction is retried.
 
         Returns:
-            The gate as it was, and as it is now.
+            The state before and after.
         """
 
         def operation(connection: Connection) -> tuple[Gate, Gate]:
@@ -105,10 +107,10 @@ class GateStorage:
 
     async def requeue(self, run: Run) -> bool:
         """
-        Let a run wait again that its provider has certainly not heard of.
+        Queue a run again whose provider certainly did not get its request.
 
         Returns:
-            `False` if it is not this attempt's any more; nothing was written.
+            `False`, with nothing written, if the run has a newer attempt.
         """
         values = {"run_id": run.id, "fence": run.attempt}
         return await self._database.write(

@@ -1,4 +1,4 @@
-"""Leases of runs: renewing them, and taking over runs whose lease ran out."""
+"""Leases of runs: renew them, release them, take over those that expired."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ _RENEW = (
     .returning(runs.c.id, runs.c.attempt, runs.c.cancel_requested)
 )
 
-_LET_GO = (
+_EXPIRE = (
     update(runs)
     .where(runs.c.owner.in_(bindparam("nodes", expanding=True)), IS_UNFINISHED)
     .values(lease_until=seconds_from_now("no_seconds"))
@@ -42,7 +42,7 @@ _LET_GO = (
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A run that still belongs to the node that asked."""
+    """A run whose lease was renewed."""
 
     run_id: str
     attempt: int
@@ -50,7 +50,7 @@ class Held:
 
 
 class LeaseStorage:
-    """One method is one transaction."""
+    """Stores leases."""
 
     _database: Database
 
@@ -58,10 +58,10 @@ class LeaseStorage:
         self, node: str, run_ids: Collection[str], *, lease: float
     ) -> Sequence[Held]:
         """
-        Hold on to those runs of `node`, and return which still are.
+        Renew the leases of those runs that `node` still holds, and return these runs.
 
-        What it does not name it lets go of: a run that was stored although the node was
-        told otherwise is taken over when its lease has run out.
+        The node's other runs are left to expire: one that was stored although the node
+        got an error is taken over after its lease.
         """
         values = {"node": node, "run_ids": sorted(run_ids), "lease": lease}
         return await self._database.write(
@@ -71,10 +71,10 @@ class LeaseStorage:
         )
 
     async def let_go(self, nodes: Collection[str]) -> None:
-        """Let the runs of `nodes` be taken over at once: their processes are dead."""
+        """Expire the leases of `nodes`, whose processes have ended."""
         values = {"nodes": sorted(nodes), "no_seconds": 0}
         await self._database.write(
-            lambda connection: connection.execute(_LET_GO, values).close()
+            lambda connection: connection.execute(_EXPIRE, values).close()
         )
 
     async def take_over(
@@ -88,27 +88,27 @@ class LeaseStorage:
         working_on: Collection[str] | None = None,
     ) -> Sequence[Run]:
         """
-        Give `node` unfinished runs that no process works on any more.
+        Lease to `node` unfinished runs that no process works on.
 
-        Users take turns, and each has the oldest taken first.
+        Users take turns, and each user's oldest run comes first.
 
-        On a database with one owner process those are all runs of other nodes, and its
-        own that it does not name; on a shared one, those whose lease has run out by the
-        database's clock, which is to say: `node` renews its own first.
+        On a database with one owner process, these are all runs of other nodes and
+        those of its own that `working_on` does not name. On a shared database, they are
+        runs whose lease has expired by the database's clock: `node` has to renew its
+        own first.
 
         Args:
-            node: Who takes them.
-            lease: For how many seconds.
-            most: How many; those that are to be canceled come first.
-            only_canceled: Whether to take no others.
-            after_user: Whose turn was the last; the user with the next higher id
-                begins.
-            working_on: The ids of the runs that `node` works on, none of which is
-                taken; without it, no run of `node` is.
+            node: The node that takes the runs over.
+            lease: Seconds.
+            most: The largest number of runs; those to be canceled come first.
+            only_canceled: Whether to take over only runs to be canceled.
+            after_user: The user whose turn was the last; the next higher id begins.
+            working_on: The ids of the runs that `node` works on, which are left out; by
+                default, all of its runs are.
 
         Returns:
-            The runs with the attempt they have now, which starts from nothing; the text
-            is what an earlier one left.
+            The runs, with their new attempt, which begins with no text; the text is
+            what an earlier attempt stored.
         """
         if self._database.is_sole_owner and working_on is not None:
             found = self._left(node, working_on).limit(1)
@@ -116,7 +116,7 @@ class LeaseStorage:
                 lambda connection: connection.execute(found).first()
             ):
                 return []
-        # As it is now: what comes to it from here on is written after this.
+        # Built a second time: lease times are compared when it is executed.
         candidates = self._left(node, working_on)
         if only_canceled:
             candidates = candidates.where(runs.c.cancel_requested)
@@ -135,9 +135,10 @@ class LeaseStorage:
                 )
                 .limit(most)
             )
-        # PostgreSQL may evaluate a subquery several times, and lock others each time.
+        # A CTE: PostgreSQL may evaluate a subquery several times, and lock other rows
+        # each time.
         left = candidates.with_for_update(of=runs, skip_locked=True).cte("left_runs")
-        # A second attempt may have shown a text that it had not written yet.
+        # A second attempt may have streamed text that it had not stored yet.
         has_hidden_text = and_(runs.c.status == RunStatus.STARTING, runs.c.attempt > 1)
         query = (
             update(runs)

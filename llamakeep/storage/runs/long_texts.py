@@ -1,8 +1,8 @@
 """
-Texts of runs that have ended, read a piece at a time.
+Texts of finished runs, read in pieces.
 
-SQLite's `substr()` reads the whole of a text for each piece. Its incremental reading
-does not, but counts bytes.
+On SQLite through its incremental blob I/O, which counts bytes: `substr()` would read
+the whole text for each piece.
 """
 
 import codecs
@@ -28,19 +28,19 @@ from llamakeep.storage.database.tables import runs
 from llamakeep.storage.runs.rows import READ, to_run
 
 PIECE = 256 * 1024
-"""Bytes that are read at a time; on PostgreSQL, characters."""
+"""Size of a piece: bytes on SQLite, characters on PostgreSQL."""
 
 TextName = Literal["prompt", "response"]
 
 
 class _Stored(str):
-    """No text is the same object."""
+    """A type of its own, so that no other string is the same object."""
 
     __slots__ = ()
 
 
 STORED = _Stored("stored")
-"""What stands for a text that is left in storage."""
+"""Stands for a text that was not read from the database."""
 
 _IS_MEANT = (runs.c.id == bindparam("run_id"), runs.c.user_id == bindparam("user_id"))
 _LEFT_OUT = {"prompt": "''", "response": "''", "earlier": "NULL"}
@@ -60,7 +60,7 @@ WITHOUT_LONG = (
     ),
     _IS_LONG.label("is_long"),
 )
-"""What `to_run_without_long` reads, with a bound of bytes, `longest`."""
+"""The columns for `to_run_without_long`; `longest` is a parameter, in bytes."""
 _ROW = select(literal_column("runs.rowid", Integer)).select_from(runs).where(*_IS_MEANT)
 _LENGTHS = {
     name: select(func.length(runs.c[name])).where(*_IS_MEANT)
@@ -76,12 +76,12 @@ _PIECES = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a piece of a text begins, or that the text ends there."""
+    """A position in a text, or its end."""
 
     offset: int
-    """Characters before it."""
+    """In characters."""
     stored: int
-    """The same as the database counts: bytes in SQLite."""
+    """In the database's unit: bytes on SQLite."""
     is_end: bool = False
 
 
@@ -89,15 +89,13 @@ START = Place(0, 0)
 
 
 class LongTextStorage:
-    """One method is one transaction."""
+    """Reads long texts."""
 
     _database: Database
 
     async def outline(self, user: User, run_id: str) -> Run:
         """
-        Return one of `user`'s runs without what may be long.
-
-        Its prompt and response are empty, and there is nothing `earlier`.
+        Return a run without its texts: prompt, response and `earlier` are empty.
 
         Raises:
             RunNotFound: `user` has no such run.
@@ -114,7 +112,7 @@ class LongTextStorage:
         self, run: Run, place: Place, *, name: TextName = "response"
     ) -> tuple[str, Place]:
         """
-        Return some of a text, and where the next piece begins.
+        Return a piece of a text, and the place where the next one begins.
 
         Raises:
             RunNotFound: It was deleted.
@@ -137,7 +135,7 @@ class LongTextStorage:
         self, run: Run, offset: int, *, name: TextName = "response"
     ) -> Place:
         """
-        Return where so many characters of a text end, or its end if it has fewer.
+        Return the place of a character offset, or the text's end if it is shorter.
 
         Raises:
             RunNotFound: It was deleted.
@@ -161,7 +159,7 @@ class LongTextStorage:
         self, run: Run, place: Place = START, *, name: TextName = "response"
     ) -> AsyncIterator[str]:
         """
-        Yield a text from `place` on, reading each piece when it is asked for.
+        Yield a text from `place` on, reading each piece when the caller asks for it.
 
         Raises:
             RunNotFound: It was deleted.
@@ -179,7 +177,7 @@ def to_run_without_long(row: Row[Any]) -> Run:
 
 
 def outline_of(run: Run) -> Run:
-    """Return `run` as `outline` would: who reads it slowly holds no more of it."""
+    """Return `run` without its texts, to spare memory while a client reads slowly."""
     return replace(run, prompt="", response="", earlier=())
 
 
@@ -188,13 +186,13 @@ def _values(run: Run) -> dict[str, Any]:
 
 
 def _opened(connection: Connection, run: Run, name: TextName) -> Any:
-    """Return a text as the driver's `Blob`."""
+    """Open a text as the SQLite driver's `Blob`."""
     row = connection.scalar(_ROW, _values(run))
     if row is None:
         raise _not_found(run.id)
     raw = connection.connection.driver_connection
     assert raw is not None
-    # It is Python's driver, or a newer one, which has the older name for it.
+    # Python's `sqlite3` says `blobopen`, newer drivers `open_blob`.
     driver: Any = raw
     opening = driver.open_blob if hasattr(driver, "open_blob") else driver.blobopen
     return opening("runs", name, row, readonly=True)

@@ -1,4 +1,4 @@
-"""Short questions about single runs that are asked often."""
+"""Frequent queries for single runs."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from llamakeep.storage.runs.rows import READ, to_run
 if TYPE_CHECKING:
     from llamakeep.storage.runs.steps import IdempotencyKey
 
-# The text of a run that has ended is read in another way: see `long_texts.py`.
+# The text of a finished run is read in pieces: see `long_texts.py`.
 _PROGRESS = select(
     runs.c.status,
     runs.c.attempt,
@@ -39,28 +39,28 @@ _REPEATED = select(runs.c.id, runs.c.request_digest).where(
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is, as it is stored."""
+    """The stored progress of a run."""
 
     status: RunStatus
     attempt: int
     common_length: int | None
     length: int
-    """How many characters its text has, unless it has ended."""
+    """Characters of the response; 0 once the run has ended."""
     text: str
-    """Some of those that were asked for, unless it has ended."""
+    """A piece of the response; empty once the run has ended."""
 
 
 class LookupStorage:
-    """One method is one transaction."""
+    """Reads single runs."""
 
     _database: Database
 
     async def progress(self, run: Run, *, after: int) -> Progress:
         """
-        Return how far `run` is, and some of its text after so many characters.
+        Return a run's status, and a piece of its text after `after` characters.
 
         Raises:
-            RunNotFound: It is gone.
+            RunNotFound: It was deleted.
         """
         values = {"run_id": run.id, "user_id": run.user_id, "first": after + 1}
         row = await self._database.read(
@@ -72,10 +72,10 @@ class LookupStorage:
 
     async def find_repeated(self, user: User, wanted: "IdempotencyKey") -> Run | None:
         """
-        Return the run that was made with the same key, if there is one.
+        Return the run with the same idempotency key, if there is one.
 
         Raises:
-            IdempotencyKeyReused: It answers another request.
+            IdempotencyKeyReused: That run answers another request.
         """
 
         def operation(connection: Connection) -> str | None:
@@ -89,7 +89,7 @@ class LookupStorage:
         run_id = await self._database.look_up(operation)
         if run_id is None:
             return None
-        # Its text may be long, and is not read on the event loop.
+        # Not on the event loop, since its text may be long.
         row = await self._database.read(
             lambda connection: connection.execute(
                 select(*READ).where(runs.c.id == run_id)
@@ -105,7 +105,13 @@ def find_known(
     may_be_stored: bool,
 ) -> Run | None:
     """
-    Return what was stored for the same request before, if anything was.
+    Return the run that was stored for the same request before, if there is one.
+
+    Args:
+        connection: The transaction's.
+        run: The new run.
+        wanted: The request's idempotency key.
+        may_be_stored: Whether an earlier commit of `run` had an unknown outcome.
 
     Raises:
         IdempotencyKeyReused: The key was used for another request.

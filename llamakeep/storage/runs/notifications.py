@@ -1,8 +1,8 @@
 """
-Webhooks that are to be sent about runs.
+Outgoing webhooks about runs, and their retries.
 
-Nothing has to happen at the end of a run: whatever ended it, what waits for that is due
-from then on.
+The end of a run writes nothing here: a webhook about it is due as soon as the run's
+status is final.
 """
 
 from collections.abc import Collection, Sequence
@@ -38,16 +38,16 @@ from llamakeep.storage.runs.rows import NAMES, READ, to_run
 _NOTIFICATION = tuple(notifications.c[each.name] for each in fields(Notification))
 LONGEST_PAUSE = 7 * 3600
 """
-Seconds between two tries at most.
+The longest time between two tries, in seconds.
 
-A next try that is further away was set by a clock that was ahead, and is due.
+A next try further away was computed by a clock that was ahead; it counts as due.
 """
 
 _NOW = {"no_seconds": 0, "longest_pause": LONGEST_PAUSE}
 _LONGEST_ERROR = 256
 
 MOST_CANDIDATES = 500
-"""Among how many that are due those to be sent are chosen."""
+"""How many of the due webhooks are considered at a time."""
 
 _ADD = insert(notifications).values(next_try_at=seconds_from_now("no_seconds"))
 _IS_TIME = or_(
@@ -64,8 +64,8 @@ _IS_DUE = and_(
 )
 _OF_RUN = runs.c.id == notifications.c.run_id
 _IS_ANY_DUE = select(exists().where(_OF_RUN, _IS_DUE))
-# Of a crowd for one dead host, all but these are not even looked at. Those that wait
-# longest come first, as the index has them.
+# The bound keeps a backlog for one dead host from being read whole. The longest waiting
+# come first, in the order of the index.
 _CANDIDATES = (
     select(
         notifications.c.id,
@@ -103,7 +103,7 @@ _CLAIM = (
     update(notifications)
     .where(
         notifications.c.id.in_(_CHOSEN),
-        _IS_TIME,  # another process may have been faster
+        _IS_TIME,  # another process may have claimed it meanwhile
     )
     .values(
         tries=notifications.c.tries + 1,
@@ -134,7 +134,7 @@ _SETTLE = (
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A webhook to be sent now, which nobody else sends meanwhile."""
+    """A webhook to send now, claimed by the caller."""
 
     notification: Notification
     run: Run
@@ -142,12 +142,12 @@ class Due:
 
 
 class NotificationStorage:
-    """One method is one transaction."""
+    """Stores outgoing webhooks."""
 
     _database: Database
 
     async def is_any_notification_due(self) -> bool:
-        """Return whether there is something to send."""
+        """Return whether any webhook is due."""
         return await self._database.read(
             lambda connection: bool(connection.scalar(_IS_ANY_DUE, _NOW))
         )
@@ -161,17 +161,16 @@ class NotificationStorage:
         lease: float,
     ) -> Sequence[Due]:
         """
-        Count a try for webhooks that are due, and keep others from sending them.
+        Claim webhooks that are due, and count a try for each.
 
-        There is at most one for each host and of each user, that which waits longest:
-        a crowd of them is no reason that others have to wait. If any is due, there is
-        one.
+        At most one for each host and for each user, the one that waits longest, so that
+        a backlog of one delays no other. If any is due, at least one is returned.
 
         Args:
-            most: At most so many.
-            busy_hosts: The hosts that none is wanted for.
-            busy_users: The users that none is wanted of.
-            lease: Seconds after which they are due again, unless they are settled.
+            most: The largest number to claim.
+            busy_hosts: Hosts to leave out.
+            busy_users: Users to leave out.
+            lease: Seconds after which an unsettled webhook is due again.
         """
         values = {
             "most": most,
@@ -204,16 +203,16 @@ class NotificationStorage:
         pause: float | None = None,
     ) -> bool:
         """
-        Keep what became of a try.
+        Store the outcome of a try.
 
         Args:
-            claimed: As it was claimed.
-            status: What it is now.
+            claimed: The webhook as it was claimed.
+            status: Its new status.
             error: What went wrong.
-            pause: Seconds until the next try; `None` when there is none.
+            pause: Seconds until the next try; `None` if there is none.
 
         Returns:
-            `False` if it is gone, or somebody else's by now; nothing was written.
+            `False`, with nothing written, if it was deleted or claimed again.
         """
         values = {
             "notification_id": claimed.id,
@@ -229,7 +228,7 @@ class NotificationStorage:
         )
 
     async def find_notification(self, run: Run) -> Notification | None:
-        """Return the last webhook that is to be sent about a run, if there is one."""
+        """Return the last webhook to be sent about a run, if there is one."""
         query = (
             select(*_NOTIFICATION)
             .where(notifications.c.run_id == run.id)
@@ -245,7 +244,7 @@ class NotificationStorage:
 
 
 def add_notifications(connection: Connection, run: Run) -> None:
-    """Keep what comes with a new run, in the transaction that keeps the run."""
+    """Store a new run's webhooks, in the transaction that stores the run."""
     for each in run.notifications:
         values = {column.name: getattr(each, column.name) for column in _NOTIFICATION}
         del values["next_try_at"]

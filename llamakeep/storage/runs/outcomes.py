@@ -1,4 +1,4 @@
-"""What became of a COMMIT that broke off."""
+"""Recovery from a COMMIT whose outcome is unknown."""
 
 import asyncio
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ from llamakeep.storage.database.tables import runs
 
 S = TypeVar("S")
 LOOKS = (0.1, 0.4, 1.0, 2.0)
-"""Seconds to wait before each look for what may have been committed."""
+"""Seconds to wait before each look at what was committed."""
 
-# What a step of a run leaves behind, named by what it is given.
+# Rows that a committed step leaves, found with the step's own parameters.
 IS_KEPT = select(runs.c.id).where(runs.c.id == bindparam("run_id"))
 IS_CLAIMED = IS_KEPT.where(
     runs.c.status == RunStatus.STARTING,
@@ -33,15 +33,15 @@ async def find_out(
     database: Database, again: Operation[T], unknown: OutcomeUnknown
 ) -> T:
     """
-    Find out what became of a COMMIT that broke off.
+    Look whether a COMMIT of unknown outcome was done, and repeat it if not.
 
     Args:
-        database: Where it was.
-        again: Does the same where nothing was committed; otherwise returns what was.
-        unknown: What was said then.
+        database: The database it was sent to.
+        again: Repeats the operation unless it was committed, and returns its result.
+        unknown: The error of that COMMIT.
 
     Raises:
-        OutcomeUnknown: The database does not come back soon enough.
+        OutcomeUnknown: The database did not come back soon enough.
     """
     for pause in LOOKS:
         await asyncio.sleep(pause)
@@ -55,7 +55,7 @@ async def find_out(
 def unless(
     is_done: Select[Any], values: Mapping[str, Any], result: S, operation: Operation[T]
 ) -> Operation[S | T]:
-    """Return what does `operation` if `is_done` finds no row, else returns `result`."""
+    """Return an operation that runs `operation` only if `is_done` finds no row."""
 
     def again(connection: Connection) -> S | T:
         found = connection.scalar(is_done, values)

@@ -1,9 +1,9 @@
 """
-Quotas: what may still be used, counted so that no two can use the same.
+Quotas: reserve before a run, settle after it, in its transactions.
 
-A run reserves what it may take at most in the transaction that accepts it, and the one
-that closes it gives back what it did not take. Closing is fenced, so that it happens
-once, whoever does it: a crash leaves nothing reserved for longer than its run goes on.
+The transaction that accepts a run reserves the most it may use, and the one that closes
+it frees what it did not use. Closing is fenced, so that it happens once, in whichever
+process: after a crash, a reservation lasts no longer than its run.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ Unit = Literal["runs", "tokens", "dollars"]
 Whose = Literal["user", "api_key", "server"]
 
 REMEMBERED = timedelta(days=62)
-"""For how long the counts of a day or month that is over are kept."""
+"""How long the counts of a past day or month are kept."""
 
 _COUNTS = (
     quotas.c.id,
@@ -51,7 +51,7 @@ _COUNTS = (
     quotas.c.cost_used,
     quotas.c.cost_reserved,
 )
-# In one order for everybody: those who wait for each other's rows take turns.
+# Every transaction locks these rows in the same order, which avoids deadlocks.
 _SOME = (
     select(*_COUNTS)
     .where(quotas.c.id.in_(bindparam("ids", expanding=True)))
@@ -86,30 +86,30 @@ _SETTLE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """One limit of somebody's, over a stretch of time."""
+    """One limit of a user, an API key or the server."""
 
     id: str
-    """What it is counted under; limits in several units share it."""
+    """The id of its count, which limits in several units share."""
     name: str
-    """What the limit is called: `tokens_per_day`."""
+    """The limit's name, such as `tokens_per_day`."""
     whose: Whose
     unit: Unit
     limit: int | Decimal
     user_id: str | None = None
-    """`None` for what all users share."""
+    """`None` for limits that all users share."""
     api_key_id: str | None = None
     begins_at: datetime | None = None
     ends_at: datetime | None = None
-    """When it begins anew; `None` for what is going on at the same time."""
+    """When the count begins anew; `None` for limits of concurrent runs."""
 
     def left(self, count: "Count") -> int | Decimal:
-        """Return what is neither used nor reserved; below zero once it was lowered."""
+        """Return what is free; below zero if the limit was lowered."""
         return self.limit - count.used(self.unit) - count.reserved(self.unit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """How far a quota is used up."""
+    """How much of a quota is used and reserved."""
 
     running: int = 0
     tokens_used: int = 0
@@ -118,7 +118,7 @@ class Count:
     cost_reserved: Decimal = Decimal(0)
 
     def used(self, unit: Unit) -> int | Decimal:
-        """Return what was taken for good."""
+        """Return what finished runs used."""
         match unit:
             case "runs":
                 return 0
@@ -128,7 +128,7 @@ class Count:
                 return self.cost_used
 
     def reserved(self, unit: Unit) -> int | Decimal:
-        """Return what runs that are going on may take at most."""
+        """Return the most that unfinished runs may use."""
         match unit:
             case "runs":
                 return self.running
@@ -153,16 +153,16 @@ ERRORS_BEFORE_ANY_WORK = frozenset(
         ProviderOutOfCredit,
     )
 )
-"""What ends runs before the provider does anything for them."""
+"""Errors that a provider reports before it does any work."""
 
 
 class QuotaStorage:
-    """One method is one transaction."""
+    """Reads counts of quotas."""
 
     _database: Database
 
     async def counts(self, wanted: Sequence[Quota]) -> Sequence[Count]:
-        """Return how far each quota is used up."""
+        """Return the count of each quota."""
 
         def operation(connection: Connection) -> Sequence[Count]:
             known = _read(connection, wanted)
@@ -178,10 +178,10 @@ def reserve(
     connection: Connection, run: Run, wanted: Sequence[Quota]
 ) -> LimitReached | None:
     """
-    Set aside what `run` may take, in the transaction that is open.
+    Reserve the most that `run` may use, in the caller's transaction.
 
     Returns:
-        Why not, if that is more than a quota has left; nothing is set aside then.
+        The refusal, with nothing reserved, if a quota has less left.
     """
     reservation = run.reservation
     assert reservation is not None
@@ -199,7 +199,7 @@ def reserve(
 
 
 def settle(connection: Connection, run: Run) -> None:
-    """Count what a run took, in the transaction that closes it, and free the rest."""
+    """Count what a run used, and free the rest of its reservation."""
     if run.reservation is None:
         return
     tokens, cost = taken(run)
@@ -213,20 +213,20 @@ def give_back(
     tokens: int = 0,
     cost: Decimal = Decimal(0),
 ) -> None:
-    """Free what was set aside, but for what was taken of it."""
+    """Free a reservation, and count what was used of it."""
     values = _set_aside(reservation)
     if connection.dialect.name == "postgresql":
-        # An UPDATE takes rows as it finds them, and would wait crosswise.
+        # Lock in order first: an UPDATE locks rows in any order, and could deadlock.
         connection.execute(_LOCKED, values).close()
     connection.execute(_SETTLE, values | {"took_tokens": tokens, "took_cost": cost})
 
 
 def taken(run: Run) -> tuple[int, Decimal]:
     """
-    Return the tokens and the US dollars that a run which is over counts for.
+    Return the tokens and US dollars that count for a finished run.
 
-    Where the provider did not say, because the run broke off, it is about what was
-    sent and received; nothing, if the provider was not asked, or refused the prompt.
+    Where the provider reported no usage, because the run broke off, they are estimated
+    from the texts sent and received; zero if the provider got no request or refused it.
     """
     reserved, usage = run.reservation, run.usage
     assert reserved is not None
@@ -298,7 +298,7 @@ _NAMES = [column.name for column in _COUNTS if column.name != "id"]
 
 
 def _begin(connection: Connection, quota: Quota) -> None:
-    """Begin to count, from what was used before, and forget counts of long ago."""
+    """Insert a count with what was used before, and delete counts of long ago."""
     now = utc_now()
     connection.execute(
         delete(quotas).where(
@@ -315,13 +315,13 @@ def _begin(connection: Connection, quota: Quota) -> None:
         "tokens_used": count.tokens_used,
         "cost_used": count.cost_used,
     }
-    # Somebody else may begin at the same moment.
+    # Another transaction may insert it at the same moment.
     add = colliding_insert(connection, quotas).values(values).on_conflict_do_nothing()
     connection.execute(add)
 
 
 def _so_far(connection: Connection, quota: Quota) -> Count:
-    """Return what was used before there was a limit; of what all share, nothing."""
+    """Return what was used before the limit was set; zero for limits that all share."""
     if quota.begins_at is None or quota.user_id is None:
         return Count()
     tokens = func.coalesce(runs.c.input_tokens, 0) + func.coalesce(

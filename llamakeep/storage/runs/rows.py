@@ -1,4 +1,4 @@
-"""Runs as rows, and back."""
+"""Conversion between runs and rows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,32 +14,32 @@ READ = tuple(
 """The columns that make a `Run`."""
 NAMES = tuple(column.name for column in READ)
 
-_MADE = {"input_tokens", "output_tokens", "cost", "earlier", "parameters"}
-"""What a run does not have as it is in its row."""
-_AS_THEY_ARE = tuple(
-    (place, name) for place, name in enumerate(NAMES) if name not in _MADE
+_CONVERTED = {"input_tokens", "output_tokens", "cost", "earlier", "parameters"}
+"""Columns whose values are converted."""
+_UNCONVERTED = tuple(
+    (place, name) for place, name in enumerate(NAMES) if name not in _CONVERTED
 )
 _INPUT, _OUTPUT, _COST, _EARLIER, _PARAMETERS = map(
     NAMES.index, ("input_tokens", "output_tokens", "cost", "earlier", "parameters")
 )
-_NOTHING_SAID = Parameters()
+_NO_PARAMETERS = Parameters()
 
 
 def to_run(row: Sequence[Any]) -> Run:
-    """Return the run that a row of `READ` columns holds; it may go on behind them."""
+    """Convert a row that begins with the `READ` columns."""
     earlier, given = row[_EARLIER], row[_PARAMETERS]
     if "stop" in given:
         given["stop"] = tuple(given["stop"])
     return Run(
         usage=Usage(row[_INPUT], row[_OUTPUT], row[_COST]),
         earlier=tuple([Message(*each) for each in earlier]) if earlier else (),
-        parameters=Parameters(**given) if given else _NOTHING_SAID,
-        **{name: row[place] for place, name in _AS_THEY_ARE},
+        parameters=Parameters(**given) if given else _NO_PARAMETERS,
+        **{name: row[place] for place, name in _UNCONVERTED},
     )
 
 
 def to_row(run: Run) -> dict[str, Any]:
-    """Return the columns of a run, but for those that say who works on it."""
+    """Return a run's columns, without those of its lease and idempotency key."""
     return {
         "id": run.id,
         "user_id": run.user_id,
@@ -49,7 +49,7 @@ def to_row(run: Run) -> dict[str, Any]:
         "response": run.response,
         "common_length": run.common_length,
         "system_prompt": run.system_prompt,
-        "earlier": [_written(each) for each in run.earlier] or None,
+        "earlier": [_to_json(each) for each in run.earlier] or None,
         "conversation_id": run.conversation_id,
         "previous_run_id": run.previous_run_id,
         "parameters": run.parameters.given(),
@@ -71,7 +71,7 @@ def to_row(run: Run) -> dict[str, Any]:
     }
 
 
-def _written(message: Message) -> tuple[str, ...]:
+def _to_json(message: Message) -> tuple[str, ...]:
     if message.name is None:
         return message.role, message.content
     return message.role, message.content, message.name

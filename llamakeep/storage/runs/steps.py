@@ -1,4 +1,4 @@
-"""The life of a run, one transaction a step."""
+"""Writes of a run's life: accept, claim, attach, flush, finish, cancel."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -102,22 +102,22 @@ _ONE = select(*READ).where(
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """What makes a repeated request the same one."""
+    """A request's idempotency key, and the digest of its body."""
 
     key: str
     request_digest: bytes
     older_digest: Callable[[], bytes] | None = None
-    """What an older version made of the same request, whose runs are kept."""
+    """Computes the digest that an older version stored for the same request."""
 
     def fits(self, digest: bytes) -> bool:
-        """Return whether `digest` was made of the same request."""
+        """Return whether `digest` is of the same request."""
         return digest == self.request_digest or (
             self.older_digest is not None and digest == self.older_digest()
         )
 
 
 class Attached(Enum):
-    """What became of a handle that was to be kept."""
+    """The outcome of storing a handle."""
 
     KEPT = "it is the run's"
     TAKEN = "it is another run's; the answer may be both's"
@@ -125,7 +125,7 @@ class Attached(Enum):
 
 
 class RunStorage:
-    """One method is one transaction."""
+    """Stores runs."""
 
     _database: Database
 
@@ -140,22 +140,22 @@ class RunStorage:
         may_be_stored: bool = False,
     ) -> Run:
         """
-        Keep a new run, held by `node` for `lease` seconds.
+        Store a new run, leased to `node`.
 
         Args:
-            run: The run, with what it reserves of `quotas`.
-            node: Who works on it.
-            lease: For how long.
-            idempotency_key: What finds it when the request is repeated.
-            quotas: The limits that it has to keep to.
-            may_be_stored: Whether an earlier try to keep it may have done so.
+            run: The run, with its reservation of `quotas`.
+            node: The node that works on it.
+            lease: Seconds.
+            idempotency_key: Identifies a repeated request.
+            quotas: The limits to check.
+            may_be_stored: Whether an earlier commit of it had an unknown outcome.
 
         Returns:
-            `run`; or the one that was made with the same key before.
+            `run`, or the run that was stored with the same key before.
 
         Raises:
-            IdempotencyKeyReused: That one answers another request.
-            LimitReached: A quota has less left than the run may take.
+            IdempotencyKeyReused: That run answers another request.
+            LimitReached: A quota has less left than the run may use.
             Unauthenticated: The user was deleted meanwhile.
         """
         values = to_row(run) | {
@@ -170,8 +170,9 @@ class RunStorage:
             if known is not None:
                 return known
             if quotas and (refusal := reserve(connection, run, quotas)) is not None:
-                # An earlier try may have ended while this one waited for a quota.
-                # Raised in here, it would have others' operations tried again.
+                # An earlier try may have been committed while this one waited for a
+                # quota. Returned, not raised: an exception would roll back the other
+                # operations of the writer's transaction.
                 known = find_known(connection, run, idempotency_key, may_be_stored)
                 return known or refusal
             _ACCEPT.execute(connection, values)
@@ -202,7 +203,7 @@ class RunStorage:
             raise Unauthenticated(message) from None
 
     async def claim(self, run: Run, *, lease: float) -> bool:
-        """Start the next attempt at a queued run; `False` if somebody else did."""
+        """Start the next attempt of a queued run; `False` if another process did."""
         values = {
             "run_id": run.id,
             "fence": run.attempt,
@@ -220,7 +221,7 @@ class RunStorage:
             return await outcomes.find_out(self._database, again, unknown)
 
     async def attach(self, run: Run, handle: str) -> Attached:
-        """Keep what finds the answer again at its provider."""
+        """Store the handle with which the provider finds the answer again."""
 
         def operation(connection: Connection) -> Attached:
             wanted = {"provider": run.provider, "handle": handle, "run_id": run.id}
@@ -237,7 +238,7 @@ class RunStorage:
             return await outcomes.find_out(self._database, operation, unknown)
 
     async def known_handles(self, provider: str, handles: Collection[str]) -> set[str]:
-        """Return which of `handles` belong to a run already."""
+        """Return which of `handles` are stored with a run."""
         query = select(runs.c.handle).where(
             runs.c.provider == provider, runs.c.handle.in_(handles)
         )
@@ -246,7 +247,7 @@ class RunStorage:
         )
 
     async def flush(self, texts: Sequence[Run]) -> None:
-        """Write the texts so far of runs that are going on."""
+        """Store the texts so far of unfinished runs."""
         values = [
             {
                 "run_id": run.id,
@@ -262,10 +263,10 @@ class RunStorage:
 
     async def finish(self, run: Run) -> bool:
         """
-        Close a run with what became of it.
+        Store a run's final state.
 
         Returns:
-            `False` if it was no longer this attempt's to close; nothing was written.
+            `False`, with nothing written, if the run has ended or has a newer attempt.
         """
         assert run.status in NEXT_STATUSES[RunStatus.PROCESSING]
         assert run.status.is_final
@@ -299,13 +300,14 @@ class RunStorage:
             again = outcomes.unless(outcomes.IS_CLOSED, values, True, operation)
             return await outcomes.find_out(self._database, again, unknown)
         except IntegrityError:
-            # A run that asked the same has found this answer meanwhile. Both keep it.
+            # A run with the same request stored this handle meanwhile. Both keep the
+            # answer.
             values["new_handle"] = None
             return await self._database.write(operation)
 
     async def request_cancel(self, user: User, run_id: str) -> Run:
         """
-        Ask whoever holds the run to stop; a finished run stays as it is.
+        Request the cancellation of a run; a finished run stays as it is.
 
         Raises:
             RunNotFound: `user` has no such run.
@@ -324,7 +326,7 @@ class RunStorage:
 
     async def get_run(self, user: User, run_id: str) -> Run:
         """
-        Return one of `user`'s runs.
+        Return one of the user's runs.
 
         Raises:
             RunNotFound: `user` has no such run.
@@ -343,13 +345,13 @@ class RunStorage:
         idempotency_key: IdempotencyKey | None = None,
     ) -> Run:
         """
-        Keep a pair that was answered elsewhere, as a finished run.
+        Store a prompt and response from elsewhere as a finished run.
 
         Args:
-            user: Whose history it belongs to.
-            prompt: What was asked.
-            response: What was answered.
-            created_at: When; the run takes its place in the history by it.
+            user: The owner.
+            prompt: The prompt.
+            response: The answer.
+            created_at: Determines the run's place in the history.
             idempotency_key: Makes adding the same pair again change nothing.
         """
         run_id = new_id("run_", at=created_at)
@@ -373,7 +375,7 @@ class RunStorage:
 
 
 def conversation_of(run_id: str) -> str:
-    """Return the conversation that a run without one begins."""
+    """Return the id of the conversation that a run begins."""
     return f"conv_{run_id.removeprefix('run_')}"
 
 
