@@ -1,4 +1,12 @@
-"""What is remembered: the only place where SQL is spoken."""
+"""
+The database layer: all SQL is in this package.
+
+Every public method of `Storage` is one transaction: when it returns, what it wrote is
+durable. Each may raise `StorageUnavailable`, after which nothing of it was written. The
+`…Storage` classes in the subpackages are the parts that `Storage` is made of.
+
+A function that takes a `Connection` works in the caller's transaction.
+"""
 
 from llamakeep.storage.database.sqlite import sqlite_is_current
 from llamakeep.storage.storage import (

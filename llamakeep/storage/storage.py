@@ -1,4 +1,4 @@
-"""Storage put together: which database a URL means, and everything it can remember."""
+"""`Storage`, and how to open it: SQLite or PostgreSQL, as the database URL says."""
 
 import asyncio
 import importlib
@@ -24,7 +24,7 @@ from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.postgres_url import read_postgres_url
 from llamakeep.storage.database.sqlite import SqliteDatabase
 from llamakeep.storage.deletion.retention import RetentionStorage
-from llamakeep.storage.deletion.runs import ForgettingStorage
+from llamakeep.storage.deletion.runs import RunDeletionStorage
 from llamakeep.storage.deletion.traces import TraceStorage
 from llamakeep.storage.deletion.users import DeletedUserStorage
 from llamakeep.storage.history.conversations import ConversationStorage
@@ -59,7 +59,7 @@ class Storage(
     HistoryStorage,
     ReindexStorage,
     ContextStorage,
-    ForgettingStorage,
+    RunDeletionStorage,
     StatsStorage,
     TagStorage,
     TraceStorage,
@@ -73,36 +73,31 @@ class Storage(
     NotificationStorage,
     WebhookSecretStorage,
 ):
-    """
-    Everything that is remembered.
-
-    Every method is one transaction: when it returns, what it wrote is durable. Each may
-    raise `StorageUnavailable`, after which nothing of it was written.
-    """
+    """All reads and writes of the database; each method is one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._admitted = CredentialCache(database)
+        self._credentials = CredentialCache(database)
 
     @property
     def is_sole_owner(self) -> bool:
-        """Whether no other process can be working on the runs in here."""
+        """Whether no other process can work on the runs in this database."""
         return self._database.is_sole_owner
 
     def name_server(self, origin: str) -> None:
-        """Let commands on this computer know where the owner serves."""
+        """Write the URL that the owner process serves to its lock file."""
         if isinstance(self._database, SqliteDatabase):
             self._database.name_server(origin)
 
     @property
     def commits(self) -> int | None:
-        """How many write transactions there were, where that is counted."""
+        """The number of write transactions; `None` where they are not counted."""
         database = self._database
         return database.commits if isinstance(database, SqliteDatabase) else None
 
     async def ping(self) -> None:
         """
-        Read something.
+        Run a trivial query.
 
         Raises:
             StorageUnavailable: The database does not answer.
@@ -110,29 +105,29 @@ class Storage(
         await self._database.read(lambda connection: connection.execute(select(1)))
 
     async def migrate(self) -> None:
-        """Bring the tables to this version's state."""
+        """Migrate the tables to this version's schema."""
         await self._database.write(schema.migrate)
 
     async def check_schema(self) -> None:
         """
-        Refuse tables that are not this version's.
+        Check that the tables have this version's schema.
 
         Raises:
-            DatabaseOutdated: It says what to do.
+            DatabaseOutdated: They have not; its detail says what to do.
         """
         await self._database.read(schema.check)
 
     async def erase_traces(self) -> None:
-        """Take what was deleted out of the files, too, where that can be done."""
+        """Overwrite deleted text in the database's files, where the database can."""
         await self.erase_words()
         await self._database.erase_traces()
 
     async def keep_up(self) -> None:
-        """Do what a write would have to do sooner or later, while nobody waits."""
+        """Checkpoint the write-ahead log while no write waits."""
         await self._database.checkpoint()
 
     async def close(self) -> None:
-        """Finish what was begun, and let go of the database."""
+        """Finish pending writes and close the database."""
         await self._database.close()
 
 
@@ -145,14 +140,16 @@ async def open_storage(
 
     Args:
         url: `sqlite:///FILE` or `postgresql://…`.
-        is_owner: Whether this process will work on runs. Of a SQLite file there is one.
-        migrate: Whether to bring the tables up to date; by default, the owner of a
-            SQLite file does.
+        is_owner: Whether this process works on runs; of a SQLite file, one process
+            does.
+        migrate: Whether to migrate the tables; by default, the owner of a SQLite file
+            does.
 
     Raises:
         DatabaseInUse: Another process owns the SQLite file.
-        DatabaseOutdated: The tables are not this version's, and are not to be migrated.
-        StorageUnavailable: The URL makes no sense, or there is no database behind it.
+        DatabaseOutdated: The tables have another version's schema and are not to be
+            migrated.
+        StorageUnavailable: The URL is invalid, or no database answers at it.
     """
     database = await asyncio.to_thread(_open_database, url, is_owner=is_owner)
     storage = Storage(database)
@@ -174,15 +171,15 @@ async def open_storage(
 
 async def migrate_database(url: str) -> tuple[str | None, str]:
     """
-    Bring the database that `url` names to this version's tables.
+    Migrate the database that `url` names to this version's schema.
 
     Returns:
-        The migration it was at, `None` if it was empty, and the one it is at now.
+        The migration before, `None` for an empty database, and the one after.
 
     Raises:
         DatabaseInUse: Another process owns the SQLite file.
         DatabaseOutdated: A newer version of llamakeep wrote it.
-        StorageUnavailable: The URL makes no sense, or there is no database behind it.
+        StorageUnavailable: The URL is invalid, or no database answers at it.
     """
     database = await asyncio.to_thread(
         _open_database, url, is_owner=True, is_hurried=False
@@ -196,7 +193,7 @@ async def migrate_database(url: str) -> tuple[str | None, str]:
 
 
 def location(url: str) -> str:
-    """Return where `url` leads, fit to be shown: a file, or a URL without secrets."""
+    """Return the path of a SQLite file, or PostgreSQL's URL without secrets."""
     if _POSTGRES.match(url):
         return read_postgres_url(url).shown
     return str(_file_of(url).absolute())
@@ -215,7 +212,7 @@ def _open_database(url: str, *, is_owner: bool, is_hurried: bool = True) -> Data
                 "install 'llamakeep[postgres]'`, or in a checkout `pip install -e "
                 "'.[postgres]'`."
             ) from error
-    # A tenth of a start's time, and most starts are on SQLite.
+    # Importing it takes a tenth of a start's time; most servers use SQLite.
     from llamakeep.storage.database.postgres import PostgresDatabase  # noqa: PLC0415
 
     return PostgresDatabase(parsed, is_hurried=is_hurried)

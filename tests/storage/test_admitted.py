@@ -40,7 +40,7 @@ async def let_in(storage: Storage) -> User:
 
 
 def is_remembered(storage: Storage, secret: bytes = TOKEN) -> bool:
-    return storage._admitted.find(secret) is not None
+    return storage._credentials.find(secret) is not None
 
 
 async def test_whoever_was_let_in_is_remembered_while_only_runs_are_kept(

@@ -1,1 +1,1 @@
-"""Users, their credentials, and what happened to both."""
+"""Users, their credentials, and the audit log."""

@@ -1,4 +1,4 @@
-"""What administrators do to accounts."""
+"""Administration of user accounts."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -25,18 +25,18 @@ from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import password_resets, runs, users
 from llamakeep.storage.history.filters import goes_on
 
-_IS_ANYBODY_IN = select(exists().where(users.c.password_hash.is_not(None)))
+_HAS_USERS_WITH_PASSWORD = select(exists().where(users.c.password_hash.is_not(None)))
 
 
 class AccountStorage:
-    """One method is one transaction."""
+    """Writes that administrators make."""
 
     _database: Database
 
     async def has_users(self) -> bool:
-        """Return whether anybody could log in, if they were enabled."""
+        """Return whether any user has a password, enabled or not."""
         return await self._database.read(
-            lambda connection: bool(connection.scalar(_IS_ANYBODY_IN))
+            lambda connection: bool(connection.scalar(_HAS_USERS_WITH_PASSWORD))
         )
 
     async def add_first_admin(
@@ -46,15 +46,15 @@ class AccountStorage:
         Create the first user who can log in, an administrator.
 
         Raises:
-            SetupRefused: There is one already.
-            InvalidRequest: The name is taken by somebody who does not log in.
+            SetupRefused: A user with a password exists.
+            InvalidRequest: A user without a password has this name.
         """
 
         def operation(connection: Connection) -> User:
             if connection.dialect.name == "postgresql":
-                # Two of them at the same moment would not see each other.
+                # Two concurrent calls would not see each other's row.
                 connection.execute(text("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE"))
-            if connection.scalar(_IS_ANYBODY_IN):
+            if connection.scalar(_HAS_USERS_WITH_PASSWORD):
                 raise SetupRefused("There are users already. Nothing was created.")
             return create_user(
                 connection, username, password_hash, role=UserRole.ADMIN, actor=actor
@@ -65,7 +65,7 @@ class AccountStorage:
     async def page_of_users(
         self, *, before: str | None = None, limit: int = 50
     ) -> Sequence[User]:
-        """Return users, newest first, who came before the one of that id."""
+        """Return users, newest first, with ids below `before`."""
         query = (
             select(*USER)
             .where(users.c.deleted_at.is_(None))
@@ -80,7 +80,7 @@ class AccountStorage:
 
     async def get_user(self, user_id: str) -> User:
         """
-        Return the user of that id, enabled or not.
+        Return a user, enabled or not.
 
         Raises:
             UserNotFound: There is none.
@@ -98,14 +98,14 @@ class AccountStorage:
         actor: Actor,
     ) -> User:
         """
-        Change what a user may do, from the next request on; `None` leaves it.
+        Change a user's role or disable them, from the next request on.
 
-        Disabling ends the user's logins, and tells their runs to stop; the history
-        stays.
+        `None` changes nothing. Disabling ends the user's logins and cancels their runs;
+        the history stays.
 
         Raises:
             UserNotFound: There is none.
-            LastAdmin: Nobody would be left who can manage users.
+            LastAdmin: No administrator who can log in would be left.
         """
 
         def operation(connection: Connection) -> User:
@@ -130,7 +130,7 @@ class AccountStorage:
         self, user_id: str, limits: Limits | None, *, actor: Actor
     ) -> User:
         """
-        Bound what a user may use, from the next prompt on; `None` leaves it open.
+        Set a user's limits, from the next prompt on; `None` removes them.
 
         Raises:
             UserNotFound: There is none.
@@ -146,7 +146,7 @@ class AccountStorage:
         return await self._database.write(operation)
 
     async def unfinished_runs(self, user: User) -> Sequence[str]:
-        """Return which runs of `user` are not over."""
+        """Return the ids of the user's unfinished runs."""
         query = select(runs.c.id).where(*goes_on(user.id))
         return await self._database.read(
             lambda connection: list(connection.scalars(query))
@@ -156,10 +156,12 @@ class AccountStorage:
         self, user_id: str, digest: bytes, *, lifetime: timedelta, actor: Actor
     ) -> datetime:
         """
-        Let whoever has the secret with this digest choose a user's password, once.
+        Store the digest of a reset token, with which a user's password is set once.
+
+        It replaces the user's earlier reset token.
 
         Returns:
-            Until when. What was handed out for the user before is not valid any more.
+            When the token expires.
 
         Raises:
             UserNotFound: There is none.
@@ -168,7 +170,7 @@ class AccountStorage:
 
         def operation(connection: Connection) -> datetime:
             user = get_user(connection, user_id)
-            _forget_reset(connection, user)
+            _delete_reset(connection, user)
             values = {"user_id": user.id, "digest": digest, "expires_at": expires_at}
             connection.execute(insert(password_resets), values)
             record(connection, AuditKind.RESET_ISSUED, user, actor)
@@ -178,26 +180,26 @@ class AccountStorage:
 
     async def check_password_reset(self, digest: bytes) -> None:
         """
-        Refuse a secret that resets no password, before a password is hashed.
+        Check a reset token, before the server spends time on hashing a password.
 
         Raises:
-            ResetRefused: It is nobody's, or not any more.
+            ResetRefused: The token is unknown, used or expired.
         """
-        await self._database.read(lambda connection: _resetting(connection, digest))
+        await self._database.read(lambda connection: _user_of_reset(connection, digest))
 
     async def reset_password(
         self, digest: bytes, password_hash: str, *, actor: Actor
     ) -> None:
         """
-        Change the password of whom the secret is for, and end their logins.
+        Set the password of the reset token's user, and end their logins.
 
         Raises:
-            ResetRefused: It is nobody's, or not any more.
+            ResetRefused: The token is unknown, used or expired.
         """
 
         def operation(connection: Connection) -> None:
-            user = _resetting(connection, digest)
-            if not _forget_reset(connection, user):  # somebody else was faster
+            user = _user_of_reset(connection, digest)
+            if not _delete_reset(connection, user):  # another request used it first
                 raise _reset_refused()
             change_password(connection, user, password_hash)
             record(connection, AuditKind.RESET_USED, user, actor)
@@ -207,7 +209,7 @@ class AccountStorage:
 
 def get_user(connection: Connection, user_id: str) -> User:
     """
-    Return a user, in the transaction that is open.
+    Return a user.
 
     Raises:
         UserNotFound: There is none.
@@ -224,16 +226,16 @@ def _change(connection: Connection, user: User, **values: object) -> None:
 
 
 def disable(connection: Connection, user: User) -> None:
-    """Let a user in no more, in the transaction that is open, and stop their runs."""
+    """Disable a user, end their logins and cancel their runs."""
     if user.disabled_at is None:
         _change(connection, user, disabled_at=utc_now())
     log_out_everywhere(connection, user)
-    _forget_reset(connection, user)
+    _delete_reset(connection, user)
     stop_runs(connection, user)
 
 
 def stop_runs(connection: Connection, user: User) -> None:
-    """Tell the processes that work on runs of `user` to stop."""
+    """Request the cancellation of the user's unfinished runs."""
     connection.execute(
         update(runs).where(*goes_on(user.id)).values(cancel_requested=True)
     )
@@ -241,10 +243,10 @@ def stop_runs(connection: Connection, user: User) -> None:
 
 def check_others(connection: Connection, user: User) -> None:
     """
-    Refuse to lose the last administrator who can log in.
+    Check that `user` is not the last administrator who can log in.
 
     Raises:
-        LastAdmin: It is `user`.
+        LastAdmin: They are.
     """
     query = (
         select(users.c.id)
@@ -254,7 +256,7 @@ def check_others(connection: Connection, user: User) -> None:
             users.c.password_hash.is_not(None),
         )
         .order_by(users.c.id)
-        # Two administrators who lock each other out take turns.
+        # Locked in one order, so that two administrators cannot disable each other.
         .with_for_update()
     )
     if list(connection.scalars(query)) == [user.id]:
@@ -264,12 +266,12 @@ def check_others(connection: Connection, user: User) -> None:
         )
 
 
-def _forget_reset(connection: Connection, user: User) -> bool:
+def _delete_reset(connection: Connection, user: User) -> bool:
     query = delete(password_resets).where(password_resets.c.user_id == user.id)
     return connection.execute(query).rowcount == 1
 
 
-def _resetting(connection: Connection, digest: bytes) -> User:
+def _user_of_reset(connection: Connection, digest: bytes) -> User:
     query = (
         select(*USER)
         .join(password_resets, password_resets.c.user_id == users.c.id)

@@ -1,4 +1,4 @@
-"""API keys: what lets a user's programs in."""
+"""API keys: create, find, rotate, revoke."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,15 +30,14 @@ from llamakeep.storage.database.tables import access_tokens, api_keys, users
 
 MOST_API_KEYS = 100
 NOTED_FOR = timedelta(seconds=30)
-"""How long the use of a key is not noted again; keys say it to the minute."""
-"""How many a user may have; forgotten ones are a risk."""
+"""How long the use of a key is not written again."""
+"""API keys that a user may have."""
 
 USE_INTERVAL = timedelta(minutes=1)
-"""How exactly a key's last use is known: each note of it is a write."""
+"""The precision of a key's last use: each update is a write."""
 
 
 def _is_valid(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
-    """Return the condition that a key has not expired at that moment."""
     return or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now)
 
 
@@ -56,28 +55,27 @@ _NAMES = [column.name for column in _KEY]
 
 
 class ApiKeyStorage:
-    """One method is one transaction."""
+    """Stores API keys."""
 
     _database: Database
-    _admitted: CredentialCache
+    _credentials: CredentialCache
 
     async def add_api_key(
         self, user: User, key: ApiKey, digest: bytes, *, actor: Actor | None = None
     ) -> None:
         """
-        Let `user` in with the key that has this digest.
+        Store an API key by its digest, and delete the user's expired keys.
 
-        Those of the user that have expired are forgotten. Without an `actor`, it is not
-        worth an audit event.
+        Without an `actor`, no audit event is written.
 
         Raises:
-            TooManyApiKeys: They have `MOST_API_KEYS`.
+            TooManyApiKeys: The user has `MOST_API_KEYS`.
         """
 
         def operation(connection: Connection) -> None:
-            _forget_expired(connection, user)
+            _delete_expired(connection, user)
             _add(connection, user, key, digest)
-            record(connection, AuditKind.KEY_CREATED, user, actor, _said(key))
+            record(connection, AuditKind.KEY_CREATED, user, actor, _describe(key))
 
         await self._database.write(operation)
 
@@ -92,16 +90,16 @@ class ApiKeyStorage:
         actor: Actor | None = None,
     ) -> None:
         """
-        Add `key`, and let `old` expire after `overlap` at the latest.
+        Add `key`, and make `old` expire after `overlap` at the latest.
 
         Raises:
             ApiKeyNotFound: `user` has no such key, or it has expired.
-            TooManyApiKeys: They have `MOST_API_KEYS`.
+            TooManyApiKeys: The user has `MOST_API_KEYS`.
         """
         end = utc_now() + overlap
 
         def operation(connection: Connection) -> None:
-            _forget_expired(connection, user)
+            _delete_expired(connection, user)
             known = _get(connection, user, old)
             _add(connection, user, key, digest)
             if known.expires_at is None or known.expires_at > end:
@@ -110,21 +108,21 @@ class ApiKeyStorage:
                     .where(api_keys.c.id == old)
                     .values(expires_at=end, name=f"{known.name[:55]} (rotated)")
                 )
-            detail = f"{old} into {_said(key)}"
+            detail = f"{old} into {_describe(key)}"
             record(connection, AuditKind.KEY_ROTATED, user, actor, detail)
 
         await self._database.write(operation)
 
     async def find_user_by_api_key(self, digest: bytes) -> User | None:
-        """Return whose API key has this digest, with the key, if it is valid now."""
-        return await self._admitted.look_up(digest, _BY_DIGEST, _admission)
+        """Return the user of a valid API key, with the key."""
+        return await self._credentials.look_up(digest, _BY_DIGEST, _user_and_expiry)
 
     async def find_digests(self, user_id: str) -> tuple[User, Sequence[bytes]]:
         """
-        Return a user, and the digests of all that lets them in now: logins and keys.
+        Return a user, and the digests of their valid access tokens and API keys.
 
         Raises:
-            Unauthenticated: Nothing does.
+            Unauthenticated: There is no such user, or they are disabled.
         """
         now = utc_now()
         logins = select(access_tokens.c.digest).where(
@@ -146,8 +144,8 @@ class ApiKeyStorage:
         return await self._database.read(operation)
 
     async def note_use(self, key: ApiKey) -> None:
-        """Remember that `key` is in use now, unless that was done a moment ago."""
-        if self._admitted.is_noted(key.id, utc_now(), within=NOTED_FOR):
+        """Update the key's last use, unless that was done a moment ago."""
+        if self._credentials.is_noted(key.id, utc_now(), within=NOTED_FOR):
             return
         query = (
             update(api_keys)
@@ -157,7 +155,7 @@ class ApiKeyStorage:
         await self._database.write(lambda connection: connection.execute(query).close())
 
     async def list_api_keys(self, user: User) -> Sequence[ApiKey]:
-        """Return the keys of `user` that have not expired, newest first."""
+        """Return the user's keys that have not expired, newest first."""
         query = (
             select(*_KEY)
             .where(api_keys.c.user_id == user.id, _is_valid(utc_now()))
@@ -199,12 +197,12 @@ class ApiKeyStorage:
         await self._database.write(operation)
 
 
-def _admission(row: Sequence[Any]) -> tuple[User, datetime | None]:
+def _user_and_expiry(row: Sequence[Any]) -> tuple[User, datetime | None]:
     key = _key(row[len(USER) :])
     return replace(User(*row[: len(USER)]), api_key=key), key.expires_at
 
 
-def _said(key: ApiKey) -> str:
+def _describe(key: ApiKey) -> str:
     return f"{key.id} ({', '.join(sorted(key.scopes))}): {key.name}"
 
 
@@ -234,7 +232,7 @@ def _add(connection: Connection, user: User, key: ApiKey, digest: bytes) -> None
     )
 
 
-def _forget_expired(connection: Connection, user: User) -> None:
+def _delete_expired(connection: Connection, user: User) -> None:
     now = utc_now()
     query = delete(api_keys).where(
         api_keys.c.user_id == user.id, api_keys.c.expires_at <= now, is_plausible(now)

@@ -1,4 +1,4 @@
-"""What happened to accounts, and to what lets into them."""
+"""The audit log: events of accounts and their credentials."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -12,7 +12,7 @@ from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import audit_events
 
 KEPT = timedelta(days=365)
-"""How long an event is remembered."""
+"""How long an event is kept."""
 
 _LONGEST_ADDRESS = 64
 _LONGEST_TEXT = 256
@@ -20,18 +20,18 @@ _EVENT = [audit_events.c[each.name] for each in fields(AuditEvent)]
 
 
 class AuditStorage:
-    """One method is one transaction."""
+    """Stores audit events."""
 
     _database: Database
 
     async def add_failed_login(self, user: User | None, actor: Actor) -> None:
         """
-        Remember that somebody could not log in.
+        Record a failed login.
 
         Args:
-            user: Whom they tried to log in as; what was typed for nobody's name is not
-                kept, since it may be a password.
-            actor: From where.
+            user: The user whose name was typed; `None` for a name that no user has,
+                which is not stored, since it may be a password.
+            actor: The client.
         """
         await self._database.write(
             lambda connection: record(connection, AuditKind.LOGIN_FAILED, user, actor)
@@ -40,7 +40,7 @@ class AuditStorage:
     async def audit(
         self, *, before: str | None = None, limit: int = 50
     ) -> Sequence[AuditEvent]:
-        """Return what happened, newest first, before the event of that id."""
+        """Return audit events, newest first, with ids below `before`."""
         query = select(*_EVENT).order_by(audit_events.c.id.desc()).limit(limit)
         if before is not None:
             query = query.where(audit_events.c.id < before)
@@ -60,13 +60,13 @@ def record(
     detail: str | None = None,
 ) -> None:
     """
-    Remember an event, in the transaction that brings it about; forget old ones.
+    Insert an audit event, and delete old ones.
 
     Args:
-        connection: That transaction's.
-        kind: What happens.
-        user: Whose account it is.
-        actor: Who does it; `None` for what is nobody's doing, which is not remembered.
+        connection: The transaction of the change that the event is about.
+        kind: The kind of event.
+        user: The account.
+        actor: Who makes the change; `None` for a change that is not recorded.
         detail: More about it.
     """
     if actor is None:

@@ -1,4 +1,4 @@
-"""When accounts change: until then it may be remembered whom a secret lets in."""
+"""The invalidation epoch of the credential cache, shared by all processes."""
 
 import os
 from collections.abc import Callable
@@ -12,24 +12,24 @@ _TABLES = {
     "api_keys": "id, user_id, digest, name, hint, scopes, models, created_at, "
     "expires_at, limits",
 }
-"""What decides whom a secret lets in; a key's last use is noted all the time."""
+"""Columns whose changes invalidate the cache; a key's last use does not."""
 
-_BEGUN, _ENDED = 1024, 1032  # behind the owner's note
+_BEGUN, _ENDED = 1024, 1032  # offsets in the lock file, behind the owner's note
 _COUNTER, _COUNTERS = Struct("@Q"), Struct("@QQ")
 
 
 class AccountsEpoch:
     """
-    Counts changes of accounts, for all processes that have the same SQLite file open.
+    Counts changes of accounts in the lock file beside a SQLite database.
 
-    One counter goes up before a change can be seen, the other one after it: while they
-    differ, a change is on its way. Each is written alone, the first by whoever may
-    write to the database, so that no process undoes what another one says. A process
-    that dies in between leaves them apart, and everybody looks things up until the next
-    change; so does everybody when the file is gone or is another one.
+    One counter is written before a change can be seen, the other one after it: while
+    they differ, a change is in progress. Only the holder of the database's write lock
+    writes them, so that no process overwrites another one's. If a process dies in
+    between, the counters differ, and no process uses its cache until the next change;
+    the same when the file is deleted or replaced.
 
     Args:
-        lock_file: The file beside the database that has the counters.
+        lock_file: The lock file, which has the counters.
     """
 
     def __init__(self, lock_file: Path) -> None:
@@ -39,7 +39,7 @@ class AccountsEpoch:
 
     @property
     def version(self) -> int | None:
-        """What changes with accounts; `None` while a change is on its way."""
+        """Changes with accounts; `None` while a change is in progress."""
         if not self._is_watching or not os.fstat(self._file).st_nlink:
             return None
         counters = os.pread(self._file, _COUNTERS.size, _BEGUN)
@@ -50,15 +50,16 @@ class AccountsEpoch:
 
     def watch(self, execute: Callable[[str], Any]) -> None:
         """
-        Have the changes counted that a connection makes.
+        Install triggers that count the changes made through a connection.
 
         Args:
-            execute: Runs SQL on it; it knows the function `accounts_changed`.
+            execute: Runs SQL on the connection, which has the SQL function
+                `accounts_changed`.
         """
         there = {name for (name,) in execute("SELECT name FROM main.sqlite_master")}
         self._is_watching = there.issuperset(_TABLES) and hasattr(os, "pread")
         if not self._is_watching:
-            return  # nothing was created yet, or this is Windows
+            return  # the tables are not created yet, or this is Windows
         for table, columns in _TABLES.items():
             for verb in ("INSERT", f"UPDATE OF {columns}", "DELETE"):
                 execute(
@@ -68,25 +69,25 @@ class AccountsEpoch:
 
     def begin(self) -> None:
         """
-        Say that a change is on its way; nobody else writes to the database now.
+        Write that a change is in progress, while holding the database's write lock.
 
         Raises:
-            OSError: It cannot be said, so it must not be done.
+            OSError: It cannot be written, so the change must not be made.
         """
         if self._mine is None:
             known = os.pread(self._file, _COUNTER.size, _BEGUN)
-            # Where somebody emptied the file, any number that was not there before.
+            # If the file was truncated, a random number that was not there before.
             fresh = known if len(known) == _COUNTER.size else os.urandom(6) + b"\0\0"
             self._mine = _COUNTER.unpack(fresh)[0] + 1
             os.pwrite(self._file, _COUNTER.pack(self._mine), _BEGUN)
 
     def end(self) -> None:
-        """Say that it can be seen, or was taken back."""
+        """Write that the change was committed or rolled back."""
         if self._mine is not None:
             os.pwrite(self._file, _COUNTER.pack(self._mine), _ENDED)
             self._mine = None
 
     def close(self) -> None:
-        """Count no more."""
+        """Close the lock file."""
         self._is_watching = False
         os.close(self._file)

@@ -1,4 +1,4 @@
-"""A cache of credentials, kept for as long as no account changes."""
+"""A cache of credentials, valid until any account changes."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -11,15 +11,16 @@ from llamakeep.storage.database.prepared import Prepared
 Read = Callable[[Sequence[Any]], tuple[User, datetime | None]]
 
 MOST = 10_000
-"""How many secrets are remembered; beyond that, all are forgotten."""
+"""Cached credentials; beyond that, the cache is emptied."""
 
 
 class CredentialCache:
     """
-    Spares requests a query, where it is known when the answer would be another one.
+    Caches the users of access tokens and API keys, which spares a query.
 
     Args:
-        database: Says when accounts change; if it cannot, nothing is remembered.
+        database: Has the epoch that invalidates the cache; while it is `None`, nothing
+            is cached.
     """
 
     def __init__(self, database: Database) -> None:
@@ -32,17 +33,17 @@ class CredentialCache:
         self, digest: bytes, statement: Prepared, read: Read
     ) -> User | None:
         """
-        Return whom a secret lets in now, with a query if that is not known.
+        Return the user of a credential, from the cache or with a query.
 
         Args:
-            digest: What is looked for.
-            statement: Finds it by `digest`, as long as it is valid at `now`.
-            read: Makes of a row whom it lets in, and until when.
+            digest: The credential's digest.
+            statement: Finds a credential by `digest`, if it is valid at `now`.
+            read: Converts a row to the user and the credential's expiry.
         """
         if (user := self.find(digest)) is not None:
             return user
         values = {"digest": digest, "now": utc_now()}
-        # From before the query: what changes meanwhile makes it another one.
+        # Read before the query, so that a change in between invalidates the entry.
         version = self._database.accounts_version
         rows = await self._database.look_up(lambda one: statement.fetch(one, values))
         if not rows:
@@ -57,9 +58,9 @@ class CredentialCache:
 
     def is_noted(self, key_id: str, now: datetime, *, within: timedelta) -> bool:
         """
-        Return whether the use of a key was noted just now; if not, it is from now on.
+        Return whether a key's use was written within this time; if not, note it.
 
-        What is remembered of a key does not change with its use.
+        Cached credentials stay valid: a key's last use is not among them.
         """
         if (noted := self._used.get(key_id)) and timedelta(0) <= now - noted < within:
             return True
@@ -69,12 +70,7 @@ class CredentialCache:
         return False
 
     def find(self, digest: bytes) -> User | None:
-        """
-        Return whom a secret lets in now, if that is known without a query.
-
-        Args:
-            digest: All of it: others' secrets may begin alike.
-        """
+        """Return the user of a credential, if it is cached and valid."""
         if self._version is None or self._version != self._database.accounts_version:
             return None
         user, expires_at = self._users.get(digest, (None, None))

@@ -1,4 +1,4 @@
-"""Users, and what they log in with."""
+"""Users, their passwords and access tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ USER = (
     users.c.role,
     users.c.limits,
 )
-"""What a `User` is made of, in its order."""
+"""The columns of a `User`, in its order."""
 _BY_DIGEST = Prepared(
     select(*USER, access_tokens.c.expires_at)
     .join(access_tokens, access_tokens.c.user_id == users.c.id)
@@ -39,18 +39,18 @@ _BY_DIGEST = Prepared(
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user, and what proves that it is them."""
+    """A user, and the hash of their password."""
 
     user: User
     password_hash: str | None
-    """`None` for users who only exist on this machine's command line."""
+    """`None` for users without a password, who are used on the command line only."""
 
 
 class UserStorage:
-    """One method is one transaction."""
+    """Stores users and access tokens."""
 
     _database: Database
-    _admitted: CredentialCache
+    _credentials: CredentialCache
 
     async def add_user(
         self,
@@ -64,10 +64,10 @@ class UserStorage:
         Create a user.
 
         Args:
-            username: Unlike all others, whatever its case.
+            username: Unique, regardless of case.
             password_hash: `None` for users who do not log in.
-            role: What they may do.
-            actor: Who creates them; `None` for what is not worth an audit event.
+            role: The user's role.
+            actor: Who creates them; `None` writes no audit event.
 
         Raises:
             InvalidRequest: The name is taken.
@@ -79,12 +79,12 @@ class UserStorage:
         )
 
     async def find_credentials(self, username: str) -> Credentials | None:
-        """Return the user of that name, whatever its case, enabled or not."""
+        """Return the user of that name, regardless of case, enabled or not."""
         return await self._database.read(lambda connection: _find(connection, username))
 
     async def find_user_by_access_token(self, digest: bytes) -> User | None:
-        """Return whose access token has this digest, if it is valid now."""
-        return await self._admitted.look_up(
+        """Return the user of a valid access token."""
+        return await self._credentials.look_up(
             digest, _BY_DIGEST, lambda row: (User(*row[:-1]), row[-1])
         )
 
@@ -108,13 +108,13 @@ class UserStorage:
         actor: Actor | None = None,
     ) -> None:
         """
-        Change the password, and end the logins made with the old one.
+        Set a password, and end the logins made with the old one.
 
         Args:
-            user: Whose.
-            password_hash: Of the new one.
+            user: The user.
+            password_hash: The new password's.
             kept_login: The digest of the one access token that stays valid.
-            actor: Who changes it; `None` for what is not worth an audit event.
+            actor: Who changes it; `None` writes no audit event.
         """
 
         def operation(connection: Connection) -> None:
@@ -124,7 +124,7 @@ class UserStorage:
         await self._database.write(operation)
 
     async def rehash_password(self, user: User, old: str, new: str) -> None:
-        """Store the same password with newer parameters, unless it was changed."""
+        """Store a newer hash of the same password, unless it was changed."""
         query = (
             update(users)
             .where(users.c.id == user.id, users.c.password_hash == old)
@@ -141,16 +141,16 @@ class UserStorage:
         actor: Actor | None = None,
     ) -> datetime:
         """
-        Let `user` in with the access token that has this digest.
+        Store the digest of an access token, and delete the user's expired ones.
 
         Args:
-            user: Whom.
-            digest: What to know the access token by.
+            user: The user.
+            digest: The access token's.
             lifetime: How long it is valid.
-            actor: Who logs in; `None` for what is not worth an audit event.
+            actor: Who logs in; `None` writes no audit event.
 
         Returns:
-            When it expires. Those of the user that already have are forgotten.
+            When it expires.
         """
         now = utc_now()
         values = {
@@ -167,7 +167,7 @@ class UserStorage:
                 access_tokens.c.expires_at <= now,
                 is_plausible(now),
             )
-            # Those of a demonstration may be handed out by several servers at once.
+            # Several servers may add the access token of the demonstration at once.
             add = colliding_insert(connection, access_tokens).values(values)
             renewed = {name: add.excluded[name] for name in values}
             add = add.on_conflict_do_update(index_elements=["digest"], set_=renewed)
@@ -178,7 +178,7 @@ class UserStorage:
         return await self._database.write(operation)
 
     async def log_out(self, user: User, digest: bytes, actor: Actor) -> None:
-        """Make the access token that `user` holds invalid, from the next request on."""
+        """Delete an access token."""
 
         def operation(connection: Connection) -> None:
             _revoke(connection, access_tokens.c.digest == digest)
@@ -188,7 +188,7 @@ class UserStorage:
 
 
 async def is_there(database: Database, user_id: str) -> bool:
-    """Return whether there is such a user, now that something of theirs was refused."""
+    """Return whether a user exists."""
     query = select(users.c.id).where(users.c.id == user_id)
     return await database.read(lambda c: c.scalar(query)) is not None
 
@@ -202,10 +202,10 @@ def create_user(
     actor: Actor | None,
 ) -> User:
     """
-    Create a user, in the transaction that is open.
+    Create a user.
 
     Raises:
-        InvalidRequest: The name is taken, whatever its case.
+        InvalidRequest: The name is taken, regardless of case.
     """
     if _find(connection, username) is not None:
         wrong = FieldError("username", f"There is a user {username!r} already.")
@@ -233,7 +233,7 @@ def change_password(
     *,
     kept_login: bytes | None = None,
 ) -> None:
-    """Change a password, in the transaction that is open, and end what it let in."""
+    """Set a password, and end the user's logins and reset token."""
     connection.execute(
         update(users).where(users.c.id == user.id).values(password_hash=password_hash)
     )
@@ -246,7 +246,7 @@ def change_password(
 def log_out_everywhere(
     connection: Connection, user: User, *, but: bytes | None = None
 ) -> None:
-    """End the user's logins, in the transaction that is open, but for one."""
+    """Delete the user's access tokens, except one."""
     ended = access_tokens.c.user_id == user.id
     if but is not None:
         ended &= access_tokens.c.digest != but

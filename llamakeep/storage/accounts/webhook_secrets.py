@@ -1,4 +1,4 @@
-"""What users' webhooks are signed with."""
+"""Secrets that sign users' webhooks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,20 +18,20 @@ SECRETS = (
     webhook_secrets.c.previous,
     webhook_secrets.c.previous_until,
 )
-"""What `WebhookSecrets` are made of, in their order."""
+"""The columns of `WebhookSecrets`, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookSecrets:
-    """What a user's webhooks are signed with."""
+    """The secrets that sign a user's webhooks."""
 
     secret: str
     previous: str | None = None
     previous_until: datetime | None = None
-    """Until then, the previous one signs, too."""
+    """When the previous secret stops signing."""
 
     def now(self) -> Sequence[str]:
-        """Return those that sign at the moment, the newest first."""
+        """Return the secrets in use, newest first."""
         if self.previous is None or self.previous_until is None:
             return [self.secret]
         if self.previous_until < utc_now():
@@ -40,13 +40,13 @@ class WebhookSecrets:
 
 
 class WebhookSecretStorage:
-    """One method is one transaction."""
+    """Stores webhook secrets."""
 
     _database: Database
 
     async def webhook_secrets(self, user: User, *, fresh: str) -> WebhookSecrets:
         """
-        Return what a user's webhooks are signed with: `fresh` if they had none.
+        Return a user's webhook secrets; store `fresh` if they have none.
 
         Raises:
             Unauthenticated: The user was deleted meanwhile.
@@ -60,7 +60,7 @@ class WebhookSecretStorage:
         self, user: User, *, fresh: str, overlap: timedelta, actor: Actor
     ) -> WebhookSecrets:
         """
-        Sign with `fresh` from now on, and for a while with the secret before, too.
+        Replace a user's webhook secret; the previous one signs as well for `overlap`.
 
         Raises:
             Unauthenticated: The user was deleted meanwhile.
@@ -97,7 +97,7 @@ def _find(
 
 
 def _make(connection: Connection, user: User, fresh: str) -> WebhookSecrets:
-    """Return a user's secrets, made if need be, which nobody changes meanwhile."""
+    """Return a user's secrets under a row lock, created if need be."""
     whose = select(users.c.id, literal(fresh)).where(users.c.id == user.id)
     add = colliding_insert(connection, webhook_secrets).from_select(
         ["user_id", "secret"], whose

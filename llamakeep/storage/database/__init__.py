@@ -1,1 +1,1 @@
-"""The databases: connections, tables, types, and the thread that writes SQLite."""
+"""Databases: connections, tables, column types, SQLite's writer thread."""

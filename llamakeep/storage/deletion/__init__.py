@@ -1,1 +1,1 @@
-"""Deleting for good: old runs, deleted users, their traces in indexes."""
+"""Permanent deletion: old runs, deleted users, their words in the search index."""

@@ -1,4 +1,4 @@
-"""How long runs are kept, and deleting those that are older."""
+"""Retention: how long runs are kept, and which are older."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,8 +29,8 @@ _place = tuple_(runs.c.user_id, runs.c.id)
 _OLD = (
     select(runs.c.id)
     .where(
-        # With `user_id = …` and an order by `id` alone, PostgreSQL may look through
-        # everybody's runs, from the oldest on, each time.
+        # With `user_id = …` and an order by `id` alone, PostgreSQL may scan the runs of
+        # all users, from the oldest on, each time.
         _place > tuple_(bindparam("user_id", type_=String()), ""),
         _place
         < tuple_(
@@ -45,26 +45,26 @@ _OLD = (
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """For how many days runs of a user are kept; `None` leaves it open."""
+    """How long a user's runs are kept, in days; `None` is unlimited."""
 
     allowed: int | None
-    """What an administrator set for them."""
+    """Set by an administrator."""
     own: int | None
-    """What they chose themselves; only less than what they may have counts."""
+    """Chosen by the user; it counts if it is less than what they may have."""
 
     def is_own(self, longest: int | None) -> bool:
-        """Return whether the user's own choice counts, with `longest` in settings."""
+        """Return whether the user's choice counts; `longest` is the setting."""
         allowed = longest if self.allowed is None else self.allowed
         return self.own is not None and (allowed is None or self.own < allowed)
 
 
 class RetentionStorage:
-    """One method is one transaction."""
+    """Stores retention."""
 
     _database: Database
 
     async def retentions(self, user_ids: Collection[str]) -> Mapping[str, Retention]:
-        """Return what was set for those users."""
+        """Return what is set for users, by id."""
         query = select(
             users.c.id, users.c.retention_days, users.c.own_retention_days
         ).where(users.c.id.in_(user_ids))
@@ -79,7 +79,7 @@ class RetentionStorage:
         self, user_id: str, days: int | None, *, actor: Actor
     ) -> None:
         """
-        Keep a user's runs for so many days; `None` leaves it to the settings.
+        Set a user's retention; `None` leaves it to the settings.
 
         Raises:
             UserNotFound: There is no such user.
@@ -104,16 +104,16 @@ class RetentionStorage:
         self, user: User, days: int | None, *, longest: int | None, actor: Actor
     ) -> None:
         """
-        Keep a user's runs for so many days only, because they want that.
+        Set the retention that a user chose for themselves.
 
         Args:
-            user: Whose.
-            days: How many; `None` leaves it to the administrators.
-            longest: What the settings say.
-            actor: Who they are.
+            user: The user.
+            days: Days; `None` leaves it to the administrators.
+            longest: The retention in the settings.
+            actor: The user, as the client of this request.
 
         Raises:
-            InvalidRequest: They may not keep them that long.
+            InvalidRequest: It is longer than the user may have.
         """
 
         def operation(connection: Connection) -> None:
@@ -136,16 +136,16 @@ class RetentionStorage:
 
     async def shortest_retention(self, longest: int | None) -> int | None:
         """
-        Return the fewest days for which any user's runs are kept.
+        Return the shortest retention of any user, in days.
 
         Args:
-            longest: For how many days the settings have runs kept.
+            longest: The retention in the settings.
         """
         query = select(func.min(_days(longest))).where(users.c.deleted_at.is_(None))
         return await self._database.read(lambda connection: connection.scalar(query))
 
     async def count_all_runs(self) -> int:
-        """Return how many runs there are, of all users together."""
+        """Return the number of runs of all users."""
         query = select(func.count()).select_from(runs)
         return await self._database.read(
             lambda connection: connection.scalar(query) or 0
@@ -155,11 +155,11 @@ class RetentionStorage:
         self, longest: int | None, *, now: datetime | None = None
     ) -> Sequence[tuple[User, str]]:
         """
-        Return whose runs are to be deleted, and which: those below an id.
+        Return the users with runs past retention, and the id below which these are.
 
         Args:
-            longest: For how many days the settings have runs kept.
-            now: What the clock says; by default, it is looked at.
+            longest: The retention in the settings.
+            now: The time; by default, the clock's.
         """
         days = _days(longest)
         query = select(*USER, days).where(
@@ -180,7 +180,7 @@ class RetentionStorage:
         return await self._database.read(operation)
 
     async def note_retention(self, count: int) -> None:
-        """Remember that so many runs were deleted because of their age."""
+        """Record in the audit log that runs were deleted because of their age."""
         await self._database.write(
             lambda connection: record(
                 connection, AuditKind.RETENTION_APPLIED, None, Actor(), f"{count} runs"
@@ -189,7 +189,7 @@ class RetentionStorage:
 
 
 def _days(longest: int | None) -> ColumnElement[int | None]:
-    """Return for how many days a user's runs are kept: the least that anybody said."""
+    """Return a user's retention in days: the least that is set."""
     allowed: ColumnElement[int | None] = users.c.retention_days
     if longest is not None:
         allowed = func.coalesce(allowed, longest)

@@ -1,7 +1,7 @@
 """
-Forgetting runs for good: readers find them, and the writer deletes a few at a time.
+Permanent deletion of runs.
 
-What finds them may look at very many, which is nothing that others should wait for.
+Reader threads find the runs, which may take long; the writer deletes few at a time.
 """
 
 import json
@@ -32,20 +32,20 @@ _DELETE = (
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What became of the first of some runs that are to be deleted."""
+    """The progress of a deletion."""
 
     tried: int
-    """How many of them were looked at; the rest is for another time."""
+    """How many of the runs were tried; the rest is left to the next call."""
     deleted: int
-    """How many of those were there, and over."""
+    """How many of those were deleted."""
 
 
-class ForgettingStorage(SearchStorage):
-    """One method is one transaction."""
+class RunDeletionStorage(SearchStorage):
+    """Deletes runs."""
 
     async def delete_run(self, user: User, run_id: str) -> None:
         """
-        Forget a run for good.
+        Delete a run.
 
         Raises:
             RunNotFound: `user` has no such run.
@@ -59,7 +59,7 @@ class ForgettingStorage(SearchStorage):
             forget_titles(connection, conversations)
 
         await look_at_words(self._database, user, run_id)
-        # Neither is this left to the transaction in which the words go.
+        # A long write-ahead log would be checkpointed by the deletion's commit.
         await self._database.checkpoint()
         await self._database.write(operation)
         self._database.erase_traces_soon()
@@ -67,7 +67,7 @@ class ForgettingStorage(SearchStorage):
     async def find_unfinished(
         self, user: User, matching: RunFilter, *, before: str
     ) -> Sequence[str]:
-        """Return the ids of those runs that are older than `before` and go on."""
+        """Return the ids of matching unfinished runs below `before`."""
 
         def operation(connection: Connection) -> Sequence[str]:
             query = select(runs.c.id).where(
@@ -80,7 +80,7 @@ class ForgettingStorage(SearchStorage):
         return await self._database.read(operation)
 
     async def count_runs(self, user: User, matching: RunFilter, *, before: str) -> int:
-        """Return how many of those runs are older than `before`."""
+        """Return the number of matching runs below `before`."""
 
         def operation(connection: Connection) -> int:
             query = (
@@ -106,7 +106,7 @@ class ForgettingStorage(SearchStorage):
         before: str,
         limit: int,
     ) -> Sequence[str]:
-        """Return the ids of those runs between two ids that are over, oldest first."""
+        """Return the ids of matching finished runs between two ids, oldest first."""
 
         def operation(connection: Connection) -> Sequence[str]:
             query = (
@@ -115,7 +115,8 @@ class ForgettingStorage(SearchStorage):
                     *matching.conditions(user, connection.dialect.name),
                     runs.c.id > after,
                     runs.c.id < before,
-                    # One that was asked meanwhile goes on, and has to be settled.
+                    # A run accepted meanwhile is unfinished, and has a reservation to
+                    # settle.
                     IS_FINISHED,
                 )
                 .order_by(runs.c.id)
@@ -136,13 +137,13 @@ class ForgettingStorage(SearchStorage):
         shared: bool = False,
     ) -> Forgotten:
         """
-        Forget some of those runs that are over, for good.
+        Delete some of the given finished runs.
 
         Args:
-            user: Whose.
-            run_ids: Which.
-            pace: At least one statement's worth of them; as many as there is time for.
-            shared: Whether to pass by what somebody else is deleting.
+            user: Their owner.
+            run_ids: Their ids.
+            pace: How many: at least one statement's worth, more while there is time.
+            shared: Whether to skip rows that another process is deleting.
         """
 
         def operation(connection: Connection) -> Forgotten:
@@ -166,7 +167,7 @@ class ForgettingStorage(SearchStorage):
 
 
 def _delete(connection: Connection, chosen: Select[str]) -> Sequence[str]:
-    """Delete runs, with their words and tags, and return whose conversations' each."""
+    """Delete runs, with their words and tags, and return the conversation of each."""
     query = delete(runs).where(runs.c.id.in_(chosen)).returning(runs.c.conversation_id)
     return connection.scalars(query).all()
 
@@ -175,13 +176,14 @@ def _delete_finished(
     connection: Connection, user: User, run_ids: Sequence[str], *, shared: bool
 ) -> Sequence[str]:
     if connection.dialect.name == "sqlite":
-        # Others wait meanwhile: to make this statement would take as long as to run it.
+        # The writer thread is blocked meanwhile: to build this statement with
+        # SQLAlchemy takes as long as to run it.
         values = json.dumps(list(run_ids)), user.id
         return connection.exec_driver_sql(_DELETE, values).scalars().all()
     query = (
         select(runs.c.id)
         .where(runs.c.id.in_(run_ids), runs.c.user_id == user.id, IS_FINISHED)
-        # Everybody takes them in the same order.
+        # All processes lock rows in the same order.
         .order_by(runs.c.id)
         .with_for_update(skip_locked=shared)
     )

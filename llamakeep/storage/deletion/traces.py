@@ -1,13 +1,13 @@
 """
-Taking the words of very many deleted runs out of SQLite's index, all together.
+Removal of deleted runs' words from SQLite's full-text index, in bulk.
 
-By itself, a run takes milliseconds: each of its words is looked up and cut out. Where
-many are deleted, they are only marked, which takes a tenth of that; the words go when
-the whole index is merged, in small steps. Until then the database remembers that there
-is something to do.
+To delete one run from the index takes milliseconds: each of its words is looked up and
+cut out. Of many runs, the words are only marked as deleted, which takes a tenth of
+that; they disappear when the whole index is merged, in small steps. Until then, a row
+in `search_traces` says that this is to be done.
 
-What is marked makes the index longer. By itself it would be merged while somebody
-waits, for tens of milliseconds now and then; that is left to small steps as well.
+Marks make the index longer. SQLite would merge it in some insert, which then takes tens
+of milliseconds; that is left to the small steps as well.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ from llamakeep.domain import User
 from llamakeep.storage.database.port import Database
 
 WORTH_MERGING = 500
-"""Cutting out one run of so many takes as long as merging them all."""
+"""To cut out one run of so many takes as long as to merge the whole index."""
 PAGES = 16
-"""Of 4 kB, merged at a time; it takes two milliseconds."""
+"""Pages of 4 kB merged in a step, which takes two milliseconds."""
 LEAST_CHANGES = 2
-"""Fewer mean that there was nothing to merge: https://sqlite.org/fts5.html."""
+"""Fewer changes mean that nothing was left to merge: https://sqlite.org/fts5.html."""
 
 _NUMBERS = text("SELECT max(number) FROM search_runs")
 _SET = text("INSERT INTO search_words (search_words, rank) VALUES (:command, :value)")
@@ -47,22 +47,22 @@ _FORGET = text("DELETE FROM search_traces WHERE number <= :newest")
 
 @dataclass(frozen=True, slots=True)
 class DeletionPace:
-    """How many runs are deleted in a transaction, which others may have to wait for."""
+    """How many runs are deleted in one transaction, for which other writes wait."""
 
     at_once: int
-    """So many in one statement."""
+    """Runs deleted in one statement."""
     seconds: float
-    """Another statement begins if these have not passed yet."""
+    """Seconds after which no other statement begins."""
     keeps_words: bool
-    """Whether their words stay in the files until `erase_words`."""
+    """Whether the runs' words stay in the files until `erase_words`."""
     rest: float
-    """For how many times as long as it takes others have the database alone then."""
+    """The pause after the transaction, in multiples of its duration."""
 
 
 OVERWRITING_WORDS = DeletionPace(1, 0, keeps_words=False, rest=1)
 MARKING_WORDS = DeletionPace(3, 0.001, keeps_words=True, rest=3)
 SHARED = DeletionPace(50, 0, keeps_words=False, rest=1)
-"""On PostgreSQL nobody waits for it, and words are left to its vacuum anyway."""
+"""On PostgreSQL, no write waits for it, and its vacuum removes the words."""
 
 
 _SAID = text(
@@ -79,10 +79,11 @@ _LOOKED_AT_ONCE = 100
 
 async def look_at_words(database: Database, user: User, run_id: str) -> None:
     """
-    Have the pages read from which the words of a run are about to be cut out.
+    Read the index pages from which a run's words will be deleted.
 
-    There are a hundred, all over the index: from a disk that takes 30 ms, in which
-    nobody else can write if it is left to the writer. It has them changed in 5 ms.
+    There are a hundred, all over the index. To read them from a disk takes 30 ms, in
+    which the writer could write nothing else; to change them when they are in memory, 5
+    ms.
     """
 
     def operation(connection: Connection) -> None:
@@ -100,12 +101,12 @@ async def look_at_words(database: Database, user: User, run_id: str) -> None:
 
 
 class TraceStorage:
-    """One step is one transaction."""
+    """Removes words of deleted runs; each step is one transaction."""
 
     _database: Database
 
     async def pace(self, count: int) -> DeletionPace:
-        """Return how to delete so many runs."""
+        """Return the pace at which to delete so many runs."""
 
         def operation(connection: Connection) -> DeletionPace:
             if connection.dialect.name != "sqlite":
@@ -118,16 +119,16 @@ class TraceStorage:
         return await self._database.read(operation)
 
     async def merge_words(self) -> None:
-        """Merge what has gathered in the index, so that searches stay quick."""
+        """Merge the segments of the index, so that searches stay fast."""
         while await self._merge(PAGES):
             pass
 
     async def erase_words(self) -> None:
-        """Take the words out of the index that deletions have left there."""
+        """Remove the words that deletions have marked."""
         newest = await self._database.read(_newest)
         if newest is None:
             return
-        pages = -PAGES  # as far as the beginning of a merge of all there is
+        pages = -PAGES  # a negative number starts a merge of the whole index
         while await self._merge(pages):
             pages = PAGES
         await self._database.write(
@@ -135,7 +136,7 @@ class TraceStorage:
         )
 
     async def _merge(self, pages: int) -> bool:
-        """Merge some, and give others time; return whether there is more."""
+        """Merge some pages, pause for other writes; return whether more are left."""
 
         def operation(connection: Connection) -> bool:
             before = connection.scalar(_CHANGES) or 0
@@ -152,11 +153,11 @@ class TraceStorage:
 @contextmanager
 def keeping_words(connection: Connection, *, leave: bool) -> Iterator[None]:
     """
-    Delete runs, in the transaction that is open, without cutting out their words.
+    Mark the words of the runs that this block deletes, instead of cutting them out.
 
     Args:
         connection: The transaction's, on SQLite.
-        leave: Whether to; otherwise they are cut out.
+        leave: Whether to do so; otherwise, the words are cut out.
     """
     if not leave:
         yield
@@ -164,7 +165,7 @@ def keeping_words(connection: Connection, *, leave: bool) -> Iterator[None]:
     connection.exec_driver_sql(_LEAVE)
     connection.exec_driver_sql(_MARK)
     yield
-    # What is still in memory would be cut out after all.
+    # The index entries still in memory would be cut out after all.
     connection.exec_driver_sql(_FLUSH)
     connection.exec_driver_sql(_CUT)
 

@@ -1,7 +1,8 @@
 """
-Users who are deleted: gone for everybody at once, and then for good, run by run.
+Deletion of users: disabled at once, then purged run by run.
 
-Whoever is at it holds a lease: after a crash another process, or the next one, goes on.
+A purging process holds a lease on the user, so that another one continues after a
+crash.
 """
 
 from sqlalchemy import Connection, bindparam, delete, exists, select, update
@@ -28,7 +29,7 @@ from llamakeep.storage.history.filters import goes_on
 from llamakeep.storage.runs.quotas import give_back
 
 LEASE = 5.0
-"""Seconds after which somebody else goes on with what nobody was heard of."""
+"""Seconds after which another process may continue a purge."""
 
 _NOW = {"no_seconds": 0}
 _UNSENT = (
@@ -44,20 +45,19 @@ _UNSENT = (
 
 
 class DeletedUserStorage:
-    """One method is one transaction."""
+    """Deletes users."""
 
     _database: Database
 
     async def delete_user(self, user_id: str, *, actor: Actor) -> User:
         """
-        Let a user be gone for everybody, and tell their runs to stop.
+        Mark a user as deleted: disable them, free their name, cancel their runs.
 
-        Their name is free, and nothing lets them in. What else is theirs is left to
-        `purge`.
+        Their credentials are deleted; the rest is left to the purge.
 
         Raises:
             UserNotFound: There is none.
-            LastAdmin: Nobody would be left who can manage users.
+            LastAdmin: No administrator who can log in would be left.
         """
 
         def operation(connection: Connection) -> User:
@@ -70,7 +70,7 @@ class DeletedUserStorage:
             connection.execute(
                 update(users)
                 .where(users.c.id == user.id)
-                # No name has a space.
+                # No username has a space, so this key collides with none.
                 .values(
                     username_key=f" {user.id}", password_hash=None, deleted_at=utc_now()
                 )
@@ -82,10 +82,10 @@ class DeletedUserStorage:
 
     async def claim_deleted_user(self, user: User | None = None) -> User | None:
         """
-        Return a deleted user whom nobody is purging, and hold them for `LEASE`.
+        Return a deleted user whom no process is purging, leased for `LEASE` seconds.
 
         Args:
-            user: Whom; `None` for anybody.
+            user: The user to claim; by default, any.
         """
         is_free = users.c.purge_until.is_(None) | (
             users.c.purge_until < seconds_from_now("no_seconds")
@@ -93,7 +93,7 @@ class DeletedUserStorage:
         candidate = (
             select(users.c.id)
             .where(users.c.deleted_at.is_not(None), is_free)
-            # Whoever makes trouble comes last.
+            # Users whose purge failed before come last.
             .order_by(users.c.purge_until.asc().nulls_first(), users.c.deleted_at)
             .limit(1)
         )
@@ -111,13 +111,13 @@ class DeletedUserStorage:
             row = connection.execute(query, _NOW | {"lease": LEASE}).one_or_none()
             return None if row is None else User(*row)
 
-        # Most of the time there is nobody, which is no reason to write.
+        # A read first: usually there is none, and then no write is needed.
         if await self._database.read(lambda c: c.scalar(candidate, _NOW)) is None:
             return None
         return await self._database.write(operation)
 
     async def hold_deleted_user(self, user: User) -> None:
-        """Hold a deleted user for another `LEASE`."""
+        """Renew the lease on a deleted user."""
         query = (
             update(users)
             .where(users.c.id == user.id)
@@ -126,7 +126,7 @@ class DeletedUserStorage:
         await self._database.write(lambda c: c.execute(query, {"lease": LEASE}).close())
 
     async def stop_runs_of(self, user: User) -> None:
-        """Tell the processes that work on runs of a user to stop."""
+        """Request the cancellation of a user's runs."""
         await self._database.write(lambda c: stop_runs(c, user))
 
     async def is_purged(self, user: User) -> bool:
@@ -136,14 +136,16 @@ class DeletedUserStorage:
 
     async def finish_purge(self, user: User) -> None:
         """
-        Forget a deleted user, whose finished runs are gone and out of the files.
+        Delete the row of a deleted user whose finished runs are deleted.
 
-        Runs that never stopped go with them, and what was set aside for those is free.
+        Unfinished runs that never stopped are deleted too, and their reservations
+        freed.
         """
         is_theirs = users.c.id == user.id, users.c.deleted_at.is_not(None)
-        # Who is about to keep one more waits for this, and is refused then.
+        # A transaction that is about to store a run waits for this lock, and then
+        # fails.
         locked = select(users.c.id).where(*is_theirs).with_for_update()
-        # Whoever closes one of them does so before, or finds nothing to close.
+        # A transaction that closes one of these runs comes before, or finds none.
         unfinished = (
             select(runs.c.id, runs.c.reservation)
             .where(*goes_on(user.id))
@@ -152,7 +154,7 @@ class DeletedUserStorage:
         )
 
         def operation(connection: Connection) -> None:
-            if connection.scalar(locked) is None:  # somebody else was faster
+            if connection.scalar(locked) is None:  # another process purged the user
                 return
             for _, reservation in connection.execute(unfinished).all():
                 if reservation is not None:

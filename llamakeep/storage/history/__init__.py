@@ -1,1 +1,1 @@
-"""What users read back: lists, search, conversations, sums."""
+"""Reading a user's history: lists, search, conversations, statistics."""
