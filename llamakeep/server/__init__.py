@@ -1,4 +1,4 @@
-"""The HTTP server around the application, which trusts no client to be quick."""
+"""The HTTP server: uvicorn with timeouts, size limits and an orderly shutdown."""
 
 from llamakeep.server.describing import describe_model
 from llamakeep.server.server import Server, WhenReady, run, serve

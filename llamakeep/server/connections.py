@@ -1,4 +1,4 @@
-"""Connections that give up on clients who send too slowly, too much, or never read."""
+"""Connections with timeouts for slow clients and limits on what they send."""
 
 from asyncio import Transport
 from collections.abc import Iterable
@@ -21,19 +21,19 @@ NEVER = float("inf")
 
 LINGER = 5.0
 """
-Seconds for which a body is still taken in that was answered before it had ended, so
-that a client which sends all of it first reads the answer and no reset.
+Seconds for which the rest of a body is read after its response was sent, so that a
+client that sends all of it first gets the response instead of a connection reset.
 """
 LINGER_SIZE = 16 * 1024 * 1024
-"""How many bytes of it are taken in."""
+"""How many bytes of such a body are read."""
 
 MOST_WAITING = 16
-"""Requests on one connection that may wait until those before them are answered."""
+"""How many pipelined requests may wait on one connection."""
 
 FRAMING = 16
 """
-Bytes that a client may send for each byte of a body, beyond the size of a head: chunks
-of one byte take six.
+How many bytes a client may send for each byte of a body, beyond the size of a head.
+Chunks of one byte take six.
 """
 
 _HEADERS = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
@@ -55,29 +55,29 @@ _REFUSALS = {
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a client may take; the times are in seconds."""
+    """Limits of a client's requests; times are in seconds."""
 
     header_size: int
-    """In bytes. What arrives in one piece is read as a whole, at most 256 KiB."""
+    """In bytes. A piece of up to 256 KiB is read before it is checked."""
     header_timeout: float
     """From the connection, or a request's first byte, to the end of its headers."""
     body_timeout: float
     """
-    From the end of the headers to the end of the body; of one that may be as large as a
-    history, from one piece to the next.
+    From the end of the headers to the end of the body; for `long_bodies`, from one
+    piece to the next.
     """
     write_timeout: float
-    """Without reading anything of what waits to be read."""
+    """How long a client may read nothing while there is data for it."""
     long_bodies: frozenset[bytes] = frozenset()
-    """The paths of bodies that may be as large as a history."""
+    """The paths of long uploads, such as imported histories."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """
-    Uvicorn's protocol with deadlines, and with a bound for whatever is kept.
+    Uvicorn's protocol with deadlines and bounded memory.
 
-    A timer for each request would cost more than the request's parsing. So deadlines
-    are only noted here, and `close_overdue` looks at them now and then.
+    A timer for each request would cost more than parsing it. So the protocol only
+    stores its deadline, and `close_overdue` checks all connections once a second.
     """
 
     # With more than 30 attributes, each connection has a dictionary of its own: 1.5 KB.
@@ -113,7 +113,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def deadline(self) -> float:
-        """When to give up, by the event loop's clock."""
+        """When to close the connection, by the event loop's clock."""
         return min(self._read_deadline, self._write_deadline)
 
     @property
@@ -126,25 +126,25 @@ class BoundedProtocol(HttpToolsProtocol):
         return cycle is None or bool(cycle.response_complete)
 
     def connection_made(self, transport: Any) -> None:
-        """Expect a request."""
+        """Start the timeout of the first request's headers."""
         self._corked = Corked(transport, self.loop)
         super().connection_made(cast("Transport", self._corked))
         self._read_deadline = self.loop.time() + self._bounds.header_timeout
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Say so to the request that is being answered; uvicorn tells the last one."""
+        """Disconnect the request in progress; uvicorn does only the last one."""
         if self._is_answering:
             self._running.disconnected = True
             self._running.message_event.set()
         super().connection_lost(exc)
 
     def eof_received(self) -> None:
-        """Send what is answered already: the connection closes by itself after this."""
+        """Flush responses, since the connection closes after this."""
         self._corked.flush()
         super().eof_received()
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless what is sent does not end, or was refused."""
+        """Parse `data`, unless the connection was refused."""
         if self._refused is not None:
             self._drop(len(data))
             return
@@ -154,7 +154,7 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self._feed(data)
         except httptools.HttpParserError as error:
-            cause = error.__context__  # what one of our own methods raised
+            cause = error.__context__  # raised by a callback of this class, if any
             known = cause.status if isinstance(cause, RefusedHead) else None
             self._refuse(known or HTTPStatus.BAD_REQUEST)
         else:
@@ -162,13 +162,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """
-        Expect its headers.
+        Start the timeout of a request's headers.
 
         Raises:
-            RefusedHead: Too many requests wait for their turn already.
+            RefusedHead: Too many pipelined requests are waiting.
         """
         if len(self.pipeline) >= MOST_WAITING:
-            # None of them has begun. To answer them first would cost others as much.
+            # None of them has begun, and running them would only take time from others.
             self.pipeline.clear()
             self._is_in_head = True
             raise RefusedHead(HTTPStatus.BAD_REQUEST)
@@ -180,10 +180,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """
-        Take a header; one behind the body (a trailer) is none, and is dropped.
+        Store a header; drop a trailer, which comes after the body.
 
         Raises:
-            RefusedHead: There is too much of it.
+            RefusedHead: The trailers are too large.
         """
         if self._is_in_head:
             super().on_header(name, value)
@@ -194,17 +194,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """
-        Expect the body.
+        Check the head, and start the timeout of the body.
 
         Raises:
-            RefusedHead: Of this request, none is read.
+            RefusedHead: The head is malformed or too large.
         """
         parser = self.parser
         method, version = parser.get_method(), parser.get_http_version()
         largest = self._bounds.header_size
         check_head(method, version, self.url, self.headers, largest=largest)
         if parser.should_upgrade():
-            # The parser would take the body for another protocol.
+            # The parser would stop here, and take the body for another protocol.
             self._replayed = without_upgrade(method, self.url, version, self.headers)
             return
         self._is_in_head, self._is_in_body = False, True
@@ -215,12 +215,12 @@ class BoundedProtocol(HttpToolsProtocol):
             send_unframed(self.cycle)
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of the body."""
+        """Count and store a piece of the body."""
         self._body_size += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Expect nothing: between requests, uvicorn has a timer of its own."""
+        """Stop the timeout: uvicorn has its own between requests."""
         if self._replayed:
             return
         self._is_in_body = False
@@ -228,7 +228,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Expect no more of a body that was answered early than what is on its way."""
+        """Limit the time for the rest of a body whose response was sent early."""
         super().on_response_complete()
         if self._refused is not None:
             if not self._is_answering:
@@ -238,12 +238,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._read_deadline = min(self._read_deadline, linger)
 
     def pause_writing(self) -> None:
-        """Expect the client to read."""
+        """Start the timeout of the client's reading."""
         super().pause_writing()
         self._write_deadline = self.loop.time() + self._bounds.write_timeout
 
     def resume_writing(self) -> None:
-        """Expect nothing: it does."""
+        """Stop the timeout of the client's reading."""
         super().resume_writing()
         self._write_deadline = NEVER
 
@@ -253,9 +253,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._end()
 
     def expire(self) -> None:
-        """Close the connection: its deadline is over, and the client is to blame."""
+        """Close the connection, whose deadline is over, unless the server is slow."""
         if self.flow.read_paused and self._write_deadline == NEVER:
-            # What is sent behind a request waits until that is answered.
+            # The server reads no more until it has sent the response.
             self._read_deadline = self.loop.time() + self._bounds.body_timeout
         else:
             self._end()
@@ -276,10 +276,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _feed(self, data: bytes) -> None:
         """
-        Parse `data`; whoever offers another protocol is answered in this one.
+        Parse `data`, ignoring offers to upgrade to another protocol.
 
         Raises:
-            httptools.HttpParserError: It is refused.
+            httptools.HttpParserError: The request is malformed or refused.
         """
         while True:
             try:
@@ -294,7 +294,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
 
     def _note(self, size: int) -> None:
-        """Bound what a request has beyond its body, now that so much more is there."""
+        """Refuse a request whose head or chunk framing is too large."""
         if self._is_in_head:
             self._head_size += size
             if self._head_size > self._bounds.header_size:
@@ -308,18 +308,18 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._is_between_requests:
             self._drop(size)
             if self._read_deadline == NEVER:
-                # Uvicorn stops its own timer for whatever arrives: for an empty line,
-                # and for the rest of a body that was answered before it was there.
+                # Uvicorn stops its own timer when any data arrives: also for an empty
+                # line, and for the rest of a body whose response was sent early.
                 self._read_deadline = self.loop.time() + self._bounds.header_timeout
 
     def _drop(self, size: int) -> None:
-        """Take in what is not read, for as long as there is little of it."""
+        """Discard data up to a limit, then abort the connection."""
         self._late_size += size
         if self._late_size > LINGER_SIZE:
             self.transport.abort()
 
     def _refuse(self, status: HTTPStatus) -> None:
-        """Read no more; say why when all requests before this one are answered."""
+        """Stop parsing; send the refusal after the responses to earlier requests."""
         if self.transport.is_closing():
             return
         self._refused = status
@@ -327,9 +327,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._read_deadline = NEVER
         cycle: Any = self.cycle
         if self._is_in_body and cycle is not self._running:
-            self.pipeline.popleft()  # the answer to it is this one
+            self.pipeline.popleft()  # the refusal is its response
         elif self._is_in_body and cycle.response_started:
-            self.transport.abort()  # there is no second answer
+            self.transport.abort()  # a second response cannot be sent
             return
         elif self._is_in_body:
             cycle.disconnected = True
@@ -339,21 +339,20 @@ class BoundedProtocol(HttpToolsProtocol):
             self._hang_up(status)
 
     def _hang_up(self, status: HTTPStatus) -> None:
-        """Say why, and close when the client has had a chance to read it."""
+        """Send the refusal, and close when the client has had time to read it."""
         if self.transport.is_closing():
             return
         self._unset_keepalive_if_required()
         self.transport.write(_refusal(status))
         self._corked.flush()
-        # With bytes that were not read, closing would reset the connection, and the
-        # client might lose the answer.
+        # Closing with unread bytes would reset the connection, and the client might
+        # lose the response.
         self.transport.write_eof()
         self.flow.resume_reading()
         self._read_deadline = self.loop.time() + LINGER
 
 
 def _refusal(status: HTTPStatus) -> bytes:
-    """Return an answer in full."""
     problem = Problem(
         type=urn(status.phrase.lower().replace(" ", "-")),
         title=status.phrase,
@@ -369,7 +368,7 @@ def _refusal(status: HTTPStatus) -> bytes:
 
 
 def close_half_requests(connections: Iterable[Any]) -> None:
-    """Close those of `connections` on which a request has begun and not ended."""
+    """Close those of `connections` on which a request has arrived only in part."""
     for connection in tuple(connections):
         if isinstance(connection, BoundedProtocol):
             connection.leave()

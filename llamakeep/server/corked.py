@@ -1,22 +1,22 @@
-"""A transport that sends in one piece what is written in one turn of the event loop."""
+"""A transport that combines the writes of one event loop iteration."""
 
 import asyncio
 from typing import Any
 
 MOST_HELD = 64 * 1024
-"""Bytes that wait for the end of the turn at most."""
+"""How many bytes are buffered at most."""
 
 
 class Corked:
     """
-    Holds back what is written until the event loop's next turn.
+    Buffers writes until the event loop's next iteration.
 
-    A response's head and body are two writes, and so are the events of a stream that
-    came at once. Each would be a packet of its own that wakes the client up: the two of
-    a short answer took a fifth of the server's CPU time (measured).
+    A response's head and body are two writes, and so are simultaneous events of a
+    stream. Each would be a system call and a packet: the two of a short response took a
+    fifth of the server's CPU time (measured).
 
     Args:
-        transport: What sends; everything but writing is its own.
+        transport: Sends the data; other attributes are forwarded to it.
         loop: Its event loop.
     """
 
@@ -34,7 +34,7 @@ class Corked:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Send `data` soon."""
+        """Buffer `data`."""
         if not self._held:
             self._loop.call_soon(self.flush)
         self._held.append(data)
@@ -43,21 +43,21 @@ class Corked:
             self.flush()
 
     def close(self) -> None:
-        """Hang up when all is sent."""
+        """Flush, and close the transport when all is sent."""
         self.flush()
         self._transport.close()
 
     def abort(self) -> None:
-        """Hang up at once."""
+        """Discard the buffer, and abort the transport."""
         self._held.clear()
         self._transport.abort()
 
     def flush(self) -> None:
-        """Send what is held now."""
+        """Write the buffer to the transport."""
         if not self._held:
             return
         data = b"".join(self._held)
         self._held.clear()
         self._size = 0
-        if not self._transport.is_closing():  # else uvloop would complain about it
+        if not self._transport.is_closing():  # else uvloop logs a warning
             self._transport.write(data)

@@ -1,4 +1,4 @@
-"""What a server says of itself when it is ready."""
+"""The line about the default model that a server prints at its start."""
 
 import asyncio
 
@@ -8,16 +8,16 @@ from llamakeep.errors import LlamaKeepError
 from llamakeep.providers.base import DEFAULT_MODEL
 
 MODEL_TIMEOUT = 3
-"""Seconds that a provider may take to name its default model before we go on."""
+"""Seconds that a provider has to name its default model."""
 
 
 async def describe_model(app: FastAPI) -> str:
-    """Return which model answers, or why none does."""
+    """Return the default model, or why there is none."""
     try:
         async with asyncio.timeout(MODEL_TIMEOUT):
             provider, model = await app.state.registry.resolve(None)
             if model == DEFAULT_MODEL:
-                model = await provider.default_model()  # it says why there is none
+                model = await provider.default_model()
     except LlamaKeepError as error:
         return f"none yet. {error.detail.removeprefix('Nothing was stored. ')}"
     except TimeoutError:

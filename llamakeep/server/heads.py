@@ -1,4 +1,4 @@
-"""What the head of a request must be for HTTP/1.1 (RFC 9112) to say what it means."""
+"""Checks of a request's head that HTTP/1.1 (RFC 9112) requires of servers."""
 
 import re
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ class RefusedHead(ValueError):
     A head that is refused.
 
     Attributes:
-        status: With what.
+        status: The status code of the response.
     """
 
     def __init__(self, status: HTTPStatus) -> None:
@@ -33,17 +33,17 @@ def check_head(
     largest: int,
 ) -> None:
     """
-    Refuse what is too large, and what proxies in front may have read another way.
+    Refuse a head that is too large, or that a proxy may have read in another way.
 
     Args:
-        method: The request's.
-        version: Of HTTP.
-        target: What is asked for.
-        headers: With names in lower case.
-        largest: How many bytes all of it may have.
+        method: The request's method.
+        version: The version of HTTP.
+        target: The request target: its path and query.
+        headers: Their names in lower case.
+        largest: How many bytes the target and the headers may have.
 
     Raises:
-        RefusedHead: It says with what status.
+        RefusedHead: It has the status code.
     """
     if version not in VERSIONS:
         raise RefusedHead(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
@@ -69,7 +69,7 @@ def check_head(
 
 
 def _check_codings(codings: list[bytes], *, is_old: bool) -> None:
-    if is_old:  # it has none, and proxies that know only HTTP/1.0 look at the length
+    if is_old:  # proxies that know only HTTP/1.0 would use Content-Length instead
         raise RefusedHead(HTTPStatus.BAD_REQUEST)
     if [coding.lower() for coding in codings] != [b"chunked"]:
         raise RefusedHead(HTTPStatus.NOT_IMPLEMENTED)
@@ -78,7 +78,7 @@ def _check_codings(codings: list[bytes], *, is_old: bool) -> None:
 def without_upgrade(
     method: bytes, target: bytes, version: str, headers: Iterable[tuple[bytes, bytes]]
 ) -> bytes:
-    """Return a request's head, as it is sent, without the offer to change protocols."""
+    """Serialise a request's head without its header `Upgrade`."""
     lines = [b"%b %b HTTP/%b\r\n" % (method, target, version.encode())]
     lines += [
         b"%b: %b\r\n" % (name, value) for name, value in headers if name != b"upgrade"

@@ -1,4 +1,4 @@
-"""Serving an application: sockets, signals, and an orderly end."""
+"""Serving an application: sockets, signals and orderly shutdown."""
 
 import asyncio
 import signal
@@ -26,14 +26,14 @@ from llamakeep.settings import Settings
 BACKLOG = 2048
 
 LAST_READS = 2
-"""Seconds that clients may take to read what was answered when the server stops."""
+"""Seconds that clients have to read their responses when the server stops."""
 
 WhenReady = Callable[[FastAPI], Awaitable[None]]
 NewServer = Callable[[uvicorn.Config, FastAPI, WhenReady], "Server"]
 
 
 class Server(uvicorn.Server):
-    """Uvicorn, which lets runs end before it closes its doors."""
+    """Uvicorn's server, which waits for runs to end before it shuts down."""
 
     def __init__(
         self, config: uvicorn.Config, app: FastAPI, when_ready: WhenReady
@@ -47,12 +47,12 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave them to `serve`, which handles them for longer."""
+        """Do nothing: `serve` handles signals, also during start and shutdown."""
         yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn passes both
         """Refuse new prompts from now on; at the second signal, stop runs as well."""
-        # A terminal that is closed says so more than once: from the shell, and itself.
+        # A closed terminal sends SIGHUP more than once: from the shell and from itself.
         is_hangup = signal.Signals(sig).name == signals.HANGUP
         self.stop(at_once=self.should_exit and not is_hangup)
 
@@ -61,37 +61,37 @@ class Server(uvicorn.Server):
         Refuse new prompts from now on.
 
         Args:
-            at_once: Whether to stop runs as well, however much of their grace is left.
+            at_once: Whether to stop runs as well, without their grace period.
         """
         if at_once and self._task is not None:
             self._keeper.stop_accepting(grace=0)
             if self._keeper.has_runs:
                 self._loop.call_soon_threadsafe(self._task.cancel)
             else:
-                self.force_exit = True  # clients that do not read are not waited for
+                self.force_exit = True  # do not wait for clients that do not read
         self.should_exit = True
         self._keeper.stop_accepting()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept connections, and say so."""
+        """Begin to accept connections, then call `when_ready`."""
         await super().startup(sockets)
         await self._when_ready(self._app)
 
     async def on_tick(self, counter: int) -> bool:
-        """Do what is due, ten times a second; once a second, look at deadlines."""
+        """Close overdue connections; uvicorn calls this ten times a second."""
         if counter % 10 == 0:
             close_overdue(self.server_state.connections, self._loop.time())
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """
-        Let runs end within their grace, then close.
+        Wait for runs to end within their grace period, then close connections.
 
-        Until they have, everything but new prompts is answered: whoever waits for a run
-        is told its end, and load balancers see that this node is leaving.
+        Meanwhile all requests but new prompts are served, so that clients get the ends
+        of their runs, and load balancers see that this node is not ready.
         """
         await self._keeper.close()
-        # Those would be logged as errors, one by one, that do not come at all.
+        # Uvicorn would log an error for each request that never arrives completely.
         self._loop.call_later(
             LAST_READS / 2, close_half_requests, self.server_state.connections
         )
@@ -99,9 +99,9 @@ class Server(uvicorn.Server):
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run `main` on the faster event loop, where the extra `speed` is installed."""
+    """Run `main` on uvloop if the extra `speed` is installed, else on asyncio."""
     try:
-        import uvloop  # noqa: PLC0415 - it may not be there
+        import uvloop  # noqa: PLC0415 - an extra
     except ImportError:
         asyncio.run(main)
     else:
@@ -117,22 +117,22 @@ async def serve(
     until_exit: bool = False,
 ) -> None:
     """
-    Serve `app` on `listener` until the process is told to stop.
+    Serve `app` on `listener` until a signal stops the process.
 
-    The lifespan is entered here rather than by uvicorn, so that what is wrong at the
-    start is raised and not printed.
+    The lifespan is entered here rather than by uvicorn, which would print errors at the
+    start instead of raising them.
 
     Args:
-        app: What `create_app` returned.
-        listener: A socket that listens already, or has at least its address.
-        when_ready: Called once, when the first request can be answered.
-        new_server: Makes what is told to stop.
-        until_exit: Whether the process ends behind this; see `signals.handled`.
+        app: From `create_app`.
+        listener: A bound socket, which may be listening already.
+        when_ready: Called once, when requests are served.
+        new_server: Creates the server.
+        until_exit: Whether the process ends after this; see `signals.handled`.
 
     Raises:
         LlamaKeepError: The application cannot start.
     """
-    # asyncio does it for sockets it made itself. Without it, an answer's body waits for
+    # asyncio sets it only on its own sockets. Without it, a response's body waits for
     # the client's delayed acknowledgement of its head: 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     serving = asyncio.current_task()
@@ -145,7 +145,7 @@ async def serve(
         nonlocal is_too_early
         if server is not None:
             server.handle_exit(number, frame)
-        else:  # it has not begun
+        else:  # still starting
             is_too_early = True
             loop.call_soon_threadsafe(serving.cancel)
 
@@ -175,10 +175,9 @@ def _config(app: FastAPI) -> uvicorn.Config:
     )
     return uvicorn.Config(
         app,
-        # Called like the class that it makes instances of.
         http=cast("type[asyncio.Protocol]", partial(BoundedProtocol, bounds)),
         ws="none",
-        proxy_headers=False,  # `LLAMAKEEP_TRUSTED_PROXIES` is looked at instead
+        proxy_headers=False,  # `api.http.forwarded` reads them instead
         lifespan="off",
         log_config=None,
         access_log=False,

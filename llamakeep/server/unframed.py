@@ -1,15 +1,15 @@
-"""Answers for clients of HTTP/1.0, which do not know chunks."""
+"""Responses to HTTP/1.0 clients, which cannot read chunked bodies."""
 
 from typing import Any
 
 
 def send_unframed(cycle: Any) -> None:
     """
-    Have an answer of unknown length end with the connection.
+    Send a response of unknown length unframed: the connection's end is its end.
 
     Args:
-        cycle: Uvicorn's request and response. It closes the connection behind a
-            response to HTTP/1.0 anyway.
+        cycle: Uvicorn's request and response. It closes the connection after a response
+            to HTTP/1.0 anyway.
     """
     send = cycle.send
     is_unframed = False
@@ -26,4 +26,4 @@ def send_unframed(cycle: Any) -> None:
         await send(message)
 
     cycle.send = send_plainly
-    cycle.waiting_for_100_continue = False  # HTTP/1.0 has no interim answers
+    cycle.waiting_for_100_continue = False  # HTTP/1.0 has no interim responses
