@@ -1,6 +1,6 @@
 """
-More than one process that serves: a parent, and workers that each are a node.
+Serving with several processes: a parent, and workers that are a node each.
 
-The parent imports nothing of the server. It hands out the listening sockets, starts
-workers again that died, runs the embedded model for all of them, and counts requests.
+The parent does not import the server. It creates the listening sockets, restarts
+workers that died, runs the embedded model for all of them, and counts requests.
 """

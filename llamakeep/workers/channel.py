@@ -1,4 +1,4 @@
-"""How a parent and a worker talk: lines of JSON, both ways."""
+"""A bidirectional channel between parent and worker: lines of JSON on a socket."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ Facts = dict[str, Any]
 _BUG = "The server failed to find out what it needs to know; its log says why."
 
 Answer = Callable[[Facts], Awaitable[Any]]
-"""Takes what is asked, and returns JSON or raises; see `Channel.ask`."""
+"""Handles a request: takes its arguments, and returns JSON or raises."""
 Listen = Callable[[Facts], None]
 
 log = logging.getLogger(__name__)
@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 
 class Channel:
     """
-    One end of it.
+    One end of a channel.
 
     Args:
-        reader: What the other end writes.
-        writer: What it reads.
-        answers: Who answers to what the other end asks.
-        listens: Who listens to what it tells.
+        reader: Reads from the other end.
+        writer: Writes to the other end.
+        answers: Handlers of the other end's requests, by name.
+        listens: Handlers of its notifications, by name.
     """
 
     def __init__(
@@ -49,16 +49,16 @@ class Channel:
         self._listening = asyncio.create_task(self._listen())
 
     def tell(self, what: str, **facts: Any) -> None:
-        """Say something; if nobody is there any more, nothing happens."""
+        """Send a notification; does nothing if the other end has closed."""
         self._send(tell=what, facts=facts)
 
     async def ask(self, what: str, **facts: Any) -> Any:
         """
-        Return what the other end answers.
+        Send a request, and return the other end's result.
 
         Raises:
-            LlamaKeepError: It raised that, or is gone: `ServerStopping`; `RunFailed`
-                stands for whatever else it raised.
+            ServerStopping: The other end has closed.
+            LlamaKeepError: The handler raised it; `RunFailed` stands for other errors.
         """
         if self._is_over:
             raise ServerStopping
@@ -73,11 +73,11 @@ class Channel:
             del self._asked[number]
 
     async def ended(self) -> None:
-        """Wait until the other end is gone."""
+        """Wait until the other end has closed."""
         await asyncio.wait([self._listening])
 
     async def close(self) -> None:
-        """Hang up, when everything that was told is on its way."""
+        """Close the channel when all messages are sent."""
         with suppress(ConnectionError):
             await self._writer.drain()
         self._writer.close()
@@ -100,24 +100,24 @@ class Channel:
         try:
             with suppress(ConnectionError):
                 while (line := await self._reader.readline()).endswith(b"\n"):
-                    self._hear(json.loads(line))
+                    self._handle(json.loads(line))
         except Exception:
-            log.exception("the other process cannot be understood any more")
+            log.exception("invalid message from the other process; channel closed")
         finally:
             self._is_over = True
-            self._writer.close()  # so that the other end does not wait, either
+            self._writer.close()  # so that the other end does not wait either
             for answer in self._asked.values():
                 if not answer.done():
                     answer.set_exception(ServerStopping())
             for task in self._answering:
                 task.cancel()
 
-    def _hear(self, message: Facts) -> None:
+    def _handle(self, message: Facts) -> None:
         if "tell" in message:
             try:
                 self._listens[message["tell"]](message["facts"])
             except Exception:
-                log.exception("what was told of %s has no effect", message["tell"])
+                log.exception("could not handle the notification %s", message["tell"])
         elif "ask" in message:
             task = asyncio.create_task(self._answer(message))
             self._answering.add(task)
@@ -125,7 +125,7 @@ class Channel:
         else:
             answer = self._asked.get(message["number"])
             if answer is None or answer.done():
-                return  # whoever asked has left
+                return  # the caller was canceled
             if "error" in message:
                 answer.set_exception(to_error(message["error"]))
             else:
@@ -139,13 +139,13 @@ class Channel:
         except LlamaKeepError as error:
             self._send(number=number, error=of_error(error))
         except Exception:
-            # Whatever it is, the other end waits.
-            log.exception("%s could not be answered", message["ask"])
+            # The other end waits for a result in any case.
+            log.exception("could not handle the request %s", message["ask"])
             self._send(number=number, error=of_error(RunFailed(_BUG)))
 
 
 def of_error(error: LlamaKeepError) -> Facts:
-    """Return what `to_error` makes the error of again."""
+    """Serialise an error for `to_error`."""
     return {
         "code": error.code,
         "detail": error.detail,
@@ -154,7 +154,7 @@ def of_error(error: LlamaKeepError) -> Facts:
 
 
 def to_error(facts: Facts) -> LlamaKeepError:
-    """Return the error that was told as `facts`."""
+    """Return the error that `of_error` serialised."""
     error = from_code(facts["code"], facts["detail"])
     error.retry_after = facts["retry_after"]
     return error

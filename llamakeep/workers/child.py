@@ -1,4 +1,4 @@
-"""One life of a worker, as its parent sees it."""
+"""A worker process, in its parent."""
 
 import asyncio
 import json
@@ -17,14 +17,14 @@ from llamakeep.workers.config import WorkerConfig
 
 
 class Greeting(NamedTuple):
-    """What a worker says when it is ready."""
+    """What a worker reports when it is ready."""
 
     model: str
-    """Which model answers, or why none does."""
+    """The default model, or why there is none."""
     data: str
-    """Where everything is kept."""
+    """The location of the database."""
     node: str
-    """As whom the worker holds runs."""
+    """The id with which the worker leases runs."""
     offers_setup: bool
     """Whether the set-up token creates an administrator."""
 
@@ -37,8 +37,8 @@ class Child:
     A worker process.
 
     Attributes:
-        greeting: What it said when it was ready; `None` before that.
-        failure: What it said kept it from serving.
+        greeting: Its report when it was ready; `None` before.
+        failure: Why it could not start, if it reported that.
     """
 
     def __init__(self, process: Process, when_ready: WhenReady) -> None:
@@ -57,28 +57,28 @@ class Child:
         when_ready: WhenReady,
     ) -> "Child":
         """
-        Start a process that serves `listener`, once it is ready.
+        Start a process that serves `listener`.
 
         Args:
-            orders: What it has to know.
-            listener: Is closed here as soon as the process has it.
-            answers: Who answers to what it asks.
-            when_ready: Is told so.
+            orders: Its configuration.
+            listener: Closed here once the process has it.
+            answers: Handlers of its requests.
+            when_ready: Called when it is ready.
 
         Raises:
-            OSError: There is no room for another process.
+            OSError: The operating system cannot start another process.
         """
         with listener, ExitStack() as stack:
             ours, theirs = map(stack.enter_context, socket.socketpair())
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-P",  # or what lies next to the script would hide Python's own
+                "-P",  # or modules next to the script would shadow Python's own
                 start.__file__,
                 str(theirs.fileno()),
                 str(listener.fileno()),
                 stdin=PIPE,
                 pass_fds=(theirs.fileno(), listener.fileno()),
-                start_new_session=True,  # Ctrl-C is for the parent, which passes it on
+                start_new_session=True,  # the parent handles Ctrl-C for all workers
             )
             reader, writer = await asyncio.open_connection(sock=ours.dup())
         child = cls(process, when_ready)
@@ -96,25 +96,25 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The worker's process id."""
+        """The process id."""
         return self._process.pid
 
     def stop(self, *, at_once: bool) -> None:
-        """Let its runs end within their grace, or not."""
+        """Stop the worker; its runs have their grace period unless `at_once`."""
         assert self._channel is not None
         self._channel.tell("stop", at_once=at_once)
 
     def kill(self) -> None:
-        """End it in no order at all."""
+        """Kill the process with SIGKILL."""
         with suppress(ProcessLookupError):
             self._process.kill()
 
     async def ended(self) -> int:
-        """Wait until the process is over, and return its status."""
+        """Wait until the process has ended, and return its exit status."""
         assert self._channel is not None
         assert self._process.stdin is not None
         status = await self._process.wait()
-        # What it said at last may be still on its way.
+        # Its last messages may still be in the socket.
         await self._channel.ended()
         await self._channel.close()
         self._process.stdin.close()
@@ -129,7 +129,7 @@ class Child:
 
 
 def describe_exit(status: int) -> str:
-    """Return in words how a process with this exit status ended."""
+    """Describe an exit status for the log."""
     if status >= 0:
         return f"ended with status {status}"
     try:

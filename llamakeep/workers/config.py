@@ -1,4 +1,4 @@
-"""What a worker has to know before it starts."""
+"""The configuration that a parent passes to its workers."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,28 +12,28 @@ from llamakeep.settings import Settings
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
     """
-    One line of JSON on the worker's standard input.
+    A worker's configuration: one line of JSON on its standard input.
 
-    The settings are the parent's, and not read anew: a worker that is started in a
-    month must not find another `.env`. They have secrets, so they are nowhere where
-    others on this computer could read them.
+    A worker gets the parent's settings instead of reading them, since `.env` may have
+    changed when it is restarted. They have secrets, so they are not passed as
+    arguments, which other users of this computer could read.
     """
 
     import_path: list[str]
-    """Where the parent found its modules."""
+    """The parent's `sys.path`."""
     settings: dict[str, Any]
     setup_token: str
-    """Creates the first administrator, whichever worker is asked."""
+    """The token that creates the first administrator, the same in all workers."""
     dead_nodes: list[str]
-    """As whom earlier workers held runs, which are free now."""
+    """Ids of workers that have died, whose runs can be taken over at once."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return the configuration as JSON."""
         return asdict(self)
 
 
 def pack(settings: Settings) -> dict[str, Any]:
-    """Return `settings`, with their secrets, as JSON has it."""
+    """Return `settings` with their secrets as JSON."""
     values = {
         name: value.get_secret_value() if isinstance(value, SecretStr) else value
         for name, value in settings
@@ -43,5 +43,5 @@ def pack(settings: Settings) -> dict[str, Any]:
 
 
 def unpack(packed: dict[str, Any]) -> Settings:
-    """Return the settings that `pack` was given."""
+    """Return the settings that `pack` serialised."""
     return Settings(**packed, _env_file=None)  # type: ignore[call-arg] # BaseSettings has it

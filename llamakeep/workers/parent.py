@@ -1,4 +1,4 @@
-"""The parent of the processes that serve."""
+"""The parent process, which keeps worker processes running."""
 
 import asyncio
 import logging
@@ -22,20 +22,20 @@ from llamakeep.workers.shared import answers
 from llamakeep.workers.sockets import Sockets
 
 LAST_SECONDS = 10.0
-"""Seconds that a worker may take to stop, its grace aside; then it is killed."""
+"""Seconds that a worker may take to stop after the grace period before it is killed."""
 
 WhenReady = Callable[[Greeting, str | None], None]
-"""Takes what a worker said, and the set-up token if nobody can log in yet."""
+"""Takes a worker's report, and the set-up token if there are no users."""
 
 log = logging.getLogger(__name__)
 
 
 def check_can_share(settings: Settings) -> None:
     """
-    Refuse more workers than there can be.
+    Check that the database and the platform permit several workers.
 
     Raises:
-        OneProcessOnly: It says why, and what to do.
+        OneProcessOnly: They do not.
     """
     if settings.workers == 1:
         return
@@ -55,12 +55,12 @@ def check_can_share(settings: Settings) -> None:
 
 class Parent:
     """
-    Keeps workers serving until it is told to stop.
+    Keeps worker processes running until a signal stops it.
 
     Args:
-        settings: What the operator chose.
-        sockets: Where the workers listen; the caller closes it.
-        when_ready: Called once, when all workers serve.
+        settings: The server's settings.
+        sockets: The sockets on which workers listen; the caller closes it.
+        when_ready: Called once, when all workers are ready.
     """
 
     def __init__(
@@ -81,21 +81,21 @@ class Parent:
 
     async def run(self, *, until_exit: bool = False) -> bool:
         """
-        Serve until a signal says stop; a second one does not wait for runs.
+        Run until a signal; a second one does not wait for runs.
 
         Args:
-            until_exit: Whether the process ends behind this; see `signals.handled`.
+            until_exit: Whether the process ends after this; see `signals.handled`.
 
         Returns:
-            Whether all workers ended in order.
+            Whether all workers stopped in order.
 
         Raises:
-            LlamaKeepError: A worker could not start in the first place; none is left.
+            LlamaKeepError: A worker failed before all were ready; all are stopped.
         """
         loop = asyncio.get_running_loop()
 
         def stop(number: int, _: FrameType | None) -> None:
-            loop.call_soon_threadsafe(self._be_told, number)
+            loop.call_soon_threadsafe(self._handle_signal, number)
 
         with signals.handled(stop, until_exit=until_exit):
             return await self._run()
@@ -114,8 +114,8 @@ class Parent:
             place.result()
         return self._is_orderly
 
-    def _be_told(self, number: int) -> None:
-        # A terminal that is closed says so more than once: from the shell, and itself.
+    def _handle_signal(self, number: int) -> None:
+        # A closed terminal sends SIGHUP more than once: from the shell and from itself.
         is_hangup = signal.Signals(number).name == signals.HANGUP
         self._stop(at_once=self._is_at_once or (self._stops.is_set() and not is_hangup))
 
@@ -132,7 +132,7 @@ class Parent:
             child.kill()
 
     async def _keep(self, number: int) -> None:
-        """Keep one worker running."""
+        """Keep one worker running, starting it again when it dies."""
         pauses = RestartBackoff()
         dead_nodes: list[str] = []
         while not self._stops.is_set():
@@ -161,12 +161,12 @@ class Parent:
         self, number: int, dead_nodes: list[str]
     ) -> tuple[str, LlamaKeepError | None]:
         """
-        Let a worker live, and return how it ended, and what kept it from serving.
+        Run a worker process; return how it ended, and why it could not start, if so.
 
         Args:
-            number: Which one.
-            dead_nodes: As whom those before it held runs that are not free yet; is
-                kept up to date.
+            number: The worker's number.
+            dead_nodes: Ids of its predecessors whose runs have not been taken over;
+                updated in place.
         """
         orders = WorkerConfig(
             sys.path, self._packed, self._setup_token, list(dead_nodes)
@@ -175,7 +175,7 @@ class Parent:
             child = await Child.start(
                 orders, self._sockets.for_worker(), self._answers, self._greet(number)
             )
-        except OSError as error:  # there is no more room for processes or files
+        except OSError as error:  # too many processes or open files
             return f"could not be started ({error.strerror})", None
         self._children[number] = child
         if self._stops.is_set():

@@ -1,4 +1,4 @@
-"""What workers share: the parent has it, and answers when they ask."""
+"""Services that the parent runs for all workers: model, rate limits, login throttle."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from llamakeep.workers.channel import Answer, Channel, Facts
 def answers(
     supervisor: Supervisor, counts: Counts, throttle: Throttle
 ) -> dict[str, Answer]:
-    """Return what a parent answers with these."""
+    """Return the parent's handlers of workers' requests."""
 
     async def endpoint(facts: Facts) -> Endpoint:
         failed = facts["instead_of"]
@@ -48,27 +48,27 @@ def answers(
 
 
 class ParentsModel:
-    """The embedded model, whose process is the parent's: a `Supervisor`."""
+    """A `Supervisor` that asks the parent for the embedded model's endpoint."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
 
     async def endpoint(self, *, instead_of: Endpoint | None = None) -> Endpoint:
-        """Return where the model answers, as `Supervisor.endpoint` says."""
+        """Return the model's endpoint; see `Supervisor.endpoint`."""
         return Endpoint(*await self._channel.ask("endpoint", instead_of=instead_of))
 
     async def close(self) -> None:
-        """Leave it to the parent: others may need it."""
+        """Do nothing: the parent owns the model."""
 
 
 class RemoteRateLimiter:
-    """Counts that all workers of a parent share."""
+    """Rate limits that the parent counts for all workers."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
 
     async def hit(self, limits: Sequence[Limit]) -> Verdict:
-        """Count a request, unless one of the limits is reached."""
+        """Count a request unless one of the limits is reached."""
         is_let_through, standings = await self._channel.ask("hit", limits=limits)
         return Verdict(
             is_let_through,
@@ -79,28 +79,28 @@ class RemoteRateLimiter:
         )
 
     async def close(self) -> None:
-        """Leave them to the parent: others go on counting."""
+        """Do nothing: the parent owns the counts."""
 
 
 class RemoteThrottle:
-    """Failed logins that all workers of a parent share."""
+    """Login throttle that the parent runs for all workers."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
 
     async def check(self, username: str, address: str | None) -> None:
         """
-        Let an attempt pass, to be followed by `failed` or `succeeded`.
+        Permit a login attempt, to be followed by `failed` or `succeeded`.
 
         Raises:
-            TooManyAttempts: It has to wait, and must not be carried out.
+            TooManyAttempts: The client has to wait; the password must not be checked.
         """
         await self._channel.ask("login.check", username=username, address=address)
 
     async def failed(self, username: str, address: str | None) -> None:
-        """Remember that an attempt failed."""
+        """Count a failed attempt."""
         await self._channel.ask("login.failed", username=username, address=address)
 
     async def succeeded(self, username: str, address: str | None) -> None:
-        """Forget the account's failures, as far as they are this user's."""
+        """Clear the account's failures."""
         await self._channel.ask("login.succeeded", username=username, address=address)

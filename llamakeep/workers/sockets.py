@@ -1,10 +1,10 @@
 """
-One address for several processes.
+Listening sockets with one address for several processes.
 
-On Linux each worker listens by itself and the kernel deals connections out evenly, also
-to workers that are busy. With one socket for all, whoever wakes up first takes whatever
-waits: of 8 clients that came together, often all (measured: docs/adr/0012). Elsewhere
-that is what there is, since no other kernel deals out.
+On Linux each worker has its own socket (`SO_REUSEPORT`), and the kernel distributes
+connections evenly. With one socket for all, the first worker to wake up takes all
+waiting connections: of 8 simultaneous clients, often all (measured: docs/adr/0012).
+Other kernels do not distribute connections, so workers share one socket there.
 """
 
 import socket
@@ -14,16 +14,16 @@ from contextlib import AbstractContextManager
 BACKLOG = 2048
 
 DEALS_OUT = sys.platform == "linux"
-"""Whether the kernel shares out connections between sockets with one address."""
+"""Whether the kernel distributes connections among sockets with one address."""
 
 
 class Sockets(AbstractContextManager["Sockets"]):
     """
-    Hands out listening sockets.
+    Creates the sockets on which workers listen.
 
     Args:
-        listener: Listens; it is taken over, and shows the address.
-        deals_out: Whether each worker gets a socket of its own.
+        listener: A listening socket with the address; owned by this from now on.
+        deals_out: Whether each worker gets its own socket.
     """
 
     def __init__(self, listener: socket.socket, *, deals_out: bool = DEALS_OUT) -> None:
@@ -31,7 +31,7 @@ class Sockets(AbstractContextManager["Sockets"]):
         self._address = listener.getsockname()
         self._family = listener.family
         if deals_out:
-            # Had it been allowed from the beginning, a second server of the same user
+            # With `SO_REUSEPORT` from the beginning, a second server of the same user
             # could have taken the same port, and half of the connections.
             listener.close()
             listener = self._bound()
@@ -39,15 +39,15 @@ class Sockets(AbstractContextManager["Sockets"]):
 
     def for_worker(self) -> socket.socket:
         """
-        Return what a worker listens on, to be closed when the worker has it.
+        Return a socket for a worker; the caller closes it when the worker has it.
 
-        A socket of its own listens when the worker is ready: until then, connections
-        go to the other ones.
+        On Linux it is only bound: it gets no connections before the worker is ready and
+        listens.
         """
         return self._bound() if self._deals_out else self._listener.dup()
 
     def __exit__(self, *_: object) -> None:
-        """Let go of the address."""
+        """Close the socket."""
         self._listener.close()
 
     def _bound(self) -> socket.socket:

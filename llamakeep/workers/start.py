@@ -1,10 +1,10 @@
 """
-The script that a worker process runs; started by `child`.
+The script of a worker process, which `child` starts.
 
     python -P start.py CHANNEL LISTENER
 
-Both are numbers of open sockets. Standard input: one line of JSON (`WorkerConfig`),
-then nothing until the parent has ended, by whatever signal.
+Both are file descriptors of sockets. Standard input has one line of JSON
+(`WorkerConfig`), and stays open until the parent ends in whatever way.
 """
 
 import json
@@ -13,10 +13,11 @@ import sys
 
 
 def main() -> None:
-    """Become a worker."""
+    """Read the configuration, and run the worker."""
     line = b""
     while not line.endswith(b"\n"):
-        # Not through a buffer, which whoever waits for the parent's end would lock.
+        # Unbuffered, since the thread that waits for the parent's end would lock
+        # `sys.stdin`.
         piece = os.read(0, 65536)
         if not piece:
             sys.exit(1)
@@ -24,12 +25,12 @@ def main() -> None:
     orders = json.loads(line)
     sys.path[:] = orders["import_path"]
 
-    from llamakeep.garbage import disable_gc  # noqa: PLC0415 - now it is found
+    from llamakeep.garbage import disable_gc  # noqa: PLC0415 - needs sys.path
 
     disable_gc()  # most of a start is imports
 
-    from llamakeep.workers.config import WorkerConfig  # noqa: PLC0415 - now it is found
-    from llamakeep.workers.worker import work  # noqa: PLC0415 - now it is found
+    from llamakeep.workers.config import WorkerConfig  # noqa: PLC0415 - needs sys.path
+    from llamakeep.workers.worker import work  # noqa: PLC0415 - needs sys.path
 
     channel, listener = map(int, sys.argv[1:])
     work(WorkerConfig(**orders), channel=channel, listener=listener)

@@ -1,4 +1,4 @@
-"""One of several processes that serve, each a node of its own."""
+"""A worker process: one of several that serve, each a node."""
 
 import asyncio
 import os
@@ -23,17 +23,17 @@ from llamakeep.workers.config import WorkerConfig, unpack
 from llamakeep.workers.shared import ParentsModel, RemoteRateLimiter, RemoteThrottle
 
 LAST_SECONDS = 5.0
-"""Seconds that a worker without a parent may take to stop, whatever it is doing."""
+"""Seconds that a worker may take to stop after its parent has died."""
 
 
 def work(orders: WorkerConfig, *, channel: int, listener: int) -> None:
     """
-    Serve until the parent says stop, or is gone.
+    Serve until the parent stops the worker or dies; ends the process.
 
     Args:
-        orders: What the parent wants.
-        channel: The number of the socket that leads to it.
-        listener: That of the one to listen on.
+        orders: The configuration.
+        channel: The file descriptor of the socket to the parent.
+        listener: The file descriptor of the socket to listen on.
     """
     worker = _Worker(orders)
     try:
@@ -101,19 +101,18 @@ class _Worker:
         return self._server
 
     def _stop(self, facts: Facts) -> None:
-        """Stop as the parent says."""
         if self._server is not None:
             self._server.stop(**facts)
         elif self._task is not None:
-            self._task.cancel()  # it has not begun
+            self._task.cancel()  # still starting
 
 
 class _Server(Server):
     """
-    Takes a signal for what the parent says anyhow.
+    A server that never stops at once because of a signal.
 
-    Who stops a service may send one to all of its processes, as systemd does. The
-    second one, which ends runs at once, comes from the parent alone.
+    Service managers such as systemd send signals to all processes of a service, and the
+    parent passes on its own. Only the parent's message may end runs at once.
     """
 
     def handle_exit(self, sig: int, frame: object) -> None:  # noqa: ARG002 - uvicorn passes both
@@ -121,10 +120,10 @@ class _Server(Server):
 
 
 def _end_with_parent(stop: Callable[[], object]) -> None:
-    """Stop when the parent is gone, by whatever signal."""
+    """Stop when standard input ends, since the parent has died then."""
     while os.read(0, 4096):
         pass
-    with suppress(RuntimeError):  # it has stopped already
+    with suppress(RuntimeError):  # the event loop has stopped already
         stop()
     time.sleep(LAST_SECONDS)
     os._exit(1)
