@@ -1,1 +1,1 @@
-"""Bounds on what one client may send: request rates and failed logins."""
+"""Rate limits on requests, and throttling of failed logins."""

@@ -1,12 +1,10 @@
 """
-Counting requests, so that nobody sends more than they may.
+Rate limiting with a sliding window.
 
-The window moves: in *any* period, never more than the rate's amount are let through. A
-window that begins anew at full minutes lets twice as many through around its end, and
-what fills up steadily lets as many through at once as in the period that follows. To
-remember each request would take memory for each one, so they are counted in sixtieths
-of the period. Those of one sixtieth are forgotten together, when the last of them is
-old enough: a place becomes free up to a sixtieth later than it might, never earlier.
+In *any* period, never more requests than the rate's amount pass. (A fixed window lets
+twice as many pass around its end, and so does a token bucket after a pause.) To bound
+memory, requests are counted in sixtieths of the period, each of which expires as a
+whole: so a request may be refused up to a sixtieth of the period longer than necessary.
 """
 
 import time
@@ -19,13 +17,13 @@ from typing import Literal, NamedTuple, Protocol
 from llamakeep.domain.rates import Rate
 
 STEPS = 60
-"""How many parts of a period are counted by themselves."""
+"""Into how many steps a period is divided."""
 
 Kind = Literal["address", "login", "key", "user"]
 
 
 class Limit(NamedTuple):
-    """A rate that somebody has."""
+    """The rate limit of one client, API key or user."""
 
     kind: Kind
     whose: str
@@ -34,32 +32,32 @@ class Limit(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """Where somebody stands with a limit, after a request was counted or refused."""
+    """The state of a limit after a request was counted or refused."""
 
     limit: Limit
     left: int
-    """How many more requests there may be now."""
+    """How many more requests may be sent now."""
     more_in: float
-    """Seconds until there may be more than that."""
+    """Seconds until `left` grows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of a request: it counts for all limits, or is refused for all."""
+    """Whether a request passes; it counts for all of its limits or for none."""
 
     is_let_through: bool
     standings: tuple[Standing, ...]
 
 
 class Counts(Protocol):
-    """Where requests are counted."""
+    """Counts requests: in this process, in the parent process, or in Valkey."""
 
     async def hit(self, limits: Sequence[Limit]) -> Verdict:
-        """Count a request, unless one of the limits is reached."""
+        """Count a request unless one of the limits is reached."""
         ...
 
     async def close(self) -> None:
-        """Let go of what is held."""
+        """Release connections and memory."""
         ...
 
 
@@ -68,9 +66,9 @@ class OwnCounts:
     Counts in this process, in bounded memory.
 
     Args:
-        clock: Seconds from any start, never going back.
-        max_windows: How many of each rate are remembered; those whose last request was
-            longest ago are forgotten first.
+        clock: A monotonic clock, in seconds.
+        max_windows: How many windows of each rate are kept; the least recently used
+            ones are dropped.
     """
 
     def __init__(
@@ -81,7 +79,7 @@ class OwnCounts:
         self._windows: dict[tuple[Kind, Rate], OrderedDict[str, _Window]] = {}
 
     async def hit(self, limits: Sequence[Limit]) -> Verdict:
-        """Count a request, unless one of the limits is reached."""
+        """Count a request unless one of the limits is reached."""
         now = self._clock()
         windows = [self._window(limit, now) for limit in limits]
         is_let_through = all(
@@ -98,7 +96,7 @@ class OwnCounts:
         return Verdict(is_let_through, standings)
 
     async def close(self) -> None:
-        """Forget everything."""
+        """Drop all counts."""
         self._windows.clear()
 
     def _window(self, limit: Limit, now: float) -> "_Window":
@@ -113,7 +111,7 @@ class OwnCounts:
         return window
 
     def _forget(self, windows: "OrderedDict[str, _Window]", now: float) -> None:
-        """Let each new one make up for itself: two old ones go, if they are empty."""
+        """Drop up to two of the oldest windows that are empty or too many."""
         for _ in range(2):
             whose, oldest = next(iter(windows.items()))
             oldest.forget(now)
@@ -124,9 +122,9 @@ class OwnCounts:
 
 
 class _Window:
-    """The requests of the last period, each sixtieth with its end and its count."""
+    """The requests of the last period: the end and the count of each step."""
 
-    # Arrays, because as lists they would be four times as large.
+    # Arrays take a quarter of the memory of lists.
     __slots__ = ("_counts", "_ends", "_seconds", "_step", "total")
 
     def __init__(self, seconds: int) -> None:

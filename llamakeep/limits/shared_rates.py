@@ -1,4 +1,4 @@
-"""Counting requests of all processes together, in Valkey (or Redis)."""
+"""Rate limits that several servers share, in Valkey (or Redis)."""
 
 import asyncio
 import logging
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 MAX_CONNECTIONS = 16
 TIMEOUT = 1.0
-"""Seconds to wait in line, and then for an answer."""
+"""Seconds to wait for a connection, and then for a reply."""
 LONGEST = 2 * TIMEOUT
-"""Seconds that a request waits at most for being counted."""
+"""Seconds that counting a request takes at most."""
 PAUSE = 1.0
-"""Seconds for which Valkey is not asked again after it failed."""
+"""Seconds before the next try after Valkey failed."""
 
-# One script for all limits of a request: it is counted for all of them or for none, in
-# one round trip, by one clock, whatever the clocks of the servers say.
+# One script for all limits of a request counts it for all of them or for none, in one
+# round trip, and by Valkey's clock, since the servers' clocks may differ.
 SCRIPT = """
 local moment = redis.call('TIME')
 local now = tonumber(moment[1]) + tonumber(moment[2]) / 1000000
@@ -73,15 +73,15 @@ log = logging.getLogger(__name__)
 
 
 class ValkeyUnreachable(Exception):
-    """Valkey does not answer, or not as it should."""
+    """Valkey cannot be reached, or returned an error."""
 
 
 class ValkeyCounts:
     """
-    Counts that everybody shares who has the same URL.
+    Counts in Valkey.
 
     Args:
-        url: `valkey://HOST:PORT`, perhaps with a password and a database.
+        url: `valkey://HOST:PORT`, optionally with a password and a database.
 
     Raises:
         CountsUnavailable: The client for Valkey is not installed.
@@ -99,18 +99,18 @@ class ValkeyCounts:
         self._client: Valkey = valkey.Valkey.from_url(
             url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
         )
-        # The pool that waits lets those who come later go first: with 64 requests at a
-        # time and 16 connections, some waited for longer than a second (measured).
+        # Valkey's own blocking pool is not first in, first out: with 64 simultaneous
+        # requests and 16 connections, some waited longer than a second (measured).
         self._line = asyncio.Semaphore(MAX_CONNECTIONS)
         self._script = self._client.register_script(SCRIPT)
         self._trouble = (ValkeyError, OSError, TimeoutError)
 
     async def hit(self, limits: Sequence[Limit]) -> Verdict:
         """
-        Count a request, unless one of the limits is reached.
+        Count a request unless one of the limits is reached.
 
         Raises:
-            ValkeyUnreachable: It may or may not have been counted.
+            ValkeyUnreachable: The request may or may not have been counted.
         """
         keys = [_key(limit) for limit in limits]
         numbers = [number for limit in limits for number in limit.rate]
@@ -134,10 +134,10 @@ class ValkeyCounts:
 
 class SharedCounts:
     """
-    Counts shared with others, and this process's own while those cannot be reached.
+    Counts in Valkey, and in this process while Valkey cannot be reached.
 
-    Requests that try passwords are refused meanwhile: whoever could cut the connection
-    would else have as many tries as there are servers.
+    Logins are refused meanwhile, if they have a limit: an attacker who cuts the
+    connection would otherwise get that limit on each server.
     """
 
     def __init__(self, shared: Counts, own: OwnCounts | None = None) -> None:
@@ -148,22 +148,22 @@ class SharedCounts:
 
     async def hit(self, limits: Sequence[Limit]) -> Verdict:
         """
-        Count a request, unless one of the limits is reached.
+        Count a request unless one of the limits is reached.
 
         Raises:
-            CountsUnavailable: It tries a password, and the others' count is not known.
+            CountsUnavailable: It is a login, and Valkey cannot be reached.
         """
         now = time.monotonic()
         if now >= self._ask_at:
             was_lost = self._is_lost
             if was_lost:
-                self._ask_at = now + LONGEST  # one request finds out for all
+                self._ask_at = now + LONGEST  # one request tries for all
             try:
                 verdict = await self._shared.hit(limits)
             except ValkeyUnreachable as error:
                 self._lose(error)
             else:
-                if was_lost:  # else it may have been asked before it was lost
+                if was_lost:  # else it was sent before another request failed
                     self._find()
                 return verdict
         if any(limit.kind == "login" for limit in limits):

@@ -1,8 +1,8 @@
 """
-Slowing down whoever guesses passwords.
+Throttling of failed logins, against password guessing.
 
-The package `limits` counts requests in windows and would bring four more packages; what
-is wanted here is a delay that grows with failures and that success takes away.
+The delay grows with failures and ends with success, unlike the windows of the package
+`limits`, which would bring four more dependencies.
 """
 
 import ipaddress
@@ -20,33 +20,32 @@ ACCOUNT_FAILURES = 5
 ADDRESS_FAILURES = 20
 LONGEST_DELAY = 60
 
-# Failures are forgotten one by one. Remembering more of them than it takes to reach the
-# longest delay makes a volley of parallel guesses cost the guesser hours, not minutes.
+# Failures expire one by one. Counting more than it takes to reach the longest delay
+# makes many parallel guesses cost the attacker hours, not minutes.
 _REMEMBERED = 100
 _LONGEST_NAME = 256
 
 
 class LoginThrottle:
     """
-    Makes failed logins wait, by account and by address, in bounded memory.
+    Delays logins after failures, by account and by address, in bounded memory.
 
     After 5 failures for one account, or 20 from one address, within 15 minutes, one
-    attempt at a time is let through, after 1, 2, 4, … and at most 60 seconds. Accounts
-    that do not exist are treated the same. IPv6 addresses count by their /64 network,
-    because its owner has all of it.
+    attempt at a time may be made, after 1, 2, 4, … and at most 60 seconds. Unknown
+    accounts are treated the same. IPv6 addresses count by their /64 network, which
+    usually has one owner.
 
-    Nobody is locked out: where a user has logged in before, failures that come from
-    elsewhere do not count, so a stranger who keeps guessing slows down only strangers,
-    and whoever shares the stranger's address. A user who is new at an address competes
-    with the guesser for one attempt a minute while the guessing goes on. Access tokens
-    in use are not touched by any of this.
+    Users are not locked out: at an address where a user has logged in before, failures
+    from other addresses do not count. So an attacker delays only users at new addresses
+    (who compete with the attacker for one attempt a minute) and those at the attacker's
+    own. Access tokens are not affected.
 
-    The counts belong to one process and are gone after a restart.
+    The counts are those of one process, and are lost at a restart.
 
     Args:
-        clock: Seconds from any start, never going back.
-        max_keys: How many accounts, and how many addresses, are remembered; those whose
-            last failure was longest ago are forgotten first.
+        clock: A monotonic clock, in seconds.
+        max_keys: How many accounts, and how many addresses, are kept; those whose last
+            failure was longest ago are dropped first.
     """
 
     def __init__(
@@ -57,18 +56,18 @@ class LoginThrottle:
         self._accounts = _Failures(ACCOUNT_FAILURES, max_keys)
         self._addresses = _Failures(ADDRESS_FAILURES, max_keys)
         self._places: OrderedDict[tuple[str, str], None] = OrderedDict()
-        """The accounts and addresses where a login succeeded."""
+        """The pairs of account and address at which a login has succeeded."""
 
     def check(self, username: str, address: str | None) -> None:
         """
-        Let an attempt pass, to be followed by `failed` or `succeeded`.
+        Permit a login attempt, to be followed by `failed` or `succeeded`.
 
         Args:
-            username: As it was typed.
-            address: The client's, or `None` if there is no telling.
+            username: As typed.
+            address: The client's, or `None` if unknown.
 
         Raises:
-            TooManyAttempts: It has to wait, and must not be carried out.
+            TooManyAttempts: The client has to wait; the password must not be checked.
         """
         now = self._clock()
         account, place = self._keys(username, address)
@@ -79,12 +78,12 @@ class LoginThrottle:
                 f"Wait {math.ceil(wait)} s and try again.",
                 retry_after=wait,
             )
-        # Until its outcome is known, an attempt counts as the one that may be made.
+        # Until its outcome is known, it is the one attempt that may be made.
         self._accounts.delay(account, now)
         self._addresses.delay(place, now)
 
     def failed(self, username: str, address: str | None) -> None:
-        """Remember that an attempt failed, whether or not there is such a user."""
+        """Count a failed attempt, whether or not the user exists."""
         now = self._clock()
         account, place = self._keys(username, address)
         self._accounts.add(account, now)
@@ -92,10 +91,10 @@ class LoginThrottle:
             self._addresses.add(place, now)
 
     def succeeded(self, username: str, address: str | None) -> None:
-        """Forget the account's failures, as far as they are this user's."""
+        """Clear the account's failures, but not those of the address."""
         account, place = self._keys(username, address)
         self._accounts.clear(account)
-        # The failures stay: a guesser may have an account of their own.
+        # An attacker may have an account too, so the address's failures stay.
         self._addresses.stop_delay(place, self._clock())
         if place:
             self._places[account[0], place] = None
@@ -110,18 +109,18 @@ class LoginThrottle:
 
 
 class Throttle(Protocol):
-    """Where failed logins are counted; see `LoginThrottle`."""
+    """Counts failed logins, in this process or its parent; see `LoginThrottle`."""
 
     async def check(self, username: str, address: str | None) -> None:
-        """Let an attempt pass, to be followed by `failed` or `succeeded`."""
+        """Permit a login attempt, to be followed by `failed` or `succeeded`."""
         ...
 
     async def failed(self, username: str, address: str | None) -> None:
-        """Remember that an attempt failed."""
+        """Count a failed attempt."""
         ...
 
     async def succeeded(self, username: str, address: str | None) -> None:
-        """Forget the account's failures."""
+        """Clear the account's failures."""
         ...
 
 
@@ -133,19 +132,19 @@ class OwnThrottle:
 
     async def check(self, username: str, address: str | None) -> None:
         """
-        Let an attempt pass, to be followed by `failed` or `succeeded`.
+        Permit a login attempt, to be followed by `failed` or `succeeded`.
 
         Raises:
-            TooManyAttempts: It has to wait, and must not be carried out.
+            TooManyAttempts: The client has to wait; the password must not be checked.
         """
         self._throttle.check(username, address)
 
     async def failed(self, username: str, address: str | None) -> None:
-        """Remember that an attempt failed."""
+        """Count a failed attempt."""
         self._throttle.failed(username, address)
 
     async def succeeded(self, username: str, address: str | None) -> None:
-        """Forget the account's failures, as far as they are this user's."""
+        """Clear the account's failures."""
         self._throttle.succeeded(username, address)
 
 
@@ -157,7 +156,7 @@ class _Count:
 
 
 class _Failures:
-    """Failures by key; each is forgotten after its share of the window."""
+    """Failures by key, which expire at a constant rate."""
 
     def __init__(self, limit: int, max_keys: int) -> None:
         self._limit = limit
@@ -196,7 +195,7 @@ class _Failures:
 
 
 def network_of(address: str | None) -> str:
-    """Return what an address counts as: itself, or the /64 network that it is in."""
+    """Return an IPv4 address, or the /64 network of an IPv6 address."""
     try:
         ip = ipaddress.ip_address(address or "")
     except ValueError:
