@@ -1,4 +1,4 @@
-"""Making API keys."""
+"""Creating API keys."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -19,7 +19,7 @@ def issue_api_key(
     expires_at: datetime | None = None,
     limits: Limits | None = None,
 ) -> tuple[ApiKey, str]:
-    """Return a new key and its secret, of which only the digest is to be kept."""
+    """Return a new key and its secret, of which only the digest is to be stored."""
     secret = new_api_key()
     key = ApiKey(
         id=new_id("key_"),

@@ -1,4 +1,4 @@
-"""Hashing and checking passwords, with a bound on what it may cost at once."""
+"""Hashing and verifying passwords with Argon2, in a bounded number of threads."""
 
 import asyncio
 import unicodedata
@@ -16,17 +16,17 @@ T = TypeVar("T")
 SHORTEST = 8
 LONGEST = 1024
 
-# OWASP's second choice: 19 MiB and about 30 ms. The library's own default takes 64 MiB
-# and four threads, which a handful of parallel logins turns into an outage.
+# OWASP's second recommendation: 19 MiB and about 30 ms. The library's own default takes
+# 64 MiB and four threads, with which a few parallel logins would stall the server.
 HASHER = PasswordHasher(memory_cost=19 * 1024, time_cost=2, parallelism=1)
 
 
 def check_password_rules(password: str) -> None:
     """
-    Refuse a password that is too short or too long to be set.
+    Check the length of a new password.
 
     Raises:
-        InvalidRequest: It says which rule is broken.
+        InvalidRequest: It is too short or too long.
     """
     if not SHORTEST <= len(password) <= LONGEST:
         message = f"A password has {SHORTEST} to {LONGEST} characters."
@@ -34,21 +34,21 @@ def check_password_rules(password: str) -> None:
 
 
 def hash_password(password: str) -> str:
-    """Hash `password`, blocking the caller; the rules are not looked at."""
+    """Hash `password` in the calling thread, without checking the rules."""
     return HASHER.hash(_encoded(password))
 
 
 class Passwords:
     """
-    Hashes and checks passwords in at most `slots` threads, in order of arrival.
+    Hashes and verifies passwords in at most `slots` threads, in order of arrival.
 
-    The threads themselves are the bound: a caller who gives up while its password is
-    being hashed does not make room for another hash before this one is done.
+    The threads are the bound: if a request is canceled while its password is hashed,
+    its thread is not free before the hash is done.
 
     Args:
-        slots: How many passwords are worked on at the same time.
-        max_waiting: How many more may wait for that.
-        hasher: What one piece of work is; a cheap one makes tests fast.
+        slots: The number of threads.
+        max_waiting: How many more requests may wait for a thread.
+        hasher: Hashes passwords; tests use a cheap one.
     """
 
     def __init__(
@@ -57,48 +57,48 @@ class Passwords:
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="password")
         self._room = slots + max_waiting
         self._hasher = hasher
-        # Costs as much to check as a real one; nobody knows a password that fits.
-        self._nobody = (
+        # Verifying it takes as long as a real hash; it matches no known password.
+        self._dummy_hash = (
             f"$argon2id$v=19$m={hasher.memory_cost},t={hasher.time_cost},"
             f"p={hasher.parallelism}${'A' * 22}${'A' * 43}"
         )
 
     async def hash(self, password: str) -> str:
         """
-        Return what to store for `password`; the rules are not looked at.
+        Hash `password`, without checking the rules.
 
         Raises:
-            ServerBusy: Too many others are waiting.
+            ServerBusy: Too many requests are waiting.
         """
         return await self._in_a_slot(lambda: self._hasher.hash(_encoded(password)))
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
         """
-        Return whether `password` is the one that `password_hash` was made of.
+        Return whether `password` matches `password_hash`.
 
         Args:
-            password_hash: `None` for an unknown user, or one without a password; saying
-                no to that takes as long as saying no to a wrong password.
-            password: What somebody typed; it need not follow the rules.
+            password_hash: `None` for an unknown user or one without a password, which
+                takes as long as a wrong password.
+            password: As typed; it need not follow the rules.
 
         Raises:
-            ServerBusy: Too many others are waiting.
+            ServerBusy: Too many requests are waiting.
         """
         if len(password) > LONGEST:
             password_hash, password = None, ""
         return await self._in_a_slot(lambda: self._fits(password_hash, password))
 
     def needs_rehash(self, password_hash: str) -> bool:
-        """Return whether it was made with other parameters than today's."""
+        """Return whether a hash has other parameters than the current ones."""
         return self._hasher.check_needs_rehash(password_hash)
 
     async def close(self) -> None:
-        """Wait for what is being worked on, and end the threads."""
+        """Wait for pending hashes, and end the threads."""
         await asyncio.to_thread(self._threads.shutdown)
 
     def _fits(self, password_hash: str | None, password: str) -> bool:
         try:
-            self._hasher.verify(password_hash or self._nobody, _encoded(password))
+            self._hasher.verify(password_hash or self._dummy_hash, _encoded(password))
         except VerifyMismatchError:
             return False
         return password_hash is not None
@@ -117,5 +117,5 @@ class Passwords:
 
 
 def _encoded(password: str) -> bytes:
-    """Make the same bytes of it on every keyboard, and never fail."""
+    """Normalise, since keyboards and systems compose characters in different ways."""
     return unicodedata.normalize("NFC", password).encode(errors="surrogatepass")

@@ -1,11 +1,10 @@
 """
-The secrets we hand out: opaque, recognisable, and stored only as a digest.
+Opaque tokens: API keys, access tokens, set-up and reset tokens.
 
-`lk_` for API keys, `lka_` for the access tokens of logins, `lks_` and `lkr_` for tokens
-that set a server up or reset a password once; then 256 random bits as 43 characters,
-and a checksum of all that as 6 characters. The checksum keeps no attacker out: it
-spares the database typing errors and garbage, and lets scanners of leaked secrets be
-sure of what they found.
+A token has a prefix (`lk_` for API keys, `lka_` for access tokens, `lks_` for set-up
+and `lkr_` for reset tokens), then 256 random bits as 43 characters, then a checksum of
+all that as 6 characters. The checksum is no protection: it refuses typing errors and
+garbage without a database query, and lets scanners recognise leaked tokens.
 """
 
 import binascii
@@ -16,7 +15,7 @@ import string
 from datetime import timedelta
 
 RESET_LIFETIME = timedelta(hours=1)
-"""How long a token that resets a password is valid."""
+"""How long a reset token is valid."""
 
 _API_KEY, _ACCESS_TOKEN, _SETUP_TOKEN, _RESET_TOKEN = "lk_", "lka_", "lks_", "lkr_"
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -30,32 +29,32 @@ _FORM = re.compile(
 
 
 def new_access_token() -> str:
-    """Return a secret for a login, that was never handed out before."""
+    """Return a new access token, which a login returns."""
     return _new(_ACCESS_TOKEN)
 
 
 def new_api_key() -> str:
-    """Return a secret for a program, that was never handed out before."""
+    """Return the secret of a new API key."""
     return _new(_API_KEY)
 
 
 def new_setup_token() -> str:
-    """Return a secret for the first administrator, that was never handed out before."""
+    """Return a new token that creates the first administrator."""
     return _new(_SETUP_TOKEN)
 
 
 def new_reset_token() -> str:
-    """Return a secret for a new password, that was never handed out before."""
+    """Return a new token that sets a user's password once."""
     return _new(_RESET_TOKEN)
 
 
 def is_api_key(value: str) -> bool:
-    """Return whether a well-formed secret is for a program."""
+    """Return whether a well-formed token is an API key's."""
     return value.startswith(_API_KEY)
 
 
 def is_well_formed(value: object) -> bool:
-    """Return whether `value` could be ours; the cost does not grow with its length."""
+    """Return whether `value` has a token's format and checksum, in constant time."""
     if not isinstance(value, str) or (match := _FORM.fullmatch(value)) is None:
         return False
     body, checksum = match.groups()
@@ -64,9 +63,9 @@ def is_well_formed(value: object) -> bool:
 
 def digest(value: str) -> bytes:
     """
-    Return the 32 bytes by which a secret is stored and found.
+    Return the SHA-256 digest under which a token is stored.
 
-    A fast hash is enough, unlike for passwords: 256 random bits cannot be guessed.
+    Unlike passwords, 256 random bits need no slow hash.
     """
     return hashlib.sha256(value.encode(errors="surrogatepass")).digest()
 

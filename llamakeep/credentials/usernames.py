@@ -1,4 +1,4 @@
-"""What users may be called."""
+"""The rules of usernames."""
 
 import re
 
@@ -9,10 +9,10 @@ USERNAME = r"[A-Za-z0-9._@-]{1,64}"
 
 def check_username(username: str) -> None:
     """
-    Refuse names that are hard to type, to read or to keep apart.
+    Check the characters and the length of a new username.
 
     Raises:
-        InvalidRequest: It says what a name may be.
+        InvalidRequest: It breaks a rule.
     """
     if not re.fullmatch(USERNAME, username):
         message = "A username has 1 to 64 letters, digits and any of ._@-"

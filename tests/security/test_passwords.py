@@ -153,7 +153,7 @@ async def test_the_stand_in_for_unknown_users_is_as_strong_as_a_real_hash(
 ) -> None:
     real = await passwords.hash("correct horse")
 
-    assert extract_parameters(passwords._nobody) == extract_parameters(real)
+    assert extract_parameters(passwords._dummy_hash) == extract_parameters(real)
 
 
 async def test_an_unknown_user_takes_as_much_work_as_a_wrong_password() -> None:
