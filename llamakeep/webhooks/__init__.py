@@ -1,1 +1,1 @@
-"""Webhooks in and out: signatures, permitted addresses, delivery."""
+"""Webhooks: signatures, permitted addresses and delivery."""

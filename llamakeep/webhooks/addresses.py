@@ -1,8 +1,8 @@
 """
-Where webhooks may be sent: a user's URL must not reach what only this server can.
+Permitted addresses of webhooks, against server-side request forgery (SSRF).
 
-The ranges are our own, since Python's `ipaddress.is_global` takes several for global
-that lead to IPv4 addresses of any kind, or nowhere, depending on its version.
+The ranges are listed here, since `ipaddress.is_global` accepts several that embed
+arbitrary IPv4 addresses or are not routed, depending on Python's version.
 """
 
 import re
@@ -29,10 +29,10 @@ _CLOSED_IPV4 = [
         "10.0.0.0/8",  # private
         "100.64.0.0/10",  # behind a carrier's NAT
         "127.0.0.0/8",  # loopback
-        "168.63.129.16/32",  # what Azure's machines are managed through
-        "169.254.0.0/16",  # link-local, and what clouds tell their machines
+        "168.63.129.16/32",  # Azure's management of virtual machines
+        "169.254.0.0/16",  # link-local, and clouds' metadata services
         "172.16.0.0/12",  # private
-        "192.0.0.0/24",  # protocols' own
+        "192.0.0.0/24",  # protocol assignments
         "192.0.2.0/24",  # documentation
         "192.31.196.0/24",  # AS112
         "192.52.193.0/24",  # AMT
@@ -46,14 +46,14 @@ _CLOSED_IPV4 = [
         "240.0.0.0/4",  # reserved, and broadcast
     )
 ]
-# Nothing outside it is anybody's on the Internet. Among others that shuts out loopback,
-# unique local, link-local, site-local and multicast addresses, and IPv4 addresses that
-# are mapped (::ffff:0:0/96), translated (::ffff:0:0:0/96) or behind NAT64 (64:ff9b::).
+# Only this range is assigned to hosts on the Internet. Among others it excludes
+# loopback, unique local, link-local, site-local and multicast addresses, and embedded
+# IPv4: mapped (::ffff:0:0/96), translated (::ffff:0:0:0/96) and NAT64 (64:ff9b::).
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _CLOSED_IPV6 = [
     IPv6Network(network)
     for network in (
-        "2001::/23",  # protocols' own: Teredo, benchmarks, ORCHID
+        "2001::/23",  # protocol assignments: Teredo, benchmarks, ORCHID
         "2001:db8::/32",  # documentation
         "2002::/16",  # 6to4: any IPv4 address
         "2620:4f:8000::/48",  # AS112
@@ -66,7 +66,7 @@ _URL = re.compile(
     r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?\.?)"
     r"(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<path>[/?](?:(?![\\#])[!-~])*)?",
-    # Without ASCII, three letters of other alphabets would be an `i` or an `s`.
+    # Without ASCII, IGNORECASE would match letters of other alphabets as `i` or `s`.
     re.ASCII | re.IGNORECASE,
 )
 _LAST_LABEL_IS_A_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?")
@@ -77,12 +77,12 @@ _INNER_NAMES = re.compile(
 
 
 class NotAllowed(ValueError):
-    """A URL to which webhooks may not be sent; it says how to mend it."""
+    """A URL to which webhooks may not be sent; the message says how to fix it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a webhook goes."""
+    """The parsed URL of a webhook's receiver."""
 
     scheme: str
     host: str
@@ -93,22 +93,22 @@ class Target:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is what anybody may have: HTTPS on its own port."""
+        """Whether it is HTTPS on the default port, which all users may use."""
         return self.scheme == "https" and self.port == PORTS["https"]
 
     @property
     def authority(self) -> str:
-        """The host, with the port where it is not its scheme's own."""
+        """The host, with the port unless it is the scheme's default."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 class Guard:
     """
-    Decides where webhooks may be sent.
+    Decides to which URLs and addresses webhooks may be sent.
 
     Args:
-        networks: The operator's own, where any port and plain HTTP will do.
+        networks: Networks that the operator permits, with any port and plain HTTP.
     """
 
     def __init__(self, networks: Sequence[Network] = ()) -> None:
@@ -116,13 +116,12 @@ class Guard:
 
     def target(self, url: str) -> Target:
         """
-        Return where `url` leads, as far as it says so itself.
+        Parse and check `url`.
 
-        Names are not looked up: `allows` is asked about each address they have when
-        something is sent.
+        Names are not resolved: when a webhook is sent, `allows` checks each address.
 
         Raises:
-            NotAllowed: Nothing may be sent there.
+            NotAllowed: Webhooks may not be sent there.
         """
         match = _URL.fullmatch(url)
         if match is None:
@@ -141,22 +140,22 @@ class Guard:
         address = _address(target.host)
         if address is not None:
             if not self.allows(target, address):
-                raise _not_for_anybody(target)
+                raise _not_permitted(target)
         elif self._networks:
-            pass  # it may have an address there
+            pass  # the name may resolve to an address there
         elif not target.is_plain or _INNER_NAMES.fullmatch(target.host):
-            raise _not_for_anybody(target)
+            raise _not_permitted(target)
         return target
 
     def allows(self, target: Target, address: Address) -> bool:
-        """Return whether `target`, which has this address, may be connected to."""
+        """Return whether `target` may be connected to at this address."""
         if any(address in network for network in self._networks):
             return True
         return target.is_plain and is_public(address)
 
 
 def is_public(address: Address) -> bool:
-    """Return whether an address is a single machine's somewhere on the Internet."""
+    """Return whether an address is a host's on the Internet."""
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _CLOSED_IPV4)
     return (
@@ -168,10 +167,10 @@ def is_public(address: Address) -> bool:
 
 def _address(host: str) -> Address | None:
     """
-    Return the address that a host is, `None` if it is a name.
+    Parse a host that is an address; return `None` for a name.
 
     Raises:
-        NotAllowed: It is a number that would be taken for some address.
+        NotAllowed: It is an unusual form of an address, such as a single number.
     """
     try:
         return ip_address(host)
@@ -183,7 +182,7 @@ def _address(host: str) -> Address | None:
     return None
 
 
-def _not_for_anybody(target: Target) -> NotAllowed:
+def _not_permitted(target: Target) -> NotAllowed:
     if not target.is_plain:
         return NotAllowed("Send a URL that begins with https:// and names no port.")
     return NotAllowed(

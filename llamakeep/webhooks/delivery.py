@@ -1,4 +1,4 @@
-"""Sending webhooks about runs, until they are received or given up."""
+"""Delivery of webhooks about runs, with retries."""
 
 import asyncio
 import logging
@@ -18,13 +18,13 @@ from llamakeep.webhooks.posting import Outcome, Poster
 from llamakeep.webhooks.signing import signed_headers
 
 PAUSES = (5.0, 30.0, 120.0, 600.0, 3600.0, 6 * 3600.0)
-"""Seconds before each repetition; after the last one it is given up."""
+"""Seconds before each retry; after the last one, the webhook is given up."""
 
 LOOK = 1.0
-"""Seconds between two looks for what is due."""
+"""Seconds between two queries for due webhooks."""
 
 DEADLINE = 10.0
-"""Seconds that a receiver has to answer."""
+"""Seconds that a receiver has to respond."""
 
 AT_ONCE = 64
 """How many webhooks one process sends at the same time."""
@@ -33,10 +33,10 @@ AT_ONCE_PER_HOST = 4
 """How many of them to the same host."""
 
 AT_ONCE_PER_USER = 16
-"""How many of them about the same user's runs: one may have any number of hosts."""
+"""How many of them for the same user, who may have any number of hosts."""
 
 LAST_TRIES = 2
-"""Seconds that what is on its way may take when the process stops."""
+"""Seconds that requests in flight may take when the process stops."""
 
 _GONE = 410
 
@@ -48,16 +48,16 @@ log = logging.getLogger(__name__)
 
 class Notifier:
     """
-    Sends what is due, on any of the servers of a database.
+    Sends due webhooks; all servers of a database share the work.
 
-    Every webhook is sent at least once, and again when nobody knows whether it arrived:
-    its receiver knows it by its id.
+    A webhook is sent at least once, and again if it is unknown whether it arrived:
+    receivers can recognise a repetition by its id.
 
     Args:
-        settings: What the operator chose.
-        storage: What is to be sent.
-        poster: What sends it.
-        render: What it says.
+        settings: The server's settings.
+        storage: Stores the webhooks and their state.
+        poster: Sends requests.
+        render: Returns the body of a webhook.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Notifier:
         self._poster = poster
         self._render = render
         self._lease = settings.lease
-        # Whoever takes it over after the lease is never there before the deadline.
+        # Another server must not take it over, after its lease, before the deadline.
         self._deadline = min(DEADLINE, settings.lease / 2)
         self._sending: set[asyncio.Task[None]] = set()
         self._hosts: Counter[str] = Counter()
@@ -76,11 +76,11 @@ class Notifier:
         self._loop: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        """Begin to look for what is due."""
+        """Start the task that sends webhooks."""
         self._loop = asyncio.create_task(self._work())
 
     async def close(self) -> None:
-        """Begin nothing more, and let what is on its way arrive if it is quick."""
+        """Stop the task, and wait a moment for requests in flight."""
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.wait([self._loop])
@@ -97,15 +97,15 @@ class Notifier:
             try:
                 await self._begin()
             except StorageUnavailable as error:
-                log.info("webhooks cannot be looked for: %s", error.detail)
+                log.info("could not query due webhooks: %s", error.detail)
             except Exception:
-                log.exception("webhooks are not sent for a moment")
+                log.exception("could not send webhooks; trying again")
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK):
                     await self._is_free.wait()
 
     async def _begin(self) -> None:
-        """Begin to send what is due, as far as there is room."""
+        """Start sending due webhooks, up to the limits."""
         if len(self._sending) == AT_ONCE:
             return
         if not await self._storage.is_any_notification_due():
@@ -122,7 +122,7 @@ class Notifier:
                 self._users[due.run.user_id] += 1
                 task = asyncio.create_task(self._send(due))
                 self._sending.add(task)
-                task.add_done_callback(partial(self._left, due))
+                task.add_done_callback(partial(self._discard, due))
             if not claimed or len(self._sending) == AT_ONCE:
                 return
 
@@ -131,10 +131,10 @@ class Notifier:
         try:
             await self._settle(notification, await self._try(due))
         except StorageUnavailable as error:
-            # It is due again when its lease is over.
-            log.warning("a webhook's end cannot be kept: %s", error.detail)
+            # The webhook is due again when its lease has expired.
+            log.warning("could not store a webhook's state: %s", error.detail)
         except Exception:
-            log.exception("a webhook about run %s is lost sight of", due.run.id)
+            log.exception("could not finish a webhook about run %s", due.run.id)
 
     async def _try(self, due: Due) -> Outcome:
         notification = due.notification
@@ -150,12 +150,12 @@ class Notifier:
                 seconds=self._deadline,
             )
         except Exception:
-            log.exception("a webhook about run %s failed by a bug", due.run.id)
+            log.exception("a bug prevented a webhook about run %s", due.run.id)
             return Outcome(trouble="The server has a bug; its log says more.")
 
-    def _left(self, due: Due, task: asyncio.Task[None]) -> None:
+    def _discard(self, due: Due, task: asyncio.Task[None]) -> None:
         self._sending.discard(task)
-        self._hosts -= Counter([due.notification.host])  # what is at 0 is gone
+        self._hosts -= Counter([due.notification.host])  # removes counts of 0
         self._users -= Counter([due.run.user_id])
         self._is_free.set()
 
@@ -188,14 +188,13 @@ def _at_least(limit: int, counts: Counter[str]) -> Sequence[str]:
 
 def next_pause(tries: int, outcome: Outcome) -> float | None:
     """
-    Return the seconds until what failed is tried again, `None` if it is given up.
+    Return the seconds until the next try, or `None` if the webhook is given up.
 
-    A receiver may ask for another time, but neither for at once nor for ever, and says
-    with 410 that it wants nothing any more.
+    A receiver's `Retry-After` is followed within bounds; 410 ends all tries.
     """
     if outcome.status == _GONE or tries > len(PAUSES):
         return None
     if outcome.retry_after is not None:
         return min(max(outcome.retry_after, PAUSES[0]), PAUSES[-1])
-    # What failed together should not come back together.
+    # Jitter: webhooks that failed together should not be sent again together.
     return PAUSES[tries - 1] * random.uniform(0.9, 1.1)  # noqa: S311 - no secret

@@ -1,8 +1,8 @@
 """
-Sending a webhook to where it may go, and nowhere else.
+Sending one webhook, to permitted addresses only.
 
-A client of its own: it follows no redirects, knows no proxies, cookies or credentials,
-and connects to an address that was looked at, not to a name that might have changed.
+It follows no redirects, uses no proxies, cookies or credentials, and connects to the
+address that was checked, since a second lookup of the name could return another one.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from llamakeep.http.tls import tls_context
 from llamakeep.webhooks.addresses import Address, Guard, NotAllowed, Target
 
 LONGEST_ANSWER = 64 * 1024
-"""Bytes of an answer that are read; they are thrown away."""
+"""How many bytes of a response are read, and discarded."""
 
 MOST_ADDRESSES = 4
 """How many of a host's addresses are tried."""
@@ -38,18 +38,18 @@ Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one try."""
+    """The outcome of one try."""
 
     status: int | None = None
-    """What the receiver answered, if it did."""
+    """The receiver's status code, if it responded."""
     trouble: str | None = None
-    """Why it did not, in words that its sender may read."""
+    """Why it did not respond; shown to the user."""
     retry_after: float | None = None
-    """Seconds that the receiver asked for."""
+    """The receiver's `Retry-After`, in seconds."""
 
     @property
     def is_delivered(self) -> bool:
-        """Whether the receiver took it."""
+        """Whether the status code is 2xx."""
         return self.status is not None and 200 <= self.status < 300
 
 
@@ -58,8 +58,8 @@ class Poster:
     Sends webhooks.
 
     Args:
-        guard: Decides where to.
-        resolve: Looks names up.
+        guard: Decides which addresses are permitted.
+        resolve: Resolves names.
     """
 
     def __init__(self, guard: Guard, *, resolve: Resolve | None = None) -> None:
@@ -69,7 +69,7 @@ class Poster:
     async def post(
         self, url: str, headers: Mapping[str, str], body: bytes, *, seconds: float
     ) -> Outcome:
-        """Send `body` to `url`, and return what became of it after so long at most."""
+        """Send `body` to `url`, within `seconds`."""
         heads: list[Response] = []
         trouble = f"The receiver did not answer within {seconds:g} seconds."
         try:
@@ -79,7 +79,7 @@ class Poster:
                 try:
                     connection.ask(_request(target, headers, body), deadline=None)
                     heads.append(await connection.head())
-                    await _hear_out(heads[0])
+                    await _drain(heads[0])
                 finally:
                     connection.hang_up()
         except NotAllowed as error:
@@ -92,21 +92,21 @@ class Poster:
             trouble = "The receiver does not speak proper HTTP."
         except (OSError, HttpError):
             trouble = "The receiver cannot be reached, or broke off."
-        if heads:  # what comes after a head changes nothing
+        if heads:  # errors while reading the body do not matter
             asked_for = _seconds(heads[0].header("retry-after") or "")
             return Outcome(heads[0].status, retry_after=asked_for)
         return Outcome(trouble=trouble)
 
     async def _connect(self, target: Target, seconds: float) -> Connection:
         """
-        Connect to an address of `target` that is allowed.
+        Connect to a permitted address of `target`.
 
         Raises:
             NotAllowed: It has none.
-            OSError: None of them can be reached, or trusted.
+            OSError: None of them accepts a connection with a valid certificate.
         """
-        # The same words for a name that there is not: nobody shall find out which names
-        # there are in this server's network.
+        # The same message for a name that does not exist, so that users cannot find out
+        # which names exist in this server's network.
         refusal = NotAllowed("The host has no address that webhooks may be sent to.")
         try:
             known = await self._resolve(target.host, target.port)
@@ -137,8 +137,8 @@ class Poster:
         raise trouble
 
 
-async def _hear_out(response: Response) -> None:
-    """Let a receiver say what it has to say, and throw it away."""
+async def _drain(response: Response) -> None:
+    # A receiver may fail if the connection is closed before it has responded in full.
     left = LONGEST_ANSWER
     while left > 0 and (data := await response.read()) is not None:
         left -= len(data)
@@ -159,7 +159,7 @@ def _request(target: Target, headers: Mapping[str, str], body: bytes) -> bytes:
 
 
 def _seconds(header: str) -> float | None:
-    """Return the seconds that a `Retry-After` asks for, if it can be read."""
+    """Parse a header `Retry-After`, which may be seconds or a date."""
     if _DIGITS.fullmatch(header):
         return float(header[:9])
     with suppress(ValueError, OverflowError, TypeError):

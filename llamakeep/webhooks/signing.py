@@ -1,7 +1,7 @@
 """
-Signing webhooks, and whether one is from whom it says: the rules of Standard Webhooks.
+Signing and verifying webhooks as Standard Webhooks specifies.
 
-They are at https://github.com/standard-webhooks/standard-webhooks.
+See https://github.com/standard-webhooks/standard-webhooks.
 """
 
 import base64
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from llamakeep.errors import SignatureInvalid
 
 TOLERANCE = 300
-"""How many seconds a webhook's time may be off, either way."""
+"""How many seconds a webhook's timestamp may be off, either way."""
 
 _PREFIX = "whsec_"
 _KEY_LENGTH = 32
@@ -26,24 +26,24 @@ _SECONDS = re.compile(r"[0-9]{1,12}")
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What a webhook's headers say about it."""
+    """The id, timestamp and signatures in a webhook's headers."""
 
     id: str
-    """The same when it is sent again."""
+    """The same at every try."""
     timestamp: str
     signatures: Sequence[bytes]
 
 
 def read_stamp(headers: Mapping[str, str], *, now: float) -> Stamp:
     """
-    Return what the headers say, before anything of the body was read.
+    Parse the headers of a webhook; the body need not be read before.
 
     Args:
-        headers: Their names are in lower case, or looked up in any.
+        headers: With names in lower case, or case-insensitive.
         now: Seconds since 1970.
 
     Raises:
-        SignatureInvalid: They cannot be those of a webhook that was sent just now.
+        SignatureInvalid: A header is missing, malformed or too old.
     """
     message_id = headers.get("webhook-id", "")
     timestamp = headers.get("webhook-timestamp", "")
@@ -68,10 +68,10 @@ def read_stamp(headers: Mapping[str, str], *, now: float) -> Stamp:
 
 
 def is_signed(stamp: Stamp, body: bytes, secret: str) -> bool:
-    """Return whether whoever knows `secret` has signed `body` with this stamp."""
+    """Return whether one of the signatures is of `body` and `secret`."""
     signed = f"{stamp.id}.{stamp.timestamp}.".encode() + body
     expected = hmac.digest(key_of(secret), signed, hashlib.sha256)
-    # All of them, so that the time does not tell which one fits.
+    # All are compared, so that the time does not reveal which one matches.
     return any([hmac.compare_digest(expected, each) for each in stamp.signatures])  # noqa: C419 - a generator would stop at the first
 
 
@@ -79,12 +79,12 @@ def signed_headers(
     message_id: str, body: bytes, known: Sequence[str], *, now: float
 ) -> dict[str, str]:
     """
-    Return the headers that prove that `body` is from whoever knows the secrets.
+    Return the headers that sign a webhook.
 
     Args:
-        message_id: The same when it is sent again.
-        body: What is sent, byte for byte.
-        known: The secrets; each makes a signature.
+        message_id: The same at every try.
+        body: Exactly as it is sent.
+        known: The secrets; there is one signature for each.
         now: Seconds since 1970.
     """
     signed = f"{message_id}.{int(now)}.".encode() + body
@@ -99,16 +99,16 @@ def signed_headers(
 
 
 def new_secret() -> str:
-    """Return a secret that nobody knows yet."""
+    """Return a new random secret."""
     return _PREFIX + base64.b64encode(secrets.token_bytes(_KEY_LENGTH)).decode()
 
 
 def key_of(secret: str) -> bytes:
     """
-    Return the key that a secret as Replicate shows it stands for.
+    Decode a secret, which is `whsec_` and the key in base64.
 
     Raises:
-        ValueError: It is no such secret.
+        ValueError: It is malformed.
     """
     try:
         key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
