@@ -1,1 +1,1 @@
-"""What is deleted, when, and in what pieces: old runs, and all of a deleted user."""
+"""Deletion in batches: of selected runs, of old runs, and of deleted users' data."""

@@ -1,4 +1,4 @@
-"""Deleting many runs, a few at a time: who only asks does not wait for all of them."""
+"""Deleting many runs in small batches, so that other requests do not wait long."""
 
 import asyncio
 import time
@@ -10,10 +10,10 @@ from llamakeep.storage.deletion.traces import DeletionPace
 from llamakeep.storage.history.filters import EVERYTHING, RunFilter
 
 PAGE = 500
-"""Runs that are found at once; what is found is deleted a few at a time."""
+"""How many runs one query finds; they are deleted a few at a time."""
 
 MERGED_AFTER = 16
-"""Turns after which the index is merged a little."""
+"""After so many batches, a part of the search index is merged."""
 
 
 async def delete_in_batches(
@@ -26,15 +26,15 @@ async def delete_in_batches(
     shared: bool = False,
 ) -> AsyncIterator[int]:
     """
-    Delete a user's runs that are over, and yield how many it were each time.
+    Delete a user's finished runs, and yield the size of each batch.
 
     Args:
-        storage: Where they are.
-        user: Whose.
-        pace: How many at once.
-        matching: Only those that this filter lets through.
-        before: Only those that are older than this id.
-        shared: Whether others may be deleting the same ones.
+        storage: Stores the runs.
+        user: The runs' owner.
+        pace: The size of batches and the pauses between them.
+        matching: Only runs that match are deleted.
+        before: Only runs with lower ids are deleted.
+        shared: Whether other processes may be deleting the same runs.
     """
     after, count = "", 0
     while run_ids := await storage.find_finished(

@@ -1,4 +1,4 @@
-"""Deleting many runs, while everybody is served."""
+"""Deleting runs and conversations at a user's request."""
 
 from contextlib import suppress
 
@@ -14,9 +14,9 @@ async def delete_runs(
     keeper: Keeper, storage: Storage, user: User, matching: RunFilter
 ) -> int:
     """
-    Forget those runs for good that were there when it began, and count them.
+    Delete the runs that match and existed at the start; return their number.
 
-    When it breaks off, doing it again does the rest.
+    If it fails midway, another call deletes the rest.
     """
     before = new_id("run_")
     deleted = 0
@@ -38,7 +38,7 @@ async def delete_conversation(
     keeper: Keeper, storage: Storage, user: User, conversation_id: str
 ) -> None:
     """
-    Forget those runs of a conversation for good that were there when it began.
+    Delete the runs of a conversation that existed at the start.
 
     Raises:
         ConversationNotFound: `user` has no such conversation.

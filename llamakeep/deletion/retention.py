@@ -1,4 +1,4 @@
-"""Deleting runs that are older than anybody wants them, while everybody is served."""
+"""Retention: deleting runs that are older than the settings or their user permit."""
 
 import asyncio
 import logging
@@ -14,16 +14,16 @@ from llamakeep.storage.database.clock import LONGEST_GAP
 from llamakeep.storage.history.filters import EVERYTHING
 
 PAUSE = 3600
-"""Seconds between two looks for runs that have become too old."""
+"""Seconds between two sweeps."""
 
 LONGEST_IDLE_GAP = timedelta(days=30)
-"""How far the clock may be ahead of its last look where no run becomes too old."""
+"""How far the clock may be ahead of the last sweep if no retention is set."""
 
 LARGEST_SHARE = 0.5
-"""Which part of all runs one sweep may delete without having been confirmed."""
+"""Which share of all runs one sweep may delete without confirmation."""
 
 MANY = 100
-"""Fewer runs than this are never too many for one sweep."""
+"""Fewer runs than this need no confirmation."""
 
 HOW_TO_CONFIRM = (
     "If that is right, run `llamakeep apply-retention` once, with the same settings"
@@ -34,13 +34,13 @@ log = logging.getLogger(__name__)
 
 class Retention:
     """
-    Deletes what is too old, now and every hour.
+    Deletes runs that are too old, at the start and every hour.
 
-    On a shared database every process does: what one is deleting, the others pass by.
+    Every process of a shared database does so, and skips what another one is deleting.
 
     Args:
-        storage: Where the runs are.
-        days: For how many days they are kept, where nothing else is said.
+        storage: Stores the runs.
+        days: The default retention in days; `None` keeps runs for ever.
     """
 
     def __init__(self, storage: Storage, days: int | None) -> None:
@@ -49,23 +49,23 @@ class Retention:
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        """Begin."""
-        self._task = asyncio.create_task(self._go_on())
+        """Start the task."""
+        self._task = asyncio.create_task(self._sweep_hourly())
 
     async def close(self) -> None:
-        """Stop; the next process does the rest."""
+        """Stop the task; the next process deletes the rest."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def _go_on(self) -> None:
+    async def _sweep_hourly(self) -> None:
         while True:
             try:
                 await sweep(self._storage, self._days)
             except StorageUnavailable as error:
-                log.info("old runs cannot be deleted: %s", error.detail)
+                log.info("could not delete old runs: %s", error.detail)
             except Exception:
-                log.exception("old runs are not deleted")
+                log.exception("could not delete old runs")
             await asyncio.sleep(PAUSE)
 
 
@@ -77,19 +77,19 @@ async def sweep(
     is_confirmed: bool = False,
 ) -> int:
     """
-    Forget for good what is too old and not going on, and count it.
+    Delete finished runs that are too old; return their number.
 
-    Nothing is deleted while the clock is not plausible, or if most runs would go.
+    Nothing is deleted if the clock is implausible or most runs are too old, unless that
+    is confirmed.
 
     Args:
-        storage: Where the runs are.
-        days: For how many days they are kept, where nothing else is said.
-        now: What the clock says; by default, it is looked at.
-        is_confirmed: Whether a person said that the clock is right, and that as many
-            runs are to be deleted as are too old.
+        storage: Stores the runs.
+        days: The default retention in days; `None` keeps runs for ever.
+        now: By default, the current time.
+        is_confirmed: Whether an administrator has confirmed the time and the deletion.
     """
     now = now or utc_now()
-    await storage.erase_words()  # if a deletion broke off
+    await storage.erase_words()  # of a deletion that was interrupted
     if is_confirmed:
         await storage.believe_clock(now)
     elif (seen_at := await _last_plausible(storage, days, now)) is not None:
@@ -115,7 +115,7 @@ async def sweep(
     deleted = 0
     try:
         for user, before in old.whose:
-            # What another process is deleting is as good as deleted.
+            # Runs that another process is deleting are skipped.
             some = delete_in_batches(storage, user, pace, before=before, shared=True)
             async for count in some:
                 deleted += count
@@ -130,17 +130,17 @@ async def sweep(
 
 @dataclass(frozen=True, slots=True)
 class OldRuns:
-    """What is older than it may be."""
+    """The runs that are too old."""
 
     whose: Sequence[tuple[User, str]]
-    """Users, and the id below which their runs are too old."""
+    """Users, each with the id below which their runs are too old."""
     count: int
     not_chosen: int
-    """How many of those their users did not want deleted so soon themselves."""
+    """How many of them are too old by the settings rather than the user's choice."""
 
 
 async def old_runs(storage: Storage, days: int | None, *, now: datetime) -> OldRuns:
-    """Return the runs that are too old at `now`, where they are kept for `days`."""
+    """Return the runs that are too old at `now` with a default retention of `days`."""
     whose = await storage.users_with_old_runs(days, now=now)
     said = await storage.retentions([user.id for user, _ in whose])
     count = not_chosen = 0
@@ -156,7 +156,7 @@ async def old_runs(storage: Storage, days: int | None, *, now: datetime) -> OldR
 async def _last_plausible(
     storage: Storage, days: int | None, now: datetime
 ) -> datetime | None:
-    """Return when the clock was last plausible, if it is not `now`."""
+    """Return when the clock was last plausible; `None` if it is now."""
     shortest = await storage.shortest_retention(days)
     longest_gap = LONGEST_IDLE_GAP
     if shortest is not None:

@@ -1,4 +1,4 @@
-"""Deleting all that was a deleted user's, while everybody else is served."""
+"""Purging: deleting the data of deleted users."""
 
 import asyncio
 import logging
@@ -15,14 +15,15 @@ PATIENCE = 15
 """
 Seconds that the runs of a deleted user have to stop.
 
-A process hears within a quarter of a lease that it is to stop one. What has not stopped
-by then belongs to a process that is frozen or gone, and finds nothing left to write to.
+Processes read a request to stop a run within a quarter of a lease. Runs that have not
+stopped by then belong to a process that is frozen or dead; when it writes, it finds
+that the run is deleted.
 """
 PAUSE = 2.0
-"""Seconds between two looks for users whom somebody else deleted, or left."""
+"""Seconds between two queries for deleted users with data."""
 
 HELD_AGAIN = 1.0
-"""Seconds after which a purge says that it goes on; well below its lease."""
+"""Seconds between two renewals of a purge's lease, which is much longer."""
 
 _LOOK = 0.05
 
@@ -31,12 +32,12 @@ log = logging.getLogger(__name__)
 
 class Purging:
     """
-    Purges users who are deleted, one after the other; what is left over, as well.
+    Purges deleted users one after the other, also those of processes that died.
 
-    Any process of a database may do it, and one at a time does.
+    Every process of a database does so; a lease makes one at a time purge a user.
 
     Args:
-        storage: Where everything is.
+        storage: Stores the data.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -45,29 +46,29 @@ class Purging:
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        """Begin."""
-        self._task = asyncio.create_task(self._go_on())
+        """Start the task."""
+        self._task = asyncio.create_task(self._purge_all())
 
     def begin(self) -> None:
-        """Look now for somebody to purge."""
+        """Look for deleted users now."""
         self._is_wanted.set()
 
     async def close(self) -> None:
-        """Stop; the next process does the rest."""
+        """Stop the task; another process deletes the rest."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def _go_on(self) -> None:
+    async def _purge_all(self) -> None:
         while True:
             self._is_wanted.clear()
             try:
                 while await purge_one(self._storage):
                     pass
             except StorageUnavailable as error:
-                log.info("deleted users cannot be purged: %s", error.detail)
+                log.info("could not purge deleted users: %s", error.detail)
             except Exception:
-                log.exception("deleted users are not purged")
+                log.exception("could not purge deleted users")
             with suppress(TimeoutError):
                 async with asyncio.timeout(PAUSE):
                     await self._is_wanted.wait()
@@ -77,15 +78,15 @@ async def purge_one(
     storage: Storage, user: User | None = None, *, patience: float = PATIENCE
 ) -> bool:
     """
-    Purge a deleted user whom nobody else is at.
+    Purge one deleted user whom no other process is purging.
 
     Args:
-        storage: Where everything is.
-        user: Whom; `None` for anybody.
-        patience: Seconds that their runs have to stop.
+        storage: Stores the data.
+        user: The user; `None` for any.
+        patience: Seconds that the user's runs have to stop.
 
     Returns:
-        Whether there was one.
+        Whether there was such a user.
     """
     user = await storage.claim_deleted_user(user)
     if user is None:
@@ -100,7 +101,7 @@ async def purge_one(
 
 
 async def purged(storage: Storage, user: User) -> None:
-    """Wait until nothing is left of a deleted user."""
+    """Wait until all data of a deleted user is deleted."""
     while not await storage.is_purged(user):  # noqa: ASYNC110 - maybe elsewhere
         await asyncio.sleep(_LOOK)
 
@@ -113,22 +114,22 @@ async def _hold(storage: Storage, user: User) -> None:
 
 
 async def _purge(storage: Storage, user: User, patience: float) -> None:
-    told: set[str] = set()
+    asked: set[str] = set()
     with suppress(TimeoutError):
         async with asyncio.timeout(patience):
             while left := await storage.unfinished_runs(user):
-                # Whoever was let in before the deletion may have sent a prompt since.
-                if not told.issuperset(left):
+                # A request that was authenticated before may have added runs since.
+                if not asked.issuperset(left):
                     await storage.stop_runs_of(user)
-                    told.update(left)
+                    asked.update(left)
                 await asyncio.sleep(_LOOK)
     count = await storage.count_runs(user, EVERYTHING, before=HIGHEST)
     pace = await storage.pace(count)
     async for _ in delete_in_batches(storage, user, pace, before=HIGHEST):
         pass
-    # Also the words that an earlier process left there.
+    # Also those that an interrupted purge has left.
     await storage.erase_words()
     await storage.finish_purge(user)
     await storage.erase_traces()
     if count:
-        log.info("%d runs of a deleted user are gone", count)
+        log.info("%d runs of a deleted user are purged", count)
