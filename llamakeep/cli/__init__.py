@@ -1,8 +1,8 @@
 """
 The command line.
 
-Commands parse and print; what they do is in functions that can be awaited. Modules here
-import nothing slow: what a command needs is imported when it runs.
+Commands parse arguments and print; the work is in asynchronous functions. Modules here
+import nothing slow: a command imports what it needs when it runs.
 """
 
 import sys
@@ -34,7 +34,7 @@ class Commands(TyperGroup):
     """Commands whose failures are one line, not a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command, and turn what somebody outside can mend into a message."""
+        """Run the command, and print errors as messages instead of tracebacks."""
         try:
             return super().invoke(ctx)
         except LlamaKeepError as error:
@@ -56,7 +56,7 @@ cli = typer.Typer(
 
 
 def _in_words(error: LlamaKeepError) -> str:
-    """Return what is wrong, without the names that parameters have in requests."""
+    """Return the error's detail without the names of HTTP parameters."""
     detail = error.detail
     for each in error.errors if isinstance(error, InvalidRequest) else ():
         if each.field.startswith(("query.", "header.")):
@@ -99,9 +99,9 @@ cli.command("replicate-emulator")(maintenance.replicate_emulator)
 
 
 def main() -> None:
-    """Run the command that the process was started with, and end the process."""
+    """Run the command in `sys.argv`, and exit."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # A terminal that knows few characters shows something for the others.
+            # Terminals with a limited encoding show `?` for other characters.
             stream.reconfigure(errors="replace")
     cli(prog_name="llamakeep")

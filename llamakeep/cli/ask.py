@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def ask(
     prompt: Annotated[
         str | None,
-        typer.Argument(help="What to ask; `-`, or nothing in a pipe, reads it."),
+        typer.Argument(help="The prompt; `-`, or none in a pipe, for standard input."),
     ] = None,
     *,
     model: Annotated[
@@ -33,26 +33,26 @@ def ask(
         str | None, typer.Option(help="How the model is to behave.")
     ] = None,
     conversation: Annotated[
-        str | None, typer.Option(metavar="ID", help="Go on with this conversation.")
+        str | None, typer.Option(metavar="ID", help="Continue this conversation.")
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(min=1, help="How long the answer may be.")
+        int | None, typer.Option(min=1, help="The longest response, in tokens.")
     ] = None,
     server: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
             envvar="LLAMAKEEP_SERVER",
-            help="The llamakeep server to ask, instead of a model of this computer's "
-            "settings.",
+            help="Use this llamakeep server instead of the settings and the database "
+            "of this computer.",
         ),
     ] = None,
     username: Annotated[
         str | None,
         typer.Option(
-            help="Who you are; without `--server`, by default your system's user "
-            "name. With it, your password is asked for; LLAMAKEEP_ACCESS_TOKEN does "
-            "without both.",
+            help="Your username; without `--server`, by default your system's user "
+            "name. With `--server`, there is a prompt for the password, unless "
+            "LLAMAKEEP_ACCESS_TOKEN is set instead of `--username`.",
         ),
     ] = None,
     password_stdin: Annotated[
@@ -66,10 +66,10 @@ def ask(
         str | None, typer.Option(envvar="LLAMAKEEP_ACCESS_TOKEN", hidden=True)
     ] = None,
     no_history: Annotated[
-        bool, typer.Option("--no-history", help="Keep nothing.")
+        bool, typer.Option("--no-history", help="Store nothing.")
     ] = False,
 ) -> None:
-    """Ask a model, and keep the answer."""
+    """Send a prompt to a model, and store prompt and response."""
     from llamakeep.domain import Asked, Parameters
 
     if password_stdin and (server is None or username is None or prompt in {None, "-"}):
@@ -159,7 +159,7 @@ def _ask_and_forget(asked: "Asked") -> None:
 
 
 def _show(answer: Callable[[Screen], Coroutine[Any, Any, str]]) -> None:
-    """Write an answer as it comes, and how to go on after it."""
+    """Write a response while it is streamed, and how to continue the conversation."""
     import asyncio
 
     with spinning("Waiting for the first word") as spinner:
@@ -169,11 +169,12 @@ def _show(answer: Callable[[Screen], Coroutine[Any, Any, str]]) -> None:
         finally:
             screen.end_line()
     if sys.stderr.isatty():
-        typer.secho(f"--conversation {conversation_id} goes on.", dim=True, err=True)
+        hint = f"Continue it with --conversation {conversation_id}"
+        typer.secho(hint, dim=True, err=True)
 
 
 def _read_prompt(given: str | None) -> str:
-    """Return the prompt as text that can be kept."""
+    """Return the prompt; end the command if it cannot be stored."""
     from llamakeep.schemas.text import check_not_blank, check_text
 
     if given is None and sys.stdin.isatty():

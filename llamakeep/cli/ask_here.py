@@ -1,4 +1,4 @@
-"""Asking without a server: the engine in this process, on the settings' database."""
+"""`llamakeep ask` without a server: the engine in this process, on its database."""
 
 import asyncio
 from contextlib import aclosing
@@ -21,29 +21,29 @@ async def ask_here(
     registry: Registry,
 ) -> str:
     """
-    Have a prompt answered, and keep both in the history of `username`.
+    Run a prompt, and store it with its response in the history of `username`.
 
-    When this is canceled, so is the run; its text so far is kept.
+    Cancellation cancels the run; its text so far is kept.
 
     Args:
-        settings: Which database, among other things.
+        settings: The database, among other things.
         asked: The prompt.
-        username: Created, without a password, if there is no such user.
-        screen: Where the answer is written.
-        registry: Who may answer; closed at the end.
+        username: Created without a password if there is no such user.
+        screen: Writes the response.
+        registry: The providers; closed at the end.
 
     Returns:
-        The conversation that the exchange belongs to.
+        The id of the run's conversation.
 
     Raises:
         DatabaseInUse: A server owns the database.
-        LlamaKeepError: The run did not succeed; the error names it.
+        LlamaKeepError: The run failed; the error has its id.
     """
     async with open_storage(settings.database_url) as storage:
         user = await get_or_add_user(storage, username)
         keeper = Keeper(settings, storage, registry)
         try:
-            # What a server left unfinished is for the next server.
+            # The next server takes over unfinished runs of the last one.
             await keeper.open(take_over=False)
             run = await _answered(keeper, user, asked, screen)
         finally:

@@ -1,4 +1,4 @@
-"""Asking a llamakeep server, through whatever the network does meanwhile."""
+"""`llamakeep ask --server`: a client that resumes after connection failures."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -35,10 +35,10 @@ from llamakeep.providers.sse import EventParser, EventTooLarge, ServerSentEvent
 
 CONNECT_TIMEOUT = 10
 SILENCE_TIMEOUT = 60
-"""Seconds; a server that works on a run gives a sign of life every ten."""
+"""Seconds; the server sends a comment every ten while a run is unfinished."""
 CANCEL_TIMEOUT = 5
 PAUSES = (0.2, 1, 2, 5)
-"""Seconds to wait before each new try, as long as nothing new has come."""
+"""Seconds before each retry; new data resets the count."""
 _LARGEST_LOGIN = 64 * 1024
 _URN = "urn:llamakeep:problem:"
 
@@ -53,16 +53,16 @@ async def ask_server(
     password: str | None = None,
 ) -> str:
     """
-    Have a server answer a prompt, and keep it there.
+    Run a prompt on a server.
 
-    When the connection is lost, the answer goes on from where it was. When this is
-    canceled, so is the run; its text so far is kept.
+    After a lost connection, the stream is resumed. Cancellation cancels the run; its
+    text so far is kept.
 
     Returns:
-        The conversation that the exchange belongs to.
+        The id of the run's conversation.
 
     Raises:
-        LlamaKeepError: What the server says is wrong, or that it cannot be reached.
+        LlamaKeepError: The server's error, or the server cannot be reached.
     """
     if not url.startswith(("http://", "https://")):
         url = f"http://{url}"
@@ -74,13 +74,13 @@ async def ask_server(
         with translated_errors(caller.who):
             if password is not None:
                 await caller.log_in(username, password)
-            return await _Following(caller, asked, screen).to_the_end()
+            return await _PromptStream(caller, asked, screen).to_the_end()
     finally:
         await client.close()
 
 
 class _Caller:
-    """Sends requests as somebody."""
+    """Sends requests with an access token."""
 
     def __init__(self, client: Client, who: str, access_token: str | None) -> None:
         self._client = client
@@ -142,8 +142,8 @@ class _Caller:
         )
 
 
-class _Following:
-    """One prompt, from its first sending to the last word of its answer."""
+class _PromptStream:
+    """Sends a prompt, and streams its response with retries."""
 
     def __init__(self, caller: _Caller, asked: Asked, screen: Screen) -> None:
         self._caller = caller
@@ -160,9 +160,9 @@ class _Following:
                 try:
                     return await self._follow()
                 except (ConnectionLost, ReadTimeout, ConnectError, EOFError) as error:
-                    # A server that knows the run may be about to come back.
-                    is_nobody = isinstance(error, ConnectError) and not self._run_id
-                    if is_nobody or self._tries == len(PAUSES):
+                    # A server that has accepted the run may be restarting.
+                    is_absent = isinstance(error, ConnectError) and not self._run_id
+                    if is_absent or self._tries == len(PAUSES):
                         raise ProviderUnavailable(
                             f"{self._caller.who} cannot be reached, or breaks off."
                         ) from error
@@ -175,7 +175,7 @@ class _Following:
             raise
 
     async def _follow(self) -> str:
-        """Write what comes, and return the conversation when all has."""
+        """Write the response, and return the conversation's id at its end."""
         async with aclosing(self._caller.events(self._ask())) as events:
             async for event in events:
                 body = from_json(event.data)
@@ -209,7 +209,7 @@ class _Following:
             "conversation_id": asked.conversation_id,
             "stream": True,
         } | asked.parameters.given()
-        # With the same key the same run is followed, however often this is sent.
+        # With the idempotency key, a repeated request finds the same run.
         return self._caller.send(
             "POST", "/prompt/", {"idempotency-key": self._key}, body
         )

@@ -1,4 +1,4 @@
-"""What commands find around them: the settings, the database, the person."""
+"""What commands share: reading settings, opening the database, finding users."""
 
 import getpass
 from collections.abc import AsyncIterator
@@ -26,14 +26,14 @@ NEEDED = {
     "replicate": "set REPLICATE_API_TOKEN",
     "local": "set LLAMAKEEP_LOCAL_MODEL, and install `llamakeep[local]`",
 }
-"""By provider: what has to be set before it serves a model."""
+"""By provider: the settings that it needs."""
 
 
 def read_settings(**given: Any) -> "Settings":
     """
-    Return the settings; `given` ones that are not `None` come before the environment's.
+    Return the settings; `given` ones that are not `None` override the environment's.
 
-    Ends the command with one line for each that makes no sense.
+    If any are invalid, the command ends with a line for each.
     """
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
@@ -56,7 +56,7 @@ def read_settings(**given: Any) -> "Settings":
 
 
 def check_models(settings: "Settings") -> None:
-    """End the command if the settings name a model that cannot be there."""
+    """End the command if no configured provider serves the default model."""
     import asyncio
 
     from llamakeep.errors import LlamaKeepError
@@ -65,7 +65,7 @@ def check_models(settings: "Settings") -> None:
 
     fault = weights_fault(settings)
     if fault and (settings.replicate_api_token or settings.openai_base_url):
-        # Without another provider, it is said where the model is told.
+        # Without another provider, the line about the default model has it.
         complain(f"WARNING: {fault}")
     if settings.default_model is None:
         return
@@ -92,9 +92,10 @@ def check_models(settings: "Settings") -> None:
 @asynccontextmanager
 async def open_database(url: str) -> "AsyncIterator[Storage]":
     """
-    Open the database as a guest beside a running server, or create it.
+    Open the database, also while a server owns it; create it if it is missing.
 
-    Guests come first, since an owner, however short, would keep a server from starting.
+    It is opened as a guest if possible, since an owner would keep a server from
+    starting meanwhile.
     """
     from llamakeep.storage import open_storage
 
@@ -116,7 +117,7 @@ async def get_user(storage: "Storage", username: str) -> "User":
     known = await storage.find_credentials(username)
     if known is None:
         message = (
-            f"There is no user {username!r}. `llamakeep user list` says who there is."
+            f"There is no user {username!r}. `llamakeep user list` shows all users."
         )
         if username == local_username():
             message += " The first `llamakeep ask` adds yours."
@@ -125,7 +126,7 @@ async def get_user(storage: "Storage", username: str) -> "User":
 
 
 async def get_or_add_user(storage: "Storage", username: str) -> "User":
-    """Return the user of that name, who needs no password on this computer."""
+    """Return the user of that name; create one without a password if there is none."""
     known = await storage.find_credentials(username)
     if known:
         return known.user
@@ -133,15 +134,15 @@ async def get_or_add_user(storage: "Storage", username: str) -> "User":
 
 
 def local_actor() -> "Actor":
-    """Return who is typing, for the audit log."""
+    """Return the operating system's user as an actor, for the audit log."""
     from llamakeep.domain import Actor
 
     return Actor(address="command line", user_agent=local_username())
 
 
 def local_username() -> str:
-    """Return who is typing, as the operating system knows them."""
+    """Return the operating system's name of the user."""
     try:
         return getpass.getuser()[:64]
-    except (OSError, KeyError):  # an id without a name, as in some containers
+    except (OSError, KeyError):  # a user id without a name, as in some containers
         return "local"

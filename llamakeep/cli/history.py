@@ -1,4 +1,4 @@
-"""`llamakeep history`: what was asked and answered, out of the database itself."""
+"""`llamakeep history`: reading and importing runs directly in the database."""
 
 import sys
 from collections.abc import Sequence
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 
 cli = typer.Typer(
     name="history",
-    help="Read a history, or add to it, also while a server is running.",
+    help="Read a history or import runs, also while a server is running.",
     no_args_is_help=True,
 )
 
 LARGEST_HISTORY = 64 * 1024 * 1024
-"""Bytes of a file that is looked at to see what it is instead of an export."""
+"""Bytes up to which a file that is no export is checked for `llamakeep import`."""
 PIECE = 64 * 1024
-"""Bytes of a file that are read at once."""
+"""How many bytes of a file are read at once."""
 
 Username = Annotated[
     str | None,
-    typer.Option("--user", help="Whose; by default, your system's user name."),
+    typer.Option("--user", help="The user; by default, your system's user name."),
 ]
 Limit = Annotated[int, typer.Option(min=1, help="How many, the newest first.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
@@ -50,19 +50,21 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 def list_runs(
     *, user: Username = None, limit: Limit = 20, json: AsJson = False
 ) -> None:
-    """List what was asked last."""
+    """List the newest runs."""
     _print_runs(user, limit=limit, json=json)
 
 
 @cli.command()
 def search(
-    text: Annotated[str, typer.Argument(help="In the prompt or the response.")],
+    text: Annotated[
+        str, typer.Argument(help='Words, "phrases" or prefix*es in prompt or response.')
+    ],
     *,
     user: Username = None,
     limit: Limit = 20,
     json: AsJson = False,
 ) -> None:
-    """List what has all words in it, "phrases", or words that begin so*."""
+    """List the runs that have all the words, "phrases" and prefix*es."""
     _print_runs(user, words=text, limit=limit, json=json)
 
 
@@ -73,7 +75,7 @@ def show(
     user: Username = None,
     json: AsJson = False,
 ) -> None:
-    """Show one prompt, and all of its response."""
+    """Show one run with its whole prompt and response."""
     import asyncio
 
     run = asyncio.run(find_run(read_settings(), user or local_username(), run_id))
@@ -90,13 +92,13 @@ def import_file(
         typer.Argument(
             exists=True,
             dir_okay=False,
-            help="What `GET /history/export` has sent: one run a line.",
+            help="A file from `GET /history/export`: one run a line.",
         ),
     ],
     *,
     user: Username = None,
 ) -> None:
-    """Add an exported file to a history; importing it again adds nothing."""
+    """Add the runs of an exported file; importing it again adds nothing."""
     import asyncio
 
     from llamakeep.errors import InvalidRequest
@@ -119,7 +121,7 @@ def import_file(
 
 
 def _is_history(file: Path) -> bool:
-    """Return whether the other command imports a file; a large one is not read."""
+    """Return whether `llamakeep import` reads a file; a large one is not checked."""
     from llamakeep.cli.history_file import is_history
 
     return file.stat().st_size <= LARGEST_HISTORY and is_history(file.read_bytes())
@@ -129,10 +131,10 @@ async def import_runs(
     settings: "Settings", username: str, file: Path
 ) -> tuple[int, int]:
     """
-    Keep the runs of an exported file, and count the new ones and the others.
+    Store the runs of an exported file; return how many are new, and how many are not.
 
     Raises:
-        InvalidRequest: There is no such user, or the file has a line that is no run.
+        InvalidRequest: There is no such user, or a line of the file is invalid.
     """
     import asyncio
     from collections.abc import AsyncIterator
@@ -154,7 +156,7 @@ async def import_runs(
 async def find_runs(
     settings: "Settings", username: str, *, words: str | None, limit: int
 ) -> "Sequence[Run]":
-    """Return the newest runs of a user, beside whoever owns the database."""
+    """Return the newest runs of a user, also while a server owns the database."""
     from llamakeep.storage import open_storage
     from llamakeep.storage.history.filters import RunFilter
     from llamakeep.storage.history.search import read_search
@@ -167,7 +169,7 @@ async def find_runs(
 
 
 async def find_run(settings: "Settings", username: str, run_id: str) -> "Run":
-    """Return one run of a user, beside whoever owns the database."""
+    """Return one run of a user, also while a server owns the database."""
     from llamakeep.storage import open_storage
 
     async with open_storage(settings.database_url, is_owner=False) as storage:

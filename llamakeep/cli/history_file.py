@@ -1,4 +1,4 @@
-"""The file that the first version kept its history in, and what others made of it."""
+"""Parsing of history files for `llamakeep import`: JSON with prompts and responses."""
 
 import json
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ EXPORTED = (
     "it is an export of llamakeep, with a run on each line. Import it with `llamakeep "
     "history import FILE --user NAME`."
 )
-"""What is said of a file that the other command imports."""
+"""The error for a file that `llamakeep history import` reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A prompt that was answered at some time."""
+    """A prompt with its response."""
 
     username: str
     at: datetime
@@ -30,7 +30,7 @@ class Entry:
 
     @property
     def digest(self) -> bytes:
-        """What two entries have in common only if they are the same."""
+        """The digest by which a repeated entry is recognised."""
         facts = [self.at.isoformat(), self.prompt, self.response]
         return sha256(json.dumps(facts).encode()).digest()
 
@@ -41,11 +41,11 @@ class BadHistory(Exception):
     def __init__(self, faults: list[str]) -> None:
         super().__init__(*faults)
         self.faults = faults
-        """Each says where in the file, and what."""
+        """Messages, each with its place in the file."""
 
 
 def is_exported(data: bytes) -> bool:
-    """Return whether a file begins with a run as it is exported."""
+    """Return whether a file begins with an exported run."""
     try:
         first = json.loads(data.lstrip().partition(b"\n")[0])
     except (ValueError, RecursionError):
@@ -54,7 +54,7 @@ def is_exported(data: bytes) -> bool:
 
 
 def is_history(data: bytes) -> bool:
-    """Return whether a file is what `llamakeep import` reads, whoever it is of."""
+    """Return whether a file has the format that `llamakeep import` reads."""
     try:
         content = json.loads(data)
     except (ValueError, RecursionError):
@@ -70,14 +70,14 @@ def is_history(data: bytes) -> bool:
 
 def read_history(data: bytes, username: str | None) -> list[Entry]:
     """
-    Return what is in a file: all of it or nothing.
+    Parse a history file.
 
     Args:
         data: `{"history": [...]}`, only its list, or one of either for each username.
-        username: Whose it is, in the first two cases.
+        username: The owner, in the first two cases.
 
     Raises:
-        BadHistory: It names everything that is wrong.
+        BadHistory: It has all errors of the file.
     """
     try:
         content = json.loads(data)
@@ -104,7 +104,7 @@ def read_history(data: bytes, username: str | None) -> list[Entry]:
 def _lists(
     content: Any, username: str | None, faults: list[str]
 ) -> Iterator[tuple[str, str, list[Any]]]:
-    """Yield each list of entries, with whose it is and where it was."""
+    """Yield each list of entries, with its owner and its place."""
     bare = content.get("history") if isinstance(content, dict) else content
     if isinstance(bare, list):
         if username is None:
@@ -153,7 +153,7 @@ def _text(item: dict[str, Any], name: str) -> str:
 
 
 def _moment(value: Any) -> datetime:
-    """Read ISO 8601, UTC where it names no zone, or seconds since 1970."""
+    """Parse ISO 8601, by default in UTC, or seconds since 1970."""
     with suppress(ValueError, TypeError, OverflowError, OSError):
         if isinstance(value, str):
             at = datetime.fromisoformat(value.strip())

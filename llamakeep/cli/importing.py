@@ -1,4 +1,4 @@
-"""`llamakeep import`: histories that something else has kept."""
+"""`llamakeep import`: importing JSON files of other programs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llamakeep.settings import Settings
 
 BATCH = 256
-"""How many entries are handed over at once, so that they share commits."""
+"""How many entries are stored concurrently, so that they share commits."""
 MOST_COMPLAINTS = 20
 
 
@@ -37,13 +37,13 @@ def import_history(
     *,
     user: Annotated[
         str | None,
-        typer.Option(help="Whose history it becomes, unless the file says that."),
+        typer.Option(help="The user, if the file has no usernames."),
     ] = None,
     create_users: Annotated[
         bool,
         typer.Option(
             "--create-users",
-            help="Create users who are missing; `llamakeep user passwd` lets them in.",
+            help="Create missing users; set passwords with `llamakeep user passwd`.",
         ),
     ] = False,
 ) -> None:
@@ -80,16 +80,16 @@ async def add_entries(
     advance: "Callable[[int], None]" = lambda _: None,
 ) -> None:
     """
-    Keep entries, each once, however often they come.
+    Store entries; one that is stored already is not added again.
 
     Args:
-        settings: Which database.
-        entries: Whose users have to exist, unless `create_users`.
-        create_users: Create those who do not.
-        advance: Told how many more are durable.
+        settings: The database, among other things.
+        entries: The entries; their users have to exist, unless `create_users`.
+        create_users: Whether to create missing users.
+        advance: Called with the number of entries that each batch has stored.
 
     Raises:
-        InvalidRequest: There is no such user; nothing was kept.
+        InvalidRequest: There is no such user; nothing was stored.
     """
     import asyncio
 

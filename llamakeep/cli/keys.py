@@ -1,4 +1,4 @@
-"""`llamakeep key`: what lets users' programs in."""
+"""`llamakeep key`: managing users' API keys."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,26 +24,26 @@ cli = typer.Typer(
     no_args_is_help=True,
 )
 
-Username = Annotated[str, typer.Argument(help="Whose; whatever its case.")]
+Username = Annotated[str, typer.Argument(help="The key's owner; case is ignored.")]
 Scopes = Annotated[
     list[str] | None,
     typer.Option(
         "--scope",
         help="`prompt`, `history`, `delete`, `keys` or (for administrators) `admin`; "
-        "may be repeated. Without it: `prompt` and `history`.",
+        "may be repeated. By default: `prompt` and `history`.",
     ),
 ]
 Models = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
-        help="The only models it may ask, as `provider:model`; may be repeated.",
+        help="The only models that it may use, as `provider:model`; may be repeated.",
     ),
 ]
 Days = Annotated[
     int | None,
     typer.Option(
-        "--days", min=1, help="After how many days it ends. Without it: never."
+        "--days", min=1, help="After how many days it expires. By default: never."
     ),
 ]
 
@@ -51,13 +51,13 @@ Days = Annotated[
 @cli.command()
 def add(
     username: Username,
-    name: Annotated[str, typer.Argument(help="What it is for.")],
+    name: Annotated[str, typer.Argument(help="A name, such as the program's.")],
     *,
     scope: Scopes = None,
     model: Models = None,
     days: Days = None,
 ) -> None:
-    """Create an API key, and print it: this once, and never again."""
+    """Create an API key, and print its secret, which cannot be shown again."""
     import asyncio
 
     made = add_key(
@@ -95,7 +95,7 @@ def revoke(
     username: Username,
     key_id: Annotated[str, typer.Argument(help="As `llamakeep key list` shows it.")],
 ) -> None:
-    """Make an API key invalid, from the next request on."""
+    """Revoke an API key, from the next request on."""
     import asyncio
 
     asyncio.run(revoke_key(read_settings(), username, key_id))
@@ -115,8 +115,8 @@ async def add_key(
     Create an API key, and return its secret.
 
     Raises:
-        InvalidRequest: There is no such user or scope, or the name is no name.
-        TooManyApiKeys: The user has as many as there may be.
+        InvalidRequest: There is no such user or scope, or the name is invalid.
+        TooManyApiKeys: The user has the largest number of keys.
     """
     from datetime import timedelta
 
@@ -160,11 +160,11 @@ async def keys_of(settings: "Settings", username: str) -> "Sequence[ApiKey]":
 
 async def revoke_key(settings: "Settings", username: str, key_id: str) -> None:
     """
-    Make a key invalid.
+    Revoke a key.
 
     Raises:
         InvalidRequest: There is no such user.
-        ApiKeyNotFound: They have no such key.
+        ApiKeyNotFound: The user has no such key.
     """
     async with open_database(settings.database_url) as storage:
         user = await get_user(storage, username)

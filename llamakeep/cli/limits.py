@@ -1,4 +1,4 @@
-"""`llamakeep user limits`: how much a user may use."""
+"""`llamakeep user limits`: setting a user's limits."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +23,7 @@ Dollars = Annotated[float | None, typer.Option(min=0, max=10**9)]
 
 
 def limits(
-    username: Annotated[str, typer.Argument(help="Whatever its case.")],
+    username: Annotated[str, typer.Argument(help="The user; case is ignored.")],
     *,
     concurrent_runs: Annotated[int | None, typer.Option(min=0, max=1_000_000)] = None,
     tokens_per_day: Tokens = None,
@@ -31,13 +31,13 @@ def limits(
     dollars_per_day: Dollars = None,
     dollars_per_month: Dollars = None,
     clear: Annotated[
-        bool, typer.Option("--clear", help="Drop what was set before.")
+        bool, typer.Option("--clear", help="Remove the limits set before.")
     ] = False,
 ) -> None:
     """
-    Bound what a user may use, from the next prompt on, and show what is set.
+    Set a user's limits, from the next prompt on, and show them.
 
-    What is not named stays as it was; what was never set, LLAMAKEEP_USER_LIMITS says.
+    Limits that are not named stay; for those never set, LLAMAKEEP_USER_LIMITS applies.
     """
     import asyncio
 
@@ -64,7 +64,7 @@ async def set_limits(
     clear: bool,
 ) -> "Limits | None":
     """
-    Change those limits of a user that are not `None`, and return what is set then.
+    Change those limits of a user that are not `None`, and return all that are set.
 
     Raises:
         InvalidRequest: There is no such user.

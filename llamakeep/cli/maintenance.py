@@ -12,7 +12,7 @@ from llamakeep.cli.terminal import give_up
 
 
 def migrate() -> None:
-    """Bring the database of the settings to the tables of this version."""
+    """Migrate the database to the schema of this version."""
     import asyncio
 
     from llamakeep.storage import location, migrate_database
@@ -30,9 +30,9 @@ def apply_retention(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """
-    Delete the runs that are too old now, also if a server holds back.
+    Delete the runs that are too old, also if a server refuses to.
 
-    A server deletes nothing while its clock is not plausible, or if most runs would go.
+    A server deletes nothing if its clock is implausible or most runs are too old.
     """
     import asyncio
 
@@ -77,7 +77,7 @@ def replicate_emulator(
     answers: Annotated[
         str,
         typer.Option(
-            help="Who answers: `echo`, `local` (the embedded model), or the URL of "
+            help="What responds: `echo`, `local` (the embedded model), or the URL of "
             "an OpenAI-compatible server.",
         ),
     ] = "echo",

@@ -1,23 +1,23 @@
-"""Where `llamakeep ask` writes an answer."""
+"""Output of `llamakeep ask`."""
 
 from llamakeep.cli.terminal import Spinner, complain, write
 
 
 class Screen:
-    """Where an answer is written while it comes."""
+    """Writes a response to standard output while it is streamed."""
 
     def __init__(self, spinner: Spinner) -> None:
         self._spinner = spinner
         self._text = ""
 
     def add(self, text: str) -> None:
-        """Write what follows."""
+        """Write the next piece."""
         self._spinner.stop()
         self._text += text
         write(text)
 
     def replace(self, text: str) -> None:
-        """Write the whole text again: what was written is not how it begins."""
+        """Write the whole text again, after the run has started again."""
         if self._text:
             self.end_line()
             complain("The answer began anew.")
@@ -25,6 +25,6 @@ class Screen:
         self.add(text)
 
     def end_line(self) -> None:
-        """Begin a new line, unless one has begun."""
+        """Write a line break if the text does not end with one."""
         if self._text and not self._text.endswith("\n"):
             write("\n")

@@ -26,7 +26,7 @@ Three calls to try:
 """
 
 SETUP = """\
-Nobody can log in yet. POST /setup/ creates the first administrator, once:
+There are no users yet. POST /setup/ creates the first administrator, once:
   {{"token": "{setup_token}", "username": "…", "password": "…"}}
 So does `llamakeep user add --admin NAME`, on this computer.
 """
@@ -50,7 +50,7 @@ def serve(
         bool,
         typer.Option(
             "--demo",
-            help="Let in alice (secret1) and bob (secret2), on loopback only.",
+            help="Create users alice (secret1) and bob (secret2); loopback only.",
         ),
     ] = False,
     log_level: Annotated[
@@ -90,7 +90,7 @@ def serve(
 
 
 def _serve_here(settings: "Settings", listener: "socket.socket") -> bool:
-    """Serve in this process, and return whether it ended in order."""
+    """Serve in this process, and return whether it stopped in order."""
     import asyncio
 
     from llamakeep.garbage import disable_gc
@@ -117,7 +117,6 @@ def _serve_here(settings: "Settings", listener: "socket.socket") -> bool:
         _announce(settings, listener.getsockname(), model, data, setup_token)
 
     app = create_app(settings)
-    # Standard signals end the server in order; a second one ends it at once.
     try:
         server.run(server.serve(app, listener, when_ready=when_ready, until_exit=True))
     except asyncio.CancelledError:
@@ -126,7 +125,7 @@ def _serve_here(settings: "Settings", listener: "socket.socket") -> bool:
 
 
 def _serve_with_workers(settings: "Settings", listener: "socket.socket") -> bool:
-    """Let other processes serve, and return whether they ended in order."""
+    """Serve with worker processes, and return whether they stopped in order."""
     import asyncio
 
     from llamakeep.workers.child import Greeting
@@ -146,7 +145,7 @@ def _serve_with_workers(settings: "Settings", listener: "socket.socket") -> bool
 
 
 def _listen(host: str, port: int) -> "socket.socket":
-    """Take the port before anything slow is done."""
+    """Bind the port before any slow import, so that an error is shown at once."""
     import errno
     import socket
 
@@ -174,15 +173,14 @@ def _check_loopback(listener: "socket.socket") -> None:
     address = listener.getsockname()[0]
     if not ip_address(address).is_loopback:
         give_up(
-            f"Demo mode has passwords that everybody knows, so it is refused on "
-            f"{address}. Leave `--host` and LLAMAKEEP_HOST out, or `--demo` and "
-            "LLAMAKEEP_DEMO.",
+            f"Demo mode has well-known passwords, so it is refused on {address}. Leave "
+            "`--host` and LLAMAKEEP_HOST out, or `--demo` and LLAMAKEEP_DEMO.",
             code=2,
         )
 
 
 def _origin(address: tuple[Any, ...], *, is_near: bool = False) -> str:
-    """Return the URL of a listener, for others or for this computer."""
+    """Return the URL of a listening address, for clients or for this computer."""
     host, port, *_ = address
     if is_near:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
@@ -196,7 +194,7 @@ def _announce(
     data: str,
     setup_token: str | None,
 ) -> None:
-    """Say where the server is, in a form that can be pasted."""
+    """Print the server's URL, model, database and first steps."""
     origin = _origin(address)
     is_terminal = sys.stdout.isatty()
     typer.echo(

@@ -1,4 +1,4 @@
-"""What commands say: rich for people, plain lines for pipes."""
+"""Output of commands: formatted on terminals, plain lines in pipes."""
 
 import json
 import os
@@ -14,40 +14,40 @@ import typer
 _ORDERS = (
     r"\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f"
 )
-"""What a terminal takes as an order, or what changes the order of what it shows."""
+"""Control characters of terminals, and those that change the direction of text."""
 _CONTROLS = re.compile(rf"[\x00-\x08\x0b-\x1f{_ORDERS}]")
 _IN_JSON = re.compile(f"[{_ORDERS}]")
 _PLAIN = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 LEAST_FOR_TEXT = 24
-"""Columns that the last two cells of a row have at least, in a table."""
+"""The least width of a table's last two columns together."""
 
 
 def complain(message: str) -> None:
-    """Say on standard error what is wrong."""
+    """Print an error on standard error."""
     typer.echo(f"llamakeep: {message}", err=True)
 
 
 def give_up(message: str, *, code: int = 1) -> NoReturn:
-    """Say what is wrong, and end the command."""
+    """Print an error, and end the command."""
     complain(message)
     raise typer.Exit(code)
 
 
 def say(line: str) -> None:
-    """Write a line in standard output's own encoding, also where that is ASCII."""
+    """Print a line in standard output's encoding, unlike `typer.echo`."""
     sys.stdout.write(f"{line}\n")
 
 
 def write(text: str) -> None:
-    """Write a piece of a response at once; it cannot take over a terminal."""
+    """Write and flush a piece of a response; terminals get no control characters."""
     sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
 
 def read_password(whose: str = "", *, from_stdin: bool, confirm: bool = False) -> str:
-    """Return a password from standard input, or from a person at a terminal."""
+    """Read a password from standard input, or prompt for it on the terminal."""
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not _has_terminal():
@@ -63,7 +63,7 @@ def read_password(whose: str = "", *, from_stdin: bool, confirm: bool = False) -
 
 
 def _has_terminal() -> bool:
-    """Return whether a person can be asked, wherever standard input comes from."""
+    """Return whether there is a terminal, even if standard input is redirected."""
     try:
         if os.isatty(sys.stdin.fileno()):
             return True
@@ -74,12 +74,12 @@ def _has_terminal() -> bool:
 
 
 def printable(text: str) -> str:
-    """Return `text` without the characters that terminals take as orders."""
+    """Replace control characters, with which text could manipulate a terminal."""
     return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def printable_json(line: str) -> str:
-    """Return JSON that says the same, with such characters as escapes."""
+    """Escape control characters in JSON, which keeps its meaning."""
 
     def escape(match: re.Match[str]) -> str:
         return json.dumps(match[0])[1:-1]
@@ -89,7 +89,7 @@ def printable_json(line: str) -> str:
 
 def print_rows(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     r"""
-    Print a table, or lines with tabs between the cells when nobody is looking.
+    Print a table on a terminal, else lines with tab-separated cells.
 
     In the latter, line breaks and tabs within a cell are written as `\n` and `\t`.
     """
@@ -123,13 +123,13 @@ def print_rows(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def first_line(text: str, length: int = 60) -> str:
-    """Return how `text` begins, for a cell of a table."""
+    """Return the beginning of `text` on one line, for a cell of a table."""
     words = " ".join(text[: 4 * length].split())
     return words if len(words) <= length else words[: length - 1] + "…"
 
 
 class Spinner:
-    """Shows on a terminal that something is going on, until it is told to stop."""
+    """A spinner on a terminal's standard error."""
 
     def __init__(self, message: str) -> None:
         self._status = None
@@ -140,7 +140,7 @@ class Spinner:
             self._status.start()
 
     def stop(self) -> None:
-        """Leave no trace; once is enough, but more does not hurt."""
+        """Remove the spinner; may be called more than once."""
         if self._status is not None:
             self._status.stop()
             self._status = None
@@ -148,7 +148,7 @@ class Spinner:
 
 @contextmanager
 def spinning(message: str) -> Iterator[Spinner]:
-    """Show a spinner that stops with the block, at the latest."""
+    """Show a spinner, which stops at the end of the block at the latest."""
     spinner = Spinner(message)
     try:
         yield spinner
@@ -158,7 +158,7 @@ def spinning(message: str) -> Iterator[Spinner]:
 
 @contextmanager
 def progress(message: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Lend what moves a progress bar on, which only terminals see."""
+    """Show a progress bar on terminals; yield the function that advances it."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

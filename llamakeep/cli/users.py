@@ -1,4 +1,4 @@
-"""`llamakeep user`: who may come in."""
+"""`llamakeep user`: managing users."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 cli = typer.Typer(
     name="user",
-    help="Manage who may come in, also while a server is running.",
+    help="Manage users, also while a server is running.",
     no_args_is_help=True,
 )
 
 LOOK = 0.1
-"""Seconds between two looks whether a server has deleted all that was a user's."""
+"""Seconds between two checks whether a server has deleted a user's data."""
 
-Username = Annotated[str, typer.Argument(help="Whatever its case.")]
+Username = Annotated[str, typer.Argument(help="The user; case is ignored.")]
 FromStdin = Annotated[
     bool,
     typer.Option("--password-stdin", help="Read the password from standard input."),
@@ -46,7 +46,7 @@ def add(
     ] = False,
     password_stdin: FromStdin = False,
 ) -> None:
-    """Create a user; the password is asked for."""
+    """Create a user, with a prompt for the password."""
     import asyncio
 
     check_username(username)
@@ -86,11 +86,11 @@ def list_users() -> None:
 
 @cli.command()
 def passwd(username: Username, *, password_stdin: FromStdin = False) -> None:
-    """Set another password; who logged in with the old one is logged out."""
+    """Set a user's password; all logins of the user end."""
     import asyncio
 
     settings = read_settings()
-    # Whoever mistyped the name learns it before choosing a password.
+    # Check the username before the prompt for the password.
     asyncio.run(set_password(settings, username, None))
     password = read_password(from_stdin=password_stdin, confirm=True)
     asyncio.run(set_password(settings, username, password))
@@ -110,9 +110,9 @@ def reset(username: Username) -> None:
 @cli.command()
 def role(
     username: Username,
-    role: Annotated[Literal["user", "admin"], typer.Argument(help="What they become.")],
+    role: Annotated[Literal["user", "admin"], typer.Argument(help="The new role.")],
 ) -> None:
-    """Make a user an administrator, or not any more, from the next request on."""
+    """Change a user's role, from the next request on."""
     import asyncio
 
     asyncio.run(set_role(read_settings(), username, role))
@@ -125,12 +125,12 @@ def retention(
     days: Annotated[
         str,
         typer.Argument(
-            help="After so many days, runs are deleted; `default` leaves it to "
+            help="Delete runs after so many days; `default` for "
             "LLAMAKEEP_RETENTION_DAYS."
         ),
     ],
 ) -> None:
-    """Say for how long a user's runs are kept."""
+    """Set for how long a user's runs are kept."""
     import asyncio
 
     from pydantic import TypeAdapter, ValidationError
@@ -155,7 +155,7 @@ def delete(
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Stop a user's runs, and delete the user with the whole history, for good."""
+    """Stop a user's runs, and delete the user with the whole history permanently."""
     import asyncio
 
     if not yes:
@@ -168,7 +168,7 @@ def delete(
 @cli.command()
 def disable(username: Username) -> None:
     """
-    Let a user in no more, from the next request on, and stop their runs.
+    Disable a user, from the next request on, and stop their runs.
 
     The history stays.
     """
@@ -180,7 +180,7 @@ def disable(username: Username) -> None:
 
 @cli.command()
 def enable(username: Username) -> None:
-    """Let a disabled user in again."""
+    """Enable a disabled user."""
     import asyncio
 
     asyncio.run(enable_user(read_settings(), username, is_enabled=True))
@@ -208,13 +208,13 @@ async def add_user(
 
 
 async def all_users(settings: "Settings") -> "Sequence[User]":
-    """Return all users, by name."""
+    """Return all users, sorted by name."""
     async with open_database(settings.database_url) as storage:
         return await storage.list_users()
 
 
 async def demo_users(settings: "Settings") -> set[str]:
-    """Return the names of those who can only log in in demo mode, which is off."""
+    """Return the demo users, who can log in in demo mode only, unless it is on."""
     from llamakeep.credentials.demo import PASSWORDS
 
     if settings.demo:
@@ -228,7 +228,7 @@ async def set_password(
     settings: "Settings", username: str, password: str | None
 ) -> None:
     """
-    Change a password; with `None`, only make sure that there is such a user.
+    Change a password; with `None`, only check that there is such a user.
 
     Raises:
         InvalidRequest: There is no such user, or the password is against the rules.
@@ -245,11 +245,11 @@ async def set_password(
 
 async def enable_user(settings: "Settings", username: str, *, is_enabled: bool) -> None:
     """
-    Let a user in again, or no more.
+    Enable or disable a user.
 
     Raises:
         InvalidRequest: There is no such user.
-        LastAdmin: Nobody would be left who can manage users.
+        LastAdmin: The user is the last enabled administrator.
     """
     async with open_database(settings.database_url) as storage:
         user = await get_user(storage, username)
@@ -262,11 +262,11 @@ async def set_role(
     settings: "Settings", username: str, role: Literal["user", "admin"]
 ) -> None:
     """
-    Let a user manage the others, or no more.
+    Change a user's role.
 
     Raises:
         InvalidRequest: There is no such user.
-        LastAdmin: Nobody would be left who can manage users.
+        LastAdmin: The user is the last enabled administrator.
     """
     from llamakeep.domain import UserRole
 
@@ -277,7 +277,7 @@ async def set_role(
 
 async def set_retention(settings: "Settings", username: str, days: int | None) -> None:
     """
-    Keep a user's runs for so many days, or as long as the settings say.
+    Set a user's retention in days, or `None` for that of the settings.
 
     Raises:
         InvalidRequest: There is no such user.
@@ -289,13 +289,13 @@ async def set_retention(settings: "Settings", username: str, days: int | None) -
 
 async def delete_user(settings: "Settings", username: str) -> None:
     """
-    Delete a user with all that is theirs, also while a server is running.
+    Delete a user with all their data, also while a server is running.
 
-    When it breaks off, a server does the rest.
+    If it is interrupted, a server deletes the rest.
 
     Raises:
         InvalidRequest: There is no such user.
-        LastAdmin: Nobody would be left who can manage users.
+        LastAdmin: The user is the last enabled administrator.
     """
     import asyncio
 
@@ -305,13 +305,13 @@ async def delete_user(settings: "Settings", username: str) -> None:
         user = await get_user(storage, username)
         await storage.delete_user(user.id, actor=local_actor())
         while not await storage.is_purged(user):
-            if not await purge_one(storage, user):  # a server was faster
+            if not await purge_one(storage, user):  # a server is purging the user
                 await asyncio.sleep(LOOK)
 
 
 async def issue_reset(settings: "Settings", username: str) -> str:
     """
-    Return a secret with which a user chooses a password.
+    Return a reset token, with which the user chooses a password.
 
     Raises:
         InvalidRequest: There is no such user.

@@ -62,7 +62,7 @@ async def test_a_server_says_where_it_is_and_how_to_begin_and_ends_when_told_to(
     assert "server" not in healthy.headers
     assert told[0].startswith("Model: none yet. Set REPLICATE_API_TOKEN")
     assert told[1] == f"Data: {fresh}"
-    assert told[2].startswith("Nobody can log in yet. POST /setup/ creates")
+    assert told[2].startswith("There are no users yet. POST /setup/ creates")
     assert made.json()["role"] == "admin"
     assert (code, out) == (0, "")
     assert "Traceback" not in err
@@ -169,7 +169,7 @@ def test_a_demonstration_is_refused_where_others_could_reach_it(
     refused = typed(*arguments)
 
     assert refused.exit_code == 2
-    assert "Demo mode has passwords that everybody knows" in refused.stderr
+    assert "Demo mode has well-known passwords" in refused.stderr
 
 
 @pytest.mark.parametrize(

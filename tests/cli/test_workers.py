@@ -89,7 +89,7 @@ async def test_the_first_start_with_workers_offers_a_set_up_that_each_of_them_do
         code, out, _ = await server.ended()
 
     assert told[3] == "Workers: 2"
-    assert told[4].startswith("Nobody can log in yet.")
+    assert told[4].startswith("There are no users yet.")
     assert sorted(response.status_code for response in made) == [201] + [401] * 15
     assert (second[0], second[1]) == (1, "")
     assert "it is in use." in second[2]
