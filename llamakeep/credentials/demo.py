@@ -2,7 +2,7 @@
 Credentials of the two demonstration users, which are public.
 
 They work in demo mode only: the users have no password in the database, and the access
-tokens are not in the form of real ones.
+tokens do not have the format of real ones.
 """
 
 from datetime import timedelta

@@ -78,7 +78,7 @@ async def purge_one(
     storage: Storage, user: User | None = None, *, patience: float = PATIENCE
 ) -> bool:
     """
-    Purge one deleted user whom no other process is purging.
+    Purge one deleted user that no other process is purging.
 
     Args:
         storage: Stores the data.

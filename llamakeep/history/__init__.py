@@ -1,1 +1,1 @@
-"""Runs as the history shows, exports and imports them."""
+"""Runs as JSON: shown, exported and imported."""

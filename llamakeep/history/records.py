@@ -1,4 +1,4 @@
-"""Runs as JSON, as clients, exports and the command line show them."""
+"""JSON of runs for responses, exports and the command line."""
 
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""What our JSON has in common: bodies, fields, texts, and how it is written."""
+"""JSON bodies, fields and texts, and their serialisation."""

@@ -1,4 +1,4 @@
-"""Docstrings of attributes, which Python itself forgets."""
+"""Docstrings of attributes, which Python itself does not keep."""
 
 import ast
 import inspect
@@ -9,7 +9,7 @@ from itertools import pairwise
 
 @cache
 def docstrings_of(kind: type) -> dict[str, str]:
-    """Return what the source of a class, if it is there, says below its attributes."""
+    """Return the docstrings of a class's attributes, if there is source code."""
     try:
         source = inspect.getsource(kind)
     except OSError:

@@ -1,4 +1,4 @@
-"""Errors as clients see them: RFC 9457."""
+"""Problem details of errors (RFC 9457)."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Headers that have one value."""
+"""Reading headers that must not be repeated."""
 
 from fastapi import Request
 
@@ -8,14 +8,14 @@ from llamakeep.errors import FieldError, InvalidRequest
 
 def single_header(request: Request, name: str) -> str | None:
     """
-    Return what a header says, `None` without it.
+    Return the value of a header, if the request has it.
 
     Args:
-        request: What came.
-        name: The header's, in lower case.
+        request: The request.
+        name: The header's name in lower case.
 
     Raises:
-        InvalidRequest: It came with several values: any choice could be the wrong one.
+        InvalidRequest: The header has several different values.
     """
     values = request.headers.getlist(name)
     if not values:

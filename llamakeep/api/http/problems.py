@@ -67,7 +67,7 @@ def problem_responses(*errors: type[LlamaKeepError]) -> dict[int | str, Any]:
 
 
 async def render_error(request: Request, error: Exception) -> Response:
-    """Respond to one of our own errors."""
+    """Respond to a `LlamaKeepError`."""
     assert isinstance(error, LlamaKeepError)
     # Storage logs its own errors, once for many requests.
     if error.__cause__ is not None and not isinstance(error, StorageUnavailable):
