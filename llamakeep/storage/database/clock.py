@@ -1,8 +1,8 @@
 """
-Whether this machine's clock is believed where it alone decides on a deletion.
+Plausibility of this machine's clock, which deletions depend on.
 
-Deletions are final, and a clock can be wrong: a virtual machine that was resumed, a
-mistyped date. So the database remembers when the clock was last plausible.
+Deletions are final, and a clock can be wrong: a resumed virtual machine, a mistyped
+date. So the database stores when the clock was last plausible.
 """
 
 from datetime import datetime, timedelta
@@ -16,25 +16,25 @@ from llamakeep.storage.database.tables import audit_events, clock, runs, users
 from llamakeep.storage.database.trouble import Trouble
 
 LONGEST_GAP = timedelta(days=3)
-"""A clock that is further ahead of when it was last plausible deletes nothing."""
+"""A clock that is further ahead of its last plausible time deletes nothing."""
 
 FRESH = 1.0
-"""Seconds for which what could be kept shows that more can."""
+"""Seconds after a write during which `check_writable` writes nothing."""
 
 _ONLY = 1
-"""The id of the row that says when the clock was last plausible."""
+"""The id of the row with the last plausible time."""
 _PROBED = 2
-"""The id of the row that is written to see whether that is possible."""
+"""The id of the row that `check_writable` writes."""
 _SEEN_AT = select(clock.c.seen_at).where(clock.c.id == _ONLY)
 
 
 def is_plausible(now: datetime) -> ColumnElement[bool]:
-    """Return the condition that a deletion has which nothing but `now` decides on."""
+    """Return the condition for deletions that depend on `now` alone."""
     return ~exists().where(clock.c.id == _ONLY, clock.c.seen_at < now - LONGEST_GAP)
 
 
 class ClockStorage:
-    """When the clock was last plausible."""
+    """Stores when the clock was last plausible."""
 
     _database: Database
 
@@ -42,27 +42,28 @@ class ClockStorage:
         self, now: datetime, *, longest_gap: timedelta
     ) -> datetime | None:
         """
-        Look whether the clock is plausible, and remember it if it is.
+        Check whether the clock is plausible, and store its time if it is.
 
         Args:
-            now: What it says.
-            longest_gap: How far it may be ahead of when it was last plausible.
+            now: The clock's time.
+            longest_gap: How far it may be ahead of its last plausible time.
 
         Returns:
-            When it was last plausible, if it is not now.
+            Its last plausible time, if it is not plausible; else `None`.
         """
 
         def operation(connection: Connection) -> datetime | None:
             seen_at: datetime | None = connection.scalar(_SEEN_AT)
             if seen_at is None:
-                # From before anything is written under this clock.
+                # The newest row was written before any write under this clock.
                 seen_at = _newest(connection) or now
                 _remember(connection, seen_at)
             if now - seen_at > longest_gap:
                 return seen_at
             if now < seen_at:
-                # A clock that begins at 1970 with each boot is ahead of nothing; one
-                # that was ahead has to be noticed again.
+                # A clock that starts at 1970 with each boot is not ahead. The stored
+                # time goes back with a clock that was ahead, so that the next jump is
+                # noticed.
                 now_or_newest = max(now, _newest(connection) or now)
                 _remember(connection, min(seen_at, now_or_newest))
             else:
@@ -72,15 +73,15 @@ class ClockStorage:
         return await self._database.write(operation)
 
     async def believe_clock(self, now: datetime) -> None:
-        """Remember that the clock is right, since a person says so."""
+        """Store that the clock is right, as the administrator says."""
         await self._database.write(lambda connection: _remember(connection, now))
 
     async def check_writable(self) -> None:
         """
-        Keep something, unless that was done within a second.
+        Write a row, unless something was written in the last second.
 
         Raises:
-            StorageUnavailable: Nothing can be kept.
+            StorageUnavailable: The database cannot be written.
         """
         trouble, now = self._database.trouble, utc_now()
         if trouble.error is None and trouble.now() - trouble.wrote_at < FRESH:
@@ -91,7 +92,7 @@ class ClockStorage:
 
     @property
     def trouble(self) -> Trouble:
-        """Since when the database cannot be used, if it cannot."""
+        """The state of the database's failures."""
         return self._database.trouble
 
 
@@ -103,7 +104,7 @@ def _remember(connection: Connection, seen_at: datetime, *, row: int = _ONLY) ->
 
 
 def _newest(connection: Connection) -> datetime | None:
-    """Return when the newest thing in the database was made."""
+    """Return when the newest row of the database was created."""
     found = [
         connection.scalar(query)
         for query in (

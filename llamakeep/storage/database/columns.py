@@ -1,4 +1,4 @@
-"""Column types and expressions that mean the same on SQLite and PostgreSQL."""
+"""Column types and expressions that work alike on SQLite and PostgreSQL."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -32,23 +32,19 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """
-    A moment, always with its zone.
-
-    SQLite has no type for it and keeps whole microseconds since 1970.
-    """
+    """A datetime with its time zone; on SQLite, microseconds since 1970."""
 
     impl = BigInteger
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Return PostgreSQL's own type there."""
+        """Use `timestamptz` on PostgreSQL."""
         if dialect.name == "postgresql":
             return dialect.type_descriptor(TIMESTAMP(timezone=True))
         return dialect.type_descriptor(BigInteger())
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """Refuse moments without a zone, and write the others."""
+        """Convert to the database's value; refuse datetimes without a time zone."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -58,7 +54,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return (value - _EPOCH) // _MICROSECOND
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """Read a moment in UTC."""
+        """Convert to a datetime in UTC."""
         if value is None:
             return None
         if dialect.name == "postgresql":
@@ -67,7 +63,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class Dollars(TypeDecorator[Decimal]):
-    """US dollars, kept as whole billionths: a price is a fraction of a cent."""
+    """US dollars, stored as whole billionths: a price is a fraction of a cent."""
 
     impl = BigInteger
     cache_ok = True
@@ -77,7 +73,7 @@ class Dollars(TypeDecorator[Decimal]):
         value: Decimal | None,
         dialect: Dialect,  # noqa: ARG002 - SQLAlchemy's signature
     ) -> int | None:
-        """Write billionths."""
+        """Convert to billionths."""
         return None if value is None else int(value.scaleb(9).to_integral_value())
 
     def process_result_value(
@@ -85,17 +81,17 @@ class Dollars(TypeDecorator[Decimal]):
         value: Any,
         dialect: Dialect,  # noqa: ARG002 - SQLAlchemy's signature
     ) -> Decimal | None:
-        """Read dollars."""
+        """Convert to dollars."""
         return None if value is None else Decimal(value).scaleb(-9)
 
 
 def colliding_insert(
     connection: Connection, table: Table
 ) -> "sqlite.Insert | postgresql.Insert":
-    """Return an INSERT that can say what becomes of rows that are there already."""
+    """Return an INSERT that supports ON CONFLICT."""
     if connection.dialect.name == "sqlite":
         return sqlite.insert(table)
-    # 2 MB, and a thirtieth of a start's time, that SQLite does not need.
+    # Imported only here: it takes 2 MB and a thirtieth of a start's time.
     from sqlalchemy.dialects import postgresql  # noqa: PLC0415
 
     return postgresql.insert(table)
@@ -103,10 +99,10 @@ def colliding_insert(
 
 class Facts(TypeDecorator[Any]):
     """
-    A frozen dataclass, kept as a JSON object of what is set in it.
+    A frozen dataclass, stored as a JSON object of the fields that are set.
 
     Args:
-        kind: The dataclass; Pydantic can validate it.
+        kind: The dataclass; Pydantic has to support it.
     """
 
     impl = JSON(none_as_null=True)
@@ -121,7 +117,7 @@ class Facts(TypeDecorator[Any]):
         value: Any,
         dialect: Dialect,  # noqa: ARG002 - SQLAlchemy's signature
     ) -> Any:
-        """Write an object; decimal numbers as text, which loses nothing."""
+        """Convert to JSON; decimal numbers as text, which loses no digits."""
         if value is None:
             return None
         return _adapter(self.kind).dump_python(value, mode="json", exclude_none=True)
@@ -131,7 +127,7 @@ class Facts(TypeDecorator[Any]):
         value: Any,
         dialect: Dialect,  # noqa: ARG002 - SQLAlchemy's signature
     ) -> Any:
-        """Read what it was made of."""
+        """Convert to the dataclass."""
         return None if value is None else _adapter(self.kind).validate_python(value)
 
 
@@ -141,7 +137,7 @@ def _adapter(kind: type) -> TypeAdapter[Any]:
 
 
 def words_of(enum: type[StrEnum]) -> Enum:
-    """Return a column type that stores `enum` by its values, as the API says them."""
+    """Return a column type that stores `enum` by its values."""
     return Enum(
         enum,
         native_enum=False,
@@ -152,10 +148,10 @@ def words_of(enum: type[StrEnum]) -> Enum:
 
 class seconds_from_now(FunctionElement[datetime]):  # noqa: N801 - reads as SQL
     """
-    The database's own clock, some seconds on; a node's clock may be wrong.
+    The database clock's time plus some seconds; nodes' clocks may differ.
 
     Args:
-        parameter: The name of the bound parameter that says how many seconds.
+        parameter: The bound parameter that has the seconds.
     """
 
     inherit_cache = True

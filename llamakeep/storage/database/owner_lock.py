@@ -1,4 +1,4 @@
-"""One owner process per database file, enforced by the operating system."""
+"""The owner's lock on a SQLite database file, held through the operating system."""
 
 import json
 import os
@@ -16,19 +16,19 @@ else:
     import fcntl
 
 _NOTE = 256
-"""How many bytes the note about the owner has."""
+"""Size of the note about the owner, in bytes."""
 _LOCKED_BYTE = 1 << 20
-"""Far behind the note, so that others can read the note on Windows too."""
+"""Far behind the note: Windows makes locked bytes unreadable."""
 
 
 def lock_file(database: Path) -> Path:
-    """Return the file beside a database that says whose it is, and what changed."""
+    """Return the lock file beside a database, which also has the accounts' epoch."""
     return database.with_name(database.name + ".lock")
 
 
 class OwnerLock:
     """
-    The right to work on a database's runs; it ends with the process, however it ends.
+    The right to work on a database's runs; it ends with the process.
 
     Raises:
         DatabaseInUse: Another process has it.
@@ -51,15 +51,15 @@ class OwnerLock:
         self._write_note({"pid": os.getpid()})
 
     def name_server(self, origin: str) -> None:
-        """Let others know where the owner serves."""
+        """Write the URL that the owner serves to the note."""
         self._write_note({"pid": os.getpid(), "server": origin})
 
     def release(self) -> None:
-        """Let the next process in."""
+        """Release the lock."""
         os.close(self._file)
 
     def _write_note(self, note: dict[str, Any]) -> None:
-        # It keeps its size: what is behind the note, others may have in their memory.
+        # The note keeps its size: the bytes behind it are the accounts' epoch.
         os.lseek(self._file, 0, os.SEEK_SET)
         os.write(self._file, json.dumps(note).encode().ljust(_NOTE)[:_NOTE])
 

@@ -1,4 +1,4 @@
-"""The port between storage methods and the two databases they run on."""
+"""The port between storage's methods and the databases."""
 
 from collections.abc import Callable
 from typing import Protocol, TypeVar
@@ -10,33 +10,33 @@ from llamakeep.storage.database.trouble import Trouble
 T = TypeVar("T")
 Operation = Callable[[Connection], T]
 """
-Statements that make one transaction.
+The statements of one transaction.
 
-It may be run again from its start when the transaction has to be repeated, so it
-changes nothing but the database.
+It may be run again from its start when the transaction is retried, so it must have no
+other side effects.
 """
 
 
 class Database(Protocol):
-    """Runs operations, each as one transaction."""
+    """Runs operations, each in a transaction."""
 
     trouble: Trouble
-    """Since when it cannot be used, if it cannot."""
+    """The state of the database's failures."""
 
     is_sole_owner: bool
-    """Whether no other process can be working on this database's runs."""
+    """Whether no other process can work on this database's runs."""
 
     @property
     def accounts_version(self) -> int | None:
         """
-        What is another one as soon as users, or what lets them in, were changed.
+        A number that changes when users or their credentials do.
 
-        It is `None` while that cannot be told: nothing may be remembered then.
+        While it is `None`, nothing about them may be cached.
         """
         ...
 
     async def watch_accounts(self) -> None:
-        """Begin to notice such changes, now that the tables are there."""
+        """Begin to count changes of accounts, after the tables are created."""
         ...
 
     async def write(self, operation: Operation[T]) -> T:
@@ -44,31 +44,31 @@ class Database(Protocol):
         Run `operation` and return its result once it is durable.
 
         Raises:
-            OutcomeUnknown: It is not known whether it was made durable.
-            StorageUnavailable: It could not be made durable; nothing was changed.
+            OutcomeUnknown: It is not known whether the commit succeeded.
+            StorageUnavailable: The commit failed; nothing was changed.
         """
         ...
 
     async def read(self, operation: Operation[T]) -> T:
-        """Run `operation`, which only reads, on a consistent state."""
+        """Run a reading `operation` on a consistent snapshot."""
         ...
 
     async def look_up(self, operation: Operation[T]) -> T:
-        """Run `operation`, which reads a row or two by their key."""
+        """Run an `operation` that reads a row or two by their key."""
         ...
 
     async def checkpoint(self) -> None:
-        """Do now, beside others, what one of the next commits would have to do."""
+        """Checkpoint the write-ahead log now, so that no later commit has to."""
         ...
 
     async def erase_traces(self) -> None:
-        """Take what was deleted out of the files, as far as that is in our hands."""
+        """Overwrite deleted text in the database's files, where the database can."""
         ...
 
     def erase_traces_soon(self) -> None:
-        """Do so within seconds, once for all that is deleted until then."""
+        """Do so within seconds, once for all deletions until then."""
         ...
 
     async def close(self) -> None:
-        """Finish what was begun, and let go of the database."""
+        """Finish pending writes and close the database."""
         ...

@@ -1,4 +1,4 @@
-"""PostgreSQL: every operation is its own transaction."""
+"""The PostgreSQL database: a pool of connections, one transaction an operation."""
 
 import asyncio
 import random
@@ -28,18 +28,18 @@ __all__ = ["LONGEST_PAUSE", "PostgresDatabase"]
 
 POOL_SIZE = 20
 CONNECTION_WAIT = 10
-"""Seconds in which one of them has to be free."""
+"""Seconds to wait for a free connection of the pool."""
 TRIES = 4
 _SERVER_TROUBLE = ("08", "25006", "25P03", "28", "3D", "53", "57", "58")
 """
-How its codes begin: no connection, read-only, paused for too long, no entry, no such
-database, no room left, shut down or starting, and broken:
+SQLSTATE prefixes of a server that cannot be used: connection, read-only, idle timeout,
+authentication, database missing, no room, shutdown, system error:
 https://www.postgresql.org/docs/current/errcodes-appendix.html.
 """
 _TOO_MANY_CONNECTIONS = "53300"
 _DISK_FULL = "53100"
 _COMMIT_UNKNOWN = ("08", "57P")
-"""How the codes begin of what may come instead of a COMMIT's answer."""
+"""SQLSTATE prefixes of errors that leave a COMMIT's outcome unknown."""
 _LIMITS = text(
     "SELECT set_config('idle_in_transaction_session_timeout', :pause, true), "
     "set_config('statement_timeout', :limit, true)"
@@ -48,15 +48,15 @@ _LIMITS = text(
 
 class PostgresDatabase:
     """
-    A database that many processes share.
+    A PostgreSQL database, which several processes share.
 
     Args:
-        url: Where it is.
-        is_hurried: Whether statements have a limit of time.
+        url: The database's URL.
+        is_hurried: Whether statements have a timeout.
     """
 
     is_sole_owner = False
-    accounts_version = None  # others may change them at any time
+    accounts_version = None  # other processes may change accounts at any time
 
     def __init__(self, url: PostgresUrl, *, is_hurried: bool = True) -> None:
         self.trouble = Trouble()
@@ -74,10 +74,10 @@ class PostgresDatabase:
         event.listen(self._engine.sync_engine, "do_connect", self._prepare)
 
     async def watch_accounts(self) -> None:
-        """Do nothing: whoever comes in is looked up."""
+        """Do nothing: credentials are not cached on PostgreSQL."""
 
     async def write(self, operation: Operation[T]) -> T:
-        """Run `operation` and commit; again if it collided with another one."""
+        """Run `operation` and commit; retry if it collided with another transaction."""
         for tries_left in reversed(range(TRIES)):
             try:
                 return await self._write(operation)
@@ -92,27 +92,27 @@ class PostgresDatabase:
                         "stored by this request; what was kept before is safe.",
                         retry_after=1,
                     ) from error
-                # Those who collided should not do so again.
+                # A random pause, so that the same transactions do not collide again.
                 await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 - no secret
         raise AssertionError("the last try returns or raises")
 
     async def read(self, operation: Operation[T]) -> T:
-        """Run `operation` on one connection of the pool."""
+        """Run `operation` on a connection of the pool."""
         async with self._translated("read"), self._connected() as connection:
             return await connection.run_sync(operation)
 
     async def look_up(self, operation: Operation[T]) -> T:
-        """Run `operation` as any other one that reads."""
+        """Run `operation` as `read` does."""
         return await self.read(operation)
 
     async def checkpoint(self) -> None:
-        """Leave it to PostgreSQL."""
+        """Do nothing: PostgreSQL checkpoints by itself."""
 
     async def erase_traces(self) -> None:
-        """Leave it to PostgreSQL's own vacuum, and to the operator's backups."""
+        """Do nothing: PostgreSQL's vacuum does it; backups are the operator's."""
 
     def erase_traces_soon(self) -> None:
-        """Leave it to PostgreSQL's own vacuum, and to the operator's backups."""
+        """Do nothing: PostgreSQL's vacuum does it."""
 
     async def close(self) -> None:
         """Close the pool."""
@@ -142,7 +142,7 @@ class PostgresDatabase:
         try:
             yield connection
         except (OSError, TimeoutError, asyncio.CancelledError):
-            # No answer is waited for: not even the end of the transaction is sent.
+            # The server may be unreachable: close without sending a ROLLBACK.
             if not connection.invalidated:
                 raw = await connection.get_raw_connection()
                 if raw.driver_connection is not None:
@@ -156,7 +156,6 @@ class PostgresDatabase:
                 self._slots.give_back()
 
     async def _take(self) -> AsyncConnection:
-        """Return a connection, once there is one."""
         async with asyncio.timeout(CONNECTION_WAIT):
             await self._slots.take()
             while True:
@@ -166,7 +165,7 @@ class PostgresDatabase:
                     if _sqlstate(error) != _TOO_MANY_CONNECTIONS:
                         self._slots.give_back()
                         raise
-                    # Those that there are will be free in a moment.
+                    # Wait for one of the open connections instead.
                     await self._slots.refused()
 
     async def _connect(self, **_: Any) -> asyncpg.Connection:
@@ -174,7 +173,7 @@ class PostgresDatabase:
         return await self._connector.connect(is_pooled=self._server.is_pooled)
 
     def _prepare(self, _dialect: Any, _record: Any, _args: Any, options: Any) -> None:
-        """Keep no prepared statements where the next one may not find them."""
+        # Behind a pooler, each transaction may get another connection.
         if self._server is not None and self._server.is_pooled:
             options["prepared_statement_cache_size"] = 0
 
@@ -212,10 +211,10 @@ class PostgresDatabase:
 
 async def _commit(connection: AsyncConnection) -> None:
     """
-    Commit, and tell what is not kept from what may be.
+    Commit, and tell a failed COMMIT from one of unknown outcome.
 
     Raises:
-        OutcomeUnknown: There was no answer.
+        OutcomeUnknown: The connection was lost before the server's response.
     """
     if not connection.in_transaction():
         return
@@ -227,7 +226,7 @@ async def _commit(connection: AsyncConnection) -> None:
     except (DBAPIError, OSError, TimeoutError) as error:
         sqlstate = _sqlstate(error)
         if sqlstate and not sqlstate.startswith(_COMMIT_UNKNOWN):
-            raise  # it says why it took everything back
+            raise  # the server refused the COMMIT and rolled back
         if raw.driver_connection is not None:
             raw.driver_connection.terminate()
         raise OutcomeUnknown(
@@ -250,7 +249,7 @@ def _reason(error: Exception) -> str:
 
 
 def _is_collision(error: DBAPIError) -> bool:
-    """Return whether somebody did the same at the same time, or both had to wait."""
+    """Return whether the transaction collided with another one."""
     return isinstance(error, IntegrityError) or _sqlstate(error) in {"40001", "40P01"}
 
 

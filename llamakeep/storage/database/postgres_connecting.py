@@ -1,8 +1,8 @@
 """
-Connections to PostgreSQL that end by themselves when nothing answers any more.
+Connections to PostgreSQL, with timeouts for servers that stop responding.
 
-A server that is frozen still acknowledges what is sent to it, and one whose host is
-lost acknowledges nothing: each has a limit of its own.
+A frozen server still acknowledges what it receives, and a lost host acknowledges
+nothing: statements have a timeout, and sockets have one of their own.
 """
 
 import socket
@@ -18,22 +18,22 @@ from llamakeep.errors import StorageUnavailable
 from llamakeep.storage.database.postgres_url import PostgresUrl
 
 CONNECT_TIMEOUT = 5
-"""Seconds that one host has to accept a connection."""
+"""Seconds to connect to one host."""
 STATEMENT_TIMEOUT = 10
-"""Seconds that a statement may take."""
+"""Seconds for a statement."""
 GOODBYE = 0.5
-"""Seconds that a server has to close a connection when it is asked to."""
+"""Seconds for a server to close a connection."""
 LONGEST_PAUSE = 5
 """
 Seconds after which PostgreSQL ends a transaction in which nothing happens.
 
-A process that is frozen in the middle of one holds locks: nobody could take its runs
-over, or ask with the same idempotency key.
+A process that is frozen in a transaction holds locks: no other process could take its
+runs over, or accept a request with the same idempotency key.
 """
 ENCODINGS = frozenset({"UTF8", "UTF-8", "UNICODE"})
 
 _ANYWHERE: Sequence[tuple[str | None, int | None]] = [(None, None)]
-"""Where a service file, the environment or a socket leads."""
+"""One attempt with the host of a service file, the environment or a socket."""
 _FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _OF_ONE_HOST = (
     OSError,
@@ -41,24 +41,24 @@ _OF_ONE_HOST = (
     asyncpg.CannotConnectNowError,
     asyncpg.TargetServerAttributeNotMatched,
 )
-"""What is another one's luck with the next host."""
+"""Errors after which the next host is tried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What is at the other end."""
+    """Facts about the server."""
 
     is_pooled: bool
-    """Whether a pooler may hand each transaction to another of its connections."""
+    """Whether a pooler may give each transaction another connection."""
 
 
 class Connector:
     """
-    Makes connections to where a URL leads.
+    Opens connections to the hosts of a URL.
 
     Args:
-        url: Where that is.
-        is_hurried: Whether statements have a limit of time.
+        url: The database's URL.
+        is_hurried: Whether statements have a timeout.
     """
 
     def __init__(self, url: PostgresUrl, *, is_hurried: bool = True) -> None:
@@ -71,7 +71,7 @@ class Connector:
 
     @property
     def session(self) -> dict[str, str]:
-        """What holds for all transactions of a connection that is ours alone."""
+        """Session settings for connections without a pooler."""
         limit = self.statement_timeout
         return {
             "idle_in_transaction_session_timeout": f"{LONGEST_PAUSE}s",
@@ -80,11 +80,11 @@ class Connector:
 
     async def connect(self, *, is_pooled: bool) -> asyncpg.Connection:
         """
-        Connect to the first host that lets us write.
+        Connect to the first host that accepts writes.
 
         Args:
-            is_pooled: Whether a pooler is in between, which takes no settings, and
-                knows no prepared statements.
+            is_pooled: Whether there is a pooler, which supports neither session
+                settings nor prepared statements.
         """
         failure: Exception | None = None
         for host, port in self._url.hosts or _ANYWHERE:
@@ -97,13 +97,13 @@ class Connector:
 
     async def find_out(self) -> Server:
         """
-        Look what is there, before anything else is done with it.
+        Connect once and find out about the server.
 
         Raises:
-            StorageUnavailable: In the server's own words, with its name.
+            StorageUnavailable: It cannot be used; the detail has the server's message.
         """
         try:
-            # A pooler takes what holds for one as well.
+            # Without session settings, which a pooler refuses.
             connection = await self.connect(is_pooled=True)
         except (*_FAILURES, ValueError) as error:
             raise StorageUnavailable(
@@ -113,7 +113,8 @@ class Connector:
             self._check_encoding(connection.get_settings().server_encoding)
             is_pooled = self._url.is_pooled
             if is_pooled is None:
-                # What a pooler says when a connection begins is made up.
+                # A pooler makes up the process id that it sends when a connection
+                # begins.
                 async with connection.transaction():
                     pid = await connection.fetchval("SELECT pg_backend_pid()")
                 is_pooled = pid != connection.get_server_pid()
@@ -159,21 +160,21 @@ class Connector:
         numbers = self._url.numbers
 
         class Connection(asyncpg.Connection):  # type: ignore[misc] # it has no types
-            """One whose socket ends when its peer is lost."""
+            """A connection whose socket has keepalives and a timeout."""
 
             def __init__(self, protocol: Any, transport: Any, *others: Any) -> None:
                 super().__init__(protocol, transport, *others)
                 keep_alive(transport.get_extra_info("socket"), numbers)
 
             async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
-                """Say goodbye, without waiting long for one."""
+                """Close with a short timeout."""
                 await super().close(timeout=min(timeout or GOODBYE, GOODBYE))
 
         return Connection
 
 
 def keep_alive(connection: socket.socket | None, said: Any) -> None:
-    """Let the kernel end a connection whose other end is not there any more."""
+    """Set keepalives and a timeout on a socket, for peers that disappeared."""
     if connection is None or connection.family not in {
         socket.AF_INET,
         socket.AF_INET6,
@@ -185,7 +186,7 @@ def keep_alive(connection: socket.socket | None, said: Any) -> None:
         "TCP_KEEPCNT": said.get("keepalives_count") or 3,
         "TCP_USER_TIMEOUT": said.get("tcp_user_timeout") or STATEMENT_TIMEOUT * 1000,
     }
-    # Where an option is not known, what else there is has to do.
+    # Options that this system does not have are left out.
     with suppress(OSError):
         connection.setsockopt(
             socket.SOL_SOCKET, socket.SO_KEEPALIVE, said.get("keepalives", 1)
@@ -199,7 +200,7 @@ def keep_alive(connection: socket.socket | None, said: Any) -> None:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what is wrong in the words of the server, or of the system."""
+    """Return an error's message: the server's, or the operating system's."""
     said = str(error)
     match error:
         case ssl.SSLCertVerificationError():

@@ -1,4 +1,4 @@
-"""How many connections to PostgreSQL are in use at once, and the line for them."""
+"""The number of PostgreSQL connections in use, and the queue for them."""
 
 import asyncio
 import time
@@ -7,18 +7,18 @@ from collections.abc import Callable
 from contextlib import suppress
 
 GROWN_AFTER = 5.0
-"""Seconds after a refusal from which on one more is tried again."""
+"""Seconds after a refusal before the number grows again by one."""
 LOOK = 0.25
-"""Seconds between two tries where there is not even one connection."""
+"""Seconds between two attempts while there is no connection at all."""
 
 
 class Slots:
     """
-    Deals out a number of connections, which shrinks when the server refuses one.
+    Limits connections; the limit shrinks when the server refuses one.
 
     Args:
-        most: How many there are at most.
-        clock: Says what time it is, in seconds.
+        most: The highest limit.
+        clock: Returns the time in seconds.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Slots:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def take(self) -> None:
-        """Wait for a slot, in line."""
+        """Wait for a slot, first come, first served."""
         self._grow()
         if self.in_use < self.limit and not self._waiting:
             self.in_use += 1
@@ -43,14 +43,14 @@ class Slots:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.give_back()  # it came too late
+                self.give_back()  # it was granted during the cancellation
             else:
                 with suppress(ValueError):
                     self._waiting.remove(turn)
             raise
 
     def give_back(self) -> None:
-        """Let the next one in."""
+        """Give the slot to the next in the queue."""
         self.in_use -= 1
         while self._waiting and self.in_use < self.limit:
             turn = self._waiting.popleft()
@@ -59,7 +59,7 @@ class Slots:
                 turn.set_result(None)
 
     async def refused(self) -> None:
-        """Give a slot back for which there is no connection, and wait for another."""
+        """Give back a slot without a connection, and wait for another."""
         self._refused_at = self._clock()
         self.limit = max(1, self.in_use - 1)
         is_alone = self.in_use == 1

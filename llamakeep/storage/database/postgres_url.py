@@ -1,5 +1,5 @@
 """
-What a PostgreSQL URL says, in the words of libpq, and what may be shown of it.
+PostgreSQL URLs, read with libpq's parameters, and shown without secrets.
 
 https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 """
@@ -16,7 +16,7 @@ from llamakeep.errors import StorageUnavailable
 HIGHEST_PORT = 65535
 
 Hosts = Sequence[tuple[str, int | None]]
-"""Hosts, each with its port if it is said."""
+"""Hosts, each with its port if the URL has one."""
 
 _DRIVERS = frozenset(
     {
@@ -27,9 +27,9 @@ _DRIVERS = frozenset(
         *("krbsrvname", "gsslib"),
     }
 )
-"""What asyncpg reads out of a URL as libpq does."""
+"""Parameters that asyncpg reads from a URL as libpq does."""
 _SERVERS = frozenset({"application_name", "options"})
-"""What the server is told when a connection begins."""
+"""Parameters sent to the server at the start of a connection."""
 _IGNORED: Mapping[str, frozenset[str] | None] = {
     "client_encoding": frozenset({"utf8", "utf-8", "auto"}),
     "gssencmode": frozenset({"disable", "prefer"}),
@@ -39,7 +39,7 @@ _IGNORED: Mapping[str, frozenset[str] | None] = {
     "sslcompression": None,
     "sslsni": None,
 }
-"""What changes nothing here as long as it is one of these; `None` stands for all."""
+"""Parameters without effect here, and their permitted values; `None` permits all."""
 _NUMBERS: Mapping[str, str] = {
     "connect_timeout": "connect_timeout",
     "timeout": "connect_timeout",
@@ -66,25 +66,25 @@ _KNOWN = sorted({*_DRIVERS, *_SERVERS, *_IGNORED, *_NUMBERS, *_OTHERS})
 
 @dataclass(frozen=True, slots=True)
 class PostgresUrl:
-    """A PostgreSQL URL that was read."""
+    """A parsed PostgreSQL URL."""
 
     dsn: str = field(repr=False)
-    """What asyncpg is given; it has the password."""
+    """The URL for asyncpg, with the password."""
     hosts: Hosts
-    """Those that are tried in turn; none where a service file says it, or `PGHOST`."""
+    """The hosts, tried in turn; empty if `PGHOST` or a service file names them."""
     shown: str
-    """It without any secret."""
+    """The URL without secrets."""
     database: str | None
     numbers: Mapping[str, int]
     server_settings: Mapping[str, str]
     trusts_system: bool
-    """Whether the server's certificate is checked against the operating system's."""
+    """Whether the server's certificate is checked with the operating system's."""
     is_pooled: bool | None
-    """Whether there is a pooler in between, if the URL says so."""
+    """Whether there is a pooler; `None` if the URL does not say."""
 
     @property
     def where(self) -> str:
-        """What an error names: the hosts and the database."""
+        """The hosts and the database, for error messages."""
         hosts = " or ".join(
             host if port is None else f"{_bracketed(host)}:{port}"
             for host, port in self.hosts
@@ -97,11 +97,11 @@ class PostgresUrl:
 
 def read_postgres_url(url: str) -> PostgresUrl:
     """
-    Read a URL as libpq does.
+    Parse a URL as libpq does.
 
     Raises:
-        StorageUnavailable: It cannot be read, or says what cannot be done. The message
-            has nothing that may be part of a password.
+        StorageUnavailable: It cannot be parsed, or asks for something unsupported. The
+            message has nothing that may be part of a password.
     """
     rest, user, password, hosts = _split(url)
     query = dict(parse_qsl(rest.query, keep_blank_values=True))
@@ -119,7 +119,7 @@ def read_postgres_url(url: str) -> PostgresUrl:
         del passed["sslrootcert"]
         passed.pop("sslmode", None)
     if len(hosts) > 1:
-        # Of several servers, those that only read are of no use.
+        # Of several servers, choose one that accepts writes.
         passed.setdefault("target_session_attrs", "read-write")
     numbers = {_NUMBERS[w]: int(float(query[w])) for w in query if w in _NUMBERS}
     server = {word: query[word] for word in query if word in _SERVERS}
@@ -179,7 +179,7 @@ def _split(url: str) -> tuple[Any, str, str | None, Hosts]:
         rest = urlsplit(url)
     except ValueError as error:
         raise _unreadable() from error
-    # What follows may be the end of a password that was not encoded.
+    # The rest may be the end of a password that was not encoded.
     if "#" in url or "@" in rest.path or "@" in rest.query:
         raise _unreadable()
     userinfo, _, netloc = rest.netloc.rpartition("@")
@@ -203,7 +203,7 @@ def _port(said: str) -> int:
 
 
 def _hosts_of_query(query: str, words: Mapping[str, str]) -> Hosts:
-    """Return the hosts that the query names, once for all or one after the other."""
+    """Return the hosts that the query names, in one parameter or several."""
     said = [v for k, v in parse_qsl(query) if k == "host"]
     hosts = [
         _host(one) if not one.startswith("/") else (one, None)
@@ -231,7 +231,7 @@ def _is_pooled(query: Mapping[str, str], numbers: Mapping[str, int]) -> bool | N
 def _unknown(word: str) -> StorageUnavailable:
     nearest = difflib.get_close_matches(word, _KNOWN, n=1, cutoff=0.7)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    # A word that is no word may be the end of a password.
+    # It may be the end of a password.
     if not re.fullmatch(r"[a-z_]{1,40}", word):
         return _unreadable()
     return StorageUnavailable(

@@ -1,4 +1,4 @@
-"""Statements that every run needs, compiled once instead of each time."""
+"""Statements on the hot path, compiled once."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,24 +19,24 @@ Binder = Callable[[Any], Any]
 class _Compiled:
     sql: str
     pick: Callable[[Mapping[str, Any]], Sequence[Any]]
-    """Takes the parameters out of what they are given in, in their order."""
+    """Returns the parameters in their order."""
     binders: Sequence[tuple[int, Binder]]
-    """What converts which of them; most need nothing."""
+    """Converters by position; most parameters need none."""
     results: Sequence[Binder | None]
     errors: type[Exception]
 
 
 class Prepared:
     """
-    A statement whose parameters are always the same.
+    A statement that always has the same parameters.
 
-    On SQLite, where no network hides it, SQLAlchemy's way from a statement to the
-    driver costs as much as the statement (measured: 105 µs instead of 50 to insert a
-    run). The types convert parameters and results as they always do.
+    On SQLite, SQLAlchemy's way from a statement to the driver costs as much as the
+    statement (measured: 105 µs instead of 50 to insert a run). Types convert parameters
+    and results as they always do.
 
     Args:
-        statement: It names no value itself, only bound parameters.
-        parameters: The names it is executed with, for an INSERT: its columns.
+        statement: It has bound parameters only, no values.
+        parameters: For an INSERT, its columns.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Prepared:
         self._compiled: _Compiled | None = None
 
     def execute(self, connection: Connection, values: Mapping[str, Any]) -> int:
-        """Run it, and return how many rows it changed."""
+        """Execute it, and return the number of changed rows."""
         if connection.dialect.name != "sqlite":
             return connection.execute(self._statement, values).rowcount
         return int(self._run(connection, values).rowcount)
@@ -55,7 +55,7 @@ class Prepared:
     def fetch(
         self, connection: Connection, values: Mapping[str, Any]
     ) -> Sequence[Sequence[Any]]:
-        """Run it, and return its rows."""
+        """Execute it, and return its rows."""
         if connection.dialect.name != "sqlite":
             return connection.execute(self._statement, values).all()
         rows = self._run(connection, values)
@@ -70,10 +70,10 @@ class Prepared:
 
     def _run(self, connection: Connection, values: Mapping[str, Any]) -> Any:
         """
-        Hand the statement to the driver, in the transaction that is open.
+        Execute it with the driver.
 
         Raises:
-            DBAPIError: What SQLAlchemy would make of the driver's error.
+            DBAPIError: As SQLAlchemy would wrap the driver's error.
         """
         compiled = self._compiled or self._for(connection.dialect)
         bound = list(compiled.pick(values))

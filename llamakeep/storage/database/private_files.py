@@ -11,16 +11,16 @@ log = logging.getLogger(__name__)
 
 
 def with_suffix(path: Path, suffix: str) -> Path:
-    """Return the file beside `path` whose name has this at its end."""
+    """Return `path` with `suffix` appended to the name."""
     return path.with_name(path.name + suffix)
 
 
 def keep_private(path: Path) -> None:
-    """Take a file away from others than its owner, or say who has to do that."""
+    """Remove other users' permissions from a file, or log that its owner has to."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError:
-        return  # not there yet: it is made with the right mode
+        return  # it does not exist yet, and will be created with the right mode
     if os.name == "nt" or not mode & OTHERS:
         return
     try:

@@ -1,4 +1,4 @@
-"""Whether the tables are the ones this version works with, and how they become so."""
+"""The schema's version, and migrating to it."""
 
 from importlib.resources import files
 
@@ -7,14 +7,14 @@ from sqlalchemy import Connection, inspect, text
 from llamakeep.errors import DatabaseOutdated
 
 HEAD = "0014"
-"""The newest migration; named here because asking Alembic costs its import."""
+"""The newest migration; a constant, because importing Alembic takes long."""
 
 OLDEST_SQLITE = (3, 42)
-"""Before it, an index of words cannot be told to erase; the migrations know that."""
+"""Older versions have no `secure-delete` for FTS5, which the migrations check."""
 
 
 def revision(connection: Connection) -> str | None:
-    """Return the migration the database is at; `None` for an empty database."""
+    """Return the database's migration; `None` for an empty database."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     found = connection.scalar(text("SELECT version_num FROM alembic_version"))
@@ -23,10 +23,10 @@ def revision(connection: Connection) -> str | None:
 
 def migrate(connection: Connection, target: str = "head") -> None:
     """
-    Bring the tables to `target`, in the transaction that is open.
+    Migrate the tables to `target`.
 
     Raises:
-        DatabaseOutdated: The database was written by a newer version of llamakeep.
+        DatabaseOutdated: A newer version of llamakeep wrote the database.
     """
     if target == "head" and _can_be_made(connection):
         _make(connection)
@@ -52,7 +52,7 @@ def migrate(connection: Connection, target: str = "head") -> None:
 
 
 def _can_be_made(connection: Connection) -> bool:
-    """Return whether this is an empty file of a SQLite that knows all in the script."""
+    """Return whether this is an empty file and a SQLite that can run `tables.sql`."""
     if connection.dialect.name != "sqlite":
         return False
     version = connection.dialect.loaded_dbapi.sqlite_version_info
@@ -60,23 +60,23 @@ def _can_be_made(connection: Connection) -> bool:
 
 
 def _make(connection: Connection) -> None:
-    """Make what all migrations would make of it."""
+    """Create the tables as all migrations would."""
     script = files(__package__).joinpath("tables.sql").read_text("utf-8")
     for statement in script.split(";\n\n"):
         connection.exec_driver_sql(statement)
 
 
 def is_current(connection: Connection) -> bool:
-    """Return whether the tables are this version's."""
+    """Return whether the tables have this version's schema."""
     return revision(connection) == HEAD
 
 
 def check(connection: Connection) -> None:
     """
-    Refuse tables that are not this version's.
+    Check that the tables have this version's schema.
 
     Raises:
-        DatabaseOutdated: It says what to do.
+        DatabaseOutdated: They have not; its detail says what to do.
     """
     if not is_current(connection):
         raise DatabaseOutdated(

@@ -1,8 +1,8 @@
 """
-SQLite: one process owns the file, one thread writes it, a few threads read it.
+The SQLite database: one owner process, a writer thread, some reader threads.
 
-Many callers' operations share one durable commit: while one batch is being written to
-disk, the next one gathers.
+Operations of many callers share one durable commit: while a batch is written to disk,
+the next one gathers.
 """
 
 import asyncio
@@ -36,14 +36,14 @@ except ImportError:  # no wheel for this platform: see docs/adr/0002
 SIDE_FILES = ("-wal", "-shm", ".lock")
 READERS = 4
 READERS_CACHE = 16 * 1024
-"""KiB that each of them may keep of the file: ranking goes through all its parts."""
+"""The page cache of each reader, in KiB: ranking reads much of the index."""
 ERASED_AFTER = 5.0
-"""Seconds after which what was deleted is in no file any more; that costs a little."""
+"""Seconds from a deletion until the write-ahead log is emptied."""
 SMALL = 32 * 1024 * 1024
-"""Bytes of a file that can be written anew while others wait: some 0.2 s."""
+"""The largest file that is vacuumed, in bytes, which blocks writes for some 0.2 s."""
 OLDEST_SQLITE = (3, 51, 3)
 HAS_OCTET_LENGTH = (3, 43)
-"""Before it, a WAL could be reset at the wrong moment: https://sqlite.org/wal.html."""
+"""Older versions may lose commits at a WAL reset: https://sqlite.org/wal.html."""
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ _PRAGMAS = (
 
 
 def sqlite_is_current() -> bool:
-    """Return whether the SQLite in use has the fixes that durability needs."""
+    """Return whether this SQLite has the fixes that durability needs."""
     return bool(sqlite3.sqlite_version_info >= OLDEST_SQLITE)
 
 
@@ -65,9 +65,9 @@ class SqliteDatabase:
     A database file.
 
     Args:
-        path: Created by its owner, readable by nobody else, if it is not there.
-        is_owner: Take the file for this process. Without it this is a guest, who may
-            change users beside the owner but must leave unfinished runs alone.
+        path: The owner creates it if missing, readable by its user only.
+        is_owner: Whether this process owns the file. Otherwise it is a guest, which may
+            change users beside the owner but must not touch unfinished runs.
 
     Raises:
         DatabaseInUse: Another process owns the file.
@@ -115,20 +115,20 @@ class SqliteDatabase:
 
     @property
     def accounts_version(self) -> int | None:
-        """What changes with accounts, whichever process changes them."""
+        """A number that changes when any process changes accounts."""
         return self._changes.version
 
     def name_server(self, origin: str) -> None:
-        """Let commands on this computer know where the owner serves."""
+        """Write the URL that the owner serves to the lock file."""
         if self._lock is not None:
             self._lock.name_server(origin)
 
     async def watch_accounts(self) -> None:
-        """Begin to notice such changes."""
+        """Begin to count changes of accounts."""
         await self.write(lambda one: self._changes.watch(one.exec_driver_sql))
 
     async def write(self, operation: Operation[T]) -> T:
-        """Run `operation` on the writer thread; neighbours share the commit."""
+        """Run `operation` on the writer thread, in a commit shared with others."""
         waiting = self._writer.submit(operation)
         try:
             result = await waiting
@@ -138,7 +138,7 @@ class SqliteDatabase:
         trouble = self.trouble
         if trouble.is_announced:
             trouble.worked("write")
-        else:  # as each prompt does twice
+        else:  # the common case: twice for each prompt
             trouble.wrote_at = trouble.now()
         return cast("T", result)
 
@@ -156,10 +156,10 @@ class SqliteDatabase:
 
     async def look_up(self, operation: Operation[T]) -> T:
         """
-        Run `operation` right here, each of its statements on the newest state.
+        Run `operation` on the event loop, each of its statements on the newest state.
 
-        Readers never wait for the writer, and such a statement takes 10 to 20 µs; the
-        way to another thread and back costs five times that.
+        Readers never wait for the writer, and such a statement takes 10 to 20 µs; a
+        reader thread would cost five times that.
         """
         self._writer.check_open()
         try:
@@ -171,32 +171,31 @@ class SqliteDatabase:
 
     async def checkpoint(self) -> None:
         """
-        Bring what is in the WAL into the file, beside whoever reads and writes.
+        Copy the write-ahead log into the file, beside readers and the writer.
 
-        Otherwise the commit that makes it too long does that, and keeps everybody
-        waiting who wants to write.
+        Otherwise the commit that makes the log too long does, and blocks other writes.
         """
         await asyncio.to_thread(self._checkpoint, "PASSIVE")
 
     async def erase_traces(self) -> None:
         """
-        Bring the WAL into the file, where what was deleted is zeros, and empty it.
+        Copy the write-ahead log into the file and empty it; deleted text is zeros.
 
-        It waits for readers for `busy_timeout`, and tries again later; the owner's exit
-        does it as well. A small file is written anew before: where SQLite moved rows
-        from one page to another, it leaves copies in unused parts of the first.
+        It waits for readers for `busy_timeout`, and is tried again later; the owner's
+        exit does the same. A small file is vacuumed before: where SQLite moved rows to
+        another page, copies stay in unused parts of the old one.
         """
         await asyncio.to_thread(self._write_anew)
         await self._erase_wal()
 
     def erase_traces_soon(self) -> None:
-        """Do so after `ERASED_AFTER`, once for all that is deleted until then."""
+        """Do so after `ERASED_AFTER`, once for all deletions until then."""
         if self._erasing is None or self._erasing.done():
             self._erasing = asyncio.create_task(self._erase_later())
 
     async def _erase_later(self) -> None:
         await asyncio.sleep(ERASED_AFTER)
-        self._erasing = None  # what is deleted from now on needs another one
+        self._erasing = None  # later deletions need another task
         await self._erase_wal()
 
     async def _erase_wal(self) -> None:
@@ -204,18 +203,18 @@ class SqliteDatabase:
             self.erase_traces_soon()
 
     async def close(self) -> None:
-        """Commit what was submitted, and give up the file."""
+        """Commit pending operations, and close the file."""
         self._writer.stop()
         erasing, self._erasing = self._erasing, None
         if erasing is not None:
             erasing.cancel()
-            # A guest does not take the WAL along.
+            # When a guest closes the file, the log stays.
             await asyncio.to_thread(self._empty_wal)
         await asyncio.to_thread(self._close)
 
     @property
     def commits(self) -> int:
-        """How many write transactions were committed."""
+        """The number of committed write transactions."""
         return self._writer.commits
 
     def _read(self, operation: Operation[T]) -> T:
@@ -231,12 +230,12 @@ class SqliteDatabase:
                 connection.exec_driver_sql("VACUUM")
 
     def _empty_wal(self) -> bool:
-        """Return whether it is empty: nobody reads or writes all the time."""
-        # Nobody waits for the first, and it leaves little to the second.
+        """Return whether the log is empty; readers or writes may prevent it."""
+        # The passive one blocks nothing, and leaves little to the second.
         return self._checkpoint("PASSIVE") and self._checkpoint("TRUNCATE")
 
     def _checkpoint(self, mode: str) -> bool:
-        """Return whether all of it was done, and no reader was in the way."""
+        """Return whether the whole log was copied."""
         try:
             with self._tidying.connect() as connection:
                 [row] = connection.exec_driver_sql(f"PRAGMA wal_checkpoint({mode})")
@@ -260,7 +259,8 @@ class SqliteDatabase:
         self._here.close()
         self._looking.dispose()
         self._tidying.dispose()
-        # The last to leave brings the WAL back into the file, which readers cannot.
+        # The writer closes last: the last connection copies the log, which readers
+        # cannot.
         self._writer.join()
         self._changes.close()
         self._unlock()
@@ -327,7 +327,7 @@ def _unreadable(error: OperationalError) -> StorageUnavailable:
 
 def _check_is_file(path: Path) -> None:
     """
-    Refuse what is no file, before anything is made beside it or its mode is changed.
+    Check that a path is a file, before other files are created beside it.
 
     Raises:
         StorageUnavailable: It is a folder, a device or the like.

@@ -45,19 +45,19 @@ users = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("username", String(64), nullable=False),
-    # Case-folding makes up to three characters of one.
+    # Case folding turns one character into up to three.
     Column("username_key", String(3 * 64), nullable=False, unique=True),
     Column("password_hash", String(256)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("disabled_at", UtcDateTime),
     Column("role", words_of(UserRole), nullable=False, server_default=UserRole.USER),
     Column("limits", Facts(Limits)),
-    # What an administrator said, and what they said themselves.
+    # Set by an administrator, and by the user.
     Column("retention_days", Integer),
     Column("own_retention_days", Integer),
-    # Who is deleted is here until all that is theirs is gone, too.
+    # A deleted user's row stays until all of their data is deleted.
     Column("deleted_at", UtcDateTime),
-    # Until then, a process is at it.
+    # The lease of the process that purges the user.
     Column("purge_until", UtcDateTime),
 )
 
@@ -99,7 +99,7 @@ api_keys = Table(
 password_resets = Table(
     "password_resets",
     metadata,
-    # Whoever is given another one cannot use the one before.
+    # The primary key: a new token replaces the user's earlier one.
     Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     Column("digest", LargeBinary(32), nullable=False, unique=True),
     Column("expires_at", UtcDateTime, nullable=False),
@@ -111,7 +111,7 @@ audit_events = Table(
     Column("id", String(32), primary_key=True),
     Column("at", UtcDateTime, nullable=False),
     Column("kind", String(32), nullable=False),
-    # Without foreign keys: what happened to a user is known when they are gone.
+    # Without foreign keys: events outlive their users.
     Column("user_id", String(32)),
     Column("username", String(64)),
     Column("actor_id", String(32)),
@@ -127,10 +127,10 @@ runs = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
-    # The key may be gone; what it was used for stays.
+    # Without a foreign key: runs outlive API keys.
     Column("api_key_id", String(32)),
     Column("status", words_of(RunStatus), nullable=False),
-    # What was said.
+    # Texts.
     Column("prompt", Text, nullable=False),
     Column("response", Text, nullable=False, server_default=""),
     Column("common_length", Integer),
@@ -140,7 +140,7 @@ runs = Table(
     Column("previous_run_id", String(32)),
     Column("parameters", JSON, nullable=False),
     Column("metadata", JSON, nullable=False),
-    # Who answered, and how it ended.
+    # Provider and outcome.
     Column("provider", String(32), nullable=False),
     Column("model", String(256), nullable=False),
     Column("resolved_model", String(256)),
@@ -148,21 +148,21 @@ runs = Table(
     Column("input_tokens", Integer),
     Column("output_tokens", Integer),
     Column("cost", Dollars),
-    # What is set aside for it, until it is known what it took.
+    # What it reserves of quotas, until it is settled.
     Column("reservation", Facts(Reservation)),
     Column("error_code", String(64)),
     Column("error_detail", Text),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
-    # Who works on it; `attempt` is the fence that every later write names.
+    # The lease; `attempt` is the fence that every later write names.
     Column("attempt", Integer, nullable=False),
     Column("owner", String(32)),
     Column("lease_until", UtcDateTime),
     Column("cancel_requested", Boolean, nullable=False, server_default=false()),
-    # What finds the answer again at its provider.
+    # Finds the answer again at its provider.
     Column("handle", String(128)),
-    # What makes repeating a request safe.
+    # Idempotency.
     Column("idempotency_key", String(255)),
     Column("request_digest", LargeBinary(32)),
 )
@@ -170,7 +170,7 @@ runs = Table(
 quotas = Table(
     "quotas",
     metadata,
-    # Whose, and of which day or month: `user_…:2026-11-22`, `server:2026-11`.
+    # Owner and period: `user_…:2026-11-22`, `server:2026-11`.
     Column("id", String(64), primary_key=True),
     Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), index=True),
     Column("ends_at", UtcDateTime),
@@ -185,7 +185,7 @@ run_tags = Table(
     "run_tags",
     metadata,
     Column("user_id", String(32), primary_key=True),
-    # Of each pair in a run's metadata there are two: `key` and `key:value`.
+    # Two for each pair of a run's metadata: `key` and `key:value`.
     Column("tag", String(577), primary_key=True),
     Column(
         "run_id",
@@ -199,7 +199,7 @@ run_tags = Table(
 conversation_titles = Table(
     "conversation_titles",
     metadata,
-    # Only of conversations whose user chose one.
+    # Only of conversations whose user chose a title.
     Column("conversation_id", String(32), primary_key=True),
     Column(
         "user_id",
@@ -214,9 +214,9 @@ gates = Table(
     "gates",
     metadata,
     Column("provider", String(32), primary_key=True),
-    # Until then, no process asks the provider for anything new.
+    # No request is sent to the provider until then.
     Column("closed_until", UtcDateTime),
-    # How many times in a row asking it has failed.
+    # Failures in a row.
     Column("failures", Integer, nullable=False, server_default="0"),
     Column("error_code", String(64)),
     Column("error_detail", Text),
@@ -225,7 +225,7 @@ gates = Table(
 clock = Table(
     "clock",
     metadata,
-    # When this machine's clock was last plausible, and when a write was last tried.
+    # When the clock was last plausible, and when a write was last tried.
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("seen_at", UtcDateTime, nullable=False),
 )
@@ -233,7 +233,7 @@ clock = Table(
 deliveries = Table(
     "deliveries",
     metadata,
-    # Webhooks that were received, so that none counts twice.
+    # Ids of received webhooks, so that each is processed once.
     Column("id", String(255), primary_key=True),
     Column("received_at", UtcDateTime, nullable=False, index=True),
 )
@@ -244,7 +244,7 @@ webhook_secrets = Table(
     Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     # Readable, unlike all other secrets: webhooks are signed with it.
     Column("secret", String(64), nullable=False),
-    # The one before, which signs as well for a while.
+    # The previous secret, which signs as well for a while.
     Column("previous", String(64)),
     Column("previous_until", UtcDateTime),
 )
@@ -252,7 +252,7 @@ webhook_secrets = Table(
 notifications = Table(
     "notifications",
     metadata,
-    # Webhooks that are to be sent, or were.
+    # Outgoing webhooks.
     Column("id", String(32), primary_key=True),
     Column(
         "run_id", ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True
@@ -264,13 +264,13 @@ notifications = Table(
     Column("origin", Text),
     Column("status", words_of(NotificationStatus), nullable=False),
     Column("tries", Integer, nullable=False, server_default="0"),
-    # Whoever tries puts it off to when it may be tried again if nothing is heard.
+    # A try moves it forward, to when the next one may begin if this one is lost.
     Column("next_try_at", UtcDateTime),
     Column("last_error", String(256)),
 )
 
-# The model and the key are what a history is narrowed to, the conversation is what is
-# listed, without reading its rows.
+# History is filtered by model and key, and conversations are listed, from this index
+# alone.
 Index(
     "runs_by_user",
     runs.c.user_id,
@@ -286,7 +286,7 @@ def is_one_of(statuses: AbstractSet[RunStatus]) -> str:
     """
     Return the condition that a run's status is among `statuses`.
 
-    It is spelled out, since a partial index is not used for bound parameters.
+    As a literal: SQLite does not use a partial index for bound parameters.
     """
     return "status IN (" + ", ".join(f"'{s}'" for s in sorted(statuses)) + ")"
 
@@ -297,10 +297,10 @@ IS_FINISHED = text(is_one_of(frozenset(RunStatus) - UNFINISHED))
 
 def _partial(name: str, *columns: Column[object], unique: bool, where: object) -> None:
     """
-    Index only the few rows that are ever looked for this way.
+    Create a partial index, for columns that few rows have.
 
-    PostgreSQL's indexes have the same condition. It is made by the migrations alone: to
-    name it here would load that dialect at each start.
+    The migrations create PostgreSQL's: to name its condition here would import that
+    dialect at each start.
     """
     Index(name, *columns, unique=unique, sqlite_where=where)
 
@@ -327,7 +327,7 @@ FAILED_WAYS = frozenset(
         RunStatus.INTERRUPTED,
     }
 )
-"""The ends that are rare, so that looking for one of them is not looking at all."""
+"""Ends other than success, which are rare enough for an index."""
 
 _partial(
     "runs_that_failed",

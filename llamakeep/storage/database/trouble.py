@@ -1,4 +1,4 @@
-"""Whether the database can be used, and a line in the log when that changes."""
+"""The database's failures, and a log line when they begin and end."""
 
 import logging
 import time
@@ -8,7 +8,7 @@ from typing import Literal
 from llamakeep.errors import StorageUnavailable
 
 QUIET = 5.0
-"""Seconds without a failure after which what failed is said to work again."""
+"""Seconds without a failure after which a database counts as usable again."""
 
 log = logging.getLogger(__name__)
 
@@ -17,29 +17,29 @@ Kind = Literal["read", "write"]
 
 class Trouble:
     """
-    Remembers since when a database fails; two lines are logged, whatever fails between.
+    Records since when a database fails, for one event loop.
 
-    It is used on one event loop.
+    It logs two lines, however many failures lie between.
 
     Args:
-        clock: Says what time it is, in seconds.
+        clock: Returns the time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.now = clock
         self.since: float | None = None
-        """When it began to fail."""
+        """When the failures began."""
         self.error: StorageUnavailable | None = None
-        """What it said last, while it fails."""
+        """The last failure, while there are any."""
         self.wrote_at = float("-inf")
-        """When it last kept something."""
+        """When the last write succeeded."""
         self._kind: Kind = "read"
         self._failed_at = float("-inf")
         self.is_announced = False
-        """Whether the log says that it fails."""
+        """Whether the log says that the database fails."""
 
     def failed(self, kind: Kind, error: StorageUnavailable, reason: str) -> None:
-        """Remember a failure, with what the database itself says."""
+        """Record a failure; `reason` is the database's message."""
         self._failed_at = self.now()
         if self.since is None:
             self.since = self._failed_at
@@ -52,13 +52,13 @@ class Trouble:
         self.error = error
 
     def worked(self, kind: Kind) -> None:
-        """Remember a success; that something can be read does not mean that it fits."""
+        """Record a success; after failed writes, a read does not count."""
         if kind == "write":
             self.wrote_at = self.now()
         if not self.is_announced or (kind == "read" and self._kind == "write"):
             return
         self.since = self.error = None
-        # On a nearly full disk, some of what is written fits and some does not.
+        # On a nearly full disk, small writes succeed and large ones fail.
         if self.now() - self._failed_at >= QUIET:
             log.warning("the database can be used again")
             self.is_announced = False

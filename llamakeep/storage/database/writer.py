@@ -1,8 +1,8 @@
 """
-The one thread that writes SQLite, many callers' operations with one durable commit.
+SQLite's writer thread, which commits many callers' operations at once.
 
-While a batch is being written to disk, the next one gathers on the event loop; the two
-meet once a batch, which is what makes both fast in an interpreter with a global lock.
+While a batch is written to disk, the next one gathers on the event loop. The two
+threads meet once a batch, which keeps contention for the interpreter's lock low.
 """
 
 import asyncio
@@ -24,16 +24,16 @@ from llamakeep.threads import background_threads
 LARGEST_BATCH = 256
 
 CROWD = 4
-"""From this many operations in a batch on, the next one is given time to gather."""
+"""The batch size from which on the next batch is given time to gather."""
 
 GATHERING = 0.002
-"""Seconds of that time; a commit takes about as long, and serves them all."""
+"""Seconds of that time; a commit takes about as long."""
 
 MOST_TRIES = 4
-"""How often a batch is begun of which SQLite takes everything back."""
+"""How often a batch is tried that SQLite rolls back by itself."""
 
 CAREFUL = 100
-"""How many batches have savepoints after an operation has failed."""
+"""The number of batches with savepoints after an operation has failed."""
 
 log = logging.getLogger(__name__)
 
@@ -48,13 +48,13 @@ class _Job:
 
 class Writer:
     """
-    Runs operations in the order in which they were submitted.
+    Runs operations in the order of their submission.
 
-    All but `join` is called on one event loop, the one that submits first.
+    All methods but `join` are called on one event loop, the one that submits first.
 
     Args:
-        engine: Makes its connection.
-        after: Called after each transaction, before anybody hears of it.
+        engine: Opens the connection.
+        after: Called after each transaction, before its callers continue.
     """
 
     def __init__(self, engine: Engine, *, after: Callable[[], None]) -> None:
@@ -64,7 +64,7 @@ class Writer:
         self._connection = engine.connect()
         self._gathered: list[_Job] = []
         self._is_busy = False
-        """Whether the thread has a batch, or is about to be given one."""
+        """Whether the thread has a batch, or one is scheduled."""
         self._is_crowded = False
         self._careful = 0
         self._is_closed = False
@@ -89,26 +89,26 @@ class Writer:
             raise StorageUnavailable("The database is closed.")
 
     def stop(self) -> None:
-        """Take no more operations; those that were submitted are still done."""
+        """Refuse further operations; pending ones are still committed."""
         self._is_closed = True
         while self._gathered:
             self._hand_over()
         self._batches.put(None)
 
     def join(self) -> None:
-        """Wait until all is done, and let go of the file."""
+        """Wait for the thread, and close the file."""
         self._thread.join()
         self._connection.close()
         self._engine.dispose()
 
     def _next_batch(self) -> None:
         self._is_busy = True
-        # Whoever else is about to submit in this turn of the loop is in time.
+        # Operations submitted in this iteration of the loop join the batch.
         until = self._loop.time() + (GATHERING if self._is_crowded else 0)
         self._loop.call_soon(self._gather, 0, until)
 
     def _gather(self, before: int, until: float) -> None:
-        """Hand a batch over once a turn of the loop brings nothing, or it is time."""
+        """Start a batch when an iteration of the loop adds nothing, or at `until`."""
         now = len(self._gathered)
         if now > before and self._loop.time() < until:
             self._loop.call_soon(self._gather, now, until)
@@ -125,7 +125,7 @@ class Writer:
         self._is_crowded = len(batch) >= CROWD
         self._is_busy = False
         for job in batch:
-            if job.future.done():  # the caller gave up; the commit stands
+            if job.future.done():  # the caller was canceled; the commit stands
                 continue
             if job.error is not None:
                 job.future.set_exception(job.error)
@@ -137,17 +137,17 @@ class Writer:
     def _work(self) -> None:
         while (batch := self._batches.get()) is not None:
             self._commit(batch)
-            # A loop that was closed has nobody left who waits.
+            # The loop may be closed, and then no caller waits.
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._settle, batch)
 
     def _commit(self, jobs: Sequence[_Job]) -> None:
         """
-        Run all in one transaction, and keep what those do that do not fail.
+        Run all jobs in one transaction; a job that fails is left out.
 
-        Most batches need no savepoints. When an operation fails, all is taken back and
-        done again with a savepoint for each; so are the next batches, as who sends one
-        that fails may send more.
+        Most batches need no savepoints. When a job fails, the transaction is rolled
+        back and repeated with a savepoint for each job; so are the next batches, as a
+        client that caused one failure may cause more.
         """
         for _ in range(MOST_TRIES):
             try:
@@ -166,7 +166,7 @@ class Writer:
             )
 
     def _run(self, jobs: Sequence[_Job]) -> Sequence[_Job]:
-        """Return what has to be done again; an error is that of all of them."""
+        """Return the jobs to run again; an exception is every job's."""
         has_savepoints = self._careful > 0
         self._careful -= has_savepoints
         is_committing = False
@@ -194,7 +194,7 @@ class Writer:
     def _operate(
         self, jobs: Sequence[_Job], *, has_savepoints: bool
     ) -> Sequence[_Job] | None:
-        """Return what has to be done again; `None` if it can be committed."""
+        """Return the jobs to run again; `None` if the transaction can be committed."""
         driver: Any = self._connection.connection.driver_connection
         for job in jobs:
             if has_savepoints:
@@ -208,7 +208,7 @@ class Writer:
                 job.error = _translate(error)
                 if not has_savepoints:
                     return ()
-                if not driver.in_transaction:  # SQLite took all back by itself
+                if not driver.in_transaction:  # SQLite rolled back by itself
                     return [each for each in jobs if each.error is None]
                 driver.execute("ROLLBACK TO one")
             if has_savepoints:
@@ -219,22 +219,22 @@ class Writer:
         try:
             self._after()
         except OSError as error:
-            # What is committed stays so; only nothing is remembered of accounts.
+            # What is committed stays committed; only the credential cache is off.
             log.warning("changes of accounts cannot be counted: %s", error)
 
 
 def reason(error: Exception) -> str:
-    """Return what the database itself says."""
+    """Return the database's own message."""
     return str(error.orig if isinstance(error, DBAPIError) else error)
 
 
 def _is_of_unknown_outcome(error: OperationalError) -> bool:
-    """Return whether all of a transaction may be on a disk that could not say so."""
+    """Return whether the transaction may be on disk although fsync failed."""
     return getattr(error.orig, "sqlite_errorname", "") == "SQLITE_IOERR_FSYNC"
 
 
 def is_full(error: OperationalError) -> bool:
-    """Return whether there is no room left, or the disk is broken."""
+    """Return whether the disk is full or broken."""
     said = reason(error)
     return "is full" in said or "disk I/O error" in said or "readonly" in said
 
