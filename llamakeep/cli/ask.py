@@ -174,7 +174,6 @@ def _show(answer: Callable[[Screen], Coroutine[Any, Any, str]]) -> None:
 
 
 def _read_prompt(given: str | None) -> str:
-    """Return the prompt; end the command if it cannot be stored."""
     from llamakeep.schemas.text import check_not_blank, check_text
 
     if given is None and sys.stdin.isatty():

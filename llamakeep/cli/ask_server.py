@@ -80,8 +80,6 @@ async def ask_server(
 
 
 class _Caller:
-    """Sends requests with an access token."""
-
     def __init__(self, client: Client, who: str, access_token: str | None) -> None:
         self._client = client
         self._access_token = access_token
@@ -143,8 +141,6 @@ class _Caller:
 
 
 class _PromptStream:
-    """Sends a prompt, and streams its response with retries."""
-
     def __init__(self, caller: _Caller, asked: Asked, screen: Screen) -> None:
         self._caller = caller
         self._asked = asked

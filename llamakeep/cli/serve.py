@@ -194,7 +194,6 @@ def _announce(
     data: str,
     setup_token: str | None,
 ) -> None:
-    """Print the server's URL, model, database and first steps."""
     origin = _origin(address)
     is_terminal = sys.stdout.isatty()
     typer.echo(

@@ -105,7 +105,6 @@ class Notifier:
                     await self._is_free.wait()
 
     async def _begin(self) -> None:
-        """Start sending due webhooks, up to the limits."""
         if len(self._sending) == AT_ONCE:
             return
         if not await self._storage.is_any_notification_due():

@@ -132,7 +132,6 @@ class Parent:
             child.kill()
 
     async def _keep(self, number: int) -> None:
-        """Keep one worker running, starting it again when it dies."""
         pauses = RestartBackoff()
         dead_nodes: list[str] = []
         while not self._stops.is_set():

@@ -125,7 +125,6 @@ class _Source:
         )
 
     async def response(self, run: Run, *, is_cell: bool) -> AsyncIterator[str]:
-        """Yield a long response piece by piece."""
         is_first = True
         async for piece in self.storage.text_pieces(run):
             yield _harmless(piece) if is_first and is_cell else piece
@@ -241,7 +240,6 @@ _ENCODINGS: dict[Kind, tuple[Callable[[str], bytes], bytes]] = {
 
 
 def _exported(run: Run) -> dict[str, Any]:
-    """Return all fields that an import needs."""
     return shown_in_history(run) | {
         "previous_run_id": run.previous_run_id,
         "earlier": [_message(one) for one in run.earlier],

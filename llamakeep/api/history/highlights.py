@@ -71,7 +71,6 @@ class _Finder:
         self._left = MOST_SCANNED
 
     def piece(self, text: str) -> list[str] | None:
-        """Return the excerpt of a text, split at the matches."""
         searched = text[:SEARCHED]
         lowered = normalized(searched)
         first = self._first_word(searched, lowered)
@@ -178,7 +177,6 @@ def _words(text: str, offset: int = 0) -> Iterator[_Word]:
 
 
 def _spans_of(phrase: _Phrase, words: Sequence[_Word]) -> Iterator[tuple[int, int]]:
-    """Yield the matches of a phrase."""
     lowered = [compared for _, _, compared in words]
     number = len(phrase.words)
     last = phrase.words[-1]

@@ -53,7 +53,6 @@ async def readyz(request: Request) -> HealthResponse:
 
 
 async def _trouble_of(storage: Storage) -> StorageUnavailable | None:
-    """Return why the database cannot be written to, if it cannot."""
     try:
         async with asyncio.timeout(PROBE_TIMEOUT):
             await storage.ping()

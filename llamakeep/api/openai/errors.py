@@ -177,7 +177,6 @@ def _type(status: int) -> str:
 
 
 def _message(problem: Problem, prefix: str) -> str:
-    """Return the detail, and the path of the run if one was stored."""
     if problem.type == _INVALID and problem.errors:
         return " ".join(f"{_param(e['field'])}: {e['message']}" for e in problem.errors)
     if problem.run_id is None:

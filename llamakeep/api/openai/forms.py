@@ -33,8 +33,6 @@ def finish_reason_of(run: Run) -> str | None:
 
 
 class _Form(ABC):
-    """The parts that both formats share."""
-
     prefix: str
     kind: str
     event_kind: str

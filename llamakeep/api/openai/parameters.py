@@ -199,6 +199,5 @@ def refuse_unsupported(
 
 
 def _alternatives(values: Sequence[Any]) -> str:
-    """Return which values may be sent instead, if any."""
     known = " or ".join(json.dumps(value) for value in values)
     return f", or send {known}" if known else ""

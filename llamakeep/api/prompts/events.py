@@ -140,7 +140,6 @@ def _rendered(update: Update) -> bytes:
 
 
 def _done(run: Run) -> Iterator[bytes]:
-    """Yield the event `done` with a hole in place of the response."""
     yield b"event: done\ndata: "
     yield from in_pieces(shown(replace(run, response=STORED)))
     yield b"\n\n"

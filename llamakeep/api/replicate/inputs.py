@@ -33,8 +33,6 @@ MOST_STOPS = 16
 
 
 def _only(neutral: float | bool | str, instead: str) -> AfterValidator:
-    """Refuse all values but `neutral`, which changes nothing."""
-
     def check(value: Any) -> Any:
         if value not in {None, neutral}:
             raise ValueError(

@@ -106,6 +106,5 @@ def _done(reason: str | None, position: Position) -> bytes:
 
 
 def _frame(event: str, data: str, position: Position) -> bytes:
-    """Encode one event; each line of `data` gets its own field."""
     lines = "".join(f"data: {line}\n" for line in _LINE_ENDS.split(data))
     return f"event: {event}\nid: {position}\n{lines}\n".encode()

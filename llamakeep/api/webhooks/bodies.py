@@ -29,7 +29,6 @@ def render(notification: Notification, run: Run) -> bytes:
 
 
 def _as_accepted(run: Run) -> Run:
-    """Return `run` as it was when it was accepted."""
     return replace(
         run,
         status=RunStatus.QUEUED,

@@ -107,7 +107,6 @@ class _NumberedEvents:
         """The number of the last event that the client has."""
 
     def beginning(self) -> Iterator[bytes]:
-        """Yield the events before the message."""
         facts = to_json({"response": beginning_of(self._run)})
         for number, kind in enumerate(("response.created", "response.in_progress")):
             if number > self._last:
@@ -198,7 +197,6 @@ class _NumberedEvents:
         yield from self._event(number + 4, _ENDINGS[status], {"response": response})
 
     def _text(self, number: int, kind: str, facts: dict[str, Any]) -> Iterator[bytes]:
-        """Yield an event about the message's only part."""
         place = {"item_id": self._item_id, "output_index": 0, "content_index": 0}
         yield from self._event(number, kind, place | facts)
 

@@ -125,7 +125,6 @@ def _previous(run: Run) -> str | None:
 
 
 def _incomplete_reason(run: Run) -> str | None:
-    """Return why the response is incomplete, if it is."""
     if run.status is not RunStatus.SUCCEEDED:
         return None
     return _REASONS.get(run.finish_reason or "")
