@@ -1,11 +1,7 @@
 import threading
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from llamakeep.domain import (
-    NEXT_STATUSES,
-    UNFINISHED,
     Parameters,
     RunStatus,
     new_id,
@@ -52,14 +48,6 @@ def test_an_id_is_a_ulid_in_lower_case() -> None:
 
     assert run_id.startswith("run_0000000000")
     assert len(run_id) == len("run_") + 26
-
-
-@pytest.mark.parametrize("status", RunStatus)
-def test_a_run_ends_or_can_end(status: RunStatus) -> None:
-    ends = {other for other in RunStatus if other.is_final}
-
-    assert status.is_final == (status not in UNFINISHED)
-    assert status.is_final or NEXT_STATUSES[status] >= ends
 
 
 def test_statuses_are_spelled_as_on_the_wire() -> None:

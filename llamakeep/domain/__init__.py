@@ -25,8 +25,6 @@ from llamakeep.domain.limits import (
 from llamakeep.domain.runs import (
     LONGEST_FINISH_REASON,
     MOST_TOKENS,
-    NEXT_STATUSES,
-    UNFINISHED,
     Asked,
     MaxTokensName,
     Message,
@@ -36,14 +34,19 @@ from llamakeep.domain.runs import (
     Parameters,
     Role,
     Run,
-    RunStatus,
     Usage,
+)
+from llamakeep.domain.states import (
+    UNFINISHED,
+    Effect,
+    ForbiddenTransition,
+    RunEvent,
+    RunStatus,
 )
 
 __all__ = [
     "LONGEST_FINISH_REASON",
     "MOST_TOKENS",
-    "NEXT_STATUSES",
     "UNFINISHED",
     "Actor",
     "ApiKey",
@@ -51,6 +54,8 @@ __all__ = [
     "AuditEvent",
     "AuditKind",
     "Dollars",
+    "Effect",
+    "ForbiddenTransition",
     "Limits",
     "MaxTokensName",
     "Message",
@@ -63,6 +68,7 @@ __all__ = [
     "Role",
     "Run",
     "RunCount",
+    "RunEvent",
     "RunStatus",
     "Scope",
     "Tokens",

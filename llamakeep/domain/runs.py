@@ -8,49 +8,13 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from llamakeep.domain.limits import Reservation
+from llamakeep.domain.states import RunStatus
 from llamakeep.domain.values import value
 from llamakeep.errors import LlamaKeepError
 
 Role = Literal["system", "user", "assistant"]
 MaxTokensName = Literal["max_tokens", "max_completion_tokens"]
 """What OpenAI's API calls the limit of an answer; few models know both names."""
-
-
-class RunStatus(StrEnum):
-    """Where a run is in its life; the words are Replicate's where it has one."""
-
-    QUEUED = "queued"
-    STARTING = "starting"
-    PROCESSING = "processing"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELED = "canceled"
-    EXPIRED = "expired"
-    INTERRUPTED = "interrupted"
-
-    @property
-    def is_final(self) -> bool:
-        """Whether nothing follows."""
-        return not NEXT_STATUSES[self]
-
-
-_ENDS = frozenset(
-    {
-        RunStatus.SUCCEEDED,
-        RunStatus.FAILED,
-        RunStatus.CANCELED,
-        RunStatus.EXPIRED,
-        RunStatus.INTERRUPTED,
-    }
-)
-NEXT_STATUSES: Mapping[RunStatus, frozenset[RunStatus]] = {
-    RunStatus.QUEUED: frozenset({RunStatus.STARTING}) | _ENDS,
-    # What its provider wants to hear later, and has not heard, waits again.
-    RunStatus.STARTING: frozenset({RunStatus.PROCESSING, RunStatus.QUEUED}) | _ENDS,
-    # A run whose server died starts again, under its next attempt.
-    RunStatus.PROCESSING: frozenset({RunStatus.STARTING}) | _ENDS,
-} | {end: frozenset() for end in _ENDS}
-UNFINISHED = frozenset(s for s, after in NEXT_STATUSES.items() if after)
 
 
 LONGEST_NAME = 256

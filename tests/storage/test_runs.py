@@ -6,7 +6,15 @@ from decimal import Decimal
 import pytest
 from sqlalchemy.exc import StatementError
 
-from llamakeep.domain import Message, Parameters, RunStatus, Usage, User, utc_now
+from llamakeep.domain import (
+    ForbiddenTransition,
+    Message,
+    Parameters,
+    RunStatus,
+    Usage,
+    User,
+    utc_now,
+)
 from llamakeep.errors import IdempotencyKeyReused, RunNotFound
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.steps import Attached, IdempotencyKey
@@ -178,7 +186,7 @@ async def test_an_unfinished_status_cannot_finish_a_run(
 ) -> None:
     run = await start(storage, alice)
 
-    with pytest.raises(AssertionError):
+    with pytest.raises(ForbiddenTransition):
         await storage.finish(ended(run, RunStatus.QUEUED))
 
 

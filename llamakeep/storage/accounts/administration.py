@@ -9,6 +9,7 @@ from llamakeep.domain import (
     Actor,
     AuditKind,
     Limits,
+    RunEvent,
     User,
     UserRole,
     utc_now,
@@ -24,6 +25,7 @@ from llamakeep.storage.accounts.users import (
 from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import password_resets, runs, users
 from llamakeep.storage.history.filters import goes_on
+from llamakeep.storage.runs.transitions import transition
 
 _HAS_USERS_WITH_PASSWORD = select(exists().where(users.c.password_hash.is_not(None)))
 
@@ -235,10 +237,8 @@ def disable(connection: Connection, user: User) -> None:
 
 
 def stop_runs(connection: Connection, user: User) -> None:
-    """Request the cancellation of the user's unfinished runs."""
-    connection.execute(
-        update(runs).where(*goes_on(user.id)).values(cancel_requested=True)
-    )
+    """Tell the processes that work on runs of `user` to stop."""
+    connection.execute(transition(RunEvent.REQUEST_CANCEL, *goes_on(user.id)))
 
 
 def check_others(connection: Connection, user: User) -> None:

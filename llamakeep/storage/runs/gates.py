@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, null, select, text, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from llamakeep.domain import Run, RunStatus
+from llamakeep.domain import Run, RunEvent
 from llamakeep.storage.database.columns import seconds_from_now
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import gates, is_one_of, runs
+from llamakeep.storage.database.tables import gates, runs
+from llamakeep.storage.runs.transitions import MINE, transition
 
 _NOW = seconds_from_now("no_seconds").label("now")
 _AT_ONCE = {"no_seconds": 0}
@@ -22,17 +23,7 @@ _STATE = (
 )
 _ALL = select(gates.c.provider, _NOW, *_STATE)
 _ONE = _ALL.where(gates.c.provider == bindparam("name")).with_for_update()
-_REQUEUE = (
-    update(runs)
-    .where(
-        runs.c.id == bindparam("run_id"),
-        runs.c.attempt == bindparam("fence"),
-        # The row may be requeued already, if a first commit's outcome was unknown.
-        text(is_one_of({RunStatus.STARTING, RunStatus.QUEUED})),
-        runs.c.handle.is_(None),
-    )
-    .values(status=RunStatus.QUEUED, started_at=null())
-)
+_REQUEUE = transition(RunEvent.REQUEUE, *MINE, runs.c.handle.is_(None))
 
 
 @dataclass(frozen=True, slots=True)

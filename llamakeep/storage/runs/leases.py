@@ -13,30 +13,22 @@ from sqlalchemy import (
     not_,
     or_,
     select,
-    update,
 )
 
-from llamakeep.domain import Run, RunStatus
+from llamakeep.domain import Effect, Run, RunEvent
 from llamakeep.storage.database.columns import seconds_from_now
 from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import IS_UNFINISHED, runs
 from llamakeep.storage.runs.rows import READ, to_run
+from llamakeep.storage.runs.transitions import has_effect, transition
 
-_RENEW = (
-    update(runs)
-    .where(
-        runs.c.id.in_(bindparam("run_ids", expanding=True)),
-        runs.c.owner == bindparam("node"),
-        IS_UNFINISHED,
-    )
-    .values(lease_until=seconds_from_now("lease"))
-    .returning(runs.c.id, runs.c.attempt, runs.c.cancel_requested)
-)
-
-_EXPIRE = (
-    update(runs)
-    .where(runs.c.owner.in_(bindparam("nodes", expanding=True)), IS_UNFINISHED)
-    .values(lease_until=seconds_from_now("no_seconds"))
+_RENEW = transition(
+    RunEvent.RENEW,
+    runs.c.id.in_(bindparam("run_ids", expanding=True)),
+    runs.c.owner == bindparam("node"),
+).returning(runs.c.id, runs.c.attempt, runs.c.cancel_requested)
+_RELEASE = transition(
+    RunEvent.RELEASE, runs.c.owner.in_(bindparam("nodes", expanding=True))
 )
 
 
@@ -74,7 +66,7 @@ class LeaseStorage:
         """Expire the leases of `nodes`, whose processes have ended."""
         values = {"nodes": sorted(nodes), "no_seconds": 0}
         await self._database.write(
-            lambda connection: connection.execute(_EXPIRE, values).close()
+            lambda connection: connection.execute(_RELEASE, values).close()
         )
 
     async def take_over(
@@ -138,20 +130,15 @@ class LeaseStorage:
         # A CTE: PostgreSQL may evaluate a subquery several times, and lock other rows
         # each time.
         left = candidates.with_for_update(of=runs, skip_locked=True).cte("left_runs")
-        # A second attempt may have streamed text that it had not stored yet.
-        has_hidden_text = and_(runs.c.status == RunStatus.STARTING, runs.c.attempt > 1)
+        # Only a second attempt shows a text that it need not write, an earlier one's.
+        has_hidden_text = and_(
+            has_effect(RunEvent.TAKE_OVER, Effect.MAY_HIDE_TEXT), runs.c.attempt > 1
+        )
         query = (
-            update(runs)
-            .where(runs.c.id.in_(select(left.c.id)))
+            transition(RunEvent.TAKE_OVER, runs.c.id.in_(select(left.c.id)))
             .values(
                 owner=node,
-                status=case(
-                    (runs.c.status == RunStatus.PROCESSING, RunStatus.STARTING),
-                    else_=runs.c.status,
-                ),
                 common_length=case((has_hidden_text, 0), else_=runs.c.common_length),
-                attempt=runs.c.attempt + 1,
-                lease_until=seconds_from_now("lease"),
             )
             .returning(*READ)
         )

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, bindparam, select
 
-from llamakeep.domain import RunStatus
+from llamakeep.domain import RunEvent, RunStatus
+from llamakeep.domain.states import follow
 from llamakeep.errors import OutcomeUnknown, StorageUnavailable
 from llamakeep.storage.database.port import Database, Operation, T
 from llamakeep.storage.database.tables import runs
@@ -18,7 +19,7 @@ LOOKS = (0.1, 0.4, 1.0, 2.0)
 # Rows that a committed step leaves, found with the step's own parameters.
 IS_KEPT = select(runs.c.id).where(runs.c.id == bindparam("run_id"))
 IS_CLAIMED = IS_KEPT.where(
-    runs.c.status == RunStatus.STARTING,
+    runs.c.status == follow(RunStatus.QUEUED, RunEvent.CLAIM).status,
     runs.c.attempt - 1 == bindparam("fence"),
     runs.c.started_at == bindparam("now"),
 )

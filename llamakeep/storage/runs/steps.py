@@ -1,21 +1,23 @@
 """Writes of a run's life: accept, claim, attach, flush, finish, cancel."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, null, select, text, update
+from sqlalchemy import Connection, bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from llamakeep.domain import (
-    NEXT_STATUSES,
     Run,
+    RunEvent,
     RunStatus,
     User,
     new_id,
     utc_now,
 )
+from llamakeep.domain.states import ENDS, ending
 from llamakeep.errors import (
     LimitReached,
     OutcomeUnknown,
@@ -26,74 +28,55 @@ from llamakeep.storage.accounts.users import is_there
 from llamakeep.storage.database.columns import seconds_from_now
 from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.prepared import Prepared
-from llamakeep.storage.database.tables import IS_UNFINISHED, is_one_of, runs
+from llamakeep.storage.database.tables import runs
 from llamakeep.storage.history.tags import add_tags
 from llamakeep.storage.runs import outcomes
 from llamakeep.storage.runs.lookups import find_known
 from llamakeep.storage.runs.notifications import add_notifications
 from llamakeep.storage.runs.quotas import Quota, reserve, settle
 from llamakeep.storage.runs.rows import NAMES, READ, to_row, to_run
-
-_MINE = (runs.c.id == bindparam("run_id"), runs.c.attempt == bindparam("fence"))
+from llamakeep.storage.runs.transitions import MINE, transition
 
 _ACCEPT = Prepared(
     insert(runs).values(lease_until=seconds_from_now("lease")),
     {*NAMES, "owner", "lease", "idempotency_key", "request_digest"}
     - {"cancel_requested", "handle"},
 )
-_ATTACH = (
-    update(runs)
-    .where(*_MINE, IS_UNFINISHED)
-    .values(status=RunStatus.PROCESSING, handle=bindparam("new_handle"))
-)
+_ATTACH = transition(RunEvent.ATTACH, *MINE).values(handle=bindparam("new_handle"))
 _HAS_HANDLE = select(runs.c.id).where(
     runs.c.provider == bindparam("provider"),
     runs.c.handle == bindparam("handle"),
     runs.c.id != bindparam("run_id"),
 )
-_CLAIM = (
-    update(runs)
-    .where(*_MINE, runs.c.status == RunStatus.QUEUED)
-    .values(
-        status=RunStatus.STARTING,
-        attempt=runs.c.attempt + 1,
-        started_at=bindparam("now"),
-        lease_until=seconds_from_now("lease"),
-    )
+_CLAIM = transition(RunEvent.CLAIM, *MINE)
+_FLUSH = transition(RunEvent.FLUSH, *MINE).values(
+    response=bindparam("text"), common_length=bindparam("common")
 )
-_FLUSH = (
-    update(runs)
-    .where(*_MINE, text(is_one_of({RunStatus.STARTING, RunStatus.PROCESSING})))
-    .values(
-        status=RunStatus.PROCESSING,
-        response=bindparam("text"),
-        common_length=bindparam("common"),
+_ENDED: Mapping[str, Any] = {
+    name: bindparam(f"new_{name}")
+    for name in (
+        "response",
+        "common_length",
+        "handle",
+        "resolved_model",
+        "finish_reason",
+        "input_tokens",
+        "output_tokens",
+        "cost",
+        "error_code",
+        "error_detail",
+        "started_at",
+        "finished_at",
     )
-)
-_FINISH = Prepared(
-    update(runs)
-    .where(*_MINE, IS_UNFINISHED)
-    .values(
-        {
-            name: bindparam(f"new_{name}")
-            for name in (
-                "status",
-                "response",
-                "common_length",
-                "handle",
-                "resolved_model",
-                "finish_reason",
-                "input_tokens",
-                "output_tokens",
-                "cost",
-                "error_code",
-                "error_detail",
-                "started_at",
-                "finished_at",
-            )
-        }
-        | {"owner": null(), "lease_until": null()}
-    )
+}
+_FINISH = {
+    status: Prepared(transition(event, *MINE).values(_ENDED))
+    for event, status in ENDS.items()
+}
+_CANCEL = transition(
+    RunEvent.REQUEST_CANCEL,
+    runs.c.id == bindparam("run_id"),
+    runs.c.user_id == bindparam("of_user"),
 )
 _ONE = select(*READ).where(
     runs.c.id == bindparam("run_id"), runs.c.user_id == bindparam("user_id")
@@ -266,10 +249,12 @@ class RunStorage:
         Store a run's final state.
 
         Returns:
-            `False`, with nothing written, if the run has ended or has a newer attempt.
+            `False` if it was no longer this attempt's to close; nothing was written.
+
+        Raises:
+            ForbiddenTransition: Its status is none in which runs end.
         """
-        assert run.status in NEXT_STATUSES[RunStatus.PROCESSING]
-        assert run.status.is_final
+        ending(run.status)
         values = {
             "run_id": run.id,
             "fence": run.attempt,
@@ -289,7 +274,7 @@ class RunStorage:
         }
 
         def operation(connection: Connection) -> bool:
-            is_mine = _FINISH.execute(connection, values) == 1
+            is_mine = _FINISH[run.status].execute(connection, values) == 1
             if is_mine:
                 settle(connection, run)
             return is_mine
@@ -312,14 +297,10 @@ class RunStorage:
         Raises:
             RunNotFound: `user` has no such run.
         """
-        query = (
-            update(runs)
-            .where(runs.c.id == run_id, runs.c.user_id == user.id, IS_UNFINISHED)
-            .values(cancel_requested=True)
-        )
+        values = {"run_id": run_id, "of_user": user.id}
 
         def operation(connection: Connection) -> Run:
-            connection.execute(query)
+            connection.execute(_CANCEL, values)
             return _get(connection, user, run_id)
 
         return await self._database.write(operation)
