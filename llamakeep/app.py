@@ -31,7 +31,7 @@ from llamakeep.credentials.passwords import Passwords
 from llamakeep.credentials.tokens import digest, new_setup_token
 from llamakeep.deletion.retention import Retention
 from llamakeep.deletion.users import Purging
-from llamakeep.engine import Keeper
+from llamakeep.engine import Engine
 from llamakeep.errors import LlamaKeepError, StorageUnavailable
 from llamakeep.http.methods import HeadAndOptions
 from llamakeep.limits.rates import Counts
@@ -91,10 +91,10 @@ def create_app(
             stack.push_async_callback(registry.close)
             if settings.demo:
                 await add_demo_users(storage)
-            keeper = Keeper(settings, storage, registry)
+            engine = Engine(settings, storage, registry)
             app.state.storage = storage
             app.state.registry = registry
-            app.state.keeper = keeper
+            app.state.engine = engine
             app.state.passwords = passwords
             app.state.throttle = throttle or OwnThrottle()
             app.state.setup_digest = None
@@ -107,8 +107,8 @@ def create_app(
                 notifier = Notifier(settings, storage, poster, render)
                 stack.push_async_callback(notifier.close)
                 notifier.open()
-            stack.push_async_callback(keeper.close)
-            await keeper.open()
+            stack.push_async_callback(engine.close)
+            await engine.open()
             purging = app.state.purging = Purging(storage)
             stack.push_async_callback(purging.close)
             purging.open()
@@ -177,7 +177,7 @@ async def offer_setup(app: FastAPI, setup_token: str | None = None) -> str | Non
 
 async def _release(storage: Storage, dead_nodes: Sequence[str]) -> None:
     try:
-        await storage.let_go(dead_nodes)
+        await storage.release_leases(dead_nodes)
     except StorageUnavailable as error:
         log.warning("leases of dead processes run out by themselves: %s", error.detail)
 

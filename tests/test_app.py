@@ -62,8 +62,8 @@ async def test_a_server_starts_although_leases_of_the_dead_cannot_be_released(
     async def fail(_: Storage, nodes: object) -> None:
         raise StorageUnavailable(f"The disk is full: {nodes}")
 
-    monkeypatch.setattr(Storage, "let_go", fail)
+    monkeypatch.setattr(Storage, "release_leases", fail)
     app = create_app(settings, providers=[ScriptedProvider()], dead_nodes=["node_1"])
 
     async with app.router.lifespan_context(app):
-        assert app.state.keeper.is_stopping is False
+        assert app.state.engine.is_stopping is False

@@ -23,7 +23,7 @@ def _nothing_set(settings: Settings) -> None:
         ("LLAMAKEEP_OPENAI_API_KEY", "sk-abc"),
         ("LLAMAKEEP_REPLICATE_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8I"),
         ("LLAMAKEEP_VALKEY_URL", "valkey://:secret@localhost"),
-        ("LLAMAKEEP_DATABASE_URL", "postgresql://keeper:secret@db/keep"),
+        ("LLAMAKEEP_DATABASE_URL", "postgresql://engine:secret@db/keep"),
     ],
 )
 def test_a_secret_is_read_from_the_file_that_is_named(

@@ -82,7 +82,7 @@ def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_printed_settings_give_no_secret_away() -> None:
     settings = Settings(
-        database_url="postgresql://keeper:s3cret-d@db/keep",
+        database_url="postgresql://engine:s3cret-d@db/keep",
         replicate_api_token=SecretStr("s3cret-r"),
         openai_api_key=SecretStr("s3cret-o"),
     )
@@ -148,7 +148,7 @@ def test_what_makes_no_sense_is_refused(
     "url",
     [
         "valkey://localhost",
-        "valkey://keeper:s3cret@[::1]:6379/1",
+        "valkey://engine:s3cret@[::1]:6379/1",
         "valkeys://valkey.example.com:6380",
         "unix:///run/valkey.sock",
     ],

@@ -10,7 +10,7 @@ from llamakeep.api.http.readers import Readers
 from llamakeep.credentials.demo import ACCESS_TOKENS
 from llamakeep.credentials.tokens import digest, is_api_key, is_well_formed
 from llamakeep.domain import Actor, ApiKey, Scope, User, UserRole, utc_now
-from llamakeep.engine import Keeper
+from llamakeep.engine import Engine
 from llamakeep.errors import AdminOnly, ScopeMissing, Unauthenticated
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
@@ -28,9 +28,9 @@ def storage_of(request: Request) -> Storage:
     return request.app.state.storage  # type: ignore[no-any-return] # untyped bag
 
 
-def keeper_of(request: Request) -> Keeper:
+def engine_of(request: Request) -> Engine:
     """Return the engine."""
-    return request.app.state.keeper  # type: ignore[no-any-return] # untyped bag
+    return request.app.state.engine  # type: ignore[no-any-return] # untyped bag
 
 
 def readers_of(request: Request) -> Readers:

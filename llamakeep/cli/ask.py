@@ -17,7 +17,7 @@ from llamakeep.cli.terminal import (
 from llamakeep.errors import DatabaseInUse
 
 if TYPE_CHECKING:
-    from llamakeep.domain import Asked
+    from llamakeep.domain import NewRun
 
 
 def ask(
@@ -70,14 +70,14 @@ def ask(
     ] = False,
 ) -> None:
     """Send a prompt to a model, and store prompt and response."""
-    from llamakeep.domain import Asked, Parameters
+    from llamakeep.domain import NewRun, Parameters
 
     if password_stdin and (server is None or username is None or prompt in {None, "-"}):
         raise typer.BadParameter(
             "It goes with `--server`, `--username` and a prompt on the command line.",
             param_hint="--password-stdin",
         )
-    asked = Asked(
+    asked = NewRun(
         prompt=_read_prompt(prompt),
         model=model,
         system_prompt=system,
@@ -99,7 +99,7 @@ def ask(
         _ask_server(asked, server, username, access_token, password)
 
 
-def _ask_here(asked: "Asked", username: str) -> None:
+def _ask_here(asked: "NewRun", username: str) -> None:
     from llamakeep.cli.ask_here import ask_here
     from llamakeep.providers.registry import create_registry
 
@@ -117,7 +117,7 @@ def _ask_here(asked: "Asked", username: str) -> None:
 
 
 def _ask_server(
-    asked: "Asked",
+    asked: "NewRun",
     server: str,
     username: str | None,
     access_token: str | None,
@@ -144,7 +144,7 @@ def _ask_server(
     )
 
 
-def _ask_and_forget(asked: "Asked") -> None:
+def _ask_and_forget(asked: "NewRun") -> None:
     import asyncio
 
     from llamakeep import run_llama

@@ -5,9 +5,9 @@ from contextlib import aclosing
 
 from llamakeep.cli.environment import get_or_add_user
 from llamakeep.cli.screen import Screen
-from llamakeep.domain import Asked, Run, User
-from llamakeep.engine import Delta, Ended, Keeper, Reset
-from llamakeep.engine.keeper import raise_for_status
+from llamakeep.domain import NewRun, Run, User
+from llamakeep.engine import Delta, Ended, Engine, Reset
+from llamakeep.engine.engine import raise_for_status
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import open_storage
@@ -15,7 +15,7 @@ from llamakeep.storage import open_storage
 
 async def ask_here(
     settings: Settings,
-    asked: Asked,
+    asked: NewRun,
     username: str,
     screen: Screen,
     registry: Registry,
@@ -41,24 +41,24 @@ async def ask_here(
     """
     async with open_storage(settings.database_url) as storage:
         user = await get_or_add_user(storage, username)
-        keeper = Keeper(settings, storage, registry)
+        engine = Engine(settings, storage, registry)
         try:
             # The next server takes over unfinished runs of the last one.
-            await keeper.open(take_over=False)
-            run = await _answered(keeper, user, asked, screen)
+            await engine.open(take_over=False)
+            run = await _answered(engine, user, asked, screen)
         finally:
-            await keeper.close()
+            await engine.close()
             await registry.close()
     raise_for_status(run)
     assert run.conversation_id is not None
     return run.conversation_id
 
 
-async def _answered(keeper: Keeper, user: User, asked: Asked, screen: Screen) -> Run:
-    accepting = asyncio.create_task(keeper.ask(user, asked))
+async def _answered(engine: Engine, user: User, asked: NewRun, screen: Screen) -> Run:
+    accepting = asyncio.create_task(engine.accept(user, asked))
     try:
         run = await asyncio.shield(accepting)
-        async with aclosing(keeper.follow(run)) as updates:
+        async with aclosing(engine.follow(run)) as updates:
             async for update in updates:
                 match update:
                     case Delta(text):
@@ -68,6 +68,6 @@ async def _answered(keeper: Keeper, user: User, asked: Asked, screen: Screen) ->
                     case Ended(run):
                         return run
     except asyncio.CancelledError:
-        await keeper.cancel(user, (await accepting).id)
+        await engine.cancel(user, (await accepting).id)
         raise
     raise AssertionError("a followed run ends")

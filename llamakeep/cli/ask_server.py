@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from llamakeep import errors
 from llamakeep.cli.screen import Screen
-from llamakeep.domain import Asked
+from llamakeep.domain import NewRun
 from llamakeep.errors import (
     LlamaKeepError,
     ProviderAnswerInvalid,
@@ -44,7 +44,7 @@ _URN = "urn:llamakeep:problem:"
 
 
 async def ask_server(
-    asked: Asked,
+    asked: NewRun,
     url: str,
     screen: Screen,
     *,
@@ -141,7 +141,7 @@ class _Caller:
 
 
 class _PromptStream:
-    def __init__(self, caller: _Caller, asked: Asked, screen: Screen) -> None:
+    def __init__(self, caller: _Caller, asked: NewRun, screen: Screen) -> None:
         self._caller = caller
         self._asked = asked
         self._screen = screen

@@ -4,14 +4,14 @@ from contextlib import suppress
 
 from llamakeep.deletion.batches import delete_in_batches
 from llamakeep.domain import User, new_id
-from llamakeep.engine.keeper import Keeper
+from llamakeep.engine.engine import Engine
 from llamakeep.errors import RunNotFound
 from llamakeep.storage import Storage
 from llamakeep.storage.history.filters import RunFilter
 
 
 async def delete_runs(
-    keeper: Keeper, storage: Storage, user: User, matching: RunFilter
+    engine: Engine, storage: Storage, user: User, matching: RunFilter
 ) -> int:
     """
     Delete the runs that match and existed at the start; return their number.
@@ -22,7 +22,7 @@ async def delete_runs(
     deleted = 0
     for run_id in await storage.find_unfinished(user, matching, before=before):
         with suppress(RunNotFound):
-            await keeper.delete(user, run_id)
+            await engine.delete(user, run_id)
             deleted += 1
     pace = await storage.pace(await storage.count_runs(user, matching, before=before))
     async for count in delete_in_batches(
@@ -35,7 +35,7 @@ async def delete_runs(
 
 
 async def delete_conversation(
-    keeper: Keeper, storage: Storage, user: User, conversation_id: str
+    engine: Engine, storage: Storage, user: User, conversation_id: str
 ) -> None:
     """
     Delete the runs of a conversation that existed at the start.
@@ -45,4 +45,4 @@ async def delete_conversation(
     """
     await storage.get_conversation(user, conversation_id)
     matching = RunFilter(conversation_id=conversation_id)
-    await delete_runs(keeper, storage, user, matching)
+    await delete_runs(engine, storage, user, matching)

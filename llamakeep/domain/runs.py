@@ -49,11 +49,11 @@ class Parameters:
 
     def given(self) -> dict[str, Any]:
         """Return the ones that were set, by name."""
-        return {
-            name: value
-            for name in _PARAMETERS
-            if (value := getattr(self, name)) not in (None, ())
-        }
+        given = {}
+        for name in _PARAMETERS:
+            if (value := getattr(self, name)) not in (None, ()):
+                given[name] = value
+        return given
 
 
 _PARAMETERS = tuple(each.name for each in fields(Parameters))
@@ -72,6 +72,9 @@ class Usage:
     output_tokens: int | None = None
     cost: Decimal | None = None
     """US dollars, where the model's price is known."""
+
+
+_NO_USAGE = Usage()
 
 
 class NotificationEvent(StrEnum):
@@ -113,7 +116,7 @@ class Notification:
 
 
 @value
-class Asked:
+class NewRun:
     """What a user asks for: the one request object behind every door."""
 
     prompt: str
@@ -174,7 +177,7 @@ class Run:
     metadata: Mapping[str, str] = field(default_factory=dict)
     resolved_model: str | None = None
     finish_reason: str | None = None
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = _NO_USAGE
     reservation: Reservation | None = None
     error_code: str | None = None
     error_detail: str | None = None

@@ -40,7 +40,6 @@ class RunEvent(Enum):
     TAKE_OVER = "it was left: another process has it now, or the same one once more"
     REQUEST_CANCEL = "a client wants it to stop"
     LOSE_LEASE = "its process finds out that another one has taken it over"
-    LOSE_ANSWER = "its provider was asked, and did not say what it has begun"
     STOP = "its process stops before it has ended"
     SUCCEED = "its answer is whole"
     FAIL = "it cannot be answered"
@@ -58,9 +57,9 @@ class Effect(Enum):
     HOLD = "the lease runs anew"
     END_LEASE = "the lease is over"
     DISOWN = "no process holds it any more"
-    ASK_TO_STOP = "whichever process holds it is told at its next renewal"
+    ASK_TO_STOP = "its process finds that out at its next renewal"
     MAY_HIDE_TEXT = "clients may have read text of the attempt that was not written"
-    ASK = "its provider has not heard of it: it is asked"
+    ASK = "its provider was not asked yet: it is now"
     CONTINUE = "an answer may exist: that is found first, where its provider keeps it"
     LEAVE = "the next process continues with it"
     ABANDON = "work on it stops at once"
@@ -101,7 +100,6 @@ def _table() -> Mapping[tuple[RunStatus, RunEvent], Transition]:
     for status in (starting, processing):
         add(RunEvent.ATTACH, status, processing)
         add(RunEvent.FLUSH, status, processing)
-        add(RunEvent.LOSE_ANSWER, status, status, Effect.CONTINUE)
     # What is requeued once more was written, and its process was not told.
     for status in (starting, queued):
         add(RunEvent.REQUEUE, status, queued, Effect.STOP_CLOCK)
@@ -149,19 +147,6 @@ def follow(status: RunStatus, event: RunEvent) -> Transition:
     if transition is None:
         raise ForbiddenTransition(f"A run that is {status} cannot {event.name}.")
     return transition
-
-
-def ending(status: RunStatus) -> RunEvent:
-    """
-    Return the event that ends runs in `status`.
-
-    Raises:
-        ForbiddenTransition: None does.
-    """
-    for event, end in ENDS.items():
-        if end is status:
-            return event
-    raise ForbiddenTransition(f"No run ends as {status}.")
 
 
 def transitions_of(event: RunEvent) -> Mapping[RunStatus, Transition]:

@@ -1,6 +1,6 @@
 """The engine: it accepts prompts, has them answered, and lets everybody follow."""
 
-from llamakeep.engine.keeper import Keeper
+from llamakeep.engine.engine import Engine
 from llamakeep.engine.updates import (
     Delta,
     Ended,
@@ -14,7 +14,7 @@ from llamakeep.engine.updates import (
 __all__ = [
     "Delta",
     "Ended",
-    "Keeper",
+    "Engine",
     "Position",
     "Reset",
     "Silence",

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from llamakeep.domain import Asked, Message, Run
+from llamakeep.domain import Message, NewRun, Run
+from llamakeep.storage import Storage
 
 LITTLE = 16 * 1024
 """Characters that a run which waits may keep in memory of what it follows."""
@@ -18,7 +19,7 @@ def messages(run: Run, earlier: Sequence[Run]) -> Sequence[Message]:
     return (*said, *run.earlier, Message("user", run.prompt, run.prompt_name))
 
 
-def size_of(asked: Asked | Run) -> int:
+def size_of(asked: NewRun | Run) -> int:
     """Return how many bytes the texts have that a prompt itself brings along."""
     said = [one.content for one in asked.earlier]
     return len("".join((asked.prompt, asked.system_prompt or "", *said)).encode())
@@ -31,3 +32,23 @@ def is_little(earlier: Sequence[Run]) -> bool:
         length += len(one.prompt) + len(one.response)
         length += sum(len(each.content) for each in one.earlier)
     return length <= LITTLE
+
+
+async def read_prior(storage: Storage, run: Run, *, most: int) -> Sequence[Run]:
+    """
+    Return the runs that a stored one follows in its conversation.
+
+    Args:
+        storage: Where they are.
+        run: What follows them.
+        most: How many bytes it may have together with them.
+    """
+    assert run.conversation_id is not None
+    context = await storage.context(
+        run.user_id,
+        run.conversation_id,
+        previous_run_id=run.previous_run_id,
+        before=run.id,
+        most=most - size_of(run),
+    )
+    return context.runs

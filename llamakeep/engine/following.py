@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from llamakeep.domain import Run, RunStatus, User
-from llamakeep.engine.live import known_length
 from llamakeep.engine.updates import (
     LONG,
     Delta,
@@ -15,6 +14,7 @@ from llamakeep.engine.updates import (
     Silence,
     StoredText,
     Update,
+    known_length,
 )
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.long_texts import START
@@ -58,7 +58,7 @@ async def follow_stored(
 async def _news(
     storage: Storage, run: Run, position: Position, now: Progress
 ) -> Delta | Reset | None:
-    """Return some of what a reader at `position` lacks of a run that goes on."""
+    """Return some of what a reader at `position` lacks of a run that has not ended."""
     if now.status is RunStatus.STARTING:
         return None  # what is stored is an earlier attempt's text, and may change
     known = known_length(position, now.attempt, now.common_length, now.length)

@@ -1,30 +1,29 @@
-"""Where a run's answer may be, as somebody says who need not be right."""
+"""Where the answer to a run may be, as a webhook says."""
 
 import asyncio
-from contextlib import suppress
 
 
 class Hints:
-    """The newest handle that was named for a run, and a bell that rings for it."""
+    """The newest handle that was named for a run; it need not be right."""
 
     def __init__(self) -> None:
-        self._handle: str | None = None
-        self._bell = asyncio.Event()
+        self._newest: asyncio.Queue[str | None] = asyncio.Queue(1)
 
     def give(self, handle: str) -> None:
-        """Name a handle to whoever waits for one, now or later."""
-        self._handle = handle
-        self._bell.set()
+        """Name a handle."""
+        if self._newest.full():
+            self._newest.get_nowait()
+        self._newest.put_nowait(handle)
 
-    def ring(self) -> None:
-        """Let whoever waits go on without a handle."""
-        self._bell.set()
+    def end(self) -> None:
+        """End the waiting for a handle."""
+        if self._newest.empty():
+            self._newest.put_nowait(None)
 
     async def next(self, *, within: float) -> str | None:
         """Return a handle, but none twice, if one comes in so many seconds."""
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(within):
-                await self._bell.wait()
-        self._bell.clear()
-        handle, self._handle = self._handle, None
-        return handle
+                return await self._newest.get()
+        except TimeoutError:
+            return None

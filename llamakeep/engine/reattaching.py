@@ -1,4 +1,4 @@
-"""Asking a provider that goes on without us: once, whatever happens in between."""
+"""Asking a reattachable provider: once, whatever happens in between."""
 
 import asyncio
 import logging
@@ -6,14 +6,15 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from llamakeep.domain import Run, utc_now
-from llamakeep.engine.gate import Gates
 from llamakeep.engine.lateness import boot_time, claimed_at, lateness
 from llamakeep.engine.live import LiveRun
-from llamakeep.engine.orphans import is_wanted
-from llamakeep.engine.patience import Patience
+from llamakeep.engine.orphans import KNOWN_FOR, is_wanted
+from llamakeep.engine.retries import Retries
 from llamakeep.errors import (
     AnswerExpired,
     ProviderAnswerInvalid,
@@ -30,13 +31,11 @@ from llamakeep.providers.base import (
     Event,
     ReattachableProvider,
 )
-from llamakeep.settings import Settings
-from llamakeep.storage import Storage
 from llamakeep.storage.runs.leases import Held
 from llamakeep.storage.runs.steps import Attached
 
-KNOWN_FOR = timedelta(hours=1)
-"""How far back to look for what another process may have begun, whatever its clock."""
+if TYPE_CHECKING:
+    from llamakeep.engine.runner import Runner
 
 MARGIN = timedelta(seconds=30)
 """What is added to the time that has passed here since an answer was asked for."""
@@ -64,59 +63,66 @@ OUT_OF_REACH = (
 log = logging.getLogger(__name__)
 
 
-class Reattaching:
-    """Has runs answered by providers that can be asked for the same answer again."""
+class Reattachment:
+    """
+    Has one run answered by a provider that can be asked for the same answer again.
+
+    Args:
+        runner: What works on it.
+        live: The run.
+        provider: Who answers.
+        request: What is asked.
+        deadline: Until when the run may take.
+    """
 
     def __init__(
-        self, settings: Settings, storage: Storage, gates: Gates, *, node: str
-    ) -> None:
-        self._settings = settings
-        self._storage = storage
-        self._gates = gates
-        self._node = node
-
-    async def answer(
         self,
+        runner: "Runner",
         live: LiveRun,
         provider: ReattachableProvider,
         request: CompletionRequest,
-        patience: Patience,
-        *,
-        was_begun: bool,
+        deadline: asyncio.Timeout,
     ) -> None:
+        self._settings = runner.settings
+        self._storage = runner.storage
+        self._breakers = runner.breakers
+        self._node = runner.node
+        self._live = live
+        self._provider = provider
+        self._request = request
+        self._retries = Retries(live, deadline=deadline)
+        self._began: float | None = None
+        """When this process began to ask, by `monotonic`, if it was the first."""
+
+    async def answer(self, *, was_begun: bool) -> None:
         """
-        Have a run answered: begin, go on, or find what was begun.
+        Have the run answered: begin, continue, or find what was begun.
 
         Where an earlier request may have begun something, the database is asked who
         holds the run before anything else is begun: what another server has attached
         to it is not found by looking.
 
         Args:
-            live: The run.
-            provider: Who answers.
-            request: What is asked.
-            patience: How the run waits for the database.
             was_begun: Whether an earlier attempt may have asked already.
 
         Raises:
             AnswerExpired: There was an answer, and it cannot be had any more.
-            GateClosed: There is none, and none can be asked for now.
+            CircuitOpen: There is none, and none can be asked for now.
             LlamaKeepError: What `ReattachableProvider.answer` or `resume` raised.
         """
-        began = None if was_begun else monotonic()
-        held_since = None if was_begun else claimed_at(live.run)
-        if was_begun and live.run.handle is None:
-            await self._find(live, provider, request, patience, began)
+        live = self._live
+        if not was_begun:
+            self._began = monotonic()
+            self._time_request(claimed_at(live.run))
+        elif live.run.handle is None:
+            await self._find()
         for pause in range(1, TRIES + 1):
-            if live.run.handle is None and not live.is_lost:
-                if held_since is None:
-                    held_since = await self._hold(live, patience)
-                request = self._timed(request, held_since)
-                held_since = None
+            if live.run.handle is None and (was_begun or pause > 1):
+                await self._hold()
             if live.is_lost:
                 return
             try:
-                await self._receive(live, provider, request, patience)
+                await self._receive()
             except ProviderError as error:
                 if not error.answer_may_exist or pause == TRIES:
                     raise
@@ -124,38 +130,24 @@ class Reattaching:
             else:
                 return
             if live.run.handle is None:
-                await self._find(live, provider, request, patience, began)
+                await self._find()
             else:
                 await asyncio.sleep(pause)
 
-    async def _receive(
-        self,
-        live: LiveRun,
-        provider: ReattachableProvider,
-        request: CompletionRequest,
-        patience: Patience,
-    ) -> None:
+    async def _receive(self) -> None:
         """Take in an answer; of one that is resumed, what is not here yet."""
-        handle = live.run.handle
+        live, handle = self._live, self._live.run.handle
         received = live.text
         events: AsyncGenerator[Event, None]
         if handle is None:
-            events = self._gates.ask(provider, request)
+            events = self._breakers.ask(self._provider, self._request)
         else:
-            events = provider.resume(request, handle)
+            events = self._provider.resume(self._request, handle)
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Accepted) and event.handle is not None:
-                    if event.is_whole:
-                        # It is kept together with the answer, in one commit.
-                        live.run = replace(live.run, handle=event.handle)
-                    elif await self._attach_new(live, event.handle) is Attached.LOST:
-                        live.lose()
-                        if await self._is_wanted(live, event.handle, patience) is False:
-                            return  # closing the generator cancels what was made
-                        # It is read to its end for the server that has the run, unless
-                        # that turns out to have another answer.
-                        live.owed_handle = event.handle
+                    if not await self._is_to_be_read(event, event.handle):
+                        return  # closing the generator cancels what was made
                     live.receive(event)
                 elif isinstance(event, str) and received:
                     size = min(len(event), len(received))
@@ -170,14 +162,26 @@ class Reattaching:
                 else:
                     live.receive(event)
 
-    async def _hold(self, live: LiveRun, patience: Patience) -> float:
-        """
-        Renew the lease of a run, which is lost if another server has it.
+    async def _is_to_be_read(self, accepted: Accepted, handle: str) -> bool:
+        """Keep what finds an answer again, and return whether its text is wanted."""
+        live = self._live
+        if accepted.is_whole:
+            # It is kept together with the answer, in one commit.
+            live.run = replace(live.run, handle=handle)
+        elif await self._attach_new(handle) is Attached.LOST:
+            live.lose()
+            if await self._is_wanted(handle) is False:
+                return False
+            # It is read to its end for the server that has the run, unless that turns
+            # out to have another answer.
+            live.owed_handle = handle
+        return True
 
-        Returns:
-            Since when it is held for as long as a lease, by `boot_time`.
-        """
-        since = 0.0
+    async def _hold(self) -> None:
+        """Renew the lease of the run, which is lost if another server has it."""
+        live, since = self._live, 0.0
+        if live.is_lost:
+            return
 
         async def renew() -> Sequence[Held]:
             nonlocal since
@@ -186,27 +190,26 @@ class Reattaching:
                 self._node, [live.run.id], lease=self._settings.lease
             )
 
-        held = await patience.until_done(renew)
+        held = await self._retries.until_done(renew)
         if [each.attempt for each in held] != [live.run.attempt]:
             log.warning("run %s is another process's now", live.run.id)
             live.lose()
-        return since
+        self._time_request(since)
 
-    def _timed(self, request: CompletionRequest, since: float) -> CompletionRequest:
-        """Return `request` so that it is not sent once another server may have run."""
-        if self._storage.is_sole_owner:
-            return request
-        return replace(request, is_late=lateness(self._settings.lease, since))
+    def _time_request(self, since: float) -> None:
+        """Have the request not sent once another server may have the run."""
+        if not self._storage.is_sole_owner:
+            is_late = lateness(self._settings.lease, since)
+            self._request = replace(self._request, is_late=is_late)
 
-    async def _is_wanted(
-        self, live: LiveRun, handle: str, patience: Patience
-    ) -> bool | None:
-        return await patience.until_done(
-            lambda: is_wanted(self._storage, live.run, handle)
+    async def _is_wanted(self, handle: str) -> bool | None:
+        return await self._retries.until_done(
+            lambda: is_wanted(self._storage, self._live.run, handle)
         )
 
-    async def _attach_new(self, live: LiveRun, handle: str) -> Attached:
+    async def _attach_new(self, handle: str) -> Attached:
         """Keep what finds an answer again that has begun, now or while it comes."""
+        live = self._live
         if handle == live.run.handle:
             return Attached.KEPT
         try:
@@ -216,46 +219,28 @@ class Reattaching:
             log.info("run %s is attached later: %s", live.run.id, error.detail)
             live.owed_handle = handle
             attached = Attached.KEPT
-        return _noted(live, handle, attached)
+        return self._note(handle, attached)
 
-    async def _attach_found(
-        self, live: LiveRun, handle: str, patience: Patience
-    ) -> Attached:
-        """Keep what finds the answer again, unless another run has it."""
-        attached = await patience.until_done(
-            lambda: self._storage.attach(live.run, handle)
-        )
-        return _noted(live, handle, attached)
+    def _note(self, handle: str, attached: Attached) -> Attached:
+        if attached is Attached.KEPT:
+            self._live.run = replace(self._live.run, handle=handle)
+        return attached
 
-    async def _find(
-        self,
-        live: LiveRun,
-        provider: ReattachableProvider,
-        request: CompletionRequest,
-        patience: Patience,
-        began: float | None,
-    ) -> None:
+    async def _find(self) -> None:
         """
         Look for what an earlier attempt may have begun, twice, some time apart.
 
         A hint that proves right saves the waiting.
 
-        Args:
-            live: The run.
-            provider: Who answers.
-            request: What was asked.
-            patience: How the run waits for the database.
-            began: When this process began to ask, by `monotonic`, if it was the first.
-
         Raises:
-            AnswerExpired: It is so long ago that nobody can tell.
+            AnswerExpired: It is so long ago that nothing can be known of it.
         """
-        looks = 2
+        live, looks = self._live, 2
         while looks:
-            found = await self._hinted(live, provider, request)
+            found = await self._hinted()
             if found is None:
                 try:
-                    found = await self._listed(provider, request, patience, began)
+                    found = await self._listed()
                 except OUT_OF_REACH as error:
                     log.info("run %s cannot be looked for: %s", live.run.id, error)
                     await asyncio.sleep(error.retry_after or 0)
@@ -263,74 +248,57 @@ class Reattaching:
             if found is None:
                 looks -= 1
                 continue
-            attached = await self._attach_found(live, found.handle, patience)
+            handle = found.handle
+            attached = await self._retries.until_done(
+                partial(self._storage.attach, live.run, handle)
+            )
             if attached is Attached.TAKEN:
                 continue  # by a run that asked the same; there may be another one
-            if attached is Attached.LOST:
+            if self._note(handle, attached) is Attached.LOST:
                 live.lose()
                 if found.is_proven:
-                    await self._stop_orphan(live, provider, found.handle, patience)
+                    await self._cancel_orphan(handle)
             else:
-                log.warning(
-                    "run %s continues with prediction %s", live.run.id, found.handle
-                )
+                log.warning("run %s continues with prediction %s", live.run.id, handle)
             return
-        if _may_be_forgotten(live.run, provider, began):
+        if _may_be_forgotten(live.run, self._provider, self._began):
             raise AnswerExpired(
                 "The server was away for too long to find out whether the provider "
                 "had answered. Send the prompt again if you want to pay for it again."
             )
 
-    async def _hinted(
-        self,
-        live: LiveRun,
-        provider: ReattachableProvider,
-        request: CompletionRequest,
-    ) -> Candidate | None:
+    async def _hinted(self) -> Candidate | None:
         """Wait until what was begun is listed, or until a hint proves to be it."""
         until = monotonic() + self._settings.settle_time
-        while handle := await live.hints.next(within=until - monotonic()):
+        while handle := await self._live.hints.next(within=until - monotonic()):
             with suppress(ProviderError):
-                if await provider.is_proven(request, handle):
+                if await self._provider.is_proven(self._request, handle):
                     return Candidate(handle, is_proven=True)
         return None
 
-    async def _listed(
-        self,
-        provider: ReattachableProvider,
-        request: CompletionRequest,
-        patience: Patience,
-        began: float | None,
-    ) -> Candidate | None:
-        within = KNOWN_FOR
-        if began is not None:
-            within = timedelta(seconds=monotonic() - began) + MARGIN
-        found = await provider.find(request, within=within)
+    async def _listed(self) -> Candidate | None:
+        provider, within = self._provider, KNOWN_FOR
+        if self._began is not None:
+            within = timedelta(seconds=monotonic() - self._began) + MARGIN
+        found = await provider.find(self._request, within=within)
         handles = [each.handle for each in found]
-        known = await patience.until_done(
+        known = await self._retries.until_done(
             lambda: self._storage.known_handles(provider.name, handles)
         )
         return next((each for each in found if each.handle not in known), None)
 
-    async def _stop_orphan(
-        self,
-        live: LiveRun,
-        provider: ReattachableProvider,
-        handle: str,
-        patience: Patience,
-    ) -> None:
-        """Stop what was begun for a run that is lost, unless its holder wants it."""
+    async def _cancel_orphan(self, handle: str) -> None:
+        """Cancel what was begun for a run that is lost, unless its holder wants it."""
         for _ in range(TRIES):
             # Meanwhile the holder looks for it, too.
             await asyncio.sleep(HOLDER_LOOKS * self._settings.settle_time)
-            match await self._is_wanted(live, handle, patience):
+            match await self._is_wanted(handle):
                 case True:
                     return
                 case False:
-                    log.info(
-                        "run %s: no run has %s; it is stopped", live.run.id, handle
-                    )
-                    await provider.cancel(handle)
+                    run_id = self._live.run.id
+                    log.info("run %s: no run has %s; it is stopped", run_id, handle)
+                    await self._provider.cancel(handle)
                     return
 
 
@@ -351,9 +319,3 @@ def _may_be_forgotten(
     if (now := provider.now()) is not None:
         age = max(age, now - started_at)
     return not -CLOCKS_APART <= age <= REMEMBERED
-
-
-def _noted(live: LiveRun, handle: str, attached: Attached) -> Attached:
-    if attached is Attached.KEPT:
-        live.run = replace(live.run, handle=handle)
-    return attached

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import ChainMap, Counter
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 from llamakeep.domain import Run, RunStatus
@@ -32,8 +32,7 @@ class Recovery:
         settings: What the operator chose.
         storage: Where the runs are.
         node: Under which name this process holds them.
-        live: The runs that are going on here.
-        tasks: What works on them, and on those that are being stored.
+        live: The runs that have a task here, also while they are being stored.
         begin: Begins to work on a run that was taken up.
         cancel: Cancels a run that is to be.
         lose: Stops working on a run that is another process's.
@@ -45,8 +44,7 @@ class Recovery:
         storage: Storage,
         node: str,
         *,
-        live: Mapping[str, LiveRun],
-        tasks: MutableMapping[str, asyncio.Task[None]],
+        live: MutableMapping[str, LiveRun],
         begin: Callable[[Run], None],
         cancel: Callable[[str], None],
         lose: Callable[[str], None],
@@ -55,7 +53,6 @@ class Recovery:
         self._storage = storage
         self._node = node
         self._live = live
-        self._tasks = tasks
         self._begin = begin
         self._cancel = cancel
         self._lose = lose
@@ -124,15 +121,15 @@ class Recovery:
 
     async def _renew(self) -> None:
         resting = self._dropped.resting()
-        if not (self._tasks or resting):
+        if not (self._live or resting):
             return
         attempts = {
             run_id: live.run.attempt
             for run_id, live in self._live.items()
-            if not live.is_closing
+            if live.is_stored and not live.is_closing
         }
         held = await self._storage.renew(
-            self._node, {*self._tasks, *resting}, lease=self._settings.lease
+            self._node, {*self._live, *resting}, lease=self._settings.lease
         )
         found = {row.run_id: row.attempt for row in held}
         for run_id, attempt in attempts.items():
@@ -156,7 +153,7 @@ class Recovery:
         """Go on with, or close, runs that were left: as many as find a free slot."""
         room = self._room()
         # What is accepted while this waits for the database is in there, too.
-        mine = ChainMap[str, Any](self._tasks, dict.fromkeys(self._dropped.resting()))
+        mine = ChainMap[str, Any](self._live, dict.fromkeys(self._dropped.resting()))
         taken = await self._storage.take_over(
             self._node,
             lease=self._settings.lease,
@@ -180,7 +177,7 @@ class Recovery:
         A process that has more than enough to do takes up a few all the same: it may be
         the only one that can.
         """
-        free = self._settings.max_running - len(self._tasks)
+        free = self._settings.max_running - len(self._live)
         return free if free > 0 else max(0, self._few - len(self.begun))
 
 

@@ -1,7 +1,13 @@
 """What is refused before a run begins, and what is said when the server stops."""
 
 from llamakeep.domain import User
-from llamakeep.errors import OutcomeUnknown, ServerStopping, UnknownModel
+from llamakeep.errors import (
+    OutcomeUnknown,
+    RunCanceled,
+    RunInterrupted,
+    ServerStopping,
+    UnknownModel,
+)
 from llamakeep.providers.base import Provider
 
 
@@ -43,4 +49,17 @@ def stopped() -> ServerStopping:
     return ServerStopping(
         "The server has stopped. The run is kept, and can be followed when it is back.",
         retry_after=5,
+    )
+
+
+def canceled() -> RunCanceled:
+    """Return what a run ends with that a client canceled."""
+    return RunCanceled("The run was canceled; the text so far is kept.")
+
+
+def interrupted() -> RunInterrupted:
+    """Return what a run ends with that may not be run again."""
+    return RunInterrupted(
+        "The server stopped while the answer was coming. The text so far is kept; "
+        "send the prompt again for a whole answer."
     )

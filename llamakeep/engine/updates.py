@@ -1,7 +1,7 @@
-"""What the readers of a run are told."""
+"""What the readers of a run are handed."""
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,7 +16,7 @@ LONG = 4 * PIECE
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far somebody has read: a number of characters, of one attempt's text."""
+    """How far a client has read: a number of characters, of one attempt's text."""
 
     offset: int = 0
     attempt: int | None = None
@@ -55,7 +55,7 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """There is nothing new, but the run goes on."""
+    """There is nothing new, and the run has not ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +78,34 @@ class Ended:
 
 
 Update = Delta | Reset | Silence | Ended
+
+
+def sliced(update: Update) -> Iterator[Update]:
+    """Yield what comes to the same as `update`, in texts of at most `PIECE`."""
+    if not isinstance(update, Delta | Reset) or len(update.text) <= PIECE:
+        yield update
+        return
+    text, attempt = update.text, update.position.attempt
+    begin = update.position.offset - len(text)
+    kind = type(update)
+    for start in range(0, len(text), PIECE):
+        piece = text[start : start + PIECE]
+        yield kind(piece, Position(begin + start + len(piece), attempt))
+        kind = Delta
+
+
+def known_length(
+    position: Position, attempt: int, common_length: int | None, length: int
+) -> int:
+    """
+    Return how many characters of a stored text are what a reader read.
+
+    Args:
+        position: Where the reader is.
+        attempt: Whose text is stored.
+        common_length: How many characters all attempts have in common.
+        length: How many the stored text has.
+    """
+    if (position.attempt or 1) == attempt or not position.offset:
+        return length
+    return min(common_length or 0, length)

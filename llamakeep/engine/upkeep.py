@@ -1,12 +1,10 @@
 """Background tasks that all runs of a process share, such as writing their texts."""
 
 import time
-from collections.abc import Callable, Mapping
 
-from llamakeep.engine.gate import Gates
-from llamakeep.engine.live import LiveRun
 from llamakeep.engine.orphans import is_wanted
 from llamakeep.engine.repeated import Repeated
+from llamakeep.engine.runner import Runner
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.steps import Attached
@@ -27,9 +25,7 @@ class Upkeep:
     Args:
         settings: What the operator chose.
         storage: Where the runs are.
-        gates: What stands between them and their providers.
-        live: The runs that are going on here.
-        abandon: Stops what works on a run, and what was begun for it.
+        runner: What works on them here.
         tick: Seconds between two signs of life to those who follow a silent run.
         indexing_pause: Seconds after which some more finished runs are indexed.
     """
@@ -38,17 +34,14 @@ class Upkeep:
         self,
         settings: Settings,
         storage: Storage,
-        gates: Gates,
-        live: Mapping[str, LiveRun],
+        runner: Runner,
         *,
-        abandon: Callable[[str], None],
         tick: float,
         indexing_pause: float,
     ) -> None:
         self._storage = storage
-        self._gates = gates
-        self._live = live
-        self._abandon = abandon
+        self._runner = runner
+        self._live = runner.live
         every = settings.flush_interval
         self._tasks = [
             Repeated("keeping the texts so far", self._flush, every=every),
@@ -62,7 +55,9 @@ class Upkeep:
             index = Repeated("indexing", self._index, every=pause)
             self._tasks.append(index)
         else:
-            refresh = Repeated("looking at the gates", gates.refresh, every=every)
+            refresh = Repeated(
+                "looking at the circuits", runner.breakers.refresh, every=every
+            )
             pause = max(indexing_pause, every)
             reindex = Repeated("indexing older runs", self._reindex, every=pause)
             self._tasks += [refresh, reindex]
@@ -106,7 +101,7 @@ class Upkeep:
                 if wanted is None:
                     continue
                 if wanted is False and self._live.get(run_id) is live:
-                    self._abandon(run_id)
+                    self._runner.abandon(run_id)
             live.owed_handle = None
 
     async def _flush(self) -> None:

@@ -95,7 +95,7 @@ class Exchange:
         request: All of it.
         seconds: How long it may take in all.
         keep_alive: Whether it may share its connection with earlier and later ones.
-        is_late: Asked in the moment before it is sent: then it is not.
+        is_late: NewRun in the moment before it is sent: then it is not.
     """
 
     __slots__ = (

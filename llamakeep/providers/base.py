@@ -1,4 +1,4 @@
-"""The port between the keeper and whoever runs models."""
+"""The port between the engine and whoever runs models."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -242,7 +242,7 @@ class ReattachableProvider(Provider, Protocol):
         """Look at once how an answer is getting on that is waited for, if it is."""
         ...
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         """Let answers go on when their generators are closed: a server that stops."""
         ...
 
@@ -256,13 +256,15 @@ class ReattachableProvider(Provider, Protocol):
         ...
 
 
-def goes_on(provider: Provider) -> TypeGuard[ReattachableProvider]:
+def is_reattachable(provider: Provider | None) -> TypeGuard[ReattachableProvider]:
     """Return whether `provider` goes on without us, and lets us come back."""
-    known = _GOING_ON.get(type(provider))
+    known = _REATTACHABLE.get(type(provider))
     if known is None:
         # Comparing it with the protocol takes 60 µs, and prompts want to know it twice.
-        known = _GOING_ON[type(provider)] = isinstance(provider, ReattachableProvider)
+        known = _REATTACHABLE[type(provider)] = isinstance(
+            provider, ReattachableProvider
+        )
     return known
 
 
-_GOING_ON: dict[type, bool] = {}
+_REATTACHABLE: dict[type, bool] = {}

@@ -20,7 +20,7 @@ from llamakeep.providers.base import (
     ChecksFormats,
     ModelLookup,
     Provider,
-    goes_on,
+    is_reattachable,
 )
 from llamakeep.providers.local.provider import LocalProvider
 from llamakeep.providers.local.supervisor import Supervisor
@@ -69,7 +69,11 @@ class Registry:
     @property
     def reattachable(self) -> Sequence[str]:
         """The names of the providers that are asked once, and go on without us."""
-        return [name for name, provider in self._providers.items() if goes_on(provider)]
+        return [
+            name
+            for name, provider in self._providers.items()
+            if is_reattachable(provider)
+        ]
 
     def provider(self, name: str) -> Provider:
         """
@@ -178,11 +182,11 @@ class Registry:
             how_to_fix = error.detail.removeprefix("Nothing was stored. ")
             log.warning("no default model is available: %s", how_to_fix)
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         """Let answers that can be resumed go on without this process."""
         for provider in self._providers.values():
-            if goes_on(provider):
-                provider.let_go()
+            if is_reattachable(provider):
+                provider.detach()
 
     async def close(self) -> None:
         """Close all providers."""

@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from llamakeep import signals
-from llamakeep.engine import Keeper
+from llamakeep.engine import Engine
 from llamakeep.garbage import collect_rarely
 from llamakeep.server.connections import (
     BoundedProtocol,
@@ -40,7 +40,7 @@ class Server(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self._app = app
-        self._keeper: Keeper = app.state.keeper
+        self._engine: Engine = app.state.engine
         self._when_ready = when_ready
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
@@ -64,13 +64,13 @@ class Server(uvicorn.Server):
             at_once: Whether to stop runs as well, without their grace period.
         """
         if at_once and self._task is not None:
-            self._keeper.stop_accepting(grace=0)
-            if self._keeper.has_runs:
+            self._engine.stop_accepting(grace=0)
+            if self._engine.running:
                 self._loop.call_soon_threadsafe(self._task.cancel)
             else:
                 self.force_exit = True  # do not wait for clients that do not read
         self.should_exit = True
-        self._keeper.stop_accepting()
+        self._engine.stop_accepting()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections, then call `when_ready`."""
@@ -90,7 +90,7 @@ class Server(uvicorn.Server):
         Meanwhile all requests but new prompts are served, so that clients get the ends
         of their runs, and load balancers see that this node is not ready.
         """
-        await self._keeper.close()
+        await self._engine.close()
         # Uvicorn would log an error for each request that never arrives completely.
         self._loop.call_later(
             LAST_READS / 2, close_half_requests, self.server_state.connections

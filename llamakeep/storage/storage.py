@@ -33,9 +33,9 @@ from llamakeep.storage.history.listing import HistoryStorage
 from llamakeep.storage.history.reindexing import ReindexStorage
 from llamakeep.storage.history.stats import StatsStorage
 from llamakeep.storage.history.tags import TagStorage
+from llamakeep.storage.runs.circuits import CircuitStorage
 from llamakeep.storage.runs.context import ContextStorage
 from llamakeep.storage.runs.deliveries import DeliveryStorage
-from llamakeep.storage.runs.gates import GateStorage
 from llamakeep.storage.runs.leases import LeaseStorage
 from llamakeep.storage.runs.long_texts import LongTextStorage
 from llamakeep.storage.runs.lookups import LookupStorage
@@ -68,7 +68,7 @@ class Storage(
     ClockStorage,
     ImportStorage,
     DeliveryStorage,
-    GateStorage,
+    CircuitStorage,
     QuotaStorage,
     NotificationStorage,
     WebhookSecretStorage,

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from llamakeep.app import create_app
 from llamakeep.credentials.tokens import digest, new_access_token
 from llamakeep.domain import User
-from llamakeep.engine import Keeper
+from llamakeep.engine import Engine
 from llamakeep.providers.base import Provider
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
@@ -56,9 +56,9 @@ class Client(httpx2.AsyncClient):
         return found
 
     @property
-    def keeper(self) -> Keeper:
-        found = self.app.state.keeper
-        assert isinstance(found, Keeper)
+    def engine(self) -> Engine:
+        found = self.app.state.engine
+        assert isinstance(found, Engine)
         return found
 
     async def history(self, **headers: str) -> list[dict[str, Any]]:

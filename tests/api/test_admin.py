@@ -256,7 +256,7 @@ async def test_deleting_a_user_stops_their_runs_and_leaves_nothing_behind(
     deleted = await client.delete(f"/admin/users/{bob.id}")
 
     assert deleted.status_code == 204
-    assert client.keeper.running == 0
+    assert client.engine.running == 0
     check_problem(await client.get(f"/admin/users/{bob.id}"), 404)
     with_key = {"Authorization": f"Bearer {made['key']}"}
     for headers in (BOB, with_key):

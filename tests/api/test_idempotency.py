@@ -14,7 +14,7 @@ from llamakeep.api.openai import chat as openai_chat
 from llamakeep.api.openai.responses import request as responses_request
 from llamakeep.api.prompts import routes as prompt
 from llamakeep.api.replicate import inputs as replicate_inputs
-from llamakeep.domain import Asked
+from llamakeep.domain import NewRun
 from llamakeep.domain.rates import parse_rates
 from llamakeep.domain.values import value
 from llamakeep.errors import ProviderTimeout
@@ -230,7 +230,7 @@ async def test_fields_that_a_later_version_adds_change_no_digest(
         "llamakeep.api.prompts.idempotency._older_own", lambda *_: b"another digest"
     )
     for module in (prompt, responses_request, openai_chat, replicate_inputs):
-        monkeypatch.setattr(module, "Asked", _LaterAsked, raising=False)
+        monkeypatch.setattr(module, "NewRun", _LaterNewRun, raising=False)
 
     again = await client.post(path, json=REQUESTS[path], headers=KEY)
 
@@ -239,7 +239,7 @@ async def test_fields_that_a_later_version_adds_change_no_digest(
 
 
 @value
-class _LaterAsked(Asked):
+class _LaterNewRun(NewRun):
     later: str = "what was not thought of"
 
 
@@ -337,7 +337,7 @@ async def test_a_request_is_known_again_whose_run_an_older_version_kept(
 
 
 def _stop(client: Client, _: ScriptedProvider) -> None:
-    client.keeper.stop_accepting()
+    client.engine.stop_accepting()
 
 
 def _forget_the_model(_: Client, provider: ScriptedProvider) -> None:
@@ -345,9 +345,7 @@ def _forget_the_model(_: Client, provider: ScriptedProvider) -> None:
 
 
 def _fill_the_queue(client: Client, _: ScriptedProvider) -> None:
-    node = client.keeper._node
-    none = {"max_running": 0, "max_queued": 0}
-    node._settings = node._settings.model_copy(update=none)
+    client.engine._admission._most_runs = 0
 
 
 def _honour_nothing(_: Client, provider: ScriptedProvider) -> None:

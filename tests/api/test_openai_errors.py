@@ -372,7 +372,7 @@ async def test_text_that_begins_anew_ends_the_stream_and_says_where_it_is(
         yield Delta("Once upon", Position(9, 1))
         yield Reset("It was", Position(6, 2))
 
-    leaving = CancelOnDisconnect(client.keeper, alice, run, may_come_back=False)
+    leaving = CancelOnDisconnect(client.engine, alice, run, may_come_back=False)
     told = events(updates(), run, ChatCompletion(run), leaving, prefix="")
     frames = [one async for one in told]
 

@@ -315,7 +315,7 @@ async def test_a_stream_whose_end_nobody_can_tell_can_be_resumed_after_its_error
         await client.written(run_id, "Hello")
         following = asyncio.create_task(resumed(client, response_id))
         await asyncio.sleep(0.05)
-        live = client.keeper._node.live[run_id]
+        live = client.engine._runner.live[run_id]
         live.fail(StorageUnavailable("The disk is full."))
         events = await following
         live.trouble = None

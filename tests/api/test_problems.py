@@ -91,7 +91,7 @@ async def test_the_server_says_whether_it_lives_and_is_ready(client: Client) -> 
 async def test_a_server_that_stops_is_not_ready_and_refuses_prompts(
     client: Client, provider: ScriptedProvider
 ) -> None:
-    client.keeper.stop_accepting()
+    client.engine.stop_accepting()
 
     lives = await client.get("/healthz")
     is_ready = await client.get("/readyz")

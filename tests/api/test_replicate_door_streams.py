@@ -168,7 +168,7 @@ async def test_a_server_that_stops_ends_streams_with_an_error_and_not_as_done(
     reading = asyncio.create_task(stream(client, created["urls"]["stream"]))
     await client.written(f"run_{created['id']}", "Half")
 
-    await client.keeper.close()
+    await client.engine.close()
 
     told = await reading
     assert "event: error\n" in told

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from llamakeep.domain import Asked
+from llamakeep.domain import NewRun
 from llamakeep.engine import Update
 from llamakeep.settings import Settings
 from tests.api.serving import ALICE, PROMPT, PROMPTS, Client, connect
@@ -258,13 +258,13 @@ async def test_while_an_answer_is_streamed_its_prompt_is_in_memory_once(
 @pytest.mark.slow
 async def test_all_who_follow_an_answer_share_its_text(long_winded: Client) -> None:
     [alice, *_] = await long_winded.storage.list_users()
-    keeper = long_winded.keeper
+    engine = long_winded.engine
 
     with weighing() as weight:
-        run = await keeper.ask(alice, Asked(prompt="Go on"), is_followed=True)
+        run = await engine.accept(alice, NewRun(prompt="Go on"), is_followed=True)
 
         async def follow() -> list[Update]:
-            return [update async for update in keeper.follow(run)]
+            return [update async for update in engine.follow(run)]
 
         heard = await asyncio.gather(*(follow() for _ in range(20)))
 

@@ -9,7 +9,7 @@ from llamakeep.cli.ask_here import ask_here
 from llamakeep.cli.screen import Screen
 from llamakeep.cli.terminal import Spinner
 from llamakeep.cli.users import all_users
-from llamakeep.domain import Asked, Run, RunStatus, new_id, utc_now
+from llamakeep.domain import NewRun, Run, RunStatus, new_id, utc_now
 from llamakeep.errors import ProviderTimeout
 from llamakeep.providers.local.weights import find_weights, has_engine
 from llamakeep.providers.registry import Registry
@@ -117,9 +117,9 @@ def test_without_a_model_it_says_how_to_get_one(typed: Type) -> None:
 
 async def test_a_conversation_goes_on(settings: Settings) -> None:
     provider = ScriptedProvider()
-    conversation_id = await _ask_here(settings, provider, Asked(prompt="One"))
+    conversation_id = await _ask_here(settings, provider, NewRun(prompt="One"))
 
-    again = Asked(prompt="Two", conversation_id=conversation_id)
+    again = NewRun(prompt="Two", conversation_id=conversation_id)
     same = await _ask_here(settings, provider, again)
 
     assert same == conversation_id
@@ -134,7 +134,7 @@ async def test_a_failed_answer_is_told_and_kept(settings: Settings) -> None:
     provider = ScriptedProvider(["Once ", ProviderTimeout("It was silent.")])
 
     with pytest.raises(ProviderTimeout) as failure:
-        await _ask_here(settings, provider, Asked(prompt="Hi"))
+        await _ask_here(settings, provider, NewRun(prompt="Hi"))
 
     [run] = await _history(settings.database_url, "carol")
     assert failure.value.run_id == run.id
@@ -145,7 +145,7 @@ async def test_an_answer_that_is_stopped_keeps_its_text(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     provider = ScriptedProvider(["Once ", asyncio.Event()])
-    asking = asyncio.create_task(_ask_here(settings, provider, Asked(prompt="Hi")))
+    asking = asyncio.create_task(_ask_here(settings, provider, NewRun(prompt="Hi")))
     await until(lambda: "Once" in capsys.readouterr().out)
 
     asking.cancel()
@@ -164,7 +164,7 @@ async def test_what_a_server_left_unfinished_is_left_to_the_next_server(
         user = await storage.add_user("dora", None)
         left = await storage.accept(_unfinished(user.id), node="gone", lease=1)
 
-    await _ask_here(settings, ScriptedProvider(is_free=True), Asked(prompt="Hi"))
+    await _ask_here(settings, ScriptedProvider(is_free=True), NewRun(prompt="Hi"))
 
     [run] = await _history(settings.database_url, "dora")
     assert run == left
@@ -220,7 +220,7 @@ def _unfinished(user_id: str) -> Run:
 
 
 async def _ask_here(
-    settings: Settings, provider: ScriptedProvider, asked: Asked
+    settings: Settings, provider: ScriptedProvider, asked: NewRun
 ) -> str:
     return await ask_here(
         settings,

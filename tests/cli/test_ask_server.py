@@ -8,7 +8,7 @@ from llamakeep.cli import ask_server as module
 from llamakeep.cli.ask_server import ask_server
 from llamakeep.cli.screen import Screen
 from llamakeep.cli.terminal import Spinner
-from llamakeep.domain import Asked, Parameters, RunStatus
+from llamakeep.domain import NewRun, Parameters, RunStatus
 from llamakeep.errors import (
     LlamaKeepError,
     ProviderAnswerInvalid,
@@ -24,7 +24,7 @@ from tests.fakes import ScriptedProvider
 from tests.providers.stub_server import Then, running_stub, whole
 from tests.waiting import until
 
-ASKED = Asked(prompt="Hi", parameters=Parameters(max_tokens=7))
+ASKED = NewRun(prompt="Hi", parameters=Parameters(max_tokens=7))
 
 
 @pytest.fixture(autouse=True)

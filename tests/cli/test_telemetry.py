@@ -64,7 +64,7 @@ def test_access_tokens_are_left_out(secret: str) -> None:
         "X-API-Key=hunter2",
         '"password": "hunter2"',
         "Cookie: hunter2",
-        "postgresql://keeper:hunter2@db/keep",
+        "postgresql://engine:hunter2@db/keep",
         "whsec_hunter2hunter2hunter2",
     ],
 )

@@ -5,27 +5,27 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
-from llamakeep.domain import Asked, Run, User
-from llamakeep.engine import Delta, Ended, Keeper, Position, Reset
+from llamakeep.domain import NewRun, Run, User
+from llamakeep.engine import Delta, Ended, Engine, Position, Reset
 from llamakeep.providers.base import Provider
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from tests.waiting import LONG_ENOUGH
 
-WHY = Asked(prompt="Why?")
+WHY = NewRun(prompt="Why?")
 
 
 @asynccontextmanager
-async def open_keeper(
+async def open_engine(
     settings: Settings, storage: Storage, *providers: Provider, take_over: bool = True
-) -> AsyncIterator[Keeper]:
-    keeper = Keeper(settings, storage, Registry(providers))
-    await keeper.open(take_over=take_over)
+) -> AsyncIterator[Engine]:
+    engine = Engine(settings, storage, Registry(providers))
+    await engine.open(take_over=take_over)
     try:
-        yield keeper
+        yield engine
     finally:
-        await keeper.close()
+        await engine.close()
 
 
 @dataclass
@@ -38,9 +38,9 @@ class Reader:
     end: Run | None = None
     has_read: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def read(self, keeper: Keeper, run: Run, *, enough: int = 10**9) -> Run:
+    async def read(self, engine: Engine, run: Run, *, enough: int = 10**9) -> Run:
         """Follow `run` to its end, or until there are `enough` characters."""
-        async with aclosing(keeper.follow(run, self.position)) as updates:
+        async with aclosing(engine.follow(run, self.position)) as updates:
             async for update in updates:
                 if isinstance(update, Reset):
                     self.text = ""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from llamakeep.domain import User
-from llamakeep.engine import Keeper
+from llamakeep.engine import Engine
 from llamakeep.errors import LlamaKeepError, ProviderUnavailable
 from llamakeep.providers.base import (
     Accepted,
@@ -18,7 +18,7 @@ from llamakeep.providers.base import (
 )
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from tests.engine.engine import WHY, open_keeper
+from tests.engine.engine import WHY, open_engine
 from tests.fakes import Line, ScriptedProvider
 from tests.waiting import until
 
@@ -99,7 +99,7 @@ class Forgetful(ScriptedProvider):
     def now(self) -> datetime | None:
         return None
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         pass
 
     async def cancel(self, handle: str) -> None:
@@ -117,9 +117,9 @@ assert isinstance(Forgetful(), ReattachableProvider)
 @asynccontextmanager
 async def lost_run(
     settings: Settings, storage: Storage, user: User, provider: Forgetful
-) -> AsyncIterator[tuple[Keeper, str]]:
-    """A keeper, and the id of a run whose create is known to be on its way."""
-    async with open_keeper(settings, storage, provider) as keeper:
-        run = await keeper.ask(user, WHY)
+) -> AsyncIterator[tuple[Engine, str]]:
+    """A engine, and the id of a run whose create is known to be on its way."""
+    async with open_engine(settings, storage, provider) as engine:
+        run = await engine.accept(user, WHY)
         await until(lambda: provider.requests)
-        yield keeper, run.id
+        yield engine, run.id

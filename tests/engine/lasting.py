@@ -93,7 +93,7 @@ class LastingProvider(ScriptedProvider):
     def now(self) -> datetime | None:
         return None
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         self._is_letting_go = True
 
     async def cancel(self, handle: str) -> None:

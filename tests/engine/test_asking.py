@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llamakeep.domain import Asked, Message, Parameters, Run, RunStatus, Usage, User
+from llamakeep.domain import Message, NewRun, Parameters, Run, RunStatus, Usage, User
 from llamakeep.errors import (
     ConversationNotFound,
     IdempotencyKeyReused,
@@ -26,7 +26,7 @@ from llamakeep.providers.base import CompletionRequest, Event
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.steps import IdempotencyKey
-from tests.engine.engine import WHY, Reader, open_keeper, until_stored
+from tests.engine.engine import WHY, Reader, open_engine, until_stored
 from tests.fakes import ScriptedProvider
 from tests.waiting import until
 
@@ -34,8 +34,8 @@ from tests.waiting import until
 async def test_an_answer_is_on_the_disk_when_the_client_has_it(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
-    async with open_keeper(settings, storage, ScriptedProvider()) as keeper:
-        result = await keeper.result(await keeper.ask(alice, WHY))
+    async with open_engine(settings, storage, ScriptedProvider()) as engine:
+        result = await engine.result(await engine.accept(alice, WHY))
 
         assert await storage.history(alice) == [result]
     assert result.response == "Hello, world"
@@ -64,9 +64,9 @@ async def test_a_prompt_is_on_the_disk_before_the_provider_hears_it(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     witness = Witness(storage, alice)
-    async with open_keeper(settings, storage, witness) as keeper:
-        run = await keeper.ask(alice, WHY)
-        await keeper.result(run)
+    async with open_engine(settings, storage, witness) as engine:
+        run = await engine.accept(alice, WHY)
+        await engine.result(run)
 
     assert witness.seen == [run]
 
@@ -76,9 +76,9 @@ async def test_a_provider_is_asked_what_the_user_asked(
 ) -> None:
     provider = ScriptedProvider()
     parameters = Parameters(max_tokens=5, stop=("END",))
-    asked = Asked(prompt="Why?", system_prompt="Be kind.", parameters=parameters)
-    async with open_keeper(settings, storage, provider) as keeper:
-        run = await keeper.result(await keeper.ask(alice, asked))
+    asked = NewRun(prompt="Why?", system_prompt="Be kind.", parameters=parameters)
+    async with open_engine(settings, storage, provider) as engine:
+        run = await engine.result(await engine.accept(alice, asked))
 
     [request] = provider.requests
     assert request.messages == (Message("system", "Be kind."), Message("user", "Why?"))
@@ -90,12 +90,12 @@ async def test_a_conversation_is_told_to_the_provider_from_its_beginning(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     provider = ScriptedProvider(["Because."])
-    async with open_keeper(settings, storage, provider) as keeper:
-        first = Asked(prompt="Why?", system_prompt="Be kind.")
-        topic = (await keeper.result(await keeper.ask(alice, first))).conversation_id
+    async with open_engine(settings, storage, provider) as engine:
+        first = NewRun(prompt="Why?", system_prompt="Be kind.")
+        topic = (await engine.result(await engine.accept(alice, first))).conversation_id
 
-        further = Asked(prompt="Really?", conversation_id=topic)
-        run = await keeper.result(await keeper.ask(alice, further))
+        further = NewRun(prompt="Really?", conversation_id=topic)
+        run = await engine.result(await engine.accept(alice, further))
 
     assert run.conversation_id == topic
     assert provider.requests[-1].messages == (
@@ -111,9 +111,9 @@ async def test_what_a_client_brings_along_comes_right_before_the_prompt(
 ) -> None:
     provider = ScriptedProvider()
     said = (Message("user", "Hi"), Message("assistant", "Hello"))
-    async with open_keeper(settings, storage, provider) as keeper:
-        asked = Asked(prompt="Why?", system_prompt="Be kind.", earlier=said)
-        run = await keeper.result(await keeper.ask(alice, asked))
+    async with open_engine(settings, storage, provider) as engine:
+        asked = NewRun(prompt="Why?", system_prompt="Be kind.", earlier=said)
+        run = await engine.result(await engine.accept(alice, asked))
 
     assert run.earlier == said
     assert provider.requests[-1].messages == (
@@ -127,16 +127,16 @@ async def test_a_conversation_can_go_on_behind_any_of_its_answers(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     provider = ScriptedProvider(["Because."])
-    async with open_keeper(settings, storage, provider) as keeper:
-        first = Asked(prompt="Why?", system_prompt="Be kind.")
-        root = await keeper.result(await keeper.ask(alice, first))
-        left = Asked(prompt="Left?", previous_run_id=root.id)
-        await keeper.result(await keeper.ask(alice, left))
+    async with open_engine(settings, storage, provider) as engine:
+        first = NewRun(prompt="Why?", system_prompt="Be kind.")
+        root = await engine.result(await engine.accept(alice, first))
+        left = NewRun(prompt="Left?", previous_run_id=root.id)
+        await engine.result(await engine.accept(alice, left))
 
-        right = Asked(
+        right = NewRun(
             prompt="Right?", previous_run_id=root.id, inherits_system_prompt=False
         )
-        run = await keeper.result(await keeper.ask(alice, right))
+        run = await engine.result(await engine.accept(alice, right))
 
     assert run.conversation_id == root.conversation_id
     assert provider.requests[-1].messages == (
@@ -151,35 +151,35 @@ async def test_nothing_goes_on_behind_an_answer_that_is_not_there(
 ) -> None:
     refusal = PromptRejected("No.")
     provider = ScriptedProvider(refusal=refusal)
-    async with open_keeper(settings, storage, provider) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, storage, provider) as engine:
+        run = await engine.accept(alice, WHY)
         with pytest.raises(PromptRejected):
-            await keeper.result(run)
+            await engine.result(run)
 
         with pytest.raises(RunNotAnswered):
-            await keeper.ask(alice, Asked(prompt="And?", previous_run_id=run.id))
+            await engine.accept(alice, NewRun(prompt="And?", previous_run_id=run.id))
 
 
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
-        (Asked(prompt="?", model="eagle"), UnknownModel),
-        (Asked(prompt="?", previous_run_id="run_unheard"), RunNotFound),
-        (Asked(prompt="?", conversation_id="conv_unheard"), ConversationNotFound),
-        (Asked(prompt="?", parameters=Parameters(seed=1)), UnsupportedParameter),
+        (NewRun(prompt="?", model="eagle"), UnknownModel),
+        (NewRun(prompt="?", previous_run_id="run_unheard"), RunNotFound),
+        (NewRun(prompt="?", conversation_id="conv_unheard"), ConversationNotFound),
+        (NewRun(prompt="?", parameters=Parameters(seed=1)), UnsupportedParameter),
     ],
 )
 async def test_what_cannot_be_answered_is_refused_and_not_stored(
     settings: Settings,
     storage: Storage,
     alice: User,
-    asked: Asked,
+    asked: NewRun,
     expected: type[Exception],
 ) -> None:
     provider = ScriptedProvider(unsupported=frozenset({"seed"}))
-    async with open_keeper(settings, storage, provider) as keeper:
+    async with open_engine(settings, storage, provider) as engine:
         with pytest.raises(expected):
-            await keeper.ask(alice, asked)
+            await engine.accept(alice, asked)
 
     assert await storage.history(alice) == []
 
@@ -187,9 +187,9 @@ async def test_what_cannot_be_answered_is_refused_and_not_stored(
 async def test_nothing_is_stored_when_nobody_could_answer(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
-    async with open_keeper(settings, storage) as keeper:
+    async with open_engine(settings, storage) as engine:
         with pytest.raises(NoProvider):
-            await keeper.ask(alice, WHY)
+            await engine.accept(alice, WHY)
 
     assert await storage.history(alice) == []
 
@@ -199,14 +199,14 @@ async def test_asking_again_with_the_same_key_is_not_asking_twice(
 ) -> None:
     provider = ScriptedProvider()
     key = IdempotencyKey("once", b"1" * 32)
-    async with open_keeper(settings, storage, provider) as keeper:
+    async with open_engine(settings, storage, provider) as engine:
         runs = await asyncio.gather(
-            *(keeper.ask(alice, WHY, idempotency_key=key) for _ in range(10))
+            *(engine.accept(alice, WHY, idempotency_key=key) for _ in range(10))
         )
-        results = await asyncio.gather(*map(keeper.result, runs))
+        results = await asyncio.gather(*map(engine.result, runs))
 
         with pytest.raises(IdempotencyKeyReused):
-            await keeper.ask(
+            await engine.accept(
                 alice, WHY, idempotency_key=replace(key, request_digest=b"2" * 32)
             )
 
@@ -215,22 +215,56 @@ async def test_asking_again_with_the_same_key_is_not_asking_twice(
     assert len(await storage.history(alice)) == 1
 
 
+async def test_a_client_that_only_wants_the_end_is_answered_in_one_step(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    provider = ScriptedProvider()
+    key = IdempotencyKey("once", b"1" * 32)
+    async with open_engine(settings, storage, provider) as engine:
+        first = await engine.answer(alice, WHY)
+        again = [await engine.answer(alice, WHY, idempotency_key=key) for _ in range(2)]
+
+        provider.refusal = PromptRejected("No.")
+        with pytest.raises(PromptRejected) as refusal:
+            await engine.answer(alice, WHY)
+
+    assert await storage.get_run(alice, first.id) == first
+    assert again[0] == again[1] != first
+    assert refusal.value.run_id not in {None, first.id, again[0].id}
+    assert len(provider.requests) == 3
+    assert [request.is_followed for request in provider.requests] == [False] * 3
+
+
+async def test_a_client_that_only_wants_the_end_is_told_that_nothing_was_stored(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    failing = FailingStorage(storage._database)
+    failing.failures = 1
+    async with open_engine(settings, failing, ScriptedProvider()) as engine:
+        with pytest.raises(StorageUnavailable, match="The disk is full") as error:
+            await engine.answer(alice, WHY)
+
+        assert (await engine.answer(alice, WHY)).response == "Hello, world"
+    assert error.value.run_id is None
+    assert len(await storage.history(alice)) == 1
+
+
 async def test_a_run_outlives_the_client_who_asked(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     go_on = asyncio.Event()
-    async with open_keeper(
+    async with open_engine(
         settings, storage, ScriptedProvider(["Be", go_on, "cause."])
-    ) as keeper:
-        run = await keeper.ask(alice, WHY)
-        client = asyncio.ensure_future(keeper.result(run))
+    ) as engine:
+        run = await engine.accept(alice, WHY)
+        client = asyncio.ensure_future(engine.result(run))
         await until_stored(storage, alice, run, "Be")
         client.cancel()
         await asyncio.wait([client])
 
         go_on.set()
 
-        assert (await keeper.result(run)).response == "Because."
+        assert (await engine.result(run)).response == "Because."
 
 
 async def test_a_prompt_is_answered_although_its_client_left_while_it_was_stored(
@@ -238,13 +272,13 @@ async def test_a_prompt_is_answered_although_its_client_left_while_it_was_stored
 ) -> None:
     go_on = asyncio.Event()
     provider = ScriptedProvider([go_on, "Hello"])
-    async with open_keeper(settings, storage, provider) as keeper:
-        client = asyncio.ensure_future(keeper.ask(alice, WHY))
+    async with open_engine(settings, storage, provider) as engine:
+        client = asyncio.ensure_future(engine.accept(alice, WHY))
         await asyncio.sleep(0)
         client.cancel()
-        await until(lambda: keeper.running)
+        await until(lambda: engine.running)
         go_on.set()
-        await until(lambda: not keeper.running)
+        await until(lambda: not engine.running)
 
     [run] = await storage.history(alice)
     assert run.status is RunStatus.SUCCEEDED
@@ -254,16 +288,16 @@ async def test_text_is_on_the_disk_while_it_comes(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     go_on = asyncio.Event()
-    async with open_keeper(
+    async with open_engine(
         settings, storage, ScriptedProvider(["Be", go_on, "cause."])
-    ) as keeper:
-        run = await keeper.ask(alice, WHY)
+    ) as engine:
+        run = await engine.accept(alice, WHY)
 
         stored = await until_stored(storage, alice, run, "Be")
 
         assert stored.status is RunStatus.PROCESSING
         go_on.set()
-        await keeper.result(run)
+        await engine.result(run)
 
 
 async def test_prompts_wait_in_a_queue_for_a_free_slot(
@@ -272,8 +306,8 @@ async def test_prompts_wait_in_a_queue_for_a_free_slot(
     settings = settings.model_copy(update={"max_running": 2})
     go_on = asyncio.Event()
     provider = ScriptedProvider([go_on, "Hello"])
-    async with open_keeper(settings, storage, provider) as keeper:
-        runs = await asyncio.gather(*(keeper.ask(alice, WHY) for _ in range(5)))
+    async with open_engine(settings, storage, provider) as engine:
+        runs = await asyncio.gather(*(engine.accept(alice, WHY) for _ in range(5)))
         await until(lambda: len(provider.requests) == 2)
 
         assert [run.status for run in runs] == [
@@ -282,7 +316,7 @@ async def test_prompts_wait_in_a_queue_for_a_free_slot(
         ]
         assert provider.open_answers == 2
         go_on.set()
-        results = await asyncio.gather(*map(keeper.result, runs))
+        results = await asyncio.gather(*map(engine.result, runs))
 
     assert [run.response for run in results] == ["Hello"] * 5
     assert [run.attempt for run in results] == [1] * 5
@@ -293,11 +327,11 @@ async def test_a_full_queue_refuses_prompts_and_stores_nothing(
 ) -> None:
     settings = settings.model_copy(update={"max_running": 1, "max_queued": 2})
     go_on = asyncio.Event()
-    async with open_keeper(
+    async with open_engine(
         settings, storage, ScriptedProvider([go_on, "Hello"])
-    ) as keeper:
+    ) as engine:
         runs = await asyncio.gather(
-            *(keeper.ask(user, WHY) for user in (alice, alice, bob, alice, bob)),
+            *(engine.accept(user, WHY) for user in (alice, alice, bob, alice, bob)),
             return_exceptions=True,
         )
 
@@ -305,22 +339,22 @@ async def test_a_full_queue_refuses_prompts_and_stores_nothing(
         assert len(await storage.history(alice)) == 2
         assert len(await storage.history(bob)) == 1
         go_on.set()
-        await until(lambda: not keeper.running)
-        await keeper.result(await keeper.ask(alice, WHY))
+        await until(lambda: not engine.running)
+        await engine.result(await engine.accept(alice, WHY))
 
 
 async def test_a_refused_prompt_is_kept_with_the_reason(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     provider = ScriptedProvider(refusal=PromptRejected("It is too long."))
-    async with open_keeper(settings, storage, provider) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, storage, provider) as engine:
+        run = await engine.accept(alice, WHY)
 
         with pytest.raises(PromptRejected, match="too long") as refusal:
-            await keeper.answering(run)
+            await engine.answering(run)
 
         with pytest.raises(PromptRejected, match="too long"):
-            await keeper.result(run)
+            await engine.result(run)
     assert refusal.value.run_id == run.id
     [stored] = await storage.history(alice)
     assert stored.status is RunStatus.FAILED
@@ -334,28 +368,28 @@ async def test_who_streams_learns_when_the_provider_has_begun(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     go_on = asyncio.Event()
-    async with open_keeper(settings, storage, ScriptedProvider([go_on])) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, storage, ScriptedProvider([go_on])) as engine:
+        run = await engine.accept(alice, WHY)
 
-        await keeper.answering(run)
+        await engine.answering(run)
 
         assert (await storage.get_run(alice, run.id)).status.is_final is False
         go_on.set()
-        await keeper.result(run)
+        await engine.result(run)
 
 
 async def test_an_answer_that_breaks_off_is_kept_as_far_as_it_came(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     provider = ScriptedProvider(["Be", "ca", ProviderUnavailable("It hung up.")])
-    async with open_keeper(settings, storage, provider) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, storage, provider) as engine:
+        run = await engine.accept(alice, WHY)
         reader = Reader()
 
-        await reader.read(keeper, run)
+        await reader.read(engine, run)
 
         with pytest.raises(ProviderUnavailable, match="hung up"):
-            await keeper.result(run)
+            await engine.result(run)
     [stored] = await storage.history(alice)
     assert stored.status is RunStatus.FAILED
     assert stored.error_code == "provider-unavailable"
@@ -368,11 +402,11 @@ async def test_a_run_that_takes_too_long_is_ended_with_its_text_so_far(
 ) -> None:
     settings = settings.model_copy(update={"run_timeout": 0.05})
     provider = ScriptedProvider(["Be", asyncio.Event()])
-    async with open_keeper(settings, storage, provider) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, storage, provider) as engine:
+        run = await engine.accept(alice, WHY)
 
         with pytest.raises(ProviderTimeout, match=r"0\.05 seconds"):
-            await keeper.result(run)
+            await engine.result(run)
 
     [stored] = await storage.history(alice)
     assert (stored.status, stored.response) == (RunStatus.FAILED, "Be")
@@ -384,14 +418,14 @@ async def test_a_bug_in_a_provider_ends_the_run_and_only_the_run(
     settings: Settings, storage: Storage, alice: User, caplog: pytest.LogCaptureFixture
 ) -> None:
     provider = ScriptedProvider(["Be", ArithmeticError("secret"), "cause."])
-    async with open_keeper(settings, storage, provider) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, storage, provider) as engine:
+        run = await engine.accept(alice, WHY)
 
         with pytest.raises(RunFailed) as failure:
-            await keeper.result(run)
+            await engine.result(run)
 
         provider.script = ["Because."]
-        assert (await keeper.result(await keeper.ask(alice, WHY))).response
+        assert (await engine.result(await engine.accept(alice, WHY))).response
     assert "secret" not in failure.value.detail
     assert "secret" in caplog.text
     stored = await storage.get_run(alice, run.id)
@@ -422,18 +456,18 @@ async def test_an_answer_that_cannot_be_stored_is_not_given_away_but_kept_for_la
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     failing = FailingStorage(storage._database)
-    async with open_keeper(settings, failing, ScriptedProvider()) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, failing, ScriptedProvider()) as engine:
+        run = await engine.accept(alice, WHY)
         failing.failures = 2
 
         with pytest.raises(StorageUnavailable, match="The disk is full") as failure:
-            await keeper.result(run)
+            await engine.result(run)
 
         assert failure.value.run_id == run.id
         assert (await storage.get_run(alice, run.id)).status.is_final is False
         stored = await until_stored(storage, alice, run, "Hello, world")
-        await until(lambda: not keeper.running)
-        assert await keeper.result(run) == await storage.get_run(alice, run.id)
+        await until(lambda: not engine.running)
+        assert await engine.result(run) == await storage.get_run(alice, run.id)
     assert stored.attempt == 1
 
 
@@ -443,10 +477,10 @@ async def test_a_prompt_that_cannot_be_stored_is_not_answered(
     provider = ScriptedProvider()
     failing = FailingStorage(storage._database)
     failing.failures = 1
-    async with open_keeper(settings, failing, provider) as keeper:
+    async with open_engine(settings, failing, provider) as engine:
         with pytest.raises(StorageUnavailable):
-            await keeper.ask(alice, WHY)
+            await engine.accept(alice, WHY)
 
-        assert keeper.running == 0
+        assert engine.running == 0
     assert provider.requests == []
     assert await storage.history(alice) == []

@@ -1,7 +1,7 @@
 """Whatever crashes while somebody reads, they end up with the text that is stored."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from llamakeep.domain import Run, RunStatus, utc_now
 from llamakeep.engine import Delta, Ended, Position, Reset, Update
-from llamakeep.engine.live import LiveRun, catch_up
+from llamakeep.engine.live import LiveRun
+from llamakeep.engine.updates import known_length
 
 KEPT = Run(
     id="run_1",
@@ -44,6 +45,26 @@ class Attempt:
     """Only for the last attempt; the others die."""
 
 
+async def nothing_more(_run: Run, _position: Position) -> AsyncGenerator[Update, None]:
+    updates: Sequence[Update] = ()
+    for update in updates:
+        yield update
+
+
+def catch_up(run: Run, position: Position) -> Delta | Reset | None:
+    """Return what a reader at `position` lacks of the text of `run` as it is stored."""
+    if run.status is RunStatus.STARTING:
+        return None  # what is stored is an earlier attempt's, and may change
+    text = run.response
+    now = Position(len(text), run.attempt)
+    known = known_length(position, run.attempt, run.common_length, len(text))
+    if position.offset <= known:
+        rest = text[position.offset :]
+        return Delta(rest, now) if rest else None
+    # Text that is not there yet may still grow into what the reader has.
+    return Reset(text, now) if run.status.is_final or len(text) > known else None
+
+
 class Reader:
     """Keeps what they were given, as a client does."""
 
@@ -66,7 +87,7 @@ class Reader:
             self.end = update.run
 
     async def follow(self, live: LiveRun) -> None:
-        async with aclosing(live.follow(self.position)) as updates:
+        async with aclosing(live.follow(self.position, nothing_more)) as updates:
             async for update in updates:
                 self.take(update)
 

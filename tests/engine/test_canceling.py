@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from llamakeep.domain import Run, RunStatus, User
-from llamakeep.engine import Keeper
+from llamakeep.engine import Engine
 from llamakeep.errors import RunCanceled, RunNotFound
 from llamakeep.providers.base import (
     Candidate,
@@ -16,7 +16,7 @@ from llamakeep.providers.base import (
 )
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from tests.engine.engine import WHY, Reader, open_keeper, until_stored
+from tests.engine.engine import WHY, Reader, open_engine, until_stored
 from tests.fakes import ScriptedProvider
 from tests.storage.running import ended, start
 from tests.waiting import LONG_ENOUGH, until
@@ -37,28 +37,28 @@ async def test_a_queued_run_can_be_canceled(
     settings = settings.model_copy(update={"max_running": 1})
     go_on = asyncio.Event()
     provider = ScriptedProvider([go_on])
-    async with open_keeper(settings, storage, provider) as keeper:
-        first, queued = [await keeper.ask(alice, WHY) for _ in range(2)]
+    async with open_engine(settings, storage, provider) as engine:
+        first, queued = [await engine.accept(alice, WHY) for _ in range(2)]
 
-        canceled = await keeper.cancel(alice, queued.id)
+        canceled = await engine.cancel(alice, queued.id)
 
         assert is_canceled(canceled)
         assert await storage.get_run(alice, queued.id) == canceled
         go_on.set()
-        await keeper.result(first)
+        await engine.result(first)
         assert len(provider.requests) == 1
-        await keeper.result(await keeper.ask(alice, WHY))
+        await engine.result(await engine.accept(alice, WHY))
 
 
 async def test_a_run_can_be_canceled_before_its_provider_accepts_it(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     provider = ScriptedProvider(before_accepting=asyncio.Event())
-    async with open_keeper(settings, storage, provider) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, storage, provider) as engine:
+        run = await engine.accept(alice, WHY)
         await until(lambda: provider.open_answers)
 
-        assert is_canceled(await keeper.cancel(alice, run.id))
+        assert is_canceled(await engine.cancel(alice, run.id))
 
         assert provider.open_answers == 0
 
@@ -67,14 +67,14 @@ async def test_a_canceled_run_keeps_its_text_and_its_provider_stops(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     provider = ScriptedProvider(["Be", asyncio.Event()])
-    async with open_keeper(settings, storage, provider) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, storage, provider) as engine:
+        run = await engine.accept(alice, WHY)
         reader = Reader()
-        reading = asyncio.ensure_future(reader.read(keeper, run))
-        waiting = asyncio.ensure_future(keeper.result(run))
+        reading = asyncio.ensure_future(reader.read(engine, run))
+        waiting = asyncio.ensure_future(engine.result(run))
         await reader.has_read.wait()
 
-        canceled = await keeper.cancel(alice, run.id)
+        canceled = await engine.cancel(alice, run.id)
 
         assert is_canceled(canceled, "Be")
         assert await reading == canceled
@@ -86,10 +86,10 @@ async def test_a_canceled_run_keeps_its_text_and_its_provider_stops(
 async def test_a_finished_run_stays_as_it_is(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
-    async with open_keeper(settings, storage, ScriptedProvider()) as keeper:
-        run = await keeper.result(await keeper.ask(alice, WHY))
+    async with open_engine(settings, storage, ScriptedProvider()) as engine:
+        run = await engine.result(await engine.accept(alice, WHY))
 
-        assert await keeper.cancel(alice, run.id) == run
+        assert await engine.cancel(alice, run.id) == run
 
 
 class SlowStorage(Storage):
@@ -118,16 +118,16 @@ async def test_a_cancel_that_comes_while_the_end_is_written_changes_nothing(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     slow = SlowStorage(storage)
-    async with open_keeper(settings, slow, ScriptedProvider()) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, slow, ScriptedProvider()) as engine:
+        run = await engine.accept(alice, WHY)
         await slow.is_asked.wait()
-        canceling = asyncio.ensure_future(keeper.cancel(alice, run.id))
+        canceling = asyncio.ensure_future(engine.cancel(alice, run.id))
         await until_cancel_is_asked(storage, alice, run)
 
         slow.may_write.set()
 
         assert (await canceling).status is RunStatus.SUCCEEDED
-        assert (await keeper.result(run)).response == "Hello, world"
+        assert (await engine.result(run)).response == "Hello, world"
 
 
 class SlowToClaim(SlowStorage):
@@ -144,54 +144,54 @@ async def test_a_cancel_that_meets_the_claim_of_a_queued_run_ends_it(
     slow = SlowToClaim(storage)
     go_on = asyncio.Event()
     provider = ScriptedProvider([go_on])
-    async with open_keeper(settings, slow, provider) as keeper:
-        first, queued, last = [await keeper.ask(alice, WHY) for _ in range(3)]
+    async with open_engine(settings, slow, provider) as engine:
+        first, queued, last = [await engine.accept(alice, WHY) for _ in range(3)]
         assert queued.status is last.status is RunStatus.QUEUED
         go_on.set()
-        await keeper.result(first)
+        await engine.result(first)
         await slow.is_asked.wait()
 
-        canceling = asyncio.ensure_future(keeper.cancel(alice, queued.id))
+        canceling = asyncio.ensure_future(engine.cancel(alice, queued.id))
         await until_cancel_is_asked(storage, alice, queued)
         await asyncio.sleep(0.01)
         slow.may_write.set()
 
         async with asyncio.timeout(LONG_ENOUGH):
             assert is_canceled(await canceling)
-            await keeper.result(last)
+            await engine.result(last)
 
 
 async def test_nobody_cancels_or_deletes_the_run_of_somebody_else(
     settings: Settings, storage: Storage, alice: User, bob: User
 ) -> None:
     go_on = asyncio.Event()
-    async with open_keeper(
+    async with open_engine(
         settings, storage, ScriptedProvider([go_on, "Hello"])
-    ) as keeper:
-        run = await keeper.ask(alice, WHY)
+    ) as engine:
+        run = await engine.accept(alice, WHY)
 
         with pytest.raises(RunNotFound):
-            await keeper.cancel(bob, run.id)
+            await engine.cancel(bob, run.id)
         with pytest.raises(RunNotFound):
-            await keeper.delete(bob, run.id)
+            await engine.delete(bob, run.id)
 
         go_on.set()
-        assert (await keeper.result(run)).response == "Hello"
+        assert (await engine.result(run)).response == "Hello"
 
 
 async def test_a_run_that_is_going_on_can_be_deleted(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     provider = ScriptedProvider(["Be", asyncio.Event()])
-    async with open_keeper(settings, storage, provider) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, storage, provider) as engine:
+        run = await engine.accept(alice, WHY)
         await until_stored(storage, alice, run, "Be")
 
-        await keeper.delete(alice, run.id)
+        await engine.delete(alice, run.id)
 
         assert await storage.history(alice) == []
         assert provider.open_answers == 0
-        await until(lambda: not keeper.running)
+        await until(lambda: not engine.running)
 
 
 async def test_a_cancel_reaches_the_node_that_holds_the_run(
@@ -199,9 +199,9 @@ async def test_a_cancel_reaches_the_node_that_holds_the_run(
 ) -> None:
     settings = settings.model_copy(update={"lease": 0.1})
     provider = ScriptedProvider([asyncio.Event()])
-    async with open_keeper(settings, storage, provider) as keeper:
-        run = await keeper.ask(alice, WHY)
-        waiting = asyncio.ensure_future(keeper.result(run))
+    async with open_engine(settings, storage, provider) as engine:
+        run = await engine.accept(alice, WHY)
+        waiting = asyncio.ensure_future(engine.result(run))
 
         await storage.request_cancel(alice, run.id)  # as another node does
 
@@ -212,9 +212,9 @@ async def test_a_cancel_reaches_the_node_that_holds_the_run(
 async def test_a_cancel_waits_for_the_other_node(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
-    async with open_keeper(settings, storage, ScriptedProvider()) as keeper:
+    async with open_engine(settings, storage, ScriptedProvider()) as engine:
         run = await start(storage, alice)
-        canceling = asyncio.ensure_future(keeper.cancel(alice, run.id))
+        canceling = asyncio.ensure_future(engine.cancel(alice, run.id))
         await until_cancel_is_asked(storage, alice, run)
 
         await storage.finish(ended(run, RunStatus.CANCELED, error_code="run-canceled"))
@@ -253,7 +253,7 @@ class SlowToStop(ScriptedProvider):
     def now(self) -> datetime | None:
         return None
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         pass
 
     async def cancel(self, handle: str) -> None:
@@ -270,9 +270,9 @@ async def test_a_run_that_is_canceled_after_a_crash_can_be_canceled_again_meanwh
     provider = SlowToStop()
     assert isinstance(provider, ReattachableProvider)
 
-    async with open_keeper(settings, storage, provider) as keeper:
+    async with open_engine(settings, storage, provider) as engine:
         await until(lambda: provider.canceling)
-        canceling = asyncio.ensure_future(keeper.cancel(alice, run.id))
+        canceling = asyncio.ensure_future(engine.cancel(alice, run.id))
         await asyncio.sleep(0.05)
         provider.may_stop.set()
         async with asyncio.timeout(LONG_ENOUGH):
@@ -286,16 +286,18 @@ async def test_a_canceled_run_frees_its_slot(
 ) -> None:
     settings = settings.model_copy(update={"max_running": 1})
     provider = ScriptedProvider([asyncio.Event()])
-    async with open_keeper(settings, storage, provider) as keeper:
-        await cancel_one(keeper, alice)
+    async with open_engine(settings, storage, provider) as engine:
+        await cancel_one(engine, alice)
 
         provider.script = ["Hello"]
 
-        assert (await keeper.result(await keeper.ask(alice, WHY))).response == "Hello"
+        assert (
+            await engine.result(await engine.accept(alice, WHY))
+        ).response == "Hello"
 
 
-async def cancel_one(keeper: Keeper, user: User) -> None:
-    await keeper.cancel(user, (await keeper.ask(user, WHY)).id)
+async def cancel_one(engine: Engine, user: User) -> None:
+    await engine.cancel(user, (await engine.accept(user, WHY)).id)
 
 
 async def until_cancel_is_asked(storage: Storage, user: User, run: Run) -> None:

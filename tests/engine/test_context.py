@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 from pydantic import ByteSize
 
-from llamakeep.domain import Asked, Run, RunStatus, User, new_id, utc_now
+from llamakeep.domain import NewRun, Run, RunStatus, User, new_id, utc_now
 from llamakeep.errors import ContextTooLarge
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from tests.engine.engine import open_keeper
+from tests.engine.engine import open_engine
 from tests.fakes import ScriptedProvider
 from tests.storage.running import new_run
 
@@ -43,12 +43,12 @@ async def test_what_follows_sorts_behind_it_whatever_the_clocks_say(
     second = await answered_at(storage, alice, hours, "P2", conversation_id=here)
     provider = ScriptedProvider(["."])
     last = second
-    async with open_keeper(settings, storage, provider) as keeper:
+    async with open_engine(settings, storage, provider) as engine:
         for prompt in ("P3", "P4"):
-            asked = Asked(prompt=prompt, conversation_id=here)
+            asked = NewRun(prompt=prompt, conversation_id=here)
             if names_the_last:
-                asked = Asked(prompt=prompt, previous_run_id=last.id)
-            last = await keeper.result(await keeper.ask(alice, asked))
+                asked = NewRun(prompt=prompt, previous_run_id=last.id)
+            last = await engine.result(await engine.accept(alice, asked))
             assert last.id > second.id
             assert last.created_at <= utc_now()
 
@@ -62,10 +62,10 @@ async def test_a_clock_that_was_ahead_moves_no_other_conversation(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     ahead = await answered_at(storage, alice, 2, "P1")
-    async with open_keeper(settings, storage, ScriptedProvider()) as keeper:
-        following = Asked(prompt="P2", conversation_id=ahead.conversation_id)
-        later = await keeper.result(await keeper.ask(alice, following))
-        other = await keeper.result(await keeper.ask(alice, Asked(prompt="P3")))
+    async with open_engine(settings, storage, ScriptedProvider()) as engine:
+        following = NewRun(prompt="P2", conversation_id=ahead.conversation_id)
+        later = await engine.result(await engine.accept(alice, following))
+        other = await engine.result(await engine.accept(alice, NewRun(prompt="P3")))
 
     assert other.id < ahead.id < later.id
 
@@ -74,10 +74,10 @@ async def test_a_prompt_with_all_that_it_brings_along_has_a_bound(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     settings = settings.model_copy(update={"max_context_size": ByteSize(1000)})
-    async with open_keeper(settings, storage, ScriptedProvider()) as keeper:
-        await keeper.result(await keeper.ask(alice, Asked(prompt="x" * 1000)))
+    async with open_engine(settings, storage, ScriptedProvider()) as engine:
+        await engine.result(await engine.accept(alice, NewRun(prompt="x" * 1000)))
         with pytest.raises(ContextTooLarge, match="Nothing was stored"):
-            await keeper.ask(alice, Asked(prompt="ä" * 500, system_prompt="x"))
+            await engine.accept(alice, NewRun(prompt="ä" * 500, system_prompt="x"))
 
     assert len(await storage.history(alice)) == 1
 
@@ -94,9 +94,9 @@ async def test_no_answer_is_left_out_of_a_long_conversation(
     ]
     await storage.import_runs(alice, runs)
     provider = ScriptedProvider()
-    async with open_keeper(settings, storage, provider) as keeper:
-        asked = Asked(prompt="And?", conversation_id="conv_1")
-        await keeper.result(await keeper.ask(alice, asked))
+    async with open_engine(settings, storage, provider) as engine:
+        asked = NewRun(prompt="And?", conversation_id="conv_1")
+        await engine.result(await engine.accept(alice, asked))
 
     assert len(provider.requests[-1].messages) == 2 * 600 + 1
 
@@ -108,13 +108,13 @@ async def test_what_waits_hears_the_same_as_what_need_not(
     first = await answered_at(storage, alice, 0, long)
     provider = ScriptedProvider(["."], before_accepting=asyncio.Event())
     settings = settings.model_copy(update={"max_running": 1})
-    async with open_keeper(settings, storage, provider) as keeper:
-        await keeper.ask(alice, Asked(prompt="Other"))
-        asked = Asked(prompt="And?", conversation_id=first.conversation_id)
-        run = await keeper.ask(alice, asked)
+    async with open_engine(settings, storage, provider) as engine:
+        await engine.accept(alice, NewRun(prompt="Other"))
+        asked = NewRun(prompt="And?", conversation_id=first.conversation_id)
+        run = await engine.accept(alice, asked)
         assert provider.before_accepting is not None
         provider.before_accepting.set()
-        await keeper.result(run)
+        await engine.result(run)
 
     assert run.status is RunStatus.QUEUED
     heard = [each.content for each in provider.requests[-1].messages]

@@ -8,9 +8,10 @@ from llamakeep.domain import Run, RunStatus, User
 from llamakeep.engine.dropped import LONGEST_PAUSE, Dropped
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage
-from tests.engine.engine import WHY, open_keeper
-from tests.engine.lasting import LastingProvider
+from tests.engine.engine import WHY, open_engine
+from tests.engine.lasting import LastingProvider, Prediction
 from tests.fakes import ScriptedProvider
+from tests.storage.running import start
 from tests.waiting import LONG_ENOUGH, until
 
 
@@ -105,8 +106,8 @@ async def test_a_run_that_cannot_be_closed_by_a_bug_is_tried_less_and_less_often
     settings = settings.model_copy(update={"lease": 0.1})
     buggy = Buggy(storage)
     provider = LastingProvider()
-    async with open_keeper(settings, buggy, provider) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, buggy, provider) as engine:
+        run = await engine.accept(alice, WHY)
         await until(lambda: buggy.tries == 3)
 
         await asyncio.sleep(0.6)  # 24 looks
@@ -124,11 +125,11 @@ async def test_a_run_whose_bug_is_gone_ends(
 ) -> None:
     settings = settings.model_copy(update={"lease": 0.1})
     buggy = Buggy(storage, times=3)
-    async with open_keeper(settings, buggy, LastingProvider()) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, buggy, LastingProvider()) as engine:
+        run = await engine.accept(alice, WHY)
 
         async with asyncio.timeout(LONG_ENOUGH):
-            assert (await keeper.result(run)).response == "Hello, world"
+            assert (await engine.result(run)).response == "Hello, world"
     assert buggy.tries == 3
 
 
@@ -137,14 +138,57 @@ async def test_a_run_that_rests_can_be_canceled_at_once(
 ) -> None:
     settings = settings.model_copy(update={"lease": 4000})  # it rests for 1000 s
     buggy = Buggy(storage)
-    async with open_keeper(settings, buggy, ScriptedProvider()) as keeper:
-        run = await keeper.ask(alice, WHY)
-        await until(lambda: buggy.tries and not keeper.running)
+    async with open_engine(settings, buggy, ScriptedProvider()) as engine:
+        run = await engine.accept(alice, WHY)
+        await until(lambda: buggy.tries and not engine.running)
 
         async with asyncio.timeout(LONG_ENOUGH):
-            canceled = await keeper.cancel(alice, run.id)
+            canceled = await engine.cancel(alice, run.id)
 
     assert canceled.status is RunStatus.CANCELED
+
+
+async def test_a_cancel_that_fails_by_a_bug_ends_no_run_and_is_tried_again(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    class CannotCancel(LastingProvider):
+        bugs = 2
+
+        async def cancel(self, handle: str) -> None:
+            if self.bugs:
+                self.bugs -= 1
+                raise ZeroDivisionError
+            await super().cancel(handle)
+
+    settings = settings.model_copy(update={"lease": 0.1})
+    provider = CannotCancel()
+    provider.predictions = [Prediction("p0", "run_0")]
+    run = await start(storage, alice, provider="lasting")
+    await storage.attach(run, "p0")
+    await storage.request_cancel(alice, run.id)
+    async with open_engine(settings, storage, provider) as engine:
+        async with asyncio.timeout(LONG_ENOUGH):
+            canceled = await engine.end_of(run)
+
+    assert canceled.status is RunStatus.CANCELED
+    assert provider.predictions[0].is_canceled
+
+
+async def test_a_run_whose_task_is_stopped_before_it_begins_is_taken_up_again(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    settings = settings.model_copy(update={"lease": 0.1, "max_running": 1})
+    async with open_engine(settings, storage, LastingProvider()) as engine:
+        await start(storage, alice, provider="lasting")
+        [run] = await storage.take_over(engine.node_id, lease=0.1)
+        engine._runner.take_up(run)
+
+        engine._runner.abandon(run.id)
+
+        async with asyncio.timeout(LONG_ENOUGH):
+            assert (await engine.end_of(run)).response == "Hello, world"
+        await until(lambda: not engine.running)
+        assert engine._runner.slots.free == 1
 
 
 async def test_servers_do_not_hand_a_run_that_rests_to_one_another(
@@ -154,12 +198,12 @@ async def test_servers_do_not_hand_a_run_that_rests_to_one_another(
     async with open_storage(clean_postgres_url) as storage:
         alice = await storage.add_user("alice", None)
         buggy = Buggy(storage)
-        async with open_keeper(settings, buggy, LastingProvider()) as keeper:
-            run = await keeper.ask(alice, WHY)
-            await until(lambda: buggy.tries and not keeper.running)
-            held = await storage.renew(keeper.node_id, [run.id], lease=0)
+        async with open_engine(settings, buggy, LastingProvider()) as engine:
+            run = await engine.accept(alice, WHY)
+            await until(lambda: buggy.tries and not engine.running)
+            held = await storage.renew(engine.node_id, [run.id], lease=0)
 
-            await keeper._node._recovery._renew()
+            await engine._runner.recovery._renew()
 
             assert [each.run_id for each in held] == [run.id]
             assert await storage.take_over("node_2", lease=8) == []

@@ -11,7 +11,7 @@ from llamakeep.errors import ServerBusy, TooManyWaiting
 from llamakeep.providers.base import CompletionRequest, Event
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from tests.engine.engine import WHY, open_keeper
+from tests.engine.engine import WHY, open_engine
 from tests.fakes import ScriptedProvider
 from tests.waiting import until
 
@@ -48,13 +48,13 @@ async def test_a_flood_delays_another_users_prompt_by_one_turn(
     settings: Settings, storage: Storage, alice: User, bob: User
 ) -> None:
     provider = OneByOne()
-    async with open_keeper(settings, storage, provider) as keeper:
-        await asyncio.gather(*(keeper.ask(alice, FLOOD) for _ in range(100)))
-        single = await keeper.ask(bob, SINGLE)
+    async with open_engine(settings, storage, provider) as engine:
+        await asyncio.gather(*(engine.accept(alice, FLOOD) for _ in range(100)))
+        single = await engine.accept(bob, SINGLE)
 
         for _ in range(3):
             provider.go_on.release()
-        await keeper.result(single)
+        await engine.result(single)
 
         assert provider.prompts[:3] == ["Flood", "Flood", "Single"]
 
@@ -63,18 +63,18 @@ async def test_a_user_has_half_of_the_queue_and_others_have_the_rest(
     settings: Settings, storage: Storage, alice: User, bob: User
 ) -> None:
     settings = settings.model_copy(update={"max_queued": 4})
-    async with open_keeper(settings, storage, OneByOne()) as keeper:
+    async with open_engine(settings, storage, OneByOne()) as engine:
         for _ in range(3):
-            await keeper.ask(alice, FLOOD)
+            await engine.accept(alice, FLOOD)
 
         with pytest.raises(TooManyWaiting, match="2 of your prompts") as refused:
-            await keeper.ask(alice, FLOOD)
+            await engine.accept(alice, FLOOD)
 
         assert refused.value.retry_after is not None
         for _ in range(2):
-            await keeper.ask(bob, SINGLE)
+            await engine.accept(bob, SINGLE)
         with pytest.raises(ServerBusy):
-            await keeper.ask(bob, SINGLE)
+            await engine.accept(bob, SINGLE)
         assert len(await storage.history(alice)) == 3
 
 
@@ -82,14 +82,14 @@ async def test_a_canceled_run_leaves_its_place_to_the_next_prompt(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     settings = settings.model_copy(update={"max_queued": 2})
-    async with open_keeper(settings, storage, OneByOne()) as keeper:
-        _, queued = [await keeper.ask(alice, FLOOD) for _ in range(2)]
+    async with open_engine(settings, storage, OneByOne()) as engine:
+        _, queued = [await engine.accept(alice, FLOOD) for _ in range(2)]
         with pytest.raises(TooManyWaiting):
-            await keeper.ask(alice, FLOOD)
+            await engine.accept(alice, FLOOD)
 
-        await keeper.cancel(alice, queued.id)
+        await engine.cancel(alice, queued.id)
 
-        await keeper.ask(alice, FLOOD)
+        await engine.accept(alice, FLOOD)
 
 
 async def test_a_prompt_that_need_not_wait_is_taken_however_many_do(
@@ -97,14 +97,14 @@ async def test_a_prompt_that_need_not_wait_is_taken_however_many_do(
 ) -> None:
     settings = settings.model_copy(update={"max_queued": 2})
     provider = OneByOne()
-    async with open_keeper(settings, storage, provider) as keeper:
-        first, second = [await keeper.ask(alice, FLOOD) for _ in range(2)]
+    async with open_engine(settings, storage, provider) as engine:
+        first, second = [await engine.accept(alice, FLOOD) for _ in range(2)]
         for _ in range(2):
             provider.go_on.release()
-        await asyncio.gather(keeper.result(first), keeper.result(second))
-        await until(lambda: not keeper.running)
+        await asyncio.gather(engine.result(first), engine.result(second))
+        await until(lambda: not engine.running)
 
-        third = await keeper.ask(alice, FLOOD)
+        third = await engine.accept(alice, FLOOD)
 
         assert third.attempt == 1
 
@@ -112,17 +112,17 @@ async def test_a_prompt_that_need_not_wait_is_taken_however_many_do(
 async def test_runs_that_are_taken_over_take_turns_too(
     settings: Settings, storage: Storage, alice: User, bob: User
 ) -> None:
-    async with open_keeper(settings, storage, OneByOne()) as keeper:
+    async with open_engine(settings, storage, OneByOne()) as engine:
         for _ in range(5):
-            await keeper.ask(alice, FLOOD)
-        single = await keeper.ask(bob, SINGLE)
+            await engine.accept(alice, FLOOD)
+        single = await engine.accept(bob, SINGLE)
 
     provider = OneByOne()
-    async with open_keeper(
+    async with open_engine(
         settings.model_copy(update={"retry_interrupted": True}), storage, provider
-    ) as keeper:
+    ) as engine:
         for _ in range(3):
             provider.go_on.release()
-        await keeper.result(await storage.get_run(bob, single.id))
+        await engine.result(await storage.get_run(bob, single.id))
 
         assert provider.prompts[:3].count("Single") == 1

@@ -8,7 +8,7 @@ from llamakeep.engine import Ended, Position, Reset
 from llamakeep.errors import ProviderUnavailable, RunNotFound
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from tests.engine.engine import WHY, Reader, open_keeper, until_stored
+from tests.engine.engine import WHY, Reader, open_engine, until_stored
 from tests.fakes import ScriptedProvider
 from tests.storage.running import ended, start
 from tests.waiting import LONG_ENOUGH, until
@@ -22,18 +22,18 @@ async def test_waiting_streaming_and_returning_clients_get_the_same_text(
 ) -> None:
     go_on = asyncio.Event()
     provider = ScriptedProvider([*STORY[:2], go_on, *STORY[2:]])
-    async with open_keeper(settings, storage, provider) as keeper:
-        run = await keeper.ask(alice, WHY)
-        waiting = asyncio.ensure_future(keeper.result(run))
+    async with open_engine(settings, storage, provider) as engine:
+        run = await engine.accept(alice, WHY)
+        waiting = asyncio.ensure_future(engine.result(run))
         streaming, returning = Reader(), Reader()
-        reading = asyncio.ensure_future(streaming.read(keeper, run))
-        await returning.read(keeper, run, enough=4)
+        reading = asyncio.ensure_future(streaming.read(engine, run))
+        await returning.read(engine, run, enough=4)
         await streaming.has_read.wait()
 
         go_on.set()
 
         await reading
-        await returning.read(keeper, run)
+        await returning.read(engine, run)
         assert (await waiting).response == streaming.text == returning.text == WHOLE
     assert streaming.resets == returning.resets == 0
     assert streaming.end == returning.end == await storage.get_run(alice, run.id)
@@ -44,22 +44,22 @@ async def test_who_joins_late_gets_exactly_the_rest(
     settings: Settings, storage: Storage, alice: User, offset: int
 ) -> None:
     go_on = asyncio.Event()
-    async with open_keeper(
+    async with open_engine(
         settings, storage, ScriptedProvider([*STORY, go_on])
-    ) as keeper:
-        run = await keeper.ask(alice, WHY)
-        await Reader().read(keeper, run, enough=len(WHOLE))
+    ) as engine:
+        run = await engine.accept(alice, WHY)
+        await Reader().read(engine, run, enough=len(WHOLE))
         live, late = (
             Reader(position=Position(offset)),
             Reader(position=Position(offset)),
         )
-        reading = asyncio.ensure_future(live.read(keeper, run))
+        reading = asyncio.ensure_future(live.read(engine, run))
         await asyncio.sleep(0)
 
         go_on.set()
         await reading
-        await until(lambda: not keeper.running)
-        await late.read(keeper, run)
+        await until(lambda: not engine.running)
+        await late.read(engine, run)
 
     assert live.text == late.text == WHOLE[offset:]
     assert live.resets == late.resets == 0
@@ -68,12 +68,12 @@ async def test_who_joins_late_gets_exactly_the_rest(
 async def test_who_claims_to_have_more_than_there_is_gets_everything_again(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
-    async with open_keeper(settings, storage, ScriptedProvider(STORY)) as keeper:
-        run = await keeper.ask(alice, WHY)
-        await keeper.result(run)
+    async with open_engine(settings, storage, ScriptedProvider(STORY)) as engine:
+        run = await engine.accept(alice, WHY)
+        await engine.result(run)
         reader = Reader(position=Position(1000))
 
-        await reader.read(keeper, run)
+        await reader.read(engine, run)
 
     assert (reader.text, reader.resets) == (WHOLE, 1)
 
@@ -81,11 +81,11 @@ async def test_who_claims_to_have_more_than_there_is_gets_everything_again(
 async def test_a_run_that_ends_without_text_ends_for_its_followers_too(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
-    async with open_keeper(settings, storage, ScriptedProvider([])) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, storage, ScriptedProvider([])) as engine:
+        run = await engine.accept(alice, WHY)
         reader = Reader()
 
-        await reader.read(keeper, run)
+        await reader.read(engine, run)
 
     assert reader.text == ""
     assert reader.end is not None
@@ -98,27 +98,27 @@ async def test_followers_see_that_a_silent_run_goes_on(
     alice: User,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("llamakeep.engine.node.TICK", 0)
+    monkeypatch.setattr("llamakeep.engine.engine.TICK", 0)
     provider = ScriptedProvider([asyncio.Event()])
-    async with open_keeper(settings, storage, provider) as keeper:
-        run = await keeper.ask(alice, WHY)
-        updates = keeper.follow(run)
+    async with open_engine(settings, storage, provider) as engine:
+        run = await engine.accept(alice, WHY)
+        updates = engine.follow(run)
 
         async with asyncio.timeout(LONG_ENOUGH):
             first = await anext(updates)
 
         assert not isinstance(first, Ended | Reset)
         await updates.aclose()
-        await keeper.cancel(alice, run.id)
+        await engine.cancel(alice, run.id)
 
 
 async def test_a_run_of_another_node_is_followed_to_its_end(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
-    async with open_keeper(settings, storage, ScriptedProvider()) as keeper:
+    async with open_engine(settings, storage, ScriptedProvider()) as engine:
         run = await start(storage, alice)
         reader = Reader()
-        reading = asyncio.ensure_future(reader.read(keeper, run))
+        reading = asyncio.ensure_future(reader.read(engine, run))
         await storage.flush([replace(run, response="Once")])
         await reader.has_read.wait()
         await storage.flush([replace(run, response="Once upon")])
@@ -133,9 +133,9 @@ async def test_a_run_of_another_node_is_followed_to_its_end(
 async def test_a_failure_on_another_node_is_told_to_who_waits_here(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
-    async with open_keeper(settings, storage, ScriptedProvider()) as keeper:
+    async with open_engine(settings, storage, ScriptedProvider()) as engine:
         run = await start(storage, alice)
-        waiting = asyncio.ensure_future(keeper.result(run))
+        waiting = asyncio.ensure_future(engine.result(run))
 
         await storage.finish(
             ended(
@@ -156,15 +156,15 @@ async def test_a_run_that_was_taken_from_this_node_is_followed_where_it_went(
 ) -> None:
     go_on = asyncio.Event()
     provider = ScriptedProvider(["Once", go_on, " bitten."])
-    async with open_keeper(settings, storage, provider) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, storage, provider) as engine:
+        run = await engine.accept(alice, WHY)
         reader = Reader()
-        reading = asyncio.ensure_future(reader.read(keeper, run))
+        reading = asyncio.ensure_future(reader.read(engine, run))
         await until_stored(storage, alice, run, "Once")
         [taken] = await storage.take_over("node_2", lease=30)
 
         go_on.set()
-        await until(lambda: not keeper.running)
+        await until(lambda: not engine.running)
         await storage.finish(ended(taken, response=WHOLE, common_length=4))
 
         await reading
@@ -175,9 +175,9 @@ async def test_a_run_that_was_taken_from_this_node_is_followed_where_it_went(
 async def test_following_ends_when_the_run_is_deleted(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
-    async with open_keeper(settings, storage, ScriptedProvider()) as keeper:
+    async with open_engine(settings, storage, ScriptedProvider()) as engine:
         run = await start(storage, alice)
-        reading = asyncio.ensure_future(Reader().read(keeper, run))
+        reading = asyncio.ensure_future(Reader().read(engine, run))
         await asyncio.sleep(0.01)
 
         await storage.delete_run(alice, run.id)

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from llamakeep.domain import User
-from llamakeep.engine import node
+from llamakeep.engine import engine as engine_module
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.history.search import has_more
-from tests.engine.engine import WHY, open_keeper
+from tests.engine.engine import WHY, open_engine
 from tests.fakes import ScriptedProvider
 from tests.waiting import LONG_ENOUGH
 
@@ -20,10 +20,10 @@ async def test_finished_runs_are_indexed_without_being_asked_for(
     alice: User,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(node, "INDEXING_PAUSE", 0)
+    monkeypatch.setattr(engine_module, "INDEXING_PAUSE", 0)
 
-    async with open_keeper(settings, storage, ScriptedProvider()) as keeper:
-        await keeper.result(await keeper.ask(alice, WHY))
+    async with open_engine(settings, storage, ScriptedProvider()) as engine:
+        await engine.result(await engine.accept(alice, WHY))
 
         async with asyncio.timeout(LONG_ENOUGH):
             while await storage._database.read(has_more):  # noqa: ASYNC110 - of a thread

@@ -11,7 +11,7 @@ from llamakeep.engine.recovery import last_turn
 from llamakeep.errors import OutcomeUnknown
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage
-from tests.engine.engine import WHY, Reader, open_keeper
+from tests.engine.engine import WHY, Reader, open_engine
 from tests.engine.lasting import LastingProvider
 from tests.fakes import ScriptedProvider
 from tests.faulty_storage import FaultyStorage
@@ -26,16 +26,16 @@ async def test_who_lost_a_run_stops_paying_for_it_at_the_next_renewal(
 ) -> None:
     settings = settings.model_copy(update={"lease": 0.1})
     provider = ScriptedProvider(["Be", asyncio.Event()])
-    async with open_keeper(settings, storage, provider, take_over=False) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, storage, provider, take_over=False) as engine:
+        run = await engine.accept(alice, WHY)
         reader = Reader()
-        reading = asyncio.create_task(reader.read(keeper, run))
+        reading = asyncio.create_task(reader.read(engine, run))
         await reader.has_read.wait()
 
         [taken] = await storage.take_over("node_2", lease=LATE)
 
         await until(lambda: provider.closed_early)
-        assert not keeper.running
+        assert not engine.running
         await storage.finish(
             ended(taken, RunStatus.INTERRUPTED, error_code="run-interrupted")
         )
@@ -49,10 +49,10 @@ async def test_a_prediction_that_another_node_follows_is_not_canceled_by_who_los
     provider = LastingProvider()
     go_on = asyncio.Event()
     provider.script = ["Hello", go_on, ", world"]
-    async with open_keeper(settings, storage, provider, take_over=False) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, storage, provider, take_over=False) as engine:
+        run = await engine.accept(alice, WHY)
         reader = Reader()
-        reading = asyncio.create_task(reader.read(keeper, run))
+        reading = asyncio.create_task(reader.read(engine, run))
         await reader.has_read.wait()
 
         [taken] = await storage.take_over("node_2", lease=LATE)
@@ -62,7 +62,7 @@ async def test_a_prediction_that_another_node_follows_is_not_canceled_by_who_los
 
         assert (await reading).response == "Hello, world"
         go_on.set()
-        await until(lambda: not keeper.running)
+        await until(lambda: not engine.running)
     assert not provider.predictions[0].is_canceled
 
 
@@ -78,10 +78,10 @@ async def test_a_run_that_is_being_claimed_is_not_taken_for_lost(
             return is_claimed
 
     slow = SlowToTell(storage._database)
-    async with open_keeper(settings, slow, ScriptedProvider()) as keeper:
-        runs = [await keeper.ask(alice, WHY) for _ in range(2)]
+    async with open_engine(settings, slow, ScriptedProvider()) as engine:
+        runs = [await engine.accept(alice, WHY) for _ in range(2)]
 
-        results = [await keeper.result(run) for run in runs]
+        results = [await engine.result(run) for run in runs]
 
     assert [run.response for run in results] == ["Hello, world"] * 2
     assert [run.attempt for run in results] == [1, 1]
@@ -93,15 +93,15 @@ async def test_leases_are_renewed_while_texts_cannot_be_written(
     settings = settings.model_copy(update={"lease": 0.1})
     slow = FaultyStorage(storage, delays={"flush": LATE})
     provider = ScriptedProvider(["Be", asyncio.Event()])
-    async with open_keeper(settings, slow, provider) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, slow, provider) as engine:
+        run = await engine.accept(alice, WHY)
         await until(lambda: slow.calls["flush"])
         renewed = slow.calls["renew"]
 
         await until(lambda: slow.calls["renew"] > renewed + 2)
 
         assert slow.calls["flush"] == 1
-        await keeper.cancel(alice, run.id)
+        await engine.cancel(alice, run.id)
 
 
 async def test_an_orderly_stop_leaves_runs_to_others_at_once(
@@ -112,8 +112,8 @@ async def test_an_orderly_stop_leaves_runs_to_others_at_once(
     provider.script = ["Be", asyncio.Event()]
     async with open_storage(clean_postgres_url) as storage:
         alice = await storage.add_user("alice", None)
-        async with open_keeper(settings, storage, provider) as keeper:
-            run = await keeper.ask(alice, WHY)
+        async with open_engine(settings, storage, provider) as engine:
+            run = await engine.accept(alice, WHY)
             await until(lambda: provider.predictions)
 
         taken = await storage.take_over("node_2", lease=LATE)
@@ -131,13 +131,13 @@ async def test_left_runs_are_taken_up_as_slots_become_free(
     ]
     go_on = asyncio.Event()
     provider = ScriptedProvider([go_on, "Hello"])
-    async with open_keeper(settings, storage, provider) as keeper:
-        assert keeper.running == 3
+    async with open_engine(settings, storage, provider) as engine:
+        assert engine.running == 3
         await until(lambda: provider.open_answers == 3)
 
         go_on.set()
 
-        results = [await keeper.result(run) for run in left]
+        results = [await engine.result(run) for run in left]
     assert [run.response for run in results] == ["Hello"] * 10
     first = {request.run_id for request in provider.requests[:3]}
     assert first == set(sorted(run.id for run in left)[:3])
@@ -152,15 +152,15 @@ async def test_a_left_run_that_is_not_taken_up_yet_can_be_canceled_and_deleted(
         for _ in range(3)
     ]
     provider = ScriptedProvider([asyncio.Event()])
-    async with open_keeper(settings, storage, provider) as keeper:
+    async with open_engine(settings, storage, provider) as engine:
         await until(lambda: provider.open_answers)
 
         async with asyncio.timeout(5):
-            canceled = await keeper.cancel(alice, left[1].id)
-            await keeper.delete(alice, left[2].id)
+            canceled = await engine.cancel(alice, left[1].id)
+            await engine.delete(alice, left[2].id)
 
         assert canceled.status is RunStatus.CANCELED
-        await keeper.cancel(alice, left[0].id)
+        await engine.cancel(alice, left[0].id)
     assert len(await storage.history(alice)) == 2
 
 
@@ -168,15 +168,15 @@ async def test_a_run_that_no_task_has_is_taken_up_without_a_restart(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     settings = settings.model_copy(update={"lease": 0.1})
-    async with open_keeper(settings, storage, ScriptedProvider()) as keeper:
+    async with open_engine(settings, storage, ScriptedProvider()) as engine:
         run = await storage.accept(
             new_run(alice, status=RunStatus.QUEUED, attempt=0),
-            node=keeper.node_id,
+            node=engine.node_id,
             lease=LATE,
         )
 
         async with asyncio.timeout(5):
-            assert (await keeper.result(run)).response == "Hello, world"
+            assert (await engine.result(run)).response == "Hello, world"
 
 
 async def test_who_is_stopped_while_a_prompt_is_stored_is_not_told_that_it_was_not(
@@ -184,11 +184,11 @@ async def test_who_is_stopped_while_a_prompt_is_stored_is_not_told_that_it_was_n
 ) -> None:
     settings = settings.model_copy(update={"shutdown_grace": 0})
     slow = FaultyStorage(storage, delays={"accept": LATE})
-    async with open_keeper(settings, slow, ScriptedProvider()) as keeper:
-        asking = asyncio.create_task(keeper.ask(alice, WHY))
+    async with open_engine(settings, slow, ScriptedProvider()) as engine:
+        asking = asyncio.create_task(engine.accept(alice, WHY))
         await until(lambda: slow.calls["accept"])
 
-        await keeper.close()
+        await engine.close()
 
         with pytest.raises(OutcomeUnknown, match="not known") as error:
             await asking
@@ -202,16 +202,16 @@ async def test_a_prompt_whose_outcome_stays_unknown_is_answered_all_the_same(
     alice: User,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("llamakeep.engine.node.STORING_PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("llamakeep.engine.storing.STORING_PAUSES", (0.01, 0.01))
     settings = settings.model_copy(update={"lease": 0.1, "retry_interrupted": True})
     broken = FaultyStorage(storage, {"accept": 3}, is_done=True)
     provider = ScriptedProvider()
-    async with open_keeper(settings, broken, provider) as keeper:
+    async with open_engine(settings, broken, provider) as engine:
         with pytest.raises(OutcomeUnknown):
-            await keeper.ask(alice, WHY)
+            await engine.accept(alice, WHY)
 
         [run] = await storage.history(alice)
-        assert (await keeper.result(run)).response == "Hello, world"
+        assert (await engine.result(run)).response == "Hello, world"
     assert len(provider.requests) == 1
 
 
@@ -226,8 +226,8 @@ async def test_a_long_text_is_not_written_again_for_every_word(
     counting = FaultyStorage(storage)
     more, end = asyncio.Event(), asyncio.Event()
     provider = ScriptedProvider(["x" * 100, more, "y" * 100, end])
-    async with open_keeper(settings, counting, provider) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, counting, provider) as engine:
+        run = await engine.accept(alice, WHY)
         await until(lambda: counting.calls["flush"])
 
         more.set()
@@ -235,17 +235,17 @@ async def test_a_long_text_is_not_written_again_for_every_word(
 
         assert counting.calls["flush"] == 1
         end.set()
-        assert len((await keeper.result(run)).response) == 200
+        assert len((await engine.result(run)).response) == 200
 
 
 async def test_who_follows_another_nodes_run_reads_what_is_new_and_the_end(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     counting = FaultyStorage(storage)
-    async with open_keeper(settings, counting, take_over=False) as keeper:
+    async with open_engine(settings, counting, take_over=False) as engine:
         run = await start(storage, alice)
         reader = Reader()
-        reading = asyncio.create_task(reader.read(keeper, run))
+        reading = asyncio.create_task(reader.read(engine, run))
         for text in ("Once", "Once upon", "Once upon a time 😀"):
             await storage.flush([replace(run, response=text)])
             await until(partial(lambda text: reader.text == text, text))

@@ -12,7 +12,7 @@ from llamakeep.providers.base import (
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.steps import Attached
-from tests.engine.engine import WHY, open_keeper
+from tests.engine.engine import WHY, open_engine
 from tests.engine.forgetful import ANOTHER, Forgetful, lost_run
 from tests.storage.running import start
 from tests.waiting import LONG_ENOUGH, until
@@ -35,13 +35,13 @@ async def test_a_hint_that_proves_right_is_gone_on_with_without_waiting(
     patient: Settings, storage: Storage, alice: User
 ) -> None:
     provider = Forgetful(proven={"ours"})
-    async with lost_run(patient, storage, alice, provider) as (keeper, run_id):
-        keeper.hint(run_id, "alien")
+    async with lost_run(patient, storage, alice, provider) as (engine, run_id):
+        engine.hint(run_id, "alien")
         await asyncio.sleep(0.01)
-        keeper.hint(run_id, "ours")
+        engine.hint(run_id, "ours")
 
         async with asyncio.timeout(LONG_ENOUGH):
-            run = await keeper.result(await storage.get_run(alice, run_id))
+            run = await engine.result(await storage.get_run(alice, run_id))
     assert (run.response, run.handle) == ("Because.", "ours")
     assert provider.resumed == ["ours"]
     assert (len(provider.requests), provider.looks) == (2, 0)
@@ -53,13 +53,13 @@ async def test_a_hint_counts_that_came_before_the_answer_was_known_to_be_lost(
 ) -> None:
     provider = Forgetful(proven={"ours"})
     provider.may_lose.clear()
-    async with lost_run(patient, storage, alice, provider) as (keeper, run_id):
-        keeper.hint(run_id, "ours")
+    async with lost_run(patient, storage, alice, provider) as (engine, run_id):
+        engine.hint(run_id, "ours")
 
         provider.may_lose.set()
 
         async with asyncio.timeout(LONG_ENOUGH):
-            await keeper.result(await storage.get_run(alice, run_id))
+            await engine.result(await storage.get_run(alice, run_id))
     assert provider.resumed == ["ours"]
 
 
@@ -72,10 +72,10 @@ async def test_a_hint_that_cannot_be_proven_changes_nothing(
 ) -> None:
     provider = Forgetful()
     provider.trouble = trouble
-    async with lost_run(settings, storage, alice, provider) as (keeper, run_id):
-        keeper.hint(run_id, "alien")
+    async with lost_run(settings, storage, alice, provider) as (engine, run_id):
+        engine.hint(run_id, "alien")
 
-        run = await keeper.result(await storage.get_run(alice, run_id))
+        run = await engine.result(await storage.get_run(alice, run_id))
     assert run.handle == "new"
     assert (provider.looks, provider.resumed) == (2, [])
 
@@ -85,8 +85,8 @@ async def test_a_look_that_fails_does_not_count(
 ) -> None:
     provider = Forgetful(listed=[Candidate("ours", is_proven=True)])
     provider.trouble = ProviderUnavailable(retry_after=0.01)
-    async with open_keeper(settings, storage, provider) as keeper:
-        run = await keeper.result(await keeper.ask(alice, WHY))
+    async with open_engine(settings, storage, provider) as engine:
+        run = await engine.result(await engine.accept(alice, WHY))
 
     assert run.handle == "ours"
     assert provider.looks == 2
@@ -98,9 +98,9 @@ async def test_nobody_looks_longer_than_a_run_may_take(
     settings = settings.model_copy(update={"run_timeout": 0.3})
     provider = Forgetful()
     provider.may_look = False
-    async with open_keeper(settings, storage, provider) as keeper:
+    async with open_engine(settings, storage, provider) as engine:
         with pytest.raises(ProviderTimeout):
-            await keeper.result(await keeper.ask(alice, WHY))
+            await engine.result(await engine.accept(alice, WHY))
 
     assert provider.looks > 2
     assert len(provider.requests) == 1
@@ -110,10 +110,10 @@ async def test_hints_about_the_runs_of_others_are_of_no_use(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     provider = Forgetful()
-    async with lost_run(settings, storage, alice, provider) as (keeper, run_id):
-        assert keeper.expects(run_id)
-        assert not keeper.expects("run_of_somebody_else")
-        keeper.hint("run_of_somebody_else", "ours")
+    async with lost_run(settings, storage, alice, provider) as (engine, run_id):
+        assert engine.expects(run_id)
+        assert not engine.expects("run_of_somebody_else")
+        engine.hint("run_of_somebody_else", "ours")
 
     assert provider.hinted == []
 
@@ -122,14 +122,14 @@ async def test_a_run_that_is_canceled_while_it_is_looked_for_ends_at_once(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     provider = Forgetful(listed=[Candidate("ours", is_proven=True)])
-    async with lost_run(settings, storage, alice, provider) as (keeper, run_id):
-        canceled = await keeper.cancel(alice, run_id)
+    async with lost_run(settings, storage, alice, provider) as (engine, run_id):
+        canceled = await engine.cancel(alice, run_id)
 
         assert canceled.status is RunStatus.CANCELED
         assert provider.stopped == []
-        assert keeper.expects(run_id)
+        assert engine.expects(run_id)
         await until(lambda: provider.stopped)
-        await until(lambda: not keeper.expects(run_id))
+        await until(lambda: not engine.expects(run_id))
     assert provider.stopped == ["ours"]
     assert provider.looks == 1
 
@@ -138,14 +138,14 @@ async def test_a_hint_about_a_canceled_run_stops_what_it_proves_at_once(
     patient: Settings, storage: Storage, alice: User
 ) -> None:
     provider = Forgetful(proven={"ours"})
-    async with lost_run(patient, storage, alice, provider) as (keeper, run_id):
-        await keeper.cancel(alice, run_id)
+    async with lost_run(patient, storage, alice, provider) as (engine, run_id):
+        await engine.cancel(alice, run_id)
 
-        keeper.hint(run_id, "alien")
+        engine.hint(run_id, "alien")
         await asyncio.sleep(0.01)
-        keeper.hint(run_id, "ours")
+        engine.hint(run_id, "ours")
 
-        await until(lambda: not keeper.expects(run_id))
+        await until(lambda: not engine.expects(run_id))
     assert provider.stopped == ["ours"]
     assert provider.looks == 0
 
@@ -154,10 +154,10 @@ async def test_what_is_only_alike_is_never_stopped(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     provider = Forgetful(listed=[Candidate("alike", is_proven=False)])
-    async with lost_run(settings, storage, alice, provider) as (keeper, run_id):
-        await keeper.cancel(alice, run_id)
+    async with lost_run(settings, storage, alice, provider) as (engine, run_id):
+        await engine.cancel(alice, run_id)
 
-        await until(lambda: not keeper.expects(run_id))
+        await until(lambda: not engine.expects(run_id))
 
     assert provider.looks == 2
     assert provider.stopped == []
@@ -167,11 +167,12 @@ async def test_what_cannot_be_listed_now_is_stopped_after_the_second_look(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     provider = Forgetful(listed=[Candidate("ours", is_proven=True)])
-    async with lost_run(settings, storage, alice, provider) as (keeper, run_id):
-        await keeper.cancel(alice, run_id)
-        provider.trouble = ProviderUnavailable()
+    provider.may_lose.clear()  # the run itself does not look
+    provider.trouble = ProviderUnavailable()
+    async with lost_run(settings, storage, alice, provider) as (engine, run_id):
+        await engine.cancel(alice, run_id)
 
-        await until(lambda: not keeper.expects(run_id))
+        await until(lambda: not engine.expects(run_id))
 
     assert provider.looks == 2
     assert provider.stopped == ["ours"]
@@ -181,10 +182,10 @@ async def test_where_nothing_can_be_proven_nobody_looks_for_canceled_runs(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     provider = Forgetful(marks_answers=False)
-    async with lost_run(settings, storage, alice, provider) as (keeper, run_id):
-        await keeper.cancel(alice, run_id)
+    async with lost_run(settings, storage, alice, provider) as (engine, run_id):
+        await engine.cancel(alice, run_id)
 
-        assert not keeper.expects(run_id)
+        assert not engine.expects(run_id)
 
 
 async def test_nobody_looks_for_a_canceled_run_that_was_queued(
@@ -193,13 +194,13 @@ async def test_nobody_looks_for_a_canceled_run_that_was_queued(
     settings = settings.model_copy(update={"max_running": 1})
     provider = Forgetful()
     provider.may_lose.clear()
-    async with lost_run(settings, storage, alice, provider) as (keeper, first):
-        queued = await keeper.ask(alice, WHY)
+    async with lost_run(settings, storage, alice, provider) as (engine, first):
+        queued = await engine.accept(alice, WHY)
 
-        await keeper.cancel(alice, queued.id)
+        await engine.cancel(alice, queued.id)
 
-        assert not keeper.expects(queued.id)
-        await keeper.cancel(alice, first)
+        assert not engine.expects(queued.id)
+        await engine.cancel(alice, first)
 
 
 async def test_a_run_that_was_canceled_before_a_crash_is_looked_for_after_it(
@@ -209,10 +210,10 @@ async def test_a_run_that_was_canceled_before_a_crash_is_looked_for_after_it(
     await storage.request_cancel(alice, run.id)
     provider = Forgetful(listed=[Candidate("ours", is_proven=True)])
 
-    async with open_keeper(settings, storage, provider) as keeper:
+    async with open_engine(settings, storage, provider) as engine:
         await until(lambda: provider.stopped)
         canceled = await storage.get_run(alice, run.id)
-        await until(lambda: not keeper.running)
+        await until(lambda: not engine.running)
 
     assert canceled.status is RunStatus.CANCELED
     assert provider.stopped == ["ours"]
@@ -223,13 +224,13 @@ async def test_a_process_that_stops_looks_once_more_without_waiting(
     patient: Settings, storage: Storage, alice: User
 ) -> None:
     provider = Forgetful(listed=[Candidate("ours", is_proven=True)])
-    async with lost_run(patient, storage, alice, provider) as (keeper, run_id):
-        await keeper.cancel(alice, run_id)
+    async with lost_run(patient, storage, alice, provider) as (engine, run_id):
+        await engine.cancel(alice, run_id)
 
         async with asyncio.timeout(LONG_ENOUGH):
-            await keeper.close()
+            await engine.close()
 
-        assert not keeper.expects(run_id)
+        assert not engine.expects(run_id)
     assert provider.stopped == ["ours"]
     assert provider.looks == 1
 
@@ -240,14 +241,14 @@ async def test_an_answer_that_another_run_has_found_is_heard_out_all_the_same(
     provider = Forgetful(["Be", "cause."])
     provider.requests = [ANOTHER]
     provider.before_accepting = may_go_on = asyncio.Event()
-    async with open_keeper(settings, storage, provider, take_over=False) as keeper:
+    async with open_engine(settings, storage, provider, take_over=False) as engine:
         other = await start(storage, alice)
-        run = await keeper.ask(alice, WHY)
+        run = await engine.accept(alice, WHY)
         await until(lambda: provider.open_answers)
         assert await storage.attach(other, "new") is Attached.KEPT
 
         may_go_on.set()
-        answered = await keeper.result(run)
+        answered = await engine.result(run)
 
     assert answered.response == "Because."
     assert provider.closed_early == 0
@@ -261,8 +262,8 @@ async def test_runs_that_asked_the_same_before_a_crash_get_an_answer_each(
     listed = [Candidate(handle, is_proven=False) for handle in handles]
     provider = Forgetful(marks_answers=False, listed=listed)
 
-    async with open_keeper(settings, storage, provider) as keeper:
-        await until(lambda: not keeper.running)
+    async with open_engine(settings, storage, provider) as engine:
+        await until(lambda: not engine.running)
 
     kept = [await storage.get_run(alice, run.id) for run in begun]
     assert [run.response for run in kept] == ["Because."] * 3

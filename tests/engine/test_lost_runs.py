@@ -7,13 +7,13 @@ from datetime import timedelta
 import pytest
 
 from llamakeep.domain import User
-from llamakeep.engine import Keeper
+from llamakeep.engine import Engine
 from llamakeep.engine.live import LiveRun
 from llamakeep.providers.base import Candidate, CompletionRequest
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.steps import Attached
-from tests.engine.engine import WHY, open_keeper
+from tests.engine.engine import WHY, open_engine
 from tests.engine.forgetful import ANOTHER, Forgetful, lost_run
 from tests.faulty_storage import FaultyStorage
 from tests.storage.running import start
@@ -28,8 +28,8 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"settle_time": 0.05})
 
 
-def lives(keeper: Keeper) -> Collection[LiveRun]:
-    return tuple(keeper._node.live.values())
+def lives(engine: Engine) -> Collection[LiveRun]:
+    return tuple(engine._runner.live.values())
 
 
 @pytest.mark.parametrize("is_found", [True, False])
@@ -39,14 +39,14 @@ async def test_a_server_that_was_frozen_cancels_what_it_made_unless_another_foun
     provider = Forgetful(["Be", "cause."])
     provider.requests = [ANOTHER]
     provider.before_accepting = may_wake = asyncio.Event()
-    async with open_keeper(settings, storage, provider) as keeper:
-        await keeper.ask(alice, WHY)
+    async with open_engine(settings, storage, provider) as engine:
+        await engine.accept(alice, WHY)
         await until(lambda: provider.open_answers)
         [taken] = await storage.take_over("node_2", lease=LATE)
         await storage.attach(taken, "new" if is_found else "another")
 
         may_wake.set()
-        await until(lambda: not (keeper.running or provider.open_answers))
+        await until(lambda: not (engine.running or provider.open_answers))
 
     assert provider.closed_early == (0 if is_found else 1)
     assert (await storage.get_run(alice, taken.id)).response == ""
@@ -60,8 +60,8 @@ async def test_what_the_holder_may_still_find_is_stopped_when_it_has_another_ans
     provider.requests = [ANOTHER]
     provider.before_accepting = may_wake = asyncio.Event()
     counting = FaultyStorage(storage)
-    async with open_keeper(settings, counting, provider) as keeper:
-        await keeper.ask(alice, WHY)
+    async with open_engine(settings, counting, provider) as engine:
+        await engine.accept(alice, WHY)
         await until(lambda: provider.open_answers)
         [taken] = await storage.take_over("node_2", lease=LATE)
         may_wake.set()
@@ -69,7 +69,7 @@ async def test_what_the_holder_may_still_find_is_stopped_when_it_has_another_ans
         assert provider.closed_early == 0
 
         await storage.attach(taken, "another")
-        await until(lambda: not keeper.running)
+        await until(lambda: not engine.running)
 
     assert provider.closed_early == 1
 
@@ -79,12 +79,12 @@ async def test_nothing_is_begun_again_for_a_run_that_another_server_has_by_now(
 ) -> None:
     provider = Forgetful(listed=[Candidate("theirs", is_proven=True)])
     provider.may_lose.clear()
-    async with lost_run(settings, storage, alice, provider) as (keeper, run_id):
+    async with lost_run(settings, storage, alice, provider) as (engine, run_id):
         [taken] = await storage.take_over("node_2", lease=LATE)
         assert await storage.attach(taken, "theirs") is Attached.KEPT
 
         provider.may_lose.set()
-        await until(lambda: not keeper.running)
+        await until(lambda: not engine.running)
 
     assert len(provider.requests) == 1
     assert provider.stopped == []
@@ -108,13 +108,13 @@ async def test_a_server_that_lost_a_run_while_it_looked_begins_nothing(
     await start(storage, alice)
     provider = Looking()
     provider.requests = [ANOTHER]
-    async with open_keeper(settings, storage, provider) as keeper:
+    async with open_engine(settings, storage, provider) as engine:
         await until(lambda: provider.looks)
         [taken] = await storage.take_over("node_2", lease=LATE)
         await storage.attach(taken, "theirs")
 
         provider.may_find.set()
-        await until(lambda: not keeper.running)
+        await until(lambda: not engine.running)
 
     assert provider.requests == [ANOTHER]
 
@@ -139,7 +139,7 @@ async def test_what_is_found_for_a_run_that_is_lost_is_stopped_if_no_run_has_it(
     provider = Forgetful(listed=[Candidate("ours", is_proven=is_proven)])
     provider.may_lose.clear()
     settings = settings.model_copy(update={"settle_time": 0.02})
-    async with lost_run(settings, storage, alice, provider) as (keeper, _):
+    async with lost_run(settings, storage, alice, provider) as (engine, _):
         [taken] = await storage.take_over("node_2", lease=LATE)
         if attached == "another":
             await storage.attach(taken, attached)
@@ -148,7 +148,7 @@ async def test_what_is_found_for_a_run_that_is_lost_is_stopped_if_no_run_has_it(
         await until(lambda: provider.looks)
         if attached == "ours":
             await storage.attach(taken, attached)
-        await until(lambda: not keeper.running)
+        await until(lambda: not engine.running)
 
     assert provider.stopped == (["ours"] if is_stopped else [])
     assert len(provider.requests) == 1
@@ -163,17 +163,17 @@ async def test_an_answer_that_is_attached_late_is_stopped_if_the_run_is_lost(
     provider = Forgetful(["Be", end])
     provider.requests = [ANOTHER]
     full = FaultyStorage(storage, {"attach": 10**6})
-    async with open_keeper(settings, full, provider) as keeper:
-        await keeper.ask(alice, WHY)
+    async with open_engine(settings, full, provider) as engine:
+        await engine.accept(alice, WHY)
         await until(lambda: full.calls["attach"])
         [taken] = await storage.take_over("node_2", lease=LATE)
         await storage.attach(taken, "new" if is_found else "another")
 
         full.fails.clear()
         if is_found:
-            await until(lambda: not any(each.owed_handle for each in lives(keeper)))
+            await until(lambda: not any(each.owed_handle for each in lives(engine)))
             end.set()
-        await until(lambda: not keeper.running)
+        await until(lambda: not engine.running)
 
     assert provider.closed_early == (0 if is_found else 1)
 
@@ -185,15 +185,15 @@ async def test_an_answer_is_stopped_also_where_the_loss_was_noticed_first(
     provider = Forgetful(["Be", asyncio.Event()])
     provider.requests = [ANOTHER]
     full = FaultyStorage(storage, {"attach": 10**6})
-    async with open_keeper(settings, full, provider, take_over=False) as keeper:
-        await keeper.ask(alice, WHY)
+    async with open_engine(settings, full, provider, take_over=False) as engine:
+        await engine.accept(alice, WHY)
         await until(lambda: full.calls["attach"])
-        [live] = lives(keeper)
+        [live] = lives(engine)
         [taken] = await storage.take_over("node_2", lease=LATE)
         await storage.attach(taken, "another")
         await until(lambda: live.is_lost)
 
         full.fails.clear()
-        await until(lambda: not keeper.running)
+        await until(lambda: not engine.running)
 
     assert provider.closed_early == 1

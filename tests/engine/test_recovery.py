@@ -8,7 +8,7 @@ from llamakeep.engine import Position
 from llamakeep.errors import RunInterrupted, StorageUnavailable
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage
-from tests.engine.engine import WHY, Reader, open_keeper, until_stored
+from tests.engine.engine import WHY, Reader, open_engine, until_stored
 from tests.fakes import ScriptedProvider
 from tests.faulty_storage import FaultyStorage
 from tests.storage.running import ended, start
@@ -28,8 +28,8 @@ async def test_an_interrupted_run_is_answered_again_where_that_costs_nothing(
     run = await left(storage, alice)
     provider = ScriptedProvider(["Be", "cause."], is_free=True)
 
-    async with open_keeper(settings, storage, provider) as keeper:
-        result = await keeper.result(run)
+    async with open_engine(settings, storage, provider) as engine:
+        result = await engine.result(run)
 
     assert result.status is RunStatus.SUCCEEDED
     assert (result.response, result.attempt) == ("Because.", 2)
@@ -43,9 +43,9 @@ async def test_an_interrupted_run_is_not_paid_for_again(
     run = await left(storage, alice)
     provider = ScriptedProvider(is_free=False)
 
-    async with open_keeper(settings, storage, provider) as keeper:
+    async with open_engine(settings, storage, provider) as engine:
         with pytest.raises(RunInterrupted):
-            await keeper.result(run)
+            await engine.result(run)
 
     stored = await storage.get_run(alice, run.id)
     assert stored.status is RunStatus.INTERRUPTED
@@ -61,9 +61,9 @@ async def test_the_operator_decides_whether_interrupted_runs_are_answered_again(
     run = await left(storage, alice)
     provider = ScriptedProvider(is_free=is_free)
 
-    async with open_keeper(settings, storage, provider) as keeper:
+    async with open_engine(settings, storage, provider) as engine:
         reader = Reader()
-        await reader.read(keeper, run)
+        await reader.read(engine, run)
 
     assert len(provider.requests) == (0 if is_free else 1)
 
@@ -74,8 +74,8 @@ async def test_a_run_that_its_provider_never_heard_of_is_answered(
     run = await start(storage, alice, status=RunStatus.QUEUED, attempt=0)
     provider = ScriptedProvider(is_free=False)
 
-    async with open_keeper(settings, storage, provider) as keeper:
-        result = await keeper.result(run)
+    async with open_engine(settings, storage, provider) as engine:
+        result = await engine.result(run)
 
     assert result.response == "Hello, world"
     assert len(provider.requests) == 1
@@ -88,8 +88,8 @@ async def test_a_run_that_was_to_be_canceled_is_canceled(
     await storage.request_cancel(alice, run.id)
     provider = ScriptedProvider(is_free=True)
 
-    async with open_keeper(settings, storage, provider) as keeper:
-        stored = await keeper.cancel(alice, run.id)
+    async with open_engine(settings, storage, provider) as engine:
+        stored = await engine.cancel(alice, run.id)
 
     assert stored.status is RunStatus.CANCELED
     assert stored.response == "Be"
@@ -101,9 +101,9 @@ async def test_a_run_whose_provider_is_gone_is_interrupted_and_says_so(
 ) -> None:
     run = await left(storage, alice)
 
-    async with open_keeper(settings, storage, ScriptedProvider(name="new")) as keeper:
+    async with open_engine(settings, storage, ScriptedProvider(name="new")) as engine:
         with pytest.raises(RunInterrupted, match="'scripted' is not configured"):
-            await keeper.result(run)
+            await engine.result(run)
 
     assert (await storage.get_run(alice, run.id)).response == "Be"
 
@@ -118,8 +118,8 @@ async def test_a_conversation_is_told_again_as_it_was(
     await storage.finish(ended(later, response="Later."))
     provider = ScriptedProvider(is_free=True)
 
-    async with open_keeper(settings, storage, provider) as keeper:
-        await keeper.result(run)
+    async with open_engine(settings, storage, provider) as engine:
+        await engine.result(run)
 
     assert provider.requests[0].messages == (
         Message("user", "Really?"),
@@ -136,8 +136,8 @@ async def test_a_returning_reader_does_not_notice_a_crash_when_the_text_is_the_s
     provider = ScriptedProvider(["Be", "cause", go_on, "."], is_free=True)
     reader = await _reader_at(storage, alice, run, "Beca")
 
-    async with open_keeper(settings, storage, provider) as keeper:
-        reading = asyncio.ensure_future(reader.read(keeper, run))
+    async with open_engine(settings, storage, provider) as engine:
+        reading = asyncio.ensure_future(reader.read(engine, run))
         await reader.has_read.wait()
         go_on.set()
         await reading
@@ -152,8 +152,8 @@ async def test_a_returning_reader_is_reset_once_when_the_text_differs(
     provider = ScriptedProvider(["Be", "fore", " that", "."], is_free=True)
     reader = await _reader_at(storage, alice, run, "Beca")
 
-    async with open_keeper(settings, storage, provider) as keeper:
-        await reader.read(keeper, run)
+    async with open_engine(settings, storage, provider) as engine:
+        await reader.read(engine, run)
 
     assert (reader.text, reader.resets) == ("Before that.", 1)
 
@@ -165,15 +165,15 @@ async def test_a_second_crash_in_the_repetition_is_survived(
     run = await left(storage, alice, "Because")
     provider = ScriptedProvider(["Bec", asyncio.Event()], is_free=True)
     reader = await _reader_at(storage, alice, run, "Be")
-    async with open_keeper(settings, storage, provider) as keeper:
-        reading = asyncio.ensure_future(reader.read(keeper, run))
+    async with open_engine(settings, storage, provider) as engine:
+        reading = asyncio.ensure_future(reader.read(engine, run))
         await until(lambda: reader.text == "Bec")
         reading.cancel()
     assert (await storage.get_run(alice, run.id)).response == "Because"
 
     provider.script = ["Bec", "ause", "."]
-    async with open_keeper(settings, storage, provider) as keeper:
-        await reader.read(keeper, run)
+    async with open_engine(settings, storage, provider) as engine:
+        await reader.read(engine, run)
 
     assert reader.text == "Because."
     assert (await storage.get_run(alice, run.id)).attempt == 3
@@ -196,11 +196,11 @@ async def test_what_was_interrupted_is_said_even_if_the_disk_was_full_at_the_sta
     full = FullStorage(storage._database)
     runs = [await left(storage, alice) for _ in range(3)]
 
-    async with open_keeper(settings, full, ScriptedProvider()) as keeper:
+    async with open_engine(settings, full, ScriptedProvider()) as engine:
         with pytest.raises(StorageUnavailable):
-            await keeper.result(runs[0])
+            await engine.result(runs[0])
         full.has_room = True
-        await until(lambda: not keeper.running)
+        await until(lambda: not engine.running)
 
     assert [run.status for run in await storage.history(alice)] == [
         RunStatus.INTERRUPTED
@@ -214,13 +214,13 @@ async def test_runs_of_a_dead_node_are_finished_by_the_others(
     provider = ScriptedProvider(is_free=True)
     async with (
         open_storage(clean_postgres_url) as storage,
-        open_keeper(settings, storage, provider) as keeper,
+        open_engine(settings, storage, provider) as engine,
     ):
         alice = await storage.add_user("alice", None)
 
         run = await start(storage, alice, lease=0.05)
 
-        assert (await keeper.result(run)).response == "Hello, world"
+        assert (await engine.result(run)).response == "Hello, world"
 
 
 async def test_runs_of_a_living_node_are_left_alone(
@@ -231,11 +231,11 @@ async def test_runs_of_a_living_node_are_left_alone(
     here, there = (ScriptedProvider(["Be", go_on], is_free=True) for _ in range(2))
     async with (
         open_storage(clean_postgres_url) as storage,
-        open_keeper(settings, storage, here) as keeper,
-        open_keeper(settings, looking := FaultyStorage(storage), there) as other,
+        open_engine(settings, storage, here) as engine,
+        open_engine(settings, looking := FaultyStorage(storage), there) as other,
     ):
         alice = await storage.add_user("alice", None)
-        run = await keeper.ask(alice, WHY)
+        run = await engine.accept(alice, WHY)
         reading = asyncio.ensure_future(other.result(run))
         await until_stored(storage, alice, run, "Be")
         lease_over = asyncio.get_running_loop().time() + 1.5
@@ -262,8 +262,8 @@ async def test_a_run_that_others_may_take_over_is_never_waited_for_at_its_provid
     # Until the whole answer is there, nobody is told what to cancel or to go on with.
     monkeypatch.setattr(Storage, "is_sole_owner", False)
     provider = ScriptedProvider()
-    async with open_keeper(settings, storage, provider) as keeper:
-        await keeper.result(await keeper.ask(alice, WHY, is_followed=False))
+    async with open_engine(settings, storage, provider) as engine:
+        await engine.result(await engine.accept(alice, WHY, is_followed=False))
 
     assert [request.is_followed for request in provider.requests] == [True]
 
@@ -272,7 +272,7 @@ async def test_whoever_must_leave_runs_alone_does(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     run = await left(storage, alice)
-    async with open_keeper(settings, storage, take_over=False):
+    async with open_engine(settings, storage, take_over=False):
         pass
 
     assert (await storage.get_run(alice, run.id)).attempt == 1

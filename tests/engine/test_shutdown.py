@@ -7,7 +7,7 @@ from llamakeep.domain import Run, RunStatus, User
 from llamakeep.errors import RunInterrupted, ServerStopping, StorageUnavailable
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from tests.engine.engine import WHY, Reader, open_keeper, until_stored
+from tests.engine.engine import WHY, Reader, open_engine, until_stored
 from tests.fakes import ScriptedProvider
 from tests.waiting import LONG_ENOUGH
 
@@ -15,13 +15,13 @@ from tests.waiting import LONG_ENOUGH
 async def test_a_stopping_server_accepts_no_prompts(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
-    async with open_keeper(settings, storage, ScriptedProvider()) as keeper:
-        keeper.stop_accepting()
+    async with open_engine(settings, storage, ScriptedProvider()) as engine:
+        engine.stop_accepting()
 
         with pytest.raises(ServerStopping) as refusal:
-            await keeper.ask(alice, WHY)
+            await engine.accept(alice, WHY)
 
-        assert keeper.is_stopping
+        assert engine.is_stopping
     assert refusal.value.retry_after is not None
     assert await storage.history(alice) == []
 
@@ -31,12 +31,12 @@ async def test_runs_may_end_within_the_grace(
 ) -> None:
     settings = settings.model_copy(update={"shutdown_grace": 3600})
     go_on = asyncio.Event()
-    async with open_keeper(
+    async with open_engine(
         settings, storage, ScriptedProvider(["Be", go_on, "cause."])
-    ) as keeper:
-        run = await keeper.ask(alice, WHY)
-        waiting = asyncio.ensure_future(keeper.result(run))
-        closing = asyncio.ensure_future(keeper.close())
+    ) as engine:
+        run = await engine.accept(alice, WHY)
+        waiting = asyncio.ensure_future(engine.result(run))
+        closing = asyncio.ensure_future(engine.close())
         await until_stored(storage, alice, run, "Be")
 
         go_on.set()
@@ -51,12 +51,12 @@ async def test_after_the_grace_a_run_is_interrupted_with_its_text_so_far(
 ) -> None:
     settings = settings.model_copy(update={"shutdown_grace": 0.05})
     provider = ScriptedProvider(["Be", asyncio.Event()])
-    async with open_keeper(settings, storage, provider) as keeper:
-        run = await keeper.ask(alice, WHY)
-        waiting = asyncio.ensure_future(keeper.result(run))
+    async with open_engine(settings, storage, provider) as engine:
+        run = await engine.accept(alice, WHY)
+        waiting = asyncio.ensure_future(engine.result(run))
 
         began = time.monotonic()
-        await keeper.close()
+        await engine.close()
 
         assert time.monotonic() - began > 0.04  # the answer itself never ends
         with pytest.raises(RunInterrupted):
@@ -72,18 +72,18 @@ async def test_a_run_that_may_be_repeated_is_left_for_the_next_start(
     settings = settings.model_copy(update={"shutdown_grace": 0, "flush_interval": 9})
     provider = ScriptedProvider(["Be", asyncio.Event()], is_free=True)
     reader = Reader()
-    async with open_keeper(settings, storage, provider) as keeper:
-        run = await keeper.ask(alice, WHY)
-        reading = asyncio.ensure_future(reader.read(keeper, run))
+    async with open_engine(settings, storage, provider) as engine:
+        run = await engine.accept(alice, WHY)
+        reading = asyncio.ensure_future(reader.read(engine, run))
         await reader.has_read.wait()
-        await keeper.close()
+        await engine.close()
         with pytest.raises(ServerStopping, match="kept"):
             await reading
     assert (await storage.get_run(alice, run.id)).response == "Be"
 
     provider.script = ["Be", "cause."]
-    async with open_keeper(settings, storage, provider) as keeper:
-        await reader.read(keeper, run)
+    async with open_engine(settings, storage, provider) as engine:
+        await reader.read(engine, run)
 
     assert (reader.text, reader.resets) == ("Because.", 0)
 
@@ -93,14 +93,14 @@ async def test_a_queued_run_is_answered_after_the_next_start(
 ) -> None:
     settings = settings.model_copy(update={"shutdown_grace": 0, "max_running": 1})
     provider = ScriptedProvider([asyncio.Event()])
-    async with open_keeper(settings, storage, provider) as keeper:
-        await keeper.ask(alice, WHY)
-        queued = await keeper.ask(alice, WHY)
+    async with open_engine(settings, storage, provider) as engine:
+        await engine.accept(alice, WHY)
+        queued = await engine.accept(alice, WHY)
     assert (await storage.get_run(alice, queued.id)).status is RunStatus.QUEUED
 
     provider.script = ["Hello"]
-    async with open_keeper(settings, storage, provider) as keeper:
-        assert (await keeper.result(queued)).response == "Hello"
+    async with open_engine(settings, storage, provider) as engine:
+        assert (await engine.result(queued)).response == "Hello"
 
 
 class BrokenStorage(Storage):
@@ -114,17 +114,17 @@ async def test_a_server_stops_although_its_disk_is_full(
     alice: User,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("llamakeep.engine.node.LAST_WRITES", 0.05)
+    monkeypatch.setattr("llamakeep.engine.engine.LAST_WRITES", 0.05)
     broken = BrokenStorage(storage._database)
-    async with open_keeper(settings, broken, ScriptedProvider()) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, broken, ScriptedProvider()) as engine:
+        run = await engine.accept(alice, WHY)
         with pytest.raises(StorageUnavailable):
-            await keeper.result(run)
-        keeper.stop_accepting(grace=0)
+            await engine.result(run)
+        engine.stop_accepting(grace=0)
 
-        await keeper.close()
+        await engine.close()
 
-        assert keeper.running == 0
+        assert engine.running == 0
     assert (await storage.get_run(alice, run.id)).status.is_final is False
 
 
@@ -133,12 +133,12 @@ async def test_the_grace_can_be_cut_short(
 ) -> None:
     settings = settings.model_copy(update={"shutdown_grace": 3600})
     provider = ScriptedProvider([asyncio.Event()])
-    async with open_keeper(settings, storage, provider) as keeper:
-        run = await keeper.ask(alice, WHY)
-        keeper.stop_accepting()
+    async with open_engine(settings, storage, provider) as engine:
+        run = await engine.accept(alice, WHY)
+        engine.stop_accepting()
 
-        keeper.stop_accepting(grace=0)
+        engine.stop_accepting(grace=0)
 
         async with asyncio.timeout(LONG_ENOUGH):
-            await keeper.close()
+            await engine.close()
     assert (await storage.get_run(alice, run.id)).status is RunStatus.INTERRUPTED

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llamakeep.engine.slots import Slot, Slots
+from llamakeep.engine.slots import Slots
 
 USERS = ("alice", "bob", "carol")
 
@@ -38,17 +38,18 @@ class Crowd:
             await settle()
 
     async def _run(self, user: str, name: str) -> None:
-        slot = Slot(self.slots, user)
+        self.slots.enter(user)
         try:
-            async with slot:
-                self.began.append(name)
-                self.running.append(name)
-                try:
-                    await self._over[name].wait()
-                finally:
-                    self.running.remove(name)
+            await self.slots.wait(user)
         finally:
-            slot.leave()
+            self.slots.leave(user)
+        self.began.append(name)
+        self.running.append(name)
+        try:
+            await self._over[name].wait()
+        finally:
+            self.running.remove(name)
+            self.slots.release()
 
 
 async def settle() -> None:
@@ -139,19 +140,19 @@ async def test_a_run_that_comes_back_waits_behind_the_others() -> None:
     slots = Slots(1)
     async with crowd(1) as others:
         others.slots = slots
-        slot = Slot(slots, "alice")
-        async with slot:
-            others.come("alice", "bob")
-            await settle()
-        again = asyncio.create_task(slot.__aenter__())
+        slots.take()
+        others.come("alice", "bob")
+        await settle()
+        slots.release()
+        again = asyncio.create_task(slots.wait("alice"))
         await settle()
 
         await others.end("alice1", "bob1")
 
         assert others.began == ["alice1", "bob1"]
         assert again.done()
-        slot.leave()
-    assert slots.has_free
+        slots.release()
+    assert slots.free == 1
 
 
 async def test_only_runs_without_a_slot_count_as_waiting() -> None:
@@ -166,10 +167,10 @@ async def test_only_runs_without_a_slot_count_as_waiting() -> None:
 
 def test_a_slot_is_taken_only_if_there_is_one() -> None:
     slots = Slots(1)
-    Slot(slots, "alice").take()
+    slots.take()
 
     with pytest.raises(AssertionError):
-        Slot(slots, "alice").take()
+        slots.take()
 
 
 STEPS = st.one_of(
@@ -205,7 +206,7 @@ def test_no_slot_is_ever_lost_or_idle(
             slots = runs.slots
         assert [slots.waiting(user) for user in USERS] == [0, 0, 0]
         for _ in range(number):
-            Slot(slots, "alice").take()
-        assert not slots.has_free
+            slots.take()
+        assert not slots.free
 
     asyncio.run(go_through())

@@ -9,8 +9,8 @@ from typing import TypeVar
 import pytest
 
 from llamakeep.domain import (
-    Asked,
     Limits,
+    NewRun,
     Notification,
     NotificationEvent,
     Run,
@@ -18,7 +18,7 @@ from llamakeep.domain import (
     User,
     new_id,
 )
-from llamakeep.engine import Keeper
+from llamakeep.engine import Engine
 from llamakeep.errors import (
     OutcomeUnknown,
     ProviderRateLimited,
@@ -61,30 +61,30 @@ class Stage:
     lasting: LastingProvider
 
     @asynccontextmanager
-    async def server(self) -> AsyncIterator[Keeper]:
+    async def server(self) -> AsyncIterator[Engine]:
         registry = Registry([self.scripted, self.lasting])
-        keeper = Keeper(self.settings, self.faulty, registry)
-        await keeper.open()
+        engine = Engine(self.settings, self.faulty, registry)
+        await engine.open()
         try:
-            yield keeper
+            yield engine
         finally:
-            await keeper.close()
+            await engine.close()
 
     async def ask(
-        self, keeper: Keeper, asked: Asked = WHY, key: IdempotencyKey | None = None
+        self, engine: Engine, asked: NewRun = WHY, key: IdempotencyKey | None = None
     ) -> Run:
         while True:
             try:
-                return await keeper.ask(self.user, asked, idempotency_key=key)
+                return await engine.accept(self.user, asked, idempotency_key=key)
             except OutcomeUnknown:
                 raise  # asked again, it could be answered twice
             except StorageUnavailable:
                 await asyncio.sleep(0.01)
 
-    async def result(self, keeper: Keeper, run: Run) -> Run:
+    async def result(self, engine: Engine, run: Run) -> Run:
         """Wait for the end of `run`; again, if the server cannot tell it now."""
         async with asyncio.timeout(LONG):
-            return await tried(lambda: keeper.result(run))
+            return await tried(lambda: engine.result(run))
 
     async def all_ended(self) -> Sequence[Run]:
         """Wait until all runs have ended, and return them, the oldest first."""
@@ -113,19 +113,19 @@ def has_answer(run: Run) -> bool:
 
 
 async def plain(stage: Stage) -> None:
-    async with stage.server() as keeper:
-        run = await stage.ask(keeper)
-        assert has_answer(await stage.result(keeper, run))
+    async with stage.server() as engine:
+        run = await stage.ask(engine)
+        assert has_answer(await stage.result(engine, run))
     assert len(stage.scripted.requests) == 1
 
 
 async def streamed(stage: Stage) -> None:
     go_on = asyncio.Event()
     stage.scripted.script = ["Hello", go_on, ", world"]
-    async with stage.server() as keeper:
-        run = await stage.ask(keeper)
+    async with stage.server() as engine:
+        run = await stage.ask(engine)
         reader = Reader()
-        reading = asyncio.create_task(tried(lambda: reader.read(keeper, run)))
+        reading = asyncio.create_task(tried(lambda: reader.read(engine, run)))
         await reader.has_read.wait()
         await asyncio.sleep(0.05)  # texts are flushed, and leases renewed
         go_on.set()
@@ -137,46 +137,46 @@ async def streamed(stage: Stage) -> None:
 
 async def more_than_may_run(stage: Stage) -> None:
     stage.settings = stage.settings.model_copy(update={"max_running": 1})
-    async with stage.server() as keeper:
+    async with stage.server() as engine:
         runs = [
-            await stage.ask(keeper, asked) for _ in range(2) for asked in (WHY, LASTING)
+            await stage.ask(engine, asked) for _ in range(2) for asked in (WHY, LASTING)
         ]
         for run in runs:
-            assert has_answer(await stage.result(keeper, run))
+            assert has_answer(await stage.result(engine, run))
     assert len(stage.scripted.requests) == 2
     assert len(stage.lasting.predictions) == 2
 
 
 async def conversation(stage: Stage) -> None:
-    async with stage.server() as keeper:
-        first = await stage.ask(keeper)
-        await stage.result(keeper, first)
+    async with stage.server() as engine:
+        first = await stage.ask(engine)
+        await stage.result(engine, first)
         await stage.all_ended()
         asked = replace(WHY, conversation_id=first.conversation_id)
-        assert has_answer(await stage.result(keeper, await stage.ask(keeper, asked)))
+        assert has_answer(await stage.result(engine, await stage.ask(engine, asked)))
     assert [len(one.messages) for one in stage.scripted.requests] == [1, 3]
 
 
 async def closed_gate(stage: Stage) -> None:
     stage.lasting.refusal = ProviderRateLimited(retry_after=0.05)
-    async with stage.server() as keeper:
-        runs = [await stage.ask(keeper, LASTING) for _ in range(3)]
+    async with stage.server() as engine:
+        runs = [await stage.ask(engine, LASTING) for _ in range(3)]
         for run in runs:
-            assert has_answer(await stage.result(keeper, run))
+            assert has_answer(await stage.result(engine, run))
     assert len(stage.lasting.predictions) == 3
 
 
 async def lasting(stage: Stage) -> None:
-    async with stage.server() as keeper:
-        run = await stage.result(keeper, await stage.ask(keeper, LASTING))
+    async with stage.server() as engine:
+        run = await stage.result(engine, await stage.ask(engine, LASTING))
         assert has_answer(run)
     assert [each.handle for each in stage.lasting.predictions] == [run.handle]
 
 
 async def lost_create(stage: Stage) -> None:
     stage.lasting.loses = 1
-    async with stage.server() as keeper:
-        run = await stage.result(keeper, await stage.ask(keeper, LASTING))
+    async with stage.server() as engine:
+        run = await stage.result(engine, await stage.ask(engine, LASTING))
         assert has_answer(run)
     assert [each.handle for each in stage.lasting.predictions] == [run.handle]
 
@@ -189,24 +189,24 @@ async def recovery(stage: Stage) -> None:
     for handle, run in (("one", attached), ("two", begun)):
         stage.lasting.predictions.append(Prediction(handle, run.id))
     await stage.storage.attach(attached, "one")
-    async with stage.server() as keeper:
+    async with stage.server() as engine:
         for run in (attached, begun, queued):
-            assert has_answer(await stage.result(keeper, run))
+            assert has_answer(await stage.result(engine, run))
         with pytest.raises(RunInterrupted):
-            await stage.result(keeper, lost)
+            await stage.result(engine, lost)
         await stage.all_ended()
     assert len(stage.lasting.predictions) == 2
 
 
 async def cancel(stage: Stage) -> None:
     stage.scripted.script = ["Hello", asyncio.Event()]
-    async with stage.server() as keeper:
-        run = await stage.ask(keeper)
+    async with stage.server() as engine:
+        run = await stage.ask(engine)
         async with asyncio.timeout(LONG):
-            end = await tried(lambda: keeper.cancel(stage.user, run.id))
+            end = await tried(lambda: engine.cancel(stage.user, run.id))
         assert end.status is RunStatus.CANCELED
         with pytest.raises(RunCanceled):
-            await stage.result(keeper, run)
+            await stage.result(engine, run)
     assert not stage.scripted.open_answers
 
 
@@ -214,36 +214,36 @@ async def cancel_of_what_waits(stage: Stage) -> None:
     stage.settings = stage.settings.model_copy(update={"max_running": 1})
     go_on = asyncio.Event()
     stage.scripted.script = ["Hello", go_on, ", world"]
-    async with stage.server() as keeper:
-        first, second, third = [await stage.ask(keeper) for _ in range(3)]
+    async with stage.server() as engine:
+        first, second, third = [await stage.ask(engine) for _ in range(3)]
         async with asyncio.timeout(LONG):
-            end = await tried(lambda: keeper.cancel(stage.user, second.id))
+            end = await tried(lambda: engine.cancel(stage.user, second.id))
         assert end.status is RunStatus.CANCELED
         go_on.set()
-        assert has_answer(await stage.result(keeper, first))
-        assert has_answer(await stage.result(keeper, third))
+        assert has_answer(await stage.result(engine, first))
+        assert has_answer(await stage.result(engine, third))
     assert len(stage.scripted.requests) == 2
 
 
 async def cancel_of_a_prediction(stage: Stage) -> None:
     stage.lasting.script = ["Hello", asyncio.Event()]
-    async with stage.server() as keeper:
-        run = await stage.ask(keeper, LASTING)
+    async with stage.server() as engine:
+        run = await stage.ask(engine, LASTING)
         await asyncio.sleep(0.02)
         async with asyncio.timeout(LONG):
-            end = await tried(lambda: keeper.cancel(stage.user, run.id))
+            end = await tried(lambda: engine.cancel(stage.user, run.id))
         assert end.status is RunStatus.CANCELED
     assert all(each.is_canceled for each in stage.lasting.predictions)
 
 
 async def deletion(stage: Stage) -> None:
     stage.scripted.script = ["Hello", asyncio.Event()]
-    async with stage.server() as keeper:
-        run = await stage.ask(keeper)
+    async with stage.server() as engine:
+        run = await stage.ask(engine)
 
         async def delete() -> None:
             try:
-                await keeper.delete(stage.user, run.id)
+                await engine.delete(stage.user, run.id)
             except RunNotFound:
                 assert stage.faulty.is_done  # it was gone at the first try
 
@@ -255,37 +255,37 @@ async def deletion(stage: Stage) -> None:
 async def shutdown(stage: Stage) -> None:
     stage.settings = stage.settings.model_copy(update={"shutdown_grace": 0})
     stage.lasting.script = ["Hello", asyncio.Event()]
-    async with stage.server() as keeper:
-        run = await stage.ask(keeper, LASTING)
+    async with stage.server() as engine:
+        run = await stage.ask(engine, LASTING)
         reader = Reader()
-        reading = asyncio.create_task(tried(lambda: reader.read(keeper, run)))
+        reading = asyncio.create_task(tried(lambda: reader.read(engine, run)))
         await reader.has_read.wait()
     with pytest.raises(ServerStopping):
         async with asyncio.timeout(LONG):
             await reading
     stage.lasting = again = LastingProvider()
     again.predictions = [Prediction("p0", run.id)]
-    async with stage.server() as keeper:
-        assert has_answer(await stage.result(keeper, run))
+    async with stage.server() as engine:
+        assert has_answer(await stage.result(engine, run))
     assert len(again.predictions) == 1
 
 
 async def quotas(stage: Stage) -> None:
     limits = Limits(concurrent_runs=1)
     stage.settings = stage.settings.model_copy(update={"user_limits": limits})
-    async with stage.server() as keeper:
+    async with stage.server() as engine:
         for _ in range(2):
-            assert has_answer(await stage.result(keeper, await stage.ask(keeper)))
+            assert has_answer(await stage.result(engine, await stage.ask(engine)))
             await stage.all_ended()
     assert len(stage.scripted.requests) == 2
 
 
 async def idempotency(stage: Stage) -> None:
-    async with stage.server() as keeper:
-        first = await stage.ask(keeper, key=KEY)
-        second = await stage.ask(keeper, key=KEY)
+    async with stage.server() as engine:
+        first = await stage.ask(engine, key=KEY)
+        second = await stage.ask(engine, key=KEY)
         assert first.id == second.id
-        assert has_answer(await stage.result(keeper, second))
+        assert has_answer(await stage.result(engine, second))
     assert len(stage.scripted.requests) == 1
 
 
@@ -317,10 +317,10 @@ async def notifications(stage: Stage) -> None:
         form="run",
     )
     await stage.storage.webhook_secrets(stage.user, fresh="whsec_c2VjcmV0")
-    async with stage.server() as keeper:
+    async with stage.server() as engine:
         notifier.open()
-        run = await stage.ask(keeper, replace(WHY, notifications=[wanted]))
-        await stage.result(keeper, run)
+        run = await stage.ask(engine, replace(WHY, notifications=[wanted]))
+        await stage.result(engine, run)
         async with asyncio.timeout(LONG):
             while not receiver.received:  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0.01)
@@ -349,9 +349,9 @@ SCENARIOS: Sequence[Scenario] = (
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llamakeep.engine.patience.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("llamakeep.engine.retries.FIRST_PAUSE", 0.01)
     monkeypatch.setattr("llamakeep.engine.recovery.SOON", 0.02)
-    monkeypatch.setattr("llamakeep.engine.node.STORING_PAUSES", (0.01, 0.02, 0.04))
+    monkeypatch.setattr("llamakeep.engine.storing.STORING_PAUSES", (0.01, 0.02, 0.04))
     monkeypatch.setattr("llamakeep.webhooks.delivery.LOOK", 0.05)
 
 

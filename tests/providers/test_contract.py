@@ -1,4 +1,4 @@
-"""What the keeper may rely on, whoever answers."""
+"""What the engine may rely on, whoever answers."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -312,7 +312,7 @@ async def test_a_server_that_stops_lets_predictions_go_on(control: Control) -> N
     await control.rule(first_delay=0.2)
     task = asyncio.create_task(ask(provider, asking()))
     await control.until("processing")
-    provider.let_go()
+    provider.detach()
     task.cancel()
     await asyncio.wait([task])
     await provider.close()

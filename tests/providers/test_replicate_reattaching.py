@@ -38,7 +38,7 @@ async def left_running(
     """Create a prediction and go away as a server does that dies."""
     async with aclosing(provider.answer(request or asking())) as events:
         accepted = await anext(events)
-        provider.let_go()
+        provider.detach()
     assert isinstance(accepted, Accepted)
     assert accepted.handle is not None
     return accepted.handle

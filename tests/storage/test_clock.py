@@ -72,7 +72,7 @@ async def test_what_is_asked_under_a_wrong_clock_does_not_make_it_right(
     await keep(storage, alice, 1)
     await sweep(storage, 90, now=NOW)
     await sweep(storage, 90, now=ahead)
-    await storage.add(alice, "Asked ahead", "", created_at=ahead)
+    await storage.add(alice, "NewRun ahead", "", created_at=ahead)
 
     assert await sweep(storage, 90, now=ahead + DAY / 24) == 0
     assert await sweep(storage, 90, now=NOW + DAY / 24) == 0

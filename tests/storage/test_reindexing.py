@@ -7,13 +7,13 @@ from functools import partial
 import pytest
 
 from llamakeep.domain import RunStatus, User
-from llamakeep.engine import node
+from llamakeep.engine import engine as engine_module
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.database import schema
 from llamakeep.storage.history import reindexing
 from llamakeep.storage.history.filters import EVERYTHING
-from tests.engine.engine import open_keeper
+from tests.engine.engine import open_engine
 from tests.fakes import ScriptedProvider
 from tests.storage.running import start
 from tests.storage.test_search import find
@@ -106,10 +106,10 @@ async def test_what_goes_on_is_left_alone_and_deleted_runs_are_passed_by(
 async def test_a_server_does_it_by_itself(
     older: Storage, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(node, "INDEXING_PAUSE", 0)
+    monkeypatch.setattr(engine_module, "INDEXING_PAUSE", 0)
 
     async with (
-        open_keeper(settings, older, ScriptedProvider()),
+        open_engine(settings, older, ScriptedProvider()),
         asyncio.timeout(LONG_ENOUGH),
     ):
         while await _found(older) != SEARCHES:  # noqa: ASYNC110 - the server does it

@@ -306,7 +306,7 @@ async def test_a_run_of_a_node_that_is_known_to_be_dead_is_taken_over_at_once(
 ) -> None:
     run = await start(storage, alice, lease=LEASE)
 
-    await storage.let_go([NODE])
+    await storage.release_leases([NODE])
 
     assert await storage.take_over("node_2", lease=LEASE) == [replace(run, attempt=2)]
 

@@ -13,7 +13,7 @@ def test_a_worker_has_the_settings_of_its_parent_with_their_secrets(
     settings: Settings, tmp_path: Path
 ) -> None:
     given = Settings(
-        database_url="postgresql://keeper:secret@host/name",
+        database_url="postgresql://engine:secret@host/name",
         replicate_api_token=SecretStr("r8_secret"),
         openai_models=("one", "two"),
         webhook_networks=("10.1.0.0/16",),  # type: ignore[arg-type] # as in the environment

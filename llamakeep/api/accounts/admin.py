@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, Strict
 
 from llamakeep.api.accounts.login import UserResponse
 from llamakeep.api.accounts.passwords import NewPassword, Username
-from llamakeep.api.dependencies import AdminUser, actor_of, keeper_of, storage_of
+from llamakeep.api.dependencies import AdminUser, actor_of, engine_of, storage_of
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.credentials.passwords import Passwords
@@ -188,7 +188,7 @@ async def change_user(
     if "retention_days" in body.model_fields_set:
         await storage.set_retention(user_id, body.retention_days, actor=actor)
     if body.disabled:
-        keeper_of(request).stop_runs(await storage.unfinished_runs(user))
+        engine_of(request).stop_runs(await storage.unfinished_runs(user))
     [changed] = await _managed(request, user)
     return changed
 
@@ -211,7 +211,7 @@ async def delete_user(user_id: UserId, request: Request, admin: AdminUser) -> Re
     `user.purged` when all is deleted.
     """
     user = await storage_of(request).get_user(user_id)
-    await keeper_of(request).delete_user(user, actor=actor_of(request, admin))
+    await engine_of(request).delete_user(user, actor=actor_of(request, admin))
     request.app.state.purging.begin()
     try:
         async with asyncio.timeout(PATIENCE):

@@ -11,7 +11,7 @@ from llamakeep.api.dependencies import (
     AdminUser,
     CurrentUser,
     actor_of,
-    keeper_of,
+    engine_of,
     storage_of,
 )
 from llamakeep.api.http.problems import problem_responses
@@ -112,7 +112,7 @@ async def my_limits(request: Request, user: CurrentUser) -> LimitsResponse:
 @router.get("/admin/limits", responses=problem_responses(*_guarded))
 async def server_limits(request: Request, admin: AdminUser) -> LimitsResponse:
     """Return the limits of all users together, with their usage."""
-    quotas = list(keeper_of(request).quotas.of_server(utc_now()))
+    quotas = list(engine_of(request).quotas.of_server(utc_now()))
     return LimitsResponse(limits=await _states(request, quotas))
 
 
@@ -146,7 +146,7 @@ async def set_user_limits(
 
 
 def _quotas(request: Request, user: User) -> Sequence[Quota]:
-    return keeper_of(request).quotas.of(user)
+    return engine_of(request).quotas.of(user)
 
 
 async def _of_user(request: Request, user: User) -> UserLimitsResponse:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, Field
 from llamakeep.api.dependencies import (
     DeletingUser,
     ReadingUser,
-    keeper_of,
+    engine_of,
     storage_of,
 )
 from llamakeep.api.history.routes import NEWER, Cursor
@@ -153,7 +153,7 @@ async def delete_conversation(
     Unfinished runs are stopped first. Prompts sent in it meanwhile stay.
     """
     await delete_with_runs(
-        keeper_of(request), storage_of(request), user, conversation_id
+        engine_of(request), storage_of(request), user, conversation_id
     )
 
 

@@ -12,7 +12,7 @@ from llamakeep.api.dependencies import (
     FollowingUser,
     PromptingUser,
     ReadingUser,
-    keeper_of,
+    engine_of,
     readers_of,
     storage_of,
 )
@@ -174,7 +174,7 @@ async def delete_history(
             "whole history. Nothing was deleted."
         )
         raise InvalidRequest(errors=[FieldError("query.all", message)])
-    deleted = await delete_runs(keeper_of(request), storage_of(request), user, matching)
+    deleted = await delete_runs(engine_of(request), storage_of(request), user, matching)
     return Deleted(deleted=deleted)
 
 
@@ -234,17 +234,17 @@ async def follow_run(
     position = position_of(request, starting_after)
     with readers_of(request).beginning(user.id) as end:
         run = await storage_of(request).outline(user, run_id)
-        return stream_response(keeper_of(request), run, position, end=end)
+        return stream_response(engine_of(request), run, position, end=end)
 
 
 @router.post("/{run_id}/cancel", response_model=HistoryItem, responses=_responses)
 async def cancel_run(run_id: str, request: Request, user: PromptingUser) -> Response:
     """Stop a run, and keep its text so far. One that has ended stays as it is."""
-    run = await keeper_of(request).cancel(user, run_id)
+    run = await engine_of(request).cancel(user, run_id)
     return shown_response(shown_in_history(run))
 
 
 @router.delete("/{run_id}", status_code=204, responses=_responses)
 async def delete_run(run_id: str, request: Request, user: DeletingUser) -> None:
     """Delete a run permanently. An unfinished one is stopped first."""
-    await keeper_of(request).delete(user, run_id)
+    await engine_of(request).delete(user, run_id)

@@ -6,8 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llamakeep.schemas.security_headers import HEADERS
 
-_RAW = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-_NAMES = frozenset(name for name, _ in _RAW)
+_RAW = {name.encode(): value.encode() for name, value in HEADERS.items()}
 _EXPOSED = (
     "Location",
     "RateLimit",
@@ -52,15 +51,10 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = message["headers"]
-                known = {name for name, _ in headers}
-                message["headers"] = [
-                    *headers,
-                    *(
-                        _RAW
-                        if known.isdisjoint(_NAMES)
-                        else (each for each in _RAW if each[0] not in known)
-                    ),
-                ]
+                said = _RAW.copy()
+                for name, _ in headers:
+                    said.pop(name, None)
+                message["headers"] = [*headers, *said.items()]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

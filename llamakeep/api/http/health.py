@@ -4,7 +4,7 @@ import asyncio
 
 from fastapi import Request
 
-from llamakeep.api.dependencies import keeper_of, storage_of
+from llamakeep.api.dependencies import engine_of, storage_of
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.errors import ServerStopping, StorageUnavailable
@@ -41,7 +41,7 @@ async def readyz(request: Request) -> HealthResponse:
     A database that fails for less than five seconds does not count; one that is full
     does.
     """
-    if keeper_of(request).is_stopping:
+    if engine_of(request).is_stopping:
         raise ServerStopping
     storage = storage_of(request)
     error = await _trouble_of(storage)

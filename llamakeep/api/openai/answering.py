@@ -15,14 +15,14 @@ from typing import Any, Protocol
 from fastapi import Request, Response
 from starlette.types import Receive, Scope, Send
 
-from llamakeep.api.dependencies import keeper_of
+from llamakeep.api.dependencies import engine_of
 from llamakeep.api.http.links import prefix_of
 from llamakeep.api.http.streaming import Streaming
 from llamakeep.api.openai.errors import error_of
 from llamakeep.api.openai.wire import json_response, stream_headers
-from llamakeep.domain import Asked, Run, User
-from llamakeep.engine import Delta, Ended, Keeper, Reset, Silence, Update
-from llamakeep.engine.keeper import raise_for_status
+from llamakeep.domain import NewRun, Run, User
+from llamakeep.engine import Delta, Ended, Engine, Reset, Silence, Update
+from llamakeep.engine.engine import raise_for_status
 from llamakeep.errors import LlamaKeepError, RunInterrupted
 from llamakeep.schemas.json_text import to_json
 from llamakeep.storage.runs.long_texts import outline_of
@@ -61,7 +61,7 @@ class ResponseFormat(Protocol):
 class CompletionCall:
     """A prompt, and how to return its response."""
 
-    asked: Asked
+    asked: NewRun
     form: Callable[[Run], ResponseFormat]
     is_streamed: bool
     idempotency_key: IdempotencyKey | None
@@ -72,16 +72,16 @@ class CancelOnDisconnect:
     Cancels a run when its client disconnects.
 
     Args:
-        keeper: Cancels the run.
+        engine: Cancels the run.
         user: The run's owner.
         run: The run.
         may_come_back: Whether the client may reconnect; then the run continues.
     """
 
     def __init__(
-        self, keeper: Keeper, user: User, run: Run, *, may_come_back: bool
+        self, engine: Engine, user: User, run: Run, *, may_come_back: bool
     ) -> None:
-        self._keeper = keeper
+        self._engine = engine
         self._user = user
         self._run_id = run.id
         self.is_watching = not may_come_back
@@ -89,10 +89,10 @@ class CancelOnDisconnect:
     async def left(self) -> None:
         """Cancel the run; its text so far is kept."""
         # A server that stops closes connections itself, and resumes the run later.
-        if not self.is_watching or self._keeper.is_stopping:
+        if not self.is_watching or self._engine.is_stopping:
             return
         try:
-            await self._keeper.cancel(self._user, self._run_id)
+            await self._engine.cancel(self._user, self._run_id)
         except LlamaKeepError as error:
             log.warning(
                 "could not cancel run %s; it keeps running: %s",
@@ -164,24 +164,24 @@ async def answer(request: Request, user: User, wanted: CompletionCall) -> Respon
     Raises:
         LlamaKeepError: The prompt is refused, or fails before its first text.
     """
-    keeper = keeper_of(request)
-    run = await keeper.ask(
+    engine = engine_of(request)
+    run = await engine.accept(
         user,
         wanted.asked,
         idempotency_key=wanted.idempotency_key,
         is_followed=wanted.is_streamed,
     )
     may_come_back = wanted.idempotency_key is not None
-    leaving = CancelOnDisconnect(keeper, user, run, may_come_back=may_come_back)
+    leaving = CancelOnDisconnect(engine, user, run, may_come_back=may_come_back)
     form = wanted.form(run)
     if not wanted.is_streamed:
         with leaving.watched(request.receive):
-            return json_response(form.whole(await keeper.result(run)))
+            return json_response(form.whole(await engine.result(run)))
     with leaving.watched(request.receive):
-        await keeper.answering(run)
+        await engine.answering(run)
     if run.status.is_final:
         run = outline_of(run)
-    stream = events(keeper.follow(run), run, form, leaving, prefix=prefix_of(request))
+    stream = events(engine.follow(run), run, form, leaving, prefix=prefix_of(request))
     return Stream(stream, leaving)
 
 

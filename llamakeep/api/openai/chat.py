@@ -12,7 +12,7 @@ from llamakeep.api.dependencies import (
     FollowingUser,
     IdempotencyHeader,
     PromptingUser,
-    keeper_of,
+    engine_of,
     storage_of,
 )
 from llamakeep.api.http.queries import Queries
@@ -26,7 +26,7 @@ from llamakeep.api.openai.messages import read_messages
 from llamakeep.api.openai.parameters import CompletionRequest
 from llamakeep.api.openai.wire import json_response
 from llamakeep.api.prompts.idempotency import key_of
-from llamakeep.domain import Asked, RunStatus
+from llamakeep.domain import NewRun, RunStatus
 from llamakeep.schemas.fields import MaxTokens, Metadata
 from llamakeep.schemas.text import check_json
 
@@ -76,7 +76,7 @@ class ChatRequest(CompletionRequest):
     metadata: Metadata | None = None
     """Up to 16 tags of your own, kept with the run."""
 
-    def asked(self) -> Asked:
+    def asked(self) -> NewRun:
         """
         Return the prompt and its parameters for the engine.
 
@@ -96,7 +96,7 @@ class ChatRequest(CompletionRequest):
             response_format=_format(self.response_format),
         )
         said = read_messages(self.messages)
-        return Asked(
+        return NewRun(
             prompt=said.prompt,
             model=self.model,
             system_prompt=said.system_prompt,
@@ -199,7 +199,7 @@ async def retrieve(
 async def delete(completion_id: str, request: Request, user: DeletingUser) -> Response:
     """Delete a completion permanently. An unfinished one is stopped first."""
     run_id = run_id_of(completion_id, CHAT)
-    await keeper_of(request).delete(user, run_id)
+    await engine_of(request).delete(user, run_id)
     return json_response(
         {
             "object": "chat.completion.deleted",

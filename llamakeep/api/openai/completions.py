@@ -14,7 +14,7 @@ from llamakeep.api.openai.errors import COMPLETION_ERRORS
 from llamakeep.api.openai.forms import LegacyCompletion
 from llamakeep.api.openai.parameters import CompletionRequest
 from llamakeep.api.prompts.idempotency import key_of
-from llamakeep.domain import Asked
+from llamakeep.domain import NewRun
 from llamakeep.schemas.text import SomeText
 
 router = Router(prefix="/v1/completions", tags=["openai"], queries=Queries.VENDORS)
@@ -42,7 +42,7 @@ class LegacyRequest(CompletionRequest):
     ]
     """What you want to ask."""
 
-    def asked(self) -> Asked:
+    def asked(self) -> NewRun:
         """
         Return the prompt and its parameters for the engine.
 
@@ -50,7 +50,9 @@ class LegacyRequest(CompletionRequest):
             InvalidRequest: There is an unknown parameter.
             UnsupportedParameter: This server does not support a parameter's value.
         """
-        return Asked(prompt=self.prompt, model=self.model, parameters=self.parameters())
+        return NewRun(
+            prompt=self.prompt, model=self.model, parameters=self.parameters()
+        )
 
 
 @router.prompts(

@@ -18,8 +18,8 @@ from llamakeep.api.http.headers import single_header
 from llamakeep.api.http.links import prefix_of
 from llamakeep.api.http.streaming import EVENT_STREAM, Streaming
 from llamakeep.domain import Run
-from llamakeep.engine import Delta, Ended, Keeper, Position, Reset, Update
-from llamakeep.engine.keeper import raise_for_status
+from llamakeep.engine import Delta, Ended, Engine, Position, Reset, Update
+from llamakeep.engine.engine import raise_for_status
 from llamakeep.errors import FieldError, InvalidRequest, LlamaKeepError
 from llamakeep.history.records import model_name, shown
 from llamakeep.schemas.json_text import (
@@ -37,7 +37,7 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 def stream_response(
-    keeper: Keeper,
+    engine: Engine,
     run: Run,
     position: Position | None = None,
     *,
@@ -46,11 +46,11 @@ def stream_response(
     """Respond with the events of `run` after `position`; call `end` after the last."""
     if run.status.is_final:
         run = outline_of(run)
-    return Streaming(events(keeper, run, position), end=end, headers=HEADERS)
+    return Streaming(events(engine, run, position), end=end, headers=HEADERS)
 
 
 async def events(
-    keeper: Keeper, run: Run, position: Position | None = None
+    engine: Engine, run: Run, position: Position | None = None
 ) -> AsyncIterator[bytes]:
     """Yield the encoded events of `run` after `position`."""
     yield _frame(
@@ -64,7 +64,7 @@ async def events(
         ),
     )
     try:
-        async with aclosing(keeper.follow(run, position)) as updates:
+        async with aclosing(engine.follow(run, position)) as updates:
             async for update in updates:
                 if isinstance(update, Ended) and update.text is not None:
                     raise_for_status(update.run)

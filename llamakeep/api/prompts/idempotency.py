@@ -14,7 +14,7 @@ from fastapi import Request
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from llamakeep.domain import Asked
+from llamakeep.domain import NewRun
 from llamakeep.errors import LlamaKeepError
 from llamakeep.storage.runs.steps import IdempotencyKey
 
@@ -49,7 +49,7 @@ async def key_of(
     request: Request,
     given: str | None,
     body: BaseModel,
-    asked: Callable[[], Asked] | None = None,
+    asked: Callable[[], NewRun] | None = None,
 ) -> IdempotencyKey | None:
     """
     Return the request's idempotency key with the digest of its body.
@@ -117,7 +117,7 @@ def _has_webhook(body: BaseModel) -> bool:
     return getattr(body, "webhook", None) is not None
 
 
-def _older(asked: Asked) -> bytes:
+def _older(asked: NewRun) -> bytes:
     """Return what older versions took the digest of, in OpenAI's API."""
     said: Mapping[str, Any] = {
         "prompt": asked.prompt,

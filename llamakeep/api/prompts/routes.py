@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from pydantic import Field
 
 from llamakeep import errors
-from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser, keeper_of
+from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser, engine_of
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.api.prompts.events import (
@@ -20,7 +20,7 @@ from llamakeep.api.prompts.idempotency import key_of
 from llamakeep.api.prompts.schemas import PromptResponse, shown_response
 from llamakeep.api.webhooks.outgoing import RUN, WebhookUrl, wanted
 from llamakeep.domain import (
-    Asked,
+    NewRun,
     Notification,
     NotificationEvent,
     Parameters,
@@ -77,10 +77,10 @@ class PromptRequest(Form):
     webhook: WebhookUrl | None = None
     """With `background`: an https URL to which the server posts the run at its end."""
 
-    def asked(self) -> Asked:
+    def asked(self) -> NewRun:
         """Return the prompt and its parameters for the engine."""
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-        return Asked(
+        return NewRun(
             prompt=self.prompt,
             model=self.model,
             system_prompt=self.system_prompt,
@@ -144,25 +144,23 @@ async def prompt(
     The prompt is on disk before it is sent to the model. If the connection is lost, the
     run continues, and its response is in the history.
     """
-    keeper = keeper_of(request)
+    engine = engine_of(request)
     is_streamed = bool(body.stream) or accepts_only_events(request)
 
-    async def asked() -> Asked:
+    async def asked() -> NewRun:
         notifications = await _wanted(request, user, body)
         return replace(body.asked(), notifications=notifications)
 
-    run = await keeper.ask(
-        user,
-        body.asked() if body.webhook is None else asked,
-        idempotency_key=await key_of(request, idempotency_key, body),
-        is_followed=is_streamed or bool(body.background),
-    )
+    new = body.asked() if body.webhook is None else asked
+    key = await key_of(request, idempotency_key, body)
     if body.background:
+        run = await engine.accept(user, new, idempotency_key=key)
         return accepted_response(request, run)
     if is_streamed:
-        await keeper.answering(run)
-        return stream_response(keeper, run)
-    return shown_response(shown(await keeper.result(run)))
+        run = await engine.accept(user, new, idempotency_key=key)
+        await engine.answering(run)
+        return stream_response(engine, run)
+    return shown_response(shown(await engine.answer(user, new, idempotency_key=key)))
 
 
 async def _wanted(

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Header, Request, Response
 
 from llamakeep import errors
-from llamakeep.api.dependencies import IdempotencyHeader, keeper_of, registry_of
+from llamakeep.api.dependencies import IdempotencyHeader, engine_of, registry_of
 from llamakeep.api.http.headers import single_header
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.queries import Queries
@@ -24,7 +24,7 @@ from llamakeep.api.replicate.waiting import (
     wait,
 )
 from llamakeep.api.webhooks.outgoing import PREDICTION, wanted
-from llamakeep.domain import Asked, User
+from llamakeep.domain import NewRun, User
 from llamakeep.errors import PathNotFound, UnknownModel
 from llamakeep.providers.base import Provider
 
@@ -128,9 +128,9 @@ async def _create(
     seconds = parse_prefer(prefer)
     deadline = parse_cancel_after(cancel_after)
     links = Links.of(request)
-    keeper = keeper_of(request)
+    engine = engine_of(request)
 
-    async def asked() -> Asked:
+    async def asked() -> NewRun:
         provider, model = await find()
         asked = body.input.asked(f"{provider.name}:{model}")
         if body.webhook is None:
@@ -145,17 +145,17 @@ async def _create(
         )
         return replace(asked, notifications=notifications)
 
-    run = await keeper.ask(
+    run = await engine.accept(
         user,
         asked,
         idempotency_key=await key_of(request, idempotency_key, body),
         is_followed=seconds is None,
     )
     if deadline is not None:
-        cancel_later(keeper, user, run, deadline)
+        cancel_later(engine, user, run, deadline)
     headers = {}
     if seconds is not None:
-        run = await wait(keeper, run, seconds)
+        run = await wait(engine, run, seconds)
         headers["Preference-Applied"] = f"wait={seconds}"
     prediction = Prediction.created(run, links, cancel_after=deadline)
     return prediction_response(prediction, 201, headers)

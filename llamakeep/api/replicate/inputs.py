@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from llamakeep.api.webhooks.outgoing import WebhookUrl
-from llamakeep.domain import Asked, NotificationEvent, Parameters, Run
+from llamakeep.domain import NewRun, NotificationEvent, Parameters, Run
 from llamakeep.schemas.bodies import Form
 from llamakeep.schemas.fields import (
     MOST_TOKENS,
@@ -149,10 +149,10 @@ class PredictionInput(Form):
         found = (getattr(self, name) for name in names)
         return next((value for value in found if value is not None), None)
 
-    def asked(self, model: str) -> Asked:
+    def asked(self, model: str) -> NewRun:
         """Return the prompt and its parameters for the engine."""
         min_tokens = self._any("min_tokens")
-        return Asked(
+        return NewRun(
             prompt=self.prompt,
             model=model,
             system_prompt=self.system_prompt,

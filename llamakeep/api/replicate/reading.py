@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from fastapi import Query, Request, Response
 
-from llamakeep.api.dependencies import keeper_of, storage_of
+from llamakeep.api.dependencies import engine_of, storage_of
 from llamakeep.api.history.filters import Moment
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.queries import Queries
@@ -138,7 +138,7 @@ async def cancel_prediction(
     prediction_id: str, request: Request, user: PromptingUser
 ) -> Response:
     """Stop a prediction, and keep its output. One that has ended stays as it is."""
-    run = await keeper_of(request).cancel(user, f"run_{prediction_id}")
+    run = await engine_of(request).cancel(user, f"run_{prediction_id}")
     return prediction_response(Prediction.of(run, Links.of(request)))
 
 

@@ -12,12 +12,12 @@ from contextlib import aclosing
 
 from fastapi import Request, Response
 
-from llamakeep.api.dependencies import keeper_of, readers_of, storage_of
+from llamakeep.api.dependencies import engine_of, readers_of, storage_of
 from llamakeep.api.http.headers import single_header
 from llamakeep.api.http.streaming import Streaming
 from llamakeep.api.prompts.events import HEADERS
 from llamakeep.domain import Run, RunStatus, User
-from llamakeep.engine import Delta, Ended, Keeper, Position, Reset, Update
+from llamakeep.engine import Delta, Ended, Engine, Position, Reset, Update
 from llamakeep.errors import LlamaKeepError
 from llamakeep.schemas.json_text import to_json
 
@@ -49,15 +49,15 @@ async def stream_response(request: Request, user: User, run_id: str) -> Response
     position = Position.parse(last) or Position()
     with readers_of(request).beginning(user.id) as end:
         run = await storage_of(request).outline(user, run_id)
-        frames = events(keeper_of(request), run, position)
+        frames = events(engine_of(request), run, position)
         return Streaming(frames, end=end, headers=HEADERS)
 
 
-async def events(keeper: Keeper, run: Run, position: Position) -> AsyncIterator[bytes]:
+async def events(engine: Engine, run: Run, position: Position) -> AsyncIterator[bytes]:
     """Yield the encoded events of `run` after `position`."""
     yield HELLO
     try:
-        async with aclosing(keeper.follow(run, position)) as updates:
+        async with aclosing(engine.follow(run, position)) as updates:
             async for update in updates:
                 yield b"".join(_rendered(update, position))
                 if isinstance(update, Delta):

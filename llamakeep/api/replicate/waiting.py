@@ -5,7 +5,7 @@ import re
 from contextlib import suppress
 
 from llamakeep.domain import Run, User
-from llamakeep.engine import Keeper
+from llamakeep.engine import Engine
 from llamakeep.errors import FieldError, InvalidRequest, LlamaKeepError
 
 LONGEST_WAIT = 60
@@ -60,7 +60,7 @@ def parse_cancel_after(header: str | None) -> int | None:
     )
 
 
-async def wait(keeper: Keeper, run: Run, seconds: int) -> Run:
+async def wait(engine: Engine, run: Run, seconds: int) -> Run:
     """
     Wait until `run` has ended, for `seconds` at most.
 
@@ -69,22 +69,22 @@ async def wait(keeper: Keeper, run: Run, seconds: int) -> Run:
     """
     with suppress(TimeoutError, LlamaKeepError):
         async with asyncio.timeout(seconds):
-            return await keeper.end_of(run)
+            return await engine.end_of(run)
     return run
 
 
-def cancel_later(keeper: Keeper, user: User, run: Run, seconds: int) -> None:
+def cancel_later(engine: Engine, user: User, run: Run, seconds: int) -> None:
     """Cancel `run` after `seconds`, unless it or this process ends before."""
-    deadline = asyncio.create_task(_watch(keeper, user, run, seconds))
+    deadline = asyncio.create_task(_watch(engine, user, run, seconds))
     _deadlines.add(deadline)
     deadline.add_done_callback(_deadlines.discard)
 
 
-async def _watch(keeper: Keeper, user: User, run: Run, seconds: int) -> None:
+async def _watch(engine: Engine, user: User, run: Run, seconds: int) -> None:
     # `result` returns or raises when the run ends, and raises when the server stops.
     with suppress(LlamaKeepError):
         try:
             async with asyncio.timeout(seconds):
-                await keeper.result(run)
+                await engine.result(run)
         except TimeoutError:
-            await keeper.cancel(user, run.id)
+            await engine.cancel(user, run.id)

@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from llamakeep.api.dependencies import keeper_of, registry_of, settings_of, storage_of
+from llamakeep.api.dependencies import engine_of, registry_of, settings_of, storage_of
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.errors import BodyTooLarge, MalformedBody, NoProvider, SignatureInvalid
@@ -44,13 +44,13 @@ async def receive(request: Request) -> Response:
     body = await _read(request)
     await _check(secret, stamp, body)
     hint = read_hint(body)
-    keeper = keeper_of(request)
+    engine = engine_of(request)
     if (
         hint is not None
-        and keeper.expects(hint.run_id)
+        and engine.expects(hint.run_id)
         and await storage_of(request).add_delivery(stamp.id)
     ):
-        keeper.hint(*hint)
+        engine.hint(*hint)
     return Response()
 
 

@@ -52,7 +52,7 @@ class ReplicateProvider:
     Replicate, or whatever speaks its HTTP API at `base_url`.
 
     A prediction is created once for each request. Closing its answer early cancels it
-    there, in the background, unless `let_go` was called.
+    there, in the background, unless `detach` was called.
 
     Args:
         api_token: Goes to the base URL's host only.
@@ -202,7 +202,7 @@ class ReplicateProvider:
         """Cancel a prediction; one that has ended stays as it is."""
         await self._api.cancel(handle)
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         """
         Let predictions go on from now on when their answers are closed.
 

@@ -75,7 +75,8 @@ class Writer:
 
     def submit(self, operation: Operation[Any]) -> asyncio.Future[Any]:
         """Queue `operation`; the future is done when its commit is."""
-        self.check_open()
+        if self._is_closed:
+            self.check_open()
         self._loop = asyncio.get_running_loop()
         job = _Job(operation, self._loop.create_future())
         self._gathered.append(job)

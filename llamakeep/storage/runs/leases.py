@@ -62,8 +62,8 @@ class LeaseStorage:
             ]
         )
 
-    async def let_go(self, nodes: Collection[str]) -> None:
-        """Expire the leases of `nodes`, whose processes have ended."""
+    async def release_leases(self, nodes: Collection[str]) -> None:
+        """Let the runs of `nodes` be taken over at once: their processes are dead."""
         values = {"nodes": sorted(nodes), "no_seconds": 0}
         await self._database.write(
             lambda connection: connection.execute(_RELEASE, values).close()

@@ -49,7 +49,7 @@ def to_row(run: Run) -> dict[str, Any]:
         "response": run.response,
         "common_length": run.common_length,
         "system_prompt": run.system_prompt,
-        "earlier": [_to_json(each) for each in run.earlier] or None,
+        "earlier": [_written(one) for one in run.earlier] if run.earlier else None,
         "conversation_id": run.conversation_id,
         "previous_run_id": run.previous_run_id,
         "parameters": run.parameters.given(),

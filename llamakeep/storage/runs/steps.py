@@ -17,7 +17,7 @@ from llamakeep.domain import (
     new_id,
     utc_now,
 )
-from llamakeep.domain.states import ENDS, ending
+from llamakeep.domain.states import ENDS, ForbiddenTransition
 from llamakeep.errors import (
     LimitReached,
     OutcomeUnknown,
@@ -49,6 +49,7 @@ _HAS_HANDLE = select(runs.c.id).where(
     runs.c.id != bindparam("run_id"),
 )
 _CLAIM = transition(RunEvent.CLAIM, *MINE)
+_REQUEUE = transition(RunEvent.REQUEUE, *MINE, runs.c.handle.is_(None))
 _FLUSH = transition(RunEvent.FLUSH, *MINE).values(
     response=bindparam("text"), common_length=bindparam("common")
 )
@@ -186,7 +187,7 @@ class RunStorage:
             raise Unauthenticated(message) from None
 
     async def claim(self, run: Run, *, lease: float) -> bool:
-        """Start the next attempt of a queued run; `False` if another process did."""
+        """Start the next attempt at a queued run; `False` if another process did."""
         values = {
             "run_id": run.id,
             "fence": run.attempt,
@@ -244,6 +245,18 @@ class RunStorage:
             lambda connection: connection.execute(_FLUSH, values).close()
         )
 
+    async def requeue(self, run: Run) -> bool:
+        """
+        Let a run wait again whose provider has certainly not begun anything.
+
+        Returns:
+            `False` if it is not this attempt's any more; nothing was written.
+        """
+        values = {"run_id": run.id, "fence": run.attempt}
+        return await self._database.write(
+            lambda connection: connection.execute(_REQUEUE, values).rowcount == 1
+        )
+
     async def finish(self, run: Run) -> bool:
         """
         Store a run's final state.
@@ -254,7 +267,9 @@ class RunStorage:
         Raises:
             ForbiddenTransition: Its status is none in which runs end.
         """
-        ending(run.status)
+        statement = _FINISH.get(run.status)
+        if statement is None:
+            raise ForbiddenTransition(f"No run ends as {run.status}.")
         values = {
             "run_id": run.id,
             "fence": run.attempt,
@@ -274,7 +289,7 @@ class RunStorage:
         }
 
         def operation(connection: Connection) -> bool:
-            is_mine = _FINISH[run.status].execute(connection, values) == 1
+            is_mine = statement.execute(connection, values) == 1
             if is_mine:
                 settle(connection, run)
             return is_mine
@@ -292,7 +307,7 @@ class RunStorage:
 
     async def request_cancel(self, user: User, run_id: str) -> Run:
         """
-        Request the cancellation of a run; a finished run stays as it is.
+        Ask the process that holds a run to stop; a finished one stays as it is.
 
         Raises:
             RunNotFound: `user` has no such run.

@@ -24,7 +24,7 @@ from llamakeep.api.openai.ids import id_of
 from llamakeep.api.openai.responses.items import MESSAGE, output_item, output_part
 from llamakeep.api.openai.responses.rendering import beginning_of, response_of
 from llamakeep.domain import Run
-from llamakeep.engine import Delta, Ended, Keeper, Position, Reset, Update
+from llamakeep.engine import Delta, Ended, Engine, Position, Reset, Update
 from llamakeep.errors import LlamaKeepError, RunInterrupted
 from llamakeep.schemas.json_text import (
     cut,
@@ -49,7 +49,7 @@ _ENDINGS = {
 
 
 async def events(
-    keeper: Keeper,
+    engine: Engine,
     run: Run,
     *,
     prefix: str,
@@ -63,7 +63,7 @@ async def events(
     Simultaneous events are one piece, since each piece costs a system call.
 
     Args:
-        keeper: Follows the run.
+        engine: Follows the run.
         run: As storage returned it.
         prefix: The path prefix of a proxy.
         after: The number of the last event that the client has.
@@ -75,7 +75,7 @@ async def events(
         yield opening
     try:
         position = _position(run, after, length)
-        async with aclosing(keeper.follow(run, position)) as updates:
+        async with aclosing(engine.follow(run, position)) as updates:
             async for update in updates:
                 if isinstance(update, Ended) and update.text is not None:
                     pieces = numbered.end(update.run, update.text.length)

@@ -12,7 +12,7 @@ from llamakeep.api.openai.parameters import refuse_unsupported
 from llamakeep.api.openai.responses.items import read_input
 from llamakeep.api.openai.responses.rendering import RESPONSE
 from llamakeep.api.openai.responses.text_format import TextOptions, response_format
-from llamakeep.domain import Asked, Parameters
+from llamakeep.domain import NewRun, Parameters
 from llamakeep.errors import RunNotFound
 from llamakeep.schemas.bodies import Form
 from llamakeep.schemas.fields import (
@@ -122,7 +122,7 @@ class ResponseRequest(Form):
     background: bool | None = None
     """Return at once; the response can be polled, followed and canceled by its id."""
 
-    def asked(self) -> Asked:
+    def asked(self) -> NewRun:
         """
         Return the prompt and its parameters for the engine.
 
@@ -136,7 +136,7 @@ class ResponseRequest(Form):
             verbosity = self.text.verbosity
             refuse_unsupported({VERBOSITY: verbosity}, only={VERBOSITY: ("medium",)})
         prompt, earlier = read_input(self.input)
-        return Asked(
+        return NewRun(
             prompt=prompt,
             earlier=earlier,
             model=self.model,

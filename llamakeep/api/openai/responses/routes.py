@@ -13,7 +13,7 @@ from llamakeep.api.dependencies import (
     FollowingUser,
     IdempotencyHeader,
     PromptingUser,
-    keeper_of,
+    engine_of,
     readers_of,
     settings_of,
     storage_of,
@@ -38,7 +38,7 @@ from llamakeep.api.openai.responses.rendering import RESPONSE, response_of
 from llamakeep.api.openai.responses.request import ResponseRequest
 from llamakeep.api.openai.wire import json_response, stream_headers
 from llamakeep.api.prompts.idempotency import key_of
-from llamakeep.domain import Asked, Run, User
+from llamakeep.domain import NewRun, Run, User
 from llamakeep.errors import (
     ConversationNotFound,
     LlamaKeepError,
@@ -84,22 +84,22 @@ async def create(
     Without `background`, closing the connection cancels the run, unless the request had
     an `Idempotency-Key`. The prompt and the text so far are kept.
     """
-    keeper = keeper_of(request)
+    engine = engine_of(request)
     run = await _ask(body, request, user, idempotency_key)
     if body.background:
         if body.stream:
-            return _stream(events(keeper, _outlined(run), prefix=prefix_of(request)))
+            return _stream(events(engine, _outlined(run), prefix=prefix_of(request)))
         return json_response(response_of(run, background=True))
     leaving = CancelOnDisconnect(
-        keeper, user, run, may_come_back=idempotency_key is not None
+        engine, user, run, may_come_back=idempotency_key is not None
     )
     with leaving.watched(request.receive):
         if not body.stream:
             run = await _result(request, user, run)
             return json_response(response_of(run, background=False))
-        await keeper.answering(run)
+        await engine.answering(run)
     prefix = prefix_of(request)
-    stream = events(keeper, _outlined(run), prefix=prefix, leaving=leaving)
+    stream = events(engine, _outlined(run), prefix=prefix, leaving=leaving)
     return Stream(stream, leaving)
 
 
@@ -138,8 +138,8 @@ async def retrieve(
         if starting_after is not None and run.status.is_final:
             length = (await storage.place_in_text(run, starting_after)).offset
         after = NOTHING_SEEN if starting_after is None else starting_after
-        keeper, prefix = keeper_of(request), prefix_of(request)
-        frames = events(keeper, run, prefix=prefix, after=after, length=length)
+        engine, prefix = engine_of(request), prefix_of(request)
+        frames = events(engine, run, prefix=prefix, after=after, length=length)
         return _stream(frames, end)
 
 
@@ -147,7 +147,7 @@ async def retrieve(
 async def cancel(response_id: str, request: Request, user: PromptingUser) -> Response:
     """Stop a response, and keep its text so far. One that has ended stays as it is."""
     with _named(response_id) as run_id:
-        run = await keeper_of(request).cancel(user, run_id)
+        run = await engine_of(request).cancel(user, run_id)
     return json_response(response_of(run))
 
 
@@ -155,7 +155,7 @@ async def cancel(response_id: str, request: Request, user: PromptingUser) -> Res
 async def delete(response_id: str, request: Request, user: DeletingUser) -> Response:
     """Delete a response permanently. An unfinished one is stopped first."""
     with _named(response_id) as run_id:
-        await keeper_of(request).delete(user, run_id)
+        await engine_of(request).delete(user, run_id)
     return json_response({"id": response_id, "object": "response", "deleted": True})
 
 
@@ -221,13 +221,13 @@ async def _ask(
     except LlamaKeepError as error:
         refusal = error  # raised unless the idempotency key finds an earlier run
 
-    async def asked() -> Asked:
+    async def asked() -> NewRun:
         if refusal is not None:
             raise refusal
         return body.asked()
 
     try:
-        return await keeper_of(request).ask(
+        return await engine_of(request).accept(
             user,
             asked,
             idempotency_key=await key_of(request, idempotency_key, body, body.asked),
@@ -250,7 +250,7 @@ async def _result(request: Request, user: User, run: Run) -> Run:
         LlamaKeepError: The run failed, or its end is not known now.
     """
     try:
-        return await keeper_of(request).result(run)
+        return await engine_of(request).result(run)
     except RunCanceled:
         return await storage_of(request).get_run(user, run.id)
 

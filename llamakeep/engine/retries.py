@@ -1,4 +1,4 @@
-"""What a run does while the database fails: it waits, and tries again."""
+"""The storage policy of runs: while the database fails, they wait and try again."""
 
 import asyncio
 import logging
@@ -12,14 +12,14 @@ FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 """Seconds between two tries; each pause is twice the one before."""
 
-GOES_ON = "The prompt is kept, and its run goes on as soon as the database works again."
+KEPT = "The prompt is kept, and its run goes on as soon as the database works again."
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 
-class Patience:
+class Retries:
     """
     The one place where a storage error becomes a pause: it never ends a run.
 
@@ -38,7 +38,7 @@ class Patience:
     def __init__(
         self,
         live: LiveRun,
-        detail: str = GOES_ON,
+        detail: str = KEPT,
         *,
         deadline: asyncio.Timeout | None = None,
     ) -> None:
@@ -70,7 +70,7 @@ class Patience:
             except StorageUnavailable as error:
                 failure = error
             else:
-                self.over()
+                self.succeeded()
                 return result
 
     async def pause(self, failure: StorageUnavailable) -> None:
@@ -86,7 +86,7 @@ class Patience:
         await asyncio.sleep(self._pause)
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
-    def over(self) -> None:
+    def succeeded(self) -> None:
         """Go on: the database works."""
         if self._failures:
             self._failures, self._pause = 0, FIRST_PAUSE

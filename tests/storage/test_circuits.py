@@ -4,75 +4,79 @@ from datetime import timedelta
 
 from llamakeep.domain import RunStatus, User
 from llamakeep.storage import Storage
-from llamakeep.storage.runs.gates import Gate
+from llamakeep.storage.runs.circuits import Circuit
 from tests.storage.running import LEASE, NODE, ended, start
 
 
-def closed(gate: Gate, seconds: float = 60) -> Gate:
+def opened(circuit: Circuit, seconds: float = 60) -> Circuit:
     return replace(
-        gate,
-        closed_until=gate.now + timedelta(seconds=seconds),
+        circuit,
+        open_until=circuit.now + timedelta(seconds=seconds),
         error_code="provider-rate-limited",
         error_detail="Slow down.",
     )
 
 
-def one_more(gate: Gate) -> Gate:
-    return replace(gate, failures=gate.failures + 1)
+def one_more(circuit: Circuit) -> Circuit:
+    return replace(circuit, failures=circuit.failures + 1)
 
 
-async def test_there_is_no_gate_until_something_happens(storage: Storage) -> None:
-    assert await storage.gates() == []
+async def test_there_is_no_circuit_until_something_happens(storage: Storage) -> None:
+    assert await storage.circuits() == []
 
-    await storage.change_gate("replicate", lambda gate: gate)
+    await storage.change_circuit("replicate", lambda circuit: circuit)
 
-    assert await storage.gates() == []
+    assert await storage.circuits() == []
 
 
-async def test_a_closed_gate_is_seen_by_everybody_with_its_reason(
+async def test_an_open_circuit_is_seen_by_all_processes_with_its_reason(
     storage: Storage,
 ) -> None:
-    before, gate = await storage.change_gate("replicate", closed)
+    before, circuit = await storage.change_circuit("replicate", opened)
 
-    [seen] = await storage.gates()
+    [seen] = await storage.circuits()
 
-    assert before == Gate("replicate", gate.now)
-    assert seen == replace(gate, now=seen.now)
-    assert seen.closed_until is not None
-    assert timedelta(0) < seen.closed_until - seen.now < timedelta(seconds=60)
+    assert before == Circuit("replicate", circuit.now)
+    assert seen == replace(circuit, now=seen.now)
+    assert seen.open_until is not None
+    assert timedelta(0) < seen.open_until - seen.now < timedelta(seconds=60)
     assert (seen.error_code, seen.error_detail) == (
         "provider-rate-limited",
         "Slow down.",
     )
 
 
-async def test_the_moments_of_a_gate_are_the_databases(storage: Storage) -> None:
-    _, first = await storage.change_gate("replicate", one_more)
+async def test_the_moments_of_a_circuit_are_the_databases(storage: Storage) -> None:
+    _, first = await storage.change_circuit("replicate", one_more)
     await asyncio.sleep(0.002)
-    before, second = await storage.change_gate("replicate", one_more)
+    before, second = await storage.change_circuit("replicate", one_more)
 
     assert first.now < before.now == second.now
     assert second.now.utcoffset() == timedelta(0)
 
 
-async def test_a_gate_can_be_opened_again(storage: Storage) -> None:
-    await storage.change_gate("replicate", closed)
+async def test_a_circuit_can_be_closed_again(storage: Storage) -> None:
+    await storage.change_circuit("replicate", opened)
 
-    await storage.change_gate("replicate", lambda gate: Gate("replicate", gate.now))
+    await storage.change_circuit(
+        "replicate", lambda circuit: Circuit("replicate", circuit.now)
+    )
 
-    [seen] = await storage.gates()
-    assert seen == Gate("replicate", seen.now)
+    [seen] = await storage.circuits()
+    assert seen == Circuit("replicate", seen.now)
 
 
 async def test_no_failure_is_counted_twice_or_forgotten(storage: Storage) -> None:
     names = ["replicate", "another"]
 
     await asyncio.gather(
-        *(storage.change_gate(name, one_more) for name in names for _ in range(8))
+        *(storage.change_circuit(name, one_more) for name in names for _ in range(8))
     )
 
-    gates = await storage.gates()
-    assert {gate.provider: gate.failures for gate in gates} == dict.fromkeys(names, 8)
+    circuits = await storage.circuits()
+    assert {
+        circuit.provider: circuit.failures for circuit in circuits
+    } == dict.fromkeys(names, 8)
 
 
 async def test_a_run_that_nobody_heard_of_can_wait_again(

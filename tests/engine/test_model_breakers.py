@@ -8,9 +8,9 @@ from functools import partial
 import pytest
 
 from llamakeep.domain import Run, RunStatus, User, utc_now
-from llamakeep.engine import breakers, worker
-from llamakeep.engine.breakers import PROBED_AGAIN, Breakers
-from llamakeep.engine.gate_rules import FAILURES, PROBE_TIME
+from llamakeep.engine import model_breakers, runner
+from llamakeep.engine.circuit_rules import FAILURES, PROBE_TIME
+from llamakeep.engine.model_breakers import PROBED_AGAIN, ModelBreakers
 from llamakeep.errors import (
     PromptRejected,
     ProviderError,
@@ -20,7 +20,7 @@ from llamakeep.errors import (
 )
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from tests.engine.engine import WHY, open_keeper
+from tests.engine.engine import WHY, open_engine
 from tests.fakes import ScriptedProvider
 
 RUN = Run(
@@ -42,7 +42,7 @@ class Clock:
         return self.now
 
 
-def left(of: Breakers, run: Run = RUN) -> float | None:
+def left(of: ModelBreakers, run: Run = RUN) -> float | None:
     """Return for how long the breaker of a run's model stays open, if it is."""
     try:
         of.check(run)
@@ -56,7 +56,7 @@ def test_a_model_is_left_alone_for_as_long_as_its_server_says(
     kind: type[ProviderError],
 ) -> None:
     clock = Clock()
-    all_of_them = Breakers(10, clock)
+    all_of_them = ModelBreakers(10, clock)
 
     all_of_them.failed(RUN, kind("Slow down.", retry_after=7))
     clock.now += 2
@@ -70,7 +70,7 @@ def test_a_model_is_left_alone_for_as_long_as_its_server_says(
 
 
 def test_nothing_is_left_alone_for_longer_than_five_minutes() -> None:
-    all_of_them = Breakers(10, Clock())
+    all_of_them = ModelBreakers(10, Clock())
 
     all_of_them.failed(RUN, ProviderRateLimited(retry_after=86400))
 
@@ -84,7 +84,7 @@ def test_five_failures_in_a_row_open_it_longer_each_time(
     kind: type[ProviderError],
 ) -> None:
     clock = Clock()
-    all_of_them = Breakers(10, clock)
+    all_of_them = ModelBreakers(10, clock)
     for _ in range(FAILURES - 1):
         all_of_them.failed(RUN, kind())
         assert left(all_of_them) is None
@@ -99,7 +99,7 @@ def test_five_failures_in_a_row_open_it_longer_each_time(
 
 
 def test_an_answer_makes_the_count_start_again() -> None:
-    all_of_them = Breakers(10, Clock())
+    all_of_them = ModelBreakers(10, Clock())
     for _ in range(2):
         for _ in range(FAILURES - 1):
             all_of_them.failed(RUN, ProviderUnavailable())
@@ -109,7 +109,7 @@ def test_an_answer_makes_the_count_start_again() -> None:
 
 
 def test_a_server_that_is_not_there_is_asked_each_time() -> None:
-    all_of_them = Breakers(10, Clock())
+    all_of_them = ModelBreakers(10, Clock())
     not_there = ProviderUnavailable()
     not_there.was_connected = False
 
@@ -122,8 +122,8 @@ def test_a_server_that_is_not_there_is_asked_each_time() -> None:
 def test_what_is_known_of_many_models_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(breakers, "MOST", 3)
-    all_of_them = Breakers(10, Clock())
+    monkeypatch.setattr(model_breakers, "MOST", 3)
+    all_of_them = ModelBreakers(10, Clock())
     runs = [replace(RUN, model=str(number)) for number in range(5)]
 
     for run in runs:
@@ -135,9 +135,9 @@ def test_what_is_known_of_many_models_is_bounded(
 PROBE, OTHER, THIRD = (replace(RUN, id=f"run_{number}") for number in range(2, 5))
 
 
-def half_open(clock: Clock, *, failures: int = 1) -> Breakers:
+def half_open(clock: Clock, *, failures: int = 1) -> ModelBreakers:
     """Return breakers of which one was open until now."""
-    all_of_them = Breakers(10, clock)
+    all_of_them = ModelBreakers(10, clock)
     for _ in range(failures):
         all_of_them.failed(RUN, ProviderUnavailable("Busy.", retry_after=7))
     clock.now += 7
@@ -224,24 +224,24 @@ async def test_one_of_many_prompts_is_sent_after_a_pause(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock, may_answer = Clock(), asyncio.Event()
-    monkeypatch.setattr(worker, "Breakers", partial(Breakers, clock=clock))
+    monkeypatch.setattr(runner, "ModelBreakers", partial(ModelBreakers, clock=clock))
     provider = ScriptedProvider(refusal=ProviderUnavailable("Busy.", retry_after=60))
-    async with open_keeper(settings, storage, provider) as keeper:
+    async with open_engine(settings, storage, provider) as engine:
         with pytest.raises(ProviderUnavailable):
-            await keeper.result(await keeper.ask(alice, WHY))
+            await engine.result(await engine.accept(alice, WHY))
         clock.now += 61
         provider.refusal, provider.before_accepting = None, may_answer
 
-        first = await keeper.ask(alice, WHY)
+        first = await engine.accept(alice, WHY)
         while len(provider.requests) < 2:  # noqa: ASYNC110 - a task sends it
             await asyncio.sleep(0)
-        others = [await keeper.ask(alice, WHY) for _ in range(5)]
+        others = [await engine.accept(alice, WHY) for _ in range(5)]
         for run in others:
             with pytest.raises(ProviderUnavailable, match=r"Busy\. .* kept"):
-                await keeper.result(run)
+                await engine.result(run)
         may_answer.set()
-        answered = await keeper.result(first)
-        later = await keeper.result(await keeper.ask(alice, WHY))
+        answered = await engine.result(first)
+        later = await engine.result(await engine.accept(alice, WHY))
 
     assert answered.status is later.status is RunStatus.SUCCEEDED
     assert len(provider.requests) == 3
@@ -254,24 +254,24 @@ async def test_a_first_prompt_that_is_rejected_or_canceled_stops_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(worker, "Breakers", partial(Breakers, clock=clock))
+    monkeypatch.setattr(runner, "ModelBreakers", partial(ModelBreakers, clock=clock))
     provider = ScriptedProvider(refusal=ProviderUnavailable("Busy.", retry_after=60))
-    async with open_keeper(settings, storage, provider) as keeper:
+    async with open_engine(settings, storage, provider) as engine:
         with pytest.raises(ProviderUnavailable):
-            await keeper.result(await keeper.ask(alice, WHY))
+            await engine.result(await engine.accept(alice, WHY))
         clock.now += 61
 
         provider.refusal, provider.before_accepting = None, asyncio.Event()
-        canceled = await keeper.ask(alice, WHY)
+        canceled = await engine.accept(alice, WHY)
         while len(provider.requests) < 2:  # noqa: ASYNC110 - a task sends it
             await asyncio.sleep(0)
-        await keeper.cancel(alice, canceled.id)
+        await engine.cancel(alice, canceled.id)
         provider.refusal, provider.before_accepting = PromptRejected("No."), None
         with pytest.raises(PromptRejected):
-            await keeper.result(await keeper.ask(alice, WHY))
+            await engine.result(await engine.accept(alice, WHY))
         provider.refusal = None
-        runs = [await keeper.ask(alice, WHY) for _ in range(3)]
-        ends = [(await keeper.result(run)).status for run in runs]
+        runs = [await engine.accept(alice, WHY) for _ in range(3)]
+        ends = [(await engine.result(run)).status for run in runs]
 
     assert ends == 3 * [RunStatus.SUCCEEDED]
 
@@ -280,11 +280,11 @@ async def test_a_prompt_that_comes_too_early_is_kept_and_not_sent(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     provider = ScriptedProvider(refusal=ProviderRateLimited("Later.", retry_after=60))
-    async with open_keeper(settings, storage, provider) as keeper:
+    async with open_engine(settings, storage, provider) as engine:
         for _ in range(3):
-            run = await keeper.ask(alice, WHY)
+            run = await engine.accept(alice, WHY)
             with pytest.raises(ProviderRateLimited, match=r"Later\.") as caught:
-                await keeper.result(run)
+                await engine.result(run)
             assert caught.value.retry_after == pytest.approx(60, abs=5)
         stored = await storage.get_run(alice, run.id)
 

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from llamakeep.domain import Asked, Run, RunStatus, User, utc_now
-from llamakeep.engine import gate_rules
-from llamakeep.engine.gate_rules import FAILURES
+from llamakeep.domain import NewRun, Run, RunStatus, User, utc_now
+from llamakeep.engine import circuit_rules
+from llamakeep.engine.circuit_rules import FAILURES
 from llamakeep.errors import (
     LlamaKeepError,
     PromptRejected,
@@ -26,13 +26,13 @@ from llamakeep.errors import (
 from llamakeep.providers.base import Accepted, Candidate, CompletionRequest, Event
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage
-from llamakeep.storage.runs.gates import Gate
-from tests.engine.engine import WHY, open_keeper
+from llamakeep.storage.runs.circuits import Circuit
+from tests.engine.engine import WHY, open_engine
 from tests.fakes import ScriptedProvider
 from tests.storage.running import start
 from tests.waiting import LONG_ENOUGH, until
 
-ELSEWHERE = Asked(prompt="Why?", model="other:parrot")
+ELSEWHERE = NewRun(prompt="Why?", model="other:parrot")
 
 
 class AskedOnce(ScriptedProvider):
@@ -84,7 +84,7 @@ class AskedOnce(ScriptedProvider):
     def now(self) -> datetime | None:
         return None
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         pass
 
     async def cancel(self, handle: str) -> None:
@@ -102,9 +102,9 @@ def lost(kind: type[ProviderError] = ProviderUnavailable) -> ProviderError:
     return error
 
 
-async def gate_of(storage: Storage) -> Gate:
-    [gate] = await storage.gates()
-    return gate
+async def circuit_of(storage: Storage) -> Circuit:
+    [circuit] = await storage.circuits()
+    return circuit
 
 
 @pytest.fixture
@@ -121,8 +121,8 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llamakeep.engine.gate.STAGGER", 0.01)
-    monkeypatch.setattr("llamakeep.engine.gate.UNSAID_PAUSE", 0.05)
+    monkeypatch.setattr("llamakeep.engine.circuit.STAGGER", 0.01)
+    monkeypatch.setattr("llamakeep.engine.circuit.UNSAID_PAUSE", 0.05)
 
 
 @pytest.mark.parametrize("seconds", [0, 0.1, None])
@@ -130,28 +130,28 @@ async def test_a_prompt_that_the_provider_wants_to_hear_later_is_sent_again_late
     settings: Settings, storage: Storage, alice: User, seconds: float | None
 ) -> None:
     provider = AskedOnce(later(seconds))
-    async with open_keeper(settings, storage, provider) as keeper:
-        run = await keeper.result(await keeper.ask(alice, WHY))
+    async with open_engine(settings, storage, provider) as engine:
+        run = await engine.result(await engine.accept(alice, WHY))
 
         assert run.response == "Hello, world"
         assert len(provider.requests) == 2
         assert provider.finds == 0
-    gate = await gate_of(storage)
-    assert gate == Gate("scripted", gate.now)
+    circuit = await circuit_of(storage)
+    assert circuit == Circuit("scripted", circuit.now)
 
 
 async def test_nothing_is_sent_before_the_provider_wants_to_hear_it(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     provider = AskedOnce(later(0.6))
-    async with open_keeper(settings, storage, provider) as keeper:
-        runs = [await keeper.ask(alice, WHY)]
+    async with open_engine(settings, storage, provider) as engine:
+        runs = [await engine.accept(alice, WHY)]
         await until(lambda: provider.requests)
-        runs += [await keeper.ask(alice, WHY) for _ in range(3)]
+        runs += [await engine.accept(alice, WHY) for _ in range(3)]
         await asyncio.sleep(0.2)
         assert len(provider.requests) == 1
 
-        ends = [await keeper.result(run) for run in runs]
+        ends = [await engine.result(run) for run in runs]
 
     assert {run.response for run in ends} == {"Hello, world"}
     assert len(provider.requests) == 5
@@ -159,31 +159,31 @@ async def test_nothing_is_sent_before_the_provider_wants_to_hear_it(
     assert first - runs[0].created_at > timedelta(seconds=0.29)
 
 
-async def test_an_open_gate_costs_no_statement(
+async def test_a_closed_circuit_costs_no_statement(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     settings = settings.model_copy(update={"flush_interval": 9})
-    async with open_keeper(settings, storage, AskedOnce()) as keeper:
+    async with open_engine(settings, storage, AskedOnce()) as engine:
         before = storage.commits
         assert before is not None
 
         for _ in range(3):
-            await keeper.result(await keeper.ask(alice, WHY))
+            await engine.result(await engine.accept(alice, WHY))
 
         # Accepted, attached, finished.
         assert storage.commits == before + 3 * 3
-    assert await storage.gates() == []
+    assert await storage.circuits() == []
 
 
-async def test_who_waits_at_a_gate_has_no_slot(
+async def test_a_run_that_waits_for_its_provider_has_no_slot(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     settings = settings.model_copy(update={"max_running": 1})
     other = ScriptedProvider(name="other")
-    async with open_keeper(settings, storage, AskedOnce(later()), other) as keeper:
-        waiting = [await keeper.ask(alice, WHY) for _ in range(3)]
+    async with open_engine(settings, storage, AskedOnce(later()), other) as engine:
+        waiting = [await engine.accept(alice, WHY) for _ in range(3)]
 
-        elsewhere = await keeper.result(await keeper.ask(alice, ELSEWHERE))
+        elsewhere = await engine.result(await engine.accept(alice, ELSEWHERE))
 
         assert elsewhere.response == "Hello, world"
 
@@ -196,12 +196,12 @@ async def test_when_too_many_wait_prompts_are_refused(
     settings: Settings, storage: Storage, alice: User, bob: User
 ) -> None:
     settings = settings.model_copy(update={"max_running": 1, "max_queued": 4})
-    async with open_keeper(settings, storage, AskedOnce(later())) as keeper:
+    async with open_engine(settings, storage, AskedOnce(later())) as engine:
         for user in (alice, alice, bob, bob, await storage.add_user("carol", None)):
-            await keeper.ask(user, WHY)
+            await engine.accept(user, WHY)
 
         with pytest.raises(ServerBusy) as refusal:
-            await keeper.ask(alice, WHY)
+            await engine.accept(alice, WHY)
 
         assert refusal.value.retry_after is not None
 
@@ -210,12 +210,12 @@ async def test_a_waiting_run_can_be_canceled(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     provider = AskedOnce(later())
-    async with open_keeper(settings, storage, provider) as keeper:
-        first, second = await keeper.ask(alice, WHY), await keeper.ask(alice, WHY)
+    async with open_engine(settings, storage, provider) as engine:
+        first, second = await engine.accept(alice, WHY), await engine.accept(alice, WHY)
         await until_queued(storage, alice, first)
-        waiting = asyncio.ensure_future(keeper.result(second))
+        waiting = asyncio.ensure_future(engine.result(second))
 
-        canceled = [await keeper.cancel(alice, run.id) for run in (first, second)]
+        canceled = [await engine.cancel(alice, run.id) for run in (first, second)]
 
         assert {run.status for run in canceled} == {RunStatus.CANCELED}
         with pytest.raises(RunCanceled):
@@ -227,19 +227,19 @@ async def test_a_waiting_run_is_left_for_the_next_process_which_waits_too(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     provider = AskedOnce(later(0.5))
-    async with open_keeper(settings, storage, provider) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, storage, provider) as engine:
+        run = await engine.accept(alice, WHY)
         await until_queued(storage, alice, run)
-        waiting = asyncio.ensure_future(keeper.result(run))
+        waiting = asyncio.ensure_future(engine.result(run))
         await asyncio.sleep(0)
     with pytest.raises(ServerStopping):
         await waiting
 
-    async with open_keeper(settings, storage, provider) as keeper:
+    async with open_engine(settings, storage, provider) as engine:
         await asyncio.sleep(0.1)
         assert len(provider.requests) == 1
 
-        assert (await keeper.result(run)).response == "Hello, world"
+        assert (await engine.result(run)).response == "Hello, world"
 
     # Nobody had heard of it, so nobody had to look for it.
     assert (len(provider.requests), provider.finds) == (2, 0)
@@ -249,11 +249,11 @@ async def test_who_has_waited_for_as_long_as_a_run_may_take_is_told_why(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     settings = settings.model_copy(update={"run_timeout": 0.2})
-    async with open_keeper(settings, storage, AskedOnce(later(30))) as keeper:
-        run = await keeper.ask(alice, WHY)
+    async with open_engine(settings, storage, AskedOnce(later(30))) as engine:
+        run = await engine.accept(alice, WHY)
 
         with pytest.raises(ProviderRateLimited, match=r"Slow down\. .* kept") as end:
-            await keeper.result(run)
+            await engine.result(run)
 
     assert end.value.retry_after is not None
     assert 20 < end.value.retry_after < 40
@@ -261,15 +261,15 @@ async def test_who_has_waited_for_as_long_as_a_run_may_take_is_told_why(
     assert (stored.status, stored.attempt) == (RunStatus.FAILED, 1)
 
 
-async def test_no_provider_can_close_its_gate_for_long(
+async def test_no_provider_can_open_its_circuit_for_long(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
-    async with open_keeper(settings, storage, AskedOnce(later(86400))) as keeper:
-        await until_queued(storage, alice, await keeper.ask(alice, WHY))
+    async with open_engine(settings, storage, AskedOnce(later(86400))) as engine:
+        await until_queued(storage, alice, await engine.accept(alice, WHY))
 
-    gate = await gate_of(storage)
-    assert gate.closed_until is not None
-    assert gate.closed_until - gate.now <= timedelta(seconds=360)
+    circuit = await circuit_of(storage)
+    assert circuit.open_until is not None
+    assert circuit.open_until - circuit.now <= timedelta(seconds=360)
 
 
 @pytest.mark.parametrize("kind", [ProviderUnavailable, ProviderTimeout])
@@ -277,27 +277,27 @@ async def test_after_five_failures_prompts_wait_and_are_answered(
     settings: Settings, storage: Storage, alice: User, kind: type[ProviderError]
 ) -> None:
     provider = AskedOnce(*(kind("It is not there.") for _ in range(FAILURES + 1)))
-    async with open_keeper(settings, storage, provider) as keeper:
+    async with open_engine(settings, storage, provider) as engine:
         for _ in range(FAILURES - 1):
             with pytest.raises(kind):
-                await keeper.result(await keeper.ask(alice, WHY))
+                await engine.result(await engine.accept(alice, WHY))
 
-        runs = [await keeper.ask(alice, WHY) for _ in range(3)]
-        ends = [await keeper.result(run) for run in runs]
+        runs = [await engine.accept(alice, WHY) for _ in range(3)]
+        ends = [await engine.result(run) for run in runs]
 
     assert [run.status for run in ends] == [RunStatus.SUCCEEDED] * 3
-    gate = await gate_of(storage)
-    assert gate == Gate("scripted", gate.now)
+    circuit = await circuit_of(storage)
+    assert circuit == Circuit("scripted", circuit.now)
 
 
 async def test_a_lost_answer_counts_and_is_looked_for_before_asking_again(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     provider = AskedOnce(*(lost() for _ in range(FAILURES)))
-    async with open_keeper(settings, storage, provider) as keeper:
-        runs = [await keeper.ask(alice, WHY) for _ in range(FAILURES)]
+    async with open_engine(settings, storage, provider) as engine:
+        runs = [await engine.accept(alice, WHY) for _ in range(FAILURES)]
 
-        ends = [await keeper.result(run) for run in runs]
+        ends = [await engine.result(run) for run in runs]
 
     assert [run.status for run in ends] == [RunStatus.SUCCEEDED] * FAILURES
     assert provider.finds == 2 * FAILURES
@@ -309,54 +309,54 @@ async def test_an_answer_in_between_makes_the_count_start_again(
 ) -> None:
     four = [ProviderUnavailable() for _ in range(FAILURES - 1)]
     provider = AskedOnce(*four, None, *four)
-    async with open_keeper(settings, storage, provider) as keeper:
+    async with open_engine(settings, storage, provider) as engine:
         for _ in range(2 * len(four) + 1):
-            run = await keeper.ask(alice, WHY)
+            run = await engine.accept(alice, WHY)
             await until_it_is(storage, alice, run, lambda now: now.status.is_final)
 
-    gate = await gate_of(storage)
-    assert (gate.failures, gate.closed_until) == (FAILURES - 1, None)
+    circuit = await circuit_of(storage)
+    assert (circuit.failures, circuit.open_until) == (FAILURES - 1, None)
 
 
 @pytest.mark.parametrize(
     "refusal", [ProviderUnauthenticated, ProviderOutOfCredit, PromptRejected]
 )
-async def test_refusals_close_no_gate(
+async def test_refusals_open_no_circuit(
     settings: Settings, storage: Storage, alice: User, refusal: type[LlamaKeepError]
 ) -> None:
     provider = AskedOnce(*(refusal() for _ in range(FAILURES + 1)))
-    async with open_keeper(settings, storage, provider) as keeper:
+    async with open_engine(settings, storage, provider) as engine:
         for _ in range(FAILURES + 1):
             with pytest.raises(refusal):
-                await keeper.result(await keeper.ask(alice, WHY))
+                await engine.result(await engine.accept(alice, WHY))
 
-    assert await storage.gates() == []
+    assert await storage.circuits() == []
 
 
-async def test_a_server_that_asked_too_late_closes_no_gate(
+async def test_a_server_that_asked_too_late_opens_no_circuit(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     late = [lost() for _ in range(FAILURES + 1)]
     for error in late:
         error.was_tried = False
     provider = AskedOnce(*late)
-    async with open_keeper(settings, storage, provider) as keeper:
-        runs = [await keeper.ask(alice, WHY) for _ in late]
+    async with open_engine(settings, storage, provider) as engine:
+        runs = [await engine.accept(alice, WHY) for _ in late]
         for run in runs:
-            assert (await keeper.result(run)).response == "Hello, world"
+            assert (await engine.result(run)).response == "Hello, world"
 
-    assert await storage.gates() == []
+    assert await storage.circuits() == []
 
 
 async def test_one_goes_first_and_the_others_follow_when_it_was_heard(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     provider = AskedOnce(later(0.05))
-    async with open_keeper(settings, storage, provider) as keeper:
-        runs = [await keeper.ask(alice, WHY, is_followed=False)]
+    async with open_engine(settings, storage, provider) as engine:
+        runs = [await engine.accept(alice, WHY, is_followed=False)]
         await until_queued(storage, alice, runs[0])
         provider.before_accepting = asyncio.Event()
-        runs += [await keeper.ask(alice, WHY) for _ in range(5)]
+        runs += [await engine.accept(alice, WHY) for _ in range(5)]
         await until(lambda: len(provider.requests) == 2)
         await asyncio.sleep(0.1)
 
@@ -366,7 +366,7 @@ async def test_one_goes_first_and_the_others_follow_when_it_was_heard(
         provider.before_accepting.set()
 
         for run in runs:
-            await keeper.result(run)
+            await engine.result(run)
     assert [request.run_id for request in provider.requests[1:]] == [
         run.id for run in runs
     ]
@@ -378,32 +378,32 @@ async def test_when_who_goes_first_is_not_heard_another_one_goes(
 ) -> None:
     second = {"refused": PromptRejected(), "limited again": later(0.05)}.get(way)
     provider = AskedOnce(later(0.05), second)
-    async with open_keeper(settings, storage, provider) as keeper:
-        first = await keeper.ask(alice, WHY)
+    async with open_engine(settings, storage, provider) as engine:
+        first = await engine.accept(alice, WHY)
         await until_queued(storage, alice, first)
         provider.before_accepting = asyncio.Event()
-        other = await keeper.ask(alice, WHY)
+        other = await engine.accept(alice, WHY)
         await until(lambda: len(provider.requests) == 2)
         if way == "canceled":
-            await keeper.cancel(alice, first.id)
+            await engine.cancel(alice, first.id)
         provider.before_accepting.set()
 
         async with asyncio.timeout(LONG_ENOUGH):
-            assert (await keeper.result(other)).response == "Hello, world"
+            assert (await engine.result(other)).response == "Hello, world"
 
 
-async def test_what_was_begun_is_fetched_through_a_closed_gate(
+async def test_what_was_begun_is_fetched_through_an_open_circuit(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     run = await start(storage, alice)
     await storage.attach(run, "there")
-    await storage.change_gate(
-        "scripted", lambda gate: gate_rules.closed(gate, 60, later(), None)
+    await storage.change_circuit(
+        "scripted", lambda circuit: circuit_rules.opened(circuit, 60, later(), None)
     )
     provider = AskedOnce()
 
-    async with open_keeper(settings, storage, provider) as keeper:
-        assert (await keeper.result(run)).response == "Hello, world"
+    async with open_engine(settings, storage, provider) as engine:
+        assert (await engine.result(run)).response == "Hello, world"
 
     assert provider.resumed == ["there"]
 
@@ -415,14 +415,14 @@ async def test_what_one_node_was_told_keeps_all_from_asking(
     async with (
         open_storage(clean_postgres_url) as storage,
         open_storage(clean_postgres_url) as other_storage,
-        open_keeper(settings, storage, here) as keeper,
-        open_keeper(settings, other_storage, there) as other,
+        open_engine(settings, storage, here) as engine,
+        open_engine(settings, other_storage, there) as other,
     ):
         alice = await storage.add_user("alice", None)
-        runs = [await keeper.ask(alice, WHY)]
+        runs = [await engine.accept(alice, WHY)]
         await until_queued(storage, alice, runs[0])
         await asyncio.sleep(3 * settings.flush_interval)
-        runs.append(await other.ask(alice, WHY))
+        runs.append(await other.accept(alice, WHY))
         await asyncio.sleep(0.1)
 
         assert (len(here.requests), len(there.requests)) == (1, 0)
@@ -433,26 +433,28 @@ async def test_what_one_node_was_told_keeps_all_from_asking(
     assert (len(here.requests), len(there.requests)) == (2, 1)
 
 
-def test_a_gate_closes_for_longer_each_time_and_for_a_minute_at_most() -> None:
-    gate = Gate("replicate", utc_now(), failures=FAILURES - 1)
-    closed_for = []
+def test_a_circuit_opens_for_longer_each_time_and_for_a_minute_at_most() -> None:
+    circuit = Circuit("replicate", utc_now(), failures=FAILURES - 1)
+    open_for = []
     for _ in range(6):
-        gate = gate_rules.failed(gate, 10, ProviderUnavailable(), gate.closed_until)
-        assert gate.closed_until is not None
-        closed_for.append((gate.closed_until - gate.now).total_seconds())
+        circuit = circuit_rules.failed(
+            circuit, 10, ProviderUnavailable(), circuit.open_until
+        )
+        assert circuit.open_until is not None
+        open_for.append((circuit.open_until - circuit.now).total_seconds())
 
-    for seconds, least in zip(closed_for, [10, 20, 40, 60, 60, 60], strict=True):
+    for seconds, least in zip(open_for, [10, 20, 40, 60, 60, 60], strict=True):
         assert least <= seconds <= 1.2 * least
 
 
-def test_a_gate_that_was_closed_again_is_not_opened_by_who_went_before() -> None:
-    gate = Gate("replicate", utc_now(), closed_until=utc_now())
-    probed = gate_rules.probed(gate)
-    again = gate_rules.closed(probed, 60, later(), None)
+def test_a_circuit_that_was_opened_again_is_not_closed_by_an_earlier_probe() -> None:
+    circuit = Circuit("replicate", utc_now(), open_until=utc_now())
+    probed = circuit_rules.probed(circuit)
+    again = circuit_rules.opened(probed, 60, later(), None)
 
-    assert gate_rules.succeeded(again, probed.closed_until) == again
-    assert gate_rules.given_up(again, probed.closed_until or gate.now) == again
-    assert gate_rules.probed(again) == again
+    assert circuit_rules.succeeded(again, probed.open_until) == again
+    assert circuit_rules.given_up(again, probed.open_until or circuit.now) == again
+    assert circuit_rules.probed(again) == again
 
 
 async def until_queued(storage: Storage, user: User, run: Run) -> None:

@@ -3,7 +3,7 @@ The circuit breaker of each model whose provider is not asked once, but for each
 
 It opens when the provider says for how long it wants to be left alone, and when asking
 has failed five times in a row. While it is open, prompts are kept and fail at once, and
-their clients are told when to come again. Afterwards it is half open: one prompt is
+their clients read when to come again. Afterwards it is half open: one prompt is
 sent as a probe, and the others fail until that has its first word. Each process has its
 own: what another one was told costs one request to find out.
 """
@@ -14,8 +14,8 @@ from copy import copy
 from dataclasses import dataclass
 
 from llamakeep.domain import Run
-from llamakeep.engine.gate import LONGEST_PAUSE
-from llamakeep.engine.gate_rules import FAILURES, MOST_PAUSES, PASSING, PROBE_TIME
+from llamakeep.engine.circuit import LONGEST_PAUSE
+from llamakeep.engine.circuit_rules import FAILURES, MOST_PAUSES, PASSING, PROBE_TIME
 from llamakeep.errors import (
     ClientError,
     ProviderError,
@@ -43,13 +43,13 @@ class _Breaker:
     """When another run may be sent, if nothing is."""
 
 
-class Breakers:
+class ModelBreakers:
     """
     All circuit breakers of this process.
 
     Args:
         pause: Seconds for which one is open after five failures in a row.
-        clock: Seconds that only go on.
+        clock: Tells seconds, and never goes back.
     """
 
     def __init__(

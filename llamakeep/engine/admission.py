@@ -1,0 +1,165 @@
+"""What becomes a run, and what is refused."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from llamakeep.domain import NewRun, Run, RunStatus, User, later_id, new_id, utc_now
+from llamakeep.engine.context import is_little, size_of
+from llamakeep.engine.live import LiveRun
+from llamakeep.engine.quotas import Quotas
+from llamakeep.engine.refusals import check_model, stopping
+from llamakeep.engine.runner import Runner
+from llamakeep.errors import ContextTooLarge, ServerBusy, TooManyWaiting
+from llamakeep.providers.registry import Registry, check_parameters
+from llamakeep.settings import Settings
+from llamakeep.storage import Storage
+from llamakeep.storage.runs.context import NO_CONTEXT, Context
+from llamakeep.storage.runs.steps import IdempotencyKey, conversation_of
+
+MOST_BYTES = 4
+"""Bytes that a character has at most."""
+
+NewRunSource = NewRun | Callable[[], Awaitable[NewRun]]
+"""What a client wants; or what finds that out, and is only called if it matters."""
+
+
+class Admission:
+    """
+    Makes runs of prompts, if there is room for them.
+
+    Args:
+        settings: The server's.
+        storage: Where runs are.
+        registry: Who may answer, and for how much.
+        runner: What works on them.
+    """
+
+    def __init__(
+        self, settings: Settings, storage: Storage, registry: Registry, runner: Runner
+    ) -> None:
+        self.is_stopping = False
+        """Whether new prompts are refused."""
+        self.quotas = Quotas(settings, registry)
+        self._settings = settings
+        self._most = int(settings.max_context_size)
+        self._most_runs = settings.max_running + settings.max_queued
+        self._storage = storage
+        self._registry = registry
+        self._runner = runner
+
+    async def begin(
+        self,
+        user: User,
+        asked: NewRunSource,
+        key: IdempotencyKey | None,
+        *,
+        is_followed: bool,
+    ) -> LiveRun:
+        """
+        Begin to store a run and to work on it.
+
+        Raises:
+            LlamaKeepError: Why not; nothing is stored.
+        """
+        new = asked if isinstance(asked, NewRun) else await asked()
+        if self.is_stopping:
+            raise stopping()
+        provider, model = await self._registry.resolve(new.model)
+        if user.api_key is not None:
+            check_model(user, provider, model)
+        check_parameters(provider, new.parameters)
+        context = NO_CONTEXT
+        length = len(new.prompt) + len(new.system_prompt or "")
+        if (
+            MOST_BYTES * length > self._most  # it may be too long by itself
+            or new.earlier
+            or new.conversation_id is not None
+            or new.previous_run_id is not None
+        ):
+            context = await self._context_of(user, new)
+        prior = context.runs
+        system_prompt = new.system_prompt
+        if system_prompt is None and prior and new.inherits_system_prompt:
+            system_prompt = prior[-1].system_prompt
+        run_id, now = new_id("run_"), utc_now()
+        if context.newest_run_id is not None:
+            run_id = later_id(run_id, context.newest_run_id)
+        run = Run(
+            id=run_id,
+            user_id=user.id,
+            api_key_id=user.api_key.id if user.api_key else None,
+            # As it is if it need not wait.
+            status=RunStatus.STARTING,
+            attempt=1,
+            provider=provider.name,
+            model=model,
+            prompt=new.prompt,
+            system_prompt=system_prompt,
+            earlier=new.earlier,
+            prompt_name=new.prompt_name,
+            conversation_id=context.conversation_id or conversation_of(run_id),
+            previous_run_id=new.previous_run_id,
+            parameters=new.parameters,
+            max_tokens_name=new.max_tokens_name,
+            metadata=new.metadata,
+            notifications=new.notifications,
+            created_at=now,
+            started_at=now,
+        )
+        run, quotas = self.quotas.reserving(run, provider, prior, user)
+        runner = self._runner
+        if len(runner.live) >= self._most_runs:
+            raise ServerBusy(
+                f"{self._most_runs} prompts are being answered or waiting already; "
+                "nothing was stored. Try again in a moment.",
+                retry_after=1,
+            )
+        if runner.slots.free and not runner.breakers.is_open_for(run):
+            live = LiveRun(run, provider)
+            runner.slots.take()
+            live.has_slot = True
+            live.prior = prior
+        else:
+            self._check_share(user.id)
+            run = replace(run, status=RunStatus.QUEUED, attempt=0, started_at=None)
+            live = LiveRun(run, provider)
+            runner.wait(live)
+            # While many wait, much is better read again when it is their turn.
+            live.prior = prior if is_little(prior) else None
+        live.is_followed = is_followed
+        runner.start(live, key, quotas)
+        return live
+
+    def _check_share(self, user_id: str) -> None:
+        """
+        Keep room in the queue for others, whatever one user sends.
+
+        Raises:
+            TooManyWaiting: The user's part of it is full; nothing was stored.
+        """
+        share = max(1, self._settings.max_queued // 2)
+        if self._runner.slots.waiting(user_id) >= share:
+            raise TooManyWaiting(
+                f"{share} of your prompts are waiting already, which is your part of "
+                "the queue; nothing was stored. Try again when some are answered.",
+                retry_after=1,
+            )
+
+    async def _context_of(self, user: User, new: NewRun) -> Context:
+        """Return what a prompt follows, if a model may be given that much."""
+        most = self._most - size_of(new)
+        if most < 0:
+            raise ContextTooLarge(
+                "The prompt and what was said before it have more than "
+                f"{self._settings.max_context_size.human_readable()} together, which "
+                "is as much as a model is given here. Nothing was stored. Send less of "
+                "what was said before."
+            )
+        if new.conversation_id is None and new.previous_run_id is None:
+            return NO_CONTEXT
+        return await self._storage.context(
+            user.id,
+            new.conversation_id,
+            previous_run_id=new.previous_run_id,
+            most=most,
+        )

@@ -1,0 +1,391 @@
+"""Runs from row to row: the only place where what happens to them has effects."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
+from dataclasses import replace
+from functools import partial
+
+from llamakeep.domain import Effect, Run, RunEvent, RunStatus, utc_now
+from llamakeep.domain.states import follow
+from llamakeep.engine.circuit import CircuitBreakers, CircuitOpen
+from llamakeep.engine.closing import Closing
+from llamakeep.engine.context import messages, read_prior
+from llamakeep.engine.live import LiveRun
+from llamakeep.engine.model_breakers import ModelBreakers
+from llamakeep.engine.orphans import Orphans
+from llamakeep.engine.reattaching import Reattachment
+from llamakeep.engine.recovery import Recovery
+from llamakeep.engine.refusals import canceled, interrupted, stopped_in_between
+from llamakeep.engine.retries import Retries
+from llamakeep.engine.slots import Slots
+from llamakeep.engine.storing import find_out
+from llamakeep.errors import (
+    LlamaKeepError,
+    NoProvider,
+    OutcomeUnknown,
+    ProviderTimeout,
+    RunInterrupted,
+    StorageUnavailable,
+)
+from llamakeep.providers.base import (
+    CompletionRequest,
+    is_reattachable,
+)
+from llamakeep.providers.registry import Registry
+from llamakeep.settings import Settings
+from llamakeep.storage import Storage
+from llamakeep.storage.runs.quotas import Quota
+from llamakeep.storage.runs.steps import IdempotencyKey
+
+log = logging.getLogger(__name__)
+
+
+class Runner:
+    """
+    Takes each run from where its row is to its end, in a task of its own.
+
+    A storage error makes a run wait and try again; it never ends one.
+
+    Args:
+        settings: The server's.
+        storage: Where the runs are.
+        registry: Who may answer, and for how much.
+        node: Under which name this process holds runs.
+    """
+
+    def __init__(
+        self, settings: Settings, storage: Storage, registry: Registry, *, node: str
+    ) -> None:
+        self.live: dict[str, LiveRun] = {}
+        """The runs that have a task, from before they are stored until it is over."""
+        self.slots = Slots(settings.max_running)
+        self.breakers = CircuitBreakers(settings, storage, registry.reattachable)
+        self.orphans = Orphans(settings)
+        self.recovery = Recovery(
+            settings,
+            storage,
+            node,
+            live=self.live,
+            begin=self.take_up,
+            cancel=self.cancel,
+            lose=self.lose,
+        )
+        self.settings = settings
+        self.storage = storage
+        self.node = node
+        self._registry = registry
+        self._closing = Closing(settings, storage, registry, self.orphans, node=node)
+        self._model_breakers = ModelBreakers(settings.breaker_pause)
+
+    def start(
+        self,
+        live: LiveRun,
+        idempotency_key: IdempotencyKey | None = None,
+        quotas: Sequence[Quota] = (),
+    ) -> None:
+        """
+        Begin to work on a run, whatever becomes of the caller.
+
+        Args:
+            live: The run; it is stored first, if it is not.
+            idempotency_key: With what it is stored.
+            quotas: The limits that it has to keep to then.
+        """
+        self.live[live.run.id] = live
+        live.task = asyncio.create_task(self._run(live, idempotency_key, quotas))
+        live.task.add_done_callback(partial(self._check_started, live))
+
+    def tasks(self) -> Sequence[asyncio.Task[None]]:
+        """Return what works on runs."""
+        return [live.task for live in self.live.values()]
+
+    def take_up(self, run: Run) -> None:
+        """Go on with, or close, a run that was left and is this process's now."""
+        live = LiveRun(run)
+        live.is_stored = live.is_left = live.is_followed = True
+        # Once more it would mean the same: what was begun may have been already.
+        effects = follow(run.status, RunEvent.TAKE_OVER).effects
+        live.was_begun = Effect.CONTINUE in effects
+        self.wait(live)
+        self.start(live)
+
+    def wait(self, live: LiveRun) -> None:
+        """Count a run among those that wait, as it has no slot."""
+        live.is_waiting = True
+        self.slots.enter(live.run.user_id)
+
+    def cancel(self, run_id: str) -> None:
+        """Stop a run if it is this process's; its text so far is kept."""
+        live = self.live.get(run_id)
+        if live is not None and live.is_stored and not live.is_closing:
+            live.run = replace(live.run, cancel_requested=True)
+            live.task.cancel()
+
+    def lose(self, run_id: str) -> None:
+        """Stop working on a run that another process has now."""
+        live = self.live[run_id]
+        log.warning("run %s is another process's now", run_id)
+        live.lose()
+        effects = follow(live.run.status, RunEvent.LOSE_LEASE).effects
+        # What is found to belong to no run is canceled later.
+        if not (Effect.DETACH in effects and is_reattachable(live.provider)):
+            live.task.cancel()
+
+    def abandon(self, run_id: str) -> None:
+        """Stop what works on a run, and what was begun for it."""
+        if (live := self.live.get(run_id)) is not None:
+            live.task.cancel()
+
+    async def _run(
+        self,
+        live: LiveRun,
+        idempotency_key: IdempotencyKey | None,
+        quotas: Sequence[Quota],
+    ) -> None:
+        """Store a run if that is to be done, have it answered, and close it."""
+        failure: BaseException | None = None
+        try:
+            if not (live.is_stored or await self._store(live, idempotency_key, quotas)):
+                return
+            try:
+                while not live.is_lost:
+                    try:
+                        is_ready = live.has_slot and live.prior is not None
+                        if not (is_ready or await self._prepare(live)):
+                            break
+                        if await self._ask(live):
+                            break
+                    finally:
+                        await self._release(live)
+                    await self._requeue(live)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - told apart
+                end = await self._closing.failed(live, error)
+            else:
+                end = None if live.is_lost else live.succeeded()
+                if end is not None and self._model_breakers.known:
+                    self._model_breakers.succeeded(end)
+            if end is not None:
+                await self._closing.finish(live, end)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - logged below
+            failure = error
+        finally:
+            self._end(live, failure)
+
+    def _check_started(self, live: LiveRun, _: asyncio.Task[None]) -> None:
+        """Let go of a run whose task was canceled before it began."""
+        if self.live.get(live.run.id) is live:
+            self._end(live, asyncio.CancelledError())
+
+    def _end(self, live: LiveRun, failure: BaseException | None) -> None:
+        """Let go of a run, whatever became of its task."""
+        run_id = live.run.id
+        if self.live.get(run_id) is live:
+            del self.live[run_id]
+        if live.has_slot:
+            self.slots.release()
+        if live.is_waiting:
+            self.slots.leave(live.run.user_id)
+        if isinstance(failure, Exception):
+            log.error("run %s was dropped by a bug", run_id, exc_info=failure)
+            self.recovery.failed(run_id)
+        if live.is_stored:
+            if not live.is_over and live.trouble is None:
+                live.lose()  # no client is left waiting here
+        elif live.trouble is None:
+            live.refuse(stopped_in_between())
+        is_done = failure is None and not live.is_lost
+        if self.recovery.begun or not is_done:
+            self.recovery.ended(run_id, is_done=is_done)
+
+    async def _store(
+        self,
+        live: LiveRun,
+        idempotency_key: IdempotencyKey | None,
+        quotas: Sequence[Quota],
+    ) -> bool:
+        """Keep a run and tell so; return whether it is one that was not kept before."""
+        accept = partial(
+            self.storage.accept,
+            live.run,
+            node=self.node,
+            lease=self.settings.lease,
+            idempotency_key=idempotency_key,
+            quotas=quotas,
+        )
+        is_new = False
+        try:
+            try:
+                stored = await accept()
+            except OutcomeUnknown as unknown:
+                stored = await find_out(accept, unknown)
+        except Exception as error:  # noqa: BLE001 - handed to the client that waits
+            live.refuse(error)
+            if isinstance(error, OutcomeUnknown):
+                self.recovery.look_soon()
+        else:
+            is_new = live.is_stored = stored.id == live.run.id
+            if live.stored is not None and not live.stored.done():
+                live.stored.set_result(stored)
+        return is_new
+
+    async def _check(self, live: LiveRun) -> None:
+        """
+        Refuse to have a run answered that was left and is not to be.
+
+        Raises:
+            RunCanceled: It is to be canceled; what was begun for it is, too.
+            RunInterrupted: It may not be run again.
+        """
+        run = live.run
+        if run.cancel_requested:
+            live.is_closing = True  # another cancel would leave the run without a task
+            with suppress(LlamaKeepError):
+                live.provider = provider = self._registry.provider(run.provider)
+                if run.handle is not None and is_reattachable(provider):
+                    await provider.cancel(run.handle)
+                elif live.was_begun:
+                    self.orphans.cancel_orphan(live)
+            raise canceled()
+        try:
+            live.provider = self._registry.provider(run.provider)
+        except NoProvider as error:
+            raise RunInterrupted(
+                f"The server stopped before the answer was there. {error.detail}"
+            ) from error
+        if live.was_begun and not self._closing.may_repeat(live):
+            raise interrupted()
+
+    async def _prepare(self, live: LiveRun) -> bool:
+        """
+        Wait for a run's turn and claim it.
+
+        Returns:
+            Whether it is still this process's.
+
+        Raises:
+            RunCanceled: It was left, and is to be canceled.
+            RunInterrupted: It was left, and may not be run again.
+            LlamaKeepError: It had to wait for its provider for too long.
+        """
+        retries = Retries(live)
+        if live.is_left:
+            await self._check(live)
+        while True:
+            try:
+                if not live.has_slot:
+                    await self._wait_for_turn(live)
+                if live.prior is None:
+                    most = self.settings.max_context_size
+                    live.prior = await read_prior(self.storage, live.run, most=most)
+                if live.run.status is RunStatus.QUEUED:
+                    await self._claim(live)
+            except StorageUnavailable as failure:
+                # Its provider is not asked yet; nor has it a slot meanwhile.
+                await self._release(live)
+                await retries.pause(failure)
+            else:
+                retries.succeeded()
+                return not live.is_lost
+
+    async def _wait_for_turn(self, live: LiveRun) -> None:
+        """Wait until the provider may be asked, and for a slot."""
+        if not live.is_waiting:
+            self.wait(live)
+        while True:
+            if live.give_up_at is None and self.breakers.stops(live.run):
+                now = asyncio.get_running_loop().time()
+                live.give_up_at = now + self.settings.run_timeout
+            # A run that waits for its provider takes no slot from others.
+            await self.breakers.enter(live.run, give_up_at=live.give_up_at)
+            await self.slots.wait(live.run.user_id)
+            live.has_slot = True
+            if not self.breakers.stops(live.run):
+                break
+            await self._release(live)  # it was opened while there was no slot
+        live.is_waiting = False
+        self.slots.leave(live.run.user_id)
+
+    async def _release(self, live: LiveRun) -> None:
+        """Give back a run's slot, and its turn as a probe of its provider."""
+        if live.has_slot:
+            live.has_slot = False
+            self.slots.release()
+        if self.breakers.has_probe:
+            await self.breakers.leave(live.run)
+
+    async def _claim(self, live: LiveRun) -> None:
+        run, now = live.run, utc_now()
+        transition = follow(run.status, RunEvent.CLAIM)
+        if not (
+            await self.storage.claim(run, lease=self.settings.lease)
+            or await self._closing.catch_up(live, run.attempt)
+        ):
+            live.lose()
+            return
+        live.run = replace(
+            live.run,
+            status=transition.status,
+            attempt=run.attempt + 1,
+            started_at=now,
+        )
+        live.was_begun = False
+
+    async def _requeue(self, live: LiveRun) -> None:
+        """Let a run wait so that, after a crash, its answer is not looked for."""
+        transition = follow(live.run.status, RunEvent.REQUEUE)
+        run = live.run
+        if not await Retries(live).until_done(lambda: self.storage.requeue(run)):
+            live.lose()
+        live.run = replace(live.run, status=transition.status, started_at=None)
+        live.was_begun = False
+
+    async def _ask(self, live: LiveRun) -> bool:
+        """
+        Have a run answered.
+
+        Returns:
+            `False` if its provider is to be asked later, and has begun nothing.
+        """
+        run, provider = live.run, live.provider
+        assert provider is not None
+        assert live.prior is not None
+        request = CompletionRequest(
+            run_id=run.id,
+            attempt=run.attempt,
+            model=run.model,
+            messages=messages(run, live.prior),
+            parameters=run.parameters,
+            max_tokens_name=run.max_tokens_name,
+            # A create that waits outlasts the lease, and hides what would be canceled.
+            is_followed=live.is_followed or not self.storage.is_sole_owner,
+        )
+        live.prior = None
+        breakers = self._model_breakers
+        try:
+            async with asyncio.timeout(self.settings.run_timeout) as deadline:
+                if is_reattachable(provider):
+                    was_begun, live.was_begun = live.was_begun, True
+                    reattachment = Reattachment(self, live, provider, request, deadline)
+                    await reattachment.answer(was_begun=was_begun)
+                    return True
+                if breakers.known:
+                    breakers.check(run)
+                try:
+                    async with aclosing(provider.answer(request)) as events:
+                        async for event in events:
+                            live.receive(event)
+                            if breakers.known:
+                                breakers.received(run, event)
+                except BaseException as error:
+                    breakers.broke_off(run, error, is_answering=live.is_answering)
+                    raise
+        except CircuitOpen:
+            return False
+        except TimeoutError as error:
+            raise ProviderTimeout(
+                f"The run was not done after {self.settings.run_timeout:g} seconds; "
+                "the text so far is kept."
+            ) from error
+        return True
