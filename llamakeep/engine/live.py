@@ -260,7 +260,8 @@ class LiveRun:
         seen = offset = 0  # pieces and characters
         if position.offset:
             while not self._is_decided(position):
-                self._raise_trouble()
+                if self.trouble is not None:
+                    raise self.trouble
                 await changed.wait()
                 yield Silence()
             update, seen = self._resumed(position)
@@ -288,7 +289,8 @@ class LiveRun:
                 yield Ended(self.run)
                 return
             else:
-                self._raise_trouble()
+                if self.trouble is not None:
+                    raise self.trouble
                 await changed.wait()
                 if seen == len(self._pieces) and not self.is_over:
                     yield Silence()
@@ -356,10 +358,6 @@ class LiveRun:
         if self._is_resumed or self._is_mine(position):
             return position.offset <= self.length
         return position.offset <= min(self._bound, self._agreed)
-
-    def _raise_trouble(self) -> None:
-        if self.trouble is not None:
-            raise self.trouble
 
 
 def _common_length(one: str, other: str) -> int:

@@ -16,6 +16,7 @@ from fastapi import Request, Response
 from starlette.types import Receive, Scope, Send
 
 from llamakeep.api.dependencies import engine_of
+from llamakeep.api.http import sse
 from llamakeep.api.http.links import prefix_of
 from llamakeep.api.http.streaming import Streaming
 from llamakeep.api.openai.errors import error_of
@@ -31,8 +32,7 @@ from llamakeep.storage.runs.steps import IdempotencyKey
 WATCHED_AFTER = 0.05
 """Seconds after which a task watches for the client's disconnect."""
 
-KEEP_ALIVE = b": keep-alive\n\n"
-DONE = b"data: [DONE]\n\n"
+DONE = sse.encode(b"[DONE]")
 
 log = logging.getLogger(__name__)
 
@@ -204,15 +204,15 @@ async def events(
         prefix: The path prefix of a proxy.
     """
     for one in form.first():
-        yield frame(one)
+        yield sse.encode(to_json(one))
     try:
         async with aclosing(updates):
             async for update in updates:
                 match update:
                     case Delta(text):
-                        yield frame(form.delta(text))
+                        yield sse.encode(to_json(form.delta(text)))
                     case Silence():
-                        yield KEEP_ALIVE
+                        yield sse.KEEP_ALIVE
                     case Reset():
                         raise RunInterrupted(
                             "The server had to begin the answer again, so what came so "
@@ -223,14 +223,9 @@ async def events(
                         leaving.is_watching = False
                         raise_for_status(ended)
                         for one in form.last(ended):
-                            yield frame(one)
+                            yield sse.encode(to_json(one))
                         yield DONE
     except LlamaKeepError as error:
         leaving.is_watching = False
         error.run_id = run.id
-        yield frame(error_of(error, prefix))
-
-
-def frame(event: dict[str, Any]) -> bytes:
-    """Encode one event; JSON on one line needs one line of `data`."""
-    return b"data: " + to_json(event) + b"\n\n"
+        yield sse.encode(to_json(error_of(error, prefix)))

@@ -14,6 +14,7 @@ from http import HTTPStatus
 
 from fastapi import Request, Response
 
+from llamakeep.api.http import sse
 from llamakeep.api.http.headers import single_header
 from llamakeep.api.http.links import prefix_of
 from llamakeep.api.http.streaming import EVENT_STREAM, Streaming
@@ -32,7 +33,6 @@ from llamakeep.schemas.json_text import (
 from llamakeep.schemas.problem import problem_json, problem_of
 from llamakeep.storage.runs.long_texts import STORED, outline_of
 
-KEEP_ALIVE = b": keep-alive\n\n"
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -53,16 +53,12 @@ async def events(
     engine: Engine, run: Run, position: Position | None = None
 ) -> AsyncIterator[bytes]:
     """Yield the encoded events of `run` after `position`."""
-    yield _frame(
-        b"run",
-        to_json(
-            {
-                "id": run.id,
-                "model": model_name(run),
-                "conversation_id": run.conversation_id,
-            }
-        ),
-    )
+    begun = {
+        "id": run.id,
+        "model": model_name(run),
+        "conversation_id": run.conversation_id,
+    }
+    yield sse.encode(to_json(begun), "run")
     try:
         async with aclosing(engine.follow(run, position)) as updates:
             async for update in updates:
@@ -80,7 +76,7 @@ async def events(
                     yield piece
     except LlamaKeepError as error:
         error.run_id = run.id
-        yield _frame(b"error", problem_json(problem_of(error)))
+        yield sse.encode(problem_json(problem_of(error)), "error")
 
 
 def position_of(request: Request, starting_after: str | None) -> Position:
@@ -127,25 +123,19 @@ def accepted_response(request: Request, run: Run) -> Response:
 def _rendered(update: Update) -> bytes:
     match update:
         case Delta(text, position):
-            return _frame(b"delta", to_json({"text": text}), position)
+            return sse.encode(to_json({"text": text}), "delta", str(position))
         case Reset(text, position):
-            return _frame(b"reset", to_json({"text": text}), position)
+            return sse.encode(to_json({"text": text}), "reset", str(position))
         case Ended(run):
             try:
                 raise_for_status(run)
             except LlamaKeepError as error:
-                return _frame(b"error", problem_json(problem_of(error)))
-            return _frame(b"done", to_json(shown(run)))
-    return KEEP_ALIVE
+                return sse.encode(problem_json(problem_of(error)), "error")
+            return sse.encode(to_json(shown(run)), "done")
+    return sse.KEEP_ALIVE
 
 
 def _done(run: Run) -> Iterator[bytes]:
-    yield b"event: done\ndata: "
+    yield sse.opening("done")
     yield from in_pieces(shown(replace(run, response=STORED)))
-    yield b"\n\n"
-
-
-def _frame(event: bytes, data: bytes, position: Position | None = None) -> bytes:
-    # JSON on one line needs one line of `data`.
-    last = b"" if position is None else b"\nid: %b" % str(position).encode()
-    return b"event: %b%b\ndata: %b\n\n" % (event, last, data)
+    yield sse.END

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from fastapi import Request, Response
 
 from llamakeep.api.dependencies import engine_of, readers_of, storage_of
+from llamakeep.api.http import sse
 from llamakeep.api.http.headers import single_header
 from llamakeep.api.http.streaming import Streaming
 from llamakeep.api.prompts.events import HEADERS
@@ -24,7 +25,6 @@ from llamakeep.schemas.json_text import to_json
 HELLO = b": hi\n\n"
 KEEP_ALIVE = b": still here\n\n"
 
-_LINE_ENDS = re.compile("\r\n|\r|\n")
 # Replicate's Python library splits lines at characters that the standard does not count
 # as line ends, and loses the rest of the event: so events end after such characters. It
 # takes an event that looks like a URL for a file, so none begins like one.
@@ -75,7 +75,7 @@ def _rendered(update: Update, position: Position) -> Iterator[bytes]:
             start = after.offset - len(text)
             for match in _SAFE.finditer(text):
                 at = Position(start + match.end(), after.attempt)
-                yield _frame("output", match[0], at)
+                yield sse.encode(match[0].encode(), "output", str(at))
         case Reset(_, after):
             yield _error(
                 "The answer was begun anew: what you have is not its beginning. Get "
@@ -96,15 +96,9 @@ def _rendered(update: Update, position: Position) -> Iterator[bytes]:
 
 
 def _error(detail: str, position: Position) -> bytes:
-    return _frame("error", to_json({"detail": detail}).decode(), position)
+    return sse.encode(to_json({"detail": detail}), "error", str(position))
 
 
 def _done(reason: str | None, position: Position) -> bytes:
-    return _frame(
-        "done", to_json({"reason": reason} if reason else {}).decode(), position
-    )
-
-
-def _frame(event: str, data: str, position: Position) -> bytes:
-    lines = "".join(f"data: {line}\n" for line in _LINE_ENDS.split(data))
-    return f"event: {event}\nid: {position}\n{lines}\n".encode()
+    facts = {"reason": reason} if reason else {}
+    return sse.encode(to_json(facts), "done", str(position))

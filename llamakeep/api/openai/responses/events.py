@@ -18,6 +18,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+from llamakeep.api.http import sse
 from llamakeep.api.openai.answering import CancelOnDisconnect
 from llamakeep.api.openai.errors import error_of
 from llamakeep.api.openai.ids import id_of
@@ -35,7 +36,6 @@ from llamakeep.schemas.json_text import (
 )
 from llamakeep.storage.runs.long_texts import STORED
 
-KEEP_ALIVE = b": keep-alive\n\n"
 LAST_OPENING = 3
 NOTHING_SEEN = -1
 
@@ -131,7 +131,7 @@ class _NumberedEvents:
             case Reset():
                 raise _restarted()
             case _:
-                yield KEEP_ALIVE
+                yield sse.KEEP_ALIVE
 
     def error(self, error: LlamaKeepError, prefix: str) -> bytes:
         """
@@ -236,21 +236,16 @@ def _restarted() -> RunInterrupted:
 
 def _frame(kind: str, number: int, facts: bytes) -> bytes:
     """Encode one event; `facts` is a JSON object on one line."""
-    return b"%b%b\n\n" % (_opening(kind, number), facts[1:])
+    return sse.encode(_opening(kind, number) + facts[1:], kind)
 
 
 def _in_pieces(kind: str, number: int, facts: dict[str, Any]) -> Iterator[bytes]:
     """Encode one event in pieces, with holes in place of stored texts."""
     pieces = in_pieces(facts)
-    yield _opening(kind, number) + next(pieces)[1:]
+    yield sse.opening(kind) + _opening(kind, number) + next(pieces)[1:]
     yield from pieces
-    yield b"\n\n"
+    yield sse.END
 
 
 def _opening(kind: str, number: int) -> bytes:
-    name = kind.encode()
-    return b'event: %b\ndata: {"type":"%b","sequence_number":%d,' % (
-        name,
-        name,
-        number,
-    )
+    return b'{"type":"%b","sequence_number":%d,' % (kind.encode(), number)
