@@ -128,7 +128,7 @@ class NewRun:
     conversation_id: str | None = None
     previous_run_id: str | None = None
     """Go on behind this run, whatever else its conversation has."""
-    earlier: Sequence[Message] = ()
+    prior_messages: Sequence[Message] = ()
     """What was said before the prompt and is in no run: a client brings it along."""
     prompt_name: str | None = None
     """The name of the message that the prompt is."""
@@ -167,7 +167,7 @@ class Run:
     conversation_id: str | None = None
     previous_run_id: str | None = None
     """The run it goes on behind; `None` means all that its conversation had."""
-    earlier: Sequence[Message] = ()
+    prior_messages: Sequence[Message] = ()
     """What the client said to have been said right before the prompt."""
     prompt_name: str | None = None
     """The name of the message that the prompt is; it is not stored."""

@@ -72,7 +72,7 @@ class Admission:
         length = len(new.prompt) + len(new.system_prompt or "")
         if (
             MOST_BYTES * length > self._most  # it may be too long by itself
-            or new.earlier
+            or new.prior_messages
             or new.conversation_id is not None
             or new.previous_run_id is not None
         ):
@@ -95,7 +95,7 @@ class Admission:
             model=model,
             prompt=new.prompt,
             system_prompt=system_prompt,
-            earlier=new.earlier,
+            prior_messages=new.prior_messages,
             prompt_name=new.prompt_name,
             conversation_id=context.conversation_id or conversation_of(run_id),
             previous_run_id=new.previous_run_id,

@@ -13,15 +13,15 @@ def messages(run: Run, earlier: Sequence[Run]) -> Sequence[Message]:
     """Return what a provider is to read: what was said before, then the prompt."""
     said = [] if run.system_prompt is None else [Message("system", run.system_prompt)]
     for one in earlier:
-        said.extend(one.earlier)
+        said.extend(one.prior_messages)
         said.append(Message("user", one.prompt))
         said.append(Message("assistant", one.response))
-    return (*said, *run.earlier, Message("user", run.prompt, run.prompt_name))
+    return (*said, *run.prior_messages, Message("user", run.prompt, run.prompt_name))
 
 
 def size_of(asked: NewRun | Run) -> int:
     """Return how many bytes the texts have that a prompt itself brings along."""
-    said = [one.content for one in asked.earlier]
+    said = [one.content for one in asked.prior_messages]
     return len("".join((asked.prompt, asked.system_prompt or "", *said)).encode())
 
 
@@ -30,7 +30,7 @@ def is_little(earlier: Sequence[Run]) -> bool:
     length = 0
     for one in earlier:
         length += len(one.prompt) + len(one.response)
-        length += sum(len(each.content) for each in one.earlier)
+        length += sum(len(each.content) for each in one.prior_messages)
     return length <= LITTLE
 
 

@@ -194,7 +194,7 @@ class ImportedRun(_Part):
             finished_at=self.finished_at if is_over else self.created_at,
             conversation_id=self.conversation_id,
             previous_run_id=self.previous_run_id,
-            earlier=[
+            prior_messages=[
                 Message(each.role, each.content, each.name) for each in self.earlier
             ],
             system_prompt=self.system_prompt,

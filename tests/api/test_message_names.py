@@ -49,5 +49,8 @@ async def test_names_of_earlier_messages_are_kept(
     run = await client.storage.get_run(alice, kept["id"])
 
     assert response.status_code == 200
-    assert run.earlier == (Message("user", "Hi", "ann"), Message("assistant", "Ho"))
+    assert run.prior_messages == (
+        Message("user", "Hi", "ann"),
+        Message("assistant", "Ho"),
+    )
     assert provider.requests[0].messages[0] == Message("user", "Hi", "ann")

@@ -112,10 +112,10 @@ async def test_what_a_client_brings_along_comes_right_before_the_prompt(
     provider = ScriptedProvider()
     said = (Message("user", "Hi"), Message("assistant", "Hello"))
     async with open_engine(settings, storage, provider) as engine:
-        asked = NewRun(prompt="Why?", system_prompt="Be kind.", earlier=said)
+        asked = NewRun(prompt="Why?", system_prompt="Be kind.", prior_messages=said)
         run = await engine.result(await engine.accept(alice, asked))
 
-    assert run.earlier == said
+    assert run.prior_messages == said
     assert provider.requests[-1].messages == (
         Message("system", "Be kind."),
         *said,

@@ -174,7 +174,7 @@ async def test_bytes_are_counted_and_what_clients_brought_along_too(
     storage: Storage, alice: User
 ) -> None:
     said = (Message("user", "x" * 1000),)
-    run = await answered(storage, alice, "ä" * 1000, earlier=said)
+    run = await answered(storage, alice, "ä" * 1000, prior_messages=said)
     place = {"conversation_id": run.conversation_id}
 
     assert await followed(storage, alice, **place, most=5100 + OVERHEAD) == [run]

@@ -41,7 +41,7 @@ async def test_everything_that_was_said_about_a_run_is_kept(
         status=RunStatus.FAILED,
         response="So.",
         system_prompt="Be brief.",
-        earlier=(Message("user", "Hi"), Message("assistant", "Hello")),
+        prior_messages=(Message("user", "Hi"), Message("assistant", "Hello")),
         previous_run_id=new_id("run_"),
         metadata={"a": "b"},
         usage=Usage(1, 2, None),

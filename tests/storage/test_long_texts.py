@@ -72,7 +72,7 @@ async def test_an_outline_has_all_but_the_texts(storage: Storage, alice: User) -
 
     outline = await storage.outline(alice, run.id)
 
-    assert (outline.prompt, outline.response, outline.earlier) == ("", "", ())
+    assert (outline.prompt, outline.response, outline.prior_messages) == ("", "", ())
     assert (outline.id, outline.status, outline.created_at) == (
         run.id,
         run.status,

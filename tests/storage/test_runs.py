@@ -30,7 +30,7 @@ async def test_a_run_comes_back_as_it_was_accepted(
         alice,
         prompt="Grüße, \N{WAVING HAND SIGN}\n",
         system_prompt="Be kind.",
-        earlier=(Message("user", "Hi\n"), Message("assistant", "Grüße")),
+        prior_messages=(Message("user", "Hi\n"), Message("assistant", "Grüße")),
         previous_run_id="run_before",
         parameters=Parameters(max_tokens=5, temperature=0.5, stop=("\n", "END")),
         metadata={"project": "Größe"},

@@ -152,7 +152,7 @@ async def _texts(source: _Source, runs: list[Run], kind: Kind) -> AsyncIterator[
 
 
 def _ndjson(run: Run) -> Iterator[bytes]:
-    length = length_of([run]) + sum(len(one.content) for one in run.earlier)
+    length = length_of([run]) + sum(len(one.content) for one in run.prior_messages)
     if run.response is not STORED and length <= PIECE:
         yield to_json(_exported(run)) + b"\n"
         return
@@ -242,7 +242,7 @@ _ENCODINGS: dict[Kind, tuple[Callable[[str], bytes], bytes]] = {
 def _exported(run: Run) -> dict[str, Any]:
     return shown_in_history(run) | {
         "previous_run_id": run.previous_run_id,
-        "earlier": [_message(one) for one in run.earlier],
+        "earlier": [_message(one) for one in run.prior_messages],
     }
 
 

@@ -100,7 +100,7 @@ class ChatRequest(CompletionRequest):
             prompt=said.prompt,
             model=self.model,
             system_prompt=said.system_prompt,
-            earlier=said.earlier,
+            prior_messages=said.earlier,
             prompt_name=said.prompt_name,
             parameters=parameters,
             max_tokens_name=(

@@ -128,7 +128,7 @@ def _older(asked: NewRun) -> bytes:
         "previous_run_id": asked.previous_run_id,
         "earlier": [
             {"role": message.role, "content": message.content}
-            for message in asked.earlier
+            for message in asked.prior_messages
         ],
         "parameters": {name: getattr(asked.parameters, name) for name in _PARAMETERS},
         "metadata": asked.metadata,

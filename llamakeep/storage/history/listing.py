@@ -145,5 +145,5 @@ class HistoryStorage(SearchStorage):
 
 
 def _length(run: Run) -> int:
-    said = sum(len(each.content) for each in run.earlier)
+    said = sum(len(each.content) for each in run.prior_messages)
     return len(run.prompt) + len(run.response) + len(run.system_prompt or "") + said

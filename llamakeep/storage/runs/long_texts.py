@@ -95,7 +95,9 @@ class LongTextStorage:
 
     async def outline(self, user: User, run_id: str) -> Run:
         """
-        Return a run without its texts: prompt, response and `earlier` are empty.
+        Return one of `user`'s runs without what may be long.
+
+        Its prompt and response are empty, and it has no `prior_messages`.
 
         Raises:
             RunNotFound: `user` has no such run.
@@ -177,8 +179,8 @@ def to_run_without_long(row: Row[Any]) -> Run:
 
 
 def outline_of(run: Run) -> Run:
-    """Return `run` without its texts, to spare memory while a client reads slowly."""
-    return replace(run, prompt="", response="", earlier=())
+    """Return `run` as `outline` would: who reads it slowly holds no more of it."""
+    return replace(run, prompt="", response="", prior_messages=())
 
 
 def _values(run: Run) -> dict[str, Any]:

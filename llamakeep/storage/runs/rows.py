@@ -32,7 +32,7 @@ def to_run(row: Sequence[Any]) -> Run:
         given["stop"] = tuple(given["stop"])
     return Run(
         usage=Usage(row[_INPUT], row[_OUTPUT], row[_COST]),
-        earlier=tuple([Message(*each) for each in earlier]) if earlier else (),
+        prior_messages=tuple([Message(*each) for each in earlier]) if earlier else (),
         parameters=Parameters(**given) if given else _NO_PARAMETERS,
         **{name: row[place] for place, name in _UNCONVERTED},
     )
@@ -49,7 +49,7 @@ def to_row(run: Run) -> dict[str, Any]:
         "response": run.response,
         "common_length": run.common_length,
         "system_prompt": run.system_prompt,
-        "earlier": [_written(one) for one in run.earlier] if run.earlier else None,
+        "earlier": _written(run.prior_messages) if run.prior_messages else None,
         "conversation_id": run.conversation_id,
         "previous_run_id": run.previous_run_id,
         "parameters": run.parameters.given(),
@@ -71,7 +71,8 @@ def to_row(run: Run) -> dict[str, Any]:
     }
 
 
-def _to_json(message: Message) -> tuple[str, ...]:
-    if message.name is None:
-        return message.role, message.content
-    return message.role, message.content, message.name
+def _written(messages: Sequence[Message]) -> Sequence[tuple[str, ...]]:
+    return [
+        (each.role, each.content, *(() if each.name is None else (each.name,)))
+        for each in messages
+    ]

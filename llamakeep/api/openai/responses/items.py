@@ -70,14 +70,14 @@ def output_part(text: str) -> dict[str, Any]:
 
 def items_sent(run: Run) -> Iterator[dict[str, Any]]:
     """Yield the messages of the request for `run`."""
-    for number in range(len(run.earlier) + 1):
+    for number in range(len(run.prior_messages) + 1):
         yield sent_item(run, number)
 
 
 def sent_item(run: Run, number: int) -> dict[str, Any]:
     """Return one of the messages of the request for `run`."""
-    is_earlier = number < len(run.earlier)
-    message = run.earlier[number] if is_earlier else Message("user", run.prompt)
+    is_earlier = number < len(run.prior_messages)
+    message = run.prior_messages[number] if is_earlier else Message("user", run.prompt)
     item_id = f"{id_of(run, MESSAGE)}_{number}"
     return _item(item_id, message.role, "completed", message.content)
 

@@ -89,7 +89,7 @@ def _item_of(run: Run, item_id: str, place: int) -> Mapping[str, Any]:
     _, _, number = item_id.removeprefix(MESSAGE).partition("_")
     if not number:
         return output_item(run, "completed")
-    if int(number) > len(run.earlier) or str(int(number)) != number:
+    if int(number) > len(run.prior_messages) or str(int(number)) != number:
         raise _unknown(place)
     return sent_item(run, int(number))
 

@@ -138,7 +138,7 @@ class ResponseRequest(Form):
         prompt, earlier = read_input(self.input)
         return NewRun(
             prompt=prompt,
-            earlier=earlier,
+            prior_messages=earlier,
             model=self.model,
             system_prompt=self.instructions or None,
             inherits_system_prompt=False,
