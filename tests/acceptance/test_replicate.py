@@ -13,7 +13,7 @@ import pytest
 from replicate_emulator import open_emulator
 from tests.acceptance.conftest import NewServer
 from tests.acceptance.processes import ServerProcess
-from tests.waiting import LONG_ENOUGH
+from tests.waiting import LONG_ENOUGH, until
 
 WORDS = [f"word{number} " for number in range(40)]
 ANSWER = "".join(WORDS)
@@ -101,11 +101,21 @@ async def begin(server: ServerProcess) -> str:
     return str(answer.json()["id"])
 
 
+async def begin_to_answer(server: ServerProcess) -> str:
+    """Begin a run, and wait until some of its answer is in the history."""
+    run_id = await begin(server)
+
+    async def has_text() -> bool:
+        return bool((await server.run(run_id))["response"])
+
+    await until(has_text)
+    return run_id
+
+
 async def test_a_killed_server_goes_on_with_the_prediction_it_had_made(
     server: ServerProcess, replicate: Replicate
 ) -> None:
-    run_id = await begin(server)
-    await asyncio.sleep(0.5)
+    run_id = await begin_to_answer(server)
 
     await server.restart()
     run = await server.ended_run(run_id)
@@ -196,10 +206,9 @@ async def test_a_create_that_never_arrived_is_sent_again_after_two_looks(
 async def test_an_answer_that_was_erased_meanwhile_is_expired_with_its_text_so_far(
     server: ServerProcess, replicate: Replicate
 ) -> None:
-    run_id = await begin(server)
-    await asyncio.sleep(0.5)
+    run_id = await begin_to_answer(server)
     await server.stop()
-    await asyncio.sleep(1)
+    await replicate.until("succeeded")
     await replicate.clock(3700)
 
     await server.start()
@@ -215,8 +224,7 @@ async def test_an_answer_that_was_erased_meanwhile_is_expired_with_its_text_so_f
 async def test_a_server_that_stops_leaves_its_prediction_to_the_next_one(
     server: ServerProcess, replicate: Replicate
 ) -> None:
-    run_id = await begin(server)
-    await asyncio.sleep(0.4)
+    run_id = await begin_to_answer(server)
 
     status = await server.stop(signal.SIGTERM)
     await server.start()
@@ -230,15 +238,12 @@ async def test_a_server_that_stops_leaves_its_prediction_to_the_next_one(
 async def test_canceling_a_run_cancels_its_prediction(
     server: ServerProcess, replicate: Replicate
 ) -> None:
-    run_id = await begin(server)
-    await asyncio.sleep(0.3)
+    run_id = await begin_to_answer(server)
 
     canceled = (await server.client.post(f"/history/{run_id}/cancel")).json()
-    await asyncio.sleep(0.3)
 
     assert canceled["status"] == "canceled"
-    [prediction] = await replicate.predictions()
-    assert prediction["status"] == "canceled"
+    await replicate.until("canceled")
 
 
 async def test_canceling_a_run_whose_create_is_not_answered_yet_cancels_what_it_makes(
