@@ -82,7 +82,7 @@ class DeletedUserStorage:
 
     async def claim_deleted_user(self, user: User | None = None) -> User | None:
         """
-        Return a deleted user whom no process is purging, leased for `LEASE` seconds.
+        Return a deleted user that no process purges, leased for `LEASE` seconds.
 
         Args:
             user: The user to claim; by default, any.

@@ -1,8 +1,8 @@
 """
-Conversations: what runs of a user have in common, found without a row of their own.
+Conversations, found by walking a user's runs; they have no rows of their own.
 
 A run is its conversation's newest if no later one has the same conversation, so the
-list of conversations is a walk over a user's runs. Only chosen titles are kept.
+list of conversations is a walk over a user's runs. Only chosen titles are stored.
 """
 
 from collections.abc import Collection, Sequence
@@ -29,15 +29,15 @@ from llamakeep.storage.database.tables import conversation_titles, runs
 from llamakeep.storage.history.filters import is_in
 
 LONGEST_WALK = 2000
-"""How many runs are looked at for one page, however few conversations they are of."""
+"""The number of runs read for one page, however few conversations they belong to."""
 
 OPENING = 2000
-"""Characters of the first prompt; the title is made of them."""
+"""Characters of the first prompt, which the title is made of."""
 
 LOWEST, HIGHEST = "run_", "run_~"
-"""What no run's id is lower or higher than."""
+"""Bounds of run ids."""
 
-# Both are in indexes, which are all that has to be read.
+# Both columns are in an index, so that no rows are read.
 _WALK = (
     select(runs.c.id, runs.c.conversation_id)
     .where(
@@ -49,7 +49,7 @@ _WALK = (
 )
 _WALK_DOWN = _WALK.order_by(runs.c.id.desc())
 _WALK_UP = _WALK.order_by(runs.c.id)
-# A conversation is one user's.
+# A conversation belongs to one user, so their id need not be named.
 _HAVE_LATER = (
     select(runs.c.conversation_id)
     .distinct()
@@ -91,30 +91,30 @@ _SHOWN = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
-    """What the runs of a conversation have in common."""
+    """A conversation, as its runs describe it."""
 
     id: str
     chosen_title: str | None
     opening: str
-    """How its first prompt begins."""
+    """The beginning of its first prompt."""
     created_at: datetime
     updated_at: datetime
-    """When its last prompt came."""
+    """When its last prompt was accepted."""
     newest_run_id: str
-    """Its place in the list."""
+    """Its position in the list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """Conversations that were found, in the order of the walk."""
+    """A page of conversations, in the order of the walk."""
 
     conversations: Sequence[Conversation]
     stopped_at: str | None
-    """The run where the walk was given up; `None` if it came to its end."""
+    """The run where the walk was cut short; `None` if it reached its end."""
 
 
 class ConversationStorage:
-    """One method is one transaction."""
+    """Reads conversations, and stores their titles."""
 
     _database: Database
 
@@ -128,14 +128,14 @@ class ConversationStorage:
         limit: int = 50,
     ) -> Walked:
         """
-        Return conversations of `user`, the one that was last active first.
+        Return conversations of `user`, the most recently active first.
 
         Args:
-            user: Whose.
+            user: Their owner.
             before: Only those whose newest run is older than this id.
             after: Only those whose newest run is newer.
-            oldest_first: Whether the limit keeps the ones that rested longest.
-            limit: At most this many; `LONGEST_WALK` may make it fewer.
+            oldest_first: Whether to begin with the least recently active.
+            limit: The page's size; `LONGEST_WALK` may make it smaller.
         """
         query = _WALK_UP if oldest_first else _WALK_DOWN
 
@@ -151,11 +151,11 @@ class ConversationStorage:
                 up = rows if oldest_first else rows[::-1]
                 last = {row.conversation_id: row.id for row in up}
                 if not oldest_first:
-                    # Whatever was passed had its newest run there.
+                    # The first run seen of a conversation is its newest.
                     last = {key: last[key] for key in last.keys() - passed}
                     passed |= last.keys()
                 if oldest_first or before is not None:
-                    # Above what was walked by, some of them may go on.
+                    # Some may have later runs above the walked range.
                     top = max([top, *last.values()])
                     for key in _going_on(connection, last, top):
                         del last[key]
@@ -177,12 +177,12 @@ class ConversationStorage:
         self, user: User, conversation_id: str
     ) -> tuple[Conversation, int]:
         """
-        Return a conversation, and how many runs it has.
+        Return a conversation, and the number of its runs.
 
         Raises:
             ConversationNotFound: `user` has no such conversation.
         """
-        # It is one user's, so that the index is all that has to be read.
+        # By the conversation alone: the index answers that.
         count = select(func.count()).where(runs.c.conversation_id == conversation_id)
 
         def operation(connection: Connection) -> tuple[Conversation, int]:
@@ -195,12 +195,13 @@ class ConversationStorage:
         self, user: User, conversation_id: str, title: str | None
     ) -> None:
         """
-        Call a conversation by a name; `None` gives it the one of its first prompt.
+        Set a conversation's title; `None` restores that of its first prompt.
 
         Raises:
             ConversationNotFound: `user` has no such conversation.
         """
-        # Whoever deletes its last run has to wait, and then sees the title.
+        # A transaction that deletes its last run waits for this, and then sees the
+        # title.
         locked = (
             select(runs.c.id)
             .where(*is_in(user.id, conversation_id))
@@ -232,7 +233,7 @@ class ConversationStorage:
 
 
 def forget_titles(connection: Connection, conversation_ids: Collection[str]) -> None:
-    """Delete the titles of those conversations that have no run any more."""
+    """Delete the titles of those conversations that have no run left."""
     titles = conversation_titles.c
     is_left = exists().where(runs.c.conversation_id == titles.conversation_id)
     is_one = titles.conversation_id.in_(conversation_ids)
@@ -251,7 +252,7 @@ def _shown(connection: Connection, newest: Sequence[str]) -> Sequence[Conversati
     """Return the conversations that have these runs as their newest, in that order."""
     rows = connection.execute(_SHOWN, {"newest": newest})
     found = {row[-1]: _to_conversation(row) for row in rows}
-    # On PostgreSQL, one may have been deleted since it was seen.
+    # On PostgreSQL, a run may have been deleted since its id was read.
     return [found[run_id] for run_id in newest if run_id in found]
 
 

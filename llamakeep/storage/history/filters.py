@@ -1,4 +1,4 @@
-"""Which runs of a user's history are meant."""
+"""Filters of a user's runs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,24 +21,24 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFilter:
-    """What runs have to have in common; `None` asks for nothing."""
+    """Conditions on runs; `None` is no condition."""
 
     model: str | None = None
     """`provider:model`, or a bare model id."""
     status: RunStatus | None = None
     conversation_id: str | None = None
     api_key_id: str | None = None
-    """The API key they were asked with."""
+    """The API key of the request."""
     since: datetime | None = None
-    """From this moment on, which is included."""
+    """The earliest time, inclusive."""
     until: datetime | None = None
-    """Up to this moment, which is not included."""
+    """The latest time, exclusive."""
     tags: tuple[str, ...] = ()
-    """Each `key` or `key:value`; they have all of them."""
+    """Tags that a run must all have, each `key` or `key:value`."""
     search: Search | None = None
 
     def conditions(self, user: User, dialect: str) -> Iterator[ColumnElement[bool]]:
-        """Yield what the filter means for the rows of `user`."""
+        """Yield the SQL conditions for the runs of `user`."""
         yield from self._whose(user)
         if self.model is not None:
             provider, _, bare = self.model.partition(":")
@@ -48,7 +48,7 @@ class RunFilter:
         if self.status is not None:
             yield runs.c.status == self.status
         if self.status in FAILED_WAYS:
-            # Spelled out, since a partial index is not used for bound parameters.
+            # As a literal: SQLite does not use a partial index for bound parameters.
             yield text(is_one_of(FAILED_WAYS))  # type: ignore[misc] # it is a condition
         if self.conversation_id is not None:
             yield from is_in(user.id, self.conversation_id)
@@ -65,8 +65,8 @@ class RunFilter:
     def _whose(self, user: User) -> Iterator[ColumnElement[bool]]:
         if not self.tags and self.conversation_id is None:
             yield runs.c.user_id == user.id
-        # They are the user's, and so are their runs; to say so as well would have
-        # PostgreSQL expect far too few of them.
+        # Tags and conversations belong to users, so this implies the user. To name them
+        # twice would make PostgreSQL expect far too few rows.
         for tag in self.tags:
             yield has_tag(user, tag)
 
@@ -80,9 +80,9 @@ def first_id_at(moment: datetime) -> str:
 
 
 def is_in(user_id: str, conversation_id: str) -> Sequence[ColumnElement[bool]]:
-    """Return what the rows of a user's runs in a conversation have in common."""
-    # A conversation has few runs and a user many: the one index is to be used, not the
-    # other, which names both.
+    """Return the conditions for a user's runs in a conversation."""
+    # A conversation has few runs and a user many: the expression keeps the planner from
+    # using the user's index.
     return (
         runs.c.conversation_id == conversation_id,
         runs.c.user_id.concat("") == user_id,
@@ -90,6 +90,6 @@ def is_in(user_id: str, conversation_id: str) -> Sequence[ColumnElement[bool]]:
 
 
 def goes_on(user_id: str) -> tuple[ColumnElement[bool], TextClause]:
-    """Return what the rows of a user's unfinished runs have in common."""
-    # There are few unfinished ones of anybody, and an index of those.
+    """Return the conditions for a user's unfinished runs."""
+    # Few runs are unfinished: the expression makes the planner use their index.
     return runs.c.user_id.concat("") == user_id, IS_UNFINISHED

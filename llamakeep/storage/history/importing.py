@@ -1,4 +1,4 @@
-"""Keeping finished runs that were kept before, here or elsewhere."""
+"""Import of finished runs, from here or elsewhere."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ _OWNER = (
     .where(runs.c.conversation_id == bindparam("conversation_id"))
     .limit(1)
 )
-# A deletion waits for this, and then sees what was imported.
+# A concurrent deletion of the user waits, and then sees what was imported.
 _WHOSE = (
     select(users.c.id)
     .where(users.c.id == bindparam("user_id"), users.c.deleted_at.is_(None))
@@ -27,19 +27,19 @@ _WHOSE = (
 
 
 class ImportStorage:
-    """One method is one transaction."""
+    """Stores imported runs."""
 
     _database: Database
 
     async def import_runs(self, user: User, imported: Sequence[Run]) -> int:
         """
-        Keep finished runs of `user`, each once, however often they come.
+        Store finished runs of `user`, each once, however often they are imported.
 
-        An id that is somebody else's becomes another one, always the same: nothing
-        that is said tells whether it was.
+        An id that another user's run has is replaced by one that depends on both, so
+        that an import does not reveal which ids exist.
 
         Returns:
-            How many are new. Those that were there already stay as they are.
+            The number of new runs; known ones stay as they are.
 
         Raises:
             Unauthenticated: The user was deleted meanwhile.
@@ -47,10 +47,10 @@ class ImportStorage:
 
         def operation(connection: Connection) -> int | None:
             if connection.scalar(_WHOSE, {"user_id": user.id}) is None:
-                # Raised in here, it would have others' operations tried again.
+                # Not raised: that would roll back others in the writer's transaction.
                 return None
             if connection.dialect.name == "postgresql":
-                # Two imports at the same moment would not see each other's ids.
+                # Two concurrent imports would not see each other's ids.
                 connection.execute(text("SELECT pg_advisory_xact_lock(1819041136)"))
             new = _new_runs(connection, user, imported)
             if new:
@@ -65,7 +65,7 @@ class ImportStorage:
 
 
 def _new_runs(connection: Connection, user: User, imported: Iterable[Run]) -> list[Run]:
-    """Return those that are not there yet, with the ids that they get here."""
+    """Return the runs that are not stored yet, with their ids here."""
     ids = {run.id for run in imported}
     ids |= {run.previous_run_id for run in imported if run.previous_run_id}
     owners = _owners(connection, ids | {_elsewhere(user, each) for each in ids})
@@ -100,7 +100,7 @@ def _owner_of_conversation(connection: Connection, conversation_id: str) -> str 
 
 
 def _place(user: User, its_id: str, owners: dict[str, str | None]) -> str:
-    """Return the id that something of `user` has here, or gets."""
+    """Return the id that a user's imported run or conversation has here."""
     other = _elsewhere(user, its_id)
     is_moved = owners.get(other) == user.id
     is_free = owners.get(its_id) in {None, user.id}
@@ -108,6 +108,6 @@ def _place(user: User, its_id: str, owners: dict[str, str | None]) -> str:
 
 
 def _elsewhere(user: User, its_id: str) -> str:
-    """Return another id of the same moment, which nobody else comes upon."""
+    """Return the replacement of an id, of the same time, which depends on the user."""
     chance = sha256(f"{user.id} {its_id}".encode()).hexdigest()
     return its_id[:-16] + chance[:16]

@@ -1,4 +1,4 @@
-"""What users read back: their runs, newest first."""
+"""Lists of a user's runs, newest first."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -20,19 +20,19 @@ from llamakeep.storage.runs.long_texts import WITHOUT_LONG, to_run_without_long
 from llamakeep.storage.runs.rows import READ, to_run
 
 MORE = 8
-"""How many times a page may be some other users' who share a mark (see `words.py`)."""
+"""How many times a page is read, as some may be another user's (see `words.py`)."""
 
 MUCH = 16 * 1024 * 1024
-"""Characters; runs whose texts have as many together make a full page."""
+"""The characters of text that make a page full."""
 
 
 def is_full(page: Iterable[Run], *, much: int = MUCH) -> bool:
-    """Return whether a page ended before its limit because its runs are large."""
+    """Return whether a page ended before its limit because its texts are long."""
     return sum(map(_length, page)) >= much
 
 
 class HistoryStorage(SearchStorage):
-    """One method is one transaction."""
+    """Reads a user's history."""
 
     async def history(
         self,
@@ -48,18 +48,18 @@ class HistoryStorage(SearchStorage):
         longest: int | None = None,
     ) -> Sequence[Run]:
         """
-        Return what `user` asked, newest first unless said otherwise.
+        Return the runs of `user`, newest first by default.
 
         Args:
-            user: Whose history. There is no way to ask for everybody's.
-            before: Only runs older than this id, be it that of a run or not.
-            after: Only runs newer than this id.
-            oldest_first: Whether the limit keeps the oldest, in their order.
-            matching: Only runs that this filter lets through.
-            limit: At most this many runs.
-            is_page: Whether it ends where it is full (`is_full`); there may be more.
-            much: How many characters make it full.
-            longest: Bytes of a response; longer ones are not read, but `STORED`.
+            user: Their owner.
+            before: Only runs with a lower id, which need not be a run's.
+            after: Only runs with a higher id.
+            oldest_first: Whether to begin with the oldest.
+            matching: Conditions.
+            limit: The largest number of runs.
+            is_page: Whether to end early where the page is full (`is_full`).
+            much: The characters that make it full.
+            longest: The bytes of a response; longer ones are `STORED` instead of read.
         """
         search = matching.search
         others = replace(matching, search=None)
@@ -91,7 +91,7 @@ class HistoryStorage(SearchStorage):
             page: list[Run] = []
             length = 0
             if dialect == "postgresql":
-                # What does not belong to the page is better not read at all.
+                # Spares reading rows that are not on the page.
                 query = query.execution_options(stream_results=True)
             with connection.execute(query, values) as rows:
                 for row in rows:
@@ -108,7 +108,7 @@ class HistoryStorage(SearchStorage):
     async def best_matches(
         self, user: User, matching: RunFilter, *, limit: int
     ) -> Sequence[Run]:
-        """Return the runs that are most about what is searched, the best first."""
+        """Return the runs that match a search best, the best first."""
         search = matching.search
         assert search is not None
 
@@ -121,7 +121,7 @@ class HistoryStorage(SearchStorage):
 
         def operation(connection: Connection) -> Sequence[Run]:
             dialect = connection.dialect.name
-            # Of most that are found, nothing has to be known but their rank.
+            # Of most matches, only the rank is needed.
             for most in (limit, MORE * limit) if others == EVERYTHING else ():
                 ranked = found(search, user, dialect, most=most)
                 query = select(ranked.c.id).order_by(ranked.c.rank, ranked.c.id.desc())
@@ -130,7 +130,7 @@ class HistoryStorage(SearchStorage):
                 if len(first) == limit or len(best) < most:
                     return first
             ranked = found(search, user, dialect)
-            # Sorting whole rows would be sorting megabytes.
+            # Ids only: to sort whole rows would sort megabytes.
             query = (
                 select(runs.c.id)
                 .join(ranked, ranked.c.id == runs.c.id)

@@ -1,10 +1,10 @@
 """
-Searching, newest first, on PostgreSQL: among the newest runs, if that is enough.
+Search on PostgreSQL, newest first, in the newest runs if these are enough.
 
-Its index has no order. Of a word that most runs have, it would return them all, only to
-have the newest picked out; looking at those, one after the other, takes a few of them.
-Which way is the better one shows on the way, and also which words the index is better
-not asked for: its lists are everybody's, and that of a frequent word is long.
+The full-text index has no order: for a word that most runs have, it returns all of them
+to find the newest. To test the newest runs one by one takes a few. The runs tested show
+which way is faster, and which words are too frequent to ask the index for: its lists
+have all users' runs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,16 +26,16 @@ from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.search import Search
 
 LONGEST_LOOK = 1500
-"""How many runs are looked at, at most; the index finds about so many as quickly."""
+"""The number of runs tested; the index finds about so many in the same time."""
 
 APART = 5
-"""So many parts of a search are told apart, at most."""
+"""The number of parts of a search that are tested separately."""
 
 RARE, FREQUENT = 0.05, 0.25
-"""Shares of the runs: a word up to the one finds few of those that have the other."""
+"""Shares of the tested runs: rare words are asked for, and frequent ones filtered."""
 
 _WORDS: ColumnElement[object] = literal_column("runs.search_words")
-# Made once for all runs, and nothing where there is no word in it: see `search.py`.
+# Evaluated once for all runs; NULL for no words: see `search.py`.
 _TERMS = """
     (SELECT to_tsquery('simple', :terms{0}) WHERE
     numnode(to_tsquery('simple', :terms{0})) > 0)
@@ -44,14 +44,14 @@ _TERMS = """
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Between which ids to look, and from which end."""
+    """A range of ids, and the end to begin at."""
 
     after: str | None
     before: str | None
     oldest_first: bool
 
     def conditions(self) -> Sequence[ColumnElement[bool]]:
-        """Return what it means for the rows of runs."""
+        """Return the SQL conditions for the range."""
         wanted = []
         if self.after is not None:
             wanted.append(runs.c.id > self.after)
@@ -60,7 +60,7 @@ class Place:
         return wanted
 
     def behind(self, run_id: str) -> "Place":
-        """Return what is left when a run was the last that was looked at."""
+        """Return the rest of the range after a run."""
         if self.oldest_first:
             return Place(run_id, self.before, oldest_first=True)
         return Place(self.after, run_id, oldest_first=False)
@@ -76,18 +76,18 @@ def find_newest(
     limit: int,
 ) -> Sequence[str] | Search:
     """
-    Return the ids of what is found first, in no order, by looking at run after run.
+    Return the ids of the first matches, unordered, by testing run after run.
 
     Args:
         connection: PostgreSQL's.
-        user: Whose runs.
-        search: What is looked for.
-        others: What else they have to have in common.
-        place: Where to look.
-        limit: At most so many.
+        user: The runs' owner.
+        search: The search.
+        others: Other conditions.
+        place: The range.
+        limit: The largest number of ids.
 
     Returns:
-        What to ask the index for, if so few have it that this is quicker.
+        The search to use the index with, if that is faster.
     """
     parts = _parts(search)
     looked: list[Sequence[bool | None]] = []
@@ -129,7 +129,7 @@ def _terms(parts: Sequence[Search]) -> Iterator[TextClause]:
 def _without_frequent(
     search: Search, parts: Sequence[Search], looked: Sequence[Sequence[bool | None]]
 ) -> Search:
-    """Return what to ask the index for, now that it is known what some runs have."""
+    """Return the search for the index, without words that most runs have."""
     shares = {
         part: sum(map(bool, has)) / len(looked)
         for part, has in zip(parts, zip(*looked, strict=True), strict=True)

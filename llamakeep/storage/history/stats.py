@@ -1,4 +1,4 @@
-"""What a user's history comes to: by day, by model, by API key."""
+"""Statistics of a user's runs, by day, model or API key."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.search import SearchStorage
 
 _BILLION = 10**9
-"""The part of a dollar that costs are kept in."""
+"""Costs are stored in billionths of a dollar."""
 
 
 class Grouping(StrEnum):
-    """What the runs of a group have in common."""
+    """What runs are grouped by."""
 
     DAY = "day"
     MODEL = "model"
@@ -37,31 +37,31 @@ class Grouping(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """What the runs of a group come to."""
+    """The statistics of a group of runs."""
 
     group: str | None
     """The day in UTC, the model with its provider, or the id of the API key."""
     runs: int
     succeeded: int
     failed: int
-    """All that ended otherwise; the rest goes on."""
+    """Ended otherwise; the remaining runs are unfinished."""
     input_tokens: int
     output_tokens: int
     cost: Decimal
-    """US dollars, as far as prices are known."""
+    """US dollars, where prices are known."""
     latency_p50: float | None
-    """Seconds from the prompt to the end of its answer, where there was one."""
+    """Seconds from a prompt to the end of its answer, of succeeded runs."""
     latency_p90: float | None
     latency_p99: float | None
 
 
 class StatsStorage(SearchStorage):
-    """One method is one transaction."""
+    """Computes statistics."""
 
     async def stats(
         self, user: User, matching: RunFilter, *, by: Grouping
     ) -> Sequence[Stats]:
-        """Return what those runs come to, group by group, in their order."""
+        """Return the statistics of matching runs, group by group."""
 
         def operation(connection: Connection) -> Sequence[Stats]:
             query = _stats(user, matching, by, connection.dialect.name)
@@ -117,7 +117,7 @@ def _stats(
         return func.sum(case((condition, 1), else_=0))
 
     def percentile(percent: int) -> ColumnElement[int]:
-        # The nearest rank: the first that so many are not slower than.
+        # Nearest-rank percentile.
         is_it = each.c.place == (each.c.places * percent + 99) // 100
         return func.max(case((each.c.has_answer & is_it, each.c.latency)))
 
@@ -129,7 +129,7 @@ def _stats(
             count(each.c.has_failed).label("failed"),
             func.sum(each.c.input_tokens).label("input_tokens"),
             func.sum(each.c.output_tokens).label("output_tokens"),
-            # All billionths together may be more than SQLite can sum up.
+            # The sum of all billionths may overflow SQLite's integers.
             func.sum(cost // _BILLION).label("dollars"),
             func.sum(cost % _BILLION).label("billionths"),
             *(percentile(percent).label(f"p{percent}") for percent in (50, 90, 99)),

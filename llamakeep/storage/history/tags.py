@@ -1,4 +1,4 @@
-"""Tags: the pairs of a run's metadata, kept so that runs are found by them."""
+"""Tags: the pairs of runs' metadata, indexed."""
 
 from collections.abc import Mapping
 
@@ -11,11 +11,11 @@ from llamakeep.storage.database.tables import run_tags, runs
 from llamakeep.storage.runs.rows import READ, to_run
 
 LONGEST = 64 + 1 + 512
-"""Characters of a tag: a key, a colon, and a value."""
+"""Characters of a tag: key, colon and value."""
 
 
 class TagStorage:
-    """One method is one transaction."""
+    """Stores tags."""
 
     _database: Database
 
@@ -23,7 +23,7 @@ class TagStorage:
         self, user: User, run_id: str, metadata: Mapping[str, str]
     ) -> Run:
         """
-        Replace the tags of a run.
+        Replace a run's metadata and tags.
 
         Raises:
             RunNotFound: `user` has no such run.
@@ -48,7 +48,7 @@ class TagStorage:
 
 
 def add_tags(connection: Connection, tagged: list[Run]) -> None:
-    """Let runs be found by their tags, in the transaction that is open."""
+    """Insert the tags of runs."""
     rows = [
         {"user_id": run.user_id, "tag": tag, "run_id": run.id}
         for run in tagged
@@ -59,7 +59,7 @@ def add_tags(connection: Connection, tagged: list[Run]) -> None:
 
 
 def has_tag(user: User, tag: str) -> ColumnElement[bool]:
-    """Return whether a run of `user` has a tag, be it `key` or `key:value`."""
+    """Return the condition that a run has a tag, `key` or `key:value`."""
     return runs.c.id.in_(
         select(run_tags.c.run_id).where(
             run_tags.c.user_id == user.id, run_tags.c.tag == tag

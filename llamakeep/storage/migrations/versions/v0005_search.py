@@ -1,8 +1,8 @@
 """
 Index what is looked for in histories: words, models, API keys and failures.
 
-A text is indexed once, after its run is finished: while it streams it costs nothing.
-On SQLite, that is when somebody searches or when there is time.
+A text is indexed once, after its run is finished: while it streams it costs nothing. On
+SQLite, that is before a search, or when the server is idle.
 """
 
 import sqlalchemy as sa

@@ -1,7 +1,7 @@
 """
 Give each user lists of their own in SQLite's full-text index.
 
-It is made anew, as it is made at first: when somebody searches or when there is time.
+It is rebuilt as it was built: before a search, or when the server is idle.
 """
 
 from alembic import op
