@@ -1,4 +1,4 @@
-"""Where a server is, as its URL says it."""
+"""Server addresses, parsed from URLs."""
 
 from base64 import b64encode
 from dataclasses import dataclass
@@ -12,24 +12,24 @@ _SAFE = "%/:?#[]@!$&'()*+,;=~"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A server's address; `path` is what stands before the paths of requests."""
+    """A server's address; `path` is prepended to the paths of requests."""
 
     scheme: str
     host: str
     port: int
     path: str = ""
     authorization: str | None = None
-    """What a username and password in the URL mean as a header."""
+    """The Authorization header for a username and password in the URL."""
     query: str = ""
-    """What every request's query begins with, such as `api-version=1`."""
+    """The beginning of every request's query, such as `api-version=1`."""
 
     @classmethod
     def parse(cls, url: str) -> Self:
         """
-        Return the address that `url` is.
+        Parse a URL.
 
         Raises:
-            ValueError: It is no URL of HTTP.
+            ValueError: It is no HTTP URL.
         """
         parts = urlsplit(url)
         if parts.scheme not in PORTS or not parts.hostname:
@@ -49,19 +49,19 @@ class Address:
 
     @property
     def authority(self) -> str:
-        """The host and port, as requests name them."""
+        """The host and port, as in a Host header."""
         if self.port == PORTS[self.scheme]:
             return self._bracketed_host
         return self.host_and_port
 
     @property
     def host_and_port(self) -> str:
-        """Both, also where the port is the usual one."""
+        """The host and port, also a default port."""
         return f"{self._bracketed_host}:{self.port}"
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it leads to this computer."""
+        """Whether it is on this computer."""
         try:
             return ip_address(self.host).is_loopback
         except ValueError:
@@ -73,7 +73,7 @@ class Address:
 
 
 def target(path: str) -> str:
-    """Return a path with its query as it may stand in a request."""
+    """Return a path with its query, encoded for a request line."""
     path, _, _ = path.partition("#")
     if not path.startswith("/"):
         path = f"/{path}"

@@ -80,7 +80,7 @@ class Client:
         )
 
     async def close(self) -> None:
-        """Close all connections that nobody uses; those in use, when they are left."""
+        """Close idle connections now, and those in use when their requests end."""
         await self._pool.close()
 
     def _rendered(

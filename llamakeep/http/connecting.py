@@ -1,4 +1,4 @@
-"""From a server's address to a connection: names, addresses, proxies and TLS."""
+"""Opening connections: DNS, Happy Eyeballs, proxies and TLS."""
 
 import asyncio
 import re
@@ -26,11 +26,11 @@ P = TypeVar("P", bound=asyncio.Protocol)
 
 class Connector:
     """
-    Makes connections to one server.
+    Opens connections to one server.
 
     Args:
-        address: Where it is.
-        connect_timeout: Seconds that it may take to be connected.
+        address: The server's.
+        connect_timeout: Seconds to connect.
     """
 
     def __init__(self, address: Address, *, connect_timeout: float) -> None:
@@ -39,7 +39,7 @@ class Connector:
 
     @cached_property
     def headers(self) -> dict[str, str]:
-        """What every request has in its head."""
+        """The headers of every request."""
         headers = {
             "host": self._address.authority,
             "user-agent": "llamakeep",
@@ -53,7 +53,7 @@ class Connector:
 
     @cached_property
     def prefix(self) -> str:
-        """What stands before a path: a proxy wants the whole URL, unless it tunnels."""
+        """The prefix of targets: a proxy without a tunnel needs the whole URL."""
         if self._proxy is None or self._address.scheme == "https":
             return ""
         return f"http://{self._address.authority}"
@@ -89,8 +89,9 @@ class Connector:
         return connection
 
     async def _tunnel(self, new: New, proxy: Address) -> Connection:
-        """Have a proxy pass on what only the server understands (RFC 9110, 9.3.6)."""
-        context = await tls_context()  # first: nobody watches the tunnel meanwhile
+        """Connect through a proxy's tunnel (CONNECT, RFC 9110, 9.3.6)."""
+        # Before the tunnel is open, since its end would go unnoticed meanwhile.
+        context = await tls_context()
         transport, door = await _connected(
             lambda: _Door(self._address.host_and_port, proxy.authorization), proxy
         )
@@ -128,7 +129,7 @@ class Connector:
 
 
 class _Door(asyncio.Protocol):
-    """Asks a proxy for a tunnel to `where`."""
+    """Requests a tunnel from a proxy."""
 
     def __init__(self, where: str, authorization: str | None) -> None:
         self.is_open: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -145,7 +146,7 @@ class _Door(asyncio.Protocol):
         self._said += data
         head, is_whole, rest = self._said.partition(b"\r\n\r\n")
         if is_whole:
-            # The server behind it says nothing before it is spoken to.
+            # A server behind the tunnel sends nothing first.
             if re.match(rb"HTTP/1\.\d 2\d\d\b", head) and not rest:
                 if not self.is_open.done():
                     self.is_open.set_result(None)
@@ -160,7 +161,7 @@ class _Door(asyncio.Protocol):
     def _stay_shut(self, reason: str) -> None:
         if not self.is_open.done():
             self.is_open.set_exception(ConnectionError(reason))
-            self.is_open.exception()  # whoever was waiting may have left
+            self.is_open.exception()  # retrieved, if the waiter was canceled
 
 
 def _open_still(transport: asyncio.Transport | None) -> asyncio.Transport:
@@ -183,7 +184,7 @@ async def _connected(
 
 
 async def _open(address: Address) -> socket.socket:
-    """Return a socket that is connected to the first address that answers."""
+    """Return a socket connected to the first address that answers."""
     found = await look_up(address.host, address.port)
     return await aiohappyeyeballs.start_connection(
         [_info(each, address.port) for each in found],

@@ -1,4 +1,4 @@
-"""One connection to a server, and the request that is being answered on it."""
+"""One HTTP/1.1 connection, and the response being received on it."""
 
 import asyncio
 from typing import NoReturn, cast
@@ -8,18 +8,18 @@ import httptools
 from llamakeep.http.errors import ConnectionLost, HttpError, ProtocolError, ReadTimeout
 
 MOST_AROUND_A_BODY = 64 * 1024
-"""Bytes of a head, or of trailers, after which a response is given up."""
+"""The largest head, or trailers, of a response, in bytes."""
 
 MOST_UNREAD = 256 * 1024
-"""Bytes that wait to be read before the server has to wait, too."""
+"""Unread bytes above which reading from the socket pauses."""
 
 
 class Connection(asyncio.Protocol):
     """
-    Sends one request at a time, and keeps what comes until somebody reads it.
+    Sends one request at a time, and buffers the response until it is read.
 
     Args:
-        silence_timeout: Seconds for which a server may say nothing.
+        silence_timeout: Seconds a server may send nothing.
     """
 
     def __init__(self, silence_timeout: float) -> None:
@@ -39,17 +39,17 @@ class Connection(asyncio.Protocol):
         self._unread: list[bytes] = []
         self._unread_size = 0
         self._has_head = self._keeps_alive = False
-        self._is_complete = True  # what comes before a request is no response to it
+        self._is_complete = True  # a response that comes before a request is an error
         self._status = 0
         self._headers: list[tuple[bytes, bytes]] = []
         self.idle_since = 0.0
 
     def ask(self, request: bytes, *, deadline: float | None) -> None:
         """
-        Send `request`; no other one is being answered.
+        Send `request`; the previous response has to be complete.
 
         Args:
-            request: With its head.
+            request: The head and the body.
             deadline: When the response has to be complete, by the loop's clock.
 
         Raises:
@@ -70,10 +70,10 @@ class Connection(asyncio.Protocol):
 
     async def head(self) -> "Response":
         """
-        Return the response once its head is there.
+        Return the response once its head has arrived.
 
         Raises:
-            HttpError: There will be none.
+            HttpError: No head will arrive.
         """
         while not self._has_head:
             if self._error is not None:
@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
         return Response(self, self._status, self._headers)
 
     async def read(self) -> bytes | None:
-        """Return what has come of the body, as `Response.read` says."""
+        """Return received bytes of the body, as `Response.read` does."""
         while not self._unread:
             if self._is_complete:
                 return None
@@ -118,26 +118,26 @@ class Connection(asyncio.Protocol):
         )
 
     def hang_up(self) -> None:
-        """Break the connection off, whatever is still to come."""
+        """Close the connection at once."""
         self._unwatch()
         if self._transport is not None:
             self._transport.abort()
 
-    # What the transport calls.
+    # Called by the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where to send to; it is another one once TLS has begun."""
+        """Store the transport; TLS replaces it."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take in some of a response."""
+        """Parse received bytes."""
         self._heard_at = self._loop.time()
         self._around += len(data)
         assert self._parser is not None
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            # Also a response that nobody asked for.
+            # Also a response without a request.
             self._give_up(ProtocolError("This is not HTTP/1.1."))
             return
         if self._around > MOST_AROUND_A_BODY:
@@ -150,18 +150,18 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """End the response that was on its way."""
+        """End the response that was being received."""
         self._transport = None
-        self._parser = None  # it has our methods, and we have it
+        self._parser = None  # breaks a reference cycle
         self._unwatch()
         if self._has_head and error is None and not self._has_length:
-            self._is_complete = True  # that is how the server says so
+            self._is_complete = True  # a body without a length ends with the connection
         if self._error is None:
             self._error = ConnectionLost("The connection was lost.")
             self._error.__cause__ = error
         self._wake()
 
-    # What the parser calls.
+    # Called by the parser.
 
     def on_message_begin(self) -> None:
         """Refuse a second response to one request."""
@@ -169,12 +169,12 @@ class Connection(asyncio.Protocol):
             raise ValueError
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header; those after the body do not matter."""
+        """Store a header; trailers are ignored."""
         if not self._has_head:
             self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """Go on to the body, unless this head only announces another one."""
+        """Continue with the body, unless this is an informational response."""
         assert self._parser is not None
         self._status = self._parser.get_status_code()
         if self._status < 100 or self._status == 101:
@@ -188,13 +188,13 @@ class Connection(asyncio.Protocol):
             self._around = 0
 
     def on_body(self, data: bytes) -> None:
-        """Keep a piece of the body."""
+        """Buffer a piece of the body."""
         self._unread.append(data)
         self._unread_size += len(data)
         self._around = 0
 
     def on_message_complete(self) -> None:
-        """Remember that all is there."""
+        """Note that the response is complete."""
         if self._has_head:
             assert self._parser is not None
             self._is_complete = True
@@ -216,7 +216,7 @@ class Connection(asyncio.Protocol):
         )
 
     def _raise(self) -> NoReturn:
-        # A new one each time: an error grows with every place that it is raised in.
+        # A new exception each time, since tracebacks accumulate on one.
         assert self._error is not None
         raise type(self._error)(*self._error.args) from self._error.__cause__
 
@@ -238,16 +238,16 @@ class Connection(asyncio.Protocol):
 
     def _watch(self) -> None:
         """
-        Look again when the server has been silent too long, if it has been.
+        Fail the response after a silence, else set the timer again.
 
-        One timer is enough for the requests that follow one another: to set one and to
-        cancel it costs more than to look once in vain.
+        One timer serves consecutive requests: to set and cancel one each time costs
+        more than a timer that fires in vain.
         """
         if self._is_complete:
             self._timer = None
             return
         now = self._loop.time()
-        # Whoever does not read makes the server silent.
+        # While reading is paused, the silence is not the server's.
         heard_at = now if self._is_paused else self._heard_at
         due = heard_at + self._silence_timeout
         if self._deadline is not None:
@@ -265,12 +265,12 @@ class Connection(asyncio.Protocol):
 
 class Response:
     """
-    A response whose body is still to come.
+    A response whose body is still to be read.
 
     Args:
-        connection: What it comes on.
+        connection: The connection.
         status: 200 or above.
-        headers: Their names in lower case.
+        headers: Names in lower case.
     """
 
     __slots__ = ("_connection", "_headers", "status")
@@ -283,7 +283,7 @@ class Response:
         self.status = status
 
     def header(self, name: str) -> str | None:
-        """Return the first value of a header, whose name is in lower case."""
+        """Return the first value of a header; `name` in lower case."""
         wanted = name.encode()
         for known, value in self._headers:
             if known == wanted:
@@ -292,10 +292,10 @@ class Response:
 
     async def read(self) -> bytes | None:
         """
-        Return what has arrived of the body, waiting for some; `None` after its end.
+        Return received bytes of the body, waiting for some; `None` at its end.
 
         Raises:
-            HttpError: The rest will not come.
+            HttpError: The rest cannot be received.
         """
         assert self._connection is not None, "it was left"
         return await self._connection.read()
@@ -307,7 +307,7 @@ class Response:
         return self._connection.is_read
 
     def leave(self) -> Connection:
-        """Return the connection, which is somebody else's from now on."""
+        """Release the connection."""
         connection, self._connection = self._connection, None
         assert connection is not None
         return connection

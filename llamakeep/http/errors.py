@@ -1,25 +1,25 @@
-"""Why there is no response, or not all of it."""
+"""Errors of requests: no response, or an incomplete one."""
 
 
 class HttpError(Exception):
-    """A request could not be sent, or had no whole response."""
+    """A request could not be sent, or its response is incomplete."""
 
 
 class ConnectError(HttpError):
-    """There was no connection: nobody heard anything of the request."""
+    """No connection could be made; nothing of the request was sent."""
 
 
 class TooLate(ConnectError):
-    """There was no time left to send the request: nothing of it was sent."""
+    """It was too late to send the request; nothing of it was sent."""
 
 
 class ConnectionLost(HttpError):
-    """The connection was lost; the server may have heard the request."""
+    """The connection was lost; the server may have received the request."""
 
 
 class ReadTimeout(HttpError):
-    """The server was silent for too long, or not done in time."""
+    """The server sent nothing for too long, or did not finish in time."""
 
 
 class ProtocolError(HttpError):
-    """What the server sent is no HTTP/1.1, or has too much around its body."""
+    """The response is not valid HTTP/1.1, or its head or trailers are too large."""

@@ -11,7 +11,7 @@ ANY_PATH = "*"
 
 class HeadAndOptions(BaseRoute):
     """
-    The last route of an application: what it answers costs the others nothing.
+    The last route of an application, so that it costs other requests nothing.
 
     Args:
         router: Has the other routes.
@@ -21,7 +21,7 @@ class HeadAndOptions(BaseRoute):
         self._router = router
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Take what no other route does."""
+        """Match HEAD and OPTIONS."""
         if scope["type"] == "http" and scope["method"] in {"HEAD", "OPTIONS"}:
             is_any = scope["method"] == "OPTIONS" and scope["path"] == ANY_PATH
             if is_any or "GET" in self.methods_of(scope):
@@ -29,7 +29,7 @@ class HeadAndOptions(BaseRoute):
         return Match.NONE, {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as GET does, but for the body; or say which methods there are."""
+        """Answer HEAD as GET without the body, OPTIONS with the methods."""
         if scope["method"] == "HEAD":
             get = {**scope, "method": "GET"}
             await self._router(get, receive, _without_body(send))
@@ -39,13 +39,13 @@ class HeadAndOptions(BaseRoute):
         await response(scope, receive, send)
 
     def methods_of(self, scope: Scope) -> Sequence[str]:
-        """Return the methods of all routes of this path, by the alphabet."""
+        """Return the methods of all routes of this path, sorted."""
         matching = [
             route
             for route in self._router.routes
             if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE
         ]
-        # A path with a parameter may match, too: it comes later.
+        # A route with a parameter that matches as well comes later.
         methods = {
             method
             for route in matching
@@ -63,8 +63,7 @@ def _without_body(send: Send) -> Send:
         if message["type"] == "http.response.start":
             await send(message)
         elif not is_over:
-            # It ends here, also if the answer to GET is a stream: that one is told
-            # that its client has left.
+            # End the response; a streaming GET then gets a disconnect.
             is_over = True
             await send({"type": "http.response.body", "body": b""})
 

@@ -1,4 +1,4 @@
-"""The addresses of a name, looked up where nobody else has to wait for it."""
+"""DNS lookups in threads of their own."""
 
 import asyncio
 import socket
@@ -12,14 +12,13 @@ IpAddress = IPv4Address | IPv6Address
 
 async def look_up(host: str, port: int) -> Sequence[IpAddress]:
     """
-    Return the addresses of a name, or the address that `host` is.
+    Return the addresses of a host name, or `host` itself if it is an address.
 
-    It takes a thread of its own, which the process does not wait for: looking up cannot
-    be interrupted, and one dead server of names must not stop everything else that is
-    done in threads.
+    Each lookup has a daemon thread: it cannot be interrupted, and one dead name server
+    must not block the default executor or the process's exit.
 
     Raises:
-        OSError: There is no such name, or nobody can tell.
+        OSError: The name does not exist, or cannot be looked up.
     """
     with suppress(ValueError):
         return [ip_address(host)]

@@ -1,4 +1,4 @@
-"""The connections to one server; idle ones are kept for a while."""
+"""A pool of connections to one server."""
 
 import asyncio
 from collections import deque
@@ -15,11 +15,11 @@ LONGEST_IDLE = 4.0
 
 class Pool:
     """
-    As many connections as are needed at once.
+    Opens connections as needed, and keeps idle ones for a while.
 
     Args:
-        connector: Makes them.
-        silence_timeout: Seconds for which the server may say nothing.
+        connector: Opens connections.
+        silence_timeout: Seconds a server may send nothing.
     """
 
     def __init__(self, connector: Connector, *, silence_timeout: float) -> None:
@@ -30,7 +30,7 @@ class Pool:
         self._is_closed = False
 
     def used(self) -> Connection | None:
-        """Return a connection that was used before, if there is a good one."""
+        """Return an idle connection that can be used again, if there is one."""
         now = asyncio.get_running_loop().time()
         while self._idle:
             connection = self._idle.pop()
@@ -41,13 +41,14 @@ class Pool:
 
     async def new(self, seconds: float | None) -> Connection:
         """
-        Return a new connection.
+        Open a connection.
 
         Args:
-            seconds: How long that may take, if less than usual.
+            seconds: The time it may take, if less than the connect timeout.
 
         Raises:
-            ConnectError: The server cannot be reached, or trusted.
+            ConnectError: The server cannot be reached, or its certificate is not
+                trusted.
         """
         if self._is_closed:
             raise ConnectError("The client is closed.")
@@ -56,7 +57,7 @@ class Pool:
         )
 
     def take_back(self, connection: Connection) -> None:
-        """Keep a connection for the next request, or break it off."""
+        """Keep a connection for the next request, or close it."""
         if self._is_closed or not connection.is_reusable:
             connection.hang_up()
             return
@@ -66,13 +67,13 @@ class Pool:
             self._sweep = loop.call_later(LONGEST_IDLE, self._hang_up_idle)
 
     async def close(self) -> None:
-        """Close the connections that nobody uses, and make no other."""
+        """Close idle connections, and open no more."""
         self._is_closed = True
         if self._sweep is not None:
             self._sweep.cancel()
         while self._idle:
             self._idle.pop().hang_up()
-        await asyncio.sleep(0)  # until they are
+        await asyncio.sleep(0)  # lets the transports close
 
     def _hang_up_idle(self) -> None:
         loop = asyncio.get_running_loop()
@@ -88,14 +89,14 @@ class Pool:
 
 class Exchange:
     """
-    A request that is sent, once, when it is entered, and its response.
+    One request and its response, as a context manager that sends it.
 
     Args:
         pool: Has the connections.
-        request: All of it.
-        seconds: How long it may take in all.
-        keep_alive: Whether it may share its connection with earlier and later ones.
-        is_late: NewRun in the moment before it is sent: then it is not.
+        request: The head and the body.
+        seconds: The time for everything.
+        keep_alive: Whether to use an idle connection, and to keep it afterwards.
+        is_late: Called right before sending; if true, nothing is sent.
     """
 
     __slots__ = (

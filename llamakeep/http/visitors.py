@@ -1,9 +1,9 @@
 """
-Which requests a server that is meant for this computer takes.
+Checks of Host and Origin, for servers meant for this computer only.
 
-A web page elsewhere can have its own name point at 127.0.0.1, and then read what it
-likes (DNS rebinding): the address is right, and so is the origin; the name is not. And
-any page may send simple requests without reading the answers.
+A web page elsewhere can let its own name point at 127.0.0.1 and then read responses
+(DNS rebinding): address and origin are right, the name is not. And any page may send
+simple requests, without reading the responses.
 """
 
 import re
@@ -15,9 +15,9 @@ _LOOPBACK = IPv4Network("127.0.0.0/8")
 _AUTHORITY = re.compile(r"(\[[^]]*\]|[^:]*)(?::\d*)?")
 
 
-@lru_cache(maxsize=64)  # it is asked for each request
+@lru_cache(maxsize=64)  # called for each request
 def is_loopback(name: str) -> bool:
-    """Return whether a host's name or address means this computer itself."""
+    """Return whether a host's name or address is this computer's."""
     try:
         address = ip_address(name.removeprefix("[").removesuffix("]"))
     except ValueError:
@@ -36,7 +36,7 @@ def refusal_of(
     origins: Collection[str] = (),
 ) -> str | None:
     """
-    Return what is wrong with the request's `Host` or `Origin`; `None` if nothing is.
+    Return what is wrong with `Host` or `Origin`; `None` if nothing is.
 
     Args:
         headers: The request's, with names in lower case.
