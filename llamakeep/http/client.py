@@ -62,7 +62,7 @@ class Client:
             json: The body.
             seconds: How long it may take in all.
             keep_alive: Whether it may share its connection with earlier and later ones.
-            is_late: NewRun in the moment before it is sent: then it is not.
+            is_late: Called right before sending; if true, nothing is sent.
 
         Raises:
             HttpError: It cannot be sent, or, on entering, has no response.

@@ -1,1 +1,1 @@
-"""Who answers: the port, and one module for each kind of provider."""
+"""Model providers: the port, the registry, and an adapter for each kind."""

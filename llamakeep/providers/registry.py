@@ -1,4 +1,4 @@
-"""Which provider answers for which model name."""
+"""The registry of providers, which finds the provider of a model."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -44,13 +44,13 @@ HOW_TO_CONFIGURE = (
 
 class Registry:
     """
-    The configured providers, in the order in which they are preferred.
+    The configured providers, in order of preference.
 
     Args:
         providers: The first one serves prompts that name no model.
         default_model: Serves them instead, as `provider:model`.
-        prices: What models cost, as `provider:model`, whatever their providers say.
-        fault: What is wrong with what was configured and is no provider.
+        prices: Prices by `provider:model`, which replace the providers'.
+        fault: What is wrong with a configured provider that is missing here.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Registry:
 
     @property
     def reattachable(self) -> Sequence[str]:
-        """The names of the providers that are asked once, and go on without us."""
+        """The names of the reattachable providers."""
         return [
             name
             for name, provider in self._providers.items()
@@ -77,10 +77,10 @@ class Registry:
 
     def provider(self, name: str) -> Provider:
         """
-        Return the provider called `name`.
+        Return a provider by its name.
 
         Raises:
-            NoProvider: It is not configured (any more).
+            NoProvider: It is not configured.
         """
         try:
             return self._providers[name]
@@ -92,13 +92,12 @@ class Registry:
 
     async def resolve(self, name: str | None) -> tuple[Provider, str]:
         """
-        Return who answers for `name`, and the model's name there.
+        Return the provider of a model, and the model's name there.
 
         Raises:
-            NoProvider: Nothing is configured that could answer.
+            NoProvider: No provider is configured.
             UnknownModel: No configured provider serves it.
-            ProviderError: The provider could not be asked for its default model, and
-                cannot be asked for one later.
+            ProviderError: The provider could not be asked for its default model.
         """
         if not self._providers:
             ways = f"{HOW_TO_CONFIGURE} {self._fault or ''}".rstrip()
@@ -127,15 +126,15 @@ class Registry:
         except ProviderError:
             if not provider.serves(DEFAULT_MODEL):
                 raise
-        # The prompt is kept, and fails if the provider still cannot be asked then.
+        # The prompt is stored, and fails if the provider still cannot be asked then.
         return provider, DEFAULT_MODEL
 
     async def find_model(self, name: str) -> tuple[Provider, str]:
         """
-        Return who answers for `name`, which is a model that there really is.
+        Return the provider of an existing model, and the model's name there.
 
         Raises:
-            NoProvider: Nothing is configured that could answer.
+            NoProvider: No provider is configured.
             UnknownModel: There is no such model.
             ProviderError: The provider could not be asked.
         """
@@ -144,7 +143,7 @@ class Registry:
         return provider, model
 
     def price(self, provider: str, *names: str | None) -> Price | None:
-        """Return what a model costs that goes by one of these names, if it is known."""
+        """Return the price of a model that has one of these names, if known."""
         serving = self._providers.get(provider)
         for name in filter(None, names):
             known = self._prices.get(f"{provider}:{name}")
@@ -156,9 +155,9 @@ class Registry:
 
     async def models(self) -> Sequence[str]:
         """
-        Return the models that are known to be served, as `provider:model`.
+        Return known models as `provider:model`, the default one first.
 
-        The default one comes first. A provider that cannot be asked now has none.
+        Providers that cannot be asked are left out.
         """
         found: list[str] = []
         with suppress(LlamaKeepError):
@@ -172,18 +171,18 @@ class Registry:
         return list(dict.fromkeys(found))
 
     async def warm_up(self) -> None:
-        """Let the default model's provider get ready; if it cannot, the log says so."""
+        """Prepare the default model's provider; a failure is logged."""
         try:
             provider, model = await self.resolve(None)
             if model == DEFAULT_MODEL:
-                await provider.default_model()  # it says why there is none
+                await provider.default_model()  # raises the reason
             await provider.warm_up()
         except LlamaKeepError as error:
             how_to_fix = error.detail.removeprefix("Nothing was stored. ")
             log.warning("no default model is available: %s", how_to_fix)
 
     def detach(self) -> None:
-        """Let answers that can be resumed go on without this process."""
+        """Let reattachable answers continue without this process."""
         for provider in self._providers.values():
             if is_reattachable(provider):
                 provider.detach()
@@ -198,14 +197,14 @@ def create_registry(
     settings: Settings, supervisor: Supervisor | None = None
 ) -> Registry:
     """
-    Return the providers that `settings` and what is installed allow.
+    Create the registry from `settings` and the installed packages.
 
-    There may be none: the server starts, and every prompt says what to configure. It
-    looks at the disk: not for the event loop.
+    It may be empty: then every prompt is refused with what to configure. It reads the
+    disk, so do not call it on the event loop.
 
     Args:
-        settings: What the operator chose.
-        supervisor: Who runs the embedded model; by default, this process does.
+        settings: The server's settings.
+        supervisor: Runs the embedded model; by default, this process does.
     """
     providers: list[Provider] = []
     if settings.replicate_api_token is not None:
@@ -252,7 +251,7 @@ def _replicate(settings: Settings, api_token: SecretStr) -> Provider:
 
 async def check_model_exists(provider: Provider, model: str) -> None:
     """
-    Refuse a model that `provider` serves by its name and does not have.
+    Check that a provider has a model.
 
     Raises:
         UnknownModel: There is no such model.
@@ -264,10 +263,10 @@ async def check_model_exists(provider: Provider, model: str) -> None:
 
 def check_parameters(provider: Provider, parameters: Parameters) -> None:
     """
-    Refuse what `provider` cannot honour, rather than ignore it.
+    Check that a provider supports the parameters.
 
     Raises:
-        UnsupportedParameter: It names them all.
+        UnsupportedParameter: It names those that are not supported.
     """
     if refused := provider.unsupported.intersection(parameters.given()):
         raise UnsupportedParameter(

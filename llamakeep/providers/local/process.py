@@ -1,4 +1,4 @@
-"""One life of the child process that holds the embedded model."""
+"""The child process that runs the embedded model."""
 
 import asyncio
 import json
@@ -19,11 +19,11 @@ _STOP_TIMEOUT = 1.0
 
 class LocalProcess:
     """
-    A running child and how to talk to it; it ends with its parent, however that ends.
+    A running child process; it ends with its parent, however that ends.
 
     Attributes:
-        base_url: Where it answers, on the loopback interface.
-        api_key: What it wants to see; nobody else on this computer knows it.
+        base_url: Its URL, on the loopback interface.
+        api_key: Its key, which other users of this computer do not know.
     """
 
     def __init__(self, process: Process, base_url: str, api_key: str) -> None:

@@ -1,4 +1,4 @@
-"""Keeping one process of the embedded model running, for all who ask it."""
+"""Supervision of the embedded model's process."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ class Endpoint(NamedTuple):
 
 
 class Supervisor(Protocol):
-    """Who knows where the embedded model answers."""
+    """Starts the embedded model's process, and knows its address."""
 
     async def endpoint(self, *, instead_of: Endpoint | None = None) -> Endpoint:
         """
@@ -49,7 +49,7 @@ class LocalSupervisor:
     """
     Runs the model in a child of this process.
 
-    It starts when somebody asks for it, and again when somebody asks after it died.
+    It starts with the first request, and again with one after it died.
 
     Args:
         settings: What the operator chose.

@@ -116,7 +116,7 @@ class CompletionReader:
         return rest
 
     def break_off(self) -> str:
-        """Return the text that is left of an answer that will not go on."""
+        """Return the rest of the text of an answer that broke off."""
         rest = self._joiner.end()
         if self._other is not None and not self.has_choices:
             rest = self._take_other(self._other, is_whole=False)

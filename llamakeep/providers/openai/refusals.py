@@ -1,4 +1,4 @@
-"""What the errors of OpenAI-compatible servers mean, in all their shapes."""
+"""Translation of OpenAI-compatible servers' errors."""
 
 import re
 from collections.abc import Mapping
@@ -162,7 +162,7 @@ def refusal(
     Args:
         status: Its HTTP status.
         reason: What its body says.
-        who: Who answered, at the start of a sentence.
+        who: The server's name, at the start of a sentence.
         model: What was asked for.
         retry_after: Seconds to wait, if they were said.
         location: Where a redirect points.

@@ -1,4 +1,4 @@
-"""Replicate's HTTP API: predictions that go on without us."""
+"""Replicate's HTTP API: predictions continue without a connection."""
 
 from llamakeep.providers.replicate.provider import ReplicateProvider
 

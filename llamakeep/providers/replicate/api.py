@@ -321,7 +321,7 @@ class ReplicateApi:
         return client, url.removeprefix(origin)
 
     async def _forget_stream_hosts(self) -> None:
-        """Close what was not used for the longest time; streams in use go on."""
+        """Close the least recently used client; its open streams continue."""
         while len(self._stream_clients) > _MAX_STREAM_HOSTS:
             oldest = next(iter(self._stream_clients))
             await self._stream_clients.pop(oldest).close()

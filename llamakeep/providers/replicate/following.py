@@ -32,11 +32,11 @@ class Following:
     One prediction, and what it has said so far.
 
     Args:
-        api: Whom to ask.
+        api: The API's client.
         prediction_id: Its id.
         prediction: As it was seen last, if it was seen.
         is_whole: Whether its text is all of it, although it has not ended.
-        budget: Seconds after which nobody waits any longer.
+        budget: Seconds after which to give up.
         patience: Seconds for which Replicate may be out of reach.
     """
 
@@ -159,7 +159,7 @@ class Following:
             self._trouble_since = None
 
     async def _endure(self, error: ProviderError) -> None:
-        """Let some time pass after a failure, unless that goes on for too long."""
+        """Wait after a failure; give up after too many."""
         is_unknown = isinstance(error, AnswerExpired)
         now = monotonic()
         if self._trouble_since is None or self._is_unknown != is_unknown:

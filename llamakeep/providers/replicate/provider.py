@@ -204,7 +204,7 @@ class ReplicateProvider:
 
     def detach(self) -> None:
         """
-        Let predictions go on from now on when their answers are closed.
+        Let predictions continue from now on when their answers are closed.
 
         For a server that stops: the next one resumes them.
         """
@@ -303,7 +303,7 @@ class ReplicateProvider:
         task.add_done_callback(self._farewells.discard)
 
     async def _stop_created(self, creating: asyncio.Task[Prediction]) -> None:
-        """Cancel what is being created for somebody who has left."""
+        """Cancel a prediction whose creation was abandoned."""
         with suppress(LlamaKeepError):
             created = await creating
             if not (created.is_final or self._is_letting_go):

@@ -86,5 +86,5 @@ class Schemas:
 
     def _keep(self, model: str, schema: InputSchema, seconds: float) -> None:
         if len(self._known) >= _MAX_SCHEMAS:
-            self._known.clear()  # somebody makes names up
+            self._known.clear()  # a client may make names up
         self._known[model] = (self._clock() + seconds, schema)

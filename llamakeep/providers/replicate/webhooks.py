@@ -42,8 +42,8 @@ class WebhookSecret:
     What Replicate signs this account's webhooks with.
 
     Args:
-        api: Whom to ask.
-        given: What it is, if nobody is to be asked.
+        api: The API's client.
+        given: The secret, if it is in the settings.
         clock: Tells seconds.
     """
 
