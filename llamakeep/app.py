@@ -1,4 +1,4 @@
-"""Where everything is put together."""
+"""The application: creates the server from its settings."""
 
 import asyncio
 import logging
@@ -58,15 +58,15 @@ def create_app(
     dead_nodes: Sequence[str] = (),
 ) -> FastAPI:
     """
-    Put the server together; its lifespan opens and closes everything.
+    Create the server; its lifespan opens and closes all resources.
 
     Args:
-        settings: What the operator chose.
-        providers: Who answers, instead of those that the settings name.
-        supervisor: Who runs the embedded model; by default, this process does.
+        settings: The server's settings.
+        providers: The providers, instead of those in the settings.
+        supervisor: Runs the embedded model; by default, this process does.
         counts: Where requests are counted if Valkey is not set; by default, here.
         throttle: Where failed logins are counted; by default, here.
-        dead_nodes: Who is known to be dead, so that nobody waits for their leases.
+        dead_nodes: Nodes whose processes have ended; their leases are released.
     """
 
     @asynccontextmanager
@@ -153,7 +153,7 @@ def _add_middleware(app: FastAPI, settings: Settings, counts: Counts | None) -> 
     )
     if settings.demo:
         app.add_middleware(LoopbackOnly, origins=settings.cors_origins)
-    # Webhooks are signed, and come from one address for everybody.
+    # Webhooks are signed, and all come from the provider's address.
     limit_rates(app, settings, counts, exempt=(*health.PATHS, *webhooks.PATHS))
     believe_proxies(app, settings)
     protect_browsers(app, settings.cors_origins)

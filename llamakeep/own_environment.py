@@ -1,4 +1,4 @@
-"""The interpreter that has what llamakeep needs, where another one was named."""
+"""Restart in the checkout's virtual environment."""
 
 import os
 import sys
@@ -13,10 +13,10 @@ HOW_TO_INSTALL = (
 
 def enter(module: str) -> None:
     """
-    Go on with `.venv`, which `make run` makes, if this interpreter lacks packages.
+    Restart with `.venv`'s interpreter if this one lacks packages.
 
     Args:
-        module: What was named after `-m`.
+        module: The argument of `-m`.
     """
     if all(find_spec(name) for name in ("typer", "pydantic_settings", "sqlalchemy")):
         return

@@ -1,4 +1,4 @@
-"""What the process says about itself: one line a record, to standard error."""
+"""Logging to standard error, one line a record."""
 
 import logging
 import re
@@ -70,7 +70,7 @@ def _may_quote(error: BaseException) -> bool:
 
 def set_up_logging(level: str, *, with_process: bool = False) -> None:
     """
-    Log what llamakeep says from `level` on, and warnings of everybody else.
+    Log llamakeep's records from `level` on, and warnings of libraries.
 
     Args:
         level: One of `Settings.log_level`'s words.

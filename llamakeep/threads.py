@@ -1,4 +1,4 @@
-"""Threads that work for the event loop, and are not to interrupt it."""
+"""Scheduling of threads that must not preempt the event loop."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 @contextmanager
 def background_threads() -> Iterator[None]:
     """
-    Have the threads that are started within wait until the event loop pauses.
+    Start threads within this block with the batch scheduling policy.
 
     Where both have one core, Linux would interrupt the loop whenever such a thread has
     something to do; it then waits for the interpreter, and both have lost their caches.
@@ -16,7 +16,7 @@ def background_threads() -> Iterator[None]:
     """
     is_changed = False
     with suppress(AttributeError, OSError):  # another system, or not allowed
-        # Whoever chose another policy than the usual one meant it.
+        # Another policy than the default was chosen by the operator.
         if os.sched_getscheduler(0) == os.SCHED_OTHER:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
             is_changed = True

@@ -30,7 +30,7 @@ def answer(
     max_prompt: int,
     provider: Provider | None,
 ) -> None:
-    """Begin to answer `prediction`; it goes on by itself."""
+    """Start a task that answers `prediction`."""
     system_prompt = prediction.input.get("system_prompt", "")
     prediction.input_tokens = _count(prediction.prompt) + _count(str(system_prompt))
     refusal = _refusal(prediction, max_prompt)

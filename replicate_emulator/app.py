@@ -80,7 +80,7 @@ class _OnlyHere:
     """
     Refuses what pages elsewhere have browsers send to this computer.
 
-    It has no passwords, and whoever may send requests may read every prompt.
+    It has no passwords: every client that reaches it may read every prompt.
     """
 
     def __init__(

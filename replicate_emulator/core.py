@@ -101,7 +101,7 @@ class Emulator:
             self._refreshed(prediction)
 
     def close(self) -> None:
-        """Stop answering, and send everybody who is waiting away."""
+        """Stop answering, and end all waiting requests."""
         self.webhooks.close()
         for prediction in self.predictions:
             prediction.abandon()

@@ -34,8 +34,8 @@ class Prediction:
     """
     One prediction, from its creation until long after its end.
 
-    Whoever answers calls `start`, `say` and `finish`; whoever listens uses `followed`,
-    which tells of all three, or waits for `ended`.
+    The task that answers calls `start`, `say` and `finish`; readers use `followed`,
+    which yields all three, or wait for `ended`.
     """
 
     clock: Clock
@@ -53,7 +53,7 @@ class Prediction:
     has_stream: bool = True
     id: str = field(default_factory=lambda: _random_text(26, _ID_ALPHABET))
     stream_key: str = field(default_factory=lambda: _random_text(52, _KEY_ALPHABET))
-    """Whoever has it may read the stream."""
+    """A secret in the stream's URL, which permits reading it."""
     status: Status = "starting"
     deltas: list[str] = field(default_factory=list)
     emitted: list[float] = field(default_factory=list)

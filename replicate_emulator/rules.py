@@ -60,7 +60,7 @@ class Rule(BaseModel):
     """Cut the connection: without an answer, or in the middle of a stream."""
 
     creates: bool = False
-    """Create the prediction all the same, although nobody is told."""
+    """Create the prediction in spite of the error response."""
 
     garbled: Garbled | None = None
     """

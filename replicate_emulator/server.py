@@ -63,10 +63,10 @@ def serve(
     origins: Collection[str] = (),
 ) -> None:
     """
-    Serve Replicate's HTTP API until the process is told to stop.
+    Serve Replicate's HTTP API until the process gets a signal to stop.
 
     Args:
-        host: The address to listen on; everybody who can reach it may use it.
+        host: The address to listen on; every client that reaches it may use it.
         port: The port to listen on.
         settings: How to behave while no rule says otherwise.
         rules: What waits for requests from the start.

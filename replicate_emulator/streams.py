@@ -112,7 +112,7 @@ class EventStream(Response):
             await self._write(_TIMED_OUT)
             return
         if self._rule.logs and self._position == 0 and prediction.logs:
-            # No place of its own: whoever resumes after it begins at the start.
+            # It has no id: a client that resumes after it begins at the start.
             at = _event_id(prediction.created, 0) + "-logs"
             await self._write(event("logs", at, prediction.logs.rstrip("\n")))
         while not self._is_gone:

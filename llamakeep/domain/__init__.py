@@ -1,4 +1,4 @@
-"""What llamakeep talks about: users, runs, messages. Frozen values, no I/O."""
+"""The domain: users, runs, messages. Frozen values, no I/O."""
 
 from llamakeep.domain.accounts import (
     Actor,

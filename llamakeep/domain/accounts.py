@@ -1,4 +1,4 @@
-"""Who comes in, with what, and what happens to accounts."""
+"""Users, API keys, and audit events."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from llamakeep.domain.values import value
 
 
 class Scope(StrEnum):
-    """What an API key may be used for."""
+    """A permission of an API key."""
 
     PROMPT = "prompt"
     """Send prompts, follow their answers, and stop them."""
@@ -25,7 +25,7 @@ class Scope(StrEnum):
 
 @value
 class ApiKey:
-    """A long-lived secret that lets a user's program in."""
+    """An API key; programs authenticate with its secret."""
 
     id: str
     name: str
@@ -33,22 +33,22 @@ class ApiKey:
     """The secret's last characters, to tell keys apart."""
     scopes: frozenset[Scope]
     models: frozenset[str] | None
-    """The models it may ask, as `provider:model`; `None` for all."""
+    """The models it may be used with, as `provider:model`; `None` for all."""
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None
-    """At most a minute old when the key is in use."""
+    """Precise to a minute."""
     limits: Limits | None = None
-    """How much may be used with it, within what its owner may."""
+    """Its limits, within its owner's."""
 
 
 class UserRole(StrEnum):
-    """What a user may do beyond their own affairs."""
+    """A user's role."""
 
     USER = "user"
-    """Nothing."""
+    """No further rights."""
     ADMIN = "admin"
-    """Manage users, and read what happened to accounts."""
+    """Manages users, and reads the audit log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +61,24 @@ class User:
     disabled_at: datetime | None = None
     role: UserRole = UserRole.USER
     limits: Limits | None = None
-    """What an administrator set for them; what that leaves open, the settings say."""
+    """Set by an administrator; the settings' limits apply to the others."""
     api_key: ApiKey | None = None
-    """What they came in with; `None` for a login, which may do everything."""
+    """The API key of the request; `None` for a login, which has all scopes."""
 
 
 @value
 class Actor:
-    """Who brings something about, and from where."""
+    """The client that causes an event."""
 
     user: User | None = None
-    """`None` for whoever is not logged in, or is on this computer's command line."""
+    """`None` without a login, or on the command line."""
     address: str | None = None
     user_agent: str | None = None
-    """What the program says that it is."""
+    """The User-Agent header."""
 
 
 class AuditKind(StrEnum):
-    """What can happen to accounts, and to what lets into them."""
+    """The kinds of audit events."""
 
     LOGIN_SUCCEEDED = "login.succeeded"
     LOGIN_FAILED = "login.failed"
@@ -103,19 +103,19 @@ class AuditKind(StrEnum):
 
 @value
 class AuditEvent:
-    """Something that happened to an account; it outlives whom it is about."""
+    """An audit event; it outlives the user."""
 
     id: str
     at: datetime
     kind: AuditKind
     user_id: str | None
-    """Whose account it is; `None` for a login as nobody there is."""
+    """The account; `None` for a login with an unknown name."""
     username: str | None
     actor_id: str | None
-    """Who did it; `None` for whoever was not logged in."""
+    """The user who caused it; `None` without a login."""
     actor_username: str | None
     api_key_id: str | None
-    """The API key that it was done with."""
+    """The API key of the request."""
     detail: str | None
     """Which API key, which role."""
     address: str | None

@@ -6,12 +6,12 @@ import time
 from datetime import UTC, datetime
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-# Looked up ten bits at a time: a run's id is made while its client waits.
+# Ten bits at a time, for speed: ids are made on the hot path.
 _PAIRS = [one + other for one in _ALPHABET for other in _ALPHABET]
 _LENGTH = 26
 """Characters of an id without its prefix."""
 _GAP = 64
-"""Random bits between an id and the one right after it: two may be made at once."""
+"""Random bits between an id and the next, as two servers may make one at once."""
 _id_lock = threading.Lock()
 _last_id = 0
 
@@ -22,8 +22,8 @@ def new_id(prefix: str, *, at: datetime | None = None) -> str:
 
     With `at`, it sorts by that moment instead, and at random within its millisecond.
 
-    It is a ULID in lower case: 48 bits of milliseconds, then 80 random bits, which
-    grow by one within the same millisecond (https://github.com/ulid/spec).
+    It is a ULID in lower case: 48 bits of milliseconds, then 80 random bits, which grow
+    by one within the same millisecond (https://github.com/ulid/spec).
     """
     global _last_id  # noqa: PLW0603 - the sequence is the process's own
     now = time.time_ns() // 1_000_000 if at is None else int(at.timestamp() * 1000)
@@ -37,7 +37,7 @@ def new_id(prefix: str, *, at: datetime | None = None) -> str:
 
 
 def later_id(new: str, than: str | None) -> str:
-    """Return `new`, or an id right after `than` if clocks disagree about the two."""
+    """Return `new`, or an id right after `than` if `new` sorts before it."""
     if than is None or new > than:
         return new
     value = 0

@@ -1,4 +1,4 @@
-"""How much may be used, and what it costs."""
+"""Limits, prices and reservations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -16,17 +16,17 @@ Dollars = Annotated[Decimal, Ge(0), Le(10**9)]
 
 @value
 class Limits:
-    """How much may be used; `None` leaves it open. Days and months are UTC's."""
+    """Limits; `None` is unlimited. Days and months are in UTC."""
 
     __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
 
     concurrent_runs: RunCount | None = None
-    """How many prompts may be waiting or being answered at the same time."""
+    """Unfinished prompts at the same time."""
     tokens_per_day: Tokens | None = None
     """Of prompts and answers together."""
     tokens_per_month: Tokens | None = None
     dollars_per_day: Dollars | None = None
-    """US dollars, as far as models' prices are known; others cannot be asked then."""
+    """US dollars. Models without a known price are refused then."""
     dollars_per_month: Dollars | None = None
 
     def given(self) -> dict[str, Any]:
@@ -40,7 +40,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a model costs, in US dollars per million tokens."""
+    """A model's price in US dollars per million tokens."""
 
     input: Dollars
     output: Dollars
@@ -52,15 +52,15 @@ class Price:
 
 @value
 class Reservation:
-    """What a run may take at most, set aside until it is known what it took."""
+    """The most that a run may use, reserved until it is settled."""
 
     quotas: tuple[str, ...]
-    """The ids of the quotas that it was set aside from."""
+    """The ids of the quotas."""
     input_tokens: int
     output_tokens: int
     cost: Decimal
 
     @property
     def tokens(self) -> int:
-        """All of them."""
+        """Input and output together."""
         return self.input_tokens + self.output_tokens

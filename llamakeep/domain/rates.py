@@ -1,4 +1,4 @@
-"""How often something may be done, as operators write it: `10/second;1000/day`."""
+"""Request rates, as operators write them: `10/second;1000/day`."""
 
 import re
 from typing import NamedTuple
@@ -11,7 +11,7 @@ _WRITTEN = re.compile(
 
 
 class Rate(NamedTuple):
-    """So many in any period of so many seconds."""
+    """An amount per sliding period, in seconds."""
 
     amount: int
     seconds: int

@@ -1,4 +1,4 @@
-"""What is asked and what is answered."""
+"""Prompts, parameters and runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -78,15 +78,15 @@ _NO_USAGE = Usage()
 
 
 class NotificationEvent(StrEnum):
-    """What may become of a run that somebody wants to hear of."""
+    """An event of a run that a webhook reports."""
 
     START = "start"
-    """It was accepted."""
+    """The run was accepted."""
     END = "end"
 
 
 class NotificationStatus(StrEnum):
-    """How far a webhook is."""
+    """The status of an outgoing webhook."""
 
     WAITING = "waiting"
     """For the run, or for its next try."""
@@ -96,16 +96,16 @@ class NotificationStatus(StrEnum):
 
 @value
 class Notification:
-    """A webhook that is to be sent when something becomes of a run."""
+    """An outgoing webhook about a run."""
 
     id: str
-    """The same whenever it is sent; its receiver knows it by that."""
+    """The same for each try, so that the receiver can recognise it."""
     event: NotificationEvent
     url: str
     host: str
-    """Which of them are sent together, so that a dead host holds nobody else up."""
+    """The webhooks of a host share a queue, so that a dead host delays no other."""
     form: str
-    """Which door's words it is in."""
+    """The API whose format it has."""
     origin: str | None = None
     """Where the client found this server, for the links in it."""
     status: NotificationStatus = NotificationStatus.WAITING
@@ -117,17 +117,17 @@ class Notification:
 
 @value
 class NewRun:
-    """What a user asks for: the one request object behind every door."""
+    """A prompt's request, the same for all APIs."""
 
     prompt: str
     model: str | None = None
     """`provider:model`, a bare model id, or `None` for the default model."""
     system_prompt: str | None = None
     inherits_system_prompt: bool = True
-    """Whether, without one, that of the conversation goes on."""
+    """Whether the conversation's applies where there is none."""
     conversation_id: str | None = None
     previous_run_id: str | None = None
-    """Go on behind this run, whatever else its conversation has."""
+    """The run that it follows, instead of the whole conversation."""
     prior_messages: Sequence[Message] = ()
     """What was said before the prompt and is in no run: a client brings it along."""
     prompt_name: str | None = None
@@ -148,7 +148,7 @@ class Run:
     """The API key that it was asked with."""
     status: RunStatus
     attempt: int
-    """How often it was started; every write names it, so a stale one hits nothing."""
+    """The fence: every write names it, so that a stale one changes nothing."""
     provider: str
     model: str
     """As the provider calls it."""
@@ -166,7 +166,7 @@ class Run:
     system_prompt: str | None = None
     conversation_id: str | None = None
     previous_run_id: str | None = None
-    """The run it goes on behind; `None` means all that its conversation had."""
+    """The run that it follows; `None` for the whole conversation."""
     prior_messages: Sequence[Message] = ()
     """What the client said to have been said right before the prompt."""
     prompt_name: str | None = None
@@ -182,7 +182,7 @@ class Run:
     error_code: str | None = None
     error_detail: str | None = None
     failure: LlamaKeepError | None = field(default=None, compare=False, repr=False)
-    """Why it failed, with what no row holds; only in the process that ended it."""
+    """The error, only in the process where the run ended."""
     cancel_requested: bool = False
     handle: str | None = None
     """What finds the answer again at its provider, which has accepted the prompt."""

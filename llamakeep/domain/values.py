@@ -1,4 +1,4 @@
-"""Values: compared by what is in them, and never changed once they are made."""
+"""Immutable value classes."""
 
 from dataclasses import dataclass, field
 from typing import TypeVar, dataclass_transform

@@ -1,4 +1,4 @@
-"""What the caller can mend."""
+"""Errors that the client can fix."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from llamakeep.errors.base import FieldError, LlamaKeepError
 
 
 class ClientError(LlamaKeepError):
-    """The caller can mend it."""
+    """An error that the client can fix."""
 
 
 class InvalidRequest(ClientError):
@@ -39,7 +39,7 @@ class MalformedBody(ClientError):
 
 
 class UnusableHeader(ClientError):
-    """A proxy in front said of a request what cannot be; it was not carried out."""
+    """A proxy's header makes no sense; the request was not carried out."""
 
     status = HTTPStatus.BAD_REQUEST
     code = "unusable-header"
@@ -75,28 +75,28 @@ class Unauthenticated(ClientError):
 
 
 class WrongCredentials(Unauthenticated):
-    """Unknown user, wrong password or disabled account: nobody is told which."""
+    """Unknown user, wrong password or disabled account; not said which."""
 
     code = "wrong-credentials"
     title = "The username or the password is wrong."
 
 
 class SetupRefused(Unauthenticated):
-    """The set-up token is not this server's, or there are users already."""
+    """The set-up token is wrong, or users exist already."""
 
     code = "setup-refused"
     title = "This server cannot be set up with that."
 
 
 class ResetRefused(Unauthenticated):
-    """The reset token is wrong, used or too old: nobody is told which."""
+    """The reset token is wrong, used or expired; not said which."""
 
     code = "reset-refused"
     title = "The password cannot be reset with that."
 
 
 class SignatureInvalid(ClientError):
-    """The webhook is not signed, or not by whom it says, or not just now."""
+    """The webhook's signature is missing, wrong or too old."""
 
     status = HTTPStatus.UNAUTHORIZED
     code = "signature-invalid"
@@ -113,16 +113,16 @@ class TooManyAttempts(ClientError):
 
 @dataclass(frozen=True, slots=True)
 class LimitFacts:
-    """A limit that was reached, for programs."""
+    """The limit that was reached, for programs."""
 
     name: str
     """`concurrent_runs`, `tokens_per_day`, …"""
     whose: Literal["user", "api_key", "server"]
     limit: int | Decimal
     left: int | Decimal
-    """Neither used nor set aside for what is going on."""
+    """Neither used nor reserved."""
     resets_at: datetime | None
-    """When it begins anew."""
+    """When the count begins anew."""
 
 
 class LimitReached(ClientError):
@@ -140,7 +140,7 @@ class LimitReached(ClientError):
 
 
 class TooManyRuns(LimitReached):
-    """As many of the caller's prompts are going on as may be. Nothing was stored."""
+    """The caller has as many unfinished prompts as allowed. Nothing was stored."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
     code = "too-many-runs"
@@ -156,7 +156,7 @@ class QuotaExceeded(LimitReached):
 
 
 class PriceUnknown(ClientError):
-    """A limit in dollars applies, and nobody knows the price. Nothing was stored."""
+    """A limit in dollars applies, and the price is not known. Nothing was stored."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     code = "price-unknown"
@@ -172,7 +172,7 @@ class RateLimited(ClientError):
 
 
 class TooManyReaders(ClientError):
-    """As many exports, streams and long answers of the user are open as may be."""
+    """The user has as many open exports, streams and long answers as allowed."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
     code = "too-many-readers"
@@ -188,7 +188,7 @@ class TooManyWaiting(ClientError):
 
 
 class PathNotFound(ClientError):
-    """There is nothing at the path, also not for anybody else."""
+    """There is nothing at the path, for any user."""
 
     status = HTTPStatus.NOT_FOUND
     code = "not-found"
@@ -196,7 +196,7 @@ class PathNotFound(ClientError):
 
 
 class ScopeMissing(ClientError):
-    """The API key was not made for this."""
+    """The API key does not have the scope."""
 
     status = HTTPStatus.FORBIDDEN
     code = "scope-missing"
@@ -204,7 +204,7 @@ class ScopeMissing(ClientError):
 
 
 class ApiKeyNotFound(ClientError):
-    """The API key does not exist, has expired, or belongs to somebody else."""
+    """The API key does not exist, has expired, or belongs to another user."""
 
     status = HTTPStatus.NOT_FOUND
     code = "api-key-not-found"
@@ -220,7 +220,7 @@ class TooManyApiKeys(ClientError):
 
 
 class AdminOnly(ClientError):
-    """The user is no administrator, or not any more."""
+    """The user is not an administrator."""
 
     status = HTTPStatus.FORBIDDEN
     code = "admin-only"
@@ -228,7 +228,7 @@ class AdminOnly(ClientError):
 
 
 class UserNotFound(ClientError):
-    """There is no such user; only administrators are told that."""
+    """There is no such user; only administrators get this error."""
 
     status = HTTPStatus.NOT_FOUND
     code = "user-not-found"
@@ -236,7 +236,7 @@ class UserNotFound(ClientError):
 
 
 class LastAdmin(ClientError):
-    """Nobody would be left who can manage users. Nothing was changed."""
+    """No administrator who can log in would be left. Nothing was changed."""
 
     status = HTTPStatus.CONFLICT
     code = "last-admin"
@@ -244,7 +244,7 @@ class LastAdmin(ClientError):
 
 
 class RunNotFound(ClientError):
-    """The run does not exist, or belongs to somebody else."""
+    """The run does not exist, or belongs to another user."""
 
     status = HTTPStatus.NOT_FOUND
     code = "run-not-found"
@@ -252,7 +252,7 @@ class RunNotFound(ClientError):
 
 
 class RunNotAnswered(ClientError):
-    """The run has no whole answer (yet) that a prompt could follow."""
+    """The run has no complete answer (yet) that a prompt could follow."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     code = "run-not-answered"
@@ -260,7 +260,7 @@ class RunNotAnswered(ClientError):
 
 
 class ConversationNotFound(ClientError):
-    """The conversation does not exist, or belongs to somebody else."""
+    """The conversation does not exist, or belongs to another user."""
 
     status = HTTPStatus.NOT_FOUND
     code = "conversation-not-found"

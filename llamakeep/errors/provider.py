@@ -1,4 +1,4 @@
-"""What a provider got wrong."""
+"""Errors of providers."""
 
 from http import HTTPStatus
 
@@ -6,7 +6,7 @@ from llamakeep.errors.base import LlamaKeepError
 
 
 class ProviderError(LlamaKeepError):
-    """The provider failed in a way that has no name of its own."""
+    """The provider failed, for a reason without a class of its own."""
 
     status = HTTPStatus.BAD_GATEWAY
     code = "provider-error"
@@ -14,15 +14,15 @@ class ProviderError(LlamaKeepError):
 
     answer_may_exist: bool = False
     """
-    Whether the provider may be answering all the same, so that asking it again could
-    mean paying twice: `ReattachableProvider.find`, or `resume`, tells.
+    Whether the provider may be answering, so that another request could be paid twice:
+    `ReattachableProvider.find` or `resume` finds out.
     """
 
     was_connected: bool = True
-    """Whether there was a connection: without one, asking again costs nothing."""
+    """Whether there was a connection: without one, a retry costs nothing."""
 
     was_tried: bool = True
-    """Whether it was tried to ask: if not, this says nothing about the provider."""
+    """Whether a request was attempted; if not, this says nothing about the provider."""
 
 
 class ProviderUnavailable(ProviderError):

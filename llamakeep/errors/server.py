@@ -1,4 +1,4 @@
-"""What this installation got wrong."""
+"""Errors of this installation."""
 
 from http import HTTPStatus
 
@@ -6,7 +6,7 @@ from llamakeep.errors.base import LlamaKeepError
 
 
 class ServerError(LlamaKeepError):
-    """This installation's fault: its operator can mend it."""
+    """An error that the operator can fix."""
 
 
 class NoProvider(ServerError):
@@ -26,7 +26,7 @@ class ServerBusy(ServerError):
 
 
 class CountsUnavailable(ServerError):
-    """The place where logins are counted for all servers does not answer."""
+    """The shared count of failed logins is not available."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "counts-unavailable"
@@ -42,7 +42,7 @@ class ServerStopping(ServerError):
 
 
 class RunInterrupted(ServerError):
-    """The server stopped while the run was going on; the text so far is kept."""
+    """The server stopped while the run was unfinished; the text so far is kept."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "run-interrupted"
@@ -65,11 +65,11 @@ class StorageUnavailable(ServerError):
     title = "The database cannot keep anything right now."
 
     is_full = False
-    """Whether there is no room left, which does not pass by itself."""
+    """Whether the disk is full, which a retry does not fix."""
 
 
 class OutcomeUnknown(StorageUnavailable):
-    """The database broke off during COMMIT: what was to be stored may be stored."""
+    """The database broke off during COMMIT: the data may be stored."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "storage-outcome-unknown"
@@ -91,7 +91,7 @@ class DatabaseInUse(ServerError):
     code = "database-in-use"
     title = "Another llamakeep process owns this database."
     server: str | None = None
-    """Where that process serves, if it says so."""
+    """The URL that the owner serves, if known."""
 
 
 class OneProcessOnly(ServerError):
@@ -111,7 +111,7 @@ class WorkerFailed(ServerError):
 
 
 class DatabaseOutdated(ServerError):
-    """The tables are not the ones this version works with."""
+    """The tables have another version's schema."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "database-outdated"

@@ -1,4 +1,4 @@
-"""What is wrong with a value, in plain words instead of a library's."""
+"""Plain wording for Pydantic's validation errors."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -65,11 +65,11 @@ _MESSAGES = {
 }
 _LISTS = {"List", "Tuple", "Set", "Frozenset"}
 _TAG = re.compile(r"[\[(]|^(str|int|float|bool|list|dict|none|nullable|json)$")
-"""What a validator calls itself between the names of fields."""
+"""Parts of a location that name validators instead of fields."""
 
 
 def wording_of(error: Mapping[str, Any]) -> str:
-    """Return what is wrong with a value, from what Pydantic says of it."""
+    """Return the wording of a validation error."""
     kind, facts = error["type"], error.get("ctx", {})
     if kind == "value_error":
         return str(facts["error"])
@@ -86,7 +86,7 @@ def wording_of(error: Mapping[str, Any]) -> str:
 def path_of(location: Sequence[Any]) -> list[str]:
     """Return the names of the fields that lead to a value."""
     parts = [str(part) for part in location]
-    # Where one of several forms would do, its name follows that of the field.
+    # Pydantic inserts the name of the union's member.
     return [
         part
         for place, part in enumerate(parts)

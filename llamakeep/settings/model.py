@@ -211,8 +211,8 @@ class Settings(BaseSettings):
 
     retry_interrupted: bool | None = None
     """
-    Whether runs that a crash interrupted are run again where the provider cannot go on
-    with them. Without it: only on the embedded model, where it costs nothing.
+    Whether runs that a crash interrupted are run again where the provider cannot
+    continue them. Without it: only on the embedded model, where it costs nothing.
     """
 
     settle_time: SomeSeconds = 5
@@ -259,7 +259,7 @@ class Settings(BaseSettings):
     """Seconds without a sign of life after which a process's runs are taken over."""
 
     shutdown_grace: Seconds = 10
-    """Seconds that runs may go on after a shutdown was asked for."""
+    """Seconds that runs may continue after a shutdown was requested."""
 
     max_body_size: ByteSize = ByteSize(1024 * 1024)
     """The largest request body, in bytes; units such as `2MiB` work."""

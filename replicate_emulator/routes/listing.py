@@ -48,7 +48,7 @@ def page(
     Return one page of `predictions`, which are in the order of their creation.
 
     Raises:
-        Problem: 404 for a cursor that nobody gave out.
+        Problem: 404 for an unknown cursor.
     """
     first, last = 0, len(predictions)
     if created_after is not None:

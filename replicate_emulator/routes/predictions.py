@@ -133,7 +133,7 @@ async def list_predictions(emulator: EmulatorDep, request: Request) -> Response:
         if name in query
     }
     found = page(
-        # Nobody creates predictions on this emulator's web site.
+        # The emulator has no web site on which predictions are created.
         [] if query.get("source") == "web" else emulator.listed(),
         size=emulator.settings.page_size,
         cursor=query.get("cursor"),

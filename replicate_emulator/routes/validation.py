@@ -108,7 +108,7 @@ def _wrong_members(
 def _is_webhook_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        # Replicate takes HTTPS only; on this machine there is nobody to listen in.
+        # Replicate takes HTTPS only; on this machine, HTTP is as safe.
         is_local = parts.scheme == "http" and parts.hostname in _LOOPBACK
         return bool(parts.hostname) and (parts.scheme == "https" or is_local)
     except ValueError:
