@@ -1,4 +1,4 @@
-"""The engine: it accepts prompts, has them answered, and lets everybody follow."""
+"""The engine: it accepts prompts, has them answered, and streams the answers."""
 
 from llamakeep.engine.engine import Engine
 from llamakeep.engine.updates import (

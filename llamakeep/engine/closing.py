@@ -8,7 +8,7 @@ from dataclasses import replace
 from llamakeep.domain import Effect, Run, RunEvent, RunStatus, utc_now
 from llamakeep.domain.states import follow
 from llamakeep.engine.live import LiveRun
-from llamakeep.engine.orphans import Orphans
+from llamakeep.engine.recovery.orphans import Orphans
 from llamakeep.engine.refusals import canceled, interrupted
 from llamakeep.engine.retries import Retries
 from llamakeep.errors import (

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from llamakeep.domain import Run, RunStatus, utc_now
-from llamakeep.engine.hints import Hints
+from llamakeep.engine.recovery.hints import Hints
 from llamakeep.engine.updates import (
     LONG,
     PIECE,

@@ -12,7 +12,7 @@ FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 """Seconds between two tries; each pause is twice the one before."""
 
-KEPT = "The prompt is kept, and its run goes on as soon as the database works again."
+KEPT = "The prompt is kept, and its run continues as soon as the database works again."
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ class Retries:
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
     def succeeded(self) -> None:
-        """Go on: the database works."""
+        """Stop waiting: the database works."""
         if self._failures:
             self._failures, self._pause = 0, FIRST_PAUSE
             self._start_clock()

@@ -9,14 +9,14 @@ from functools import partial
 
 from llamakeep.domain import Effect, Run, RunEvent, RunStatus, utc_now
 from llamakeep.domain.states import follow
-from llamakeep.engine.circuit import CircuitBreakers, CircuitOpen
+from llamakeep.engine.circuits.breakers import CircuitBreakers, CircuitOpen
+from llamakeep.engine.circuits.models import ModelBreakers
 from llamakeep.engine.closing import Closing
 from llamakeep.engine.context import messages, read_prior
 from llamakeep.engine.live import LiveRun
-from llamakeep.engine.model_breakers import ModelBreakers
-from llamakeep.engine.orphans import Orphans
-from llamakeep.engine.reattaching import Reattachment
-from llamakeep.engine.recovery import Recovery
+from llamakeep.engine.recovery.leases import Recovery
+from llamakeep.engine.recovery.orphans import Orphans
+from llamakeep.engine.recovery.reattaching import Reattachment
 from llamakeep.engine.refusals import canceled, interrupted, stopped_in_between
 from llamakeep.engine.retries import Retries
 from llamakeep.engine.slots import Slots
@@ -102,7 +102,7 @@ class Runner:
         return [live.task for live in self.live.values()]
 
     def take_up(self, run: Run) -> None:
-        """Go on with, or close, a run that was left and is this process's now."""
+        """Continue or close a run that this process has taken over."""
         live = LiveRun(run)
         live.is_stored = live.is_left = live.is_followed = True
         # Once more it would mean the same: what was begun may have been already.

@@ -2,7 +2,7 @@
 
 import time
 
-from llamakeep.engine.orphans import is_wanted
+from llamakeep.engine.recovery.orphans import is_wanted
 from llamakeep.engine.repeated import Repeated
 from llamakeep.engine.runner import Runner
 from llamakeep.settings import Settings

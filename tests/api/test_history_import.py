@@ -392,7 +392,7 @@ async def test_what_a_clock_wrote_that_was_ahead_comes_back(
     first = old(
         id=new_id("run_", at=ahead), created_at=ahead.isoformat(), conversation_id=topic
     )
-    # NewRun in the same conversation, or the same process, with the right time again.
+    # Asked in the same conversation, or the same process, with the right time again.
     second = old(
         id=later_id(new_id("run_"), str(first["id"])),
         created_at=now.isoformat(),

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from llamakeep.domain import NewRun, Run, RunStatus, User, utc_now
-from llamakeep.engine import circuit_rules
-from llamakeep.engine.circuit_rules import FAILURES
+from llamakeep.engine.circuits import rules as circuit_rules
+from llamakeep.engine.circuits.rules import FAILURES
 from llamakeep.errors import (
     LlamaKeepError,
     PromptRejected,
@@ -121,8 +121,8 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llamakeep.engine.circuit.STAGGER", 0.01)
-    monkeypatch.setattr("llamakeep.engine.circuit.UNSAID_PAUSE", 0.05)
+    monkeypatch.setattr("llamakeep.engine.circuits.breakers.STAGGER", 0.01)
+    monkeypatch.setattr("llamakeep.engine.circuits.breakers.UNSAID_PAUSE", 0.05)
 
 
 @pytest.mark.parametrize("seconds", [0, 0.1, None])

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from llamakeep.domain import Run, RunStatus, User
-from llamakeep.engine.dropped import LONGEST_PAUSE, Dropped
+from llamakeep.engine.recovery.dropped import LONGEST_PAUSE, Dropped
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage
 from tests.engine.engine import WHY, open_engine

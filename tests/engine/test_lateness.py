@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from llamakeep.domain import User, utc_now
-from llamakeep.engine.lateness import claimed_at, lateness
+from llamakeep.engine.recovery.lateness import claimed_at, lateness
 from tests.storage.running import new_run
 
 LEASE = 30

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from llamakeep.domain import Run, RunStatus, User, utc_now
-from llamakeep.engine.recovery import last_turn
+from llamakeep.engine.recovery.leases import last_turn
 from llamakeep.errors import OutcomeUnknown
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage

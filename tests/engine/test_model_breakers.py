@@ -8,9 +8,10 @@ from functools import partial
 import pytest
 
 from llamakeep.domain import Run, RunStatus, User, utc_now
-from llamakeep.engine import model_breakers, runner
-from llamakeep.engine.circuit_rules import FAILURES, PROBE_TIME
-from llamakeep.engine.model_breakers import PROBED_AGAIN, ModelBreakers
+from llamakeep.engine import runner
+from llamakeep.engine.circuits import models as model_breakers
+from llamakeep.engine.circuits.models import PROBED_AGAIN, ModelBreakers
+from llamakeep.engine.circuits.rules import FAILURES, PROBE_TIME
 from llamakeep.errors import (
     PromptRejected,
     ProviderError,

@@ -350,7 +350,7 @@ SCENARIOS: Sequence[Scenario] = (
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llamakeep.engine.retries.FIRST_PAUSE", 0.01)
-    monkeypatch.setattr("llamakeep.engine.recovery.SOON", 0.02)
+    monkeypatch.setattr("llamakeep.engine.recovery.leases.SOON", 0.02)
     monkeypatch.setattr("llamakeep.engine.storing.STORING_PAUSES", (0.01, 0.02, 0.04))
     monkeypatch.setattr("llamakeep.webhooks.delivery.LOOK", 0.05)
 

@@ -43,7 +43,7 @@ class Term:
 
     words: tuple[str, ...]
     is_prefix: bool
-    """Whether the last word may go on."""
+    """Whether the last word may be the beginning of a longer one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ _FOUND = {
         AND numnode(terms) > 0
     """,
 }
-# As a condition that no index knows: it would go through everybody's runs with them.
+# As a condition that no index knows: with them it would read the runs of all users.
 _SIFTED = f"""
     {_FOUND["postgresql"]}
     AND (search_words @@ to_tsquery('simple', :frequent)) IS TRUE

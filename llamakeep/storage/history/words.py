@@ -4,7 +4,7 @@ What a word is, and what SQLite's full-text index has of a text: each its user's
 A word is letters and digits with their marks: accents, vowel signs, tones. Texts are
 compared in Unicode's form NFKC, so that it does not matter how they were typed.
 
-In an index that all users share, whoever searches pays for everybody's texts: the list
+In an index that all users share, a search pays for the texts of all users: the list
 of the runs with a word is as long as all of them are. A few characters of the user
 before each word make it one list for each user, and a rank that only counts theirs.
 """

@@ -7,8 +7,8 @@ from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 from llamakeep.domain import Run, RunStatus
-from llamakeep.engine.dropped import Dropped
 from llamakeep.engine.live import LiveRun
+from llamakeep.engine.recovery.dropped import Dropped
 from llamakeep.engine.repeated import Repeated
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
@@ -150,7 +150,7 @@ class Recovery:
                 self._dropped.wake(row.run_id)
 
     async def _take_over(self) -> None:
-        """Go on with, or close, runs that were left: as many as find a free slot."""
+        """Take over runs that were left, as many as there are free slots."""
         room = self._room()
         # What is accepted while this waits for the database is in there, too.
         mine = ChainMap[str, Any](self._live, dict.fromkeys(self._dropped.resting()))

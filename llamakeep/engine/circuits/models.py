@@ -14,8 +14,8 @@ from copy import copy
 from dataclasses import dataclass
 
 from llamakeep.domain import Run
-from llamakeep.engine.circuit import LONGEST_PAUSE
-from llamakeep.engine.circuit_rules import FAILURES, MOST_PAUSES, PASSING, PROBE_TIME
+from llamakeep.engine.circuits.breakers import LONGEST_PAUSE
+from llamakeep.engine.circuits.rules import FAILURES, MOST_PAUSES, PASSING, PROBE_TIME
 from llamakeep.errors import (
     ClientError,
     ProviderError,

@@ -11,9 +11,9 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from llamakeep.domain import Run, utc_now
-from llamakeep.engine.lateness import boot_time, claimed_at, lateness
 from llamakeep.engine.live import LiveRun
-from llamakeep.engine.orphans import KNOWN_FOR, is_wanted
+from llamakeep.engine.recovery.lateness import boot_time, claimed_at, lateness
+from llamakeep.engine.recovery.orphans import KNOWN_FOR, is_wanted
 from llamakeep.engine.retries import Retries
 from llamakeep.errors import (
     AnswerExpired,

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from llamakeep.domain import Run, RunStatus
 from llamakeep.engine.context import messages
-from llamakeep.engine.hints import Hints
 from llamakeep.engine.live import LiveRun
+from llamakeep.engine.recovery.hints import Hints
 from llamakeep.errors import LlamaKeepError, RunNotFound
 from llamakeep.providers.base import (
     CompletionRequest,

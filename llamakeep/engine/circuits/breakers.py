@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from llamakeep.domain import Run, RunStatus, utc_now
-from llamakeep.engine import circuit_rules as rules
+from llamakeep.engine.circuits import rules
 from llamakeep.errors import (
     LlamaKeepError,
     ProviderError,

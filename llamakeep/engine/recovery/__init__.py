@@ -1,0 +1,1 @@
+"""Leases, take-over, and answers that are found again after a crash."""
