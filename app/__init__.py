@@ -1,1 +1,1 @@
-"""The porch: what the first README tells people to start."""
+"""The entry point that the first README names: `uvicorn app.main:app`."""

@@ -188,9 +188,9 @@ async def _stop(task: asyncio.Task[None]) -> None:
 
 
 def _add_routes(app: FastAPI, *, takes_webhooks: bool) -> None:
-    openai_doors = (openai.chat, openai.completions, openai.responses, openai.models)
+    openai_surfaces = (openai.chat, openai.completions, openai.responses, openai.models)
     # Routes are tried in order: those that take prompts come first.
-    own_doors = (
+    own_routes = (
         history,
         conversations,
         login,
@@ -203,9 +203,9 @@ def _add_routes(app: FastAPI, *, takes_webhooks: bool) -> None:
         health,
         documentation,
     )
-    for door in (prompt, *openai_doors, replicate, *own_doors):
+    for surface in (prompt, *openai_surfaces, replicate, *own_routes):
         # `include_router` looks each path up twice, router by router (measured: 50 µs).
-        app.router.routes.extend(door.router.routes)
+        app.router.routes.extend(surface.router.routes)
     if takes_webhooks:
         app.router.routes.extend(webhooks.router.routes)
     app.router.routes.append(HeadAndOptions(app.router))
