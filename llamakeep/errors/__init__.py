@@ -1,50 +1,66 @@
 """
 Errors that a client or an operator can fix.
 
-LlamaKeepError ├── ClientError                 the client can fix it │   ├──
-InvalidRequest          a field is wrong, missing or unknown │   ├── MalformedBody
-the body is not JSON │   ├── UnusableHeader          a proxy's header makes no sense │
-├── BodyTooLarge │   ├── ContextTooLarge         a prompt follows more than a model is
-given │   ├── Unauthenticated         no valid access token │   │   ├── WrongCredentials
-no such user and password │   │   ├── SetupRefused        no valid set-up token, or
-users exist │   │   └── ResetRefused        no valid reset token │   ├──
-SignatureInvalid        a webhook that is not signed as it has to be │   ├──
-TooManyAttempts         too many failed logins │   ├── RateLimited             more
-requests than may be sent │   ├── TooManyReaders          exports and streams that are
-open, and not read │   ├── TooManyWaiting          the user's part of the queue is full
-│   ├── LimitReached            a limit leaves less than a prompt may take │   │   ├──
-TooManyRuns         at the same time │   │   └── QuotaExceeded       tokens or money, in
-a day or month │   ├── PriceUnknown            a limit in money, and a model without a
-price │   ├── ScopeMissing            the API key may not do this │   ├── ApiKeyNotFound
-no such API key, or another user's │   ├── TooManyApiKeys          the user has as many
-as there may be │   ├── AdminOnly               only administrators may do this │   ├──
-UserNotFound            no such user; for administrators │   ├── LastAdmin
-no other administrator can log in │   ├── PathNotFound            there is nothing at
-this path │   ├── RunNotFound             no such run, or another user's │   ├──
-RunNotAnswered          it has no answer that anything could follow │   ├──
-ConversationNotFound    no such conversation, or another user's │   ├──
-IdempotencyKeyReused    same key, other request │   ├── UnknownModel            no
-provider serves it │   │   └── ModelNotFound       its provider says that there is none
-│   ├── UnsupportedParameter    this model cannot honour it │   ├── PromptRejected
-the provider read the prompt and refused it │   │   ├── ContextLengthExceeded  it is too
-long for the model │   │   └── ContentFiltered     a content filter refused it │   └──
-RunCanceled             the run was canceled before it was done ├── ProviderError
-the provider's fault │   ├── ProviderUnavailable     down, unreachable, or broken off │
-├── ProviderTimeout         too slow │   ├── ProviderRateLimited     it wants us to wait
-│   ├── ProviderUnauthenticated it does not accept our credentials │   ├──
-ProviderOutOfCredit     our account there has no money left │   ├── AnswerExpired
-it has erased the answer │   └── ProviderAnswerInvalid   it said something we cannot
-read └── ServerError                 this installation's fault
-    ├── NoProvider              nothing is configured that could answer ├── ServerBusy
-    the queue is full ├── CountsUnavailable       logins cannot be counted for all
-    servers ├── ServerStopping          shutting down ├── RunInterrupted          the
-    server stopped while the run was unfinished ├── RunFailed               a bug of
-    ours ended the run ├── StorageUnavailable      the database refuses to keep more │
-    └── OutcomeUnknown      it broke off while it committed ├── DatabaseMissing
-    there is none yet ├── DatabaseInUse           another process owns the database ├──
-    OneProcessOnly          more workers were asked for than there can be ├──
-    WorkerFailed            a worker ended before it could serve └── DatabaseOutdated
-    its tables are not this version's
+LlamaKeepError
+├── ClientError                 the client can fix it
+│   ├── InvalidRequest          a field is wrong, missing or unknown
+│   ├── MalformedBody           the body is not JSON
+│   ├── UnusableHeader          a proxy's header makes no sense
+│   ├── BodyTooLarge
+│   ├── ContextTooLarge         a prompt follows more than a model is given
+│   ├── Unauthenticated         no valid access token
+│   │   ├── WrongCredentials    no such user and password
+│   │   ├── SetupRefused        no valid set-up token, or users exist
+│   │   └── ResetRefused        no valid reset token
+│   ├── SignatureInvalid        a webhook that is not signed as it has to be
+│   ├── TooManyAttempts         too many failed logins
+│   ├── RateLimited             more requests than may be sent
+│   ├── TooManyReaders          exports and streams that are open, and not read
+│   ├── TooManyWaiting          the user's part of the queue is full
+│   ├── LimitReached            a limit leaves less than a prompt may take
+│   │   ├── TooManyRuns         at the same time
+│   │   └── QuotaExceeded       tokens or money, in a day or month
+│   ├── PriceUnknown            a limit in money, and a model without a price
+│   ├── ScopeMissing            the API key may not do this
+│   ├── ApiKeyNotFound          no such API key, or another user's
+│   ├── TooManyApiKeys          the user has as many as there may be
+│   ├── AdminOnly               only administrators may do this
+│   ├── UserNotFound            no such user; for administrators
+│   ├── LastAdmin               no other administrator can log in
+│   ├── PathNotFound            there is nothing at this path
+│   ├── RunNotFound             no such run, or another user's
+│   ├── RunNotAnswered          it has no answer that anything could follow
+│   ├── ConversationNotFound    no such conversation, or another user's
+│   ├── IdempotencyKeyReused    same key, other request
+│   ├── UnknownModel            no provider serves it
+│   │   └── ModelNotFound       its provider says that there is none
+│   ├── UnsupportedParameter    this model cannot honour it
+│   ├── PromptRejected          the provider read the prompt and refused it
+│   │   ├── ContextLengthExceeded  it is too long for the model
+│   │   └── ContentFiltered     a content filter refused it
+│   └── RunCanceled             the run was canceled before it was done
+├── ProviderError               the provider's fault
+│   ├── ProviderUnavailable     down, unreachable, or broken off
+│   ├── ProviderTimeout         too slow
+│   ├── ProviderRateLimited     it wants us to wait
+│   ├── ProviderUnauthenticated it does not accept our credentials
+│   ├── ProviderOutOfCredit     our account there has no money left
+│   ├── AnswerExpired           it has erased the answer
+│   └── ProviderAnswerInvalid   it said something we cannot read
+└── ServerError                 this installation's fault
+    ├── NoProvider              nothing is configured that could answer
+    ├── ServerBusy              the queue is full
+    ├── CountsUnavailable       logins cannot be counted for all servers
+    ├── ServerStopping          shutting down
+    ├── RunInterrupted          the server stopped while the run was unfinished
+    ├── RunFailed               a bug of ours ended the run
+    ├── StorageUnavailable      the database refuses to keep more
+    │   └── OutcomeUnknown      it broke off while it committed
+    ├── DatabaseMissing         there is none yet
+    ├── DatabaseInUse           another process owns the database
+    ├── OneProcessOnly          more workers were asked for than there can be
+    ├── WorkerFailed            a worker ended before it could serve
+    └── DatabaseOutdated        its tables are not this version's
 
 A plain bug is none of these: it is a 500 and a traceback in the log.
 """
