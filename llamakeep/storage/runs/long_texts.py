@@ -1,5 +1,5 @@
 """
-Texts of finished runs, read in pieces.
+Responses of finished runs, read in pieces.
 
 On SQLite through its incremental blob I/O, which counts bytes: `substr()` would read
 the whole text for each piece.
@@ -8,7 +8,7 @@ the whole text for each piece.
 import codecs
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import (
     Connection,
@@ -29,8 +29,6 @@ from llamakeep.storage.runs.rows import READ, to_run
 
 PIECE = 256 * 1024
 """Size of a piece: bytes on SQLite, characters on PostgreSQL."""
-
-TextName = Literal["prompt", "response"]
 
 
 class _Stored(str):
@@ -62,16 +60,10 @@ WITHOUT_LONG = (
 )
 """The columns for `to_run_without_long`; `longest` is a parameter, in bytes."""
 _ROW = select(literal_column("runs.rowid", Integer)).select_from(runs).where(*_IS_MEANT)
-_LENGTHS = {
-    name: select(func.length(runs.c[name])).where(*_IS_MEANT)
-    for name in ("prompt", "response")
-}
-_PIECES = {
-    name: select(
-        func.substr(runs.c[name], bindparam("first"), literal_column(str(PIECE)))
-    ).where(*_IS_MEANT)
-    for name in ("prompt", "response")
-}
+_LENGTH = select(func.length(runs.c.response)).where(*_IS_MEANT)
+_PIECE = select(
+    func.substr(runs.c.response, bindparam("first"), literal_column(str(PIECE)))
+).where(*_IS_MEANT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +102,9 @@ class LongTextStorage:
             raise _not_found(run_id)
         return to_run(row)
 
-    async def text_piece(
-        self, run: Run, place: Place, *, name: TextName = "response"
-    ) -> tuple[str, Place]:
+    async def text_piece(self, run: Run, place: Place) -> tuple[str, Place]:
         """
-        Return a piece of a text, and the place where the next one begins.
+        Return a piece of a response, and the place where the next one begins.
 
         Raises:
             RunNotFound: It was deleted.
@@ -122,10 +112,10 @@ class LongTextStorage:
 
         def operation(connection: Connection) -> tuple[str, Place]:
             if connection.dialect.name == "sqlite":
-                with _opened(connection, run, name) as blob:
+                with _opened(connection, run) as blob:
                     return _read(blob, place)
             values = _values(run) | {"first": place.stored + 1}
-            text = connection.scalar(_PIECES[name], values)
+            text = connection.scalar(_PIECE, values)
             if text is None:
                 raise _not_found(run.id)
             end = place.offset + len(text)
@@ -133,11 +123,9 @@ class LongTextStorage:
 
         return await self._database.read(operation)
 
-    async def place_in_text(
-        self, run: Run, offset: int, *, name: TextName = "response"
-    ) -> Place:
+    async def place_in_text(self, run: Run, offset: int) -> Place:
         """
-        Return the place of a character offset, or the text's end if it is shorter.
+        Return the place of a character offset, or the response's end if it is shorter.
 
         Raises:
             RunNotFound: It was deleted.
@@ -147,9 +135,9 @@ class LongTextStorage:
 
         def operation(connection: Connection) -> Place:
             if connection.dialect.name == "sqlite":
-                with _opened(connection, run, name) as blob:
+                with _opened(connection, run) as blob:
                     return _find(blob, offset)
-            length = connection.scalar(_LENGTHS[name], _values(run))
+            length = connection.scalar(_LENGTH, _values(run))
             if length is None:
                 raise _not_found(run.id)
             end = min(offset, length)
@@ -157,17 +145,15 @@ class LongTextStorage:
 
         return await self._database.read(operation)
 
-    async def text_pieces(
-        self, run: Run, place: Place = START, *, name: TextName = "response"
-    ) -> AsyncIterator[str]:
+    async def text_pieces(self, run: Run, place: Place = START) -> AsyncIterator[str]:
         """
-        Yield a text from `place` on, reading each piece when the caller asks for it.
+        Yield a response from `place` on; each piece is read when the caller wants it.
 
         Raises:
             RunNotFound: It was deleted.
         """
         while not place.is_end:
-            text, place = await self.text_piece(run, place, name=name)
+            text, place = await self.text_piece(run, place)
             if text:
                 yield text
 
@@ -187,8 +173,8 @@ def _values(run: Run) -> dict[str, Any]:
     return {"run_id": run.id, "user_id": run.user_id}
 
 
-def _opened(connection: Connection, run: Run, name: TextName) -> Any:
-    """Open a text as the SQLite driver's `Blob`."""
+def _opened(connection: Connection, run: Run) -> Any:
+    """Open a response as the SQLite driver's `Blob`."""
     row = connection.scalar(_ROW, _values(run))
     if row is None:
         raise _not_found(run.id)
@@ -197,7 +183,7 @@ def _opened(connection: Connection, run: Run, name: TextName) -> Any:
     # Python's `sqlite3` says `blobopen`, newer drivers `open_blob`.
     driver: Any = raw
     opening = driver.open_blob if hasattr(driver, "open_blob") else driver.blobopen
-    return opening("runs", name, row, readonly=True)
+    return opening("runs", "response", row, readonly=True)
 
 
 def _read(blob: Any, place: Place) -> tuple[str, Place]:
