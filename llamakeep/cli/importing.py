@@ -93,7 +93,7 @@ async def add_entries(
     """
     import asyncio
 
-    from llamakeep.storage.runs.steps import IdempotencyKey
+    from llamakeep.storage.runs.lookups import IdempotencyKey
 
     find = get_or_add_user if create_users else get_user
     async with open_database(settings.database_url) as storage:

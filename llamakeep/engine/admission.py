@@ -14,7 +14,8 @@ from llamakeep.providers.registry import Registry, check_parameters
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.context import NO_CONTEXT, Context
-from llamakeep.storage.runs.steps import IdempotencyKey, conversation_of
+from llamakeep.storage.runs.lookups import IdempotencyKey
+from llamakeep.storage.runs.steps import conversation_of
 
 MOST_BYTES = 4
 """Bytes that a character has at most."""

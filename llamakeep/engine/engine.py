@@ -34,7 +34,7 @@ from llamakeep.providers.base import is_reattachable
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from llamakeep.storage.runs.steps import IdempotencyKey
+from llamakeep.storage.runs.lookups import IdempotencyKey
 
 POLL_INTERVAL = 0.25
 """Seconds between two looks at a run that another process works on."""

@@ -36,8 +36,8 @@ from llamakeep.providers.base import (
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
+from llamakeep.storage.runs.lookups import IdempotencyKey
 from llamakeep.storage.runs.quotas import Quota
-from llamakeep.storage.runs.steps import IdempotencyKey
 
 log = logging.getLogger(__name__)
 
@@ -72,9 +72,9 @@ class Runner:
             cancel=self.cancel,
             lose=self.lose,
         )
-        self.settings = settings
-        self.storage = storage
-        self.node = node
+        self._settings = settings
+        self._storage = storage
+        self._node = node
         self._registry = registry
         self._closing = Closing(settings, storage, registry, self.orphans, node=node)
         self._model_breakers = ModelBreakers(settings.breaker_pause)
@@ -207,10 +207,10 @@ class Runner:
     ) -> bool:
         """Keep a run and tell so; return whether it is one that was not kept before."""
         accept = partial(
-            self.storage.accept,
+            self._storage.accept,
             live.run,
-            node=self.node,
-            lease=self.settings.lease,
+            node=self._node,
+            lease=self._settings.lease,
             idempotency_key=idempotency_key,
             quotas=quotas,
         )
@@ -277,8 +277,8 @@ class Runner:
                 if not live.has_slot:
                     await self._wait_for_turn(live)
                 if live.prior is None:
-                    most = self.settings.max_context_size
-                    live.prior = await read_prior(self.storage, live.run, most=most)
+                    most = self._settings.max_context_size
+                    live.prior = await read_prior(self._storage, live.run, most=most)
                 if live.run.status is RunStatus.QUEUED:
                     await self._claim(live)
             except StorageUnavailable as failure:
@@ -296,7 +296,7 @@ class Runner:
         while True:
             if live.give_up_at is None and self.breakers.stops(live.run):
                 now = asyncio.get_running_loop().time()
-                live.give_up_at = now + self.settings.run_timeout
+                live.give_up_at = now + self._settings.run_timeout
             # A run that waits for its provider takes no slot from others.
             await self.breakers.enter(live.run, give_up_at=live.give_up_at)
             await self.slots.wait(live.run.user_id)
@@ -319,7 +319,7 @@ class Runner:
         run, now = live.run, utc_now()
         transition = follow(run.status, RunEvent.CLAIM)
         if not (
-            await self.storage.claim(run, lease=self.settings.lease)
+            await self._storage.claim(run, lease=self._settings.lease)
             or await self._closing.catch_up(live, run.attempt)
         ):
             live.lose()
@@ -336,7 +336,7 @@ class Runner:
         """Let a run wait so that, after a crash, its answer is not looked for."""
         transition = follow(live.run.status, RunEvent.REQUEUE)
         run = live.run
-        if not await Retries(live).until_done(lambda: self.storage.requeue(run)):
+        if not await Retries(live).until_done(lambda: self._storage.requeue(run)):
             live.lose()
         live.run = replace(live.run, status=transition.status, started_at=None)
         live.was_begun = False
@@ -359,15 +359,24 @@ class Runner:
             parameters=run.parameters,
             max_tokens_name=run.max_tokens_name,
             # A create that waits outlasts the lease, and hides what would be canceled.
-            is_followed=live.is_followed or not self.storage.is_sole_owner,
+            is_followed=live.is_followed or not self._storage.is_sole_owner,
         )
         live.prior = None
         breakers = self._model_breakers
         try:
-            async with asyncio.timeout(self.settings.run_timeout) as deadline:
+            async with asyncio.timeout(self._settings.run_timeout) as deadline:
                 if is_reattachable(provider):
                     was_begun, live.was_begun = live.was_begun, True
-                    reattachment = Reattachment(self, live, provider, request, deadline)
+                    reattachment = Reattachment(
+                        live,
+                        provider,
+                        request,
+                        deadline,
+                        settings=self._settings,
+                        storage=self._storage,
+                        breakers=self.breakers,
+                        node=self._node,
+                    )
                     await reattachment.answer(was_begun=was_begun)
                     return True
                 if breakers.known:
@@ -385,7 +394,7 @@ class Runner:
             return False
         except TimeoutError as error:
             raise ProviderTimeout(
-                f"The run was not done after {self.settings.run_timeout:g} seconds; "
+                f"The run was not done after {self._settings.run_timeout:g} seconds; "
                 "the text so far is kept."
             ) from error
         return True

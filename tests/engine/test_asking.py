@@ -25,7 +25,7 @@ from llamakeep.errors import (
 from llamakeep.providers.base import CompletionRequest, Event
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from llamakeep.storage.runs.steps import IdempotencyKey
+from llamakeep.storage.runs.lookups import IdempotencyKey
 from tests.engine.engine import WHY, Reader, open_engine, until_stored
 from tests.fakes import ScriptedProvider
 from tests.waiting import until

@@ -31,7 +31,7 @@ from llamakeep.errors import (
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from llamakeep.storage.runs.steps import IdempotencyKey
+from llamakeep.storage.runs.lookups import IdempotencyKey
 from llamakeep.webhooks.delivery import Notifier
 from llamakeep.webhooks.posting import Outcome
 from tests.engine.engine import WHY, Reader

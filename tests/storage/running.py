@@ -6,7 +6,8 @@ from typing import Any
 from llamakeep.deletion.users import purge_one
 from llamakeep.domain import Actor, Run, RunStatus, User, new_id, utc_now
 from llamakeep.storage import Storage
-from llamakeep.storage.runs.steps import IdempotencyKey, conversation_of
+from llamakeep.storage.runs.lookups import IdempotencyKey
+from llamakeep.storage.runs.steps import conversation_of
 
 NODE = "node_1"
 LEASE = 30.0

@@ -11,7 +11,7 @@ import pytest
 from llamakeep.domain import RunStatus, User
 from llamakeep.errors import OutcomeUnknown, StorageUnavailable
 from llamakeep.storage import Storage, open_storage
-from llamakeep.storage.runs.steps import IdempotencyKey
+from llamakeep.storage.runs.lookups import IdempotencyKey
 from tests.storage.running import LEASE, NODE, ended, new_run
 
 Moment = Literal["before", "after"]

@@ -13,7 +13,8 @@ from llamakeep.storage import Storage
 from llamakeep.storage.database.tables import run_tags
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.search import read_search
-from llamakeep.storage.runs.steps import IdempotencyKey, conversation_of
+from llamakeep.storage.runs.lookups import IdempotencyKey
+from llamakeep.storage.runs.steps import conversation_of
 from tests.storage.running import new_run
 
 ALL = "12345"

@@ -17,7 +17,8 @@ from llamakeep.domain import (
 )
 from llamakeep.errors import IdempotencyKeyReused, RunNotFound
 from llamakeep.storage import Storage
-from llamakeep.storage.runs.steps import Attached, IdempotencyKey
+from llamakeep.storage.runs.lookups import IdempotencyKey
+from llamakeep.storage.runs.steps import Attached
 from tests.storage.running import LEASE, NODE, ended, new_run, start
 
 KEY = IdempotencyKey("once", b"1" * 32)

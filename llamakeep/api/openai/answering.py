@@ -27,7 +27,7 @@ from llamakeep.engine.engine import raise_for_status
 from llamakeep.errors import LlamaKeepError, RunInterrupted
 from llamakeep.schemas.json_text import to_json
 from llamakeep.storage.runs.long_texts import outline_of
-from llamakeep.storage.runs.steps import IdempotencyKey
+from llamakeep.storage.runs.lookups import IdempotencyKey
 
 WATCHED_AFTER = 0.05
 """Seconds after which a task watches for the client's disconnect."""

@@ -16,7 +16,7 @@ from pydantic_core import to_json
 
 from llamakeep.domain import NewRun
 from llamakeep.errors import LlamaKeepError
-from llamakeep.storage.runs.steps import IdempotencyKey
+from llamakeep.storage.runs.lookups import IdempotencyKey
 
 _DELIVERY_FIELDS = {"stream", "stream_options", "background"}
 """Fields that change how a response is sent, not what it is."""

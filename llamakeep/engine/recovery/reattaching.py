@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from llamakeep.domain import Run, utc_now
+from llamakeep.engine.circuits.breakers import CircuitBreakers
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.recovery.lateness import boot_time, claimed_at, lateness
 from llamakeep.engine.recovery.orphans import KNOWN_FOR, is_wanted
@@ -31,11 +31,10 @@ from llamakeep.providers.base import (
     Event,
     ReattachableProvider,
 )
+from llamakeep.settings import Settings
+from llamakeep.storage import Storage
 from llamakeep.storage.runs.leases import Held
 from llamakeep.storage.runs.steps import Attached
-
-if TYPE_CHECKING:
-    from llamakeep.engine.runner import Runner
 
 MARGIN = timedelta(seconds=30)
 """What is added to the time that has passed here since an answer was asked for."""
@@ -68,25 +67,32 @@ class Reattachment:
     Has one run answered by a provider that can be asked for the same answer again.
 
     Args:
-        runner: What works on it.
         live: The run.
         provider: Who answers.
         request: What is asked.
         deadline: Until when the run may take.
+        settings: The server's.
+        storage: Where the run is.
+        breakers: Says whether the provider may be asked.
+        node: Under which name this process holds the run.
     """
 
     def __init__(
         self,
-        runner: "Runner",
         live: LiveRun,
         provider: ReattachableProvider,
         request: CompletionRequest,
         deadline: asyncio.Timeout,
+        *,
+        settings: Settings,
+        storage: Storage,
+        breakers: CircuitBreakers,
+        node: str,
     ) -> None:
-        self._settings = runner.settings
-        self._storage = runner.storage
-        self._breakers = runner.breakers
-        self._node = runner.node
+        self._settings = settings
+        self._storage = storage
+        self._breakers = breakers
+        self._node = node
         self._live = live
         self._provider = provider
         self._request = request

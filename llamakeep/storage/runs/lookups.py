@@ -1,7 +1,8 @@
 """Frequent queries for single runs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, func, literal_column, select
 
@@ -11,9 +12,6 @@ from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import IS_UNFINISHED, runs
 from llamakeep.storage.runs.long_texts import PIECE
 from llamakeep.storage.runs.rows import READ, to_run
-
-if TYPE_CHECKING:
-    from llamakeep.storage.runs.steps import IdempotencyKey
 
 # The text of a finished run is read in pieces: see `long_texts.py`.
 _PROGRESS = select(
@@ -35,6 +33,22 @@ _REPEATED = select(runs.c.id, runs.c.request_digest).where(
     runs.c.user_id == bindparam("user_id"),
     runs.c.idempotency_key == bindparam("key"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A request's idempotency key, and the digest of its body."""
+
+    key: str
+    request_digest: bytes
+    older_digest: Callable[[], bytes] | None = None
+    """Computes the digest that an older version stored for the same request."""
+
+    def fits(self, digest: bytes) -> bool:
+        """Return whether `digest` is of the same request."""
+        return digest == self.request_digest or (
+            self.older_digest is not None and digest == self.older_digest()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +84,7 @@ class LookupStorage:
             raise RunNotFound(f"There is no run {run.id!r} in your history.")
         return Progress(*row)
 
-    async def find_repeated(self, user: User, wanted: "IdempotencyKey") -> Run | None:
+    async def find_repeated(self, user: User, wanted: IdempotencyKey) -> Run | None:
         """
         Return the run with the same idempotency key, if there is one.
 
@@ -133,7 +147,7 @@ def find_known(
     return to_run(row)
 
 
-def _check(wanted: "IdempotencyKey", row: Any) -> None:
+def _check(wanted: IdempotencyKey, row: Any) -> None:
     if not wanted.fits(row.request_digest):
         raise IdempotencyKeyReused(
             f"The Idempotency-Key {wanted.key!r} was used for another request, which "

@@ -1,7 +1,6 @@
 """Writes of a run's life: accept, claim, attach, flush, finish, cancel."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -31,7 +30,7 @@ from llamakeep.storage.database.prepared import Prepared
 from llamakeep.storage.database.tables import runs
 from llamakeep.storage.history.tags import add_tags
 from llamakeep.storage.runs import outcomes
-from llamakeep.storage.runs.lookups import find_known
+from llamakeep.storage.runs.lookups import IdempotencyKey, find_known
 from llamakeep.storage.runs.notifications import add_notifications
 from llamakeep.storage.runs.quotas import Quota, reserve, settle
 from llamakeep.storage.runs.rows import NAMES, READ, to_row, to_run
@@ -82,22 +81,6 @@ _CANCEL = transition(
 _ONE = select(*READ).where(
     runs.c.id == bindparam("run_id"), runs.c.user_id == bindparam("user_id")
 )
-
-
-@dataclass(frozen=True, slots=True)
-class IdempotencyKey:
-    """A request's idempotency key, and the digest of its body."""
-
-    key: str
-    request_digest: bytes
-    older_digest: Callable[[], bytes] | None = None
-    """Computes the digest that an older version stored for the same request."""
-
-    def fits(self, digest: bytes) -> bool:
-        """Return whether `digest` is of the same request."""
-        return digest == self.request_digest or (
-            self.older_digest is not None and digest == self.older_digest()
-        )
 
 
 class Attached(Enum):
