@@ -1,6 +1,5 @@
 """Retention: deleting runs that are older than the settings or their user permit."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from datetime import datetime, timedelta
 
 from llamakeep.deletion.batches import delete_in_batches
 from llamakeep.domain import User, utc_now
-from llamakeep.errors import StorageUnavailable
+from llamakeep.repeated import Repeated
 from llamakeep.storage import Storage
 from llamakeep.storage.database.clock import LONGEST_GAP
 from llamakeep.storage.history.filters import EVERYTHING
@@ -46,27 +45,18 @@ class Retention:
     def __init__(self, storage: Storage, days: int | None) -> None:
         self._storage = storage
         self._days = days
-        self._task: asyncio.Task[None] | None = None
+        self._task = Repeated("deleting old runs", self._sweep, every=PAUSE)
 
     def open(self) -> None:
         """Start the task."""
-        self._task = asyncio.create_task(self._sweep_hourly())
+        self._task.open(at_once=True)
 
     async def close(self) -> None:
         """Stop the task; the next process deletes the rest."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._task.close()
 
-    async def _sweep_hourly(self) -> None:
-        while True:
-            try:
-                await sweep(self._storage, self._days)
-            except StorageUnavailable as error:
-                log.info("could not delete old runs: %s", error.detail)
-            except Exception:
-                log.exception("could not delete old runs")
-            await asyncio.sleep(PAUSE)
+    async def _sweep(self) -> None:
+        await sweep(self._storage, self._days)
 
 
 async def sweep(

@@ -7,6 +7,7 @@ from contextlib import suppress
 from llamakeep.deletion.batches import delete_in_batches
 from llamakeep.domain import User
 from llamakeep.errors import StorageUnavailable
+from llamakeep.repeated import Repeated
 from llamakeep.storage import Storage
 from llamakeep.storage.history.conversations import HIGHEST
 from llamakeep.storage.history.filters import EVERYTHING
@@ -42,36 +43,23 @@ class Purging:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._is_wanted = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._task = Repeated("purging deleted users", self._purge_all, every=PAUSE)
 
     def open(self) -> None:
         """Start the task."""
-        self._task = asyncio.create_task(self._purge_all())
+        self._task.open(at_once=True)
 
     def begin(self) -> None:
         """Look for deleted users now."""
-        self._is_wanted.set()
+        self._task.wake()
 
     async def close(self) -> None:
         """Stop the task; another process deletes the rest."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._task.close()
 
     async def _purge_all(self) -> None:
-        while True:
-            self._is_wanted.clear()
-            try:
-                while await purge_one(self._storage):
-                    pass
-            except StorageUnavailable as error:
-                log.info("could not purge deleted users: %s", error.detail)
-            except Exception:
-                log.exception("could not purge deleted users")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(PAUSE):
-                    await self._is_wanted.wait()
+        while await purge_one(self._storage):
+            pass
 
 
 async def purge_one(

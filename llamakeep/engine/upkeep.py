@@ -3,8 +3,8 @@
 import time
 
 from llamakeep.engine.recovery.orphans import is_wanted
-from llamakeep.engine.repeated import Repeated
 from llamakeep.engine.runner import Runner
+from llamakeep.repeated import Repeated
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.steps import Attached

@@ -6,11 +6,11 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 
 from llamakeep.domain import Notification, NotificationStatus, Run
 from llamakeep.errors import StorageUnavailable
+from llamakeep.repeated import Repeated
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.notifications import Due
@@ -72,37 +72,21 @@ class Notifier:
         self._sending: set[asyncio.Task[None]] = set()
         self._hosts: Counter[str] = Counter()
         self._users: Counter[str] = Counter()
-        self._is_free = asyncio.Event()
-        self._loop: asyncio.Task[None] | None = None
+        self._task = Repeated("sending webhooks", self._begin, every=LOOK)
 
     def open(self) -> None:
         """Start the task that sends webhooks."""
-        self._loop = asyncio.create_task(self._work())
+        self._task.open(at_once=True)
 
     async def close(self) -> None:
         """Stop the task, and wait a moment for requests in flight."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.wait([self._loop])
+        await self._task.close()
         if self._sending:
             _, late = await asyncio.wait(self._sending, timeout=LAST_TRIES)
             for task in late:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
-
-    async def _work(self) -> None:
-        while True:
-            self._is_free.clear()
-            try:
-                await self._begin()
-            except StorageUnavailable as error:
-                log.info("could not query due webhooks: %s", error.detail)
-            except Exception:
-                log.exception("could not send webhooks; trying again")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK):
-                    await self._is_free.wait()
 
     async def _begin(self) -> None:
         if len(self._sending) == AT_ONCE:
@@ -156,7 +140,7 @@ class Notifier:
         self._sending.discard(task)
         self._hosts -= Counter([due.notification.host])  # removes counts of 0
         self._users -= Counter([due.run.user_id])
-        self._is_free.set()
+        self._task.wake()
 
     async def _settle(self, notification: Notification, outcome: Outcome) -> None:
         log.info(

@@ -9,7 +9,7 @@ from typing import Any
 from llamakeep.domain import Run, RunStatus
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.recovery.dropped import Dropped
-from llamakeep.engine.repeated import Repeated
+from llamakeep.repeated import Repeated
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 

@@ -29,8 +29,10 @@ class Repeated:
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def open(self) -> None:
-        """Begin, with a pause."""
+    def open(self, *, at_once: bool = False) -> None:
+        """Begin, with a pause unless the first step is to be done at once."""
+        if at_once:
+            self.wake()
         self._task = asyncio.create_task(self._repeat())
 
     def wake(self) -> None:
