@@ -23,8 +23,8 @@ from llamakeep.domain.limits import (
     Tokens,
 )
 from llamakeep.domain.runs import (
+    LARGEST_USAGE,
     LONGEST_FINISH_REASON,
-    MOST_TOKENS,
     MaxTokensName,
     Message,
     NewRun,
@@ -45,8 +45,8 @@ from llamakeep.domain.states import (
 )
 
 __all__ = [
+    "LARGEST_USAGE",
     "LONGEST_FINISH_REASON",
-    "MOST_TOKENS",
     "UNFINISHED",
     "Actor",
     "ApiKey",

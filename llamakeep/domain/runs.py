@@ -60,7 +60,7 @@ _PARAMETERS = tuple(each.name for each in fields(Parameters))
 
 
 LONGEST_FINISH_REASON = 64
-MOST_TOKENS = 2**31 - 1
+LARGEST_USAGE = 2**31 - 1
 """A larger number of tokens is a mistake, which not every database can keep."""
 
 

@@ -15,8 +15,8 @@ from pydantic import (
 )
 
 from llamakeep.domain import (
+    LARGEST_USAGE,
     LONGEST_FINISH_REASON,
-    MOST_TOKENS,
     UNFINISHED,
     Message,
     Parameters,
@@ -214,4 +214,4 @@ class ImportedRun(_Part):
 
 
 def _plausible(tokens: int | None) -> int | None:
-    return None if tokens is None or tokens > MOST_TOKENS else tokens
+    return None if tokens is None or tokens > LARGEST_USAGE else tokens

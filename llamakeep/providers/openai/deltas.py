@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from llamakeep.domain import MOST_TOKENS
+from llamakeep.domain import LARGEST_USAGE
 
 _REASONING = ("reasoning_content", "reasoning", "thinking")
 _PLAIN = {"role", "content"}
@@ -132,5 +132,5 @@ def count(usage: dict[str, Any], *names: str) -> int | None:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, int) and not isinstance(value, bool):
-            return value if 0 <= value <= MOST_TOKENS else None
+            return value if 0 <= value <= LARGEST_USAGE else None
     return None

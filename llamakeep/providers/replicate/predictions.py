@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from llamakeep.domain import MOST_TOKENS, Usage
+from llamakeep.domain import LARGEST_USAGE, Usage
 from llamakeep.providers.replicate.reading import (
     LARGE,
     invalid,
@@ -190,4 +190,4 @@ def _usage(metrics: Any) -> Usage:
 
 def _count(value: Any) -> int | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return int(value) if is_number and 0 <= value <= MOST_TOKENS else None
+    return int(value) if is_number and 0 <= value <= LARGEST_USAGE else None
