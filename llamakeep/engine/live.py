@@ -137,13 +137,8 @@ class LiveRun:
     def hand_over(self, run: Run) -> None:
         """Tell all clients that the run ended as `run`, which is durable."""
         self.run = run
-        self.is_over = True
         self.trouble = None
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_result(run)
-        if (changed := self._changed) is not None:
-            changed.set()
+        self._end(run)
         if len(run.response) > LONG:
             # Those who wait for the end come first. Readers may take long, and then
             # hold nothing of it: the text is in storage.
@@ -157,10 +152,14 @@ class LiveRun:
 
     def lose(self) -> None:
         """Send all clients to storage, to read the run there."""
-        self.is_lost = self.is_over = True
+        self.is_lost = True
+        self._end(None)
+
+    def _end(self, run: Run | None) -> None:
+        self.is_over = True
         for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_result(None)
+            if not waiting.done():  # else its client has left
+                waiting.set_result(run)
         if self._changed is not None:
             self._changed.set()
 

@@ -23,7 +23,7 @@ class Upkeep:
     Tasks that repeat what all runs of a process need; none of them waits for another.
 
     Args:
-        settings: What the operator chose.
+        settings: The server's.
         storage: Where the runs are.
         runner: What works on them here.
         tick: Seconds between two signs of life to those who follow a silent run.
@@ -48,17 +48,16 @@ class Upkeep:
             Repeated("attaching answers", self._attach, every=every),
             Repeated("showing signs of life", self._tick, every=max(tick, every)),
         ]
+        pause = max(indexing_pause, every)
         self._is_reindexing = True
         """Whether an earlier version may have indexed some runs."""
         if storage.is_sole_owner:  # shared databases index what ends by themselves
-            pause = max(indexing_pause, every)
             index = Repeated("indexing", self._index, every=pause)
             self._tasks.append(index)
         else:
             refresh = Repeated(
                 "looking at the circuits", runner.breakers.refresh, every=every
             )
-            pause = max(indexing_pause, every)
             reindex = Repeated("indexing older runs", self._reindex, every=pause)
             self._tasks += [refresh, reindex]
 
