@@ -9,10 +9,10 @@ LITTLE = 16 * 1024
 """Characters that a run which waits may keep in memory of what it follows."""
 
 
-def messages(run: Run, earlier: Sequence[Run]) -> Sequence[Message]:
+def messages(run: Run, prior: Sequence[Run]) -> Sequence[Message]:
     """Return what a provider is to read: what was said before, then the prompt."""
     said = [] if run.system_prompt is None else [Message("system", run.system_prompt)]
-    for one in earlier:
+    for one in prior:
         said.extend(one.prior_messages)
         said.append(Message("user", one.prompt))
         said.append(Message("assistant", one.response))
@@ -25,10 +25,10 @@ def size_of(asked: NewRun | Run) -> int:
     return len("".join((asked.prompt, asked.system_prompt or "", *said)).encode())
 
 
-def is_little(earlier: Sequence[Run]) -> bool:
+def is_little(prior: Sequence[Run]) -> bool:
     """Return whether so many may have that in memory as there may be who wait."""
     length = 0
-    for one in earlier:
+    for one in prior:
         length += len(one.prompt) + len(one.response)
         length += sum(len(each.content) for each in one.prior_messages)
     return length <= LITTLE

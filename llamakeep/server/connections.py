@@ -11,8 +11,8 @@ import uvicorn.protocols.http.httptools_impl as uvicorns
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from llamakeep.errors import UNREAD
+from llamakeep.http.security_headers import HEADERS
 from llamakeep.schemas.problem import Problem, problem_json, urn
-from llamakeep.schemas.security_headers import HEADERS
 from llamakeep.server.corked import Corked
 from llamakeep.server.heads import RefusedHead, check_head, without_upgrade
 from llamakeep.server.unframed import send_unframed

@@ -51,7 +51,7 @@ class Child:
     @classmethod
     async def start(
         cls,
-        orders: WorkerConfig,
+        config: WorkerConfig,
         listener: socket.socket,
         answers: Mapping[str, Answer],
         when_ready: WhenReady,
@@ -60,7 +60,7 @@ class Child:
         Start a process that serves `listener`.
 
         Args:
-            orders: Its configuration.
+            config: Its configuration.
             listener: Closed here once the process has it.
             answers: Handlers of its requests.
             when_ready: Called when it is ready.
@@ -90,7 +90,7 @@ class Child:
         )
         assert process.stdin is not None
         with suppress(ConnectionError):  # it died already
-            process.stdin.write(json.dumps(orders.to_json()).encode() + b"\n")
+            process.stdin.write(json.dumps(config.to_json()).encode() + b"\n")
             await process.stdin.drain()
         return child
 

@@ -167,12 +167,12 @@ class Parent:
             dead_nodes: Ids of its predecessors whose runs have not been taken over;
                 updated in place.
         """
-        orders = WorkerConfig(
+        config = WorkerConfig(
             sys.path, self._packed, self._setup_token, list(dead_nodes)
         )
         try:
             child = await Child.start(
-                orders, self._sockets.for_worker(), self._answers, self._greet(number)
+                config, self._sockets.for_worker(), self._answers, self._greet(number)
             )
         except OSError as error:  # too many processes or open files
             return f"could not be started ({error.strerror})", None

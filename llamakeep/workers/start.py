@@ -22,8 +22,8 @@ def main() -> None:
         if not piece:
             sys.exit(1)
         line += piece
-    orders = json.loads(line)
-    sys.path[:] = orders["import_path"]
+    config = json.loads(line)
+    sys.path[:] = config["import_path"]
 
     from llamakeep.garbage import disable_gc  # noqa: PLC0415 - needs sys.path
 
@@ -33,7 +33,7 @@ def main() -> None:
     from llamakeep.workers.worker import work  # noqa: PLC0415 - needs sys.path
 
     channel, listener = map(int, sys.argv[1:])
-    work(WorkerConfig(**orders), channel=channel, listener=listener)
+    work(WorkerConfig(**config), channel=channel, listener=listener)
 
 
 if __name__ == "__main__":

@@ -26,16 +26,16 @@ LAST_SECONDS = 5.0
 """Seconds that a worker may take to stop after its parent has died."""
 
 
-def work(orders: WorkerConfig, *, channel: int, listener: int) -> None:
+def work(config: WorkerConfig, *, channel: int, listener: int) -> None:
     """
     Serve until the parent stops the worker or dies; ends the process.
 
     Args:
-        orders: The configuration.
+        config: The configuration.
         channel: The file descriptor of the socket to the parent.
         listener: The file descriptor of the socket to listen on.
     """
-    worker = _Worker(orders)
+    worker = _Worker(config)
     try:
         run(worker.run(socket.socket(fileno=channel), socket.socket(fileno=listener)))
     except asyncio.CancelledError:
@@ -44,10 +44,10 @@ def work(orders: WorkerConfig, *, channel: int, listener: int) -> None:
 
 
 class _Worker:
-    def __init__(self, orders: WorkerConfig) -> None:
+    def __init__(self, config: WorkerConfig) -> None:
         self.status = 0
-        self._orders = orders
-        self._settings = unpack(orders.settings)
+        self._config = config
+        self._settings = unpack(config.settings)
         self._server: Server | None = None
         self._task: asyncio.Task[Any] | None = None
         set_up_logging(self._settings.log_level, with_process=True)
@@ -72,7 +72,7 @@ class _Worker:
     async def _serve(self, channel: Channel, listener: socket.socket) -> None:
         async def when_ready(app: FastAPI) -> None:
             model = await describe_model(app)
-            offered = await offer_setup(app, self._orders.setup_token)
+            offered = await offer_setup(app, self._config.setup_token)
             channel.tell(
                 "ready",
                 model=model,
@@ -86,7 +86,7 @@ class _Worker:
             supervisor=ParentsModel(channel),
             counts=RemoteRateLimiter(channel),
             throttle=RemoteThrottle(channel),
-            dead_nodes=self._orders.dead_nodes,
+            dead_nodes=self._config.dead_nodes,
         )
         await serve(
             app,

@@ -43,7 +43,7 @@ class LastingProvider(ScriptedProvider):
         super().__init__(script or ("Hello", ", ", "world"), name="lasting")
         self.predictions: list[Prediction] = []
         self.loses = 0
-        self._is_letting_go = False
+        self._is_detached = False
 
     async def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         refusal, self.refusal = self.refusal, None
@@ -94,7 +94,7 @@ class LastingProvider(ScriptedProvider):
         return None
 
     def detach(self) -> None:
-        self._is_letting_go = True
+        self._is_detached = True
 
     async def cancel(self, handle: str) -> None:
         for each in self.predictions:
@@ -111,7 +111,7 @@ class LastingProvider(ScriptedProvider):
                     else:
                         yield event
         except (GeneratorExit, asyncio.CancelledError):
-            made.is_canceled |= not self._is_letting_go
+            made.is_canceled |= not self._is_detached
             raise
         made.read += 1
 

@@ -4,7 +4,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from llamakeep.schemas.security_headers import HEADERS
+from llamakeep.http.security_headers import HEADERS
 
 _RAW = {name.encode(): value.encode() for name, value in HEADERS.items()}
 _EXPOSED = (

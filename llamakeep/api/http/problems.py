@@ -24,8 +24,8 @@ from llamakeep.errors import (
 )
 from llamakeep.errors.wording import MISSING, UNKNOWN, path_of, wording_of
 from llamakeep.http.methods import HeadAndOptions
+from llamakeep.http.security_headers import HEADERS
 from llamakeep.schemas.problem import Problem, problem_json, problem_of, urn
-from llamakeep.schemas.security_headers import HEADERS
 
 log = logging.getLogger(__name__)
 

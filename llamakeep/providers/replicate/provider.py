@@ -99,7 +99,7 @@ class ReplicateProvider:
         self._schemas = Schemas(self._api)
         self._known_models = KnownModels(self._schemas.fetch)
         self.webhook_secret = WebhookSecret(self._api, webhook_secret)
-        self._is_letting_go = False
+        self._is_detached = False
         self._farewells: set[asyncio.Task[None]] = set()
         self._followed: dict[str, Following] = {}
 
@@ -208,7 +208,7 @@ class ReplicateProvider:
 
         For a server that stops: the next one resumes them.
         """
-        self._is_letting_go = True
+        self._is_detached = True
 
     async def warm_up(self) -> None:
         """Find out whether Replicate accepts the API token and has the model."""
@@ -290,7 +290,7 @@ class ReplicateProvider:
                 self._say_farewell(self._stop(handle))
             raise
         except BaseException:  # closed or canceled
-            if not (following.has_ended or self._is_letting_go):
+            if not (following.has_ended or self._is_detached):
                 self._say_farewell(self._stop(handle))
             raise
         finally:
@@ -306,7 +306,7 @@ class ReplicateProvider:
         """Cancel a prediction whose creation was abandoned."""
         with suppress(LlamaKeepError):
             created = await creating
-            if not (created.is_final or self._is_letting_go):
+            if not (created.is_final or self._is_detached):
                 await self._stop(created.id)
 
     async def _stop(self, prediction_id: str) -> None:

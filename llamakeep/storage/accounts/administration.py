@@ -24,7 +24,7 @@ from llamakeep.storage.accounts.users import (
 )
 from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import password_resets, runs, users
-from llamakeep.storage.history.filters import goes_on
+from llamakeep.storage.history.filters import unfinished_of
 from llamakeep.storage.runs.transitions import transition
 
 _HAS_USERS_WITH_PASSWORD = select(exists().where(users.c.password_hash.is_not(None)))
@@ -149,7 +149,7 @@ class AccountStorage:
 
     async def unfinished_runs(self, user: User) -> Sequence[str]:
         """Return the ids of the user's unfinished runs."""
-        query = select(runs.c.id).where(*goes_on(user.id))
+        query = select(runs.c.id).where(*unfinished_of(user.id))
         return await self._database.read(
             lambda connection: list(connection.scalars(query))
         )
@@ -238,7 +238,7 @@ def disable(connection: Connection, user: User) -> None:
 
 def stop_runs(connection: Connection, user: User) -> None:
     """Tell the processes that work on runs of `user` to stop."""
-    connection.execute(transition(RunEvent.REQUEST_CANCEL, *goes_on(user.id)))
+    connection.execute(transition(RunEvent.REQUEST_CANCEL, *unfinished_of(user.id)))
 
 
 def check_others(connection: Connection, user: User) -> None:

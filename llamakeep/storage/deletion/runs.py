@@ -149,7 +149,7 @@ class RunDeletionStorage(SearchStorage):
         def operation(connection: Connection) -> Forgotten:
             end = time.monotonic() + pace.seconds
             tried, conversations = 0, list[str]()
-            with keeping_words(connection, leave=pace.keeps_words):
+            with keeping_words(connection, keep=pace.keeps_words):
                 while tried < len(run_ids) and (not tried or time.monotonic() < end):
                     some = run_ids[tried : tried + pace.at_once]
                     tried += len(some)

@@ -151,7 +151,7 @@ class TraceStorage:
 
 
 @contextmanager
-def keeping_words(connection: Connection, *, leave: bool) -> Iterator[None]:
+def keeping_words(connection: Connection, *, keep: bool) -> Iterator[None]:
     """
     Mark the words of the runs that this block deletes, instead of cutting them out.
 
@@ -159,7 +159,7 @@ def keeping_words(connection: Connection, *, leave: bool) -> Iterator[None]:
         connection: The transaction's, on SQLite.
         leave: Whether to do so; otherwise, the words are cut out.
     """
-    if not leave:
+    if not keep:
         yield
         return
     connection.exec_driver_sql(_LEAVE)

@@ -25,7 +25,7 @@ from llamakeep.storage.database.tables import (
     users,
     webhook_secrets,
 )
-from llamakeep.storage.history.filters import goes_on
+from llamakeep.storage.history.filters import unfinished_of
 from llamakeep.storage.runs.quotas import give_back
 
 LEASE = 5.0
@@ -148,7 +148,7 @@ class DeletedUserStorage:
         # A transaction that closes one of these runs comes before, or finds none.
         unfinished = (
             select(runs.c.id, runs.c.reservation)
-            .where(*goes_on(user.id))
+            .where(*unfinished_of(user.id))
             .order_by(runs.c.id)
             .with_for_update()
         )

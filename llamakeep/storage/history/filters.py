@@ -89,7 +89,7 @@ def is_in(user_id: str, conversation_id: str) -> Sequence[ColumnElement[bool]]:
     )
 
 
-def goes_on(user_id: str) -> tuple[ColumnElement[bool], TextClause]:
+def unfinished_of(user_id: str) -> tuple[ColumnElement[bool], TextClause]:
     """Return the conditions for a user's unfinished runs."""
     # Few runs are unfinished: the expression makes the planner use their index.
     return runs.c.user_id.concat("") == user_id, IS_UNFINISHED
