@@ -76,7 +76,7 @@ STEPS: Mapping[RunEvent, Step] = {
     RunEvent.TAKE_OVER: take_over,
     RunEvent.REQUEST_CANCEL: request_cancel,
 } | {event: end_as(status) for event, status in ENDS.items()}
-"""How storage is told of the events that it hears of."""
+"""The storage method for each event that has one."""
 
 
 def owner_of(run: Run) -> User:

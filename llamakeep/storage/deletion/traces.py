@@ -157,7 +157,7 @@ def keeping_words(connection: Connection, *, keep: bool) -> Iterator[None]:
 
     Args:
         connection: The transaction's, on SQLite.
-        leave: Whether to do so; otherwise, the words are cut out.
+        keep: Whether to do so; otherwise, the words are cut out.
     """
     if not keep:
         yield
