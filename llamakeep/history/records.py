@@ -43,10 +43,17 @@ def shown(run: Run) -> dict[str, Any]:
 
 def shown_in_history(run: Run) -> dict[str, Any]:
     """Return `run` as a `HistoryItem`, but as a dictionary."""
-    return shown(run) | {
+    asked = {
         "timestamp": f"{run.created_at:%Y-%m-%dT%H:%M:%SZ}",
         "prompt": run.prompt,
-        "system_prompt": run.system_prompt,
-        "parameters": run.parameters.given(),
-        "metadata": run.metadata,
     }
+    # In the order in which people read it.
+    return (
+        asked
+        | shown(run)
+        | {
+            "system_prompt": run.system_prompt,
+            "parameters": run.parameters.given(),
+            "metadata": run.metadata,
+        }
+    )
