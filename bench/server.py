@@ -34,7 +34,7 @@ def main(port: int, upstream: str, database: str) -> None:
 
     @app.get("/commits")
     async def commits(request: Request) -> int:
-        return int(request.app.state.storage.commits)
+        return int(request.app.state.services.storage.commits)
 
     listener = socket.create_server(("127.0.0.1", port), backlog=2048)
     run(serve(app, listener, when_ready=nothing))

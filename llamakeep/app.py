@@ -21,8 +21,7 @@ from llamakeep.api.http import documentation, health, problems
 from llamakeep.api.http.body_limit import BodyLimit
 from llamakeep.api.http.browsers import protect_browsers
 from llamakeep.api.http.forwarded import believe_proxies
-from llamakeep.api.http.rates import limit_rates
-from llamakeep.api.http.readers import Readers
+from llamakeep.api.http.rates import limit_rates, shared_counts
 from llamakeep.api.prompts import routes as prompt
 from llamakeep.api.webhooks import incoming as webhooks
 from llamakeep.api.webhooks import secrets as webhook_secrets
@@ -34,11 +33,12 @@ from llamakeep.deletion.users import Purging
 from llamakeep.engine import Engine
 from llamakeep.errors import LlamaKeepError, StorageUnavailable
 from llamakeep.http.methods import HeadAndOptions
-from llamakeep.limits.rates import Counts
+from llamakeep.limits.rates import Counts, OwnCounts
 from llamakeep.limits.throttle import OwnThrottle, Throttle
 from llamakeep.providers.base import Provider
 from llamakeep.providers.local.supervisor import Supervisor
 from llamakeep.providers.registry import Registry, create_registry
+from llamakeep.services import Services
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage
 from llamakeep.webhooks.addresses import Guard
@@ -68,6 +68,7 @@ def create_app(
         throttle: Where failed logins are counted; by default, here.
         dead_nodes: Nodes whose processes have ended; their leases are released.
     """
+    counts = shared_counts(settings) or counts or OwnCounts()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -85,19 +86,13 @@ def create_app(
             storage = await stack.enter_async_context(
                 open_storage(settings.database_url)
             )
-            stack.push_async_callback(app.state.counts.close)
+            stack.push_async_callback(counts.close)
             passwords = Passwords(settings.password_slots)
             stack.push_async_callback(passwords.close)
             stack.push_async_callback(registry.close)
             if settings.demo:
                 await add_demo_users(storage)
             engine = Engine(settings, storage, registry)
-            app.state.storage = storage
-            app.state.registry = registry
-            app.state.engine = engine
-            app.state.passwords = passwords
-            app.state.throttle = throttle or OwnThrottle()
-            app.state.setup_digest = None
             if dead_nodes:
                 await _release(storage, dead_nodes)
             warm_up = asyncio.create_task(registry.warm_up())
@@ -109,12 +104,26 @@ def create_app(
                 notifier.open()
             stack.push_async_callback(engine.close)
             await engine.open()
-            purging = app.state.purging = Purging(storage)
+            purging = Purging(storage)
             stack.push_async_callback(purging.close)
             purging.open()
             retention = Retention(storage, settings.retention_days)
             stack.push_async_callback(retention.close)
             retention.open()
+            app.state.services = Services(
+                settings=settings,
+                storage=storage,
+                registry=registry,
+                engine=engine,
+                passwords=passwords,
+                throttle=throttle or OwnThrottle(),
+                purging=purging,
+                dialects={
+                    "/v1/": openai.errors.render,
+                    "/replicate/v1/": replicate.errors.render,
+                },
+                long_bodies=history_import.PATHS,
+            )
             yield
 
     app = FastAPI(
@@ -133,18 +142,12 @@ def create_app(
             Exception: problems.render_bug,
         },
     )
-    app.state.settings, app.state.readers = settings, Readers()
-    app.state.long_bodies = history_import.PATHS
-    app.state.dialects = {
-        "/v1/": openai.errors.render,
-        "/replicate/v1/": replicate.errors.render,
-    }
     _add_middleware(app, settings, counts)
     _add_routes(app, takes_webhooks=settings.public_url is not None)
     return app
 
 
-def _add_middleware(app: FastAPI, settings: Settings, counts: Counts | None) -> None:
+def _add_middleware(app: FastAPI, settings: Settings, counts: Counts) -> None:
     # What is added last sees requests first.
     app.add_middleware(
         BodyLimit,
@@ -167,11 +170,11 @@ async def offer_setup(app: FastAPI, setup_token: str | None = None) -> str | Non
         app: The server.
         setup_token: The token, if several worker processes have to share one.
     """
-    state = app.state
-    if state.settings.demo or await state.storage.has_users():
+    services: Services = app.state.services
+    if services.settings.demo or await services.storage.has_users():
         return None
     setup_token = setup_token or new_setup_token()
-    state.setup_digest = digest(setup_token)
+    services.setup.token_digest = digest(setup_token)
     return setup_token
 
 

@@ -66,4 +66,4 @@ async def test_a_server_starts_although_leases_of_the_dead_cannot_be_released(
     app = create_app(settings, providers=[ScriptedProvider()], dead_nodes=["node_1"])
 
     async with app.router.lifespan_context(app):
-        assert app.state.engine.is_stopping is False
+        assert app.state.services.engine.is_stopping is False

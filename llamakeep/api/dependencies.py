@@ -6,41 +6,12 @@ from typing import Annotated
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 
-from llamakeep.api.http.readers import Readers
 from llamakeep.credentials.demo import ACCESS_TOKENS
 from llamakeep.credentials.tokens import digest, is_api_key, is_well_formed
 from llamakeep.domain import Actor, ApiKey, Scope, User, UserRole, utc_now
-from llamakeep.engine import Engine
 from llamakeep.errors import AdminOnly, ScopeMissing, Unauthenticated
-from llamakeep.providers.registry import Registry
-from llamakeep.settings import Settings
-from llamakeep.storage import Storage
+from llamakeep.services import services_of
 from llamakeep.storage.accounts.api_keys import USE_INTERVAL
-
-
-def settings_of(request: Request) -> Settings:
-    """Return the server's settings."""
-    return request.app.state.settings  # type: ignore[no-any-return] # untyped bag
-
-
-def storage_of(request: Request) -> Storage:
-    """Return the storage."""
-    return request.app.state.storage  # type: ignore[no-any-return] # untyped bag
-
-
-def engine_of(request: Request) -> Engine:
-    """Return the engine."""
-    return request.app.state.engine  # type: ignore[no-any-return] # untyped bag
-
-
-def readers_of(request: Request) -> Readers:
-    """Return the limit on the memory of responses that are being sent."""
-    return request.app.state.readers  # type: ignore[no-any-return] # untyped bag
-
-
-def registry_of(request: Request) -> Registry:
-    """Return the registry of providers."""
-    return request.app.state.registry  # type: ignore[no-any-return] # untyped bag
 
 
 def actor_of(request: Request, user: User | None = None) -> Actor:
@@ -76,7 +47,7 @@ def presented(request: Request, schemes: Collection[str] = ("bearer",)) -> str:
             "Send the header `Authorization: Bearer …` with the token that "
             "`POST /login/` answers, or with an API key."
         )
-    is_demo = value in ACCESS_TOKENS and settings_of(request).demo
+    is_demo = value in ACCESS_TOKENS and services_of(request).settings.demo
     if not (is_demo or is_well_formed(value)):
         raise Unauthenticated(
             "This is not an access token or an API key of this server. Log in."
@@ -111,7 +82,7 @@ class AuthUser(HTTPBearer):
             ScopeMissing: The API key has none of the scopes.
         """
         value = presented(request, self.schemes)
-        storage = storage_of(request)
+        storage = services_of(request).storage
         if not is_api_key(value):
             user = await storage.find_user_by_access_token(digest(value))
             if user is None:

@@ -113,8 +113,9 @@ def _serve_here(settings: "Settings", listener: "socket.socket") -> bool:
 
         model, setup_token = await server.describe_model(app), await offer_setup(app)
         data = location(settings.database_url)
-        app.state.storage.name_server(_origin(listener.getsockname(), is_near=True))
-        _announce(settings, listener.getsockname(), model, data, setup_token)
+        address = listener.getsockname()
+        app.state.services.storage.name_server(_origin(address, is_near=True))
+        _announce(settings, address, model, data, setup_token)
 
     app = create_app(settings)
     try:

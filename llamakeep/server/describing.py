@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from llamakeep.errors import LlamaKeepError
 from llamakeep.providers.base import DEFAULT_MODEL
+from llamakeep.services import Services
 
 MODEL_TIMEOUT = 3
 """Seconds that a provider has to name its default model."""
@@ -13,9 +14,10 @@ MODEL_TIMEOUT = 3
 
 async def describe_model(app: FastAPI) -> str:
     """Return the default model, or why there is none."""
+    services: Services = app.state.services
     try:
         async with asyncio.timeout(MODEL_TIMEOUT):
-            provider, model = await app.state.registry.resolve(None)
+            provider, model = await services.registry.resolve(None)
             if model == DEFAULT_MODEL:
                 model = await provider.default_model()
     except LlamaKeepError as error:

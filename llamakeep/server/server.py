@@ -13,7 +13,6 @@ import uvicorn
 from fastapi import FastAPI
 
 from llamakeep import signals
-from llamakeep.engine import Engine
 from llamakeep.garbage import collect_rarely
 from llamakeep.server.connections import (
     BoundedProtocol,
@@ -21,7 +20,7 @@ from llamakeep.server.connections import (
     close_half_requests,
     close_overdue,
 )
-from llamakeep.settings import Settings
+from llamakeep.services import Services
 
 BACKLOG = 2048
 
@@ -40,7 +39,8 @@ class Server(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self._app = app
-        self._engine: Engine = app.state.engine
+        services: Services = app.state.services
+        self._engine = services.engine
         self._when_ready = when_ready
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
@@ -161,7 +161,8 @@ async def serve(
 
 
 def _config(app: FastAPI) -> uvicorn.Config:
-    settings: Settings = app.state.settings
+    services: Services = app.state.services
+    settings = services.settings
     bounds = Bounds(
         header_size=int(settings.max_header_size),
         header_timeout=settings.header_timeout,
@@ -170,7 +171,7 @@ def _config(app: FastAPI) -> uvicorn.Config:
         long_bodies=frozenset(
             (prefix + path).encode()
             for prefix in {"", settings.path_prefix}
-            for path in app.state.long_bodies
+            for path in services.long_bodies
         ),
     )
     return uvicorn.Config(

@@ -77,7 +77,7 @@ class _Worker:
                 "ready",
                 model=model,
                 data=location(self._settings.database_url),
-                node=app.state.engine.node_id,
+                node=app.state.services.engine.node_id,
                 offers_setup=offered is not None,
             )
 

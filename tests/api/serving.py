@@ -14,6 +14,7 @@ from llamakeep.credentials.tokens import digest, new_access_token
 from llamakeep.domain import User
 from llamakeep.engine import Engine
 from llamakeep.providers.base import Provider
+from llamakeep.services import Services
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 
@@ -50,16 +51,18 @@ class Client(httpx2.AsyncClient):
         self.app = app
 
     @property
-    def storage(self) -> Storage:
-        found = self.app.state.storage
-        assert isinstance(found, Storage)
+    def services(self) -> Services:
+        found = self.app.state.services
+        assert isinstance(found, Services)
         return found
 
     @property
+    def storage(self) -> Storage:
+        return self.services.storage
+
+    @property
     def engine(self) -> Engine:
-        found = self.app.state.engine
-        assert isinstance(found, Engine)
-        return found
+        return self.services.engine
 
     async def history(self, **headers: str) -> list[dict[str, Any]]:
         """Return the newest page of the history."""

@@ -416,7 +416,7 @@ async def test_what_a_clock_wrote_that_was_ahead_comes_back(
 
 async def test_one_file_with_long_lines_is_imported_at_a_time(client: Client) -> None:
     long = lines(old(response="x" * 9 * 1024**2))
-    importers = client.app.state.readers
+    importers = client.services.readers
     alice = await client.storage.find_user_by_access_token(digest("token_alice"))
     assert alice is not None
     end = importers.begin_import(alice.id)

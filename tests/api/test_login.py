@@ -20,7 +20,7 @@ async def server(settings: Settings) -> AsyncIterator[Client]:
     """A server with a real account, outside demo mode."""
     real = settings.model_copy(update={"demo": False})
     async with connect(real, ScriptedProvider()) as client:
-        passwords = client.app.state.passwords
+        passwords = client.services.passwords
         assert isinstance(passwords, Passwords)
         await client.storage.add_user(
             CAROL["username"], await passwords.hash(CAROL["password"])

@@ -46,7 +46,7 @@ async def test_who_sends_too_much_is_told_what_when_and_why(limited: Client) -> 
     assert 3500 < wait <= 3660
     assert "Your logins together may send 3 requests in 1 hour" in problem["detail"]
     assert "This request was not carried out" in problem["detail"]
-    assert limited.app.state.engine.running == 0
+    assert limited.engine.running == 0
     assert (await limited.get("/history/", headers=BOB)).json()["history"] == []
 
 

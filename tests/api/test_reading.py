@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from llamakeep.api.http.readers import EXPORT, MOST
 from llamakeep.credentials.tokens import digest
+from llamakeep.limits.readers import EXPORT, MOST
 from llamakeep.schemas.json_text import PIECE, gathered, in_pieces, one_line, to_json
 from llamakeep.settings import Settings
 from tests.api.serving import BOB, Client, connect
@@ -159,7 +159,7 @@ async def test_only_so_many_exports_of_a_user_are_open_at_once(
     client: Client,
 ) -> None:
     await client.post("/prompt/", json={"prompt": "Hi"})
-    readers = client.app.state.readers
+    readers = client.services.readers
     alice = await client.storage.find_user_by_access_token(digest("token_alice"))
     assert alice is not None
     ends = [readers.begin(alice.id, EXPORT) for _ in range(MOST // EXPORT)]
@@ -201,7 +201,7 @@ async def test_what_was_read_or_left_counts_no_more(
     await asyncio.wait([leaving])
 
     assert read.status_code == 200
-    assert long_winded.app.state.readers._held == {}
+    assert long_winded.services.readers._held == {}
 
 
 async def test_whatever_route_answers_it_json_is_on_one_line(talker: Client) -> None:

@@ -23,7 +23,7 @@ class Served:
 
     def __init__(self, app: FastAPI, url: str) -> None:
         self.url = url
-        self.storage: Storage = app.state.storage
+        self.storage: Storage = app.state.services.storage
 
     async def new_access_token(self, username: str) -> str:
         """Return an access token of a new user."""

@@ -9,10 +9,9 @@ from pydantic import AwareDatetime, Strict
 
 from llamakeep.api.accounts.login import UserResponse
 from llamakeep.api.accounts.passwords import NewPassword, Username
-from llamakeep.api.dependencies import AdminUser, actor_of, engine_of, storage_of
+from llamakeep.api.dependencies import AdminUser, actor_of
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
-from llamakeep.credentials.passwords import Passwords
 from llamakeep.credentials.tokens import RESET_LIFETIME, digest, new_reset_token
 from llamakeep.deletion.users import purged
 from llamakeep.domain import AuditEvent, AuditKind, User, UserRole
@@ -28,6 +27,7 @@ from llamakeep.errors import (
     UserNotFound,
 )
 from llamakeep.schemas.bodies import Body, Form
+from llamakeep.services import services_of
 from llamakeep.settings.values import Days
 
 router = Router(prefix="/admin", tags=["admin"])
@@ -138,7 +138,9 @@ async def list_users(
     cursor: Annotated[str | None, Query(pattern=r"^user_[0-9a-z]{26}$")] = None,
 ) -> UsersResponse:
     """List all users, newest first."""
-    users = await storage_of(request).page_of_users(before=cursor, limit=limit + 1)
+    users = await services_of(request).storage.page_of_users(
+        before=cursor, limit=limit + 1
+    )
     page = users[:limit]
     return UsersResponse(
         users=await _managed(request, *page),
@@ -155,9 +157,10 @@ async def create_user(
     body: NewUserRequest, request: Request, admin: AdminUser
 ) -> ManagedUser:
     """Create a user."""
-    passwords: Passwords = request.app.state.passwords
+    services = services_of(request)
+    passwords = services.passwords
     hashed = None if body.password is None else await passwords.hash(body.password)
-    user = await storage_of(request).add_user(
+    user = await services.storage.add_user(
         body.username,
         hashed,
         role=body.role or UserRole.USER,
@@ -169,7 +172,9 @@ async def create_user(
 @router.get("/users/{user_id}", responses=problem_responses(*_guarded, UserNotFound))
 async def get_user(user_id: UserId, request: Request, admin: AdminUser) -> ManagedUser:
     """Return a user."""
-    [found] = await _managed(request, await storage_of(request).get_user(user_id))
+    [found] = await _managed(
+        request, await services_of(request).storage.get_user(user_id)
+    )
     return found
 
 
@@ -181,14 +186,15 @@ async def change_user(
     user_id: UserId, body: UserChange, request: Request, admin: AdminUser
 ) -> ManagedUser:
     """Change a user's role or retention, disable or enable them, at once."""
-    storage, actor = storage_of(request), actor_of(request, admin)
+    services = services_of(request)
+    storage, actor = services.storage, actor_of(request, admin)
     user = await storage.change_user(
         user_id, role=body.role, is_disabled=body.disabled, actor=actor
     )
     if "retention_days" in body.model_fields_set:
         await storage.set_retention(user_id, body.retention_days, actor=actor)
     if body.disabled:
-        engine_of(request).stop_runs(await storage.unfinished_runs(user))
+        services.engine.stop_runs(await storage.unfinished_runs(user))
     [changed] = await _managed(request, user)
     return changed
 
@@ -210,12 +216,13 @@ async def delete_user(user_id: UserId, request: Request, admin: AdminUser) -> Re
     the server may restart: then the status is 202, and the audit log gets a
     `user.purged` when all is deleted.
     """
-    user = await storage_of(request).get_user(user_id)
-    await engine_of(request).delete_user(user, actor=actor_of(request, admin))
-    request.app.state.purging.begin()
+    services = services_of(request)
+    user = await services.storage.get_user(user_id)
+    await services.engine.delete_user(user, actor=actor_of(request, admin))
+    services.purging.begin()
     try:
         async with asyncio.timeout(PATIENCE):
-            await purged(storage_of(request), user)
+            await purged(services.storage, user)
     except TimeoutError:
         return Response(status_code=HTTPStatus.ACCEPTED)
     return Response(status_code=HTTPStatus.NO_CONTENT)
@@ -231,7 +238,7 @@ async def issue_reset(
 ) -> ResetResponse:
     """Create a token with which a user chooses a password, once and within an hour."""
     reset_token = new_reset_token()
-    expires_at = await storage_of(request).add_password_reset(
+    expires_at = await services_of(request).storage.add_password_reset(
         user_id,
         digest(reset_token),
         lifetime=RESET_LIFETIME,
@@ -248,7 +255,7 @@ async def audit(
     cursor: Annotated[str | None, Query(pattern=r"^event_[0-9a-z]{26}$")] = None,
 ) -> AuditResponse:
     """List the audit log of the last year, newest first."""
-    events = await storage_of(request).audit(before=cursor, limit=limit + 1)
+    events = await services_of(request).storage.audit(before=cursor, limit=limit + 1)
     page = events[:limit]
     return AuditResponse(
         events=[AuditEntry.of(event) for event in page],
@@ -257,7 +264,7 @@ async def audit(
 
 
 async def _managed(request: Request, *users: User) -> list[ManagedUser]:
-    known = await storage_of(request).retentions([user.id for user in users])
+    known = await services_of(request).storage.retentions([user.id for user in users])
     return [
         ManagedUser.of(user, known[user.id].allowed if user.id in known else None)
         for user in users

@@ -7,7 +7,7 @@ from fastapi import Path, Request
 from pydantic import AwareDatetime, Field
 
 from llamakeep.api.accounts.limits import LimitsBody
-from llamakeep.api.dependencies import KeysUser, actor_of, storage_of
+from llamakeep.api.dependencies import KeysUser, actor_of
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.credentials.api_keys import DEFAULT_SCOPES, issue_api_key
@@ -26,6 +26,7 @@ from llamakeep.errors import (
 )
 from llamakeep.schemas.bodies import Body, Form
 from llamakeep.schemas.text import SomeText, Text
+from llamakeep.services import services_of
 
 router = Router(prefix="/keys", tags=["keys"])
 
@@ -144,7 +145,7 @@ async def create_key(
         limits=body.limits.limits() if body.limits else None,
     )
     check_rights(user, key)
-    await storage_of(request).add_api_key(
+    await services_of(request).storage.add_api_key(
         user, key, digest(secret), actor=actor_of(request, user)
     )
     return NewKeyResponse.of(key, key=secret)
@@ -153,7 +154,7 @@ async def create_key(
 @router.get("/", responses=problem_responses(*_guarded))
 async def list_keys(request: Request, user: KeysUser) -> KeysResponse:
     """List the API keys that have not expired, newest first."""
-    keys = await storage_of(request).list_api_keys(user)
+    keys = await services_of(request).storage.list_api_keys(user)
     return KeysResponse(keys=[KeyResponse.of(key) for key in keys])
 
 
@@ -162,7 +163,7 @@ async def list_keys(request: Request, user: KeysUser) -> KeysResponse:
 )
 async def get_key(key_id: KeyId, request: Request, user: KeysUser) -> KeyResponse:
     """Return an API key: its scopes, models, limits and last use."""
-    return KeyResponse.of(await storage_of(request).get_api_key(user, key_id))
+    return KeyResponse.of(await services_of(request).storage.get_api_key(user, key_id))
 
 
 @router.post(
@@ -190,7 +191,7 @@ async def rotate_key(
     The new key has the same name, scopes, models and limits, and the same lifetime from
     now on.
     """
-    storage = storage_of(request)
+    storage = services_of(request).storage
     old = await storage.get_api_key(user, key_id)
     lifetime = old.expires_at - old.created_at if old.expires_at else None
     key, secret = issue_api_key(
@@ -221,7 +222,7 @@ async def rotate_key(
 )
 async def revoke_key(key_id: KeyId, request: Request, user: KeysUser) -> None:
     """Revoke an API key, from the next request on."""
-    await storage_of(request).revoke_api_key(
+    await services_of(request).storage.revoke_api_key(
         user, key_id, actor=actor_of(request, user)
     )
 

@@ -7,13 +7,7 @@ from fastapi import Request
 from pydantic import AwareDatetime, PlainSerializer, Strict
 
 from llamakeep.api.accounts.admin import UserId
-from llamakeep.api.dependencies import (
-    AdminUser,
-    CurrentUser,
-    actor_of,
-    engine_of,
-    storage_of,
-)
+from llamakeep.api.dependencies import AdminUser, CurrentUser, actor_of
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.domain import Dollars, Limits, RunCount, Tokens, User, utc_now
@@ -27,6 +21,7 @@ from llamakeep.errors import (
     UserNotFound,
 )
 from llamakeep.schemas.bodies import Body, Form
+from llamakeep.services import services_of
 from llamakeep.storage.runs.quotas import Count, Quota
 
 router = Router(tags=["limits"])
@@ -112,7 +107,7 @@ async def my_limits(request: Request, user: CurrentUser) -> LimitsResponse:
 @router.get("/admin/limits", responses=problem_responses(*_guarded))
 async def server_limits(request: Request, admin: AdminUser) -> LimitsResponse:
     """Return the limits of all users together, with their usage."""
-    quotas = list(engine_of(request).quotas.of_server(utc_now()))
+    quotas = list(services_of(request).engine.quotas.of_server(utc_now()))
     return LimitsResponse(limits=await _states(request, quotas))
 
 
@@ -124,7 +119,7 @@ async def user_limits(
     user_id: UserId, request: Request, admin: AdminUser
 ) -> UserLimitsResponse:
     """Return a user's limits, with their usage."""
-    return await _of_user(request, await storage_of(request).get_user(user_id))
+    return await _of_user(request, await services_of(request).storage.get_user(user_id))
 
 
 @router.put(
@@ -139,14 +134,14 @@ async def set_user_limits(
 
     Earlier usage in the period counts, even if there was no limit then.
     """
-    user = await storage_of(request).set_limits(
+    user = await services_of(request).storage.set_limits(
         user_id, body.limits(), actor=actor_of(request, admin)
     )
     return await _of_user(request, user)
 
 
 def _quotas(request: Request, user: User) -> Sequence[Quota]:
-    return engine_of(request).quotas.of(user)
+    return services_of(request).engine.quotas.of(user)
 
 
 async def _of_user(request: Request, user: User) -> UserLimitsResponse:
@@ -157,7 +152,7 @@ async def _of_user(request: Request, user: User) -> UserLimitsResponse:
 
 
 async def _states(request: Request, quotas: Sequence[Quota]) -> list[LimitResponse]:
-    counts = await storage_of(request).counts(quotas)
+    counts = await services_of(request).storage.counts(quotas)
     return [
         LimitResponse.of(quota, count)
         for quota, count in zip(quotas, counts, strict=True)

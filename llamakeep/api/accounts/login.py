@@ -7,17 +7,10 @@ from typing import Annotated, Self
 from fastapi import Request
 from pydantic import AwareDatetime, ConfigDict, Field
 
-from llamakeep.api.dependencies import (
-    LoggedInUser,
-    actor_of,
-    presented,
-    settings_of,
-    storage_of,
-)
+from llamakeep.api.dependencies import LoggedInUser, actor_of, presented
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.credentials import demo
-from llamakeep.credentials.passwords import Passwords
 from llamakeep.credentials.tokens import digest, new_access_token
 from llamakeep.domain import User, UserRole
 from llamakeep.errors import (
@@ -32,9 +25,9 @@ from llamakeep.errors import (
     Unauthenticated,
     WrongCredentials,
 )
-from llamakeep.limits.throttle import Throttle
 from llamakeep.schemas.bodies import Body
 from llamakeep.schemas.text import Text
+from llamakeep.services import services_of
 from llamakeep.storage.accounts.users import Credentials
 
 router = Router(tags=["login"])
@@ -91,8 +84,8 @@ class UserResponse(Body):
 )
 async def login(body: LoginRequest, request: Request) -> LoginResponse:
     """Exchange a username and a password for an access token."""
-    settings, storage = settings_of(request), storage_of(request)
-    throttle: Throttle = request.app.state.throttle
+    services = services_of(request)
+    storage, throttle = services.storage, services.throttle
     address = request.client.host if request.client else None
     await throttle.check(body.username, address)
     known = await storage.find_credentials(body.username)
@@ -102,11 +95,11 @@ async def login(body: LoginRequest, request: Request) -> LoginResponse:
         await storage.add_failed_login(known.user if known else None, actor_of(request))
         raise WrongCredentials
     await throttle.succeeded(body.username, address)
-    if settings.demo and user.username in demo.PASSWORDS:
+    if services.settings.demo and user.username in demo.PASSWORDS:
         access_token, lifetime = f"token_{user.username}", demo.FOR_EVER
     else:
         access_token = new_access_token()
-        lifetime = timedelta(seconds=settings.access_token_lifetime)
+        lifetime = timedelta(seconds=services.settings.access_token_lifetime)
     expires_at = await storage.add_access_token(
         user, digest(access_token), lifetime=lifetime, actor=actor_of(request, user)
     )
@@ -117,9 +110,10 @@ async def _verified(
     known: Credentials | None, body: LoginRequest, request: Request
 ) -> User | None:
     """Return the user, if the password is right; takes equally long if it is not."""
-    passwords: Passwords = request.app.state.passwords
+    services = services_of(request)
+    passwords = services.passwords
     is_demo = known is not None and known.user.username in demo.PASSWORDS
-    if known is not None and is_demo and settings_of(request).demo:
+    if known is not None and is_demo and services.settings.demo:
         expected = demo.PASSWORDS[known.user.username]
         is_right = secrets.compare_digest(expected.encode(), body.password.encode())
         return known.user if is_right else None
@@ -132,7 +126,7 @@ async def _verified(
         return None
     if passwords.needs_rehash(stored):
         fresh = await passwords.hash(body.password)
-        await storage_of(request).rehash_password(known.user, stored, fresh)
+        await services.storage.rehash_password(known.user, stored, fresh)
     return known.user
 
 
@@ -143,6 +137,6 @@ async def _verified(
 )
 async def logout(request: Request, user: LoggedInUser) -> None:
     """Invalidate the access token of this request, from the next request on."""
-    await storage_of(request).log_out(
+    await services_of(request).storage.log_out(
         user, digest(presented(request)), actor_of(request, user)
     )

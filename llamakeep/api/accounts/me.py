@@ -6,13 +6,7 @@ from fastapi import Request
 from pydantic import Strict
 
 from llamakeep.api.accounts.login import UserResponse
-from llamakeep.api.dependencies import (
-    CurrentUser,
-    LoggedInUser,
-    actor_of,
-    settings_of,
-    storage_of,
-)
+from llamakeep.api.dependencies import CurrentUser, LoggedInUser, actor_of
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.domain import User
@@ -24,6 +18,7 @@ from llamakeep.errors import (
     Unauthenticated,
 )
 from llamakeep.schemas.bodies import Form
+from llamakeep.services import services_of
 from llamakeep.settings.values import Days
 
 router = Router(tags=["login"])
@@ -63,20 +58,22 @@ async def change_me(body: MyChange, request: Request, user: LoggedInUser) -> Mys
 
     Older runs are deleted permanently within about an hour.
     """
-    await storage_of(request).set_own_retention(
+    services = services_of(request)
+    await services.storage.set_own_retention(
         user,
         body.retention_days,
-        longest=settings_of(request).retention_days,
+        longest=services.settings.retention_days,
         actor=actor_of(request, user),
     )
     return await _myself(request, user)
 
 
 async def _myself(request: Request, user: User) -> Myself:
-    known = await storage_of(request).retentions([user.id])
+    services = services_of(request)
+    known = await services.storage.retentions([user.id])
     if user.id not in known:
         raise Unauthenticated
-    longest = known[user.id].allowed or settings_of(request).retention_days
+    longest = known[user.id].allowed or services.settings.retention_days
     return Myself(
         id=user.id,
         username=user.username,

@@ -7,15 +7,10 @@ from fastapi import Request
 from pydantic import Field
 
 from llamakeep.api.accounts.login import UserResponse
-from llamakeep.api.dependencies import (
-    LoggedInUser,
-    actor_of,
-    presented,
-    storage_of,
-)
+from llamakeep.api.dependencies import LoggedInUser, actor_of, presented
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
-from llamakeep.credentials.passwords import LONGEST, SHORTEST, Passwords
+from llamakeep.credentials.passwords import LONGEST, SHORTEST
 from llamakeep.credentials.tokens import digest, is_well_formed
 from llamakeep.credentials.usernames import USERNAME
 from llamakeep.errors import (
@@ -30,9 +25,9 @@ from llamakeep.errors import (
     TooManyAttempts,
     Unauthenticated,
 )
-from llamakeep.limits.throttle import Throttle
 from llamakeep.schemas.bodies import Form
 from llamakeep.schemas.text import Text
+from llamakeep.services import services_of
 
 router = Router(tags=["accounts"])
 
@@ -72,18 +67,19 @@ class SetupRequest(Form):
 )
 async def set_up(body: SetupRequest, request: Request) -> UserResponse:
     """Create the first administrator, with the token that the server printed."""
-    expected: bytes | None = request.app.state.setup_digest
+    services = services_of(request)
+    expected = services.setup.token_digest
     if expected is None or not hmac.compare_digest(expected, digest(body.token)):
         raise SetupRefused(
             "This is not the set-up token of this server, or it was used. Nothing was "
             "created. A server without users prints one when it starts; `llamakeep "
             "user add --admin` needs none."
         )
-    password_hash = await _passwords(request).hash(body.password)
-    user = await storage_of(request).add_first_admin(
+    password_hash = await services.passwords.hash(body.password)
+    user = await services.storage.add_first_admin(
         body.username, password_hash, actor=actor_of(request)
     )
-    request.app.state.setup_digest = None
+    services.setup.token_digest = None
     return UserResponse.of(user)
 
 
@@ -98,14 +94,14 @@ async def change_password(
     body: PasswordRequest, request: Request, user: LoggedInUser
 ) -> None:
     """Change your password. Your other logins end; API keys stay valid."""
-    storage = storage_of(request)
-    throttle: Throttle = request.app.state.throttle
+    services = services_of(request)
+    storage, throttle = services.storage, services.throttle
     actor = actor_of(request, user)
     await throttle.check(user.username, actor.address)
     known = await storage.find_credentials(user.username)
     stored = None if known is None else known.password_hash
     # A stolen access token must not allow guessing the password.
-    if not await _passwords(request).verify(stored, body.current_password):
+    if not await services.passwords.verify(stored, body.current_password):
         await throttle.failed(user.username, actor.address)
         await storage.add_failed_login(user, actor)
         message = "This is not your password. Nothing was changed."
@@ -113,7 +109,7 @@ async def change_password(
     await throttle.succeeded(user.username, actor.address)
     await storage.set_password(
         user,
-        await _passwords(request).hash(body.password),
+        await services.passwords.hash(body.password),
         kept_login=digest(presented(request)),
         actor=actor,
     )
@@ -126,15 +122,11 @@ async def change_password(
 )
 async def reset_password(body: ResetRequest, request: Request) -> None:
     """Choose a password with a reset token from an administrator."""
-    storage = storage_of(request)
+    services = services_of(request)
     # A hash takes 30 ms of CPU, so the token is checked first.
     wanted = digest(body.token if is_well_formed(body.token) else "")
-    await storage.check_password_reset(wanted)
-    password_hash = await _passwords(request).hash(body.password)
-    await storage.reset_password(wanted, password_hash, actor=actor_of(request))
-
-
-def _passwords(request: Request) -> Passwords:
-    passwords = request.app.state.passwords
-    assert isinstance(passwords, Passwords)
-    return passwords
+    await services.storage.check_password_reset(wanted)
+    password_hash = await services.passwords.hash(body.password)
+    await services.storage.reset_password(
+        wanted, password_hash, actor=actor_of(request)
+    )

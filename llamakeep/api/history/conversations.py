@@ -5,12 +5,7 @@ from typing import Annotated, Any, Self
 from fastapi import Path, Query, Request
 from pydantic import AfterValidator, AwareDatetime, Field
 
-from llamakeep.api.dependencies import (
-    DeletingUser,
-    ReadingUser,
-    engine_of,
-    storage_of,
-)
+from llamakeep.api.dependencies import DeletingUser, ReadingUser
 from llamakeep.api.history.routes import NEWER, Cursor
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
@@ -25,6 +20,7 @@ from llamakeep.errors import (
 )
 from llamakeep.schemas.bodies import Body, Form
 from llamakeep.schemas.text import SomeText, Text
+from llamakeep.services import services_of
 from llamakeep.storage.history.conversations import Conversation, Walked
 
 router = Router(prefix="/conversations", tags=["conversations"])
@@ -110,7 +106,7 @@ async def list_conversations(
     """List your conversations, the one with the latest prompt first."""
     place = (cursor or "").removeprefix(NEWER) or None
     is_backwards = cursor != place
-    walked = await storage_of(request).conversations(
+    walked = await services_of(request).storage.conversations(
         user,
         before=None if is_backwards else place,
         after=place if is_backwards else None,
@@ -125,7 +121,9 @@ async def get_conversation(
     conversation_id: ConversationId, request: Request, user: ReadingUser
 ) -> ConversationDetails:
     """Return one conversation; its runs are at `/history/?conversation_id=`."""
-    found, count = await storage_of(request).get_conversation(user, conversation_id)
+    found, count = await services_of(request).storage.get_conversation(
+        user, conversation_id
+    )
     return ConversationDetails(**_facts(found), runs=count)
 
 
@@ -137,7 +135,7 @@ async def change_conversation(
     user: ReadingUser,
 ) -> ConversationDetails:
     """Change a conversation's title."""
-    storage = storage_of(request)
+    storage = services_of(request).storage
     await storage.set_title(user, conversation_id, body.title)
     found, count = await storage.get_conversation(user, conversation_id)
     return ConversationDetails(**_facts(found), runs=count)
@@ -152,9 +150,8 @@ async def delete_conversation(
 
     Unfinished runs are stopped first. Prompts sent in it meanwhile stay.
     """
-    await delete_with_runs(
-        engine_of(request), storage_of(request), user, conversation_id
-    )
+    services = services_of(request)
+    await delete_with_runs(services.engine, services.storage, user, conversation_id)
 
 
 def title_of(prompt: str) -> str:

@@ -10,10 +10,9 @@ from typing import Any, Literal
 
 from fastapi import Request, Response
 
-from llamakeep.api.dependencies import ReadingUser, readers_of, storage_of
+from llamakeep.api.dependencies import ReadingUser
 from llamakeep.api.history.filters import Matching
 from llamakeep.api.http.problems import problem_responses
-from llamakeep.api.http.readers import EXPORT
 from llamakeep.api.http.router import Router
 from llamakeep.api.http.streaming import Streaming
 from llamakeep.api.prompts.schemas import length_of
@@ -25,6 +24,7 @@ from llamakeep.errors import (
     Unauthenticated,
 )
 from llamakeep.history.records import model_name, shown_in_history
+from llamakeep.limits.readers import EXPORT
 from llamakeep.schemas.json_text import (
     HOLE,
     PIECE,
@@ -34,6 +34,7 @@ from llamakeep.schemas.json_text import (
     inside_json,
     to_json,
 )
+from llamakeep.services import services_of
 from llamakeep.storage import Storage
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.runs.long_texts import STORED
@@ -87,8 +88,9 @@ async def export_history(
     `ndjson` has all fields, one run a line, and can be sent to `/history/import`. In
     `csv`, a text that a spreadsheet would take for a formula begins with an apostrophe.
     """
-    source = _Source(storage_of(request), user, matching)
-    with readers_of(request).beginning(user.id, EXPORT) as end:
+    services = services_of(request)
+    source = _Source(services.storage, user, matching)
+    with services.readers.beginning(user.id, EXPORT) as end:
         # A database error here still gets its own status code.
         first = await source.some(after=None)
     name = {"markdown": "md"}.get(format, format)

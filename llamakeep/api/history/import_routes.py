@@ -6,12 +6,7 @@ from functools import partial
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from llamakeep.api.dependencies import (
-    PromptingUser,
-    readers_of,
-    settings_of,
-    storage_of,
-)
+from llamakeep.api.dependencies import PromptingUser
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.errors import (
@@ -25,6 +20,7 @@ from llamakeep.errors import (
 )
 from llamakeep.history.importing import Import
 from llamakeep.schemas.bodies import Body
+from llamakeep.services import services_of
 
 router = Router(prefix="/history", tags=["history"])
 
@@ -72,13 +68,14 @@ async def import_history(request: Request, user: PromptingUser) -> Imported:
     Importing a file again changes nothing. Lines are stored as they arrive; if one is
     invalid, the response says which lines were imported.
     """
-    settings = settings_of(request)
+    services = services_of(request)
+    settings = services.settings
     limit = settings.max_import_size
     importing = Import(
-        storage_of(request),
+        services.storage,
         user,
         max_said=settings.max_body_size,
-        hold=partial(readers_of(request).begin_import, user.id),
+        hold=partial(services.readers.begin_import, user.id),
     )
 
     def check(size: int) -> None:

@@ -12,9 +12,6 @@ from llamakeep.api.dependencies import (
     FollowingUser,
     PromptingUser,
     ReadingUser,
-    engine_of,
-    readers_of,
-    storage_of,
 )
 from llamakeep.api.history import export as history_export
 from llamakeep.api.history import import_routes as history_import
@@ -47,6 +44,7 @@ from llamakeep.errors import (
 from llamakeep.history.records import shown_in_history
 from llamakeep.schemas.bodies import Body, Form
 from llamakeep.schemas.fields import Metadata
+from llamakeep.services import services_of
 from llamakeep.storage import Storage
 from llamakeep.storage.history.filters import EVERYTHING, RunFilter
 from llamakeep.storage.history.listing import is_full
@@ -86,7 +84,7 @@ async def history(
 
     With `q`, `sort=best` lists the most relevant runs first, on a single page.
     """
-    storage = storage_of(request)
+    storage = services_of(request).storage
     if sort == "newest":
         page = await _page(storage, user, matching, limit, cursor)
     elif matching.search is None or cursor is not None:
@@ -174,14 +172,15 @@ async def delete_history(
             "whole history. Nothing was deleted."
         )
         raise InvalidRequest(errors=[FieldError("query.all", message)])
-    deleted = await delete_runs(engine_of(request), storage_of(request), user, matching)
+    services = services_of(request)
+    deleted = await delete_runs(services.engine, services.storage, user, matching)
     return Deleted(deleted=deleted)
 
 
 @router.get("/{run_id}", response_model=WatchedRun, responses=_responses)
 async def get_run(run_id: str, request: Request, user: FollowingUser) -> Response:
     """Return one run: its prompt, its response so far and its status."""
-    run = await storage_of(request).get_run(user, run_id)
+    run = await services_of(request).storage.get_run(user, run_id)
     facts = await watched(request, run)
     return long_response(request, user, facts, length_of([run]))
 
@@ -209,7 +208,7 @@ async def change_run(
     run_id: str, body: RunChange, request: Request, user: ReadingUser
 ) -> Response:
     """Replace a run's tags."""
-    storage = storage_of(request)
+    storage = services_of(request).storage
     run = await storage.set_metadata(user, run_id, body.metadata)
     return shown_response(shown_in_history(run))
 
@@ -232,19 +231,20 @@ async def follow_run(
     have, or the header `Last-Event-ID`.
     """
     position = position_of(request, starting_after)
-    with readers_of(request).beginning(user.id) as end:
-        run = await storage_of(request).outline(user, run_id)
-        return stream_response(engine_of(request), run, position, end=end)
+    services = services_of(request)
+    with services.readers.beginning(user.id) as end:
+        run = await services.storage.outline(user, run_id)
+        return stream_response(services.engine, run, position, end=end)
 
 
 @router.post("/{run_id}/cancel", response_model=HistoryItem, responses=_responses)
 async def cancel_run(run_id: str, request: Request, user: PromptingUser) -> Response:
     """Stop a run, and keep its text so far. One that has ended stays as it is."""
-    run = await engine_of(request).cancel(user, run_id)
+    run = await services_of(request).engine.cancel(user, run_id)
     return shown_response(shown_in_history(run))
 
 
 @router.delete("/{run_id}", status_code=204, responses=_responses)
 async def delete_run(run_id: str, request: Request, user: DeletingUser) -> None:
     """Delete a run permanently. An unfinished one is stopped first."""
-    await engine_of(request).delete(user, run_id)
+    await services_of(request).engine.delete(user, run_id)

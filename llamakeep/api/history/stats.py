@@ -4,12 +4,13 @@ from typing import Annotated, Self
 
 from fastapi import Query, Request
 
-from llamakeep.api.dependencies import ReadingUser, storage_of
+from llamakeep.api.dependencies import ReadingUser
 from llamakeep.api.history.filters import Matching
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.errors import InvalidRequest, ScopeMissing, Unauthenticated
 from llamakeep.schemas.bodies import Body
+from llamakeep.services import services_of
 from llamakeep.storage.history.stats import Grouping, Stats
 
 router = Router(prefix="/history", tags=["history"])
@@ -75,5 +76,5 @@ async def history_stats(
     by: Annotated[Grouping, Query(description="What to group runs by.")] = Grouping.DAY,
 ) -> StatsResponse:
     """Sum up your runs, or those that match the filters."""
-    found = await storage_of(request).stats(user, matching, by=by)
+    found = await services_of(request).storage.stats(user, matching, by=by)
     return StatsResponse(stats=[StatsItem.of(each) for each in found])

@@ -4,11 +4,11 @@ import asyncio
 
 from fastapi import Request
 
-from llamakeep.api.dependencies import engine_of, storage_of
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.errors import ServerStopping, StorageUnavailable
 from llamakeep.schemas.bodies import Body
+from llamakeep.services import services_of
 from llamakeep.storage import Storage
 
 router = Router(tags=["health"])
@@ -41,9 +41,10 @@ async def readyz(request: Request) -> HealthResponse:
     A database that fails for less than five seconds does not count; one that is full
     does.
     """
-    if engine_of(request).is_stopping:
+    services = services_of(request)
+    if services.engine.is_stopping:
         raise ServerStopping
-    storage = storage_of(request)
+    storage = services.storage
     error = await _trouble_of(storage)
     if error is not None:
         since = storage.trouble.since

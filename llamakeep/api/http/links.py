@@ -2,6 +2,8 @@
 
 from fastapi import Request
 
+from llamakeep.services import services_of
+
 
 def prefix_of(request: Request) -> str:
     """Return the path prefix that a proxy puts before this server's paths, or ``."""
@@ -12,7 +14,7 @@ def prefix_of(request: Request) -> str:
 
 def origin_of(request: Request) -> str:
     """Return how URLs of this server begin, without a slash at the end."""
-    public_url = request.app.state.settings.public_url
+    public_url = services_of(request).settings.public_url
     if public_url is not None:
         return str(public_url).rstrip("/")
     prefix: str = request.scope.get("prefix", "")

@@ -26,6 +26,7 @@ from llamakeep.errors.wording import MISSING, UNKNOWN, path_of, wording_of
 from llamakeep.http.methods import HeadAndOptions
 from llamakeep.http.security_headers import HEADERS
 from llamakeep.schemas.problem import Problem, problem_json, problem_of, urn
+from llamakeep.services import services_of
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +149,7 @@ async def render_bug(request: Request, error: Exception) -> Response:
 
 
 def _response(request: Request, problem: Problem, headers: dict[str, str]) -> Response:
-    dialects: Mapping[str, Dialect] = request.app.state.dialects
+    dialects: Mapping[str, Dialect] = services_of(request).dialects
     for prefix, render in dialects.items():
         if request.url.path.startswith(prefix):
             return render(problem, headers, prefix_of(request))
@@ -174,7 +175,7 @@ def _allowed_methods(request: Request) -> Sequence[str]:
 
 
 def _body_too_large(request: Request) -> BodyTooLarge:
-    limit = request.app.state.settings.max_body_size.human_readable()
+    limit = services_of(request).settings.max_body_size.human_readable()
     return BodyTooLarge(
         f"The body may have {limit}. {UNREAD} Send less, or raise "
         "LLAMAKEEP_MAX_BODY_SIZE."

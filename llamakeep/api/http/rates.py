@@ -12,7 +12,7 @@ from llamakeep.api.http.problems import render_error
 from llamakeep.domain import User
 from llamakeep.domain.rates import Rate
 from llamakeep.errors import UNREAD, LlamaKeepError, RateLimited
-from llamakeep.limits.rates import Counts, Kind, Limit, OwnCounts, Standing
+from llamakeep.limits.rates import Counts, Kind, Limit, Standing
 from llamakeep.limits.shared_rates import SharedCounts, ValkeyCounts
 from llamakeep.limits.throttle import network_of
 from llamakeep.settings import Settings
@@ -28,32 +28,29 @@ WHO: dict[Kind, str] = {
 }
 
 
-def limit_rates(
-    app: FastAPI, settings: Settings, counts: Counts | None, *, exempt: Iterable[str]
-) -> None:
+def shared_counts(settings: Settings) -> SharedCounts | None:
     """
-    Limit the rate of requests to `app`, if settings say so.
-
-    The caller closes `app.state.counts`.
-
-    Args:
-        app: The whole server.
-        settings: The rates.
-        counts: Counts the requests if Valkey is not configured; by default in this
-            process.
-        exempt: Paths that are not counted.
+    Count requests in Valkey, if there are limits and settings name one.
 
     Raises:
         CountsUnavailable: The client for Valkey is not installed.
     """
-    counts = counts or OwnCounts()
-    rates = (settings.rate_limit, settings.address_rate_limit)
-    if any((*rates, settings.login_rate_limit)):
-        if settings.valkey_url is not None:
-            url = settings.valkey_url.get_secret_value()
-            counts = SharedCounts(ValkeyCounts(url))
+    if settings.valkey_url is None or not _has_limits(settings):
+        return None
+    return SharedCounts(ValkeyCounts(settings.valkey_url.get_secret_value()))
+
+
+def limit_rates(
+    app: FastAPI, settings: Settings, counts: Counts, *, exempt: Iterable[str]
+) -> None:
+    """Limit the rate of requests to `app`, but for the paths `exempt`."""
+    if _has_limits(settings):
         app.add_middleware(RateLimit, counts=counts, settings=settings, exempt=exempt)
-    app.state.counts = counts
+
+
+def _has_limits(settings: Settings) -> bool:
+    rates = (settings.rate_limit, settings.address_rate_limit)
+    return any((*rates, settings.login_rate_limit))
 
 
 class Visit:

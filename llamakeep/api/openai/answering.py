@@ -15,7 +15,6 @@ from typing import Any, Protocol
 from fastapi import Request, Response
 from starlette.types import Receive, Scope, Send
 
-from llamakeep.api.dependencies import engine_of
 from llamakeep.api.http import sse
 from llamakeep.api.http.links import prefix_of
 from llamakeep.api.http.streaming import Streaming
@@ -26,6 +25,7 @@ from llamakeep.engine import Delta, Ended, Engine, Reset, Silence, Update
 from llamakeep.engine.engine import raise_for_status
 from llamakeep.errors import LlamaKeepError, RunInterrupted
 from llamakeep.schemas.json_text import to_json
+from llamakeep.services import services_of
 from llamakeep.storage.runs.long_texts import outline_of
 from llamakeep.storage.runs.lookups import IdempotencyKey
 
@@ -164,7 +164,7 @@ async def answer(request: Request, user: User, wanted: CompletionCall) -> Respon
     Raises:
         LlamaKeepError: The prompt is refused, or fails before its first text.
     """
-    engine = engine_of(request)
+    engine = services_of(request).engine
     run = await engine.accept(
         user,
         wanted.asked,

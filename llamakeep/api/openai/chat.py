@@ -12,8 +12,6 @@ from llamakeep.api.dependencies import (
     FollowingUser,
     IdempotencyHeader,
     PromptingUser,
-    engine_of,
-    storage_of,
 )
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
@@ -29,6 +27,7 @@ from llamakeep.api.prompts.idempotency import key_of
 from llamakeep.domain import NewRun, RunStatus
 from llamakeep.schemas.fields import MaxTokens, Metadata
 from llamakeep.schemas.text import check_json
+from llamakeep.services import services_of
 
 router = Router(prefix="/v1/chat/completions", tags=["openai"], queries=Queries.VENDORS)
 
@@ -184,7 +183,7 @@ async def retrieve(
     If the run did not succeed, `finish_reason` is null, and there is a `status`.
     """
     run_id = run_id_of(completion_id, CHAT)
-    run = await storage_of(request).get_run(user, run_id)
+    run = await services_of(request).storage.get_run(user, run_id)
     more: dict[str, Any] = {"metadata": dict(run.metadata)}
     if run.status is not RunStatus.SUCCEEDED:
         more["status"] = run.status
@@ -199,7 +198,7 @@ async def retrieve(
 async def delete(completion_id: str, request: Request, user: DeletingUser) -> Response:
     """Delete a completion permanently. An unfinished one is stopped first."""
     run_id = run_id_of(completion_id, CHAT)
-    await engine_of(request).delete(user, run_id)
+    await services_of(request).engine.delete(user, run_id)
     return json_response(
         {
             "object": "chat.completion.deleted",

@@ -5,11 +5,12 @@ from typing import Any
 from fastapi import Request, Response
 
 from llamakeep import errors
-from llamakeep.api.dependencies import CurrentUser, registry_of
+from llamakeep.api.dependencies import CurrentUser
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.openai.errors import error_responses
 from llamakeep.api.openai.wire import json_response
+from llamakeep.services import services_of
 
 router = Router(prefix="/v1/models", tags=["openai"], queries=Queries.VENDORS)
 
@@ -19,7 +20,7 @@ router = Router(prefix="/v1/models", tags=["openai"], queries=Queries.VENDORS)
 )
 async def models(request: Request, user: CurrentUser) -> Response:
     """List the models that providers are known to serve; the default comes first."""
-    known = await registry_of(request).models()
+    known = await services_of(request).registry.models()
     return json_response({"object": "list", "data": [_model(name) for name in known]})
 
 
@@ -36,7 +37,9 @@ async def models(request: Request, user: CurrentUser) -> Response:
 )
 async def model(model: str, request: Request, user: CurrentUser) -> Response:
     """Return a model, by its id here or its provider's name for it."""
-    provider, name = await registry_of(request).find_model(model.removesuffix("/"))
+    provider, name = await services_of(request).registry.find_model(
+        model.removesuffix("/")
+    )
     return json_response(_model(f"{provider.name}:{name}"))
 
 

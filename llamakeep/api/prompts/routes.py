@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from pydantic import Field
 
 from llamakeep import errors
-from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser, engine_of
+from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.api.prompts.events import (
@@ -42,6 +42,7 @@ from llamakeep.schemas.fields import (
     TopP,
 )
 from llamakeep.schemas.text import SomeText, Text
+from llamakeep.services import services_of
 
 router = Router(tags=["prompt"])
 
@@ -144,7 +145,7 @@ async def prompt(
     The prompt is on disk before it is sent to the model. If the connection is lost, the
     run continues, and its response is in the history.
     """
-    engine = engine_of(request)
+    engine = services_of(request).engine
     is_streamed = bool(body.stream) or accepts_only_events(request)
 
     async def asked() -> NewRun:

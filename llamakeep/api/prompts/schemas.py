@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from fastapi import Request, Response
 from pydantic import AwareDatetime, PlainSerializer
 
-from llamakeep.api.dependencies import readers_of
 from llamakeep.api.history.highlights import Highlights
 from llamakeep.api.http.streaming import Streaming, sent
 from llamakeep.domain import Run, RunStatus, User
 from llamakeep.schemas.bodies import Body
 from llamakeep.schemas.json_text import PIECE, gathered, in_pieces, to_json
+from llamakeep.services import services_of
 
 LONG = 4 * PIECE
 """Responses with more characters are sent in pieces."""
@@ -107,5 +107,5 @@ def long_response(
     if length <= LONG:
         return shown_response(facts)
     pieces = sent(gathered(in_pieces(facts)))
-    end = readers_of(request).begin(user.id, length)
+    end = services_of(request).readers.begin(user.id, length)
     return Streaming(pieces, end=end, media_type="application/json")

@@ -16,11 +16,12 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Security
 
-from llamakeep.api.dependencies import AuthUser, auth_user, presented, storage_of
+from llamakeep.api.dependencies import AuthUser, auth_user, presented
 from llamakeep.api.http.links import origin_of
 from llamakeep.credentials.tokens import digest
 from llamakeep.domain import Run, Scope, User
 from llamakeep.errors import Unauthenticated
+from llamakeep.services import services_of
 
 PREFIX = "/replicate/v1"
 STREAM_LIFETIME = 24 * 3600
@@ -93,7 +94,9 @@ async def reader_of(request: Request, credential: str) -> tuple[User, str]:
     if expires < time.time():
         raise refusal
     try:
-        user, digests = await storage_of(request).find_digests(f"user_{user_id}")
+        user, digests = await services_of(request).storage.find_digests(
+            f"user_{user_id}"
+        )
     except Unauthenticated:
         raise refusal from None
     for known in digests:

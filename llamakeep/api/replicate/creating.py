@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Header, Request, Response
 
 from llamakeep import errors
-from llamakeep.api.dependencies import IdempotencyHeader, engine_of, registry_of
+from llamakeep.api.dependencies import IdempotencyHeader
 from llamakeep.api.http.headers import single_header
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.queries import Queries
@@ -27,6 +27,7 @@ from llamakeep.api.webhooks.outgoing import PREDICTION, wanted
 from llamakeep.domain import NewRun, User
 from llamakeep.errors import PathNotFound, UnknownModel
 from llamakeep.providers.base import Provider
+from llamakeep.services import services_of
 
 Found = tuple[Provider, str]
 
@@ -81,7 +82,7 @@ async def create_by_model(
 
     async def find() -> Found:
         try:
-            return await find_model(registry_of(request), owner, name)
+            return await find_model(services_of(request).registry, owner, name)
         except UnknownModel as error:
             raise PathNotFound(error.detail) from error
 
@@ -107,7 +108,7 @@ async def create_by_version(
     """Create a prediction of a version; it continues if the connection is closed."""
 
     async def find() -> Found:
-        return await find_version(registry_of(request), body.version)
+        return await find_version(services_of(request).registry, body.version)
 
     return await _create(
         request, user, body, find, prefer, cancel_after, idempotency_key
@@ -128,7 +129,7 @@ async def _create(
     seconds = parse_prefer(prefer)
     deadline = parse_cancel_after(cancel_after)
     links = Links.of(request)
-    engine = engine_of(request)
+    engine = services_of(request).engine
 
     async def asked() -> NewRun:
         provider, model = await find()

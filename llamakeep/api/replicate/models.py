@@ -4,7 +4,6 @@ from typing import Any
 
 from fastapi import Request
 
-from llamakeep.api.dependencies import registry_of
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
@@ -27,6 +26,7 @@ from llamakeep.errors import (
 from llamakeep.providers.base import Provider
 from llamakeep.providers.registry import check_model_exists
 from llamakeep.schemas.bodies import Body
+from llamakeep.services import services_of
 
 router = Router(prefix=PREFIX, tags=["replicate"], queries=Queries.VENDORS)
 
@@ -89,7 +89,7 @@ class VersionPage(Body):
 @router.get("/models", responses=problem_responses(Unauthenticated))
 async def list_models(request: Request, user: CurrentUser) -> ModelPage:
     """List the models that providers are known to serve; there may be more."""
-    registry, links = registry_of(request), Links.of(request)
+    registry, links = services_of(request).registry, Links.of(request)
     found = [
         _model(registry.provider(name), model, links)
         for name, _, model in (
@@ -124,7 +124,7 @@ async def get_version(
     """Return a version with its input and output."""
     try:
         provider, model = await check_version(
-            registry_of(request), owner, name, version_id
+            services_of(request).registry, owner, name, version_id
         )
         await check_model_exists(provider, model)
     except UnknownModel as error:
@@ -134,7 +134,7 @@ async def get_version(
 
 async def _found(request: Request, owner: str, name: str) -> tuple[Provider, str]:
     try:
-        provider, model = await find_model(registry_of(request), owner, name)
+        provider, model = await find_model(services_of(request).registry, owner, name)
         await check_model_exists(provider, model)
     except UnknownModel as error:
         raise PathNotFound(error.detail) from error

@@ -6,7 +6,6 @@ from urllib.parse import urlencode
 
 from fastapi import Query, Request, Response
 
-from llamakeep.api.dependencies import engine_of, storage_of
 from llamakeep.api.history.filters import Moment
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.queries import Queries
@@ -35,6 +34,7 @@ from llamakeep.errors import (
     Unauthenticated,
 )
 from llamakeep.schemas.bodies import Body
+from llamakeep.services import services_of
 from llamakeep.storage.history.filters import first_id_at
 from llamakeep.storage.history.listing import is_full
 
@@ -85,7 +85,7 @@ async def list_predictions(
         after = max(after or place, place)
     elif place is not None:
         before = min(before or place, place)
-    runs = await storage_of(request).history(
+    runs = await services_of(request).storage.history(
         user,
         before=before,
         after=after,
@@ -125,7 +125,7 @@ async def get_prediction(
     prediction_id: str, request: Request, user: FollowingUser
 ) -> Response:
     """Return one prediction: its input, its output so far and its status."""
-    run = await storage_of(request).get_run(user, f"run_{prediction_id}")
+    run = await services_of(request).storage.get_run(user, f"run_{prediction_id}")
     return prediction_response(Prediction.of(run, Links.of(request)))
 
 
@@ -138,7 +138,7 @@ async def cancel_prediction(
     prediction_id: str, request: Request, user: PromptingUser
 ) -> Response:
     """Stop a prediction, and keep its output. One that has ended stays as it is."""
-    run = await engine_of(request).cancel(user, f"run_{prediction_id}")
+    run = await services_of(request).engine.cancel(user, f"run_{prediction_id}")
     return prediction_response(Prediction.of(run, Links.of(request)))
 
 

@@ -12,7 +12,6 @@ from contextlib import aclosing
 
 from fastapi import Request, Response
 
-from llamakeep.api.dependencies import engine_of, readers_of, storage_of
 from llamakeep.api.http import sse
 from llamakeep.api.http.headers import single_header
 from llamakeep.api.http.streaming import Streaming
@@ -21,6 +20,7 @@ from llamakeep.domain import Run, RunStatus, User
 from llamakeep.engine import Delta, Ended, Engine, Position, Reset, Update
 from llamakeep.errors import LlamaKeepError
 from llamakeep.schemas.json_text import to_json
+from llamakeep.services import services_of
 
 HELLO = b": hi\n\n"
 KEEP_ALIVE = b": still here\n\n"
@@ -47,9 +47,10 @@ async def stream_response(request: Request, user: User, run_id: str) -> Response
     last = single_header(request, "last-event-id") or ""
     # As at Replicate, a stream begins at the start if the event is unknown.
     position = Position.parse(last) or Position()
-    with readers_of(request).beginning(user.id) as end:
-        run = await storage_of(request).outline(user, run_id)
-        frames = events(engine_of(request), run, position)
+    services = services_of(request)
+    with services.readers.beginning(user.id) as end:
+        run = await services.storage.outline(user, run_id)
+        frames = events(services.engine, run, position)
         return Streaming(frames, end=end, headers=HEADERS)
 
 

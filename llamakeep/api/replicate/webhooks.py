@@ -2,7 +2,6 @@
 
 from fastapi import Request, Response
 
-from llamakeep.api.dependencies import storage_of
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
@@ -10,6 +9,7 @@ from llamakeep.api.replicate.access import PREFIX, PromptingUser
 from llamakeep.api.webhooks.secrets import webhooks_are_sent
 from llamakeep.errors import PathNotFound, ScopeMissing, Unauthenticated
 from llamakeep.schemas.bodies import Body
+from llamakeep.services import services_of
 from llamakeep.webhooks.signing import new_secret
 
 router = Router(prefix=PREFIX, tags=["replicate"], queries=Queries.VENDORS)
@@ -31,5 +31,5 @@ async def default_secret(
     """Return the secret that signs your webhooks; all APIs share it."""
     webhooks_are_sent(request)
     response.headers["Cache-Control"] = "no-store"
-    known = await storage_of(request).webhook_secrets(user, fresh=new_secret())
+    known = await services_of(request).storage.webhook_secrets(user, fresh=new_secret())
     return WebhookSigningSecret(key=known.secret)

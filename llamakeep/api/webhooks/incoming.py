@@ -8,7 +8,6 @@ from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from llamakeep.api.dependencies import engine_of, registry_of, settings_of, storage_of
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.errors import BodyTooLarge, MalformedBody, NoProvider, SignatureInvalid
@@ -18,6 +17,7 @@ from llamakeep.providers.replicate.webhooks import (
     WebhookSecret,
     read_hint,
 )
+from llamakeep.services import services_of
 from llamakeep.webhooks.signing import Stamp, is_signed, read_stamp
 
 PATHS = (WEBHOOK_PATH, f"{WEBHOOK_PATH}/")
@@ -44,11 +44,12 @@ async def receive(request: Request) -> Response:
     body = await _read(request)
     await _check(secret, stamp, body)
     hint = read_hint(body)
-    engine = engine_of(request)
+    services = services_of(request)
+    engine = services.engine
     if (
         hint is not None
         and engine.expects(hint.run_id)
-        and await storage_of(request).add_delivery(stamp.id)
+        and await services.storage.add_delivery(stamp.id)
     ):
         engine.hint(*hint)
     return Response()
@@ -56,14 +57,14 @@ async def receive(request: Request) -> Response:
 
 def _secret_of(request: Request) -> WebhookSecret:
     with suppress(NoProvider):
-        provider = registry_of(request).provider(ReplicateProvider.name)
+        provider = services_of(request).registry.provider(ReplicateProvider.name)
         if isinstance(provider, ReplicateProvider):
             return provider.webhook_secret
     raise HTTPException(HTTPStatus.NOT_FOUND)
 
 
 async def _read(request: Request) -> bytes:
-    limit = BODIES * settings_of(request).max_body_size
+    limit = BODIES * services_of(request).settings.max_body_size
     body = bytearray()
     try:
         async for piece in request.stream():

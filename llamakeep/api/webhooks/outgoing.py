@@ -6,7 +6,6 @@ from typing import Annotated, Any, Self
 from fastapi import Request
 from pydantic import AwareDatetime, Field
 
-from llamakeep.api.dependencies import settings_of, storage_of
 from llamakeep.api.prompts.schemas import HistoryItem
 from llamakeep.domain import (
     Notification,
@@ -20,6 +19,7 @@ from llamakeep.errors import FieldError, InvalidRequest
 from llamakeep.history.records import shown_in_history
 from llamakeep.schemas.bodies import Body
 from llamakeep.schemas.text import Text
+from llamakeep.services import services_of
 from llamakeep.webhooks.addresses import Guard, NotAllowed
 from llamakeep.webhooks.signing import new_secret
 
@@ -60,8 +60,9 @@ class WatchedRun(HistoryItem):
 
 async def watched(request: Request, run: Run) -> dict[str, Any]:
     """Return `run` as a `WatchedRun`, but as a dictionary."""
-    if settings_of(request).webhooks:
-        known = await storage_of(request).find_notification(run)
+    services = services_of(request)
+    if services.settings.webhooks:
+        known = await services.storage.find_notification(run)
         if known is not None:
             return shown_in_history(run) | {"webhook": WebhookState.of(known)}
     return shown_in_history(run)
@@ -90,7 +91,8 @@ async def wanted(
     Raises:
         InvalidRequest: Webhooks are disabled, or the URL is not permitted.
     """
-    settings = settings_of(request)
+    services = services_of(request)
+    settings = services.settings
     if not settings.webhooks:
         raise _refusal(
             "This server sends no webhooks; nothing was stored. Leave it out, and ask "
@@ -101,7 +103,7 @@ async def wanted(
         target = Guard(settings.webhook_networks).target(url)
     except NotAllowed as error:
         raise _refusal(f"{error} Nothing was stored.") from None
-    await storage_of(request).webhook_secrets(user, fresh=new_secret())
+    await services.storage.webhook_secrets(user, fresh=new_secret())
     return [
         Notification(
             id=new_id("msg_"),

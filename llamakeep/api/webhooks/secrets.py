@@ -5,17 +5,12 @@ from datetime import timedelta
 from fastapi import Request, Response
 from pydantic import AwareDatetime
 
-from llamakeep.api.dependencies import (
-    KeysUser,
-    PromptingUser,
-    actor_of,
-    settings_of,
-    storage_of,
-)
+from llamakeep.api.dependencies import KeysUser, PromptingUser, actor_of
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.errors import PathNotFound, ScopeMissing, Unauthenticated
 from llamakeep.schemas.bodies import Body
+from llamakeep.services import services_of
 from llamakeep.storage.accounts.webhook_secrets import WebhookSecrets
 from llamakeep.webhooks.signing import new_secret
 
@@ -52,7 +47,7 @@ def webhooks_are_sent(request: Request) -> None:
     Raises:
         PathNotFound: It does not.
     """
-    if not settings_of(request).webhooks:
+    if not services_of(request).settings.webhooks:
         raise PathNotFound(
             "This server sends no webhooks, so there is no secret to check them with. "
             "(An operator can set LLAMAKEEP_WEBHOOKS=true.)"
@@ -66,7 +61,7 @@ async def webhook_secret(
     """Return the secret that signs your webhooks; it is created at first use."""
     webhooks_are_sent(request)
     response.headers["Cache-Control"] = "no-store"
-    storage = storage_of(request)
+    storage = services_of(request).storage
     return WebhookSecretResponse.of(
         await storage.webhook_secrets(user, fresh=new_secret())
     )
@@ -85,7 +80,7 @@ async def rotate_webhook_secret(
     webhooks_are_sent(request)
     response.headers["Cache-Control"] = "no-store"
     return WebhookSecretResponse.of(
-        await storage_of(request).rotate_webhook_secret(
+        await services_of(request).storage.rotate_webhook_secret(
             user,
             fresh=new_secret(),
             overlap=OVERLAP,

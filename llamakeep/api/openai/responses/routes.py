@@ -13,10 +13,6 @@ from llamakeep.api.dependencies import (
     FollowingUser,
     IdempotencyHeader,
     PromptingUser,
-    engine_of,
-    readers_of,
-    settings_of,
-    storage_of,
 )
 from llamakeep.api.http.links import prefix_of
 from llamakeep.api.http.queries import Queries
@@ -45,6 +41,7 @@ from llamakeep.errors import (
     RunCanceled,
     RunNotFound,
 )
+from llamakeep.services import services_of
 from llamakeep.storage.runs.long_texts import outline_of
 
 router = Router(prefix="/v1/responses", tags=["openai"], queries=Queries.VENDORS)
@@ -84,7 +81,7 @@ async def create(
     Without `background`, closing the connection cancels the run, unless the request had
     an `Idempotency-Key`. The prompt and the text so far are kept.
     """
-    engine = engine_of(request)
+    engine = services_of(request).engine
     run = await _ask(body, request, user, idempotency_key)
     if body.background:
         if body.stream:
@@ -130,15 +127,16 @@ async def retrieve(
         raise invalid("starting_after", "It means something only with `stream=true`.")
     if not stream:
         return json_response(response_of(await _find(request, user, response_id)))
-    with readers_of(request).beginning(user.id) as end:
-        storage = storage_of(request)
+    services = services_of(request)
+    with services.readers.beginning(user.id) as end:
+        storage = services.storage
         with _named(response_id) as run_id:
             run = await storage.outline(user, run_id)
         length = None
         if starting_after is not None and run.status.is_final:
             length = (await storage.place_in_text(run, starting_after)).offset
         after = NOTHING_SEEN if starting_after is None else starting_after
-        engine, prefix = engine_of(request), prefix_of(request)
+        engine, prefix = services.engine, prefix_of(request)
         frames = events(engine, run, prefix=prefix, after=after, length=length)
         return _stream(frames, end)
 
@@ -147,7 +145,7 @@ async def retrieve(
 async def cancel(response_id: str, request: Request, user: PromptingUser) -> Response:
     """Stop a response, and keep its text so far. One that has ended stays as it is."""
     with _named(response_id) as run_id:
-        run = await engine_of(request).cancel(user, run_id)
+        run = await services_of(request).engine.cancel(user, run_id)
     return json_response(response_of(run))
 
 
@@ -155,7 +153,7 @@ async def cancel(response_id: str, request: Request, user: PromptingUser) -> Res
 async def delete(response_id: str, request: Request, user: DeletingUser) -> Response:
     """Delete a response permanently. An unfinished one is stopped first."""
     with _named(response_id) as run_id:
-        await engine_of(request).delete(user, run_id)
+        await services_of(request).engine.delete(user, run_id)
     return json_response({"id": response_id, "object": "response", "deleted": True})
 
 
@@ -179,12 +177,13 @@ async def input_items(
     _refuse_more(include, include_brackets)
     run = await _find(request, user, response_id)
     assert run.conversation_id is not None
-    context = await storage_of(request).context(
+    services = services_of(request)
+    context = await services.storage.context(
         user.id,
         run.conversation_id,
         previous_run_id=run.previous_run_id,
         before=run.id,
-        most=settings_of(request).max_context_size,
+        most=services.settings.max_context_size,
     )
     items = list(items_read(run, context.runs))
     if order == "desc":
@@ -210,13 +209,14 @@ async def input_items(
 async def _ask(
     body: ResponseRequest, request: Request, user: User, idempotency_key: str | None
 ) -> Run:
-    storage = storage_of(request)
+    services = services_of(request)
+    storage = services.storage
     refusal: LlamaKeepError | None = None
     try:
         body.input = await dereferenced(
             body.input,
             partial(storage.get_run, user),
-            most=settings_of(request).max_body_size,
+            most=services.settings.max_body_size,
         )
     except LlamaKeepError as error:
         refusal = error  # raised unless the idempotency key finds an earlier run
@@ -227,7 +227,7 @@ async def _ask(
         return body.asked()
 
     try:
-        return await engine_of(request).accept(
+        return await services.engine.accept(
             user,
             asked,
             idempotency_key=await key_of(request, idempotency_key, body, body.asked),
@@ -249,15 +249,16 @@ async def _result(request: Request, user: User, run: Run) -> Run:
     Raises:
         LlamaKeepError: The run failed, or its end is not known now.
     """
+    services = services_of(request)
     try:
-        return await engine_of(request).result(run)
+        return await services.engine.result(run)
     except RunCanceled:
-        return await storage_of(request).get_run(user, run.id)
+        return await services.storage.get_run(user, run.id)
 
 
 async def _find(request: Request, user: User, response_id: str) -> Run:
     with _named(response_id) as run_id:
-        return await storage_of(request).get_run(user, run_id)
+        return await services_of(request).storage.get_run(user, run_id)
 
 
 @contextmanager
