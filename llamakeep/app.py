@@ -166,9 +166,7 @@ async def offer_setup(app: FastAPI, setup_token: str | None = None) -> str | Non
     """
     Return a token that creates the first administrator, if there are no users.
 
-    Args:
-        app: The server.
-        setup_token: The token, if several worker processes have to share one.
+    If several worker processes have to share one, it is `setup_token`.
     """
     services: Services = app.state.services
     if services.settings.demo or await services.storage.has_users():

@@ -14,10 +14,8 @@ class Repeated:
     """
     A task that repeats a step until it is closed; no error ends it.
 
-    Args:
-        purpose: What the step is for, as the log says it: `renewing leases`.
-        step: What is done.
-        every: Seconds from the end of one to the beginning of the next.
+    The log names its purpose, such as `renewing leases`. From the end of one step to
+    the beginning of the next are `every` seconds.
     """
 
     def __init__(

@@ -8,12 +8,7 @@ LONGEST = 30.0
 
 
 class RestartBackoff:
-    """
-    Allows the first new start at once, and later ones after growing pauses.
-
-    Args:
-        clock: Seconds from any start, never going back.
-    """
+    """Allows the first new start at once, and later ones after growing pauses."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

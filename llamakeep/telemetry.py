@@ -69,13 +69,7 @@ def _may_quote(error: BaseException) -> bool:
 
 
 def set_up_logging(level: str, *, with_process: bool = False) -> None:
-    """
-    Log llamakeep's records from `level` on, and warnings of libraries.
-
-    Args:
-        level: One of `Settings.log_level`'s words.
-        with_process: Whether each line tells its process's id.
-    """
+    """Log llamakeep's records from `level` on, and warnings of libraries."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter(with_process=with_process))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

@@ -25,11 +25,7 @@ def actor_of(request: Request, user: User | None = None) -> Actor:
 
 def presented(request: Request, schemes: Collection[str] = ("bearer",)) -> str:
     """
-    Return the access token or API key in the request.
-
-    Args:
-        request: May carry it in `Authorization` or `X-API-Key`.
-        schemes: Permitted schemes of the header `Authorization`, in lower case.
+    Return the access token or API key in `Authorization` or `X-API-Key`.
 
     Raises:
         Unauthenticated: There is none, or its format is not this server's.
@@ -71,10 +67,6 @@ class AuthUser(HTTPBearer):
     ) -> User:
         """
         Return the user of the access token or API key.
-
-        Args:
-            request: Carries the token or key.
-            security_scopes: An API key needs one of these, if there are any.
 
         Raises:
             Unauthenticated: The token or key is unknown, expired or revoked.

@@ -23,14 +23,8 @@ async def ask_here(
     """
     Run a prompt, and store it with its response in the history of `username`.
 
-    Cancellation cancels the run; its text so far is kept.
-
-    Args:
-        settings: The database, among other things.
-        asked: The prompt.
-        username: Created without a password if there is no such user.
-        screen: Writes the response.
-        registry: The providers; closed at the end.
+    Cancellation cancels the run; its text so far is kept. The user is created without a
+    password if there is none of that name. The registry is closed at the end.
 
     Returns:
         The id of the run's conversation.

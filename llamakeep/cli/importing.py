@@ -82,11 +82,7 @@ async def add_entries(
     """
     Store entries; one that is stored already is not added again.
 
-    Args:
-        settings: The database, among other things.
-        entries: The entries; their users have to exist, unless `create_users`.
-        create_users: Whether to create missing users.
-        advance: Called with the number of entries that each batch has stored.
+    After each batch, `advance` is called with the number of its entries.
 
     Raises:
         InvalidRequest: There is no such user; nothing was stored.

@@ -44,11 +44,6 @@ class Passwords:
 
     The threads are the bound: if a request is canceled while its password is hashed,
     its thread is not free before the hash is done.
-
-    Args:
-        slots: The number of threads.
-        max_waiting: How many more requests may wait for a thread.
-        hasher: Hashes passwords; tests use a cheap one.
     """
 
     def __init__(
@@ -76,10 +71,8 @@ class Passwords:
         """
         Return whether `password` matches `password_hash`.
 
-        Args:
-            password_hash: `None` for an unknown user or one without a password, which
-                takes as long as a wrong password.
-            password: As typed; it need not follow the rules.
+        For an unknown user or one without a password, `password_hash` is `None`, which
+        takes as long as a wrong password.
 
         Raises:
             ServerBusy: Too many requests are waiting.

@@ -28,13 +28,8 @@ async def delete_in_batches(
     """
     Delete a user's finished runs, and yield the size of each batch.
 
-    Args:
-        storage: Stores the runs.
-        user: The runs' owner.
-        pace: The size of batches and the pauses between them.
-        matching: Only runs that match are deleted.
-        before: Only runs with lower ids are deleted.
-        shared: Whether other processes may be deleting the same runs.
+    Only those that match and have ids lower than `before` are deleted. If other
+    processes may be deleting the same ones, these are `shared`.
     """
     after, count = "", 0
     while run_ids := await storage.find_finished(

@@ -36,10 +36,7 @@ class Retention:
     Deletes runs that are too old, at the start and every hour.
 
     Every process of a shared database does so, and skips what another one is deleting.
-
-    Args:
-        storage: Stores the runs.
-        days: The default retention in days; `None` keeps runs for ever.
+    Without `days`, the default retention, runs are kept for ever.
     """
 
     def __init__(self, storage: Storage, days: int | None) -> None:
@@ -70,13 +67,7 @@ async def sweep(
     Delete finished runs that are too old; return their number.
 
     Nothing is deleted if the clock is implausible or most runs are too old, unless that
-    is confirmed.
-
-    Args:
-        storage: Stores the runs.
-        days: The default retention in days; `None` keeps runs for ever.
-        now: By default, the current time.
-        is_confirmed: Whether an administrator has confirmed the time and the deletion.
+    is confirmed. Without `days`, the default retention, runs are kept for ever.
     """
     now = now or utc_now()
     await storage.erase_words()  # of a deletion that was interrupted

@@ -36,9 +36,6 @@ class Purging:
     Purges deleted users one after the other, also those of processes that died.
 
     Every process of a database does so; a lease makes one at a time purge a user.
-
-    Args:
-        storage: Stores the data.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -68,10 +65,7 @@ async def purge_one(
     """
     Purge one deleted user that no other process is purging.
 
-    Args:
-        storage: Stores the data.
-        user: The user; `None` for any.
-        patience: Seconds that the user's runs have to stop.
+    The user's runs have `patience` seconds to stop.
 
     Returns:
         Whether there was such a user.

@@ -25,15 +25,7 @@ NewRunSource = NewRun | Callable[[], Awaitable[NewRun]]
 
 
 class Admission:
-    """
-    Makes runs of prompts, if there is room for them.
-
-    Args:
-        settings: The server's.
-        storage: Where runs are.
-        registry: Who may answer, and for how much.
-        runner: What works on them.
-    """
+    """Makes runs of prompts, if there is room for them."""
 
     def __init__(
         self, settings: Settings, storage: Storage, registry: Registry, runner: Runner

@@ -37,16 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class Closing:
-    """
-    Decides how runs end, and writes that.
-
-    Args:
-        settings: The server's.
-        storage: Where the runs are.
-        registry: What they cost.
-        orphans: Cancels what was begun for canceled ones.
-        node: Under which name this process holds runs.
-    """
+    """Decides how runs end, and writes that."""
 
     def __init__(
         self,

@@ -35,14 +35,7 @@ def is_little(prior: Sequence[Run]) -> bool:
 
 
 async def read_prior(storage: Storage, run: Run, *, most: int) -> Sequence[Run]:
-    """
-    Return the runs that a stored one follows in its conversation.
-
-    Args:
-        storage: Where they are.
-        run: What follows them.
-        most: How many bytes it may have together with them.
-    """
+    """Return the runs that `run` follows; with it, they have `most` bytes at most."""
     assert run.conversation_id is not None
     context = await storage.context(
         run.user_id,

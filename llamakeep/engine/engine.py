@@ -78,12 +78,7 @@ class Engine:
         )
 
     async def open(self, *, take_over: bool = True) -> None:
-        """
-        Start working.
-
-        Args:
-            take_over: Whether to continue what earlier processes left unfinished.
-        """
+        """Start working; `take_over` is to continue what earlier processes left."""
         try:
             await self._runner.breakers.refresh()
         except StorageUnavailable as error:
@@ -95,9 +90,8 @@ class Engine:
         """
         Refuse new prompts from now on.
 
-        Args:
-            grace: Seconds that runs have to end, from now; at the first call,
-                `shutdown_grace` if it is not given.
+        Runs have `grace` seconds to end; at the first call, `shutdown_grace` by
+        default.
         """
         self._admission.is_stopping = True
         if self._deadline is None and grace is None:
@@ -161,14 +155,8 @@ class Engine:
         Keep a prompt and begin to have it answered.
 
         When this returns, the prompt is on disk, whatever happens next. With a known
-        idempotency key, the run that was made then is returned.
-
-        Args:
-            user: The client's.
-            asked: What it wants.
-            idempotency_key: Makes asking again the same as asking once.
-            is_followed: Whether the client may read along; some providers are asked in
-                another way when only the end matters.
+        idempotency key, the run that was made then is returned. Unless the client may
+        read along (`is_followed`), some providers are asked in another way.
 
         Raises:
             ClientError: Something about the request is wrong; nothing was stored.
@@ -317,9 +305,8 @@ class Engine:
         """
         Look now for the answer to a run, instead of at the next turn.
 
-        Args:
-            run_id: The run; if it is not this process's, nothing happens.
-            handle: Where its answer is said to be; that is checked.
+        If the run is not this process's, nothing happens; what `handle` finds is
+        checked.
         """
         live = self._runner.live.get(run_id)
         if live is not None:

@@ -27,13 +27,8 @@ async def follow_stored(
     """
     Yield what is stored of `run` after `position`, until its end.
 
-    It is read a piece at a time, each when the reader has taken the one before.
-
-    Args:
-        storage: Where it is.
-        run: The run.
-        position: How far its reader is.
-        every: Seconds between two looks, each of which reads what is new.
+    It is read a piece at a time, each when the reader has taken the one before. Between
+    two looks, each of which reads what is new, are `every` seconds.
 
     Raises:
         RunNotFound: It was deleted.

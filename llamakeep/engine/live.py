@@ -31,10 +31,8 @@ class LiveRun:
     """
     What this process knows of a run that it works on.
 
-    Args:
-        run: As it is stored. If it was begun before, by a process that died, its
-            response is that attempt's text, and this attempt starts from nothing.
-        provider: Who answers.
+    If the run was begun before, by a process that died, its response is that attempt's
+    text, and this attempt starts from nothing.
     """
 
     task: asyncio.Task[None]
@@ -248,9 +246,7 @@ class LiveRun:
         """
         Yield what comes after `position`, until the run is over.
 
-        Args:
-            position: How far the client has read.
-            rest: What reads on when the run is lost or released.
+        When the run is lost or released, `rest` reads on.
 
         Raises:
             LlamaKeepError: Clients cannot be told the end for now; see `trouble`.

@@ -24,13 +24,8 @@ class Retries:
     The one place where a storage error becomes a pause: it never ends a run.
 
     A failure that passes at once goes unnoticed. From the second one in a row on,
-    clients that wait for the run get an error which says what is kept.
-
-    Args:
-        live: The run.
-        detail: What those clients read, before the database's own words.
-        deadline: Until when the run may take, once that is entered: what is waited here
-            does not count.
+    clients that wait for the run get an error which says what is kept. That begins with
+    `detail`. What is waited here does not count for `deadline`.
     """
 
     __slots__ = ("_deadline", "_detail", "_failures", "_left", "_live", "_pause")
@@ -58,9 +53,7 @@ class Retries:
         """
         Try `step`, which may be repeated, until the database does it.
 
-        Args:
-            step: One storage method.
-            failure: What a first try raised already.
+        If a first try failed already, that is `failure`.
         """
         while True:
             try:

@@ -47,12 +47,6 @@ class Runner:
     Takes each run from where its row is to its end, in a task of its own.
 
     A storage error makes a run wait and try again; it never ends one.
-
-    Args:
-        settings: The server's.
-        storage: Where the runs are.
-        registry: Who may answer, and for how much.
-        node: Under which name this process holds runs.
     """
 
     def __init__(
@@ -88,10 +82,7 @@ class Runner:
         """
         Begin to work on a run, whatever becomes of the caller.
 
-        Args:
-            live: The run; it is stored first, if it is not.
-            idempotency_key: With what it is stored.
-            quotas: The limits that it has to keep to then.
+        If it is not stored, that is done first, with its key and within its quotas.
         """
         self.live[live.run.id] = live
         live.task = asyncio.create_task(self._run(live, idempotency_key, quotas))

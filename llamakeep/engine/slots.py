@@ -10,9 +10,6 @@ class Slots:
 
     However many runs of one user wait, another one's first run waits for at most one
     turn of each user who waits.
-
-    Args:
-        number: How many there are.
     """
 
     def __init__(self, number: int) -> None:

@@ -17,9 +17,7 @@ async def find_out(
     """
     Find out whether a prompt was stored, and store it otherwise.
 
-    Args:
-        accept: `Storage.accept` with its arguments.
-        unknown: What the first try raised.
+    The function `accept` is `Storage.accept` with its arguments.
 
     Raises:
         OutcomeUnknown: That cannot be found out now.

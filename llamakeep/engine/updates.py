@@ -100,11 +100,7 @@ def known_length(
     """
     Return how many characters of a stored text are what a reader read.
 
-    Args:
-        position: Where the reader is.
-        attempt: Whose text is stored.
-        common_length: How many characters all attempts have in common.
-        length: How many the stored text has.
+    The first `common_length` characters are the same in all attempts.
     """
     if (position.attempt or 1) == attempt or not position.offset:
         return length

@@ -22,12 +22,8 @@ class Upkeep:
     """
     Tasks that repeat what all runs of a process need; none of them waits for another.
 
-    Args:
-        settings: The server's.
-        storage: Where the runs are.
-        runner: What works on them here.
-        tick: Seconds between two signs of life to those who follow a silent run.
-        indexing_pause: Seconds after which some more finished runs are indexed.
+    Those who follow a silent run get a sign of life every `tick` seconds; some more
+    finished runs are indexed every `indexing_pause` seconds.
     """
 
     def __init__(

@@ -309,10 +309,7 @@ class PromptRejected(ClientError):
     """
     The provider read the prompt and refused it: too long, or not allowed.
 
-    Args:
-        detail: As in every error.
-        param: The parameter at fault, as the provider called it.
-        provider_code: The provider's own word for the reason.
+    The parameter and the reason have the provider's own names.
     """
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY

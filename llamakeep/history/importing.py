@@ -41,12 +41,9 @@ class Import:
     """
     Stores the runs of a file, and counts them.
 
-    Args:
-        storage: Stores the runs.
-        user: Owns them.
-        max_said: Bytes of a run's prompt with its prior messages.
-        hold: Called before the first `LONG` line is read into memory. It may raise
-            `TooManyReaders`, and returns a function to call when the import has ended.
+    Before the first `LONG` line is read into memory, `hold` is called. It may raise
+    `TooManyReaders`, and returns a function to call when the import has ended. A run's
+    prompt and its prior messages may have `max_said` bytes.
     """
 
     def __init__(

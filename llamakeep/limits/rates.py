@@ -62,14 +62,7 @@ class Counts(Protocol):
 
 
 class OwnCounts:
-    """
-    Counts in this process, in bounded memory.
-
-    Args:
-        clock: A monotonic clock, in seconds.
-        max_windows: How many windows of each rate are kept; the least recently used
-            ones are dropped.
-    """
+    """Counts in this process: of each rate, the `max_windows` most recently used."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, *, max_windows: int = 50_000

@@ -78,10 +78,7 @@ class ValkeyUnreachable(Exception):
 
 class ValkeyCounts:
     """
-    Counts in Valkey.
-
-    Args:
-        url: `valkey://HOST:PORT`, optionally with a password and a database.
+    Counts in Valkey at `valkey://HOST:PORT`.
 
     Raises:
         CountsUnavailable: The client for Valkey is not installed.

@@ -40,12 +40,8 @@ class LoginThrottle:
     (who compete with the attacker for one attempt a minute) and those at the attacker's
     own. Access tokens are not affected.
 
-    The counts are those of one process, and are lost at a restart.
-
-    Args:
-        clock: A monotonic clock, in seconds.
-        max_keys: How many accounts, and how many addresses, are kept; those whose last
-            failure was longest ago are dropped first.
+    The counts are those of one process, and are lost at a restart. Beyond `max_keys`
+    accounts, or addresses, those whose last failure was longest ago are dropped first.
     """
 
     def __init__(
@@ -61,10 +57,6 @@ class LoginThrottle:
     def check(self, username: str, address: str | None) -> None:
         """
         Permit a login attempt, to be followed by `failed` or `succeeded`.
-
-        Args:
-            username: As typed.
-            address: The client's, or `None` if unknown.
 
         Raises:
             TooManyAttempts: The client has to wait; the password must not be checked.

@@ -194,10 +194,6 @@ class ReattachableProvider(Provider, Protocol):
         The deltas are the whole text, from its start. Nothing is created or paid for.
         Closing the generator early cancels the answer.
 
-        Args:
-            request: The original request.
-            handle: The handle of its `Accepted`.
-
         Raises:
             AnswerExpired: The provider has erased it.
             PromptRejected: The provider refused the prompt in the end.
@@ -211,12 +207,8 @@ class ReattachableProvider(Provider, Protocol):
         """
         Return what an earlier attempt at `request` may have created, oldest first.
 
-        Unproven candidates are left out where one is proven.
-
-        Args:
-            request: The request.
-            within: The longest time since its creation, by the provider's clock; our
-                servers' may be wrong.
+        Unproven candidates are left out where one is proven. The request was made
+        `within` that time by the provider's clock; our servers' may be wrong.
 
         Raises:
             ProviderError: The provider cannot be asked.

@@ -125,13 +125,9 @@ async def read_refusal(response: Response) -> Any:
 
 def message_of(body: Any, *secrets: str | None) -> str | None:
     """
-    Return what an error body says, short and on one line, if it says anything.
+    Return what JSON or text says, short and on one line, if it says anything.
 
     Pages of HTML and what is no text say nothing, and credentials are left out.
-
-    Args:
-        body: JSON of any shape, or text.
-        secrets: What must not be repeated, beside what looks like a credential.
     """
     said = _said(body, 0)
     if said is None:
@@ -188,10 +184,8 @@ def retry_after(
     """
     Return the seconds to wait that a 429 or 503 names, if they make sense.
 
-    Args:
-        header: The value of `Retry-After`: seconds, or a date.
-        body: The body, for servers that say it there.
-        milliseconds: The value of `retry-after-ms`, which is more exact.
+    Some servers say it in the body; `milliseconds`, the header `retry-after-ms`, is
+    more exact.
     """
     exact = _sensible(milliseconds)
     if exact is not None:

@@ -201,10 +201,6 @@ def create_registry(
 
     It may be empty: then every prompt is refused with what to configure. It reads the
     disk, so do not call it on the event loop.
-
-    Args:
-        settings: The server's settings.
-        supervisor: Runs the embedded model; by default, this process does.
     """
     providers: list[Provider] = []
     if settings.replicate_api_token is not None:

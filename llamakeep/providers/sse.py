@@ -101,12 +101,9 @@ class EventParser:
 
     def take_lines(self, is_last: Callable[[bytes], bool]) -> bytes:
         """
-        Return, and forget, the lines after the last blank line, if they are an event.
+        Return, and forget, the lines after the last blank line, if `is_last` of one.
 
         For servers that send no blank lines.
-
-        Args:
-            is_last: Whether an event surely ends with a line.
         """
         if b"\n" not in self._rest and not any(b"\n" in each for each in self._more):
             return b""

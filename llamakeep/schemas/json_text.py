@@ -88,11 +88,7 @@ async def filled(
     """
     Yield `pieces` with a text in place of each `HOLE`.
 
-    Args:
-        pieces: From `in_pieces`.
-        text: Reads the text from its beginning, piece by piece.
-        encode: Encodes a piece of the text.
-        quote: Comes before and after the text.
+    The pieces are from `in_pieces`; `text` reads the text from its beginning.
     """
     waiting: list[bytes] = []
     size = 0

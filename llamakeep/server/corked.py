@@ -14,10 +14,6 @@ class Corked:
     A response's head and body are two writes, and so are simultaneous events of a
     stream. Each would be a system call and a packet: the two of a short response took a
     fifth of the server's CPU time (measured).
-
-    Args:
-        transport: Sends the data; other attributes are forwarded to it.
-        loop: Its event loop.
     """
 
     __slots__ = ("_held", "_loop", "_size", "_transport")

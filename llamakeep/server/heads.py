@@ -35,12 +35,7 @@ def check_head(
     """
     Refuse a head that is too large, or that a proxy may have read in another way.
 
-    Args:
-        method: The request's method.
-        version: The version of HTTP.
-        target: The request target: its path and query.
-        headers: Their names in lower case.
-        largest: How many bytes the target and the headers may have.
+    Names of headers are in lower case. With the target, they may have `largest` bytes.
 
     Raises:
         RefusedHead: It has the status code.

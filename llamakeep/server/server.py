@@ -60,8 +60,7 @@ class Server(uvicorn.Server):
         """
         Refuse new prompts from now on.
 
-        Args:
-            at_once: Whether to stop runs as well, without their grace period.
+        With `at_once`, runs are stopped as well, without their grace period.
         """
         if at_once and self._task is not None:
             self._engine.stop_accepting(grace=0)
@@ -120,14 +119,8 @@ async def serve(
     Serve `app` on `listener` until a signal stops the process.
 
     The lifespan is entered here rather than by uvicorn, which would print errors at the
-    start instead of raising them.
-
-    Args:
-        app: From `create_app`.
-        listener: A bound socket, which may be listening already.
-        when_ready: Called once, when requests are served.
-        new_server: Creates the server.
-        until_exit: Whether the process ends after this; see `signals.handled`.
+    start instead of raising them. The listener may be listening already. If the process
+    ends after this, it is `until_exit`.
 
     Raises:
         LlamaKeepError: The application cannot start.

@@ -4,13 +4,7 @@ from typing import Any
 
 
 def send_unframed(cycle: Any) -> None:
-    """
-    Send a response of unknown length unframed: the connection's end is its end.
-
-    Args:
-        cycle: Uvicorn's request and response. It closes the connection after a response
-            to HTTP/1.0 anyway.
-    """
+    """Send a response of unknown length to HTTP/1.0: the connection ends it."""
     send = cycle.send
     is_unframed = False
 

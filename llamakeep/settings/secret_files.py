@@ -21,9 +21,7 @@ class SecretFiles(PydanticBaseSettingsSource):
     """
     Reads the file that `LLAMAKEEP_…_FILE` names, for each setting that is secret.
 
-    Args:
-        settings_class: Its fields are looked at.
-        variables: Where names of files may be; the first that has one counts.
+    The first of `variables` that names one counts.
     """
 
     def __init__(

@@ -107,8 +107,7 @@ class Guard:
     """
     Decides to which URLs and addresses webhooks may be sent.
 
-    Args:
-        networks: Networks that the operator permits, with any port and plain HTTP.
+    In `networks`, the operator permits any port and plain HTTP.
     """
 
     def __init__(self, networks: Sequence[Network] = ()) -> None:

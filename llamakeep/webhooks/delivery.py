@@ -52,12 +52,6 @@ class Notifier:
 
     A webhook is sent at least once, and again if it is unknown whether it arrived:
     receivers can recognise a repetition by its id.
-
-    Args:
-        settings: The server's settings.
-        storage: Stores the webhooks and their state.
-        poster: Sends requests.
-        render: Returns the body of a webhook.
     """
 
     def __init__(

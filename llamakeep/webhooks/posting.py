@@ -54,13 +54,7 @@ class Outcome:
 
 
 class Poster:
-    """
-    Sends webhooks.
-
-    Args:
-        guard: Decides which addresses are permitted.
-        resolve: Resolves names.
-    """
+    """Sends webhooks."""
 
     def __init__(self, guard: Guard, *, resolve: Resolve | None = None) -> None:
         self._guard = guard

@@ -38,10 +38,6 @@ def read_stamp(headers: Mapping[str, str], *, now: float) -> Stamp:
     """
     Parse the headers of a webhook; the body need not be read before.
 
-    Args:
-        headers: With names in lower case, or case-insensitive.
-        now: Seconds since 1970.
-
     Raises:
         SignatureInvalid: A header is missing, malformed or too old.
     """
@@ -81,11 +77,7 @@ def signed_headers(
     """
     Return the headers that sign a webhook.
 
-    Args:
-        message_id: The same at every try.
-        body: Exactly as it is sent.
-        known: The secrets; there is one signature for each.
-        now: Seconds since 1970.
+    The same `message_id` is for every try; there is one signature for each secret.
     """
     signed = f"{message_id}.{int(now)}.".encode() + body
     digests = [hmac.digest(key_of(secret), signed, hashlib.sha256) for secret in known]

@@ -20,15 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Channel:
-    """
-    One end of a channel.
-
-    Args:
-        reader: Reads from the other end.
-        writer: Writes to the other end.
-        answers: Handlers of the other end's requests, by name.
-        listens: Handlers of its notifications, by name.
-    """
+    """One end of a channel: answers requests, listens to notifications, by name."""
 
     def __init__(
         self,

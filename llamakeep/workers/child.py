@@ -59,11 +59,7 @@ class Child:
         """
         Start a process that serves `listener`.
 
-        Args:
-            config: Its configuration.
-            listener: Closed here once the process has it.
-            answers: Handlers of its requests.
-            when_ready: Called when it is ready.
+        The process closes the listener here once it has it.
 
         Raises:
             OSError: The operating system cannot start another process.

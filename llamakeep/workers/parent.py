@@ -57,10 +57,7 @@ class Parent:
     """
     Keeps worker processes running until a signal stops it.
 
-    Args:
-        settings: The server's settings.
-        sockets: The sockets on which workers listen; the caller closes it.
-        when_ready: Called once, when all workers are ready.
+    The caller closes `sockets`. Once all workers are ready, `when_ready` is called.
     """
 
     def __init__(
@@ -82,9 +79,6 @@ class Parent:
     async def run(self, *, until_exit: bool = False) -> bool:
         """
         Run until a signal; a second one does not wait for runs.
-
-        Args:
-            until_exit: Whether the process ends after this; see `signals.handled`.
 
         Returns:
             Whether all workers stopped in order.
@@ -159,14 +153,7 @@ class Parent:
     async def _live(
         self, number: int, dead_nodes: list[str]
     ) -> tuple[str, LlamaKeepError | None]:
-        """
-        Run a worker process; return how it ended, and why it could not start, if so.
-
-        Args:
-            number: The worker's number.
-            dead_nodes: Ids of its predecessors whose runs have not been taken over;
-                updated in place.
-        """
+        """Run a worker; return how it ended, and why it could not start, if so."""
         config = WorkerConfig(
             sys.path, self._packed, self._setup_token, list(dead_nodes)
         )

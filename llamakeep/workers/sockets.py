@@ -21,9 +21,7 @@ class Sockets(AbstractContextManager["Sockets"]):
     """
     Creates the sockets on which workers listen.
 
-    Args:
-        listener: A listening socket with the address; owned by this from now on.
-        deals_out: Whether each worker gets its own socket.
+    It owns the listener. If it `deals_out`, each worker gets its own socket.
     """
 
     def __init__(self, listener: socket.socket, *, deals_out: bool = DEALS_OUT) -> None:

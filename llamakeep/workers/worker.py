@@ -30,10 +30,7 @@ def work(config: WorkerConfig, *, channel: int, listener: int) -> None:
     """
     Serve until the parent stops the worker or dies; ends the process.
 
-    Args:
-        config: The configuration.
-        channel: The file descriptor of the socket to the parent.
-        listener: The file descriptor of the socket to listen on.
+    The file descriptors are of the sockets to the parent and to listen on.
     """
     worker = _Worker(config)
     try:

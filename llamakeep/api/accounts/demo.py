@@ -28,11 +28,7 @@ class LoopbackOnly:
     Responds with 403 to requests that did not come to a loopback address and name.
 
     It checks each connection, since an application does not know where its server
-    listens.
-
-    Args:
-        app: Receives the other requests.
-        origins: Other origins whose pages may call the server.
+    listens. Pages of `origins` may call the server, too.
     """
 
     def __init__(self, app: ASGIApp, *, origins: Collection[str] = ()) -> None:

@@ -16,11 +16,7 @@ class BodyLimit:
 
     It does so before reading the body if there is a `Content-Length`, else while
     reading it. FastAPI's own limit responds in plain text, which cannot be changed.
-
-    Args:
-        app: Receives the requests within the limit.
-        max_body_size: In bytes.
-        exempt: Paths that have their own limit.
+    Paths in `exempt` have limits of their own.
     """
 
     def __init__(

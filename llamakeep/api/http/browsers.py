@@ -18,13 +18,7 @@ _EXPOSED = (
 
 
 def protect_browsers(app: FastAPI, origins: tuple[str, ...]) -> None:
-    """
-    Add security headers and CORS to all responses of `app`; call it last.
-
-    Args:
-        app: The whole server.
-        origins: The origins whose pages may call it.
-    """
+    """Add security headers and CORS to all responses of `app`; call it last."""
     if origins:
         app.add_middleware(
             CORSMiddleware,

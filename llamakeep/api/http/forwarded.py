@@ -40,10 +40,7 @@ class Forwarded:
     """
     Replaces a request's client, scheme and prefix by those that trusted proxies report.
 
-    Args:
-        app: Receives the requests.
-        trusted: The networks of proxies.
-        prefix: The path prefix where a proxy does not report one.
+    The `prefix` is for proxies that report none.
     """
 
     def __init__(

@@ -10,10 +10,6 @@ def single_header(request: Request, name: str) -> str | None:
     """
     Return the value of a header, if the request has it.
 
-    Args:
-        request: The request.
-        name: The header's name in lower case.
-
     Raises:
         InvalidRequest: The header has several different values.
     """

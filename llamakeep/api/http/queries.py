@@ -58,12 +58,8 @@ class QueryCheck:
     """
     A dependency that checks query parameters.
 
-    It is a route's last one, so that authentication fails first.
-
-    Args:
-        known: The names of a route's query parameters, each with whether it may be
-            repeated.
-        ignored: Names of parameters to ignore.
+    It is a route's last one, so that authentication fails first. Of each of the route's
+    parameters, `known` says whether it may be repeated.
     """
 
     def __init__(self, known: dict[str, bool], *, ignored: Iterable[str] = ()) -> None:

@@ -96,12 +96,6 @@ class RateLimit:
     Limits the rate of requests by client address, before they are authenticated.
 
     `auth_user` counts them by user later, with the request's `Visit`.
-
-    Args:
-        app: Receives the requests within the limits.
-        counts: Counts the requests.
-        settings: The rates.
-        exempt: Paths that are not counted, such as those of health checks.
     """
 
     def __init__(

@@ -17,13 +17,7 @@ from llamakeep.schemas.json_text import JsonResponse
 
 
 class Router(APIRouter):
-    """
-    Serves both `/prompt` and `/prompt/` without a redirect, which costs a round trip.
-
-    Args:
-        queries: How unknown query parameters are treated.
-        options: Those of `APIRouter`.
-    """
+    """Serves `/prompt` and `/prompt/` without a redirect, which costs a round trip."""
 
     def __init__(self, *, queries: Queries = Queries.OWN, **options: Any) -> None:
         super().__init__(

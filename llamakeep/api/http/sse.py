@@ -20,10 +20,8 @@ def encode(data: bytes, event: str | None = None, event_id: str | None = None) -
     """
     Return an event.
 
-    Args:
-        data: What it says; each of its lines gets one of its own.
-        event: Its type.
-        event_id: What a client sends when it comes back; only with `event`.
+    Each line of `data` gets one of its own. A client that comes back sends `event_id`,
+    which there is only with `event`.
     """
     if b"\n" in data or b"\r" in data:
         data = b"\ndata: ".join(_LINE_ENDS.split(data))

@@ -15,11 +15,7 @@ class Streaming(StreamingResponse):
     A streaming response, of server-sent events unless `media_type` is given.
 
     Starlette's takes a task group for each, which is 5 KB for as long as it is open.
-
-    Args:
-        pieces: The body.
-        end: Called when the response has ended, in whatever way.
-        options: Those of `StreamingResponse`.
+    Whatever ends the response, `end` is called.
     """
 
     media_type = EVENT_STREAM

@@ -68,15 +68,7 @@ class CompletionCall:
 
 
 class CancelOnDisconnect:
-    """
-    Cancels a run when its client disconnects.
-
-    Args:
-        engine: Cancels the run.
-        user: The run's owner.
-        run: The run.
-        may_come_back: Whether the client may reconnect; then the run continues.
-    """
+    """Cancels a run when its client disconnects, unless it `may_come_back`."""
 
     def __init__(
         self, engine: Engine, user: User, run: Run, *, may_come_back: bool
@@ -193,16 +185,7 @@ async def events(
     *,
     prefix: str,
 ) -> AsyncIterator[bytes]:
-    """
-    Yield the encoded events of `run` until its end or an error.
-
-    Args:
-        updates: The run's updates.
-        run: The run as it was at the beginning.
-        form: Makes the events.
-        leaving: Stops watching when the run has ended.
-        prefix: The path prefix of a proxy.
-    """
+    """Yield the encoded events of `run` until its end or an error."""
     for one in form.first():
         yield sse.encode(to_json(one))
     try:

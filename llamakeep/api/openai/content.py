@@ -31,9 +31,7 @@ def text_of(content: Any, param: str) -> str:
     """
     Return the text of a message's content, with each part on lines of its own.
 
-    Args:
-        content: Text or a list of parts.
-        param: Its path in the request, such as `messages[0].content`.
+    The content's path in the request is `param`, such as `messages[0].content`.
 
     Raises:
         InvalidRequest: It is neither, or text that no database can store.

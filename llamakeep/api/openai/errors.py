@@ -93,13 +93,7 @@ def error_of(error: errors.LlamaKeepError, prefix: str) -> dict[str, Any]:
 
 
 def envelope(problem: Problem, prefix: str) -> dict[str, Any]:
-    """
-    Return the body of an error in OpenAI's format.
-
-    Args:
-        problem: The problem.
-        prefix: The path prefix of a proxy.
-    """
+    """Return the body of an error in OpenAI's format."""
     wrong = problem.errors[0] if problem.errors else None
     param = None
     if wrong is not None:

@@ -164,10 +164,8 @@ def refuse_unsupported(
     """
     Refuse parameters that this server does not support.
 
-    Args:
-        others: The parameters that the request's model does not declare.
-        ignored: Those that may have any value.
-        only: Those that may have only the given values, which change nothing.
+    Those in `ignored` may have any value, those in `only` the given ones, which change
+    nothing.
 
     Raises:
         InvalidRequest: A parameter is unknown.

@@ -54,12 +54,8 @@ async def key_of(
     """
     Return the request's idempotency key with the digest of its body.
 
-    Args:
-        request: Its path is part of the digest.
-        given: The header `Idempotency-Key`.
-        body: The parsed body.
-        asked: Returns the prompt for the digest that older versions stored, if the path
-            accepted keys then.
+    For paths that accepted keys in older versions, `asked` returns the prompt, of which
+    those stored the digest.
     """
     if given is None:
         return None

@@ -148,11 +148,8 @@ def pieces(text: str, *, is_whole: bool) -> list[str]:
     Split `text` into items that never change as the text grows.
 
     Clients that poll read only the new items. No item begins like a URL, which
-    Replicate's clients would take for a file.
-
-    Args:
-        text: The text so far.
-        is_whole: Whether the text is complete; else the last item is left out.
+    Replicate's clients would take for a file. Unless the text `is_whole`, the last item
+    is left out.
     """
     found: list[str] = _PIECE.findall(text)
     if found and not is_whole:

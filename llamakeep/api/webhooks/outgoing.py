@@ -80,13 +80,9 @@ async def wanted(
     """
     Return the webhooks to store with a new run.
 
-    Args:
-        request: The client's request.
-        user: Gets a webhook secret, unless there is one.
-        url: The receiver.
-        events: One webhook is sent for each.
-        form: The format: `RUN` or `PREDICTION`.
-        origin: How URLs of this server begin, for links.
+    One webhook is sent for each of `events`, in the format `form`: `RUN` or
+    `PREDICTION`. Links in it begin with `origin`. The user gets a webhook secret,
+    unless there is one.
 
     Raises:
         InvalidRequest: Webhooks are disabled, or the URL is not permitted.

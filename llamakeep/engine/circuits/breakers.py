@@ -114,14 +114,7 @@ class CircuitBreaker:
 
 
 class CircuitBreakers:
-    """
-    This process's view of all of them.
-
-    Args:
-        settings: The server's.
-        storage: What all processes see.
-        providers: The names of those that have one.
-    """
+    """This process's view of all of them."""
 
     def __init__(
         self, settings: Settings, storage: Storage, providers: Iterable[str]
@@ -163,9 +156,7 @@ class CircuitBreakers:
         """
         Wait until `run` may pass: until `leave`, it may be the probe.
 
-        Args:
-            run: The run.
-            give_up_at: Until when it waits, by the event loop's clock.
+        It waits until `give_up_at` by the event loop's clock.
 
         Raises:
             LlamaKeepError: Why it had to wait for so long.

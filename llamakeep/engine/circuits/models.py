@@ -44,13 +44,7 @@ class _Breaker:
 
 
 class ModelBreakers:
-    """
-    All circuit breakers of this process.
-
-    Args:
-        pause: Seconds for which one is open after five failures in a row.
-        clock: Tells seconds, and never goes back.
-    """
+    """All circuit breakers of this process; five failures open one for `pause`."""
 
     def __init__(
         self, pause: float, clock: Callable[[], float] = time.monotonic
@@ -96,14 +90,7 @@ class ModelBreakers:
             self._close(run)
 
     def broke_off(self, run: Run, error: BaseException, *, is_answering: bool) -> None:
-        """
-        Learn from how a run ended that was let pass, and did not succeed.
-
-        Args:
-            run: The run.
-            error: Why.
-            is_answering: Whether its answer had begun.
-        """
+        """Learn from how a run ended that was let pass, and did not succeed."""
         if isinstance(error, ClientError):
             self._close(run)  # it reads prompts
         # A rate limit is one also where it is said within a stream.

@@ -19,10 +19,7 @@ class Dropped:
     """
     What this process could not close by a bug, and when it is tried again.
 
-    Args:
-        first_pause: Seconds after the first failure; each pause is twice the one
-            before.
-        clock: Tells seconds.
+    The first pause has `first_pause` seconds; each is twice the one before.
     """
 
     def __init__(

@@ -22,23 +22,14 @@ def lateness(
     """
     Return what tells whether a process was frozen for so long that it lost its run.
 
-    Args:
-        lease: Seconds for which a run is held.
-        since: When that began, by `clock`.
-        clock: Tells seconds.
+    It holds the run for `lease` seconds from `since` by `clock`.
     """
     until = since + lease * SAFE_PART
     return lambda: clock() > until
 
 
 def claimed_at(run: Run, *, clock: Callable[[], float] = boot_time) -> float:
-    """
-    Return when this process claimed a run, a moment ago or before it was frozen.
-
-    Args:
-        run: The run.
-        clock: Tells seconds.
-    """
+    """Return when this process claimed a run, a moment ago or before it was frozen."""
     started_at = run.started_at
     age = (utc_now() - started_at).total_seconds() if started_at is not None else 0
     return clock() - max(0.0, age)

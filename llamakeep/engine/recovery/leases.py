@@ -26,16 +26,8 @@ class Recovery:
     """
     Renews this process's leases, and takes up runs that no process works on.
 
-    These are two tasks: what the one waits for does not delay the other.
-
-    Args:
-        settings: What the operator chose.
-        storage: Where the runs are.
-        node: Under which name this process holds them.
-        live: The runs that have a task here, also while they are being stored.
-        begin: Begins to work on a run that was taken up.
-        cancel: Cancels a run that is to be.
-        lose: Stops working on a run that is another process's.
+    These are two tasks: what the one waits for does not delay the other. The runs in
+    `live` have a task here, also while they are being stored.
     """
 
     def __init__(
@@ -100,9 +92,7 @@ class Recovery:
         """
         Take note that a task has ended, if it is one of `begun` or not done.
 
-        Args:
-            run_id: Its run.
-            is_done: Whether its end was written; otherwise it is looked for soon.
+        If its end was not written, the run is looked for soon.
         """
         self.begun.discard(run_id)
         if is_done:
@@ -182,13 +172,7 @@ class Recovery:
 
 
 def last_turn(taken: Sequence[Run], before: str) -> str:
-    """
-    Return whose turn was the last when users took turns for `taken`.
-
-    Args:
-        taken: What they got.
-        before: After whose turn that began.
-    """
+    """Return which user's turn was the last of `taken`, the first after `before`."""
     counts = Counter(run.user_id for run in taken)
     rounds = max(counts.values(), default=0)
     last = [user_id for user_id, count in counts.items() if count == rounds]

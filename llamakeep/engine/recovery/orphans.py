@@ -105,11 +105,6 @@ async def is_wanted(storage: Storage, run: Run, handle: str) -> bool | None:
     """
     Return whether a run has this answer, or its holder may still find it.
 
-    Args:
-        storage: Where runs are.
-        run: The run that it was begun for.
-        handle: What finds the answer.
-
     Returns:
         `None` as long as the holder may look for it: stopped, it would be begun again.
     """

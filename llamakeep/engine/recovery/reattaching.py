@@ -63,19 +63,7 @@ log = logging.getLogger(__name__)
 
 
 class Reattachment:
-    """
-    Has one run answered by a provider that can be asked for the same answer again.
-
-    Args:
-        live: The run.
-        provider: Who answers.
-        request: What is asked.
-        deadline: Until when the run may take.
-        settings: The server's.
-        storage: Where the run is.
-        breakers: Says whether the provider may be asked.
-        node: Under which name this process holds the run.
-    """
+    """Has one run answered by a provider that keeps answers to be asked for again."""
 
     def __init__(
         self,
@@ -107,9 +95,6 @@ class Reattachment:
         Where an earlier request may have begun something, the database is asked who
         holds the run before anything else is begun: what another server has attached
         to it is not found by looking.
-
-        Args:
-            was_begun: Whether an earlier attempt may have asked already.
 
         Raises:
             AnswerExpired: There was an answer, and it cannot be had any more.

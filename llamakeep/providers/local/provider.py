@@ -46,10 +46,6 @@ class LocalProvider:
 
     Its process starts with the first prompt, or with `warm_up`, and again when it died.
     An answer has at most `MAX_TOKENS` tokens unless the prompt says otherwise.
-
-    Args:
-        settings: What the operator chose.
-        supervisor: Who runs the model's process; by default, this process does.
     """
 
     name = "local"

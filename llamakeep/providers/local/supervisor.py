@@ -32,8 +32,7 @@ class Supervisor(Protocol):
         """
         Return where the model answers, once it does.
 
-        Args:
-            instead_of: What did not answer; if it lives all the same, it is returned.
+        If what did not answer, `instead_of`, lives all the same, it is returned.
 
         Raises:
             ProviderUnavailable: The process cannot be started, or not yet again.
@@ -50,10 +49,6 @@ class LocalSupervisor:
     Runs the model in a child of this process.
 
     It starts with the first request, and again with one after it died.
-
-    Args:
-        settings: What the operator chose.
-        weights: The file to load, if it is known already.
     """
 
     def __init__(self, settings: Settings, weights: Path | None = None) -> None:

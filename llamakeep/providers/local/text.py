@@ -29,12 +29,6 @@ class PlainText:
     llama.cpp reads a prompt's control tokens wherever they stand: `<|im_end|>` in a
     user's text would end the user's turn. An invisible space after its first character
     makes it text again, which looks the same. What is stored stays as it was.
-
-    Args:
-        base_url: llama.cpp's own server, with its `/v1`.
-        api_key: What it wants to see.
-        connect_timeout: Seconds it may take to accept a connection.
-        silence_timeout: Seconds it may be silent.
     """
 
     def __init__(

@@ -53,12 +53,8 @@ class CompletionReader:
     Gathers one completion from its events.
 
     What cannot change the meaning of an answer is read leniently: an event that has
-    neither choices nor an error is nothing.
-
-    Args:
-        who: Who answers, at the start of a sentence.
-        model: What was asked for, for error messages.
-        secret: What must not be repeated.
+    neither choices nor an error is nothing. Error messages call the server `who` and do
+    not repeat `secret`.
     """
 
     def __init__(self, who: str, *, model: str = "", secret: str | None = None) -> None:
@@ -140,10 +136,6 @@ class CompletionReader:
 
         Nearly all events of a stream are such, and parsing them is most of its cost.
 
-        Args:
-            blocks: What stands between the empty lines of the stream.
-            start: Where the first of them would be.
-
         Returns:
             Their text, and where the first other one is.
 
@@ -170,9 +162,7 @@ class CompletionReader:
         """
         Return the text that one event's data adds.
 
-        Args:
-            data: Its JSON, `[DONE]`, or what keeps the connection alive.
-            is_error: Whether the event is called an error.
+        Beside JSON, `data` may be `[DONE]` or what keeps the connection alive.
 
         Raises:
             ProviderAnswerInvalid: It cannot be read, and may have had text.
@@ -200,10 +190,7 @@ class CompletionReader:
         """
         Return the text that one event, or a whole completion, adds.
 
-        Args:
-            event: What its JSON means.
-            data: The JSON, if others like it may follow.
-            is_error: Whether the event is called an error.
+        If others like it may follow, `data` is its JSON.
 
         Raises:
             ProviderAnswerInvalid: It cannot be read, and may have had text.

@@ -43,13 +43,8 @@ class ChatStream:
     """
     The texts of an answer, joined as they arrived together.
 
-    It is no generator: one inside another is not closed with it.
-
-    Args:
-        response: Whose body it is.
-        reader: Reads what is in it.
-        who: Who answers, at the start of a sentence.
-        rest_timeout: Seconds to wait for what may follow the finish reason.
+    It is no generator: one inside another is not closed with it. What may follow the
+    finish reason has `rest_timeout` seconds to arrive.
     """
 
     def __init__(

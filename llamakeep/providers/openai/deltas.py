@@ -24,9 +24,7 @@ def parts_of(choice: dict[str, Any], *, has_text: bool = False) -> Parts:
     """
     Return what a choice of a chat completion, or of an older one, says.
 
-    Args:
-        choice: The choice.
-        has_text: Whether there were deltas with text; a whole message repeats them.
+    If there were deltas with text (`has_text`), a whole message repeats them.
 
     Raises:
         ValueError: It cannot be read.

@@ -159,13 +159,7 @@ def refusal(
     """
     Return the error that a response without an answer means.
 
-    Args:
-        status: Its HTTP status.
-        reason: What its body says.
-        who: The server's name, at the start of a sentence.
-        model: What was asked for.
-        retry_after: Seconds to wait, if they were said.
-        location: Where a redirect points.
+    Its body says `reason`; a redirect points to `location`.
     """
     says = f": {reason.message}" if reason.message else "."
     error = _about_prompt(status, reason, who=who, model=model)

@@ -61,15 +61,7 @@ T = TypeVar("T")
 
 
 class ReplicateApi:
-    """
-    Requests to one host, which alone gets the API token.
-
-    Args:
-        base_url: With or without its `/v1`.
-        api_token: Goes to that host only.
-        connect_timeout: Seconds it may take to accept a connection.
-        silence_timeout: Seconds it may be silent.
-    """
+    """Requests to one host, which alone gets the API token."""
 
     def __init__(
         self,
@@ -105,13 +97,8 @@ class ReplicateApi:
         """
         Create a prediction; the request is sent once, whatever happens.
 
-        Args:
-            model: `owner/name`, of an official model if `version` is not given.
-            version: The version to run.
-            body: The input, and a webhook.
-            wait: For how many seconds to wait for the end; 0 for not at all.
-            cancel_after: Seconds after which Replicate gives up.
-            is_late: As in a `CompletionRequest`.
+        Replicate responds at the end, or after `wait` seconds. It gives up after
+        `cancel_after` seconds. Without a version, it is an official model.
 
         Raises:
             ModelNotFound: There is no such model.

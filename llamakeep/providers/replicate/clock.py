@@ -11,12 +11,7 @@ APART = timedelta(minutes=5)
 
 
 class RemoteClock:
-    """
-    The time at Replicate, as its last response told it.
-
-    Args:
-        clock: Tells seconds that pass; only differences count.
-    """
+    """The time at Replicate, as its last response told it."""
 
     def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock

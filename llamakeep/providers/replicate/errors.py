@@ -38,15 +38,7 @@ def refusal(
     model: str | None = None,
     retry_after: float | None = None,
 ) -> LlamaKeepError:
-    """
-    Return the error that a response with another status than 2xx means.
-
-    Args:
-        status: The HTTP status.
-        body: The response's JSON, if it was any.
-        model: What was asked for, if a model was.
-        retry_after: Seconds to wait, if that was said.
-    """
+    """Return the error that a response with another status than 2xx means."""
     message = _invalid_fields(body) or message_of(body)
     says = f": {message}" if message else "."
     error: LlamaKeepError
@@ -94,10 +86,7 @@ def seconds_to_wait(
     """
     Return the seconds to wait that a 429 names, wherever it does.
 
-    Args:
-        body: Its JSON, which says it as a number, or else in words.
-        stated: What the body's number or `Retry-After` says.
-        reset: The header `ratelimit-reset`.
+    A number in the body or in `Retry-After` is `stated`; the body may use words.
     """
     seconds = _seconds(body.get("retry_after")) if isinstance(body, dict) else None
     if seconds is None:

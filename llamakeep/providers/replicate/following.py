@@ -31,13 +31,8 @@ class Following:
     """
     One prediction, and what it has said so far.
 
-    Args:
-        api: The API's client.
-        prediction_id: Its id.
-        prediction: As it was seen last, if it was seen.
-        is_whole: Whether its text is all of it, although it has not ended.
-        budget: Seconds after which to give up.
-        patience: Seconds for which Replicate may be out of reach.
+    The text may be whole (`is_whole`) before the prediction has ended. It takes
+    `budget` seconds at most, and Replicate may be out of reach for `patience` seconds.
     """
 
     def __init__(

@@ -17,9 +17,7 @@ class KnownModels:
     """
     Whether models exist; each is asked for once at a time.
 
-    Args:
-        fetch: Asks Replicate for a model, and raises what it means if there is none.
-        clock: Seconds that only increase.
+    For a model that does not exist, `fetch` raises what that means.
     """
 
     def __init__(

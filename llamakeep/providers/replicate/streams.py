@@ -13,12 +13,8 @@ class StreamedTexts:
     """
     The texts of one open stream, joined as they arrived together.
 
-    However it ends, that is no failure: what it did not say, a GET does.
-
-    Args:
-        response: The open stream.
-        said: What was said earlier. A stream begins at the start, so it repeats this,
-            and that is left out.
+    However it ends, that is no failure: what it did not say, a GET does. A stream
+    begins at the start: what was `said` earlier is left out.
     """
 
     def __init__(self, response: Response, said: str) -> None:

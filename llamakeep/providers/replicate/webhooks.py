@@ -38,14 +38,7 @@ def read_hint(body: bytes) -> Hint | None:
 
 
 class WebhookSecret:
-    """
-    What Replicate signs this account's webhooks with.
-
-    Args:
-        api: The API's client.
-        given: The secret, if it is in the settings.
-        clock: Tells seconds.
-    """
+    """What Replicate signs this account's webhooks with."""
 
     def __init__(
         self,
@@ -66,9 +59,8 @@ class WebhookSecret:
         """
         Return the secret.
 
-        Args:
-            instead_of: One that was returned before and does not fit: it may have been
-                changed. The same is returned if Replicate was asked a moment ago.
+        One that was returned before and does not fit is `instead_of`: it may have been
+        changed. The same is returned if Replicate was asked a moment ago.
 
         Raises:
             ProviderError: It is not known, and Replicate cannot be asked.

@@ -28,10 +28,7 @@ class AuditStorage:
         """
         Record a failed login.
 
-        Args:
-            user: The user whose name was typed; `None` for a name that no user has,
-                which is not stored, since it may be a password.
-            actor: The client.
+        If there is no such user, the name is not stored: it may be a password.
         """
         await self._database.write(
             lambda connection: record(connection, AuditKind.LOGIN_FAILED, user, actor)
@@ -62,12 +59,7 @@ def record(
     """
     Insert an audit event, and delete old ones.
 
-    Args:
-        connection: The transaction of the change that the event is about.
-        kind: The kind of event.
-        user: The account.
-        actor: Who makes the change; `None` for a change that is not recorded.
-        detail: More about it.
+    In the transaction of the change. Without an actor, it is not recorded.
     """
     if actor is None:
         return

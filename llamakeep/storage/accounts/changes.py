@@ -27,9 +27,6 @@ class AccountsEpoch:
     writes them, so that no process overwrites another one's. If a process dies in
     between, the counters differ, and no process uses its cache until the next change;
     the same when the file is deleted or replaced.
-
-    Args:
-        lock_file: The lock file, which has the counters.
     """
 
     def __init__(self, lock_file: Path) -> None:
@@ -52,9 +49,7 @@ class AccountsEpoch:
         """
         Install triggers that count the changes made through a connection.
 
-        Args:
-            execute: Runs SQL on the connection, which has the SQL function
-                `accounts_changed`.
+        The connection has the SQL function `accounts_changed`.
         """
         there = {name for (name,) in execute("SELECT name FROM main.sqlite_master")}
         self._is_watching = there.issuperset(_TABLES) and hasattr(os, "pread")

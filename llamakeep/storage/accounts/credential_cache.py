@@ -18,9 +18,7 @@ class CredentialCache:
     """
     Caches the users of access tokens and API keys, which spares a query.
 
-    Args:
-        database: Has the epoch that invalidates the cache; while it is `None`, nothing
-            is cached.
+    While the database has no epoch, nothing is cached.
     """
 
     def __init__(self, database: Database) -> None:
@@ -35,10 +33,8 @@ class CredentialCache:
         """
         Return the user of a credential, from the cache or with a query.
 
-        Args:
-            digest: The credential's digest.
-            statement: Finds a credential by `digest`, if it is valid at `now`.
-            read: Converts a row to the user and the credential's expiry.
+        A row is found by `digest` if it is valid at `now`; `read` returns its user and
+        its expiry.
         """
         if (user := self.find(digest)) is not None:
             return user

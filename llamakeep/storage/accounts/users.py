@@ -63,11 +63,8 @@ class UserStorage:
         """
         Create a user.
 
-        Args:
-            username: Unique, regardless of case.
-            password_hash: `None` for users who do not log in.
-            role: The user's role.
-            actor: Who creates them; `None` writes no audit event.
+        Users who do not log in have no password. Without an actor, there is no audit
+        event.
 
         Raises:
             InvalidRequest: The name is taken.
@@ -110,11 +107,8 @@ class UserStorage:
         """
         Set a password, and end the logins made with the old one.
 
-        Args:
-            user: The user.
-            password_hash: The new password's.
-            kept_login: The digest of the one access token that stays valid.
-            actor: Who changes it; `None` writes no audit event.
+        The access token of the digest `kept_login` stays valid. Without an actor, there
+        is no audit event.
         """
 
         def operation(connection: Connection) -> None:
@@ -140,18 +134,7 @@ class UserStorage:
         lifetime: timedelta,
         actor: Actor | None = None,
     ) -> datetime:
-        """
-        Store the digest of an access token, and delete the user's expired ones.
-
-        Args:
-            user: The user.
-            digest: The access token's.
-            lifetime: How long it is valid.
-            actor: Who logs in; `None` writes no audit event.
-
-        Returns:
-            When it expires.
-        """
+        """Store an access token; delete the user's expired ones; return its end."""
         now = utc_now()
         values = {
             "digest": digest,

@@ -98,12 +98,7 @@ def colliding_insert(
 
 
 class Facts(TypeDecorator[Any]):
-    """
-    A frozen dataclass, stored as a JSON object of the fields that are set.
-
-    Args:
-        kind: The dataclass; Pydantic has to support it.
-    """
+    """A frozen dataclass, stored as a JSON object of the fields that are set."""
 
     impl = JSON(none_as_null=True)
     cache_ok = True
@@ -147,12 +142,7 @@ def words_of(enum: type[StrEnum]) -> Enum:
 
 
 class seconds_from_now(FunctionElement[datetime]):  # noqa: N801 - reads as SQL
-    """
-    The database clock's time plus some seconds; nodes' clocks may differ.
-
-    Args:
-        parameter: The bound parameter that has the seconds.
-    """
+    """The database clock's time plus some seconds; nodes' clocks may differ."""
 
     inherit_cache = True
     type = UtcDateTime()

@@ -47,13 +47,7 @@ _LIMITS = text(
 
 
 class PostgresDatabase:
-    """
-    A PostgreSQL database, which several processes share.
-
-    Args:
-        url: The database's URL.
-        is_hurried: Whether statements have a timeout.
-    """
+    """A PostgreSQL database; if it `is_hurried`, statements have a timeout."""
 
     is_sole_owner = False
     accounts_version = None  # other processes may change accounts at any time

@@ -53,13 +53,7 @@ class Server:
 
 
 class Connector:
-    """
-    Opens connections to the hosts of a URL.
-
-    Args:
-        url: The database's URL.
-        is_hurried: Whether statements have a timeout.
-    """
+    """Opens connections to hosts; if `is_hurried`, statements have a timeout."""
 
     def __init__(self, url: PostgresUrl, *, is_hurried: bool = True) -> None:
         self._url = url
@@ -82,9 +76,7 @@ class Connector:
         """
         Connect to the first host that accepts writes.
 
-        Args:
-            is_pooled: Whether there is a pooler, which supports neither session
-                settings nor prepared statements.
+        A pooler supports neither session settings nor prepared statements.
         """
         failure: Exception | None = None
         for host, port in self._url.hosts or _ANYWHERE:

@@ -13,13 +13,7 @@ LOOK = 0.25
 
 
 class Slots:
-    """
-    Limits connections; the limit shrinks when the server refuses one.
-
-    Args:
-        most: The highest limit.
-        clock: Returns the time in seconds.
-    """
+    """Limits connections; the limit shrinks when the server refuses one."""
 
     def __init__(
         self, most: int, *, clock: Callable[[], float] = time.monotonic

@@ -32,11 +32,8 @@ class Prepared:
 
     On SQLite, SQLAlchemy's way from a statement to the driver costs as much as the
     statement (measured: 105 µs instead of 50 to insert a run). Types convert parameters
-    and results as they always do.
-
-    Args:
-        statement: It has bound parameters only, no values.
-        parameters: For an INSERT, its columns.
+    and results as they always do. The statement has no values; `parameters` are the
+    columns of an INSERT.
     """
 
     def __init__(

@@ -20,9 +20,6 @@ class Trouble:
     Records since when a database fails, for one event loop.
 
     It logs two lines, however many failures lie between.
-
-    Args:
-        clock: Returns the time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -51,10 +51,7 @@ class Writer:
     Runs operations in the order of their submission.
 
     All methods but `join` are called on one event loop, the one that submits first.
-
-    Args:
-        engine: Opens the connection.
-        after: Called after each transaction, before its callers continue.
+    After each transaction, and before its callers continue, `after` is called.
     """
 
     def __init__(self, engine: Engine, *, after: Callable[[], None]) -> None:

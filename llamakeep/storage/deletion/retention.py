@@ -106,11 +106,7 @@ class RetentionStorage:
         """
         Set the retention that a user chose for themselves.
 
-        Args:
-            user: The user.
-            days: Days; `None` leaves it to the administrators.
-            longest: The retention in the settings.
-            actor: The user, as the client of this request.
+        The settings allow `longest`. Without `days`, administrators decide.
 
         Raises:
             InvalidRequest: It is longer than the user may have.
@@ -135,12 +131,7 @@ class RetentionStorage:
         await self._database.write(operation)
 
     async def shortest_retention(self, longest: int | None) -> int | None:
-        """
-        Return the shortest retention of any user, in days.
-
-        Args:
-            longest: The retention in the settings.
-        """
+        """Return the shortest retention of any user, in days; by default, `longest`."""
         query = select(func.min(_days(longest))).where(users.c.deleted_at.is_(None))
         return await self._database.read(lambda connection: connection.scalar(query))
 
@@ -154,13 +145,7 @@ class RetentionStorage:
     async def users_with_old_runs(
         self, longest: int | None, *, now: datetime | None = None
     ) -> Sequence[tuple[User, str]]:
-        """
-        Return the users with runs past retention, and the id below which these are.
-
-        Args:
-            longest: The retention in the settings.
-            now: The time; by default, the clock's.
-        """
+        """Return users with runs past retention, and the id below which they are."""
         days = _days(longest)
         query = select(*USER, days).where(
             days.is_not(None), users.c.deleted_at.is_(None)

@@ -139,11 +139,8 @@ class RunDeletionStorage(SearchStorage):
         """
         Delete some of the given finished runs.
 
-        Args:
-            user: Their owner.
-            run_ids: Their ids.
-            pace: How many: at least one statement's worth, more while there is time.
-            shared: Whether to skip rows that another process is deleting.
+        At least one statement's worth, more while there is time. Those that another
+        process is deleting are left out if `shared`.
         """
 
         def operation(connection: Connection) -> Forgotten:

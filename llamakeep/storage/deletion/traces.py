@@ -152,13 +152,7 @@ class TraceStorage:
 
 @contextmanager
 def keeping_words(connection: Connection, *, keep: bool) -> Iterator[None]:
-    """
-    Mark the words of the runs that this block deletes, instead of cutting them out.
-
-    Args:
-        connection: The transaction's, on SQLite.
-        keep: Whether to do so; otherwise, the words are cut out.
-    """
+    """If `keep`, mark the words that this block deletes instead of cutting them out."""
     if not keep:
         yield
         return

@@ -81,12 +81,7 @@ class DeletedUserStorage:
         return await self._database.write(operation)
 
     async def claim_deleted_user(self, user: User | None = None) -> User | None:
-        """
-        Return a deleted user that no process purges, leased for `LEASE` seconds.
-
-        Args:
-            user: The user to claim; by default, any.
-        """
+        """Return a deleted user that no process purges, leased for `LEASE` seconds."""
         is_free = users.c.purge_until.is_(None) | (
             users.c.purge_until < seconds_from_now("no_seconds")
         )

@@ -127,16 +127,7 @@ class ConversationStorage:
         oldest_first: bool = False,
         limit: int = 50,
     ) -> Walked:
-        """
-        Return conversations of `user`, the most recently active first.
-
-        Args:
-            user: Their owner.
-            before: Only those whose newest run is older than this id.
-            after: Only those whose newest run is newer.
-            oldest_first: Whether to begin with the least recently active.
-            limit: The page's size; `LONGEST_WALK` may make it smaller.
-        """
+        """Return a page of conversations, the most recently active first."""
         query = _WALK_UP if oldest_first else _WALK_DOWN
 
         def operation(connection: Connection) -> Walked:

@@ -50,16 +50,9 @@ class HistoryStorage(SearchStorage):
         """
         Return the runs of `user`, newest first by default.
 
-        Args:
-            user: Their owner.
-            before: Only runs with a lower id, which need not be a run's.
-            after: Only runs with a higher id.
-            oldest_first: Whether to begin with the oldest.
-            matching: Conditions.
-            limit: The largest number of runs.
-            is_page: Whether to end early where the page is full (`is_full`).
-            much: The characters that make it full.
-            longest: The bytes of a response; longer ones are `STORED` instead of read.
+        With `is_page`, they end early where `much` characters fill the page. Responses
+        of more than `longest` bytes are `STORED` instead of read. The ids `before` and
+        `after` need not be a run's.
         """
         search = matching.search
         others = replace(matching, search=None)

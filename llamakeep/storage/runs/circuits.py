@@ -61,10 +61,8 @@ class CircuitStorage:
         """
         Let `change` decide about one that no other process changes meanwhile.
 
-        Args:
-            provider: Whose.
-            change: Returns what it is given if nothing is to be changed. It may be
-                called again when the transaction has to be repeated.
+        Where nothing is to be changed, `change` returns what it is given. It is called
+        again when the transaction has to be repeated.
 
         Returns:
             It as it was, and as it is now.

@@ -121,11 +121,7 @@ def find_known(
     """
     Return the run that was stored for the same request before, if there is one.
 
-    Args:
-        connection: The transaction's.
-        run: The new run.
-        wanted: The request's idempotency key.
-        may_be_stored: Whether an earlier commit of `run` had an unknown outcome.
+    An earlier commit of the run had an unknown outcome if it `may_be_stored`.
 
     Raises:
         IdempotencyKeyReused: The key was used for another request.

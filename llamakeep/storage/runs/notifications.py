@@ -164,13 +164,8 @@ class NotificationStorage:
         Claim webhooks that are due, and count a try for each.
 
         At most one for each host and for each user, the one that waits longest, so that
-        a backlog of one delays no other. If any is due, at least one is returned.
-
-        Args:
-            most: The largest number to claim.
-            busy_hosts: Hosts to leave out.
-            busy_users: Users to leave out.
-            lease: Seconds after which an unsettled webhook is due again.
+        a backlog of one delays no other. If any is due, at least one is returned. One
+        that is not settled is due again after `lease` seconds.
         """
         values = {
             "most": most,
@@ -205,11 +200,7 @@ class NotificationStorage:
         """
         Store the outcome of a try.
 
-        Args:
-            claimed: The webhook as it was claimed.
-            status: Its new status.
-            error: What went wrong.
-            pause: Seconds until the next try; `None` if there is none.
+        The next try is after `pause` seconds; without, there is none.
 
         Returns:
             `False`, with nothing written, if it was deleted or claimed again.

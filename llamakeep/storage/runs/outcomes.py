@@ -36,10 +36,7 @@ async def find_out(
     """
     Look whether a COMMIT of unknown outcome was done, and repeat it if not.
 
-    Args:
-        database: The database it was sent to.
-        again: Repeats the operation unless it was committed, and returns its result.
-        unknown: The error of that COMMIT.
+    Unless the operation was committed, `again` repeats it.
 
     Raises:
         OutcomeUnknown: The database did not come back soon enough.

@@ -37,13 +37,7 @@ MINE = (runs.c.id == bindparam("run_id"), runs.c.attempt == bindparam("fence"))
 
 
 def transition(event: RunEvent, *which: ColumnElement[bool] | TextClause) -> Update:
-    """
-    Return the UPDATE that `event` is, of those runs to which it can happen.
-
-    Args:
-        event: What happens.
-        which: To which runs.
-    """
+    """Return the UPDATE that `event` is, of those runs to which it can happen."""
     found = transitions_of(event)
     query = update(runs).where(*which, text(is_one_of(found.keys())))
     moved = {old: each.status for old, each in found.items() if each.status is not old}

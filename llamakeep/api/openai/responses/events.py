@@ -60,15 +60,9 @@ async def events(
     """
     Yield the encoded events of `run` until its end or an error.
 
-    Simultaneous events are one piece, since each piece costs a system call.
-
-    Args:
-        engine: Follows the run.
-        run: As storage returned it.
-        prefix: The path prefix of a proxy.
-        after: The number of the last event that the client has.
-        length: The length of the text, if the run has ended and `after` is a number.
-        leaving: Stops watching when the stream ends.
+    Simultaneous events are one piece, since each piece costs a system call. The client
+    has all events up to number `after`. If the run has ended and some were sent,
+    `length` is that of its text.
     """
     numbered = _NumberedEvents(run, after)
     if opening := b"".join(numbered.beginning()):
@@ -166,10 +160,8 @@ class _NumberedEvents:
         """
         Yield the events after the last delta.
 
-        Args:
-            run: The run.
-            stored: The length of its text if that is still in storage; then there are
-                holes in its place.
+        If its text is still in storage, `stored` is its length, and it is replaced by
+        holes.
         """
         if stored is not None:
             run, self._has_holes = replace(run, response=STORED), True

@@ -48,9 +48,7 @@ def items_read(run: Run, earlier: Iterable[Run]) -> Iterator[dict[str, Any]]:
     """
     Yield the messages that the model got for `run`, oldest first, without instructions.
 
-    Args:
-        run: The run.
-        earlier: The runs that it continues, oldest first.
+    The `earlier` runs are those that it continues, oldest first.
     """
     for one in earlier:
         yield from items_sent(one)

@@ -25,11 +25,6 @@ async def dereferenced(
     Each item may be named once, so that a small request cannot store large texts many
     times over.
 
-    Args:
-        given: The input, not yet validated.
-        find_run: Returns the user's run with an id, or raises `RunNotFound`.
-        most: How many bytes the items may have together.
-
     Raises:
         InvalidRequest: A reference names no item of the user's history, or one that
             another reference names.

@@ -40,9 +40,7 @@ def response_of(run: Run, *, background: bool | None = None) -> dict[str, Any]:
     """
     Return `run` as a response.
 
-    Args:
-        run: The run.
-        background: As in the request; it is not stored.
+    Whether the request said `background` is not stored.
     """
     reason = _incomplete_reason(run)
     status = "incomplete" if reason else _STATUSES[run.status]
