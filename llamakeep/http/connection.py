@@ -13,6 +13,9 @@ MOST_AROUND_A_BODY = 64 * 1024
 MOST_UNREAD = 256 * 1024
 """Unread bytes above which reading from the socket pauses."""
 
+_INTERIM = frozenset({100, 102, 103})
+"""The statuses after which the parser never reads a body, whatever the headers say."""
+
 
 class Connection(asyncio.Protocol):
     """
@@ -154,9 +157,10 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._parser = None  # breaks a reference cycle
         self._unwatch()
-        if self._has_head and error is None and not self._has_length:
-            self._is_complete = True  # a body without a length ends with the connection
         if self._error is None:
+            if self._has_head and error is None and not self._has_length:
+                # A body without a length ends when the server closes the connection.
+                self._is_complete = True
             self._error = ConnectionLost("The connection was lost.")
             self._error.__cause__ = error
         self._wake()
@@ -180,9 +184,11 @@ class Connection(asyncio.Protocol):
         if self._status < 100 or self._status == 101:
             raise ValueError  # no status, or a protocol that was not asked for
         if self._status < 200:
+            if self._has_length and self._status not in _INTERIM:
+                raise ValueError  # the parser would read a body
             self._headers = []
         elif self._is_encoded:
-            raise ValueError  # what the body is could not be read
+            raise ValueError  # where the body ends is not certain
         else:
             self._has_head = True
             self._around = 0
@@ -209,11 +215,17 @@ class Connection(asyncio.Protocol):
 
     @property
     def _is_encoded(self) -> bool:
-        """Whether the body is sent in another encoding than in chunks."""
-        return any(
-            name == b"transfer-encoding" and value.strip().lower() != b"chunked"
+        """
+        Whether the body is sent in another encoding than in chunks.
+
+        The parser takes spaces away, but no tabs, before it compares.
+        """
+        encodings = [
+            value.strip(b" ").lower()
             for name, value in self._headers
-        )
+            if name == b"transfer-encoding"
+        ]
+        return encodings not in ([], [b"chunked"])
 
     def _raise(self) -> NoReturn:
         # A new exception each time, since tracebacks accumulate on one.

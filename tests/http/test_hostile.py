@@ -54,6 +54,10 @@ async def test_a_size_of_a_chunk_is_nothing_but_hexadecimal_digits(
         b"transfer-encoding: gzip\r\n\r\nhello",
         b"transfer-encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
         b"transfer-encoding: xchunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        b"transfer-encoding: chunked\t\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        b"transfer-encoding: chunked\r\n"
+        + CHUNKED.removeprefix(OK)
+        + b"5\r\nhello\r\n0\r\n\r\n",
         b"x: a\0b\r\n" + HELLO,
         b"x: a\r\n b\r\n" + HELLO,
         b"x: a\r\r\n" + HELLO,

@@ -112,6 +112,17 @@ async def test_a_silent_server_is_given_up(script: tuple[bytes, ...]) -> None:
             await asyncio.sleep(0.002)
 
 
+@pytest.mark.parametrize("seconds", [None, 0.1])
+async def test_a_body_without_length_does_not_end_with_a_timeout(
+    seconds: float | None,
+) -> None:
+    script = (b"HTTP/1.1 200 -\r\n\r\nhalf", Then.HANG)
+    async with serving(*script, silence_timeout=0.2) as (_, client):
+        with pytest.raises(ReadTimeout):
+            async with client.send("GET", "/", seconds=seconds) as response:
+                await body_of(response)
+
+
 async def test_a_server_that_goes_on_is_not_given_up() -> None:
     words = [each for word in (b"a", b"b", b"c") for each in (0.1, piece(word))]
     async with serving(head(), *words, END, silence_timeout=0.2) as (_, client):
