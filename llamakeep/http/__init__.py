@@ -11,18 +11,21 @@ from llamakeep.http.errors import (
     ConnectError,
     ConnectionLost,
     HttpError,
+    PoolTimeout,
     ProtocolError,
     ReadTimeout,
     TooLate,
 )
-from llamakeep.http.pool import Exchange
+from llamakeep.http.pool import MOST_CONNECTIONS, Exchange
 
 __all__ = [
+    "MOST_CONNECTIONS",
     "Client",
     "ConnectError",
     "ConnectionLost",
     "Exchange",
     "HttpError",
+    "PoolTimeout",
     "ProtocolError",
     "ReadTimeout",
     "Response",

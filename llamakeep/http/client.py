@@ -8,7 +8,7 @@ from pydantic_core import to_json
 from llamakeep.http.address import Address, target
 from llamakeep.http.connecting import Connector
 from llamakeep.http.errors import HttpError
-from llamakeep.http.pool import Exchange, Pool
+from llamakeep.http.pool import MOST_CONNECTIONS, Exchange, Pool
 
 
 class Client:
@@ -20,6 +20,8 @@ class Client:
             through the system's proxies.
         connect_timeout: Seconds that it may take to be connected.
         silence_timeout: Seconds for which the server may say nothing.
+        most_connections: How many requests may be running; more wait, the first one
+            first, as long as connecting may take.
         headers: What every request has; their names in lower case.
 
     Raises:
@@ -32,12 +34,18 @@ class Client:
         *,
         connect_timeout: float,
         silence_timeout: float,
+        most_connections: int = MOST_CONNECTIONS,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self._headers = dict(headers or {})
         self._address = Address.parse(base_url)
         self._connector = Connector(self._address, connect_timeout=connect_timeout)
-        self._pool = Pool(self._connector, silence_timeout=silence_timeout)
+        self._pool = Pool(
+            self._connector,
+            wait_timeout=connect_timeout,
+            silence_timeout=silence_timeout,
+            most_connections=most_connections,
+        )
 
     def send(
         self,

@@ -13,6 +13,10 @@ class TooLate(ConnectError):
     """It was too late to send the request; nothing of it was sent."""
 
 
+class PoolTimeout(ConnectError):
+    """Too many requests were running for too long; nothing of it was sent."""
+
+
 class ConnectionLost(HttpError):
     """The connection was lost; the server may have received the request."""
 

@@ -7,10 +7,13 @@ from types import TracebackType
 
 from llamakeep.http.connecting import Connector
 from llamakeep.http.connection import Connection, Response
-from llamakeep.http.errors import ConnectError, TooLate
+from llamakeep.http.errors import ConnectError, PoolTimeout, TooLate
 
 LONGEST_IDLE = 4.0
 """Seconds; uvicorn, and so vLLM, closes idle connections after 5."""
+
+MOST_CONNECTIONS = 1024
+"""How many connections may be in use at a time, unless the client is given a number."""
 
 
 class Pool:
@@ -19,18 +22,62 @@ class Pool:
 
     Args:
         connector: Opens connections.
+        wait_timeout: Seconds to wait for a connection when all are in use.
         silence_timeout: Seconds a server may send nothing.
+        most_connections: How many may be in use at a time.
     """
 
-    def __init__(self, connector: Connector, *, silence_timeout: float) -> None:
+    def __init__(
+        self,
+        connector: Connector,
+        *,
+        wait_timeout: float,
+        silence_timeout: float,
+        most_connections: int,
+    ) -> None:
         self._connector = connector
+        self._wait_timeout = wait_timeout
         self._silence_timeout = silence_timeout
+        self._free = asyncio.Semaphore(most_connections)
         self._idle: deque[Connection] = deque()
         self._sweep: asyncio.TimerHandle | None = None
         self._is_closed = False
 
-    def used(self) -> Connection | None:
-        """Return an idle connection that can be used again, if there is one."""
+    async def lend(self, deadline: float | None, *, is_own: bool) -> Connection:
+        """
+        Return an idle connection, or open one; `take_back` has to follow.
+
+        Args:
+            deadline: When it is too late for one, by the loop's clock.
+            is_own: Whether it has to be a new one.
+
+        Raises:
+            PoolTimeout: All connections stay in use.
+            ConnectError: The server cannot be reached, or its certificate is not
+                trusted.
+        """
+        if self._free.locked():
+            await self._wait(deadline)
+        else:
+            await self._free.acquire()  # at once
+        try:
+            used = None if is_own else self._used()
+            return used or await self._new(deadline)
+        except BaseException:
+            self._free.release()
+            raise
+
+    async def _wait(self, deadline: float | None) -> None:
+        until = asyncio.get_running_loop().time() + self._wait_timeout
+        if deadline is not None:
+            until = min(until, deadline)
+        try:
+            async with asyncio.timeout_at(until):
+                await self._free.acquire()
+        except TimeoutError:
+            raise PoolTimeout("All connections to the server are in use.") from None
+
+    def _used(self) -> Connection | None:
         now = asyncio.get_running_loop().time()
         while self._idle:
             connection = self._idle.pop()
@@ -39,26 +86,26 @@ class Pool:
             connection.hang_up()
         return None
 
-    async def new(self, seconds: float | None) -> Connection:
-        """
-        Open a connection.
-
-        Args:
-            seconds: The time it may take, if less than the connect timeout.
-
-        Raises:
-            ConnectError: The server cannot be reached, or its certificate is not
-                trusted.
-        """
+    async def _new(self, deadline: float | None) -> Connection:
         if self._is_closed:
             raise ConnectError("The client is closed.")
+        seconds = None
+        if deadline is not None:
+            seconds = max(0, deadline - asyncio.get_running_loop().time())
         return await self._connector.connect(
             lambda: Connection(self._silence_timeout), seconds
         )
 
-    def take_back(self, connection: Connection) -> None:
-        """Keep a connection for the next request, or close it."""
-        if self._is_closed or not connection.is_reusable:
+    def take_back(self, connection: Connection, *, is_over: bool) -> None:
+        """
+        Keep a connection for the next request, or close it.
+
+        Args:
+            connection: It was lent.
+            is_over: Whether it has to be closed.
+        """
+        self._free.release()
+        if is_over or self._is_closed or not connection.is_reusable:
             connection.hang_up()
             return
         self._idle.append(connection)
@@ -128,16 +175,14 @@ class Exchange:
         deadline = None
         if self._seconds is not None:
             deadline = asyncio.get_running_loop().time() + self._seconds
-        connection = self._pool.used() if self._keep_alive else None
-        if connection is None:
-            connection = await self._pool.new(self._seconds)
+        connection = await self._pool.lend(deadline, is_own=not self._keep_alive)
         try:
             if self._is_late is not None and self._is_late():
                 raise TooLate("It was too late to send it.")  # noqa: TRY301 - see below
             connection.ask(self._request, deadline=deadline)
             self._response = await connection.head()
         except BaseException:
-            connection.hang_up()
+            self._pool.take_back(connection, is_over=True)
             raise
         return self._response
 
@@ -149,7 +194,4 @@ class Exchange:
     ) -> None:
         assert self._response is not None
         connection = self._response.leave()
-        if self._keep_alive:
-            self._pool.take_back(connection)
-        else:
-            connection.hang_up()
+        self._pool.take_back(connection, is_over=not self._keep_alive)

@@ -18,6 +18,7 @@ from llamakeep.http import (
     ConnectError,
     ConnectionLost,
     HttpError,
+    PoolTimeout,
     ProtocolError,
     ReadTimeout,
     Response,
@@ -83,6 +84,12 @@ def _translation(error: HttpError, who: str) -> ProviderError:
     match error:
         case ReadTimeout():
             return ProviderTimeout(f"{who} took too long to say anything.")
+        case PoolTimeout():
+            busy = ProviderUnavailable(
+                f"{who} was not asked: too many other requests to it are running."
+            )
+            busy.was_connected = busy.was_tried = False
+            return busy
         case ConnectError() | ConnectionLost():
             unavailable = ProviderUnavailable(
                 f"{who} cannot be reached, or broke off its answer."

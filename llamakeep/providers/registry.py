@@ -214,6 +214,7 @@ def create_registry(
                 models=settings.openai_models,
                 connect_timeout=settings.connect_timeout,
                 silence_timeout=settings.silence_timeout,
+                most_connections=settings.most_connections,
             )
         )
     if has_engine() and find_weights(settings) is not None:
@@ -242,6 +243,7 @@ def _replicate(settings: Settings, api_token: SecretStr) -> Provider:
         run_timeout=settings.run_timeout,
         connect_timeout=settings.connect_timeout,
         silence_timeout=settings.silence_timeout,
+        most_connections=settings.most_connections,
     )
 
 

@@ -150,6 +150,7 @@ class LocalProvider:
                 keep_alive=False,  # llama.cpp closes after each answer, unannounced
                 connect_timeout=self._settings.connect_timeout,
                 silence_timeout=self._settings.silence_timeout,
+                most_connections=self._settings.most_connections,
             )
             if former is not None:
                 await former.close()

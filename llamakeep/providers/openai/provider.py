@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from llamakeep.domain import MaxTokensName, Price
 from llamakeep.errors import LlamaKeepError, ProviderAnswerInvalid, ProviderError
-from llamakeep.http import Client, Response
+from llamakeep.http import MOST_CONNECTIONS, Client, Response
 from llamakeep.providers.base import (
     DEFAULT_MODEL,
     Accepted,
@@ -59,6 +59,7 @@ class OpenAIProvider:
         keep_alive: Whether connections are used again.
         connect_timeout: Seconds it may take to accept a connection.
         silence_timeout: Seconds it may be silent.
+        most_connections: How many connections may be in use.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class OpenAIProvider:
         keep_alive: bool = True,
         connect_timeout: float = 5,
         silence_timeout: float = 100,
+        most_connections: int = MOST_CONNECTIONS,
     ) -> None:
         self.name = name
         self.is_free = is_free
@@ -92,6 +94,7 @@ class OpenAIProvider:
             base_url,
             connect_timeout=connect_timeout,
             silence_timeout=silence_timeout,
+            most_connections=most_connections,
             headers=authorization,
         )
 

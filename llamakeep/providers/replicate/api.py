@@ -17,7 +17,15 @@ from llamakeep.errors import (
     ProviderUnauthenticated,
     ProviderUnavailable,
 )
-from llamakeep.http import Client, ConnectError, Exchange, Response, TooLate
+from llamakeep.http import (
+    MOST_CONNECTIONS,
+    Client,
+    ConnectError,
+    Exchange,
+    PoolTimeout,
+    Response,
+    TooLate,
+)
 from llamakeep.providers.http import (
     read_body,
     read_refusal,
@@ -70,12 +78,16 @@ class ReplicateApi:
         *,
         connect_timeout: float,
         silence_timeout: float,
+        most_connections: int = MOST_CONNECTIONS,
     ) -> None:
         self._origin = base_url.rstrip("/").removesuffix("/v1")
         self._api_token = api_token.strip()
         self._silence_timeout = silence_timeout
         self._new_client: Callable[[str], Client] = lambda url: Client(
-            url, connect_timeout=connect_timeout, silence_timeout=silence_timeout
+            url,
+            connect_timeout=connect_timeout,
+            silence_timeout=silence_timeout,
+            most_connections=most_connections,
         )
         self._client = self._new_client(self._origin)
         self._stream_clients: dict[str, Client] = {}
@@ -125,7 +137,7 @@ class ReplicateApi:
                         raise await _refusal(response, model=model)  # noqa: TRY301 - marked below
                     return await self._read(response, read_prediction)
         except ProviderError as error:
-            error.was_tried = not isinstance(error.__cause__, TooLate)
+            error.was_tried = not isinstance(error.__cause__, TooLate | PoolTimeout)
             error.answer_may_exist = not (was_refused or _was_not_sent(error))
             raise
         except LlamaKeepError:

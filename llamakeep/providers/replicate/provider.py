@@ -18,6 +18,7 @@ from llamakeep.errors import (
     PromptRejected,
     ProviderError,
 )
+from llamakeep.http import MOST_CONNECTIONS
 from llamakeep.providers.base import (
     Accepted,
     Candidate,
@@ -65,6 +66,7 @@ class ReplicateProvider:
         run_timeout: Seconds after which Replicate cancels a prediction.
         connect_timeout: Seconds it may take to accept a connection.
         silence_timeout: Seconds it may be silent, or out of reach.
+        most_connections: How many connections to one host may be in use.
     """
 
     name = "replicate"
@@ -83,6 +85,7 @@ class ReplicateProvider:
         run_timeout: float = 600,
         connect_timeout: float = 5,
         silence_timeout: float = 100,
+        most_connections: int = MOST_CONNECTIONS,
     ) -> None:
         self._default_model = default_model
         self._webhook_url = webhook_url
@@ -95,6 +98,7 @@ class ReplicateProvider:
             api_token,
             connect_timeout=connect_timeout,
             silence_timeout=silence_timeout,
+            most_connections=most_connections,
         )
         self._schemas = Schemas(self._api)
         self._known_models = KnownModels(self._schemas.fetch)
