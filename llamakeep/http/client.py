@@ -16,12 +16,13 @@ class Client:
     Sends requests to one server.
 
     Args:
-        base_url: What every path is appended to. Only a server elsewhere is reached
-            through the system's proxies.
+        base_url: What every path is appended to.
         connect_timeout: Seconds that it may take to be connected.
         silence_timeout: Seconds for which the server may say nothing.
         most_connections: How many requests may be running; more wait, the first one
             first, as long as connecting may take.
+        uses_proxies: Whether a server that is not on this computer is reached through
+            the system's proxies.
         headers: What every request has; their names in lower case.
 
     Raises:
@@ -35,11 +36,14 @@ class Client:
         connect_timeout: float,
         silence_timeout: float,
         most_connections: int = MOST_CONNECTIONS,
+        uses_proxies: bool = True,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self._headers = dict(headers or {})
         self._address = Address.parse(base_url)
-        self._connector = Connector(self._address, connect_timeout=connect_timeout)
+        self._connector = Connector(
+            self._address, connect_timeout=connect_timeout, uses_proxies=uses_proxies
+        )
         self._pool = Pool(
             self._connector,
             wait_timeout=connect_timeout,
@@ -54,6 +58,7 @@ class Client:
         *,
         headers: Mapping[str, str] | None = None,
         json: Any = None,
+        content: bytes = b"",
         seconds: float | None = None,
         keep_alive: bool = True,
         is_late: Callable[[], bool] | None = None,
@@ -67,7 +72,8 @@ class Client:
             method: In capitals.
             path: What follows the base URL.
             headers: Beside those that every request has; their names in lower case.
-            json: The body.
+            json: The body, as JSON.
+            content: The body, as it is.
             seconds: How long it may take in all.
             keep_alive: Whether it may share its connection with earlier and later ones.
             is_late: Called right before sending; if true, nothing is sent.
@@ -78,7 +84,10 @@ class Client:
         given = self._connector.headers | self._headers | dict(headers or {})
         if not keep_alive:
             given["connection"] = "close"
-        request = self._rendered(method, path, given, json)
+        if json is not None:
+            content = to_json(json)
+            given["content-type"] = "application/json"
+        request = self._rendered(method, path, given, content)
         return Exchange(
             self._pool,
             request,
@@ -92,12 +101,8 @@ class Client:
         await self._pool.close()
 
     def _rendered(
-        self, method: str, path: str, headers: dict[str, str], json: Any
+        self, method: str, path: str, headers: dict[str, str], body: bytes
     ) -> bytes:
-        body = b""
-        if json is not None:
-            body = to_json(json)
-            headers["content-type"] = "application/json"
         if body or method != "GET":
             headers["content-length"] = str(len(body))
         if query := self._address.query:

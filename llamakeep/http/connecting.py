@@ -31,10 +31,14 @@ class Connector:
     Args:
         address: The server's.
         connect_timeout: Seconds to connect.
+        uses_proxies: Whether servers elsewhere are reached through the system's.
     """
 
-    def __init__(self, address: Address, *, connect_timeout: float) -> None:
+    def __init__(
+        self, address: Address, *, connect_timeout: float, uses_proxies: bool
+    ) -> None:
         self._address = address
+        self._uses_proxies = uses_proxies
         self._connect_timeout = connect_timeout
 
     @cached_property
@@ -113,7 +117,7 @@ class Connector:
     @cached_property
     def _proxy(self) -> Address | None:
         """The system's proxy for the server, if there is one to use."""
-        if self._address.is_loopback:
+        if self._address.is_loopback or not self._uses_proxies:
             return None
         # It takes a while to import, and most servers know their provider's address.
         from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415

@@ -4,6 +4,7 @@ from replicate_emulator.post import post
 from replicate_emulator.webhooks import signature
 from tests.emulator.driver import Driver
 from tests.emulator.receiver import open_receiver
+from tests.receiving import open_receiver as open_server
 
 
 def test_signatures_are_those_of_standard_webhooks() -> None:
@@ -100,6 +101,56 @@ def test_a_receiver_that_is_not_there_is_given_up(emulator: Driver) -> None:
     assert created["status"] == "succeeded"
     emulator.reset()
     assert emulator.http.get("/_emulator/webhooks").json() == []
+
+
+async def test_a_webhook_is_sent_as_it_was_signed() -> None:
+    async with open_server(302) as server:
+        url = server.url.replace("//", "//name:password@")
+        status = await post(url, {"webhook-id": "msg_1"}, b" {}", seconds=5)
+
+    assert status == 302
+    [one] = server.received
+    assert (one.line, one.raw) == ("POST /hook?run=1 HTTP/1.1", b" {}")
+    assert one.headers == {
+        "host": f"127.0.0.1:{server.port}",
+        "user-agent": "llamakeep-emulator",
+        "accept": "*/*",
+        "content-length": "3",
+        "connection": "close",
+        "webhook-id": "msg_1",
+    }
+
+
+@pytest.mark.parametrize("path", ["", "/", "//x", "/a/?b=/c//", "?b"])
+async def test_a_webhook_goes_to_the_path_that_was_given(path: str) -> None:
+    async with open_server(200) as server:
+        await post(f"http://127.0.0.1:{server.port}{path}", {}, b"{}", seconds=5)
+
+    wanted = path if path.startswith("/") else f"/{path}"
+    assert server.received[0].line == f"POST {wanted} HTTP/1.1"
+
+
+async def test_a_webhook_goes_through_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_server(200) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        assert await post("http://no-host.invalid/", {}, b"{}", seconds=5) is None
+
+    assert proxy.received == []
+
+
+@pytest.mark.parametrize(
+    "answer", [b"SSH-2.0-x\r\n\r\n", b"HTTP/1.1 200 " + b"x" * 10**6, b""]
+)
+async def test_what_is_no_answer_has_no_status(answer: bytes) -> None:
+    async with open_server(answer) as server:
+        assert await post(server.url, {}, b"{}", seconds=5) is None
+
+
+@pytest.mark.parametrize(
+    "url", ["", "x", "ftp://127.0.0.1/", "http://[::1", "http://127.0.0.1:x/"]
+)
+async def test_what_is_no_url_gets_no_webhook(url: str) -> None:
+    assert await post(url, {}, b"{}", seconds=5) is None
 
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:9/", "http://[::1]:9/?q"])
