@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 
+from llamakeep.api.http.headers import sole_header
 from llamakeep.credentials.demo import ACCESS_TOKENS
 from llamakeep.credentials.tokens import digest, is_api_key, is_well_formed
 from llamakeep.domain import Actor, ApiKey, Scope, User, UserRole, utc_now
@@ -29,14 +30,11 @@ def presented(request: Request, schemes: Collection[str] = ("bearer",)) -> str:
 
     Raises:
         Unauthenticated: There is none, or its format is not this server's.
+        HeaderRepeated: There are several.
     """
-    headers = request.headers
-    scheme, _, value = headers.get("authorization", "").partition(" ")
+    scheme, _, value = sole_header(request, "Authorization").partition(" ")
     if scheme.lower() not in schemes:
-        keys = headers.getlist("x-api-key") if not scheme else []
-        if len(set(keys)) > 1:
-            raise Unauthenticated("There are several headers `X-API-Key`. Send one.")
-        value = keys[0] if keys else ""
+        value = "" if scheme else sole_header(request, "X-API-Key")
     value = value.strip()
     if not value:
         raise Unauthenticated(
@@ -70,7 +68,8 @@ class AuthUser(HTTPBearer):
 
         Raises:
             Unauthenticated: The token or key is unknown, expired or revoked.
-            RateLimited: The user or API key sent too many requests.
+            HeaderRepeated: There are several tokens or keys.
+        RateLimited: The user or API key sent too many requests.
             ScopeMissing: The API key has none of the scopes.
         """
         value = presented(request, self.schemes)

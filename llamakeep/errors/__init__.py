@@ -5,6 +5,7 @@ LlamaKeepError
 ├── ClientError                 the client can fix it
 │   ├── InvalidRequest          a field is wrong, missing or unknown
 │   ├── MalformedBody           the body is not JSON
+│   ├── HeaderRepeated          two headers say different things
 │   ├── UnusableHeader          a proxy's header makes no sense
 │   ├── BodyTooLarge
 │   ├── ContextTooLarge         a prompt follows more than a model is given
@@ -80,6 +81,7 @@ from llamakeep.errors.client import (
     ContextLengthExceeded,
     ContextTooLarge,
     ConversationNotFound,
+    HeaderRepeated,
     IdempotencyKeyReused,
     InvalidRequest,
     LastAdmin,
@@ -154,6 +156,7 @@ __all__ = [
     "DatabaseMissing",
     "DatabaseOutdated",
     "FieldError",
+    "HeaderRepeated",
     "IdempotencyKeyReused",
     "InvalidRequest",
     "LastAdmin",

@@ -38,6 +38,14 @@ class MalformedBody(ClientError):
     title = "The body is not valid JSON."
 
 
+class HeaderRepeated(ClientError):
+    """Two headers say different things; the request was not carried out."""
+
+    status = HTTPStatus.BAD_REQUEST
+    code = "header-repeated"
+    title = "A header was sent more than once."
+
+
 class UnusableHeader(ClientError):
     """A proxy's header makes no sense; the request was not carried out."""
 

@@ -264,6 +264,55 @@ async def test_an_unknown_model_is_named_with_the_way_out(client: Client) -> Non
     assert "scripted" in problem["detail"]
 
 
+@pytest.mark.parametrize(
+    "path", ["/prompt/", "/v1/completions", "/replicate/v1/predictions"]
+)
+@pytest.mark.parametrize("is_second", [False, True])
+async def test_a_request_of_two_users_is_nobodys(
+    client: Client, path: str, is_second: bool
+) -> None:
+    theirs = client.headers["authorization"]
+    both = [theirs, "Bearer of-somebody-else"]
+    given = [("Authorization", each) for each in (both[::-1] if is_second else both)]
+
+    response = await client.post(path, json=PROMPT, headers=given)
+
+    assert response.status_code == 400
+    assert "several headers `Authorization`" in response.text
+    assert "Send one" in response.text
+
+
+async def test_the_same_credentials_twice_are_those_of_one_user(client: Client) -> None:
+    theirs = client.headers["authorization"]
+
+    response = await client.get("/me/", headers=[("Authorization", theirs)] * 2)
+
+    assert response.json()["username"] == "alice"
+
+
+@pytest.mark.parametrize("path", ["/prompt/", "/v1/completions", "/keys/"])
+@pytest.mark.parametrize("first", ["application/json", "text/plain"])
+async def test_a_body_of_two_types_is_not_read(
+    client: Client, path: str, first: str
+) -> None:
+    types = [first, "text/plain" if first != "text/plain" else "application/json"]
+    headers = [("Content-Type", each) for each in types]
+
+    response = await client.post(path, content=b"{}", headers=headers)
+
+    assert response.status_code == 400
+    assert "several headers `Content-Type`" in response.text
+
+
+async def test_a_request_with_two_idempotency_keys_is_refused(client: Client) -> None:
+    headers = [("Idempotency-Key", key) for key in ("a", "b")]
+
+    response = await client.post("/prompt/", json=PROMPT, headers=headers)
+
+    [error] = check_problem(response, 422)["errors"]
+    assert error["field"] == "header.idempotency-key"
+
+
 @pytest.mark.parametrize("key", ["", "x" * 256, "a b", "caf\u00e9", "tab\there"])
 async def test_a_wrong_idempotency_key_is_named(client: Client, key: str) -> None:
     headers = {b"idempotency-key": key.encode()}

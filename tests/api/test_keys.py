@@ -51,8 +51,9 @@ async def test_two_keys_on_one_request_are_refused(client: Client) -> None:
 
     response = await client.get("/me/", headers=[("X-API-Key", s) for s in secrets])
 
-    assert response.status_code == 401
-    assert "Send one" in response.json()["detail"]
+    problem = check_problem(response, 400)
+    assert problem["type"] == "urn:llamakeep:problem:header-repeated"
+    assert "`X-API-Key`" in problem["detail"]
 
 
 @pytest.mark.parametrize("scheme", ["x-api-key", "Authorization"])

@@ -2,8 +2,9 @@
 
 from fastapi import Request
 
-from llamakeep.api.http.problems import PARAMETER_REPEATED
-from llamakeep.errors import FieldError, InvalidRequest
+from llamakeep.errors import UNREAD, FieldError, HeaderRepeated, InvalidRequest
+
+PARAMETER_REPEATED = "It has one value, and was given more than one. Send one."
 
 
 def single_header(request: Request, name: str) -> str | None:
@@ -19,3 +20,29 @@ def single_header(request: Request, name: str) -> str | None:
     if any(value != values[0] for value in values):
         raise InvalidRequest(errors=[FieldError(f"header.{name}", PARAMETER_REPEATED)])
     return values[0]
+
+
+def sole_header(request: Request, name: str) -> str:
+    """
+    Return the value of a header that says who sends a request, or how to read it.
+
+    Without the header, this is an empty text. It is called for each request.
+
+    Args:
+        request: The request.
+        name: As it is usually written.
+
+    Raises:
+        HeaderRepeated: It has several different values: a proxy may have read another
+            one than this server would.
+    """
+    wanted, found = name.lower().encode(), None
+    for known, value in request.scope["headers"]:
+        if known == wanted:
+            if found not in {None, value}:
+                raise HeaderRepeated(
+                    f"The request has several headers `{name}` with different values. "
+                    f"{UNREAD} Send one."
+                )
+            found = value
+    return "" if found is None else str(found, "latin-1")

@@ -8,6 +8,8 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from llamakeep.api.http.headers import sole_header
+
 
 def is_json(content_type: str) -> bool:
     """Return whether a `Content-Type` is that of JSON."""
@@ -44,7 +46,7 @@ class _JsonRequest(Request):
 
 
 class JsonRoute(APIRoute):
-    """A route that refuses bodies in UTF-16 and UTF-32."""
+    """A route that refuses bodies in UTF-16 and UTF-32, and of two types."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler of requests."""
@@ -53,6 +55,7 @@ class JsonRoute(APIRoute):
             return handle
 
         async def read_and_handle(request: Request) -> Response:
+            sole_header(request, "Content-Type")
             return await handle(_JsonRequest(request.scope, request.receive))
 
         return read_and_handle

@@ -34,7 +34,6 @@ _ID = re.compile("[a-z]+[_-][0-9a-z]{26}")
 
 FIELD_MISSING = MISSING
 FIELD_UNKNOWN = UNKNOWN
-PARAMETER_REPEATED = "It has one value, and was given more than one. Send one."
 PARAMETER_EMPTY = "It is empty. Give it a value, or leave it out."
 MOST_ERRORS = 100
 """

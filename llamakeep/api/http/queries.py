@@ -13,7 +13,8 @@ from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from llamakeep.api.http.problems import PARAMETER_EMPTY, PARAMETER_REPEATED
+from llamakeep.api.http.headers import PARAMETER_REPEATED
+from llamakeep.api.http.problems import PARAMETER_EMPTY
 from llamakeep.errors import FieldError, InvalidRequest
 
 MOST_NAMED = 8

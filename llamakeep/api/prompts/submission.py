@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llamakeep.api.dependencies import KEY_PATTERN, LONGEST_KEY
-from llamakeep.api.http.headers import single_header
+from llamakeep.api.http.headers import single_header, sole_header
 from llamakeep.api.http.json_bodies import is_json, parse_json
 from llamakeep.api.http.queries import QueryCheck
 from llamakeep.errors import FieldError, InvalidRequest
@@ -77,11 +77,13 @@ def _read(model: type[BaseModel], request: Request, sent: bytes) -> BaseModel:
     Parse and validate a body.
 
     Raises:
+        HeaderRepeated: The request says two things about what the body is.
         RequestValidationError: It is not a `model`.
         HTTPException: It is not JSON.
     """
+    media_type = sole_header(request, "Content-Type")
     try:
-        if not (sent and is_json(request.headers.get("content-type", ""))):
+        if not (sent and is_json(media_type)):
             # Bytes are never a model: this raises the error that FastAPI would.
             return model.model_validate(sent)
         try:
