@@ -181,9 +181,12 @@ async def test_a_demonstration_answers_on_loopback_addresses_only(
 ) -> None:
     app = create_app(settings.model_copy(update={"demo": True}), providers=[])
     transport = httpx2.ASGITransport(app)
-    async with httpx2.AsyncClient(
-        transport=transport, base_url=f"http://{address}:8000"
-    ) as client:
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(
+            transport=transport, base_url=f"http://{address}:8000"
+        ) as client,
+    ):
         response = await client.get("/healthz")
 
     assert response.status_code == status
