@@ -7,8 +7,6 @@ from llamakeep.storage.database.columns import UtcDateTime
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 _STATUSES = (
     "queued",

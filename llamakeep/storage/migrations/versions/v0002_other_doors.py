@@ -7,8 +7,6 @@ from llamakeep.storage.database.columns import Dollars, UtcDateTime
 
 revision = "0002"
 down_revision = "0001"
-branch_labels = None
-depends_on = None
 
 _COLUMNS = (
     ("earlier", sa.JSON(none_as_null=True)),

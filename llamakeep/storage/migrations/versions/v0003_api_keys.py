@@ -7,8 +7,6 @@ from llamakeep.storage.database.columns import UtcDateTime
 
 revision = "0003"
 down_revision = "0002"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:

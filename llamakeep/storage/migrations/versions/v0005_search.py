@@ -10,8 +10,6 @@ from alembic import op
 
 revision = "0005"
 down_revision = "0004"
-branch_labels = None
-depends_on = None
 
 _IS_FINISHED = "status IN ('canceled', 'expired', 'failed', 'interrupted', 'succeeded')"
 _FAILED = sa.text("status IN ('canceled', 'expired', 'failed', 'interrupted')")

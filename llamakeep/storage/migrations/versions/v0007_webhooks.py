@@ -7,8 +7,6 @@ from llamakeep.storage.database.columns import UtcDateTime
 
 revision = "0007"
 down_revision = "0006"
-branch_labels = None
-depends_on = None
 
 _IS_DUE_ONCE = sa.text("next_try_at IS NOT NULL")
 

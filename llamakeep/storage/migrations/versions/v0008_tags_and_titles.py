@@ -5,8 +5,6 @@ from alembic import op
 
 revision = "0008"
 down_revision = "0007"
-branch_labels = None
-depends_on = None
 
 _PAIRS = {
     "sqlite": "json_each(runs.metadata) AS pair WHERE runs.metadata <> '{}'",

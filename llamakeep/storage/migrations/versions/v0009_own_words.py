@@ -8,8 +8,6 @@ from alembic import op
 
 revision = "0009"
 down_revision = "0008"
-branch_labels = None
-depends_on = None
 
 _IS_FINISHED = "status IN ('canceled', 'expired', 'failed', 'interrupted', 'succeeded')"
 _OLDEST_SECURE_DELETE = (3, 42, 0)

@@ -13,8 +13,6 @@ from llamakeep.storage.database.columns import UtcDateTime
 
 revision = "0010"
 down_revision = "0009"
-branch_labels = None
-depends_on = None
 
 _IS_DELETED = sa.text("deleted_at IS NOT NULL")
 

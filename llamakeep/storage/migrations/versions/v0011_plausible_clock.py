@@ -12,8 +12,6 @@ from llamakeep.storage.database.columns import UtcDateTime
 
 revision = "0011"
 down_revision = "0010"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:

@@ -10,8 +10,6 @@ from alembic import op
 
 revision = "0014"
 down_revision = "0013"
-branch_labels = None
-depends_on = None
 
 _WORDS = (
     "array_to_tsvector(ARRAY[NEW.user_id::text]) || "
