@@ -34,7 +34,7 @@ from llamakeep.engine import Engine
 from llamakeep.errors import LlamaKeepError, StorageUnavailable
 from llamakeep.http.methods import HeadAndOptions
 from llamakeep.limits.rates import Counts, OwnCounts
-from llamakeep.limits.throttle import OwnThrottle, Throttle
+from llamakeep.limits.throttle import LoginThrottle, Throttle
 from llamakeep.providers.base import Provider
 from llamakeep.providers.local.supervisor import Supervisor
 from llamakeep.providers.registry import Registry, create_registry
@@ -116,7 +116,7 @@ def create_app(
                 registry=registry,
                 engine=engine,
                 passwords=passwords,
-                throttle=throttle or OwnThrottle(),
+                throttle=throttle or LoginThrottle(),
                 purging=purging,
                 dialects={
                     "/v1/": openai.errors.render,

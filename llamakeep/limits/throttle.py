@@ -26,6 +26,27 @@ _REMEMBERED = 100
 _LONGEST_NAME = 256
 
 
+class Throttle(Protocol):
+    """Counts failed logins, in this process or its parent; see `LoginThrottle`."""
+
+    async def check(self, username: str, address: str | None) -> None:
+        """
+        Permit a login attempt, to be followed by `failed` or `succeeded`.
+
+        Raises:
+            TooManyAttempts: The client has to wait; the password must not be checked.
+        """
+        ...
+
+    async def failed(self, username: str, address: str | None) -> None:
+        """Count a failed attempt, whether or not the user exists."""
+        ...
+
+    async def succeeded(self, username: str, address: str | None) -> None:
+        """Clear the account's failures, but not those of the address."""
+        ...
+
+
 class LoginThrottle:
     """
     Delays logins after failures, by account and by address, in bounded memory.
@@ -54,13 +75,8 @@ class LoginThrottle:
         self._places: OrderedDict[tuple[str, str], None] = OrderedDict()
         """The pairs of account and address at which a login has succeeded."""
 
-    def check(self, username: str, address: str | None) -> None:
-        """
-        Permit a login attempt, to be followed by `failed` or `succeeded`.
-
-        Raises:
-            TooManyAttempts: The client has to wait; the password must not be checked.
-        """
+    async def check(self, username: str, address: str | None) -> None:
+        """Permit an attempt; see `Throttle.check`."""
         now = self._clock()
         account, place = self._keys(username, address)
         wait = max(self._accounts.wait(account, now), self._addresses.wait(place, now))
@@ -74,16 +90,16 @@ class LoginThrottle:
         self._accounts.delay(account, now)
         self._addresses.delay(place, now)
 
-    def failed(self, username: str, address: str | None) -> None:
-        """Count a failed attempt, whether or not the user exists."""
+    async def failed(self, username: str, address: str | None) -> None:
+        """Count a failed attempt."""
         now = self._clock()
         account, place = self._keys(username, address)
         self._accounts.add(account, now)
         if place:
             self._addresses.add(place, now)
 
-    def succeeded(self, username: str, address: str | None) -> None:
-        """Clear the account's failures, but not those of the address."""
+    async def succeeded(self, username: str, address: str | None) -> None:
+        """Clear the account's failures."""
         account, place = self._keys(username, address)
         self._accounts.clear(account)
         # An attacker may have an account too, so the address's failures stay.
@@ -98,46 +114,6 @@ class LoginThrottle:
         name = username[:_LONGEST_NAME].casefold()
         place = network_of(address)
         return (name, place if (name, place) in self._places else ""), place
-
-
-class Throttle(Protocol):
-    """Counts failed logins, in this process or its parent; see `LoginThrottle`."""
-
-    async def check(self, username: str, address: str | None) -> None:
-        """Permit a login attempt, to be followed by `failed` or `succeeded`."""
-        ...
-
-    async def failed(self, username: str, address: str | None) -> None:
-        """Count a failed attempt."""
-        ...
-
-    async def succeeded(self, username: str, address: str | None) -> None:
-        """Clear the account's failures."""
-        ...
-
-
-class OwnThrottle:
-    """Counts failed logins in this process."""
-
-    def __init__(self) -> None:
-        self._throttle = LoginThrottle()
-
-    async def check(self, username: str, address: str | None) -> None:
-        """
-        Permit a login attempt, to be followed by `failed` or `succeeded`.
-
-        Raises:
-            TooManyAttempts: The client has to wait; the password must not be checked.
-        """
-        self._throttle.check(username, address)
-
-    async def failed(self, username: str, address: str | None) -> None:
-        """Count a failed attempt."""
-        self._throttle.failed(username, address)
-
-    async def succeeded(self, username: str, address: str | None) -> None:
-        """Clear the account's failures."""
-        self._throttle.succeeded(username, address)
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from llamakeep import signals
 from llamakeep.credentials.tokens import new_setup_token
 from llamakeep.errors import LlamaKeepError, OneProcessOnly, WorkerFailed
 from llamakeep.limits.rates import OwnCounts
-from llamakeep.limits.throttle import OwnThrottle
+from llamakeep.limits.throttle import LoginThrottle
 from llamakeep.providers.local.supervisor import LocalSupervisor
 from llamakeep.restarts import RestartBackoff
 from llamakeep.settings import Settings
@@ -69,7 +69,7 @@ class Parent:
         self._packed = pack(settings)
         self._setup_token = new_setup_token()
         self._supervisor = LocalSupervisor(settings)
-        self._answers = answers(self._supervisor, OwnCounts(), OwnThrottle())
+        self._answers = answers(self._supervisor, OwnCounts(), LoginThrottle())
         self._children: dict[int, Child] = {}
         self._greetings: dict[int, Greeting] = {}
         self._stops = asyncio.Event()

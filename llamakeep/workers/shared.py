@@ -89,12 +89,7 @@ class RemoteThrottle:
         self._channel = channel
 
     async def check(self, username: str, address: str | None) -> None:
-        """
-        Permit a login attempt, to be followed by `failed` or `succeeded`.
-
-        Raises:
-            TooManyAttempts: The client has to wait; the password must not be checked.
-        """
+        """Permit an attempt; see `Throttle.check`."""
         await self._channel.ask("login.check", username=username, address=address)
 
     async def failed(self, username: str, address: str | None) -> None:

@@ -16,7 +16,7 @@ from llamakeep.errors import (
     TooManyAttempts,
 )
 from llamakeep.limits.rates import Limit, OwnCounts
-from llamakeep.limits.throttle import OwnThrottle
+from llamakeep.limits.throttle import LoginThrottle
 from llamakeep.providers.local.supervisor import Endpoint
 from llamakeep.workers.channel import Channel, Facts
 from llamakeep.workers.shared import (
@@ -62,7 +62,7 @@ async def pair() -> AsyncIterator[Pair]:
     model = Model()
     heard: list[Facts] = []
     parent = Channel(
-        *ends[0], answers=answers(model, OwnCounts(), OwnThrottle()), listens={}
+        *ends[0], answers=answers(model, OwnCounts(), LoginThrottle()), listens={}
     )
     worker = Channel(*ends[1], answers={}, listens={"stop": heard.append})
     pair = Pair(parent, worker, model)
