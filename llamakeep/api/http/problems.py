@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from llamakeep import errors
 from llamakeep.api.http.json_bodies import is_json
 from llamakeep.api.http.links import prefix_of
 from llamakeep.errors import (
@@ -48,6 +49,36 @@ Renders a problem as another API does, such as OpenAI's; it may add to the heade
 
 The third argument is the path prefix that a proxy puts before this server's paths.
 """
+
+
+ACCEPTING = (
+    errors.MalformedBody,
+    errors.Unauthenticated,
+    errors.ScopeMissing,
+    errors.BodyTooLarge,
+    errors.ContextTooLarge,
+    errors.InvalidRequest,
+    errors.UnknownModel,
+    errors.UnsupportedParameter,
+    errors.IdempotencyKeyReused,
+    errors.RateLimited,
+    errors.TooManyWaiting,
+    errors.TooManyRuns,
+    errors.QuotaExceeded,
+    errors.PriceUnknown,
+    errors.ServerBusy,
+)
+"""Errors of all routes that accept prompts."""
+
+ANSWERING = (
+    *ACCEPTING,
+    errors.ModelNotFound,
+    errors.RunCanceled,
+    errors.PromptRejected,
+    errors.ProviderError,
+    errors.ProviderTimeout,
+)
+"""Errors of routes that also wait for the answer."""
 
 
 def problem_responses(*errors: type[LlamaKeepError]) -> dict[int | str, Any]:

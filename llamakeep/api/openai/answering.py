@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fastapi import Request, Response
@@ -19,15 +18,16 @@ from llamakeep.api.http import sse
 from llamakeep.api.http.links import prefix_of
 from llamakeep.api.http.streaming import Streaming
 from llamakeep.api.openai.errors import error_of
+from llamakeep.api.openai.parameters import CompletionRequest
 from llamakeep.api.openai.wire import json_response, stream_headers
-from llamakeep.domain import NewRun, Run, User
+from llamakeep.api.prompts.idempotency import key_of
+from llamakeep.domain import Run, User
 from llamakeep.engine import Delta, Ended, Engine, Reset, Silence, Update
 from llamakeep.engine.engine import raise_for_status
 from llamakeep.errors import LlamaKeepError, RunInterrupted
 from llamakeep.schemas.json_text import to_json
 from llamakeep.services import services_of
 from llamakeep.storage.runs.long_texts import outline_of
-from llamakeep.storage.runs.lookups import IdempotencyKey
 
 WATCHED_AFTER = 0.05
 """Seconds after which a task watches for the client's disconnect."""
@@ -55,16 +55,6 @@ class ResponseFormat(Protocol):
     def last(self, run: Run) -> Iterator[dict[str, Any]]:
         """Yield the events after the last text."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompletionCall:
-    """A prompt, and how to return its response."""
-
-    asked: NewRun
-    form: Callable[[Run], ResponseFormat]
-    is_streamed: bool
-    idempotency_key: IdempotencyKey | None
 
 
 class CancelOnDisconnect:
@@ -149,24 +139,27 @@ class Stream(Streaming):
             await self._leaving.left()
 
 
-async def answer(request: Request, user: User, wanted: CompletionCall) -> Response:
+async def answer(
+    request: Request,
+    user: User,
+    body: CompletionRequest,
+    new_form: Callable[..., ResponseFormat],
+    idempotency_key: str | None,
+) -> Response:
     """
     Run a prompt, and respond with its completion.
 
     Raises:
         LlamaKeepError: The prompt is refused, or fails before its first text.
     """
-    engine = services_of(request).engine
-    run = await engine.accept(
-        user,
-        wanted.asked,
-        idempotency_key=wanted.idempotency_key,
-        is_followed=wanted.is_streamed,
-    )
-    may_come_back = wanted.idempotency_key is not None
+    engine, is_streamed = services_of(request).engine, bool(body.stream)
+    asked = body.asked()
+    key = await key_of(request, idempotency_key, body, body.asked)
+    run = await engine.accept(user, asked, idempotency_key=key, is_followed=is_streamed)
+    may_come_back = key is not None
     leaving = CancelOnDisconnect(engine, user, run, may_come_back=may_come_back)
-    form = wanted.form(run)
-    if not wanted.is_streamed:
+    form = new_form(run, includes_usage=body.includes_usage)
+    if not is_streamed:
         with leaving.watched(request.receive):
             return json_response(form.whole(await engine.result(run)))
     with leaving.watched(request.receive):

@@ -1,6 +1,5 @@
 """OpenAI's chat completions API."""
 
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Request, Response
@@ -15,7 +14,7 @@ from llamakeep.api.dependencies import (
 )
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
-from llamakeep.api.openai.answering import CompletionCall, answer
+from llamakeep.api.openai.answering import answer
 from llamakeep.api.openai.content import TEXT_PARTS, invalid
 from llamakeep.api.openai.errors import COMPLETION_ERRORS, error_responses
 from llamakeep.api.openai.forms import CHAT, ChatCompletion
@@ -23,7 +22,6 @@ from llamakeep.api.openai.ids import RUN, run_id_of
 from llamakeep.api.openai.messages import read_messages
 from llamakeep.api.openai.parameters import CompletionRequest
 from llamakeep.api.openai.wire import json_response
-from llamakeep.api.prompts.idempotency import key_of
 from llamakeep.domain import NewRun, RunStatus
 from llamakeep.schemas.fields import MaxTokens, Metadata
 from llamakeep.schemas.text import check_json
@@ -76,13 +74,7 @@ class ChatRequest(CompletionRequest):
     """Up to 16 tags of your own, kept with the run."""
 
     def asked(self) -> NewRun:
-        """
-        Return the prompt and its parameters for the engine.
-
-        Raises:
-            InvalidRequest: A parameter or message is invalid.
-            UnsupportedParameter: This server does not support a parameter's value.
-        """
+        """Return the prompt and its parameters for the engine."""
         if None not in {self.max_tokens, self.max_completion_tokens} and (
             self.max_tokens != self.max_completion_tokens
         ):
@@ -163,14 +155,7 @@ async def create(
     Closing the connection cancels the run, unless the request had an `Idempotency-Key`;
     the prompt and the text so far stay in the history.
     """
-    asked = body.asked()
-    wanted = CompletionCall(
-        asked=asked,
-        form=partial(ChatCompletion, includes_usage=body.includes_usage),
-        is_streamed=bool(body.stream),
-        idempotency_key=await key_of(request, idempotency_key, body, body.asked),
-    )
-    return await answer(request, user, wanted)
+    return await answer(request, user, body, ChatCompletion, idempotency_key)
 
 
 @router.get("/{completion_id}", response_class=Response, responses=_responses)

@@ -1,6 +1,5 @@
 """OpenAI's legacy completions API: a prompt without messages."""
 
-from functools import partial
 from typing import Annotated
 
 from fastapi import Request, Response
@@ -9,11 +8,10 @@ from pydantic import BeforeValidator, Field
 from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
-from llamakeep.api.openai.answering import CompletionCall, answer
+from llamakeep.api.openai.answering import answer
 from llamakeep.api.openai.errors import COMPLETION_ERRORS
 from llamakeep.api.openai.forms import LegacyCompletion
 from llamakeep.api.openai.parameters import CompletionRequest
-from llamakeep.api.prompts.idempotency import key_of
 from llamakeep.domain import NewRun
 from llamakeep.schemas.text import SomeText
 
@@ -43,13 +41,7 @@ class LegacyRequest(CompletionRequest):
     """What you want to ask."""
 
     def asked(self) -> NewRun:
-        """
-        Return the prompt and its parameters for the engine.
-
-        Raises:
-            InvalidRequest: There is an unknown parameter.
-            UnsupportedParameter: This server does not support a parameter's value.
-        """
+        """Return the prompt and its parameters for the engine."""
         return NewRun(
             prompt=self.prompt, model=self.model, parameters=self.parameters()
         )
@@ -78,11 +70,4 @@ async def create(
     Closing the connection cancels the run, unless the request had an `Idempotency-Key`;
     the prompt and the text so far stay in the history.
     """
-    asked = body.asked()
-    wanted = CompletionCall(
-        asked=asked,
-        form=partial(LegacyCompletion, includes_usage=body.includes_usage),
-        is_streamed=bool(body.stream),
-        idempotency_key=await key_of(request, idempotency_key, body, body.asked),
-    )
-    return await answer(request, user, wanted)
+    return await answer(request, user, body, LegacyCompletion, idempotency_key)

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import Response
 
 from llamakeep import errors
-from llamakeep.api.http.problems import FIELD_MISSING, FIELD_UNKNOWN
+from llamakeep.api.http.problems import ANSWERING, FIELD_MISSING, FIELD_UNKNOWN
 from llamakeep.api.openai.wire import json_response
 from llamakeep.schemas.bodies import Body
 from llamakeep.schemas.problem import Problem, problem_of, urn
@@ -132,29 +132,10 @@ def error_responses(*known: type[errors.LlamaKeepError]) -> dict[int | str, Any]
 
 
 COMPLETION_ERRORS = error_responses(
-    errors.InvalidRequest,
-    errors.MalformedBody,
-    errors.UnsupportedParameter,
-    errors.PromptRejected,
+    *ANSWERING,
     errors.ContextLengthExceeded,
     errors.ContentFiltered,
-    errors.Unauthenticated,
-    errors.ScopeMissing,
-    errors.UnknownModel,
-    errors.ModelNotFound,
-    errors.RunCanceled,
-    errors.BodyTooLarge,
-    errors.ContextTooLarge,
-    errors.IdempotencyKeyReused,
-    errors.RateLimited,
-    errors.TooManyWaiting,
-    errors.TooManyRuns,
-    errors.QuotaExceeded,
-    errors.PriceUnknown,
     errors.ProviderRateLimited,
-    errors.ProviderError,
-    errors.ServerBusy,
-    errors.ProviderTimeout,
 )
 """The errors of routes that accept prompts."""
 

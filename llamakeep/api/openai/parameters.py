@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from llamakeep.api.http.problems import FIELD_UNKNOWN
-from llamakeep.domain import Parameters
+from llamakeep.domain import NewRun, Parameters
 from llamakeep.errors import FieldError, InvalidRequest, UnsupportedParameter
 from llamakeep.schemas.bodies import Body, Form
 from llamakeep.schemas.fields import (
@@ -120,6 +120,16 @@ class CompletionRequest(Form):
     def includes_usage(self) -> bool:
         """Whether a stream ends with the usage."""
         return bool(self.stream_options and self.stream_options.include_usage)
+
+    def asked(self) -> NewRun:
+        """
+        Return the prompt and its parameters for the engine.
+
+        Raises:
+            InvalidRequest: A parameter or message is invalid.
+            UnsupportedParameter: This server does not support a parameter's value.
+        """
+        raise NotImplementedError
 
     def parameters(
         self,

@@ -7,9 +7,8 @@ from typing import Annotated
 from fastapi import Request, Response
 from pydantic import Field
 
-from llamakeep import errors
 from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser
-from llamakeep.api.http.problems import problem_responses
+from llamakeep.api.http.problems import ANSWERING, problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.api.prompts.events import (
     accepted_response,
@@ -26,7 +25,12 @@ from llamakeep.domain import (
     Parameters,
     User,
 )
-from llamakeep.errors import FieldError, InvalidRequest
+from llamakeep.errors import (
+    ConversationNotFound,
+    FieldError,
+    InvalidRequest,
+    NoProvider,
+)
 from llamakeep.history.records import shown
 from llamakeep.schemas.bodies import Form
 from llamakeep.schemas.fields import (
@@ -104,30 +108,7 @@ class PromptRequest(Form):
 @router.prompts(
     "/prompt/",
     response_model=PromptResponse,
-    responses=problem_responses(
-        errors.MalformedBody,
-        errors.Unauthenticated,
-        errors.ScopeMissing,
-        errors.ConversationNotFound,
-        errors.RunCanceled,
-        errors.BodyTooLarge,
-        errors.ContextTooLarge,
-        errors.InvalidRequest,
-        errors.UnknownModel,
-        errors.ModelNotFound,
-        errors.UnsupportedParameter,
-        errors.IdempotencyKeyReused,
-        errors.PromptRejected,
-        errors.ProviderError,
-        errors.NoProvider,
-        errors.RateLimited,
-        errors.TooManyWaiting,
-        errors.TooManyRuns,
-        errors.QuotaExceeded,
-        errors.PriceUnknown,
-        errors.ServerBusy,
-        errors.ProviderTimeout,
-    )
+    responses=problem_responses(*ANSWERING, ConversationNotFound, NoProvider)
     | {
         200: {"content": {"text/event-stream": {}}},
         202: {"model": PromptResponse, "description": "The run has begun."},

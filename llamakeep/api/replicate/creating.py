@@ -6,10 +6,9 @@ from typing import Annotated
 
 from fastapi import Header, Request, Response
 
-from llamakeep import errors
 from llamakeep.api.dependencies import IdempotencyHeader
 from llamakeep.api.http.headers import single_header
-from llamakeep.api.http.problems import problem_responses
+from llamakeep.api.http.problems import ACCEPTING, problem_responses
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.prompts.idempotency import key_of
@@ -25,7 +24,7 @@ from llamakeep.api.replicate.waiting import (
 )
 from llamakeep.api.webhooks.outgoing import PREDICTION, wanted
 from llamakeep.domain import NewRun, User
-from llamakeep.errors import PathNotFound, UnknownModel
+from llamakeep.errors import NoProvider, PathNotFound, UnknownModel
 from llamakeep.providers.base import Provider
 from llamakeep.services import services_of
 
@@ -42,24 +41,7 @@ CancelAfter = Annotated[
     Header(description="Cancel it if it has not ended by then: `90`, `5m`, `1h30m`."),
 ]
 
-_responses = problem_responses(
-    errors.MalformedBody,
-    errors.Unauthenticated,
-    errors.ScopeMissing,
-    errors.BodyTooLarge,
-    errors.ContextTooLarge,
-    errors.InvalidRequest,
-    errors.UnknownModel,
-    errors.UnsupportedParameter,
-    errors.IdempotencyKeyReused,
-    errors.NoProvider,
-    errors.RateLimited,
-    errors.TooManyWaiting,
-    errors.TooManyRuns,
-    errors.QuotaExceeded,
-    errors.PriceUnknown,
-    errors.ServerBusy,
-)
+_responses = problem_responses(*ACCEPTING, NoProvider)
 
 
 @router.post(
