@@ -107,6 +107,20 @@ async def open_database(url: str) -> "AsyncIterator[Storage]":
         yield storage
 
 
+@asynccontextmanager
+async def open_user(
+    settings: "Settings", username: str
+) -> "AsyncIterator[tuple[Storage, User]]":
+    """
+    Open the database, and find a user in it.
+
+    Raises:
+        InvalidRequest: There is no such user.
+    """
+    async with open_database(settings.database_url) as storage:
+        yield storage, await get_user(storage, username)
+
+
 async def get_user(storage: "Storage", username: str) -> "User":
     """
     Return the user of that name.

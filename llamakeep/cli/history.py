@@ -10,7 +10,7 @@ import typer
 from llamakeep.cli.environment import (
     get_user,
     local_username,
-    open_database,
+    open_user,
     read_settings,
 )
 from llamakeep.cli.terminal import (
@@ -146,8 +146,7 @@ async def import_runs(
             while piece := await asyncio.to_thread(content.read, PIECE):
                 yield piece
 
-    async with open_database(settings.database_url) as storage:
-        user = await get_user(storage, username)
+    async with open_user(settings, username) as (storage, user):
         importing = Import(storage, user, max_said=settings.max_body_size)
         await importing.read(pieces())
     return importing.imported, importing.known

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llamakeep.cli.environment import (
-    get_user,
     local_actor,
-    open_database,
+    open_user,
     read_settings,
 )
 from llamakeep.cli.terminal import print_rows
@@ -138,8 +137,7 @@ async def add_key(
         models=models or None,
         expires_at=utc_now() + timedelta(days=days) if days else None,
     )
-    async with open_database(settings.database_url) as storage:
-        user = await get_user(storage, username)
+    async with open_user(settings, username) as (storage, user):
         if Scope.ADMIN in key.scopes and user.role is not UserRole.ADMIN:
             message = f"{user.username} is no administrator: leave that scope out."
             raise InvalidRequest(message, errors=[FieldError("scopes", message)])
@@ -148,14 +146,9 @@ async def add_key(
 
 
 async def keys_of(settings: "Settings", username: str) -> "Sequence[ApiKey]":
-    """
-    Return a user's keys, newest first.
-
-    Raises:
-        InvalidRequest: There is no such user.
-    """
-    async with open_database(settings.database_url) as storage:
-        return await storage.list_api_keys(await get_user(storage, username))
+    """Return a user's keys, newest first."""
+    async with open_user(settings, username) as (storage, user):
+        return await storage.list_api_keys(user)
 
 
 async def revoke_key(settings: "Settings", username: str, key_id: str) -> None:
@@ -163,9 +156,7 @@ async def revoke_key(settings: "Settings", username: str, key_id: str) -> None:
     Revoke a key.
 
     Raises:
-        InvalidRequest: There is no such user.
         ApiKeyNotFound: The user has no such key.
     """
-    async with open_database(settings.database_url) as storage:
-        user = await get_user(storage, username)
+    async with open_user(settings, username) as (storage, user):
         await storage.revoke_api_key(user, key_id, actor=local_actor())

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llamakeep.cli.environment import (
-    get_user,
     local_actor,
-    open_database,
+    open_user,
     read_settings,
 )
 from llamakeep.cli.terminal import print_rows
@@ -63,24 +62,18 @@ async def set_limits(
     *,
     clear: bool,
 ) -> "Limits | None":
-    """
-    Change those limits of a user that are not `None`, and return all that are set.
-
-    Raises:
-        InvalidRequest: There is no such user.
-    """
+    """Change the limits of a user that are not `None`; return all that are set."""
     from pydantic import TypeAdapter
 
     from llamakeep.domain import Limits
 
     changes = {name: value for name, value in wanted.items() if value is not None}
-    async with open_database(settings.database_url) as storage:
-        user = await get_user(storage, username)
+    async with open_user(settings, username) as (storage, user):
         if not (changes or clear):
             return user.limits
         before = {} if clear or user.limits is None else user.limits.given()
         limits = TypeAdapter(Limits).validate_python(before | changes)
-        user = await storage.set_limits(
+        changed = await storage.set_limits(
             user.id, None if limits == Limits() else limits, actor=local_actor()
         )
-        return user.limits
+        return changed.limits

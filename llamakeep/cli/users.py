@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from llamakeep.cli.environment import (
-    get_user,
     local_actor,
     open_database,
+    open_user,
     read_settings,
 )
 from llamakeep.cli.terminal import print_rows, read_password
@@ -235,8 +235,7 @@ async def set_password(
     """
     from llamakeep.credentials.passwords import check_password_rules
 
-    async with open_database(settings.database_url) as storage:
-        user = await get_user(storage, username)
+    async with open_user(settings, username) as (storage, user):
         if password is not None:
             check_password_rules(password)
             hashed = await _hashed(password)
@@ -248,11 +247,9 @@ async def enable_user(settings: "Settings", username: str, *, is_enabled: bool) 
     Enable or disable a user.
 
     Raises:
-        InvalidRequest: There is no such user.
         LastAdmin: The user is the last enabled administrator.
     """
-    async with open_database(settings.database_url) as storage:
-        user = await get_user(storage, username)
+    async with open_user(settings, username) as (storage, user):
         await storage.change_user(
             user.id, is_disabled=not is_enabled, actor=local_actor()
         )
@@ -265,25 +262,17 @@ async def set_role(
     Change a user's role.
 
     Raises:
-        InvalidRequest: There is no such user.
         LastAdmin: The user is the last enabled administrator.
     """
     from llamakeep.domain import UserRole
 
-    async with open_database(settings.database_url) as storage:
-        user = await get_user(storage, username)
+    async with open_user(settings, username) as (storage, user):
         await storage.change_user(user.id, role=UserRole(role), actor=local_actor())
 
 
 async def set_retention(settings: "Settings", username: str, days: int | None) -> None:
-    """
-    Set a user's retention in days, or `None` for that of the settings.
-
-    Raises:
-        InvalidRequest: There is no such user.
-    """
-    async with open_database(settings.database_url) as storage:
-        user = await get_user(storage, username)
+    """Set a user's retention in days, or `None` for that of the settings."""
+    async with open_user(settings, username) as (storage, user):
         await storage.set_retention(user.id, days, actor=local_actor())
 
 
@@ -294,15 +283,13 @@ async def delete_user(settings: "Settings", username: str) -> None:
     If it is interrupted, a server deletes the rest.
 
     Raises:
-        InvalidRequest: There is no such user.
         LastAdmin: The user is the last enabled administrator.
     """
     import asyncio
 
     from llamakeep.deletion.users import purge_one
 
-    async with open_database(settings.database_url) as storage:
-        user = await get_user(storage, username)
+    async with open_user(settings, username) as (storage, user):
         await storage.delete_user(user.id, actor=local_actor())
         while not await storage.is_purged(user):
             if not await purge_one(storage, user):  # a server is purging the user
@@ -310,12 +297,7 @@ async def delete_user(settings: "Settings", username: str) -> None:
 
 
 async def issue_reset(settings: "Settings", username: str) -> str:
-    """
-    Return a reset token, with which the user chooses a password.
-
-    Raises:
-        InvalidRequest: There is no such user.
-    """
+    """Return a reset token, with which the user chooses a password."""
     from llamakeep.credentials.tokens import (
         RESET_LIFETIME,
         digest,
@@ -323,8 +305,7 @@ async def issue_reset(settings: "Settings", username: str) -> str:
     )
 
     reset_token = new_reset_token()
-    async with open_database(settings.database_url) as storage:
-        user = await get_user(storage, username)
+    async with open_user(settings, username) as (storage, user):
         await storage.add_password_reset(
             user.id,
             digest(reset_token),
