@@ -104,7 +104,6 @@ def read_history(data: bytes, username: str | None) -> list[Entry]:
 def _lists(
     content: Any, username: str | None, faults: list[str]
 ) -> Iterator[tuple[str, str, list[Any]]]:
-    """Yield each list of entries, with its owner and its place."""
     bare = content.get("history") if isinstance(content, dict) else content
     if isinstance(bare, list):
         if username is None:

@@ -124,12 +124,7 @@ class Admission:
         return live
 
     def _check_share(self, user_id: str) -> None:
-        """
-        Keep room in the queue for others, whatever one user sends.
-
-        Raises:
-            TooManyWaiting: The user's part of it is full; nothing was stored.
-        """
+        """Keep room in the queue for others, whatever one user sends."""
         share = max(1, self._settings.max_queued // 2)
         if self._runner.slots.waiting(user_id) >= share:
             raise TooManyWaiting(

@@ -126,7 +126,6 @@ class Engine:
             await self._release_leases()
 
     async def _release_leases(self) -> None:
-        """Let others take over what is left at their next look."""
         try:
             async with asyncio.timeout(LAST_WRITES):
                 await self._storage.release_leases([self.node_id])
@@ -339,7 +338,6 @@ class Engine:
     async def _follow_stored(
         self, run: Run, position: Position
     ) -> AsyncGenerator[Update, None]:
-        """Follow a run that this process does not work on."""
         stored = follow_stored(self._storage, run, position, every=POLL_INTERVAL)
         async with aclosing(stored) as updates:
             async for update in updates:

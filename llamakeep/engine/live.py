@@ -356,7 +356,6 @@ class LiveRun:
 
 
 def _common_length(one: str, other: str) -> int:
-    """Return with how many same characters both begin."""
     for index, (a, b) in enumerate(zip(one, other, strict=False)):
         if a != b:
             return index

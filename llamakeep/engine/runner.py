@@ -222,13 +222,7 @@ class Runner:
         return is_new
 
     async def _check(self, live: LiveRun) -> None:
-        """
-        Refuse to have a run answered that was left and is not to be.
-
-        Raises:
-            RunCanceled: It is to be canceled; what was begun for it is, too.
-            RunInterrupted: It may not be run again.
-        """
+        """Refuse to have a run answered that was left and is not to be."""
         run = live.run
         if run.cancel_requested:
             live.is_closing = True  # another cancel would leave the run without a task
@@ -254,11 +248,6 @@ class Runner:
 
         Returns:
             Whether it is still this process's.
-
-        Raises:
-            RunCanceled: It was left, and is to be canceled.
-            RunInterrupted: It was left, and may not be run again.
-            LlamaKeepError: It had to wait for its provider for too long.
         """
         retries = Retries(live)
         if live.is_left:
@@ -281,7 +270,6 @@ class Runner:
                 return not live.is_lost
 
     async def _wait_for_turn(self, live: LiveRun) -> None:
-        """Wait until the provider may be asked, and for a slot."""
         if not live.is_waiting:
             self.wait(live)
         while True:
@@ -299,7 +287,6 @@ class Runner:
         self.slots.leave(live.run.user_id)
 
     async def _release(self, live: LiveRun) -> None:
-        """Give back a run's slot, and its turn as a probe of its provider."""
         if live.has_slot:
             live.has_slot = False
             self.slots.release()

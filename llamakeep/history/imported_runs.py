@@ -155,7 +155,6 @@ class ImportedRun(_Part):
 
     @model_validator(mode="after")
     def _check_size(self) -> "ImportedRun":
-        """Refuse texts that are longer than an export can have."""
         detail = "" if self.error is None else self.error.detail
         if max(len(self.response), len(detail)) > LONGEST_TEXT:
             raise ValueError(

@@ -116,12 +116,7 @@ class Import:
 async def _together(
     pieces: AsyncIterable[bytes], longest: int, notice_long: Callable[[], None]
 ) -> AsyncIterator[Lines]:
-    """
-    Yield the lines of each transaction, with their numbers.
-
-    Raises:
-        InvalidRequest: A line does not end within `longest` bytes.
-    """
+    """Yield the lines of each transaction, with their numbers."""
     lines: list[tuple[int, bytes]] = []
     size = 0
     async for number, line in _numbered(pieces, longest, notice_long):

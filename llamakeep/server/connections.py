@@ -275,12 +275,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _feed(self, data: bytes) -> None:
-        """
-        Parse `data`, ignoring offers to upgrade to another protocol.
-
-        Raises:
-            httptools.HttpParserError: The request is malformed or refused.
-        """
+        """Parse `data`, ignoring offers to upgrade to another protocol."""
         while True:
             try:
                 self.parser.feed_data(data)

@@ -61,7 +61,6 @@ def _read_list(given: object) -> object:
 
 
 def _read_object(given: object) -> object:
-    """Read a JSON object."""
     if isinstance(given, str):
         try:
             given = json.loads(given)

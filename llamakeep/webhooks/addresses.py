@@ -165,12 +165,7 @@ def is_public(address: Address) -> bool:
 
 
 def _address(host: str) -> Address | None:
-    """
-    Parse a host that is an address; return `None` for a name.
-
-    Raises:
-        NotAllowed: It is an unusual form of an address, such as a single number.
-    """
+    """Parse a host that is an address; return `None` for a name."""
     try:
         return ip_address(host)
     except ValueError:

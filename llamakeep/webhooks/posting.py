@@ -92,13 +92,7 @@ class Poster:
         return Outcome(trouble=trouble)
 
     async def _connect(self, target: Target, seconds: float) -> Connection:
-        """
-        Connect to a permitted address of `target`.
-
-        Raises:
-            NotAllowed: It has none.
-            OSError: None of them accepts a connection with a valid certificate.
-        """
+        """Connect to a permitted address of `target`."""
         # The same message for a name that does not exist, so that users cannot find out
         # which names exist in this server's network.
         refusal = NotAllowed("The host has no address that webhooks may be sent to.")
@@ -153,7 +147,6 @@ def _request(target: Target, headers: Mapping[str, str], body: bytes) -> bytes:
 
 
 def _seconds(header: str) -> float | None:
-    """Parse a header `Retry-After`, which may be seconds or a date."""
     if _DIGITS.fullmatch(header):
         return float(header[:9])
     with suppress(ValueError, OverflowError, TypeError):

@@ -102,12 +102,7 @@ class ChatRequest(CompletionRequest):
 
 
 def _format(given: dict[str, Any] | None) -> dict[str, Any] | None:
-    """
-    Return the response format, unless it is plain text.
-
-    Raises:
-        InvalidRequest: There is no such format, or no database can store it.
-    """
+    """Return the response format, unless it is plain text."""
     if given is None:
         return None
     if given.get("type") not in FORMATS:

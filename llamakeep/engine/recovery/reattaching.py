@@ -222,9 +222,6 @@ class Reattachment:
         Look for what an earlier attempt may have begun, twice, some time apart.
 
         A hint that proves right saves the waiting.
-
-        Raises:
-            AnswerExpired: It is so long ago that nothing can be known of it.
         """
         live, looks = self._live, 2
         while looks:

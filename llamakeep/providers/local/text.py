@@ -79,7 +79,6 @@ class PlainText:
         )
 
     async def _control_tokens(self, text: str) -> Sequence[str]:
-        """Return the control tokens that are read in a text, the longest first."""
         tokens = await self._tokens(text, parse_special=True)
         pieces = {
             piece: token.get("id")

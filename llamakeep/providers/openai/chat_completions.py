@@ -346,7 +346,6 @@ _IN_A_CHOICE = {"delta", "message", "text", "finish_reason"}
 
 
 def _has_error(event: Any) -> bool:
-    """Return whether an event, whatever it is called, is an error."""
     if isinstance(event, list):
         return any(_has_error(each) for each in event[:2])
     if not isinstance(event, dict):
@@ -361,7 +360,6 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def _reason_of(said: Any) -> str | None:
-    """Return why an answer ended, if it has."""
     if isinstance(said, dict):
         said = said.get("type") or said.get("reason")
     if said is None or said is False:

@@ -101,7 +101,6 @@ class ChatStream:
                 await asyncio.sleep(0)  # others have their turn
 
     def _take_slice(self) -> bytes:
-        """Return some of what was received and is not read."""
         assert self._unread is not None
         data, rest = self._unread[:_SLICE], self._unread[_SLICE:]
         self._unread = rest or None
@@ -190,7 +189,6 @@ class ChatStream:
                 self._read_block(lines, texts)
 
     def _read_block(self, block: bytes, texts: list[str]) -> None:
-        """Read what stands between two empty lines, appending its text."""
         if block.startswith(b"data: ") and b"\n" not in block:  # as nearly all do
             self._has_events = True
             texts.append(self._reader.read(block[6:]))

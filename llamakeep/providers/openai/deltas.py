@@ -56,7 +56,6 @@ def parts_of(choice: dict[str, Any], *, has_text: bool = False) -> Parts:
 
 
 def _content_of(content: Any) -> tuple[str, str]:
-    """Return the text and the reasoning of a content in parts."""
     if content is None or content is False:
         return "", ""
     if isinstance(content, dict):
@@ -84,7 +83,6 @@ _WHERE_TEXT_IS = (
 
 
 def _text_in(value: Any, depth: int = 0) -> str:
-    """Return the text of a part, or of a list of them."""
     if isinstance(value, str):
         return value
     if depth > _MAX_DEPTH:

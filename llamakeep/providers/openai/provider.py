@@ -196,12 +196,7 @@ class OpenAIProvider:
     async def _renamed(
         self, request: CompletionRequest, response: Response, is_renamed: bool
     ) -> CompletionRequest:
-        """
-        Return the request with the other name of `max_tokens`, if that is the matter.
-
-        Raises:
-            LlamaKeepError: It is another refusal.
-        """
+        """Return the request with the other name of `max_tokens`, or refuse."""
         body = await read_refusal(response)
         reason = Reason.read(body, self._api_key)
         name = request.max_tokens_name or "max_tokens"

@@ -358,7 +358,6 @@ def _error(response: Response, body: Any, *, model: str | None) -> LlamaKeepErro
 
 
 def _read_page(body: bytes) -> tuple[list[Prediction], str | None]:
-    """Return the predictions on a page of the list, and where the next one begins."""
     page = read_json(body)
     results = page.get("results") if isinstance(page, dict) else None
     if not isinstance(results, list):

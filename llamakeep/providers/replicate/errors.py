@@ -99,7 +99,6 @@ def seconds_to_wait(
 
 
 def _seconds(value: Any) -> float | None:
-    """Return a number of seconds, if `value` is one that makes sense."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and 0 <= value < _UNREASONABLE else None
 

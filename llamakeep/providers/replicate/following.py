@@ -167,12 +167,7 @@ class Following:
         self._slow_down()
 
     def _news(self) -> str:
-        """
-        Return what the prediction says beyond what was said.
-
-        Raises:
-            ProviderAnswerInvalid: It says something else.
-        """
+        """Return what the prediction says beyond what was said."""
         prediction = self.prediction
         if prediction.is_too_long:
             raise ProviderAnswerInvalid(

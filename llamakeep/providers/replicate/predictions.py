@@ -141,7 +141,6 @@ def clean(text: str) -> str:
 
 
 def _text(output: Any) -> tuple[str | None, bool]:
-    """Return an output as text, and whether that is its JSON."""
     is_json = False
     match output:
         case None:

@@ -233,7 +233,6 @@ class ReplicateProvider:
         await self._api.close()
 
     def _longest_wait(self) -> int:
-        """Return how long Replicate may hold a create's answer back."""
         return max(0, min(_MAX_WAIT, int(self._patience) - 1))
 
     async def _create(
@@ -307,7 +306,6 @@ class ReplicateProvider:
         task.add_done_callback(self._farewells.discard)
 
     async def _stop_created(self, creating: asyncio.Task[Prediction]) -> None:
-        """Cancel a prediction whose creation was abandoned."""
         with suppress(LlamaKeepError):
             created = await creating
             if not (created.is_final or self._is_detached):

@@ -81,7 +81,6 @@ def _parsed(data: bytes) -> Any:
 
 
 def _members(body: bytes) -> Iterator[tuple[str, int, int]]:
-    """Yield the name of each member of the object, and where its value is."""
     name: str | None = None
     depth = value = at = count = 0
     while (start := body.find(b'"', at)) >= 0:
@@ -123,7 +122,6 @@ def _after_colon(body: bytes, start: int) -> int:
 
 
 def _depth(body: bytes, start: int, end: int) -> int:
-    """Return how many brackets more are opened than closed."""
     closed = body.count(b"]", start, end) + body.count(b"}", start, end)
     return _brackets(body, start, end) - closed
 

@@ -104,7 +104,6 @@ def _remember(connection: Connection, seen_at: datetime, *, row: int = _ONLY) ->
 
 
 def _newest(connection: Connection) -> datetime | None:
-    """Return when the newest row of the database was created."""
     found = [
         connection.scalar(query)
         for query in (

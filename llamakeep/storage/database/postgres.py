@@ -204,12 +204,7 @@ class PostgresDatabase:
 
 
 async def _commit(connection: AsyncConnection) -> None:
-    """
-    Commit, and tell a failed COMMIT from one of unknown outcome.
-
-    Raises:
-        OutcomeUnknown: The connection was lost before the server's response.
-    """
+    """Commit, and tell a failed COMMIT from one of unknown outcome."""
     if not connection.in_transaction():
         return
     raw = await connection.get_raw_connection()
@@ -243,7 +238,6 @@ def _reason(error: Exception) -> str:
 
 
 def _is_collision(error: DBAPIError) -> bool:
-    """Return whether the transaction collided with another one."""
     return isinstance(error, IntegrityError) or _sqlstate(error) in {"40001", "40P01"}
 
 

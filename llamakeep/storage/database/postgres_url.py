@@ -203,7 +203,6 @@ def _port(said: str) -> int:
 
 
 def _hosts_of_query(query: str, words: Mapping[str, str]) -> Hosts:
-    """Return the hosts that the query names, in one parameter or several."""
     said = [v for k, v in parse_qsl(query) if k == "host"]
     hosts = [
         _host(one) if not one.startswith("/") else (one, None)

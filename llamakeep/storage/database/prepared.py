@@ -66,12 +66,7 @@ class Prepared:
         ]
 
     def _run(self, connection: Connection, values: Mapping[str, Any]) -> Any:
-        """
-        Execute it with the driver.
-
-        Raises:
-            DBAPIError: As SQLAlchemy would wrap the driver's error.
-        """
+        """Execute it with the driver."""
         compiled = self._compiled or self._for(connection.dialect)
         bound = list(compiled.pick(values))
         for index, convert in compiled.binders:

@@ -326,12 +326,7 @@ def _unreadable(error: OperationalError) -> StorageUnavailable:
 
 
 def _check_is_file(path: Path) -> None:
-    """
-    Check that a path is a file, before other files are created beside it.
-
-    Raises:
-        StorageUnavailable: It is a folder, a device or the like.
-    """
+    """Check that a path is a file, before other files are created beside it."""
     if path.exists() and not path.is_file():
         raise StorageUnavailable(
             f"{path} is not a file. Let LLAMAKEEP_DATABASE_URL name a file, which need "

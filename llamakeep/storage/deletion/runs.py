@@ -164,7 +164,6 @@ class RunDeletionStorage(SearchStorage):
 
 
 def _delete(connection: Connection, chosen: Select[str]) -> Sequence[str]:
-    """Delete runs, with their words and tags, and return the conversation of each."""
     query = delete(runs).where(runs.c.id.in_(chosen)).returning(runs.c.conversation_id)
     return connection.scalars(query).all()
 

@@ -174,7 +174,6 @@ class _Reader:
     def _answered(
         self, before: str | None, *, without: Iterable[str | None] = ()
     ) -> list[str]:
-        """Return the ids of the conversation's answered runs, newest first."""
         query = (
             select(runs.c.id, self._size.label("size"))
             .where(*self._is_answered)

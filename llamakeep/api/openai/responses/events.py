@@ -202,12 +202,7 @@ class _NumberedEvents:
 
 
 def _position(run: Run, after: int, length: int | None) -> Position:
-    """
-    Return the position in the text of a client that has the event `after`.
-
-    Raises:
-        RunInterrupted: The client has more text than there is.
-    """
+    """Return the position in the text of a client that has the event `after`."""
     offset = max(0, after - LAST_OPENING)
     if length is None or offset <= length:
         return Position(offset)

@@ -133,7 +133,6 @@ def _seconds(run: Run) -> int | None:
 
 
 def _usage(usage: Usage) -> dict[str, Any] | None:
-    """Return the usage in OpenAI's format, which needs both numbers."""
     if usage.input_tokens is None or usage.output_tokens is None:
         return None
     return {

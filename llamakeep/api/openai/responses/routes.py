@@ -243,12 +243,7 @@ async def _ask(
 
 
 async def _result(request: Request, user: User, run: Run) -> Run:
-    """
-    Wait until `run` has ended; a canceled run is returned as well.
-
-    Raises:
-        LlamaKeepError: The run failed, or its end is not known now.
-    """
+    """Wait until `run` has ended; a canceled run is returned as well."""
     services = services_of(request)
     try:
         return await services.engine.result(run)
@@ -263,12 +258,7 @@ async def _find(request: Request, user: User, response_id: str) -> Run:
 
 @contextmanager
 def _named(response_id: str) -> Iterator[str]:
-    """
-    Yield the id of a response's run.
-
-    Raises:
-        RunNotFound: There is none, here or in the context; it names the response.
-    """
+    """Yield the id of a response's run."""
     try:
         yield run_id_of(response_id, RESPONSE)
     except RunNotFound:
@@ -282,12 +272,7 @@ def _refuse_more(
     include_brackets: list[str] | None,
     include_obfuscation: str | None = None,
 ) -> None:
-    """
-    Refuse requests for additional output, which this server does not have.
-
-    Raises:
-        UnsupportedParameter: There is such a request.
-    """
+    """Refuse requests for additional output, which this server does not have."""
     refuse_unsupported(
         {
             "include": [*(include or ()), *(include_brackets or ())],
