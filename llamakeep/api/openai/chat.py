@@ -15,7 +15,7 @@ from llamakeep.api.dependencies import (
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.openai.answering import answer
-from llamakeep.api.openai.content import TEXT_PARTS, invalid
+from llamakeep.api.openai.content import TEXT_PARTS, invalid, message_schema
 from llamakeep.api.openai.errors import COMPLETION_ERRORS, error_responses
 from llamakeep.api.openai.forms import CHAT, ChatCompletion
 from llamakeep.api.openai.ids import RUN, run_id_of
@@ -29,35 +29,18 @@ from llamakeep.services import services_of
 
 router = Router(prefix="/v1/chat/completions", tags=["openai"], queries=Queries.VENDORS)
 
-MESSAGE_SCHEMA = {
-    "type": "object",
-    "required": ["role"],
-    "properties": {
-        "role": {"enum": ["system", "developer", "user", "assistant"]},
-        "content": {
-            "anyOf": [
-                {"type": "string"},
-                {"type": "null"},
-                {
-                    "type": "array",
-                    "items": {
-                        "anyOf": [
-                            {
-                                "type": "object",
-                                "required": ["type", field],
-                                "properties": {
-                                    "type": {"const": kind},
-                                    field: {"type": "string"},
-                                },
-                            }
-                            for kind, field in TEXT_PARTS.items()
-                        ]
-                    },
-                },
-            ]
-        },
-    },
-}
+MESSAGE_SCHEMA = message_schema(
+    {
+        "anyOf": [
+            {
+                "type": "object",
+                "required": ["type", field],
+                "properties": {"type": {"const": kind}, field: {"type": "string"}},
+            }
+            for kind, field in TEXT_PARTS.items()
+        ]
+    }
+)
 ChatMessage = Annotated[dict[str, Any], WithJsonSchema(MESSAGE_SCHEMA)]
 FORMATS = {"text", "json_object", "json_schema"}
 

@@ -14,6 +14,15 @@ TEXT_PARTS = {
 """The types of parts that are text, each with the field that has it."""
 
 
+def message_schema(part: dict[str, Any], **properties: Any) -> dict[str, Any]:
+    """Return the JSON schema of a message, whose content is text or such parts."""
+    roles = ["system", "developer", "user", "assistant"]
+    parts = {"type": "array", "items": part}
+    content = {"anyOf": [{"type": "string"}, {"type": "null"}, parts]}
+    known = {**properties, "role": {"enum": roles}, "content": content}
+    return {"type": "object", "required": ["role"], "properties": known}
+
+
 def said_by(role: str, content: Any, param: str) -> str:
     """
     Return the text of a message; only an assistant's may be empty.

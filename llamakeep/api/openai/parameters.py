@@ -27,10 +27,9 @@ from llamakeep.schemas.fields import (
     TopP,
 )
 
-IGNORED = frozenset(
+IGNORED_EVERYWHERE = frozenset(
     {
         "parallel_tool_calls",
-        "prediction",
         "prompt_cache_key",
         "prompt_cache_options",
         "prompt_cache_retention",
@@ -40,6 +39,8 @@ IGNORED = frozenset(
     }
 )
 """Parameters about end users, storage, caching and tool calls."""
+
+IGNORED = IGNORED_EVERYWHERE | {"prediction"}
 
 ONLY: Mapping[str, Sequence[Any]] = {
     "audio": (),

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from llamakeep.api.openai.content import invalid
+from llamakeep.api.openai.content import invalid, message_schema
 from llamakeep.api.openai.errors import PREVIOUS_NOT_FOUND
 from llamakeep.api.openai.ids import run_id_of
-from llamakeep.api.openai.parameters import refuse_unsupported
+from llamakeep.api.openai.parameters import IGNORED_EVERYWHERE, refuse_unsupported
 from llamakeep.api.openai.responses.items import read_input
 from llamakeep.api.openai.responses.rendering import RESPONSE
 from llamakeep.api.openai.responses.text_format import TextOptions, response_format
@@ -24,19 +24,7 @@ from llamakeep.schemas.fields import (
 )
 from llamakeep.schemas.text import Text
 
-IGNORED = frozenset(
-    {
-        "max_tool_calls",
-        "parallel_tool_calls",
-        "prompt_cache_key",
-        "prompt_cache_options",
-        "prompt_cache_retention",
-        "safety_identifier",
-        "store",
-        "user",
-    }
-)
-"""Parameters about billing, caching, storage and tool calls."""
+IGNORED = IGNORED_EVERYWHERE | {"max_tool_calls"}
 
 ONLY: Mapping[str, Sequence[Any]] = {
     "access_programs": (),
@@ -58,31 +46,17 @@ ONLY: Mapping[str, Sequence[Any]] = {
 
 VERBOSITY = "text.verbosity"
 
-ITEM_SCHEMA = {
-    "type": "object",
-    "required": ["role"],
-    "properties": {
-        "type": {"const": "message"},
-        "role": {"enum": ["system", "developer", "user", "assistant"]},
-        "content": {
-            "anyOf": [
-                {"type": "string"},
-                {"type": "null"},
-                {
-                    "type": "array",
-                    "items": {
-                        "type": "object",
-                        "required": ["type", "text"],
-                        "properties": {
-                            "type": {"enum": ["input_text", "output_text"]},
-                            "text": {"type": "string"},
-                        },
-                    },
-                },
-            ]
+ITEM_SCHEMA = message_schema(
+    {
+        "type": "object",
+        "required": ["type", "text"],
+        "properties": {
+            "type": {"enum": ["input_text", "output_text"]},
+            "text": {"type": "string"},
         },
     },
-}
+    type={"const": "message"},
+)
 INPUT_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": ITEM_SCHEMA}]}
 
 
