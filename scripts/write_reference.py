@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from llamakeep import errors
 from llamakeep.app import create_app
-from llamakeep.schemas.docstrings import docstrings_of
+from llamakeep.schemas.bodies import docstrings_of
 from llamakeep.schemas.problem import urn
 from llamakeep.settings import Settings
 from llamakeep.settings.secret_files import is_secret

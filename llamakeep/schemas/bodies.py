@@ -1,13 +1,16 @@
 """Base classes of JSON request and response bodies."""
 
+import ast
+import inspect
+import textwrap
 import warnings
+from functools import cache
+from itertools import pairwise
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 from pydantic_core import CoreSchema
-
-from llamakeep.schemas.docstrings import docstrings_of
 
 # FastAPI passes Pydantic attributes that it warns about, and silences the warning only
 # when models are built at once: see https://github.com/fastapi/fastapi/pull/14036.
@@ -47,6 +50,26 @@ class Form(Body):
                 if name in properties:
                     properties[name].setdefault("description", said)
         return schema
+
+
+@cache
+def docstrings_of(kind: type) -> dict[str, str]:
+    """Return the docstrings of attributes, which Python keeps in the source only."""
+    try:
+        source = inspect.getsource(kind)
+    except OSError:
+        return {}
+    [definition] = ast.parse(textwrap.dedent(source)).body
+    assert isinstance(definition, ast.ClassDef)
+    found = {}
+    for pair in pairwise(definition.body):
+        match pair:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(said))),
+            ):
+                found[name] = inspect.cleandoc(said)
+    return found
 
 
 def read_docstrings(kind: type[Form] = Form) -> None:

@@ -41,16 +41,7 @@ class ClockStorage:
     async def check_clock(
         self, now: datetime, *, longest_gap: timedelta
     ) -> datetime | None:
-        """
-        Check whether the clock is plausible, and store its time if it is.
-
-        Args:
-            now: The clock's time.
-            longest_gap: How far it may be ahead of its last plausible time.
-
-        Returns:
-            Its last plausible time, if it is not plausible; else `None`.
-        """
+        """Store the clock's time if it is plausible; else return the last that was."""
 
         def operation(connection: Connection) -> datetime | None:
             seen_at: datetime | None = connection.scalar(_SEEN_AT)

@@ -7,10 +7,11 @@ threads meet once a batch, which keeps contention for the interpreter's lock low
 
 import asyncio
 import logging
+import os
 import queue
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,6 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from llamakeep.errors import OutcomeUnknown, StorageUnavailable
 from llamakeep.storage.database.port import Operation
-from llamakeep.threads import background_threads
 
 LARGEST_BATCH = 256
 
@@ -248,3 +248,25 @@ def _translate(error: BaseException) -> BaseException:
         translated.__cause__ = error
         return translated
     return error
+
+
+@contextmanager
+def background_threads() -> Iterator[None]:
+    """
+    Start threads within this block with the batch scheduling policy.
+
+    Where both have one core, Linux would interrupt the loop whenever such a thread has
+    something to do; it then waits for the interpreter, and both have lost their caches.
+    Measured with 64 clients on one core, that was a fifth of the CPU time.
+    """
+    is_changed = False
+    with suppress(AttributeError, OSError):  # another system, or not allowed
+        # Another policy than the default was chosen by the operator.
+        if os.sched_getscheduler(0) == os.SCHED_OTHER:
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+            is_changed = True
+    try:
+        yield  # a thread begins with what its creator has
+    finally:
+        if is_changed:
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
