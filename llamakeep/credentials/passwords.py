@@ -9,7 +9,7 @@ from typing import TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
-from llamakeep.errors import FieldError, InvalidRequest, ServerBusy
+from llamakeep.errors import InvalidRequest, ServerBusy
 
 T = TypeVar("T")
 
@@ -29,8 +29,9 @@ def check_password_rules(password: str) -> None:
         InvalidRequest: It is too short or too long.
     """
     if not SHORTEST <= len(password) <= LONGEST:
-        message = f"A password has {SHORTEST} to {LONGEST} characters."
-        raise InvalidRequest(errors=[FieldError("password", message)])
+        raise InvalidRequest.of(
+            "password", f"A password has {SHORTEST} to {LONGEST} characters."
+        )
 
 
 def hash_password(password: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Literal
+from typing import Literal, Self
 
 from llamakeep.errors.base import FieldError, LlamaKeepError
 
@@ -28,6 +28,11 @@ class InvalidRequest(ClientError):
         if detail is None and self.errors:
             detail = " ".join(f"{e.field}: {e.message}" for e in self.errors)
         super().__init__(detail)
+
+    @classmethod
+    def of(cls, field: str, message: str) -> Self:
+        """Return the error of one field; see `FieldError`."""
+        return cls(errors=[FieldError(field, message)])
 
 
 class MalformedBody(ClientError):

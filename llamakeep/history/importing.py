@@ -140,8 +140,9 @@ async def _numbered(
         if len(begun) > LONG:
             notice_long()
         if len(begun) > longest:
-            message = f"It has more than {longest // 1024**2} MiB."
-            raise InvalidRequest(errors=[FieldError(f"line {number}", message)])
+            raise InvalidRequest.of(
+                f"line {number}", f"It has more than {longest // 1024**2} MiB."
+            )
         if not newline:
             continue
         yield number, bytes(begun)
@@ -175,8 +176,10 @@ def _parse(lines: Lines, user: User) -> list[Run]:
 def _first(line: bytes) -> bytes:
     """Strip the byte order mark; refuse a compressed file."""
     if line.startswith(_GZIP):
-        message = "It is compressed. Unpack the file first, for example with `gunzip`."
-        raise InvalidRequest(errors=[FieldError("line 1", message)])
+        raise InvalidRequest.of(
+            "line 1",
+            "It is compressed. Unpack the file first, for example with `gunzip`.",
+        )
     return line.removeprefix(_BYTE_ORDER_MARK)
 
 

@@ -17,7 +17,6 @@ from llamakeep.errors import (
     AdminOnly,
     ApiKeyNotFound,
     BodyTooLarge,
-    FieldError,
     InvalidRequest,
     MalformedBody,
     ScopeMissing,
@@ -135,8 +134,9 @@ async def create_key(
 ) -> NewKeyResponse:
     """Create an API key. Only this response has its secret."""
     if body.expires_at is not None and body.expires_at <= utc_now():
-        wrong = FieldError("expires_at", "This is over already. Name a later moment.")
-        raise InvalidRequest(errors=[wrong])
+        raise InvalidRequest.of(
+            "expires_at", "This is over already. Name a later moment."
+        )
     key, secret = issue_api_key(
         body.name,
         scopes=body.scopes or DEFAULT_SCOPES,

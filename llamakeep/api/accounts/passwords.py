@@ -15,7 +15,6 @@ from llamakeep.credentials.tokens import digest, is_well_formed
 from llamakeep.credentials.usernames import USERNAME
 from llamakeep.errors import (
     BodyTooLarge,
-    FieldError,
     InvalidRequest,
     MalformedBody,
     ResetRefused,
@@ -104,8 +103,9 @@ async def change_password(
     if not await services.passwords.verify(stored, body.current_password):
         await throttle.failed(user.username, actor.address)
         await storage.add_failed_login(user, actor)
-        message = "This is not your password. Nothing was changed."
-        raise InvalidRequest(errors=[FieldError("current_password", message)])
+        raise InvalidRequest.of(
+            "current_password", "This is not your password. Nothing was changed."
+        )
     await throttle.succeeded(user.username, actor.address)
     await storage.set_password(
         user,

@@ -33,7 +33,6 @@ from llamakeep.deletion.requested import delete_runs
 from llamakeep.domain import Run, User
 from llamakeep.errors import (
     BodyTooLarge,
-    FieldError,
     InvalidRequest,
     MalformedBody,
     RunNotFound,
@@ -88,8 +87,9 @@ async def history(
     if sort == "newest":
         page = await _page(storage, user, matching, limit, cursor)
     elif matching.search is None or cursor is not None:
-        message = "Use `best` with `q`, and without `cursor`."
-        raise InvalidRequest(errors=[FieldError("query.sort", message)])
+        raise InvalidRequest.of(
+            "query.sort", "Use `best` with `q`, and without `cursor`."
+        )
     else:
         page = _Page(await storage.best_matches(user, matching, limit=limit))
     found = None
@@ -161,17 +161,17 @@ async def delete_history(
     Unfinished runs are stopped first. Runs that begin after the request stay.
     """
     if await request.body():
-        message = (
+        raise InvalidRequest.of(
+            "body",
             "Say which runs to delete in the query, as in `?until=2026-01-01`; no body "
-            "is read. Nothing was deleted."
+            "is read. Nothing was deleted.",
         )
-        raise InvalidRequest(errors=[FieldError("body", message)])
     if all is (matching != EVERYTHING):
-        message = (
+        raise InvalidRequest.of(
+            "query.all",
             "Say which runs to delete with a filter, or `all=true` without one for the "
-            "whole history. Nothing was deleted."
+            "whole history. Nothing was deleted.",
         )
-        raise InvalidRequest(errors=[FieldError("query.all", message)])
     services = services_of(request)
     deleted = await delete_runs(services.engine, services.storage, user, matching)
     return Deleted(deleted=deleted)

@@ -2,7 +2,7 @@
 
 from fastapi import Request
 
-from llamakeep.errors import UNREAD, FieldError, HeaderRepeated, InvalidRequest
+from llamakeep.errors import UNREAD, HeaderRepeated, InvalidRequest
 
 PARAMETER_REPEATED = "It has one value, and was given more than one. Send one."
 
@@ -18,7 +18,7 @@ def single_header(request: Request, name: str) -> str | None:
     if not values:
         return None
     if any(value != values[0] for value in values):
-        raise InvalidRequest(errors=[FieldError(f"header.{name}", PARAMETER_REPEATED)])
+        raise InvalidRequest.of(f"header.{name}", PARAMETER_REPEATED)
     return values[0]
 
 

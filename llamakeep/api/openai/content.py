@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from llamakeep.errors import FieldError, InvalidRequest, UnsupportedParameter
+from llamakeep.errors import InvalidRequest, UnsupportedParameter
 from llamakeep.schemas.text import check_text
 
 TEXT_PARTS = {
@@ -69,7 +69,7 @@ def checked(text: str, param: str) -> str:
 
 def invalid(param: str, message: str) -> InvalidRequest:
     """Return the error of one invalid parameter."""
-    return InvalidRequest(errors=[FieldError(param, message)])
+    return InvalidRequest.of(param, message)
 
 
 def _part(part: Any, param: str) -> str:

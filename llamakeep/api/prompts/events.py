@@ -21,7 +21,7 @@ from llamakeep.api.http.streaming import EVENT_STREAM, Streaming
 from llamakeep.domain import Run
 from llamakeep.engine import Delta, Ended, Engine, Position, Reset, Update
 from llamakeep.engine.engine import raise_for_status
-from llamakeep.errors import FieldError, InvalidRequest, LlamaKeepError
+from llamakeep.errors import InvalidRequest, LlamaKeepError
 from llamakeep.history.records import model_name, shown
 from llamakeep.schemas.json_text import (
     PIECE,
@@ -93,14 +93,10 @@ def position_of(request: Request, starting_after: str | None) -> Position:
         return Position()
     position = Position.parse(given)
     if position is None:
-        raise InvalidRequest(
-            errors=[
-                FieldError(
-                    field,
-                    "Send the id of the last event you have, or the number of "
-                    "characters of the response you have.",
-                )
-            ]
+        raise InvalidRequest.of(
+            field,
+            "Send the id of the last event you have, or the number of "
+            "characters of the response you have.",
         )
     return position
 

@@ -27,7 +27,6 @@ from llamakeep.domain import (
 )
 from llamakeep.errors import (
     ConversationNotFound,
-    FieldError,
     InvalidRequest,
     NoProvider,
 )
@@ -150,10 +149,10 @@ async def _wanted(
 ) -> Sequence[Notification]:
     assert body.webhook is not None
     if not body.background:
-        message = (
+        raise InvalidRequest.of(
+            "webhook",
             "Webhooks are about runs in the background; nothing was stored. Send "
-            "`background` as true, too, or leave the webhook out."
+            "`background` as true, too, or leave the webhook out.",
         )
-        raise InvalidRequest(errors=[FieldError("webhook", message)])
     events = [NotificationEvent.END]
     return await wanted(request, user, body.webhook, events, form=RUN)

@@ -18,7 +18,7 @@ from llamakeep.api.dependencies import KEY_PATTERN, LONGEST_KEY
 from llamakeep.api.http.headers import single_header, sole_header
 from llamakeep.api.http.json_bodies import is_json, parse_json
 from llamakeep.api.http.queries import QueryCheck
-from llamakeep.errors import FieldError, InvalidRequest
+from llamakeep.errors import InvalidRequest
 
 _KEY = re.compile(KEY_PATTERN)
 
@@ -68,8 +68,10 @@ def _call(endpoint: Endpoint, route: PromptRoute) -> ASGIApp:
 def _check_key(request: Request, key: str) -> None:
     single_header(request, "idempotency-key")
     if not (len(key) <= LONGEST_KEY and _KEY.fullmatch(key)):
-        message = f"This has to be 1 to {LONGEST_KEY} ASCII characters without spaces."
-        raise InvalidRequest(errors=[FieldError("header.idempotency-key", message)])
+        raise InvalidRequest.of(
+            "header.idempotency-key",
+            f"This has to be 1 to {LONGEST_KEY} ASCII characters without spaces.",
+        )
 
 
 def _read(model: type[BaseModel], request: Request, sent: bytes) -> BaseModel:

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from llamakeep.domain import Run, User
 from llamakeep.engine import Engine
-from llamakeep.errors import FieldError, InvalidRequest, LlamaKeepError
+from llamakeep.errors import InvalidRequest, LlamaKeepError
 
 LONGEST_WAIT = 60
 """Seconds for which a request waits at most."""
@@ -50,13 +50,9 @@ def parse_cancel_after(header: str | None) -> int | None:
         total = hours * 3600 + minutes * 60 + seconds
         if SHORTEST_DEADLINE <= total <= LONGEST_DEADLINE:
             return total
-    raise InvalidRequest(
-        errors=[
-            FieldError(
-                "header.cancel-after",
-                "Send a duration between 5s and 24h, such as 90, 90s, 5m or 1h30m45s.",
-            )
-        ]
+    raise InvalidRequest.of(
+        "header.cancel-after",
+        "Send a duration between 5s and 24h, such as 90, 90s, 5m or 1h30m45s.",
     )
 
 

@@ -15,7 +15,7 @@ from llamakeep.domain import (
     User,
     new_id,
 )
-from llamakeep.errors import FieldError, InvalidRequest
+from llamakeep.errors import InvalidRequest
 from llamakeep.history.records import shown_in_history
 from llamakeep.schemas.bodies import Body
 from llamakeep.schemas.text import Text
@@ -90,15 +90,16 @@ async def wanted(
     services = services_of(request)
     settings = services.settings
     if not settings.webhooks:
-        raise _refusal(
+        raise InvalidRequest.of(
+            "webhook",
             "This server sends no webhooks; nothing was stored. Leave it out, and ask "
             "until the answer is there, or follow it. (An operator can set "
-            "LLAMAKEEP_WEBHOOKS=true.)"
+            "LLAMAKEEP_WEBHOOKS=true.)",
         )
     try:
         target = Guard(settings.webhook_networks).target(url)
     except NotAllowed as error:
-        raise _refusal(f"{error} Nothing was stored.") from None
+        raise InvalidRequest.of("webhook", f"{error} Nothing was stored.") from None
     await services.storage.webhook_secrets(user, fresh=new_secret())
     return [
         Notification(
@@ -111,7 +112,3 @@ async def wanted(
         )
         for event in events
     ]
-
-
-def _refusal(message: str) -> InvalidRequest:
-    return InvalidRequest(errors=[FieldError("webhook", message)])

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from llamakeep.domain import Actor, AuditKind, User, UserRole, new_id, utc_now
-from llamakeep.errors import FieldError, InvalidRequest
+from llamakeep.errors import InvalidRequest
 from llamakeep.storage.accounts.audit import record
 from llamakeep.storage.accounts.credential_cache import CredentialCache
 from llamakeep.storage.database.clock import is_plausible
@@ -191,8 +191,7 @@ def create_user(
         InvalidRequest: The name is taken, regardless of case.
     """
     if _find(connection, username) is not None:
-        wrong = FieldError("username", f"There is a user {username!r} already.")
-        raise InvalidRequest(errors=[wrong])
+        raise InvalidRequest.of("username", f"There is a user {username!r} already.")
     user = User(new_id("user_"), username, utc_now(), role=role)
     connection.execute(
         insert(users),

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from llamakeep.domain import Actor, AuditKind, User, utc_now
-from llamakeep.errors import FieldError, InvalidRequest, UserNotFound
+from llamakeep.errors import InvalidRequest, UserNotFound
 from llamakeep.storage.accounts.audit import record
 from llamakeep.storage.accounts.users import USER
 from llamakeep.storage.database.port import Database
@@ -118,8 +118,10 @@ class RetentionStorage:
             )
             most = longest if allowed is None else allowed
             if days is not None and most is not None and days > most:
-                message = f"Runs are kept for {most} days here: choose less, or `null`."
-                raise InvalidRequest(errors=[FieldError("retention_days", message)])
+                raise InvalidRequest.of(
+                    "retention_days",
+                    f"Runs are kept for {most} days here: choose less, or `null`.",
+                )
             connection.execute(
                 update(users)
                 .where(users.c.id == user.id)
