@@ -7,9 +7,8 @@ Clients stop a completion by closing the connection. A client that sent an
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Any, Protocol
 
 from fastapi import Request, Response
 from starlette.types import Receive, Scope, Send
@@ -18,6 +17,7 @@ from llamakeep.api.http import sse
 from llamakeep.api.http.links import prefix_of
 from llamakeep.api.http.streaming import Streaming
 from llamakeep.api.openai.errors import error_of
+from llamakeep.api.openai.forms import ResponseFormat
 from llamakeep.api.openai.parameters import CompletionRequest
 from llamakeep.api.openai.wire import json_response, stream_headers
 from llamakeep.api.prompts.idempotency import key_of
@@ -35,26 +35,6 @@ WATCHED_AFTER = 0.05
 DONE = sse.encode(b"[DONE]")
 
 log = logging.getLogger(__name__)
-
-
-class ResponseFormat(Protocol):
-    """The bodies and events of one of OpenAI's APIs."""
-
-    def whole(self, run: Run) -> dict[str, Any]:
-        """Return the body for a run that has ended."""
-        ...
-
-    def first(self) -> Iterator[dict[str, Any]]:
-        """Yield the events before the first text."""
-        ...
-
-    def delta(self, text: str) -> dict[str, Any]:
-        """Return the event for more text."""
-        ...
-
-    def last(self, run: Run) -> Iterator[dict[str, Any]]:
-        """Yield the events after the last text."""
-        ...
 
 
 class CancelOnDisconnect:
@@ -143,7 +123,7 @@ async def answer(
     request: Request,
     user: User,
     body: CompletionRequest,
-    new_form: Callable[..., ResponseFormat],
+    new_form: type[ResponseFormat],
     idempotency_key: str | None,
 ) -> Response:
     """

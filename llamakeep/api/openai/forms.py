@@ -32,7 +32,9 @@ def finish_reason_of(run: Run) -> str | None:
     return run.finish_reason if run.finish_reason in _REASONS else "stop"
 
 
-class _Form(ABC):
+class ResponseFormat(ABC):
+    """The bodies and events of one of OpenAI's APIs."""
+
     prefix: str
     kind: str
     event_kind: str
@@ -42,6 +44,18 @@ class _Form(ABC):
         self._created = int(run.created_at.timestamp())
         self._model = model_name(run)
         self._includes_usage = includes_usage
+
+    @abstractmethod
+    def whole(self, run: Run) -> dict[str, Any]:
+        """Return the body for a run that has ended."""
+
+    @abstractmethod
+    def first(self) -> Iterator[dict[str, Any]]:
+        """Yield the events before the first text."""
+
+    @abstractmethod
+    def delta(self, text: str) -> dict[str, Any]:
+        """Return the event for more text."""
 
     def last(self, run: Run) -> Iterator[dict[str, Any]]:
         """Yield the event with the finish reason, and the usage if requested."""
@@ -76,7 +90,7 @@ class _Form(ABC):
         }
 
 
-class ChatCompletion(_Form):
+class ChatCompletion(ResponseFormat):
     """A chat completion and its chunks."""
 
     prefix, kind, event_kind = CHAT, "chat.completion", "chat.completion.chunk"
@@ -118,7 +132,7 @@ class ChatCompletion(_Form):
         return self._event([choice])
 
 
-class LegacyCompletion(_Form):
+class LegacyCompletion(ResponseFormat):
     """A legacy completion; its events have the same format."""
 
     prefix, kind, event_kind = LEGACY, "text_completion", "text_completion"

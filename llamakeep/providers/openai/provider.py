@@ -1,6 +1,7 @@
 """Any server that speaks OpenAI's chat completions: vLLM, Ollama, llama.cpp, Groq."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -45,21 +46,10 @@ class OpenAIProvider:
     A server at a base URL that answers chat completions, streamed.
 
     A prompt is sent once and never again by itself. All parameters are passed on; a
-    server that does not know one says so, or ignores it.
-
-    Args:
-        base_url: With its `/v1`.
-        api_key: Goes to that server only.
-        models: The models that may be used, the first being the default. Without any,
-            every name is passed on and the server's first model is the default.
-        name: The part before the colon of a model's name.
-        who: What error messages call it, at the start of a sentence.
-        is_free: Whether asking twice costs nothing.
-        unsupported: The parameters that it is known to ignore.
-        keep_alive: Whether connections are used again.
-        connect_timeout: Seconds it may take to accept a connection.
-        silence_timeout: Seconds it may be silent.
-        most_connections: How many connections may be in use.
+    server that does not know one says so, or ignores it. The base URL has the `/v1`. Of
+    `models`, the first is the default; without any, every name is passed on and the
+    server's first model is the default. Error messages call it `who`, at the start of a
+    sentence. It is known to ignore the parameters in `unsupported`.
     """
 
     def __init__(
@@ -116,22 +106,16 @@ class OpenAIProvider:
             return True  # it does not say which it has
         if self._models or model in listed or f"{model}:latest" in listed:
             return model in listed or not self._models
-        with translated_errors(self._who):
-            get = self._client.send(
-                "GET",
-                f"/models/{quote(model, safe='')}",
-                seconds=_MODEL_LIST_TIMEOUT,
-                keep_alive=self._keep_alive,
-            )
-            async with get as response:
-                if response.status != _OK:
-                    status = response.status
-                    if status == _NOT_IMPLEMENTED or (
-                        status < _SERVER_ERRORS and status not in _TELLS_NOTHING
-                    ):
-                        return False
-                    raise self._refusal(response, await read_refusal(response), model)
+        async with self._get(f"/models/{quote(model, safe='')}") as response:
+            status = response.status
+            if status == _OK:
                 body = await read_body(response, _MAX_MODEL_LIST)
+            elif status == _NOT_IMPLEMENTED or (
+                status < _SERVER_ERRORS and status not in _TELLS_NOTHING
+            ):
+                return False
+            else:
+                raise self._refusal(response, await read_refusal(response), model)
         try:
             found = read_json(body)
         except ValueError:
@@ -227,22 +211,24 @@ class OpenAIProvider:
             location=response.header("location"),
         )
 
-    async def _listed_models(self) -> Sequence[str]:
+    @asynccontextmanager
+    async def _get(self, path: str) -> AsyncIterator[Response]:
         with translated_errors(self._who):
             get = self._client.send(
-                "GET",
-                "/models",
-                seconds=_MODEL_LIST_TIMEOUT,
-                keep_alive=self._keep_alive,
+                "GET", path, seconds=_MODEL_LIST_TIMEOUT, keep_alive=self._keep_alive
             )
             async with get as response:
-                if response.status != _OK:
-                    body = await read_refusal(response)
-                    error = self._refusal(response, body, "")
-                    if isinstance(error, ProviderError):
-                        raise error
-                    raise ProviderError(error.detail)
-                body = await read_body(response, _MAX_MODEL_LIST)
+                yield response
+
+    async def _listed_models(self) -> Sequence[str]:
+        async with self._get("/models") as response:
+            if response.status != _OK:
+                body = await read_refusal(response)
+                error = self._refusal(response, body, "")
+                if isinstance(error, ProviderError):
+                    raise error
+                raise ProviderError(error.detail)
+            body = await read_body(response, _MAX_MODEL_LIST)
         try:
             return _listed_ids(read_json(body))
         except ValueError as exc:
