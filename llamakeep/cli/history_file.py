@@ -72,9 +72,8 @@ def read_history(data: bytes, username: str | None) -> list[Entry]:
     """
     Parse a history file.
 
-    Args:
-        data: `{"history": [...]}`, only its list, or one of either for each username.
-        username: The owner, in the first two cases.
+    It is `{"history": [...]}` or only its list, of `username`, or one of either for
+    each username.
 
     Raises:
         BadHistory: It has all errors of the file.

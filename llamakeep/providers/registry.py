@@ -46,11 +46,9 @@ class Registry:
     """
     The configured providers, in order of preference.
 
-    Args:
-        providers: The first one serves prompts that name no model.
-        default_model: Serves them instead, as `provider:model`.
-        prices: Prices by `provider:model`, which replace the providers'.
-        fault: What is wrong with a configured provider that is missing here.
+    The first one serves prompts that name no model, unless `default_model` does, as
+    `provider:model`. By the same names, `prices` replace the providers'. What is wrong
+    with a configured one that is missing here is `fault`.
     """
 
     def __init__(

@@ -12,12 +12,7 @@ _HOST = re.compile(
 
 
 class RefusedHead(ValueError):
-    """
-    A head that is refused.
-
-    Attributes:
-        status: The status code of the response.
-    """
+    """A head that is refused, with the status code of the response."""
 
     def __init__(self, status: HTTPStatus) -> None:
         super().__init__(status.phrase)

@@ -33,17 +33,13 @@ WhenReady = Callable[[Greeting], None]
 
 
 class Child:
-    """
-    A worker process.
-
-    Attributes:
-        greeting: Its report when it was ready; `None` before.
-        failure: Why it could not start, if it reported that.
-    """
+    """A worker process."""
 
     def __init__(self, process: Process, when_ready: WhenReady) -> None:
         self.greeting: Greeting | None = None
+        """Its report when it was ready."""
         self.failure: LlamaKeepError | None = None
+        """Why it could not start, if it reported that."""
         self._process = process
         self._when_ready = when_ready
         self._channel: Channel | None = None

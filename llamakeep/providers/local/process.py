@@ -18,13 +18,7 @@ _STOP_TIMEOUT = 1.0
 
 
 class LocalProcess:
-    """
-    A running child process; it ends with its parent, however that ends.
-
-    Attributes:
-        base_url: Its URL, on the loopback interface.
-        api_key: Its key, which other users of this computer do not know.
-    """
+    """A running child process; it ends with its parent, however that ends."""
 
     def __init__(self, process: Process, base_url: str, api_key: str) -> None:
         self._process = process

@@ -42,10 +42,9 @@ class RemoteClock:
         """
         Return when something was created at the earliest that is so old at most.
 
-        Args:
-            within: How old, by a clock that runs as fast as Replicate's.
-            created: When the newest predictions were created. Something that is in the
-                list cannot be newer than all of them, wherever `Date` comes from.
+        It is `within` that time by a clock as fast as Replicate's. The newest
+        predictions were `created` then: what is in the list cannot be newer than all of
+        them, wherever `Date` comes from.
         """
         known = [each for each in created if each is not None]
         with suppress(OverflowError):

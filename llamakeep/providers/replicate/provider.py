@@ -53,20 +53,11 @@ class ReplicateProvider:
     Replicate, or whatever speaks its HTTP API at `base_url`.
 
     A prediction is created once for each request. Closing its answer early cancels it
-    there, in the background, unless `detach` was called.
-
-    Args:
-        api_token: Goes to the base URL's host only.
-        base_url: With or without its `/v1`.
-        default_model: What prompts get that name no model.
-        webhook_url: Where Replicate shall say when a prediction begins and ends; the
-            run and its attempt are added to the query, which marks it as theirs.
-        webhook_secret: What those messages are signed with; without it, Replicate is
-            asked.
-        run_timeout: Seconds after which Replicate cancels a prediction.
-        connect_timeout: Seconds it may take to accept a connection.
-        silence_timeout: Seconds it may be silent, or out of reach.
-        most_connections: How many connections to one host may be in use.
+    there, in the background, unless `detach` was called. It says at `webhook_url` when
+    a prediction begins and ends; the run and its attempt are added to the query, which
+    marks it as theirs. Without `webhook_secret`, it is asked what it signs that with.
+    It cancels a prediction after `run_timeout` seconds, and may be out of reach for
+    `silence_timeout`.
     """
 
     name = "replicate"

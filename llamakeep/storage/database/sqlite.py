@@ -64,10 +64,8 @@ class SqliteDatabase:
     """
     A database file.
 
-    Args:
-        path: The owner creates it if missing, readable by its user only.
-        is_owner: Whether this process owns the file. Otherwise it is a guest, which may
-            change users beside the owner but must not touch unfinished runs.
+    The owner creates it if missing, readable by its user only. A guest may change users
+    beside the owner but must not touch unfinished runs.
 
     Raises:
         DatabaseInUse: Another process owns the file.

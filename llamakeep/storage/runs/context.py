@@ -75,13 +75,9 @@ class ContextStorage:
         """
         Return the runs that a prompt follows.
 
-        Args:
-            user_id: The prompt's user.
-            conversation_id: The prompt's conversation; ignored for a new prompt that
-                names a run.
-            previous_run_id: The run that the prompt names.
-            before: The prompt's own run, if it is stored already.
-            most: The bytes that all texts may have together.
+        A new prompt that names a run (`previous_run_id`) needs no conversation. One
+        that is stored already is not among those `before` it. All texts together have
+        at most `most` bytes.
 
         Raises:
             ContextTooLarge: The texts have more.
