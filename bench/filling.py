@@ -11,7 +11,9 @@ from sqlalchemy import Connection, insert
 from llamakeep.domain import Run, RunStatus, Usage, User, new_id
 from llamakeep.storage import Storage
 from llamakeep.storage.database.tables import runs
+from llamakeep.storage.history.indexing import INSERT_INDEXED
 from llamakeep.storage.history.tags import add_tags
+from llamakeep.storage.history.words import lexemes
 from llamakeep.storage.runs.rows import to_row
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -74,7 +76,14 @@ def _run_all(connection: Connection, statements: dict[str, list[str]]) -> None:
 
 
 def _insert(connection: Connection, batch: list[Run]) -> None:
-    connection.execute(insert(runs), [to_row(run) for run in batch])
+    if connection.dialect.name == "postgresql":
+        rows = [
+            to_row(run) | {"words": lexemes(run.user_id, run.prompt, run.response)}
+            for run in batch
+        ]
+        connection.execute(INSERT_INDEXED, rows)
+    else:
+        connection.execute(insert(runs), [to_row(run) for run in batch])
     add_tags(connection, batch)
 
 

@@ -17,6 +17,9 @@ Each write is of the whole text, so a long one is written less often: one of 4 M
 characters every 16 seconds.
 """
 
+REINDEXING_PAUSE = 60.0
+"""Seconds until the next look for what a server of an earlier version has indexed."""
+
 
 class Upkeep:
     """
@@ -45,8 +48,8 @@ class Upkeep:
             Repeated("showing signs of life", self._tick, every=max(tick, every)),
         ]
         pause = max(indexing_pause, every)
-        self._is_reindexing = True
-        """Whether an earlier version may have indexed some runs."""
+        self._reindexing_at = 0.0
+        """When to look for runs that an earlier version has indexed."""
         if storage.is_sole_owner:  # shared databases index what ends by themselves
             index = Repeated("indexing", self._index, every=pause)
             self._tasks.append(index)
@@ -75,8 +78,9 @@ class Upkeep:
         await self._storage.index_finished()
 
     async def _reindex(self) -> None:
-        if self._is_reindexing:
-            self._is_reindexing = await self._storage.reindex_some()
+        now = time.monotonic()
+        if now >= self._reindexing_at and not await self._storage.reindex_some():
+            self._reindexing_at = now + REINDEXING_PAUSE
 
     async def _attach(self) -> None:
         """

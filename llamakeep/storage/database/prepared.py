@@ -33,20 +33,25 @@ class Prepared:
     On SQLite, SQLAlchemy's way from a statement to the driver costs as much as the
     statement (measured: 105 µs instead of 50 to insert a run). Types convert parameters
     and results as they always do. The statement has no values; `parameters` are the
-    columns of an INSERT.
+    columns of an INSERT. PostgreSQL may be given another statement.
     """
 
     def __init__(
-        self, statement: Executable, parameters: Iterable[str] | None = None
+        self,
+        statement: Executable,
+        parameters: Iterable[str] | None = None,
+        *,
+        on_postgresql: Executable | None = None,
     ) -> None:
         self._statement = statement
+        self._on_postgresql = statement if on_postgresql is None else on_postgresql
         self._parameters = None if parameters is None else list(parameters)
         self._compiled: _Compiled | None = None
 
     def execute(self, connection: Connection, values: Mapping[str, Any]) -> int:
         """Execute it, and return the number of changed rows."""
         if connection.dialect.name != "sqlite":
-            return connection.execute(self._statement, values).rowcount
+            return connection.execute(self._on_postgresql, values).rowcount
         return int(self._run(connection, values).rowcount)
 
     def fetch(
@@ -54,7 +59,7 @@ class Prepared:
     ) -> Sequence[Sequence[Any]]:
         """Execute it, and return its rows."""
         if connection.dialect.name != "sqlite":
-            return connection.execute(self._statement, values).all()
+            return connection.execute(self._on_postgresql, values).all()
         rows = self._run(connection, values)
         results = self._for(connection.dialect).results
         return [

@@ -218,4 +218,4 @@ CREATE VIRTUAL TABLE search_words USING fts5(prompt, response, content='', token
 
 INSERT INTO search_words (search_words, rank) VALUES ('secure-delete', 1);
 
-INSERT INTO alembic_version VALUES ('0014')
+INSERT INTO alembic_version VALUES ('0015')

@@ -1,6 +1,7 @@
 """Import of finished runs, from here or elsewhere."""
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 
@@ -10,7 +11,9 @@ from llamakeep.domain import Run, User
 from llamakeep.errors import Unauthenticated
 from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import runs, users
+from llamakeep.storage.history.indexing import INSERT_INDEXED
 from llamakeep.storage.history.tags import add_tags
+from llamakeep.storage.history.words import lexemes
 from llamakeep.storage.runs.rows import to_row
 
 _OWNER = (
@@ -44,6 +47,9 @@ class ImportStorage:
         Raises:
             Unauthenticated: The user was deleted meanwhile.
         """
+        words: Mapping[tuple[str, str], str] = {}
+        if not self._database.is_sole_owner:
+            words = await asyncio.to_thread(_words, user, imported)
 
         def operation(connection: Connection) -> int | None:
             if connection.scalar(_WHOSE, {"user_id": user.id}) is None:
@@ -54,7 +60,11 @@ class ImportStorage:
                 connection.execute(text("SELECT pg_advisory_xact_lock(1819041136)"))
             new = _new_runs(connection, user, imported)
             if new:
-                connection.execute(insert(runs), [to_row(run) for run in new])
+                if connection.dialect.name == "postgresql":
+                    rows = [to_row(run) | {"words": words[_texts(run)]} for run in new]
+                    connection.execute(INSERT_INDEXED, rows)
+                else:
+                    connection.execute(insert(runs), [to_row(run) for run in new])
                 add_tags(connection, new)
             return len(new)
 
@@ -62,6 +72,15 @@ class ImportStorage:
         if count is None:
             raise Unauthenticated("This account was deleted.")
         return count
+
+
+def _texts(run: Run) -> tuple[str, str]:
+    return run.prompt, run.response
+
+
+def _words(user: User, imported: Sequence[Run]) -> dict[tuple[str, str], str]:
+    """Return what PostgreSQL indexes of runs with these texts."""
+    return {_texts(run): lexemes(user.id, *_texts(run)) for run in imported}
 
 
 def _new_runs(connection: Connection, user: User, imported: Iterable[Run]) -> list[Run]:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     TextClause,
+    func,
     literal_column,
     select,
     text,
@@ -35,11 +36,8 @@ RARE, FREQUENT = 0.05, 0.25
 """Shares of the tested runs: rare words are asked for, and frequent ones filtered."""
 
 _WORDS: ColumnElement[object] = literal_column("runs.search_words")
-# Evaluated once for all runs; NULL for no words: see `search.py`.
-_TERMS = """
-    (SELECT to_tsquery('simple', :terms{0}) WHERE
-    numnode(to_tsquery('simple', :terms{0})) > 0)
-"""
+# A subquery is evaluated once for all runs.
+_TERMS = "(SELECT CAST(CAST(:terms{0} AS text) AS tsquery))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,11 @@ def find_newest(
             .limit(step)
             .subquery()
         )
-        has_each = [some.c.words.op("@@")(terms) for terms in _terms(parts)]
+        without_owner = func.ts_delete(some.c.words, user.id)
+        has_each = [
+            (without_owner if part.like_owner(user) else some.c.words).op("@@")(terms)
+            for part, terms in zip(parts, _terms(parts), strict=True)
+        ]
         rows = connection.execute(select(some.c.id, *has_each)).all()
         looked += [row[1:] for row in rows]
         found += [row[0] for row in rows if True in row[1:] and False not in row[1:]]

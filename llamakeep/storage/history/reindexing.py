@@ -1,45 +1,84 @@
 """
-Bringing PostgreSQL's index up to date with runs that an earlier version indexed.
+Reindexing of runs on PostgreSQL that an earlier version indexed.
 
-What is indexed of a run stands in its row, so that a migration which did this would
-write the whole table anew, while others wait. Servers do it in portions instead.
+Their words stand in their rows: a migration would write the whole table anew while
+others wait. Servers do it in portions instead.
+
+A row of `search_renewal` is a range of ids, after `done` up to `until`: the runs that
+were there at the migration. Where both are the same it is that run, which a server of
+an earlier version has finished since.
 """
 
-from sqlalchemy import Connection, text
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy import ARRAY, Connection, Row, Text, bindparam, text
 
 from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import IS_FINISHED
-from llamakeep.storage.history.words import SEARCHED
+from llamakeep.storage.history.words import SEARCHED, lexemes
 
-AT_ONCE, MUCH = 500, 1_000_000
+AT_ONCE, MUCH = 500, 250_000
 """
-Runs, or as many as have so many characters to index, in one transaction.
+Runs, or as many as have so many characters to index, at a time.
 
-That takes at most some tenths of a second.
+To make their words takes a tenth of a second, in a thread of its own.
 """
 
-_PLACE = text("SELECT done, until FROM search_reindexing FOR UPDATE SKIP LOCKED")
-_IS_LEFT = text("SELECT EXISTS (SELECT 1 FROM search_reindexing)")
-_ADVANCE = text("UPDATE search_reindexing SET done = :last")
-_END = text("DELETE FROM search_reindexing")
-_NEXT = text(
+_RANGE = text("SELECT done, until FROM search_renewal WHERE done < until")
+_LOCKED_RANGE = text(
+    "SELECT done FROM search_renewal WHERE done < until AND done = :done "
+    "FOR UPDATE SKIP LOCKED"
+)
+_ADVANCE = text("UPDATE search_renewal SET done = :last WHERE done < until")
+_END = text("DELETE FROM search_renewal WHERE done < until")
+_DONE = text(
+    "DELETE FROM search_renewal WHERE done = until AND until = ANY(:ids)"
+).bindparams(bindparam("ids", type_=ARRAY(Text())))
+
+_SIZE = f"length(left(prompt, {SEARCHED})) + length(left(response, {SEARCHED}))"
+_IN_RANGE = text(
     f"""
-    SELECT id, length(left(prompt, {SEARCHED})) + length(left(response, {SEARCHED}))
-    AS size FROM runs WHERE id > :done AND id <= :until ORDER BY id LIMIT :limit
+    SELECT id, {_SIZE} AS size FROM runs
+    WHERE id > :done AND id <= :until ORDER BY id LIMIT :limit
     """  # noqa: S608 - only a number of ours
 )
-# The trigger that indexes runs fires where a status is set. What is normalised already
-# was indexed with the same words.
-_INDEX = text(
+_SINGLE = text(
     f"""
-    UPDATE runs SET status = status WHERE id IN (
-        SELECT id FROM runs WHERE id > :done AND id <= :last AND {IS_FINISHED}
-        AND (left(prompt, {SEARCHED}) || ' ' || left(response, {SEARCHED}))
-        IS NOT NFKC NORMALIZED
-        ORDER BY id FOR NO KEY UPDATE
-    )
-    """  # noqa: S608 - only a number and names of ours
+    SELECT until AS id, coalesce({_SIZE}, 0) AS size
+    FROM search_renewal LEFT JOIN runs ON id = until
+    WHERE done = until ORDER BY until LIMIT :limit
+    """  # noqa: S608 - only a number of ours
 )
+_TEXTS = text(
+    f"""
+    SELECT id, user_id, left(prompt, {SEARCHED}) AS prompt,
+    left(response, {SEARCHED}) AS response
+    FROM runs WHERE id = ANY(:ids) AND {IS_FINISHED} ORDER BY id
+    """  # noqa: S608 - only a number and names of ours
+).bindparams(bindparam("ids", type_=ARRAY(Text())))
+# A row that has the same words is not written.
+_INDEX = text(
+    """
+    UPDATE runs SET search_words = new.words
+    FROM (SELECT words_to_index(:words) AS words OFFSET 0) AS new
+    WHERE id = :run_id AND new.words IS NOT NULL
+    AND strip(search_words) IS DISTINCT FROM strip(new.words)
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Portion:
+    """Runs to index."""
+
+    done: str | None
+    """Where the range begins that they are of, if they are of one."""
+    ids: Sequence[str] = ()
+    rows: Sequence[Row[Any]] = ()
 
 
 class ReindexStorage:
@@ -51,36 +90,58 @@ class ReindexStorage:
         """
         Index some more of the runs that an earlier version indexed.
 
-        Where another process is at it, this leaves it the work.
-
         Returns:
-            Whether there are more.
+            Whether there may be more.
         """
         if self._database.is_sole_owner:
             return False
-        # Nothing is written for the answer that there is nothing to do.
-        if not await self._database.read(_is_left):
+        portion = await self._database.read(_next_portion)
+        if portion is None:
             return False
-        return await self._database.write(_reindex)
+        # Other servers may make the same words: one of them writes them.
+        words = await asyncio.to_thread(_words, portion)
+        await self._database.write(partial(_index, portion, words))
+        return True
 
 
-def _is_left(connection: Connection) -> bool:
-    return bool(connection.scalar(_IS_LEFT))
+def _next_portion(connection: Connection) -> _Portion | None:
+    span = connection.execute(_RANGE).first()
+    if span is None:
+        rows = connection.execute(_SINGLE, {"limit": AT_ONCE}).all()
+    else:
+        values = {"done": span.done, "until": span.until, "limit": AT_ONCE}
+        rows = connection.execute(_IN_RANGE, values).all()
+    if span is None and not rows:
+        return None
+    size = 0
+    ids: list[str] = []
+    for run_id, length in rows:
+        size += length
+        if ids and size > MUCH:
+            break
+        ids.append(run_id)
+    texts = connection.execute(_TEXTS, {"ids": ids}).all()
+    return _Portion(None if span is None else span.done, ids, texts)
 
 
-def _reindex(connection: Connection) -> bool:
-    place = connection.execute(_PLACE).one_or_none()
-    if place is None:
-        return _is_left(connection)
-    span = {"done": place.done, "until": place.until}
-    size, last = 0, None
-    for row in connection.execute(_NEXT, span | {"limit": AT_ONCE}).all():
-        size += row.size
-        if last is None or size <= MUCH:
-            last = row.id
-    if last is None:
+def _words(portion: _Portion) -> Sequence[dict[str, str]]:
+    return [
+        {"run_id": row.id, "words": lexemes(row.user_id, row.prompt, row.response)}
+        for row in portion.rows
+    ]
+
+
+def _index(
+    portion: _Portion, words: Sequence[dict[str, str]], connection: Connection
+) -> None:
+    span = {"done": portion.done}
+    if portion.done is not None and connection.scalar(_LOCKED_RANGE, span) is None:
+        return  # another server writes them, or has done so
+    if words:
+        connection.execute(_INDEX, words)
+    if portion.done is None:
+        connection.execute(_DONE, {"ids": portion.ids})
+    elif portion.ids:
+        connection.execute(_ADVANCE, span | {"last": portion.ids[-1]})
+    else:
         connection.execute(_END)
-        return False
-    connection.execute(_INDEX, {"done": place.done, "last": last})
-    connection.execute(_ADVANCE, {"last": last})
-    return True

@@ -6,7 +6,7 @@ see the migration that makes the index.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -24,7 +24,7 @@ from sqlalchemy import (
 from llamakeep.domain import User
 from llamakeep.errors import FieldError, InvalidRequest
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.history.words import SEARCHED, own_words, words_of
+from llamakeep.storage.history.words import SEARCHED, marked, words_of
 
 PHRASE, IN_PHRASES = 16, 24
 """
@@ -76,21 +76,36 @@ class Search:
     def on_sqlite(self, user: User) -> str:
         """Return the terms as FTS5 wants them; a word in quotes is only a word."""
         return " AND ".join(
-            f'"{own_words(user.id, " ".join(term.words))}"{"*" * term.is_prefix}'
+            f'"{marked(user.id, term.words)}"{"*" * term.is_prefix}'
             for term in self.terms
         )
 
+    def like_owner(self, user: User) -> Sequence[Term]:
+        """
+        Return the terms that PostgreSQL would find in each run of `user`.
+
+        The user's id is among the words there, and begins with these.
+        """
+        return [
+            term
+            for term in self.terms
+            if term.is_prefix and user.id.startswith(term.words[-1])
+        ]
+
     @property
     def on_postgresql(self) -> str:
-        """The terms as `to_tsquery` wants them."""
+        """The terms as PostgreSQL's `tsquery`."""
         return _on_postgresql(self.terms)
 
 
 def _on_postgresql(terms: Iterable[Term]) -> str:
-    # No quote is left in their words.
-    return " & ".join(
-        f"'{' '.join(term.words)}'{':*' * term.is_prefix}" for term in terms
-    )
+    return " & ".join(map(_phrase, terms))
+
+
+def _phrase(term: Term) -> str:
+    # No quote is left in its words.
+    words = " <-> ".join([f"'{word}'" for word in term.words])
+    return f"({words}{':*' * term.is_prefix})"
 
 
 def read_search(text: str) -> Search:
@@ -121,23 +136,37 @@ def found(
         dialect: The database's.
         most: Only so many, the best; `None` for all.
     """
-    rare = [term for term in search.terms if term not in search.frequent]
-    values: Mapping[str, Mapping[str, object]] = {
-        "sqlite": {"terms": search.on_sqlite(user)},
-        "postgresql": {"owner": f"'{user.id}'", "terms": _on_postgresql(rare)},
-    }
-    query = text(_FOUND[dialect]).bindparams(**values[dialect])
-    if dialect == "postgresql" and search.frequent:
-        frequent = _on_postgresql(search.frequent)
-        query = text(_SIFTED).bindparams(**values[dialect], frequent=frequent)
+    if dialect == "sqlite":
+        statement, values = _FOUND_ON_SQLITE, {"terms": search.on_sqlite(user)}
+    else:
+        statement, values = _find_on_postgresql(search, user)
+    query = text(statement).bindparams(**values)
     if most is not None:
-        query = text(_BEST[dialect]).bindparams(**values[dialect], most=most)
+        best = _BEST[dialect].format(statement)
+        query = text(best).bindparams(**values, most=most)
     rows = query.columns(column("id", String), column("rank", Float))
     if dialect == "postgresql":
         # Otherwise it may take a search for one that finds much, having seen a few, and
         # ask of each of the user's runs whether it is found.
         return rows.cte("found").prefix_with("MATERIALIZED")
     return rows.subquery()
+
+
+def _find_on_postgresql(search: Search, user: User) -> tuple[str, dict[str, str]]:
+    """Return PostgreSQL's statement, and its parameters."""
+    like_owner = search.like_owner(user)
+    sifted = [term for term in search.terms if term in (*search.frequent, *like_owner)]
+    wanted = [term for term in search.terms if term not in sifted]
+    ranked = [term for term in search.terms if term not in search.frequent]
+    values = {
+        "wanted": " & ".join([f"'{user.id}'", *map(_phrase, wanted)]),
+        "terms": _on_postgresql(ranked),
+    }
+    words = "ts_delete(search_words, user_id)" if like_owner else "search_words"
+    if not sifted:
+        return _FOUND_ON_POSTGRESQL.format(words), values
+    values["sifted"] = _on_postgresql(sifted)
+    return (_FOUND_ON_POSTGRESQL + _SIFTED).format(words), values
 
 
 def is_frequent(connection: Connection, search: Search, user: User) -> bool:
@@ -166,25 +195,18 @@ _IS_FOUND = """
     (SELECT number FROM search_runs WHERE run_id = runs.id)
     IN (SELECT rowid FROM search_words WHERE search_words MATCH :terms)
 """
-_FOUND = {
-    "sqlite": """
-        SELECT run_id AS id, bm25(search_words) AS rank
-        FROM search_words JOIN search_runs ON number = search_words.rowid
-        WHERE search_words MATCH :terms
-    """,
-    # A query without any word of an index would find everything.
-    "postgresql": """
-        SELECT id, -ts_rank(search_words, terms) AS rank
-        FROM runs, to_tsquery('simple', :terms) AS terms
-        WHERE search_words @@ (CAST(CAST(:owner AS text) AS tsquery) && terms)
-        AND numnode(terms) > 0
-    """,
-}
-# As a condition that no index knows: with them it would read the runs of all users.
-_SIFTED = f"""
-    {_FOUND["postgresql"]}
-    AND (search_words @@ to_tsquery('simple', :frequent)) IS TRUE
+_FOUND_ON_SQLITE = """
+    SELECT run_id AS id, bm25(search_words) AS rank
+    FROM search_words JOIN search_runs ON number = search_words.rowid
+    WHERE search_words MATCH :terms
 """
+_FOUND_ON_POSTGRESQL = """
+    SELECT id, -ts_rank({0}, terms) AS rank
+    FROM runs, CAST(CAST(:terms AS text) AS tsquery) AS terms
+    WHERE search_words @@ CAST(CAST(:wanted AS text) AS tsquery)
+"""
+# As a condition that no index knows: with them it would read the runs of all users.
+_SIFTED = "AND ({0} @@ CAST(CAST(:sifted AS text) AS tsquery)) IS TRUE"
 _BEST = {
     # SQLite would work out twice how bad each run is if it had to return that, too.
     "sqlite": """
@@ -196,7 +218,7 @@ _BEST = {
             )
         ) JOIN search_runs USING (number)
     """,
-    "postgresql": f"{_FOUND['postgresql']} ORDER BY rank LIMIT :most",
+    "postgresql": "{0} ORDER BY rank LIMIT :most",
 }
 
 _INDEX = text(

@@ -28,6 +28,12 @@ from llamakeep.storage.database.columns import seconds_from_now
 from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.prepared import Prepared
 from llamakeep.storage.database.tables import runs
+from llamakeep.storage.history.indexing import (
+    INSERT_INDEXED,
+    WORDS,
+    indexed_runs,
+    words_to_index,
+)
 from llamakeep.storage.history.tags import add_tags
 from llamakeep.storage.runs import outcomes
 from llamakeep.storage.runs.lookups import IdempotencyKey, find_known
@@ -40,6 +46,7 @@ _ACCEPT = Prepared(
     insert(runs).values(lease_until=seconds_from_now("lease")),
     {*NAMES, "owner", "lease", "idempotency_key", "request_digest"}
     - {"cancel_requested", "handle"},
+    on_postgresql=INSERT_INDEXED.values(lease_until=seconds_from_now("lease")),
 )
 _ATTACH = transition(RunEvent.ATTACH, *MINE).values(handle=bindparam("new_handle"))
 _HAS_HANDLE = select(runs.c.id).where(
@@ -70,7 +77,12 @@ _ENDED: Mapping[str, Any] = {
     )
 }
 _FINISH = {
-    status: Prepared(transition(event, *MINE).values(_ENDED))
+    status: Prepared(
+        transition(event, *MINE).values(_ENDED),
+        on_postgresql=transition(event, *MINE, table=indexed_runs)
+        .values(_ENDED)
+        .values(search_words=WORDS),
+    )
     for event, status in ENDS.items()
 }
 _CANCEL = transition(
@@ -131,6 +143,8 @@ class RunStorage:
             "idempotency_key": idempotency_key and idempotency_key.key,
             "request_digest": idempotency_key and idempotency_key.request_digest,
         }
+        if not self._database.is_sole_owner:
+            values["words"] = await words_to_index(run)
 
         def operation(connection: Connection) -> Run | LimitReached:
             known = find_known(connection, run, idempotency_key, may_be_stored)
@@ -270,6 +284,8 @@ class RunStorage:
             "new_started_at": run.started_at,
             "new_finished_at": run.finished_at,
         }
+        if not self._database.is_sole_owner:
+            values["words"] = await words_to_index(run)
 
         def operation(connection: Connection) -> bool:
             is_mine = statement.execute(connection, values) == 1

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Table,
     TextClause,
     Update,
     bindparam,
@@ -32,14 +33,16 @@ _VALUES: Mapping[Effect, Mapping[str, Any]] = {
 }
 """What effects do to a row; the others are about processes."""
 
-MINE = (runs.c.id == bindparam("run_id"), runs.c.attempt == bindparam("fence"))
+MINE = (text("runs.id = :run_id"), text("runs.attempt = :fence"))
 """Which run, as long as it is in the attempt that writes to it."""
 
 
-def transition(event: RunEvent, *which: ColumnElement[bool] | TextClause) -> Update:
+def transition(
+    event: RunEvent, *which: ColumnElement[bool] | TextClause, table: Table = runs
+) -> Update:
     """Return the UPDATE that `event` is, of those runs to which it can happen."""
     found = transitions_of(event)
-    query = update(runs).where(*which, text(is_one_of(found.keys())))
+    query = update(table).where(*which, text(is_one_of(found.keys())))
     moved = {old: each.status for old, each in found.items() if each.status is not old}
     [common, *rest] = [each.effects for each in found.values()]
     for effect in common.intersection(*rest) & _VALUES.keys():
