@@ -1,6 +1,7 @@
 """One HTTP/1.1 connection, and the response being received on it."""
 
 import asyncio
+import select
 from typing import NoReturn, cast
 
 import httptools
@@ -12,6 +13,9 @@ MOST_AROUND_A_BODY = 64 * 1024
 
 MOST_UNREAD = 256 * 1024
 """Unread bytes above which reading from the socket pauses."""
+
+_PIECE = 64
+"""What a piece takes in memory beside its bytes: a chunk may have one."""
 
 _INTERIM = frozenset({100, 102, 103})
 """The statuses after which the parser never reads a body, whatever the headers say."""
@@ -120,6 +124,20 @@ class Connection(asyncio.Protocol):
             and not self._transport.get_write_buffer_size()
         )
 
+    @property
+    def has_unseen(self) -> bool:
+        """
+        Whether something has arrived that the event loop has not read yet.
+
+        On an idle connection it is the server's end, or the answer to nothing: it must
+        not be taken for the next one.
+        """
+        if self._transport is None or not hasattr(select, "poll"):  # as on Windows
+            return False
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
     def hang_up(self) -> None:
         """Close the connection at once."""
         self._unwatch()
@@ -196,7 +214,7 @@ class Connection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         """Buffer a piece of the body."""
         self._unread.append(data)
-        self._unread_size += len(data)
+        self._unread_size += len(data) + _PIECE
         self._around = 0
 
     def on_message_complete(self) -> None:

@@ -81,7 +81,8 @@ class Pool:
         now = asyncio.get_running_loop().time()
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_reusable and now - connection.idle_since < LONGEST_IDLE:
+            is_young = now - connection.idle_since < LONGEST_IDLE
+            if is_young and connection.is_reusable and not connection.has_unseen:
                 return connection
             connection.hang_up()
         return None

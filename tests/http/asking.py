@@ -16,8 +16,10 @@ async def client_of(
     client = Client(
         base_url, connect_timeout=connect_timeout, silence_timeout=silence_timeout
     )
-    yield client
-    await client.close()
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 @asynccontextmanager

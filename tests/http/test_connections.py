@@ -147,6 +147,37 @@ async def test_a_lost_connection_is_never_taken_for_one_that_was_not_made() -> N
     assert len(stub.heard) <= 2
 
 
+@pytest.mark.parametrize("later", [OK, None], ids=["answer", "end"])
+async def test_what_came_while_the_event_loop_was_busy_is_no_answer(
+    later: bytes | None,
+) -> None:
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        async with client_of(url) as client:
+
+            async def accept() -> socket.socket:
+                line, _ = await loop.sock_accept(listening)
+                await loop.sock_recv(line, 1000)
+                line.send(whole(200, b"yes"))
+                return line
+
+            line, body = await asyncio.gather(accept(), ask(client))
+            assert body == b"yes"
+            with line:
+                if later is None:
+                    line.shutdown(socket.SHUT_WR)
+                else:
+                    line.send(later)
+                # The request is sent before the event loop looks at its sockets.
+                asking = asyncio.create_task(ask(client))
+                second, body = await asyncio.gather(accept(), asking)
+            second.close()
+
+    assert body == b"yes"
+
+
 async def test_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "LONGEST_IDLE", 0.1)
     async with serving(0.01, OK) as (stub, client):

@@ -7,8 +7,9 @@ import pytest
 
 from llamakeep.http import ConnectionLost, ProtocolError, ReadTimeout
 from llamakeep.http.connection import MOST_AROUND_A_BODY
-from tests.http.asking import ask, body_of, serving
+from tests.http.asking import ask, body_of, client_of, serving
 from tests.providers.stub_server import Line, Then
+from tests.waiting import until
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
@@ -117,6 +118,7 @@ TOO_MUCH = b"y" * 20 * MOST_AROUND_A_BODY
         (CHUNKED + b"5;" + TOO_MUCH, Then.HANG),
         (CHUNKED + b"5\r\nhello\r\n0\r\n" + b"a:b\r\n" * 250_000, Then.HANG),
         (CHUNKED + b"0" * 20 * MOST_AROUND_A_BODY, Then.HANG),
+        (b"\r\n" * 10 * MOST_AROUND_A_BODY, Then.HANG),
     ],
 )
 async def test_there_is_an_end_to_what_is_around_a_body(
@@ -142,6 +144,42 @@ async def test_a_drip_of_bytes_does_not_outlast_the_time_that_a_request_has(
             async with client.send("GET", "/", seconds=0.5) as response:
                 await body_of(response)
         assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("rest", [b"\r\n", b"junk"])
+async def test_what_comes_without_end_after_a_response_closes_the_connection(
+    rest: bytes,
+) -> None:
+    script = (OK + HELLO, 0.01, rest * 10 * MOST_AROUND_A_BODY)
+    async with serving(*script) as (stub, client):
+        assert await ask(client) == b"hello"
+        await until(lambda: not stub.open_now)
+        assert await ask(client) == b"hello"
+
+    assert stub.connections == 2
+
+
+async def test_a_response_that_comes_before_all_of_the_request_was_sent_is_read() -> (
+    None
+):
+    goes_on = asyncio.Event()
+
+    async def refuse(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 -\r\n" + HELLO)
+        await goes_on.wait()
+        writer.transport.abort()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, client_of(url) as client:
+        for _ in range(2):  # what was not sent is not sent behind the next request
+            async with client.send("POST", "/", json="x" * 20_000_000) as response:
+                assert response.status == 413
+                assert await body_of(response) == b"hello"
+        goes_on.set()
 
 
 async def test_many_small_pieces_are_one_when_they_are_read() -> None:

@@ -6,6 +6,7 @@ from llamakeep.http import ConnectionLost, HttpError, ProtocolError, ReadTimeout
 from llamakeep.http.connection import MOST_AROUND_A_BODY
 from tests.http.asking import OK, ask, body_of, serving
 from tests.providers.stub_server import END, Then, head, piece, whole
+from tests.waiting import until
 
 
 async def test_a_request_says_what_it_is() -> None:
@@ -147,6 +148,19 @@ async def test_whoever_does_not_read_makes_the_server_wait_and_not_late() -> Non
         first = await response.read() or b""
         assert len(first) < 2_000_000
         assert len(await body_of(response)) + len(first) == 20_000_000
+
+
+async def test_small_pieces_that_nobody_reads_take_little_memory() -> None:
+    many = piece(b"ab") * 300_000
+    async with (
+        serving(head(), many, END) as (_, client),
+        client.send("GET", "/") as response,
+    ):
+        connection = response._connection
+        assert connection is not None
+        await until(lambda: connection._is_paused)
+        assert len(connection._unread) < 50_000  # what is read from the socket at once
+        assert len(await body_of(response)) == 600_000
 
 
 async def test_leaving_hangs_up() -> None:

@@ -110,11 +110,13 @@ async def running_stub(
     server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
     stub.port = server.sockets[0].getsockname()[1]
     stub.base_url = f"http{'s' if tls else ''}://127.0.0.1:{stub.port}/v1"
-    yield stub
-    server.close()
-    for handler in handlers:
-        handler.cancel()
-    await asyncio.gather(*handlers, return_exceptions=True)
+    try:
+        yield stub
+    finally:
+        server.close()
+        for handler in handlers:
+            handler.cancel()
+        await asyncio.gather(*handlers, return_exceptions=True)
 
 
 def head(status: int = 200, content_type: str = "text/event-stream") -> bytes:
