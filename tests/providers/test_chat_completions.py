@@ -12,7 +12,7 @@ from llamakeep.providers.openai.chat_completions import CompletionReader
 TRICKY = st.sampled_from(
     ["content", "assistant", "c1", "stop", '"', "\\", "\n", "\0", ",", "}]}", "ö", ""]
 )
-TEXTS = st.lists(TRICKY | st.text(st.characters(codec="utf-8"), max_size=5))
+TEXTS = st.lists(TRICKY | st.text(st.characters(exclude_categories=["Cs"]), max_size=5))
 
 
 def event(text: object, *, is_ascii: bool = True, **more: object) -> bytes:

@@ -23,7 +23,7 @@ def test_pieces_are_joined_as_if_they_were_one(pieces: list[str]) -> None:
     joined.encode()
 
 
-@given(st.text(st.characters(codec="utf-8")), st.lists(st.integers(0, 99)))
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.lists(st.integers(0, 99)))
 def test_whole_pairs_survive_any_cut(text: str, places: list[int]) -> None:
     units = json.dumps(text)[1:-1].encode()
     halves = json.loads(b'"' + units + b'"').encode("utf-16-le", "surrogatepass")
