@@ -177,7 +177,8 @@ async def test_a_cancel_that_fails_by_a_bug_ends_no_run_and_is_tried_again(
 async def test_a_run_whose_task_is_stopped_before_it_begins_is_taken_up_again(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
-    settings = settings.model_copy(update={"lease": 0.1, "max_running": 1})
+    short = {"lease": 0.1, "settle_time": 0.01}
+    settings = settings.model_copy(update={**short, "max_running": 1})
     async with open_engine(settings, storage, LastingProvider()) as engine:
         await start(storage, alice, provider="lasting")
         [run] = await storage.take_over(engine.node_id, lease=0.1)
