@@ -7,6 +7,7 @@ from hashlib import sha256
 import pytest
 
 from llamakeep.settings import Settings
+from tests.api.openapi import DOCUMENT
 from tests.api.serving import ALICE, BOB, PROMPT, Client, connect
 from tests.fakes import ScriptedProvider
 
@@ -101,6 +102,12 @@ async def test_the_document_says_what_each_field_of_a_prompt_means(
     assert prompt["properties"]["metadata"]["description"] == (
         "Up to 16 tags of your own, kept with the run."
     )
+
+
+async def test_the_document_is_the_one_of_the_reference(shared_client: Client) -> None:
+    response = await shared_client.get("/openapi.json")
+
+    assert response.json() == DOCUMENT
 
 
 async def test_pages_of_other_sites_are_not_let_in(shared_client: Client) -> None:
