@@ -5,10 +5,12 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import httpx2
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from llamakeep.cli import cli
@@ -20,6 +22,7 @@ httpx2.AsyncHTTPTransport()  # the first one imports, which blocks
 
 
 Type = Callable[..., Result]
+one_command = cache(get_command)
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +43,10 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def typed() -> Type:
+def typed(monkeypatch: pytest.MonkeyPatch) -> Type:
     """Run a command in this process."""
+    # Otherwise each command that is typed builds all of them.
+    monkeypatch.setattr("typer.testing._get_command", one_command)
 
     def run(*arguments: str, stdin: str | bytes | None = None) -> Result:
         return CliRunner().invoke(cli, arguments, input=stdin)
