@@ -25,7 +25,16 @@ SLOW_FIXTURES = {"certificate", "local_settings", "postgres_server", "valkey_ser
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     is_left_out = config.getoption("quick") and collection_path.name in SLOW_FOLDERS
+    if config.option.markexpr == "postgres" and collection_path.suffix == ".py":
+        is_left_out = not may_be_about_postgres(collection_path)
     return True if is_left_out else None
+
+
+def may_be_about_postgres(path: Path) -> bool:
+    words = ("postgres", "database_url")
+    return path.parent.name == "storage" or any(
+        map(path.read_text("utf-8").count, words)
+    )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -90,6 +99,9 @@ def pytest_collection_modifyitems(
     for item in items:
         folder = item.path.parent.name
         fixtures = getattr(item, "fixturenames", ())
+        if any("postgres" in name for name in (item.nodeid, *fixtures)):
+            assert may_be_about_postgres(item.path), f"-m postgres misses {item.nodeid}"
+            item.add_marker("postgres")
         if folder in SLOW_FOLDERS or not SLOW_FIXTURES.isdisjoint(fixtures):
             item.add_marker("slow")
     if config.getoption("quick"):
