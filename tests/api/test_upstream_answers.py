@@ -66,6 +66,7 @@ async def test_what_was_answered_is_the_content_streamed_or_not(
         assert streamed.text.endswith("data: [DONE]\n\n"), name
 
 
+@pytest.mark.slow
 async def test_what_failed_is_kept_with_its_text_and_reason(upstream: Client) -> None:
     for name, (kind, text, detail) in FAILURES.items():
         asked = {"prompt": "Hi", "model": f"openai:{name}"}
