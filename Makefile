@@ -28,7 +28,7 @@ help: ## List these targets
 run: .venv/run.stamp ## Install what is missing, and serve a demonstration on port 8000; `make run PORT=9000` on another
 	@exec $(BIN)/python -m llamakeep serve --demo $(if $(PORT),--port $(PORT))
 
-test: .venv/dev.stamp ## Run the quick tests (a minute and a half); `make test T=tests/api` runs all of a folder, `make test ALL=1` all
+test: .venv/dev.stamp ## Run the quick tests (about a minute); `make test T=tests/api` runs all of a folder, `make test ALL=1` all
 	$(BIN)/python -m $(PYTEST) $(if $(T)$(ALL),$(SOME),$(QUICK))
 
 check: lint types layers docs licences coverage whole audit ## Do everything that has to pass before a change is merged
