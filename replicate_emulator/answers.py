@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from llamakeep.domain import Message, Parameters
+from llamakeep.domain.runs import TOOL_PARAMETERS
 from llamakeep.errors import LlamaKeepError
 from llamakeep.providers.base import CompletionRequest, Finished, Provider
 from replicate_emulator.predictions import Prediction
@@ -199,12 +200,13 @@ def _request(
     messages = [Message("user", prediction.prompt)]
     if system_prompt := given.get("system_prompt"):
         messages.insert(0, Message("system", str(system_prompt)))
-    names = {each.name for each in dataclasses.fields(Parameters)} - {"stop"}
+    known = {each.name for each in dataclasses.fields(Parameters)}
+    names = known - TOOL_PARAMETERS - {"stop"}
     parameters = Parameters(
         stop=tuple(filter(None, str(given.get("stop_sequences", "")).split(","))),
         **{name: given[name] for name in names if given.get(name)},
     )
-    refused = dict.fromkeys(provider.unsupported - {"stop"})
+    refused: dict[str, Any] = dict.fromkeys(provider.unsupported - {"stop", "tools"})
     return CompletionRequest(
         run_id=prediction.id,
         attempt=1,

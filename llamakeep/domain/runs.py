@@ -1,6 +1,6 @@
 """Prompts, parameters and runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
@@ -8,27 +8,14 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from llamakeep.domain.limits import Reservation
+from llamakeep.domain.messages import Message
+from llamakeep.domain.output import Item
 from llamakeep.domain.states import RunStatus
 from llamakeep.domain.values import value
 from llamakeep.errors import LlamaKeepError
 
-Role = Literal["system", "user", "assistant"]
 MaxTokensName = Literal["max_tokens", "max_completion_tokens"]
 """What OpenAI's API calls the limit of an answer; few models know both names."""
-
-
-LONGEST_NAME = 256
-"""Characters of the name of who said a message."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One utterance."""
-
-    role: Role
-    content: str
-    name: str | None = None
-    """Who said it, where several have the same role; not all providers can be told."""
 
 
 @value
@@ -46,6 +33,13 @@ class Parameters:
     seed: int | None = None
     response_format: Mapping[str, Any] | None = None
     """The form of the text, as OpenAI's API writes it: JSON, or JSON of a schema."""
+    tools: Sequence[Mapping[str, Any]] = ()
+    """What the model may call, as OpenAI's chat completions write it."""
+    tool_choice: str | Mapping[str, Any] | None = None
+    """`none`, `auto`, `required`, or a tool's name as chat completions write it."""
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: str | None = None
+    verbosity: str | None = None
 
     def given(self) -> dict[str, Any]:
         """Return the ones that were set, by name."""
@@ -57,6 +51,7 @@ class Parameters:
 
 
 _PARAMETERS = tuple(each.name for each in fields(Parameters))
+TOOL_PARAMETERS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 
 
 LONGEST_FINISH_REASON = 64
@@ -130,8 +125,8 @@ class NewRun:
     """The run that it follows, instead of the whole conversation."""
     prior_messages: Sequence[Message] = ()
     """What was said before the prompt and is in no run: a client brings it along."""
-    prompt_name: str | None = None
-    """The name of the message that the prompt is."""
+    last_message: Message | None = None
+    """The message that the prompt is, if it has more than a user's text."""
     parameters: Parameters = field(default_factory=Parameters)
     max_tokens_name: MaxTokensName | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -156,9 +151,11 @@ class Run:
     created_at: datetime
     response: str = ""
     """The text so far; all of it when the status is `succeeded`."""
+    output: Sequence[Item] = ()
+    """All that the model said, in its order; empty if that is the text alone."""
     common_length: int | None = None
     """
-    How many characters are the same in every attempt's text.
+    How many characters are the same in every attempt's text (its tape).
 
     `None` while there was only one attempt. A client that read further than this in an
     earlier attempt has to be given the whole text again.
@@ -169,8 +166,8 @@ class Run:
     """The run that it follows; `None` for the whole conversation."""
     prior_messages: Sequence[Message] = ()
     """What the client said to have been said right before the prompt."""
-    prompt_name: str | None = None
-    """The name of the message that the prompt is; it is not stored."""
+    last_message: Message | None = None
+    """The message that the prompt is, if it has more than a user's text."""
     parameters: Parameters = field(default_factory=Parameters)
     max_tokens_name: MaxTokensName | None = None
     """What the client called the limit; it is not stored."""
@@ -190,3 +187,15 @@ class Run:
     finished_at: datetime | None = None
     notifications: Sequence[Notification] = ()
     """What comes with a new run; from then on they are kept apart."""
+
+
+def length_of(runs: Iterable[Run]) -> int:
+    """Return how many characters all texts of runs have together."""
+    length = 0
+    for run in runs:
+        length += len(run.prompt) + len(run.response) + len(run.system_prompt or "")
+        for message in run.prior_messages:
+            length += sum(map(len, message.texts))
+        for item in run.output:
+            length += len(item.text)
+    return length

@@ -4,6 +4,8 @@ from llamakeep.engine.engine import Engine
 from llamakeep.engine.updates import (
     Delta,
     Ended,
+    ItemDelta,
+    NextItem,
     Position,
     Reset,
     Silence,
@@ -15,6 +17,8 @@ __all__ = [
     "Delta",
     "Ended",
     "Engine",
+    "ItemDelta",
+    "NextItem",
     "Position",
     "Reset",
     "Silence",

@@ -89,7 +89,7 @@ class Admission:
             prompt=new.prompt,
             system_prompt=system_prompt,
             prior_messages=new.prior_messages,
-            prompt_name=new.prompt_name,
+            last_message=new.last_message,
             conversation_id=context.conversation_id or conversation_of(run_id),
             previous_run_id=new.previous_run_id,
             parameters=new.parameters,

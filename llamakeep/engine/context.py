@@ -1,8 +1,10 @@
 """What was said before a prompt, as its model reads it."""
 
+import json
 from collections.abc import Sequence
 
 from llamakeep.domain import Message, NewRun, Run
+from llamakeep.domain.runs import length_of
 from llamakeep.storage import Storage
 
 LITTLE = 16 * 1024
@@ -14,24 +16,30 @@ def messages(run: Run, prior: Sequence[Run]) -> Sequence[Message]:
     said = [] if run.system_prompt is None else [Message("system", run.system_prompt)]
     for one in prior:
         said.extend(one.prior_messages)
-        said.append(Message("user", one.prompt))
-        said.append(Message("assistant", one.response))
-    return (*said, *run.prior_messages, Message("user", run.prompt, run.prompt_name))
+        said.append(prompt_of(one))
+        said.append(Message("assistant", one.response, parts=one.output))
+    return (*said, *run.prior_messages, prompt_of(run))
+
+
+def prompt_of(run: Run) -> Message:
+    """Return the message that a run answers."""
+    return run.last_message or Message("user", run.prompt)
 
 
 def size_of(asked: NewRun | Run) -> int:
     """Return how many bytes the texts have that a prompt itself brings along."""
-    said = [one.content for one in asked.prior_messages]
-    return len("".join((asked.prompt, asked.system_prompt or "", *said)).encode())
+    said = [*asked.prior_messages]
+    if asked.last_message is not None:
+        said.append(asked.last_message)
+    texts = [text for one in said for text in one.texts]
+    length = len("".join((asked.prompt, asked.system_prompt or "", *texts)).encode())
+    tools = asked.parameters.tools
+    return length + (len(json.dumps(tools)) if tools else 0)
 
 
 def is_little(prior: Sequence[Run]) -> bool:
     """Return whether so many may have that in memory as there may be who wait."""
-    length = 0
-    for one in prior:
-        length += len(one.prompt) + len(one.response)
-        length += sum(len(each.content) for each in one.prior_messages)
-    return length <= LITTLE
+    return length_of(prior) <= LITTLE
 
 
 async def read_prior(storage: Storage, run: Run, *, most: int) -> Sequence[Run]:

@@ -22,7 +22,15 @@ from llamakeep.engine.admission import Admission, NewRunSource
 from llamakeep.engine.following import follow_stored
 from llamakeep.engine.refusals import stopped
 from llamakeep.engine.runner import Runner
-from llamakeep.engine.updates import Ended, Position, Update, sliced
+from llamakeep.engine.updates import (
+    Delta,
+    Ended,
+    ItemDelta,
+    Position,
+    Reset,
+    Update,
+    sliced,
+)
 from llamakeep.engine.upkeep import Upkeep
 from llamakeep.errors import (
     LlamaKeepError,
@@ -341,8 +349,11 @@ class Engine:
         stored = follow_stored(self._storage, run, position, every=POLL_INTERVAL)
         async with aclosing(stored) as updates:
             async for update in updates:
-                for piece in sliced(update):
-                    yield piece
+                if isinstance(update, Delta | ItemDelta | Reset):
+                    for piece in sliced(update):
+                        yield piece
+                else:
+                    yield update
                 if self.is_closed and not isinstance(update, Ended):
                     raise stopped()
 

@@ -1,20 +1,23 @@
 """Following a run that another process works on, or that has ended, in storage."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 
 from llamakeep.domain import Run, RunStatus, User
+from llamakeep.domain.output import heads_of, tape_of
 from llamakeep.engine.updates import (
     LONG,
     Delta,
     Ended,
+    Growth,
     Position,
     Reset,
     Silence,
     StoredText,
     Update,
     known_length,
+    updates_of,
 )
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.long_texts import START
@@ -38,13 +41,26 @@ async def follow_stored(
         now = await storage.progress(run, after=position.offset)
         if now.status.is_final:
             break
-        if (news := await _news(storage, run, position, now)) is not None:
+        if now.has_items:
+            run = await storage.get_run(_owner(run), run.id)
+            # What a new attempt has stored is an earlier one's, and may change.
+            is_known = run.status is not RunStatus.STARTING
+            for item in _lacking(run, position) if is_known else ():
+                yield item
+                position = item.position
+        elif (news := await _news(storage, run, position, now)) is not None:
             yield news
             position = news.position
             if position.offset < now.length:
                 continue
         yield Silence()
         await asyncio.sleep(every)
+    if now.has_items:
+        run = await storage.get_run(_owner(run), run.id)
+        for item in _lacking(run, position):
+            yield item
+        yield Ended(run)
+        return
     async with aclosing(_ended(storage, run, position)) as updates:
         async for update in updates:
             yield update
@@ -68,11 +84,28 @@ async def _news(
     return Reset(now.text, Position(len(now.text), now.attempt))
 
 
+def _lacking(run: Run, position: Position) -> Iterator[Growth | Reset]:
+    """Yield what a reader at `position` lacks of an answer with several items."""
+    tape = tape_of(run.output, run.response)
+    known = known_length(position, run.attempt, run.common_length, len(tape))
+    if position.offset > known:
+        if len(tape) == known and not run.status.is_final:
+            return  # it may still grow into what the reader has
+        position = Position(0, run.attempt)
+        yield Reset("", position)
+    heads = heads_of(run.output)
+    yield from updates_of(tape, heads, position, attempt=run.attempt)
+
+
+def _owner(run: Run) -> User:
+    return User(run.user_id, "", run.created_at)
+
+
 async def _ended(
     storage: Storage, run: Run, position: Position
 ) -> AsyncGenerator[Update, None]:
     """Yield what a reader at `position` lacks of a run that has ended, and its end."""
-    owner = User(run.user_id, "", run.created_at)
+    owner = _owner(run)
     run = await storage.outline(owner, run.id)
     kind: type[Delta | Reset] = Delta
     place = await storage.place_in_text(run, position.offset)

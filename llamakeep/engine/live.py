@@ -6,21 +6,34 @@ from contextlib import aclosing
 from dataclasses import replace
 from functools import cached_property
 
-from llamakeep.domain import Run, RunStatus, utc_now
+from llamakeep.domain import Item, Run, RunStatus, Text, utc_now
+from llamakeep.domain.messages import said_in
+from llamakeep.domain.output import MARK, heads_of, items_of, tape_of
 from llamakeep.engine.recovery.hints import Hints
 from llamakeep.engine.updates import (
     LONG,
     PIECE,
     Delta,
     Ended,
+    ItemDelta,
+    NextItem,
     Position,
     Reset,
     Silence,
     Update,
+    delta_of,
     sliced,
+    updates_of,
 )
 from llamakeep.errors import LlamaKeepError
-from llamakeep.providers.base import Accepted, Event, Finished, Provider
+from llamakeep.providers.base import (
+    Accepted,
+    Event,
+    Finished,
+    ItemBegun,
+    ItemText,
+    Provider,
+)
 from llamakeep.storage.runs.long_texts import outline_of
 
 Rest = Callable[[Run, Position], AsyncGenerator[Update, None]]
@@ -74,9 +87,12 @@ class LiveRun:
         self.written_at = 0.0
         """How much of the text was written last, and when."""
         self.length = 0
-        """How many characters `text` has."""
+        """How many characters `tape` has."""
         self._pieces: list[str] = []
-        self._kept = run.response
+        """What was received of the tape; each mark is a piece of its own."""
+        self._heads: list[Item] = []
+        """The items of the marks."""
+        self._kept = tape_of(run.output, run.response) if run.output else run.response
         self._agreed = 0
         self._resolved_model = run.resolved_model
         self._finished: Finished | None = None
@@ -93,8 +109,8 @@ class LiveRun:
         return Hints()
 
     @property
-    def text(self) -> str:
-        """What this attempt received so far."""
+    def tape(self) -> str:
+        """What this attempt received so far; without other items, a text."""
         if len(self._pieces) > 1:
             return "".join(self._pieces)
         return self._pieces[0] if self._pieces else ""
@@ -111,6 +127,8 @@ class LiveRun:
 
     def receive(self, event: Event) -> None:
         """Take in what the provider says."""
+        if isinstance(event, ItemText):
+            event = event.text
         if isinstance(event, str):
             if self._agreed == self.length < len(self._kept):
                 self._agreed += _common_length(event, self._kept[self._agreed :])
@@ -120,11 +138,28 @@ class LiveRun:
         elif isinstance(event, Accepted):
             self.is_answering = True
             self._resolved_model = event.resolved_model or self._resolved_model
+        elif isinstance(event, ItemBegun):
+            self._begin(event.item)
         else:
             self._finished = event
         if (changed := self._changed) is not None:
             changed.set()
             changed.clear()
+
+    def _begin(self, item: Item) -> None:
+        if isinstance(item, Text) and (not self.length or self._is_in_text()):
+            return  # it begins without a mark, or has begun
+        place = len(self._heads)
+        if self._agreed == self.length and self._kept.startswith(MARK, self.length):
+            # Calls with other ids differ, whatever their arguments are.
+            self._agreed += heads_of(self.run.output)[place] == item
+        self._heads.append(item)
+        self._pieces.append(MARK)
+        self.length += 1
+        self.is_answering = True
+
+    def _is_in_text(self) -> bool:
+        return not self._heads or isinstance(self._heads[-1], Text)
 
     def tick(self) -> None:
         """Show readers that the run has not ended."""
@@ -146,6 +181,7 @@ class LiveRun:
         self.is_released = True
         self.run = outline_of(self.run)
         self._pieces.clear()
+        self._heads.clear()
         self._kept = ""
 
     def lose(self) -> None:
@@ -189,9 +225,11 @@ class LiveRun:
                 common_length=self._bound,
                 resolved_model=self._resolved_model,
             )
+        response, output = self._said() if self._heads else (self.tape, ())
         return replace(
             self.run,
-            response=self.text,
+            response=response,
+            output=output,
             common_length=self._common_length(),
             resolved_model=self._resolved_model,
         )
@@ -199,17 +237,24 @@ class LiveRun:
     def succeeded(self) -> Run:
         """Return the run as its whole answer ends it."""
         said = self._finished or Finished()
+        response, output = self._said() if self._heads else (self.tape, ())
         return replace(
             self.run,
             status=RunStatus.SUCCEEDED,
             # All of it, also where an earlier attempt had said more.
-            response="".join(self._pieces),
+            response=response,
+            output=output,
             common_length=None if self.run.attempt == 1 else self._common_length(),
             finish_reason=said.finish_reason,
             usage=said.usage,
             resolved_model=said.resolved_model or self._resolved_model,
             finished_at=utc_now(),
         )
+
+    def _said(self) -> tuple[str, Sequence[Item]]:
+        """Return the text of this attempt, and all of its items."""
+        output = items_of(self.tape, self._heads)
+        return said_in(output), output
 
     def kept(self) -> "asyncio.Future[Run]":
         """Return a future of the run once it is stored, or of one with its key."""
@@ -252,15 +297,20 @@ class LiveRun:
             LlamaKeepError: Clients cannot be told the end for now; see `trouble`.
         """
         changed = self._changed = self._changed or asyncio.Event()
-        seen = offset = 0  # pieces and characters
+        seen = offset = begun = 0  # pieces, characters and items
+        kind: type[Delta | ItemDelta] = Delta
         if position.offset:
             while not self._is_decided(position):
                 if self.trouble is not None:
                     raise self.trouble
                 await changed.wait()
                 yield Silence()
+            update: Delta | ItemDelta | Reset
             update, seen = self._resumed(position)
             offset = update.position.offset
+            if self._heads and (begun := self._pieces[:seen].count(MARK)):
+                kind = delta_of(self._heads[begun - 1])
+                update = kind(update.text, update.position)
             if isinstance(update, Reset) or update.text:
                 position = update.position
                 for slice_ in sliced(update):
@@ -270,18 +320,25 @@ class LiveRun:
                 text, seen = self._next(seen)
                 offset += len(text)
                 position = Position(offset, self.run.attempt)
-                if len(text) <= PIECE:
-                    yield Delta(text, position)
-                    continue
-                for slice_ in sliced(Delta(text, position)):
-                    yield slice_
+                if text == MARK:
+                    head = self._heads[begun]
+                    begun += 1
+                    kind = delta_of(head)
+                    yield NextItem(head, position)
+                elif len(text) <= PIECE:
+                    yield kind(text, position)
+                else:
+                    for slice_ in sliced(kind(text, position)):
+                        yield slice_
             elif self.is_over:
                 # A repetition that broke off leaves what was kept before.
-                if text := self.run.response[self.length :]:
-                    end = Position(len(self.run.response), self.run.attempt)
-                    for slice_ in sliced(Delta(text, end)):
-                        yield slice_
-                yield Ended(self.run)
+                run, end = self.run, Position(self.length, self.run.attempt)
+                tape = tape_of(run.output, run.response)
+                if self.length < len(tape):
+                    heads = heads_of(run.output)
+                    for rest_of in updates_of(tape, heads, end, attempt=run.attempt):
+                        yield rest_of
+                yield Ended(run)
                 return
             else:
                 if self.trouble is not None:
@@ -299,6 +356,9 @@ class LiveRun:
             return self._pieces[seen], seen + 1
         begin, length = seen, 0
         while seen < len(self._pieces) and length < PIECE:
+            if self._heads and self._pieces[seen] == MARK:
+                seen = max(seen, begin + 1)  # it is alone
+                break
             length += len(self._pieces[seen])
             seen += 1
         return "".join(self._pieces[begin:seen]), seen
@@ -310,6 +370,8 @@ class LiveRun:
         attempt = self.run.attempt
         if not self._continues(position):
             begin = self._pieces[0] if self._pieces else ""
+            if begin == MARK:
+                return Reset("", Position(0, attempt)), 0
             end = Position(len(begin), attempt)
             return Reset(begin, end), min(1, len(self._pieces))
         seen = length = 0

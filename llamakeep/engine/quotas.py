@@ -76,7 +76,8 @@ class Quotas:
         else:
             # A token stands for a byte at least, whatever the model's vocabulary is.
             input_tokens = sum(
-                len(each.content.encode()) + OVERHEAD for each in messages(run, earlier)
+                sum([len(text.encode()) for text in each.texts]) + OVERHEAD
+                for each in messages(run, earlier)
             )
             output_tokens = run.parameters.max_tokens or self._max_tokens
             if "max_tokens" not in provider.unsupported:

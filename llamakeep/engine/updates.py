@@ -1,11 +1,12 @@
 """What the readers of a run are handed."""
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from llamakeep.domain import Run
+from llamakeep.domain import Item, Reasoning, Run, ToolCall
+from llamakeep.domain.output import MARK, slices_of
 
 PIECE = 64 * 1024
 """Characters that a reader is handed at a time: who does not read holds no more."""
@@ -16,7 +17,7 @@ LONG = 4 * PIECE
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a client has read: a number of characters, of one attempt's text."""
+    """How far a client has read: characters of the tape of one attempt's answer."""
 
     offset: int = 0
     attempt: int | None = None
@@ -46,8 +47,29 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True)
+class NextItem:
+    """An item begins: the deltas that follow are of it."""
+
+    item: Item
+    """Without its text."""
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDelta:
+    """More of an item that is no text: reasoning, or a tool call's arguments."""
+
+    text: str
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
 class Reset:
-    """The whole text so far: what the reader has is not its beginning."""
+    """
+    The whole text so far: what the reader has is not its beginning.
+
+    Where the answer begins with another item, that follows.
+    """
 
     text: str
     position: Position
@@ -77,21 +99,52 @@ class Ended:
     """If its text is long: then `run` is only its outline, without any texts."""
 
 
-Update = Delta | Reset | Silence | Ended
+Growth = Delta | NextItem | ItemDelta
+Update = Growth | Reset | Silence | Ended
 
 
-def sliced(update: Update) -> Iterator[Update]:
+def sliced(update: Delta | ItemDelta | Reset) -> Iterator["Growth | Reset"]:
     """Yield what comes to the same as `update`, in texts of at most `PIECE`."""
-    if not isinstance(update, Delta | Reset) or len(update.text) <= PIECE:
+    if len(update.text) <= PIECE:
         yield update
         return
     text, attempt = update.text, update.position.attempt
     begin = update.position.offset - len(text)
-    kind = type(update)
+    kind: type[Delta | ItemDelta | Reset] = type(update)
     for start in range(0, len(text), PIECE):
         piece = text[start : start + PIECE]
         yield kind(piece, Position(begin + start + len(piece), attempt))
-        kind = Delta
+        kind = Delta if kind is Reset else kind
+
+
+def updates_of(
+    tape: str, heads: Sequence[Item], position: Position, *, attempt: int
+) -> Iterator[Growth | Reset]:
+    """
+    Yield what a reader at `position` lacks of an answer.
+
+    Args:
+        tape: The answer's.
+        heads: Its items that have a mark in the tape.
+        position: How far the reader is; all of that is the tape's beginning.
+        attempt: Whose answer it is.
+    """
+    offset = position.offset
+    begun = tape.count(MARK, 0, offset)
+    kind = delta_of(heads[begun - 1] if begun else None)
+    for head, text in slices_of(tape, heads, offset):
+        if head is not None:
+            offset += 1
+            kind = delta_of(head)
+            yield NextItem(head, Position(offset, attempt))
+        offset += len(text)
+        if text:
+            yield from sliced(kind(text, Position(offset, attempt)))
+
+
+def delta_of(item: Item | None) -> type[Delta | ItemDelta]:
+    """Return the kind of the deltas of an item; `None` is the text at the beginning."""
+    return ItemDelta if isinstance(item, Reasoning | ToolCall) else Delta
 
 
 def known_length(

@@ -1,8 +1,9 @@
 """Parsing and validation of runs that `GET /history/export` wrote."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -18,15 +19,19 @@ from llamakeep.domain import (
     LARGEST_USAGE,
     LONGEST_FINISH_REASON,
     UNFINISHED,
+    Item,
     Message,
     Parameters,
+    Part,
+    Role,
     Run,
     RunStatus,
+    ToolResult,
     Usage,
     User,
     utc_now,
 )
-from llamakeep.domain.runs import LONGEST_NAME
+from llamakeep.domain.messages import LONGEST_NAME, part_of, said_in
 from llamakeep.errors import RunInterrupted
 from llamakeep.schemas.fields import (
     Integer,
@@ -96,10 +101,53 @@ class _Error(_Part):
     detail: Text
 
 
+_Name = Annotated[Text, Field(max_length=LONGEST_NAME)]
+
+
+class _MessagePart(_Part):
+    type: Literal["text", "reasoning", "refusal", "tool_call", "tool_result"]
+    text: Text
+    call_id: _Name | None = None
+    name: _Name | None = None
+
+    @model_validator(mode="after")
+    def _check_fields(self) -> "_MessagePart":
+        self.part()
+        return self
+
+    def part(self) -> Part:
+        """
+        Return the part.
+
+        Raises:
+            ValueError: A field is missing, or belongs to another type.
+        """
+        try:
+            return part_of(self.model_dump(exclude_none=True))
+        except TypeError:
+            raise ValueError(f"A {self.type} has other fields than these.") from None
+
+
 class _Message(_Part):
-    role: Literal["system", "user", "assistant"]
+    role: Role
     content: Text
-    name: Annotated[Text, Field(max_length=LONGEST_NAME)] | None = None
+    name: _Name | None = None
+    parts: list[_MessagePart] = []
+
+    def message(self) -> Message:
+        """
+        Return the message.
+
+        Raises:
+            ValueError: Its text is not what is said in its parts.
+        """
+        parts = tuple([each.part() for each in self.parts])
+        if parts and said_in(parts) != self.content:
+            raise ValueError("Its content is not the text of its parts.")
+        return Message(self.role, self.content, self.name, parts)
+
+
+Json = Annotated[dict[str, Any], AfterValidator(check_json)]
 
 
 class _Parameters(_Part):
@@ -112,7 +160,12 @@ class _Parameters(_Part):
     frequency_penalty: Penalty | None = None
     stop: tuple[StopText, ...] = ()
     seed: Seed | None = None
-    response_format: Annotated[dict[str, Any], AfterValidator(check_json)] | None = None
+    response_format: Json | None = None
+    tools: tuple[Json, ...] = ()
+    tool_choice: Annotated[str, Field(max_length=64)] | Json | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: Annotated[Text, Field(max_length=64)] | None = None
+    verbosity: Annotated[Text, Field(max_length=64)] | None = None
 
 
 class ImportedRun(_Part):
@@ -139,6 +192,27 @@ class ImportedRun(_Part):
     """Older versions stored longer ones in SQLite; they are cut."""
     usage: _Usage = _Usage()
     error: _Error | None = None
+    last_message: _Message | None = None
+    output: list[_MessagePart] | None = None
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> "ImportedRun":
+        """Refuse texts that are not those of their parts."""
+        for each in self.earlier:
+            each.message()
+        last = None if self.last_message is None else self.last_message.message()
+        if last is not None and last.content != self.prompt:
+            raise ValueError("Its prompt is not the text of its `last_message`.")
+        output = self._output()
+        if output and said_in(output) != self.response:
+            raise ValueError("Its response is not the text of its `output`.")
+        return self
+
+    def _output(self) -> Sequence[Item]:
+        items = [each.part() for each in self.output or ()]
+        if any(isinstance(item, ToolResult) for item in items):
+            raise ValueError("Its `output` has the result of a tool.")
+        return cast("Sequence[Item]", items)
 
     @model_validator(mode="after")
     def _check_id(self) -> "ImportedRun":
@@ -193,9 +267,11 @@ class ImportedRun(_Part):
             finished_at=self.finished_at if is_over else self.created_at,
             conversation_id=self.conversation_id,
             previous_run_id=self.previous_run_id,
-            prior_messages=[
-                Message(each.role, each.content, each.name) for each in self.earlier
-            ],
+            prior_messages=[each.message() for each in self.earlier],
+            last_message=None
+            if self.last_message is None
+            else self.last_message.message(),
+            output=self._output(),
             system_prompt=self.system_prompt,
             parameters=Parameters(**self.parameters.model_dump()),
             metadata=self.metadata,

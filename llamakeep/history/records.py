@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from llamakeep.domain import Run
+from llamakeep.domain import Message, Run
+from llamakeep.domain.messages import written
 
 
 def model_name(run: Run) -> str:
@@ -38,6 +39,7 @@ def shown(run: Run) -> dict[str, Any]:
         "started_at": run.started_at,
         "finished_at": run.finished_at,
         "error": error,
+        "output": [written(item) for item in run.output] if run.output else None,
     }
 
 
@@ -55,5 +57,18 @@ def shown_in_history(run: Run) -> dict[str, Any]:
             "system_prompt": run.system_prompt,
             "parameters": run.parameters.given(),
             "metadata": run.metadata,
+            "last_message": None
+            if run.last_message is None
+            else shown_message(run.last_message),
         }
     )
+
+
+def shown_message(message: Message) -> dict[str, Any]:
+    """Return a message, with its name and parts if it has them."""
+    facts: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.name is not None:
+        facts["name"] = message.name
+    if message.parts:
+        facts["parts"] = [written(part) for part in message.parts]
+    return facts

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
-from llamakeep.domain import MaxTokensName, Message, Parameters, Price, Usage
+from llamakeep.domain import Item, MaxTokensName, Message, Parameters, Price, Usage
 from llamakeep.domain.values import value
 
 DEFAULT_MODEL = "(default)"
@@ -21,7 +21,7 @@ class CompletionRequest:
     model: str
     """The provider's id of the model."""
     messages: Sequence[Message]
-    """Oldest first; the last one is the user's prompt."""
+    """Oldest first; the last one is the prompt."""
     parameters: Parameters = field(default_factory=Parameters)
     max_tokens_name: MaxTokensName | None = None
     """The name of the limit in the client's request, if known."""
@@ -56,8 +56,27 @@ class Finished:
     resolved_model: str | None = None
 
 
-Event = str | Accepted | Finished
-"""An event of an answer; a `str` is a delta, to be appended to the text."""
+@dataclass(frozen=True, slots=True)
+class ItemBegun:
+    """
+    The next item of the answer; the one before is complete.
+
+    An answer begins with a text without it.
+    """
+
+    item: Item
+    """Without its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemText:
+    """More reasoning, or more of a tool call's arguments."""
+
+    text: str
+
+
+Event = str | ItemBegun | ItemText | Accepted | Finished
+"""An event of an answer; a `str` is a delta of a text, or of a refusal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +136,7 @@ class Provider(Protocol):
 
     def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         """
-        Answer `request`: one `Accepted`, any number of deltas, one `Finished`.
+        Answer `request`: one `Accepted`, items and their deltas, one `Finished`.
 
         The request is sent when the iteration starts; closing the generator early
         cancels it. At least one await lies between two deltas, which are text that

@@ -2,11 +2,18 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from llamakeep.domain import Message, Parameters
-from llamakeep.providers.base import Accepted, CompletionRequest, Finished, Provider
+from llamakeep.domain import Item, Message, Parameters
+from llamakeep.providers.base import (
+    Accepted,
+    CompletionRequest,
+    Finished,
+    ItemBegun,
+    ItemText,
+    Provider,
+)
 from llamakeep.providers.openai.provider import OpenAIProvider
 from llamakeep.settings import Settings
 from tests.providers.stub_server import Line, StubServer, running_stub
@@ -35,11 +42,24 @@ class Answer:
 
     accepted: Accepted | None = None
     deltas: list[str] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+    """Those that follow a text at the beginning."""
     finished: Finished | None = None
 
     @property
     def text(self) -> str:
         return "".join(self.deltas)
+
+    def add(self, event: str | ItemBegun | ItemText) -> None:
+        if isinstance(event, ItemBegun):
+            self.items.append(event.item)
+            return
+        text = event if isinstance(event, str) else event.text
+        if isinstance(event, str):
+            self.deltas.append(text)
+        if self.items:
+            last = self.items[-1]
+            self.items[-1] = replace(last, text=last.text + text)
 
 
 async def ask(
@@ -59,7 +79,7 @@ async def ask(
                 answer.finished = event
             else:
                 assert answer.accepted is not None, "a delta came before Accepted"
-                answer.deltas.append(event)
+                answer.add(event)
     return answer
 
 

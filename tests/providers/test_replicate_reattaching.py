@@ -15,7 +15,13 @@ from llamakeep.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from llamakeep.providers.base import Accepted, Candidate, CompletionRequest, Event
+from llamakeep.providers.base import (
+    Accepted,
+    Candidate,
+    CompletionRequest,
+    Event,
+    Finished,
+)
 from llamakeep.providers.replicate import ReplicateProvider
 from tests.providers.asking import Answer, ask
 from tests.providers.replicating import (
@@ -52,8 +58,10 @@ async def resumed(provider: ReplicateProvider, handle: str) -> Answer:
                 answer.deltas.append(event)
             elif isinstance(event, Accepted):
                 answer.accepted = event
-            else:
+            elif isinstance(event, Finished):
                 answer.finished = event
+            else:
+                answer.add(event)
     return answer
 
 

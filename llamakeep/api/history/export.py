@@ -15,15 +15,15 @@ from llamakeep.api.history.filters import Matching
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.api.http.streaming import Streaming
-from llamakeep.api.prompts.schemas import length_of
-from llamakeep.domain import Message, Run, User
+from llamakeep.domain import Run, User
+from llamakeep.domain.runs import length_of
 from llamakeep.errors import (
     InvalidRequest,
     ScopeMissing,
     TooManyReaders,
     Unauthenticated,
 )
-from llamakeep.history.records import model_name, shown_in_history
+from llamakeep.history.records import model_name, shown_in_history, shown_message
 from llamakeep.limits.readers import EXPORT
 from llamakeep.schemas.json_text import (
     HOLE,
@@ -154,8 +154,7 @@ async def _texts(source: _Source, runs: list[Run], kind: Kind) -> AsyncIterator[
 
 
 def _ndjson(run: Run) -> Iterator[bytes]:
-    length = length_of([run]) + sum(len(one.content) for one in run.prior_messages)
-    if run.response is not STORED and length <= PIECE:
+    if run.response is not STORED and length_of([run]) <= PIECE:
         yield to_json(_exported(run)) + b"\n"
         return
     yield from in_pieces(_exported(run))
@@ -244,10 +243,5 @@ _ENCODINGS: dict[Kind, tuple[Callable[[str], bytes], bytes]] = {
 def _exported(run: Run) -> dict[str, Any]:
     return shown_in_history(run) | {
         "previous_run_id": run.previous_run_id,
-        "earlier": [_message(one) for one in run.prior_messages],
+        "earlier": [shown_message(one) for one in run.prior_messages],
     }
-
-
-def _message(message: Message) -> dict[str, str]:
-    said = {"role": message.role, "content": message.content}
-    return said if message.name is None else said | {"name": message.name}

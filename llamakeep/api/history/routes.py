@@ -24,13 +24,13 @@ from llamakeep.api.prompts.events import position_of, stream_response
 from llamakeep.api.prompts.schemas import (
     HistoryItem,
     HistoryResponse,
-    length_of,
     long_response,
     shown_response,
 )
 from llamakeep.api.webhooks.outgoing import WatchedRun, watched
 from llamakeep.deletion.requested import delete_runs
 from llamakeep.domain import Run, User
+from llamakeep.domain.runs import length_of
 from llamakeep.errors import (
     BodyTooLarge,
     InvalidRequest,

@@ -75,7 +75,7 @@ class ChatRequest(CompletionRequest):
             model=self.model,
             system_prompt=said.system_prompt,
             prior_messages=said.earlier,
-            prompt_name=said.prompt_name,
+            last_message=said.last_message,
             parameters=parameters,
             max_tokens_name=(
                 None if self.max_completion_tokens is None else "max_completion_tokens"

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from llamakeep.api.openai.content import checked, invalid, said_by
 from llamakeep.domain import Message, Role
-from llamakeep.domain.runs import LONGEST_NAME
+from llamakeep.domain.messages import LONGEST_NAME
 from llamakeep.errors import UnsupportedParameter
 
 ROLES: Mapping[str, Role] = {
@@ -24,7 +24,8 @@ class Said(NamedTuple):
     prompt: str
     system_prompt: str | None
     earlier: Sequence[Message]
-    prompt_name: str | None = None
+    last_message: Message | None = None
+    """The last one, if it has more than the prompt."""
 
 
 def read_messages(given: Sequence[Mapping[str, Any]]) -> Said:
@@ -53,7 +54,13 @@ def read_messages(given: Sequence[Mapping[str, Any]]) -> Said:
     while system < len(before) and before[system].role == "system":
         system += 1
     rules = "\n\n".join(one.content for one in before[:system] if one.content)
-    return Said(last.content, rules or None, tuple(before[system:]), last.name)
+    has_more = last.name is not None
+    return Said(
+        last.content,
+        rules or None,
+        tuple(before[system:]),
+        last if has_more else None,
+    )
 
 
 def _message(given: Mapping[str, Any], where: str) -> Message:

@@ -1,15 +1,14 @@
 """Response bodies of runs."""
 
-from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Request, Response
 from pydantic import AwareDatetime, PlainSerializer
 
 from llamakeep.api.history.highlights import Highlights
 from llamakeep.api.http.streaming import Streaming, sent
-from llamakeep.domain import Run, RunStatus, User
+from llamakeep.domain import Role, RunStatus, User
 from llamakeep.schemas.bodies import Body
 from llamakeep.schemas.json_text import PIECE, gathered, in_pieces, to_json
 from llamakeep.services import services_of
@@ -40,6 +39,29 @@ class RunError(Body):
     detail: str
 
 
+class OutputItem(Body):
+    """A text, reasoning, a refusal or a tool call of the model, or a tool's result."""
+
+    type: Literal["text", "reasoning", "refusal", "tool_call", "tool_result"]
+    text: str
+    """Of a tool call: the arguments, as the model wrote them."""
+    call_id: str | None = None
+    """Of tool calls, and of their results."""
+    name: str | None = None
+    """The tool that is called."""
+
+
+class PromptMessage(Body):
+    """A message that is more than text."""
+
+    role: Role
+    content: str
+    """Its text."""
+    name: str | None = None
+    parts: list[OutputItem] | None = None
+    """All parts, in their order, if there is more than text."""
+
+
 class PromptResponse(Body):
     """A run: the model's response, and how it came about."""
 
@@ -58,6 +80,8 @@ class PromptResponse(Body):
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None
     error: RunError | None
+    output: list[OutputItem] | None
+    """All that the model said, in its order, if that is not the response alone."""
 
 
 class HistoryItem(PromptResponse):
@@ -68,6 +92,8 @@ class HistoryItem(PromptResponse):
     system_prompt: str | None
     parameters: dict[str, Any]
     metadata: dict[str, str]
+    last_message: PromptMessage | None
+    """The message that the prompt is, if it has more than a user's text."""
 
 
 class HistoryResponse(Body):
@@ -85,14 +111,6 @@ class HistoryResponse(Body):
 def shown_response(facts: dict[str, Any]) -> Response:
     """Respond with what `shown` or `shown_in_history` returned."""
     return Response(to_json(facts), media_type="application/json")
-
-
-def length_of(runs: Iterable[Run]) -> int:
-    """Return how many characters the prompts and responses of runs have."""
-    length = 0
-    for run in runs:
-        length += len(run.prompt) + len(run.response) + len(run.system_prompt or "")
-    return length
 
 
 def long_response(

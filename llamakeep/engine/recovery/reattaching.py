@@ -128,7 +128,7 @@ class Reattachment:
     async def _receive(self) -> None:
         """Take in an answer; of one that is resumed, what is not here yet."""
         live, handle = self._live, self._live.run.handle
-        received = live.text
+        received = live.tape
         events: AsyncGenerator[Event, None]
         if handle is None:
             events = self._breakers.ask(self._provider, self._request)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llamakeep.domain import Message, Price
+from llamakeep.domain.runs import TOOL_PARAMETERS
 from llamakeep.errors import NoProvider, ProviderUnavailable, UnsupportedParameter
 from llamakeep.providers.base import Accepted, CompletionRequest, Event
 from llamakeep.providers.local.grammar import unsupported_patterns
@@ -50,7 +51,8 @@ class LocalProvider:
 
     name = "local"
     is_free = True
-    unsupported = frozenset({"min_tokens"})  # llama.cpp ignores it
+    # llama.cpp ignores `min_tokens`.
+    unsupported = TOOL_PARAMETERS | {"min_tokens", "reasoning_effort", "verbosity"}
 
     def __init__(
         self, settings: Settings, supervisor: Supervisor | None = None

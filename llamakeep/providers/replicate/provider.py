@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from llamakeep.domain import Price
+from llamakeep.domain.runs import TOOL_PARAMETERS
 from llamakeep.errors import (
     LlamaKeepError,
     ModelNotFound,
@@ -63,7 +64,7 @@ class ReplicateProvider:
     name = "replicate"
     is_free = False
     # In the rest, models differ: `answer` refuses.
-    unsupported = frozenset({"response_format"})
+    unsupported = TOOL_PARAMETERS | {"response_format", "reasoning_effort", "verbosity"}
 
     def __init__(
         self,

@@ -136,6 +136,9 @@ runs = Table(
     Column("common_length", Integer),
     Column("system_prompt", Text),
     Column("earlier", JSON(none_as_null=True)),
+    # What prompt and response have beside their texts.
+    Column("last_message", JSON(none_as_null=True)),
+    Column("output", JSON(none_as_null=True)),
     Column("conversation_id", String(32), nullable=False),
     Column("previous_run_id", String(32)),
     Column("parameters", JSON, nullable=False),

@@ -226,8 +226,14 @@ def _size(dialect: str) -> ColumnElement[int]:
     told: list[ColumnElement[Any]] = [runs.c.prompt, runs.c.response]
     if dialect == "postgresql":
         sizes = [func.octet_length(text) for text in told]
-        extra = func.octet_length(cast(runs.c.earlier, Text))
+        more = [func.octet_length(cast(facts, Text)) for facts in _FACTS]
     else:
         sizes = [func.length(cast(text, LargeBinary)) for text in told]
-        extra = func.length(cast(runs.c.earlier, LargeBinary))
-    return sizes[0] + sizes[1] + func.coalesce(extra, 0)
+        more = [func.length(cast(facts, LargeBinary)) for facts in _FACTS]
+    size = sizes[0] + sizes[1]
+    for each in more:
+        size += func.coalesce(each, 0)
+    return size
+
+
+_FACTS = (runs.c.earlier, runs.c.last_message, runs.c.output)

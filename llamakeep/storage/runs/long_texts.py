@@ -41,7 +41,13 @@ STORED = _Stored("stored")
 """Stands for a text that was not read from the database."""
 
 _IS_MEANT = (runs.c.id == bindparam("run_id"), runs.c.user_id == bindparam("user_id"))
-_LEFT_OUT = {"prompt": "''", "response": "''", "earlier": "NULL"}
+_LEFT_OUT = {
+    "prompt": "''",
+    "response": "''",
+    "earlier": "NULL",
+    "last_message": "NULL",
+    "output": "NULL",
+}
 _OUTLINE = select(
     *(
         literal_column(_LEFT_OUT[column.name]) if column.name in _LEFT_OUT else column
@@ -166,7 +172,9 @@ def to_run_without_long(row: Row[Any]) -> Run:
 
 def outline_of(run: Run) -> Run:
     """Return `run` as `outline` would: who reads it slowly holds no more of it."""
-    return replace(run, prompt="", response="", prior_messages=())
+    return replace(
+        run, prompt="", response="", prior_messages=(), last_message=None, output=()
+    )
 
 
 def _values(run: Run) -> dict[str, Any]:

@@ -28,6 +28,7 @@ _PROGRESS = select(
         ),
         else_="",
     ),
+    runs.c.output.is_not(None),
 ).where(runs.c.id == bindparam("run_id"), runs.c.user_id == bindparam("user_id"))
 _REPEATED = select(runs.c.id, runs.c.request_digest).where(
     runs.c.user_id == bindparam("user_id"),
@@ -62,6 +63,8 @@ class Progress:
     """Characters of the response; 0 once the run has ended."""
     text: str
     """A piece of the response; empty once the run has ended."""
+    has_items: bool
+    """Whether the answer is not text alone, so that positions count more than that."""
 
 
 class LookupStorage:

@@ -5,6 +5,12 @@ from typing import Any
 
 from llamakeep.domain import Message, Parameters, Run, Usage
 from llamakeep.storage.database.tables import runs
+from llamakeep.storage.runs.parts import (
+    read_message,
+    read_output,
+    stored,
+    stored_message,
+)
 
 READ = tuple(
     column
@@ -14,25 +20,40 @@ READ = tuple(
 """The columns that make a `Run`."""
 NAMES = tuple(column.name for column in READ)
 
-_CONVERTED = {"input_tokens", "output_tokens", "cost", "earlier", "parameters"}
+_CONVERTED = {
+    "input_tokens",
+    "output_tokens",
+    "cost",
+    "earlier",
+    "last_message",
+    "output",
+    "parameters",
+}
 """Columns whose values are converted."""
 _UNCONVERTED = tuple(
     (place, name) for place, name in enumerate(NAMES) if name not in _CONVERTED
 )
-_INPUT, _OUTPUT, _COST, _EARLIER, _PARAMETERS = map(
-    NAMES.index, ("input_tokens", "output_tokens", "cost", "earlier", "parameters")
+_INPUT, _OUTPUT, _COST = map(NAMES.index, ("input_tokens", "output_tokens", "cost"))
+_EARLIER, _LAST, _ITEMS, _PARAMETERS = map(
+    NAMES.index, ("earlier", "last_message", "output", "parameters")
 )
+_PROMPT, _RESPONSE = map(NAMES.index, ("prompt", "response"))
 _NO_PARAMETERS = Parameters()
 
 
 def to_run(row: Sequence[Any]) -> Run:
     """Convert a row that begins with the `READ` columns."""
-    earlier, given = row[_EARLIER], row[_PARAMETERS]
+    earlier, last, items = row[_EARLIER], row[_LAST], row[_ITEMS]
+    given = row[_PARAMETERS]
     if "stop" in given:
         given["stop"] = tuple(given["stop"])
     return Run(
         usage=Usage(row[_INPUT], row[_OUTPUT], row[_COST]),
-        prior_messages=tuple([Message(*each) for each in earlier]) if earlier else (),
+        prior_messages=tuple([read_message(*each) for each in earlier])
+        if earlier
+        else (),
+        last_message=read_message(last[0], row[_PROMPT], *last[1:]) if last else None,
+        output=read_output(items, row[_RESPONSE]) if items else (),
         parameters=Parameters(**given) if given else _NO_PARAMETERS,
         **{name: row[place] for place, name in _UNCONVERTED},
     )
@@ -50,6 +71,10 @@ def to_row(run: Run) -> dict[str, Any]:
         "common_length": run.common_length,
         "system_prompt": run.system_prompt,
         "earlier": _written(run.prior_messages) if run.prior_messages else None,
+        "last_message": _without_content(run.last_message)
+        if run.last_message
+        else None,
+        "output": stored(run.output) if run.output else None,
         "conversation_id": run.conversation_id,
         "previous_run_id": run.previous_run_id,
         "parameters": run.parameters.given(),
@@ -71,8 +96,11 @@ def to_row(run: Run) -> dict[str, Any]:
     }
 
 
-def _written(messages: Sequence[Message]) -> Sequence[tuple[str, ...]]:
-    return [
-        (each.role, each.content, *(() if each.name is None else (each.name,)))
-        for each in messages
-    ]
+def _written(messages: Sequence[Message]) -> Sequence[Sequence[Any]]:
+    return [stored_message(each) for each in messages]
+
+
+def _without_content(message: Message) -> Sequence[Any]:
+    """Return a message without its content, which is the prompt."""
+    role, _, *more = stored_message(message)
+    return role, *more

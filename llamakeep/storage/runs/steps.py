@@ -38,6 +38,7 @@ from llamakeep.storage.history.tags import add_tags
 from llamakeep.storage.runs import outcomes
 from llamakeep.storage.runs.lookups import IdempotencyKey, find_known
 from llamakeep.storage.runs.notifications import add_notifications
+from llamakeep.storage.runs.parts import stored
 from llamakeep.storage.runs.quotas import Quota, reserve, settle
 from llamakeep.storage.runs.rows import NAMES, READ, to_row, to_run
 from llamakeep.storage.runs.transitions import MINE, transition
@@ -57,12 +58,15 @@ _HAS_HANDLE = select(runs.c.id).where(
 _CLAIM = transition(RunEvent.CLAIM, *MINE)
 _REQUEUE = transition(RunEvent.REQUEUE, *MINE, runs.c.handle.is_(None))
 _FLUSH = transition(RunEvent.FLUSH, *MINE).values(
-    response=bindparam("text"), common_length=bindparam("common")
+    response=bindparam("text"),
+    output=bindparam("items"),
+    common_length=bindparam("common"),
 )
 _ENDED: Mapping[str, Any] = {
     name: bindparam(f"new_{name}")
     for name in (
         "response",
+        "output",
         "common_length",
         "handle",
         "resolved_model",
@@ -234,6 +238,7 @@ class RunStorage:
                 "run_id": run.id,
                 "fence": run.attempt,
                 "text": run.response,
+                "items": stored(run.output) or None,
                 "common": run.common_length,
             }
             for run in texts
@@ -272,6 +277,7 @@ class RunStorage:
             "fence": run.attempt,
             "new_status": run.status,
             "new_response": run.response,
+            "new_output": stored(run.output) if run.output else None,
             "new_common_length": run.common_length,
             "new_handle": run.handle,
             "new_resolved_model": run.resolved_model,
