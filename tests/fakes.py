@@ -5,10 +5,17 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 
 from llamakeep.domain import Price, Usage
 from llamakeep.errors import LlamaKeepError
-from llamakeep.providers.base import Accepted, CompletionRequest, Event, Finished
+from llamakeep.providers.base import (
+    Accepted,
+    CompletionRequest,
+    Event,
+    Finished,
+    ItemBegun,
+    ItemText,
+)
 
-Line = str | BaseException | asyncio.Event
-"""A delta to say, something to break off with, or what to wait for before going on."""
+Line = str | ItemBegun | ItemText | BaseException | asyncio.Event
+"""What to say, something to break off with, or what to wait for before going on."""
 
 
 class ScriptedProvider:
@@ -85,7 +92,7 @@ class ScriptedProvider:
             yield Accepted(request.model)
             for line in script:
                 await asyncio.sleep(0)
-                if isinstance(line, str):
+                if isinstance(line, str | ItemBegun | ItemText):
                     yield line
                 elif isinstance(line, asyncio.Event):
                     await line.wait()
