@@ -45,7 +45,7 @@ async def follow_stored(
             run = await storage.get_run(_owner(run), run.id)
             # What a new attempt has stored is an earlier one's, and may change.
             is_known = run.status is not RunStatus.STARTING
-            for item in _lacking(run, position) if is_known else ():
+            for item in lacking(run, position) if is_known else ():
                 yield item
                 position = item.position
         elif (news := await _news(storage, run, position, now)) is not None:
@@ -57,7 +57,7 @@ async def follow_stored(
         await asyncio.sleep(every)
     if now.has_items:
         run = await storage.get_run(_owner(run), run.id)
-        for item in _lacking(run, position):
+        for item in lacking(run, position):
             yield item
         yield Ended(run)
         return
@@ -84,7 +84,7 @@ async def _news(
     return Reset(now.text, Position(len(now.text), now.attempt))
 
 
-def _lacking(run: Run, position: Position) -> Iterator[Growth | Reset]:
+def lacking(run: Run, position: Position) -> Iterator[Growth | Reset]:
     """Yield what a reader at `position` lacks of an answer with several items."""
     tape = tape_of(run.output, run.response)
     known = known_length(position, run.attempt, run.common_length, len(tape))

@@ -1,7 +1,7 @@
 """Whatever crashes while somebody reads, they end up with the text that is stored."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -9,10 +9,30 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llamakeep.domain import Run, RunStatus, utc_now
-from llamakeep.engine import Delta, Ended, Position, Reset, Update
+from llamakeep.domain import (
+    Item,
+    Reasoning,
+    Refusal,
+    Run,
+    RunStatus,
+    Text,
+    ToolCall,
+    utc_now,
+)
+from llamakeep.domain.messages import said_in
+from llamakeep.domain.output import MARK, heads_of, items_of, tape_of
+from llamakeep.engine import (
+    Delta,
+    Ended,
+    ItemDelta,
+    NextItem,
+    Position,
+    Reset,
+    Update,
+)
+from llamakeep.engine.following import lacking
 from llamakeep.engine.live import LiveRun
-from llamakeep.engine.updates import known_length
+from llamakeep.providers.base import ItemBegun, ItemText
 
 KEPT = Run(
     id="run_1",
@@ -36,7 +56,7 @@ class Visit:
 
 @dataclass(frozen=True)
 class Attempt:
-    deltas: Sequence[str]
+    deltas: Sequence[str | ItemBegun | ItemText]
     flushes: frozenset[int]
     """Before which deltas the text so far is stored."""
     visits: Sequence[Visit]
@@ -51,18 +71,11 @@ async def nothing_more(_run: Run, _position: Position) -> AsyncGenerator[Update,
         yield update
 
 
-def catch_up(run: Run, position: Position) -> Delta | Reset | None:
-    """Return what a reader at `position` lacks of the text of `run` as it is stored."""
+def catch_up(run: Run, position: Position) -> Iterable[Update]:
+    """Yield what a reader at `position` lacks of the run as it is stored."""
     if run.status is RunStatus.STARTING:
-        return None  # what is stored is an earlier attempt's, and may change
-    text = run.response
-    now = Position(len(text), run.attempt)
-    known = known_length(position, run.attempt, run.common_length, len(text))
-    if position.offset <= known:
-        rest = text[position.offset :]
-        return Delta(rest, now) if rest else None
-    # Text that is not there yet may still grow into what the reader has.
-    return Reset(text, now) if run.status.is_final or len(text) > known else None
+        return ()  # what is stored is an earlier attempt's, and may change
+    return lacking(run, position)
 
 
 class Reader:
@@ -70,16 +83,25 @@ class Reader:
 
     def __init__(self) -> None:
         self.text = ""
+        """The tape."""
+        self.heads: list[Item] = []
         self.position = Position()
         self.resets = 0
         self.end: Run | None = None
 
-    def take(self, update: Update | None) -> None:
+    def take(self, update: Update) -> None:
         if isinstance(update, Reset):
             self.text = ""
+            self.heads.clear()
             self.resets += 1
-        if isinstance(update, Delta | Reset):
+        if isinstance(update, NextItem):
+            self.text += MARK
+            self.heads.append(update.item)
+        if isinstance(update, Delta | ItemDelta | Reset):
+            is_text = not self.heads or isinstance(self.heads[-1], Text | Refusal)
+            assert is_text is not isinstance(update, ItemDelta)
             self.text += update.text
+        if isinstance(update, Delta | ItemDelta | NextItem | Reset):
             parsed = Position.parse(str(update.position))
             assert parsed is not None
             self.position = parsed
@@ -101,6 +123,7 @@ def flushed(stored: Run, live: LiveRun) -> Run:
         stored,
         status=RunStatus.PROCESSING,
         response=now.response,
+        output=now.output,
         common_length=now.common_length,
     )
 
@@ -142,7 +165,8 @@ class Audience:
             if visit.leave == number and reader in self._tasks:
                 self._tasks.pop(reader).cancel()
             if reader not in self._tasks:
-                reader.take(catch_up(stored, reader.position))
+                for update in catch_up(stored, reader.position):
+                    reader.take(update)
 
     async def stay(self) -> None:
         await asyncio.gather(*self._tasks.values())
@@ -176,7 +200,8 @@ async def play(attempts: Sequence[Attempt], readers: Sequence[Reader]) -> Run:
             stored = taken_over(stored)
     for reader in readers:
         if reader.end is None:
-            reader.take(catch_up(stored, reader.position))
+            for update in catch_up(stored, reader.position):
+                reader.take(update)
     return stored
 
 
@@ -184,17 +209,41 @@ READERS = 3
 moments = st.integers(0, 5)
 
 
+lines: st.SearchStrategy[str | Item] = st.text(
+    "ab", min_size=1, max_size=3
+) | st.sampled_from(
+    [Text(), Reasoning(), Refusal(), ToolCall("call_1", "f"), ToolCall("call_2", "f")]
+)
+
+
+def said_as(
+    lines: Iterable[str | Item],
+) -> Iterator[str | ItemBegun | ItemText]:
+    """Yield what a provider says of a text or the beginning of an item."""
+    item: Item = Text()
+    for line in lines:
+        if isinstance(line, str):
+            is_said = isinstance(item, Text | Refusal)
+            if line:
+                yield line if is_said else ItemText(line)
+        else:
+            item = line
+            yield ItemBegun(item)
+
+
 @st.composite
 def attempt_lists(draw: st.DrawFn) -> list[Attempt]:
-    said = draw(st.lists(st.text("ab", min_size=1, max_size=3), max_size=4))
+    said = draw(st.lists(lines, max_size=4))
     attempts = []
     for _ in range(draw(st.integers(1, 4))):
         same = said[: draw(st.integers(0, len(said)))]
-        other = draw(st.lists(st.text("abc", min_size=1, max_size=2), max_size=2))
-        deltas = draw(st.sampled_from([said, [*same, *other], ["".join(said)]]))
+        other = draw(st.lists(lines, max_size=2))
+        deltas = draw(st.sampled_from([said, [*same, *other]]))
+        if all(isinstance(line, str) for line in said) and draw(st.booleans()):
+            deltas = ["".join(map(str, said))]
         attempts.append(
             Attempt(
-                deltas=[delta for delta in deltas if delta],
+                deltas=list(said_as(deltas)),
                 flushes=draw(st.frozensets(moments, max_size=3)),
                 visits=[Visit(draw(moments), draw(moments)) for _ in range(READERS)],
                 succeeds=draw(st.booleans()),
@@ -216,7 +265,13 @@ def test_every_reader_ends_up_with_the_stored_text(attempts: list[Attempt]) -> N
 
     stored = asyncio.run(play(attempts, readers))
 
-    assert [reader.text for reader in readers] == [stored.response] * READERS
+    tape = tape_of(stored.output, stored.response)
+    assert [reader.text for reader in readers] == [tape] * READERS
+    heads = heads_of(stored.output)
+    assert [reader.heads for reader in readers] == [heads] * READERS
+    if stored.output:
+        assert items_of(tape, heads) == stored.output
+        assert stored.response == said_in(stored.output)
 
 
 def visit(come: int = 0, leave: int = 99) -> list[Visit]:
