@@ -115,7 +115,7 @@ class Upkeep:
         ]
         if not due:
             return
-        texts = [live.snapshot() for live in due]
-        await self._storage.flush(texts)
-        for live, run in zip(due, texts, strict=True):
-            live.written_length, live.written_at = len(run.response), now
+        lengths = [live.length for live in due]
+        await self._storage.flush([live.snapshot() for live in due])
+        for live, length in zip(due, lengths, strict=True):
+            live.written_length, live.written_at = length, now

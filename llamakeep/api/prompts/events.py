@@ -5,9 +5,13 @@ Streaming a run as server-sent events.
 resume from), sometimes `reset` (the whole text so far, which replaces what was
 received), then `done` (the whole run) or `error` (a problem). Comments keep the
 connection open.
+
+If the model says more than text, `item` begins reasoning, a tool call, a refusal or
+another text; what follows is its text: `delta` of texts and refusals, and `item_delta`
+of reasoning and of a call's arguments.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from http import HTTPStatus
@@ -18,8 +22,18 @@ from llamakeep.api.http import sse
 from llamakeep.api.http.headers import single_header
 from llamakeep.api.http.links import prefix_of
 from llamakeep.api.http.streaming import EVENT_STREAM, Streaming
-from llamakeep.domain import Run
-from llamakeep.engine import Delta, Ended, Engine, Position, Reset, Update
+from llamakeep.domain import Item, Run
+from llamakeep.domain.messages import written
+from llamakeep.engine import (
+    Delta,
+    Ended,
+    Engine,
+    ItemDelta,
+    NextItem,
+    Position,
+    Reset,
+    Update,
+)
 from llamakeep.engine.engine import raise_for_status
 from llamakeep.errors import InvalidRequest, LlamaKeepError
 from llamakeep.history.records import model_name, shown
@@ -117,18 +131,36 @@ def accepted_response(request: Request, run: Run) -> Response:
 
 
 def _rendered(update: Update) -> bytes:
+    facts: Mapping[str, str]
     match update:
         case Delta(text, position):
-            return sse.encode(to_json({"text": text}), "delta", str(position))
+            name, facts = "delta", {"text": text}
+        case ItemDelta(text, position):
+            name, facts = "item_delta", {"text": text}
+        case NextItem(item, position):
+            name, facts = "item", _head(item)
         case Reset(text, position):
-            return sse.encode(to_json({"text": text}), "reset", str(position))
+            name, facts = "reset", {"text": text}
         case Ended(run):
-            try:
-                raise_for_status(run)
-            except LlamaKeepError as error:
-                return sse.encode(problem_json(problem_of(error)), "error")
-            return sse.encode(to_json(shown(run)), "done")
-    return sse.KEEP_ALIVE
+            return _end(run)
+        case _:
+            return sse.KEEP_ALIVE
+    return sse.encode(to_json(facts), name, str(position))
+
+
+def _end(run: Run) -> bytes:
+    try:
+        raise_for_status(run)
+    except LlamaKeepError as error:
+        return sse.encode(problem_json(problem_of(error)), "error")
+    return sse.encode(to_json(shown(run)), "done")
+
+
+def _head(item: Item) -> dict[str, str]:
+    """Return what is known of an item when it begins."""
+    facts = written(item)
+    del facts["text"]
+    return facts
 
 
 def _done(run: Run) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Connection,
     Integer,
     Row,
+    and_,
     bindparam,
     case,
     func,
@@ -54,7 +55,11 @@ _OUTLINE = select(
         for column in READ
     )
 ).where(*_IS_MEANT)
-_IS_LONG = func.octet_length(runs.c.response) > bindparam("longest")
+# An answer of several items is read as a whole: they are about its text.
+_IS_LONG = and_(
+    runs.c.output.is_(None),
+    func.octet_length(runs.c.response) > bindparam("longest"),
+)
 WITHOUT_LONG = (
     *(
         case((_IS_LONG, ""), else_=column).label("response")
