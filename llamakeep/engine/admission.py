@@ -1,16 +1,32 @@
 """What becomes a run, and what is refused."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from llamakeep.domain import NewRun, Run, RunStatus, User, later_id, new_id, utc_now
-from llamakeep.engine.context import is_little, size_of
+from llamakeep.domain import (
+    NewRun,
+    Run,
+    RunStatus,
+    ToolCall,
+    ToolResult,
+    User,
+    later_id,
+    new_id,
+    utc_now,
+)
+from llamakeep.engine.context import is_little, parts_of, size_of
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.quotas import Quotas
 from llamakeep.engine.refusals import check_model, stopping
 from llamakeep.engine.runner import Runner
-from llamakeep.errors import ContextTooLarge, ServerBusy, TooManyWaiting
-from llamakeep.providers.registry import Registry, check_parameters
+from llamakeep.errors import (
+    ContextTooLarge,
+    ServerBusy,
+    TooManyWaiting,
+    UnsupportedParameter,
+)
+from llamakeep.providers.base import Provider
+from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.context import NO_CONTEXT, Context
@@ -60,17 +76,22 @@ class Admission:
         provider, model = await self._registry.resolve(new.model)
         if user.api_key is not None:
             check_model(user, provider, model)
-        check_parameters(provider, new.parameters)
+        await self._registry.check_parameters(provider, new.parameters)
         context = NO_CONTEXT
         length = len(new.prompt) + len(new.system_prompt or "")
         if (
             MOST_BYTES * length > self._most  # it may be too long by itself
             or new.prior_messages
+            or new.parameters.tools
             or new.conversation_id is not None
             or new.previous_run_id is not None
         ):
             context = await self._context_of(user, new)
         prior = context.runs
+        if "tools" in provider.unsupported and (
+            prior or new.prior_messages or new.last_message
+        ):
+            await self._check_said(provider, new, prior)
         system_prompt = new.system_prompt
         if system_prompt is None and prior and new.inherits_system_prompt:
             system_prompt = prior[-1].system_prompt
@@ -132,6 +153,33 @@ class Admission:
                 "the queue; nothing was stored. Try again when some are answered.",
                 retry_after=1,
             )
+
+    async def _check_said(
+        self, provider: Provider, new: NewRun, prior: Sequence[Run]
+    ) -> None:
+        """
+        Refuse calls of tools in what was said, which a provider's models cannot read.
+
+        Raises:
+            UnsupportedParameter: It names the call; nothing was stored.
+        """
+        brought = [*new.prior_messages]
+        if new.last_message is not None:
+            brought.append(new.last_message)
+        said = [part for message in brought for part in message.parts]
+        own = len(said)
+        for run in prior:
+            said.extend(parts_of(run))
+        for place, part in enumerate(said):
+            if isinstance(part, ToolCall | ToolResult):
+                raise UnsupportedParameter(
+                    f"The provider {provider.name!r} has no model that is told of "
+                    "tools, and what was said before has the call of one: "
+                    f"{part.call_id!a}. Nothing was stored. Leave it out with its "
+                    "result, or choose another model"
+                    f"{await self._registry.such_as({'tools'})}.",
+                    parameters=["messages"] if place < own else (),
+                )
 
     async def _context_of(self, user: User, new: NewRun) -> Context:
         """Return what a prompt follows, if a model may be given that much."""

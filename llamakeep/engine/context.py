@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from llamakeep.domain import Message, NewRun, Run
+from llamakeep.domain import Message, NewRun, Parameters, Part, Run
 from llamakeep.domain.runs import length_of
 from llamakeep.storage import Storage
 
@@ -26,6 +26,14 @@ def prompt_of(run: Run) -> Message:
     return run.last_message or Message("user", run.prompt)
 
 
+def parts_of(run: Run) -> Sequence[Part]:
+    """Return the parts that are not text of what a run adds to a conversation."""
+    said = [part for message in run.prior_messages for part in message.parts]
+    if run.last_message is not None:
+        said.extend(run.last_message.parts)
+    return [*said, *run.output]
+
+
 def size_of(asked: NewRun | Run) -> int:
     """Return how many bytes the texts have that a prompt itself brings along."""
     said = [*asked.prior_messages]
@@ -33,8 +41,12 @@ def size_of(asked: NewRun | Run) -> int:
         said.append(asked.last_message)
     texts = [text for one in said for text in one.texts]
     length = len("".join((asked.prompt, asked.system_prompt or "", *texts)).encode())
-    tools = asked.parameters.tools
-    return length + (len(json.dumps(tools)) if tools else 0)
+    return length + size_of_tools(asked.parameters)
+
+
+def size_of_tools(parameters: Parameters) -> int:
+    """Return how many bytes a model is told about the tools that it may call."""
+    return len(json.dumps(parameters.tools)) if parameters.tools else 0
 
 
 def is_little(prior: Sequence[Run]) -> bool:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from llamakeep.domain import Limits, Reservation, Run, User, utc_now
-from llamakeep.engine.context import messages
+from llamakeep.engine.context import messages, size_of_tools
 from llamakeep.errors import PriceUnknown
 from llamakeep.providers.base import Provider
 from llamakeep.providers.registry import Registry
@@ -78,7 +78,7 @@ class Quotas:
             input_tokens = sum(
                 sum([len(text.encode()) for text in each.texts]) + OVERHEAD
                 for each in messages(run, earlier)
-            )
+            ) + size_of_tools(run.parameters)
             output_tokens = run.parameters.max_tokens or self._max_tokens
             if "max_tokens" not in provider.unsupported:
                 bounded = replace(run.parameters, max_tokens=output_tokens)

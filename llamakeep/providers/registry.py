@@ -1,7 +1,8 @@
 """The registry of providers, which finds the provider of a model."""
 
+import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 
@@ -31,6 +32,9 @@ from llamakeep.providers.replicate.webhooks import WEBHOOK_PATH
 from llamakeep.settings import Settings
 
 log = logging.getLogger(__name__)
+
+_LONGEST_QUESTION = 2
+"""Seconds that a provider may take to say what its model is, where that only helps."""
 
 HOW_TO_CONFIGURE = (
     "Set REPLICATE_API_TOKEN (an account at Replicate), LLAMAKEEP_OPENAI_BASE_URL (any "
@@ -139,6 +143,40 @@ class Registry:
         provider, model = await self.resolve(name)
         await check_model_exists(provider, model)
         return provider, model
+
+    async def check_parameters(
+        self, provider: Provider, parameters: Parameters
+    ) -> None:
+        """
+        Check that a provider supports the parameters.
+
+        Raises:
+            UnsupportedParameter: It names those that are not supported.
+        """
+        if refused := provider.unsupported.intersection(parameters.given()):
+            # A model that does not think thinks as little as that.
+            if parameters.reasoning_effort == "none":
+                refused -= {"reasoning_effort"}
+            if refused:
+                raise UnsupportedParameter(
+                    f"The provider {provider.name!r} cannot honour: "
+                    f"{', '.join(sorted(refused))}. Nothing was stored. Leave it out, "
+                    f"or choose another model{await self.such_as(refused)}.",
+                    parameters=sorted(refused),
+                )
+        wanted = parameters.response_format
+        if wanted is not None and isinstance(provider, ChecksFormats):
+            provider.check_format(wanted)
+
+    async def such_as(self, parameters: Collection[str]) -> str:
+        """Return `, such as …`: a model whose provider supports the parameters."""
+        for provider in self._providers.values():
+            if provider.unsupported.isdisjoint(parameters):
+                with suppress(LlamaKeepError, TimeoutError):
+                    async with asyncio.timeout(_LONGEST_QUESTION):
+                        model = await provider.default_model()
+                    return f", such as {provider.name}:{model}"
+        return ""
 
     def price(self, provider: str, *names: str | None) -> Price | None:
         """Return the price of a model that has one of these names, if known."""
@@ -255,22 +293,3 @@ async def check_model_exists(provider: Provider, model: str) -> None:
     """
     if isinstance(provider, ModelLookup) and not await provider.has_model(model):
         raise UnknownModel(f"The provider {provider.name!r} has no model {model!r}.")
-
-
-def check_parameters(provider: Provider, parameters: Parameters) -> None:
-    """
-    Check that a provider supports the parameters.
-
-    Raises:
-        UnsupportedParameter: It names those that are not supported.
-    """
-    if refused := provider.unsupported.intersection(parameters.given()):
-        raise UnsupportedParameter(
-            f"The provider {provider.name!r} cannot honour: "
-            f"{', '.join(sorted(refused))}. Nothing was stored. Leave it out, or "
-            "choose another model.",
-            parameters=sorted(refused),
-        )
-    wanted = parameters.response_format
-    if wanted is not None and isinstance(provider, ChecksFormats):
-        provider.check_format(wanted)

@@ -6,7 +6,7 @@ from llamakeep.domain import Parameters
 from llamakeep.errors import UnsupportedParameter
 from llamakeep.providers.local.grammar import is_supported, unsupported_patterns
 from llamakeep.providers.local.provider import LocalProvider
-from llamakeep.providers.registry import check_parameters
+from llamakeep.providers.registry import Registry
 
 
 @pytest.mark.parametrize(
@@ -113,9 +113,10 @@ async def test_a_pattern_that_cannot_be_kept_to_is_refused_by_name(
     local: LocalProvider,
 ) -> None:
     wanted = {"json_schema": {"schema": {"pattern": r"^\d{4}$"}}}
+    given = Parameters(response_format=wanted)
 
     with pytest.raises(UnsupportedParameter) as caught:
-        check_parameters(local, Parameters(response_format=wanted))
+        await Registry([local]).check_parameters(local, given)
 
     assert repr(r"^\d{4}$") in caught.value.detail
     assert "Nothing was stored" in caught.value.detail

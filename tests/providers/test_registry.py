@@ -5,7 +5,7 @@ import pytest
 from llamakeep.domain import Parameters
 from llamakeep.errors import NoProvider, UnknownModel, UnsupportedParameter
 from llamakeep.providers.local.weights import has_engine
-from llamakeep.providers.registry import Registry, check_parameters, create_registry
+from llamakeep.providers.registry import Registry, create_registry
 from tests.fakes import ScriptedProvider
 from tests.providers.asking import settings
 
@@ -71,17 +71,41 @@ async def test_closing_closes_all_providers() -> None:
     assert [provider.is_closed for provider in providers] == [True, True]
 
 
-def test_a_parameter_that_would_be_ignored_is_refused() -> None:
+async def test_a_parameter_that_would_be_ignored_is_refused() -> None:
     provider = ScriptedProvider(unsupported=frozenset({"top_k", "seed"}))
+    given = Parameters(top_k=1, seed=2, top_p=0.5)
 
-    with pytest.raises(UnsupportedParameter, match="seed, top_k"):
-        check_parameters(provider, Parameters(top_k=1, seed=2, top_p=0.5))
+    with pytest.raises(UnsupportedParameter, match="seed, top_k") as refused:
+        await Registry([provider]).check_parameters(provider, given)
+
+    assert "such as" not in refused.value.detail
 
 
-def test_parameters_that_were_not_given_are_not_refused() -> None:
+async def test_parameters_that_were_not_given_are_not_refused() -> None:
     provider = ScriptedProvider(unsupported=frozenset({"top_k"}))
 
-    check_parameters(provider, Parameters(top_p=0.5))
+    await Registry([provider]).check_parameters(provider, Parameters(top_p=0.5))
+
+
+async def test_no_effort_is_what_a_model_makes_that_does_not_reason() -> None:
+    provider = ScriptedProvider(unsupported=frozenset({"reasoning_effort"}))
+    registry = Registry([provider])
+
+    await registry.check_parameters(provider, Parameters(reasoning_effort="none"))
+    with pytest.raises(UnsupportedParameter, match="reasoning_effort"):
+        await registry.check_parameters(provider, Parameters(reasoning_effort="low"))
+
+
+async def test_a_refused_parameter_comes_with_a_model_that_supports_it() -> None:
+    unable = frozenset({"tools", "seed"})
+    first = ScriptedProvider(name="first", unsupported=unable)
+    second = ScriptedProvider(name="second", unsupported=frozenset({"seed"}))
+    registry = Registry([first, second])
+
+    with pytest.raises(UnsupportedParameter, match="model, such as second:parrot"):
+        await registry.check_parameters(first, Parameters(tools=({},)))
+    with pytest.raises(UnsupportedParameter, match=r"another model\.$"):
+        await registry.check_parameters(first, Parameters(tools=({},), seed=1))
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ Clients stop a completion by closing the connection. A client that sent an
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
+from typing import Any
 
 from fastapi import Request, Response
 from starlette.types import Receive, Scope, Send
@@ -22,7 +23,16 @@ from llamakeep.api.openai.parameters import CompletionRequest
 from llamakeep.api.openai.wire import json_response, stream_headers
 from llamakeep.api.prompts.idempotency import key_of
 from llamakeep.domain import Run, User
-from llamakeep.engine import Delta, Ended, Engine, Reset, Silence, Update
+from llamakeep.engine import (
+    Delta,
+    Ended,
+    Engine,
+    ItemDelta,
+    NextItem,
+    Reset,
+    Silence,
+    Update,
+)
 from llamakeep.engine.engine import raise_for_status
 from llamakeep.errors import LlamaKeepError, RunInterrupted
 from llamakeep.schemas.json_text import to_json
@@ -123,7 +133,7 @@ async def answer(
     request: Request,
     user: User,
     body: CompletionRequest,
-    new_form: type[ResponseFormat],
+    new_form: Callable[..., ResponseFormat],
     idempotency_key: str | None,
 ) -> Response:
     """
@@ -167,6 +177,8 @@ async def events(
                 match update:
                     case Delta(text):
                         yield sse.encode(to_json(form.delta(text)))
+                    case NextItem() | ItemDelta():
+                        yield _frames(form.item(update)) or sse.KEEP_ALIVE
                     case Silence():
                         yield sse.KEEP_ALIVE
                     case Reset():
@@ -185,3 +197,7 @@ async def events(
         leaving.is_watching = False
         error.run_id = run.id
         yield sse.encode(to_json(error_of(error, prefix)))
+
+
+def _frames(events: Iterator[dict[str, Any]]) -> bytes:
+    return b"".join([sse.encode(to_json(one)) for one in events])

@@ -1,5 +1,6 @@
 """OpenAI's chat completions API."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Request, Response
@@ -15,33 +16,34 @@ from llamakeep.api.dependencies import (
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.openai.answering import answer
-from llamakeep.api.openai.content import TEXT_PARTS, invalid, message_schema
+from llamakeep.api.openai.content import invalid
 from llamakeep.api.openai.errors import COMPLETION_ERRORS, error_responses
 from llamakeep.api.openai.forms import CHAT, ChatCompletion
 from llamakeep.api.openai.ids import RUN, run_id_of
-from llamakeep.api.openai.messages import read_messages
+from llamakeep.api.openai.messages import MESSAGE_SCHEMA, read_messages
 from llamakeep.api.openai.parameters import CompletionRequest
+from llamakeep.api.openai.tools import (
+    CHOICE_SCHEMA,
+    FUNCTION_CHOICE_SCHEMA,
+    FUNCTION_SCHEMA,
+    NO_TOOLS,
+    TOOL_SCHEMA,
+    Tools,
+    read_functions,
+    read_tools,
+)
 from llamakeep.api.openai.wire import json_response
 from llamakeep.domain import NewRun, RunStatus
 from llamakeep.schemas.fields import MaxTokens, Metadata
-from llamakeep.schemas.text import check_json
+from llamakeep.schemas.text import Text, check_json
 from llamakeep.services import services_of
 
 router = Router(prefix="/v1/chat/completions", tags=["openai"], queries=Queries.VENDORS)
 
-MESSAGE_SCHEMA = message_schema(
-    {
-        "anyOf": [
-            {
-                "type": "object",
-                "required": ["type", field],
-                "properties": {"type": {"const": kind}, field: {"type": "string"}},
-            }
-            for kind, field in TEXT_PARTS.items()
-        ]
-    }
-)
 ChatMessage = Annotated[dict[str, Any], WithJsonSchema(MESSAGE_SCHEMA)]
+Tool = Annotated[dict[str, Any], WithJsonSchema(TOOL_SCHEMA)]
+Function = Annotated[dict[str, Any], WithJsonSchema(FUNCTION_SCHEMA)]
+Effort = Annotated[Text, Field(min_length=1, max_length=64)]
 FORMATS = {"text", "json_object", "json_schema"}
 
 
@@ -49,10 +51,21 @@ class ChatRequest(CompletionRequest):
     """Messages, and how the model is to respond to the last one."""
 
     messages: Annotated[list[ChatMessage], Field(min_length=1, fail_fast=True)]
-    """The conversation so far, as text; the last message is the user's."""
+    """The conversation so far; the last message is what is answered."""
     max_completion_tokens: MaxTokens | None = None
     response_format: dict[str, Any] | None = None
     """`json_object`, or `json_schema` with a schema, where the model supports it."""
+    tools: Annotated[list[Tool], Field(fail_fast=True)] | None = None
+    """Up to 128 functions of yours that the model may call, where it can."""
+    tool_choice: Annotated[Any, WithJsonSchema(CHOICE_SCHEMA)] = None
+    parallel_tool_calls: bool | None = None
+    functions: Annotated[list[Function], Field(fail_fast=True)] | None = None
+    """The older name of `tools`."""
+    function_call: Annotated[Any, WithJsonSchema(FUNCTION_CHOICE_SCHEMA)] = None
+    """The older name of `tool_choice`."""
+    reasoning_effort: Effort | None = None
+    """How much the model is to think, where it does: such as `low` or `high`."""
+    verbosity: Effort | None = None
     metadata: Metadata | None = None
     """Up to 16 tags of your own, kept with the run."""
 
@@ -64,10 +77,20 @@ class ChatRequest(CompletionRequest):
             raise invalid(
                 "max_tokens", "It is another name of `max_completion_tokens`. Send one."
             )
+        may_have_tools = bool(
+            self.tools
+            or self.functions
+            or self.tool_choice is not None
+            or self.function_call is not None
+        )
         # Errors in parameters are reported before errors in messages.
         parameters = self.parameters(
             max_tokens=self.max_completion_tokens,
             response_format=_format(self.response_format),
+            tools=self._tools() if may_have_tools else NO_TOOLS,
+            reasoning_effort=self.reasoning_effort,
+            # It is every model's own, so that those need not know it.
+            verbosity=None if self.verbosity == "medium" else self.verbosity,
         )
         said = read_messages(self.messages)
         return NewRun(
@@ -82,6 +105,20 @@ class ChatRequest(CompletionRequest):
             ),
             metadata=self.metadata or {},
         )
+
+    def _tools(self) -> Tools:
+        without_meaning = (None, "none", "auto")
+        if not self.functions and self.function_call in without_meaning:
+            return read_tools(
+                self.tools, self.tool_choice, are_parallel=self.parallel_tool_calls
+            )
+        if self.tools or self.tool_choice not in without_meaning:
+            raise invalid(
+                "functions" if self.functions else "function_call",
+                "It is an older name, which `tools` and `tool_choice` do not go with. "
+                "Leave it out.",
+            )
+        return read_functions(self.functions, self.function_call)
 
 
 def _format(given: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -133,7 +170,8 @@ async def create(
     Closing the connection cancels the run, unless the request had an `Idempotency-Key`;
     the prompt and the text so far stay in the history.
     """
-    return await answer(request, user, body, ChatCompletion, idempotency_key)
+    form = partial(ChatCompletion, is_older=bool(body.functions))
+    return await answer(request, user, body, form, idempotency_key)
 
 
 @router.get("/{completion_id}", response_class=Response, responses=_responses)

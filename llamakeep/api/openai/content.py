@@ -36,6 +36,24 @@ def said_by(role: str, content: Any, param: str) -> str:
     return text_of(content, param)
 
 
+def said_and_refused(content: Any, param: str) -> tuple[str, str]:
+    """
+    Return the text of an assistant's message, and of its parts that are refusals.
+
+    Raises:
+        InvalidRequest: As `text_of`.
+        UnsupportedParameter: As `text_of`.
+    """
+    if not isinstance(content, list):
+        return said_by("assistant", content, param), ""
+    said: list[str] = []
+    refused: list[str] = []
+    for index, part in enumerate(content):
+        text = _part(part, f"{param}[{index}]")
+        (refused if part["type"] == "refusal" else said).append(text)
+    return "\n".join(said), "\n".join(refused)
+
+
 def text_of(content: Any, param: str) -> str:
     """
     Return the text of a message's content, with each part on lines of its own.

@@ -1,11 +1,22 @@
 """Bodies and events of chat completions and legacy completions."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from llamakeep.api.openai.ids import id_of
-from llamakeep.domain import Run, RunStatus, Usage
+from llamakeep.domain import (
+    Item,
+    Reasoning,
+    Refusal,
+    Run,
+    RunStatus,
+    Text,
+    ToolCall,
+    Usage,
+)
+from llamakeep.engine import ItemDelta, NextItem
 from llamakeep.history.records import model_name
 
 CHAT, LEGACY = "chatcmpl-", "cmpl-"
@@ -57,14 +68,18 @@ class ResponseFormat(ABC):
     def delta(self, text: str) -> dict[str, Any]:
         """Return the event for more text."""
 
+    @abstractmethod
+    def item(self, update: NextItem | ItemDelta) -> Iterator[dict[str, Any]]:
+        """Yield the events for an item that begins, or grows and is no text."""
+
     def last(self, run: Run) -> Iterator[dict[str, Any]]:
         """Yield the event with the finish reason, and the usage if requested."""
-        yield self._ending(finish_reason_of(run))
+        yield self._ending(run)
         if self._includes_usage:
             yield self._event([], usage=usage_of(run.usage))
 
     @abstractmethod
-    def _ending(self, reason: str | None) -> dict[str, Any]: ...
+    def _ending(self, run: Run) -> dict[str, Any]: ...
 
     def _event(
         self, choices: list[dict[str, Any]], *, usage: dict[str, int] | None = None
@@ -91,34 +106,103 @@ class ResponseFormat(ABC):
 
 
 class ChatCompletion(ResponseFormat):
-    """A chat completion and its chunks."""
+    """
+    A chat completion and its chunks.
+
+    Args:
+        run: The run.
+        includes_usage: Whether chunks have the usage.
+        is_older: Whether calls have the form of a `function_call`; there is place for
+            the first one only.
+    """
 
     prefix, kind, event_kind = CHAT, "chat.completion", "chat.completion.chunk"
 
+    def __init__(
+        self, run: Run, *, includes_usage: bool = False, is_older: bool = False
+    ) -> None:
+        super().__init__(run, includes_usage=includes_usage)
+        self._is_older = is_older
+        self._field = "content"
+        """The field of a chunk with more of a text or a refusal."""
+        self._calls = 0
+        self._is_in_call = False
+
     def whole(self, run: Run) -> dict[str, Any]:
         """Return the body for a run that has ended."""
+        message = {
+            "role": "assistant",
+            "content": run.response,
+            "refusal": None,
+        }
         choice = {
             "index": 0,
-            "message": {
-                "role": "assistant",
-                "content": run.response,
-                "refusal": None,
-            },
+            "message": message | self._said(run.output) if run.output else message,
             "logprobs": None,
-            "finish_reason": finish_reason_of(run),
+            "finish_reason": self._reason(run) if run.output else finish_reason_of(run),
         }
         return self._whole(choice, run)
+
+    def _said(self, output: Sequence[Item]) -> dict[str, Any]:
+        """Return the fields of a message that is more than text."""
+        said: dict[str, Any] = {
+            "content": _joined(output, Text),
+            "refusal": _joined(output, Refusal),
+        }
+        if thoughts := _joined(output, Reasoning):
+            said["reasoning_content"] = thoughts
+        calls = [item for item in output if isinstance(item, ToolCall)]
+        if calls and self._is_older:
+            said["function_call"] = _called(calls[0])
+        elif calls:
+            said["tool_calls"] = [
+                {"id": call.call_id, "type": "function", "function": _called(call)}
+                for call in calls
+            ]
+        return said
 
     def first(self) -> Iterator[dict[str, Any]]:
         """Yield the event with the role."""
         yield self._choice({"role": "assistant", "content": "", "refusal": None})
 
     def delta(self, text: str) -> dict[str, Any]:
-        """Return the event for more text."""
-        return self._choice({"content": text})
+        """Return the event for more of a text or a refusal."""
+        return self._choice({self._field: text})
 
-    def _ending(self, reason: str | None) -> dict[str, Any]:
+    def item(self, update: NextItem | ItemDelta) -> Iterator[dict[str, Any]]:
+        """Yield the event for a call that begins, or for more that is no text."""
+        match update:
+            case NextItem(ToolCall() as call):
+                self._is_in_call = True
+                self._calls += 1
+                head = {"id": call.call_id, "type": "function"}
+                yield from self._call(_called(call), head)
+            case NextItem(item):
+                self._is_in_call = False
+                self._field = "refusal" if isinstance(item, Refusal) else "content"
+            case ItemDelta(text) if self._is_in_call:
+                yield from self._call({"arguments": text})
+            case ItemDelta(text):
+                yield self._choice({"reasoning_content": text})
+
+    def _call(
+        self, function: dict[str, Any], more: Mapping[str, Any] = MappingProxyType({})
+    ) -> Iterator[dict[str, Any]]:
+        if not self._is_older:
+            call = {"index": self._calls - 1, **more, "function": function}
+            yield self._choice({"tool_calls": [call]})
+        elif self._calls == 1:
+            yield self._choice({"function_call": function})
+
+    def _ending(self, run: Run) -> dict[str, Any]:
+        reason = self._reason(run) if run.output else finish_reason_of(run)
         return self._choice({}, reason)
+
+    def _reason(self, run: Run) -> str | None:
+        reason = finish_reason_of(run)
+        if reason == "stop" and any(isinstance(item, ToolCall) for item in run.output):
+            return "function_call" if self._is_older else "tool_calls"
+        return reason
 
     def _choice(
         self, delta: dict[str, Any], reason: str | None = None
@@ -130,6 +214,16 @@ class ChatCompletion(ResponseFormat):
             "finish_reason": reason,
         }
         return self._event([choice])
+
+
+def _joined(output: Sequence[Item], kind: type[Item]) -> str | None:
+    """Return the text of all items of a kind; `None` if there is no such item."""
+    texts = [item.text for item in output if isinstance(item, kind)]
+    return "".join(texts) if texts else None
+
+
+def _called(call: ToolCall) -> dict[str, Any]:
+    return {"name": call.name, "arguments": call.text}
 
 
 class LegacyCompletion(ResponseFormat):
@@ -149,8 +243,12 @@ class LegacyCompletion(ResponseFormat):
         """Return the event for more text."""
         return self._event([_legacy_choice(text)])
 
-    def _ending(self, reason: str | None) -> dict[str, Any]:
-        return self._event([_legacy_choice("", reason)])
+    def item(self, _: NextItem | ItemDelta) -> Iterator[dict[str, Any]]:
+        """Yield nothing, since there is text only."""
+        yield from ()
+
+    def _ending(self, run: Run) -> dict[str, Any]:
+        return self._event([_legacy_choice("", finish_reason_of(run))])
 
 
 def _legacy_choice(text: str, reason: str | None = None) -> dict[str, Any]:

@@ -3,10 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from llamakeep.api.openai.content import checked, invalid, said_by
-from llamakeep.domain import Message, Role
-from llamakeep.domain.messages import LONGEST_NAME
-from llamakeep.errors import UnsupportedParameter
+from llamakeep.api.openai.calls import Calls, calls_in, named, unreadable
+from llamakeep.api.openai.content import (
+    TEXT_PARTS,
+    checked,
+    invalid,
+    said_and_refused,
+    text_of,
+)
+from llamakeep.domain import Message, Part, Reasoning, Refusal, Role, Text, ToolCall
+from llamakeep.domain.messages import message_of
 
 ROLES: Mapping[str, Role] = {
     "system": "system",
@@ -16,6 +22,59 @@ ROLES: Mapping[str, Role] = {
 }
 ROLES_OF_TOOLS = {"tool", "function"}
 SAID = {"role", "content", "name"}
+SAID_BY_ASSISTANTS = {
+    *SAID,
+    "refusal",
+    "reasoning_content",
+    "tool_calls",
+    "function_call",
+}
+
+_TEXT = {"type": "string"}
+_CALL_SCHEMA = {
+    "type": "object",
+    "required": ["id", "type", "function"],
+    "properties": {
+        "id": _TEXT,
+        "type": {"const": "function"},
+        "function": {
+            "type": "object",
+            "required": ["name", "arguments"],
+            "properties": {"name": _TEXT, "arguments": _TEXT},
+        },
+    },
+}
+MESSAGE_SCHEMA = {
+    "type": "object",
+    "required": ["role"],
+    "properties": {
+        "role": {"enum": [*ROLES, *sorted(ROLES_OF_TOOLS)]},
+        "name": {"type": ["string", "null"]},
+        "content": {
+            "anyOf": [
+                _TEXT,
+                {"type": "null"},
+                {
+                    "type": "array",
+                    "items": {
+                        "anyOf": [
+                            {
+                                "type": "object",
+                                "required": ["type", field],
+                                "properties": {"type": {"const": kind}, field: _TEXT},
+                            }
+                            for kind, field in TEXT_PARTS.items()
+                        ]
+                    },
+                },
+            ]
+        },
+        "refusal": {"type": ["string", "null"]},
+        "reasoning_content": {"type": ["string", "null"]},
+        "tool_calls": {"type": ["array", "null"], "items": _CALL_SCHEMA},
+        "tool_call_id": _TEXT,
+    },
+}
 
 
 class Said(NamedTuple):
@@ -36,25 +95,44 @@ def read_messages(given: Sequence[Mapping[str, Any]]) -> Said:
     prompt, and the rest are prior messages.
 
     Raises:
-        InvalidRequest: A message cannot be read, or the last one is not a prompt.
-        UnsupportedParameter: A message has something that is not text.
+        InvalidRequest: A message cannot be read, a call lacks its result or a result
+            its call, or the last message is not a prompt.
+        UnsupportedParameter: A message has something that no model here can be told.
     """
-    said = [_message(one, f"messages[{index}]") for index, one in enumerate(given)]
-    *before, last = said
+    before: list[Message] = []
+    calls: Calls | None = None
+    """Those of the last assistant's message, while only results follow it."""
+    for index, one in enumerate(given):
+        where = f"messages[{index}]"
+        role = one.get("role")
+        if isinstance(role, str) and role in ROLES_OF_TOOLS:
+            calls = calls or Calls()
+            before.append(calls.result(one, where))
+            continue
+        if calls is not None:
+            calls.check_answered()
+            calls = None
+        message = _message(one, where)
+        if message.parts and any(isinstance(part, ToolCall) for part in message.parts):
+            calls = Calls(where, message.parts)
+        before.append(message)
+    if calls is not None:
+        calls.check_answered()
+    last = before.pop()
     where = f"messages[{len(before)}]"
-    if last.role != "user":
+    if last.role == "assistant":
         raise invalid(
             f"{where}.role",
-            f"The last message has to be the user's: it is what is answered, and this "
-            f"one is the {given[-1]['role']}'s. Add a message of the role `user`.",
+            "The last message is what is answered, and this one is the assistant's. "
+            "No model here is known to continue it: add a message of the role `user`.",
         )
-    if not last.content or last.content.isspace():
+    if last.role != "tool" and (not last.content or last.content.isspace()):
         raise invalid(f"{where}.content", "It is empty. Write something.")
     system = 0
     while system < len(before) and before[system].role == "system":
         system += 1
-    rules = "\n\n".join(one.content for one in before[:system] if one.content)
-    has_more = last.name is not None
+    rules = "\n\n".join([one.content for one in before[:system] if one.content])
+    has_more = last.role != "user" or last.name is not None
     return Said(
         last.content,
         rules or None,
@@ -65,25 +143,43 @@ def read_messages(given: Sequence[Mapping[str, Any]]) -> Said:
 
 def _message(given: Mapping[str, Any], where: str) -> Message:
     role = given.get("role")
-    if isinstance(role, str) and role in ROLES_OF_TOOLS:
-        raise UnsupportedParameter(
-            f"{where}: no model here calls tools, so a message of the role {role!r} "
-            "cannot be used. Nothing was stored. Leave it out.",
-            parameters=[f"{where}.role"],
-        )
     if not isinstance(role, str) or role not in ROLES:
-        known = ", ".join(ROLES)
+        known = ", ".join((*ROLES, "tool"))
         raise invalid(f"{where}.role", f"It has to be one of {known}.")
-    for name in given.keys() - SAID:
+    has_more = False
+    for field in given.keys() - SAID:
         # Clients send responses back as they got them, with empty fields.
-        if given[name]:
-            raise UnsupportedParameter(
-                f"{where}: a model here reads a message's role and text, and nothing "
-                f"else. Nothing was stored. Leave {name[:64]!a} out.",
-                parameters=[f"{where}.{name[:64]}"],
-            )
-    content = said_by(role, given.get("content"), f"{where}.content")
-    return Message(ROLES[role], content, name_of(given.get("name"), f"{where}.name"))
+        if given[field]:
+            if role != "assistant" or field not in SAID_BY_ASSISTANTS:
+                raise unreadable(field, where)
+            has_more = True
+    content = given.get("content")
+    name = name_of(given.get("name"), f"{where}.name")
+    if role == "assistant" and (has_more or not isinstance(content, str)):
+        return message_of("assistant", _parts(given, where), name)
+    return Message(ROLES[role], text_of(content, f"{where}.content"), name)
+
+
+def _parts(given: Mapping[str, Any], where: str) -> Sequence[Part]:
+    """Return the parts of an assistant's message, in the order of an answer."""
+    parts: list[Part] = []
+    if thoughts := given.get("reasoning_content"):
+        parts.append(Reasoning(_text(thoughts, f"{where}.reasoning_content")))
+    said, refused = said_and_refused(given.get("content"), f"{where}.content")
+    if said:
+        parts.append(Text(said))
+    if refused:
+        parts.append(Refusal(refused))
+    if refusal := given.get("refusal"):
+        parts.append(Refusal(_text(refusal, f"{where}.refusal")))
+    parts.extend(calls_in(given, where))
+    return parts or [Text()]
+
+
+def _text(given: Any, where: str) -> str:
+    if not isinstance(given, str):
+        raise invalid(where, "It has to be text.")
+    return checked(given, where)
 
 
 def name_of(given: Any, where: str) -> str | None:
@@ -95,6 +191,4 @@ def name_of(given: Any, where: str) -> str | None:
     """
     if given is None or given == "":
         return None
-    if not isinstance(given, str) or len(given) > LONGEST_NAME:
-        raise invalid(where, f"It has to be text of up to {LONGEST_NAME} characters.")
-    return checked(given, where)
+    return named(given, where)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from llamakeep.api.http.problems import FIELD_UNKNOWN
+from llamakeep.api.openai.tools import NO_TOOLS, Tools
 from llamakeep.domain import NewRun, Parameters
 from llamakeep.errors import FieldError, InvalidRequest, UnsupportedParameter
 from llamakeep.schemas.bodies import Body, Form
@@ -137,6 +138,9 @@ class CompletionRequest(Form):
         *,
         max_tokens: int | None = None,
         response_format: Mapping[str, Any] | None = None,
+        tools: Tools = NO_TOOLS,
+        reasoning_effort: str | None = None,
+        verbosity: str | None = None,
     ) -> Parameters:
         """
         Return the parameters for the engine.
@@ -163,6 +167,11 @@ class CompletionRequest(Form):
             stop=tuple(self.stop or ()),
             seed=self.seed,
             response_format=response_format,
+            tools=tools.tools,
+            tool_choice=tools.choice,
+            parallel_tool_calls=tools.are_parallel,
+            reasoning_effort=reasoning_effort,
+            verbosity=verbosity,
         )
 
 
@@ -195,7 +204,8 @@ def refuse_unsupported(
     if tools := [name for name in TOOLS if name in refused]:
         names = " and ".join(repr(name) for name in tools)
         raise UnsupportedParameter(
-            f"The models here call no tools; nothing was stored: leave {names} out.",
+            f"No tools can be called here; nothing was stored: leave {names} out, or "
+            "send them to /v1/chat/completions.",
             parameters=tools,
         )
     if refused:

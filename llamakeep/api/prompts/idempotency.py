@@ -14,7 +14,7 @@ from fastapi import Request
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from llamakeep.domain import NewRun
+from llamakeep.domain import NewRun, Reasoning, ToolCall, ToolResult
 from llamakeep.errors import LlamaKeepError
 from llamakeep.storage.runs.lookups import IdempotencyKey
 
@@ -33,6 +33,7 @@ _PARAMETERS = (
     "seed",
     "response_format",
 )
+_OLDER_PARAMETERS = frozenset(_PARAMETERS)
 _PROMPT_FIELDS = {
     "prompt",
     "model",
@@ -69,10 +70,12 @@ async def key_of(
         if asked is None:
             return b""
         try:
-            older = _older(asked())
+            new = asked()
         except LlamaKeepError:
             return b""  # the conversation or run that it refers to is gone
-        return sha256(path.encode() + b"\n" + older).digest()
+        if _is_newer(new):
+            return b""
+        return sha256(path.encode() + b"\n" + _older(new)).digest()
 
     return IdempotencyKey(given, sha256(sent).digest(), older_digest)
 
@@ -86,6 +89,8 @@ def _canonical(sent: bytes) -> bytes:
             for name, value in body.items()
             if name not in _DELIVERY_FIELDS and not _is_empty(value)
         }
+        if body.get("parallel_tool_calls") is False and body.get("tools"):
+            said["parallel_tool_calls"] = False  # without tools, it says nothing
         return json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
     except (ValueError, RecursionError):
         # A field that is not validated is nested too deeply, or has a huge number.
@@ -111,6 +116,23 @@ def _older_own(body: BaseModel) -> bytes:
 
 def _has_webhook(body: BaseModel) -> bool:
     return getattr(body, "webhook", None) is not None
+
+
+def _is_newer(asked: NewRun) -> bool:
+    """Return whether a request has what the older versions refused."""
+    last = asked.last_message
+    parameters = asked.parameters.given()
+    if parameters.get("reasoning_effort") == "none":
+        del parameters["reasoning_effort"]  # they took it, and ignored it
+    return (
+        (last is not None and last.role != "user")
+        or not _OLDER_PARAMETERS.issuperset(parameters)
+        or any(
+            isinstance(part, Reasoning | ToolCall | ToolResult)
+            for message in asked.prior_messages
+            for part in message.parts
+        )
+    )
 
 
 def _older(asked: NewRun) -> bytes:

@@ -7,7 +7,12 @@ from dataclasses import replace
 from llamakeep.domain import Message
 
 Writer = Callable[[Sequence[Message]], str]
-_NAMES = {"system": "System", "user": "User", "assistant": "Assistant"}
+_NAMES = {
+    "system": "System",
+    "user": "User",
+    "assistant": "Assistant",
+    "tool": "Tool",
+}
 _ROLE = re.compile(rf"^(?=(?:{'|'.join(_NAMES.values())}):)", re.MULTILINE)
 
 _BARS = r"<(?=[|\uff5c][^<>\r\n]{1,100}[|\uff5c]>)"

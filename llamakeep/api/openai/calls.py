@@ -1,0 +1,180 @@
+"""Calls of tools in messages, and their results."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from llamakeep.api.openai.content import checked, invalid, text_of
+from llamakeep.domain import Message, Part, ToolCall, ToolResult
+from llamakeep.domain.messages import LONGEST_NAME, message_of
+from llamakeep.errors import InvalidRequest, UnsupportedParameter
+
+_IN_RESULTS = {"role", "content", "name", "tool_call_id"}
+_IN_CALLS = {"id", "type", "function", "index"}
+"""Clients that gather the pieces of a stream keep the index, which says nothing."""
+_MOST_NAMED = 16
+
+
+class Calls:
+    """
+    The calls of an assistant's message, whose results have to follow it.
+
+    Args:
+        where: The message's path in the request.
+        parts: The message's.
+    """
+
+    def __init__(self, where: str = "", parts: Sequence[Part] = ()) -> None:
+        self._where = where
+        self._names = {
+            part.call_id: part.name for part in parts if isinstance(part, ToolCall)
+        }
+        self._open = dict(self._names)
+
+    def result(self, given: Mapping[str, Any], where: str) -> Message:
+        """
+        Return the message with the result of a call.
+
+        Raises:
+            InvalidRequest: It is not one of these calls, or has a result already.
+            UnsupportedParameter: The result is not text.
+        """
+        for field in given.keys() - _IN_RESULTS:
+            if given[field]:
+                raise unreadable(field, where)
+        content = given.get("content")
+        is_older = given["role"] == "function"
+        name = given.get("name")
+        if is_older:
+            call_id = self._id_of(name, where)
+            name = None
+        else:
+            call_id = named(given.get("tool_call_id"), f"{where}.tool_call_id")
+            if call_id not in self._open:
+                raise self._unexpected(call_id, f"{where}.tool_call_id")
+        del self._open[call_id]
+        text = "" if content == [] else text_of(content, f"{where}.content")
+        return message_of(
+            "tool",
+            [ToolResult(call_id, text)],
+            None if name in (None, "") else named(name, f"{where}.name"),
+        )
+
+    def check_answered(self) -> None:
+        """
+        Check that each call has its result.
+
+        Raises:
+            InvalidRequest: It names the calls that have none.
+        """
+        if self._open:
+            some = [ascii(each[:64]) for each in list(self._open)[:_MOST_NAMED]]
+            more = len(self._open) - len(some)
+            raise invalid(
+                f"{self._where}.tool_calls",
+                f"There is no result of {', '.join(some)}"
+                f"{f' and {more} more' if more else ''}. After this message and before "
+                "any other, add one of the role `tool` for each, with its "
+                "`tool_call_id`.",
+            )
+
+    def _id_of(self, name: Any, where: str) -> str:
+        [*calls] = self._open.items() if len(self._open) == 1 else ()
+        for call_id, called in calls:
+            if called == name:
+                return call_id
+        named(name, f"{where}.name")
+        raise invalid(
+            f"{where}.name",
+            "The message before calls no function of this name. Put a result right "
+            "after the assistant's message with its `function_call`.",
+        )
+
+    def _unexpected(self, call_id: str, where: str) -> InvalidRequest:
+        if call_id in self._names:
+            return invalid(
+                where, f"The call {call_id[:64]!a} has a result already. Send one."
+            )
+        return invalid(
+            where,
+            f"There is no call {call_id[:64]!a} before it. Put a result right after "
+            "the assistant's message with its call in `tool_calls`.",
+        )
+
+
+def calls_in(given: Mapping[str, Any], where: str) -> Iterator[ToolCall]:
+    """
+    Yield the calls of an assistant's message.
+
+    Raises:
+        InvalidRequest: One cannot be read, or two have the same id.
+        UnsupportedParameter: One is not of a function.
+    """
+    if older := given.get("function_call"):
+        if given.get("tool_calls"):
+            raise invalid(
+                f"{where}.function_call",
+                "It is the older form of `tool_calls`. Send one of them.",
+            )
+        place = f"{where}.function_call"
+        # Such calls have no ids: results name the function, and follow at once.
+        call_id = f"call_{where.removeprefix('messages[').removesuffix(']')}"
+        yield _called(older, call_id, place)
+    calls = given.get("tool_calls") or ()
+    if not isinstance(calls, list | tuple):
+        raise invalid(f"{where}.tool_calls", "It has to be a list of calls.")
+    places: dict[str, int] = {}
+    for index, one in enumerate(calls):
+        place = f"{where}.tool_calls[{index}]"
+        if not isinstance(one, Mapping):
+            raise invalid(place, "A call is an object with an `id` and a `function`.")
+        kind = one.get("type", "function")
+        if kind != "function":
+            raise UnsupportedParameter(
+                f"{place}: the models here call functions, and nothing of the type "
+                f"{str(kind)[:64]!a}. Nothing was stored. Leave it out.",
+                parameters=[f"{place}.type"],
+            )
+        for field in one.keys() - _IN_CALLS:
+            if one[field]:
+                raise unreadable(field, place)
+        call_id = named(one.get("id"), f"{place}.id")
+        if (first := places.setdefault(call_id, index)) != index:
+            raise invalid(
+                f"{place}.id",
+                f"{where}.tool_calls[{first}] has this id, too. Give each its own.",
+            )
+        yield _called(one.get("function"), call_id, f"{place}.function")
+
+
+def named(given: Any, where: str) -> str:
+    """
+    Return a name or an id.
+
+    Raises:
+        InvalidRequest: It is empty, too long, or no text that databases can store.
+    """
+    if not isinstance(given, str) or not 0 < len(given) <= LONGEST_NAME:
+        raise invalid(where, f"It has to be text of 1 to {LONGEST_NAME} characters.")
+    return checked(given, where)
+
+
+def unreadable(field: str, where: str) -> UnsupportedParameter:
+    """Return the error of a field that no model here can be told."""
+    return UnsupportedParameter(
+        f"{where}: no model here reads this field of a message. Nothing was stored. "
+        f"Leave {field[:64]!a} out.",
+        parameters=[f"{where}.{field[:64]}"],
+    )
+
+
+def _called(given: Any, call_id: str, where: str) -> ToolCall:
+    if not isinstance(given, Mapping):
+        raise invalid(where, "It has to be an object with a `name` and `arguments`.")
+    name = named(given.get("name"), f"{where}.name")
+    arguments = given.get("arguments")
+    if not isinstance(arguments, str):
+        raise invalid(
+            f"{where}.arguments",
+            "It has to be text: the arguments as the model wrote them.",
+        )
+    return ToolCall(call_id, name, checked(arguments, f"{where}.arguments"))

@@ -1,0 +1,208 @@
+"""Tools in requests: what a model may call, and what it has to call."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from llamakeep.api.http.problems import FIELD_UNKNOWN
+from llamakeep.api.openai.content import checked, invalid
+from llamakeep.errors import UnsupportedParameter
+from llamakeep.schemas.text import check_json
+
+MOST_TOOLS = 128
+NAME = r"[a-zA-Z0-9_-]{1,64}"
+
+FUNCTION_SCHEMA = {
+    "type": "object",
+    "required": ["name"],
+    "additionalProperties": False,
+    "properties": {
+        "name": {"type": "string", "pattern": f"^{NAME}$"},
+        "description": {"type": ["string", "null"]},
+        "parameters": {"type": ["object", "null"]},
+        "strict": {"type": ["boolean", "null"]},
+    },
+}
+TOOL_SCHEMA = {
+    "type": "object",
+    "required": ["type", "function"],
+    "additionalProperties": False,
+    "properties": {"type": {"const": "function"}, "function": FUNCTION_SCHEMA},
+}
+CHOICE_SCHEMA = {
+    "anyOf": [
+        {"enum": ["none", "auto", "required"]},
+        {
+            "type": "object",
+            "required": ["type", "function"],
+            "properties": {
+                "type": {"const": "function"},
+                "function": {
+                    "type": "object",
+                    "required": ["name"],
+                    "properties": {"name": {"type": "string"}},
+                },
+            },
+        },
+        {"type": "null"},
+    ]
+}
+FUNCTION_CHOICE_SCHEMA = {
+    "anyOf": [
+        {"enum": ["none", "auto"]},
+        {
+            "type": "object",
+            "required": ["name"],
+            "properties": {"name": {"type": "string"}},
+        },
+        {"type": "null"},
+    ]
+}
+
+_NAME = re.compile(NAME)
+
+
+class Tools(NamedTuple):
+    """What a model may call, as chat completions write it."""
+
+    tools: Sequence[Mapping[str, Any]] = ()
+    choice: str | Mapping[str, Any] | None = None
+    are_parallel: bool | None = None
+
+
+NO_TOOLS = Tools()
+
+
+def read_tools(
+    tools: Sequence[Any] | None, choice: Any, *, are_parallel: bool | None
+) -> Tools:
+    """
+    Read `tools`, `tool_choice` and `parallel_tool_calls`.
+
+    Without tools, choices that need none change nothing.
+
+    Raises:
+        InvalidRequest: A tool or the choice is invalid, or there are too many tools.
+        UnsupportedParameter: A tool is not a function of the client's.
+    """
+    read = _listed(tools or (), "tools")
+    names = {tool["function"]["name"] for tool in read}
+    if isinstance(choice, Mapping):
+        _check_type(choice, "tool_choice")
+        name = _named(choice.get("function"), names, "tool_choice.function")
+        choice = {"type": "function", "function": {"name": name}}
+    elif choice not in (None, "none", "auto", "required"):
+        raise invalid(
+            "tool_choice",
+            "It has to be none, auto, required, or an object with the name of a tool.",
+        )
+    elif choice == "required" and not read:
+        raise invalid("tool_choice", "There are no `tools` to call. Send some.")
+    return Tools(read, choice, are_parallel) if read else NO_TOOLS
+
+
+def read_functions(functions: Sequence[Any] | None, choice: Any) -> Tools:
+    """
+    Read `functions` and `function_call`, the older names of tools and of the choice.
+
+    Raises:
+        InvalidRequest: A function or the choice is invalid, or there are too many.
+    """
+    wrapped = [{"type": "function", "function": one} for one in functions or ()]
+    read = _listed(wrapped, "functions", field="")
+    if isinstance(choice, Mapping):
+        names = {tool["function"]["name"] for tool in read}
+        name = _named(choice, names, "function_call")
+        choice = {"type": "function", "function": {"name": name}}
+    elif choice not in (None, "none", "auto"):
+        raise invalid(
+            "function_call",
+            "It has to be none, auto, or an object with the name of a function.",
+        )
+    # The older form of an answer has place for one call.
+    return Tools(read, choice, are_parallel=False) if read else NO_TOOLS
+
+
+def _listed(
+    given: Sequence[Any], where: str, *, field: str = ".function"
+) -> Sequence[Mapping[str, Any]]:
+    if len(given) > MOST_TOOLS:
+        raise invalid(where, f"There are {len(given)}; {MOST_TOOLS} are possible.")
+    tools = tuple(_tools(given, where, field))
+    places: dict[str, int] = {}
+    for place, tool in enumerate(tools):
+        name = tool["function"]["name"]
+        if (first := places.setdefault(name, place)) != place:
+            raise invalid(
+                f"{where}[{place}]{field}.name",
+                f"{where}[{first}] has this name, too. Give each a name of its own.",
+            )
+    return tools
+
+
+def _tools(given: Sequence[Any], where: str, field: str) -> Iterator[Mapping[str, Any]]:
+    for index, tool in enumerate(given):
+        place = f"{where}[{index}]"
+        if not isinstance(tool, Mapping):
+            raise invalid(place, 'It is an object such as `{"type": "function", …}`.')
+        _check_type(tool, place)
+        _check_fields(tool, {"type", "function"}, place)
+        yield {
+            "type": "function",
+            "function": _function(tool.get("function"), f"{place}{field}"),
+        }
+
+
+def _function(given: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(given, dict):
+        raise invalid(where, "It has to be an object with a `name`.")
+    _check_fields(given, FUNCTION_SCHEMA["properties"], where)
+    name = given.get("name")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise invalid(
+            f"{where}.name",
+            "It has to be 1 to 64 letters (a to z), digits, underscores or hyphens.",
+        )
+    for field, kind, expected in (
+        ("description", str, "text"),
+        ("parameters", dict, "an object, which is a JSON Schema"),
+        ("strict", bool, "true or false"),
+    ):
+        if not isinstance(given.get(field), kind | None):
+            raise invalid(f"{where}.{field}", f"It has to be {expected}.")
+    try:
+        check_json(given)
+    except ValueError as error:
+        raise invalid(where, str(error)) from None
+    return {field: value for field, value in given.items() if value is not None}
+
+
+def _check_type(given: Mapping[str, Any], where: str) -> None:
+    kind = given.get("type")
+    if not isinstance(kind, str):
+        raise invalid(f"{where}.type", "It has to be `function`.")
+    if kind != "function":
+        raise UnsupportedParameter(
+            f"{where}: this server has no tools of its own, and hands on tools of the "
+            f"type 'function', not of the type {kind[:64]!a}. Nothing was stored. "
+            "Leave it out, or send a function that your program runs.",
+            parameters=[f"{where}.type"],
+        )
+
+
+def _check_fields(given: Mapping[str, Any], known: Any, where: str) -> None:
+    for name in given:
+        if name not in known:
+            raise invalid(f"{where}.{name[:64]}", FIELD_UNKNOWN)
+
+
+def _named(given: Any, names: set[str], where: str) -> str:
+    name = given.get("name") if isinstance(given, Mapping) else None
+    if not isinstance(name, str):
+        raise invalid(f"{where}.name", "It has to be the name of a tool.")
+    if name not in names:
+        checked(name, f"{where}.name")
+        raise invalid(
+            f"{where}.name", f"No tool of the request has the name {name[:64]!a}."
+        )
+    return name
