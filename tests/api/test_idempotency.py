@@ -336,6 +336,30 @@ async def test_a_request_is_known_again_whose_run_an_older_version_kept(
     assert len(await client.history()) == 1
 
 
+async def test_a_request_with_tools_is_none_that_an_older_version_kept(
+    client: Client,
+) -> None:
+    path = "/v1/chat/completions"
+    body: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}]}
+    await client.post(path, json=body, headers=KEY)
+    older = "b017ef3892cd4aa741c4d9aec9db4fb3cb421ec2750c7051130b0a7a60d1a993"
+    kept = update(runs).values(request_digest=bytes.fromhex(older))
+    await client.storage._database.write(
+        lambda connection: connection.execute(kept).close()
+    )
+    tool = {"type": "function", "function": {"name": "f"}}
+
+    other = await client.post(path, json=body | {"tools": [tool]}, headers=KEY)
+    again = await client.post(path, json=body | {"tools": []}, headers=KEY)
+    quiet = await client.post(
+        path, json=body | {"reasoning_effort": "none"}, headers=KEY
+    )
+
+    assert other.status_code == 422
+    assert again.status_code == quiet.status_code == 200
+    assert len(await client.history()) == 1
+
+
 def _stop(client: Client, _: ScriptedProvider) -> None:
     client.engine.stop_accepting()
 
