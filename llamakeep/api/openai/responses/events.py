@@ -2,7 +2,7 @@
 Streaming a run as the typed events of a response, with sequence numbers.
 
 Numbers are computed from the text's length, so they are the same at every node and at
-every reading, and none are stored. With a text of L characters:
+every reading, and none are stored. With a text (or tape) of L characters:
 
     0  response.created               L + 4  response.output_text.done
     1  response.in_progress           L + 5  response.content_part.done
@@ -25,6 +25,7 @@ from llamakeep.api.openai.ids import id_of
 from llamakeep.api.openai.responses.items import MESSAGE, output_item, output_part
 from llamakeep.api.openai.responses.rendering import beginning_of, response_of
 from llamakeep.domain import Run
+from llamakeep.domain.output import tape_of
 from llamakeep.engine import Delta, Ended, Engine, Position, Reset, Update
 from llamakeep.errors import LlamaKeepError, RunInterrupted
 from llamakeep.schemas.json_text import (
@@ -62,7 +63,7 @@ async def events(
 
     Simultaneous events are one piece, since each piece costs a system call. The client
     has all events up to number `after`. If the run has ended and some were sent,
-    `length` is that of its text.
+    `length` is that of its tape.
     """
     numbered = _NumberedEvents(run, after)
     if opening := b"".join(numbered.beginning()):
@@ -167,7 +168,9 @@ class _NumberedEvents:
             run, self._has_holes = replace(run, response=STORED), True
         response = response_of(run)
         status = response["status"]
-        number = LAST_OPENING + (len(run.response) if stored is None else stored)
+        if stored is None:
+            stored = len(tape_of(run.output, run.response))
+        number = LAST_OPENING + stored
         if status in {"completed", "incomplete"}:
             yield from self._message()
             yield from self._text(

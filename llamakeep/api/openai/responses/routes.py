@@ -35,6 +35,7 @@ from llamakeep.api.openai.responses.request import ResponseRequest
 from llamakeep.api.openai.wire import json_response, stream_headers
 from llamakeep.api.prompts.idempotency import key_of
 from llamakeep.domain import NewRun, Run, User
+from llamakeep.domain.output import tape_of
 from llamakeep.errors import (
     ConversationNotFound,
     LlamaKeepError,
@@ -42,6 +43,7 @@ from llamakeep.errors import (
     RunNotFound,
 )
 from llamakeep.services import services_of
+from llamakeep.storage import Storage
 from llamakeep.storage.runs.long_texts import outline_of
 
 router = Router(prefix="/v1/responses", tags=["openai"], queries=Queries.VENDORS)
@@ -134,7 +136,7 @@ async def retrieve(
             run = await storage.outline(user, run_id)
         length = None
         if starting_after is not None and run.status.is_final:
-            length = (await storage.place_in_text(run, starting_after)).offset
+            length = await _length(storage, user, run, starting_after)
         after = NOTHING_SEEN if starting_after is None else starting_after
         engine, prefix = services.engine, prefix_of(request)
         frames = events(engine, run, prefix=prefix, after=after, length=length)
@@ -280,6 +282,14 @@ def _refuse_more(
         },
         only={"include": ([],), "include_obfuscation": ("false",)},
     )
+
+
+async def _length(storage: Storage, user: User, run: Run, most: int) -> int:
+    """Return the length of a finished run's tape, or `most` if it is longer."""
+    if (await storage.progress(run, after=0)).has_items:
+        run = await storage.get_run(user, run.id)
+        return min(most, len(tape_of(run.output, run.response)))
+    return (await storage.place_in_text(run, most)).offset
 
 
 def _outlined(run: Run) -> Run:
