@@ -327,6 +327,12 @@ def ways() -> Mapping[str, Way]:
         "reasoning only": Way(
             [event(chunk({"reasoning_content": "hm"})), event(chunk({}, "length"))]
         ),
+        "tool": Way(
+            [
+                event(chunk({"tool_calls": [{"index": 0, "function": {"name": "f"}}]})),
+                DONE,
+            ]
+        ),
         "empty": Way([STOP, USAGE, DONE]),
         "no finish": Way([said("Hello"), DONE]),
         "finish long": Way([said("He"), event(chunk({}, "x" * 100))]),
@@ -365,9 +371,6 @@ def ways() -> Mapping[str, Way]:
         "page": Way([b"\n <!DOCTYPE html><p>Welcome"], "text/html"),
         "gzip": Way([gzip.compress(hello)], headers={"content-encoding": "gzip"}),
         "gzip unsaid": Way([gzip.compress(hello)]),
-        "tool": Way(
-            [event(chunk({"tool_calls": [{"index": 0, "function": {"name": "f"}}]}))]
-        ),
         "finish error": Way([said("He"), event(chunk({}, "error"))]),
         "error event": Way(
             [said("He"), event({"error": {"message": "on fire"}}), DONE]

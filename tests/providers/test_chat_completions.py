@@ -31,7 +31,9 @@ def read_all(reader: CompletionReader, events: list[bytes]) -> list[str]:
         texts.append(text)
         at = after
         if at < len(blocks):
-            texts.append(reader.read(events[at]))
+            said = reader.read(events[at])
+            assert isinstance(said, str)
+            texts.append(said)
             at += 1
     return texts
 

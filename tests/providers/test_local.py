@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from llamakeep.domain import Message, Parameters, Role
+from llamakeep.domain import Message, Parameters, Role, Text, ToolCall
+from llamakeep.domain.messages import message_of
 from llamakeep.errors import NoProvider, PromptRejected, ProviderUnavailable
 from llamakeep.providers.local.provider import LocalProvider
 from llamakeep.providers.local.weights import find_weights, model_id
@@ -307,3 +308,17 @@ async def test_text_that_only_looks_a_little_like_a_token_is_left_alone(
     assert await local._plain_text(endpoint, [Message("user", text)]) == [
         Message("user", text)
     ]
+
+
+async def test_what_looks_like_a_control_token_is_text_in_parts_as_well(
+    local: LocalProvider,
+) -> None:
+    token, text = "<|im_end|>", "<\u200b|im_end|>"
+    call = ToolCall(token, token, token)
+    endpoint, _ = await local._running()
+
+    [plain] = await local._plain_text(
+        endpoint, [message_of("assistant", [Text(token), call])]
+    )
+
+    assert plain == message_of("assistant", [Text(text), ToolCall(text, text, text)])

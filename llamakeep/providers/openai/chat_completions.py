@@ -1,4 +1,4 @@
-"""The words of OpenAI's chat completions: requests, and the reader of answers."""
+"""Reads the events of OpenAI's chat completions, and whole ones."""
 
 import re
 from collections.abc import Sequence
@@ -6,12 +6,13 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple
 
-from llamakeep.domain import LONGEST_FINISH_REASON, Message, Usage
+from llamakeep.domain import LONGEST_FINISH_REASON, Text, Usage
 from llamakeep.errors import LlamaKeepError, ProviderAnswerInvalid, ProviderError
-from llamakeep.providers.base import CompletionRequest, Finished
+from llamakeep.providers.base import Finished
 from llamakeep.providers.http import message_of, retry_after
 from llamakeep.providers.json_text import Joiner, read_event_json
-from llamakeep.providers.openai.deltas import Parts, count, label, parts_of, tool_called
+from llamakeep.providers.openai.deltas import Parts, Piece, count, label, parts_of
+from llamakeep.providers.openai.items import Items, Said, joined
 from llamakeep.providers.openai.other_formats import OtherFormat, other_format
 from llamakeep.providers.openai.refusals import Reason, broken_off
 
@@ -25,40 +26,25 @@ _NO_REASONS = {"", "null", "none"}
 """What some servers say as the finish reason of what is not finished."""
 
 
-def request_body(request: CompletionRequest) -> dict[str, Any]:
-    """Return what to send for `request`: only what was asked for."""
-    body: dict[str, Any] = {
-        "model": request.model,
-        "messages": [_sent(message) for message in request.messages],
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    body.update(request.parameters.given())
-    if request.parameters.stop:
-        body["stop"] = list(request.parameters.stop)
-    if request.max_tokens_name is not None and "max_tokens" in body:
-        body[request.max_tokens_name] = body.pop("max_tokens")
-    return body
-
-
-def _sent(message: Message) -> dict[str, str]:
-    sent = {"role": message.role, "content": message.content}
-    if message.name is not None:
-        sent["name"] = message.name
-    return sent
-
-
 class CompletionReader:
     """
     Gathers one completion from its events.
 
     What cannot change the meaning of an answer is read leniently: an event that has
     neither choices nor an error is nothing. Error messages call the server `who` and do
-    not repeat `secret`.
+    not repeat `secret`. Tool calls without an id get one of `run_id`.
     """
 
-    def __init__(self, who: str, *, model: str = "", secret: str | None = None) -> None:
+    def __init__(
+        self,
+        who: str,
+        *,
+        model: str = "",
+        secret: str | None = None,
+        run_id: str = "",
+    ) -> None:
         self._who = who
+        self._run_id = run_id
         self._asked_model = model
         self._secret = secret
         self._length = 0
@@ -67,8 +53,10 @@ class CompletionReader:
         self._resolved_model: str | None = None
         self._event_template: tuple[bytes, bytes] | None = None
         self._joiner = Joiner()
-        self._has_text = False
-        self._thoughts: list[str] = []
+        self._kinds: set[type[Piece]] = set()
+        """What there were deltas of."""
+        self._items: Items | None = None
+        """What makes items, once there is more than text."""
         self._other: _OtherChoice | None = None
         self._other_format: OtherFormat | None = None
         self.finish_reason: str | None = None
@@ -93,31 +81,24 @@ class CompletionReader:
         """Return the last event."""
         return Finished(self.finish_reason, self._usage, self._resolved_model)
 
-    def end(self) -> str:
+    def end(self) -> Said:
         """
-        Return the text that is left when a complete answer has ended.
-
-        An answer of nothing but reasoning is that reasoning, marked as such.
+        Return what is left when a complete answer has ended.
 
         Raises:
             ProviderAnswerInvalid: There was no answer.
         """
         if self._other is not None and not self.has_choices:
             return self._take_other(self._other, is_whole=True)
-        rest = self.break_off()
         if not self.has_choices:
             raise self.in_other_format() or self._invalid("has no choices", self.remark)
-        if not (self._has_text or rest) and self._thoughts:
-            return f"<think>\n{''.join(self._thoughts)}\n</think>"
-        return rest
+        return self.break_off()
 
-    def break_off(self) -> str:
-        """Return the rest of the text of an answer that broke off."""
-        rest = self._joiner.end()
+    def break_off(self) -> Said:
+        """Return the rest of an answer that broke off."""
         if self._other is not None and not self.has_choices:
-            rest = self._take_other(self._other, is_whole=False)
-        self._has_text = self._has_text or bool(rest)
-        return rest
+            return self._take_other(self._other, is_whole=False)
+        return self._joiner.end() if self._items is None else self._items.end()
 
     def in_other_format(self) -> ProviderAnswerInvalid | None:
         """Return what to raise if all that came is in the format of another API."""
@@ -158,9 +139,9 @@ class CompletionReader:
                 texts.append(block[first:last].decode())
         return self._counted("".join(texts)), start + len(texts)
 
-    def read(self, data: bytes, *, is_error: bool = False) -> str:
+    def read(self, data: bytes, *, is_error: bool = False) -> Said:
         """
-        Return the text that one event's data adds.
+        Return what one event's data adds.
 
         Beside JSON, `data` may be `[DONE]` or what keeps the connection alive.
 
@@ -186,9 +167,9 @@ class CompletionReader:
 
     def read_value(
         self, event: Any, data: bytes = b"", *, is_error: bool = False
-    ) -> str:
+    ) -> Said:
         """
-        Return the text that one event, or a whole completion, adds.
+        Return what one event, or a whole completion, adds.
 
         If others like it may follow, `data` is its JSON.
 
@@ -202,7 +183,7 @@ class CompletionReader:
                 raise self._error(event)
             return ""
         if isinstance(event, list):
-            return "".join(
+            return joined(
                 [self.read_value(each) for each in event if isinstance(each, dict)]
             )
         if not isinstance(event, dict):
@@ -216,13 +197,27 @@ class CompletionReader:
         choice = self._choice(event)
         if choice is None:
             return ""
+        return self._read_choice(choice, b"" if usage else data)
+
+    def _read_choice(self, choice: dict[str, Any], data: bytes) -> Said:
+        """Return what the answer's choice adds."""
         if choice.get("usage"):
             self._count(choice["usage"])
         parts = self._parts(choice)
-        text = parts.text
-        if data and parts.is_plain and not usage and self.finish_reason is None:
-            self._event_template = _event_template_of(data, text)
-        return text
+        said: Said
+        if parts.pieces or self._items is not None:
+            said = self._said_in(parts)
+        else:
+            said = self._counted(self._joiner.join(parts.text))
+        if (
+            data
+            and parts.is_plain
+            and isinstance(said, str)
+            and not (self.finish_reason is not None or self._joiner.has_half)
+            and (self._items is None or self._items.is_in_text)
+        ):
+            self._event_template = _event_template_of(data, said)
+        return said
 
     def _choice(self, event: dict[str, Any]) -> dict[str, Any] | None:
         """Return the first choice of an event, which is the answer."""
@@ -254,22 +249,24 @@ class CompletionReader:
         """Keep what another choice says, in case that there is none with number 0."""
         other = self._other
         if other is None:
-            reader = CompletionReader(self._who, model=self._asked_model)
+            reader = CompletionReader(
+                self._who, model=self._asked_model, run_id=self._run_id
+            )
             other = self._other = _OtherChoice(choice.get("index"), reader, [])
         if other.index == choice.get("index"):
             renumbered = {"choices": [choice | {"index": 0}]}
-            other.texts.append(other.reader.read_value(renumbered))
+            other.said.append(other.reader.read_value(renumbered))
 
-    def _take_other(self, other: "_OtherChoice", *, is_whole: bool) -> str:
-        """Make the choice with another number the answer, and return its text."""
+    def _take_other(self, other: "_OtherChoice", *, is_whole: bool) -> Said:
+        """Make the choice with another number the answer, and return it."""
         self.has_choices = True
         self.finish_reason = other.reader.finish_reason
         rest = other.reader.end() if is_whole else other.reader.break_off()
-        return "".join([*other.texts, rest])
+        return joined([*other.said, rest])
 
     def _parts(self, choice: dict[str, Any]) -> Parts:
         try:
-            parts = parts_of(choice, has_text=self._has_text)
+            parts = parts_of(choice)
         except ValueError as error:
             raise self._invalid(str(error)) from None
         reason = _reason_of(choice.get("finish_reason"))
@@ -279,22 +276,26 @@ class CompletionReader:
             )
         if reason is not None:
             self.finish_reason = reason
-        if parts.thoughts and not self._has_text:
-            self._thoughts.append(self._counted(Joiner().join(parts.thoughts)))
+        if parts.is_message:
+            return parts.without(self._kinds) if self._kinds else parts
         if parts.text:
-            text = self._counted(self._joiner.join(parts.text))
-            if text and not self._has_text:
-                self._has_text = True
-                self._thoughts.clear()
-            parts = parts._replace(
-                text=text, is_plain=parts.is_plain and not self._joiner.has_half
-            )
-        if (name := tool_called(choice)) is not None:
-            raise ProviderError(
-                f"{self._who} answered with a call of the tool {name!r}, and none was "
-                "offered to it. Send the prompt again, or choose another model."
-            )
+            self._kinds.add(Text)
+        self._kinds.update(map(type, parts.pieces))
         return parts
+
+    def _said_in(self, parts: Parts) -> Said:
+        """Return what an event adds to an answer that is more than text."""
+        items = self._items
+        if items is None:
+            has_begun = bool(self._length or self._joiner.has_half)
+            items = self._items = Items(
+                self._run_id, self._joiner, self._invalid, has_begun=has_begun
+            )
+        pieces = parts.pieces or ([Text(parts.text)] if parts.text else ())
+        for piece in pieces:
+            self._counted(piece.text)
+        items.add(pieces)
+        return items.take()
 
     def _count(self, usage: Any) -> None:
         """Take in what is said of the usage: zeros after figures say nothing."""
@@ -335,7 +336,7 @@ class _OtherChoice(NamedTuple):
 
     index: Any
     reader: CompletionReader
-    texts: list[str]
+    said: list[Said]
 
 
 def _later(said: int | None, known: int | None) -> int | None:

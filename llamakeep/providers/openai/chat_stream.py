@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -21,6 +22,7 @@ from llamakeep.providers.event_lines import (
 from llamakeep.providers.http import message_of, translated_errors
 from llamakeep.providers.json_text import has_more_values_than, read_json
 from llamakeep.providers.openai.chat_completions import MAX_TEXT, CompletionReader
+from llamakeep.providers.openai.items import Growth, Said, joined
 from llamakeep.providers.sse import EventParser, EventTooLarge
 
 _MAX_WHOLE = MAX_TEXT + 1024 * 1024
@@ -41,7 +43,7 @@ _BLANK = b"\xef\xbb\xbf \t\r\n"
 
 class ChatStream:
     """
-    The texts of an answer, joined as they arrived together.
+    An answer, joined as it arrived together.
 
     It is no generator: one inside another is not closed with it. What may follow the
     finish reason has `rest_timeout` seconds to arrive.
@@ -72,16 +74,21 @@ class ChatStream:
         self._errors = translated_errors(who)
         self._is_over = self._is_cut = False
         self._failure: LlamaKeepError | None = None
+        self._ready: deque[Growth] = deque()
+        """What was read and not returned, where there is more than text."""
 
-    async def next(self) -> str | None:
+    async def next(self) -> Growth | None:  # noqa: C901 - in two, each delta costs more
         """
-        Return some more text, or `None` when there is no more.
+        Return some more of the answer, or `None` when there is no more.
 
         Raises:
-            LlamaKeepError: The answer failed; the texts before that remain valid.
+            LlamaKeepError: The answer failed; what came before that remains valid.
         """
         reader = self._reader
         while True:
+            if self._ready:
+                await asyncio.sleep(0)  # others have their turn
+                return self._ready.popleft()
             if self._failure is not None:
                 raise self._failure
             if self._is_over:
@@ -90,14 +97,18 @@ class ChatStream:
                 self._is_over = True
                 if not self._response.is_read:
                     await self._drain()
-                # It raises where [DONE] was all that was said.
-                return reader.end() or None
-            data = await self._read() if self._unread is None else self._take_slice()
-            text = self._feed(data) if data is not None else await self._end()
-            if text:
+                said = reader.end()  # it raises where [DONE] was all that was said
+            elif self._unread is not None:
+                said = self._feed(self._take_slice())
+            else:
+                data = await self._read()
+                said = self._feed(data) if data is not None else await self._end()
+            if said:
                 self._rest_ends_at = None
-                return text
-            if self._unread is not None:
+                if isinstance(said, str):
+                    return said
+                self._ready.extend(said)
+            elif self._unread is not None:
                 await asyncio.sleep(0)  # others have their turn
 
     def _take_slice(self) -> bytes:
@@ -134,19 +145,20 @@ class ChatStream:
             self._is_cut = True
             return None
 
-    def _feed(self, data: bytes) -> str:
-        """Return the text of some more of the body; failures come after it."""
-        texts: list[str] = []
+    def _feed(self, data: bytes) -> Said:
+        """Return what some more of the body says; failures come after it."""
+        said: list[Said] = []
         try:
             if self._form is None:
                 data = self._recognised(data)
             if self._form == "events":
-                self._feed_events(data, texts)
+                self._feed_events(data, said)
             elif self._form is not None:
-                self._feed_json(data, texts)
+                self._feed_json(data, said)
         except LlamaKeepError as error:
             self._failure = error
-        return "".join(texts)
+            said.append(self._reader.break_off())
+        return joined(said)
 
     def _recognised(self, data: bytes) -> bytes:
         """Find out by its beginning what the body is, and return that."""
@@ -168,7 +180,7 @@ class ChatStream:
         self._form = "json" if data[:1] in b"{[" else "events"
         return data
 
-    def _feed_events(self, data: bytes, texts: list[str]) -> None:
+    def _feed_events(self, data: bytes, said: list[Said]) -> None:
         try:
             blocks = self._parser.blocks(data)
         except EventTooLarge as exc:
@@ -179,19 +191,19 @@ class ChatStream:
         at = 0
         while at < len(blocks) and not reader.is_done:
             text, at = reader.parse_batch(blocks, at)
-            texts.append(text)
+            said.append(text)
             if at < len(blocks):
-                self._read_block(blocks[at], texts)
+                self._read_block(blocks[at], said)
                 at += 1
         if self._parser.has_rest and not reader.is_done:
             lines = self._parser.take_lines(surely_ends_event)
             if lines:
-                self._read_block(lines, texts)
+                self._read_block(lines, said)
 
-    def _read_block(self, block: bytes, texts: list[str]) -> None:
+    def _read_block(self, block: bytes, said: list[Said]) -> None:
         if block.startswith(b"data: ") and b"\n" not in block:  # as nearly all do
             self._has_events = True
-            texts.append(self._reader.read(block[6:]))
+            said.append(self._reader.read(block[6:]))
             return
         if block.startswith(b":") and b"\n" not in block:  # a comment
             self._has_events = True
@@ -200,13 +212,13 @@ class ChatStream:
         self._has_events = self._has_events or found.is_event
         self._stray = self._stray or found.stray[:_MAX_REMARK]
         for name, data in found.events:
-            texts.append(self._reader.read(data, is_error=name == b"error"))
+            said.append(self._reader.read(data, is_error=name == b"error"))
             if name == b"done":
                 self._reader.is_done = True
             if self._reader.is_done:
                 return
 
-    def _feed_json(self, data: bytes, texts: list[str]) -> None:
+    def _feed_json(self, data: bytes, said: list[Said]) -> None:
         self._json += data
         if len(self._json) > _MAX_WHOLE:
             raise ProviderAnswerInvalid(f"{self._who} sent an answer that is too long.")
@@ -219,44 +231,44 @@ class ChatStream:
         if self._form == "lines":
             *lines, rest = bytes(self._json).split(b"\n")
             self._json = bytearray(rest)
-            self._read_lines(lines, texts)
+            self._read_lines(lines, said)
 
-    def _read_lines(self, lines: Iterable[bytes], texts: list[str]) -> None:
+    def _read_lines(self, lines: Iterable[bytes], said: list[Said]) -> None:
         # One after the other: what comes before a failure is kept.
         for line in lines:
             if self._reader.is_done:
                 return
-            texts.append(self._reader.read(line))
+            said.append(self._reader.read(line))
 
-    async def _end(self) -> str:
-        """Return the text that the end of the body brings to light."""
+    async def _end(self) -> Said:
+        """Return what the end of the body brings to light."""
         self._is_over = True
         if self._failure is not None:
             return self._reader.break_off()
-        texts: list[str] = []
+        said: list[Said] = []
         try:
             if self._form == "events" and not self._is_cut:
-                self._end_events(texts)
+                self._end_events(said)
             elif self._form == "lines" and not self._is_cut:
-                self._read_lines([bytes(self._json)], texts)
+                self._read_lines([bytes(self._json)], said)
             elif self._form is not None and self._form != "events" and not self._is_cut:
-                await self._end_json(texts)
+                await self._end_json(said)
             if not self._reader.is_complete:
                 raise self._broken_off()
         except LlamaKeepError as error:
             self._failure = error
-            return "".join([*texts, self._reader.break_off()])
-        return "".join([*texts, self._rest()])
+            return joined([*said, self._reader.break_off()])
+        return joined([*said, self._rest()])
 
-    def _end_events(self, texts: list[str]) -> None:
+    def _end_events(self, said: list[Said]) -> None:
         """Read the last event, which no empty line has ended."""
         try:
-            self._read_block(self._parser.end(), texts)
+            self._read_block(self._parser.end(), said)
         except ProviderAnswerInvalid:
             if not self._reader.is_complete:
                 raise self._broken_off() from None
 
-    async def _end_json(self, texts: list[str]) -> None:
+    async def _end_json(self, said: list[Said]) -> None:
         data, self._json = self._json, bytearray()
         if len(data) > _PARSED_ASIDE:
             found = await asyncio.to_thread(_values, data)
@@ -268,13 +280,13 @@ class ChatStream:
                 "has too many values."
             )
         del data
-        texts.extend(self._reader.read_value(value) for value in found)
+        said.extend(self._reader.read_value(value) for value in found)
         is_one = len(found) == 1
         if is_one and not self._reader.is_complete:
             # It has not to say why it ended: all of it is here.
             self._reader.is_done = True
 
-    def _rest(self) -> str:
+    def _rest(self) -> Said:
         try:
             return self._reader.end()
         except LlamaKeepError as error:

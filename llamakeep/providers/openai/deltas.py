@@ -1,8 +1,11 @@
 """What a choice says, in all the shapes in which servers send it."""
 
+import json
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
-from llamakeep.domain import LARGEST_USAGE
+from llamakeep.domain import LARGEST_USAGE, Reasoning, Refusal, Text
 
 _REASONING = ("reasoning_content", "reasoning", "thinking")
 _PLAIN = {"role", "content"}
@@ -10,28 +13,50 @@ _MAX_LABEL = 200
 _MAX_DEPTH = 4
 
 
+class CallPiece(NamedTuple):
+    """More of a tool call, or all of it."""
+
+    text: str
+    """Of its arguments."""
+    name: str = ""
+    call_id: str = ""
+    number: int | None = None
+    """Its `index`."""
+    is_whole: bool = False
+    """Whether it is certain that this is all of it."""
+
+
+Piece = Text | Reasoning | Refusal | CallPiece
+
+
 class Parts(NamedTuple):
     """What one choice adds to an answer."""
 
     text: str
-    thoughts: str = ""
-    """The model's reasoning, which is no part of the answer."""
+    """If there is text alone."""
+    pieces: Sequence[Piece] = ()
+    """All in their order, if there is more than text."""
     is_plain: bool = False
     """Whether the text is one string, and all that there is."""
+    is_message: bool = False
+    """Whether it comes as a whole message, which behind deltas repeats them."""
+
+    def without(self, kinds: AbstractSet[type[Piece]]) -> "Parts":
+        """Return what is not of some kinds."""
+        text = "" if Text in kinds else self.text
+        pieces = [each for each in self.pieces if type(each) not in kinds]
+        return Parts(text, pieces)
 
 
-def parts_of(choice: dict[str, Any], *, has_text: bool = False) -> Parts:
+def parts_of(choice: dict[str, Any]) -> Parts:
     """
     Return what a choice of a chat completion, or of an older one, says.
-
-    If there were deltas with text (`has_text`), a whole message repeats them.
 
     Raises:
         ValueError: It cannot be read.
     """
-    message = choice.get("delta")
-    if not message and not (has_text and "delta" in choice):
-        message = choice.get("message")
+    delta = choice.get("delta")
+    message = delta or choice.get("message")
     if not message:
         text = choice.get("text") or ""
         if not isinstance(text, str):
@@ -39,37 +64,53 @@ def parts_of(choice: dict[str, Any], *, has_text: bool = False) -> Parts:
         return Parts(text, is_plain=True)
     if not isinstance(message, dict):
         raise ValueError("has a message that is not an object")  # noqa: TRY004 - no caller's mistake
+    is_message = not delta
     content = message.get("content")
     if isinstance(content, str) and message.keys() <= _PLAIN:  # as nearly all are
-        return Parts(content, is_plain=True)
+        return Parts(content, is_plain=True, is_message=is_message)
     if content is None:
         content = message.get("text") or choice.get("text")
-    refusal = message.get("refusal")
+    pieces = list(_pieces_of(message, content, is_whole=is_message))
+    if all(isinstance(piece, Text) for piece in pieces):
+        text = "".join([piece.text for piece in pieces])
+        return Parts(text, (), isinstance(content, str), is_message)
+    return Parts("", pieces, is_message=is_message)
+
+
+def _pieces_of(
+    message: dict[str, Any], content: Any, *, is_whole: bool
+) -> Iterator[Piece]:
     thoughts = next(
         (said for name in _REASONING if (said := _text_in(message.get(name)))), ""
     ) or _text_in(message.get("reasoning_details"))
-    if isinstance(content, str):
-        is_plain = not (refusal or thoughts)
-        return Parts(content + _text_in(refusal), thoughts, is_plain)
-    text, more_thoughts = _content_of(content)
-    return Parts(text + _text_in(refusal), thoughts + more_thoughts)
+    if thoughts:
+        yield Reasoning(thoughts)
+    yield from _pieces_of_content(content)
+    if refusal := _text_in(message.get("refusal")):
+        yield Refusal(refusal)
+    calls = message.get("tool_calls") or message.get("function_call")
+    for call in calls if isinstance(calls, list) else [calls]:
+        if isinstance(call, dict) and call:
+            yield _call_in(call, is_whole=is_whole)
 
 
-def _content_of(content: Any) -> tuple[str, str]:
+def _pieces_of_content(content: Any) -> Iterator[Piece]:
     if content is None or content is False:
-        return "", ""
-    if isinstance(content, dict):
+        return
+    if isinstance(content, str | dict):
         content = [content]
     if not isinstance(content, list):
         raise ValueError("has a content that is not text")  # noqa: TRY004 - no caller's mistake
-    texts: list[str] = []
-    thoughts: list[str] = []
     for part in content:
-        is_thought = isinstance(part, dict) and part.get("type") in _THINKING
-        (thoughts if is_thought else texts).append(_text_in(part))
-    return "".join(texts), "".join(thoughts)
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind in _CALLS:
+            yield _call_in(part, is_whole=True)
+        elif text := _text_in(part):
+            made = Reasoning if kind in _THINKING else Text
+            yield Refusal(text) if kind == "refusal" else made(text)
 
 
+_CALLS = {"tool_use", "tool_call", "function_call"}
 _THINKING = {"thinking", "reasoning", "redacted_thinking"}
 _WHERE_TEXT_IS = (
     "text",
@@ -96,19 +137,38 @@ def _text_in(value: Any, depth: int = 0) -> str:
     return ""
 
 
-def tool_called(choice: dict[str, Any]) -> str | None:
-    """Return the name of the tool that a choice calls, if it calls one."""
-    message = choice.get("delta") or choice.get("message")
-    if isinstance(message, dict):
-        calls = message.get("tool_calls") or message.get("function_call")
-        if isinstance(calls, list):
-            calls = next((each for each in calls if isinstance(each, dict)), None)
-        if isinstance(calls, dict) and calls:
-            function = calls.get("function", calls)
-            name = function.get("name") if isinstance(function, dict) else None
-            return label(name) or "?"
-    is_call = choice.get("finish_reason") in ("tool_calls", "function_call")
-    return "?" if is_call else None
+def _call_in(call: dict[str, Any], *, is_whole: bool) -> CallPiece:
+    function = call.get("function") or call.get("custom")
+    if not isinstance(function, dict):
+        function = call
+    name, call_id = function.get("name"), call.get("id") or call.get("call_id")
+    return CallPiece(
+        _arguments_in(function),
+        name if isinstance(name, str) else "",
+        call_id if isinstance(call_id, str) else "",
+        _index_in(call.get("index")),
+        is_whole,
+    )
+
+
+def _arguments_in(function: dict[str, Any]) -> str:
+    """Return arguments as text; JSON that is not written as text is written so."""
+    said = (function.get(name) for name in ("arguments", "input"))
+    arguments = next((each for each in said if each is not None), "")
+    if isinstance(arguments, str):
+        return arguments
+    try:
+        return json.dumps(arguments, ensure_ascii=False)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("has arguments that are no JSON") from error
+
+
+def _index_in(index: Any) -> int | None:
+    if isinstance(index, str) and index.isdecimal() and len(index) < 16:
+        return int(index)
+    if isinstance(index, float) and index.is_integer():
+        return int(index)
+    return index if isinstance(index, int) and not isinstance(index, bool) else None
 
 
 def label(value: Any, *, limit: int = _MAX_LABEL) -> str | None:

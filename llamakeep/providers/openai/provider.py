@@ -22,9 +22,10 @@ from llamakeep.providers.http import (
     translated_errors,
 )
 from llamakeep.providers.json_text import read_json
-from llamakeep.providers.openai.chat_completions import CompletionReader, request_body
+from llamakeep.providers.openai.chat_completions import CompletionReader
 from llamakeep.providers.openai.chat_stream import ChatStream
 from llamakeep.providers.openai.refusals import Reason, refusal, refuses_name
+from llamakeep.providers.openai.requests import request_body
 
 _OK = 200
 _EMPTY = {204, 205}
@@ -136,7 +137,12 @@ class OpenAIProvider:
             request = replace(request, model=await self.default_model())
         if (name := self._max_tokens_names.get(request.model)) is not None:
             request = replace(request, max_tokens_name=name)
-        reader = CompletionReader(self._who, model=request.model, secret=self._api_key)
+        reader = CompletionReader(
+            self._who,
+            model=request.model,
+            secret=self._api_key,
+            run_id=request.run_id,
+        )
         is_renamed = False
         with translated_errors(self._who):
             while True:
@@ -161,12 +167,12 @@ class OpenAIProvider:
                     if not may_be_refused:
                         yield Accepted()
                     stream = ChatStream(response, reader, self._who)
-                    text = await stream.next()
+                    growth = await stream.next()
                     if may_be_refused:
                         yield Accepted(reader.finished().resolved_model)
-                    while text is not None:
-                        yield text
-                        text = await stream.next()
+                    while growth is not None:
+                        yield growth
+                        growth = await stream.next()
                     break
         yield reader.finished()
 

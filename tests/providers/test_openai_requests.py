@@ -1,0 +1,121 @@
+"""Messages and parameters as OpenAI-compatible servers read them."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from llamakeep.domain import Message, Parameters, Reasoning, Refusal, Text, ToolCall
+from llamakeep.domain.messages import Part, ToolResult, message_of
+from llamakeep.providers.openai.requests import request_body
+from tests.providers.asking import ask, asked, request
+from tests.providers.stub_server import DONE, END, STOP, delta, head
+
+CALL = ToolCall("a", "f", '{"x": 1}')
+SENT_CALL = {
+    "id": "a",
+    "type": "function",
+    "function": {"name": "f", "arguments": '{"x": 1}'},
+}
+
+
+def sent(*messages: Message) -> Any:
+    return request_body(replace(request(), messages=messages))["messages"]
+
+
+def said(*parts: Any) -> Any:
+    """Return what is sent of an assistant's message."""
+    [message] = sent(message_of("assistant", parts))
+    assert message.pop("role") == "assistant"
+    return message
+
+
+@pytest.mark.parametrize(
+    ("parts", "fields"),
+    [
+        ([Text("Hi")], {"content": "Hi"}),
+        ([Text("H"), Text("i")], {"content": "Hi"}),
+        ([Reasoning("hm"), Text("Hi")], {"content": "Hi"}),
+        ([Reasoning("hm")], {"content": ""}),
+        ([CALL], {"content": None, "tool_calls": [SENT_CALL]}),
+        (
+            [Text("See."), CALL, replace(CALL, call_id="b")],
+            {"content": "See.", "tool_calls": [SENT_CALL, SENT_CALL | {"id": "b"}]},
+        ),
+        ([Reasoning("hm"), CALL], {"content": None, "tool_calls": [SENT_CALL]}),
+        ([Refusal("No.")], {"content": None, "refusal": "No."}),
+        ([Text("Well."), Refusal("No.")], {"content": "Well.", "refusal": "No."}),
+    ],
+)
+def test_an_earlier_answer_has_the_fields_of_its_items(parts: Any, fields: Any) -> None:
+    assert said(*parts) == fields
+
+
+def test_arguments_are_handed_back_as_the_model_wrote_them() -> None:
+    for text in ("", "{", "no json"):
+        [call] = said(ToolCall("a", "f", text))["tool_calls"]
+        assert call["function"]["arguments"] == text
+
+
+def test_each_tool_result_is_a_message_of_its_own() -> None:
+    results = [ToolResult("a", "1"), ToolResult("b", "")]
+
+    assert sent(message_of("tool", results)) == [
+        {"role": "tool", "tool_call_id": "a", "content": "1"},
+        {"role": "tool", "tool_call_id": "b", "content": ""},
+    ]
+
+
+def test_what_a_user_says_beside_tool_results_follows_them() -> None:
+    parts: list[Part] = [Text("Go "), ToolResult("a", "1"), Text("on.")]
+
+    assert sent(message_of("user", parts, "ann")) == [
+        {"role": "tool", "tool_call_id": "a", "content": "1"},
+        {"role": "user", "content": "Go on.", "name": "ann"},
+    ]
+
+
+def test_names_are_handed_on() -> None:
+    messages = [
+        Message("user", "Hi", "ann"),
+        message_of("assistant", [CALL], "bot"),
+        message_of("tool", [ToolResult("a", "1")], "f"),
+    ]
+
+    assert [each["name"] for each in sent(*messages)] == ["ann", "bot", "f"]
+
+
+async def test_a_tool_loop_arrives_as_it_was() -> None:
+    function = {"name": "f", "parameters": {"type": "object"}}
+    choice = {"type": "function", "function": {"name": "f"}}
+    parameters = Parameters(
+        tools=({"type": "function", "function": function},),
+        tool_choice=choice,
+        parallel_tool_calls=False,
+        response_format={"type": "json_object"},
+        reasoning_effort="low",
+        verbosity="high",
+    )
+    messages = [
+        Message("user", "Add."),
+        message_of("assistant", [CALL]),
+        message_of("tool", [ToolResult("a", "1")]),
+    ]
+    script = (head(), delta("1"), STOP, DONE, END)
+    async with asked(*script) as (stub, provider):
+        await ask(provider, replace(request(parameters=parameters), messages=messages))
+
+    heard = stub.heard[0].json
+    assert heard["messages"] == [
+        {"role": "user", "content": "Add."},
+        {"role": "assistant", "content": None, "tool_calls": [SENT_CALL]},
+        {"role": "tool", "tool_call_id": "a", "content": "1"},
+    ]
+    assert {name: heard[name] for name in parameters.given()} == {
+        "tools": [{"type": "function", "function": function}],
+        "tool_choice": choice,
+        "parallel_tool_calls": False,
+        "response_format": {"type": "json_object"},
+        "reasoning_effort": "low",
+        "verbosity": "high",
+    }
