@@ -9,6 +9,7 @@ from types import MappingProxyType
 from pydantic import SecretStr
 
 from llamakeep.domain import Parameters, Price
+from llamakeep.domain.runs import TOOL_PARAMETERS
 from llamakeep.errors import (
     LlamaKeepError,
     NoProvider,
@@ -157,6 +158,8 @@ class Registry:
             # A model that does not think thinks as little as that.
             if parameters.reasoning_effort == "none":
                 refused -= {"reasoning_effort"}
+            if "tools" in refused:  # the others say nothing without them
+                refused -= TOOL_PARAMETERS - {"tools"}
             if refused:
                 raise UnsupportedParameter(
                     f"The provider {provider.name!r} cannot honour: "

@@ -516,7 +516,8 @@ async def test_a_provider_without_tools_is_not_asked_and_another_model_is_named(
     unable = ScriptedProvider(name="unable", unsupported=UNABLE)
     able = ScriptedProvider(name="able")
     async with connect(settings, unable, able) as client:
-        asked = await client.post(CHAT, json=HI | {"tools": [TOOL]})
+        choice = {"tool_choice": "auto", "parallel_tool_calls": False}
+        asked = await client.post(CHAT, json=HI | {"tools": [TOOL]} | choice)
         told = await client.post(
             CHAT, json={"messages": [ASKS, calling(call()), result()]}
         )
@@ -527,6 +528,7 @@ async def test_a_provider_without_tools_is_not_asked_and_another_model_is_named(
         )
 
     assert (asked.status_code, error(asked)["param"]) == (400, "tools")
+    assert "cannot honour: tools. " in error(asked)["message"]
     assert "such as able:parrot" in error(asked)["message"]
     assert (told.status_code, error(told)["param"]) == (400, "messages")
     assert "'a'" in error(told)["message"]
