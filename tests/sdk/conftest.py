@@ -11,7 +11,8 @@ from replicate_emulator import EmulatorSettings, open_emulator
 from tests.acceptance.processes import Runner
 from tests.emulator.driver import AT_ONCE, NO_CERTIFICATES, Driver
 from tests.emulator.receiver import open_receiver
-from tests.sdk.site import ALICE, Site
+from tests.sdk.site import ALICE, Site, ToolSite
+from tests.tool_upstream import open_upstream
 from tests.waiting import LONG_ENOUGH
 
 if sys.platform == "win32":
@@ -19,16 +20,41 @@ if sys.platform == "win32":
 
 
 @pytest.fixture(scope="session")
-def one_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    runner = Runner(tmp_path_factory.mktemp("runner"))
+    yield runner
+    runner.close()
+
+
+@pytest.fixture(scope="session")
+def one_site(
+    runner: Runner, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("sdk")
     emulator = open_emulator(EmulatorSettings.model_validate(AT_ONCE))
     with emulator as origin, open_receiver(429) as busy:
-        runner, replicate = Runner(folder), Driver(origin)
+        replicate = Driver(origin)
         site = Site(runner, folder, replicate, busy.url)
         yield site
         site.close()
         replicate.close()
-        runner.close()
+
+
+@pytest.fixture(scope="session")
+def one_tool_site(
+    runner: Runner, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ToolSite]:
+    with open_upstream() as upstream:
+        site = ToolSite(runner, tmp_path_factory.mktemp("tools"), upstream)
+        yield site
+        site.close()
+
+
+@pytest.fixture
+def tool_site(one_tool_site: ToolSite) -> ToolSite:
+    """A running server whose model calls tools; earlier runs are in the history."""
+    one_tool_site.upstream.asked.clear()
+    return one_tool_site
 
 
 @pytest.fixture

@@ -8,41 +8,29 @@ from pathlib import Path
 from tests.acceptance.processes import Runner
 from tests.acceptance.runner import Order
 from tests.emulator.driver import Driver
+from tests.tool_upstream import Upstream
 
 ALICE, BOB = "token_alice", "token_bob"
 
 
-class Site:
-    """
-    The real server in a process of its own, answered by the Replicate emulator.
-
-    The emulator echoes prompts at once; rules and settings change what it does, see
-    `docs/emulator.md`. The model `openai:busy` wants everybody to wait. The database
-    lives as long as the site.
-    """
+class Process:
+    """A real server in a process of its own, whose database lives as long as this."""
 
     def __init__(
-        self, runner: Runner, folder: Path, replicate: Driver, busy_origin: str
+        self, runner: Runner, folder: Path, **settings: str | float | list[str]
     ) -> None:
-        self.replicate = replicate
         self._runner = runner
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.origin = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        settings: dict[str, str | float | list[str]] = {
+        ours: dict[str, str | float | list[str]] = {
             "database_url": f"sqlite:///{folder / 'sdk.db'}",
             "demo": True,
             "shutdown_grace": 0.3,
             "flush_interval": 0.05,
             "settle_time": 0.3,
-            "replicate_api_token": "r8_emulated",
-            "replicate_base_url": replicate.origin,
-            "openai_base_url": busy_origin,
-            "openai_models": ["busy"],
-            "webhooks": True,
-            "webhook_networks": ["127.0.0.0/8"],
         }
         self._order = Order(
-            settings=settings,
+            settings=ours | settings,
             log=str(folder / "log"),
             words=5,
             pause=0.005,
@@ -63,3 +51,35 @@ class Site:
     def close(self) -> None:
         self.stop()
         self._listener.close()
+
+
+class Site(Process):
+    """
+    A server that is answered by the Replicate emulator.
+
+    The emulator echoes prompts at once; rules and settings change what it does, see
+    `docs/emulator.md`. The model `openai:busy` wants everybody to wait.
+    """
+
+    def __init__(
+        self, runner: Runner, folder: Path, replicate: Driver, busy_origin: str
+    ) -> None:
+        self.replicate = replicate
+        super().__init__(
+            runner,
+            folder,
+            replicate_api_token="r8_emulated",
+            replicate_base_url=replicate.origin,
+            openai_base_url=busy_origin,
+            openai_models=["busy"],
+            webhooks=True,
+            webhook_networks=["127.0.0.0/8"],
+        )
+
+
+class ToolSite(Process):
+    """A server that is answered by a model which calls tools."""
+
+    def __init__(self, runner: Runner, folder: Path, upstream: Upstream) -> None:
+        self.upstream = upstream
+        super().__init__(runner, folder, openai_base_url=upstream.url)

@@ -1,0 +1,123 @@
+"""An OpenAI-compatible server whose model calls tools, reasons and refuses."""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+MODEL = "caller"
+_CITY = re.compile("Oslo|Bergen")
+_CHARACTERS = 7
+"""How many characters a chunk has at most."""
+
+
+@dataclass
+class Upstream:
+    """
+    A server at `url`.
+
+    Its model calls `get_weather` for each city in the user's message, says what the
+    results are, fills in forms with Ada, refuses what has the word "bomb", and thinks
+    before it does so.
+    """
+
+    url: str
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    """The bodies of all requests, in order."""
+
+    def deltas(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield what the model says, without the finish reason."""
+        self.asked.append(body)
+        messages = body["messages"]
+        last = messages[-1]
+        yield {"role": "assistant", "content": ""}
+        if last["role"] == "tool":
+            results = [one["content"] for one in messages if one["role"] == "tool"]
+            yield from _pieces("content", f"It is {' and '.join(results)}.")
+            return
+        yield from _pieces("reasoning_content", f"They say: {last['content']}")
+        if "bomb" in last["content"]:
+            yield from _pieces("refusal", "I cannot help with that.")
+        elif body.get("response_format"):
+            yield from _pieces("content", '{"name": "Ada", "age": 36}')
+        elif body.get("tools"):
+            for index, city in enumerate(_CITY.findall(last["content"])):
+                yield from _call(index, city)
+        else:
+            yield from _pieces("content", "Hello.")
+
+
+@contextmanager
+def open_upstream() -> Iterator[Upstream]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._send("application/json", _json({"data": [{"id": MODEL}]}))
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            reason = "stop"
+            events = []
+            for delta in upstream.deltas(body):
+                reason = "tool_calls" if "tool_calls" in delta else reason
+                events.append(_chunk(delta))
+            events.append(_chunk({}, reason))
+            events.append({"choices": [], "usage": _USAGE})
+            said = b"".join(b"data: %b\n\n" % _json(event) for event in events)
+            self._send("text/event-stream", said + b"data: [DONE]\n\n")
+
+        def _send(self, media_type: str, content: bytes) -> None:
+            self.send_response(200)
+            self.send_header("content-type", media_type)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        upstream = Upstream(f"http://127.0.0.1:{server.server_port}/v1")
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield upstream
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+_USAGE = {"prompt_tokens": 20, "completion_tokens": 10, "total_tokens": 30}
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _chunk(delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
+    choice = {"index": 0, "delta": delta, "finish_reason": reason}
+    return {"model": MODEL, "choices": [choice]}
+
+
+def _pieces(name: str, text: str) -> Iterator[dict[str, Any]]:
+    for piece in _cut(text):
+        yield {name: piece}
+
+
+def _call(index: int, city: str) -> Iterator[dict[str, Any]]:
+    function = {"name": "get_weather", "arguments": ""}
+    call = {"index": index, "id": f"call_{city}", "type": "function"}
+    yield {"tool_calls": [call | {"function": function}]}
+    for piece in _cut(json.dumps({"city": city})):
+        yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
+
+
+def _cut(text: str) -> Iterator[str]:
+    for start in range(0, len(text), _CHARACTERS):
+        yield text[start : start + _CHARACTERS]
