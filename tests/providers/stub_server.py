@@ -47,6 +47,8 @@ class StubServer:
     script_of_get: Sequence[Line] | None = None
     """What a GET is answered with, if it is something else."""
     base_url: str = ""
+    scripts: list[Sequence[Line]] = field(default_factory=list)
+    """What the first requests are answered with, one after the other."""
     script_of_path: dict[str, Sequence[Line]] = field(default_factory=dict)
     heard: list[Heard] = field(default_factory=list)
     port: int = 0
@@ -63,7 +65,7 @@ class StubServer:
         try:
             while heard := await _hear(reader):
                 self.heard.append(heard)
-                script = self.script
+                script = self.scripts.pop(0) if self.scripts else self.script
                 if heard.method == "GET" and self.script_of_get is not None:
                     script = self.script_of_get
                 script = self.script_of_path.get(heard.path, script)

@@ -1,5 +1,6 @@
 """Messages and parameters as OpenAI-compatible servers read them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -7,9 +8,11 @@ import pytest
 
 from llamakeep.domain import Message, Parameters, Reasoning, Refusal, Text, ToolCall
 from llamakeep.domain.messages import Part, ToolResult, message_of
+from llamakeep.errors import PromptRejected
+from llamakeep.providers.base import CompletionRequest
 from llamakeep.providers.openai.requests import request_body
 from tests.providers.asking import ask, asked, request
-from tests.providers.stub_server import DONE, END, STOP, delta, head
+from tests.providers.stub_server import DONE, END, STOP, Line, delta, head, whole
 
 CALL = ToolCall("a", "f", '{"x": 1}')
 SENT_CALL = {
@@ -119,3 +122,62 @@ async def test_a_tool_loop_arrives_as_it_was() -> None:
         "reasoning_effort": "low",
         "verbosity": "high",
     }
+
+
+THOUGHT = message_of("assistant", [Reasoning("hm"), CALL])
+RESULT = message_of("tool", [ToolResult("a", "1")])
+MISSING = whole(
+    400, {"error": {"message": "Missing `reasoning_content` in the message at index 1"}}
+)
+UNKNOWN = whole(
+    422, {"detail": [{"loc": ["body", "reasoning_content"], "msg": "Extra inputs: no"}]}
+)
+ANSWER = (head(), delta("1"), STOP, DONE, END)
+
+
+def asked_again() -> CompletionRequest:
+    messages = [Message("user", "Add."), THOUGHT, RESULT]
+    return replace(request(), messages=messages)
+
+
+async def thoughts_sent(*scripts: Sequence[Line]) -> list[str | None]:
+    """Return which reasoning is sent with a tool's result, until two are answered."""
+    async with asked() as (stub, provider):
+        stub.scripts.extend(scripts)
+        for _ in range(2):
+            assert (await ask(provider, asked_again())).text == "1"
+    sent = [each.json["messages"][1] for each in stub.heard]
+    return [each.get("reasoning_content") for each in sent]
+
+
+async def test_reasoning_is_not_handed_back() -> None:
+    assert await thoughts_sent(ANSWER, ANSWER) == [None, None]
+
+
+async def test_a_model_that_misses_its_reasoning_is_sent_it_from_then_on() -> None:
+    sent = await thoughts_sent([MISSING], ANSWER, ANSWER)
+
+    assert sent == [None, "hm", "hm"]
+
+
+async def test_a_model_that_refuses_its_reasoning_later_is_not_sent_it() -> None:
+    sent = await thoughts_sent([MISSING], ANSWER, [UNKNOWN], ANSWER)
+
+    assert sent == [None, "hm", "hm", None]
+
+
+async def test_a_model_that_wants_reasoning_and_refuses_it_is_asked_twice() -> None:
+    async with asked(UNKNOWN) as (stub, provider):
+        stub.scripts.append([MISSING])
+        with pytest.raises(PromptRejected, match="reasoning_content"):
+            await ask(provider, asked_again())
+
+    assert len(stub.heard) == 2
+
+
+async def test_without_reasoning_a_refusal_for_it_is_one() -> None:
+    async with asked(MISSING) as (stub, provider):
+        with pytest.raises(PromptRejected, match="reasoning_content"):
+            await ask(provider)
+
+    assert len(stub.heard) == 1

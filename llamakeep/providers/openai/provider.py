@@ -24,8 +24,13 @@ from llamakeep.providers.http import (
 from llamakeep.providers.json_text import read_json
 from llamakeep.providers.openai.chat_completions import CompletionReader
 from llamakeep.providers.openai.chat_stream import ChatStream
-from llamakeep.providers.openai.refusals import Reason, refusal, refuses_name
-from llamakeep.providers.openai.requests import request_body
+from llamakeep.providers.openai.refusals import Reason, is_about, refusal, refuses_name
+from llamakeep.providers.openai.requests import (
+    USUAL,
+    Wording,
+    has_reasoning,
+    request_body,
+)
 
 _OK = 200
 _EMPTY = {204, 205}
@@ -33,7 +38,7 @@ _SERVER_ERRORS = 500
 _NOT_IMPLEMENTED = 501
 _TELLS_NOTHING = {401, 402, 403, 408, 425, 429}
 """Refusals of a question that say nothing about what was asked for."""
-_MOST_NAMES = 1000
+_MOST_WORDINGS = 1000
 _OTHER_NAME: Mapping[MaxTokensName, MaxTokensName] = {
     "max_tokens": "max_completion_tokens",
     "max_completion_tokens": "max_tokens",
@@ -73,8 +78,8 @@ class OpenAIProvider:
         self.unsupported = unsupported
         self._models = tuple(models)
         self._default_model: str | None = models[0] if models else None
-        self._max_tokens_names: dict[str, MaxTokensName] = {}
-        """What those models call it that refused the other name."""
+        self._wordings: dict[str, Wording] = {}
+        """Of models that refused what most of them take."""
         self._who = who
         self._api_key = api_key
         self._keep_alive = keep_alive
@@ -135,30 +140,29 @@ class OpenAIProvider:
         """Answer `request`, as `Provider.answer` says."""
         if request.model == DEFAULT_MODEL:
             request = replace(request, model=await self.default_model())
-        if (name := self._max_tokens_names.get(request.model)) is not None:
-            request = replace(request, max_tokens_name=name)
         reader = CompletionReader(
             self._who,
             model=request.model,
             secret=self._api_key,
             run_id=request.run_id,
         )
-        is_renamed = False
+        wording = known = self._wordings.get(request.model, USUAL)
         with translated_errors(self._who):
             while True:
                 post = self._client.send(
                     "POST",
                     "/chat/completions",
-                    json=request_body(request),
+                    json=request_body(request, wording),
                     keep_alive=self._keep_alive,
                 )
                 async with post as response:
                     if not _has_answer(response.status):
-                        request = await self._renamed(request, response, is_renamed)
-                        is_renamed = True
+                        wording = await self._reworded(
+                            request, response, wording, known
+                        )
                         continue
-                    if is_renamed and request.max_tokens_name is not None:
-                        self._remember(request.model, request.max_tokens_name)
+                    if wording != known:
+                        self._remember(request.model, wording)
                     if response.header("server") == "llama.cpp":
                         # It says keep-alive and closes: the next would be lost.
                         self._keep_alive = False
@@ -183,25 +187,35 @@ class OpenAIProvider:
         """Close all connections."""
         await self._client.close()
 
-    async def _renamed(
-        self, request: CompletionRequest, response: Response, is_renamed: bool
-    ) -> CompletionRequest:
-        """Return the request with the other name of `max_tokens`, or refuse."""
+    async def _reworded(
+        self,
+        request: CompletionRequest,
+        response: Response,
+        wording: Wording,
+        known: Wording,
+    ) -> Wording:
+        """Return what may be taken instead of a refused wording, or refuse."""
         body = await read_refusal(response)
         reason = Reason.read(body, self._api_key)
-        name = request.max_tokens_name or "max_tokens"
+        name = wording.max_tokens_name or request.max_tokens_name or "max_tokens"
         if (
-            is_renamed
-            or request.parameters.max_tokens is None
-            or not refuses_name(response.status, reason, name)
+            wording.max_tokens_name == known.max_tokens_name
+            and request.parameters.max_tokens is not None
+            and refuses_name(response.status, reason, name)
         ):
-            raise self._refusal(response, body, request.model)
-        return replace(request, max_tokens_name=_OTHER_NAME[name])
+            return wording._replace(max_tokens_name=_OTHER_NAME[name])
+        if (
+            wording.has_reasoning == known.has_reasoning
+            and is_about(response.status, reason, "reasoning_content")
+            and has_reasoning(request)
+        ):
+            return wording._replace(has_reasoning=not wording.has_reasoning)
+        raise self._refusal(response, body, request.model)
 
-    def _remember(self, model: str, name: MaxTokensName) -> None:
-        if len(self._max_tokens_names) >= _MOST_NAMES:
-            self._max_tokens_names.clear()
-        self._max_tokens_names[model] = name
+    def _remember(self, model: str, wording: Wording) -> None:
+        if len(self._wordings) >= _MOST_WORDINGS:
+            self._wordings.clear()
+        self._wordings[model] = wording
 
     def _refusal(self, response: Response, body: Any, model: str) -> LlamaKeepError:
         return refusal(

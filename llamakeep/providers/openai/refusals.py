@@ -229,13 +229,18 @@ def broken_off(
     return error
 
 
-def refuses_name(status: int, reason: Reason, name: str) -> bool:
-    """Return whether a parameter of that name, with whatever value, is refused."""
-    message = reason.message or ""
+def is_about(status: int, reason: Reason, name: str) -> bool:
+    """Return whether a prompt is refused because of a field, or for lack of it."""
     if status not in {400, 422}:
         return False
-    if reason.param != name and not re.search(rf"\b{name}\b", message):
+    return reason.param == name or bool(re.search(rf"\b{name}\b", reason.message or ""))
+
+
+def refuses_name(status: int, reason: Reason, name: str) -> bool:
+    """Return whether a parameter of that name, with whatever value, is refused."""
+    if not is_about(status, reason, name):
         return False
+    message = reason.message or ""
     said = " ".join([message, *reason.words])
     return bool(_UNKNOWN_NAME.search(said)) and not _ABOUT_VALUE.search(message)
 

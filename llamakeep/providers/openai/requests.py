@@ -1,18 +1,44 @@
 """What is sent to servers that speak OpenAI's chat completions."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from llamakeep.domain import Message, Refusal, Text, ToolCall, ToolResult
+from llamakeep.domain import (
+    MaxTokensName,
+    Message,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    ToolResult,
+)
 from llamakeep.domain.messages import Part, said_in
 from llamakeep.providers.base import CompletionRequest
 
 
-def request_body(request: CompletionRequest) -> dict[str, Any]:
+class Wording(NamedTuple):
+    """How a model wants requests to be written; it says so in refusals."""
+
+    max_tokens_name: MaxTokensName | None = None
+    """`None` for the name of the client's request."""
+    has_reasoning: bool = False
+    """Whether it wants to read what it thought; most do not, and some refuse it."""
+
+
+USUAL = Wording()
+
+
+def request_body(
+    request: CompletionRequest, wording: Wording = USUAL
+) -> dict[str, Any]:
     """Return what to send for `request`: only what was asked for."""
     messages: list[dict[str, Any]] = []
     for message in request.messages:
-        messages.extend(_sent(message) if message.parts else [_plain(message)])
+        messages.extend(
+            _sent(message, has_reasoning=wording.has_reasoning)
+            if message.parts
+            else [_plain(message)]
+        )
     body: dict[str, Any] = {
         "model": request.model,
         "messages": messages,
@@ -22,9 +48,16 @@ def request_body(request: CompletionRequest) -> dict[str, Any]:
     body.update(request.parameters.given())
     if request.parameters.stop:
         body["stop"] = list(request.parameters.stop)
-    if request.max_tokens_name is not None and "max_tokens" in body:
-        body[request.max_tokens_name] = body.pop("max_tokens")
+    name = wording.max_tokens_name or request.max_tokens_name
+    if name is not None and "max_tokens" in body:
+        body[name] = body.pop("max_tokens")
     return body
+
+
+def has_reasoning(request: CompletionRequest) -> bool:
+    """Return whether a model thought in an earlier answer."""
+    parts = [part for message in request.messages for part in message.parts]
+    return any(isinstance(part, Reasoning) for part in parts)
 
 
 def _plain(message: Message) -> dict[str, Any]:
@@ -34,7 +67,7 @@ def _plain(message: Message) -> dict[str, Any]:
     return sent
 
 
-def _sent(message: Message) -> Iterator[dict[str, Any]]:
+def _sent(message: Message, *, has_reasoning: bool) -> Iterator[dict[str, Any]]:
     """Yield a message with parts as one, after a message for each tool's result."""
     name = {} if message.name is None else {"name": message.name}
     for part in message.parts:
@@ -43,19 +76,16 @@ def _sent(message: Message) -> Iterator[dict[str, Any]]:
             yield {"role": "tool", **result, **(name if message.role == "tool" else {})}
     said = [part for part in message.parts if not isinstance(part, ToolResult)]
     if message.role == "assistant":
-        yield {"role": "assistant", **_assistants(said), **name}
+        fields = _assistants(said)
+        if has_reasoning and (thoughts := _joined(said, Reasoning)):
+            fields["reasoning_content"] = thoughts
+        yield {"role": "assistant", **fields, **name}
     elif said:
         yield {"role": message.role, "content": said_in(said), **name}
 
 
 def _assistants(parts: Sequence[Part]) -> dict[str, Any]:
-    """
-    Return the fields of what a model said.
-
-    Its reasoning is left out: some servers refuse it, and others do not read it.
-    """
-    text = "".join([part.text for part in parts if isinstance(part, Text)])
-    refusal = "".join([part.text for part in parts if isinstance(part, Refusal)])
+    text, refusal = _joined(parts, Text), _joined(parts, Refusal)
     calls = [_call(part) for part in parts if isinstance(part, ToolCall)]
     fields: dict[str, Any] = {"content": text}
     if not text and (calls or refusal):
@@ -65,6 +95,10 @@ def _assistants(parts: Sequence[Part]) -> dict[str, Any]:
     if calls:
         fields["tool_calls"] = calls
     return fields
+
+
+def _joined(parts: Sequence[Part], kind: type[Part]) -> str:
+    return "".join([part.text for part in parts if isinstance(part, kind)])
 
 
 def _call(call: ToolCall) -> dict[str, Any]:
