@@ -88,6 +88,21 @@ def test_names_are_handed_on() -> None:
     assert [each["name"] for each in sent(*messages)] == ["ann", "bot", "f"]
 
 
+def test_calls_without_a_result_are_left_out_of_what_follows() -> None:
+    other = replace(CALL, call_id="b")
+    called = message_of("assistant", [Reasoning("hm"), CALL, other])
+    result = message_of("tool", [ToolResult("b", "1")])
+    late = message_of("tool", [ToolResult("a", "1")])
+
+    [first, then, *_] = sent(called, Message("user", "So?"))
+    assert first == {"role": "assistant", "content": ""}
+    assert then == {"role": "user", "content": "So?"}
+    [first, *_] = sent(called, result, Message("user", "So?"), late)
+    assert [each["id"] for each in first["tool_calls"]] == ["b"]
+    [first, *_] = sent(called, result, late)
+    assert [each["id"] for each in first["tool_calls"]] == ["a", "b"]
+
+
 async def test_a_tool_loop_arrives_as_it_was() -> None:
     function = {"name": "f", "parameters": {"type": "object"}}
     choice = {"type": "function", "function": {"name": "f"}}

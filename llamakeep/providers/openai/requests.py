@@ -1,6 +1,7 @@
 """What is sent to servers that speak OpenAI's chat completions."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from llamakeep.domain import (
@@ -33,12 +34,12 @@ def request_body(
 ) -> dict[str, Any]:
     """Return what to send for `request`: only what was asked for."""
     messages: list[dict[str, Any]] = []
-    for message in request.messages:
-        messages.extend(
-            _sent(message, has_reasoning=wording.has_reasoning)
-            if message.parts
-            else [_plain(message)]
-        )
+    for at, message in enumerate(request.messages):
+        if not message.parts:
+            messages.append(_plain(message))
+            continue
+        parts = _answered(message, request.messages, at + 1)
+        messages.extend(_sent(message, parts, has_reasoning=wording.has_reasoning))
     body: dict[str, Any] = {
         "model": request.model,
         "messages": messages,
@@ -67,14 +68,43 @@ def _plain(message: Message) -> dict[str, Any]:
     return sent
 
 
-def _sent(message: Message, *, has_reasoning: bool) -> Iterator[dict[str, Any]]:
-    """Yield a message with parts as one, after a message for each tool's result."""
+def _answered(
+    message: Message, messages: Sequence[Message], after: int
+) -> Sequence[Part]:
+    """
+    Return the parts of a message without the tool calls that no result follows.
+
+    Servers refuse them, and some came uncalled for, or broke off. Those of the last
+    message stay.
+    """
+    if after == len(messages) or not _calls_in(message.parts):
+        return message.parts
+    results = set()
+    for one in islice(messages, after, None):
+        found = [part for part in one.parts if isinstance(part, ToolResult)]
+        results.update([part.call_id for part in found])
+        if not found:
+            break
+    unanswered = [
+        part for part in _calls_in(message.parts) if part.call_id not in results
+    ]
+    return [part for part in message.parts if part not in unanswered]
+
+
+def _calls_in(parts: Sequence[Part]) -> Sequence[ToolCall]:
+    return [part for part in parts if isinstance(part, ToolCall)]
+
+
+def _sent(
+    message: Message, parts: Sequence[Part], *, has_reasoning: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield a message of some parts as one, after one for each tool's result."""
     name = {} if message.name is None else {"name": message.name}
-    for part in message.parts:
+    for part in parts:
         if isinstance(part, ToolResult):
             result = {"tool_call_id": part.call_id, "content": part.text}
             yield {"role": "tool", **result, **(name if message.role == "tool" else {})}
-    said = [part for part in message.parts if not isinstance(part, ToolResult)]
+    said = [part for part in parts if not isinstance(part, ToolResult)]
     if message.role == "assistant":
         fields = _assistants(said)
         if has_reasoning and (thoughts := _joined(said, Reasoning)):
@@ -86,7 +116,7 @@ def _sent(message: Message, *, has_reasoning: bool) -> Iterator[dict[str, Any]]:
 
 def _assistants(parts: Sequence[Part]) -> dict[str, Any]:
     text, refusal = _joined(parts, Text), _joined(parts, Refusal)
-    calls = [_call(part) for part in parts if isinstance(part, ToolCall)]
+    calls = [_call(part) for part in _calls_in(parts)]
     fields: dict[str, Any] = {"content": text}
     if not text and (calls or refusal):
         fields["content"] = None
