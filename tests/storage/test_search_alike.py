@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llamakeep.domain import User
+from llamakeep.domain import Reasoning, RunStatus, Text, ToolCall, User
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.search import Search, read_search
 from llamakeep.storage.history.words import LONGEST, POSITIONS, words_of
+from tests.storage.running import ended, new_run, start
 from tests.storage.test_search import find
 
 JOINERS = {
@@ -169,3 +170,33 @@ def test_words_are_the_words_of_their_text(text: str) -> None:
 
     assert all(word and len(word) <= LONGEST for word in words)
     assert not set("'\\\"_ ") & set("".join(words))
+
+
+async def test_what_a_model_calls_and_thinks_is_found(
+    storage: Storage, alice: User
+) -> None:
+    run = await start(storage, alice, "prompt words")
+    output = (
+        Reasoning("It wonders"),
+        Text("said words"),
+        ToolCall("call_1", "weather", '{"place": "Zürich"}'),
+    )
+    await storage.finish(ended(run, response="said words", output=output))
+    imported = new_run(
+        alice,
+        "other",
+        status=RunStatus.SUCCEEDED,
+        response="other",
+        output=(Text("other"), ToolCall("call_2", "clock", "{}")),
+    )
+    await storage.import_runs(alice, [imported])
+
+    for words in ("wonders", "weather", "zürich", '"said words"', "PLACE"):
+        assert [each.id for each in await find(storage, alice, words)] == [run.id]
+    assert [each.id for each in await find(storage, alice, "clock")] == [imported.id]
+    assert await find(storage, alice, "call_1") == []
+
+    await storage.delete_run(alice, run.id)
+
+    for words in ("wonders", "weather", "zürich", "said"):
+        assert await find(storage, alice, words) == []

@@ -294,7 +294,10 @@ def _engine(
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _: object) -> None:
         connection.isolation_level = None  # transactions are begun below
-        connection.create_function("own_words", 2, own_words, deterministic=True)
+        for count in (2, 3):
+            connection.create_function(
+                "own_words", count, own_words, deterministic=True
+            )
         if sqlite3.sqlite_version_info < HAS_OCTET_LENGTH:
             connection.create_function("octet_length", 1, _octet_length)
         for pragma in _PRAGMAS:

@@ -200,8 +200,6 @@ CREATE TABLE conversation_titles (
 
 CREATE INDEX conversation_titles_by_user_id ON conversation_titles (user_id);
 
-CREATE TRIGGER search_deleted AFTER DELETE ON runs WHEN old.status IN ('canceled', 'expired', 'failed', 'interrupted', 'succeeded') BEGIN INSERT INTO search_words (search_words, rowid, prompt, response) SELECT 'delete', number, own_words(old.user_id, old.prompt), own_words(old.user_id, old.response) FROM search_runs WHERE run_id = old.id AND EXISTS (SELECT 1 FROM search_words WHERE rowid = number); DELETE FROM search_runs WHERE run_id = old.id; END;
-
 CREATE TABLE search_traces (number INTEGER PRIMARY KEY);
 
 CREATE INDEX users_deleted ON users (purge_until) WHERE deleted_at IS NOT NULL;
@@ -215,6 +213,8 @@ CREATE TABLE clock (
 );
 
 CREATE VIRTUAL TABLE search_words USING fts5(prompt, response, content='', tokenize='ascii');
+
+CREATE TRIGGER search_deleted AFTER DELETE ON runs WHEN old.status IN ('canceled', 'expired', 'failed', 'interrupted', 'succeeded') BEGIN INSERT INTO search_words (search_words, rowid, prompt, response) SELECT 'delete', number, own_words(old.user_id, old.prompt), own_words(old.user_id, old.response, old.output) FROM search_runs WHERE run_id = old.id AND EXISTS (SELECT 1 FROM search_words WHERE rowid = number); DELETE FROM search_runs WHERE run_id = old.id; END;
 
 INSERT INTO search_words (search_words, rank) VALUES ('secure-delete', 1);
 

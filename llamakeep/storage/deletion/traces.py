@@ -67,7 +67,8 @@ SHARED = DeletionPace(50, 0, keeps_words=False, rest=1)
 
 _SAID = text(
     """
-    SELECT number, own_words(user_id, prompt) || ' ' || own_words(user_id, response)
+    SELECT number, own_words(user_id, prompt) || ' '
+    || own_words(user_id, response, output)
     FROM search_runs JOIN runs ON id = run_id WHERE id = :run_id AND user_id = :user_id
     """
 )

@@ -13,7 +13,8 @@ from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import runs, users
 from llamakeep.storage.history.indexing import INSERT_INDEXED
 from llamakeep.storage.history.tags import add_tags
-from llamakeep.storage.history.words import lexemes
+from llamakeep.storage.history.words import lexemes, said_by_model
+from llamakeep.storage.runs.parts import stored
 from llamakeep.storage.runs.rows import to_row
 
 _OWNER = (
@@ -75,7 +76,7 @@ class ImportStorage:
 
 
 def _texts(run: Run) -> tuple[str, str]:
-    return run.prompt, run.response
+    return run.prompt, said_by_model(run.response, stored(run.output))
 
 
 def _words(user: User, imported: Sequence[Run]) -> dict[tuple[str, str], str]:

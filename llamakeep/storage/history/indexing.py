@@ -10,8 +10,10 @@ from sqlalchemy import Column, MetaData, Text, bindparam, func, insert
 from sqlalchemy.types import NullType
 
 from llamakeep.domain import Run
+from llamakeep.domain.runs import length_of
 from llamakeep.storage.database.tables import runs
-from llamakeep.storage.history.words import SEARCHED, lexemes
+from llamakeep.storage.history.words import lexemes
+from llamakeep.storage.runs.parts import stored
 
 AT_ONCE = 10_000
 """Characters whose words are made on the event loop, in up to 4 ms."""
@@ -30,7 +32,7 @@ async def words_to_index(run: Run) -> str | None:
     """Return the words of a finished run; `None` for any other."""
     if not run.status.is_final:
         return None
-    size = min(len(run.prompt), SEARCHED) + min(len(run.response), SEARCHED)
-    if size <= AT_ONCE:
-        return lexemes(run.user_id, run.prompt, run.response)
-    return await asyncio.to_thread(lexemes, run.user_id, run.prompt, run.response)
+    texts = run.prompt, run.response, stored(run.output) if run.output else None
+    if length_of([run]) <= AT_ONCE:
+        return lexemes(run.user_id, *texts)
+    return await asyncio.to_thread(lexemes, run.user_id, *texts)

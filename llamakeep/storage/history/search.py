@@ -225,7 +225,7 @@ _INDEX = text(
     """
     INSERT INTO search_words (rowid, prompt, response)
     SELECT number, own_words(coalesce(user_id, ''), coalesce(prompt, '')),
-    own_words(coalesce(user_id, ''), coalesce(response, ''))
+    own_words(coalesce(user_id, ''), coalesce(response, ''), output)
     FROM (
         SELECT number, run_id FROM search_runs
         WHERE number > coalesce(
@@ -238,7 +238,8 @@ _INDEX = text(
 _NEXT = text(
     f"""
     SELECT number, min(length(coalesce(prompt, '')), {SEARCHED})
-    + min(length(coalesce(response, '')), {SEARCHED}) AS size
+    + min(length(coalesce(response, '')) + coalesce(length(output), 0), {SEARCHED})
+    AS size
     FROM (
         SELECT number, run_id FROM search_runs
         WHERE number > coalesce(

@@ -11,9 +11,12 @@ list of the runs with a word is as long as all of them are. A few characters of 
 before each word make it one list for each user, and a rank that only counts theirs.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+
+from llamakeep.storage.runs.parts import Stored
 
 SEARCHED = 100_000
 """Characters from a text's beginning; no more are indexed."""
@@ -90,9 +93,21 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(spaced)  # ten times slower
 
 
-def own_words(user_id: str, text: str) -> str:
+def said_by_model(response: str, output: Stored | None) -> str:
+    """Return a response, and what its other items say: reasoning and tool calls."""
+    if not output:
+        return response
+    # The items without a text of their own are in the response.
+    more = [
+        f"{each.get('name', '')} {each['text']}" for each in output if "text" in each
+    ]
+    return "\n".join((response, *more))
+
+
+def own_words(user_id: str, text: str, output: str | None = None) -> str:
     """Return the words of a text of that user, as SQLite indexes them."""
-    return marked(user_id, words_of(text))
+    items = None if output is None else json.loads(output)
+    return marked(user_id, words_of(said_by_model(text, items)))
 
 
 def marked(user_id: str, words: Sequence[str]) -> str:
@@ -101,13 +116,16 @@ def marked(user_id: str, words: Sequence[str]) -> str:
     return mark + f" {mark}".join(words) if words else ""
 
 
-def lexemes(user_id: str, prompt: str, response: str) -> str:
+def lexemes(
+    user_id: str, prompt: str, response: str, output: Stored | None = None
+) -> str:
     """
     Return the words of a run as a PostgreSQL `tsvector`, in less than a megabyte.
 
     Words beyond `POSITIONS` are found, but in no phrase.
     """
-    first, second = words_of(prompt), words_of(response)
+    first = words_of(prompt)
+    second = words_of(said_by_model(response, output))
     # Without a gap, a phrase would reach from one text into the other.
     placed = [*enumerate(first, 1), *enumerate(second, len(first) + 2)]
     rest = {word for _, word in placed[POSITIONS:]}
