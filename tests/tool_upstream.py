@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import takewhile
 from typing import Any
 
 MODEL = "caller"
@@ -36,8 +37,9 @@ class Upstream:
         last = messages[-1]
         yield {"role": "assistant", "content": ""}
         if last["role"] == "tool":
-            results = [one["content"] for one in messages if one["role"] == "tool"]
-            yield from _pieces("content", f"It is {' and '.join(results)}.")
+            results = takewhile(lambda one: one["role"] == "tool", reversed(messages))
+            said = " and ".join(reversed([one["content"] for one in results]))
+            yield from _pieces("content", f"It is {said}.")
             return
         yield from _pieces("reasoning_content", f"They say: {last['content']}")
         if "bomb" in last["content"]:
