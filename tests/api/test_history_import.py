@@ -226,7 +226,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"parameters": {"response_format": {"a": [{"b": float("inf")}]}}},
         "parameters.response_format",
     ),
-    ({"earlier": [{"role": "tool", "content": ""}]}, "earlier.0.role"),
+    ({"earlier": [{"role": "function", "content": ""}]}, "earlier.0.role"),
     ({"previous_run_id": "x"}, "previous_run_id"),
     ({"user_id": "user_1"}, "user_id"),
     ({"api_key_id": "key_1"}, "api_key_id"),
