@@ -28,6 +28,7 @@ def read_all(reader: CompletionReader, events: list[bytes]) -> list[str]:
     at = 0
     while at < len(blocks):
         text, after = reader.parse_batch(blocks, at)
+        assert isinstance(text, str)
         texts.append(text)
         at = after
         if at < len(blocks):
@@ -58,7 +59,7 @@ def test_events_that_only_differ_in_their_text_are_read_together() -> None:
     assert read == ["", "one", " two three"]
 
 
-def test_a_text_on_lines_of_its_own_is_no_mould() -> None:
+def test_a_text_on_lines_of_its_own_is_no_template() -> None:
     reader = CompletionReader("It")
     reader.read(event("one").replace(b", ", b",\n"))
 

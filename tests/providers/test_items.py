@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import tracemalloc
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -743,3 +744,59 @@ def test_all_items_arrive_whole_and_in_order_wherever_they_are_cut(
         [item.text for item in items if isinstance(item, Text | Refusal)]
     )
     assert [*first, *read.items] == items
+
+
+TRICKY = st.sampled_from(["hm", '"', "\\", "\n", "content", "}]}", "null", "ö", ""])
+
+
+@pytest.mark.slow
+@given(st.lists(st.tuples(st.booleans(), TRICKY | TEXTS)))
+def test_reasoning_is_read_whatever_the_events_before_it_had(
+    said: list[tuple[bool, str]],
+) -> None:
+    deltas = [
+        {"content": None if is_thought else text}
+        | {"reasoning_content": text if is_thought else None}
+        for is_thought, text in said
+    ]
+
+    read = asyncio.run(said_in([body_of(deltas)]))
+
+    thoughts = [item.text for item in read.items if isinstance(item, Reasoning)]
+    assert "".join(thoughts) == "".join(
+        [text for is_thought, text in said if is_thought]
+    )
+    assert read.text == "".join([text for is_thought, text in said if not is_thought])
+
+
+async def test_others_have_their_turn_while_items_are_handed_over() -> None:
+    message = message_of([F] * (MOST_ITEMS - 1), "")
+    body = json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]})
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count())
+    answer = await said_in([body.encode()])
+    counting.cancel()
+
+    assert len(answer.items) == MOST_ITEMS - 1
+    assert turns >= MOST_ITEMS
+
+
+def test_pieces_that_say_nothing_take_no_memory() -> None:
+    read = reader()
+    read.read_value(chunk(calls(F0)))
+    tracemalloc.start()
+    try:
+        for number in range(2000):
+            read.read_value(chunk(calls(call("", index=0, id=f"{number}" * 50))))
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert left < 50_000

@@ -6,9 +6,9 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple
 
-from llamakeep.domain import LONGEST_FINISH_REASON, Text, Usage
+from llamakeep.domain import LONGEST_FINISH_REASON, Reasoning, Text, Usage
 from llamakeep.errors import LlamaKeepError, ProviderAnswerInvalid, ProviderError
-from llamakeep.providers.base import Finished
+from llamakeep.providers.base import Finished, ItemText
 from llamakeep.providers.http import message_of, retry_after
 from llamakeep.providers.json_text import Joiner, read_event_json
 from llamakeep.providers.openai.deltas import Parts, Piece, count, label, parts_of
@@ -52,6 +52,8 @@ class CompletionReader:
         self._model: object = None
         self._resolved_model: str | None = None
         self._event_template: tuple[bytes, bytes] | None = None
+        self._is_thinking = False
+        """Whether the text of the template is reasoning."""
         self._joiner = Joiner()
         self._kinds: set[type[Piece]] = set()
         """What there were deltas of."""
@@ -111,9 +113,9 @@ class CompletionReader:
             f"those, as in {base_url}."
         )
 
-    def parse_batch(self, blocks: Sequence[bytes], start: int) -> tuple[str, int]:
+    def parse_batch(self, blocks: Sequence[bytes], start: int) -> tuple[Said, int]:
         """
-        Return the text of the events that have nothing else than the one before.
+        Return what the events say that differ from the one before in their text alone.
 
         Nearly all events of a stream are such, and parsing them is most of its cost.
 
@@ -137,7 +139,9 @@ class CompletionReader:
                 ):
                     break
                 texts.append(block[first:last].decode())
-        return self._counted("".join(texts)), start + len(texts)
+        said = self._counted("".join(texts))
+        after = start + len(texts)
+        return ([ItemText(said)] if said and self._is_thinking else said), after
 
     def read(self, data: bytes, *, is_error: bool = False) -> Said:
         """
@@ -209,14 +213,14 @@ class CompletionReader:
             said = self._said_in(parts)
         else:
             said = self._counted(self._joiner.join(parts.text))
-        if (
-            data
-            and parts.is_plain
-            and isinstance(said, str)
-            and not (self.finish_reason is not None or self._joiner.has_half)
-            and (self._items is None or self._items.is_in_text)
-        ):
-            self._event_template = _event_template_of(data, said)
+        if data and self.finish_reason is None and not self._joiner.has_half:
+            match said, parts.pieces:
+                case str(text), () if parts.is_plain:
+                    self._is_thinking = False
+                    self._event_template = _event_template_of(data, text)
+                case [ItemText(text)], [Reasoning()]:
+                    self._is_thinking = True
+                    self._event_template = _event_template_of(data, text)
         return said
 
     def _choice(self, event: dict[str, Any]) -> dict[str, Any] | None:

@@ -108,7 +108,8 @@ class ChatStream:
                 if isinstance(said, str):
                     return said
                 self._ready.extend(said)
-            elif self._unread is not None:
+                return self._ready.popleft()
+            if self._unread is not None:
                 await asyncio.sleep(0)  # others have their turn
 
     def _take_slice(self) -> bytes:
@@ -190,8 +191,8 @@ class ChatStream:
         reader = self._reader
         at = 0
         while at < len(blocks) and not reader.is_done:
-            text, at = reader.parse_batch(blocks, at)
-            said.append(text)
+            batch, at = reader.parse_batch(blocks, at)
+            said.append(batch)
             if at < len(blocks):
                 self._read_block(blocks[at], said)
                 at += 1

@@ -115,11 +115,6 @@ class Items:
             self._open = self._new(Text)
             self._open.is_begun = True
 
-    @property
-    def is_in_text(self) -> bool:
-        """Whether what is open is a text, and nothing waits."""
-        return self._open is not None and self._open.kind is Text
-
     def add(self, pieces: Sequence[Piece]) -> None:
         """
         Take in what one event says.
