@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import pytest
+from pydantic import ByteSize
 
 from llamakeep.api.openai.messages import read_messages
 from llamakeep.credentials.tokens import digest
@@ -17,6 +18,7 @@ from llamakeep.domain import (
     Text,
     ToolCall,
     ToolResult,
+    UserRole,
 )
 from llamakeep.domain.messages import message_of
 from llamakeep.errors import InvalidRequest
@@ -33,13 +35,13 @@ FUNCTION: dict[str, Any] = {
 }
 TOOL = {"type": "function", "function": FUNCTION}
 NAMED = {"type": "function", "function": {"name": "get_weather"}}
+CALLED = {"name": "get_weather", "arguments": '{"city":"Oslo"}'}
 ASKS = {"role": "user", "content": "Is it cold?"}
 CALL_A, CALL_B = ToolCall("a", "get_weather", '{"city":"Oslo"}'), ToolCall("b", "now")
 
 
 def call(call_id: str = "a", **changes: Any) -> dict[str, Any]:
-    function = {"name": "get_weather", "arguments": '{"city":"Oslo"}'}
-    return {"id": call_id, "type": "function", "function": function} | changes
+    return {"id": call_id, "type": "function", "function": CALLED} | changes
 
 
 def calling(*calls: Any, **fields: Any) -> dict[str, Any]:
@@ -136,7 +138,11 @@ async def test_a_tool_loop_is_handed_on_and_kept(
         ASKS,
         calling(
             call("a"),
-            call("b", function={"name": "now", "arguments": ""}, index=1),
+            call(
+                "b",
+                function={"name": "now", "arguments": "", "parsed_arguments": {"a": 1}},
+                index=1,
+            ),
             reasoning_content="Where?",
             content="I look.",
         ),
@@ -208,12 +214,10 @@ async def test_answers_come_back_as_they_were(
 async def test_functions_and_their_results_are_calls_of_tools(
     client: Client, provider: ScriptedProvider
 ) -> None:
-    function = {"name": "get_weather", "arguments": '{"city":"Oslo"}'}
-
     run = await sent(
         client,
         ASKS,
-        {"role": "assistant", "content": None, "function_call": function},
+        {"role": "assistant", "content": None, "function_call": CALLED},
         {"role": "function", "name": "get_weather", "content": "-3"},
         functions=[FUNCTION],
     )
@@ -293,6 +297,14 @@ NO_NAME = {"type": "function", "function": {"parameters": {}}}
                 "tools": [TOOL],
             },
             "tool_choice.function.name",
+        ),
+        (
+            {"tools": [TOOL], "tool_choice": NAMED | {"mode": "auto"}},
+            "tool_choice.mode",
+        ),
+        (
+            {"functions": [FUNCTION], "function_call": {"name": "get_weather", "x": 1}},
+            "function_call.x",
         ),
         ({"tools": [TOOL], "parallel_tool_calls": "maybe"}, "parallel_tool_calls"),
         ({"reasoning_effort": 5}, "reasoning_effort"),
@@ -468,6 +480,10 @@ async def test_invalid_calls_and_results_are_refused_where_they_are(
         ([ASKS | {"tool_calls": [call()]}], "messages[0].tool_calls"),
         ([calling(call(type="custom")), ASKS], "messages[0].tool_calls[0].type"),
         ([calling(call(cached=True)), ASKS], "messages[0].tool_calls[0].cached"),
+        (
+            [calling(call(function=CALLED | {"cached": True})), ASKS],
+            "messages[0].tool_calls[0].function.cached",
+        ),
         ([ASKS, calling(call()), result(cached=True)], "messages[2].cached"),
         ([calling(audio={"id": "x"}), ASKS], "messages[0].audio"),
     ],
@@ -554,6 +570,41 @@ async def test_a_conversation_with_calls_goes_to_no_provider_without_tools(
     assert "such as able:parrot" in refused.json()["detail"]
     assert answered.status_code == 200
     assert unable.requests == []
+
+
+async def test_tools_count_for_what_a_model_is_given_at_most(
+    settings: Settings,
+) -> None:
+    long = TOOL | {"function": FUNCTION | {"description": "x" * 3000}}
+    bounds = {"max_context_size": ByteSize(2048)}
+    async with connect(
+        settings.model_copy(update=bounds), ScriptedProvider()
+    ) as client:
+        refused = await client.post(CHAT, json=HI | {"tools": [long]})
+        taken = await client.post(CHAT, json=HI | {"tools": [TOOL]})
+        kept = await client.history()
+
+    assert error(refused)["code"] == "context_length_exceeded"
+    assert taken.status_code == 200
+    assert len(kept) == 1
+
+
+async def test_tools_count_for_limits_of_tokens(client: Client) -> None:
+    admin = await client.let_in(
+        await client.storage.add_user("root", None, role=UserRole.ADMIN)
+    )
+    known = await client.storage.find_credentials("alice")
+    assert known is not None
+    path = f"/admin/users/{known.user.id}/limits"
+    await client.put(path, json={"tokens_per_day": 1000}, headers=admin)
+    long = TOOL | {"function": FUNCTION | {"description": "x" * 3000}}
+    small = HI | {"max_tokens": 10}
+
+    refused = await client.post(CHAT, json=small | {"tools": [long]})
+    taken = await client.post(CHAT, json=small | {"tools": [TOOL]})
+
+    assert error(refused)["code"] == "insufficient_quota"
+    assert taken.status_code == 200
 
 
 KEY = {"Idempotency-Key": "0b5e-7"}

@@ -11,6 +11,8 @@ from llamakeep.errors import InvalidRequest, UnsupportedParameter
 _IN_RESULTS = {"role", "content", "name", "tool_call_id"}
 _IN_CALLS = {"id", "type", "function", "index"}
 """Clients that gather the pieces of a stream keep the index, which says nothing."""
+_IN_FUNCTIONS = {"name", "arguments", "parsed_arguments"}
+"""What a client parsed is in the arguments."""
 _MOST_NAMED = 16
 
 
@@ -170,6 +172,9 @@ def unreadable(field: str, where: str) -> UnsupportedParameter:
 def _called(given: Any, call_id: str, where: str) -> ToolCall:
     if not isinstance(given, Mapping):
         raise invalid(where, "It has to be an object with a `name` and `arguments`.")
+    for field in given.keys() - _IN_FUNCTIONS:
+        if given[field]:
+            raise unreadable(field, where)
     name = named(given.get("name"), f"{where}.name")
     arguments = given.get("arguments")
     if not isinstance(arguments, str):

@@ -89,6 +89,7 @@ def read_tools(
     names = {tool["function"]["name"] for tool in read}
     if isinstance(choice, Mapping):
         _check_type(choice, "tool_choice")
+        _check_fields(choice, {"type", "function"}, "tool_choice")
         name = _named(choice.get("function"), names, "tool_choice.function")
         choice = {"type": "function", "function": {"name": name}}
     elif choice not in (None, "none", "auto", "required"):
@@ -197,9 +198,10 @@ def _check_fields(given: Mapping[str, Any], known: Any, where: str) -> None:
 
 
 def _named(given: Any, names: set[str], where: str) -> str:
-    name = given.get("name") if isinstance(given, Mapping) else None
-    if not isinstance(name, str):
+    if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
         raise invalid(f"{where}.name", "It has to be the name of a tool.")
+    _check_fields(given, {"name"}, where)
+    name: str = given["name"]
     if name not in names:
         checked(name, f"{where}.name")
         raise invalid(
