@@ -7,6 +7,7 @@ from llamakeep.deletion.users import purge_one
 from llamakeep.domain import Actor, Run, RunStatus, User, new_id, utc_now
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.lookups import IdempotencyKey
+from llamakeep.storage.runs.rows import to_row
 from llamakeep.storage.runs.steps import conversation_of
 
 NODE = "node_1"
@@ -30,6 +31,12 @@ def new_run(user: User, prompt: str = "Why?", **facts: Any) -> Run:
         started_at=now,
     )
     return replace(run, **facts)
+
+
+def older_row(run: Run) -> dict[str, Any]:
+    """Return the columns of a run that tables of an earlier version have."""
+    later = {"last_message", "output"}
+    return {name: value for name, value in to_row(run).items() if name not in later}
 
 
 async def start(

@@ -16,10 +16,9 @@ from llamakeep.storage.database import schema
 from llamakeep.storage.database.tables import runs
 from llamakeep.storage.history import indexing, reindexing
 from llamakeep.storage.history.filters import EVERYTHING
-from llamakeep.storage.runs.rows import to_row
 from tests.engine.engine import open_engine
 from tests.fakes import ScriptedProvider
-from tests.storage.running import ended, new_run, start
+from tests.storage.running import ended, new_run, older_row, start
 from tests.storage.test_search import find
 from tests.waiting import LONG_ENOUGH
 
@@ -28,7 +27,6 @@ OLD_PROMPTS += [f"{OLD_PROMPTS[0]} again"]
 CAT = "\N{CYRILLIC SMALL LETTER KA}от"
 SEARCHES = {CAT: 2, "1e5x": 1, "der": 1, "plain": 1}
 FOUND_AT_ONCE = dict.fromkeys(SEARCHES, 0) | {"plain": 1}
-LATER_COLUMNS = ("last_message", "output")
 
 
 @pytest.fixture(params=["0014", "0011"])
@@ -50,10 +48,7 @@ async def _add_as_before(
 ) -> Sequence[Run]:
     """Add finished runs, and leave it to PostgreSQL to index them."""
     added = [ended(new_run(user, prompt)) for prompt in prompts]
-    rows = [to_row(run) for run in added]
-    for row in rows:
-        for name in LATER_COLUMNS:
-            del row[name]
+    rows = [older_row(run) for run in added]
     await storage._database.write(lambda c: c.execute(insert(runs), rows).close())
     return added
 

@@ -18,8 +18,7 @@ from llamakeep.storage.history import search
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.search import read_search
 from llamakeep.storage.history.words import MARK, words_of
-from llamakeep.storage.runs.rows import to_row
-from tests.storage.running import ended, new_run, start
+from tests.storage.running import ended, new_run, older_row, start
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
@@ -330,7 +329,7 @@ def _write_as_version_4(user: User, kept: list[Run], connection: Connection) -> 
     facts = {"id": user.id, "username": "alice", "username_key": "alice"}
     connection.execute(insert(users).values(facts | {"created_at": user.created_at}))
     for run in kept:
-        row = to_row(run)
+        row = older_row(run)
         del row["reservation"]
         connection.execute(insert(runs).values(row))
 

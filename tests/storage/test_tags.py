@@ -15,8 +15,7 @@ from llamakeep.storage.deletion.traces import SHARED
 from llamakeep.storage.history.conversations import HIGHEST
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.stats import Grouping
-from llamakeep.storage.runs.rows import to_row
-from tests.storage.running import ended, new_run, start
+from tests.storage.running import ended, new_run, older_row, start
 
 LONG = {"k" * 64: "\N{MATHEMATICAL BOLD SMALL V}" * 512}
 
@@ -142,7 +141,7 @@ async def test_runs_without_tags_leave_the_table_of_tags_alone(
 def _write_as_version_7(alice: User, run: Run, connection: Connection) -> None:
     facts = {"id": alice.id, "username": "alice", "username_key": "alice"}
     connection.execute(insert(users).values(facts | {"created_at": alice.created_at}))
-    connection.execute(insert(runs).values(to_row(run)))
+    connection.execute(insert(runs).values(older_row(run)))
 
 
 async def test_runs_of_an_older_version_are_found_by_their_tags(
