@@ -36,6 +36,9 @@ from llamakeep.storage.runs.steps import conversation_of
 MOST_BYTES = 4
 """Bytes that a character has at most."""
 
+MESSAGES = "messages"
+"""Names the messages that a request brings along, where one of them is refused."""
+
 NewRunSource = NewRun | Callable[[], Awaitable[NewRun]]
 """What a client wants; or what finds that out, and is only called if it matters."""
 
@@ -178,7 +181,7 @@ class Admission:
                     f"{part.call_id!a}. Nothing was stored. Leave it out with its "
                     "result, or choose another model"
                     f"{await self._registry.such_as({'tools'})}.",
-                    parameters=["messages"] if place < own else (),
+                    parameters=[MESSAGES] if place < own else (),
                 )
 
     async def _context_of(self, user: User, new: NewRun) -> Context:

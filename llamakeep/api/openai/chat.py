@@ -20,7 +20,11 @@ from llamakeep.api.openai.content import invalid
 from llamakeep.api.openai.errors import COMPLETION_ERRORS, error_responses
 from llamakeep.api.openai.forms import CHAT, ChatCompletion
 from llamakeep.api.openai.ids import RUN, run_id_of
-from llamakeep.api.openai.messages import MESSAGE_SCHEMA, read_messages
+from llamakeep.api.openai.messages import (
+    MESSAGE_SCHEMA,
+    place_of_tools,
+    read_messages,
+)
 from llamakeep.api.openai.parameters import CompletionRequest
 from llamakeep.api.openai.tools import (
     CHOICE_SCHEMA,
@@ -34,6 +38,7 @@ from llamakeep.api.openai.tools import (
 )
 from llamakeep.api.openai.wire import json_response
 from llamakeep.domain import NewRun, RunStatus
+from llamakeep.engine.admission import MESSAGES
 from llamakeep.schemas.fields import MaxTokens, Metadata
 from llamakeep.schemas.text import Text, check_json
 from llamakeep.services import services_of
@@ -171,7 +176,12 @@ async def create(
     the prompt and the text so far stay in the history.
     """
     form = partial(ChatCompletion, is_older=bool(body.functions))
-    return await answer(request, user, body, form, idempotency_key)
+    try:
+        return await answer(request, user, body, form, idempotency_key)
+    except errors.UnsupportedParameter as error:
+        if MESSAGES in error.parameters:
+            error.parameters = (place_of_tools(body.messages),)
+        raise
 
 
 @router.get("/{completion_id}", response_class=Response, responses=_responses)

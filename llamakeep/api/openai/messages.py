@@ -141,6 +141,17 @@ def read_messages(given: Sequence[Mapping[str, Any]]) -> Said:
     )
 
 
+def place_of_tools(given: Sequence[Mapping[str, Any]]) -> str:
+    """Return the path of the first call or result of a tool, in messages with one."""
+    places = (
+        f"messages[{index}].{field}"
+        for index, one in enumerate(given)
+        for field in ("tool_calls", "function_call", "tool_call_id")
+        if one.get(field)
+    )
+    return next(places, "messages")
+
+
 def _message(given: Mapping[str, Any], where: str) -> Message:
     role = given.get("role")
     if not isinstance(role, str) or role not in ROLES:
