@@ -238,6 +238,15 @@ CASES = {
         [F, G, Text("Both.")],
         "Both.",
     ),
+    "numbers that count the pieces": Case(
+        [
+            calls(call('{"city"', "f", index=0, id="a")),
+            calls(call(": ", index=1)),
+            calls(call('"Jeju"}', index=2)),
+            calls(call(WHEN, "g", index=3, id="b")),
+        ],
+        [F, G],
+    ),
     # Ids.
     "an id in each": Case(
         [
@@ -278,6 +287,13 @@ CASES = {
             ToolCall("x" * LONGEST_NAME, "f", WHERE),
             ToolCall("x" * (LONGEST_NAME - 2) + "_2", "f", WHERE),
         ],
+    ),
+    "ids and names that are the word null": Case(
+        [
+            calls(call('{"city"', "f", index=0, id="a")),
+            calls(call(': "Jeju"}', "null", index=0, id="null")),
+        ],
+        [F],
     ),
     # Names.
     "a name in pieces": Case(
@@ -347,6 +363,14 @@ CASES = {
             calls(call('{"city"', "f", index=0, id="a")),
             calls(call(': "Jeju"}', index=0)),
             calls(call(WHERE, "f", index=0, id="a")),
+        ],
+        [F],
+    ),
+    "a call said again, without its id": Case(
+        [
+            calls(call(WHERE, "f", index=0, id="a")),
+            calls(call(WHERE, "f", index=0, id="")),
+            calls(call(WHERE, index=0)),
         ],
         [F],
     ),

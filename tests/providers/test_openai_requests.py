@@ -190,7 +190,17 @@ async def test_a_model_that_wants_reasoning_and_refuses_it_is_asked_twice() -> N
     assert len(stub.heard) == 2
 
 
-async def test_without_reasoning_a_refusal_for_it_is_one() -> None:
+async def test_answers_without_reasoning_are_sent_with_a_blank_one() -> None:
+    messages = [Message("assistant", "2"), Message("user", "Add."), THOUGHT, RESULT]
+    async with asked(*ANSWER) as (stub, provider):
+        stub.scripts.append([MISSING])
+        await ask(provider, replace(request(), messages=messages))
+
+    sent = stub.heard[1].json["messages"]
+    assert [each.get("reasoning_content") for each in sent] == [" ", None, "hm", None]
+
+
+async def test_without_an_earlier_answer_a_refusal_for_reasoning_is_one() -> None:
     async with asked(MISSING) as (stub, provider):
         with pytest.raises(PromptRejected, match="reasoning_content"):
             await ask(provider)

@@ -97,14 +97,19 @@ class Calls:
         if piece.is_whole:
             return None
         if piece.number is not None:
-            return self._by_number.get(piece.number)
+            known, last = self._by_number.get(piece.number), self._last
+            if known is not None or piece.name or piece.call_id or last is None:
+                return known
+            return None if last.is_complete() else last  # it was numbered wrongly
         return (self._by_id.get(piece.call_id) if piece.call_id else None) or self._last
 
 
 def _is_repeated(piece: CallPiece, call: GrowingCall) -> bool:
     """Return whether a piece is all of a call again, which some servers end with."""
-    is_same = bool(piece.call_id) and piece.call_id == call.call_id
-    return is_same and bool(piece.text) and call.has(piece.text) and call.is_complete()
+    if not piece.text or not call.has(piece.text):
+        return False
+    is_other = not call.call_id or piece.call_id not in {"", call.call_id}
+    return not (piece.name and is_other) and call.is_complete()
 
 
 def _begins(piece: CallPiece, call: GrowingCall, *, is_next: bool) -> bool:

@@ -141,11 +141,10 @@ def _call_in(call: dict[str, Any], *, is_whole: bool) -> CallPiece:
     function = call.get("function") or call.get("custom")
     if not isinstance(function, dict):
         function = call
-    name, call_id = function.get("name"), call.get("id") or call.get("call_id")
     return CallPiece(
         _arguments_in(function),
-        name if isinstance(name, str) else "",
-        call_id if isinstance(call_id, str) else "",
+        _name_in(function.get("name")),
+        _name_in(call.get("id") or call.get("call_id")),
         _index_in(call.get("index")),
         is_whole,
     )
@@ -161,6 +160,10 @@ def _arguments_in(function: dict[str, Any]) -> str:
         return json.dumps(arguments, ensure_ascii=False)
     except (ValueError, RecursionError) as error:
         raise ValueError("has arguments that are no JSON") from error
+
+
+def _name_in(name: Any) -> str:
+    return name if isinstance(name, str) and name != "null" else ""
 
 
 def _index_in(index: Any) -> int | None:

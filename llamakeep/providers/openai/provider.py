@@ -25,12 +25,7 @@ from llamakeep.providers.json_text import read_json
 from llamakeep.providers.openai.chat_completions import CompletionReader
 from llamakeep.providers.openai.chat_stream import ChatStream
 from llamakeep.providers.openai.refusals import Reason, is_about, refusal, refuses_name
-from llamakeep.providers.openai.requests import (
-    USUAL,
-    Wording,
-    has_reasoning,
-    request_body,
-)
+from llamakeep.providers.openai.requests import USUAL, Wording, request_body
 
 _OK = 200
 _EMPTY = {204, 205}
@@ -207,7 +202,7 @@ class OpenAIProvider:
         if (
             wording.has_reasoning == known.has_reasoning
             and is_about(response.status, reason, "reasoning_content")
-            and has_reasoning(request)
+            and any(each.role == "assistant" for each in request.messages)
         ):
             return wording._replace(has_reasoning=not wording.has_reasoning)
         raise self._refusal(response, body, request.model)

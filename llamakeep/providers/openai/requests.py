@@ -27,6 +27,8 @@ class Wording(NamedTuple):
 
 
 USUAL = Wording()
+_NO_REASONING = " "
+"""Models that want to read what they thought refuse an empty text as well."""
 
 
 def request_body(
@@ -40,6 +42,10 @@ def request_body(
             continue
         parts = _answered(message, request.messages, at + 1)
         messages.extend(_sent(message, parts, has_reasoning=wording.has_reasoning))
+    if wording.has_reasoning:
+        for sent in messages:
+            if sent["role"] == "assistant":
+                sent.setdefault("reasoning_content", _NO_REASONING)
     body: dict[str, Any] = {
         "model": request.model,
         "messages": messages,
@@ -53,12 +59,6 @@ def request_body(
     if name is not None and "max_tokens" in body:
         body[name] = body.pop("max_tokens")
     return body
-
-
-def has_reasoning(request: CompletionRequest) -> bool:
-    """Return whether a model thought in an earlier answer."""
-    parts = [part for message in request.messages for part in message.parts]
-    return any(isinstance(part, Reasoning) for part in parts)
 
 
 def _plain(message: Message) -> dict[str, Any]:
