@@ -1,5 +1,6 @@
 """Parsing of message content: text, or a list of parts with text."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from llamakeep.errors import InvalidRequest, UnsupportedParameter
@@ -14,12 +15,16 @@ TEXT_PARTS = {
 """The types of parts that are text, each with the field that has it."""
 
 
-def message_schema(part: dict[str, Any], **properties: Any) -> dict[str, Any]:
+_ROLES = ("system", "developer", "user", "assistant")
+
+
+def message_schema(
+    part: dict[str, Any], *, roles: Sequence[str] = _ROLES, **properties: Any
+) -> dict[str, Any]:
     """Return the JSON schema of a message, whose content is text or such parts."""
-    roles = ["system", "developer", "user", "assistant"]
     parts = {"type": "array", "items": part}
     content = {"anyOf": [{"type": "string"}, {"type": "null"}, parts]}
-    known = {**properties, "role": {"enum": roles}, "content": content}
+    known = {**properties, "role": {"enum": list(roles)}, "content": content}
     return {"type": "object", "required": ["role"], "properties": known}
 
 

@@ -8,6 +8,7 @@ from llamakeep.api.openai.content import (
     TEXT_PARTS,
     checked,
     invalid,
+    message_schema,
     said_and_refused,
     text_of,
 )
@@ -44,37 +45,24 @@ _CALL_SCHEMA = {
         },
     },
 }
-MESSAGE_SCHEMA = {
-    "type": "object",
-    "required": ["role"],
-    "properties": {
-        "role": {"enum": [*ROLES, *sorted(ROLES_OF_TOOLS)]},
-        "name": {"type": ["string", "null"]},
-        "content": {
-            "anyOf": [
-                _TEXT,
-                {"type": "null"},
-                {
-                    "type": "array",
-                    "items": {
-                        "anyOf": [
-                            {
-                                "type": "object",
-                                "required": ["type", field],
-                                "properties": {"type": {"const": kind}, field: _TEXT},
-                            }
-                            for kind, field in TEXT_PARTS.items()
-                        ]
-                    },
-                },
-            ]
-        },
-        "refusal": {"type": ["string", "null"]},
-        "reasoning_content": {"type": ["string", "null"]},
-        "tool_calls": {"type": ["array", "null"], "items": _CALL_SCHEMA},
-        "tool_call_id": _TEXT,
+MESSAGE_SCHEMA = message_schema(
+    {
+        "anyOf": [
+            {
+                "type": "object",
+                "required": ["type", field],
+                "properties": {"type": {"const": kind}, field: _TEXT},
+            }
+            for kind, field in TEXT_PARTS.items()
+        ]
     },
-}
+    roles=[*ROLES, *sorted(ROLES_OF_TOOLS)],
+    name={"type": ["string", "null"]},
+    refusal={"type": ["string", "null"]},
+    reasoning_content={"type": ["string", "null"]},
+    tool_calls={"type": ["array", "null"], "items": _CALL_SCHEMA},
+    tool_call_id=_TEXT,
+)
 
 
 class Said(NamedTuple):
