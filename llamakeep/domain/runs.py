@@ -1,6 +1,6 @@
 """Prompts, parameters and runs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
@@ -131,6 +131,8 @@ class NewRun:
     max_tokens_name: MaxTokensName | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     notifications: Sequence[Notification] = ()
+    check_followed: "Callable[[Sequence[Run]], None] | None" = None
+    """Raises why it cannot follow what it follows, oldest first."""
 
 
 @value

@@ -91,6 +91,8 @@ class Admission:
         ):
             context = await self._context_of(user, new)
         prior = context.runs
+        if new.check_followed is not None:
+            new.check_followed(prior)
         if "tools" in provider.unsupported and (
             prior or new.prior_messages or new.last_message
         ):

@@ -324,7 +324,7 @@ class LiveRun:
                     head = self._heads[begun]
                     begun += 1
                     kind = delta_of(head)
-                    yield NextItem(head, position)
+                    yield NextItem(head, position, self._text_before(seen - 1))
                 elif len(text) <= PIECE:
                     yield kind(text, position)
                 else:
@@ -362,6 +362,13 @@ class LiveRun:
             length += len(self._pieces[seen])
             seen += 1
         return "".join(self._pieces[begin:seen]), seen
+
+    def _text_before(self, mark: int) -> str:
+        """Return the text of the item that ends where a piece is a mark."""
+        begin = mark
+        while begin and self._pieces[begin - 1] != MARK:
+            begin -= 1
+        return "".join(self._pieces[begin:mark])
 
     def _resumed(self, position: Position) -> tuple[Delta | Reset, int]:
         """Return what a reader at `position` is handed, and the piece it ends with."""

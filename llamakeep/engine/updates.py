@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from llamakeep.domain import Item, Reasoning, Run, ToolCall
@@ -53,6 +53,8 @@ class NextItem:
     item: Item
     """Without its text."""
     position: Position
+    before: str = field(default="", compare=False)
+    """The text of the item before it, which is complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +136,10 @@ def updates_of(
     kind = delta_of(heads[begun - 1] if begun else None)
     for head, text in slices_of(tape, heads, offset):
         if head is not None:
+            before = tape[tape.rfind(MARK, 0, offset) + 1 : offset]
             offset += 1
             kind = delta_of(head)
-            yield NextItem(head, Position(offset, attempt))
+            yield NextItem(head, Position(offset, attempt), before)
         offset += len(text)
         if text:
             yield from sliced(kind(text, Position(offset, attempt)))

@@ -6,7 +6,7 @@ from typing import Any
 from llamakeep.api.openai.content import checked, invalid, text_of
 from llamakeep.domain import Message, Part, ToolCall, ToolResult
 from llamakeep.domain.messages import LONGEST_NAME, message_of
-from llamakeep.errors import InvalidRequest, UnsupportedParameter
+from llamakeep.errors import UnsupportedParameter
 
 _IN_RESULTS = {"role", "content", "name", "tool_call_id"}
 _IN_CALLS = {"id", "type", "function", "index"}
@@ -16,14 +16,21 @@ _IN_FUNCTIONS = {"name", "arguments", "parsed_arguments"}
 _MOST_NAMED = 16
 
 
-class Calls:
+class OpenCalls:
     """
-    The calls of an assistant's message, whose results have to follow it.
+    Calls of tools, whose results have to follow them.
 
     Args:
-        where: The message's path in the request.
-        parts: The message's.
+        where: Their path in the request.
+        parts: The parts among which they are.
     """
+
+    missing = "There is no result of {calls}."
+    """How the error of calls without results begins."""
+    add_results = ""
+    """What to do about them."""
+    put_result = ""
+    """Where a result has to be."""
 
     def __init__(self, where: str = "", parts: Sequence[Part] = ()) -> None:
         self._where = where
@@ -31,6 +38,51 @@ class Calls:
             part.call_id: part.name for part in parts if isinstance(part, ToolCall)
         }
         self._open = dict(self._names)
+
+    def take(self, call_id: str, where: str) -> None:
+        """
+        Take the result of a call.
+
+        Raises:
+            InvalidRequest: It is not one of these calls, or has a result already.
+        """
+        if call_id in self._open:
+            del self._open[call_id]
+            return
+        shown = f"{call_id[:64]!a}"
+        if call_id in self._names:
+            raise invalid(where, f"The call {shown} has a result already. Send one.")
+        raise invalid(where, f"There is no call {shown} before it. {self.put_result}")
+
+    def check_answered(self) -> None:
+        """
+        Check that each call has its result.
+
+        Raises:
+            InvalidRequest: It names the calls that have none.
+        """
+        if self._open:
+            some = [ascii(each[:64]) for each in list(self._open)[:_MOST_NAMED]]
+            more = len(self._open) - len(some)
+            calls = f"{', '.join(some)}{f' and {more} more' if more else ''}"
+            missing = self.missing.format(calls=calls)
+            raise invalid(self._where, f"{missing} {self.add_results}")
+
+
+class Calls(OpenCalls):
+    """The calls of an assistant's message in chat completions."""
+
+    add_results = (
+        "After this message and before any other, add one of the role `tool` for each, "
+        "with its `tool_call_id`."
+    )
+    put_result = (
+        "Put a result right after the assistant's message with its call in "
+        "`tool_calls`."
+    )
+
+    def __init__(self, where: str = "", parts: Sequence[Part] = ()) -> None:
+        super().__init__(f"{where}.tool_calls", parts)
 
     def result(self, given: Mapping[str, Any], where: str) -> Message:
         """
@@ -51,33 +103,13 @@ class Calls:
             name = None
         else:
             call_id = named(given.get("tool_call_id"), f"{where}.tool_call_id")
-            if call_id not in self._open:
-                raise self._unexpected(call_id, f"{where}.tool_call_id")
-        del self._open[call_id]
+        self.take(call_id, f"{where}.tool_call_id")
         text = "" if content == [] else text_of(content, f"{where}.content")
         return message_of(
             "tool",
             [ToolResult(call_id, text)],
             None if name in (None, "") else named(name, f"{where}.name"),
         )
-
-    def check_answered(self) -> None:
-        """
-        Check that each call has its result.
-
-        Raises:
-            InvalidRequest: It names the calls that have none.
-        """
-        if self._open:
-            some = [ascii(each[:64]) for each in list(self._open)[:_MOST_NAMED]]
-            more = len(self._open) - len(some)
-            raise invalid(
-                f"{self._where}.tool_calls",
-                f"There is no result of {', '.join(some)}"
-                f"{f' and {more} more' if more else ''}. After this message and before "
-                "any other, add one of the role `tool` for each, with its "
-                "`tool_call_id`.",
-            )
 
     def _id_of(self, name: Any, where: str) -> str:
         [*calls] = self._open.items() if len(self._open) == 1 else ()
@@ -89,17 +121,6 @@ class Calls:
             f"{where}.name",
             "The message before calls no function of this name. Put a result right "
             "after the assistant's message with its `function_call`.",
-        )
-
-    def _unexpected(self, call_id: str, where: str) -> InvalidRequest:
-        if call_id in self._names:
-            return invalid(
-                where, f"The call {call_id[:64]!a} has a result already. Send one."
-            )
-        return invalid(
-            where,
-            f"There is no call {call_id[:64]!a} before it. Put a result right after "
-            "the assistant's message with its call in `tool_calls`.",
         )
 
 

@@ -25,7 +25,7 @@ from llamakeep.api.openai.messages import (
     place_of_tools,
     read_messages,
 )
-from llamakeep.api.openai.parameters import CompletionRequest
+from llamakeep.api.openai.parameters import CompletionRequest, Effort
 from llamakeep.api.openai.tools import (
     CHOICE_SCHEMA,
     FUNCTION_CHOICE_SCHEMA,
@@ -40,7 +40,7 @@ from llamakeep.api.openai.wire import json_response
 from llamakeep.domain import NewRun, RunStatus
 from llamakeep.engine.admission import MESSAGES
 from llamakeep.schemas.fields import MaxTokens, Metadata
-from llamakeep.schemas.text import Text, check_json
+from llamakeep.schemas.text import check_json
 from llamakeep.services import services_of
 
 router = Router(prefix="/v1/chat/completions", tags=["openai"], queries=Queries.VENDORS)
@@ -48,7 +48,6 @@ router = Router(prefix="/v1/chat/completions", tags=["openai"], queries=Queries.
 ChatMessage = Annotated[dict[str, Any], WithJsonSchema(MESSAGE_SCHEMA)]
 Tool = Annotated[dict[str, Any], WithJsonSchema(TOOL_SCHEMA)]
 Function = Annotated[dict[str, Any], WithJsonSchema(FUNCTION_SCHEMA)]
-Effort = Annotated[Text, Field(min_length=1, max_length=64)]
 FORMATS = {"text", "json_object", "json_schema"}
 
 

@@ -27,6 +27,7 @@ from llamakeep.schemas.fields import (
     TopK,
     TopP,
 )
+from llamakeep.schemas.text import Text
 
 IGNORED_EVERYWHERE = frozenset(
     {
@@ -67,6 +68,9 @@ ONLY: Mapping[str, Sequence[Any]] = {
 
 TOOLS = ("tools", "functions", "tool_choice", "function_call")
 """Parameters of tool calls, which one error names together."""
+
+Effort = Annotated[Text, Field(min_length=1, max_length=64)]
+"""How much a model is to think, or to say."""
 
 OBFUSCATION = "stream_options.include_obfuscation"
 

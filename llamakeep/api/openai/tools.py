@@ -12,7 +12,7 @@ from llamakeep.schemas.text import check_json
 MOST_TOOLS = 128
 NAME = r"[a-zA-Z0-9_-]{1,64}"
 
-FUNCTION_SCHEMA = {
+FUNCTION_SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "required": ["name"],
     "additionalProperties": False,
@@ -43,6 +43,22 @@ CHOICE_SCHEMA = {
                     "properties": {"name": {"type": "string"}},
                 },
             },
+        },
+        {"type": "null"},
+    ]
+}
+FLAT_TOOL_SCHEMA = {
+    **FUNCTION_SCHEMA,
+    "required": ["type", "name"],
+    "properties": {"type": {"const": "function"}, **FUNCTION_SCHEMA["properties"]},
+}
+FLAT_CHOICE_SCHEMA = {
+    "anyOf": [
+        {"enum": ["none", "auto", "required"]},
+        {
+            "type": "object",
+            "required": ["type", "name"],
+            "properties": {"type": {"const": "function"}, "name": {"type": "string"}},
         },
         {"type": "null"},
     ]
@@ -85,12 +101,66 @@ def read_tools(
         InvalidRequest: A tool or the choice is invalid, or there are too many tools.
         UnsupportedParameter: A tool is not a function of the client's.
     """
-    read = _listed(tools or (), "tools")
+    return _read(_listed(tools or (), "tools"), choice, are_parallel=are_parallel)
+
+
+def read_flat_tools(
+    tools: Sequence[Any] | None, choice: Any, *, are_parallel: bool | None
+) -> Tools:
+    """
+    Read `tools`, `tool_choice` and `parallel_tool_calls` of the Responses API.
+
+    A function's fields are the tool's own there.
+
+    Raises:
+        InvalidRequest: As `read_tools`.
+        UnsupportedParameter: As `read_tools`.
+    """
+    wrapped = [_wrapped(tool) for tool in tools or ()]
+    read = _listed(wrapped, "tools", field="")
+    return _read(read, choice, are_parallel=are_parallel, field="")
+
+
+def flat_tools(tools: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return tools as the Responses API writes them, with all of their fields."""
+    fields = FUNCTION_SCHEMA["properties"]
+    return [
+        {"type": "function", **dict.fromkeys(fields), **tool["function"]}
+        for tool in tools
+    ]
+
+
+def flat_choice(choice: str | Mapping[str, Any] | None) -> str | dict[str, Any]:
+    """Return the choice as the Responses API writes it."""
+    if choice is None or isinstance(choice, str):
+        return choice or "auto"
+    return {"type": "function", "name": choice["function"]["name"]}
+
+
+def _wrapped(tool: Any) -> Any:
+    if not isinstance(tool, Mapping):
+        return tool
+    # Clients write fields out that they do not use.
+    given = {name: value for name, value in tool.items() if value is not None}
+    return {"type": given.pop("type", None), "function": given}
+
+
+def _read(
+    read: Sequence[Mapping[str, Any]],
+    choice: Any,
+    *,
+    are_parallel: bool | None,
+    field: str = ".function",
+) -> Tools:
     names = {tool["function"]["name"] for tool in read}
     if isinstance(choice, Mapping):
         _check_type(choice, "tool_choice")
-        _check_fields(choice, {"type", "function"}, "tool_choice")
-        name = _named(choice.get("function"), names, "tool_choice.function")
+        if field:
+            _check_fields(choice, {"type", "function"}, "tool_choice")
+            called = choice.get("function")
+        else:
+            called = {name: choice[name] for name in choice if name != "type"}
+        name = _named(called, names, f"tool_choice{field}")
         choice = {"type": "function", "function": {"name": name}}
     elif choice not in (None, "none", "auto", "required"):
         raise invalid(

@@ -1,123 +1,202 @@
-"""Conversion between items of the Responses API and messages."""
+"""Items of the Responses API: what was said, as it shows it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from llamakeep.api.openai.content import invalid, said_by, text_of
-from llamakeep.api.openai.ids import id_of
-from llamakeep.api.openai.messages import ROLES, name_of
-from llamakeep.domain import Message, Role, Run
-from llamakeep.errors import UnsupportedParameter
+from llamakeep.api.openai.ids import RUN, id_of
+from llamakeep.domain import (
+    Item,
+    Message,
+    Part,
+    Reasoning,
+    Refusal,
+    Role,
+    Run,
+    Text,
+    ToolCall,
+    ToolResult,
+)
 
-MESSAGE = "msg_"
-"""The prefix of an item's id."""
+MESSAGE, REASONING, CALL, OUTPUT = "msg_", "rs_", "fc_", "fco_"
+"""The prefixes of items' ids."""
 
-_SAID = {"type", "role", "content", "name"}
-_ECHOED = {"id", "status", "phase"}
-"""Fields of output items, which clients send back; they are ignored."""
-
-
-def read_input(given: Any) -> tuple[str, list[Message]]:
-    """
-    Split the input of a request into the prompt and prior messages.
-
-    Raises:
-        InvalidRequest: An item is invalid, or the last one is not the user's.
-        UnsupportedParameter: An item is no message, or has more than text.
-    """
-    if isinstance(given, str):
-        prompt = text_of(given, "input")
-        _check_not_blank(prompt, "input")
-        return prompt, []
-    if not isinstance(given, list) or not given:
-        raise invalid("input", "It has to be a prompt, or a list of messages.")
-    said = [_message(item, f"input.{index}") for index, item in enumerate(given)]
-    last = said.pop()
-    where = f"input.{len(said)}"
-    if last.role != "user":
-        raise invalid(
-            f"{where}.role",
-            "The last item has to be the user's message: it is what is answered. Add "
-            "one of the role `user`.",
-        )
-    _check_not_blank(last.content, f"{where}.content")
-    return last.content, said
+_LENGTH = 26
+"""Characters of a run's id, after its prefix."""
 
 
 def items_read(run: Run, earlier: Iterable[Run]) -> Iterator[dict[str, Any]]:
     """
-    Yield the messages that the model got for `run`, oldest first, without instructions.
+    Yield the items that the model got for `run`, oldest first, without instructions.
 
     The `earlier` runs are those that it continues, oldest first.
     """
     for one in earlier:
-        yield from items_sent(one)
-        yield output_item(one, "completed")
+        yield from items_of(one)
     yield from items_sent(run)
 
 
-def output_item(run: Run, status: str) -> dict[str, Any]:
-    """Return the run's response as an item."""
-    return _item(id_of(run, MESSAGE), "assistant", status, run.response)
+def items_of(run: Run) -> Iterator[dict[str, Any]]:
+    """Yield the items of the request for `run`, and those of its answer."""
+    yield from items_sent(run)
+    yield from output_items(run, "completed")
 
 
-def output_part(text: str) -> dict[str, Any]:
-    """Return the text of a response as a part of its message."""
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+def output_items(run: Run, status: str) -> list[dict[str, Any]]:
+    """Return the items of an answer, of which the last one has `status`."""
+    items = output_of(run)
+    last = len(items) - 1
+    return [
+        output_item(run, item, index, status if index == last else "completed")
+        for index, item in enumerate(items)
+    ]
+
+
+def output_of(run: Run) -> Sequence[Item]:
+    """Return the items of an answer, also if it is text alone."""
+    return run.output or (Text(run.response),)
+
+
+def output_item(run: Run, item: Item, index: int, status: str) -> dict[str, Any]:
+    """Return an item of an answer, all of it."""
+    return _shown(item, output_id(run, item, index), "assistant", status)
+
+
+def output_id(run: Run, item: Item, index: int) -> str:
+    """Return the id of an item of an answer."""
+    return id_of(run, _prefix(item)) + (f"_o{index}" if index else "")
+
+
+def begun_item(run: Run, item: Item, index: int) -> dict[str, Any]:
+    """Return an item of an answer that begins: it has no parts yet."""
+    shown = output_item(run, item, index, "in_progress")
+    return shown | {"content": []} if "content" in shown else shown
+
+
+def part_of(item: Text | Refusal | Reasoning) -> dict[str, Any]:
+    """Return the only part of an item."""
+    match item:
+        case Text(text):
+            return {
+                "type": "output_text",
+                "text": text,
+                "annotations": [],
+                "logprobs": [],
+            }
+        case Refusal(text):
+            return {"type": "refusal", "refusal": text}
+        case Reasoning(text):
+            return {"type": "reasoning_text", "text": text}
 
 
 def items_sent(run: Run) -> Iterator[dict[str, Any]]:
-    """Yield the messages of the request for `run`."""
-    for number in range(len(run.prior_messages) + 1):
-        yield sent_item(run, number)
+    """Yield the items of the request for `run`."""
+    number = 0
+    for message in _messages_sent(run):
+        for part in _parts(message):
+            yield _sent_item(run, message, part, number)
+            number += 1
 
 
-def sent_item(run: Run, number: int) -> dict[str, Any]:
-    """Return one of the messages of the request for `run`."""
-    is_earlier = number < len(run.prior_messages)
-    message = run.prior_messages[number] if is_earlier else Message("user", run.prompt)
-    item_id = f"{id_of(run, MESSAGE)}_{number}"
-    return _item(item_id, message.role, "completed", message.content)
+def find_item(run: Run, item_id: str) -> dict[str, Any] | None:
+    """Return an item of the request for `run` or of its answer, if it has that id."""
+    place = item_id.partition("_")[2][_LENGTH:].removeprefix("_")
+    found = None
+    if place.isdecimal():
+        found = _find_sent(run, int(place))
+    else:
+        index, items = int(place.removeprefix("o") or 0), output_of(run)
+        if index < len(items):
+            found = output_item(run, items[index], index, "completed")
+    return found if found and found["id"] == item_id else None
 
 
-def _item(item_id: str, role: Role, status: str, text: str) -> dict[str, Any]:
-    is_output = role == "assistant"
-    part = output_part(text) if is_output else {"type": "input_text", "text": text}
+def size_of(item: dict[str, Any]) -> int:
+    """Return how many bytes the text of an item has."""
+    texts = [item.get("arguments", ""), item.get("output", "")]
+    for part in item.get("content", ()):
+        texts += [part.get("text", ""), part.get("refusal", "")]
+    return len("".join(texts).encode())
+
+
+def run_id_in(item_id: str) -> str:
+    """Return the id of the run that has an item; its id has the right format."""
+    return RUN + item_id.partition("_")[2][:_LENGTH]
+
+
+def _messages_sent(run: Run) -> Iterator[Message]:
+    yield from run.prior_messages
+    yield run.last_message or Message("user", run.prompt)
+
+
+def _parts(message: Message) -> Sequence[Part]:
+    return message.parts or (Text(message.content),)
+
+
+def _find_sent(run: Run, number: int) -> dict[str, Any] | None:
+    # There may be very many messages, of which one is made an item.
+    first = 0
+    for message in _messages_sent(run):
+        following = first + (len(message.parts) or 1)
+        if number < following:
+            part = _parts(message)[number - first]
+            return _sent_item(run, message, part, number)
+        first = following
+    return None
+
+
+def _sent_item(run: Run, message: Message, part: Part, number: int) -> dict[str, Any]:
+    item_id = f"{id_of(run, _prefix(part))}_{number}"
+    return _shown(part, item_id, message.role, "completed")
+
+
+def _prefix(part: Part) -> str:
+    match part:
+        case Reasoning():
+            return REASONING
+        case ToolCall():
+            return CALL
+        case ToolResult():
+            return OUTPUT
+        case _:
+            return MESSAGE
+
+
+def _shown(part: Part, item_id: str, role: Role, status: str) -> dict[str, Any]:
+    match part:
+        case ToolCall(call_id, name, text):
+            return {
+                "id": item_id,
+                "type": "function_call",
+                "status": status,
+                "call_id": call_id,
+                "name": name,
+                "arguments": text,
+            }
+        case ToolResult(call_id, text):
+            return {
+                "id": item_id,
+                "type": "function_call_output",
+                "status": status,
+                "call_id": call_id,
+                "output": text,
+            }
+        case Reasoning():
+            return {
+                "id": item_id,
+                "type": "reasoning",
+                "status": status,
+                "summary": [],
+                "content": [part_of(part)],
+                "encrypted_content": None,
+            }
+    if role == "assistant" or isinstance(part, Refusal):
+        content = part_of(part)
+    else:
+        content = {"type": "input_text", "text": part.text}
     return {
         "id": item_id,
         "type": "message",
         "role": role,
         "status": status,
-        "content": [part],
+        "content": [content],
     }
-
-
-def _message(item: Any, where: str) -> Message:
-    if not isinstance(item, Mapping):
-        raise invalid(
-            where, 'An item is an object such as `{"role": "user", "content": "…"}`.'
-        )
-    kind = item.get("type", "message")
-    if kind != "message":
-        raise UnsupportedParameter(
-            f"{where}: the models here read messages, and no items of the type "
-            f"{str(kind)[:64]!a}. Nothing was stored. Leave it out.",
-            parameters=[f"{where}.type"],
-        )
-    role = item.get("role")
-    if not isinstance(role, str) or role not in ROLES:
-        raise invalid(f"{where}.role", f"It has to be one of {', '.join(ROLES)}.")
-    for name in item.keys() - _SAID - _ECHOED:
-        if item[name]:
-            raise UnsupportedParameter(
-                f"{where}: a model here reads a message's role and text, and nothing "
-                f"else. Nothing was stored. Leave {name[:64]!a} out.",
-                parameters=[f"{where}.{name[:64]}"],
-            )
-    content = said_by(role, item.get("content"), f"{where}.content")
-    return Message(ROLES[role], content, name_of(item.get("name"), f"{where}.name"))
-
-
-def _check_not_blank(text: str, where: str) -> None:
-    if not text or text.isspace():
-        raise invalid(where, "It is empty. Write something.")

@@ -5,15 +5,24 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from llamakeep.api.openai.content import invalid
-from llamakeep.api.openai.ids import RUN
-from llamakeep.api.openai.responses.items import MESSAGE, output_item, sent_item
+from llamakeep.api.openai.responses.items import (
+    CALL,
+    MESSAGE,
+    OUTPUT,
+    REASONING,
+    find_item,
+    run_id_in,
+    size_of,
+)
 from llamakeep.domain import Run
 from llamakeep.errors import ContextTooLarge, InvalidRequest, RunNotFound
 
 MOST_REFERENCES = 100
 """How many references a request may have, since each is looked up."""
 
-_ID = re.compile(r"msg_[0-9a-z]{26}(?:_[0-9]{1,4})?")
+_ID = re.compile(
+    rf"(?:{MESSAGE}|{REASONING}|{CALL}|{OUTPUT})[0-9a-z]{{26}}(?:_o?[0-9]{{1,6}})?"
+)
 
 
 async def dereferenced(
@@ -35,7 +44,7 @@ async def dereferenced(
     named = _named(given)
     by_run: dict[str, list[str]] = {}
     for item_id in named:
-        by_run.setdefault(RUN + item_id[len(MESSAGE) :][:26], []).append(item_id)
+        by_run.setdefault(run_id_in(item_id), []).append(item_id)
     found = list(given)
     for run_id, item_ids in by_run.items():
         try:
@@ -43,9 +52,11 @@ async def dereferenced(
         except RunNotFound:
             raise _unknown(named[item_ids[0]]) from None
         for item_id in item_ids:
-            place = named[item_id]
-            found[place] = item = _item_of(run, item_id, place)
-            most -= sum(len(part["text"].encode()) for part in item["content"])
+            item = find_item(run, item_id)
+            if item is None:
+                raise _unknown(named[item_id])
+            found[named[item_id]] = item
+            most -= size_of(item)
             if most < 0:
                 raise ContextTooLarge(
                     "The items that the request refers to have more text than a "
@@ -80,17 +91,8 @@ def _is_reference(item: Any) -> bool:
     )
 
 
-def _item_of(run: Run, item_id: str, place: int) -> Mapping[str, Any]:
-    _, _, number = item_id.removeprefix(MESSAGE).partition("_")
-    if not number:
-        return output_item(run, "completed")
-    if int(number) > len(run.prior_messages) or str(int(number)) != number:
-        raise _unknown(place)
-    return sent_item(run, int(number))
-
-
 def _unknown(place: int) -> InvalidRequest:
     return invalid(
         f"input.{place}.id",
-        "There is no such item in your history. Send the message itself.",
+        "There is no such item in your history. Send the item itself.",
     )

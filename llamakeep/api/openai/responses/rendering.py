@@ -3,8 +3,9 @@
 from typing import Any
 
 from llamakeep.api.openai.ids import id_of
-from llamakeep.api.openai.responses.items import output_item
+from llamakeep.api.openai.responses.items import output_items
 from llamakeep.api.openai.responses.text_format import text_format
+from llamakeep.api.openai.tools import flat_choice, flat_tools
 from llamakeep.domain import Run, RunStatus, Usage
 from llamakeep.errors import (
     ClientError,
@@ -33,7 +34,7 @@ _ITEM_STATUSES = {
     "in_progress": "in_progress",
     "completed": "completed",
 }
-"""The status of a response's only item; with others, it is incomplete."""
+"""The status of a response's last item; with others, it is incomplete."""
 
 
 def response_of(run: Run, *, background: bool | None = None) -> dict[str, Any]:
@@ -45,8 +46,8 @@ def response_of(run: Run, *, background: bool | None = None) -> dict[str, Any]:
     reason = _incomplete_reason(run)
     status = "incomplete" if reason else _STATUSES[run.status]
     output = []
-    if run.response or run.status is RunStatus.SUCCEEDED:
-        output.append(output_item(run, _ITEM_STATUSES.get(status, "incomplete")))
+    if run.response or run.output or run.status is RunStatus.SUCCEEDED:
+        output = output_items(run, _ITEM_STATUSES.get(status, "incomplete"))
     return _facts(run, background=background) | {
         "status": status,
         "completed_at": _seconds(run) if status == "completed" else None,
@@ -98,16 +99,16 @@ def _facts(run: Run, *, background: bool | None = None) -> dict[str, Any]:
         "top_p": parameters.top_p,
         "text": {
             "format": text_format(parameters.response_format),
-            "verbosity": "medium",
+            "verbosity": parameters.verbosity or "medium",
         },
         "metadata": dict(run.metadata),
-        "tools": [],
-        "tool_choice": "auto",
-        "parallel_tool_calls": True,
+        "tools": flat_tools(parameters.tools),
+        "tool_choice": flat_choice(parameters.tool_choice),
+        "parallel_tool_calls": parameters.parallel_tool_calls is not False,
         "max_tool_calls": None,
         "top_logprobs": 0,
         "truncation": "disabled",
-        "reasoning": {"effort": None, "summary": None},
+        "reasoning": {"effort": parameters.reasoning_effort, "summary": None},
         "service_tier": "default",
         "prompt": None,
         "prompt_cache_key": None,

@@ -8,10 +8,19 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 from llamakeep.api.openai.content import invalid, message_schema
 from llamakeep.api.openai.errors import PREVIOUS_NOT_FOUND
 from llamakeep.api.openai.ids import run_id_of
-from llamakeep.api.openai.parameters import IGNORED_EVERYWHERE, refuse_unsupported
-from llamakeep.api.openai.responses.items import read_input
+from llamakeep.api.openai.parameters import (
+    IGNORED_EVERYWHERE,
+    Effort,
+    refuse_unsupported,
+)
+from llamakeep.api.openai.responses.reading import read_input
 from llamakeep.api.openai.responses.rendering import RESPONSE
 from llamakeep.api.openai.responses.text_format import TextOptions, response_format
+from llamakeep.api.openai.tools import (
+    FLAT_CHOICE_SCHEMA,
+    FLAT_TOOL_SCHEMA,
+    read_flat_tools,
+)
 from llamakeep.domain import NewRun, Parameters
 from llamakeep.errors import RunNotFound
 from llamakeep.schemas.bodies import Form
@@ -34,29 +43,56 @@ ONLY: Mapping[str, Sequence[Any]] = {
     "include": ([],),
     "moderation": (),
     "prompt": (),
-    "reasoning": ({}, {"effort": None}, {"effort": None, "summary": None}),
     "service_tier": ("auto", "default"),
     "stream_options": ({}, {"include_obfuscation": False}),
-    "tool_choice": ("none", "auto"),
-    "tools": ([],),
     "top_logprobs": (0,),
     "truncation": ("disabled",),
 }
 """Unsupported parameters, with the values that change nothing; `null` is always one."""
 
-VERBOSITY = "text.verbosity"
+SUMMARIES = {"summary": ("auto",), "generate_summary": ("auto",)}
+"""What may be asked for instead of a model's reasoning, which is given as it is."""
 
-ITEM_SCHEMA = message_schema(
-    {
+_TEXT = {"type": "string"}
+
+
+def _object(kind: str | list[str], *required: str, **more: Any) -> dict[str, Any]:
+    """Return the schema of an object whose required fields are text."""
+    return {
         "type": "object",
-        "required": ["type", "text"],
+        "required": ["type", *required, *more],
         "properties": {
-            "type": {"enum": ["input_text", "output_text"]},
-            "text": {"type": "string"},
+            "type": {"enum": [kind] if isinstance(kind, str) else kind},
+            **dict.fromkeys(required, _TEXT),
+            **more,
         },
-    },
-    type={"const": "message"},
-)
+    }
+
+
+def _texts(kind: str) -> dict[str, Any]:
+    return {"type": "array", "items": _object(kind, "text")}
+
+
+ITEM_SCHEMA = {
+    "anyOf": [
+        message_schema(
+            {
+                "anyOf": [
+                    _object(["input_text", "output_text"], "text"),
+                    _object("refusal", "refusal"),
+                ]
+            },
+            type={"const": "message"},
+        ),
+        _object("reasoning", summary=_texts("summary_text")),
+        _object("function_call", "call_id", "name", "arguments"),
+        _object(
+            "function_call_output",
+            "call_id",
+            output={"anyOf": [_TEXT, _texts("input_text")]},
+        ),
+    ]
+}
 INPUT_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": ITEM_SCHEMA}]}
 
 
@@ -67,13 +103,23 @@ def _id_alone(value: Any) -> Any:
     return value
 
 
+class ReasoningOptions(Form):
+    """How much the model is to think."""
+
+    effort: Effort | None = None
+    """Where the model thinks: such as `low` or `high`."""
+    summary: Annotated[str, WithJsonSchema({"const": "auto"})] | None = None
+    generate_summary: Annotated[str, WithJsonSchema({"const": "auto"})] | None = None
+    """The older name of `summary`."""
+
+
 class ResponseRequest(Form):
     """The input, what it continues, and how the model is to respond."""
 
     model_config = ConfigDict(extra="allow")
 
     input: Annotated[Any, WithJsonSchema(INPUT_SCHEMA)]
-    """A prompt, or messages of which the last one is the user's."""
+    """A prompt, or items of which the last one is what is answered."""
     model: ModelName | None = None
     """One of `/v1/models`, or a model's bare id; by default, the server's default."""
     instructions: Text | None = None
@@ -89,6 +135,17 @@ class ResponseRequest(Form):
     temperature: OpenAITemperature | None = None
     top_p: TopP | None = None
     text: TextOptions | None = None
+    tools: (
+        Annotated[
+            list[Annotated[dict[str, Any], WithJsonSchema(FLAT_TOOL_SCHEMA)]],
+            Field(fail_fast=True),
+        ]
+        | None
+    ) = None
+    """Up to 128 functions of yours that the model may call, where it can."""
+    tool_choice: Annotated[Any, WithJsonSchema(FLAT_CHOICE_SCHEMA)] = None
+    parallel_tool_calls: bool | None = None
+    reasoning: ReasoningOptions | None = None
     metadata: Metadata | None = None
     """Up to 16 tags of your own, kept with the run."""
     stream: bool | None = None
@@ -106,23 +163,46 @@ class ResponseRequest(Form):
         """
         if self.model_extra:
             refuse_unsupported(self.model_extra, ignored=IGNORED, only=ONLY)
-        if self.text is not None:
-            verbosity = self.text.verbosity
-            refuse_unsupported({VERBOSITY: verbosity}, only={VERBOSITY: ("medium",)})
-        prompt, earlier = read_input(self.input)
+        if self.reasoning is not None:
+            refuse_unsupported(
+                {
+                    f"reasoning.{name}": getattr(self.reasoning, name)
+                    for name in SUMMARIES
+                },
+                only={f"reasoning.{name}": only for name, only in SUMMARIES.items()},
+            )
+        tools = read_flat_tools(
+            self.tools, self.tool_choice, are_parallel=self.parallel_tool_calls
+        )
+        verbosity = None if self.text is None else self.text.verbosity
+        previous_run_id = self._previous_run_id()
+        given = read_input(
+            self.input,
+            is_continued=bool(previous_run_id or self.conversation),
+        )
         return NewRun(
-            prompt=prompt,
-            prior_messages=earlier,
+            prompt=given.prompt,
+            prior_messages=given.earlier,
+            last_message=given.last_message,
+            check_followed=given.check_followed,
             model=self.model,
             system_prompt=self.instructions or None,
             inherits_system_prompt=False,
-            previous_run_id=self._previous_run_id(),
+            previous_run_id=previous_run_id,
             conversation_id=self.conversation,
             parameters=Parameters(
                 max_tokens=self.max_output_tokens,
                 temperature=self.temperature,
                 top_p=self.top_p,
                 response_format=response_format(self.text),
+                tools=tools.tools,
+                tool_choice=tools.choice,
+                parallel_tool_calls=tools.are_parallel,
+                reasoning_effort=(
+                    None if self.reasoning is None else self.reasoning.effort
+                ),
+                # It is every model's own, so that those need not know it.
+                verbosity=None if verbosity == "medium" else verbosity,
             ),
             metadata=self.metadata or {},
         )

@@ -27,15 +27,15 @@ from llamakeep.api.openai.errors import (
 )
 from llamakeep.api.openai.ids import run_id_of
 from llamakeep.api.openai.parameters import refuse_unsupported
-from llamakeep.api.openai.responses.events import NOTHING_SEEN, events
+from llamakeep.api.openai.responses.events import events
 from llamakeep.api.openai.responses.items import items_read
+from llamakeep.api.openai.responses.numbers import NOTHING_SEEN
 from llamakeep.api.openai.responses.references import dereferenced
 from llamakeep.api.openai.responses.rendering import RESPONSE, response_of
 from llamakeep.api.openai.responses.request import ResponseRequest
 from llamakeep.api.openai.wire import json_response, stream_headers
 from llamakeep.api.prompts.idempotency import key_of
 from llamakeep.domain import NewRun, Run, User
-from llamakeep.domain.output import tape_of
 from llamakeep.errors import (
     ConversationNotFound,
     LlamaKeepError,
@@ -136,7 +136,7 @@ async def retrieve(
             run = await storage.outline(user, run_id)
         length = None
         if starting_after is not None and run.status.is_final:
-            length = await _length(storage, user, run, starting_after)
+            run, length = await _sized(storage, user, run, starting_after)
         after = NOTHING_SEEN if starting_after is None else starting_after
         engine, prefix = services.engine, prefix_of(request)
         frames = events(engine, run, prefix=prefix, after=after, length=length)
@@ -284,12 +284,11 @@ def _refuse_more(
     )
 
 
-async def _length(storage: Storage, user: User, run: Run, most: int) -> int:
-    """Return the length of a finished run's tape, or `most` if it is longer."""
+async def _sized(storage: Storage, user: User, run: Run, most: int) -> tuple[Run, int]:
+    """Return a finished run with its items, and its text's length up to `most`."""
     if (await storage.progress(run, after=0)).has_items:
         run = await storage.get_run(user, run.id)
-        return min(most, len(tape_of(run.output, run.response)))
-    return (await storage.place_in_text(run, most)).offset
+    return run, (await storage.place_in_text(run, most)).offset
 
 
 def _outlined(run: Run) -> Run:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from llamakeep.api.openai.parameters import Effort
 from llamakeep.schemas.bodies import Body, Form
 from llamakeep.schemas.text import Text, check_json
 
@@ -38,7 +39,8 @@ class TextOptions(Form):
 
     format: TextFormat | None = None
     """`json_object`, or `json_schema` with a schema, where the model supports it."""
-    verbosity: Annotated[str, WithJsonSchema({"const": "medium"})] | None = None
+    verbosity: Effort | None = None
+    """How much the model is to say, where that can be chosen: such as `low`."""
 
 
 def response_format(options: TextOptions | None) -> dict[str, Any] | None:
