@@ -171,7 +171,7 @@ async def test_a_form_that_the_model_cannot_honour_is_refused(
             "tool_choice": "auto",
             "include": [],
             "top_logprobs": 0,
-            "reasoning": {"effort": None},
+            "reasoning": {"effort": None, "summary": "auto"},
             "text": {"format": {"type": "text"}, "verbosity": "medium"},
             "stream_options": {"include_obfuscation": False},
         },
@@ -208,14 +208,14 @@ async def test_what_asks_for_nothing_special_is_accepted(
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"tools": [{"type": "web_search"}]}, "tools"),
-        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
+        ({"tools": [{"type": "mcp", "server_label": "x"}]}, "tools[0].type"),
+        ({"tool_choice": {"type": "file_search"}}, "tool_choice.type"),
         ({"include": ["message.output_text.logprobs"]}, "include"),
         ({"top_logprobs": 2}, "top_logprobs"),
-        ({"reasoning": {"effort": "high"}}, "reasoning"),
+        ({"reasoning": {"summary": "detailed"}}, "reasoning.summary"),
         ({"prompt": {"id": "pmpt_1"}}, "prompt"),
         ({"truncation": "auto"}, "truncation"),
-        ({"text": {"verbosity": "low"}}, "text.verbosity"),
         ({"service_tier": "flex"}, "service_tier"),
         ({"context_management": [{"type": "compaction"}]}, "context_management"),
         ({"moderation": {"model": "m"}}, "moderation"),
@@ -228,6 +228,11 @@ async def test_what_asks_for_nothing_special_is_accepted(
             {"input": [{"role": "user", "content": "Hi", "audio": "x"}]},
             "input[0].audio",
         ),
+        (
+            {"input": [{"type": "reasoning", "encrypted_content": "x"}]},
+            "input[0].encrypted_content",
+        ),
+        ({"input": [{"type": "computer_call"}]}, "input[0].type"),
     ],
 )
 async def test_what_cannot_be_honoured_is_refused_by_name(
