@@ -241,7 +241,7 @@ async def test_items_of_a_tool_loop_reach_the_model(
         ([call(name=5), output()], "input[0].name"),
         ([call(arguments={}), output()], "input[0].arguments"),
         ([call(arguments="\0"), output()], "input[0].arguments"),
-        ([call(), output(call_id=5)], "input[1].call_id"),
+        ([call(), output() | {"call_id": 5}], "input[1].call_id"),
         ([call(), output(output=None)], "input[1].output"),
         ([call(), output(output=[{"text": "x"}])], "input[1].output[0]"),
         ([{"type": "reasoning", "summary": "x"}, ASKS], "input[0].summary"),
