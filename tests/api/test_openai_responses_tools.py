@@ -139,7 +139,7 @@ async def test_tools_and_effort_reach_the_model_and_come_back(
                     "role": "assistant",
                     "content": [{"type": "output_text", "text": "I look."}],
                 },
-                call(id="fc_1", status="completed"),
+                call(id="fc_1", status="completed", parsed_arguments={"city": "Oslo"}),
                 call(CALL_B),
                 output("b"),
                 output("a", output=[{"type": "input_text", "text": "0"}]),
@@ -282,6 +282,11 @@ async def test_a_tool_loop_that_makes_no_sense_is_refused_by_name(
             "tool_choice.name",
             "invalid_value",
         ),
+        (
+            {"tools": [FLAT], "tool_choice": NAMED | {"more": 1}},
+            "tool_choice.more",
+            "unknown_parameter",
+        ),
         ({"tools": [FLAT, FLAT]}, "tools[1].name", "invalid_value"),
         ({"tools": [{"type": "function"}]}, "tools[0].name", "invalid_value"),
         ({"tools": [{"name": "f"}]}, "tools[0].type", "invalid_value"),
@@ -387,8 +392,10 @@ async def test_tools_that_no_model_here_can_call_are_refused(
 
     async with connect(settings, provider) as client:
         error = await refusal(client, {"tools": [FLAT]})
+        told = await refusal(client, {"input": [ASKS, call(), output()]})
 
-    assert error["code"] == "unsupported_parameter"
+    assert error["code"] == told["code"] == "unsupported_parameter"
+    assert told["param"] == "input[1]"
     assert provider.requests == []
 
 

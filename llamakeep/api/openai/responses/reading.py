@@ -24,8 +24,12 @@ from llamakeep.domain import (
 from llamakeep.domain.messages import message_of
 from llamakeep.errors import UnsupportedParameter
 
-_ECHOED = {"id", "type", "status", "phase"}
-"""Fields of output items, which clients send back; they are ignored."""
+_ECHOED = {"id", "type", "status", "phase", "parsed_arguments"}
+"""
+Fields of output items, which clients send back; they are ignored.
+
+What OpenAI's library parsed is in the arguments, too.
+"""
 _FIELDS: Mapping[str, set[str]] = {
     "message": {"role", "content", "name"},
     "reasoning": {"summary", "content"},
@@ -105,6 +109,14 @@ def read_input(given: Any, *, is_continued: bool) -> Given:
         last if has_more else None,
         reader.check_followed if is_continued else None,
     )
+
+
+def place_of_tools(given: Any) -> str:
+    """Return the path of the first call or output of a tool, in an input with one."""
+    for index, item in enumerate(given if isinstance(given, list) else ()):
+        if isinstance(item, Mapping) and item.get("call_id"):
+            return f"input.{index}"
+    return "input"
 
 
 class _Reader:

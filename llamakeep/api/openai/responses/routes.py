@@ -30,17 +30,20 @@ from llamakeep.api.openai.parameters import refuse_unsupported
 from llamakeep.api.openai.responses.events import events
 from llamakeep.api.openai.responses.items import items_read
 from llamakeep.api.openai.responses.numbers import NOTHING_SEEN
+from llamakeep.api.openai.responses.reading import place_of_tools
 from llamakeep.api.openai.responses.references import dereferenced
 from llamakeep.api.openai.responses.rendering import RESPONSE, response_of
 from llamakeep.api.openai.responses.request import ResponseRequest
 from llamakeep.api.openai.wire import json_response, stream_headers
 from llamakeep.api.prompts.idempotency import key_of
 from llamakeep.domain import NewRun, Run, User
+from llamakeep.engine.admission import MESSAGES
 from llamakeep.errors import (
     ConversationNotFound,
     LlamaKeepError,
     RunCanceled,
     RunNotFound,
+    UnsupportedParameter,
 )
 from llamakeep.services import services_of
 from llamakeep.storage import Storage
@@ -235,6 +238,10 @@ async def _ask(
             idempotency_key=await key_of(request, idempotency_key, body, body.asked),
             is_followed=bool(body.stream or body.background),
         )
+    except UnsupportedParameter as error:
+        if MESSAGES in error.parameters:
+            error.parameters = (place_of_tools(body.input),)
+        raise
     except RunNotFound:
         raise invalid("previous_response_id", PREVIOUS_NOT_FOUND) from None
     except ConversationNotFound:
