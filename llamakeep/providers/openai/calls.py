@@ -31,9 +31,11 @@ class GrowingCall:
                 self.name = piece.name
             else:
                 self.name += piece.name
-        if piece.text:
+        self.length += len(piece.text)
+        if self.length > _LONGEST_LOOKED_AT:
+            self._texts.clear()
+        elif piece.text:
             self._texts.append(piece.text)
-            self.length += len(piece.text)
 
     def has(self, text: str) -> bool:
         """Return whether a text is all of its arguments."""
