@@ -116,6 +116,11 @@ class LiveRun:
         return self._pieces[0] if self._pieces else ""
 
     @property
+    def heads(self) -> Sequence[Item]:
+        """The items of the marks in `tape`, without their texts."""
+        return self._heads
+
+    @property
     def is_repeating(self) -> bool:
         """Whether this attempt may still turn out to repeat an earlier one's text."""
         return self._agreed == self.length and self.length < len(self._kept)

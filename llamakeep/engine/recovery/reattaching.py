@@ -14,6 +14,7 @@ from llamakeep.engine.circuits.breakers import CircuitBreakers
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.recovery.lateness import boot_time, claimed_at, lateness
 from llamakeep.engine.recovery.orphans import KNOWN_FOR, is_wanted
+from llamakeep.engine.recovery.repetition import Repetition
 from llamakeep.engine.retries import Retries
 from llamakeep.errors import (
     AnswerExpired,
@@ -29,6 +30,7 @@ from llamakeep.providers.base import (
     Candidate,
     CompletionRequest,
     Event,
+    Finished,
     ReattachableProvider,
 )
 from llamakeep.settings import Settings
@@ -128,7 +130,7 @@ class Reattachment:
     async def _receive(self) -> None:
         """Take in an answer; of one that is resumed, what is not here yet."""
         live, handle = self._live, self._live.run.handle
-        received = live.tape
+        repeated = Repetition(live.tape, live.heads)
         events: AsyncGenerator[Event, None]
         if handle is None:
             events = self._breakers.ask(self._provider, self._request)
@@ -140,18 +142,10 @@ class Reattachment:
                     if not await self._is_to_be_read(event, event.handle):
                         return  # closing the generator cancels what was made
                     live.receive(event)
-                elif isinstance(event, str) and received:
-                    size = min(len(event), len(received))
-                    if event[:size] != received[:size]:
-                        raise ProviderAnswerInvalid(
-                            "The provider's answer is not the one that it had begun; "
-                            "the text so far is kept."
-                        )
-                    received = received[size:]
-                    if rest := event[size:]:
-                        live.receive(rest)
-                else:
+                elif repeated.is_over or isinstance(event, Accepted | Finished):
                     live.receive(event)
+                elif (news := repeated.news(event)) is not None:
+                    live.receive(news)
 
     async def _is_to_be_read(self, accepted: Accepted, handle: str) -> bool:
         """Keep what finds an answer again, and return whether its text is wanted."""
