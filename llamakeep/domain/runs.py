@@ -40,6 +40,8 @@ class Parameters:
     parallel_tool_calls: bool | None = None
     reasoning_effort: str | None = None
     verbosity: str | None = None
+    prompted_tools: bool | None = None
+    """Whether the server describes the tools in the prompt; it is not the client's."""
 
     def given(self) -> dict[str, Any]:
         """Return the ones that were set, by name."""

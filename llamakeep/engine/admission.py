@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from llamakeep.domain import (
     NewRun,
+    Parameters,
     Run,
     RunStatus,
     ToolCall,
@@ -26,7 +27,7 @@ from llamakeep.errors import (
     UnsupportedParameter,
 )
 from llamakeep.providers.base import Provider
-from llamakeep.providers.registry import Registry
+from llamakeep.providers.registry import Registry, prompts_tools
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.context import NO_CONTEXT, Context
@@ -79,7 +80,7 @@ class Admission:
         provider, model = await self._registry.resolve(new.model)
         if user.api_key is not None:
             check_model(user, provider, model)
-        await self._registry.check_parameters(provider, new.parameters)
+        await self._registry.check_parameters(provider, model, new.parameters)
         context = NO_CONTEXT
         length = len(new.prompt) + len(new.system_prompt or "")
         if (
@@ -93,10 +94,11 @@ class Admission:
         prior = context.runs
         if new.check_followed is not None:
             new.check_followed(prior)
+        parameters = new.parameters
         if "tools" in provider.unsupported and (
-            prior or new.prior_messages or new.last_message
+            parameters.tools or prior or new.prior_messages or new.last_message
         ):
-            await self._check_said(provider, new, prior)
+            parameters = await self._prompted(provider, model, new, prior)
         system_prompt = new.system_prompt
         if system_prompt is None and prior and new.inherits_system_prompt:
             system_prompt = prior[-1].system_prompt
@@ -118,7 +120,7 @@ class Admission:
             last_message=new.last_message,
             conversation_id=context.conversation_id or conversation_of(run_id),
             previous_run_id=new.previous_run_id,
-            parameters=new.parameters,
+            parameters=parameters,
             max_tokens_name=new.max_tokens_name,
             metadata=new.metadata,
             notifications=new.notifications,
@@ -158,6 +160,21 @@ class Admission:
                 "the queue; nothing was stored. Try again when some are answered.",
                 retry_after=1,
             )
+
+    async def _prompted(
+        self, provider: Provider, model: str, new: NewRun, prior: Sequence[Run]
+    ) -> Parameters:
+        """
+        Return the parameters of a run whose provider has none for tools.
+
+        Raises:
+            UnsupportedParameter: The model is not told of tools, and has to be.
+        """
+        if not prompts_tools(provider, model):
+            await self._check_said(provider, new, prior)
+        elif new.parameters.tools:
+            return replace(new.parameters, prompted_tools=True)
+        return new.parameters
 
     async def _check_said(
         self, provider: Provider, new: NewRun, prior: Sequence[Run]

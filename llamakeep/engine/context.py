@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from llamakeep.domain import Message, NewRun, Parameters, Part, Run
 from llamakeep.domain.runs import length_of
+from llamakeep.providers.prompted_tools import described
 from llamakeep.storage import Storage
 
 LITTLE = 16 * 1024
@@ -46,6 +47,8 @@ def size_of(asked: NewRun | Run) -> int:
 
 def size_of_tools(parameters: Parameters) -> int:
     """Return how many bytes a model is told about the tools that it may call."""
+    if parameters.prompted_tools:
+        return len(described(parameters).encode())
     return len(json.dumps(parameters.tools)) if parameters.tools else 0
 
 

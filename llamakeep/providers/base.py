@@ -1,9 +1,9 @@
 """The port between the engine and providers."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeGuard, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 from llamakeep.domain import Item, MaxTokensName, Message, Parameters, Price, Usage
 from llamakeep.domain.values import value
@@ -106,7 +106,9 @@ class Provider(Protocol):
     """Whether requests cost nothing, so that interrupted runs may be repeated."""
 
     unsupported: frozenset[str]
-    """Names of `Parameters` that this provider does not support."""
+    """
+    Names of `Parameters` that this provider does not support; see also `PromptsTools`.
+    """
 
     async def default_model(self) -> str:
         """
@@ -165,16 +167,25 @@ class Provider(Protocol):
 
 
 @runtime_checkable
-class ChecksFormats(Protocol):
-    """A provider that supports only some response formats."""
+class ChecksSchemas(Protocol):
+    """A provider that supports only some JSON schemas."""
 
-    def check_format(self, response_format: Mapping[str, Any]) -> None:
+    def check_schemas(self, parameters: Parameters) -> None:
         """
-        Check a response format.
+        Check the schemas of tools and of the response format.
 
         Raises:
-            UnsupportedParameter: It is not supported.
+            UnsupportedParameter: One is not supported.
         """
+        ...
+
+
+@runtime_checkable
+class PromptsTools(Protocol):
+    """A provider that supports no tools, and may describe them in the prompt."""
+
+    def prompts_tools(self, model: str) -> bool:
+        """Return whether it does so for a model, which then supports tools."""
         ...
 
 

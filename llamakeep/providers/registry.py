@@ -19,8 +19,9 @@ from llamakeep.errors import (
 )
 from llamakeep.providers.base import (
     DEFAULT_MODEL,
-    ChecksFormats,
+    ChecksSchemas,
     ModelLookup,
+    PromptsTools,
     Provider,
     is_reattachable,
 )
@@ -146,15 +147,18 @@ class Registry:
         return provider, model
 
     async def check_parameters(
-        self, provider: Provider, parameters: Parameters
+        self, provider: Provider, model: str, parameters: Parameters
     ) -> None:
         """
-        Check that a provider supports the parameters.
+        Check that a provider's model supports the parameters.
 
         Raises:
             UnsupportedParameter: It names those that are not supported.
         """
-        if refused := provider.unsupported.intersection(parameters.given()):
+        refused = provider.unsupported.intersection(parameters.given())
+        if not refused.isdisjoint(TOOL_PARAMETERS) and prompts_tools(provider, model):
+            refused -= TOOL_PARAMETERS
+        if refused:
             # A model that does not think thinks as little as that.
             if parameters.reasoning_effort == "none":
                 refused -= {"reasoning_effort"}
@@ -167,17 +171,20 @@ class Registry:
                     f"or choose another model{await self.such_as(refused)}.",
                     parameters=sorted(refused),
                 )
-        wanted = parameters.response_format
-        if wanted is not None and isinstance(provider, ChecksFormats):
-            provider.check_format(wanted)
+        has_schemas = parameters.response_format is not None or parameters.tools
+        if has_schemas and isinstance(provider, ChecksSchemas):
+            provider.check_schemas(parameters)
 
     async def such_as(self, parameters: Collection[str]) -> str:
-        """Return `, such as …`: a model whose provider supports the parameters."""
+        """Return `, such as …`: a default model that supports the parameters."""
         for provider in self._providers.values():
-            if provider.unsupported.isdisjoint(parameters):
-                with suppress(LlamaKeepError, TimeoutError):
-                    async with asyncio.timeout(_LONGEST_QUESTION):
-                        model = await provider.default_model()
+            unsupported = provider.unsupported.intersection(parameters)
+            if not unsupported <= TOOL_PARAMETERS:
+                continue
+            with suppress(LlamaKeepError, TimeoutError):
+                async with asyncio.timeout(_LONGEST_QUESTION):
+                    model = await provider.default_model()
+                if not unsupported or prompts_tools(provider, model):
                     return f", such as {provider.name}:{model}"
         return ""
 
@@ -232,6 +239,11 @@ class Registry:
             await provider.close()
 
 
+def prompts_tools(provider: Provider, model: str) -> bool:
+    """Return whether a provider describes tools to a model in the prompt."""
+    return isinstance(provider, PromptsTools) and provider.prompts_tools(model)
+
+
 def create_registry(
     settings: Settings, supervisor: Supervisor | None = None
 ) -> Registry:
@@ -283,6 +295,7 @@ def _replicate(settings: Settings, api_token: SecretStr) -> Provider:
         connect_timeout=settings.connect_timeout,
         silence_timeout=settings.silence_timeout,
         most_connections=settings.most_connections,
+        prompted_tools=settings.prompted_tools,
     )
 
 

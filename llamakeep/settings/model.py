@@ -167,6 +167,12 @@ class Settings(BaseSettings):
     local_context: PositiveInt = 2048
     """How many tokens one prompt and its answer may take together, embedded."""
 
+    prompted_tools: bool = True
+    """
+    Whether tools are described in the prompt to models that have no parameter for
+    them: the embedded model, and LLaMA 3 and 4 on Replicate.
+    """
+
     connect_timeout: SomeSeconds = 5
     """Seconds a provider may take to accept a connection."""
 

@@ -43,6 +43,7 @@ EXAMPLES = {
     "cors_origins": "https://chat.example.com,https://notes.example.com",
     "retention_days": "90",
     "local_threads": "4",
+    "prompted_tools": "false",
     "log_level": "info",
 }
 """How values are written; other settings are numbers, whose defaults show it."""

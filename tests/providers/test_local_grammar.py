@@ -116,7 +116,7 @@ async def test_a_pattern_that_cannot_be_kept_to_is_refused_by_name(
     given = Parameters(response_format=wanted)
 
     with pytest.raises(UnsupportedParameter) as caught:
-        await Registry([local]).check_parameters(local, given)
+        await Registry([local]).check_parameters(local, "any", given)
 
     assert repr(r"^\d{4}$") in caught.value.detail
     assert "Nothing was stored" in caught.value.detail

@@ -76,7 +76,7 @@ async def test_a_parameter_that_would_be_ignored_is_refused() -> None:
     given = Parameters(top_k=1, seed=2, top_p=0.5)
 
     with pytest.raises(UnsupportedParameter, match="seed, top_k") as refused:
-        await Registry([provider]).check_parameters(provider, given)
+        await Registry([provider]).check_parameters(provider, "parrot", given)
 
     assert "such as" not in refused.value.detail
 
@@ -84,16 +84,22 @@ async def test_a_parameter_that_would_be_ignored_is_refused() -> None:
 async def test_parameters_that_were_not_given_are_not_refused() -> None:
     provider = ScriptedProvider(unsupported=frozenset({"top_k"}))
 
-    await Registry([provider]).check_parameters(provider, Parameters(top_p=0.5))
+    await Registry([provider]).check_parameters(
+        provider, "parrot", Parameters(top_p=0.5)
+    )
 
 
 async def test_no_effort_is_what_a_model_makes_that_does_not_reason() -> None:
     provider = ScriptedProvider(unsupported=frozenset({"reasoning_effort"}))
     registry = Registry([provider])
 
-    await registry.check_parameters(provider, Parameters(reasoning_effort="none"))
+    await registry.check_parameters(
+        provider, "parrot", Parameters(reasoning_effort="none")
+    )
     with pytest.raises(UnsupportedParameter, match="reasoning_effort"):
-        await registry.check_parameters(provider, Parameters(reasoning_effort="low"))
+        await registry.check_parameters(
+            provider, "parrot", Parameters(reasoning_effort="low")
+        )
 
 
 async def test_a_refused_parameter_comes_with_a_model_that_supports_it() -> None:
@@ -103,9 +109,11 @@ async def test_a_refused_parameter_comes_with_a_model_that_supports_it() -> None
     registry = Registry([first, second])
 
     with pytest.raises(UnsupportedParameter, match="model, such as second:parrot"):
-        await registry.check_parameters(first, Parameters(tools=({},)))
+        await registry.check_parameters(first, "parrot", Parameters(tools=({},)))
     with pytest.raises(UnsupportedParameter, match=r"another model\.$"):
-        await registry.check_parameters(first, Parameters(tools=({},), seed=1))
+        await registry.check_parameters(
+            first, "parrot", Parameters(tools=({},), seed=1)
+        )
 
 
 @pytest.fixture

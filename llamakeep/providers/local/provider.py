@@ -1,6 +1,6 @@
 """The embedded model: llama.cpp in a child process, without account or network."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from decimal import Decimal
@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from llamakeep.domain import Message, Price
+from llamakeep.domain import Message, Parameters, Price
 from llamakeep.domain.runs import TOOL_PARAMETERS
 from llamakeep.errors import NoProvider, ProviderUnavailable, UnsupportedParameter
 from llamakeep.providers.base import Accepted, CompletionRequest, Event
@@ -26,6 +26,12 @@ from llamakeep.providers.local.weights import (
     model_id,
 )
 from llamakeep.providers.openai.provider import OpenAIProvider
+from llamakeep.providers.prompted_tools import (
+    calls_read,
+    functions_of,
+    held_to,
+    told,
+)
 from llamakeep.settings import Settings
 
 HOW_TO_GET_ENGINE = (
@@ -85,18 +91,18 @@ class LocalProvider:
         """Return that it costs nothing."""
         return FREE
 
-    def check_format(self, response_format: Mapping[str, Any]) -> None:
+    def prompts_tools(self, model: str) -> bool:  # noqa: ARG002 - there is one
+        """Return whether the settings want tools described in the prompt."""
+        return self._settings.prompted_tools
+
+    def check_schemas(self, parameters: Parameters) -> None:
         """Refuse a schema with patterns that the model cannot be held to."""
-        found = list(islice(unsupported_patterns(response_format), _MOST_NAMED))
-        if found:
-            named = ", ".join(repr(pattern[:_MOST_OF_A_PATTERN]) for pattern in found)
-            raise UnsupportedParameter(
-                f"The embedded model cannot be held to the pattern {named}. Nothing "
-                "was stored. A pattern may have ASCII characters, classes such as "
-                "[0-9], groups, alternatives and counts, between ^ and $; write it so, "
-                "leave it out, or choose another model.",
-                parameters=["response_format"],
-            )
+        _check(parameters.response_format, "", "response_format")
+        if held_to(parameters) is parameters.response_format:
+            return  # calls are free
+        for function in functions_of(parameters):
+            of = f" of the tool {function['name']!a}"
+            _check(function.get("parameters"), of, "tools")
 
     async def warm_up(self) -> None:
         """
@@ -114,13 +120,20 @@ class LocalProvider:
             endpoint, client = await self._running()
             is_accepted = False
             try:
+                asked = told(_seeded(request))
                 # llama.cpp does not know the newer name of the limit.
                 asked = replace(
-                    _seeded(request),
+                    asked,
                     max_tokens_name=None,
-                    messages=await self._plain_text(endpoint, request.messages),
+                    messages=await self._plain_text(endpoint, asked.messages),
+                    parameters=replace(
+                        asked.parameters, response_format=held_to(request.parameters)
+                    ),
                 )
-                async with aclosing(client.answer(asked)) as events:
+                answer = client.answer(asked)
+                if request.parameters.prompted_tools:
+                    answer = calls_read(request, answer)
+                async with aclosing(answer) as events:
                     async for event in events:
                         is_accepted = is_accepted or isinstance(event, Accepted)
                         yield event
@@ -181,6 +194,19 @@ class LocalProvider:
         if self._weights is None:
             raise missing_weights(self._settings)
         return self._weights
+
+
+def _check(schema: Any, whose: str, parameter: str) -> None:
+    found = list(islice(unsupported_patterns(schema), _MOST_NAMED))
+    if found:
+        named = ", ".join(repr(pattern[:_MOST_OF_A_PATTERN]) for pattern in found)
+        raise UnsupportedParameter(
+            f"The embedded model cannot be held to the pattern {named}{whose}. Nothing "
+            "was stored. A pattern may have ASCII characters, classes such as [0-9], "
+            "groups, alternatives and counts, between ^ and $; write it so, leave it "
+            "out, or choose another model.",
+            parameters=[parameter],
+        )
 
 
 def _seeded(request: CompletionRequest) -> CompletionRequest:

@@ -7,6 +7,7 @@ from typing import Any
 from llamakeep.domain import Message, Parameters
 from llamakeep.errors import UnsupportedParameter
 from llamakeep.providers.base import CompletionRequest
+from llamakeep.providers.prompted_tools import told
 from llamakeep.providers.replicate.transcripts import as_text, chat_template, plain
 
 _SPELLINGS = {
@@ -81,6 +82,10 @@ def build_input(request: CompletionRequest, schema: InputSchema) -> dict[str, An
     Raises:
         UnsupportedParameter: The model does not know one, or cannot be told.
     """
+    if request.parameters.prompted_tools or any(
+        message.parts for message in request.messages
+    ):
+        request = told(request, has_tool_role=chat_template(request.model) is not None)
     given = request.parameters.given()
     if unknown := sorted(name for name in given if schema.spelling(name) is None):
         raise UnsupportedParameter(

@@ -27,6 +27,7 @@ from llamakeep.providers.base import (
     Event,
     Finished,
 )
+from llamakeep.providers.prompted_tools import calls_read
 from llamakeep.providers.replicate.api import ReplicateApi
 from llamakeep.providers.replicate.errors import hit_the_limit
 from llamakeep.providers.replicate.following import Following
@@ -35,6 +36,7 @@ from llamakeep.providers.replicate.known_models import KnownModels
 from llamakeep.providers.replicate.predictions import Prediction
 from llamakeep.providers.replicate.prices import PRICES
 from llamakeep.providers.replicate.schemas import Schemas
+from llamakeep.providers.replicate.transcripts import chat_template
 from llamakeep.providers.replicate.webhooks import WebhookSecret
 
 log = logging.getLogger(__name__)
@@ -78,7 +80,9 @@ class ReplicateProvider:
         connect_timeout: float = 5,
         silence_timeout: float = 100,
         most_connections: int = MOST_CONNECTIONS,
+        prompted_tools: bool = True,
     ) -> None:
+        self._prompts_tools = prompted_tools
         self._default_model = default_model
         self._webhook_url = webhook_url
         self.marks_answers = webhook_url is not None
@@ -119,8 +123,15 @@ class ReplicateProvider:
         """Return what an official Llama costs."""
         return PRICES.get(model.partition(":")[0])
 
-    async def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
+    def prompts_tools(self, model: str) -> bool:
+        """Return whether a model is a LLaMA that knows the form of calls."""
+        return self._prompts_tools and chat_template(model) is not None
+
+    def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         """Answer `request`, as `Provider.answer` says."""
+        return _read(request, self._answer(request))
+
+    async def _answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         schema = await self._schemas.schema(request.model)
         wait = 0 if request.is_followed else self._longest_wait()
         creating = asyncio.create_task(
@@ -148,10 +159,15 @@ class ReplicateProvider:
             async for event in told:
                 yield event
 
-    async def resume(
+    def resume(
         self, request: CompletionRequest, handle: str
     ) -> AsyncGenerator[Event, None]:
         """Fetch an earlier answer, as `ReattachableProvider.resume` says."""
+        return _read(request, self._resume(request, handle))
+
+    async def _resume(
+        self, request: CompletionRequest, handle: str
+    ) -> AsyncGenerator[Event, None]:
         schema = await self._schemas.schema(request.model)
         limit = schema.max_tokens(request.parameters)
         async with aclosing(self._follow(self._following(handle), limit)) as told:
@@ -313,6 +329,12 @@ class ReplicateProvider:
                 prediction_id,
                 error,
             )
+
+
+def _read(
+    request: CompletionRequest, events: AsyncGenerator[Event, None]
+) -> AsyncGenerator[Event, None]:
+    return calls_read(request, events) if request.parameters.prompted_tools else events
 
 
 def _accepted(prediction: Prediction) -> Accepted:

@@ -1,7 +1,7 @@
 """Conversations as one prompt, for models that take no messages."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from llamakeep.domain import Message
@@ -13,6 +13,7 @@ _NAMES = {
     "assistant": "Assistant",
     "tool": "Tool",
 }
+_LLAMA_ROLES = {"tool": "ipython"}
 _ROLE = re.compile(rf"^(?=(?:{'|'.join(_NAMES.values())}):)", re.MULTILINE)
 
 _BARS = r"<(?=[|\uff5c][^<>\r\n]{1,100}[|\uff5c]>)"
@@ -66,17 +67,22 @@ def plain(messages: Sequence[Message]) -> str:
     return "\n\n".join([*said, "Assistant:"])
 
 
+def _utterances(messages: Sequence[Message]) -> Iterator[tuple[str, str]]:
+    for message in messages:
+        yield _LLAMA_ROLES.get(message.role, message.role), message.content
+
+
 def _llama_4(messages: Sequence[Message]) -> str:
     said = [
-        f"<|header_start|>{each.role}<|header_end|>\n\n{each.content}<|eot|>"
-        for each in messages
+        f"<|header_start|>{role}<|header_end|>\n\n{text}<|eot|>"
+        for role, text in _utterances(messages)
     ]
     return "".join(said) + "<|header_start|>assistant<|header_end|>\n\n"
 
 
 def _llama_3(messages: Sequence[Message]) -> str:
     said = [
-        f"<|start_header_id|>{each.role}<|end_header_id|>\n\n{each.content}<|eot_id|>"
-        for each in messages
+        f"<|start_header_id|>{role}<|end_header_id|>\n\n{text}<|eot_id|>"
+        for role, text in _utterances(messages)
     ]
     return "".join(said) + "<|start_header_id|>assistant<|end_header_id|>\n\n"
