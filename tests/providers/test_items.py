@@ -612,6 +612,14 @@ async def test_an_item_grows_while_the_server_is_still_talking() -> None:
     ]
 
 
+async def test_text_does_not_wait_for_a_call_of_which_nothing_is_said() -> None:
+    nothing = calls(call("", index=0))
+    script = [{"content": word} | nothing for word in ("one", " two", " three")]
+    stream = ChatStream(Pieces([sent(chunk(one)) for one in script]), reader(), "It")  # type: ignore[arg-type]
+
+    assert [await stream.next() for _ in script] == ["one", " two", " three"]
+
+
 @pytest.mark.parametrize("end", [(), (Then.RESET,), (event({"error": "on fire"}), END)])
 async def test_arguments_that_break_off_are_kept_as_they_came(end: Any) -> None:
     script = [

@@ -37,6 +37,11 @@ class GrowingCall:
         elif piece.text:
             self._texts.append(piece.text)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was said of it but its number."""
+        return not (self.name or self.call_id or self.length)
+
     def has(self, text: str) -> bool:
         """Return whether a text is all of its arguments."""
         return len(text) == self.length and text == "".join(self._texts)

@@ -71,12 +71,6 @@ class _Entry:
         """Whether it can begin before it is complete."""
         return self.call is None or bool(self.call.name and self.call.length)
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was said of it but its number."""
-        call = self.call
-        return call is not None and not (call.name or call.call_id or call.length)
-
 
 class Items:
     """
@@ -137,7 +131,8 @@ class Items:
                 raise self._invalid(
                     f"has a name of a tool of more than {LONGEST_NAME} characters"
                 )
-            self._grow(self._entry_of_call(call), piece.text)
+            if not call.is_empty:
+                self._grow(self._entry_of_call(call), piece.text)
 
     def take(self) -> Said:
         """Return what can be said of the items since this was called last."""
@@ -208,7 +203,7 @@ class Items:
 
     def _close(self) -> None:
         entry = self._open
-        if entry is None or entry.is_empty:
+        if entry is None:
             return
         entry.is_closed = True
         if not entry.is_begun:
