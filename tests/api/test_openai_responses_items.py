@@ -162,6 +162,32 @@ async def test_each_item_is_streamed_between_its_opening_and_closing_events(
     ]
 
 
+async def test_a_stream_of_items_can_be_resumed_after_every_number(
+    settings: Settings,
+) -> None:
+    async with connect(settings, ScriptedProvider(MIXED)) as client:
+        whole = await streamed(client)
+        url = f"/v1/responses/{whole[0].data['response']['id']}?stream=true"
+        for after in range(numbered(whole)[-1][0] + 1):
+            rest = await client.events("GET", f"{url}&starting_after={after}")
+
+            assert signs(rest) == [one for one in signs(whole) if one[0] > after]
+
+
+def signs(events: list[ServerSentEvent]) -> list[tuple[int, Any]]:
+    """Return numbers and data of some events, each character of a delta by itself."""
+    found: list[tuple[int, Any]] = []
+    for one in events:
+        data = dict(one.data)
+        number, delta = data.pop("sequence_number"), data.pop("delta", None)
+        if delta is None:
+            found.append((number, data))
+        else:
+            first = number - len(delta) + 1
+            found += [(first + at, (data, sign)) for at, sign in enumerate(delta)]
+    return found
+
+
 async def test_the_events_of_items_have_openais_fields(settings: Settings) -> None:
     async with connect(settings, ScriptedProvider(MIXED)) as client:
         events = await streamed(client)

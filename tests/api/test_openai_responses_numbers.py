@@ -130,6 +130,7 @@ def check_rest(whole: list[Event], rest: list[Event], after: int) -> None:
         assert got.get(index, "") == text[have:]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(scripts())
 def test_an_ended_response_can_be_resumed_after_every_number(script: Script) -> None:
@@ -156,6 +157,7 @@ def test_an_ended_response_can_be_resumed_after_every_number(script: Script) -> 
     asyncio.run(check())
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(scripts(), st.data())
 def test_an_unfinished_response_can_be_resumed_after_every_number(

@@ -172,7 +172,8 @@ def test_what_cannot_be_honoured_is_a_bad_request(openai_client: OpenAI) -> None
     with pytest.raises(openai.BadRequestError) as error:
         openai_client.responses.create(input="Hi", tools=[{"type": "web_search"}])
 
-    assert (error.value.param, error.value.code) == ("tools", "unsupported_parameter")
+    assert error.value.param == "tools[0].type"
+    assert error.value.code == "unsupported_parameter"
 
 
 def test_an_unknown_previous_response_is_a_bad_request(openai_client: OpenAI) -> None:

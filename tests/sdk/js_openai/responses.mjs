@@ -205,10 +205,10 @@ scenario("other people's responses are not there", async ({ openai, respond }) =
   await rejection(NotFoundError, bob.responses.delete(id));
 });
 
-scenario("a tool for a response is refused by name", async ({ respond }) => {
+scenario("a hosted tool for a response is refused by name", async ({ respond }) => {
   const error = await rejection(BadRequestError, respond({ tools: [{ type: "web_search" }] }));
 
-  assert.equal(error.param, "tools");
+  assert.equal(error.param, "tools[0].type");
 });
 
 scenario("a response that failed is an InternalServerError", async ({ respond, rule }) => {
