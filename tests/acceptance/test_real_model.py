@@ -2,6 +2,7 @@
 
 import json
 import signal
+from typing import Any
 
 import pytest
 
@@ -76,3 +77,37 @@ async def test_the_embedded_model_keeps_to_the_form_that_openais_clients_ask_for
     verdict = json.loads(answer.json()["choices"][0]["message"]["content"])
     assert verdict["yes"] in {True, False}
     assert verdict.keys() == {"yes"}
+
+
+async def test_the_embedded_model_calls_a_tool_and_is_told_the_result(
+    new_server: NewServer,
+) -> None:
+    server = new_server(is_real=True, settings={"local_threads": 1})
+    await server.start()
+    city = {"type": "object", "properties": {"city": {"enum": ["Oslo", "Rome"]}}}
+    schema = city | {"required": ["city"], "additionalProperties": False}
+    function = {"name": "get_weather", "parameters": schema}
+    asked: dict[str, Any] = {
+        "messages": [{"role": "user", "content": "Is it cold in Oslo?"}],
+        "tools": [{"type": "function", "function": function}],
+        "temperature": 0,
+    }
+
+    called = await server.client.post(
+        "/v1/chat/completions",
+        json=asked | {"tool_choice": "required", "max_tokens": 60},
+    )
+    [choice] = called.json()["choices"]
+    [call] = choice["message"]["tool_calls"]
+    result = {"role": "tool", "tool_call_id": call["id"], "content": "-3 degrees"}
+    messages = [*asked["messages"], choice["message"], result]
+    answer = await server.client.post(
+        "/v1/chat/completions", json=asked | {"messages": messages, "max_tokens": 8}
+    )
+    history = (await server.client.get("/history/")).json()["history"]
+
+    assert choice["finish_reason"] == "tool_calls"
+    assert json.loads(call["function"]["arguments"])["city"] in {"Oslo", "Rome"}
+    assert answer.status_code == 200, answer.text
+    assert [each["parameters"]["prompted_tools"] for each in history] == [True, True]
+    assert history[1]["output"][0]["call_id"] == call["id"]

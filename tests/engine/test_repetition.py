@@ -70,6 +70,7 @@ def test_an_answer_is_taken_in_once_wherever_it_broke_off(
         [ItemBegun(B), ItemText(A.text)],
         [ItemBegun(ToolCall("a", "f")), ItemText("{}")],
         [ItemBegun(ToolCall("a", "f")), ItemBegun(Text())],
+        [ItemBegun(Text()), "Hello"],
     ],
 )
 def test_another_answer_is_not_taken_for_the_one_that_began(

@@ -126,6 +126,8 @@ def test_a_call_is_told_from_text(text: str, items: Sequence[Item]) -> None:
         "[now(a=b'b')]",
         "[now(a='\\ud800')]",
         "[now(a=9" + "9" * 5000 + ")]",
+        "[now(a=" + "-" * 8000 + "1)]",
+        "[now(a='" + "b" * 8192 + "')]",
         "[now(), other()]",
         "[now().now()]",
         "[now() for now in now()]",
