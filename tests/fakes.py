@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 
 from llamakeep.domain import Price, Usage
+from llamakeep.domain.runs import TOOL_PARAMETERS
 from llamakeep.errors import LlamaKeepError
 from llamakeep.providers.base import (
     Accepted,
@@ -110,3 +111,13 @@ class ScriptedProvider:
 
     async def close(self) -> None:
         self.is_closed = True
+
+
+class PromptingProvider(ScriptedProvider):
+    """A provider whose models are told of tools in the prompt."""
+
+    def __init__(self) -> None:
+        super().__init__(unsupported=TOOL_PARAMETERS)
+
+    def prompts_tools(self, model: str) -> bool:
+        return model in self.known

@@ -149,6 +149,38 @@ async def test_a_reader_of_a_resumed_prediction_misses_nothing_and_gets_no_reset
     assert text + "".join(rest) == run["response"] == ANSWER
 
 
+async def test_calls_in_the_text_of_a_resumed_prediction_are_the_same_calls(
+    server: ServerProcess, replicate: Replicate
+) -> None:
+    calls = [f'{{"name": "look", "parameters": {{"n": {n}}}}}\n' for n in range(8)]
+    text = "".join(calls)
+    pieces = [text[at : at + 9] for at in range(0, len(text), 9)]
+    await replicate.next_rule(deltas=pieces, gap=0.03)
+    body = {
+        "input": "Look around.",
+        "tools": [{"type": "function", "name": "look"}],
+        "background": True,
+    }
+    begun = await server.client.post("/v1/responses", json=body)
+    begun.raise_for_status()
+    [run_id] = await server.history()
+
+    async def has_a_call() -> bool:
+        return bool((await server.run(run_id))["output"])
+
+    await until(has_a_call)
+    before = [each["call_id"] for each in (await server.run(run_id))["output"]]
+    await server.restart()
+    run = await server.ended_run(run_id)
+
+    assert [each["text"] for each in run["output"]] == [
+        f'{{"n": {n}}}' for n in range(8)
+    ]
+    assert [each["call_id"] for each in run["output"]][: len(before)] == before
+    assert (run["status"], run["finish_reason"]) == ("succeeded", "tool_calls")
+    assert len(await replicate.predictions()) == 1
+
+
 async def test_a_create_whose_answer_was_lost_is_found_and_not_repeated(
     server: ServerProcess, replicate: Replicate
 ) -> None:

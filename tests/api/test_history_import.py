@@ -16,7 +16,7 @@ from llamakeep.credentials.tokens import digest
 from llamakeep.domain import later_id, new_id, utc_now
 from llamakeep.settings import Settings
 from tests.api.serving import BOB, Client, connect
-from tests.fakes import ScriptedProvider
+from tests.fakes import PromptingProvider, ScriptedProvider
 
 JSONL = {"Content-Type": "application/x-ndjson"}
 
@@ -102,6 +102,23 @@ async def test_what_was_exported_and_deleted_comes_back_as_it_was(
     assert again.json() == {"imported": 0, "known": 6}
     assert [run["prompt"] for run in found] == ["Bye"]
     assert [(each["runs"], each["failed"]) for each in stats] == [(6, 1)]
+
+
+async def test_that_tools_were_prompted_is_exported_and_comes_back(
+    settings: Settings,
+) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    asked = {"messages": [{"role": "user", "content": "Hi"}], "tools": [tool]}
+    async with connect(settings, PromptingProvider()) as client:
+        answer = await client.post("/v1/chat/completions", json=asked)
+        before = await export(client)
+        await client.delete("/history/?all=true")
+        await send(client, before)
+        after = await export(client)
+
+    assert answer.status_code == 200
+    assert b'"prompted_tools":true' in before
+    assert after == before
 
 
 async def test_figures_that_no_column_can_have_are_left_out(client: Client) -> None:

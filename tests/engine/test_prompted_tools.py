@@ -1,34 +1,31 @@
 """Runs whose tools are described in the prompt."""
 
-import pytest
-
 from llamakeep.domain import NewRun, Parameters, User
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from tests.engine.engine import open_engine
-from tests.fakes import ScriptedProvider
+from tests.fakes import PromptingProvider, ScriptedProvider
 
-TOOLS = Parameters(tools=({"type": "function", "function": {"name": "f"}},))
-
-
-class Prompting(ScriptedProvider):
-    """It describes tools to its models in the prompt."""
-
-    def prompts_tools(self, model: str) -> bool:
-        return model == "parrot"
+FUNCTION = {"type": "function", "function": {"name": "f"}}
+WHY = NewRun(prompt="Why?", parameters=Parameters(tools=(FUNCTION,)))
 
 
-@pytest.mark.parametrize("is_prompted", [True, False])
 async def test_a_run_says_that_its_tools_were_described_in_the_prompt(
-    settings: Settings, storage: Storage, alice: User, *, is_prompted: bool
+    settings: Settings, storage: Storage, alice: User
 ) -> None:
-    unsupported = frozenset({"tools"} if is_prompted else ())
-    provider = Prompting(unsupported=unsupported)
+    provider = PromptingProvider()
     async with open_engine(settings, storage, provider) as engine:
-        run = await engine.answer(alice, NewRun(prompt="Why?", parameters=TOOLS))
+        run = await engine.answer(alice, WHY)
         kept = await storage.get_run(alice, run.id)
 
-    assert kept.parameters.prompted_tools is (True if is_prompted else None)
-    assert (
-        provider.requests[0].parameters.prompted_tools == kept.parameters.prompted_tools
-    )
+    [asked] = provider.requests
+    assert asked.parameters.prompted_tools is kept.parameters.prompted_tools is True
+
+
+async def test_a_run_says_nothing_of_that_where_the_server_knows_tools(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    async with open_engine(settings, storage, ScriptedProvider()) as engine:
+        run = await engine.answer(alice, WHY)
+
+    assert "prompted_tools" not in run.parameters.given()
