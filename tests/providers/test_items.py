@@ -670,9 +670,15 @@ async def test_a_name_that_is_too_long_ends_the_answer(delta: dict[str, Any]) ->
 
 async def test_a_name_that_never_ends_is_given_up() -> None:
     pieces = [calls(call(None, letter * 100, index=0)) for letter in "abcd"]
+    answer = Answer()
 
     with pytest.raises(ProviderAnswerInvalid, match="name of a tool"):
-        await said_in([body_of(pieces)])
+        await said_in([body_of(pieces)], into=answer)
+
+    # What is kept can be imported, and sent back in a conversation.
+    [found] = answer.items
+    assert isinstance(found, ToolCall)
+    assert len(found.name) == LONGEST_NAME
 
 
 async def test_countless_items_are_given_up_and_the_first_are_kept() -> None:

@@ -128,6 +128,8 @@ class Items:
             call = found
             call.add(piece)
             if len(call.name) > LONGEST_NAME or len(call.call_id) > LONGEST_NAME:
+                call.name = call.name[:LONGEST_NAME]  # what came is kept
+                call.call_id = call.call_id[:LONGEST_NAME]
                 raise self._invalid(
                     f"has a name of a tool of more than {LONGEST_NAME} characters"
                 )
