@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llamakeep.domain import Reasoning, RunStatus, Text, ToolCall, User
+from llamakeep.domain import Reasoning, Refusal, RunStatus, Text, ToolCall, User
+from llamakeep.domain.messages import said_in
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.search import Search, read_search
@@ -199,4 +200,25 @@ async def test_what_a_model_calls_and_thinks_is_found(
     await storage.delete_run(alice, run.id)
 
     for words in ("wonders", "weather", "zürich", "said"):
+        assert await find(storage, alice, words) == []
+
+
+async def test_texts_on_both_sides_of_a_call_do_not_become_one_word(
+    storage: Storage, alice: User
+) -> None:
+    run = await start(storage, alice)
+    output = (
+        Text("Looking"),
+        ToolCall("call_1", "look", "{}"),
+        Text("Done"),
+        Refusal("No"),
+    )
+    await storage.finish(ended(run, response=said_in(output), output=output))
+
+    for words in ("looking", "done", "no"):
+        assert [each.id for each in await find(storage, alice, words)] == [run.id]
+
+    await storage.delete_run(alice, run.id)
+
+    for words in ("looking", "done", "no"):
         assert await find(storage, alice, words) == []

@@ -97,11 +97,16 @@ def said_by_model(response: str, output: Stored | None) -> str:
     """Return a response, and what its other items say: reasoning and tool calls."""
     if not output:
         return response
-    # The items without a text of their own are in the response.
-    more = [
-        f"{each.get('name', '')} {each['text']}" for each in output if "text" in each
-    ]
-    return "\n".join((response, *more))
+    said: list[str] = []
+    more: list[str] = []
+    at = 0
+    for each in output:
+        if "text" in each:
+            more.append(f"{each.get('name', '')} {each['text']}")
+        else:  # it is in the response, where the next one may go on in its last word
+            said.append(response[at : at + each["length"]])
+            at += each["length"]
+    return "\n".join((*said, response[at:], *more))
 
 
 def own_words(user_id: str, text: str, output: str | None = None) -> str:
