@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import pytest
 from sqlalchemy import insert, text
 
-from llamakeep.domain import Run, RunStatus, User
+from llamakeep.domain import Run, RunStatus, ToolCall, User
 from llamakeep.engine import engine as engine_module
 from llamakeep.engine import upkeep
 from llamakeep.settings import Settings
@@ -121,6 +122,21 @@ async def test_what_goes_on_is_left_alone_and_deleted_runs_are_passed_by(
 
     assert len(await find(older, alice, CAT)) == 1
     assert (await older.get_run(alice, going_on.id)).status is RunStatus.STARTING
+
+
+async def test_tool_calls_of_runs_that_were_imported_meanwhile_stay_found(
+    older: Storage,
+) -> None:
+    alice = await _alice(older)
+    [*_, oldest] = await older.history(alice, matching=EVERYTHING)
+    await older.delete_run(alice, oldest.id)
+    called = replace(ended(oldest), output=(ToolCall("call_1", "clock", "{}"),))
+    await older.import_runs(alice, [replace(called, response="")])
+
+    while await older.reindex_some():
+        pass
+
+    assert [run.id for run in await find(older, alice, "clock")] == [oldest.id]
 
 
 async def test_what_has_the_same_words_is_not_written(older: Storage) -> None:

@@ -10,6 +10,7 @@ an earlier version has finished since.
 """
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +40,10 @@ _DONE = text(
     "DELETE FROM search_renewal WHERE done = until AND until = ANY(:ids)"
 ).bindparams(bindparam("ids", type_=ARRAY(Text())))
 
-_SIZE = f"length(left(prompt, {SEARCHED})) + length(left(response, {SEARCHED}))"
+_SIZE = (
+    f"length(left(prompt, {SEARCHED})) + length(left(response, {SEARCHED})) "
+    "+ coalesce(length(CAST(output AS text)), 0)"
+)
 _IN_RANGE = text(
     f"""
     SELECT id, {_SIZE} AS size FROM runs
@@ -56,7 +60,7 @@ _SINGLE = text(
 _TEXTS = text(
     f"""
     SELECT id, user_id, left(prompt, {SEARCHED}) AS prompt,
-    left(response, {SEARCHED}) AS response
+    left(response, {SEARCHED}) AS response, CAST(output AS text) AS output
     FROM runs WHERE id = ANY(:ids) AND {IS_FINISHED} ORDER BY id
     """  # noqa: S608 - only a number and names of ours
 ).bindparams(bindparam("ids", type_=ARRAY(Text())))
@@ -125,10 +129,13 @@ def _next_portion(connection: Connection) -> _Portion | None:
 
 
 def _words(portion: _Portion) -> Sequence[dict[str, str]]:
-    return [
-        {"run_id": row.id, "words": lexemes(row.user_id, row.prompt, row.response)}
-        for row in portion.rows
-    ]
+    return [{"run_id": row.id, "words": _words_of(row)} for row in portion.rows]
+
+
+def _words_of(row: Row[Any]) -> str:
+    # A run that was imported or finished since may have more than a text.
+    output = None if row.output is None else json.loads(row.output)
+    return lexemes(row.user_id, row.prompt, row.response, output)
 
 
 def _index(
