@@ -19,7 +19,8 @@ def messages(run: Run, prior: Sequence[Run]) -> Sequence[Message]:
         said.extend(one.prior_messages)
         said.append(prompt_of(one))
         said.append(Message("assistant", one.response, parts=one.output))
-    return (*said, *run.prior_messages, prompt_of(run))
+    last = run.last_message or Message("user", run.prompt)
+    return (*said, *run.prior_messages, last)
 
 
 def prompt_of(run: Run) -> Message:

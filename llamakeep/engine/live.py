@@ -6,9 +6,9 @@ from contextlib import aclosing
 from dataclasses import replace
 from functools import cached_property
 
-from llamakeep.domain import Item, Run, RunStatus, Text, utc_now
-from llamakeep.domain.messages import said_in
-from llamakeep.domain.output import MARK, heads_of, items_of, tape_of
+from llamakeep.domain import Run, RunStatus, utc_now
+from llamakeep.domain.output import MARK, heads_of, tape_of
+from llamakeep.engine.attempt import Attempt, common_beginning
 from llamakeep.engine.recovery.hints import Hints
 from llamakeep.engine.updates import (
     LONG,
@@ -40,7 +40,7 @@ Rest = Callable[[Run, Position], AsyncGenerator[Update, None]]
 """Reads on in storage."""
 
 
-class LiveRun:
+class LiveRun(Attempt):
     """
     What this process knows of a run that it works on.
 
@@ -52,7 +52,7 @@ class LiveRun:
     """What works on it."""
 
     def __init__(self, run: Run, provider: Provider | None = None) -> None:
-        self.run = run
+        super().__init__(run)
         self.provider = provider
         self.prior: Sequence[Run] | None = None
         """What it follows in its conversation, if that is known."""
@@ -70,13 +70,8 @@ class LiveRun:
         """Whether it is counted among those that wait."""
         self.give_up_at: float | None = None
         """Until when it waits for its provider, by the event loop's clock."""
-        self.is_answering = False
-        """Whether the provider took the prompt; no refusal comes after that."""
-        self.is_over = False
         self.is_lost = False
         """Another process has the run: what is in here is not its text any more."""
-        self.is_released = False
-        """It is over, and its text, which is long, is only in storage."""
         self.is_closing = False
         """What becomes of the run is decided, and being written."""
         self.trouble: LlamaKeepError | None = None
@@ -86,18 +81,8 @@ class LiveRun:
         self.written_length = 0
         self.written_at = 0.0
         """How much of the text was written last, and when."""
-        self.length = 0
-        """How many characters `tape` has."""
-        self._pieces: list[str] = []
-        """What was received of the tape; each mark is a piece of its own."""
-        self._heads: list[Item] = []
-        """The items of the marks."""
-        self._kept = tape_of(run.output, run.response) if run.output else run.response
-        self._agreed = 0
         self._resolved_model = run.resolved_model
         self._finished: Finished | None = None
-        self._is_resumed = run.handle is not None
-        """Whether this attempt fetches the very answer that the one before received."""
         self._changed: asyncio.Event | None = None
         """Set at each change, once there is a reader."""
         self._waiting: set[asyncio.Future[Run | None]] = set()
@@ -108,35 +93,13 @@ class LiveRun:
         """Where the answer may be."""
         return Hints()
 
-    @property
-    def tape(self) -> str:
-        """What this attempt received so far; without other items, a text."""
-        if len(self._pieces) > 1:
-            return "".join(self._pieces)
-        return self._pieces[0] if self._pieces else ""
-
-    @property
-    def heads(self) -> Sequence[Item]:
-        """The items of the marks in `tape`, without their texts."""
-        return self._heads
-
-    @property
-    def is_repeating(self) -> bool:
-        """Whether this attempt may still turn out to repeat an earlier one's text."""
-        return self._agreed == self.length and self.length < len(self._kept)
-
-    @property
-    def is_worth_keeping(self) -> bool:
-        """Whether there is text of this attempt that is not stored as an earlier's."""
-        return bool(self._pieces) and not self.is_repeating
-
     def receive(self, event: Event) -> None:
         """Take in what the provider says."""
         if isinstance(event, ItemText):
             event = event.text
         if isinstance(event, str):
             if self._agreed == self.length < len(self._kept):
-                self._agreed += _common_length(event, self._kept[self._agreed :])
+                self._agreed += common_beginning(event, self._kept[self._agreed :])
             self._pieces.append(event)
             self.length += len(event)
             self.is_answering = True
@@ -150,21 +113,6 @@ class LiveRun:
         if (changed := self._changed) is not None:
             changed.set()
             changed.clear()
-
-    def _begin(self, item: Item) -> None:
-        if isinstance(item, Text) and (not self.length or self._is_in_text()):
-            return  # it begins without a mark, or has begun
-        place = len(self._heads)
-        if self._agreed == self.length and self._kept.startswith(MARK, self.length):
-            # Calls with other ids differ, whatever their arguments are.
-            self._agreed += heads_of(self.run.output)[place] == item
-        self._heads.append(item)
-        self._pieces.append(MARK)
-        self.length += 1
-        self.is_answering = True
-
-    def _is_in_text(self) -> bool:
-        return not self._heads or isinstance(self._heads[-1], Text)
 
     def tick(self) -> None:
         """Show readers that the run has not ended."""
@@ -242,7 +190,7 @@ class LiveRun:
     def succeeded(self) -> Run:
         """Return the run as its whole answer ends it."""
         said = self._finished or Finished()
-        response, output = self._said() if self._heads else (self.tape, ())
+        response, output = self._said() if self._heads else ("".join(self._pieces), ())
         return replace(
             self.run,
             status=RunStatus.SUCCEEDED,
@@ -255,11 +203,6 @@ class LiveRun:
             resolved_model=said.resolved_model or self._resolved_model,
             finished_at=utc_now(),
         )
-
-    def _said(self) -> tuple[str, Sequence[Item]]:
-        """Return the text of this attempt, and all of its items."""
-        output = items_of(self.tape, self._heads)
-        return said_in(output), output
 
     def kept(self) -> "asyncio.Future[Run]":
         """Return a future of the run once it is stored, or of one with its key."""
@@ -354,83 +297,3 @@ class LiveRun:
         async with aclosing(rest(self.run, position)) as updates:
             async for stored in updates:
                 yield stored
-
-    def _next(self, seen: int) -> tuple[str, int]:
-        """Return the text of some pieces that were not seen yet, and their end."""
-        if seen + 1 == len(self._pieces):
-            return self._pieces[seen], seen + 1
-        begin, length = seen, 0
-        while seen < len(self._pieces) and length < PIECE:
-            if self._heads and self._pieces[seen] == MARK:
-                seen = max(seen, begin + 1)  # it is alone
-                break
-            length += len(self._pieces[seen])
-            seen += 1
-        return "".join(self._pieces[begin:seen]), seen
-
-    def _text_before(self, mark: int) -> str:
-        """Return the text of the item that ends where a piece is a mark."""
-        begin = mark
-        while begin and self._pieces[begin - 1] != MARK:
-            begin -= 1
-        return "".join(self._pieces[begin:mark])
-
-    def _resumed(self, position: Position) -> tuple[Delta | Reset, int]:
-        """Return what a reader at `position` is handed, and the piece it ends with."""
-        if self.is_released:
-            return Delta("", position), 0
-        attempt = self.run.attempt
-        if not self._continues(position):
-            begin = self._pieces[0] if self._pieces else ""
-            if begin == MARK:
-                return Reset("", Position(0, attempt)), 0
-            end = Position(len(begin), attempt)
-            return Reset(begin, end), min(1, len(self._pieces))
-        seen = length = 0
-        while length < position.offset:
-            length += len(self._pieces[seen])
-            seen += 1
-        rest = self._pieces[seen - 1][position.offset - length :]
-        if length == position.offset:
-            rest = ""
-        return Delta(rest, Position(length, attempt)), seen
-
-    def _common_length(self) -> int | None:
-        if self.run.attempt == 1:
-            return None
-        if self._is_resumed:
-            return self.length
-        return min(self._bound, self._agreed)
-
-    @property
-    def _bound(self) -> int:
-        """How far an earlier attempt's reader can have read what is known here."""
-        known = self.run.common_length
-        return len(self._kept) if known is None else known
-
-    def _is_mine(self, position: Position) -> bool:
-        return (position.attempt or 1) == self.run.attempt
-
-    def _is_decided(self, position: Position) -> bool:
-        """Whether it is known if the text continues where the reader stopped."""
-        if self._is_resumed:
-            return self.is_over or self.length >= position.offset
-        return (
-            self.is_over
-            or self._is_mine(position)
-            or position.offset > self._bound
-            or self._agreed >= position.offset
-            or self._agreed < self.length
-        )
-
-    def _continues(self, position: Position) -> bool:
-        if self._is_resumed or self._is_mine(position):
-            return position.offset <= self.length
-        return position.offset <= min(self._bound, self._agreed)
-
-
-def _common_length(one: str, other: str) -> int:
-    for index, (a, b) in enumerate(zip(one, other, strict=False)):
-        if a != b:
-            return index
-    return min(len(one), len(other))

@@ -71,6 +71,7 @@ class Runner:
         self._node = node
         self._registry = registry
         self._closing = Closing(settings, storage, registry, self.orphans, node=node)
+        self._is_shared = not storage.is_sole_owner
         self._model_breakers = ModelBreakers(settings.breaker_pause)
 
     def start(
@@ -337,7 +338,7 @@ class Runner:
             parameters=run.parameters,
             max_tokens_name=run.max_tokens_name,
             # A create that waits outlasts the lease, and hides what would be canceled.
-            is_followed=live.is_followed or not self._storage.is_sole_owner,
+            is_followed=live.is_followed or self._is_shared,
         )
         live.prior = None
         breakers = self._model_breakers

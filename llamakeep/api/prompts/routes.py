@@ -16,7 +16,7 @@ from llamakeep.api.prompts.events import (
     stream_response,
 )
 from llamakeep.api.prompts.idempotency import key_of
-from llamakeep.api.prompts.schemas import PromptResponse, shown_response
+from llamakeep.api.prompts.schemas import PromptResponse
 from llamakeep.api.webhooks.outgoing import RUN, WebhookUrl, wanted
 from llamakeep.domain import (
     NewRun,
@@ -44,6 +44,7 @@ from llamakeep.schemas.fields import (
     TopK,
     TopP,
 )
+from llamakeep.schemas.json_text import to_json
 from llamakeep.schemas.text import SomeText, Text
 from llamakeep.services import services_of
 
@@ -141,7 +142,8 @@ async def prompt(
         run = await engine.accept(user, new, idempotency_key=key)
         await engine.answering(run)
         return stream_response(engine, run)
-    return shown_response(shown(await engine.answer(user, new, idempotency_key=key)))
+    run = await engine.answer(user, new, idempotency_key=key)
+    return Response(to_json(shown(run)), media_type="application/json")
 
 
 async def _wanted(
