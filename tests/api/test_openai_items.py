@@ -68,6 +68,11 @@ async def deltas(client: Client, **fields: Any) -> list[Any]:
             "tool_calls",
         ),
         (CALLS[1:4], message(tool_calls=[OSLO_SHOWN]), "tool_calls"),
+        (
+            [*THINKS[:4], *CALLS[1:4]],
+            message(reasoning_content="They greet.", tool_calls=[OSLO_SHOWN]),
+            "tool_calls",
+        ),
         (THINKS, message(content="Hello", reasoning_content="They greet."), "stop"),
         (THINKS[:3], message(reasoning_content="They greet."), "stop"),
         (REFUSES, message(refusal="I cannot help."), "stop"),

@@ -217,9 +217,8 @@ class ChatCompletion(ResponseFormat):
 
 
 def _joined(output: Sequence[Item], kind: type[Item]) -> str | None:
-    """Return the text of all items of a kind; `None` if there is no such item."""
-    texts = [item.text for item in output if isinstance(item, kind)]
-    return "".join(texts) if texts else None
+    """Return the text of all items of a kind; `None` if there is none."""
+    return "".join([item.text for item in output if isinstance(item, kind)]) or None
 
 
 def _called(call: ToolCall) -> dict[str, Any]:
