@@ -34,6 +34,8 @@ from llamakeep.storage.runs.context import NO_CONTEXT, Context
 from llamakeep.storage.runs.lookups import IdempotencyKey
 from llamakeep.storage.runs.steps import conversation_of
 
+PLAIN = Parameters()
+
 MOST_BYTES = 4
 """Bytes that a character has at most."""
 
@@ -60,7 +62,7 @@ class Admission:
         self._registry = registry
         self._runner = runner
 
-    async def begin(
+    async def begin(  # noqa: C901 - in two, each prompt would cost another call
         self,
         user: User,
         asked: NewRunSource,
@@ -80,7 +82,8 @@ class Admission:
         provider, model = await self._registry.resolve(new.model)
         if user.api_key is not None:
             check_model(user, provider, model)
-        await self._registry.check_parameters(provider, model, new.parameters)
+        if new.parameters != PLAIN:
+            await self._registry.check_parameters(provider, model, new.parameters)
         context = NO_CONTEXT
         length = len(new.prompt) + len(new.system_prompt or "")
         if (

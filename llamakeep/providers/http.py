@@ -24,6 +24,7 @@ from llamakeep.http import (
     Response,
 )
 from llamakeep.providers.json_text import read_json
+from llamakeep.settings import Settings
 
 _MAX_RETRY_AFTER = 24 * 3600.0
 """Also of milliseconds; what is longer is taken for a mistake."""
@@ -78,6 +79,16 @@ class translated_errors:  # noqa: N801 - reads as a statement
     def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, HttpError):
             raise _translation(error, self._who) from error
+
+
+def most_connections(settings: Settings) -> int:
+    """
+    Return how many connections to one provider's host may be in use.
+
+    No run ever waits for one: a prediction takes two, to follow it and to ask for it,
+    and the rest is for requests that belong to no run.
+    """
+    return 2 * settings.max_running + 64
 
 
 def _translation(error: HttpError, who: str) -> ProviderError:

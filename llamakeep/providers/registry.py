@@ -25,6 +25,7 @@ from llamakeep.providers.base import (
     Provider,
     is_reattachable,
 )
+from llamakeep.providers.http import most_connections
 from llamakeep.providers.local.provider import LocalProvider
 from llamakeep.providers.local.supervisor import Supervisor
 from llamakeep.providers.local.weights import find_weights, has_engine, weights_fault
@@ -265,7 +266,7 @@ def create_registry(
                 models=settings.openai_models,
                 connect_timeout=settings.connect_timeout,
                 silence_timeout=settings.silence_timeout,
-                most_connections=settings.most_connections,
+                most_connections=most_connections(settings),
             )
         )
     if has_engine() and find_weights(settings) is not None:
@@ -294,7 +295,7 @@ def _replicate(settings: Settings, api_token: SecretStr) -> Provider:
         run_timeout=settings.run_timeout,
         connect_timeout=settings.connect_timeout,
         silence_timeout=settings.silence_timeout,
-        most_connections=settings.most_connections,
+        most_connections=most_connections(settings),
         prompted_tools=settings.prompted_tools,
     )
 

@@ -346,16 +346,6 @@ class Settings(BaseSettings):
             return self.root_path
         return (self.public_url.path or "").rstrip("/")
 
-    @property
-    def most_connections(self) -> int:
-        """
-        How many connections to one provider's host may be in use.
-
-        No run ever waits for one: a prediction takes two, to follow it and to ask for
-        it, and the rest is for requests that belong to no run.
-        """
-        return 2 * self.max_running + 64
-
     @field_validator("cors_origins")
     @classmethod
     def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ FRAMEWORKS = {"fastapi", "starlette", "pydantic", "sqlalchemy", "anyio"}
 
 PLAIN, STREAMED = False, True
 CALLS = {
-    ("/prompt/", PLAIN): (119, 67),
+    ("/prompt/", PLAIN): (120, 67),
     ("/prompt/", STREAMED): (205, 146),
     ("/v1/completions", PLAIN): (146, 100),
     ("/v1/completions", STREAMED): (237, 166),

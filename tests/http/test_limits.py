@@ -8,7 +8,7 @@ import pytest
 
 from llamakeep.errors import ProviderUnavailable
 from llamakeep.http import Client, ConnectError, PoolTimeout
-from llamakeep.providers.http import translated_errors
+from llamakeep.providers.http import most_connections, translated_errors
 from llamakeep.settings import Settings
 from tests.http.asking import OK, ask
 from tests.providers.stub_server import Line, StubServer, Then, running_stub
@@ -138,4 +138,4 @@ def test_a_prompt_without_a_free_connection_says_nothing_about_the_provider() ->
 def test_no_run_waits_for_a_connection(running: int) -> None:
     settings = Settings(max_running=running)
 
-    assert settings.most_connections > 2 * running
+    assert most_connections(settings) > 2 * running

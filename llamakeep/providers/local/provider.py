@@ -12,6 +12,7 @@ from llamakeep.domain import Message, Parameters, Price
 from llamakeep.domain.runs import TOOL_PARAMETERS
 from llamakeep.errors import NoProvider, ProviderUnavailable, UnsupportedParameter
 from llamakeep.providers.base import Accepted, CompletionRequest, Event
+from llamakeep.providers.http import most_connections
 from llamakeep.providers.local.grammar import unsupported_patterns
 from llamakeep.providers.local.supervisor import (
     Endpoint,
@@ -165,7 +166,7 @@ class LocalProvider:
                 keep_alive=False,  # llama.cpp closes after each answer, unannounced
                 connect_timeout=self._settings.connect_timeout,
                 silence_timeout=self._settings.silence_timeout,
-                most_connections=self._settings.most_connections,
+                most_connections=most_connections(self._settings),
             )
             if former is not None:
                 await former.close()
