@@ -6,6 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+DEEPEST = 100
+"""
+Levels of an object in a request.
+
+Responses nest it in some more, and more than 255 cannot be written.
+"""
+
 
 def check_text(value: str) -> str:
     """Refuse NUL characters and lone surrogates, which not every database can store."""
@@ -26,9 +33,23 @@ def check_json(value: dict[str, Any]) -> dict[str, Any]:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (ValueError, RecursionError):
         raise ValueError("It is nested too deeply, or has a number like NaN.") from None
+    if _is_deep(value):
+        raise ValueError(f"It is nested too deeply: {DEEPEST} levels are possible.")
     # JSON writes a NUL as an escape, and a backslash as two.
     check_text(text.replace("\\\\", "").replace("\\u0000", "\0"))
     return value
+
+
+def _is_deep(value: dict[str, Any]) -> bool:
+    level: list[Any] = [value]
+    for _ in range(DEEPEST):
+        values = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [
+            each for some in values for each in some if isinstance(each, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def check_not_blank(value: str) -> str:

@@ -368,6 +368,27 @@ async def test_a_model_may_be_told_of_128_tools(client: Client) -> None:
     assert "129" in error(refused)["message"]
 
 
+async def test_the_deepest_schema_that_is_taken_can_be_shown_and_exported(
+    client: Client,
+) -> None:
+    taken = []
+    for depth in (*range(80, 110), 200, 253, 400):
+        schema: dict[str, Any] = {}
+        for _ in range(depth):
+            schema = {"a": schema}
+        tool = {"type": "function", "function": FUNCTION | {"parameters": schema}}
+        response = await client.post(CHAT, json=HI | {"tools": [tool]})
+        assert response.status_code in (200, 400), response.text
+        taken.append(response.status_code == 200)
+
+    assert taken == sorted(taken, reverse=True)
+    assert taken[0]
+    shown = await client.get("/history/", params={"limit": 200})
+    exported = await client.get("/history/export")
+    assert shown.status_code == exported.status_code == 200
+    assert len(exported.text.splitlines()) == sum(taken)
+
+
 @pytest.mark.parametrize("depth", [5_000, 50_000])
 async def test_a_schema_that_is_nested_too_deeply_is_refused(
     shared_client: Client, depth: int
