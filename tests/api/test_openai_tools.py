@@ -528,8 +528,15 @@ async def test_the_calls_without_a_result_are_named(shared_client: Client) -> No
     assert "'a', 'c'" in error(response)["message"]
 
 
-def test_twenty_thousand_calls_are_read_in_a_moment() -> None:
-    ids = [f"c{number}" for number in range(20_000)]
+def test_ten_times_as_many_calls_take_about_ten_times_as_long_to_read() -> None:
+    few, many = (seconds_to_read(count) for count in (2000, 20_000))
+
+    assert many < 30 * few
+
+
+def seconds_to_read(count: int) -> float:
+    """Return the CPU time of reading so many calls, with and without results."""
+    ids = [f"c{number}" for number in range(count)]
     at_once = [calling(*map(call, ids)), *map(result, reversed(ids))]
     in_turn = [one for each in ids for one in (calling(call(each)), result(each))]
     without_result = [calling(*map(call, ids)), ASKS]
@@ -540,8 +547,8 @@ def test_twenty_thousand_calls_are_read_in_a_moment() -> None:
     with pytest.raises(InvalidRequest) as refused:
         read_messages(without_result)
 
-    assert time.process_time() - begun < 5
     assert len(str(refused.value.errors)) < 1000
+    return time.process_time() - begun
 
 
 UNABLE = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
