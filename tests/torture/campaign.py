@@ -19,8 +19,8 @@ from tests.torture.scenarios import (
 from tests.torture.site import Site
 from tests.torture.stage import Stage
 
-LANES = 4
-"""Sites at the same time: more of them start servers faster than two cores can."""
+SERVERS_AT_ONCE = 4
+"""Servers of all sites: two cores cannot start more of them as fast as they die."""
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Campaign:
 
     async def _together(self, planned: Sequence[Planned]) -> Sequence[Row]:
         """Let scenarios happen, a few at the same time, and sum up those of a row."""
-        lanes = asyncio.Semaphore(LANES)
+        lanes = asyncio.Semaphore(SERVERS_AT_ONCE // self._stage.nodes)
         rows = [Row(each.name, self.database, Outcome()) for each in planned]
 
         async def happen(name: str, job: Job, row: Row) -> None:
