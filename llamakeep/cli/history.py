@@ -180,6 +180,8 @@ def _print_runs(
 ) -> None:
     import asyncio
 
+    from llamakeep.history.records import readable
+
     runs = asyncio.run(
         find_runs(
             read_settings(),
@@ -197,7 +199,7 @@ def _print_runs(
                 run.id,
                 f"{run.created_at.astimezone():%Y-%m-%d %H:%M}",
                 first_line(run.prompt),
-                first_line(f"{_remark(run)}{run.response}"),
+                first_line(f"{_remark(run)}{run.response or readable(run)}"),
             )
             for run in runs
         )
@@ -213,6 +215,8 @@ def _print_runs(
 
 
 def _print_run(run: "Run") -> None:
+    from llamakeep.history.records import readable
+
     facts = [
         ("id", run.id),
         ("time", _time(run)),
@@ -226,7 +230,7 @@ def _print_run(run: "Run") -> None:
     for name, value in facts:
         if value:
             say(f"{name}: {clean(value)}")
-    say(f"\n{clean(run.prompt)}\n\n{clean(run.response)}")
+    say(f"\n{clean(run.prompt)}\n\n{clean(readable(run))}")
 
 
 def _as_json(run: "Run") -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from llamakeep.domain import Message, Run
+from llamakeep.domain import Item, Message, Reasoning, Run, ToolCall
 from llamakeep.domain.messages import written
 
 
@@ -72,3 +72,19 @@ def shown_message(message: Message) -> dict[str, Any]:
     if message.parts:
         facts["parts"] = [written(part) for part in message.parts]
     return facts
+
+
+def readable(run: Run) -> str:
+    """Return an answer for people: its text, and what the model thought and called."""
+    if not run.output:
+        return run.response
+    return "\n\n".join([text for item in run.output if (text := _readable(item))])
+
+
+def _readable(item: Item) -> str:
+    match item:
+        case ToolCall():
+            return f"[tool call] {item.name}({item.text})"
+        case Reasoning():
+            return f"[reasoning] {item.text}"
+    return item.text

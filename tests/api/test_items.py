@@ -175,6 +175,17 @@ async def test_items_are_exported_and_imported_as_they_are(settings: Settings) -
     }
 
 
+async def test_people_read_what_a_model_thought_and_called(settings: Settings) -> None:
+    async with connect(settings, ScriptedProvider(SCRIPT)) as client:
+        await client.post("/prompt/", json={"prompt": "Hi"})
+        exported = await client.get("/history/export?format=markdown")
+
+    assert exported.text.endswith(
+        "> Hi\n\n[reasoning] Hm 🤔\n\nI look it up. \n\n"
+        f"[tool call] weather({ARGUMENTS})\n\n[tool call] time()\n\nNo more.\n\n"
+    )
+
+
 JSONL = {"Content-Type": "application/x-ndjson"}
 
 FAULTS = {

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from llamakeep.domain import Reasoning, RunStatus, ToolCall
 from llamakeep.storage import open_storage
 from tests.cli.conftest import ROOT, Type
+from tests.storage.running import new_run
 
 PAIRS = (
     ("What is a llama?", "An animal\twith\nwool."),
@@ -73,6 +75,20 @@ def test_one_run_can_be_shown_whole(typed: Type, ids: Sequence[str]) -> None:
     assert shown.stdout.startswith(f"id: {ids[0]}\n")
     assert shown.stdout.endswith("\n\nWhat is a llama?\n\nAn animal\twith\nwool.\n")
     assert json.loads(as_json.stdout)["response"] == PAIRS[0][1]
+
+
+def test_what_a_model_thought_and_called_is_shown(typed: Type, sqlite_url: str) -> None:
+    async def add() -> str:
+        async with open_storage(sqlite_url) as storage:
+            carol = await storage.add_user("carol", None)
+            output = (Reasoning("Hm."), ToolCall("call_1", "weather", "{}"))
+            called = new_run(carol, status=RunStatus.SUCCEEDED, output=output)
+            await storage.import_runs(carol, [called])
+            return called.id
+
+    shown = typed("history", "show", asyncio.run(add()), "--user", "carol")
+
+    assert shown.stdout.endswith("\n\n[reasoning] Hm.\n\n[tool call] weather({})\n")
 
 
 def test_somebody_elses_run_is_not_shown(typed: Type, ids: Sequence[str]) -> None:

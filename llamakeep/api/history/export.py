@@ -23,7 +23,12 @@ from llamakeep.errors import (
     TooManyReaders,
     Unauthenticated,
 )
-from llamakeep.history.records import model_name, shown_in_history, shown_message
+from llamakeep.history.records import (
+    model_name,
+    readable,
+    shown_in_history,
+    shown_message,
+)
 from llamakeep.limits.readers import EXPORT
 from llamakeep.schemas.json_text import (
     HOLE,
@@ -217,7 +222,7 @@ def _markdown(run: Run) -> Iterator[bytes]:
     if run.response is STORED:
         yield HOLE
     else:
-        for piece in _slices(run.response):
+        for piece in _slices(readable(run)):
             yield piece.encode()
     yield b"\n\n"
 
