@@ -232,16 +232,18 @@ def test_a_form_that_the_model_cannot_keep_is_refused_by_name(
     assert created(site) == 0
 
 
-def test_tools_are_refused_by_name(site: Site, client: OpenAI) -> None:
+def test_tools_that_are_no_functions_are_refused_by_name(
+    site: Site, client: OpenAI
+) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
         client.chat.completions.create(
             model=MODEL,
             messages=HI,
-            tools=[{"type": "function", "function": {"name": "f"}}],
+            tools=[{"type": "custom", "custom": {"name": "f"}}],
         )
 
     assert (refused.value.param, refused.value.type) == (
-        "tools",
+        "tools[0].type",
         "invalid_request_error",
     )
     assert created(site) == 0
