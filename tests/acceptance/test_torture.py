@@ -20,11 +20,6 @@ from tests.torture.scenarios import (
 )
 from tests.torture.site import Site, open_site, prepare
 
-# A killed server leaves sockets to it that the clients in this process do not close.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"
-)
-
 PARTS = 4
 """Into how many tests the crash points are divided."""
 FREEZES = 5
