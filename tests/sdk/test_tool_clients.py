@@ -8,6 +8,7 @@ import pytest
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
+from openai import AsyncOpenAI
 from pydantic import BaseModel, SecretStr
 from pydantic_ai import Agent, NativeOutput
 from pydantic_ai.models.openai import OpenAIChatModel
@@ -67,15 +68,16 @@ def test_langchain_fills_in_forms(tool_site: ToolSite) -> None:
 
 
 async def test_pydantic_ai_calls_tools_and_fills_in_forms(tool_site: ToolSite) -> None:
-    provider = OpenAIProvider(base_url=f"{tool_site.origin}/v1", api_key=ALICE)
-    model = OpenAIChatModel(MODEL, provider=provider)
-    agent = Agent(model, tools=[get_weather])
+    # A client of its own would stay open.
+    async with AsyncOpenAI(base_url=f"{tool_site.origin}/v1", api_key=ALICE) as client:
+        model = OpenAIChatModel(MODEL, provider=OpenAIProvider(openai_client=client))
+        agent = Agent(model, tools=[get_weather])
 
-    whole = await agent.run(PROMPT)
-    async with agent.run_stream(PROMPT) as stream:
-        streamed = await stream.get_output()
-    again = await agent.run(PROMPT, message_history=whole.all_messages())
-    filled = await Agent(model, output_type=NativeOutput(Person)).run("Who is Ada?")
+        whole = await agent.run(PROMPT)
+        async with agent.run_stream(PROMPT) as stream:
+            streamed = await stream.get_output()
+        again = await agent.run(PROMPT, message_history=whole.all_messages())
+        filled = await Agent(model, output_type=NativeOutput(Person)).run("Who is Ada?")
 
     assert whole.output == streamed == again.output == ANSWER
     assert filled.output == ADA
