@@ -196,6 +196,16 @@ def _called(given: Any, call_id: str, where: str) -> ToolCall:
     for field in given.keys() - _IN_FUNCTIONS:
         if given[field]:
             raise unreadable(field, where)
+    return read_call(given, call_id, where)
+
+
+def read_call(given: Mapping[str, Any], call_id: str, where: str) -> ToolCall:
+    """
+    Read the `name` and the `arguments` of a call.
+
+    Raises:
+        InvalidRequest: One of them is no text, or none that databases can store.
+    """
     name = named(given.get("name"), f"{where}.name")
     arguments = given.get("arguments")
     if not isinstance(arguments, str):

@@ -90,6 +90,17 @@ def checked(text: str, param: str) -> str:
         raise invalid(param, str(error)) from None
 
 
+def check_not_blank(text: str, param: str) -> None:
+    """
+    Check that a prompt has text.
+
+    Raises:
+        InvalidRequest: It has none.
+    """
+    if not text or text.isspace():
+        raise invalid(param, "It is empty. Write something.")
+
+
 def invalid(param: str, message: str) -> InvalidRequest:
     """Return the error of one invalid parameter."""
     return InvalidRequest.of(param, message)

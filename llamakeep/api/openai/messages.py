@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from llamakeep.api.openai.calls import Calls, calls_in, named, unreadable
 from llamakeep.api.openai.content import (
     TEXT_PARTS,
+    check_not_blank,
     checked,
     invalid,
     message_schema,
@@ -114,19 +115,23 @@ def read_messages(given: Sequence[Mapping[str, Any]]) -> Said:
             "The last message is what is answered, and this one is the assistant's. "
             "No model here is known to continue it: add a message of the role `user`.",
         )
-    if last.role != "tool" and (not last.content or last.content.isspace()):
-        raise invalid(f"{where}.content", "It is empty. Write something.")
+    if last.role != "tool":
+        check_not_blank(last.content, f"{where}.content")
     system = 0
     while system < len(before) and before[system].role == "system":
         system += 1
     rules = "\n\n".join([one.content for one in before[:system] if one.content])
-    has_more = last.role != "user" or last.name is not None
     return Said(
         last.content,
         rules or None,
         tuple(before[system:]),
-        last if has_more else None,
+        more_than_text(last),
     )
+
+
+def more_than_text(last: Message) -> Message | None:
+    """Return the last message, if it is more than a user's text."""
+    return last if last.role != "user" or last.name is not None else None
 
 
 def place_of_tools(given: Sequence[Mapping[str, Any]]) -> str:

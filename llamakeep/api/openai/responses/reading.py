@@ -3,14 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from llamakeep.api.openai.calls import OpenCalls, named, unreadable
+from llamakeep.api.openai.calls import OpenCalls, named, read_call, unreadable
 from llamakeep.api.openai.content import (
+    check_not_blank,
     checked,
     invalid,
     said_and_refused,
     text_of,
 )
-from llamakeep.api.openai.messages import ROLES, name_of
+from llamakeep.api.openai.messages import ROLES, more_than_text, name_of
 from llamakeep.domain import (
     Message,
     Part,
@@ -81,7 +82,7 @@ def read_input(given: Any, *, is_continued: bool) -> Given:
     """
     if isinstance(given, str):
         prompt = text_of(given, "input")
-        _check_not_blank(prompt, "input")
+        check_not_blank(prompt, "input")
         check = _Reader(is_continued=True).check_followed if is_continued else None
         return Given(prompt, check_followed=check)
     if not isinstance(given, list) or not given:
@@ -101,12 +102,11 @@ def read_input(given: Any, *, is_continued: bool) -> Given:
             "a message of the role `user`.",
         )
     if last.role != "tool":
-        _check_not_blank(last.content, f"{where}.content")
-    has_more = last.role != "user" or last.name is not None
+        check_not_blank(last.content, f"{where}.content")
     return Given(
         last.content,
         tuple(reader.messages),
-        last if has_more else None,
+        more_than_text(last),
         reader.check_followed if is_continued else None,
     )
 
@@ -223,18 +223,12 @@ class _Reader:
 
     def _call(self, item: Mapping[str, Any], where: str) -> ToolCall:
         call_id = named(item.get("call_id"), f"{where}.call_id")
-        name = named(item.get("name"), f"{where}.name")
-        arguments = item.get("arguments")
-        if not isinstance(arguments, str):
-            raise invalid(
-                f"{where}.arguments",
-                "It has to be text: the arguments as the model wrote them.",
-            )
+        call = read_call(item, call_id, where)
         if (first := self._calls.setdefault(call_id, where)) != where:
             raise invalid(
                 f"{where}.call_id", f"{first} has this id, too. Give each its own."
             )
-        return ToolCall(call_id, name, checked(arguments, f"{where}.arguments"))
+        return call
 
     def _answer(self, item: Mapping[str, Any], where: str) -> None:
         self._gather()
@@ -287,8 +281,3 @@ def _thoughts(item: Mapping[str, Any], where: str) -> str:
         if texts:
             return "\n".join(texts)
     return ""
-
-
-def _check_not_blank(text: str, where: str) -> None:
-    if not text or text.isspace():
-        raise invalid(where, "It is empty. Write something.")
