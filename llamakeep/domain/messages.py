@@ -84,6 +84,10 @@ class Message:
         return [each.text for each in self.parts] or [self.content]
 
 
+Unsaid = Reasoning | ToolCall
+"""Parts that are not for the reader of an answer: they are not in its text."""
+
+
 def message_of(role: Role, parts: Sequence[Part], name: str | None = None) -> Message:
     """Return the message of some parts."""
     if len(parts) == 1 and isinstance(parts[0], Text):
@@ -93,9 +97,7 @@ def message_of(role: Role, parts: Sequence[Part], name: str | None = None) -> Me
 
 def said_in(parts: Iterable[Part]) -> str:
     """Return what is said to the reader in some parts: texts, refusals and results."""
-    return "".join(
-        [each.text for each in parts if not isinstance(each, Reasoning | ToolCall)]
-    )
+    return "".join([each.text for each in parts if not isinstance(each, Unsaid)])
 
 
 def written(part: Part) -> dict[str, str]:

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from llamakeep.domain import Item, Reasoning, Run, ToolCall
+from llamakeep.domain import Item, Run
+from llamakeep.domain.messages import Unsaid
 from llamakeep.domain.output import MARK, slices_of
 
 PIECE = 64 * 1024
@@ -147,7 +148,7 @@ def updates_of(
 
 def delta_of(item: Item | None) -> type[Delta | ItemDelta]:
     """Return the kind of the deltas of an item; `None` is the text at the beginning."""
-    return ItemDelta if isinstance(item, Reasoning | ToolCall) else Delta
+    return ItemDelta if isinstance(item, Unsaid) else Delta
 
 
 def known_length(

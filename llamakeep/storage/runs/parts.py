@@ -8,8 +8,8 @@ content; here, such parts have only the length of their text.
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from llamakeep.domain import Item, Message, Part, Reasoning, ToolCall
-from llamakeep.domain.messages import part_of, written
+from llamakeep.domain import Item, Message, Part
+from llamakeep.domain.messages import Unsaid, part_of, written
 
 Stored = Sequence[dict[str, Any]]
 
@@ -64,6 +64,6 @@ def read_message(
 
 def _stored(part: Part) -> dict[str, Any]:
     facts: dict[str, Any] = written(part)
-    if not isinstance(part, Reasoning | ToolCall):
+    if not isinstance(part, Unsaid):
         facts["length"] = len(facts.pop("text"))
     return facts
