@@ -188,17 +188,14 @@ class Admission:
         Raises:
             UnsupportedParameter: It names the call; nothing was stored.
         """
-        brought = [*new.prior_messages]
-        if new.last_message is not None:
-            brought.append(new.last_message)
-        said = [part for message in brought for part in message.parts]
+        said = [*parts_of(new)]
         own = len(said)
         for run in prior:
-            said.extend(parts_of(run))
+            said += [*parts_of(run), *run.output]
         for place, part in enumerate(said):
             if isinstance(part, ToolCall | ToolResult):
                 raise UnsupportedParameter(
-                    f"The provider {provider.name!r} has no model that is told of "
+                    f"The provider {provider.name!r} has no model that can call "
                     "tools, and what was said before has the call of one: "
                     f"{part.call_id!a}. Nothing was stored. Leave it out with its "
                     "result, or choose another model"

@@ -15,39 +15,34 @@ LITTLE = 16 * 1024
 def messages(run: Run, prior: Sequence[Run]) -> Sequence[Message]:
     """Return what a provider is to read: what was said before, then the prompt."""
     said = [] if run.system_prompt is None else [Message("system", run.system_prompt)]
-    for one in prior:
+    for one in (*prior, run):
         said.extend(one.prior_messages)
-        said.append(prompt_of(one))
-        said.append(Message("assistant", one.response, parts=one.output))
-    last = run.last_message or Message("user", run.prompt)
-    return (*said, *run.prior_messages, last)
+        said.append(one.last_message or Message("user", one.prompt))
+        if one is not run:
+            said.append(Message("assistant", one.response, parts=one.output))
+    return tuple(said)
 
 
-def prompt_of(run: Run) -> Message:
-    """Return the message that a run answers."""
-    return run.last_message or Message("user", run.prompt)
+def brought_by(asked: NewRun | Run) -> Sequence[Message]:
+    """Return the messages of a request, but for a prompt that is text alone."""
+    last = asked.last_message
+    return (*asked.prior_messages, *(() if last is None else (last,)))
 
 
-def parts_of(run: Run) -> Sequence[Part]:
-    """Return the parts that are not text of what a run adds to a conversation."""
-    said = [part for message in run.prior_messages for part in message.parts]
-    if run.last_message is not None:
-        said.extend(run.last_message.parts)
-    return [*said, *run.output]
+def parts_of(asked: NewRun | Run) -> Sequence[Part]:
+    """Return the parts of a request's messages that have more than text."""
+    return [part for message in brought_by(asked) for part in message.parts]
 
 
 def size_of(asked: NewRun | Run) -> int:
     """Return how many bytes the texts have that a prompt itself brings along."""
-    said = [*asked.prior_messages]
-    if asked.last_message is not None:
-        said.append(asked.last_message)
-    texts = [text for one in said for text in one.texts]
+    texts = [text for one in brought_by(asked) for text in one.texts]
     length = len("".join((asked.prompt, asked.system_prompt or "", *texts)).encode())
     return length + size_of_tools(asked.parameters)
 
 
 def size_of_tools(parameters: Parameters) -> int:
-    """Return how many bytes a model is told about the tools that it may call."""
+    """Return how many bytes the tools have as the model gets them."""
     if parameters.prompted_tools:
         return len(described(parameters).encode())
     return len(json.dumps(parameters.tools)) if parameters.tools else 0
