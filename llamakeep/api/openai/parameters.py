@@ -6,6 +6,7 @@ server does not support are refused by name.
 """
 
 import json
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -127,6 +128,7 @@ class CompletionRequest(Form):
         """Whether a stream ends with the usage."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
+    @abstractmethod
     def asked(self) -> NewRun:
         """
         Return the prompt and its parameters for the engine.
@@ -135,7 +137,6 @@ class CompletionRequest(Form):
             InvalidRequest: A parameter or message is invalid.
             UnsupportedParameter: This server does not support a parameter's value.
         """
-        raise NotImplementedError
 
     def parameters(
         self,
