@@ -22,7 +22,7 @@ Dialect = Callable[[Problem, dict[str, str], str], Response]
 
 @dataclass
 class Setup:
-    """Whether the first administrator may be created, and by whom."""
+    """The token with which the first administrator may be created."""
 
     token_digest: bytes | None = None
     """Of the set-up token; `None` if none was offered, or it was used."""

@@ -189,7 +189,7 @@ def _moved(schema: Any, place: str, *, has_names: bool = False) -> Any:
 
 
 def described(parameters: Parameters) -> str:
-    """Return what a model is told of the functions that it may call."""
+    """Return the part of the prompt that describes the functions to a model."""
     is_one = parameters.parallel_tool_calls is False
     known = [
         {
