@@ -3,17 +3,16 @@
 import sys
 from collections.abc import AsyncIterator, Iterator
 
-import httpx2
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
 from replicate_emulator import EmulatorSettings, open_emulator
 from tests.acceptance.processes import Runner
-from tests.emulator.driver import AT_ONCE, NO_CERTIFICATES, Driver
+from tests.emulator.driver import AT_ONCE, Driver
 from tests.emulator.receiver import open_receiver
-from tests.sdk.site import ALICE, Site, ToolSite
+from tests.sdk.clients import async_openai_of, openai_of
+from tests.sdk.site import Site, ToolSite
 from tests.tool_upstream import open_upstream
-from tests.waiting import LONG_ENOUGH
 
 if sys.platform == "win32":
     pytest.skip("The runner forks.", allow_module_level=True)
@@ -67,22 +66,12 @@ def site(one_site: Site) -> Site:
 @pytest.fixture
 def openai_client(site: Site) -> Iterator[OpenAI]:
     """Alice's client, which does not send anything twice."""
-    with OpenAI(
-        base_url=f"{site.origin}/v1",
-        api_key=ALICE,
-        http_client=httpx2.Client(verify=NO_CERTIFICATES, timeout=LONG_ENOUGH),
-        max_retries=0,
-    ) as client:
+    with openai_of(site) as client:
         yield client
 
 
 @pytest.fixture
 async def async_openai_client(site: Site) -> AsyncIterator[AsyncOpenAI]:
     """Alice's asynchronous client, which does not send anything twice."""
-    async with AsyncOpenAI(
-        base_url=f"{site.origin}/v1",
-        api_key=ALICE,
-        http_client=httpx2.AsyncClient(verify=NO_CERTIFICATES, timeout=LONG_ENOUGH),
-        max_retries=0,
-    ) as client:
+    async with async_openai_of(site) as client:
         yield client

@@ -12,6 +12,7 @@ from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
 from tests.emulator.driver import MAVERICK, NO_CERTIFICATES
+from tests.sdk.clients import history
 from tests.sdk.site import ALICE, BOB, Site
 from tests.waiting import LONG_ENOUGH
 
@@ -27,18 +28,6 @@ def client(openai_client: OpenAI) -> OpenAI:
 @pytest.fixture
 def async_client(async_openai_client: AsyncOpenAI) -> AsyncOpenAI:
     return async_openai_client
-
-
-def history(site: Site, limit: int = 1) -> list[dict[str, Any]]:
-    """Return alice's newest runs."""
-    with httpx2.Client(verify=NO_CERTIFICATES, timeout=LONG_ENOUGH) as http:
-        answer = http.get(
-            f"{site.origin}/history/",
-            params={"limit": limit},
-            headers={"Authorization": f"Bearer {ALICE}"},
-        )
-        found: list[dict[str, Any]] = answer.raise_for_status().json()["history"]
-        return found
 
 
 def run_of(site: Site, prompt: str, *statuses: str) -> dict[str, Any]:

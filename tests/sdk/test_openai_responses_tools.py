@@ -4,17 +4,15 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import httpx2
 import openai
 import pytest
 from openai import OpenAI
 from openai.types.responses import Response, ResponseFunctionToolCall
 from pydantic import BaseModel
 
-from tests.emulator.driver import NO_CERTIFICATES
-from tests.sdk.site import ALICE, ToolSite
+from tests.sdk.clients import openai_of
+from tests.sdk.site import ToolSite
 from tests.tool_upstream import MODEL
-from tests.waiting import LONG_ENOUGH
 
 BOTH = "Is Oslo colder than Bergen?"
 TOOLS: list[Any] = [
@@ -37,12 +35,7 @@ ANSWER = "It is -3 and 7."
 
 @pytest.fixture
 def client(tool_site: ToolSite) -> Iterator[OpenAI]:
-    with OpenAI(
-        base_url=f"{tool_site.origin}/v1",
-        api_key=ALICE,
-        http_client=httpx2.Client(verify=NO_CERTIFICATES, timeout=LONG_ENOUGH),
-        max_retries=0,
-    ) as client:
+    with openai_of(tool_site) as client:
         yield client
 
 

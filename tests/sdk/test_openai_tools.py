@@ -5,17 +5,15 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal
 
-import httpx2
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.lib.streaming.chat import FunctionToolCallArgumentsDoneEvent
 from pydantic import BaseModel
 
-from tests.emulator.driver import NO_CERTIFICATES
-from tests.sdk.site import ALICE, ToolSite
+from tests.sdk.clients import async_openai_of, history, openai_of
+from tests.sdk.site import ToolSite
 from tests.tool_upstream import MODEL
-from tests.waiting import LONG_ENOUGH
 
 BOTH: list[Any] = [{"role": "user", "content": "Is Oslo colder than Bergen?"}]
 TOOLS: list[Any] = [
@@ -48,36 +46,14 @@ ANSWER = "It is -3 and 7."
 
 @pytest.fixture
 def client(tool_site: ToolSite) -> Iterator[OpenAI]:
-    with OpenAI(
-        base_url=f"{tool_site.origin}/v1",
-        api_key=ALICE,
-        http_client=httpx2.Client(verify=NO_CERTIFICATES, timeout=LONG_ENOUGH),
-        max_retries=0,
-    ) as client:
+    with openai_of(tool_site) as client:
         yield client
 
 
 @pytest.fixture
 async def async_client(tool_site: ToolSite) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(
-        base_url=f"{tool_site.origin}/v1",
-        api_key=ALICE,
-        http_client=httpx2.AsyncClient(verify=NO_CERTIFICATES, timeout=LONG_ENOUGH),
-        max_retries=0,
-    ) as client:
+    async with async_openai_of(tool_site) as client:
         yield client
-
-
-def history(site: ToolSite, limit: int) -> list[dict[str, Any]]:
-    """Return alice's newest runs, oldest first."""
-    with httpx2.Client(verify=NO_CERTIFICATES, timeout=LONG_ENOUGH) as http:
-        answer = http.get(
-            f"{site.origin}/history/",
-            params={"limit": limit},
-            headers={"Authorization": f"Bearer {ALICE}"},
-        )
-        found: list[dict[str, Any]] = answer.raise_for_status().json()["history"]
-        return found[::-1]
 
 
 def results_of(calls: Any) -> list[Any]:
@@ -103,7 +79,7 @@ def check_kept(site: ToolSite) -> None:
         for city, said in WEATHER.items()
     ]
     assert second["tools"] == TOOLS
-    called, answered = history(site, 2)
+    answered, called = history(site, 2)
     assert called["output"] == [
         {"type": "reasoning", "text": f"They say: {BOTH[0]['content']}"},
         *(
