@@ -134,16 +134,15 @@ class _Message(_Part):
     name: _Name | None = None
     parts: list[_MessagePart] = []
 
-    def message(self) -> Message:
-        """
-        Return the message.
-
-        Raises:
-            ValueError: Its text is not what is said in its parts.
-        """
-        parts = tuple([each.part() for each in self.parts])
-        if parts and said_in(parts) != self.content:
+    @model_validator(mode="after")
+    def _check_parts(self) -> "_Message":
+        if self.parts and said_in(self.message().parts) != self.content:
             raise ValueError("Its content is not the text of its parts.")
+        return self
+
+    def message(self) -> Message:
+        """Return the message."""
+        parts = tuple([each.part() for each in self.parts])
         return Message(self.role, self.content, self.name, parts)
 
 
@@ -199,9 +198,7 @@ class ImportedRun(_Part):
     @model_validator(mode="after")
     def _check_parts(self) -> "ImportedRun":
         """Refuse texts that are not those of their parts."""
-        for each in self.earlier:
-            each.message()
-        last = None if self.last_message is None else self.last_message.message()
+        last = self.last_message
         if last is not None and last.content != self.prompt:
             raise ValueError("Its prompt is not the text of its `last_message`.")
         output = self._output()
