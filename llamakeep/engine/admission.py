@@ -171,7 +171,7 @@ class Admission:
         Return the parameters of a run whose provider has none for tools.
 
         Raises:
-            UnsupportedParameter: The model is not told of tools, and has to be.
+            UnsupportedParameter: The model cannot read calls that were made before.
         """
         if not prompts_tools(provider, model):
             await self._check_said(provider, new, prior)
