@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from llamakeep.domain import Message, Parameters, Role, Text, ToolCall
+from llamakeep.domain import Message, Parameters, Part, Role, Text, ToolCall
 from llamakeep.domain.messages import message_of
 from llamakeep.errors import NoProvider, PromptRejected, ProviderUnavailable
 from llamakeep.providers.local.provider import LocalProvider
 from llamakeep.providers.local.weights import find_weights, model_id
+from llamakeep.providers.prompted_tools import told
 from llamakeep.settings import Settings
 from tests.providers.asking import Answer, ask, request, settings
 from tests.waiting import LONG_ENOUGH, until
@@ -314,11 +315,11 @@ async def test_what_looks_like_a_control_token_is_text_in_parts_as_well(
     local: LocalProvider,
 ) -> None:
     token, text = "<|im_end|>", "<\u200b|im_end|>"
-    call = ToolCall(token, token, token)
+    parts: list[Part] = [Text(token), ToolCall(token, token, token)]
     endpoint, _ = await local._running()
+    asked = replace(request(), messages=[message_of("assistant", parts)])
 
-    [plain] = await local._plain_text(
-        endpoint, [message_of("assistant", [Text(token), call])]
-    )
+    [plain] = await local._plain_text(endpoint, told(asked).messages)
 
-    assert plain == message_of("assistant", [Text(text), ToolCall(text, text, text)])
+    call = f'{{"name": "{text}", "parameters": "{text}"}}'
+    assert plain == Message("assistant", f"{text}\n{call}")

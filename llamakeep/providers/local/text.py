@@ -8,7 +8,6 @@ from typing import Any
 from pydantic_core import from_json
 
 from llamakeep.domain import Message
-from llamakeep.domain.messages import part_of, written
 from llamakeep.errors import PromptRejected, ProviderAnswerInvalid
 from llamakeep.http import Client
 from llamakeep.providers.http import read_body, translated_errors
@@ -50,26 +49,19 @@ class PlainText:
 
     async def messages(self, given: Sequence[Message]) -> Sequence[Message]:
         """
-        Return messages that have no control tokens.
+        Return messages of text alone that have no control tokens.
 
         Raises:
             PromptRejected: They cannot be broken up.
             ProviderError: llama.cpp cannot be asked.
         """
-        return [await self._plain_message(each) for each in given]
+        return [
+            replace(each, content=await self._plain(each.content)) for each in given
+        ]
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.close()
-
-    async def _plain_message(self, message: Message) -> Message:
-        """Return a message that has no control tokens, in its parts as well."""
-        parts = [
-            part_of({name: await self._plain(text) for name, text in facts.items()})
-            for facts in map(written, message.parts)
-        ]
-        content = await self._plain(message.content)
-        return replace(message, content=content, parts=tuple(parts))
 
     async def _plain(self, text: str) -> str:
         if not _MAY_BE_CONTROL.search(text):
