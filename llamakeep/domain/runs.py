@@ -194,12 +194,20 @@ class Run:
 
 
 def length_of(runs: Iterable[Run]) -> int:
-    """Return how many characters all texts of runs have together."""
+    """Return how many characters runs have together, without prior messages."""
     length = 0
     for run in runs:
         length += len(run.prompt) + len(run.response) + len(run.system_prompt or "")
-        for message in run.prior_messages:
-            length += sum(map(len, message.texts))
         for item in run.output:
             length += len(item.text)
+    return length
+
+
+def whole_length_of(runs: Iterable[Run]) -> int:
+    """Return how many characters runs have together."""
+    length = 0
+    for run in runs:
+        length += length_of([run])
+        for message in run.prior_messages:
+            length += sum(map(len, message.texts))
     return length

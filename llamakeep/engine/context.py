@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from llamakeep.domain import Message, NewRun, Parameters, Part, Run
-from llamakeep.domain.runs import length_of
+from llamakeep.domain.runs import whole_length_of
 from llamakeep.providers.prompted_tools import described
 from llamakeep.storage import Storage
 
@@ -50,7 +50,7 @@ def size_of_tools(parameters: Parameters) -> int:
 
 def is_little(prior: Sequence[Run]) -> bool:
     """Return whether so many may have that in memory as there may be who wait."""
-    return length_of(prior) <= LITTLE
+    return whole_length_of(prior) <= LITTLE
 
 
 async def read_prior(storage: Storage, run: Run, *, most: int) -> Sequence[Run]:

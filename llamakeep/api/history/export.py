@@ -16,7 +16,7 @@ from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.api.http.streaming import Streaming
 from llamakeep.domain import Run, User
-from llamakeep.domain.runs import length_of
+from llamakeep.domain.runs import whole_length_of
 from llamakeep.errors import (
     InvalidRequest,
     ScopeMissing,
@@ -159,7 +159,7 @@ async def _texts(source: _Source, runs: list[Run], kind: Kind) -> AsyncIterator[
 
 
 def _ndjson(run: Run) -> Iterator[bytes]:
-    if run.response is not STORED and length_of([run]) <= PIECE:
+    if run.response is not STORED and whole_length_of([run]) <= PIECE:
         yield to_json(_exported(run)) + b"\n"
         return
     yield from in_pieces(_exported(run))

@@ -10,7 +10,6 @@ from sqlalchemy import Column, MetaData, Text, bindparam, func, insert
 from sqlalchemy.types import NullType
 
 from llamakeep.domain import Run
-from llamakeep.domain.runs import length_of
 from llamakeep.storage.database.tables import runs
 from llamakeep.storage.history.words import lexemes
 from llamakeep.storage.runs.parts import stored
@@ -33,6 +32,8 @@ async def words_to_index(run: Run) -> str | None:
     if not run.status.is_final:
         return None
     texts = run.prompt, run.response, stored(run.output) if run.output else None
-    if length_of([run]) <= AT_ONCE:
+    size = len(run.prompt) + len(run.response)
+    size += sum([len(item.text) for item in run.output])
+    if size <= AT_ONCE:
         return lexemes(run.user_id, *texts)
     return await asyncio.to_thread(lexemes, run.user_id, *texts)

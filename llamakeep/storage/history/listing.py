@@ -6,7 +6,7 @@ from dataclasses import replace
 from sqlalchemy import Connection, select
 
 from llamakeep.domain import Run, User
-from llamakeep.domain.runs import length_of
+from llamakeep.domain.runs import whole_length_of
 from llamakeep.storage.database.tables import runs
 from llamakeep.storage.history.filters import EVERYTHING, RunFilter
 from llamakeep.storage.history.newest_found import Place, find_newest
@@ -29,7 +29,7 @@ MUCH = 16 * 1024 * 1024
 
 def is_full(page: Iterable[Run], *, much: int = MUCH) -> bool:
     """Return whether a page ended before its limit because its texts are long."""
-    return length_of(page) >= much
+    return whole_length_of(page) >= much
 
 
 class HistoryStorage(SearchStorage):
@@ -90,7 +90,7 @@ class HistoryStorage(SearchStorage):
             with connection.execute(query, values) as rows:
                 for row in rows:
                     page.append(to_item(row))
-                    length += length_of(page[-1:])
+                    length += whole_length_of(page[-1:])
                     if length >= much:
                         break
             return page
