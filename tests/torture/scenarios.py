@@ -17,6 +17,8 @@ from tests.torture.site import LEASE, Site, fates
 
 BOUND = LEASE + 5
 """Seconds that recovering may take."""
+PATIENCE = 60
+"""Seconds after which what is not over counts as lost rather than as slow."""
 ANYWHERE = "anywhere"
 SENDING = "before sending"
 FREEZING_POINTS = (
@@ -225,12 +227,14 @@ async def judge(
     has_true_clocks: bool = True,
 ) -> Outcome:
     """Judge when nothing goes on any more; `done` is what was done but for kills."""
-    give_up = time.monotonic() + BOUND
-    predictions = await _all_ended(site)
+    began = time.monotonic()
     while True:
         history = await site.nodes[-1].history()
+        predictions = await site.replicate.predictions()
         is_over = all(run["status"] in FINAL for run in history.values())
-        if is_over or time.monotonic() > give_up:
+        is_over = is_over and all(one["status"] in ENDED for one in predictions)
+        waited = time.monotonic() - began
+        if is_over or waited > PATIENCE:
             break
         await asyncio.sleep(0.1)
     verdict = check(
@@ -243,6 +247,8 @@ async def judge(
         has_true_clocks=has_true_clocks,
         exits=site.exits,
     )
+    if waited > bound and not has_true_clocks:
+        verdict.slow.append(f"all was over {waited:.1f} s after the last fault")
     if verdict.faults:
         for node in site.nodes:
             log.warning("%s", (await asyncio.to_thread(node.log.read_text))[-5000:])
@@ -254,12 +260,11 @@ async def judge(
     )
 
 
-async def _all_ended(site: Site) -> list[dict[str, Any]]:
-    """Return all predictions, when none goes on any more or should any more."""
-    give_up = time.monotonic() + BOUND
-    while True:
+async def _all_ended(site: Site) -> None:
+    """Wait until no prediction goes on any more."""
+    give_up = time.monotonic() + PATIENCE
+    while time.monotonic() < give_up:
         predictions = await site.replicate.predictions()
-        is_over = all(each["status"] in ENDED for each in predictions)
-        if is_over or time.monotonic() > give_up:
-            return predictions
+        if all(each["status"] in ENDED for each in predictions):
+            return
         await asyncio.sleep(0.1)
