@@ -41,9 +41,20 @@ async def sqlite(folder: Path) -> AsyncIterator[str]:
 
 
 async def torture(
-    runner: Runner, emulator: str, postgres: str, folder: Path, **how: float
+    runner: Runner,
+    emulator: str,
+    postgres: str,
+    folder: Path,
+    *,
+    only: str | None,
+    **how: float,
 ) -> list[Row]:
-    """Do everything on both databases, and return what was found."""
+    """
+    Do everything on both databases, and return what was found.
+
+    Args:
+        only: The name of the one database to do it on.
+    """
     chance = random.Random(how["seed"])
     rows = []
 
@@ -69,10 +80,13 @@ async def torture(
         scale = how["scale"]
         own, shared = stages
         on_shared = on_postgres(shared, scale, server_url=postgres, template=template)
-        for campaign in (
-            Campaign("SQLite, one server", own, scale, on_sqlite(own, scale)),
-            Campaign("PostgreSQL, two servers", shared, scale, on_shared),
-        ):
+        campaigns = {
+            "sqlite": Campaign("SQLite, one server", own, scale, on_sqlite(own, scale)),
+            "postgresql": Campaign("PostgreSQL, two servers", shared, scale, on_shared),
+        }
+        for name, campaign in campaigns.items():
+            if name != (only or name):
+                continue
             async for row in campaign.rows():
                 say(*row.cells(), sep=" | ")
                 for fault in row.outcome.verdict.faults:
@@ -103,6 +117,7 @@ def main() -> int:
     )
     parser.add_argument("--scale", type=float, default=1, help="how much of it to do")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10_000)
+    parser.add_argument("--only", choices=("sqlite", "postgresql"), help="a database")
     parser.add_argument("--write", action="store_true", help=f"into {PAGE.name}, too")
     given = parser.parse_args()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
@@ -117,7 +132,13 @@ def main() -> int:
         began = time.monotonic()
         rows = asyncio.run(
             torture(
-                runner, emulator, postgres, folder, scale=given.scale, seed=given.seed
+                runner,
+                emulator,
+                postgres,
+                folder,
+                only=given.only,
+                scale=given.scale,
+                seed=given.seed,
             )
         )
         took = time.monotonic() - began
