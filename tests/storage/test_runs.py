@@ -16,7 +16,7 @@ from llamakeep.domain import (
     utc_now,
 )
 from llamakeep.errors import IdempotencyKeyReused, RunNotFound
-from llamakeep.storage import Storage
+from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.runs.lookups import IdempotencyKey
 from llamakeep.storage.runs.steps import Attached
 from tests.storage.running import LEASE, NODE, ended, new_run, start
@@ -140,6 +140,23 @@ async def test_fifty_simultaneous_requests_with_one_key_make_one_run(
     )
 
     assert await storage.history(alice) == [accepted[0]]
+    assert {run.id for run in accepted} == {accepted[0].id}
+
+
+async def test_simultaneous_requests_to_two_servers_with_one_key_make_one_run(
+    clean_postgres_url: str,
+) -> None:
+    async with (
+        open_storage(clean_postgres_url) as one,
+        open_storage(clean_postgres_url) as other,
+    ):
+        alice = await one.add_user("alice", "hash of alice's password")
+
+        accepted = await asyncio.gather(
+            *(start(server, alice, idempotency_key=KEY) for server in [one, other] * 25)
+        )
+
+        assert await one.history(alice) == [accepted[0]]
     assert {run.id for run in accepted} == {accepted[0].id}
 
 
