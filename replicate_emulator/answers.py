@@ -5,7 +5,7 @@ import dataclasses
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from replicate_emulator.rules import Rule
 from replicate_emulator.settings import EmulatorSettings
 
 _WORD = re.compile(r"\s*\S+|\s+")
+_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 Step = tuple[float, Callable[[], None]]
 """When something happens, in seconds after the creation, and what."""
 
@@ -30,10 +31,21 @@ def answer(
     *,
     max_prompt: int,
     provider: Provider | None,
+    output: Collection[str] = (),
 ) -> None:
-    """Start a task that answers `prediction`."""
-    system_prompt = prediction.input.get("system_prompt", "")
-    prediction.input_tokens = _count(prediction.prompt) + _count(str(system_prompt))
+    """
+    Start a task that answers `prediction`.
+
+    Args:
+        prediction: It.
+        rule: What happens to it.
+        settings: What happens where the rule does not say.
+        max_prompt: The most tokens of a prompt.
+        provider: What answers where there is no script.
+        output: The fields of the output, if it is an object.
+    """
+    system_prompt = _system_prompt(prediction)
+    prediction.input_tokens = _count(prediction.prompt) + _count(system_prompt)
     refusal = _refusal(prediction, max_prompt)
     if refusal is not None:
         rule = Rule(end="failed", error=refusal, deltas=(), after=None)
@@ -49,6 +61,9 @@ def answer(
     if deltas is None:
         words = settings.words if rule.words is None else rule.words
         deltas = tuple(_grouped(_echo(prediction), words))
+        if output:
+            prediction.output = dict.fromkeys(output) | {"text": "".join(deltas)}
+            deltas = (_said(prediction.output),)
     _Player(prediction, _plan(prediction, deltas, rule, settings)).play()
 
 
@@ -83,8 +98,14 @@ def _echo(prediction: Prediction) -> list[str]:
         if stop:
             text = text.partition(stop)[0]
     words = _WORD.findall(text)
-    limit = prediction.input.get("max_tokens")
+    limits = map(prediction.input.get, _LIMITS)
+    limit = next(filter(None, limits), None)
     return words[:limit] if isinstance(limit, int) and limit > 0 else words
+
+
+def _system_prompt(prediction: Prediction) -> str:
+    given = map(prediction.input.get, ("system_prompt", "instructions"))
+    return str(next(filter(None, given), ""))
 
 
 def _grouped(words: Sequence[str], size: int) -> Iterator[str]:
@@ -198,10 +219,11 @@ def _request(
 ) -> CompletionRequest:
     given = prediction.input
     messages = [Message("user", prediction.prompt)]
-    if system_prompt := given.get("system_prompt"):
-        messages.insert(0, Message("system", str(system_prompt)))
+    if system_prompt := _system_prompt(prediction):
+        messages.insert(0, Message("system", system_prompt))
     known = {each.name for each in dataclasses.fields(Parameters)}
-    names = known - TOOL_PARAMETERS - {"stop"}
+    # What these mean is written in another way.
+    names = known - TOOL_PARAMETERS - {"stop", "response_format"}
     parameters = Parameters(
         stop=tuple(filter(None, str(given.get("stop_sequences", "")).split(","))),
         **{name: given[name] for name in names if given.get(name)},

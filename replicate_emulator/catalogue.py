@@ -1,15 +1,19 @@
 """The models that the emulator pretends to run."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from replicate_emulator.routes.schemas import (
+    GPT,
+    GPT_STRUCTURED,
     LLAMA_3,
     LLAMA_3_1,
     LLAMA_4,
+    LLAMA_4_OLDER,
     PARROT,
+    TEXT_OR_JSON,
     Properties,
     openapi_schema,
 )
@@ -22,6 +26,12 @@ class Version:
     id: str
     created_at: str
     openapi_schema: dict[str, Any]
+
+    @property
+    def output_fields(self) -> Collection[str]:
+        """The fields of its output, if that is an object."""
+        output = self.openapi_schema["components"]["schemas"]["Output"]
+        return list(output.get("properties", ()))
 
     def rendered(self) -> dict[str, Any]:
         """Return it as the API shows it."""
@@ -78,30 +88,38 @@ class Target:
 
 def _model(
     name: str,
-    properties: Properties,
-    *,
+    *builds: Properties,
+    output: Properties | None = None,
     max_prompt: int = 8096,
     is_official: bool = True,
-    builds: int = 1,
 ) -> Model:
+    """Return a model with a version for each build, the oldest first."""
     versions = tuple(
         Version(
-            hashlib.sha256(f"{name}#{build}".encode()).hexdigest(),
-            f"2026-01-{build:02}T00:00:00.000000Z",
-            openapi_schema(properties),
+            hashlib.sha256(f"{name}#{number}".encode()).hexdigest(),
+            f"2026-01-{number:02}T00:00:00.000000Z",
+            openapi_schema(properties, output),
         )
-        for build in range(builds, 0, -1)
+        for number, properties in enumerate(builds, 1)
     )
-    return Model(name, is_official, versions, max_prompt)
+    return Model(name, is_official, versions[::-1], max_prompt)
 
 
+_LONG = 131_072
 BUILT_IN = (
-    _model("meta/llama-4-maverick-instruct", LLAMA_4, max_prompt=131_072),
-    _model("meta/llama-4-scout-instruct", LLAMA_4, max_prompt=131_072),
+    _model("meta/llama-4-maverick-instruct", LLAMA_4, LLAMA_4_OLDER, max_prompt=_LONG),
+    _model("meta/llama-4-scout-instruct", LLAMA_4_OLDER, LLAMA_4, max_prompt=_LONG),
     _model("meta/meta-llama-3.1-405b-instruct", LLAMA_3_1),
     _model("meta/meta-llama-3-70b-instruct", LLAMA_3),
     _model("meta/meta-llama-3-8b-instruct", LLAMA_3),
-    _model("llamakeep/parrot", PARROT, is_official=False, builds=2),
+    _model("openai/gpt-5-mini", GPT, max_prompt=_LONG),
+    _model(
+        "openai/gpt-5-structured",
+        GPT_STRUCTURED,
+        output=TEXT_OR_JSON,
+        max_prompt=_LONG,
+    ),
+    _model("llamakeep/parrot", PARROT, PARROT, is_official=False),
 )
 DEPLOYMENTS = {
     "llamakeep/llama": "meta/llama-4-maverick-instruct",
@@ -119,7 +137,7 @@ class Catalogue:
     """
 
     def __init__(self, more: Iterable[str] = ()) -> None:
-        added = [_model(name, LLAMA_4, max_prompt=131_072) for name in more]
+        added = [_model(name, LLAMA_4_OLDER, max_prompt=_LONG) for name in more]
         self._models = {model.name: model for model in (*BUILT_IN, *added)}
         self._versions = {
             version.id: Target(model, version)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from llamakeep.providers.base import Provider
 from replicate_emulator.answers import answer
-from replicate_emulator.catalogue import Catalogue, Model
+from replicate_emulator.catalogue import Catalogue, Target
 from replicate_emulator.clock import Clock
 from replicate_emulator.limits import Limits
 from replicate_emulator.predictions import Prediction
@@ -59,7 +59,7 @@ class Emulator:
         self.limits = Limits(settings)
         self.catalogue = Catalogue(settings.official_models)
 
-    def create(self, prediction: Prediction, model: Model, rule: Rule) -> None:
+    def create(self, prediction: Prediction, target: Target, rule: Rule) -> None:
         """Remember `prediction` and begin to answer it as `rule` says."""
         self.predictions.append(prediction)
         self._by_id[prediction.id] = prediction
@@ -68,8 +68,9 @@ class Emulator:
             prediction,
             rule,
             self.settings,
-            max_prompt=model.max_prompt,
+            max_prompt=target.model.max_prompt,
             provider=self.provider,
+            output=target.version.output_fields,
         )
         if prediction.cancel_after is not None and not prediction.is_final:
             self._expire_later(prediction, prediction.cancel_after)

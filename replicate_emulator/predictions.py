@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,6 +27,19 @@ _KEY_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 def _random_text(length: int, alphabet: str) -> str:
     return "".join(alphabet[byte & 31] for byte in secrets.token_bytes(length))
+
+
+def prompt_in(given: Mapping[str, Any]) -> str:
+    """Return the prompt in an input, or else the text that was said last."""
+    for name in ("messages", "input_item_list"):
+        messages = given.get(name)
+        for message in reversed(messages) if isinstance(messages, list) else ():
+            if isinstance(message, dict):
+                said = message.get("content") or message.get("output")
+                if isinstance(said, str):
+                    return said
+    prompt = given.get("prompt")
+    return prompt if isinstance(prompt, str) else ""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -85,8 +98,7 @@ class Prediction:
     @property
     def prompt(self) -> str:
         """The prompt in its input."""
-        prompt = self.input.get("prompt", "")
-        return prompt if isinstance(prompt, str) else ""
+        return prompt_in(self.input)
 
     @property
     def is_final(self) -> bool:

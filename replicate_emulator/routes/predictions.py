@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from replicate_emulator.catalogue import Target
 from replicate_emulator.core import Emulator
-from replicate_emulator.predictions import Prediction
+from replicate_emulator.predictions import Prediction, prompt_in
 from replicate_emulator.routes.entry import (
     EmulatorDep,
     admit,
@@ -83,8 +83,7 @@ async def _create(
         request.headers.get("cancel-after"), emulator.settings.min_cancel_after
     )
     check_input(body.input, target.version.openapi_schema)
-    prompt = body.input.get("prompt", "")
-    rule = rule_for(emulator, request, "create", prompt)
+    rule = rule_for(emulator, request, "create", prompt_in(body.input))
     if rule.refuses and not rule.creates:
         await obey(emulator, rule)
     origin = str(rule.origin).rstrip("/") if rule.origin else _origin(request)
@@ -101,7 +100,7 @@ async def _create(
         output=rule.output,
         has_stream=rule.streams,
     )
-    emulator.create(prediction, target.model, rule)
+    emulator.create(prediction, target, rule)
     await obey(emulator, rule)
     headers["location"] = f"{origin}/v1/predictions/{prediction.id}"
     preference = request.headers.get("prefer")

@@ -122,15 +122,19 @@ def check_input(given: Mapping[str, Any], openapi_schema: Mapping[str, Any]) -> 
     Raises:
         Problem: 422, with everything that is wrong.
     """
-    schema = openapi_schema["components"]["schemas"]["Input"]
+    schemas = openapi_schema["components"]["schemas"]
+    schema = schemas["Input"]
     wrong = [
         _invalid("required", "input", f"{name} is required")
         for name in schema.get("required", ())
         if name not in given
     ]
     for name, rules in schema["properties"].items():
-        if name in given:
-            wrong += _wrong_value(f"input.{name}", given[name], rules)
+        if name not in given or (given[name] is None and rules.get("nullable")):
+            continue
+        if "allOf" in rules:
+            rules = schemas[name]  # noqa: PLW2901 - where its values are
+        wrong += _wrong_value(f"input.{name}", given[name], rules)
     if wrong:
         raise invalid_fields(wrong)
 

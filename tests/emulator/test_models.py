@@ -38,7 +38,7 @@ def test_models_are_listed_and_found_by_name(emulator: Driver) -> None:
     listed = emulator.http.get("/v1/models").json()["results"]
     found = emulator.http.request("QUERY", "/v1/models", content="Scout").json()
 
-    assert len(listed) == 6
+    assert len(listed) == 8
     assert [each["name"] for each in found["results"]] == ["llama-4-scout-instruct"]
 
 

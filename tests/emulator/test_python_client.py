@@ -149,7 +149,7 @@ def test_the_rest_can_be_looked_at(client: Client) -> None:
     assert client.hardware.list()[0].sku == "cpu"
     assert client.collections.get("language-models").models
     assert client.models.search("scout").results[0].name == "llama-4-scout-instruct"
-    assert len(client.models.list().results) == 6
+    assert len(client.models.list().results) == 8
 
 
 def test_a_refusal_is_an_error_with_its_status(client: Client) -> None:
