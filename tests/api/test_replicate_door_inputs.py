@@ -13,6 +13,10 @@ from tests.fakes import ScriptedProvider
 CREATE = "/replicate/v1/models/scripted/parrot/predictions"
 
 
+def schema_form(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": name, "schema": schema}}
+
+
 @pytest.mark.parametrize(
     ("given", "understood"),
     [
@@ -33,6 +37,31 @@ CREATE = "/replicate/v1/models/scripted/parrot/predictions"
         ({"stop_sequences": ""}, {}),
         ({"prompt_template": "", "length_penalty": 1, "debug": False}, {}),
         ({"repetition_penalty": 1.0, "log_performance_metrics": False}, {}),
+        ({"max_completion_tokens": 9}, {"max_tokens": 9}),
+        ({"max_output_tokens": 9}, {"max_tokens": 9}),
+        ({"reasoning_effort": "low", "verbosity": "high"}, None),
+        ({"json_schema": {}}, {}),
+        ({"json_schema": {"format": {"type": "text"}}}, {}),
+        (
+            {"json_schema": {"format": {"type": "json_object"}}},
+            {"response_format": {"type": "json_object"}},
+        ),
+        (
+            {"json_schema": {"type": "object"}},
+            {"response_format": schema_form("output", {"type": "object"})},
+        ),
+        (
+            {
+                "json_schema": {
+                    "format": {
+                        "type": "json_schema",
+                        "name": "list",
+                        "schema": {"type": "array"},
+                    }
+                }
+            },
+            {"response_format": schema_form("list", {"type": "array"})},
+        ),
     ],
 )
 async def test_an_input_is_understood(
@@ -61,6 +90,8 @@ async def test_an_input_is_understood(
         ({"prompt": "Hi", "messages": []}, "input.messages"),
         ({"prompt": "Hi", "max_tokens": 0}, "input.max_tokens"),
         ({"prompt": "Hi", "max_tokens": 1, "max_length": 2}, "input"),
+        ({"prompt": "Hi", "instructions": "a", "system_prompt": "b"}, "input"),
+        ({"prompt": "Hi", "json_schema": "{}"}, "input.json_schema"),
         ({"prompt": "Hi", "temperature": 9}, "input.temperature"),
         ({"prompt": "Hi", "top_k": -2}, "input.top_k"),
         ({"prompt": "Hi", "stop_sequences": ["a"]}, "input.stop_sequences"),

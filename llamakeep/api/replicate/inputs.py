@@ -1,7 +1,7 @@
 """Request bodies of predictions, with the input of Replicate's Llama models."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -20,16 +20,25 @@ from llamakeep.schemas.fields import (
     TopK,
     TopP,
 )
-from llamakeep.schemas.text import SomeText, Text
+from llamakeep.schemas.text import SomeText, Text, check_json
 
 SPELLINGS = {
-    "max_tokens": ("max_tokens", "max_new_tokens", "max_length"),
+    "system_prompt": ("system_prompt", "instructions", "system_instruction"),
+    "max_tokens": (
+        "max_tokens",
+        "max_new_tokens",
+        "max_completion_tokens",
+        "max_output_tokens",
+        "max_length",
+    ),
     "min_tokens": ("min_tokens", "min_new_tokens", "min_length"),
     "stop_sequences": ("stop_sequences", "stop"),
 }
 """Parameters and their synonyms, since models on Replicate use different names."""
 
 MOST_STOPS = 16
+_NAME = "output"
+"""The name of a JSON schema that has none."""
 
 
 def _only(neutral: float | bool | str, instead: str) -> AfterValidator:
@@ -60,6 +69,7 @@ def _check_stops(value: str) -> str:
 
 
 MinTokens = Annotated[Integer, Field(ge=-1, le=MOST_TOKENS)]
+Effort = Annotated[Text, Field(min_length=1, max_length=64)]
 Stops = Annotated[Text, AfterValidator(_check_stops)]
 NoPenalty = Annotated[
     Number,
@@ -93,8 +103,16 @@ class PredictionInput(Form):
     """What you want to ask."""
     system_prompt: Text | None = None
     """How the model is to behave."""
+    instructions: Text | None = None
+    """The same as `system_prompt`."""
+    system_instruction: Text | None = None
+    """The same as `system_prompt`."""
     max_tokens: MaxTokens | None = None
     max_new_tokens: MaxTokens | None = None
+    """The same as `max_tokens`."""
+    max_completion_tokens: MaxTokens | None = None
+    """The same as `max_tokens`."""
+    max_output_tokens: MaxTokens | None = None
     """The same as `max_tokens`."""
     max_length: MaxTokens | None = None
     """The same as `max_tokens`."""
@@ -114,6 +132,15 @@ class PredictionInput(Form):
     stop: Stops | None = None
     """The same as `stop_sequences`."""
     seed: Seed | None = None
+    reasoning_effort: Effort | None = None
+    """How much the model is to think, where that can be chosen: such as `low`."""
+    verbosity: Effort | None = None
+    """How much the model is to say, where that can be chosen: such as `low`."""
+    json_schema: Annotated[dict[str, Any], AfterValidator(check_json)] | None = None
+    """
+    The JSON schema of the output; or, as OpenAI's models on Replicate take it, an
+    object whose `format` has the `type`, `name` and `schema`.
+    """
     prompt_template: (
         Annotated[
             str,
@@ -155,7 +182,7 @@ class PredictionInput(Form):
         return NewRun(
             prompt=self.prompt,
             model=model,
-            system_prompt=self.system_prompt,
+            system_prompt=self._any("system_prompt"),
             parameters=Parameters(
                 max_tokens=self._any("max_tokens"),
                 min_tokens=min_tokens if (min_tokens or 0) > 0 else None,
@@ -166,6 +193,9 @@ class PredictionInput(Form):
                 frequency_penalty=self.frequency_penalty,
                 stop=_split(self._any("stop_sequences") or ""),
                 seed=self.seed,
+                response_format=_format(self.json_schema),
+                reasoning_effort=self.reasoning_effort,
+                verbosity=self.verbosity,
             ),
         )
 
@@ -216,6 +246,21 @@ def input_of(run: Run) -> dict[str, Any]:
     if run.system_prompt is not None:
         given = {"system_prompt": run.system_prompt, **given}
     return {"prompt": run.prompt, **given}
+
+
+def _format(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the response format that OpenAI's API has for a JSON schema."""
+    if not given:
+        return None
+    match given.get("format", given):
+        case {"type": "text"} | {"type": "json_object"} as plain if "format" in given:
+            return None if plain["type"] == "text" else {"type": plain["type"]}
+        case {"type": "json_schema", "schema": dict(schema)} as wanted:
+            name = wanted.get("name", _NAME)
+            form = {"name": name, "schema": schema}
+            return {"type": "json_schema", "json_schema": form}
+    form = {"name": _NAME, "schema": given}
+    return {"type": "json_schema", "json_schema": form}
 
 
 def _split(stops: str) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Replicate's models API."""
 
+from collections.abc import Collection
 from typing import Any
 
 from fastapi import Request
@@ -14,7 +15,7 @@ from llamakeep.api.replicate.names import (
     version_of,
     written,
 )
-from llamakeep.api.replicate.schemas import openapi_schema
+from llamakeep.api.replicate.schemas import PARAMETERS, openapi_schema
 from llamakeep.errors import (
     NoProvider,
     PathNotFound,
@@ -90,12 +91,12 @@ class VersionPage(Body):
 async def list_models(request: Request, user: CurrentUser) -> ModelPage:
     """List the models that providers are known to serve; there may be more."""
     registry, links = services_of(request).registry, Links.of(request)
-    found = [
-        _model(registry.provider(name), model, links)
-        for name, _, model in (
-            known.partition(":") for known in await registry.models()
-        )
-    ]
+    found = []
+    for known in await registry.models():
+        name, _, model = known.partition(":")
+        provider = registry.provider(name)
+        # Providers are not asked for what they know of each.
+        found.append(_model(provider, model, links, provider.unsupported))
     return ModelPage(results=found)
 
 
@@ -105,7 +106,8 @@ async def get_model(
 ) -> Model:
     """Return a model with its input and output."""
     provider, model = await _found(request, owner, name)
-    return _model(provider, model, Links.of(request))
+    unsupported = await _unsupported(request, provider, model)
+    return _model(provider, model, Links.of(request), unsupported)
 
 
 @router.get("/models/{owner}/{name}/versions", responses=_responses)
@@ -114,7 +116,8 @@ async def list_versions(
 ) -> VersionPage:
     """List a model's only version."""
     provider, model = await _found(request, owner, name)
-    return VersionPage(results=[_version(provider, model)])
+    unsupported = await _unsupported(request, provider, model)
+    return VersionPage(results=[_version(provider, model, unsupported)])
 
 
 @router.get("/models/{owner}/{name}/versions/{version_id}", responses=_responses)
@@ -129,7 +132,15 @@ async def get_version(
         await check_model_exists(provider, model)
     except UnknownModel as error:
         raise PathNotFound(error.detail) from error
-    return _version(provider, model, version_id)
+    unsupported = await _unsupported(request, provider, model)
+    return _version(provider, model, unsupported, version_id)
+
+
+async def _unsupported(
+    request: Request, provider: Provider, model: str
+) -> Collection[str]:
+    registry = services_of(request).registry
+    return await registry.unsupported(provider, model, PARAMETERS)
 
 
 async def _found(request: Request, owner: str, name: str) -> tuple[Provider, str]:
@@ -141,7 +152,9 @@ async def _found(request: Request, owner: str, name: str) -> tuple[Provider, str
     return provider, model
 
 
-def _model(provider: Provider, model: str, links: Links) -> Model:
+def _model(
+    provider: Provider, model: str, links: Links, unsupported: Collection[str]
+) -> Model:
     owner, name = written(provider.name, model)
     return Model(
         url=links.to(f"/models/{owner}/{name}"),
@@ -150,15 +163,20 @@ def _model(provider: Provider, model: str, links: Links) -> Model:
         description=f"Served by the provider {provider.name!r} of this llamakeep.",
         visibility="private",
         run_count=0,
-        latest_version=_version(provider, model),
+        latest_version=_version(provider, model, unsupported),
         is_official=True,
     )
 
 
-def _version(provider: Provider, model: str, version_id: str | None = None) -> Version:
+def _version(
+    provider: Provider,
+    model: str,
+    unsupported: Collection[str],
+    version_id: str | None = None,
+) -> Version:
     return Version(
         id=version_id or version_of(provider.name, model),
         created_at=_BEGINNING,
         cog_version=_COG,
-        openapi_schema=openapi_schema(provider),
+        openapi_schema=openapi_schema(unsupported),
     )

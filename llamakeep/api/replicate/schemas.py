@@ -1,8 +1,8 @@
 """OpenAPI schemas of models' input and output, in Cog's format."""
 
+from collections.abc import Collection
 from typing import Any
 
-from llamakeep.providers.base import Provider
 from llamakeep.schemas.fields import MOST_TOKENS
 
 _PENALTY = {"type": "number", "minimum": -2, "maximum": 2}
@@ -39,14 +39,25 @@ _INPUTS: dict[str, tuple[str, dict[str, Any]]] = {
         "The same seed asks for the same output.",
         {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
     ),
+    "reasoning_effort": ("How much the model is to think.", {"type": "string"}),
+    "verbosity": ("How much the model is to say.", {"type": "string"}),
+    "json_schema": ("The JSON schema of the output.", {"type": "object"}),
 }
-WRITTEN = {"stop": "stop_sequences"}
+WRITTEN = {"stop": "stop_sequences", "response_format": "json_schema"}
 """Replicate's names of parameters, where they differ."""
 
 
-def openapi_schema(provider: Provider) -> dict[str, Any]:
-    """Return the schema of the models of `provider`."""
-    unknown = {WRITTEN.get(name, name) for name in provider.unsupported}
+_MEANT = {name: parameter for parameter, name in WRITTEN.items()}
+PARAMETERS = frozenset([_MEANT.get(name, name) for name in _INPUTS]) - {
+    "prompt",
+    "system_prompt",
+}
+"""The parameters that inputs have."""
+
+
+def openapi_schema(unsupported: Collection[str]) -> dict[str, Any]:
+    """Return the schema of a model that does not support some parameters."""
+    unknown = {WRITTEN.get(name, name) for name in unsupported}
     known = [item for item in _INPUTS.items() if item[0] not in unknown]
     properties = {
         name: {
