@@ -114,10 +114,13 @@ class ScriptedProvider:
 
 
 class PromptingProvider(ScriptedProvider):
-    """A provider whose models are told of tools in the prompt."""
+    """A provider whose models are told of tools and formats in the prompt."""
 
     def __init__(self) -> None:
-        super().__init__(unsupported=TOOL_PARAMETERS)
+        super().__init__(unsupported=TOOL_PARAMETERS | {"response_format"})
 
     def prompts_tools(self, model: str) -> bool:
+        return model in self.known
+
+    def prompts_format(self, model: str) -> bool:
         return model in self.known

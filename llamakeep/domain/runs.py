@@ -42,6 +42,8 @@ class Parameters:
     verbosity: str | None = None
     prompted_tools: bool | None = None
     """Whether the server describes the tools in the prompt; it is not the client's."""
+    prompted_format: bool | None = None
+    """Whether it asks for `response_format` there."""
 
     def given(self) -> dict[str, Any]:
         """Return the ones that were set, by name."""

@@ -27,7 +27,7 @@ from llamakeep.errors import (
     UnsupportedParameter,
 )
 from llamakeep.providers.base import Provider
-from llamakeep.providers.registry import Registry, prompts_tools
+from llamakeep.providers.registry import Registry, prompts_format, prompts_tools
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.context import NO_CONTEXT, Context
@@ -99,7 +99,11 @@ class Admission:
             new.check_followed(prior)
         parameters = new.parameters
         if "tools" in provider.unsupported and (
-            parameters.tools or prior or new.prior_messages or new.last_message
+            parameters.tools
+            or parameters.response_format
+            or prior
+            or new.prior_messages
+            or new.last_message
         ):
             parameters = await self._prompted(provider, model, new, prior)
         system_prompt = new.system_prompt
@@ -168,22 +172,25 @@ class Admission:
         self, provider: Provider, model: str, new: NewRun, prior: Sequence[Run]
     ) -> Parameters:
         """
-        Return the parameters of a run whose provider has none for tools.
+        Return the parameters of a run whose provider may have none for tools.
 
         Raises:
             UnsupportedParameter: The model cannot read calls that were made before.
         """
+        parameters = new.parameters
         if not prompts_tools(provider, model):
-            await self._check_said(provider, new, prior)
-        elif new.parameters.tools:
-            return replace(new.parameters, prompted_tools=True)
-        return new.parameters
+            await self._check_said(provider, model, new, prior)
+        elif parameters.tools:
+            parameters = replace(parameters, prompted_tools=True)
+        if parameters.response_format and prompts_format(provider, model):
+            parameters = replace(parameters, prompted_format=True)
+        return parameters
 
     async def _check_said(
-        self, provider: Provider, new: NewRun, prior: Sequence[Run]
+        self, provider: Provider, model: str, new: NewRun, prior: Sequence[Run]
     ) -> None:
         """
-        Refuse calls of tools in what was said, which a provider's models cannot read.
+        Refuse calls of tools in what was said, which the model cannot read.
 
         Raises:
             UnsupportedParameter: It names the call; nothing was stored.
@@ -193,15 +200,18 @@ class Admission:
         for run in prior:
             said += [*parts_of(run), *run.output]
         for place, part in enumerate(said):
-            if isinstance(part, ToolCall | ToolResult):
-                raise UnsupportedParameter(
-                    f"The provider {provider.name!r} has no model that can call "
-                    "tools, and what was said before has the call of one: "
-                    f"{part.call_id!a}. Nothing was stored. Leave it out with its "
-                    "result, or choose another model"
-                    f"{await self._registry.such_as({'tools'})}.",
-                    parameters=[MESSAGES] if place < own else (),
-                )
+            if not isinstance(part, ToolCall | ToolResult):
+                continue
+            if not await self._registry.unsupported(provider, model, {"tools"}):
+                return
+            raise UnsupportedParameter(
+                f"The model {provider.name}:{model} cannot call tools, and what was "
+                "said before has the call of one: "
+                f"{part.call_id!a}. Nothing was stored. Leave it out with its "
+                "result, or choose another model"
+                f"{await self._registry.such_as({'tools'})}.",
+                parameters=[MESSAGES] if place < own else (),
+            )
 
     async def _context_of(self, user: User, new: NewRun) -> Context:
         """Return what a prompt follows, if a model may be given that much."""

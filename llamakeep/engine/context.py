@@ -43,7 +43,7 @@ def size_of(asked: NewRun | Run) -> int:
 
 def size_of_tools(parameters: Parameters) -> int:
     """Return how many bytes the tools have as the model gets them."""
-    if parameters.prompted_tools:
+    if parameters.prompted_tools or parameters.prompted_format:
         return len(described(parameters).encode())
     return len(json.dumps(parameters.tools)) if parameters.tools else 0
 

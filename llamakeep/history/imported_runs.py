@@ -166,6 +166,7 @@ class _Parameters(_Part):
     reasoning_effort: Annotated[Text, Field(max_length=64)] | None = None
     verbosity: Annotated[Text, Field(max_length=64)] | None = None
     prompted_tools: bool | None = None
+    prompted_format: bool | None = None
 
 
 class ImportedRun(_Part):

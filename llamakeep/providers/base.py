@@ -1,6 +1,6 @@
 """The port between the engine and providers."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, TypeGuard, runtime_checkable
@@ -107,7 +107,8 @@ class Provider(Protocol):
 
     unsupported: frozenset[str]
     """
-    Names of `Parameters` that this provider does not support; see also `PromptsTools`.
+    Names of `Parameters` that this provider does not support; see also `ModelsDiffer`
+    and `PromptsTools`.
     """
 
     async def default_model(self) -> str:
@@ -181,11 +182,38 @@ class ChecksSchemas(Protocol):
 
 
 @runtime_checkable
+class ModelsDiffer(Protocol):
+    """A provider whose models support different parameters."""
+
+    async def lacks(self, model: str, parameters: Collection[str]) -> frozenset[str]:
+        """Return those of the parameters that a model does not support, by name."""
+        ...
+
+    async def check_values(self, model: str, parameters: Parameters) -> None:
+        """
+        Check the values of those parameters that a model does support.
+
+        Raises:
+            UnsupportedParameter: It does not support one.
+        """
+        ...
+
+
+@runtime_checkable
 class PromptsTools(Protocol):
     """A provider that supports no tools, and may describe them in the prompt."""
 
     def prompts_tools(self, model: str) -> bool:
         """Return whether it does so for a model, which then supports tools."""
+        ...
+
+
+@runtime_checkable
+class PromptsFormats(Protocol):
+    """A provider that may ask for a response format in the prompt."""
+
+    def prompts_format(self, model: str) -> bool:
+        """Return whether it does so for a model."""
         ...
 
 

@@ -25,6 +25,7 @@ from llamakeep.domain.messages import said_in
 from llamakeep.errors import LlamaKeepError, ProviderError
 from llamakeep.providers.base import CompletionRequest, Event, Finished
 from llamakeep.providers.prompted_calls import MOST_CALLS, CallReader
+from llamakeep.providers.prompted_format import described_format
 
 _HOW = """\
 You can call the functions below: they are run for you, and you are told what they \
@@ -55,13 +56,13 @@ def told(
     """
     Return a request that tells of tools in its messages, which are text alone.
 
-    What tools returned is said by the user, or in the role `tool` if there is one.
+    So it does of the response format if that is asked for in the prompt. What tools
+    returned is said by the user, or in the role `tool` if there is one.
     """
     messages = request.messages
     if any(message.parts for message in messages):
         messages = [*_texts(messages, has_tool_role=has_tool_role)]
-    if functions_of(request.parameters):
-        text = described(request.parameters)
+    if text := described(request.parameters):
         first = messages[0]
         if first.role == "system":
             first = replace(first, content=f"{first.content}\n\n{text}")
@@ -74,7 +75,10 @@ def told(
         tool_choice=None,
         parallel_tool_calls=None,
         prompted_tools=None,
+        prompted_format=None,
     )
+    if request.parameters.prompted_format:
+        parameters = replace(parameters, response_format=None)
     return replace(request, messages=messages, parameters=parameters)
 
 
@@ -189,7 +193,16 @@ def _moved(schema: Any, place: str, *, has_names: bool = False) -> Any:
 
 
 def described(parameters: Parameters) -> str:
-    """Return the part of the prompt that describes the functions to a model."""
+    """Return the part of the prompt that describes tools and format to a model."""
+    functions = functions_of(parameters)
+    parts = [_described(functions, parameters)] if functions else []
+    wanted = parameters.response_format
+    if parameters.prompted_format and wanted is not None:
+        parts.append(described_format(wanted, has_functions=bool(functions)))
+    return "\n\n".join(parts)
+
+
+def _described(functions: Sequence[Mapping[str, Any]], parameters: Parameters) -> str:
     is_one = parameters.parallel_tool_calls is False
     known = [
         {
@@ -197,7 +210,7 @@ def described(parameters: Parameters) -> str:
             "description": function.get("description", ""),
             "parameters": function.get("parameters") or _NO_ARGUMENTS,
         }
-        for function in functions_of(parameters)
+        for function in functions
     ]
     lines = [
         _HOW,

@@ -21,6 +21,8 @@ from llamakeep.providers.base import (
     DEFAULT_MODEL,
     ChecksSchemas,
     ModelLookup,
+    ModelsDiffer,
+    PromptsFormats,
     PromptsTools,
     Provider,
     is_reattachable,
@@ -156,13 +158,9 @@ class Registry:
         Raises:
             UnsupportedParameter: It names those that are not supported.
         """
-        refused = provider.unsupported.intersection(parameters.given())
-        if not refused.isdisjoint(TOOL_PARAMETERS) and prompts_tools(provider, model):
-            refused -= TOOL_PARAMETERS
+        refused = await self.unsupported(provider, model, parameters.given())
         if refused:
-            # A model that does not think thinks as little as that.
-            if parameters.reasoning_effort == "none":
-                refused -= {"reasoning_effort"}
+            refused -= _idle(parameters)
             if "tools" in refused:  # the others say nothing without them
                 refused -= TOOL_PARAMETERS - {"tools"}
             if refused:
@@ -175,19 +173,33 @@ class Registry:
         has_schemas = parameters.response_format is not None or parameters.tools
         if has_schemas and isinstance(provider, ChecksSchemas):
             provider.check_schemas(parameters)
+        if isinstance(provider, ModelsDiffer):
+            await provider.check_values(model, parameters)
 
     async def such_as(self, parameters: Collection[str]) -> str:
         """Return `, such as …`: a default model that supports the parameters."""
         for provider in self._providers.values():
-            unsupported = provider.unsupported.intersection(parameters)
-            if not unsupported <= TOOL_PARAMETERS:
-                continue
             with suppress(LlamaKeepError, TimeoutError):
                 async with asyncio.timeout(_LONGEST_QUESTION):
                     model = await provider.default_model()
-                if not unsupported or prompts_tools(provider, model):
+                    refused = await self.unsupported(provider, model, parameters)
+                if not refused:
                     return f", such as {provider.name}:{model}"
         return ""
+
+    async def unsupported(
+        self, provider: Provider, model: str, parameters: Collection[str]
+    ) -> frozenset[str]:
+        """Return those of the parameters that a model does not support, by name."""
+        if isinstance(provider, ModelsDiffer):
+            refused = await provider.lacks(model, parameters)
+        else:
+            refused = provider.unsupported.intersection(parameters)
+        if not refused.isdisjoint(TOOL_PARAMETERS) and prompts_tools(provider, model):
+            refused -= TOOL_PARAMETERS
+        if "response_format" in refused and prompts_format(provider, model):
+            refused -= {"response_format"}
+        return refused
 
     def price(self, provider: str, *names: str | None) -> Price | None:
         """Return the price of a model that has one of these names, if known."""
@@ -243,6 +255,24 @@ class Registry:
 def prompts_tools(provider: Provider, model: str) -> bool:
     """Return whether a provider describes tools to a model in the prompt."""
     return isinstance(provider, PromptsTools) and provider.prompts_tools(model)
+
+
+def prompts_format(provider: Provider, model: str) -> bool:
+    """Return whether a provider asks a model for a format in the prompt."""
+    return isinstance(provider, PromptsFormats) and provider.prompts_format(model)
+
+
+def _idle(parameters: Parameters) -> frozenset[str]:
+    """Return the parameters that say what a model does without them, by name."""
+    idle = {
+        # A model that does not think thinks as little as that.
+        "reasoning_effort": parameters.reasoning_effort == "none",
+        "tool_choice": parameters.tool_choice in {"auto", "none"},
+        "parallel_tool_calls": parameters.parallel_tool_calls is True,
+        "prompted_tools": True,
+        "prompted_format": True,
+    }
+    return frozenset([name for name, is_idle in idle.items() if is_idle])
 
 
 def create_registry(

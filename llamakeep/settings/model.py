@@ -169,8 +169,8 @@ class Settings(BaseSettings):
 
     prompted_tools: bool = True
     """
-    Whether tools are described in the prompt to models that have no parameter for
-    them: the embedded model, and LLaMA 3 and 4 on Replicate.
+    Whether what models have no parameter for is described in the prompt: tools to the
+    embedded model, tools and response formats to LLaMA 3 and 4 on Replicate.
     """
 
     connect_timeout: SomeSeconds = 5

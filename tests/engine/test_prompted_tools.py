@@ -1,4 +1,4 @@
-"""Runs whose tools are described in the prompt."""
+"""Runs whose tools, or whose response format, are described in the prompt."""
 
 from llamakeep.domain import NewRun, Parameters, User
 from llamakeep.settings import Settings
@@ -29,3 +29,17 @@ async def test_a_run_says_nothing_of_that_where_the_server_knows_tools(
         run = await engine.answer(alice, WHY)
 
     assert "prompted_tools" not in run.parameters.given()
+
+
+async def test_a_run_says_that_its_format_was_asked_for_in_the_prompt(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    parameters = Parameters(response_format={"type": "json_object"})
+    provider = PromptingProvider()
+    async with open_engine(settings, storage, provider) as engine:
+        run = await engine.answer(alice, NewRun(prompt="Why?", parameters=parameters))
+        kept = await storage.get_run(alice, run.id)
+
+    assert provider.requests[0].parameters == kept.parameters
+    assert kept.parameters.prompted_format is True
+    assert "prompted_tools" not in kept.parameters.given()

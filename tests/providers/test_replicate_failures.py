@@ -160,8 +160,9 @@ def test_wrong_fields_are_named() -> None:
 
 
 async def test_an_input_that_the_model_does_not_allow_is_rejected(
-    replicate: ReplicateProvider,
+    replicate: ReplicateProvider, control: Control
 ) -> None:
+    await control.rule(on="models", status=503, times=None)  # or it was not sent
     with pytest.raises(PromptRejected, match=r"input\.max_tokens: Must be less"):
         await ask(replicate, asking(max_tokens=200_000))
 

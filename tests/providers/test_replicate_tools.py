@@ -1,4 +1,4 @@
-"""Tools by prompt, for LLaMA on Replicate."""
+"""Tools and JSON by prompt, for LLaMA on Replicate."""
 
 from contextlib import aclosing
 from typing import Any
@@ -9,13 +9,20 @@ from llamakeep.domain import Message, Parameters, ToolCall, ToolResult
 from llamakeep.domain.messages import message_of
 from llamakeep.errors import UnsupportedParameter
 from llamakeep.providers.base import Accepted, ItemBegun, ItemText
+from llamakeep.providers.prompted_format import NOT_JSON
 from llamakeep.providers.registry import Registry
 from llamakeep.providers.replicate import ReplicateProvider
 from tests.fakes import ScriptedProvider
 from tests.providers.asking import Answer, ask
 from tests.providers.replicating import MAVERICK, Control, asking, provider_at
 
+SCOUT = "meta/llama-4-scout-instruct"
+GPT = "openai/gpt-5-mini"
 PARROT = "llamakeep/parrot"
+FORMAT: dict[str, Any] = {
+    "type": "json_schema",
+    "json_schema": {"name": "place", "schema": {"type": "object"}},
+}
 TOOL = {
     "type": "function",
     "function": {"name": "weather", "parameters": {"type": "object"}},
@@ -115,11 +122,85 @@ async def test_models_of_other_families_are_told_of_no_tools(
         await registry.check_parameters(replicate, PARROT, given)
 
 
-async def test_the_settings_may_want_no_tools_in_prompts(control: Control) -> None:
+@pytest.mark.parametrize("given", [{"tools": (TOOL,)}, {"response_format": FORMAT}])
+async def test_the_settings_may_want_nothing_by_prompt(
+    control: Control, given: dict[str, Any]
+) -> None:
     unable = provider_at(control.origin, prompted_tools=False)
     registry = Registry([unable, ScriptedProvider()])
-    given = Parameters(tools=(TOOL,))
 
     with pytest.raises(UnsupportedParameter, match="such as scripted:parrot"):
-        await registry.check_parameters(unable, MAVERICK, given)
+        await registry.check_parameters(unable, MAVERICK, Parameters(**given))
     await unable.close()
+
+
+@pytest.mark.parametrize(
+    ("deltas", "reason"),
+    [
+        (['{"city": ', '"Jeju"}'], "stop"),
+        (["Sure! ", '{"city": "Jeju"}'], NOT_JSON),
+        (['```json\n{"city": "Jeju"}\n```'], NOT_JSON),
+    ],
+)
+@pytest.mark.parametrize("is_followed", [True, False])
+async def test_a_llama_is_asked_for_json_and_what_is_none_is_said_to_be_none(
+    replicate: ReplicateProvider,
+    control: Control,
+    deltas: list[str],
+    reason: str,
+    *,
+    is_followed: bool,
+) -> None:
+    await control.rule(deltas=deltas)
+
+    request = asking(
+        "Where?",
+        response_format=FORMAT,
+        prompted_format=True,
+        is_followed=is_followed,
+    )
+    answer = await ask(replicate, request)
+
+    given = (await control.only())["input"]
+    assert given.keys() == {"prompt", "system_prompt"}
+    assert given["prompt"] == "Where?"
+    assert '{"type": "object"}' in given["system_prompt"]
+    assert answer.text == "".join(deltas)
+    assert answer.finished is not None
+    assert answer.finished.finish_reason == reason
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "named"),
+    [
+        (MAVERICK, {"response_format": FORMAT, "top_k": 3}, []),
+        (SCOUT, {"response_format": FORMAT, "tools": (TOOL,)}, []),
+        (SCOUT, {"top_k": 3, "stop": ("a",)}, ["stop", "top_k"]),
+        (SCOUT, {"seed": 1, "max_tokens": 5}, ["seed"]),
+        (PARROT, {"response_format": FORMAT}, ["response_format"]),
+        (PARROT, {"max_tokens": 5000}, ["max_tokens"]),
+        (GPT, {"reasoning_effort": "low", "tools": (TOOL,)}, []),
+        (GPT, {"reasoning_effort": "most"}, ["reasoning_effort"]),
+        (
+            GPT,
+            {"tools": (TOOL,), "parallel_tool_calls": False},
+            ["parallel_tool_calls"],
+        ),
+        (GPT, {"response_format": FORMAT}, ["response_format"]),
+    ],
+)
+async def test_what_a_model_has_no_field_for_is_refused_before_anything_is_stored(
+    replicate: ReplicateProvider,
+    model: str,
+    given: dict[str, Any],
+    named: list[str],
+) -> None:
+    check = Registry([replicate]).check_parameters
+    parameters = Parameters(**given)
+
+    if not named:
+        await check(replicate, model, parameters)
+        return
+    with pytest.raises(UnsupportedParameter) as caught:
+        await check(replicate, model, parameters)
+    assert list(caught.value.parameters) == named

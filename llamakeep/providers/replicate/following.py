@@ -31,8 +31,9 @@ class Following:
     """
     One prediction, and what it has said so far.
 
-    The text may be whole (`is_whole`) before the prediction has ended. It takes
-    `budget` seconds at most, and Replicate may be out of reach for `patience` seconds.
+    The text may be whole (`is_whole`) before the prediction has ended. An output that
+    `is_object` is not read from a stream. It takes `budget` seconds at most, and
+    Replicate may be out of reach for `patience` seconds.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Following:
         prediction: Prediction | None = None,
         *,
         is_whole: bool = False,
+        is_object: bool = False,
         budget: float,
         patience: float,
     ) -> None:
@@ -49,6 +51,7 @@ class Following:
         self.prediction_id = prediction_id
         self._seen = prediction
         self._is_whole = is_whole
+        self._is_object = is_object
         self._budget = budget
         self._deadline = monotonic() + budget
         self._patience = patience
@@ -116,6 +119,7 @@ class Following:
         return (
             self.prediction.stream_url is not None
             and not self._is_whole
+            and not self._is_object
             and self._short_streams < _MAX_SHORT_STREAMS
         )
 

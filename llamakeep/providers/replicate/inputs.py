@@ -1,78 +1,23 @@
 """A prediction's `input`, in the words that its model knows."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from llamakeep.domain import Message, Parameters
 from llamakeep.errors import UnsupportedParameter
 from llamakeep.providers.base import CompletionRequest
+from llamakeep.providers.openai.requests import request_body
 from llamakeep.providers.prompted_tools import told
+from llamakeep.providers.replicate.input_schema import (
+    ITEMS,
+    MESSAGES,
+    PROMPT,
+    InputSchema,
+)
 from llamakeep.providers.replicate.transcripts import as_text, chat_template, plain
 
-_SPELLINGS = {
-    "max_tokens": ("max_tokens", "max_new_tokens"),
-    "min_tokens": ("min_tokens", "min_new_tokens"),
-    "stop": ("stop_sequences",),
-}
-_LLAMA_FIELDS = {
-    "prompt": "",
-    "system_prompt": "You are a helpful assistant.",
-    "min_tokens": 0,
-    "max_tokens": 4096,
-    "temperature": 0.6,
-    "top_p": 0.9,
-    "top_k": 50,
-    "presence_penalty": 0,
-    "frequency_penalty": 0,
-    "stop_sequences": "",
-    "prompt_template": "",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class InputSchema:
-    """What a model takes; without anything known, what Llama 4 is documented to."""
-
-    defaults: Mapping[str, Any] = field(default_factory=lambda: _LLAMA_FIELDS)
-    """The fields, each with its default, where it has one."""
-    version: str | None = None
-    """The version to ask for, where the model's name alone does not do."""
-    is_known: bool = False
-    """Whether Replicate said so."""
-
-    def spelling(self, parameter: str) -> str | None:
-        """Return what the model calls `parameter`, if it has it."""
-        names = _SPELLINGS.get(parameter, (parameter,))
-        return next((name for name in names if name in self.defaults), None)
-
-    def max_tokens(self, parameters: Parameters) -> int | None:
-        """Return how much the model may say, as far as that is known."""
-        if parameters.max_tokens is not None:
-            return parameters.max_tokens
-        if not self.is_known:
-            return None
-        default = self.defaults.get(self.spelling("max_tokens") or "")
-        return default if isinstance(default, int) else None
-
-
-def read_schema(version: Any, *, must_name_version: bool = False) -> InputSchema | None:
-    """Return what a version's `openapi_schema` says, if it can be read."""
-    match version:
-        case {
-            "id": str(version_id),
-            "openapi_schema": {
-                "components": {"schemas": {"Input": {"properties": dict(properties)}}}
-            },
-        } if "prompt" in properties:
-            defaults = {
-                name: schema.get("default") if isinstance(schema, dict) else None
-                for name, schema in properties.items()
-            }
-            return InputSchema(
-                defaults, version_id if must_name_version else None, is_known=True
-            )
-    return None
+_ALONE = Parameters()
 
 
 def build_input(request: CompletionRequest, schema: InputSchema) -> dict[str, Any]:
@@ -82,45 +27,96 @@ def build_input(request: CompletionRequest, schema: InputSchema) -> dict[str, An
     Raises:
         UnsupportedParameter: The model does not know one, or cannot be told.
     """
-    if request.parameters.prompted_tools or any(
-        message.parts for message in request.messages
-    ):
-        request = told(request, has_tool_role=chat_template(request.model) is not None)
-    given = request.parameters.given()
-    if unknown := sorted(name for name in given if schema.spelling(name) is None):
+    own = _own(request.parameters, schema)
+    if lacking := sorted(schema.lacks(own.given())):
         raise UnsupportedParameter(
             f"The model {request.model!r} on Replicate does not know: "
-            f"{', '.join(unknown)}. Leave it out, or choose another model."
+            f"{', '.join(lacking)}. Leave it out, or choose another model.",
+            parameters=lacking,
         )
-    if any("," in text for text in request.parameters.stop):
-        raise UnsupportedParameter(
-            "Replicate takes `stop` as one text with commas in between, so none of its "
-            "texts can have a comma. Leave that one out, or choose another provider."
-        )
-    messages = as_text(request.model, request.messages)
-    result = _prompt(request.model, messages, schema)
-    for name, value in given.items():
-        spelling = schema.spelling(name)
-        assert spelling is not None
-        result[spelling] = ",".join(value) if name == "stop" else value
-    return result
+    written = schema.written(request.model, own)
+    if not request.parameters.prompted_tools:
+        # They are in a field of their own.
+        parameters = replace(request.parameters, tools=())
+        request = replace(request, parameters=parameters)
+    is_told = request.parameters.prompted_tools or request.parameters.prompted_format
+    if schema.has_messages:
+        said = told(request) if is_told else request
+        return _conversation(said, schema) | written
+    if is_told or any(message.parts for message in request.messages):
+        has_tool_role = chat_template(request.model) is not None
+        request = told(request, has_tool_role=has_tool_role)
+    return _prompt(request.model, request.messages, schema) | written
+
+
+def _own(parameters: Parameters, schema: InputSchema) -> Parameters:
+    """Return the parameters that the model is to have fields for."""
+    own = replace(parameters, prompted_tools=None, prompted_format=None)
+    if parameters.prompted_format:
+        own = replace(own, response_format=None)
+    if parameters.prompted_tools or own.tool_choice == "none" or not own.tools:
+        own = replace(own, tools=(), tool_choice=None, parallel_tool_calls=None)
+    # What changes nothing needs no field.
+    if own.tool_choice == "auto" and schema.spelling("tool_choice") is None:
+        own = replace(own, tool_choice=None)
+    if own.parallel_tool_calls and schema.spelling("parallel_tool_calls") is None:
+        own = replace(own, parallel_tool_calls=None)
+    if own.reasoning_effort == "none" and schema.spelling("reasoning_effort") is None:
+        own = replace(own, reasoning_effort=None)
+    return own
+
+
+def _conversation(request: CompletionRequest, schema: InputSchema) -> dict[str, Any]:
+    """Return what was said, for a model that takes conversations."""
+    *before, last = request.messages
+    system = [each.content for each in before if each.role == "system"]
+    has_field = schema.system_prompt is not None
+    is_prompt = last.role == "user" and not last.parts and len(system) == len(before)
+    if is_prompt and PROMPT in schema.fields and (has_field or not system):
+        return {PROMPT: last.content, **_system(system, schema)}
+    said = request_body(replace(request, parameters=_ALONE))["messages"]
+    if MESSAGES in schema.fields:
+        return {MESSAGES: schema.fitted(MESSAGES, said)}
+    return {ITEMS: schema.fitted(ITEMS, list(_items(said)))}
+
+
+def _items(messages: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the messages of a chat as items of OpenAI's responses."""
+    for message in messages:
+        text = message["content"] or message.get("refusal")
+        if message["role"] == "tool":
+            call_id = message["tool_call_id"]
+            output = {"call_id": call_id, "output": message["content"]}
+            yield {"type": "function_call_output", **output}
+        elif text:
+            yield {"role": message["role"], "content": text}
+        for call in message.get("tool_calls", ()):
+            yield {"type": "function_call", "call_id": call["id"], **call["function"]}
 
 
 def _prompt(
-    model: str, messages: Sequence[Message], schema: InputSchema
+    model: str, given: Sequence[Message], schema: InputSchema
 ) -> dict[str, Any]:
+    """Return what was said as one text."""
+    messages = as_text(model, given)
     *before, last = messages
     if not before:
-        return {"prompt": last.content}
+        return {PROMPT: last.content}
     system = [each.content for each in before if each.role == "system"]
-    has_system_field = "system_prompt" in schema.defaults
-    if len(system) == len(before) and has_system_field:
-        return {"prompt": last.content, "system_prompt": "\n\n".join(system)}
+    has_field = schema.system_prompt is not None
+    if len(system) == len(before) and has_field:
+        return {PROMPT: last.content, **_system(system, schema)}
     write = chat_template(model)
-    if write is not None and "prompt_template" in schema.defaults:
+    if write is not None and "prompt_template" in schema.fields:
         # The model would otherwise wrap what is wrapped already.
-        return {"prompt": write(messages), "prompt_template": "{prompt}"}
-    if system and has_system_field:
+        return {PROMPT: write(messages), "prompt_template": "{prompt}"}
+    if system and has_field:
         said = [each for each in messages if each.role != "system"]
-        return {"prompt": plain(said), "system_prompt": "\n\n".join(system)}
-    return {"prompt": plain(messages)}
+        return {PROMPT: plain(said), **_system(system, schema)}
+    return {PROMPT: plain(messages)}
+
+
+def _system(system: Sequence[str], schema: InputSchema) -> dict[str, str]:
+    if not system or schema.system_prompt is None:
+        return {}
+    return {schema.system_prompt: "\n\n".join(system)}

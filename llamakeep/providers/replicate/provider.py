@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Collection, Coroutine, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,13 +11,14 @@ from math import ceil
 from typing import Any
 from urllib.parse import urlencode
 
-from llamakeep.domain import Price
+from llamakeep.domain import Parameters, Price
 from llamakeep.domain.runs import TOOL_PARAMETERS
 from llamakeep.errors import (
     LlamaKeepError,
     ModelNotFound,
     PromptRejected,
     ProviderError,
+    UnsupportedParameter,
 )
 from llamakeep.http import MOST_CONNECTIONS
 from llamakeep.providers.base import (
@@ -27,12 +28,15 @@ from llamakeep.providers.base import (
     Event,
     Finished,
 )
+from llamakeep.providers.prompted_format import json_checked
 from llamakeep.providers.prompted_tools import calls_read
 from llamakeep.providers.replicate.api import ReplicateApi
 from llamakeep.providers.replicate.errors import hit_the_limit
 from llamakeep.providers.replicate.following import Following
-from llamakeep.providers.replicate.inputs import InputSchema, build_input
+from llamakeep.providers.replicate.input_schema import UNKNOWN, InputSchema
+from llamakeep.providers.replicate.inputs import build_input
 from llamakeep.providers.replicate.known_models import KnownModels
+from llamakeep.providers.replicate.outputs import output_read
 from llamakeep.providers.replicate.predictions import Prediction
 from llamakeep.providers.replicate.prices import PRICES
 from llamakeep.providers.replicate.schemas import Schemas
@@ -65,7 +69,7 @@ class ReplicateProvider:
 
     name = "replicate"
     is_free = False
-    # In the rest, models differ: `answer` refuses.
+    # Where nothing is known of a model: see `lacks`.
     unsupported = TOOL_PARAMETERS | {"response_format", "reasoning_effort", "verbosity"}
 
     def __init__(
@@ -82,7 +86,7 @@ class ReplicateProvider:
         most_connections: int = MOST_CONNECTIONS,
         prompted_tools: bool = True,
     ) -> None:
-        self._prompts_tools = prompted_tools
+        self._is_prompting = prompted_tools
         self._default_model = default_model
         self._webhook_url = webhook_url
         self.marks_answers = webhook_url is not None
@@ -123,9 +127,29 @@ class ReplicateProvider:
         """Return what an official Llama costs."""
         return PRICES.get(model.partition(":")[0])
 
+    async def lacks(self, model: str, parameters: Collection[str]) -> frozenset[str]:
+        """Return those of the parameters that a model has no field for."""
+        schema = await self._schemas.quick(model)
+        if schema.is_known:
+            return schema.lacks(parameters)
+        return self.unsupported.intersection(parameters)
+
+    async def check_values(self, model: str, parameters: Parameters) -> None:
+        """Refuse values of parameters that a model does not take."""
+        schema = await self._schemas.quick(model)
+        schema.written(model, parameters)
+
     def prompts_tools(self, model: str) -> bool:
         """Return whether a model is a LLaMA that knows the form of calls."""
-        return self._prompts_tools and chat_template(model) is not None
+        return self._prompts(model, "tools")
+
+    def prompts_format(self, model: str) -> bool:
+        """Return whether a LLaMA is told of the response format in the prompt."""
+        return self._prompts(model, "response_format")
+
+    def _prompts(self, model: str, parameter: str) -> bool:
+        is_able = self._is_prompting and chat_template(model) is not None
+        return is_able and self._schemas.known(model).spelling(parameter) is None
 
     def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         """Answer `request`, as `Provider.answer` says."""
@@ -149,13 +173,13 @@ class ReplicateProvider:
                 looked = await self._api.get(created.id)
                 created = replace(created, usage=looked.usage)
         limit = schema.max_tokens(request.parameters)
-        if created.status == "succeeded" and created.text:
+        if created.status == "succeeded" and created.text and not schema.output_fields:
             yield _accepted(created)
             yield created.text
             yield _finished(created, limit)
             return
-        following = self._following(created.id, created, is_whole=is_whole)
-        async with aclosing(self._follow(following, limit)) as told:
+        following = self._following(created.id, schema, created, is_whole=is_whole)
+        async with aclosing(self._said(request, schema, following)) as told:
             async for event in told:
                 yield event
 
@@ -169,8 +193,8 @@ class ReplicateProvider:
         self, request: CompletionRequest, handle: str
     ) -> AsyncGenerator[Event, None]:
         schema = await self._schemas.schema(request.model)
-        limit = schema.max_tokens(request.parameters)
-        async with aclosing(self._follow(self._following(handle), limit)) as told:
+        following = self._following(handle, schema)
+        async with aclosing(self._said(request, schema, following)) as told:
             async for event in told:
                 yield event
 
@@ -178,8 +202,7 @@ class ReplicateProvider:
         self, request: CompletionRequest, *, within: timedelta
     ) -> Sequence[Candidate]:
         """Return predictions that may be this run's, oldest first."""
-        schema = await self._schemas.schema(request.model)
-        given = build_input(request, schema)
+        given = await self._inputs(request)
         ours: list[Candidate] = []
         alike: list[Candidate] = []
         async with aclosing(self._api.list_recent(within)) as listed:
@@ -191,11 +214,30 @@ class ReplicateProvider:
                         ours.append(Candidate(each.id, is_proven=True))
                 elif (
                     each.source in {"api", None}
-                    and each.input == given
+                    and each.input in given
                     and _is_of(each, request.model)
                 ):
                     alike.append(Candidate(each.id, is_proven=False))
         return (ours or alike)[::-1]
+
+    async def _inputs(self, request: CompletionRequest) -> Sequence[dict[str, Any]]:
+        """
+        Return what an earlier attempt may have sent.
+
+        It may not have known the model's fields.
+
+        Raises:
+            ProviderError: Replicate does not say which fields the model has.
+        """
+        schema = await self._schemas.schema(request.model)
+        if not schema.is_known:
+            with suppress(ModelNotFound, PromptRejected):
+                schema = await self._schemas.fetch(request.model)
+        inputs = []
+        for known in (schema, UNKNOWN):
+            with suppress(UnsupportedParameter):
+                inputs.append(build_input(request, known))
+        return inputs
 
     def now(self) -> datetime | None:
         """Return the time at Replicate, as its last response told it."""
@@ -271,6 +313,7 @@ class ReplicateProvider:
     def _following(
         self,
         prediction_id: str,
+        schema: InputSchema,
         prediction: Prediction | None = None,
         *,
         is_whole: bool = False,
@@ -280,9 +323,18 @@ class ReplicateProvider:
             prediction_id,
             prediction,
             is_whole=is_whole,
+            is_object=bool(schema.output_fields),
             budget=self._cancel_after + _GRACE,
             patience=self._patience,
         )
+
+    def _said(
+        self, request: CompletionRequest, schema: InputSchema, following: Following
+    ) -> AsyncGenerator[Event, None]:
+        events = self._follow(following, schema.max_tokens(request.parameters))
+        if schema.output_fields:
+            return output_read(request.run_id, schema.output_fields, events)
+        return events
 
     async def _follow(
         self, following: Following, limit: int | None
@@ -334,7 +386,12 @@ class ReplicateProvider:
 def _read(
     request: CompletionRequest, events: AsyncGenerator[Event, None]
 ) -> AsyncGenerator[Event, None]:
-    return calls_read(request, events) if request.parameters.prompted_tools else events
+    parameters = request.parameters
+    if parameters.tools:
+        events = calls_read(request, events)
+    if parameters.prompted_format and parameters.response_format is not None:
+        events = json_checked(parameters.response_format, events)
+    return events
 
 
 def _accepted(prediction: Prediction) -> Accepted:

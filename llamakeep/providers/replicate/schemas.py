@@ -7,13 +7,19 @@ from time import monotonic
 
 from llamakeep.errors import LlamaKeepError
 from llamakeep.providers.replicate.api import ReplicateApi
-from llamakeep.providers.replicate.inputs import InputSchema, read_schema
+from llamakeep.providers.replicate.input_schema import (
+    UNKNOWN,
+    InputSchema,
+    read_schema,
+)
 
 log = logging.getLogger(__name__)
 
 _FRESH = 3600.0
 _FRESH_GUESS = 60.0
 _TIMEOUT = 5.0
+QUICK = 2.0
+"""Seconds that an answer of Replicate's may take before a prompt is stored."""
 _MAX_SCHEMAS = 1000
 
 
@@ -33,9 +39,22 @@ class Schemas:
         self._known: dict[str, tuple[float, InputSchema]] = {}
         self._asking: dict[str, asyncio.Task[InputSchema]] = {}
 
+    def known(self, model: str) -> InputSchema:
+        """Return what is known of `model` without asking."""
+        _, schema = self._known.get(model, (0.0, UNKNOWN))
+        return schema
+
+    async def quick(self, model: str) -> InputSchema:
+        """Return what `model` takes, as far as it is known in a moment."""
+        try:
+            async with asyncio.timeout(QUICK):
+                return await self.schema(model)
+        except TimeoutError:
+            return self.known(model)
+
     async def schema(self, model: str) -> InputSchema:
         """Return what `model` takes."""
-        until, schema = self._known.get(model, (0.0, InputSchema()))
+        until, schema = self._known.get(model, (0.0, UNKNOWN))
         if self._clock() < until:
             return schema
         asking = self._asking.get(model)
@@ -55,7 +74,7 @@ class Schemas:
         """
         name, _, version = model.partition(":")
         if "/" not in name:
-            return InputSchema()  # a bare version does not say whose it is
+            return UNKNOWN  # a bare version does not say whose it is
         if version:
             found = read_schema(await self._api.model(f"{name}/versions/{version}"))
         else:
@@ -65,7 +84,7 @@ class Schemas:
                 body.get("latest_version"),
                 must_name_version=body.get("is_official") is False,
             )
-        schema = found or InputSchema()
+        schema = found or UNKNOWN
         self._keep(model, schema, _FRESH)
         return schema
 
