@@ -9,8 +9,6 @@ from pydantic import (
     Field,
     HttpUrl,
     PositiveInt,
-    SecretStr,
-    field_validator,
     model_validator,
 )
 from pydantic_settings import (
@@ -24,22 +22,22 @@ from pydantic_settings import (
 from llamakeep.domain import Limits
 from llamakeep.settings.secret_files import SecretFiles
 from llamakeep.settings.values import (
-    ORIGIN,
-    PREFIX,
-    VALKEY_URL,
-    WEBHOOK_SECRET,
     Days,
     Key,
     LimitsOf,
     LogLevel,
     Names,
     Networks,
+    Origins,
+    PathPrefix,
     Prices,
+    PublicUrl,
     Rates,
     Seconds,
     SomeSeconds,
+    ValkeyUrl,
+    WebhookSecret,
     is_kubernetes,
-    is_loopback,
 )
 
 
@@ -87,7 +85,7 @@ class Settings(BaseSettings):
     `X-Forwarded-Prefix` are believed.
     """
 
-    root_path: str = ""
+    root_path: PathPrefix = ""
     """
     What a proxy in front puts before all paths, such as `/llm`, unless it says so
     itself. Without it: the path of `LLAMAKEEP_PUBLIC_URL`.
@@ -114,7 +112,7 @@ class Settings(BaseSettings):
     replicate_model: str = "meta/llama-4-maverick-instruct"
     """The model on Replicate that answers when a prompt names none."""
 
-    public_url: HttpUrl | None = None
+    public_url: PublicUrl = None
     """
     Where this server is reached from outside, as `https://HOST`, perhaps with a path:
     addresses in answers begin with it. Replicate sends webhooks to
@@ -122,7 +120,7 @@ class Settings(BaseSettings):
     or canceled predictions are known as ours.
     """
 
-    replicate_webhook_secret: Key = None
+    replicate_webhook_secret: WebhookSecret = None
     """
     What Replicate signs webhooks with, `whsec_…`. Without it, Replicate is asked.
     """
@@ -209,7 +207,7 @@ class Settings(BaseSettings):
     login_rate_limit: Rates = ()
     """How often an address may send a password or a reset token."""
 
-    valkey_url: SecretStr | None = None
+    valkey_url: ValkeyUrl = None
     """
     Where all processes count requests together: `valkey://HOST:PORT`, perhaps with
     `USER:PASSWORD@`. Without it, each counts by itself.
@@ -282,7 +280,7 @@ class Settings(BaseSettings):
     max_header_size: ByteSize = ByteSize(64 * 1024)
     """The largest request headers, in bytes; beyond them the connection is closed."""
 
-    cors_origins: Names = ()
+    cors_origins: Origins = ()
     """
     Other sites whose pages may call this server from a browser, with commas in
     between: `https://chat.example.com,https://notes.example.com`. They send an access
@@ -345,50 +343,6 @@ class Settings(BaseSettings):
         if self.root_path or self.public_url is None:
             return self.root_path
         return (self.public_url.path or "").rstrip("/")
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in origins:
-            if not ORIGIN.fullmatch(origin):
-                raise ValueError(
-                    "an origin is such as https://chat.example.com, in lower case and "
-                    f"without a path; {origin!r} is none"
-                )
-        return origins
-
-    @field_validator("root_path")
-    @classmethod
-    def _is_a_prefix(cls, path: str) -> str:
-        path = path.rstrip("/")
-        if path and not PREFIX.fullmatch(path):
-            raise ValueError("a root path is such as /llm")
-        return path
-
-    @field_validator("public_url")
-    @classmethod
-    def _is_https_or_loopback(cls, url: HttpUrl | None) -> HttpUrl | None:
-        if url is None:
-            return None
-        if url.scheme != "https" and not is_loopback(url.host or ""):
-            raise ValueError("public_url must be https, or http on a loopback address")
-        if url.query or url.fragment or url.username or url.password:
-            raise ValueError("public_url must be an origin, perhaps with a path")
-        return url
-
-    @field_validator("valkey_url")
-    @classmethod
-    def _is_an_address_of_valkey(cls, url: SecretStr | None) -> SecretStr | None:
-        if url and not VALKEY_URL.fullmatch(url.get_secret_value()):
-            raise ValueError("valkey_url must be such as valkey://127.0.0.1:6379")
-        return url
-
-    @field_validator("replicate_webhook_secret")
-    @classmethod
-    def _is_a_webhook_secret(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret and not WEBHOOK_SECRET.fullmatch(secret.get_secret_value()):
-            raise ValueError("a webhook secret is whsec_ and standard base64")
-        return secret
 
     @model_validator(mode="after")
     def _leases_outlive_flushes(self) -> Self:

@@ -11,6 +11,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    HttpUrl,
     IPvAnyNetwork,
     SecretStr,
 )
@@ -93,11 +94,55 @@ def _check_sendable(secret: SecretStr | None) -> SecretStr | None:
     return SecretStr(value)
 
 
+def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in origins:
+        if not ORIGIN.fullmatch(origin):
+            raise ValueError(
+                "an origin is such as https://chat.example.com, in lower case and "
+                f"without a path; {origin!r} is none"
+            )
+    return origins
+
+
+def _check_prefix(path: str) -> str:
+    path = path.rstrip("/")
+    if path and not PREFIX.fullmatch(path):
+        raise ValueError("a root path is such as /llm")
+    return path
+
+
+def _check_public(url: HttpUrl | None) -> HttpUrl | None:
+    if url is None:
+        return None
+    if url.scheme != "https" and not is_loopback(url.host or ""):
+        raise ValueError("public_url must be https, or http on a loopback address")
+    if url.query or url.fragment or url.username or url.password:
+        raise ValueError("public_url must be an origin, perhaps with a path")
+    return url
+
+
+def _check_valkey_url(url: SecretStr | None) -> SecretStr | None:
+    if url and not VALKEY_URL.fullmatch(url.get_secret_value()):
+        raise ValueError("valkey_url must be such as valkey://127.0.0.1:6379")
+    return url
+
+
+def _check_webhook_secret(secret: SecretStr | None) -> SecretStr | None:
+    if secret and not WEBHOOK_SECRET.fullmatch(secret.get_secret_value()):
+        raise ValueError("a webhook secret is whsec_ and standard base64")
+    return secret
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_list)]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_read_list)]
 LimitsOf = Annotated[Limits, NoDecode, BeforeValidator(_read_object)]
 Prices = Annotated[dict[str, Price], NoDecode, BeforeValidator(_read_object)]
 Key = Annotated[SecretStr | None, AfterValidator(_check_sendable)]
+Origins = Annotated[Names, AfterValidator(_check_origins)]
+PathPrefix = Annotated[str, AfterValidator(_check_prefix)]
+PublicUrl = Annotated[HttpUrl | None, AfterValidator(_check_public)]
+ValkeyUrl = Annotated[SecretStr | None, AfterValidator(_check_valkey_url)]
+WebhookSecret = Annotated[Key, AfterValidator(_check_webhook_secret)]
 
 
 def is_kubernetes(name: str, value: str) -> bool:
