@@ -18,7 +18,7 @@ from llamakeep.domain import (
 from llamakeep.engine.context import is_little, parts_of, size_of
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.quotas import Quotas
-from llamakeep.engine.refusals import check_model, stopping
+from llamakeep.engine.refusals import check_model, model_missing, stopping
 from llamakeep.engine.runner import Runner
 from llamakeep.errors import (
     ContextTooLarge,
@@ -56,6 +56,7 @@ class Admission:
         """Whether new prompts are refused."""
         self.quotas = Quotas(settings, registry)
         self._settings = settings
+        self._requires_model = settings.require_model
         self._most = int(settings.max_context_size)
         self._most_runs = settings.max_running + settings.max_queued
         self._storage = storage
@@ -79,6 +80,8 @@ class Admission:
         new = asked if isinstance(asked, NewRun) else await asked()
         if self.is_stopping:
             raise stopping()
+        if new.model is None and self._requires_model:
+            raise model_missing()
         provider, model = await self._registry.resolve(new.model)
         if user.api_key is not None:
             check_model(user, provider, model)

@@ -2,6 +2,7 @@
 
 from llamakeep.domain import User
 from llamakeep.errors import (
+    InvalidRequest,
     OutcomeUnknown,
     RunCanceled,
     RunInterrupted,
@@ -9,6 +10,17 @@ from llamakeep.errors import (
     UnknownModel,
 )
 from llamakeep.providers.base import Provider
+
+MODEL_MISSING = (
+    "This server wants each request to name its model (LLAMAKEEP_REQUIRE_MODEL). "
+    "Nothing was stored. `GET /v1/models` lists those that there are."
+)
+"""The error of a request that names no model, where it has to."""
+
+
+def model_missing() -> InvalidRequest:
+    """Return the error of a request that names no model, where it has to."""
+    return InvalidRequest.of("model", MODEL_MISSING)
 
 
 def check_model(user: User, provider: Provider, model: str) -> None:

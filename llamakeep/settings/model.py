@@ -98,6 +98,12 @@ class Settings(BaseSettings):
     configured, else the embedded one.
     """
 
+    require_model: bool = False
+    """
+    Whether each request has to name its model. Without it, the default model gets what
+    names none.
+    """
+
     replicate_api_token: Key = Field(
         default=None,
         validation_alias=AliasChoices(

@@ -14,6 +14,7 @@ from fastapi import Response
 from llamakeep import errors
 from llamakeep.api.http.problems import ANSWERING, FIELD_MISSING, FIELD_UNKNOWN
 from llamakeep.api.openai.wire import json_response
+from llamakeep.engine.refusals import MODEL_MISSING
 from llamakeep.schemas.bodies import Body
 from llamakeep.schemas.problem import Problem, problem_of, urn
 
@@ -49,6 +50,7 @@ CODES = {
     urn(errors.TooManyWaiting.code): "rate_limit_exceeded",
     urn("not-found"): "unknown_url",
     FIELD_MISSING: "missing_required_parameter",
+    MODEL_MISSING: "missing_required_parameter",
     FIELD_UNKNOWN: "unknown_parameter",
     PREVIOUS_NOT_FOUND: "previous_response_not_found",
 }
