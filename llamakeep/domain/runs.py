@@ -59,6 +59,7 @@ TOOL_PARAMETERS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 
 
 LONGEST_FINISH_REASON = 64
+LONGEST_END_USER = 512
 LARGEST_USAGE = 2**31 - 1
 """A larger number of tokens is a mistake, which not every database can keep."""
 
@@ -134,6 +135,8 @@ class NewRun:
     parameters: Parameters = field(default_factory=Parameters)
     max_tokens_name: MaxTokensName | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    end_user: str | None = None
+    """Whom the client asks for: the id that its own user has there."""
     notifications: Sequence[Notification] = ()
     check_followed: "Callable[[Sequence[Run]], None] | None" = None
     """Raises why it cannot follow what it follows, oldest first."""
@@ -147,6 +150,8 @@ class Run:
     user_id: str
     api_key_id: str | None = None
     """The API key that it was asked with."""
+    end_user: str | None = None
+    """Whom the client asked for: the id that its own user has there."""
     status: RunStatus
     attempt: int
     """The fence: every write names it, so that a stale one changes nothing."""

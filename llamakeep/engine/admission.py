@@ -119,6 +119,7 @@ class Admission:
             id=run_id,
             user_id=user.id,
             api_key_id=user.api_key.id if user.api_key else None,
+            end_user=new.end_user,
             # As it is if it need not wait.
             status=RunStatus.STARTING,
             attempt=1,

@@ -34,6 +34,7 @@ from llamakeep.domain import (
 from llamakeep.domain.messages import LONGEST_NAME, part_of, said_in
 from llamakeep.errors import RunInterrupted
 from llamakeep.schemas.fields import (
+    EndUser,
     Integer,
     MaxTokens,
     Metadata,
@@ -188,6 +189,7 @@ class ImportedRun(_Part):
     system_prompt: Text | None = None
     parameters: _Parameters = _Parameters()
     metadata: Metadata = {}
+    end_user: EndUser | None = None
     resolved_model: Annotated[Text, Field(max_length=256)] | None = None
     finish_reason: Annotated[Text, Field(max_length=256)] | None = None
     """Older versions stored longer ones in SQLite; they are cut."""
@@ -274,6 +276,7 @@ class ImportedRun(_Part):
             system_prompt=self.system_prompt,
             parameters=Parameters(**self.parameters.model_dump()),
             metadata=self.metadata,
+            end_user=self.end_user,
             resolved_model=self.resolved_model,
             finish_reason=self.finish_reason
             and self.finish_reason[:LONGEST_FINISH_REASON],

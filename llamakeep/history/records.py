@@ -57,6 +57,7 @@ def shown_in_history(run: Run) -> dict[str, Any]:
             "system_prompt": run.system_prompt,
             "parameters": run.parameters.given(),
             "metadata": run.metadata,
+            "end_user": run.end_user,
             "last_message": None
             if run.last_message is None
             else shown_message(run.last_message),

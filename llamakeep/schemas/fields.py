@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from llamakeep.schemas.text import Text
+from llamakeep.domain.runs import LONGEST_END_USER
+from llamakeep.schemas.text import SomeText, Text
 
 MOST_TOKENS = 1_000_000
 
@@ -37,6 +38,8 @@ Seed = Annotated[Integer, Field(ge=-(2**63), lt=2**63)]
 """The range of OpenAI and vLLM; vLLM and llama.cpp take -1 for a random seed."""
 StopText = Annotated[Text, Field(min_length=1)]
 """A stop sequence, which may be nothing but white space."""
+EndUser = Annotated[SomeText, Field(max_length=LONGEST_END_USER)]
+"""The id that a client's own user has there."""
 Metadata = Annotated[
     dict[
         Annotated[Text, Field(min_length=1, max_length=64)],

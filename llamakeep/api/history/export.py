@@ -66,6 +66,7 @@ _COLUMNS = (
     "output_tokens",
     "cost_usd",
     "error",
+    "end_user",
     "prompt",
     "response",
 )
@@ -178,6 +179,7 @@ def _csv(run: Run) -> Iterator[bytes]:
         run.usage.output_tokens,
         run.usage.cost,
         run.error_code,
+        run.end_user and _harmless(run.end_user),
     )
     prompt, response = _harmless(run.prompt), _harmless(run.response)
     if run.response is not STORED and len(prompt) + len(response) <= PIECE:

@@ -7,6 +7,7 @@ from fastapi import Depends, Query
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from llamakeep.domain import RunStatus
+from llamakeep.domain.runs import LONGEST_END_USER
 from llamakeep.schemas.text import Text, check_written_out
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.search import read_search
@@ -53,6 +54,10 @@ def _run_filter(
     api_key_id: Annotated[
         Text | None, Query(max_length=32, description="The API key that was used.")
     ] = None,
+    end_user: Annotated[
+        Text | None,
+        Query(max_length=LONGEST_END_USER, description="Whom the client asked for."),
+    ] = None,
     since: Annotated[
         Moment | None, Query(description="In UTC, unless it has an offset.")
     ] = None,
@@ -71,6 +76,7 @@ def _run_filter(
         status=status,
         conversation_id=conversation_id,
         api_key_id=api_key_id,
+        end_user=end_user,
         since=since,
         until=until,
         tags=tuple(dict.fromkeys(tag or ())),

@@ -1,4 +1,4 @@
-"""`GET /history/stats`: runs, tokens, cost and latency by day, model or API key."""
+"""`GET /history/stats`: runs, tokens, cost and latency by day, model, key, end user."""
 
 from typing import Annotated, Self
 
@@ -11,7 +11,7 @@ from llamakeep.api.http.router import Router
 from llamakeep.errors import InvalidRequest, ScopeMissing, Unauthenticated
 from llamakeep.schemas.bodies import Body
 from llamakeep.services import services_of
-from llamakeep.storage.history.stats import Grouping, Stats
+from llamakeep.storage.history.stats import MOST_END_USERS, Grouping, Stats
 
 router = Router(prefix="/history", tags=["history"])
 
@@ -32,7 +32,10 @@ class StatsItem(Body):
     """The sums of a group of runs."""
 
     group: str | None
-    """The day in UTC, the model, or the id of the API key; `null` for logins."""
+    """
+    The day in UTC, the model, the id of the API key (`null` for logins), or the end
+    user (`null` for runs without one).
+    """
     runs: int
     succeeded: int
     failed: int
@@ -61,9 +64,15 @@ class StatsItem(Body):
 
 
 class StatsResponse(Body):
-    """All groups that have runs, the last one first."""
+    """
+    All groups that have runs, the last one first.
+
+    End users are in the order of their runs, the 1,000 with the most.
+    """
 
     stats: list[StatsItem]
+    has_more: bool
+    """Whether there are more end users than these."""
 
 
 @router.get(
@@ -77,4 +86,7 @@ async def history_stats(
 ) -> StatsResponse:
     """Sum up your runs, or those that match the filters."""
     found = await services_of(request).storage.stats(user, matching, by=by)
-    return StatsResponse(stats=[StatsItem.of(each) for each in found])
+    has_more = by is Grouping.END_USER and len(found) > MOST_END_USERS
+    shown = found[:MOST_END_USERS] if has_more else found
+    items = [StatsItem.of(each) for each in shown]
+    return StatsResponse(stats=items, has_more=has_more)

@@ -108,6 +108,7 @@ class ChatRequest(CompletionRequest):
                 None if self.max_completion_tokens is None else "max_completion_tokens"
             ),
             metadata=self.metadata or {},
+            end_user=self.safety_identifier or self.user,
         )
 
     def _tools(self) -> Tools:

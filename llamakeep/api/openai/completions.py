@@ -43,7 +43,10 @@ class LegacyRequest(CompletionRequest):
     def asked(self) -> NewRun:
         """Return the prompt and its parameters for the engine."""
         return NewRun(
-            prompt=self.prompt, model=self.model, parameters=self.parameters()
+            prompt=self.prompt,
+            model=self.model,
+            parameters=self.parameters(),
+            end_user=self.safety_identifier or self.user,
         )
 
 

@@ -18,6 +18,7 @@ from llamakeep.domain import NewRun, Parameters
 from llamakeep.errors import FieldError, InvalidRequest, UnsupportedParameter
 from llamakeep.schemas.bodies import Body, Form
 from llamakeep.schemas.fields import (
+    EndUser,
     MaxTokens,
     MinTokens,
     ModelName,
@@ -36,12 +37,10 @@ IGNORED_EVERYWHERE = frozenset(
         "prompt_cache_key",
         "prompt_cache_options",
         "prompt_cache_retention",
-        "safety_identifier",
         "store",
-        "user",
     }
 )
-"""Parameters about end users, storage, caching and tool calls."""
+"""Parameters about storage, caching and tool calls."""
 
 IGNORED = IGNORED_EVERYWHERE | {"prediction"}
 
@@ -85,6 +84,14 @@ class StreamOptions(Body):
     include_obfuscation: bool | None = None
 
 
+def _unless_blank(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+Asker = Annotated[EndUser | None, BeforeValidator(_unless_blank)]
+"""The client's own user, if it says one."""
+
+
 def _as_list(value: Any) -> Any:
     if isinstance(value, str):
         return [value]
@@ -119,6 +126,10 @@ class CompletionRequest(Form):
     ) = None
     """A stop sequence, or up to 16: the response ends before it."""
     seed: Seed | None = None
+    safety_identifier: Asker = None
+    """Your own user for whom this is, kept with the run."""
+    user: Asker = None
+    """The older name of `safety_identifier`, which counts if both are there."""
     stream: bool | None = None
     """Stream the response as server-sent events."""
     stream_options: StreamOptions | None = None

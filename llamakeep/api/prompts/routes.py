@@ -33,6 +33,7 @@ from llamakeep.errors import (
 from llamakeep.history.records import shown
 from llamakeep.schemas.bodies import Form
 from llamakeep.schemas.fields import (
+    EndUser,
     MaxTokens,
     Metadata,
     MinTokens,
@@ -75,6 +76,8 @@ class PromptRequest(Form):
     """The same seed asks for the same response, where the model supports that."""
     metadata: Metadata | None = None
     """Up to 16 tags of your own, kept with the run."""
+    end_user: EndUser | None = None
+    """Your own user for whom this is: an id, kept with the run."""
     stream: bool | None = None
     """Stream the response as server-sent events."""
     background: bool | None = None
@@ -102,6 +105,7 @@ class PromptRequest(Form):
                 seed=self.seed,
             ),
             metadata=self.metadata or {},
+            end_user=self.end_user,
         )
 
 

@@ -92,6 +92,8 @@ class HistoryItem(PromptResponse):
     system_prompt: str | None
     parameters: dict[str, Any]
     metadata: dict[str, str]
+    end_user: str | None
+    """Whom the client asked for."""
     last_message: PromptMessage | None
     """The message that the prompt is, if it has more than a user's text."""
 

@@ -28,6 +28,7 @@ from llamakeep.domain import (
     RunStatus,
     UserRole,
 )
+from llamakeep.domain.runs import LONGEST_END_USER
 from llamakeep.storage.database.columns import Dollars, Facts, UtcDateTime, words_of
 
 metadata = MetaData(
@@ -129,6 +130,8 @@ runs = Table(
     Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
     # Without a foreign key: runs outlive API keys.
     Column("api_key_id", String(32)),
+    # Whom the client asked for.
+    Column("end_user", String(LONGEST_END_USER)),
     Column("status", words_of(RunStatus), nullable=False),
     # Texts.
     Column("prompt", Text, nullable=False),
@@ -314,6 +317,14 @@ _partial(
     runs.c.idempotency_key,
     unique=True,
     where=runs.c.idempotency_key.is_not(None),
+)
+_partial(
+    "runs_by_end_user",
+    runs.c.user_id,
+    runs.c.end_user,
+    runs.c.id,
+    unique=False,
+    where=runs.c.end_user.is_not(None),
 )
 _partial(
     "runs_by_handle",

@@ -53,7 +53,7 @@ CREATE TABLE runs (
 	cancel_requested BOOLEAN DEFAULT 0 NOT NULL, 
 	handle VARCHAR(128), 
 	idempotency_key VARCHAR(255), 
-	request_digest BLOB, earlier JSON, previous_run_id VARCHAR(32), cost BIGINT, api_key_id VARCHAR(32), reservation JSON, last_message JSON, output JSON, 
+	request_digest BLOB, earlier JSON, previous_run_id VARCHAR(32), cost BIGINT, api_key_id VARCHAR(32), reservation JSON, last_message JSON, output JSON, end_user VARCHAR(512), 
 	CONSTRAINT runs_pk PRIMARY KEY (id), 
 	CONSTRAINT runs_user_id_fk FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
 );
@@ -216,6 +216,8 @@ CREATE VIRTUAL TABLE search_words USING fts5(prompt, response, content='', token
 
 CREATE TRIGGER search_deleted AFTER DELETE ON runs WHEN old.status IN ('canceled', 'expired', 'failed', 'interrupted', 'succeeded') BEGIN INSERT INTO search_words (search_words, rowid, prompt, response) SELECT 'delete', number, own_words(old.user_id, old.prompt), own_words(old.user_id, old.response, old.output) FROM search_runs WHERE run_id = old.id AND EXISTS (SELECT 1 FROM search_words WHERE rowid = number); DELETE FROM search_runs WHERE run_id = old.id; END;
 
+CREATE INDEX runs_by_end_user ON runs (user_id, end_user, id) WHERE end_user IS NOT NULL;
+
 INSERT INTO search_words (search_words, rank) VALUES ('secure-delete', 1);
 
-INSERT INTO alembic_version VALUES ('0016')
+INSERT INTO alembic_version VALUES ('0017')

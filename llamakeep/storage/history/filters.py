@@ -29,6 +29,8 @@ class RunFilter:
     conversation_id: str | None = None
     api_key_id: str | None = None
     """The API key of the request."""
+    end_user: str | None = None
+    """Whom the client asked for."""
     since: datetime | None = None
     """The earliest time, inclusive."""
     until: datetime | None = None
@@ -54,6 +56,8 @@ class RunFilter:
             yield from is_in(user.id, self.conversation_id)
         if self.api_key_id is not None:
             yield runs.c.api_key_id == self.api_key_id
+        if self.end_user is not None:
+            yield runs.c.end_user == self.end_user
         if self.since is not None:
             yield runs.c.id >= first_id_at(self.since)
         if self.until is not None:

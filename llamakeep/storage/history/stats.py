@@ -1,4 +1,4 @@
-"""Statistics of a user's runs, by day, model or API key."""
+"""Statistics of a user's runs, by day, model, API key or end user."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +26,9 @@ from llamakeep.storage.history.search import SearchStorage
 _BILLION = 10**9
 """Costs are stored in billionths of a dollar."""
 
+MOST_END_USERS = 1000
+"""How many end users are shown; a client may ask for any number of them."""
+
 
 class Grouping(StrEnum):
     """What runs are grouped by."""
@@ -33,6 +36,7 @@ class Grouping(StrEnum):
     DAY = "day"
     MODEL = "model"
     API_KEY = "api_key"
+    END_USER = "end_user"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +44,7 @@ class Stats:
     """The statistics of a group of runs."""
 
     group: str | None
-    """The day in UTC, the model with its provider, or the id of the API key."""
+    """The day in UTC, the model with its provider, the API key's id, the end user."""
     runs: int
     succeeded: int
     failed: int
@@ -61,7 +65,12 @@ class StatsStorage(SearchStorage):
     async def stats(
         self, user: User, matching: RunFilter, *, by: Grouping
     ) -> Sequence[Stats]:
-        """Return the statistics of matching runs, group by group."""
+        """
+        Return the statistics of matching runs, group by group.
+
+        Of end users, they are those with the most runs: `MOST_END_USERS`, and one more
+        if there are more.
+        """
 
         def operation(connection: Connection) -> Sequence[Stats]:
             query = _stats(user, matching, by, connection.dialect.name)
@@ -121,10 +130,11 @@ def _stats(
         is_it = each.c.place == (each.c.places * percent + 99) // 100
         return func.max(case((each.c.has_answer & is_it, each.c.latency)))
 
-    return (
+    count_of_runs = func.count().label("runs")
+    sums = (
         select(
             each.c.label,
-            func.count().label("runs"),
+            count_of_runs,
             count(each.c.has_answer).label("succeeded"),
             count(each.c.has_failed).label("failed"),
             func.sum(each.c.input_tokens).label("input_tokens"),
@@ -137,6 +147,10 @@ def _stats(
         .group_by(each.c.label)
         .order_by(each.c.label.desc().nulls_last())
     )
+    if by is Grouping.END_USER:
+        most_first = count_of_runs.desc(), each.c.label.nulls_last()
+        return sums.order_by(None).order_by(*most_first).limit(MOST_END_USERS + 1)
+    return sums
 
 
 def _label(by: Grouping, dialect: str) -> ColumnElement[str]:
@@ -144,6 +158,8 @@ def _label(by: Grouping, dialect: str) -> ColumnElement[str]:
         return runs.c.provider + ":" + runs.c.model
     if by is Grouping.API_KEY:
         return runs.c.api_key_id
+    if by is Grouping.END_USER:
+        return runs.c.end_user
     seconds = _microseconds(runs.c.created_at, dialect) // 1_000_000
     if dialect == "postgresql":
         return func.to_char(

@@ -65,6 +65,7 @@ def to_row(run: Run) -> dict[str, Any]:
         "id": run.id,
         "user_id": run.user_id,
         "api_key_id": run.api_key_id,
+        "end_user": run.end_user,
         "status": run.status,
         "prompt": run.prompt,
         "response": run.response,

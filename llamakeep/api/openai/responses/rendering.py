@@ -112,8 +112,8 @@ def _facts(run: Run, *, background: bool | None = None) -> dict[str, Any]:
         "service_tier": "default",
         "prompt": None,
         "prompt_cache_key": None,
-        "safety_identifier": None,
-        "user": None,
+        "safety_identifier": run.end_user,
+        "user": run.end_user,
     }
 
 

@@ -10,6 +10,7 @@ from llamakeep.api.openai.errors import PREVIOUS_NOT_FOUND
 from llamakeep.api.openai.ids import run_id_of
 from llamakeep.api.openai.parameters import (
     IGNORED_EVERYWHERE,
+    Asker,
     Effort,
     refuse_unsupported,
 )
@@ -148,6 +149,10 @@ class ResponseRequest(Form):
     reasoning: ReasoningOptions | None = None
     metadata: Metadata | None = None
     """Up to 16 tags of your own, kept with the run."""
+    safety_identifier: Asker = None
+    """Your own user for whom this is, kept with the run."""
+    user: Asker = None
+    """The older name of `safety_identifier`, which counts if both are there."""
     stream: bool | None = None
     """Stream the response as server-sent events."""
     background: bool | None = None
@@ -205,6 +210,7 @@ class ResponseRequest(Form):
                 verbosity=None if verbosity == "medium" else verbosity,
             ),
             metadata=self.metadata or {},
+            end_user=self.safety_identifier or self.user,
         )
 
     def _previous_run_id(self) -> str | None:
