@@ -22,6 +22,7 @@ from llamakeep.api.http.body_limit import BodyLimit
 from llamakeep.api.http.browsers import protect_browsers
 from llamakeep.api.http.forwarded import believe_proxies
 from llamakeep.api.http.rates import limit_rates, shared_counts
+from llamakeep.api.prompts import models
 from llamakeep.api.prompts import routes as prompt
 from llamakeep.api.webhooks import incoming as webhooks
 from llamakeep.api.webhooks import secrets as webhook_secrets
@@ -192,6 +193,7 @@ def _add_routes(app: FastAPI, *, takes_webhooks: bool) -> None:
     openai_surfaces = (openai.chat, openai.completions, openai.responses, openai.models)
     # Routes are tried in order: those that take prompts come first.
     own_routes = (
+        models,
         history,
         conversations,
         login,

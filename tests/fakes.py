@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 
-from llamakeep.domain import Price, Usage
+from llamakeep.domain import Capabilities, Price, Usage
+from llamakeep.domain.capabilities import UNKNOWN
 from llamakeep.domain.runs import TOOL_PARAMETERS
 from llamakeep.errors import LlamaKeepError
 from llamakeep.providers.base import (
@@ -57,6 +58,8 @@ class ScriptedProvider:
         self.is_free = is_free
         self.unsupported = unsupported
         self.before_accepting = before_accepting
+        self.able: dict[str, Capabilities] = {}
+        """By model: what it can do; else that is not known."""
         self.prices: dict[str, Price] = {}
         """By model; assign to it to give one a price."""
         self.requests: list[CompletionRequest] = []
@@ -78,6 +81,9 @@ class ScriptedProvider:
 
     def price(self, model: str) -> Price | None:
         return self.prices.get(model)
+
+    async def capabilities(self, model: str) -> Capabilities:
+        return self.able.get(model, UNKNOWN)
 
     async def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         # Another answer may begin, and be told otherwise, before this one says a word.
@@ -118,6 +124,9 @@ class PromptingProvider(ScriptedProvider):
 
     def __init__(self) -> None:
         super().__init__(unsupported=TOOL_PARAMETERS | {"response_format"})
+
+    async def capabilities(self, model: str) -> Capabilities:
+        return Capabilities(tools=self.prompts_tools(model))
 
     def prompts_tools(self, model: str) -> bool:
         return model in self.known

@@ -9,6 +9,7 @@ from llamakeep.domain.accounts import (
     User,
     UserRole,
 )
+from llamakeep.domain.capabilities import Capabilities
 from llamakeep.domain.ids import (
     later_id,
     new_id,
@@ -61,6 +62,7 @@ __all__ = [
     "ApiKey",
     "AuditEvent",
     "AuditKind",
+    "Capabilities",
     "Dollars",
     "Effect",
     "ForbiddenTransition",

@@ -27,7 +27,12 @@ from llamakeep.errors import (
     UnsupportedParameter,
 )
 from llamakeep.providers.base import Provider
-from llamakeep.providers.registry import Registry, prompts_format, prompts_tools
+from llamakeep.providers.capabilities import (
+    capabilities_of,
+    prompts_format,
+    prompts_tools,
+)
+from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.context import NO_CONTEXT, Context
@@ -101,7 +106,7 @@ class Admission:
         if new.check_followed is not None:
             new.check_followed(prior)
         parameters = new.parameters
-        if "tools" in provider.unsupported and (
+        if (
             parameters.tools
             or parameters.response_format
             or prior
@@ -176,16 +181,17 @@ class Admission:
         self, provider: Provider, model: str, new: NewRun, prior: Sequence[Run]
     ) -> Parameters:
         """
-        Return the parameters of a run whose provider may have none for tools.
+        Return the parameters of a run, and what the server is to say in the prompt.
 
         Raises:
             UnsupportedParameter: The model cannot read calls that were made before.
         """
         parameters = new.parameters
-        if not prompts_tools(provider, model):
+        if prompts_tools(provider, model):
+            if parameters.tools:
+                parameters = replace(parameters, prompted_tools=True)
+        else:
             await self._check_said(provider, model, new, prior)
-        elif parameters.tools:
-            parameters = replace(parameters, prompted_tools=True)
         if parameters.response_format and prompts_format(provider, model):
             parameters = replace(parameters, prompted_format=True)
         return parameters
@@ -206,7 +212,7 @@ class Admission:
         for place, part in enumerate(said):
             if not isinstance(part, ToolCall | ToolResult):
                 continue
-            if not await self._registry.unsupported(provider, model, {"tools"}):
+            if (await capabilities_of(provider, model)).tools is not False:
                 return
             raise UnsupportedParameter(
                 f"The model {provider.name}:{model} cannot call tools, and what was "

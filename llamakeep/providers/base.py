@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, TypeGuard, runtime_checkable
 
-from llamakeep.domain import Item, MaxTokensName, Message, Parameters, Price, Usage
+from llamakeep.domain import (
+    Capabilities,
+    Item,
+    MaxTokensName,
+    Message,
+    Parameters,
+    Price,
+    Usage,
+)
 from llamakeep.domain.values import value
 
 DEFAULT_MODEL = "(default)"
@@ -107,8 +115,8 @@ class Provider(Protocol):
 
     unsupported: frozenset[str]
     """
-    Names of `Parameters` that this provider does not support; see also `ModelsDiffer`
-    and `PromptsTools`.
+    Names of `Parameters` that this provider does not support, but for models whose
+    `capabilities` say otherwise; see also `ModelsDiffer`.
     """
 
     async def default_model(self) -> str:
@@ -135,6 +143,14 @@ class Provider(Protocol):
 
     def price(self, model: str) -> Price | None:
         """Return the price of `model`, if known."""
+        ...
+
+    async def capabilities(self, model: str) -> Capabilities:
+        """
+        Return what `model` can do, as far as that is known.
+
+        What is not known yet may be asked for, so a plain prompt does without this.
+        """
         ...
 
     def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
@@ -201,10 +217,10 @@ class ModelsDiffer(Protocol):
 
 @runtime_checkable
 class PromptsTools(Protocol):
-    """A provider that supports no tools, and may describe them in the prompt."""
+    """A provider that may describe tools in the prompt, where models lack them."""
 
     def prompts_tools(self, model: str) -> bool:
-        """Return whether it does so for a model, which then supports tools."""
+        """Return whether it does so for a model."""
         ...
 
 

@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 from pydantic import SecretStr
 
-from llamakeep.domain import Parameters, Price
-from llamakeep.domain.runs import TOOL_PARAMETERS
+from llamakeep.domain import Capabilities, Parameters, Price
+from llamakeep.domain.capabilities import UNKNOWN
 from llamakeep.errors import (
     LlamaKeepError,
     NoProvider,
@@ -22,10 +22,14 @@ from llamakeep.providers.base import (
     ChecksSchemas,
     ModelLookup,
     ModelsDiffer,
-    PromptsFormats,
-    PromptsTools,
     Provider,
     is_reattachable,
+)
+from llamakeep.providers.capabilities import (
+    capabilities_of,
+    lacking,
+    needs_by_name,
+    needs_of,
 )
 from llamakeep.providers.http import most_connections
 from llamakeep.providers.local.provider import LocalProvider
@@ -40,6 +44,8 @@ log = logging.getLogger(__name__)
 
 _LONGEST_QUESTION = 2
 """Seconds that a provider may take to say what its model is, where that only helps."""
+_MOST_CANDIDATES = 1000
+"""How many models of a provider may be looked at for one that fits."""
 
 HOW_TO_CONFIGURE = (
     "Set REPLICATE_API_TOKEN (an account at Replicate), LLAMAKEEP_OPENAI_BASE_URL (any "
@@ -158,48 +164,83 @@ class Registry:
         Raises:
             UnsupportedParameter: It names those that are not supported.
         """
-        refused = await self.unsupported(provider, model, parameters.given())
-        if refused:
-            refused -= _idle(parameters)
-            if "tools" in refused:  # the others say nothing without them
-                refused -= TOOL_PARAMETERS - {"tools"}
-            if refused:
-                raise UnsupportedParameter(
-                    f"The provider {provider.name!r} cannot honour: "
-                    f"{', '.join(sorted(refused))}. Nothing was stored. Leave it out, "
-                    f"or choose another model{await self.such_as(refused)}.",
-                    parameters=sorted(refused),
-                )
+        await self.check_needs(provider, model, needs_of(parameters))
         has_schemas = parameters.response_format is not None or parameters.tools
         if has_schemas and isinstance(provider, ChecksSchemas):
             provider.check_schemas(parameters)
         if isinstance(provider, ModelsDiffer):
             await provider.check_values(model, parameters)
 
-    async def such_as(self, parameters: Collection[str]) -> str:
-        """Return `, such as …`: a default model that supports the parameters."""
-        for provider in self._providers.values():
-            with suppress(LlamaKeepError, TimeoutError):
-                async with asyncio.timeout(_LONGEST_QUESTION):
-                    model = await provider.default_model()
-                    refused = await self.unsupported(provider, model, parameters)
-                if not refused:
-                    return f", such as {provider.name}:{model}"
+    async def check_needs(
+        self, provider: Provider, model: str, needs: Mapping[str, str | None]
+    ) -> None:
+        """
+        Check that a model can do what a request needs.
+
+        Args:
+            provider: The model's provider.
+            model: The model's name there.
+            needs: By the name or place of a field: the capability that it needs, or
+                `None` if it is just a parameter.
+
+        Raises:
+            UnsupportedParameter: It names the fields for which it cannot.
+        """
+        if refused := sorted(await lacking(provider, model, needs)):
+            other = await self.such_as([needs[name] or name for name in refused])
+            raise UnsupportedParameter(
+                f"The model {provider.name}:{model} cannot honour: "
+                f"{', '.join(refused)}. Nothing was stored. Leave it out, or choose "
+                f"another model{other}.",
+                parameters=refused,
+            )
+
+    async def such_as(self, names: Collection[str]) -> str:
+        """Return `, such as …`: a model that has parameters and capabilities."""
+        needs = needs_by_name(names)
+        wanted = [*filter(None, needs.values())]
+        for is_default in (True, False):
+            for provider in self._providers.values():
+                with suppress(LlamaKeepError, TimeoutError):
+                    async with asyncio.timeout(_LONGEST_QUESTION):
+                        models = (
+                            [await provider.default_model()]
+                            if is_default
+                            else await provider.models()
+                        )
+                        for model in models[:_MOST_CANDIDATES]:
+                            can = await capabilities_of(provider, model)
+                            # The default one may be tried where it is not known.
+                            is_able = is_default or all(
+                                getattr(can, capability) for capability in wanted
+                            )
+                            if is_able and not await lacking(provider, model, needs):
+                                return f", such as {provider.name}:{model}"
         return ""
 
+    async def described(self) -> Mapping[str, Capabilities]:
+        """
+        Return known models as `models` does, with what they can do.
+
+        What a provider does not say soon is not known.
+        """
+
+        async def describe(name: str) -> Capabilities:
+            prefix, _, model = name.partition(":")
+            with suppress(LlamaKeepError, TimeoutError):
+                async with asyncio.timeout(_LONGEST_QUESTION):
+                    return await capabilities_of(self._providers[prefix], model)
+            return UNKNOWN
+
+        names = await self.models()
+        found = await asyncio.gather(*map(describe, names))
+        return dict(zip(names, found, strict=True))
+
     async def unsupported(
-        self, provider: Provider, model: str, parameters: Collection[str]
+        self, provider: Provider, model: str, names: Collection[str]
     ) -> frozenset[str]:
-        """Return those of the parameters that a model does not support, by name."""
-        if isinstance(provider, ModelsDiffer):
-            refused = await provider.lacks(model, parameters)
-        else:
-            refused = provider.unsupported.intersection(parameters)
-        if not refused.isdisjoint(TOOL_PARAMETERS) and prompts_tools(provider, model):
-            refused -= TOOL_PARAMETERS
-        if "response_format" in refused and prompts_format(provider, model):
-            refused -= {"response_format"}
-        return refused
+        """Return those of the parameters and capabilities that a model lacks."""
+        return await lacking(provider, model, needs_by_name(names))
 
     def price(self, provider: str, *names: str | None) -> Price | None:
         """Return the price of a model that has one of these names, if known."""
@@ -250,29 +291,6 @@ class Registry:
         """Close all providers."""
         for provider in self._providers.values():
             await provider.close()
-
-
-def prompts_tools(provider: Provider, model: str) -> bool:
-    """Return whether a provider describes tools to a model in the prompt."""
-    return isinstance(provider, PromptsTools) and provider.prompts_tools(model)
-
-
-def prompts_format(provider: Provider, model: str) -> bool:
-    """Return whether a provider asks a model for a format in the prompt."""
-    return isinstance(provider, PromptsFormats) and provider.prompts_format(model)
-
-
-def _idle(parameters: Parameters) -> frozenset[str]:
-    """Return the parameters that say what a model does without them, by name."""
-    idle = {
-        # A model that does not think thinks as little as that.
-        "reasoning_effort": parameters.reasoning_effort == "none",
-        "tool_choice": parameters.tool_choice in {"auto", "none"},
-        "parallel_tool_calls": parameters.parallel_tool_calls is True,
-        "prompted_tools": True,
-        "prompted_format": True,
-    }
-    return frozenset([name for name, is_idle in idle.items() if is_idle])
 
 
 def create_registry(

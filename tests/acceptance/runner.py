@@ -23,7 +23,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from llamakeep.app import create_app
-from llamakeep.domain import Price, Usage
+from llamakeep.domain import Capabilities, Price, Usage
 from llamakeep.errors import LlamaKeepError
 from llamakeep.providers.base import Accepted, CompletionRequest, Event, Finished
 from llamakeep.server import serve
@@ -53,6 +53,9 @@ class Talker:
 
     def price(self, model: str) -> Price | None:  # noqa: ARG002 - the protocol's
         return None
+
+    async def capabilities(self, model: str) -> Capabilities:  # noqa: ARG002
+        return Capabilities()
 
     async def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         yield Accepted("parrot-1")

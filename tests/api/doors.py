@@ -74,6 +74,7 @@ PASSWORD = "correct horse battery staple"
 
 CALLS: dict[str, Call] = {
     "POST /prompt/": Call('{"prompt": "Hi"}'),
+    "GET /models/": Call(),
     "GET /history/": Call(),
     "DELETE /history/": Call(query="all=true"),
     "GET /history/export": Call(),

@@ -2,19 +2,20 @@
 
 import pytest
 
+from llamakeep.domain import Capabilities
 from llamakeep.settings import Settings
 from tests.api.openai import error
 from tests.api.serving import connect
 from tests.fakes import ScriptedProvider
 
 LLAMA = "meta/llama-4-maverick-instruct"
+NOTHING_KNOWN = dict(Capabilities())
 
 
 def providers() -> tuple[ScriptedProvider, ScriptedProvider]:
-    return (
-        ScriptedProvider(name="replicate", models=[LLAMA]),
-        ScriptedProvider(name="local", models=["smollm2"]),
-    )
+    small = ScriptedProvider(name="local", models=["smollm2"])
+    small.able["smollm2"] = Capabilities(tools=True, images=False)
+    return ScriptedProvider(name="replicate", models=[LLAMA]), small
 
 
 async def test_models_are_listed_with_the_default_one_first(settings: Settings) -> None:
@@ -30,12 +31,14 @@ async def test_models_are_listed_with_the_default_one_first(settings: Settings) 
                 "object": "model",
                 "created": 0,
                 "owned_by": "meta",
+                "capabilities": NOTHING_KNOWN,
             },
             {
                 "id": "local:smollm2",
                 "object": "model",
                 "created": 0,
                 "owned_by": "local",
+                "capabilities": NOTHING_KNOWN | {"tools": True, "images": False},
             },
         ],
     }
@@ -61,6 +64,7 @@ async def test_a_model_is_found_however_its_name_is_written(
         "object": "model",
         "created": 0,
         "owned_by": "meta",
+        "capabilities": NOTHING_KNOWN,
     }
 
 

@@ -10,6 +10,8 @@ from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.openai.errors import error_responses
 from llamakeep.api.openai.wire import json_response
+from llamakeep.domain import Capabilities
+from llamakeep.providers.capabilities import capabilities_of
 from llamakeep.services import services_of
 
 router = Router(prefix="/v1/models", tags=["openai"], queries=Queries.VENDORS)
@@ -20,8 +22,9 @@ router = Router(prefix="/v1/models", tags=["openai"], queries=Queries.VENDORS)
 )
 async def models(request: Request, user: CurrentUser) -> Response:
     """List the models that providers are known to serve; the default comes first."""
-    known = await services_of(request).registry.models()
-    return json_response({"object": "list", "data": [_model(name) for name in known]})
+    known = await services_of(request).registry.described()
+    data = [_model(name, can) for name, can in known.items()]
+    return json_response({"object": "list", "data": data})
 
 
 @router.get(
@@ -40,10 +43,11 @@ async def model(model: str, request: Request, user: CurrentUser) -> Response:
     provider, name = await services_of(request).registry.find_model(
         model.removesuffix("/")
     )
-    return json_response(_model(f"{provider.name}:{name}"))
+    can = await capabilities_of(provider, name)
+    return json_response(_model(f"{provider.name}:{name}", can))
 
 
-def _model(name: str) -> dict[str, Any]:
+def _model(name: str, can: Capabilities) -> dict[str, Any]:
     provider, _, model = name.partition(":")
     owner, slash, _ = model.partition("/")
     return {
@@ -51,4 +55,5 @@ def _model(name: str) -> dict[str, Any]:
         "object": "model",
         "created": 0,  # unknown, but OpenAI's clients need a number
         "owned_by": owner if slash else provider,
+        "capabilities": dict(can),  # not OpenAI's
     }

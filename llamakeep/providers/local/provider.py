@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from llamakeep.domain import Message, Parameters, Price
+from llamakeep.domain import Capabilities, Message, Parameters, Price
 from llamakeep.domain.runs import TOOL_PARAMETERS
 from llamakeep.errors import NoProvider, ProviderUnavailable, UnsupportedParameter
 from llamakeep.providers.base import Accepted, CompletionRequest, Event
@@ -91,6 +91,21 @@ class LocalProvider:
     def price(self, model: str) -> Price | None:  # noqa: ARG002 - the protocol's
         """Return that it costs nothing."""
         return FREE
+
+    async def capabilities(self, model: str) -> Capabilities:  # noqa: ARG002 - one
+        """Return what llama.cpp can do with any model, without a projector."""
+        has_tools = self._settings.prompted_tools
+        return Capabilities(
+            tools=has_tools,
+            parallel_tools=has_tools,
+            images=False,
+            json_schema=True,
+            reasoning=False,
+            logprobs=False,
+            n=False,
+            prefill=False,
+            embeddings=False,
+        )
 
     def prompts_tools(self, model: str) -> bool:  # noqa: ARG002 - there is one
         """Return whether the settings want tools described in the prompt."""

@@ -1,12 +1,14 @@
 """Any server that speaks OpenAI's chat completions: vLLM, Ollama, llama.cpp, Groq."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 from urllib.parse import quote
 
-from llamakeep.domain import MaxTokensName, Price
+from llamakeep.domain import Capabilities, MaxTokensName, Price
 from llamakeep.errors import LlamaKeepError, ProviderAnswerInvalid, ProviderError
 from llamakeep.http import MOST_CONNECTIONS, Client, Response
 from llamakeep.providers.base import (
@@ -22,6 +24,7 @@ from llamakeep.providers.http import (
     translated_errors,
 )
 from llamakeep.providers.json_text import read_json
+from llamakeep.providers.openai.capabilities import KnownCapabilities
 from llamakeep.providers.openai.chat_completions import CompletionReader
 from llamakeep.providers.openai.chat_stream import ChatStream
 from llamakeep.providers.openai.refusals import Reason, is_about, refusal, refuses_name
@@ -40,6 +43,9 @@ _OTHER_NAME: Mapping[MaxTokensName, MaxTokensName] = {
 }
 _MAX_MODEL_LIST = 4 * 1024 * 1024
 _MODEL_LIST_TIMEOUT = 10.0
+_LEARNT_AGAIN = 600.0
+"""Seconds after which a server is asked again what its models can do."""
+_LEARNING_TIMEOUT = 2.0
 
 
 class OpenAIProvider:
@@ -75,18 +81,21 @@ class OpenAIProvider:
         self._default_model: str | None = models[0] if models else None
         self._wordings: dict[str, Wording] = {}
         """Of models that refused what most of them take."""
+        self._known = KnownCapabilities()
+        self._learn_at = self._ask_props_at = 0.0
         self._who = who
+        self._base_url = base_url
         self._api_key = api_key
         self._keep_alive = keep_alive
-        authorization = None
+        self._authorization = None
         if api_key is not None:
-            authorization = {"authorization": f"Bearer {api_key}"}
+            self._authorization = {"authorization": f"Bearer {api_key}"}
         self._client = Client(
             base_url,
             connect_timeout=connect_timeout,
             silence_timeout=silence_timeout,
             most_connections=most_connections,
-            headers=authorization,
+            headers=self._authorization,
         )
 
     async def default_model(self) -> str:
@@ -97,7 +106,14 @@ class OpenAIProvider:
 
     async def models(self) -> Sequence[str]:
         """Return the models of the settings, or those that the server lists."""
-        return self._models or await self._listed_models()
+        if not self._models:
+            return await self._listed_models()
+        if monotonic() >= self._learn_at:
+            self._learn_at = monotonic() + _LEARNT_AGAIN
+            with suppress(LlamaKeepError, TimeoutError):
+                async with asyncio.timeout(_LEARNING_TIMEOUT):
+                    await self._listed_models()
+        return self._models
 
     async def has_model(self, model: str) -> bool:
         """Return whether a model can be asked for, as `ModelLookup.has_model` says."""
@@ -130,6 +146,10 @@ class OpenAIProvider:
     def price(self, model: str) -> Price | None:  # noqa: ARG002 - the protocol's
         """Return nothing: there are as many prices as servers."""
         return None
+
+    async def capabilities(self, model: str) -> Capabilities:
+        """Return what the server said of a model, and what that refused lately."""
+        return self._known.of(model)
 
     async def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         """Answer `request`, as `Provider.answer` says."""
@@ -205,6 +225,7 @@ class OpenAIProvider:
             and any(each.role == "assistant" for each in request.messages)
         ):
             return wording._replace(has_reasoning=not wording.has_reasoning)
+        self._known.note_refusal(request, response.status, reason)
         raise self._refusal(response, body, request.model)
 
     def _remember(self, model: str, wording: Wording) -> None:
@@ -244,13 +265,42 @@ class OpenAIProvider:
                     raise error
                 raise ProviderError(error.detail)
             body = await read_body(response, _MAX_MODEL_LIST)
+            is_llama_cpp = response.header("server") == "llama.cpp"
         try:
-            return _listed_ids(read_json(body))
+            listing = read_json(body)
+            ids = _listed_ids(listing)
         except ValueError as exc:
             raise ProviderAnswerInvalid(
                 f"{self._who} did not list its models. Name one in the prompt's "
                 "`model`, or in LLAMAKEEP_OPENAI_MODELS."
             ) from exc
+        self._known.note_list(listing)
+        if is_llama_cpp and monotonic() >= self._ask_props_at:
+            self._ask_props_at = monotonic() + _LEARNT_AGAIN
+            with suppress(LlamaKeepError):
+                await self._learn_props()
+        return ids
+
+    async def _learn_props(self) -> None:
+        """Ask llama.cpp what the model that it runs can do."""
+        root = Client(
+            self._base_url.rstrip("/").removesuffix("/v1"),
+            connect_timeout=_LEARNING_TIMEOUT,
+            silence_timeout=_LEARNING_TIMEOUT,
+            headers=self._authorization,
+        )
+        try:
+            with translated_errors(self._who):
+                get = root.send(
+                    "GET", "/props", seconds=_LEARNING_TIMEOUT, keep_alive=False
+                )
+                async with get as response:
+                    if response.status == _OK:
+                        body = await read_body(response, _MAX_MODEL_LIST)
+                        with suppress(ValueError):
+                            self._known.note_props(read_json(body))
+        finally:
+            await root.close()
 
 
 def _has_answer(status: int) -> bool:

@@ -11,7 +11,7 @@ from math import ceil
 from typing import Any
 from urllib.parse import urlencode
 
-from llamakeep.domain import Parameters, Price
+from llamakeep.domain import Capabilities, Parameters, Price
 from llamakeep.domain.runs import TOOL_PARAMETERS
 from llamakeep.errors import (
     LlamaKeepError,
@@ -138,6 +138,23 @@ class ReplicateProvider:
         """Refuse values of parameters that a model does not take."""
         schema = await self._schemas.quick(model)
         schema.written(model, parameters)
+
+    async def capabilities(self, model: str) -> Capabilities:
+        """Return what a model can do through its inputs, or by prompt."""
+        schema = await self._schemas.quick(model)
+        has_tools = schema.spelling("tools") is not None
+        has_format = schema.spelling("response_format") is not None
+        return Capabilities(
+            tools=has_tools or self.prompts_tools(model),
+            parallel_tools=has_tools or self.prompts_tools(model),
+            images=False,
+            json_schema=has_format or self.prompts_format(model),
+            reasoning=schema.spelling("reasoning_effort") is not None,
+            logprobs=False,
+            n=False,
+            prefill=False,
+            embeddings=False,
+        )
 
     def prompts_tools(self, model: str) -> bool:
         """Return whether a model is a LLaMA that knows the form of calls."""

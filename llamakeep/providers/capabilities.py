@@ -1,0 +1,119 @@
+"""Which parameters of a prompt ask for what a model cannot do."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import fields
+
+from llamakeep.domain import Capabilities, Parameters
+from llamakeep.domain.capabilities import CAPABILITIES
+from llamakeep.domain.runs import TOOL_PARAMETERS
+from llamakeep.providers.base import (
+    ModelsDiffer,
+    PromptsFormats,
+    PromptsTools,
+    Provider,
+)
+
+CAPABILITY_OF: Mapping[str, str] = {
+    "tools": "tools",
+    "tool_choice": "tools",
+    "parallel_tool_calls": "tools",
+    "response_format": "json_schema",
+    "reasoning_effort": "reasoning",
+    "logprobs": "logprobs",
+    "top_logprobs": "logprobs",
+    "n": "n",
+}
+"""By a parameter's name: what a model has to be able to do for it."""
+
+_PARAMETERS = frozenset(each.name for each in fields(Parameters))
+_FALLBACKS: Mapping[str, str] = {
+    capability: parameter
+    for parameter, capability in CAPABILITY_OF.items()
+    if parameter not in {"tool_choice", "parallel_tool_calls", "top_logprobs"}
+} | {"parallel_tools": "tools", "images": "images"}
+"""By a capability: the parameter that nothing supports which lacks it."""
+
+
+async def capabilities_of(provider: Provider, model: str) -> Capabilities:
+    """Return what a model can do, as far as it or its provider is known."""
+    known = await provider.capabilities(model)
+    if not (unsupported := provider.unsupported):
+        return known
+    return known.or_else(
+        Capabilities(
+            **{
+                capability: False
+                for capability, parameter in _FALLBACKS.items()
+                if parameter in unsupported
+            }
+        )
+    )
+
+
+def needs_by_name(names: Collection[str]) -> Mapping[str, str | None]:
+    """Return the needs that parameters and capabilities are, by their names."""
+    return {
+        name: name if name in CAPABILITIES else CAPABILITY_OF.get(name)
+        for name in names
+    }
+
+
+def needs_of(parameters: Parameters) -> Mapping[str, str | None]:
+    """Return the needs that parameters are, but for those that change nothing."""
+    needs = {name: CAPABILITY_OF.get(name) for name in parameters.given()}
+    form = parameters.response_format
+    if form is not None and form.get("type") != "json_schema":
+        needs["response_format"] = None  # any JSON is less than that of a schema
+    idle = {
+        # A model that does not think thinks as little as that.
+        "reasoning_effort": parameters.reasoning_effort == "none",
+        "tool_choice": parameters.tool_choice in ("auto", "none"),
+        "parallel_tool_calls": parameters.parallel_tool_calls is True,
+        "prompted_tools": True,
+        "prompted_format": True,
+    }
+    return {name: needs[name] for name in needs if not idle.get(name)}
+
+
+async def lacking(
+    provider: Provider, model: str, needs: Mapping[str, str | None]
+) -> frozenset[str]:
+    """
+    Return the names of those needs that a model does not meet.
+
+    Where it is not known what the model can do, its provider decides.
+    """
+    can = await capabilities_of(provider, model)
+    if isinstance(provider, ModelsDiffer):
+        lacked = await provider.lacks(model, _PARAMETERS.intersection(needs))
+    else:
+        lacked = provider.unsupported.intersection(needs)
+        lacked -= {name for name in lacked if _is_able(can, name, needs[name])}
+    if not lacked.isdisjoint(TOOL_PARAMETERS) and prompts_tools(provider, model):
+        lacked -= TOOL_PARAMETERS
+    if "response_format" in lacked and prompts_format(provider, model):
+        lacked -= {"response_format"}
+    lacked |= {
+        name
+        for name, capability in needs.items()
+        if capability is not None and getattr(can, capability) is False
+    }
+    if "tools" in lacked:  # the others say nothing without them
+        lacked -= TOOL_PARAMETERS - {"tools"}
+    return lacked
+
+
+def _is_able(can: Capabilities, name: str, capability: str | None) -> bool:
+    if capability is None and name == "response_format":
+        capability = "json_schema"
+    return capability is not None and getattr(can, capability) is True
+
+
+def prompts_tools(provider: Provider, model: str) -> bool:
+    """Return whether a provider describes tools to a model in the prompt."""
+    return isinstance(provider, PromptsTools) and provider.prompts_tools(model)
+
+
+def prompts_format(provider: Provider, model: str) -> bool:
+    """Return whether a provider asks a model for a format in the prompt."""
+    return isinstance(provider, PromptsFormats) and provider.prompts_format(model)
