@@ -156,6 +156,7 @@ OPEN = {
 
 REFERENCES = [
     ("POST /prompt/", Call('{"prompt": "Hi", "conversation_id": "{conversation_id}"}')),
+    ("POST /prompt/", Call('{"prompt": "Hi", "previous_run_id": "{run_id}"}')),
     (
         "POST /v1/responses",
         Call('{"input": "Hi", "conversation": "{conversation_id}"}'),

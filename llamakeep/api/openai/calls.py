@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from llamakeep.api.openai.content import checked, invalid, text_of
-from llamakeep.domain import Message, Part, ToolCall, ToolResult
+from llamakeep.domain import Message, Part, Run, ToolCall, ToolResult
 from llamakeep.domain.messages import LONGEST_NAME, message_of
 from llamakeep.errors import UnsupportedParameter
 
@@ -122,6 +122,59 @@ class Calls(OpenCalls):
             "The message before calls no function of this name. Put a result right "
             "after the assistant's message with its `function_call`.",
         )
+
+
+class FollowedCalls(Calls):
+    """The calls of the run that messages follow, which is read after them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._results: dict[str, str] = {}
+        """The ids of calls, and where the result of each is."""
+
+    def take(self, call_id: str, where: str) -> None:
+        """
+        Take the result of a call.
+
+        Raises:
+            InvalidRequest: It has a result already.
+        """
+        if (first := self._results.setdefault(call_id, where)) != where:
+            raise invalid(
+                where, f"{first} is of this call, too. Send one result of each."
+            )
+
+    def check_answered(self) -> None:
+        """Leave it to `check`."""
+
+    def check(self, prior: Sequence[Run]) -> None:
+        """
+        Check that the results are those of the last run's calls, all or none.
+
+        Without any, the model is not told of the calls.
+
+        Args:
+            prior: The runs that the messages follow, oldest first.
+
+        Raises:
+            InvalidRequest: A result lacks its call, or a call its result.
+        """
+        if self._results:
+            calls = _LastCalls("messages", prior[-1].output if prior else ())
+            for call_id, where in self._results.items():
+                calls.take(call_id, where)
+            calls.check_answered()
+
+
+class _LastCalls(OpenCalls):
+    add_results = (
+        "Begin with a message of the role `tool` for each, with its `tool_call_id`."
+    )
+    put_result = (
+        "The run that is continued did not make it. Name the one that did in "
+        "`previous_run_id`, or put a result right after the assistant's message with "
+        "its call in `tool_calls`."
+    )
 
 
 def calls_in(given: Mapping[str, Any], where: str) -> Iterator[ToolCall]:

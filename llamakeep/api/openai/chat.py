@@ -18,6 +18,7 @@ from llamakeep.api.http.router import Router
 from llamakeep.api.openai.answering import answer
 from llamakeep.api.openai.content import invalid
 from llamakeep.api.openai.errors import COMPLETION_ERRORS, error_responses
+from llamakeep.api.openai.formats import read_format
 from llamakeep.api.openai.forms import CHAT, ChatCompletion
 from llamakeep.api.openai.ids import RUN, run_id_of
 from llamakeep.api.openai.messages import (
@@ -40,7 +41,6 @@ from llamakeep.api.openai.wire import json_response
 from llamakeep.domain import NewRun, RunStatus
 from llamakeep.engine.admission import MESSAGES
 from llamakeep.schemas.fields import MaxTokens, Metadata
-from llamakeep.schemas.text import check_json
 from llamakeep.services import services_of
 
 router = Router(prefix="/v1/chat/completions", tags=["openai"], queries=Queries.VENDORS)
@@ -48,7 +48,6 @@ router = Router(prefix="/v1/chat/completions", tags=["openai"], queries=Queries.
 ChatMessage = Annotated[dict[str, Any], WithJsonSchema(MESSAGE_SCHEMA)]
 Tool = Annotated[dict[str, Any], WithJsonSchema(TOOL_SCHEMA)]
 Function = Annotated[dict[str, Any], WithJsonSchema(FUNCTION_SCHEMA)]
-FORMATS = {"text", "json_object", "json_schema"}
 
 
 class ChatRequest(CompletionRequest):
@@ -90,7 +89,7 @@ class ChatRequest(CompletionRequest):
         # Errors in parameters are reported before errors in messages.
         parameters = self.parameters(
             max_tokens=self.max_completion_tokens,
-            response_format=_format(self.response_format),
+            response_format=read_format(self.response_format),
             tools=self._tools() if may_have_tools else NO_TOOLS,
             reasoning_effort=self.reasoning_effort,
             # It is every model's own, so that those need not know it.
@@ -124,27 +123,6 @@ class ChatRequest(CompletionRequest):
                 "Leave it out.",
             )
         return read_functions(self.functions, self.function_call)
-
-
-def _format(given: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return the response format, unless it is plain text."""
-    if given is None:
-        return None
-    if given.get("type") not in FORMATS:
-        raise invalid(
-            "response_format.type", "It has to be text, json_object or json_schema."
-        )
-    if given["type"] == "json_schema" and not isinstance(
-        given.get("json_schema"), dict
-    ):
-        raise invalid(
-            "response_format.json_schema", "It has to be an object with a `schema`."
-        )
-    try:
-        check_json(given)
-    except ValueError as error:
-        raise invalid("response_format", str(error)) from None
-    return None if given["type"] == "text" else given
 
 
 _responses = error_responses(

@@ -1,9 +1,15 @@
 """Splitting a list of messages into system prompt, prior messages and prompt."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from llamakeep.api.openai.calls import Calls, calls_in, named, unreadable
+from llamakeep.api.openai.calls import (
+    Calls,
+    FollowedCalls,
+    calls_in,
+    named,
+    unreadable,
+)
 from llamakeep.api.openai.content import (
     TEXT_PARTS,
     check_not_blank,
@@ -13,7 +19,16 @@ from llamakeep.api.openai.content import (
     said_and_refused,
     text_of,
 )
-from llamakeep.domain import Message, Part, Reasoning, Refusal, Role, Text, ToolCall
+from llamakeep.domain import (
+    Message,
+    Part,
+    Reasoning,
+    Refusal,
+    Role,
+    Run,
+    Text,
+    ToolCall,
+)
 from llamakeep.domain.messages import message_of
 
 ROLES: Mapping[str, Role] = {
@@ -74,14 +89,23 @@ class Said(NamedTuple):
     earlier: Sequence[Message]
     last_message: Message | None = None
     """The last one, if it has more than the prompt."""
+    check_followed: Callable[[Sequence[Run]], None] | None = None
+    """Checks the results of calls of the runs that the messages follow."""
 
 
-def read_messages(given: Sequence[Mapping[str, Any]]) -> Said:
+def read_messages(
+    given: Sequence[Mapping[str, Any]], *, is_continued: bool = False
+) -> Said:
     """
     Split a list of messages.
 
     System messages at the start become the system prompt, the last message is the
     prompt, and the rest are prior messages.
+
+    Args:
+        given: The messages.
+        is_continued: Whether they follow a run, and may begin with the results of its
+            calls.
 
     Raises:
         InvalidRequest: A message cannot be read, a call lacks its result or a result
@@ -89,7 +113,8 @@ def read_messages(given: Sequence[Mapping[str, Any]]) -> Said:
         UnsupportedParameter: A message has something that no model here can be told.
     """
     before: list[Message] = []
-    calls: Calls | None = None
+    followed = FollowedCalls() if is_continued else None
+    calls: Calls | None = followed
     """Those of the last assistant's message, while only results follow it."""
     for index, one in enumerate(given):
         where = f"messages[{index}]"
@@ -126,6 +151,7 @@ def read_messages(given: Sequence[Mapping[str, Any]]) -> Said:
         rules or None,
         tuple(before[system:]),
         more_than_text(last),
+        None if followed is None else followed.check,
     )
 
 

@@ -66,7 +66,7 @@ async def key_of(
 
     def older_digest() -> bytes:
         if path == "/prompt":
-            return sha256(_older_own(body)).digest()
+            return b"" if _is_newer_own(body) else sha256(_older_own(body)).digest()
         if asked is None:
             return b""
         try:
@@ -112,6 +112,12 @@ def _older_own(body: BaseModel) -> bytes:
             for name, value in said.items()
         }
     )
+
+
+def _is_newer_own(body: BaseModel) -> bool:
+    """Return whether a request at `/prompt/` has fields that older versions refused."""
+    more = body.model_dump(exclude=_PROMPT_FIELDS | {"webhook"}, exclude_none=True)
+    return not all(map(_is_empty, more.values()))
 
 
 def _has_webhook(body: BaseModel) -> bool:

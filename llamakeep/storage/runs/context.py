@@ -217,7 +217,7 @@ def _refuse(most: int) -> NoReturn:
         f"{most / 1024**2:g} MiB together, which is as much as a model is given here. "
         "Nothing was stored. Begin another conversation, with what has to be known "
         "from this one in its first prompt; or follow an earlier run, with "
-        "`previous_response_id` on /v1/responses."
+        "`previous_run_id` on /prompt/ or `previous_response_id` on /v1/responses."
     )
 
 
