@@ -35,6 +35,10 @@ def ask(
     conversation: Annotated[
         str | None, typer.Option(metavar="ID", help="Continue this conversation.")
     ] = None,
+    previous: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Continue after this run of your history."),
+    ] = None,
     max_tokens: Annotated[
         int | None, typer.Option(min=1, help="The longest response, in tokens.")
     ] = None,
@@ -77,15 +81,21 @@ def ask(
             "It goes with `--server`, `--username` and a prompt on the command line.",
             param_hint="--password-stdin",
         )
+    if previous is not None and conversation is not None:
+        raise typer.BadParameter(
+            "It goes without `--conversation`, since a run is in one.",
+            param_hint="--previous",
+        )
     asked = NewRun(
         prompt=_read_prompt(prompt),
         model=model,
         system_prompt=system,
         conversation_id=conversation,
+        previous_run_id=previous,
         parameters=Parameters(max_tokens=max_tokens),
     )
     if no_history:
-        if server or system or conversation or max_tokens:
+        if server or system or conversation or previous or max_tokens:
             raise typer.BadParameter(
                 "It goes with `--model` only.", param_hint="--no-history"
             )

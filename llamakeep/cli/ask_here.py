@@ -6,7 +6,7 @@ from contextlib import aclosing
 from llamakeep.cli.environment import get_or_add_user
 from llamakeep.cli.screen import Screen
 from llamakeep.domain import NewRun, Run, User
-from llamakeep.engine import Delta, Ended, Engine, Reset
+from llamakeep.engine import Delta, Ended, Engine, ItemDelta, NextItem, Reset
 from llamakeep.engine.engine import raise_for_status
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
@@ -55,8 +55,10 @@ async def _answered(engine: Engine, user: User, asked: NewRun, screen: Screen) -
         async with aclosing(engine.follow(run)) as updates:
             async for update in updates:
                 match update:
-                    case Delta(text):
+                    case Delta(text) | ItemDelta(text):
                         screen.add(text)
+                    case NextItem(item):
+                        screen.begin(item)
                     case Reset(text):
                         screen.replace(text)
                     case Ended(run):

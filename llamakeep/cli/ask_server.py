@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from llamakeep import errors
 from llamakeep.cli.screen import Screen
-from llamakeep.domain import NewRun
+from llamakeep.domain import Item, NewRun, Reasoning, Text, ToolCall
 from llamakeep.errors import (
     LlamaKeepError,
     ProviderAnswerInvalid,
@@ -179,8 +179,10 @@ class _PromptStream:
                     case "run":
                         self._run_id = body["id"]
                         continue
-                    case "delta":
+                    case "delta" | "item_delta":
                         self._screen.add(body["text"])
+                    case "item":
+                        self._screen.begin(_item_of(body))
                     case "reset":
                         self._screen.replace(body["text"])
                     case "done":
@@ -203,12 +205,20 @@ class _PromptStream:
             "model": asked.model,
             "system_prompt": asked.system_prompt,
             "conversation_id": asked.conversation_id,
+            "previous_run_id": asked.previous_run_id,
             "stream": True,
         } | asked.parameters.given()
         # With the idempotency key, a repeated request finds the same run.
         return self._caller.send(
             "POST", "/prompt/", {"idempotency-key": self._key}, body
         )
+
+
+def _item_of(facts: dict[str, Any]) -> Item:
+    """Return an item that begins; what this version does not know is like a text."""
+    if facts["type"] == "tool_call":
+        return ToolCall(facts["call_id"], facts["name"])
+    return Reasoning() if facts["type"] == "reasoning" else Text()
 
 
 def _error(problem: dict[str, Any]) -> LlamaKeepError:

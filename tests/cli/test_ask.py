@@ -9,8 +9,9 @@ from llamakeep.cli.ask_here import ask_here
 from llamakeep.cli.screen import Screen
 from llamakeep.cli.terminal import Spinner
 from llamakeep.cli.users import all_users
-from llamakeep.domain import NewRun, Run, RunStatus, new_id, utc_now
+from llamakeep.domain import NewRun, Run, RunStatus, ToolCall, new_id, utc_now
 from llamakeep.errors import ProviderTimeout
+from llamakeep.providers.base import ItemBegun, ItemText
 from llamakeep.providers.local.weights import find_weights, has_engine
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
@@ -128,6 +129,42 @@ async def test_a_conversation_goes_on(settings: Settings) -> None:
         "Hello, world",
         "Two",
     ]
+
+
+async def test_a_run_is_continued_also_where_others_have_followed_it(
+    settings: Settings,
+) -> None:
+    provider = ScriptedProvider()
+    await _ask_here(settings, provider, NewRun(prompt="One"))
+    [first] = await _history(settings.database_url, "carol")
+    for prompt in ("Two", "Another two"):
+        asked = NewRun(prompt=prompt, previous_run_id=first.id)
+        await _ask_here(settings, provider, asked)
+
+    assert [message.content for message in provider.requests[2].messages] == [
+        "One",
+        "Hello, world",
+        "Another two",
+    ]
+
+
+async def test_calls_of_tools_are_written_as_such(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    provider = ScriptedProvider(
+        ["I look. ", ItemBegun(ToolCall("a", "weather")), ItemText("{}")]
+    )
+
+    await _ask_here(settings, provider, NewRun(prompt="Hi"))
+
+    assert capsys.readouterr().out == "I look. \n\n[tool call] weather({}"
+
+
+def test_a_run_is_continued_without_a_conversation(typed: Type) -> None:
+    asked = typed("ask", "Hi", "--previous", "run_1", "--conversation", "conv_1")
+
+    assert asked.exit_code == 2
+    assert "--conversation" in asked.stderr
 
 
 async def test_a_failed_answer_is_told_and_kept(settings: Settings) -> None:

@@ -8,7 +8,7 @@ from llamakeep.cli import ask_server as module
 from llamakeep.cli.ask_server import ask_server
 from llamakeep.cli.screen import Screen
 from llamakeep.cli.terminal import Spinner
-from llamakeep.domain import NewRun, Parameters, RunStatus
+from llamakeep.domain import NewRun, Parameters, Reasoning, RunStatus, ToolCall
 from llamakeep.errors import (
     LlamaKeepError,
     ProviderAnswerInvalid,
@@ -17,6 +17,7 @@ from llamakeep.errors import (
     Unauthenticated,
     WrongCredentials,
 )
+from llamakeep.providers.base import ItemBegun, ItemText
 from llamakeep.settings import Settings
 from tests.cli.conftest import Type, said
 from tests.cli.serving import network, served
@@ -126,6 +127,47 @@ async def test_an_answer_that_is_stopped_is_canceled_on_the_server(
 
         [run] = await server.storage.history(await server.user("carol"))
     assert (run.status, run.response) == (RunStatus.CANCELED, "Once ")
+
+
+SCRIPT = (
+    ItemBegun(Reasoning()),
+    ItemText("Hm."),
+    ItemBegun(ToolCall("a", "weather")),
+    ItemText('{"city": '),
+    ItemText('"Oslo"}'),
+    ItemBegun(ToolCall("b", "now")),
+)
+WRITTEN = (
+    '[reasoning] Hm.\n\n[tool call] weather({"city": "Oslo"})\n\n[tool call] now()\n'
+)
+
+
+async def test_calls_of_tools_are_written_as_such(
+    settings: Settings, screen: Screen, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with served(settings, ScriptedProvider(SCRIPT)) as server:
+        access_token = await server.new_access_token("carol")
+
+        await ask_server(ASKED, server.url, screen, access_token=access_token)
+        screen.end_line()
+
+    assert capsys.readouterr().out == WRITTEN
+
+
+async def test_a_run_is_continued_on_the_server(
+    settings: Settings, screen: Screen
+) -> None:
+    provider = ScriptedProvider()
+    async with served(settings, provider) as server:
+        access_token = await server.new_access_token("carol")
+        await ask_server(ASKED, server.url, screen, access_token=access_token)
+        [run] = await server.storage.history(await server.user("carol"))
+        going_on = NewRun(prompt="And?", previous_run_id=run.id)
+
+        await ask_server(going_on, server.url, screen, access_token=access_token)
+
+    said = [message.content for message in provider.requests[1].messages]
+    assert said == ["Hi", "Hello, world", "And?"]
 
 
 async def test_a_failed_answer_is_the_servers_error(
