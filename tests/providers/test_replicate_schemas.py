@@ -225,6 +225,7 @@ def test_a_value_that_a_model_does_not_take_is_refused_by_name(
             {"max_tokens": 5},
             {"max_tokens": 5},
         ),
+        ({"max_tokens": {"maximum": 9}}, {"max_tokens": 10}, {"max_tokens": 9}),
         ({"stop": {"type": "array"}}, {"stop": ("a", "b")}, {"stop": ["a", "b"]}),
         ({"stop": {"type": "string"}}, {"stop": ("a", "b")}, {"stop": "a,b"}),
         ({}, {"reasoning_effort": "none"}, {}),

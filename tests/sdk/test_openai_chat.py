@@ -214,7 +214,9 @@ def test_a_form_that_the_model_cannot_keep_is_refused_by_name(
     site: Site, client: OpenAI
 ) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
-        client.chat.completions.parse(model=MODEL, messages=HI, response_format=Person)
+        client.chat.completions.parse(
+            model="replicate:llamakeep/parrot", messages=HI, response_format=Person
+        )
 
     assert refused.value.param == "response_format"
     assert refused.value.code == "unsupported_parameter"

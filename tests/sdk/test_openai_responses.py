@@ -294,6 +294,8 @@ async def test_an_answer_can_be_parsed_where_the_model_can_keep_to_a_schema(
 
 def test_a_model_that_knows_no_schema_says_so(openai_client: OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as error:
-        openai_client.responses.parse(input="Which?", text_format=Animal)
+        openai_client.responses.parse(
+            model="replicate:llamakeep/parrot", input="Which?", text_format=Animal
+        )
 
     assert error.value.code == "unsupported_parameter"

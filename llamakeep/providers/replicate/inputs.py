@@ -15,6 +15,7 @@ from llamakeep.providers.replicate.input_schema import (
     PROMPT,
     InputSchema,
 )
+from llamakeep.providers.replicate.openapi import ANYTHING
 from llamakeep.providers.replicate.transcripts import as_text, chat_template, plain
 
 _ALONE = Parameters()
@@ -61,6 +62,10 @@ def _own(parameters: Parameters, schema: InputSchema) -> Parameters:
         own = replace(own, tool_choice=None)
     if own.parallel_tool_calls and schema.spelling("parallel_tool_calls") is None:
         own = replace(own, parallel_tool_calls=None)
+    # No model says more than it can; a limit may come from a user's quota.
+    field = schema.fields.get(schema.spelling("max_tokens") or "", ANYTHING)
+    if own.max_tokens is not None and field.maximum is not None:
+        own = replace(own, max_tokens=min(own.max_tokens, int(field.maximum)))
     if own.reasoning_effort == "none" and schema.spelling("reasoning_effort") is None:
         own = replace(own, reasoning_effort=None)
     return own

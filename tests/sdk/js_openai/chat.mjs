@@ -294,7 +294,11 @@ scenario("a form that the model cannot keep to is refused", async ({ client }) =
   const schema = { type: "object", properties: {}, additionalProperties: false };
   const response_format = { type: "json_schema", json_schema: { name: "empty", schema } };
 
-  const parsing = client.chat.completions.parse({ model, messages, response_format });
+  const parsing = client.chat.completions.parse({
+    model: "replicate:llamakeep/parrot",
+    messages,
+    response_format,
+  });
 
   const error = await rejection(BadRequestError, parsing);
   assert.match(error.message, /response_format/);
