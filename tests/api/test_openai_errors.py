@@ -9,8 +9,9 @@ import pytest
 from fastapi import FastAPI
 
 from llamakeep import errors
-from llamakeep.api.openai.answering import CancelOnDisconnect, events
+from llamakeep.api.openai.answering import events
 from llamakeep.api.openai.forms import ChatCompletion
+from llamakeep.api.prompts.canceling import CancelOnDisconnect
 from llamakeep.credentials.tokens import digest
 from llamakeep.engine import Delta, Position, Reset, Update
 from llamakeep.errors import (

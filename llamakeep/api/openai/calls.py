@@ -3,9 +3,16 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from llamakeep.api.openai.content import checked, invalid, text_of
+from llamakeep.api.openai.content import text_of
+from llamakeep.api.prompts.reading import (
+    OpenCalls,
+    checked,
+    invalid,
+    named,
+    unreadable,
+)
 from llamakeep.domain import Message, Part, Run, ToolCall, ToolResult
-from llamakeep.domain.messages import LONGEST_NAME, message_of
+from llamakeep.domain.messages import message_of
 from llamakeep.errors import UnsupportedParameter
 
 _IN_RESULTS = {"role", "content", "name", "tool_call_id"}
@@ -13,60 +20,6 @@ _IN_CALLS = {"id", "type", "function", "index"}
 """Clients that gather the pieces of a stream keep the index, which says nothing."""
 _IN_FUNCTIONS = {"name", "arguments", "parsed_arguments"}
 """What a client parsed is in the arguments."""
-_MOST_NAMED = 16
-
-
-class OpenCalls:
-    """
-    Calls of tools, whose results have to follow them.
-
-    Args:
-        where: Their path in the request.
-        parts: The parts among which they are.
-    """
-
-    missing = "There is no result of {calls}."
-    """How the error of calls without results begins."""
-    add_results = ""
-    """What to do about them."""
-    put_result = ""
-    """Where a result has to be."""
-
-    def __init__(self, where: str = "", parts: Sequence[Part] = ()) -> None:
-        self._where = where
-        self._names = {
-            part.call_id: part.name for part in parts if isinstance(part, ToolCall)
-        }
-        self._open = dict(self._names)
-
-    def take(self, call_id: str, where: str) -> None:
-        """
-        Take the result of a call.
-
-        Raises:
-            InvalidRequest: It is not one of these calls, or has a result already.
-        """
-        if call_id in self._open:
-            del self._open[call_id]
-            return
-        shown = f"{call_id[:64]!a}"
-        if call_id in self._names:
-            raise invalid(where, f"The call {shown} has a result already. Send one.")
-        raise invalid(where, f"There is no call {shown} before it. {self.put_result}")
-
-    def check_answered(self) -> None:
-        """
-        Check that each call has its result.
-
-        Raises:
-            InvalidRequest: It names the calls that have none.
-        """
-        if self._open:
-            some = [ascii(each[:64]) for each in list(self._open)[:_MOST_NAMED]]
-            more = len(self._open) - len(some)
-            calls = f"{', '.join(some)}{f' and {more} more' if more else ''}"
-            missing = self.missing.format(calls=calls)
-            raise invalid(self._where, f"{missing} {self.add_results}")
 
 
 class Calls(OpenCalls):
@@ -220,27 +173,6 @@ def calls_in(given: Mapping[str, Any], where: str) -> Iterator[ToolCall]:
                 f"{where}.tool_calls[{first}] has this id, too. Give each its own.",
             )
         yield _called(one.get("function"), call_id, f"{place}.function")
-
-
-def named(given: Any, where: str) -> str:
-    """
-    Return a name or an id.
-
-    Raises:
-        InvalidRequest: It is empty, too long, or no text that databases can store.
-    """
-    if not isinstance(given, str) or not 0 < len(given) <= LONGEST_NAME:
-        raise invalid(where, f"It has to be text of 1 to {LONGEST_NAME} characters.")
-    return checked(given, where)
-
-
-def unreadable(field: str, where: str) -> UnsupportedParameter:
-    """Return the error of a field that no model here can be told."""
-    return UnsupportedParameter(
-        f"{where}: no model here reads this field of a message. Nothing was stored. "
-        f"Leave {field[:64]!a} out.",
-        parameters=[f"{where}.{field[:64]}"],
-    )
 
 
 def _called(given: Any, call_id: str, where: str) -> ToolCall:

@@ -16,11 +16,9 @@ from llamakeep.api.dependencies import (
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.openai.answering import answer
-from llamakeep.api.openai.content import invalid
 from llamakeep.api.openai.errors import COMPLETION_ERRORS, error_responses
 from llamakeep.api.openai.formats import read_format
 from llamakeep.api.openai.forms import CHAT, ChatCompletion
-from llamakeep.api.openai.ids import RUN, run_id_of
 from llamakeep.api.openai.messages import (
     MESSAGE_SCHEMA,
     place_of_tools,
@@ -38,6 +36,8 @@ from llamakeep.api.openai.tools import (
     read_tools,
 )
 from llamakeep.api.openai.wire import json_response
+from llamakeep.api.prompts.ids import RUN, run_id_of
+from llamakeep.api.prompts.reading import invalid
 from llamakeep.domain import NewRun, RunStatus
 from llamakeep.engine.admission import MESSAGES
 from llamakeep.schemas.fields import MaxTokens, Metadata

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from llamakeep.errors import InvalidRequest, UnsupportedParameter
-from llamakeep.schemas.text import check_text
+from llamakeep.api.prompts.reading import checked, invalid
+from llamakeep.errors import UnsupportedParameter
 
 TEXT_PARTS = {
     "text": "text",
@@ -75,35 +75,6 @@ def text_of(content: Any, param: str) -> str:
         raise invalid(param, "It has to be text, or a list of parts with text.")
     texts = (_part(part, f"{param}[{index}]") for index, part in enumerate(content))
     return "\n".join(texts)
-
-
-def checked(text: str, param: str) -> str:
-    """
-    Return `text`, if databases can store it.
-
-    Raises:
-        InvalidRequest: They cannot.
-    """
-    try:
-        return check_text(text)
-    except ValueError as error:
-        raise invalid(param, str(error)) from None
-
-
-def check_not_blank(text: str, param: str) -> None:
-    """
-    Check that a prompt has text.
-
-    Raises:
-        InvalidRequest: It has none.
-    """
-    if not text or text.isspace():
-        raise invalid(param, "It is empty. Write something.")
-
-
-def invalid(param: str, message: str) -> InvalidRequest:
-    """Return the error of one invalid parameter."""
-    return InvalidRequest.of(param, message)
 
 
 def _part(part: Any, param: str) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from llamakeep.api.openai.content import invalid
+from llamakeep.api.prompts.reading import invalid
 from llamakeep.schemas.text import check_json
 
 _FORMATS = {"text", "json_object", "json_schema"}

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from llamakeep.api.openai.ids import id_of
+from llamakeep.api.prompts.ids import id_of
 from llamakeep.domain import (
     Item,
     Reasoning,

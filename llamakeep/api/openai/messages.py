@@ -3,21 +3,20 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from llamakeep.api.openai.calls import (
-    Calls,
-    FollowedCalls,
-    calls_in,
-    named,
-    unreadable,
-)
+from llamakeep.api.openai.calls import Calls, FollowedCalls, calls_in
 from llamakeep.api.openai.content import (
     TEXT_PARTS,
-    check_not_blank,
-    checked,
-    invalid,
     message_schema,
     said_and_refused,
     text_of,
+)
+from llamakeep.api.prompts.reading import (
+    check_not_blank,
+    checked,
+    invalid,
+    more_than_text,
+    name_of,
+    unreadable,
 )
 from llamakeep.domain import (
     Message,
@@ -155,11 +154,6 @@ def read_messages(
     )
 
 
-def more_than_text(last: Message) -> Message | None:
-    """Return the last message, if it is more than a user's text."""
-    return last if last.role != "user" or last.name is not None else None
-
-
 def place_of_tools(given: Sequence[Mapping[str, Any]]) -> str:
     """Return the path of the first call or result of a tool, in messages with one."""
     places = (
@@ -210,15 +204,3 @@ def _text(given: Any, where: str) -> str:
     if not isinstance(given, str):
         raise invalid(where, "It has to be text.")
     return checked(given, where)
-
-
-def name_of(given: Any, where: str) -> str | None:
-    """
-    Return the name in a message, if there is one.
-
-    Raises:
-        InvalidRequest: It is too long, or no text that databases can store.
-    """
-    if given is None or given == "":
-        return None
-    return named(given, where)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from llamakeep.api.http.problems import FIELD_UNKNOWN
-from llamakeep.api.openai.content import checked, invalid
+from llamakeep.api.prompts.reading import checked, invalid
 from llamakeep.errors import UnsupportedParameter
 from llamakeep.schemas.text import check_json
 

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict
 
-from llamakeep.api.openai.content import invalid
 from llamakeep.api.openai.formats import read_format
 from llamakeep.api.openai.messages import MESSAGE_SCHEMA, Said, read_messages
 from llamakeep.api.openai.parameters import Effort
@@ -16,6 +15,7 @@ from llamakeep.api.openai.tools import (
     TOOL_SCHEMA,
     read_tools,
 )
+from llamakeep.api.prompts.reading import invalid
 from llamakeep.api.webhooks.outgoing import WebhookUrl
 from llamakeep.domain import NewRun, Parameters
 from llamakeep.schemas.bodies import Form

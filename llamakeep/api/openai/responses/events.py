@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 from llamakeep.api.http import sse
-from llamakeep.api.openai.answering import CancelOnDisconnect
 from llamakeep.api.openai.errors import error_of
 from llamakeep.api.openai.responses.items import (
     begun_item,
@@ -25,6 +24,7 @@ from llamakeep.api.openai.responses.numbers import (
     restarted,
 )
 from llamakeep.api.openai.responses.rendering import beginning_of, response_of
+from llamakeep.api.prompts.canceling import CancelOnDisconnect
 from llamakeep.domain import Item, Reasoning, Refusal, Run, Text, ToolCall
 from llamakeep.engine import (
     Delta,

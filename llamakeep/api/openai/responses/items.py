@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from llamakeep.api.openai.ids import RUN, id_of
+from llamakeep.api.prompts.ids import RUN, id_of
 from llamakeep.domain import (
     Item,
     Message,

@@ -3,15 +3,22 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from llamakeep.api.openai.calls import OpenCalls, named, read_call, unreadable
+from llamakeep.api.openai.calls import read_call
 from llamakeep.api.openai.content import (
-    check_not_blank,
-    checked,
-    invalid,
     said_and_refused,
     text_of,
 )
-from llamakeep.api.openai.messages import ROLES, more_than_text, name_of
+from llamakeep.api.openai.messages import ROLES
+from llamakeep.api.prompts.reading import (
+    OpenCalls,
+    check_not_blank,
+    checked,
+    invalid,
+    more_than_text,
+    name_of,
+    named,
+    unreadable,
+)
 from llamakeep.domain import (
     Message,
     Part,

@@ -4,7 +4,6 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from llamakeep.api.openai.content import invalid
 from llamakeep.api.openai.responses.items import (
     CALL,
     MESSAGE,
@@ -14,6 +13,7 @@ from llamakeep.api.openai.responses.items import (
     run_id_in,
     size_of,
 )
+from llamakeep.api.prompts.reading import invalid
 from llamakeep.domain import Run
 from llamakeep.errors import ContextTooLarge, InvalidRequest, RunNotFound
 

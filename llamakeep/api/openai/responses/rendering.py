@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from llamakeep.api.openai.ids import id_of
 from llamakeep.api.openai.responses.items import output_items
 from llamakeep.api.openai.responses.text_format import text_format
 from llamakeep.api.openai.tools import flat_choice, flat_tools
+from llamakeep.api.prompts.ids import id_of
 from llamakeep.domain import Run, RunStatus, Usage
 from llamakeep.errors import (
     ClientError,

@@ -5,9 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from llamakeep.api.openai.content import invalid, message_schema
+from llamakeep.api.openai.content import message_schema
 from llamakeep.api.openai.errors import PREVIOUS_NOT_FOUND
-from llamakeep.api.openai.ids import run_id_of
 from llamakeep.api.openai.parameters import (
     IGNORED_EVERYWHERE,
     Asker,
@@ -22,6 +21,8 @@ from llamakeep.api.openai.tools import (
     FLAT_TOOL_SCHEMA,
     read_flat_tools,
 )
+from llamakeep.api.prompts.ids import run_id_of
+from llamakeep.api.prompts.reading import invalid
 from llamakeep.domain import NewRun, Parameters
 from llamakeep.errors import RunNotFound
 from llamakeep.schemas.bodies import Form

@@ -18,14 +18,11 @@ from llamakeep.api.http.links import prefix_of
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.http.streaming import Streaming
-from llamakeep.api.openai.answering import CancelOnDisconnect, Stream
-from llamakeep.api.openai.content import invalid
 from llamakeep.api.openai.errors import (
     COMPLETION_ERRORS,
     PREVIOUS_NOT_FOUND,
     error_responses,
 )
-from llamakeep.api.openai.ids import run_id_of
 from llamakeep.api.openai.parameters import refuse_unsupported
 from llamakeep.api.openai.responses.events import events
 from llamakeep.api.openai.responses.items import items_read
@@ -35,7 +32,10 @@ from llamakeep.api.openai.responses.references import dereferenced
 from llamakeep.api.openai.responses.rendering import RESPONSE, response_of
 from llamakeep.api.openai.responses.request import ResponseRequest
 from llamakeep.api.openai.wire import json_response, stream_headers
+from llamakeep.api.prompts.canceling import CancelOnDisconnect, Stream
 from llamakeep.api.prompts.idempotency import key_of
+from llamakeep.api.prompts.ids import run_id_of
+from llamakeep.api.prompts.reading import invalid
 from llamakeep.domain import NewRun, Run, User
 from llamakeep.engine.admission import MESSAGES
 from llamakeep.errors import (
@@ -102,7 +102,7 @@ async def create(
         await engine.answering(run)
     prefix = prefix_of(request)
     stream = events(engine, _outlined(run), prefix=prefix, leaving=leaving)
-    return Stream(stream, leaving)
+    return Stream(stream, leaving, headers=stream_headers())
 
 
 @router.get(

@@ -1,0 +1,131 @@
+"""Reading the messages of a request: what all APIs check alike."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from llamakeep.domain import Message, Part, ToolCall
+from llamakeep.domain.messages import LONGEST_NAME
+from llamakeep.errors import InvalidRequest, UnsupportedParameter
+from llamakeep.schemas.text import check_text
+
+_MOST_NAMED = 16
+
+
+class OpenCalls:
+    """
+    Calls of tools, whose results have to follow them.
+
+    Args:
+        where: Their path in the request.
+        parts: The parts among which they are.
+    """
+
+    missing = "There is no result of {calls}."
+    """How the error of calls without results begins."""
+    add_results = ""
+    """What to do about them."""
+    put_result = ""
+    """Where a result has to be."""
+
+    def __init__(self, where: str = "", parts: Sequence[Part] = ()) -> None:
+        self._where = where
+        self._names = {
+            part.call_id: part.name for part in parts if isinstance(part, ToolCall)
+        }
+        self._open = dict(self._names)
+
+    def take(self, call_id: str, where: str) -> None:
+        """
+        Take the result of a call.
+
+        Raises:
+            InvalidRequest: It is not one of these calls, or has a result already.
+        """
+        if call_id in self._open:
+            del self._open[call_id]
+            return
+        shown = f"{call_id[:64]!a}"
+        if call_id in self._names:
+            raise invalid(where, f"The call {shown} has a result already. Send one.")
+        raise invalid(where, f"There is no call {shown} before it. {self.put_result}")
+
+    def check_answered(self) -> None:
+        """
+        Check that each call has its result.
+
+        Raises:
+            InvalidRequest: It names the calls that have none.
+        """
+        if self._open:
+            some = [ascii(each[:64]) for each in list(self._open)[:_MOST_NAMED]]
+            more = len(self._open) - len(some)
+            calls = f"{', '.join(some)}{f' and {more} more' if more else ''}"
+            missing = self.missing.format(calls=calls)
+            raise invalid(self._where, f"{missing} {self.add_results}")
+
+
+def checked(text: str, param: str) -> str:
+    """
+    Return `text`, if databases can store it.
+
+    Raises:
+        InvalidRequest: They cannot.
+    """
+    try:
+        return check_text(text)
+    except ValueError as error:
+        raise invalid(param, str(error)) from None
+
+
+def check_not_blank(text: str, param: str) -> None:
+    """
+    Check that a prompt has text.
+
+    Raises:
+        InvalidRequest: It has none.
+    """
+    if not text or text.isspace():
+        raise invalid(param, "It is empty. Write something.")
+
+
+def invalid(param: str, message: str) -> InvalidRequest:
+    """Return the error of one invalid parameter."""
+    return InvalidRequest.of(param, message)
+
+
+def named(given: Any, where: str) -> str:
+    """
+    Return a name or an id.
+
+    Raises:
+        InvalidRequest: It is empty, too long, or no text that databases can store.
+    """
+    if not isinstance(given, str) or not 0 < len(given) <= LONGEST_NAME:
+        raise invalid(where, f"It has to be text of 1 to {LONGEST_NAME} characters.")
+    return checked(given, where)
+
+
+def unreadable(field: str, where: str) -> UnsupportedParameter:
+    """Return the error of a field that no model here can be told."""
+    return UnsupportedParameter(
+        f"{where}: no model here reads this field of a message. Nothing was stored. "
+        f"Leave {field[:64]!a} out.",
+        parameters=[f"{where}.{field[:64]}"],
+    )
+
+
+def name_of(given: Any, where: str) -> str | None:
+    """
+    Return the name in a message, if there is one.
+
+    Raises:
+        InvalidRequest: It is too long, or no text that databases can store.
+    """
+    if given is None or given == "":
+        return None
+    return named(given, where)
+
+
+def more_than_text(last: Message) -> Message | None:
+    """Return the last message, if it is more than a user's text."""
+    return last if last.role != "user" or last.name is not None else None
