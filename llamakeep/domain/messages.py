@@ -51,6 +51,12 @@ class ToolResult:
 
     call_id: str
     text: str = ""
+    has_failed: bool = False
+
+    @property
+    def told(self) -> str:
+        """What a model reads, whose API has no other place for a failure."""
+        return f"Error: {self.text}" if self.has_failed else self.text
 
 
 Part = Text | Reasoning | Refusal | ToolCall | ToolResult
@@ -100,9 +106,11 @@ def said_in(parts: Iterable[Part]) -> str:
     return "".join([each.text for each in parts if not isinstance(each, Unsaid)])
 
 
-def written(part: Part) -> dict[str, str]:
+def written(part: Part) -> dict[str, Any]:
     """Return a part as JSON has it; `part_of` reads it."""
     facts = {name: getattr(part, name) for name in _FIELDS[type(part)]}
+    if facts.get("has_failed") is False:
+        del facts["has_failed"]
     return {"type": _NAMES[type(part)], **facts}
 
 

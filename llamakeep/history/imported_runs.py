@@ -110,6 +110,7 @@ class _MessagePart(_Part):
     text: Text
     call_id: _Name | None = None
     name: _Name | None = None
+    has_failed: bool | None = None
 
     @model_validator(mode="after")
     def _check_fields(self) -> "_MessagePart":

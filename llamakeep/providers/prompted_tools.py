@@ -231,7 +231,7 @@ def _texts(messages: Sequence[Message], *, has_tool_role: bool) -> Iterator[Mess
         said: list[Part] = []
         for part in message.parts or (Text(message.content),):
             if isinstance(part, ToolResult):
-                results.append((names.get(part.call_id, part.call_id), part.text))
+                results.append((names.get(part.call_id, part.call_id), part.told))
             elif isinstance(part, ToolCall):
                 names[part.call_id] = part.name
                 lines.append(_written(part))

@@ -49,6 +49,8 @@ class OutputItem(Body):
     """Of tool calls, and of their results."""
     name: str | None = None
     """The tool that is called."""
+    has_failed: bool | None = None
+    """Of a tool's result; only there if the tool failed."""
 
 
 class PromptMessage(Body):

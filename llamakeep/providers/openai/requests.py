@@ -102,7 +102,7 @@ def _sent(
     name = {} if message.name is None else {"name": message.name}
     for part in parts:
         if isinstance(part, ToolResult):
-            result = {"tool_call_id": part.call_id, "content": part.text}
+            result = {"tool_call_id": part.call_id, "content": part.told}
             yield {"role": "tool", **result, **(name if message.role == "tool" else {})}
     said = [part for part in parts if not isinstance(part, ToolResult)]
     if message.role == "assistant":
