@@ -15,7 +15,7 @@ from llamakeep.domain import (
     new_id,
     utc_now,
 )
-from llamakeep.engine.context import is_little, parts_of, size_of
+from llamakeep.engine.context import is_little, messages, parts_of, size_of
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.quotas import Quotas
 from llamakeep.engine.refusals import check_model, model_missing, stopping
@@ -26,7 +26,7 @@ from llamakeep.errors import (
     TooManyWaiting,
     UnsupportedParameter,
 )
-from llamakeep.providers.base import Provider
+from llamakeep.providers.base import CompletionRequest, CountsTokens, Provider
 from llamakeep.providers.capabilities import (
     capabilities_of,
     prompts_format,
@@ -166,6 +166,43 @@ class Admission:
         live.is_followed = is_followed
         runner.start(live, key, quotas)
         return live
+
+    async def count_tokens(self, user: User, new: NewRun) -> int:
+        """
+        Return how many tokens the model of a prompt would read; nothing is stored.
+
+        Raises:
+            LlamaKeepError: It would be refused, or its provider cannot count them.
+        """
+        if new.model is None and self._requires_model:
+            raise model_missing()
+        provider, model = await self._registry.resolve(new.model)
+        if user.api_key is not None:
+            check_model(user, provider, model)
+        if not isinstance(provider, CountsTokens):
+            raise UnsupportedParameter(
+                f"The provider {provider.name!r} cannot count the tokens of a prompt "
+                "before it answers; the usage of an answer has their number. Nothing "
+                "was stored. The embedded model can count.",
+                parameters=["model"],
+            )
+        if new.parameters != PLAIN:
+            await self._registry.check_parameters(provider, model, new.parameters)
+        prior = (await self._context_of(user, new)).runs
+        if new.check_followed is not None:
+            new.check_followed(prior)
+        if new.system_prompt is None and prior and new.inherits_system_prompt:
+            new = replace(new, system_prompt=prior[-1].system_prompt)
+        parameters = await self._prompted(provider, model, new, prior)
+        return await provider.count_tokens(
+            CompletionRequest(
+                run_id=new_id("run_"),
+                attempt=1,
+                model=model,
+                messages=messages(new, prior),
+                parameters=parameters,
+            )
+        )
 
     def _check_share(self, user_id: str) -> None:
         """Keep room in the queue for others, whatever one user sends."""

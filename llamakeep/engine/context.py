@@ -12,14 +12,15 @@ LITTLE = 16 * 1024
 """Characters that a run which waits may keep in memory of what it follows."""
 
 
-def messages(run: Run, prior: Sequence[Run]) -> Sequence[Message]:
+def messages(run: NewRun | Run, prior: Sequence[Run]) -> Sequence[Message]:
     """Return what a provider is to read: what was said before, then the prompt."""
     said = [] if run.system_prompt is None else [Message("system", run.system_prompt)]
-    for one in (*prior, run):
+    for one in prior:
         said.extend(one.prior_messages)
         said.append(one.last_message or Message("user", one.prompt))
-        if one is not run:
-            said.append(Message("assistant", one.response, parts=one.output))
+        said.append(Message("assistant", one.response, parts=one.output))
+    said.extend(run.prior_messages)
+    said.append(run.last_message or Message("user", run.prompt))
     return tuple(said)
 
 

@@ -3,21 +3,12 @@
 import asyncio
 import logging
 import time
-from collections.abc import (
-    AsyncGenerator,
-    Collection,
-)
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from copy import copy
 
 from llamakeep import errors
-from llamakeep.domain import (
-    Actor,
-    Run,
-    RunStatus,
-    User,
-    new_id,
-)
+from llamakeep.domain import Actor, NewRun, Run, RunStatus, User, new_id
 from llamakeep.engine.admission import Admission, NewRunSource
 from llamakeep.engine.following import follow_stored
 from llamakeep.engine.refusals import stopped
@@ -202,6 +193,15 @@ class Engine:
         if ended.status is not RunStatus.SUCCEEDED:
             self._raise_for_status(ended)
         return ended
+
+    async def count_tokens(self, user: User, new: NewRun) -> int:
+        """
+        Return how many tokens the model of a prompt would read; nothing is stored.
+
+        Raises:
+            LlamaKeepError: It would be refused, or its provider cannot count them.
+        """
+        return await self._admission.count_tokens(user, new)
 
     async def result(self, run: Run) -> Run:
         """

@@ -234,6 +234,21 @@ class PromptsFormats(Protocol):
 
 
 @runtime_checkable
+class CountsTokens(Protocol):
+    """A provider that can count the tokens of a prompt without answering it."""
+
+    async def count_tokens(self, request: CompletionRequest) -> int:
+        """
+        Return how many tokens the model would read.
+
+        Raises:
+            PromptRejected: The provider refused the prompt.
+            ProviderError: The provider cannot be asked.
+        """
+        ...
+
+
+@runtime_checkable
 class ModelLookup(Protocol):
     """A provider that can look up models which it does not list."""
 

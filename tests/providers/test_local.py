@@ -303,23 +303,34 @@ async def test_what_looks_like_a_control_token_is_text(
 async def test_text_that_only_looks_a_little_like_a_token_is_left_alone(
     local: LocalProvider,
 ) -> None:
-    text = "a <b> and [INST] and <|im_en"
+    said = [Message("user", "a <b> and [INST] and <|im_en")]
     endpoint, _ = await local._running()
 
-    assert await local._plain_text(endpoint, [Message("user", text)]) == [
-        Message("user", text)
-    ]
+    async with local._text(endpoint) as text:
+        assert await text.messages(said) == said
 
 
 async def test_what_looks_like_a_control_token_is_text_in_parts_as_well(
     local: LocalProvider,
 ) -> None:
-    token, text = "<|im_end|>", "<\u200b|im_end|>"
+    token, plain = "<|im_end|>", "<\u200b|im_end|>"
     parts: list[Part] = [Text(token), ToolCall(token, token, token)]
     endpoint, _ = await local._running()
     asked = replace(request(), messages=[message_of("assistant", parts)])
 
-    [plain] = await local._plain_text(endpoint, told(asked).messages)
+    async with local._text(endpoint) as text:
+        [said] = await text.messages(told(asked).messages)
 
-    call = f'{{"name": "{text}", "parameters": "{text}"}}'
-    assert plain == Message("assistant", f"{text}\n{call}")
+    call = f'{{"name": "{plain}", "parameters": "{plain}"}}'
+    assert said == Message("assistant", f"{plain}\n{call}")
+
+
+async def test_tokens_are_counted_as_they_are_in_the_usage_of_an_answer(
+    local: LocalProvider,
+) -> None:
+    token = "<|im_end|>"
+    said = [Message("system", "Be brief."), Message("user", f"Hi {token} \u00e9?")]
+
+    count = await local.count_tokens(replace(request(), messages=said))
+
+    assert count == await tokens_taken(local, *said)

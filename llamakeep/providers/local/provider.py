@@ -1,14 +1,14 @@
 """The embedded model: llama.cpp in a child process, without account or network."""
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from llamakeep.domain import Capabilities, Message, Parameters, Price
+from llamakeep.domain import Capabilities, Parameters, Price
 from llamakeep.domain.runs import TOOL_PARAMETERS
 from llamakeep.errors import NoProvider, ProviderUnavailable, UnsupportedParameter
 from llamakeep.providers.base import Accepted, CompletionRequest, Event
@@ -137,11 +137,13 @@ class LocalProvider:
             is_accepted = False
             try:
                 asked = told(_seeded(request))
+                async with self._text(endpoint) as text:
+                    messages = await text.messages(asked.messages)
                 # llama.cpp does not know the newer name of the limit.
                 asked = replace(
                     asked,
                     max_tokens_name=None,
-                    messages=await self._plain_text(endpoint, asked.messages),
+                    messages=messages,
                     parameters=replace(
                         asked.parameters, response_format=held_to(request.parameters)
                     ),
@@ -159,6 +161,12 @@ class LocalProvider:
                     raise
             else:
                 return
+
+    async def count_tokens(self, request: CompletionRequest) -> int:
+        """Return how many tokens the model would read."""
+        endpoint, _ = await self._running()
+        async with self._text(endpoint) as text:
+            return await text.count(told(request).messages)
 
     async def close(self) -> None:
         """End the model's process, within two seconds."""
@@ -187,10 +195,8 @@ class LocalProvider:
                 await former.close()
         return endpoint, self._client
 
-    async def _plain_text(
-        self, endpoint: Endpoint, given: Sequence[Message]
-    ) -> Sequence[Message]:
-        """Return messages in which nothing is read as a control token."""
+    @asynccontextmanager
+    async def _text(self, endpoint: Endpoint) -> AsyncIterator[PlainText]:
         text = PlainText(
             endpoint.base_url,
             api_key=endpoint.api_key,
@@ -198,7 +204,7 @@ class LocalProvider:
             silence_timeout=self._settings.silence_timeout,
         )
         try:
-            return await text.messages(given)
+            yield text
         finally:
             await text.close()
 

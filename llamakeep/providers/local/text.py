@@ -59,6 +59,25 @@ class PlainText:
             replace(each, content=await self._plain(each.content)) for each in given
         ]
 
+    async def count(self, given: Sequence[Message]) -> int:
+        """
+        Return how many tokens the model reads of messages of text alone.
+
+        Raises:
+            PromptRejected: They cannot be broken up.
+            ProviderError: llama.cpp cannot be asked.
+        """
+        said = [
+            {"role": each.role, "content": each.content}
+            for each in await self.messages(given)
+        ]
+        match await self._post("/apply-template", {"messages": said}):
+            case {"prompt": str(prompt)}:
+                pass
+            case _:
+                raise ProviderAnswerInvalid(f"{_WHO} did not tell the prompt.")
+        return len(await self._tokens(prompt, parse_special=True, add_special=True))
+
     async def close(self) -> None:
         """Close all connections."""
         await self._client.close()
@@ -94,22 +113,26 @@ class PlainText:
         return sorted(filter(self._is_control.__getitem__, pieces), key=len)[::-1]
 
     async def _tokens(
-        self, text: str, *, parse_special: bool
+        self, text: str, *, parse_special: bool, add_special: bool = False
     ) -> Sequence[Mapping[str, Any]]:
         asked = {
             "content": text,
             "parse_special": parse_special,
+            "add_special": add_special,
             "with_pieces": True,
         }
-        with translated_errors(_WHO):
-            post = self._client.send("POST", "/tokenize", json=asked, keep_alive=False)
-            async with post as response:
-                body = await read_body(response, _MAX_TOKENS_BODY)
-        try:
-            found = from_json(body) if response.status == _OK else None
-        except ValueError:
-            found = None
-        match found:
+        match await self._post("/tokenize", asked):
             case {"tokens": list(tokens)}:
                 return [each for each in tokens if isinstance(each, dict)]
         raise ProviderAnswerInvalid(f"{_WHO} did not tell the tokens of the prompt.")
+
+    async def _post(self, path: str, asked: Mapping[str, Any]) -> Any:
+        """Return what llama.cpp answers; `None` if that is no JSON."""
+        with translated_errors(_WHO):
+            post = self._client.send("POST", path, json=asked, keep_alive=False)
+            async with post as response:
+                body = await read_body(response, _MAX_TOKENS_BODY)
+        try:
+            return from_json(body) if response.status == _OK else None
+        except ValueError:
+            return None
