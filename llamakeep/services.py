@@ -1,6 +1,6 @@
 """What the application hands its routes and its server."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
@@ -17,7 +17,11 @@ from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 
 Dialect = Callable[[Problem, dict[str, str], str], Response]
-"""Renders a problem, with these headers, below this path prefix."""
+"""
+Renders a problem as another API does, such as OpenAI's; it may add to the headers.
+
+The third argument is the path prefix that a proxy puts before this server's paths.
+"""
 
 
 @dataclass
@@ -39,8 +43,8 @@ class Services:
     passwords: Passwords
     throttle: Throttle
     purging: Purging
-    dialects: Mapping[str, Dialect]
-    """By the beginning of a path: how errors are rendered there."""
+    dialect_of: Callable[[Request], Dialect | None]
+    """How errors are rendered for a request, unless as this server's own."""
     long_bodies: Collection[str]
     """Paths whose bodies may take long to arrive."""
     readers: Readers = field(default_factory=Readers)

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -40,14 +40,6 @@ MOST_ERRORS = 100
 """
 How many invalid fields of a request are named. They are compared with each other, and a
 body of 2 MB may have hundreds of thousands.
-"""
-
-
-Dialect = Callable[[Problem, dict[str, str], str], Response]
-"""
-Renders a problem as another API does, such as OpenAI's; it may add to the headers.
-
-The third argument is the path prefix that a proxy puts before this server's paths.
 """
 
 
@@ -179,10 +171,9 @@ async def render_bug(request: Request, error: Exception) -> Response:
 
 
 def _response(request: Request, problem: Problem, headers: dict[str, str]) -> Response:
-    dialects: Mapping[str, Dialect] = services_of(request).dialects
-    for prefix, render in dialects.items():
-        if request.url.path.startswith(prefix):
-            return render(problem, headers, prefix_of(request))
+    render = services_of(request).dialect_of(request)
+    if render is not None:
+        return render(problem, headers, prefix_of(request))
     return Response(
         problem_json(problem),
         problem.status,

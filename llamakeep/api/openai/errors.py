@@ -1,8 +1,7 @@
 """
 Errors in OpenAI's format, with OpenAI's status codes.
 
-OpenAI's libraries choose their exception by the status code, and retry on 408, 409, 429
-and 5xx. A stored run may have been paid for, so `x-should-retry` stops them.
+OpenAI's libraries choose their exception by the status code.
 """
 
 import re
@@ -13,26 +12,11 @@ from fastapi import Response
 
 from llamakeep import errors
 from llamakeep.api.http.problems import ANSWERING, FIELD_MISSING, FIELD_UNKNOWN
+from llamakeep.api.http.vendors import forbid_retry, responses_of, status_of
 from llamakeep.api.openai.wire import json_response
 from llamakeep.engine.refusals import MODEL_MISSING
 from llamakeep.schemas.bodies import Body
 from llamakeep.schemas.problem import Problem, problem_of, urn
-
-STATUSES = {
-    urn(error.code): status
-    for error, status in (
-        (errors.InvalidRequest, HTTPStatus.BAD_REQUEST),
-        (errors.UnsupportedParameter, HTTPStatus.BAD_REQUEST),
-        (errors.PromptRejected, HTTPStatus.BAD_REQUEST),
-        (errors.ContextLengthExceeded, HTTPStatus.BAD_REQUEST),
-        (errors.ContentFiltered, HTTPStatus.BAD_REQUEST),
-        (errors.ContextTooLarge, HTTPStatus.BAD_REQUEST),
-        (errors.RunNotAnswered, HTTPStatus.BAD_REQUEST),
-        (errors.UnknownModel, HTTPStatus.NOT_FOUND),
-        (errors.ProviderRateLimited, HTTPStatus.TOO_MANY_REQUESTS),
-    )
-}
-"""Errors for which OpenAI uses another status code than this server's own API."""
 
 PREVIOUS_NOT_FOUND = (
     "There is no such response in your history to continue. Nothing was stored."
@@ -56,9 +40,6 @@ CODES = {
 }
 """OpenAI's error codes; others are this server's own, with underscores."""
 
-_UNKNOWN = urn(errors.OutcomeUnknown.code)
-_UNPAID = urn(errors.ProviderRateLimited.code)
-_USED_UP = urn(errors.QuotaExceeded.code)
 _MODELS_UNKNOWN = {urn(errors.UnknownModel.code), urn(errors.ModelNotFound.code)}
 _REJECTED = urn(errors.PromptRejected.code)
 _INVALID = urn(errors.InvalidRequest.code)
@@ -83,10 +64,8 @@ class ErrorResponse(Body):
 
 def render(problem: Problem, headers: dict[str, str], prefix: str) -> Response:
     """Respond with a problem in OpenAI's format."""
-    is_kept = problem.run_id is not None and problem.type != _UNPAID
-    if is_kept or problem.type in {_USED_UP, _UNKNOWN}:
-        headers["x-should-retry"] = "false"
-    return json_response(envelope(problem, prefix), _status(problem), headers)
+    forbid_retry(problem, headers)
+    return json_response(envelope(problem, prefix), status_of(problem), headers)
 
 
 def error_of(error: errors.LlamaKeepError, prefix: str) -> dict[str, Any]:
@@ -114,7 +93,7 @@ def envelope(problem: Problem, prefix: str) -> dict[str, Any]:
     return {
         "error": {
             "message": _message(problem, prefix),
-            "type": _type(_status(problem)),
+            "type": _type(status_of(problem)),
             "param": param,
             "code": code,
         }
@@ -123,14 +102,7 @@ def envelope(problem: Problem, prefix: str) -> dict[str, Any]:
 
 def error_responses(*known: type[errors.LlamaKeepError]) -> dict[int | str, Any]:
     """Return the OpenAPI responses for a route's errors."""
-    titles: dict[int | str, list[str]] = {}
-    for error in known:
-        status = int(STATUSES.get(urn(error.code), error.status))
-        titles.setdefault(status, []).append(error.title)
-    return {
-        status: {"model": ErrorResponse, "description": " ".join(said)}
-        for status, said in titles.items()
-    }
+    return responses_of(known, ErrorResponse)
 
 
 COMPLETION_ERRORS = error_responses(
@@ -140,10 +112,6 @@ COMPLETION_ERRORS = error_responses(
     errors.ProviderRateLimited,
 )
 """The errors of routes that accept prompts."""
-
-
-def _status(problem: Problem) -> int:
-    return STATUSES.get(problem.type, problem.status)
 
 
 def _type(status: int) -> str:
