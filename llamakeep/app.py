@@ -10,10 +10,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from llamakeep import __version__
-from llamakeep.api import openai, replicate
+from llamakeep.api import anthropic, openai, replicate
 from llamakeep.api.accounts import admin, keys, limits, login, me
 from llamakeep.api.accounts import passwords as accounts
 from llamakeep.api.accounts.demo import LoopbackOnly, add_demo_users
+from llamakeep.api.dialects import dialect_of
 from llamakeep.api.history import conversations
 from llamakeep.api.history import import_routes as history_import
 from llamakeep.api.history import routes as history
@@ -119,10 +120,7 @@ def create_app(
                 passwords=passwords,
                 throttle=throttle or LoginThrottle(),
                 purging=purging,
-                dialects={
-                    "/v1/": openai.errors.render,
-                    "/replicate/v1/": replicate.errors.render,
-                },
+                dialect_of=dialect_of,
                 long_bodies=history_import.PATHS,
             )
             yield
@@ -190,7 +188,14 @@ async def _stop(task: asyncio.Task[None]) -> None:
 
 
 def _add_routes(app: FastAPI, *, takes_webhooks: bool) -> None:
-    openai_surfaces = (openai.chat, openai.completions, openai.responses, openai.models)
+    vendors_surfaces = (
+        openai.chat,
+        openai.completions,
+        openai.responses,
+        anthropic.messages,
+        anthropic.models,  # it is for some clients only, so it comes before OpenAI's
+        openai.models,
+    )
     # Routes are tried in order: those that take prompts come first.
     own_routes = (
         models,
@@ -206,7 +211,7 @@ def _add_routes(app: FastAPI, *, takes_webhooks: bool) -> None:
         health,
         documentation,
     )
-    for surface in (prompt, *openai_surfaces, replicate, *own_routes):
+    for surface in (prompt, *vendors_surfaces, replicate, *own_routes):
         # `include_router` looks each path up twice, router by router (measured: 50 µs).
         app.router.routes.extend(surface.router.routes)
     if takes_webhooks:

@@ -119,6 +119,14 @@ class ScriptedProvider:
         self.is_closed = True
 
 
+class CountingProvider(ScriptedProvider):
+    """A provider that counts a token for each character."""
+
+    async def count_tokens(self, request: CompletionRequest) -> int:
+        self.requests.append(request)
+        return sum(len(message.content) for message in request.messages)
+
+
 class PromptingProvider(ScriptedProvider):
     """A provider whose models are told of tools and formats in the prompt."""
 

@@ -11,7 +11,7 @@ from itertools import takewhile
 from typing import Any
 
 MODEL = "caller"
-_CITY = re.compile("Oslo|Bergen")
+_CITY = re.compile("Oslo|Bergen|San Francisco")
 _CHARACTERS = 7
 """How many characters a chunk has at most."""
 
@@ -114,7 +114,8 @@ def _pieces(name: str, text: str) -> Iterator[dict[str, Any]]:
 
 def _call(index: int, city: str) -> Iterator[dict[str, Any]]:
     function = {"name": "get_weather", "arguments": ""}
-    call = {"index": index, "id": f"call_{city}", "type": "function"}
+    call_id = f"call_{city}".replace(" ", "_")
+    call = {"index": index, "id": call_id, "type": "function"}
     yield {"tool_calls": [call | {"function": function}]}
     for piece in _cut(json.dumps({"city": city})):
         yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}

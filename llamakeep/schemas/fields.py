@@ -39,6 +39,14 @@ Seed = Annotated[Integer, Field(ge=-(2**63), lt=2**63)]
 StopText = Annotated[Text, Field(min_length=1)]
 """A stop sequence, which may be nothing but white space."""
 EndUser = Annotated[SomeText, Field(max_length=LONGEST_END_USER)]
+
+
+def _unless_blank(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+Asker = Annotated[EndUser | None, BeforeValidator(_unless_blank)]
+"""The client's own user, if it says one; vendors' APIs take blank ones for none."""
 """The id that a client's own user has there."""
 Metadata = Annotated[
     dict[

@@ -65,6 +65,7 @@ class Call(NamedTuple):
 
 
 CHAT = '{"messages": [{"role": "user", "content": "Hi"}]}'
+MESSAGES = '{"max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}'
 IMPORTED = (
     '{"id": "run_01jgfjjz000000000000000000", "status": "succeeded", "model": "a:b", '
     '"conversation_id": "conv_01jgfjjz000000000000000000", "prompt": "Hi", '
@@ -98,6 +99,8 @@ CALLS: dict[str, Call] = {
     "POST /v1/responses/{response_id}/cancel": Call(),
     "GET /v1/responses/{response_id}/input_items": Call(),
     "POST /v1/completions": Call('{"prompt": "Hi"}'),
+    "POST /v1/messages": Call(MESSAGES),
+    "POST /v1/messages/count_tokens": Call(CHAT),
     "GET /v1/models": Call(),
     "GET /v1/models/{model}": Call(),
     "POST /replicate/v1/models/{owner}/{name}/predictions": Call(

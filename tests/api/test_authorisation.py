@@ -32,7 +32,7 @@ from tests.api.doors import (
 )
 from tests.api.openapi import PATHS
 from tests.api.serving import Client, connect
-from tests.fakes import ScriptedProvider
+from tests.fakes import CountingProvider
 from tests.waiting import LONG_ENOUGH
 
 Headers = dict[str, str]
@@ -202,7 +202,7 @@ async def world(
     settings = Settings.model_construct(
         database_url=f"sqlite:///{file}", lease=3600, shutdown_grace=0, webhooks=True
     )
-    provider = ScriptedProvider(["A secret", asyncio.Event()])
+    provider = CountingProvider(["A secret", asyncio.Event()])
     async with connect(settings, provider) as client:
         del client.headers["authorization"]
         carol = await settle(client, "carol", UserRole.ADMIN, is_going_on=True)

@@ -11,11 +11,12 @@ from tests.api.serving import PROMPT, Client
 def gets() -> list[str]:
     """Return every path that has GET, with something in the place of parameters."""
     app = create_app(Settings.model_construct(demo=True))
-    return sorted(
+    paths = {
         route.path_format.format(**dict.fromkeys(route.param_convertors, "x"))
         for route in app.router.routes
         if isinstance(route, APIRoute) and "GET" in (route.methods or ())
-    )
+    }
+    return sorted(paths)
 
 
 @pytest.mark.parametrize("path", gets())

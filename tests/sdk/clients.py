@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx2
+from anthropic import Anthropic, AsyncAnthropic
 from openai import AsyncOpenAI, OpenAI
 
 from tests.emulator.driver import NO_CERTIFICATES
@@ -24,6 +25,26 @@ def async_openai_of(site: Process) -> AsyncOpenAI:
     """Return an asynchronous client that does not send anything twice."""
     return AsyncOpenAI(
         base_url=f"{site.origin}/v1",
+        api_key=ALICE,
+        http_client=httpx2.AsyncClient(verify=NO_CERTIFICATES, timeout=LONG_ENOUGH),
+        max_retries=0,
+    )
+
+
+def anthropic_of(site: Process) -> Anthropic:
+    """Return a client that does not send anything twice."""
+    return Anthropic(
+        base_url=site.origin,
+        api_key=ALICE,
+        http_client=httpx2.Client(verify=NO_CERTIFICATES, timeout=LONG_ENOUGH),
+        max_retries=0,
+    )
+
+
+def async_anthropic_of(site: Process) -> AsyncAnthropic:
+    """Return an asynchronous client that does not send anything twice."""
+    return AsyncAnthropic(
+        base_url=site.origin,
         api_key=ALICE,
         http_client=httpx2.AsyncClient(verify=NO_CERTIFICATES, timeout=LONG_ENOUGH),
         max_retries=0,

@@ -20,6 +20,7 @@ PAGES = Path(__file__).parents[2] / "docs" / "clients"
 JAVASCRIPT = Path(__file__).parent / "js_openai"
 PROGRAM = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ABLE_TO_TALK = [
+    "anthropic-python",
     "langchain",
     "llm",
     "openai-node",

@@ -18,7 +18,7 @@ from llamakeep.domain import NewRun, Parameters
 from llamakeep.errors import FieldError, InvalidRequest, UnsupportedParameter
 from llamakeep.schemas.bodies import Body, Form
 from llamakeep.schemas.fields import (
-    EndUser,
+    Asker,
     MaxTokens,
     MinTokens,
     ModelName,
@@ -82,14 +82,6 @@ class StreamOptions(Body):
 
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
-
-
-def _unless_blank(value: object) -> object:
-    return None if isinstance(value, str) and not value.strip() else value
-
-
-Asker = Annotated[EndUser | None, BeforeValidator(_unless_blank)]
-"""The client's own user, if it says one."""
 
 
 def _as_list(value: Any) -> Any:

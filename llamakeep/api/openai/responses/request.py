@@ -9,7 +9,6 @@ from llamakeep.api.openai.content import message_schema
 from llamakeep.api.openai.errors import PREVIOUS_NOT_FOUND
 from llamakeep.api.openai.parameters import (
     IGNORED_EVERYWHERE,
-    Asker,
     Effort,
     refuse_unsupported,
 )
@@ -27,6 +26,7 @@ from llamakeep.domain import NewRun, Parameters
 from llamakeep.errors import RunNotFound
 from llamakeep.schemas.bodies import Form
 from llamakeep.schemas.fields import (
+    Asker,
     MaxTokens,
     Metadata,
     ModelName,

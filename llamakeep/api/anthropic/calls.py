@@ -1,0 +1,53 @@
+"""
+Arguments of tool calls, which are JSON objects in Anthropic's API.
+
+A model may write others, or none: they are text everywhere else. Here, such a text is
+the only value of an object, as Anthropic's guide on streaming tools suggests. When a
+client sends that object back, the text is again what the model wrote.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from llamakeep.api.prompts.reading import checked, invalid, named
+from llamakeep.domain import ToolCall
+from llamakeep.schemas.text import check_json
+
+INVALID = "INVALID_JSON"
+"""The key of arguments that are not a JSON object."""
+
+
+def input_of(call: ToolCall) -> Mapping[str, Any]:
+    """Return the arguments of a call as an object."""
+    if not call.text or call.text.isspace():
+        return {}
+    try:
+        found = json.loads(call.text)
+        if isinstance(found, dict):
+            return check_json(found)  # or clients could not send it back
+    except (ValueError, RecursionError):
+        pass
+    return {INVALID: call.text}
+
+
+def call_of(block: Mapping[str, Any], where: str) -> ToolCall:
+    """
+    Return the call of a `tool_use` block.
+
+    Raises:
+        InvalidRequest: It has no id, no name or no object of arguments.
+    """
+    call_id = named(block.get("id"), f"{where}.id")
+    name = named(block.get("name"), f"{where}.name")
+    given = block.get("input")
+    if not isinstance(given, dict):
+        raise invalid(f"{where}.input", "It has to be an object.")
+    match given:
+        case {"INVALID_JSON": str(text)} if len(given) == 1:
+            return ToolCall(call_id, name, checked(text, f"{where}.input"))
+    try:
+        check_json(given)
+    except ValueError as error:
+        raise invalid(f"{where}.input", str(error)) from None
+    return ToolCall(call_id, name, json.dumps(given, ensure_ascii=False))

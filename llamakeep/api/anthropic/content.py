@@ -1,0 +1,184 @@
+"""Reading the content of messages: text, or a list of blocks."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from llamakeep.api.anthropic.calls import call_of
+from llamakeep.api.prompts.reading import checked, invalid, named, unreadable
+from llamakeep.domain import Part, Reasoning, Text, ToolCall, ToolResult
+from llamakeep.errors import UnsupportedParameter
+
+_TEXT = {"type": "string"}
+_ONLY: Mapping[str, Sequence[Any]] = {
+    "cache_control": (),
+    "caller": ({"type": "direct"},),
+    "citations": ([], {"enabled": False}),
+}
+"""Fields of blocks that say nothing to a model, with their values if not all do."""
+_FIELDS: Mapping[str, set[str]] = {
+    "text": {"text"},
+    "thinking": {"thinking", "signature"},
+    "redacted_thinking": {"data"},
+    "tool_use": {"id", "name", "input"},
+    "tool_result": {"tool_use_id", "content", "is_error"},
+}
+_SAID_BY = {
+    "user": ("text", "tool_result"),
+    "assistant": ("text", "tool_use", "thinking", "redacted_thinking"),
+    "system": ("text",),
+}
+
+
+def block_schema(kind: str, *required: str, **more: Any) -> dict[str, Any]:
+    """Return the JSON schema of a block whose required fields are text."""
+    return {
+        "type": "object",
+        "required": ["type", *required],
+        "properties": {
+            "type": {"const": kind},
+            **dict.fromkeys(required, _TEXT),
+            **more,
+        },
+    }
+
+
+_TEXTS = {"type": "array", "items": block_schema("text", "text")}
+TEXT_SCHEMA = {"anyOf": [_TEXT, _TEXTS]}
+CONTENT_SCHEMA = {
+    "anyOf": [
+        _TEXT,
+        {
+            "type": "array",
+            "items": {
+                "anyOf": [
+                    block_schema("text", "text"),
+                    block_schema("thinking", "thinking", signature=_TEXT),
+                    block_schema("redacted_thinking", "data"),
+                    block_schema("tool_use", "id", "name", input={"type": "object"}),
+                    block_schema(
+                        "tool_result",
+                        "tool_use_id",
+                        content=TEXT_SCHEMA,
+                        is_error={"type": "boolean"},
+                    ),
+                ]
+            },
+        },
+    ]
+}
+
+
+def blocks_in(
+    content: Any, role: str, where: str
+) -> Iterator[tuple[str, Mapping[str, Any], str]]:
+    """
+    Yield the blocks of a message: the type of each, the block, and its path.
+
+    Raises:
+        InvalidRequest: There is something else.
+        UnsupportedParameter: A block is of a type that no model here reads.
+    """
+    if isinstance(content, str):
+        yield "text", {"text": content}, where
+        return
+    if not isinstance(content, list):
+        raise invalid(where, "It has to be text, or a list of blocks.")
+    for index, block in enumerate(content):
+        place = f"{where}.{index}"
+        if not isinstance(block, Mapping) or not isinstance(block.get("type"), str):
+            raise invalid(place, 'A block is an object such as `{"type": "text", …}`.')
+        kind = block["type"]
+        if kind not in _SAID_BY[role]:
+            raise _refused(kind, role, place)
+        for field in block.keys() - _FIELDS[kind] - {"type"}:
+            if block[field] is not None and not _is_ignored(field, block[field]):
+                raise unreadable(field, place)
+        yield kind, block, place
+
+
+def text_in(block: Mapping[str, Any], where: str) -> str:
+    """
+    Return the text of a block.
+
+    Raises:
+        InvalidRequest: There is none, or it is no text that databases can store.
+    """
+    text = block.get("text")
+    if not isinstance(text, str):
+        raise invalid(f"{where}.text", "It has to be text.")
+    return checked(text, where)
+
+
+def text_of(content: Any, where: str) -> str:
+    """
+    Return text, or that of a list of blocks, each on lines of its own.
+
+    Raises:
+        InvalidRequest: It is neither, or text that no database can store.
+        UnsupportedParameter: A block is not text.
+    """
+    blocks = blocks_in(content, "system", where)
+    return "\n".join([text_in(block, place) for _, block, place in blocks])
+
+
+def said_in_answer(content: Any, where: str) -> Sequence[Part]:
+    """
+    Return the parts of an assistant's message.
+
+    Raises:
+        InvalidRequest: A block cannot be read, or two calls have the same id.
+        UnsupportedParameter: A block is of a type that no model here reads.
+    """
+    parts: list[Part] = []
+    places: dict[str, str] = {}
+    for kind, block, place in blocks_in(content, "assistant", where):
+        match kind:
+            case "text":
+                if text := text_in(block, place):
+                    parts.append(Text(text))
+            case "tool_use":
+                call: ToolCall = call_of(block, place)
+                if (first := places.setdefault(call.call_id, place)) != place:
+                    raise invalid(
+                        f"{place}.id", f"{first} has this id, too. Give each its own."
+                    )
+                parts.append(call)
+            case "thinking":
+                thoughts = block.get("thinking")
+                if not isinstance(thoughts, str):
+                    raise invalid(f"{place}.thinking", "It has to be text.")
+                if thoughts:
+                    parts.append(Reasoning(checked(thoughts, f"{place}.thinking")))
+            # Redacted thinking is encrypted for the models of Anthropic's service.
+    return parts or [Text()]
+
+
+def result_in(block: Mapping[str, Any], where: str) -> ToolResult:
+    """
+    Return the result of a `tool_result` block.
+
+    Raises:
+        InvalidRequest: It names no call, or cannot be read.
+        UnsupportedParameter: It has more than text.
+    """
+    call_id = named(block.get("tool_use_id"), f"{where}.tool_use_id")
+    has_failed = block.get("is_error")
+    if not isinstance(has_failed, bool | None):
+        raise invalid(f"{where}.is_error", "It has to be true or false.")
+    content = block.get("content")
+    text = "" if content is None else text_of(content, f"{where}.content")
+    return ToolResult(call_id, text, has_failed=bool(has_failed))
+
+
+def _is_ignored(field: str, value: Any) -> bool:
+    return field in _ONLY and (not _ONLY[field] or value in _ONLY[field])
+
+
+def _refused(kind: str, role: str, where: str) -> UnsupportedParameter:
+    known = ", ".join(f"`{each}`" for each in _SAID_BY[role])
+    return UnsupportedParameter(
+        f"{where}: no model here reads a block of the type {kind[:64]!a} in a message "
+        f"of the role {role!r}. Nothing was stored. Leave it out, or send one of "
+        f"{known}.",
+        parameters=[where],
+    )

@@ -1,0 +1,111 @@
+"""Messages, as Anthropic's API shows them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from llamakeep.api.anthropic.calls import input_of
+from llamakeep.api.prompts.ids import id_of
+from llamakeep.domain import Item, Reasoning, Refusal, Run, Text, ToolCall, Usage
+from llamakeep.history.records import model_name
+
+MESSAGE = "msg_"
+"""The prefix of a message's id."""
+
+Thoughts = Literal["shown", "omitted"] | None
+"""Whether an answer has blocks with thinking; omitted ones have no text."""
+
+_REASONS: Mapping[str | None, str] = {
+    "length": "max_tokens",
+    "content_filter": "refusal",
+}
+
+
+def beginning_of(run: Run) -> dict[str, Any]:
+    """Return the message of a stream's first event."""
+    return {
+        "id": id_of(run, MESSAGE),
+        "type": "message",
+        "role": "assistant",
+        "model": model_name(run),
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "stop_details": None,
+        "container": None,
+        "usage": usage_of(Usage())
+        | {"cache_creation": None, "inference_geo": None, "service_tier": "standard"},
+    }
+
+
+def whole(run: Run, thoughts: Thoughts) -> dict[str, Any]:
+    """Return the message of a run that has succeeded."""
+    message = beginning_of(run)
+    usage = message["usage"] | usage_of(run.usage)
+    kinds = {type(item) for item in run.output}
+    content = list(_blocks(run, thoughts))
+    return message | ending_of(run, kinds) | {"content": content, "usage": usage}
+
+
+def ending_of(run: Run, kinds: set[type[Item]]) -> dict[str, Any]:
+    """
+    Return why a run has ended.
+
+    Args:
+        run: The run; it may be without its items.
+        kinds: The kinds of items that its answer has.
+    """
+    reason = _REASONS.get(run.finish_reason)
+    if reason is None:
+        reason = "tool_use" if ToolCall in kinds else "end_turn"
+        if Refusal in kinds:
+            reason = "refusal"
+    details = {"type": "refusal", "category": None, "explanation": None}
+    return {
+        "stop_reason": reason,
+        # Providers do not say which stop sequence it was, or if it was one.
+        "stop_sequence": None,
+        "stop_details": details if reason == "refusal" else None,
+        "container": None,
+    }
+
+
+def usage_of(usage: Usage) -> dict[str, Any]:
+    """Return the usage; clients need numbers, so 0 is also what is not known."""
+    return {
+        "input_tokens": usage.input_tokens or 0,
+        "output_tokens": usage.output_tokens or 0,
+        "cache_creation_input_tokens": None,
+        "cache_read_input_tokens": None,
+        "output_tokens_details": None,
+        "server_tool_use": None,
+    }
+
+
+def begun_block(item: Item) -> dict[str, Any]:
+    """Return the block of an item that begins."""
+    match item:
+        case ToolCall(call_id, name):
+            return {
+                "type": "tool_use",
+                "id": call_id,
+                "name": name,
+                "input": {},
+                "caller": {"type": "direct"},
+            }
+        case Reasoning():
+            return {"type": "thinking", "thinking": "", "signature": ""}
+        case _:
+            return {"type": "text", "text": "", "citations": None}
+
+
+def _blocks(run: Run, thoughts: Thoughts) -> Iterator[dict[str, Any]]:
+    for item in run.output or (Text(run.response),):
+        block = begun_block(item)
+        match item:
+            case ToolCall():
+                yield block | {"input": input_of(item)}
+            case Reasoning(text):
+                if text and thoughts is not None:
+                    yield block | {"thinking": text if thoughts == "shown" else ""}
+            case _ if item.text:
+                yield block | {"text": item.text}

@@ -1,0 +1,42 @@
+"""JSON responses and headers of Anthropic's API."""
+
+from http import HTTPStatus
+from secrets import token_hex
+from typing import Any
+
+from fastapi import Request, Response
+
+from llamakeep.schemas.json_text import to_json
+
+VERSION = "anthropic-version"
+"""The header that all of Anthropic's clients send."""
+REQUEST_ID = "request-id"
+
+
+def is_meant(request: Request) -> bool:
+    """Return whether a request below `/v1/` is one of Anthropic's API."""
+    is_own = request.url.path.startswith("/v1/messages")
+    return is_own or VERSION in request.headers
+
+
+def json_response(
+    content: Any, status: int = HTTPStatus.OK, headers: dict[str, str] | None = None
+) -> Response:
+    """Respond with JSON, without validation."""
+    headers = headers or {}
+    headers.setdefault(REQUEST_ID, new_request_id())
+    return Response(to_json(content), status, headers, media_type="application/json")
+
+
+def stream_headers(request_id: str) -> dict[str, str]:
+    """Return the headers of a stream of events."""
+    return {
+        "Cache-Control": "no-store",
+        "X-Accel-Buffering": "no",
+        REQUEST_ID: request_id,
+    }
+
+
+def new_request_id() -> str:
+    """Return a new request id, which Anthropic's libraries expect."""
+    return f"req_{token_hex(13)}"
