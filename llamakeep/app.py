@@ -192,6 +192,7 @@ def _add_routes(app: FastAPI, *, takes_webhooks: bool) -> None:
         openai.chat,
         openai.completions,
         openai.responses,
+        openai.stored_chat,
         anthropic.messages,
         anthropic.models,  # it is for some clients only, so it comes before OpenAI's
         openai.models,

@@ -12,6 +12,8 @@ from typing import Any
 
 MODEL = "caller"
 _CITY = re.compile("Oslo|Bergen|San Francisco")
+SIGNED = {"extra_content": {"google": {"thought_signature": "c2lnbmVk"}}}
+"""What has to be handed back with a call."""
 _CHARACTERS = 7
 """How many characters a chunk has at most."""
 
@@ -23,12 +25,14 @@ class Upstream:
 
     Its model calls `get_weather` for each city in the user's message, says what the
     results are, fills in forms with Ada, refuses what has the word "bomb", and thinks
-    before it does so.
+    before it does so, if it `is_thinking`. It says how likely its tokens are if it is
+    asked, and wants its signature back if the user wants it signed.
     """
 
     url: str
     asked: list[dict[str, Any]] = field(default_factory=list)
     """The bodies of all requests, in order."""
+    is_thinking: bool = True
 
     def deltas(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield what the model says, without the finish reason."""
@@ -41,14 +45,16 @@ class Upstream:
             said = " and ".join(reversed([one["content"] for one in results]))
             yield from _pieces("content", f"It is {said}.")
             return
-        yield from _pieces("reasoning_content", f"They say: {last['content']}")
+        if self.is_thinking:
+            yield from _pieces("reasoning_content", f"They say: {last['content']}")
         if "bomb" in last["content"]:
             yield from _pieces("refusal", "I cannot help with that.")
         elif body.get("response_format"):
             yield from _pieces("content", '{"name": "Ada", "age": 36}')
         elif body.get("tools"):
             for index, city in enumerate(_CITY.findall(last["content"])):
-                yield from _call(index, city)
+                is_signed = not index and "signed" in last["content"]
+                yield from _call(index, city, SIGNED if is_signed else {})
         else:
             yield from _pieces("content", "Hello.")
 
@@ -67,7 +73,7 @@ def open_upstream() -> Iterator[Upstream]:
             events = []
             for delta in upstream.deltas(body):
                 reason = "tool_calls" if "tool_calls" in delta else reason
-                events.append(_chunk(delta))
+                events.append(_chunk(delta, others=likely_others(body)))
             events.append(_chunk({}, reason))
             events.append({"choices": [], "usage": _USAGE})
             said = b"".join(b"data: %b\n\n" % _json(event) for event in events)
@@ -102,9 +108,24 @@ def _json(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def _chunk(delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
+def likely_others(body: dict[str, Any]) -> int | None:
+    """Return how many other tokens are asked for, if any logprobs are."""
+    return (body.get("top_logprobs") or 0) if body.get("logprobs") else None
+
+
+def _chunk(
+    delta: dict[str, Any], reason: str | None = None, others: int | None = None
+) -> dict[str, Any]:
     choice = {"index": 0, "delta": delta, "finish_reason": reason}
+    if others is not None and delta.get("content"):
+        choice["logprobs"] = {"content": [likely(delta["content"], others)]}
     return {"model": MODEL, "choices": [choice]}
+
+
+def likely(token: str, others: int) -> dict[str, Any]:
+    """Return how likely a token was."""
+    one = {"token": token, "logprob": -0.25, "bytes": [*token.encode()]}
+    return {**one, "top_logprobs": [one] * others}
 
 
 def _pieces(name: str, text: str) -> Iterator[dict[str, Any]]:
@@ -112,10 +133,10 @@ def _pieces(name: str, text: str) -> Iterator[dict[str, Any]]:
         yield {name: piece}
 
 
-def _call(index: int, city: str) -> Iterator[dict[str, Any]]:
+def _call(index: int, city: str, more: dict[str, Any]) -> Iterator[dict[str, Any]]:
     function = {"name": "get_weather", "arguments": ""}
     call_id = f"call_{city}".replace(" ", "_")
-    call = {"index": index, "id": call_id, "type": "function"}
+    call = {"index": index, "id": call_id, "type": "function", **more}
     yield {"tool_calls": [call | {"function": function}]}
     for piece in _cut(json.dumps({"city": city})):
         yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}

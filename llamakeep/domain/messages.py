@@ -19,6 +19,12 @@ class Text:
     """Text, for everyone to read."""
 
     text: str = ""
+    logprobs: str | None = None
+    """
+    How likely its tokens were, where that was asked for: a JSON list.
+
+    Its elements are those of OpenAI's chat completions.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +32,12 @@ class Reasoning:
     """What a model thinks before it answers."""
 
     text: str = ""
+    sealed: str | None = None
+    """
+    What its server wants to be handed back as it came, such as a signature.
+
+    Such reasoning has no text; it belongs to the message that it is a part of.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +81,7 @@ TYPES: Mapping[str, type[Part]] = {
 }
 """Types of parts, by their names in what is stored and shown."""
 _NAMES = {made: name for name, made in TYPES.items()}
+_RARE = ("sealed", "logprobs")
 _FIELDS = {made: tuple(each.name for each in fields(made)) for made in _NAMES}
 
 
@@ -111,6 +124,9 @@ def written(part: Part) -> dict[str, Any]:
     facts = {name: getattr(part, name) for name in _FIELDS[type(part)]}
     if facts.get("has_failed") is False:
         del facts["has_failed"]
+    for name in _RARE:
+        if facts.get(name, "") is None:
+            del facts[name]
     return {"type": _NAMES[type(part)], **facts}
 
 

@@ -37,7 +37,9 @@ def tape_of(output: Sequence[Item], response: str) -> str:
 def heads_of(output: Sequence[Item]) -> Sequence[Item]:
     """Return the items that have a mark in the tape, without their texts."""
     marked = output[1:] if output and isinstance(output[0], Text) else output
-    return [replace(item, text="") for item in marked]
+    return [
+        Text() if isinstance(item, Text) else replace(item, text="") for item in marked
+    ]
 
 
 def items_of(tape: str, heads: Sequence[Item]) -> Sequence[Item]:

@@ -1,14 +1,14 @@
 """Prompts, parameters and runs."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal
 
 from llamakeep.domain.limits import Reservation
-from llamakeep.domain.messages import Message
+from llamakeep.domain.messages import Message, Reasoning, Text
 from llamakeep.domain.output import Item
 from llamakeep.domain.states import RunStatus
 from llamakeep.domain.values import value
@@ -40,6 +40,20 @@ class Parameters:
     parallel_tool_calls: bool | None = None
     reasoning_effort: str | None = None
     verbosity: str | None = None
+    logprobs: bool | None = None
+    """Whether to say how likely the tokens of a text were."""
+    top_logprobs: int | None = None
+    """How many others to say with each token."""
+    logit_bias: Mapping[str, float] | None = None
+    """What is added to the likelihood of tokens, by their numbers."""
+    truncation: str | None = None
+    """`auto`: the oldest messages are left out where all are too long for a model."""
+    service_tier: str | None = None
+    """With which priority the provider answers; `None` for its usual one."""
+    extra_fields: Mapping[str, Any] | None = None
+    """Fields that only some servers know, which are handed to them as they are."""
+    echoed: Mapping[str, Any] | None = None
+    """What no model reads, and OpenAI's Responses API shows again."""
     prompted_tools: bool | None = None
     """Whether the server describes the tools in the prompt; it is not the client's."""
     prompted_format: bool | None = None
@@ -56,6 +70,32 @@ class Parameters:
 
 _PARAMETERS = tuple(each.name for each in fields(Parameters))
 TOOL_PARAMETERS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
+ALLOWED_TOOLS = "allowed_tools"
+"""The type of a `tool_choice` that names the tools which may be called now."""
+
+
+def allowed_in(choice: object) -> Mapping[str, Any] | None:
+    """Return the `mode` and the `tools` of a choice that names several tools."""
+    if isinstance(choice, Mapping) and choice.get("type") == ALLOWED_TOOLS:
+        allowed: Mapping[str, Any] = choice[ALLOWED_TOOLS]
+        return allowed
+    return None
+
+
+def told_of(parameters: Parameters) -> Parameters:
+    """
+    Return what a provider is told of a run's parameters.
+
+    Few servers know a choice among several tools: they are told of these tools only.
+    """
+    told = parameters
+    if told.echoed is not None:
+        told = replace(told, echoed=None)
+    if (allowed := allowed_in(told.tool_choice)) is not None:
+        names = {tool["function"]["name"] for tool in allowed["tools"]}
+        tools = [tool for tool in told.tools if tool["function"]["name"] in names]
+        told = replace(told, tools=tools, tool_choice=allowed["mode"])
+    return told
 
 
 LONGEST_FINISH_REASON = 64
@@ -207,6 +247,10 @@ def length_of(runs: Iterable[Run]) -> int:
         length += len(run.prompt) + len(run.response) + len(run.system_prompt or "")
         for item in run.output:
             length += len(item.text)
+            if isinstance(item, Text):
+                length += len(item.logprobs or "")
+            elif isinstance(item, Reasoning):
+                length += len(item.sealed or "")
     return length
 
 

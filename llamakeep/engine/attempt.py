@@ -1,6 +1,9 @@
 """What one attempt at a run has received of its answer, beside what was kept before."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
+from operator import itemgetter
 
 from llamakeep.domain import Item, Run, Text
 from llamakeep.domain.messages import said_in
@@ -31,6 +34,10 @@ class Attempt:
         """The items of the marks."""
         self._kept = tape_of(run.output, run.response) if run.output else run.response
         """The tape that is stored of the attempt before."""
+        self._logprobs: list[tuple[int, str]] | None = None
+        """How likely tokens were; each with the length of the tape that has them."""
+        self._likely = ""
+        """How likely the tokens of the next text are."""
         self._agreed = 0
         """How many characters both begin with."""
         self._is_resumed = run.handle is not None
@@ -77,6 +84,30 @@ class Attempt:
         """Return the text of this attempt, and all of its items."""
         output = items_of(self.tape, self._heads)
         return said_in(output), output
+
+    def _whole(self) -> tuple[str, Sequence[Item]]:
+        """Return what `_said` does, with how likely tokens were."""
+        response, output = self._said() if self._heads else (self.tape, ())
+        likely: list[Item] = []
+        end = 0
+        for item in output or (Text(response),):
+            end += bool(likely) or not isinstance(item, Text)
+            start, end = end, end + len(item.text)
+            if isinstance(item, Text) and (said := self._likely_in(start, end)):
+                item = replace(item, logprobs=f"[{said}]")  # noqa: PLW2901
+            likely.append(item)
+        return response, tuple(likely)
+
+    def _likely_of(self, text: str, end: int) -> str:
+        """Return how likely the tokens of a text were that ends there in the tape."""
+        return self._likely_in(end - len(text), end)
+
+    def _likely_in(self, start: int, end: int) -> str:
+        """Return how likely the tokens of a part of the tape were."""
+        marks = self._logprobs or ()
+        begin = bisect_right(marks, start, key=itemgetter(0))
+        stop = bisect_right(marks, end, key=itemgetter(0))
+        return ",".join([said for _, said in marks[begin:stop]])
 
     def _next(self, seen: int) -> tuple[str, int]:
         """Return the text of some pieces that were not seen yet, and their end."""

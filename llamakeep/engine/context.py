@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from llamakeep.domain import Message, NewRun, Parameters, Part, Run
-from llamakeep.domain.runs import whole_length_of
+from llamakeep.domain.runs import told_of, whole_length_of
 from llamakeep.providers.prompted_tools import described
 from llamakeep.storage import Storage
 
@@ -44,9 +44,10 @@ def size_of(asked: NewRun | Run) -> int:
 
 def size_of_tools(parameters: Parameters) -> int:
     """Return how many bytes the tools have as the model gets them."""
-    if parameters.prompted_tools or parameters.prompted_format:
-        return len(described(parameters).encode())
-    return len(json.dumps(parameters.tools)) if parameters.tools else 0
+    told = told_of(parameters)
+    if told.prompted_tools or told.prompted_format:
+        return len(described(told).encode())
+    return len(json.dumps(told.tools)) if told.tools else 0
 
 
 def is_little(prior: Sequence[Run]) -> bool:

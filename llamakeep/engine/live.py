@@ -32,6 +32,7 @@ from llamakeep.providers.base import (
     Finished,
     ItemBegun,
     ItemText,
+    Logprobs,
     Provider,
 )
 from llamakeep.storage.runs.long_texts import outline_of
@@ -103,11 +104,17 @@ class LiveRun(Attempt):
             self._pieces.append(event)
             self.length += len(event)
             self.is_answering = True
+            if self._likely:
+                self._logprobs = self._logprobs or []
+                self._logprobs.append((self.length, self._likely))
+                self._likely = ""
         elif isinstance(event, Accepted):
             self.is_answering = True
             self._resolved_model = event.resolved_model or self._resolved_model
         elif isinstance(event, ItemBegun):
             self._begin(event.item)
+        elif isinstance(event, Logprobs):
+            self._likely = ",".join(filter(None, (self._likely, event.json)))
         else:
             self._finished = event
         if (changed := self._changed) is not None:
@@ -135,6 +142,7 @@ class LiveRun(Attempt):
         self.run = outline_of(self.run)
         self._pieces.clear()
         self._heads.clear()
+        self._logprobs = None
         self._kept = ""
 
     def lose(self) -> None:
@@ -190,7 +198,10 @@ class LiveRun(Attempt):
     def succeeded(self) -> Run:
         """Return the run as its whole answer ends it."""
         said = self._finished or Finished()
-        response, output = self._said() if self._heads else ("".join(self._pieces), ())
+        if self._logprobs:
+            response, output = self._whole()
+        else:
+            response, output = self._said() if self._heads else (self.tape, ())
         return replace(
             self.run,
             status=RunStatus.SUCCEEDED,
@@ -273,6 +284,8 @@ class LiveRun(Attempt):
                     begun += 1
                     kind = delta_of(head)
                     yield NextItem(head, position, self._text_before(seen - 1))
+                elif self._logprobs and kind is Delta:
+                    yield Delta(text, position, self._likely_of(text, offset))
                 elif len(text) <= PIECE:
                     yield kind(text, position)
                 else:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from llamakeep.domain import Effect, Run, RunEvent, RunStatus, utc_now
+from llamakeep.domain.runs import told_of
 from llamakeep.domain.states import follow
 from llamakeep.engine.circuits.breakers import CircuitBreakers, CircuitOpen
 from llamakeep.engine.circuits.models import ModelBreakers
@@ -330,12 +331,15 @@ class Runner:
         run, provider = live.run, live.provider
         assert provider is not None
         assert live.prior is not None
+        parameters = run.parameters
+        if parameters.tools or parameters.echoed:
+            parameters = told_of(parameters)
         request = CompletionRequest(
             run_id=run.id,
             attempt=run.attempt,
             model=run.model,
             messages=messages(run, live.prior),
-            parameters=run.parameters,
+            parameters=parameters,
             max_tokens_name=run.max_tokens_name,
             # A create that waits outlasts the lease, and hides what would be canceled.
             is_followed=live.is_followed or self._is_shared,

@@ -45,6 +45,8 @@ class Delta:
     text: str
     position: Position
     """Where the reader is after it."""
+    logprobs: str = field(default="", compare=False)
+    """JSON of how likely its tokens were, as far as it is known; commas in between."""
 
 
 @dataclass(frozen=True, slots=True)

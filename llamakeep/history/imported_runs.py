@@ -1,5 +1,6 @@
 """Parsing and validation of runs that `GET /history/export` wrote."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -105,12 +106,24 @@ class _Error(_Part):
 _Name = Annotated[Text, Field(max_length=LONGEST_NAME)]
 
 
+def _check_list(text: str) -> str:
+    try:
+        is_list = isinstance(json.loads(text), list)
+    except (ValueError, RecursionError):
+        is_list = False
+    if not is_list:
+        raise ValueError("It has to be JSON of a list.")
+    return text
+
+
 class _MessagePart(_Part):
     type: Literal["text", "reasoning", "refusal", "tool_call", "tool_result"]
     text: Text
     call_id: _Name | None = None
     name: _Name | None = None
     has_failed: bool | None = None
+    sealed: Text | None = None
+    logprobs: Annotated[Text, AfterValidator(_check_list)] | None = None
 
     @model_validator(mode="after")
     def _check_fields(self) -> "_MessagePart":
@@ -167,6 +180,13 @@ class _Parameters(_Part):
     parallel_tool_calls: bool | None = None
     reasoning_effort: Annotated[Text, Field(max_length=64)] | None = None
     verbosity: Annotated[Text, Field(max_length=64)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Count | None = None
+    logit_bias: dict[Annotated[Text, Field(max_length=64)], Number] | None = None
+    truncation: Annotated[Text, Field(max_length=64)] | None = None
+    service_tier: Annotated[Text, Field(max_length=64)] | None = None
+    extra_fields: Json | None = None
+    echoed: Json | None = None
     prompted_tools: bool | None = None
     prompted_format: bool | None = None
 

@@ -87,5 +87,5 @@ def _readable(item: Item) -> str:
         case ToolCall():
             return f"[tool call] {item.name}({item.text})"
         case Reasoning():
-            return f"[reasoning] {item.text}"
+            return f"[reasoning] {item.text}" if item.sealed is None else ""
     return item.text

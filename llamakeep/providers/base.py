@@ -83,7 +83,15 @@ class ItemText:
     text: str
 
 
-Event = str | ItemBegun | ItemText | Accepted | Finished
+@dataclass(frozen=True, slots=True)
+class Logprobs:
+    """How likely the tokens of the next delta are, if that was asked for."""
+
+    json: str
+    """Objects of OpenAI's chat completions, with commas in between."""
+
+
+Event = str | ItemBegun | ItemText | Logprobs | Accepted | Finished
 """An event of an answer; a `str` is a delta of a text, or of a refusal."""
 
 

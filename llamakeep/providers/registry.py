@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from llamakeep.domain import Capabilities, Parameters, Price
 from llamakeep.domain.capabilities import UNKNOWN
+from llamakeep.domain.runs import told_of
 from llamakeep.errors import (
     LlamaKeepError,
     NoProvider,
@@ -164,7 +165,9 @@ class Registry:
         Raises:
             UnsupportedParameter: It names those that are not supported.
         """
-        await self.check_needs(provider, model, needs_of(parameters))
+        parameters = told_of(parameters)
+        needs, extra = needs_of(parameters), parameters.extra_fields or ()
+        await self.check_needs(provider, model, needs, extra)
         has_schemas = parameters.response_format is not None or parameters.tools
         if has_schemas and isinstance(provider, ChecksSchemas):
             provider.check_schemas(parameters)
@@ -172,7 +175,11 @@ class Registry:
             await provider.check_values(model, parameters)
 
     async def check_needs(
-        self, provider: Provider, model: str, needs: Mapping[str, str | None]
+        self,
+        provider: Provider,
+        model: str,
+        needs: Mapping[str, str | None],
+        extra_fields: Collection[str] = (),
     ) -> None:
         """
         Check that a model can do what a request needs.
@@ -182,12 +189,15 @@ class Registry:
             model: The model's name there.
             needs: By the name or place of a field: the capability that it needs, or
                 `None` if it is just a parameter.
+            extra_fields: The names of the fields that are other servers'.
 
         Raises:
             UnsupportedParameter: It names the fields for which it cannot.
         """
         if refused := sorted(await lacking(provider, model, needs)):
             other = await self.such_as([needs[name] or name for name in refused])
+            if "extra_fields" in refused:
+                refused = sorted({*refused, *extra_fields} - {"extra_fields"})
             raise UnsupportedParameter(
                 f"The model {provider.name}:{model} cannot honour: "
                 f"{', '.join(refused)}. Nothing was stored. Leave it out, or choose "

@@ -156,6 +156,13 @@ class Settings(BaseSettings):
     is the default.
     """
 
+    openai_extra_fields: Names = ()
+    """
+    Fields of requests to `/v1` that are handed to that server although OpenAI's API
+    does not have them, or this server ignores them, with commas in between:
+    `min_p,repetition_penalty,user`. Others that are unknown are refused.
+    """
+
     local_model: Path | None = None
     """
     A GGUF file to embed, or `none` for no embedded model. Without it: the SmolLM2 in

@@ -26,6 +26,7 @@ EXAMPLES = {
     "webhook_networks": "10.1.0.0/16,10.2.0.0/16",
     "openai_base_url": "http://127.0.0.1:11434/v1",
     "openai_models": "llama3.2,qwen3",
+    "openai_extra_fields": "min_p,repetition_penalty",
     "local_model": "/srv/models/llama-3.2-1b.gguf",
     "rate_limit": "120/minute",
     "address_rate_limit": "600/minute",

@@ -15,7 +15,6 @@ from tests.fakes import ScriptedProvider
 CHUNK = {
     "object": "chat.completion.chunk",
     "model": "scripted:parrot",
-    "system_fingerprint": None,
 }
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 
@@ -38,7 +37,6 @@ async def test_a_chat_completion_has_openais_form(client: Client) -> None:
         "id": kept["id"].replace("run_", "chatcmpl-"),
         "object": "chat.completion",
         "model": "scripted:parrot",
-        "system_fingerprint": None,
         "choices": [
             {
                 "index": 0,
@@ -46,6 +44,7 @@ async def test_a_chat_completion_has_openais_form(client: Client) -> None:
                     "role": "assistant",
                     "content": "Hello, world",
                     "refusal": None,
+                    "annotations": [],
                 },
                 "logprobs": None,
                 "finish_reason": "stop",

@@ -26,7 +26,6 @@ async def test_a_completion_has_the_older_form(
         "id": kept["id"].replace("run_", "cmpl-"),
         "object": "text_completion",
         "model": "scripted:parrot",
-        "system_fingerprint": None,
         "choices": [
             {
                 "text": "Hello, world",

@@ -129,12 +129,8 @@ async def test_what_is_wrong_is_named_as_openai_names_it(
     ("parameter", "value"),
     [
         ("n", 2),
-        ("logprobs", True),
-        ("top_logprobs", 3),
-        ("logit_bias", {"50256": -100}),
         ("audio", {"voice": "alloy", "format": "wav"}),
         ("modalities", ["text", "audio"]),
-        ("service_tier", "priority"),
         ("web_search_options", {}),
     ],
 )

@@ -46,7 +46,13 @@ NOW_SHOWN = shown("call_2", "now", "")
 
 
 def message(**fields: Any) -> dict[str, Any]:
-    return {"role": "assistant", "content": None, "refusal": None} | fields
+    said: dict[str, Any] = {
+        "role": "assistant",
+        "content": None,
+        "refusal": None,
+        "annotations": [],
+    }
+    return said | fields
 
 
 async def deltas(client: Client, **fields: Any) -> list[Any]:

@@ -336,7 +336,7 @@ async def test_a_stream_whose_end_nobody_can_tell_can_be_resumed_after_its_error
         ("stream=true&starting_after=x", "starting_after"),
         ("stream=maybe", "stream"),
         ("stream=true&include_obfuscation=true", "include_obfuscation"),
-        ("include[]=reasoning.encrypted_content", "include"),
+        ("include[]=message.audio", "include"),
     ],
 )
 async def test_what_cannot_be_followed_so_is_refused_by_name(

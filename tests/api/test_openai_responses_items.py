@@ -47,7 +47,6 @@ def shown(run: str, last: str = "completed") -> list[dict[str, Any]]:
             "type": "reasoning",
             "summary": [],
             "content": [{"type": "reasoning_text", "text": "Hm."}],
-            "encrypted_content": None,
         },
         done | message | {"id": f"msg_{run}_o1", "content": [text]},
         done

@@ -355,6 +355,36 @@ async def test_an_invalid_function_is_refused_where_it_is(
     assert await shared_client.history() == []
 
 
+@pytest.mark.parametrize(
+    ("allowed", "param"),
+    [
+        (None, ""),
+        ({"tools": []}, ".tools"),
+        ({"tools": ["f"]}, ".tools[0]"),
+        ({"tools": [{"type": "mcp"}]}, ".tools[0].type"),
+        ({"tools": [{"type": "function"}]}, ".tools[0].function.name"),
+        (
+            {"tools": [{"type": "function", "function": {"name": "g"}}]},
+            ".tools[0].function.name",
+        ),
+        ({"mode": "none", "tools": [TOOL]}, ".mode"),
+        ({"mode": "auto", "tools": [TOOL], "more": 1}, ".more"),
+    ],
+)
+async def test_a_choice_among_tools_is_refused_where_it_makes_no_sense(
+    shared_client: Client, allowed: Any, param: str
+) -> None:
+    choice = {"type": "allowed_tools", "allowed_tools": allowed}
+
+    response = await shared_client.post(
+        CHAT, json=HI | {"tools": [TOOL], "tool_choice": choice}
+    )
+
+    assert response.status_code == 400
+    assert error(response)["param"] == f"tool_choice.allowed_tools{param}"
+    assert await shared_client.history() == []
+
+
 async def test_a_model_may_be_told_of_128_tools(client: Client) -> None:
     tools = [
         {"type": "function", "function": {"name": f"f{number}"}}
@@ -412,7 +442,7 @@ async def test_a_schema_that_is_nested_too_deeply_is_refused(
         ({"tools": [{"type": "custom", "custom": {"name": "f"}}]}, "tools[0].type"),
         ({"tools": [TOOL, {"type": "mcp"}]}, "tools[1].type"),
         (
-            {"tools": [TOOL], "tool_choice": {"type": "allowed_tools"}},
+            {"tools": [TOOL], "tool_choice": {"type": "custom"}},
             "tool_choice.type",
         ),
     ],

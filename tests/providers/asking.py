@@ -12,6 +12,7 @@ from llamakeep.providers.base import (
     Finished,
     ItemBegun,
     ItemText,
+    Logprobs,
     Provider,
 )
 from llamakeep.providers.openai.provider import OpenAIProvider
@@ -45,14 +46,18 @@ class Answer:
     items: list[Item] = field(default_factory=list)
     """Those that follow a text at the beginning."""
     finished: Finished | None = None
+    logprobs: list[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:
         return "".join(self.deltas)
 
-    def add(self, event: str | ItemBegun | ItemText) -> None:
+    def add(self, event: str | ItemBegun | ItemText | Logprobs) -> None:
         if isinstance(event, ItemBegun):
             self.items.append(event.item)
+            return
+        if isinstance(event, Logprobs):
+            self.logprobs.append(event.json)
             return
         text = event if isinstance(event, str) else event.text
         if isinstance(event, str):

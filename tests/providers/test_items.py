@@ -117,7 +117,12 @@ CASES = {
             {"reasoning_details": [{"type": "reasoning.text", "text": "hm"}]},
             {"reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]},
         ],
-        [Reasoning("hm")],
+        [
+            Reasoning("hm"),
+            Reasoning(
+                sealed='{"reasoning_details":[{"type":"reasoning.encrypted","data":"x"}]}'
+            ),
+        ],
     ),
     "reasoning twice": Case(
         [{"reasoning": "hm", "reasoning_content": "hm"}], [Reasoning("hm")]
@@ -324,7 +329,9 @@ CASES = {
     "the name last": Case(
         [calls(call(WHERE, index=0, id="a")), calls(call(None, "f", index=0))], [F]
     ),
-    "no name": Case([calls(call(WHERE, index=0, id="a"))], [ToolCall("a", "", WHERE)]),
+    "a number and an id alone": Case(
+        [calls(call("", index=0, id="a"), G1)], [ToolCall("b", "g")]
+    ),
     # Arguments.
     "arguments are an object": Case(
         [calls(call({"city": "제주", "on": None}, "f", index=0, id="a"))],
@@ -642,6 +649,27 @@ async def test_a_name_that_breaks_off_is_kept_as_it_came() -> None:
         await said_in([sent(chunk(calls(call(None, "get_wea", id="a"))))], into=answer)
 
     assert answer.items == [ToolCall("a", "get_wea")]
+
+
+async def test_a_call_whose_name_never_comes_ends_the_answer() -> None:
+    answer = Answer()
+
+    with pytest.raises(ProviderAnswerInvalid, match="a tool without saying which"):
+        await said_in(
+            [body_of([{"content": "Hi"}, calls(call(WHERE, index=0, id="a"))])],
+            into=answer,
+        )
+
+    assert (answer.text, answer.items) == ("Hi", [])
+
+
+async def test_a_call_that_breaks_off_before_its_name_is_left_out() -> None:
+    answer = Answer()
+
+    with pytest.raises(ProviderUnavailable):
+        await said_in([sent(chunk(calls(call(WHERE, id="a"))))], into=answer)
+
+    assert answer.items == []
 
 
 async def test_the_calls_of_a_choice_with_another_number_are_kept() -> None:

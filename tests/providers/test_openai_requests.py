@@ -8,7 +8,7 @@ import pytest
 
 from llamakeep.domain import Message, Parameters, Reasoning, Refusal, Text, ToolCall
 from llamakeep.domain.messages import Part, ToolResult, message_of
-from llamakeep.errors import PromptRejected
+from llamakeep.errors import ContextLengthExceeded, PromptRejected
 from llamakeep.providers.base import CompletionRequest
 from llamakeep.providers.openai.requests import request_body
 from tests.providers.asking import ask, asked, request
@@ -139,7 +139,73 @@ async def test_a_tool_loop_arrives_as_it_was() -> None:
     }
 
 
+ANSWER = (head(), delta("1"), STOP, DONE, END)
+TOO_LONG = whole(400, {"error": {"code": "context_length_exceeded", "message": "no"}})
+
+
+async def test_the_older_half_is_left_out_until_the_rest_fits() -> None:
+    turns = [
+        message
+        for number in range(8)
+        for message in (Message("user", f"{number}"), Message("assistant", "Yes."))
+    ]
+    messages = [Message("system", "Be brief."), *turns, Message("user", "So?")]
+    parameters = Parameters(truncation="auto")
+    long = replace(request(parameters=parameters), messages=messages)
+    async with asked() as (stub, provider):
+        stub.scripts.extend([[TOO_LONG], [TOO_LONG], ANSWER])
+        await ask(provider, long)
+
+    told = [[one["content"] for one in each.json["messages"]] for each in stub.heard]
+    assert [len(each) for each in told] == [18, 8, 4]
+    assert {(each[0], each[-1]) for each in told} == {("Be brief.", "So?")}
+    assert [each[1] for each in told] == ["0", "5", "7"]
+    assert "truncation" not in stub.heard[0].json
+
+
+@pytest.mark.parametrize(
+    ("messages", "truncation"),
+    [
+        ([Message("user", "1"), Message("assistant", "2"), Message("user", "3")], None),
+        ([Message("system", "1"), Message("user", "3")], "auto"),
+        (
+            [
+                Message("user", "1"),
+                message_of("assistant", [CALL]),
+                message_of("tool", [ToolResult("a", "1")]),
+            ],
+            "auto",
+        ),
+    ],
+)
+async def test_what_cannot_be_shortened_is_refused(
+    messages: list[Message], truncation: str | None
+) -> None:
+    parameters = Parameters(truncation=truncation)
+    async with asked(TOO_LONG) as (stub, provider):
+        with pytest.raises(ContextLengthExceeded):
+            await ask(
+                provider, replace(request(parameters=parameters), messages=messages)
+            )
+
+    assert len(stub.heard) == 1
+
+
+async def test_other_servers_fields_change_nothing_that_is_known() -> None:
+    parameters = Parameters(
+        temperature=0.5, extra_fields={"min_p": 0.1, "model": "x", "temperature": 2}
+    )
+    async with asked(*ANSWER) as (stub, provider):
+        await ask(provider, request(parameters=parameters))
+
+    [heard] = stub.heard
+    assert heard.json["min_p"] == 0.1
+    assert (heard.json["model"], heard.json["temperature"]) == ("parrot", 0.5)
+    assert "extra_fields" not in heard.json
+
+
 THOUGHT = message_of("assistant", [Reasoning("hm"), CALL])
+SEALED = Reasoning(sealed='{"extra_content":{"s":"x"},"call_id":"a"}')
 RESULT = message_of("tool", [ToolResult("a", "1")])
 MISSING = whole(
     400, {"error": {"message": "Missing `reasoning_content` in the message at index 1"}}
@@ -147,7 +213,6 @@ MISSING = whole(
 UNKNOWN = whole(
     422, {"detail": [{"loc": ["body", "reasoning_content"], "msg": "Extra inputs: no"}]}
 )
-ANSWER = (head(), delta("1"), STOP, DONE, END)
 
 
 def asked_again() -> CompletionRequest:
@@ -163,6 +228,23 @@ async def thoughts_sent(*scripts: Sequence[Line]) -> list[str | None]:
             assert (await ask(provider, asked_again())).text == "1"
     sent = [each.json["messages"][1] for each in stub.heard]
     return [each.get("reasoning_content") for each in sent]
+
+
+async def test_a_server_that_refuses_its_signatures_is_not_sent_them_again() -> None:
+    refusal = whole(400, {"error": {"message": "Unknown name `extra_content`"}})
+    sealed = message_of("assistant", [SEALED, CALL])
+    messages = [Message("user", "Add."), sealed, RESULT]
+    async with asked() as (stub, provider):
+        stub.scripts.extend([[refusal], ANSWER, ANSWER])
+        for _ in range(2):
+            await ask(provider, replace(request(), messages=messages))
+
+    sent = [each.json["messages"][1]["tool_calls"] for each in stub.heard]
+    assert sent == [
+        [SENT_CALL | {"extra_content": {"s": "x"}}],
+        [SENT_CALL],
+        [SENT_CALL],
+    ]
 
 
 async def test_reasoning_is_not_handed_back() -> None:

@@ -49,6 +49,35 @@ def one_tool_site(
         site.close()
 
 
+@pytest.fixture(scope="session")
+def one_strict_site(
+    runner: Runner, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ToolSite]:
+    with open_upstream() as upstream:
+        upstream.is_thinking = False
+        folder = tmp_path_factory.mktemp("strict")
+        site = ToolSite(
+            runner,
+            folder,
+            upstream,
+            require_model=True,
+            openai_extra_fields=["min_p", "guided_json", "reasoning", "user"],
+        )
+        yield site
+        site.close()
+
+
+@pytest.fixture
+def strict_site(one_strict_site: ToolSite) -> ToolSite:
+    """
+    Like `tool_site`, but its model does not think.
+
+    Requests have to name a model, and may have some fields of other servers.
+    """
+    one_strict_site.upstream.asked.clear()
+    return one_strict_site
+
+
 @pytest.fixture
 def tool_site(one_tool_site: ToolSite) -> ToolSite:
     """A running server whose model calls tools; earlier runs are in the history."""

@@ -80,6 +80,12 @@ class Site(Process):
 class ToolSite(Process):
     """A server that is answered by a model which calls tools."""
 
-    def __init__(self, runner: Runner, folder: Path, upstream: Upstream) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        folder: Path,
+        upstream: Upstream,
+        **settings: str | float | list[str],
+    ) -> None:
         self.upstream = upstream
-        super().__init__(runner, folder, openai_base_url=upstream.url)
+        super().__init__(runner, folder, openai_base_url=upstream.url, **settings)

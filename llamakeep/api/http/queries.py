@@ -24,6 +24,9 @@ LONGEST_NAME = 64
 VERSION = "api-version"
 """A parameter that Azure OpenAI's clients add to every request; it is ignored."""
 
+DEEP_OBJECT = "deepObject"
+"""The style of a parameter that is an object, as OpenAPI calls it."""
+
 SEARCH = "q"
 """The one parameter that may be empty, since a page's search box may be."""
 
@@ -49,9 +52,11 @@ def check_of(route: APIRoute, rule: Queries) -> "QueryCheck | None":
         rule is Queries.VENDORS and not known and "DELETE" not in (route.methods or ())
     ):
         return None
+    documented = (route.openapi_extra or {}).get("parameters", ())
     return QueryCheck(
         {parameter.alias: _is_list(parameter) for parameter in known},
         ignored={VERSION} if rule is Queries.VENDORS else set(),
+        objects=[one["name"] for one in documented if one.get("style") == DEEP_OBJECT],
     )
 
 
@@ -60,12 +65,20 @@ class QueryCheck:
     A dependency that checks query parameters.
 
     It is a route's last one, so that authentication fails first. Of each of the route's
-    parameters, `known` says whether it may be repeated.
+    parameters, `known` says whether it may be repeated. Of those that are `objects`,
+    each field is a parameter: `object[field]`.
     """
 
-    def __init__(self, known: dict[str, bool], *, ignored: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        known: dict[str, bool],
+        *,
+        ignored: Iterable[str] = (),
+        objects: Iterable[str] = (),
+    ) -> None:
         self._known = known
         self._ignored = frozenset(ignored)
+        self._objects = frozenset(objects)
 
     async def __call__(self, request: Request) -> None:
         """
@@ -93,9 +106,10 @@ class QueryCheck:
             message = None
             if name in self._ignored:
                 continue
-            if name not in self._known:
+            is_field = name.endswith("]") and name.partition("[")[0] in self._objects
+            if name not in self._known and not is_field:
                 message = self._unknown(name)
-            elif len(values) > 1 and not self._known[name]:
+            elif len(values) > 1 and not self._known.get(name):
                 message = PARAMETER_REPEATED
             elif not (may_search_nothing and name == SEARCH) and not all(
                 value.strip() for value in values

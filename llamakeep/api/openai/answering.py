@@ -46,8 +46,9 @@ async def answer(
     Raises:
         LlamaKeepError: The prompt is refused, or fails before its first text.
     """
-    engine, is_streamed = services_of(request).engine, bool(body.stream)
-    asked = body.asked()
+    services = services_of(request)
+    engine, is_streamed = services.engine, bool(body.stream)
+    asked = body.asked(services.settings.openai_extra_fields)
     key = await key_of(request, idempotency_key, body, body.asked)
     run = await engine.accept(user, asked, idempotency_key=key, is_followed=is_streamed)
     may_come_back = key is not None
@@ -79,8 +80,8 @@ async def events(
         async with aclosing(updates):
             async for update in updates:
                 match update:
-                    case Delta(text):
-                        yield sse.encode(to_json(form.delta(text)))
+                    case Delta(text, _, logprobs):
+                        yield sse.encode(to_json(form.delta(text, logprobs)))
                     case NextItem() | ItemDelta():
                         yield _frames(form.item(update)) or sse.KEEP_ALIVE
                     case Silence():

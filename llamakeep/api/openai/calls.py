@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from llamakeep.api.openai.content import text_of
+from llamakeep.api.openai.handed_back import handed_back_with
 from llamakeep.api.prompts.reading import (
     OpenCalls,
     checked,
@@ -11,12 +12,13 @@ from llamakeep.api.prompts.reading import (
     named,
     unreadable,
 )
-from llamakeep.domain import Message, Part, Run, ToolCall, ToolResult
+from llamakeep.domain import Message, Part, Reasoning, Run, ToolCall, ToolResult
 from llamakeep.domain.messages import message_of
 from llamakeep.errors import UnsupportedParameter
+from llamakeep.providers.openai.sealed import EXTRA
 
 _IN_RESULTS = {"role", "content", "name", "tool_call_id"}
-_IN_CALLS = {"id", "type", "function", "index"}
+_IN_CALLS = {"id", "type", "function", "index", EXTRA}
 """Clients that gather the pieces of a stream keep the index, which says nothing."""
 _IN_FUNCTIONS = {"name", "arguments", "parsed_arguments"}
 """What a client parsed is in the arguments."""
@@ -130,9 +132,9 @@ class _LastCalls(OpenCalls):
     )
 
 
-def calls_in(given: Mapping[str, Any], where: str) -> Iterator[ToolCall]:
+def calls_in(given: Mapping[str, Any], where: str) -> Iterator[ToolCall | Reasoning]:
     """
-    Yield the calls of an assistant's message.
+    Yield the calls of an assistant's message, and what is handed back with them.
 
     Raises:
         InvalidRequest: One cannot be read, or two have the same id.
@@ -172,6 +174,7 @@ def calls_in(given: Mapping[str, Any], where: str) -> Iterator[ToolCall]:
                 f"{place}.id",
                 f"{where}.tool_calls[{first}] has this id, too. Give each its own.",
             )
+        yield from handed_back_with(one, call_id, place)
         yield _called(one.get("function"), call_id, f"{place}.function")
 
 

@@ -1,30 +1,34 @@
 """OpenAI's chat completions API."""
 
+from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Request, Response
-from pydantic import Field, WithJsonSchema
+from pydantic import ConfigDict, Field, WithJsonSchema
 
 from llamakeep import errors
-from llamakeep.api.dependencies import (
-    DeletingUser,
-    FollowingUser,
-    IdempotencyHeader,
-    PromptingUser,
-)
+from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.openai.answering import answer
-from llamakeep.api.openai.errors import COMPLETION_ERRORS, error_responses
+from llamakeep.api.openai.errors import COMPLETION_ERRORS
 from llamakeep.api.openai.formats import read_format
-from llamakeep.api.openai.forms import CHAT, ChatCompletion
+from llamakeep.api.openai.forms import ChatCompletion
 from llamakeep.api.openai.messages import (
     MESSAGE_SCHEMA,
     place_of_tools,
     read_messages,
 )
-from llamakeep.api.openai.parameters import CompletionRequest, Effort
+from llamakeep.api.openai.parameters import (
+    CompletionRequest,
+    Effort,
+    MostLikely,
+    ReasoningOptions,
+    ServiceTier,
+    extra_of,
+)
 from llamakeep.api.openai.tools import (
     CHOICE_SCHEMA,
     FUNCTION_CHOICE_SCHEMA,
@@ -35,19 +39,26 @@ from llamakeep.api.openai.tools import (
     read_functions,
     read_tools,
 )
-from llamakeep.api.openai.wire import json_response
-from llamakeep.api.prompts.ids import RUN, run_id_of
 from llamakeep.api.prompts.reading import invalid
-from llamakeep.domain import NewRun, RunStatus
+from llamakeep.domain import NewRun
 from llamakeep.engine.admission import MESSAGES
 from llamakeep.schemas.fields import MaxTokens, Metadata
-from llamakeep.services import services_of
 
 router = Router(prefix="/v1/chat/completions", tags=["openai"], queries=Queries.VENDORS)
 
 ChatMessage = Annotated[dict[str, Any], WithJsonSchema(MESSAGE_SCHEMA)]
 Tool = Annotated[dict[str, Any], WithJsonSchema(TOOL_SCHEMA)]
 Function = Annotated[dict[str, Any], WithJsonSchema(FUNCTION_SCHEMA)]
+
+
+REASONING = "reasoning"
+"""A parameter that also has fields of other servers, where they may be handed on."""
+
+
+class ChatReasoning(ReasoningOptions):
+    """How much the model is to think, with the fields of other servers."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 class ChatRequest(CompletionRequest):
@@ -68,11 +79,18 @@ class ChatRequest(CompletionRequest):
     """The older name of `tool_choice`."""
     reasoning_effort: Effort | None = None
     """How much the model is to think, where it does: such as `low` or `high`."""
+    reasoning: ChatReasoning | None = None
+    """Another place for `reasoning_effort`, as in the Responses API."""
     verbosity: Effort | None = None
+    service_tier: ServiceTier | None = None
+    logprobs: bool | None = None
+    """Whether to say how likely the tokens were, where the model's server can."""
+    top_logprobs: MostLikely | None = None
+    """How many other tokens to say at each place, with `logprobs`."""
     metadata: Metadata | None = None
     """Up to 16 tags of your own, kept with the run."""
 
-    def asked(self) -> NewRun:
+    def asked(self, extra_fields: Collection[str] = ()) -> NewRun:
         """Return the prompt and its parameters for the engine."""
         if None not in {self.max_tokens, self.max_completion_tokens} and (
             self.max_tokens != self.max_completion_tokens
@@ -80,6 +98,8 @@ class ChatRequest(CompletionRequest):
             raise invalid(
                 "max_tokens", "It is another name of `max_completion_tokens`. Send one."
             )
+        if self.top_logprobs and not self.logprobs:
+            raise invalid("top_logprobs", "It needs `logprobs`, which is false.")
         may_have_tools = bool(
             self.tools
             or self.functions
@@ -88,13 +108,25 @@ class ChatRequest(CompletionRequest):
         )
         # Errors in parameters are reported before errors in messages.
         parameters = self.parameters(
+            extra_fields,
             max_tokens=self.max_completion_tokens,
             response_format=read_format(self.response_format),
             tools=self._tools() if may_have_tools else NO_TOOLS,
-            reasoning_effort=self.reasoning_effort,
+            reasoning_effort=(
+                self.reasoning_effort
+                if self.reasoning is None
+                else self._effort(self.reasoning, extra_fields)
+            ),
+            service_tier=self.service_tier,
+            logprobs=self.logprobs or None,
+            top_logprobs=self.top_logprobs,
             # It is every model's own, so that those need not know it.
             verbosity=None if self.verbosity == "medium" else self.verbosity,
         )
+        if self.reasoning is not None and REASONING in extra_fields:
+            more = {REASONING: self.reasoning.model_dump(exclude_unset=True)}
+            extra = extra_of({**(parameters.extra_fields or {}), **more}, extra_fields)
+            parameters = replace(parameters, extra_fields=extra)
         said = read_messages(self.messages)
         return NewRun(
             prompt=said.prompt,
@@ -110,6 +142,22 @@ class ChatRequest(CompletionRequest):
             end_user=self.safety_identifier or self.user,
         )
 
+    def _effort(
+        self, given: ChatReasoning, extra_fields: Collection[str]
+    ) -> str | None:
+        """Return how much the model is to think, where `reasoning` may say it."""
+        if REASONING in extra_fields:
+            return self.reasoning_effort  # the model's server reads the other itself
+        given.check_summary()
+        if None not in {given.effort, self.reasoning_effort} and (
+            given.effort != self.reasoning_effort
+        ):
+            raise invalid(
+                "reasoning.effort",
+                "It is another place for `reasoning_effort`. Send one.",
+            )
+        return given.effort or self.reasoning_effort
+
     def _tools(self) -> Tools:
         without_meaning = (None, "none", "auto")
         if not self.functions and self.function_call in without_meaning:
@@ -123,11 +171,6 @@ class ChatRequest(CompletionRequest):
                 "Leave it out.",
             )
         return read_functions(self.functions, self.function_call)
-
-
-_responses = error_responses(
-    errors.Unauthenticated, errors.ScopeMissing, errors.RunNotFound
-)
 
 
 @router.prompts(
@@ -160,38 +203,3 @@ async def create(
         if MESSAGES in error.parameters:
             error.parameters = (place_of_tools(body.messages),)
         raise
-
-
-@router.get("/{completion_id}", response_class=Response, responses=_responses)
-async def retrieve(
-    completion_id: str, request: Request, user: FollowingUser
-) -> Response:
-    """
-    Return a chat completion with its metadata; any run of the history is one.
-
-    If the run did not succeed, `finish_reason` is null, and there is a `status`.
-    """
-    run_id = run_id_of(completion_id, CHAT)
-    run = await services_of(request).storage.get_run(user, run_id)
-    more: dict[str, Any] = {"metadata": dict(run.metadata)}
-    if run.status is not RunStatus.SUCCEEDED:
-        more["status"] = run.status
-    return json_response(ChatCompletion(run).whole(run) | more)
-
-
-@router.delete(
-    "/{completion_id}",
-    response_class=Response,
-    responses=_responses | error_responses(errors.InvalidRequest),
-)
-async def delete(completion_id: str, request: Request, user: DeletingUser) -> Response:
-    """Delete a completion permanently. An unfinished one is stopped first."""
-    run_id = run_id_of(completion_id, CHAT)
-    await services_of(request).engine.delete(user, run_id)
-    return json_response(
-        {
-            "object": "chat.completion.deleted",
-            "id": CHAT + run_id.removeprefix(RUN),
-            "deleted": True,
-        }
-    )

@@ -1,5 +1,6 @@
 """OpenAI's legacy completions API: a prompt without messages."""
 
+from collections.abc import Collection
 from typing import Annotated
 
 from fastapi import Request, Response
@@ -40,12 +41,12 @@ class LegacyRequest(CompletionRequest):
     ]
     """What you want to ask."""
 
-    def asked(self) -> NewRun:
+    def asked(self, extra_fields: Collection[str] = ()) -> NewRun:
         """Return the prompt and its parameters for the engine."""
         return NewRun(
             prompt=self.prompt,
             model=self.model,
-            parameters=self.parameters(),
+            parameters=self.parameters(extra_fields),
             end_user=self.safety_identifier or self.user,
         )
 

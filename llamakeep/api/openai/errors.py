@@ -23,6 +23,12 @@ PREVIOUS_NOT_FOUND = (
 )
 """The error of an unknown `previous_response_id`."""
 
+PARAMETER_UNKNOWN = (
+    "There is no such parameter here. Leave it out; or, if a server that "
+    "LLAMAKEEP_OPENAI_BASE_URL names knows it, add it to LLAMAKEEP_OPENAI_EXTRA_FIELDS."
+)
+"""The error of an unknown parameter of a prompt."""
+
 CODES = {
     urn(errors.UnknownModel.code): "model_not_found",
     urn(errors.ContextTooLarge.code): "context_length_exceeded",
@@ -36,6 +42,7 @@ CODES = {
     FIELD_MISSING: "missing_required_parameter",
     MODEL_MISSING: "missing_required_parameter",
     FIELD_UNKNOWN: "unknown_parameter",
+    PARAMETER_UNKNOWN: "unknown_parameter",
     PREVIOUS_NOT_FOUND: "previous_response_not_found",
 }
 """OpenAI's error codes; others are this server's own, with underscores."""

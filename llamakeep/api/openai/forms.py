@@ -1,5 +1,6 @@
 """Bodies and events of chat completions and legacy completions."""
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -7,7 +8,7 @@ from typing import Any
 
 from llamakeep.api.prompts.ids import id_of
 from llamakeep.domain import (
-    Item,
+    Part,
     Reasoning,
     Refusal,
     Run,
@@ -18,6 +19,7 @@ from llamakeep.domain import (
 )
 from llamakeep.engine import ItemDelta, NextItem
 from llamakeep.history.records import model_name
+from llamakeep.providers.openai.sealed import DETAILS, EXTRA, Unsealed, unsealed
 
 CHAT, LEGACY = "chatcmpl-", "cmpl-"
 """Prefixes of ids."""
@@ -65,8 +67,8 @@ class ResponseFormat(ABC):
         """Yield the events before the first text."""
 
     @abstractmethod
-    def delta(self, text: str) -> dict[str, Any]:
-        """Return the event for more text."""
+    def delta(self, text: str, logprobs: str = "") -> dict[str, Any]:
+        """Return the event for more text, with how likely its tokens were."""
 
     @abstractmethod
     def item(self, update: NextItem | ItemDelta) -> Iterator[dict[str, Any]]:
@@ -101,7 +103,6 @@ class ResponseFormat(ABC):
             "object": kind,
             "created": self._created,
             "model": self._model,
-            "system_fingerprint": None,
         }
 
 
@@ -125,49 +126,45 @@ class ChatCompletion(ResponseFormat):
         self._is_older = is_older
         self._field = "content"
         """The field of a chunk with more of a text or a refusal."""
+        self._tokens = 0
+        """How many tokens were sent with how likely they were."""
         self._calls = 0
+        self._extra: dict[str, Mapping[str, Any]] = {}
+        """What the client has to send back with calls, by their ids."""
         self._is_in_call = False
 
     def whole(self, run: Run) -> dict[str, Any]:
         """Return the body for a run that has ended."""
-        message = {
+        message: dict[str, Any] = {
             "role": "assistant",
             "content": run.response,
             "refusal": None,
+            "annotations": [],
         }
         choice = {
             "index": 0,
-            "message": message | self._said(run.output) if run.output else message,
-            "logprobs": None,
+            "message": (
+                message | said_of(run.output, is_older=self._is_older)
+                if run.output
+                else message
+            ),
+            "logprobs": _logprobs(tokens_of(run.output)) if run.output else None,
             "finish_reason": self._reason(run) if run.output else finish_reason_of(run),
         }
         return self._whole(choice, run)
-
-    def _said(self, output: Sequence[Item]) -> dict[str, Any]:
-        """Return the fields of a message that is more than text."""
-        said: dict[str, Any] = {
-            "content": _joined(output, Text),
-            "refusal": _joined(output, Refusal),
-        }
-        if thoughts := _joined(output, Reasoning):
-            said["reasoning_content"] = thoughts
-        calls = [item for item in output if isinstance(item, ToolCall)]
-        if calls and self._is_older:
-            said["function_call"] = _called(calls[0])
-        elif calls:
-            said["tool_calls"] = [
-                {"id": call.call_id, "type": "function", "function": _called(call)}
-                for call in calls
-            ]
-        return said
 
     def first(self) -> Iterator[dict[str, Any]]:
         """Yield the event with the role."""
         yield self._choice({"role": "assistant", "content": "", "refusal": None})
 
-    def delta(self, text: str) -> dict[str, Any]:
+    def delta(self, text: str, logprobs: str = "") -> dict[str, Any]:
         """Return the event for more of a text or a refusal."""
-        return self._choice({self._field: text})
+        event = self._choice({self._field: text})
+        if logprobs:
+            tokens = json.loads(f"[{logprobs}]")
+            self._tokens += len(tokens)
+            event["choices"][0]["logprobs"] = _logprobs(tokens)
+        return event
 
     def item(self, update: NextItem | ItemDelta) -> Iterator[dict[str, Any]]:
         """Yield the event for a call that begins, or for more that is no text."""
@@ -176,7 +173,20 @@ class ChatCompletion(ResponseFormat):
                 self._is_in_call = True
                 self._calls += 1
                 head = {"id": call.call_id, "type": "function"}
-                yield from self._call(_called(call), head)
+                extra = self._extra.pop(call.call_id, None)
+                more = {} if extra is None else {EXTRA: extra}
+                yield from self._call(_called(call), head, more)
+            case NextItem(Reasoning(sealed=str()) as sealed):
+                self._is_in_call = False
+                found = unsealed([sealed])
+                self._extra.update(found.extra_of_calls)
+                delta: dict[str, Any] = {}
+                if found.details:
+                    delta[DETAILS] = found.details
+                if found.extra is not None:
+                    delta[EXTRA] = found.extra
+                if delta:
+                    yield self._choice(delta)
             case NextItem(item):
                 self._is_in_call = False
                 self._field = "refusal" if isinstance(item, Refusal) else "content"
@@ -186,13 +196,25 @@ class ChatCompletion(ResponseFormat):
                 yield self._choice({"reasoning_content": text})
 
     def _call(
-        self, function: dict[str, Any], more: Mapping[str, Any] = MappingProxyType({})
+        self,
+        function: dict[str, Any],
+        head: Mapping[str, Any] = MappingProxyType({}),
+        more: Mapping[str, Any] = MappingProxyType({}),
     ) -> Iterator[dict[str, Any]]:
         if not self._is_older:
-            call = {"index": self._calls - 1, **more, "function": function}
+            index = self._calls - 1
+            call = {"index": index, **head, "function": function, **more}
             yield self._choice({"tool_calls": [call]})
         elif self._calls == 1:
             yield self._choice({"function_call": function})
+
+    def last(self, run: Run) -> Iterator[dict[str, Any]]:
+        """Yield what `ResponseFormat.last` does, after logprobs that were not sent."""
+        if run.output and (rest := tokens_of(run.output)[self._tokens :]):
+            event = self._choice({})
+            event["choices"][0]["logprobs"] = _logprobs(rest)
+            yield event
+        yield from super().last(run)
 
     def _ending(self, run: Run) -> dict[str, Any]:
         reason = self._reason(run) if run.output else finish_reason_of(run)
@@ -216,7 +238,57 @@ class ChatCompletion(ResponseFormat):
         return self._event([choice])
 
 
-def _joined(output: Sequence[Item], kind: type[Item]) -> str | None:
+def tokens_of(output: Sequence[Part]) -> list[dict[str, Any]]:
+    """Return how likely the tokens of an answer's texts were, as far as it is known."""
+    tokens: list[dict[str, Any]] = []
+    for item in output:
+        if isinstance(item, Text) and item.logprobs:
+            tokens += json.loads(item.logprobs)
+    return tokens
+
+
+def _logprobs(tokens: list[dict[str, Any]]) -> dict[str, Any] | None:
+    return {"content": tokens, "refusal": None} if tokens else None
+
+
+def said_of(output: Sequence[Part], *, is_older: bool = False) -> dict[str, Any]:
+    """
+    Return the fields of an assistant's message that is more than text.
+
+    Args:
+        output: Its parts.
+        is_older: As of `ChatCompletion`.
+    """
+    said: dict[str, Any] = {
+        "content": _joined(output, Text),
+        "refusal": _joined(output, Refusal),
+    }
+    if thoughts := _joined(output, Reasoning):
+        said["reasoning_content"] = thoughts
+    sealed = unsealed(output)
+    if sealed.details:
+        said[DETAILS] = sealed.details
+    if sealed.extra is not None:
+        said[EXTRA] = sealed.extra
+    calls = [item for item in output if isinstance(item, ToolCall)]
+    if calls and is_older:
+        said["function_call"] = _called(calls[0])
+    elif calls:
+        said["tool_calls"] = [
+            {"id": call.call_id, "type": "function", "function": _called(call)}
+            | _extra(sealed, call)
+            for call in calls
+        ]
+    return said
+
+
+def _extra(sealed: Unsealed, call: ToolCall) -> dict[str, Any]:
+    """Return what the client has to send back with a call, if there is anything."""
+    extra = sealed.extra_of_calls.get(call.call_id)
+    return {} if extra is None else {EXTRA: extra}
+
+
+def _joined(output: Sequence[Part], kind: type[Part]) -> str | None:
     """Return the text of all items of a kind; `None` if there is none."""
     return "".join([item.text for item in output if isinstance(item, kind)]) or None
 
@@ -238,7 +310,7 @@ class LegacyCompletion(ResponseFormat):
         """Yield nothing, since there is no role."""
         yield from ()
 
-    def delta(self, text: str) -> dict[str, Any]:
+    def delta(self, text: str, logprobs: str = "") -> dict[str, Any]:  # noqa: ARG002 - there are none
         """Return the event for more text."""
         return self._event([_legacy_choice(text)])
 

@@ -10,6 +10,7 @@ from llamakeep.api.openai.content import (
     said_and_refused,
     text_of,
 )
+from llamakeep.api.openai.handed_back import thoughts_in
 from llamakeep.api.prompts.reading import (
     check_not_blank,
     checked,
@@ -21,7 +22,6 @@ from llamakeep.api.prompts.reading import (
 from llamakeep.domain import (
     Message,
     Part,
-    Reasoning,
     Refusal,
     Role,
     Run,
@@ -29,6 +29,7 @@ from llamakeep.domain import (
     ToolCall,
 )
 from llamakeep.domain.messages import message_of
+from llamakeep.providers.openai.sealed import DETAILS, EXTRA
 
 ROLES: Mapping[str, Role] = {
     "system": "system",
@@ -42,6 +43,8 @@ SAID_BY_ASSISTANTS = {
     *SAID,
     "refusal",
     "reasoning_content",
+    DETAILS,
+    EXTRA,
     "tool_calls",
     "function_call",
 }
@@ -187,8 +190,7 @@ def _message(given: Mapping[str, Any], where: str) -> Message:
 def _parts(given: Mapping[str, Any], where: str) -> Sequence[Part]:
     """Return the parts of an assistant's message, in the order of an answer."""
     parts: list[Part] = []
-    if thoughts := given.get("reasoning_content"):
-        parts.append(Reasoning(_text(thoughts, f"{where}.reasoning_content")))
+    parts.extend(thoughts_in(given, where))
     said, refused = said_and_refused(given.get("content"), f"{where}.content")
     if said:
         parts.append(Text(said))

@@ -7,21 +7,24 @@ server does not support are refused by name.
 
 import json
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from llamakeep.api.http.problems import FIELD_UNKNOWN
+from llamakeep.api.openai.errors import PARAMETER_UNKNOWN
 from llamakeep.api.openai.tools import NO_TOOLS, Tools
+from llamakeep.api.prompts.reading import invalid
 from llamakeep.domain import NewRun, Parameters
 from llamakeep.errors import FieldError, InvalidRequest, UnsupportedParameter
 from llamakeep.schemas.bodies import Body, Form
 from llamakeep.schemas.fields import (
     Asker,
+    Integer,
     MaxTokens,
     MinTokens,
     ModelName,
+    Number,
     OpenAITemperature,
     Penalty,
     Seed,
@@ -29,7 +32,7 @@ from llamakeep.schemas.fields import (
     TopK,
     TopP,
 )
-from llamakeep.schemas.text import Text
+from llamakeep.schemas.text import Text, check_json
 
 IGNORED_EVERYWHERE = frozenset(
     {
@@ -50,13 +53,11 @@ ONLY: Mapping[str, Sequence[Any]] = {
     "echo": (False,),
     "function_call": ("none", "auto"),
     "functions": ([],),
-    "logit_bias": ({},),
     "logprobs": (False,),
     "modalities": (["text"],),
     "moderation": (),
     "n": (1,),
     "reasoning_effort": ("none",),
-    "service_tier": ("auto", "default"),
     "suffix": ("",),
     "tool_choice": ("none", "auto"),
     "tools": ([],),
@@ -71,8 +72,54 @@ TOOLS = ("tools", "functions", "tool_choice", "function_call")
 
 Effort = Annotated[Text, Field(min_length=1, max_length=64)]
 """How much a model is to think, or to say."""
+LogitBias = Annotated[
+    dict[
+        Annotated[str, Field(pattern="^[0-9]{1,9}$")],
+        Annotated[Number, Field(ge=-100, le=100)],
+    ],
+    Field(max_length=1024),
+]
+"""What is added to the likelihood of tokens, by their numbers."""
+MostLikely = Annotated[Integer, Field(ge=0, le=20)]
+"""How many of the likeliest tokens."""
+ServiceTier = Annotated[Text, Field(min_length=1, max_length=64)]
+"""`auto` and `default` are the usual tier; others are the provider's, as `flex` is."""
+Summary = Annotated[str, WithJsonSchema({"enum": ["auto", "detailed"]})]
+
+SUMMARIES = {"summary": ("auto", "detailed"), "generate_summary": ("auto", "detailed")}
+"""What may be asked for instead of a model's reasoning, which is given as it is."""
+ABOUT_USERS = ("safety_identifier", "user")
+"""Fields that are kept, and handed on only where the operator says so."""
+USUAL_TIERS = ("auto", "default")
+LARGEST_EXTRA = 64 * 1024
+"""Bytes of JSON that the fields of other servers may have together."""
 
 OBFUSCATION = "stream_options.include_obfuscation"
+
+
+class ReasoningOptions(Form):
+    """How much the model is to think."""
+
+    effort: Effort | None = None
+    """Where the model thinks: such as `low` or `high`."""
+    summary: Summary | None = None
+    generate_summary: Summary | None = None
+    """The older name of `summary`."""
+
+    def check_summary(self) -> None:
+        """
+        Refuse another form of reasoning than the model's own.
+
+        Raises:
+            InvalidRequest: A field is unknown.
+            UnsupportedParameter: A shorter form is asked for.
+        """
+        given = {name: getattr(self, name) for name in SUMMARIES}
+        given.update(self.model_extra or {})
+        refuse_unsupported(
+            {f"reasoning.{name}": value for name, value in given.items()},
+            only={f"reasoning.{name}": only for name, only in SUMMARIES.items()},
+        )
 
 
 class StreamOptions(Body):
@@ -122,6 +169,8 @@ class CompletionRequest(Form):
     """Your own user for whom this is, kept with the run."""
     user: Asker = None
     """The older name of `safety_identifier`, which counts if both are there."""
+    logit_bias: LogitBias | None = None
+    """Where the model's server knows it."""
     stream: bool | None = None
     """Stream the response as server-sent events."""
     stream_options: StreamOptions | None = None
@@ -132,9 +181,11 @@ class CompletionRequest(Form):
         return bool(self.stream_options and self.stream_options.include_usage)
 
     @abstractmethod
-    def asked(self) -> NewRun:
+    def asked(self, extra_fields: Collection[str] = ()) -> NewRun:
         """
         Return the prompt and its parameters for the engine.
+
+        The OpenAI-compatible server gets the `extra_fields` that the request has.
 
         Raises:
             InvalidRequest: A parameter or message is invalid.
@@ -143,12 +194,16 @@ class CompletionRequest(Form):
 
     def parameters(
         self,
+        extra_fields: Collection[str],
         *,
         max_tokens: int | None = None,
         response_format: Mapping[str, Any] | None = None,
         tools: Tools = NO_TOOLS,
         reasoning_effort: str | None = None,
         verbosity: str | None = None,
+        service_tier: str | None = None,
+        logprobs: bool | None = None,
+        top_logprobs: int | None = None,
     ) -> Parameters:
         """
         Return the parameters for the engine.
@@ -157,8 +212,12 @@ class CompletionRequest(Form):
             InvalidRequest: There is an unknown parameter.
             UnsupportedParameter: This server does not support a parameter's value.
         """
-        if self.model_extra:
-            refuse_unsupported(self.model_extra)
+        others, extra = self.model_extra or {}, None
+        if extra_fields:
+            stated = {name: getattr(self, name) for name in ABOUT_USERS}
+            extra = extra_of({**others, **stated}, extra_fields)
+        if others:
+            refuse_unsupported(without(others, extra))
         if self.stream_options is not None:
             refuse_unsupported(
                 {OBFUSCATION: self.stream_options.include_obfuscation},
@@ -180,7 +239,56 @@ class CompletionRequest(Form):
             parallel_tool_calls=tools.are_parallel,
             reasoning_effort=reasoning_effort,
             verbosity=verbosity,
+            logprobs=logprobs,
+            top_logprobs=top_logprobs if logprobs else None,
+            logit_bias=self.logit_bias or None,
+            service_tier=None if service_tier in USUAL_TIERS else service_tier,
+            extra_fields=extra,
         )
+
+
+def extra_of(
+    others: Mapping[str, Any],
+    names: Collection[str],
+    *,
+    only: Mapping[str, Sequence[Any]] = ONLY,
+) -> Mapping[str, Any] | None:
+    """
+    Return the fields with some names, which a server is handed as they are.
+
+    What would change how an answer has to be read (`only`) is not among them.
+
+    Raises:
+        InvalidRequest: They are too large, or no database can store them.
+    """
+    extra = {
+        name: value
+        for name, value in others.items()
+        if name in names and name not in only and value is not None
+    }
+    if not extra:
+        return None
+    try:
+        check_json(extra)
+    except ValueError as error:
+        raise invalid(next(iter(extra)), str(error)) from None
+    if len(json.dumps(extra)) > LARGEST_EXTRA:
+        largest = max(extra, key=lambda name: len(json.dumps(extra[name])))
+        raise invalid(
+            largest,
+            f"The fields {', '.join(extra)} may have {LARGEST_EXTRA // 1024} KiB of "
+            "JSON together. Send less.",
+        )
+    return extra
+
+
+def without(
+    others: Mapping[str, Any], extra: Mapping[str, Any] | None
+) -> Mapping[str, Any]:
+    """Return the fields that are not among the `extra` ones."""
+    if extra is None:
+        return others
+    return {name: value for name, value in others.items() if name not in extra}
 
 
 def refuse_unsupported(
@@ -206,7 +314,7 @@ def refuse_unsupported(
     ]
     if unknown := [name for name in given if name not in only]:
         raise InvalidRequest(
-            errors=[FieldError(name[:64], FIELD_UNKNOWN) for name in unknown[:16]]
+            errors=[FieldError(name[:64], PARAMETER_UNKNOWN) for name in unknown[:16]]
         )
     refused = [name for name in given if others[name] not in only[name]]
     if tools := [name for name in TOOLS if name in refused]:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from llamakeep.api.http.problems import FIELD_UNKNOWN
 from llamakeep.api.prompts.reading import checked, invalid
+from llamakeep.domain.runs import ALLOWED_TOOLS, allowed_in
 from llamakeep.errors import UnsupportedParameter
 from llamakeep.schemas.text import check_json
 
@@ -29,18 +30,46 @@ TOOL_SCHEMA = {
     "additionalProperties": False,
     "properties": {"type": {"const": "function"}, "function": FUNCTION_SCHEMA},
 }
+_NAMED_SCHEMA = {
+    "type": "object",
+    "required": ["type", "function"],
+    "properties": {
+        "type": {"const": "function"},
+        "function": {
+            "type": "object",
+            "required": ["name"],
+            "properties": {"name": {"type": "string"}},
+        },
+    },
+}
+_FLAT_NAMED_SCHEMA = {
+    "type": "object",
+    "required": ["type", "name"],
+    "properties": {"type": {"const": "function"}, "name": {"type": "string"}},
+}
+
+
+def _allowed_schema(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schemas of the fields of a choice among several tools."""
+    return {
+        "mode": {"enum": ["auto", "required"]},
+        "tools": {"type": "array", "minItems": 1, "items": tool},
+    }
+
+
 CHOICE_SCHEMA = {
     "anyOf": [
         {"enum": ["none", "auto", "required"]},
+        _NAMED_SCHEMA,
         {
             "type": "object",
-            "required": ["type", "function"],
+            "required": ["type", ALLOWED_TOOLS],
             "properties": {
-                "type": {"const": "function"},
-                "function": {
+                "type": {"const": ALLOWED_TOOLS},
+                ALLOWED_TOOLS: {
                     "type": "object",
-                    "required": ["name"],
-                    "properties": {"name": {"type": "string"}},
+                    "required": ["mode", "tools"],
+                    "properties": _allowed_schema(_NAMED_SCHEMA),
                 },
             },
         },
@@ -55,10 +84,14 @@ FLAT_TOOL_SCHEMA = {
 FLAT_CHOICE_SCHEMA = {
     "anyOf": [
         {"enum": ["none", "auto", "required"]},
+        _FLAT_NAMED_SCHEMA,
         {
             "type": "object",
-            "required": ["type", "name"],
-            "properties": {"type": {"const": "function"}, "name": {"type": "string"}},
+            "required": ["type", "tools"],
+            "properties": {
+                "type": {"const": ALLOWED_TOOLS},
+                **_allowed_schema(_FLAT_NAMED_SCHEMA),
+            },
         },
         {"type": "null"},
     ]
@@ -76,6 +109,7 @@ FUNCTION_CHOICE_SCHEMA = {
 }
 
 _NAME = re.compile(NAME)
+_ALLOWED = frozenset({"mode", "tools"})
 
 
 class Tools(NamedTuple):
@@ -134,6 +168,9 @@ def flat_choice(choice: str | Mapping[str, Any] | None) -> str | dict[str, Any]:
     """Return the choice as the Responses API writes it."""
     if choice is None or isinstance(choice, str):
         return choice or "auto"
+    if (allowed := allowed_in(choice)) is not None:
+        tools = [{"type": "function", **tool["function"]} for tool in allowed["tools"]]
+        return {"type": ALLOWED_TOOLS, "mode": allowed["mode"], "tools": tools}
     return {"type": "function", "name": choice["function"]["name"]}
 
 
@@ -153,7 +190,9 @@ def _read(
     field: str = ".function",
 ) -> Tools:
     names = {tool["function"]["name"] for tool in read}
-    if isinstance(choice, Mapping):
+    if isinstance(choice, Mapping) and choice.get("type") == ALLOWED_TOOLS:
+        choice = _allowed(choice, names, field)
+    elif isinstance(choice, Mapping):
         _check_type(choice, "tool_choice")
         if field:
             _check_fields(choice, {"type", "function"}, "tool_choice")
@@ -170,6 +209,39 @@ def _read(
     elif choice == "required" and not read:
         raise invalid("tool_choice", "There are no `tools` to call. Send some.")
     return Tools(read, choice, are_parallel) if read else NO_TOOLS
+
+
+def _allowed(
+    choice: Mapping[str, Any], names: set[str], field: str
+) -> Mapping[str, Any]:
+    """Return a choice among several tools, as chat completions write it."""
+    where = "tool_choice"
+    given: Any = choice
+    if field:
+        _check_fields(choice, {"type", ALLOWED_TOOLS}, where)
+        given, where = choice.get(ALLOWED_TOOLS), f"{where}.{ALLOWED_TOOLS}"
+        if not isinstance(given, Mapping):
+            raise invalid(where, "It has to be an object with a `mode` and `tools`.")
+    _check_fields(given, {*_ALLOWED, *(() if field else ("type",))}, where)
+    mode = given.get("mode") or "auto"
+    if mode not in ("auto", "required"):
+        raise invalid(f"{where}.mode", "It has to be auto or required.")
+    tools = given.get("tools")
+    if not isinstance(tools, list) or not 0 < len(tools) <= MOST_TOOLS:
+        raise invalid(f"{where}.tools", "It has to be a list of tools of the request.")
+    allowed = []
+    for index, tool in enumerate(tools):
+        place = f"{where}.tools[{index}]"
+        if not isinstance(tool, Mapping):
+            raise invalid(place, 'It is an object such as `{"type": "function", …}`.')
+        _check_type(tool, place)
+        named: Any = {name: tool[name] for name in tool if name != "type"}
+        if field:
+            _check_fields(tool, {"type", "function"}, place)
+            named = tool.get("function")
+        name = _named(named, names, f"{place}{field}")
+        allowed.append({"type": "function", "function": {"name": name}})
+    return {"type": ALLOWED_TOOLS, ALLOWED_TOOLS: {"mode": mode, "tools": allowed}}
 
 
 def read_functions(functions: Sequence[Any] | None, choice: Any) -> Tools:

@@ -130,6 +130,7 @@ def _is_newer(asked: NewRun) -> bool:
     parameters = asked.parameters.given()
     if parameters.get("reasoning_effort") == "none":
         del parameters["reasoning_effort"]  # they took it, and ignored it
+    parameters.pop("echoed", None)  # they ignored most of it
     return (
         (last is not None and last.role != "user")
         or not _OLDER_PARAMETERS.issuperset(parameters)

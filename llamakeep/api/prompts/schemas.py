@@ -51,6 +51,10 @@ class OutputItem(Body):
     """The tool that is called."""
     has_failed: bool | None = None
     """Of a tool's result; only there if the tool failed."""
+    logprobs: str | None = None
+    """Of a text: how likely its tokens were, if that was asked for; a JSON list."""
+    sealed: str | None = None
+    """Of reasoning: what its server wants back as it came, such as a signature."""
 
 
 class PromptMessage(Body):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from llamakeep.domain import Item, Text
 from llamakeep.domain.output import MARK
 from llamakeep.errors import ProviderAnswerInvalid
-from llamakeep.providers.base import ItemBegun, ItemText
+from llamakeep.providers.base import ItemBegun, ItemText, Logprobs
 
 
 class Repetition:
@@ -22,7 +22,7 @@ class Repetition:
         return not self._rest
 
     def news(
-        self, event: str | ItemBegun | ItemText
+        self, event: str | ItemBegun | ItemText | Logprobs
     ) -> str | ItemBegun | ItemText | None:
         """
         Return what is new in an event.
@@ -32,6 +32,8 @@ class Repetition:
         """
         if isinstance(event, ItemBegun):
             self._begin(event.item)
+            return None
+        if isinstance(event, Logprobs):
             return None
         text = event if isinstance(event, str) else event.text
         size = min(len(text), len(self._rest))

@@ -59,7 +59,14 @@ class LocalProvider:
     name = "local"
     is_free = True
     # llama.cpp ignores `min_tokens`.
-    unsupported = TOOL_PARAMETERS | {"min_tokens", "reasoning_effort", "verbosity"}
+    unsupported = TOOL_PARAMETERS | {
+        "min_tokens",
+        "reasoning_effort",
+        "verbosity",
+        "logit_bias",
+        "service_tier",
+        "extra_fields",
+    }
 
     def __init__(
         self, settings: Settings, supervisor: Supervisor | None = None
@@ -101,7 +108,7 @@ class LocalProvider:
             images=False,
             json_schema=True,
             reasoning=False,
-            logprobs=False,
+            logprobs=True,
             n=False,
             prefill=False,
             embeddings=False,

@@ -154,6 +154,8 @@ def _wanted(request: CompletionRequest) -> Iterator[str]:
         yield "json_schema"
     if parameters.reasoning_effort not in (None, "none"):
         yield "reasoning"
+    if parameters.logprobs:
+        yield "logprobs"
 
 
 def said_of(entry: Mapping[str, Any]) -> Capabilities:

@@ -6,24 +6,40 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple
 
-from llamakeep.domain import LONGEST_FINISH_REASON, Reasoning, Text, Usage
+from llamakeep.domain import Reasoning, Text, Usage
 from llamakeep.errors import LlamaKeepError, ProviderAnswerInvalid, ProviderError
-from llamakeep.providers.base import Finished, ItemText
+from llamakeep.providers.base import Finished, ItemText, Logprobs
 from llamakeep.providers.http import message_of, retry_after
 from llamakeep.providers.json_text import Joiner, read_event_json
-from llamakeep.providers.openai.deltas import Parts, Piece, count, label, parts_of
+from llamakeep.providers.openai.deltas import (
+    CallPiece,
+    Parts,
+    Piece,
+    count,
+    label,
+    parts_of,
+)
+from llamakeep.providers.openai.events import (
+    IN_A_CHOICE,
+    as_dict,
+    event_template_of,
+    has_error,
+    later,
+    reason_of,
+)
 from llamakeep.providers.openai.items import Items, Said, joined
+from llamakeep.providers.openai.logprobs import logprobs_in
 from llamakeep.providers.openai.other_formats import OtherFormat, other_format
 from llamakeep.providers.openai.refusals import Reason, broken_off
 
 MAX_TEXT = 16 * 1024 * 1024
 """How many characters one answer may have."""
 
+MAX_LOGPROBS = 16 * 1024 * 1024
+"""How many characters the JSON of one answer's logprobs may have."""
+
 _PLAIN = re.compile(rb'[^"\\\x00-\x1f]+')
 """What stands for itself in a JSON string."""
-
-_NO_REASONS = {"", "null", "none"}
-"""What some servers say as the finish reason of what is not finished."""
 
 
 class CompletionReader:
@@ -32,7 +48,8 @@ class CompletionReader:
 
     What cannot change the meaning of an answer is read leniently: an event that has
     neither choices nor an error is nothing. Error messages call the server `who` and do
-    not repeat `secret`. Tool calls without an id get one of `run_id`.
+    not repeat `secret`. Tool calls without an id get one of `run_id`. How likely tokens
+    were is read if that was asked for (`has_logprobs`).
     """
 
     def __init__(
@@ -42,12 +59,15 @@ class CompletionReader:
         model: str = "",
         secret: str | None = None,
         run_id: str = "",
+        has_logprobs: bool = False,
     ) -> None:
         self._who = who
+        self._has_logprobs = has_logprobs
         self._run_id = run_id
         self._asked_model = model
         self._secret = secret
         self._length = 0
+        self._length_of_logprobs = 0
         self._usage = Usage()
         self._model: object = None
         self._resolved_model: str | None = None
@@ -94,13 +114,15 @@ class CompletionReader:
             return self._take_other(self._other, is_whole=True)
         if not self.has_choices:
             raise self.in_other_format() or self._invalid("has no choices", self.remark)
-        return self.break_off()
+        return self._joiner.end() if self._items is None else self._items.end()
 
     def break_off(self) -> Said:
         """Return the rest of an answer that broke off."""
         if self._other is not None and not self.has_choices:
             return self._take_other(self._other, is_whole=False)
-        return self._joiner.end() if self._items is None else self._items.end()
+        if self._items is None:
+            return self._joiner.end()
+        return self._items.end(is_whole=False)
 
     def in_other_format(self) -> ProviderAnswerInvalid | None:
         """Return what to raise if all that came is in the format of another API."""
@@ -181,7 +203,7 @@ class CompletionReader:
             ProviderAnswerInvalid: It cannot be read, and may have had text.
             LlamaKeepError: It is an error message.
         """
-        if is_error or _has_error(event):
+        if is_error or has_error(event):
             # A finished answer is whole, whatever its server says afterwards.
             if self.finish_reason is None:
                 raise self._error(event)
@@ -192,7 +214,7 @@ class CompletionReader:
             )
         if not isinstance(event, dict):
             return ""
-        usage = event.get("usage") or _dict(event.get("x_groq")).get("usage")
+        usage = event.get("usage") or as_dict(event.get("x_groq")).get("usage")
         if usage:
             self._count(usage)
         if (model := event.get("model")) != self._model:
@@ -213,21 +235,30 @@ class CompletionReader:
             said = self._said_in(parts)
         else:
             said = self._counted(self._joiner.join(parts.text))
+        if self._has_logprobs and (likely := self._logprobs(choice)):
+            return joined([[Logprobs(likely)], said])
         if data and self.finish_reason is None and not self._joiner.has_half:
             match said, parts.pieces:
                 case str(text), () if parts.is_plain:
                     self._is_thinking = False
-                    self._event_template = _event_template_of(data, text)
+                    self._event_template = event_template_of(data, text)
                 case [ItemText(text)], [Reasoning()]:
                     self._is_thinking = True
-                    self._event_template = _event_template_of(data, text)
+                    self._event_template = event_template_of(data, text)
         return said
+
+    def _logprobs(self, choice: dict[str, Any]) -> str:
+        found = logprobs_in(choice)
+        self._length_of_logprobs += len(found)
+        if self._length_of_logprobs > MAX_LOGPROBS:
+            raise self._invalid(f"has logprobs of more than {MAX_LOGPROBS} characters")
+        return found
 
     def _choice(self, event: dict[str, Any]) -> dict[str, Any] | None:
         """Return the first choice of an event, which is the answer."""
         choices = event.get("choices")
         if isinstance(choices, dict):
-            choices = [choices] if choices.keys() & _IN_A_CHOICE else []
+            choices = [choices] if choices.keys() & IN_A_CHOICE else []
         if not isinstance(choices, list) or not choices:
             self.remark = message_of(event, self._secret) or self.remark
             self._other_format = self._other_format or other_format(event)
@@ -254,7 +285,10 @@ class CompletionReader:
         other = self._other
         if other is None:
             reader = CompletionReader(
-                self._who, model=self._asked_model, run_id=self._run_id
+                self._who,
+                model=self._asked_model,
+                run_id=self._run_id,
+                has_logprobs=self._has_logprobs,
             )
             other = self._other = _OtherChoice(choice.get("index"), reader, [])
         if other.index == choice.get("index"):
@@ -273,7 +307,7 @@ class CompletionReader:
             parts = parts_of(choice)
         except ValueError as error:
             raise self._invalid(str(error)) from None
-        reason = _reason_of(choice.get("finish_reason"))
+        reason = reason_of(choice.get("finish_reason"))
         if reason == "error":
             raise ProviderError(
                 f"{self._who} broke off its answer: it did not say why."
@@ -298,6 +332,8 @@ class CompletionReader:
         pieces = parts.pieces or ([Text(parts.text)] if parts.text else ())
         for piece in pieces:
             self._counted(piece.text)
+            if isinstance(piece, CallPiece):
+                self._counted(piece.extra)
         items.add(pieces)
         return items.take()
 
@@ -307,8 +343,8 @@ class CompletionReader:
             return
         known = self._usage
         self._usage = Usage(
-            _later(count(usage, "prompt_tokens", "input_tokens"), known.input_tokens),
-            _later(
+            later(count(usage, "prompt_tokens", "input_tokens"), known.input_tokens),
+            later(
                 count(usage, "completion_tokens", "output_tokens"), known.output_tokens
             ),
         )
@@ -341,48 +377,3 @@ class _OtherChoice(NamedTuple):
     index: Any
     reader: CompletionReader
     said: list[Said]
-
-
-def _later(said: int | None, known: int | None) -> int | None:
-    return known if not said and known is not None else said
-
-
-_IN_A_CHOICE = {"delta", "message", "text", "finish_reason"}
-
-
-def _has_error(event: Any) -> bool:
-    if isinstance(event, list):
-        return any(_has_error(each) for each in event[:2])
-    if not isinstance(event, dict):
-        return False
-    if event.get("error") or event.get("object") == "error":
-        return True
-    return bool(event.get("errors")) and not event.get("choices")
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _reason_of(said: Any) -> str | None:
-    if isinstance(said, dict):
-        said = said.get("type") or said.get("reason")
-    if said is None or said is False:
-        return None
-    said = said if isinstance(said, str) else str(said)
-    reason = label(said, limit=LONGEST_FINISH_REASON)
-    return None if reason is None or reason.lower() in _NO_REASONS else reason
-
-
-def _event_template_of(data: bytes, text: str) -> tuple[bytes, bytes] | None:
-    """
-    Return what surrounds the text in an event's block, if it is certain where that is.
-
-    Without a backslash every string stands for itself; so a text that is there once, in
-    quotes, is there as what it was parsed from.
-    """
-    said = b'"%b"' % text.encode()
-    if not text or b"\\" in data or b"\n" in data or data.count(said) != 1:
-        return None
-    head, _, tail = data.partition(said)
-    return b"data: " + head + b'"', b'"' + tail

@@ -6,9 +6,19 @@ from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 from llamakeep.domain import LARGEST_USAGE, Reasoning, Refusal, Text
+from llamakeep.providers.openai.sealed import (
+    DETAILS,
+    EXTRA,
+    Sealed,
+    as_json,
+    is_signed,
+    sealed_details,
+    sealed_extra,
+)
 
 _REASONING = ("reasoning_content", "reasoning", "thinking")
 _PLAIN = {"role", "content"}
+_SEALED = {DETAILS, EXTRA}
 _MAX_LABEL = 200
 _MAX_DEPTH = 4
 
@@ -24,9 +34,11 @@ class CallPiece(NamedTuple):
     """Its `index`."""
     is_whole: bool = False
     """Whether it is certain that this is all of it."""
+    extra: str = ""
+    """JSON of what has to be handed back with it."""
 
 
-Piece = Text | Reasoning | Refusal | CallPiece
+Piece = Text | Reasoning | Refusal | CallPiece | Sealed
 
 
 class Parts(NamedTuple):
@@ -85,6 +97,10 @@ def _pieces_of(
     ) or _text_in(message.get("reasoning_details"))
     if thoughts:
         yield Reasoning(thoughts)
+    if message.keys() & _SEALED:
+        yield from sealed_details(message.get(DETAILS))
+        if is_signed(message.get(EXTRA)):
+            yield sealed_extra(as_json(message[EXTRA]))
     yield from _pieces_of_content(content)
     if refusal := _text_in(message.get("refusal")):
         yield Refusal(refusal)
@@ -147,6 +163,7 @@ def _call_in(call: dict[str, Any], *, is_whole: bool) -> CallPiece:
         _name_in(call.get("id") or call.get("call_id")),
         _index_in(call.get("index")),
         is_whole,
+        as_json(call[EXTRA]) if is_signed(call.get(EXTRA)) else "",
     )
 
 

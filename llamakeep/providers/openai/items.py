@@ -5,15 +5,16 @@ from itertools import chain
 
 from llamakeep.domain import Item, Reasoning, Refusal, Text, ToolCall
 from llamakeep.domain.messages import LONGEST_NAME
-from llamakeep.providers.base import ItemBegun, ItemText
+from llamakeep.providers.base import ItemBegun, ItemText, Logprobs
 from llamakeep.providers.json_text import Joiner
 from llamakeep.providers.openai.calls import Calls, GrowingCall
 from llamakeep.providers.openai.deltas import CallPiece, Piece
+from llamakeep.providers.openai.sealed import Sealed, sealed_extra
 
 MOST_ITEMS = 1000
 """How many items one answer may have."""
 
-Growth = str | ItemBegun | ItemText
+Growth = str | ItemBegun | ItemText | Logprobs
 Said = str | list[Growth]
 """What an answer grows by: text, or all of it in its order where there is more."""
 
@@ -32,7 +33,7 @@ def joined(said: Sequence[Said]) -> Said:
         if texts and type(each) is not kind:
             growths.append(kind("".join(texts)))
             texts.clear()
-        if isinstance(each, ItemBegun):
+        if isinstance(each, ItemBegun | Logprobs):
             growths.append(each)
         else:
             kind = type(each)
@@ -55,9 +56,15 @@ _HEADS: Mapping[type[Item], Item] = {
 class _Entry:
     """An item, and what is known of it and has not gone out."""
 
-    def __init__(self, kind: type[Item], call: GrowingCall | None = None) -> None:
+    def __init__(
+        self,
+        kind: type[Item],
+        call: GrowingCall | None = None,
+        sealed: str | None = None,
+    ) -> None:
         self.kind = kind
         self.call = call
+        self.sealed = sealed
         self.is_begun = self.is_closed = False
         self.texts: list[str] = []
 
@@ -99,10 +106,13 @@ class Items:
         self._invalid = invalid
         self._calls = Calls()
         self._ids: set[str] = set()
+        self._given_ids: dict[GrowingCall, str] = {}
+        self._sealed: set[GrowingCall] = set()
         self._entries: dict[GrowingCall, _Entry] = {}
         self._open: _Entry | None = None
         self._waiting: list[_Entry] = []
         self._count = 0
+        self._is_cut = False
         self._growths: list[Growth] = []
         self._has_begun = has_begun
         if has_begun:
@@ -119,6 +129,9 @@ class Items:
         """
         call: GrowingCall | None = None
         for piece in pieces:
+            if isinstance(piece, Sealed):
+                self._seal(piece)
+                continue
             if not isinstance(piece, CallPiece):
                 self._grow(self._entry_of(type(piece)), piece.text)
                 continue
@@ -133,8 +146,12 @@ class Items:
                 raise self._invalid(
                     f"has a name of a tool of more than {LONGEST_NAME} characters"
                 )
-            if not call.is_empty:
-                self._grow(self._entry_of_call(call), piece.text)
+            if call.is_empty:
+                continue
+            if piece.extra and call not in self._sealed:
+                self._sealed.add(call)
+                self._seal(sealed_extra(piece.extra, self._id_of(call)))
+            self._grow(self._entry_of_call(call), piece.text)
 
     def take(self) -> Said:
         """Return what can be said of the items since this was called last."""
@@ -144,15 +161,21 @@ class Items:
                 return text
         return said
 
-    def end(self) -> Said:
-        """Return the rest, when nothing more comes."""
+    def end(self, *, is_whole: bool = True) -> Said:
+        """
+        Return the rest, when nothing more comes.
+
+        Raises:
+            ProviderAnswerInvalid: The answer is whole, and calls a tool without a name.
+        """
+        self._is_cut = not is_whole
         self._advance(is_end=True)
         self._close()
         return self.take()
 
     def _entry_of(self, kind: type[Text | Reasoning | Refusal]) -> _Entry:
         last = self._waiting[-1] if self._waiting else self._open
-        if last is None or last.kind is not kind:
+        if last is None or last.kind is not kind or last.sealed is not None:
             last = self._new(kind)
             self._waiting.append(last)
         return last
@@ -167,11 +190,21 @@ class Items:
             self._waiting.insert(at, entry)
         return entry
 
-    def _new(self, kind: type[Item], call: GrowingCall | None = None) -> _Entry:
+    def _seal(self, piece: Sealed) -> None:
+        """Add what is to be handed back, as reasoning without text."""
+        self._waiting.append(self._new(Reasoning, sealed=piece.text))
+        self._advance()
+
+    def _new(
+        self,
+        kind: type[Item],
+        call: GrowingCall | None = None,
+        sealed: str | None = None,
+    ) -> _Entry:
         self._count += 1
         if self._count > MOST_ITEMS:
             raise self._invalid(f"has more than {MOST_ITEMS} items")
-        return _Entry(kind, call)
+        return _Entry(kind, call, sealed)
 
     def _grow(self, entry: _Entry, text: str) -> None:
         if entry.is_closed:
@@ -208,6 +241,10 @@ class Items:
         if entry is None:
             return
         entry.is_closed = True
+        if entry.call is not None and not entry.call.name:
+            if entry.call.length and not self._is_cut:
+                raise self._invalid("calls a tool without saying which")
+            return  # a beginning of which nothing can be made
         if not entry.is_begun:
             self._begin(entry)
         self._say(entry)
@@ -219,6 +256,8 @@ class Items:
         if entry.call is not None:
             head = ToolCall(self._id_of(entry.call), _cleaned(entry.call.name))
             self._growths.append(ItemBegun(head))
+        elif entry.sealed is not None:
+            self._growths.append(ItemBegun(Reasoning(sealed=entry.sealed)))
         elif not (is_first and entry.kind is Text):  # as an answer begins
             self._growths.append(ItemBegun(_HEADS[entry.kind]))
 
@@ -230,6 +269,8 @@ class Items:
 
     def _id_of(self, call: GrowingCall) -> str:
         """Return the id of a call, which none before it has."""
+        if (given := self._given_ids.get(call)) is not None:
+            return given
         number = len(self._ids) + 1
         known = _cleaned(call.call_id)
         known = known or f"call_{self._run_id.removeprefix('run_')}_{number}"
@@ -239,6 +280,7 @@ class Items:
             found = f"{known[: LONGEST_NAME - len(suffix)]}{suffix}"
             number += 1
         self._ids.add(found)
+        self._given_ids[call] = found
         return found
 
 

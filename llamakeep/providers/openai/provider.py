@@ -9,7 +9,12 @@ from typing import Any
 from urllib.parse import quote
 
 from llamakeep.domain import Capabilities, MaxTokensName, Price
-from llamakeep.errors import LlamaKeepError, ProviderAnswerInvalid, ProviderError
+from llamakeep.errors import (
+    ContextLengthExceeded,
+    LlamaKeepError,
+    ProviderAnswerInvalid,
+    ProviderError,
+)
 from llamakeep.http import MOST_CONNECTIONS, Client, Response
 from llamakeep.providers.base import (
     DEFAULT_MODEL,
@@ -28,7 +33,14 @@ from llamakeep.providers.openai.capabilities import KnownCapabilities
 from llamakeep.providers.openai.chat_completions import CompletionReader
 from llamakeep.providers.openai.chat_stream import ChatStream
 from llamakeep.providers.openai.refusals import Reason, is_about, refusal, refuses_name
-from llamakeep.providers.openai.requests import USUAL, Wording, request_body
+from llamakeep.providers.openai.requests import (
+    USUAL,
+    Wording,
+    has_sealed,
+    request_body,
+    shortened,
+)
+from llamakeep.providers.openai.sealed import HANDED_BACK
 
 _OK = 200
 _EMPTY = {204, 205}
@@ -160,6 +172,7 @@ class OpenAIProvider:
             model=request.model,
             secret=self._api_key,
             run_id=request.run_id,
+            has_logprobs=bool(request.parameters.logprobs),
         )
         wording = known = self._wordings.get(request.model, USUAL)
         with translated_errors(self._who):
@@ -172,7 +185,7 @@ class OpenAIProvider:
                 )
                 async with post as response:
                     if not _has_answer(response.status):
-                        wording = await self._reworded(
+                        request, wording = await self._reworded(
                             request, response, wording, known
                         )
                         continue
@@ -208,8 +221,8 @@ class OpenAIProvider:
         response: Response,
         wording: Wording,
         known: Wording,
-    ) -> Wording:
-        """Return what may be taken instead of a refused wording, or refuse."""
+    ) -> tuple[CompletionRequest, Wording]:
+        """Return what may be sent instead of what was refused, or refuse."""
         body = await read_refusal(response)
         reason = Reason.read(body, self._api_key)
         name = wording.max_tokens_name or request.max_tokens_name or "max_tokens"
@@ -218,15 +231,28 @@ class OpenAIProvider:
             and request.parameters.max_tokens is not None
             and refuses_name(response.status, reason, name)
         ):
-            return wording._replace(max_tokens_name=_OTHER_NAME[name])
+            return request, wording._replace(max_tokens_name=_OTHER_NAME[name])
         if (
             wording.has_reasoning == known.has_reasoning
             and is_about(response.status, reason, "reasoning_content")
             and any(each.role == "assistant" for each in request.messages)
         ):
-            return wording._replace(has_reasoning=not wording.has_reasoning)
+            has_reasoning = not wording.has_reasoning
+            return request, wording._replace(has_reasoning=has_reasoning)
+        if (
+            wording.has_sealed == known.has_sealed
+            and any(is_about(response.status, reason, name) for name in HANDED_BACK)
+            and any(has_sealed(each.parts) for each in request.messages)
+        ):
+            return request, wording._replace(has_sealed=not wording.has_sealed)
         self._known.note_refusal(request, response.status, reason)
-        raise self._refusal(response, body, request.model)
+        error = self._refusal(response, body, request.model)
+        shorter = None
+        if isinstance(error, ContextLengthExceeded):
+            shorter = shortened(request)
+        if shorter is None:
+            raise error
+        return shorter, wording
 
     def _remember(self, model: str, wording: Wording) -> None:
         if len(self._wordings) >= _MOST_WORDINGS:

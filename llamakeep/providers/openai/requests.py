@@ -1,6 +1,7 @@
 """What is sent to servers that speak OpenAI's chat completions."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from llamakeep.domain import (
 )
 from llamakeep.domain.messages import Part, said_in
 from llamakeep.providers.base import CompletionRequest
+from llamakeep.providers.openai.sealed import DETAILS, EXTRA, unsealed
 
 
 class Wording(NamedTuple):
@@ -24,6 +26,8 @@ class Wording(NamedTuple):
     """`None` for the name of the client's request."""
     has_reasoning: bool = False
     """Whether it wants to read what it thought; most do not, and some refuse it."""
+    has_sealed: bool = True
+    """Whether it takes back what it gave to be handed back."""
 
 
 USUAL = Wording()
@@ -41,24 +45,52 @@ def request_body(
             messages.append(_plain(message))
             continue
         parts = _answered(message, request.messages, at + 1)
-        messages.extend(_sent(message, parts, has_reasoning=wording.has_reasoning))
+        messages.extend(_sent(message, parts, wording))
     if wording.has_reasoning:
         for sent in messages:
             if sent["role"] == "assistant":
                 sent.setdefault("reasoning_content", _NO_REASONING)
+    given = request.parameters.given()
+    extra_fields = given.pop("extra_fields", {})
+    given.pop("truncation", None)
     body: dict[str, Any] = {
+        **extra_fields,
         "model": request.model,
         "messages": messages,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    body.update(request.parameters.given())
+    body.update(given)
     if request.parameters.stop:
         body["stop"] = list(request.parameters.stop)
     name = wording.max_tokens_name or request.max_tokens_name
     if name is not None and "max_tokens" in body:
         body[name] = body.pop("max_tokens")
     return body
+
+
+def shortened(request: CompletionRequest) -> CompletionRequest | None:
+    """
+    Return a request without the older half of what was said, if that may be left out.
+
+    What is left begins with a user's message, after the system prompt.
+    """
+    if request.parameters.truncation != "auto":
+        return None
+    messages = request.messages
+    first = 0
+    while messages[first].role == "system" and first + 1 < len(messages):
+        first += 1
+    middle = (first + len(messages) + 1) // 2
+    begin = 0
+    for at in range(first + 1, len(messages)):
+        if messages[at].role == "user":
+            begin = at
+            if at >= middle:
+                break
+    if not begin:
+        return None
+    return replace(request, messages=(*messages[:first], *messages[begin:]))
 
 
 def _plain(message: Message) -> dict[str, Any]:
@@ -96,7 +128,7 @@ def _calls_in(parts: Sequence[Part]) -> Sequence[ToolCall]:
 
 
 def _sent(
-    message: Message, parts: Sequence[Part], *, has_reasoning: bool
+    message: Message, parts: Sequence[Part], wording: Wording
 ) -> Iterator[dict[str, Any]]:
     """Yield a message of some parts as one, after one for each tool's result."""
     name = {} if message.name is None else {"name": message.name}
@@ -107,8 +139,10 @@ def _sent(
     said = [part for part in parts if not isinstance(part, ToolResult)]
     if message.role == "assistant":
         fields = _assistants(said)
-        if has_reasoning and (thoughts := _joined(said, Reasoning)):
+        if wording.has_reasoning and (thoughts := _joined(said, Reasoning)):
             fields["reasoning_content"] = thoughts
+        if wording.has_sealed and has_sealed(said):
+            _unseal(fields, said)
         yield {"role": "assistant", **fields, **name}
     elif said:
         yield {"role": message.role, "content": said_in(said), **name}
@@ -125,6 +159,22 @@ def _assistants(parts: Sequence[Part]) -> dict[str, Any]:
     if calls:
         fields["tool_calls"] = calls
     return fields
+
+
+def has_sealed(parts: Sequence[Part]) -> bool:
+    """Return whether a server wants something of a message back."""
+    return any(isinstance(part, Reasoning) and part.sealed for part in parts)
+
+
+def _unseal(fields: dict[str, Any], parts: Sequence[Part]) -> None:
+    found = unsealed(parts)
+    if found.details:
+        fields[DETAILS] = found.details
+    if found.extra is not None:
+        fields[EXTRA] = found.extra
+    for call in fields.get("tool_calls", ()):
+        if (extra := found.extra_of_calls.get(call["id"])) is not None:
+            call[EXTRA] = extra
 
 
 def _joined(parts: Sequence[Part], kind: type[Part]) -> str:

@@ -70,7 +70,17 @@ class ReplicateProvider:
     name = "replicate"
     is_free = False
     # Where nothing is known of a model: see `lacks`.
-    unsupported = TOOL_PARAMETERS | {"response_format", "reasoning_effort", "verbosity"}
+    unsupported = TOOL_PARAMETERS | {
+        "response_format",
+        "reasoning_effort",
+        "verbosity",
+        "logprobs",
+        "top_logprobs",
+        "logit_bias",
+        "truncation",
+        "service_tier",
+        "extra_fields",
+    }
 
     def __init__(
         self,

@@ -9,6 +9,8 @@ from llamakeep.api.http import sse
 from llamakeep.api.openai.errors import error_of
 from llamakeep.api.openai.responses.items import (
     begun_item,
+    has_part,
+    has_text,
     output_id,
     output_item,
     output_of,
@@ -171,11 +173,10 @@ class _NumberedEvents:
             case Delta(text, position) | ItemDelta(text, position):
                 yield from self._open()
                 self._last = self._shift + position.offset
-                facts = b"%b%b%b" % (
-                    self._before_delta,
-                    to_json(text),
-                    self._after_delta,
-                )
+                after = self._after_delta
+                if isinstance(update, Delta) and update.logprobs:
+                    after = b',"logprobs":[%b]}' % update.logprobs.encode()
+                facts = b"%b%b%b" % (self._before_delta, to_json(text), after)
                 yield _frame(self._delta, self._last, facts)
             case NextItem(item, position, before):
                 if position.offset > 1:
@@ -212,7 +213,7 @@ class _NumberedEvents:
             "response.output_item.added",
             {"output_index": index, "item": begun_item(self.run, item, index)},
         )
-        if not isinstance(item, ToolCall):
+        if has_part(item):
             yield from self._of_text(
                 number + 1, "response.content_part.added", {"part": part_of(item)}
             )
@@ -220,13 +221,12 @@ class _NumberedEvents:
     def _close(self, item: Item, end: int, status: str) -> Iterator[bytes]:
         """Yield the events that close an item, whose text ends at `end` in the tape."""
         number, kind = self.place.number_at(end) + 1, type(item)
-        whole = {_FIELDS.get(kind, "text"): item.text}
-        yield from self._of_text(
-            number,
-            f"response.{_KINDS[kind]}.done",
-            whole | {"logprobs": []} if kind is Text else whole,
-        )
-        if not isinstance(item, ToolCall):
+        whole: dict[str, Any] = {_FIELDS.get(kind, "text"): item.text}
+        if isinstance(item, Text):
+            whole["logprobs"] = part_of(item)["logprobs"]
+        if has_text(item):
+            yield from self._of_text(number, f"response.{_KINDS[kind]}.done", whole)
+        if has_part(item):
             yield from self._of_text(
                 number + 1, "response.content_part.done", {"part": part_of(item)}
             )

@@ -1,7 +1,8 @@
 """Items of the Responses API: what was said, as it shows it."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from llamakeep.api.prompts.ids import RUN, id_of
 from llamakeep.domain import (
@@ -75,17 +76,27 @@ def begun_item(run: Run, item: Item, index: int) -> dict[str, Any]:
 def part_of(item: Text | Refusal | Reasoning) -> dict[str, Any]:
     """Return the only part of an item."""
     match item:
-        case Text(text):
+        case Text(text, logprobs):
             return {
                 "type": "output_text",
                 "text": text,
                 "annotations": [],
-                "logprobs": [],
+                "logprobs": json.loads(logprobs) if logprobs else [],
             }
         case Refusal(text):
             return {"type": "refusal", "refusal": text}
         case Reasoning(text):
             return {"type": "reasoning_text", "text": text}
+
+
+def has_text(item: Item) -> bool:
+    """Return whether an item is more than what is handed back as it came."""
+    return not (isinstance(item, Reasoning) and item.sealed is not None)
+
+
+def has_part(item: Item) -> TypeGuard[Text | Refusal | Reasoning]:
+    """Return whether an item has a content part: calls have none."""
+    return not isinstance(item, ToolCall) and has_text(item)
 
 
 def items_sent(run: Run) -> Iterator[dict[str, Any]]:
@@ -112,7 +123,11 @@ def find_item(run: Run, item_id: str) -> dict[str, Any] | None:
 
 def size_of(item: dict[str, Any]) -> int:
     """Return how many bytes the text of an item has."""
-    texts = [item.get("arguments", ""), item.get("output", "")]
+    texts = [
+        item.get("arguments", ""),
+        item.get("output", ""),
+        item.get("encrypted_content", ""),
+    ]
     for part in item.get("content", ()):
         texts += [part.get("text", ""), part.get("refusal", "")]
     return len("".join(texts).encode())
@@ -180,14 +195,21 @@ def _shown(part: Part, item_id: str, role: Role, status: str) -> dict[str, Any]:
                 "call_id": call_id,
                 "output": text,
             }
-        case Reasoning():
+        case Reasoning(sealed=None):
             return {
                 "id": item_id,
                 "type": "reasoning",
                 "status": status,
                 "summary": [],
                 "content": [part_of(part)],
-                "encrypted_content": None,
+            }
+        case Reasoning(sealed=sealed):
+            return {
+                "id": item_id,
+                "type": "reasoning",
+                "status": status,
+                "summary": [],
+                "encrypted_content": sealed,
             }
     if role == "assistant" or isinstance(part, Refusal):
         content = part_of(part)

@@ -40,7 +40,7 @@ What OpenAI's library parsed is in the arguments, too.
 """
 _FIELDS: Mapping[str, set[str]] = {
     "message": {"role", "content", "name"},
-    "reasoning": {"summary", "content"},
+    "reasoning": {"summary", "content", "encrypted_content"},
     "function_call": {"call_id", "name", "arguments"},
     "function_call_output": {"call_id", "name", "output"},
 }
@@ -172,8 +172,8 @@ class _Reader:
             case "message":
                 self._read_message(item, where)
             case "reasoning":
-                if thoughts := _thoughts(item, where):
-                    self._say([Reasoning(thoughts)])
+                if thoughts := _reasoning(item, where):
+                    self._say(thoughts)
             case "function_call":
                 self._say([self._call(item, where)])
             case _:
@@ -268,6 +268,19 @@ class _Reader:
             [*places] = self._calls.values()
             self._open = _Calls(f"{places[0]}.call_id", parts)
             self._calls = {}
+
+
+def _reasoning(item: Mapping[str, Any], where: str) -> Sequence[Part]:
+    """Return what the model thought, and what its server wants back with it."""
+    thoughts = _thoughts(item, where)
+    parts: list[Part] = [Reasoning(thoughts)] if thoughts else []
+    sealed = item.get("encrypted_content")
+    if sealed is not None and not isinstance(sealed, str):
+        raise invalid(f"{where}.encrypted_content", "It has to be text.")
+    if sealed:
+        place = f"{where}.encrypted_content"
+        parts.append(Reasoning(sealed=checked(sealed, place)))
+    return parts
 
 
 def _thoughts(item: Mapping[str, Any], where: str) -> str:

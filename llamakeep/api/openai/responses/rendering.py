@@ -37,18 +37,14 @@ _ITEM_STATUSES = {
 """The status of a response's last item; with others, it is incomplete."""
 
 
-def response_of(run: Run, *, background: bool | None = None) -> dict[str, Any]:
-    """
-    Return `run` as a response.
-
-    Whether the request said `background` is not stored.
-    """
+def response_of(run: Run) -> dict[str, Any]:
+    """Return `run` as a response."""
     reason = _incomplete_reason(run)
     status = "incomplete" if reason else _STATUSES[run.status]
     output = []
     if run.response or run.output or run.status is RunStatus.SUCCEEDED:
         output = output_items(run, _ITEM_STATUSES.get(status, "incomplete"))
-    return _facts(run, background=background) | {
+    return _facts(run) | {
         "status": status,
         "completed_at": _seconds(run) if status == "completed" else None,
         "error": error_of(run) if status == "failed" else None,
@@ -81,9 +77,15 @@ def error_of(run: Run) -> dict[str, Any]:
     return {"code": code, "message": error.detail}
 
 
-def _facts(run: Run, *, background: bool | None = None) -> dict[str, Any]:
-    """Return the fields that do not change while the run is unfinished."""
+def _facts(run: Run) -> dict[str, Any]:
+    """
+    Return the fields that do not change while the run is unfinished.
+
+    Numbers that were left to the model are shown as OpenAI's defaults: clients need
+    numbers.
+    """
     parameters = run.parameters
+    echoed = parameters.echoed or {}
     return {
         "id": id_of(run, RESPONSE),
         "object": "response",
@@ -92,11 +94,13 @@ def _facts(run: Run, *, background: bool | None = None) -> dict[str, Any]:
         "instructions": run.system_prompt,
         "previous_response_id": _previous(run),
         "conversation": {"id": run.conversation_id},
-        "background": background,
+        "background": echoed.get("background", False),
         "store": True,
         "max_output_tokens": parameters.max_tokens,
-        "temperature": parameters.temperature,
-        "top_p": parameters.top_p,
+        "temperature": _or_default(parameters.temperature, 1.0),
+        "top_p": _or_default(parameters.top_p, 1.0),
+        "presence_penalty": _or_default(parameters.presence_penalty, 0.0),
+        "frequency_penalty": _or_default(parameters.frequency_penalty, 0.0),
         "text": {
             "format": text_format(parameters.response_format),
             "verbosity": parameters.verbosity or "medium",
@@ -105,16 +109,23 @@ def _facts(run: Run, *, background: bool | None = None) -> dict[str, Any]:
         "tools": flat_tools(parameters.tools),
         "tool_choice": flat_choice(parameters.tool_choice),
         "parallel_tool_calls": parameters.parallel_tool_calls is not False,
-        "max_tool_calls": None,
-        "top_logprobs": 0,
-        "truncation": "disabled",
-        "reasoning": {"effort": parameters.reasoning_effort, "summary": None},
-        "service_tier": "default",
+        "max_tool_calls": echoed.get("max_tool_calls"),
+        "top_logprobs": parameters.top_logprobs or 0,
+        "truncation": parameters.truncation or "disabled",
+        "reasoning": {
+            "effort": parameters.reasoning_effort,
+            "summary": echoed.get("summary"),
+        },
+        "service_tier": parameters.service_tier or "default",
         "prompt": None,
-        "prompt_cache_key": None,
+        "prompt_cache_key": echoed.get("prompt_cache_key"),
         "safety_identifier": run.end_user,
         "user": run.end_user,
     }
+
+
+def _or_default(given: float | None, default: float) -> float:
+    return default if given is None else given
 
 
 def _previous(run: Run) -> str | None:

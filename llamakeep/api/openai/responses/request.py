@@ -1,16 +1,22 @@
 """The request body of the Responses API."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from llamakeep.api.openai.content import message_schema
 from llamakeep.api.openai.errors import PREVIOUS_NOT_FOUND
 from llamakeep.api.openai.parameters import (
+    ABOUT_USERS,
     IGNORED_EVERYWHERE,
-    Effort,
+    USUAL_TIERS,
+    MostLikely,
+    ReasoningOptions,
+    ServiceTier,
+    extra_of,
     refuse_unsupported,
+    without,
 )
 from llamakeep.api.openai.responses.reading import read_input
 from llamakeep.api.openai.responses.rendering import RESPONSE
@@ -23,37 +29,50 @@ from llamakeep.api.openai.tools import (
 from llamakeep.api.prompts.ids import run_id_of
 from llamakeep.api.prompts.reading import invalid
 from llamakeep.domain import NewRun, Parameters
-from llamakeep.errors import RunNotFound
+from llamakeep.errors import RunNotFound, UnsupportedParameter
 from llamakeep.schemas.bodies import Form
 from llamakeep.schemas.fields import (
     Asker,
+    Integer,
     MaxTokens,
     Metadata,
     ModelName,
     OpenAITemperature,
+    Penalty,
     TopP,
 )
 from llamakeep.schemas.text import Text
 
-IGNORED = IGNORED_EVERYWHERE | {"max_tool_calls"}
+IGNORED = IGNORED_EVERYWHERE | {"client_metadata"}
 
 ONLY: Mapping[str, Sequence[Any]] = {
     "access_programs": (),
     "background_options": ({},),
     "context_management": ([],),
     "image": (),
-    "include": ([],),
     "moderation": (),
     "prompt": (),
-    "service_tier": ("auto", "default"),
     "stream_options": ({}, {"include_obfuscation": False}),
-    "top_logprobs": (0,),
-    "truncation": ("disabled",),
 }
 """Unsupported parameters, with the values that change nothing; `null` is always one."""
 
-SUMMARIES = {"summary": ("auto",), "generate_summary": ("auto",)}
-"""What may be asked for instead of a model's reasoning, which is given as it is."""
+LOGPROBS = "message.output_text.logprobs"
+INCLUDED = frozenset(
+    {
+        LOGPROBS,
+        "reasoning.encrypted_content",
+        # Without hosted tools and images, there is nothing of these.
+        "code_interpreter_call.outputs",
+        "computer_call_output.output.image_url",
+        "file_search_call.results",
+        "message.input_image.image_url",
+        "web_search_call.action.sources",
+        "web_search_call.results",
+    }
+)
+"""What may be asked for in addition: it is given where there is any."""
+ECHOED = ("max_tool_calls", "prompt_cache_key")
+"""Fields that change nothing here, and are shown again."""
 
 _TEXT = {"type": "string"}
 
@@ -105,14 +124,22 @@ def _id_alone(value: Any) -> Any:
     return value
 
 
-class ReasoningOptions(Form):
-    """How much the model is to think."""
+Label = Annotated[Text, Field(max_length=512)]
 
-    effort: Effort | None = None
-    """Where the model thinks: such as `low` or `high`."""
-    summary: Annotated[str, WithJsonSchema({"const": "auto"})] | None = None
-    generate_summary: Annotated[str, WithJsonSchema({"const": "auto"})] | None = None
-    """The older name of `summary`."""
+
+def refuse_includes(given: Collection[str]) -> None:
+    """
+    Refuse additional output that this server does not have.
+
+    Raises:
+        UnsupportedParameter: It names what there is.
+    """
+    if unknown := [name for name in given if name not in INCLUDED]:
+        raise UnsupportedParameter(
+            f"This server has no {unknown[0][:64]!a} to include. Nothing was stored. "
+            f"There are: {', '.join(sorted(INCLUDED))}.",
+            parameters=["include"],
+        )
 
 
 class ResponseRequest(Form):
@@ -136,6 +163,8 @@ class ResponseRequest(Form):
     max_output_tokens: MaxTokens | None = None
     temperature: OpenAITemperature | None = None
     top_p: TopP | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
     text: TextOptions | None = None
     tools: (
         Annotated[
@@ -147,7 +176,16 @@ class ResponseRequest(Form):
     """Up to 128 functions of yours that the model may call, where it can."""
     tool_choice: Annotated[Any, WithJsonSchema(FLAT_CHOICE_SCHEMA)] = None
     parallel_tool_calls: bool | None = None
+    max_tool_calls: Annotated[Integer, Field(ge=1)] | None = None
+    """It limits hosted tools, of which there are none."""
     reasoning: ReasoningOptions | None = None
+    include: Annotated[list[Text], Field(max_length=16)] | None = None
+    top_logprobs: MostLikely | None = None
+    """How many other tokens to say at each place of the text."""
+    truncation: Literal["auto", "disabled"] | None = None
+    """With `auto`, the oldest messages are left out if all are too long for a model."""
+    service_tier: ServiceTier | None = None
+    prompt_cache_key: Label | None = None
     metadata: Metadata | None = None
     """Up to 16 tags of your own, kept with the run."""
     safety_identifier: Asker = None
@@ -159,24 +197,24 @@ class ResponseRequest(Form):
     background: bool | None = None
     """Return at once; the response can be polled, followed and canceled by its id."""
 
-    def asked(self) -> NewRun:
+    def asked(self, extra_fields: Collection[str] = ()) -> NewRun:
         """
         Return the prompt and its parameters for the engine.
+
+        The OpenAI-compatible server gets the `extra_fields` that the request has.
 
         Raises:
             InvalidRequest: A parameter or item is invalid.
             UnsupportedParameter: This server does not support a parameter's value.
         """
-        if self.model_extra:
-            refuse_unsupported(self.model_extra, ignored=IGNORED, only=ONLY)
+        others = self.model_extra or {}
+        stated = self._stated(*ECHOED, *ABOUT_USERS)
+        extra = extra_of({**others, **stated}, extra_fields, only=ONLY)
+        refuse_unsupported(without(others, extra), ignored=IGNORED, only=ONLY)
         if self.reasoning is not None:
-            refuse_unsupported(
-                {
-                    f"reasoning.{name}": getattr(self.reasoning, name)
-                    for name in SUMMARIES
-                },
-                only={f"reasoning.{name}": only for name, only in SUMMARIES.items()},
-            )
+            self.reasoning.check_summary()
+        refuse_includes(self.include or ())
+        has_logprobs = bool(self.top_logprobs) or LOGPROBS in (self.include or ())
         tools = read_flat_tools(
             self.tools, self.tool_choice, are_parallel=self.parallel_tool_calls
         )
@@ -200,6 +238,8 @@ class ResponseRequest(Form):
                 max_tokens=self.max_output_tokens,
                 temperature=self.temperature,
                 top_p=self.top_p,
+                presence_penalty=self.presence_penalty,
+                frequency_penalty=self.frequency_penalty,
                 response_format=response_format(self.text),
                 tools=tools.tools,
                 tool_choice=tools.choice,
@@ -209,10 +249,32 @@ class ResponseRequest(Form):
                 ),
                 # It is every model's own, so that those need not know it.
                 verbosity=None if verbosity == "medium" else verbosity,
+                logprobs=has_logprobs or None,
+                top_logprobs=self.top_logprobs if has_logprobs else None,
+                truncation=None if self.truncation != "auto" else "auto",
+                service_tier=(
+                    None if self.service_tier in USUAL_TIERS else self.service_tier
+                ),
+                extra_fields=extra,
+                echoed=self._echoed() or None,
             ),
             metadata=self.metadata or {},
             end_user=self.safety_identifier or self.user,
         )
+
+    def _stated(self, *names: str) -> dict[str, Any]:
+        given = ((name, getattr(self, name)) for name in names)
+        return {name: value for name, value in given if value is not None}
+
+    def _echoed(self) -> dict[str, Any]:
+        """Return what no model reads, and the response shows again."""
+        echoed = self._stated(*ECHOED)
+        if self.background:
+            echoed["background"] = True
+        reasoning = self.reasoning
+        if reasoning is not None and (reasoning.summary or reasoning.generate_summary):
+            echoed["summary"] = reasoning.summary or reasoning.generate_summary
+        return echoed
 
     def _previous_run_id(self) -> str | None:
         if self.previous_response_id is None:

@@ -30,7 +30,10 @@ from llamakeep.api.openai.responses.numbers import NOTHING_SEEN
 from llamakeep.api.openai.responses.reading import place_of_tools
 from llamakeep.api.openai.responses.references import dereferenced
 from llamakeep.api.openai.responses.rendering import RESPONSE, response_of
-from llamakeep.api.openai.responses.request import ResponseRequest
+from llamakeep.api.openai.responses.request import (
+    ResponseRequest,
+    refuse_includes,
+)
 from llamakeep.api.openai.wire import json_response, stream_headers
 from llamakeep.api.prompts.canceling import CancelOnDisconnect, Stream
 from llamakeep.api.prompts.idempotency import key_of
@@ -91,14 +94,14 @@ async def create(
     if body.background:
         if body.stream:
             return _stream(events(engine, _outlined(run), prefix=prefix_of(request)))
-        return json_response(response_of(run, background=True))
+        return json_response(response_of(run))
     leaving = CancelOnDisconnect(
         engine, user, run, may_come_back=idempotency_key is not None
     )
     with leaving.watched(request.receive):
         if not body.stream:
             run = await _result(request, user, run)
-            return json_response(response_of(run, background=False))
+            return json_response(response_of(run))
         await engine.answering(run)
     prefix = prefix_of(request)
     stream = events(engine, _outlined(run), prefix=prefix, leaving=leaving)
@@ -229,7 +232,7 @@ async def _ask(
     async def asked() -> NewRun:
         if refusal is not None:
             raise refusal
-        return body.asked()
+        return body.asked(services.settings.openai_extra_fields)
 
     try:
         return await services.engine.accept(
@@ -281,13 +284,11 @@ def _refuse_more(
     include_brackets: list[str] | None,
     include_obfuscation: str | None = None,
 ) -> None:
-    """Refuse requests for additional output, which this server does not have."""
+    """Refuse requests for additional output that this server does not have."""
+    refuse_includes([*(include or ()), *(include_brackets or ())])
     refuse_unsupported(
-        {
-            "include": [*(include or ()), *(include_brackets or ())],
-            "include_obfuscation": include_obfuscation,
-        },
-        only={"include": ([],), "include_obfuscation": ("false",)},
+        {"include_obfuscation": include_obfuscation},
+        only={"include_obfuscation": ("false",)},
     )
 
 
