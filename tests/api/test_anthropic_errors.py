@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from llamakeep import errors
 from llamakeep.api.anthropic.events import events as encoded_events
+from llamakeep.api.anthropic.rendering import Shown
 from llamakeep.api.prompts.canceling import CancelOnDisconnect
 from llamakeep.credentials.tokens import digest
 from llamakeep.engine import Delta, Position, Reset, Update
@@ -262,7 +263,7 @@ async def test_a_text_that_is_begun_anew_ends_the_stream(client: Client) -> None
 
     leaving = CancelOnDisconnect(client.engine, alice, run, may_come_back=False)
     found = encoded_events(
-        updates(), run, leaving, thoughts=None, prefix="", request_id="req_1"
+        updates(), run, leaving, shown=Shown(), prefix="", request_id="req_1"
     )
     frames = [frame async for frame in found]
 

@@ -250,7 +250,10 @@ async def test_parameters_reach_the_model_as_chat_completions_write_them(
             None,
             [
                 Message("user", "Is it cold?"),
-                message_of("assistant", [Reasoning("Hm."), Text("Yes.")]),
+                message_of(
+                    "assistant",
+                    [Reasoning("Hm."), Reasoning(sealed="abc"), Text("Yes.")],
+                ),
                 Message("system", "Now rhyme."),
                 Message("user", "Is it cold?"),
             ],
@@ -321,6 +324,7 @@ THINKS: list[Line] = [
 ]
 THOUGHT = {"type": "thinking", "thinking": "They greet.", "signature": ""}
 SAID = {"type": "text", "text": "Hello", "citations": None}
+SEALED = Reasoning(sealed='{"extra_content":{}}')
 CALLS: list[Line] = [
     "I look.",
     ItemBegun(ToolCall("a", "get_weather")),
@@ -351,6 +355,14 @@ NOW = CALL | {"id": "b", "name": "now", "input": {}}
             [THOUGHT | {"thinking": ""}, SAID],
             "end_turn",
         ),
+        (
+            [*THINKS[:3], ItemBegun(SEALED), *CALLS[1:4]],
+            "stop",
+            {"tools": [TOOL]},
+            [{"type": "redacted_thinking", "data": SEALED.sealed}, CALL],
+            "tool_use",
+        ),
+        ([*THINKS[:3], ItemBegun(SEALED), *THINKS[3:]], "stop", {}, [SAID], "end_turn"),
         # Who did not ask for thinking finds the text where it always is.
         (THINKS, "stop", {}, [SAID], "end_turn"),
         (THINKS[:3], "length", {}, [], "max_tokens"),

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from tests.sdk.clients import anthropic_of, async_anthropic_of, history
 from tests.sdk.site import ToolSite
-from tests.tool_upstream import MODEL
+from tests.tool_upstream import MODEL, SIGNED
 
 BOTH = "Is Oslo colder than Bergen?"
 ASKED: list[Any] = [{"role": "user", "content": BOTH}]
@@ -130,6 +130,21 @@ def test_the_tool_runner_runs_the_tools(tool_site: ToolSite, client: Anthropic) 
 
     assert text_of(last) == ANSWER
     check_kept(tool_site)
+
+
+def test_a_signature_goes_back_to_the_server_that_gave_it(
+    tool_site: ToolSite, client: Anthropic
+) -> None:
+    signed = asking("A signed answer: is it cold in Oslo?", tools=TOOLS)
+    with client.messages.stream(**signed) as stream:
+        called = stream.get_final_message()
+    said = [*signed["messages"], called.to_param(), results_of(called)]
+    client.messages.create(**asking(messages=said, tools=TOOLS))
+
+    kinds = [block.type for block in called.content]
+    assert sorted(kinds) == ["redacted_thinking", "tool_use"]
+    [call] = tool_site.upstream.asked[1]["messages"][1]["tool_calls"]
+    assert call["extra_content"] == SIGNED["extra_content"]
 
 
 def test_a_tool_that_fails_is_told_as_one(

@@ -149,7 +149,11 @@ def said_in_answer(content: Any, where: str) -> Sequence[Part]:
                     raise invalid(f"{place}.thinking", "It has to be text.")
                 if thoughts:
                     parts.append(Reasoning(checked(thoughts, f"{place}.thinking")))
-            # Redacted thinking is encrypted for the models of Anthropic's service.
+            case _:
+                sealed = block.get("data")
+                if not isinstance(sealed, str):
+                    raise invalid(f"{place}.data", "It has to be text.")
+                parts.append(Reasoning(sealed=checked(sealed, f"{place}.data")))
     return parts or [Text()]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from llamakeep.api.anthropic.errors import error_of
 from llamakeep.api.anthropic.rendering import (
-    Thoughts,
+    Shown,
     beginning_of,
     begun_block,
     ending_of,
@@ -33,12 +33,12 @@ async def events(
     run: Run,
     leaving: CancelOnDisconnect,
     *,
-    thoughts: Thoughts,
+    shown: Shown,
     prefix: str,
     request_id: str,
 ) -> AsyncIterator[bytes]:
     """Yield the encoded events of `run` until its end or an error."""
-    blocks = _Blocks(thoughts)
+    blocks = _Blocks(shown)
     yield _frame("message_start", message=beginning_of(run)) + PING
     try:
         async with aclosing(updates):
@@ -65,8 +65,8 @@ async def events(
 class _Blocks:
     """Makes events of what is said, block by block."""
 
-    def __init__(self, thoughts: Thoughts) -> None:
-        self._thoughts = thoughts
+    def __init__(self, shown: Shown) -> None:
+        self._shown = shown
         self._item: Item = Text()
         """What the next text is of."""
         self._index = 0
@@ -79,7 +79,7 @@ class _Blocks:
                 yield from self._close()
                 self._item = item
                 self._kinds.add(type(item))
-                if isinstance(item, ToolCall):
+                if self._shown.has_block(item):  # without text: it has none to wait for
                     yield self._open()
             case Delta(text) | ItemDelta(text) if text:
                 yield from self._grow(text)
@@ -97,12 +97,12 @@ class _Blocks:
             case ToolCall():
                 delta = {"type": "input_json_delta", "partial_json": text}
             case Reasoning():
-                if self._thoughts is None:
+                if not self._shown.thinking:
                     return
                 delta = {"type": "thinking_delta", "thinking": text}
         if not self._is_open:
             yield self._open()
-        if not self._is_omitted():
+        if self._shown.text or not isinstance(self._item, Reasoning):
             yield self._delta(delta)
 
     def _open(self) -> bytes:
@@ -113,7 +113,7 @@ class _Blocks:
     def _close(self) -> Iterator[bytes]:
         if not self._is_open:
             return
-        if isinstance(self._item, Reasoning):
+        if isinstance(self._item, Reasoning) and self._item.sealed is None:
             # Clients wait for it, and send it back with the block.
             yield self._delta({"type": "signature_delta", "signature": ""})
         yield _frame("content_block_stop", index=self._index)
@@ -122,9 +122,6 @@ class _Blocks:
 
     def _delta(self, delta: dict[str, str]) -> bytes:
         return _frame("content_block_delta", index=self._index, delta=delta)
-
-    def _is_omitted(self) -> bool:
-        return self._thoughts == "omitted" and isinstance(self._item, Reasoning)
 
 
 def _frame(kind: str, **facts: Any) -> bytes:

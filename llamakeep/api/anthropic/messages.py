@@ -58,7 +58,7 @@ async def create(
     )
     with leaving.watched(request.receive):
         if not body.stream:
-            return json_response(whole(await engine.result(run), body.thoughts))
+            return json_response(whole(await engine.result(run), body.shown))
         await engine.answering(run)
     if run.status.is_final:
         run = outline_of(run)
@@ -67,7 +67,7 @@ async def create(
         engine.follow(run),
         run,
         leaving,
-        thoughts=body.thoughts,
+        shown=body.shown,
         prefix=prefix_of(request),
         request_id=request_id,
     )

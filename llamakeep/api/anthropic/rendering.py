@@ -1,7 +1,7 @@
 """Messages, as Anthropic's API shows them."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from llamakeep.api.anthropic.calls import input_of
 from llamakeep.api.prompts.ids import id_of
@@ -11,8 +11,29 @@ from llamakeep.history.records import model_name
 MESSAGE = "msg_"
 """The prefix of a message's id."""
 
-Thoughts = Literal["shown", "omitted"] | None
-"""Whether an answer has blocks with thinking; omitted ones have no text."""
+
+class Shown(NamedTuple):
+    """What an answer shows of what its model thought."""
+
+    thinking: bool = False
+    """Whether it has blocks with thinking."""
+    text: bool = True
+    """Whether these have a text."""
+    sealed: bool = False
+    """Whether it has blocks of what its server wants to be handed back as it came."""
+
+    def has_block(self, item: Item) -> bool:
+        """Return whether an item that is complete has a block."""
+        match item:
+            case ToolCall():
+                return True
+            case Reasoning(sealed=str()):
+                return self.sealed
+            case Reasoning() if not self.thinking:
+                return False
+            case _:
+                return bool(item.text)
+
 
 _REASONS: Mapping[str | None, str] = {
     "length": "max_tokens",
@@ -37,12 +58,12 @@ def beginning_of(run: Run) -> dict[str, Any]:
     }
 
 
-def whole(run: Run, thoughts: Thoughts) -> dict[str, Any]:
+def whole(run: Run, shown: Shown) -> dict[str, Any]:
     """Return the message of a run that has succeeded."""
     message = beginning_of(run)
     usage = message["usage"] | usage_of(run.usage)
     kinds = {type(item) for item in run.output}
-    content = list(_blocks(run, thoughts))
+    content = [_block(item, shown) for item in _output(run) if shown.has_block(item)]
     return message | ending_of(run, kinds) | {"content": content, "usage": usage}
 
 
@@ -92,20 +113,25 @@ def begun_block(item: Item) -> dict[str, Any]:
                 "input": {},
                 "caller": {"type": "direct"},
             }
-        case Reasoning():
+        case Reasoning(sealed=None):
             return {"type": "thinking", "thinking": "", "signature": ""}
+        case Reasoning(sealed=sealed):
+            return {"type": "redacted_thinking", "data": sealed}
         case _:
             return {"type": "text", "text": "", "citations": None}
 
 
-def _blocks(run: Run, thoughts: Thoughts) -> Iterator[dict[str, Any]]:
-    for item in run.output or (Text(run.response),):
-        block = begun_block(item)
-        match item:
-            case ToolCall():
-                yield block | {"input": input_of(item)}
-            case Reasoning(text):
-                if text and thoughts is not None:
-                    yield block | {"thinking": text if thoughts == "shown" else ""}
-            case _ if item.text:
-                yield block | {"text": item.text}
+def _output(run: Run) -> Sequence[Item]:
+    return run.output or (Text(run.response),)
+
+
+def _block(item: Item, shown: Shown) -> dict[str, Any]:
+    block = begun_block(item)
+    match item:
+        case ToolCall():
+            block["input"] = input_of(item)
+        case Reasoning(text, None):
+            block["thinking"] = text if shown.text else ""
+        case Text(text) | Refusal(text):
+            block["text"] = text
+    return block

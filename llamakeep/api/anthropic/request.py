@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 
 from llamakeep.api.anthropic.content import TEXT_SCHEMA, text_of
 from llamakeep.api.anthropic.reading import MESSAGE_SCHEMA, read_messages
+from llamakeep.api.anthropic.rendering import Shown
 from llamakeep.api.anthropic.tools import CHOICE_SCHEMA, TOOL_SCHEMA, read_tools
 from llamakeep.api.http.problems import FIELD_UNKNOWN
 from llamakeep.api.prompts.reading import invalid
@@ -181,11 +182,13 @@ class MessageRequest(CountRequest):
     """Stream the answer as server-sent events."""
 
     @property
-    def thoughts(self) -> Literal["shown", "omitted"] | None:
-        """Whether an answer has blocks with thinking; `None` if it has none."""
-        if self.thinking is None or self.thinking.type == "disabled":
-            return None
-        return "omitted" if self.thinking.display == "omitted" else "shown"
+    def shown(self) -> Shown:
+        """What the answer shows of what its model thought."""
+        thinking = self.thinking or Thinking(type="disabled")
+        is_shown = thinking.type != "disabled"
+        return Shown(
+            is_shown, thinking.display != "omitted", is_shown or bool(self.tools)
+        )
 
     def _end_user(self) -> str | None:
         return None if self.metadata is None else self.metadata.user_id

@@ -11,6 +11,7 @@ _EXPOSED = (
     "Location",
     "RateLimit",
     "RateLimit-Policy",
+    "Request-Id",
     "Retry-After",
     "X-Request-Id",
 )
