@@ -47,6 +47,13 @@ from llamakeep.webhooks.addresses import Guard
 from llamakeep.webhooks.delivery import Notifier
 from llamakeep.webhooks.posting import Poster
 
+PATHS_WITH_IMAGES = (
+    "/prompt",
+    "/v1/chat/completions",
+    "/v1/messages",
+    "/v1/responses",
+)
+
 log = logging.getLogger(__name__)
 
 
@@ -152,6 +159,8 @@ def _add_middleware(app: FastAPI, settings: Settings, counts: Counts) -> None:
         BodyLimit,
         max_body_size=int(settings.max_body_size),
         exempt=(*webhooks.PATHS, *history_import.PATHS),
+        with_images=[path + end for path in PATHS_WITH_IMAGES for end in ("", "/")],
+        max_images_size=int(settings.max_images_size),
     )
     if settings.demo:
         app.add_middleware(LoopbackOnly, origins=settings.cors_origins)

@@ -147,7 +147,12 @@ async def import_runs(
                 yield piece
 
     async with open_user(settings, username) as (storage, user):
-        importing = Import(storage, user, max_said=settings.max_body_size)
+        importing = Import(
+            storage,
+            user,
+            max_said=settings.max_body_size,
+            max_images=settings.max_images_size,
+        )
         await importing.read(pieces())
     return importing.imported, importing.known
 
@@ -215,7 +220,7 @@ def _print_runs(
 
 
 def _print_run(run: "Run") -> None:
-    from llamakeep.history.records import readable
+    from llamakeep.history.records import images_in_markdown, readable
 
     facts = [
         ("id", run.id),
@@ -230,7 +235,8 @@ def _print_run(run: "Run") -> None:
     for name, value in facts:
         if value:
             say(f"{name}: {clean(value)}")
-    say(f"\n{clean(run.prompt)}\n\n{clean(readable(run))}")
+    asked = "\n\n".join(filter(None, (run.prompt, images_in_markdown(run))))
+    say(f"\n{clean(asked)}\n\n{clean(readable(run))}")
 
 
 def _as_json(run: "Run") -> str:

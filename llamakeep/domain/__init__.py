@@ -24,6 +24,7 @@ from llamakeep.domain.limits import (
     Tokens,
 )
 from llamakeep.domain.messages import (
+    Image,
     Message,
     Part,
     Reasoning,
@@ -66,6 +67,7 @@ __all__ = [
     "Dollars",
     "Effect",
     "ForbiddenTransition",
+    "Image",
     "Item",
     "Limits",
     "MaxTokensName",

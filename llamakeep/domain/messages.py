@@ -5,7 +5,7 @@ Parts are also the items of an answer: see `output.py`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -71,18 +71,48 @@ class ToolResult:
         return f"Error: {self.text}" if self.has_failed else self.text
 
 
-Part = Text | Reasoning | Refusal | ToolCall | ToolResult
+@dataclass(frozen=True, slots=True)
+class Image:
+    """
+    An image that a model looks at: one that is kept here, or an address.
+
+    An address is handed to the model's server as it is; nothing here requests it.
+    """
+
+    sha256: str | None = None
+    """Of its bytes, in hexadecimal; with it, there are `media_type` and `size`."""
+    media_type: str | None = None
+    size: int | None = None
+    """In bytes."""
+    url: str | None = None
+    """Where it is, `https://…`, if it is not kept here."""
+    detail: str | None = None
+    """How exactly the model is to look, in the words of OpenAI's API."""
+    data: bytes | None = field(default=None, compare=False, repr=False)
+    """Its bytes, only where it comes with a request or a file."""
+
+    @property
+    def text(self) -> str:
+        """Its address; without one, it has no text."""
+        return self.url or ""
+
+
+Part = Text | Reasoning | Refusal | ToolCall | ToolResult | Image
 TYPES: Mapping[str, type[Part]] = {
     "text": Text,
     "reasoning": Reasoning,
     "refusal": Refusal,
     "tool_call": ToolCall,
     "tool_result": ToolResult,
+    "image": Image,
 }
 """Types of parts, by their names in what is stored and shown."""
 _NAMES = {made: name for name, made in TYPES.items()}
 _RARE = ("sealed", "logprobs")
-_FIELDS = {made: tuple(each.name for each in fields(made)) for made in _NAMES}
+_FIELDS = {
+    made: tuple(each.name for each in fields(made) if each.name != "data")
+    for made in _NAMES
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +133,8 @@ class Message:
         return [each.text for each in self.parts] or [self.content]
 
 
-Unsaid = Reasoning | ToolCall
-"""Parts that are not for the reader of an answer: they are not in its text."""
+Unsaid = Reasoning | ToolCall | Image
+"""Parts that are not in the text of a message or an answer."""
 
 
 def message_of(role: Role, parts: Sequence[Part], name: str | None = None) -> Message:
@@ -114,9 +144,33 @@ def message_of(role: Role, parts: Sequence[Part], name: str | None = None) -> Me
     return Message(role, said_in(parts), name, tuple(parts))
 
 
+def images_in(messages: Iterable[Message]) -> Sequence[Image]:
+    """Return the images in some messages, in their order."""
+    return [
+        part
+        for message in messages
+        for part in message.parts
+        if isinstance(part, Image)
+    ]
+
+
 def said_in(parts: Iterable[Part]) -> str:
-    """Return what is said to the reader in some parts: texts, refusals and results."""
-    return "".join([each.text for each in parts if not isinstance(each, Unsaid)])
+    """
+    Return what is said to the reader in some parts: texts, refusals and results.
+
+    Two that an image is between are on lines of their own.
+    """
+    said: list[str] = []
+    is_apart = False
+    for part in parts:
+        if isinstance(part, Image):
+            is_apart = bool(said)
+        elif not isinstance(part, Unsaid):
+            if is_apart:
+                said.append("\n")
+                is_apart = False
+            said.append(part.text)
+    return "".join(said)
 
 
 def written(part: Part) -> dict[str, Any]:
@@ -127,6 +181,8 @@ def written(part: Part) -> dict[str, Any]:
     for name in _RARE:
         if facts.get(name, "") is None:
             del facts[name]
+    if isinstance(part, Image):
+        facts = {name: fact for name, fact in facts.items() if fact is not None}
     return {"type": _NAMES[type(part)], **facts}
 
 

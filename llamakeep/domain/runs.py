@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from llamakeep.domain.limits import Reservation
-from llamakeep.domain.messages import Message, Reasoning, Text
+from llamakeep.domain.messages import Image, Message, Reasoning, Text
 from llamakeep.domain.output import Item
 from llamakeep.domain.states import RunStatus
 from llamakeep.domain.values import value
@@ -219,6 +219,8 @@ class Run:
     """What the client said to have been said right before the prompt."""
     last_message: Message | None = None
     """The message that the prompt is, if it has more than a user's text."""
+    images: Sequence[Image] = ()
+    """Those of the client's messages; from then on they are kept apart."""
     parameters: Parameters = field(default_factory=Parameters)
     max_tokens_name: MaxTokensName | None = None
     """What the client called the limit; it is not stored."""

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from llamakeep.domain import (
+    Image,
     NewRun,
     Parameters,
     Run,
@@ -15,7 +16,15 @@ from llamakeep.domain import (
     new_id,
     utc_now,
 )
-from llamakeep.engine.context import is_little, messages, parts_of, size_of
+from llamakeep.domain.messages import images_in
+from llamakeep.engine.context import (
+    brought_by,
+    is_little,
+    messages,
+    parts_of,
+    size_of,
+)
+from llamakeep.engine.images import apart, check_images, images_before
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.quotas import Quotas
 from llamakeep.engine.refusals import check_model, model_missing, stopping
@@ -63,12 +72,13 @@ class Admission:
         self._settings = settings
         self._requires_model = settings.require_model
         self._most = int(settings.max_context_size)
+        self._most_of_images = int(settings.max_images_size)
         self._most_runs = settings.max_running + settings.max_queued
         self._storage = storage
         self._registry = registry
         self._runner = runner
 
-    async def begin(  # noqa: C901 - in two, each prompt would cost another call
+    async def begin(  # noqa: C901, PLR0912 - in two, each prompt would cost another call
         self,
         user: User,
         asked: NewRunSource,
@@ -105,6 +115,9 @@ class Admission:
         prior = context.runs
         if new.check_followed is not None:
             new.check_followed(prior)
+        images: Sequence[Image] = ()
+        if prior or new.prior_messages or new.last_message:
+            new, images = await self._with_images(provider, model, new, prior)
         parameters = new.parameters
         if (
             parameters.tools
@@ -134,6 +147,7 @@ class Admission:
             system_prompt=system_prompt,
             prior_messages=new.prior_messages,
             last_message=new.last_message,
+            images=images,
             conversation_id=context.conversation_id or conversation_of(run_id),
             previous_run_id=new.previous_run_id,
             parameters=parameters,
@@ -213,6 +227,23 @@ class Admission:
                 "the queue; nothing was stored. Try again when some are answered.",
                 retry_after=1,
             )
+
+    async def _with_images(
+        self, provider: Provider, model: str, new: NewRun, prior: Sequence[Run]
+    ) -> tuple[NewRun, Sequence[Image]]:
+        """
+        Return a request without the bytes of its images, and the images to keep.
+
+        Raises:
+            ContextTooLarge: A model is not given so many images.
+            UnsupportedParameter: The model cannot be given them.
+        """
+        own, before = images_in(brought_by(new)), images_before(prior)
+        if not (own or before):
+            return new, ()
+        most = self._most_of_images
+        await check_images(self._registry, provider, model, own, before, most=most)
+        return apart(new)
 
     async def _prompted(
         self, provider: Provider, model: str, new: NewRun, prior: Sequence[Run]

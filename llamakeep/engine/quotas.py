@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from llamakeep.domain import Limits, Reservation, Run, User, utc_now
+from llamakeep.domain.messages import images_in
 from llamakeep.engine.context import messages, size_of_tools
 from llamakeep.errors import PriceUnknown
 from llamakeep.providers.base import Provider
@@ -15,6 +16,9 @@ from llamakeep.storage.runs.quotas import Quota, Unit, Whose
 
 OVERHEAD = 16
 """Tokens that a model's template puts around each message, at most."""
+
+IMAGE = 2048
+"""Tokens that are set aside for an image; what it takes, its provider says."""
 
 _UNITS: dict[str, Unit] = {
     "concurrent_runs": "runs",
@@ -75,10 +79,12 @@ class Quotas:
             input_tokens = output_tokens = 0
         else:
             # A token stands for a byte at least, whatever the model's vocabulary is.
+            said = messages(run, earlier)
             input_tokens = sum(
                 sum([len(text.encode()) for text in each.texts]) + OVERHEAD
-                for each in messages(run, earlier)
+                for each in said
             ) + size_of_tools(run.parameters)
+            input_tokens += IMAGE * len(images_in(said))
             output_tokens = run.parameters.max_tokens or self._max_tokens
             if "max_tokens" not in provider.unsupported:
                 bounded = replace(run.parameters, max_tokens=output_tokens)

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import partial
 
 from llamakeep.domain import Effect, Run, RunEvent, RunStatus, utc_now
+from llamakeep.domain.messages import images_in
 from llamakeep.domain.runs import told_of
 from llamakeep.domain.states import follow
 from llamakeep.engine.circuits.breakers import CircuitBreakers, CircuitOpen
@@ -219,6 +220,9 @@ class Runner:
                 self.recovery.look_soon()
         else:
             is_new = live.is_stored = stored.id == live.run.id
+            if is_new and live.run.images:
+                # Their bytes are read again when the provider is sent them.
+                stored = live.run = replace(live.run, images=())
             if live.stored is not None and not live.stored.done():
                 live.stored.set_result(stored)
         return is_new
@@ -312,6 +316,15 @@ class Runner:
         )
         live.was_begun = False
 
+    async def _read_images(
+        self, live: LiveRun, hashes: Collection[str]
+    ) -> Mapping[str, bytes]:
+        """Return the bytes of images for a provider, once the database has them."""
+        user_id = live.run.user_id
+        return await Retries(live).until_done(
+            lambda: self._storage.image_data(user_id, hashes)
+        )
+
     async def _requeue(self, live: LiveRun) -> None:
         """Let a run wait so that, after a crash, its answer is not looked for."""
         transition = follow(live.run.status, RunEvent.REQUEUE)
@@ -334,11 +347,16 @@ class Runner:
         parameters = run.parameters
         if parameters.tools or parameters.echoed:
             parameters = told_of(parameters)
+        said = messages(run, live.prior)
+        has_images = (
+            live.prior or run.prior_messages or run.last_message
+        ) and images_in(said)
         request = CompletionRequest(
             run_id=run.id,
             attempt=run.attempt,
             model=run.model,
-            messages=messages(run, live.prior),
+            messages=said,
+            read_images=partial(self._read_images, live) if has_images else None,
             parameters=parameters,
             max_tokens_name=run.max_tokens_name,
             # A create that waits outlasts the lease, and hides what would be canceled.

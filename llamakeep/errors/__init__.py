@@ -30,6 +30,7 @@ LlamaKeepError
 │   ├── LastAdmin               no other administrator can log in
 │   ├── PathNotFound            there is nothing at this path
 │   ├── RunNotFound             no such run, or another user's
+│   ├── ImageNotFound           the run shows no such image
 │   ├── RunNotAnswered          it has no answer that anything could follow
 │   ├── ConversationNotFound    no such conversation, or another user's
 │   ├── IdempotencyKeyReused    same key, other request
@@ -83,6 +84,7 @@ from llamakeep.errors.client import (
     ConversationNotFound,
     HeaderRepeated,
     IdempotencyKeyReused,
+    ImageNotFound,
     InvalidRequest,
     LastAdmin,
     LimitFacts,
@@ -158,6 +160,7 @@ __all__ = [
     "FieldError",
     "HeaderRepeated",
     "IdempotencyKeyReused",
+    "ImageNotFound",
     "InvalidRequest",
     "LastAdmin",
     "LimitFacts",

@@ -264,6 +264,14 @@ class RunNotFound(ClientError):
     title = "There is no such run in your history."
 
 
+class ImageNotFound(ClientError):
+    """The run shows no such image, or belongs to another user."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "image-not-found"
+    title = "There is no such image in that run."
+
+
 class RunNotAnswered(ClientError):
     """The run has no complete answer (yet) that a prompt could follow."""
 

@@ -1,17 +1,14 @@
 """Parsing and validation of runs that `GET /history/export` wrote."""
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
 from pydantic import (
     AfterValidator,
     AwareDatetime,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     model_validator,
 )
@@ -20,11 +17,9 @@ from llamakeep.domain import (
     LARGEST_USAGE,
     LONGEST_FINISH_REASON,
     UNFINISHED,
+    Image,
     Item,
-    Message,
     Parameters,
-    Part,
-    Role,
     Run,
     RunStatus,
     ToolResult,
@@ -32,8 +27,15 @@ from llamakeep.domain import (
     User,
     utc_now,
 )
-from llamakeep.domain.messages import LONGEST_NAME, part_of, said_in
+from llamakeep.domain.messages import images_in, said_in
 from llamakeep.errors import RunInterrupted
+from llamakeep.history.imported_parts import (
+    Imported,
+    ImportedImage,
+    ImportedMessage,
+    ImportedPart,
+    read_images,
+)
 from llamakeep.schemas.fields import (
     EndUser,
     Integer,
@@ -64,9 +66,10 @@ LONGEST_PROMPT = 4 * 1024 * 1024
 """Bytes of a prompt with its prior messages, unless settings permit more."""
 
 
-def longest_line(max_said: int) -> int:
+def longest_line(max_said: int, max_images: int = 0) -> int:
     """Return how many bytes a line has at most; JSON escapes some bytes as six."""
-    return 6 * (max(max_said, LONGEST_PROMPT) + LONGEST_TEXT) + 1024**2
+    images = max_images // 3 * 4
+    return 6 * (max(max_said, LONGEST_PROMPT) + LONGEST_TEXT) + images + 1024**2
 
 
 def _check_moment(moment: datetime) -> datetime:
@@ -88,83 +91,21 @@ Moment = Annotated[
 Count = Annotated[Integer, Field(ge=0, lt=2**53)]
 
 
-class _Part(BaseModel):  # not `Body`, since deferred building is not thread-safe
-    model_config = ConfigDict(extra="forbid")
-
-
-class _Usage(_Part):
+class _Usage(Imported):
     input_tokens: Count | None = None
     output_tokens: Count | None = None
     cost_usd: Annotated[Number, Field(ge=0, le=9e9)] | None = None
 
 
-class _Error(_Part):
+class _Error(Imported):
     type: Annotated[Text, Field(max_length=64)]
     detail: Text
-
-
-_Name = Annotated[Text, Field(max_length=LONGEST_NAME)]
-
-
-def _check_list(text: str) -> str:
-    try:
-        is_list = isinstance(json.loads(text), list)
-    except (ValueError, RecursionError):
-        is_list = False
-    if not is_list:
-        raise ValueError("It has to be JSON of a list.")
-    return text
-
-
-class _MessagePart(_Part):
-    type: Literal["text", "reasoning", "refusal", "tool_call", "tool_result"]
-    text: Text
-    call_id: _Name | None = None
-    name: _Name | None = None
-    has_failed: bool | None = None
-    sealed: Text | None = None
-    logprobs: Annotated[Text, AfterValidator(_check_list)] | None = None
-
-    @model_validator(mode="after")
-    def _check_fields(self) -> "_MessagePart":
-        self.part()
-        return self
-
-    def part(self) -> Part:
-        """
-        Return the part.
-
-        Raises:
-            ValueError: A field is missing, or belongs to another type.
-        """
-        try:
-            return part_of(self.model_dump(exclude_none=True))
-        except TypeError:
-            raise ValueError(f"A {self.type} has other fields than these.") from None
-
-
-class _Message(_Part):
-    role: Role
-    content: Text
-    name: _Name | None = None
-    parts: list[_MessagePart] = []
-
-    @model_validator(mode="after")
-    def _check_parts(self) -> "_Message":
-        if self.parts and said_in(self.message().parts) != self.content:
-            raise ValueError("Its content is not the text of its parts.")
-        return self
-
-    def message(self) -> Message:
-        """Return the message."""
-        parts = tuple([each.part() for each in self.parts])
-        return Message(self.role, self.content, self.name, parts)
 
 
 Json = Annotated[dict[str, Any], AfterValidator(check_json)]
 
 
-class _Parameters(_Part):
+class _Parameters(Imported):
     max_tokens: MaxTokens | None = None
     min_tokens: MinTokens | None = None
     temperature: Temperature | None = None
@@ -191,7 +132,7 @@ class _Parameters(_Part):
     prompted_format: bool | None = None
 
 
-class ImportedRun(_Part):
+class ImportedRun(Imported):
     """One line of an export."""
 
     id: RunId
@@ -206,18 +147,20 @@ class ImportedRun(_Part):
     started_at: Moment | None = None
     finished_at: Moment | None = None
     previous_run_id: RunId | None = None
-    earlier: list[_Message] = []
+    earlier: tuple[ImportedMessage, ...] = ()
     system_prompt: Text | None = None
     parameters: _Parameters = _Parameters()
-    metadata: Metadata = {}
+    metadata: Metadata = Field(default_factory=dict)
     end_user: EndUser | None = None
     resolved_model: Annotated[Text, Field(max_length=256)] | None = None
     finish_reason: Annotated[Text, Field(max_length=256)] | None = None
     """Older versions stored longer ones in SQLite; they are cut."""
     usage: _Usage = _Usage()
     error: _Error | None = None
-    last_message: _Message | None = None
-    output: list[_MessagePart] | None = None
+    last_message: ImportedMessage | None = None
+    output: list[ImportedPart] | None = None
+    images: tuple[ImportedImage, ...] = ()
+    """Those of its images that no line before has."""
 
     @model_validator(mode="after")
     def _check_parts(self) -> "ImportedRun":
@@ -228,12 +171,19 @@ class ImportedRun(_Part):
         output = self._output()
         if output and said_in(output) != self.response:
             raise ValueError("Its response is not the text of its `output`.")
+        if self.images:
+            self._images()
         return self
+
+    def _images(self) -> Sequence[Image]:
+        last = [] if self.last_message is None else [self.last_message]
+        messages = [each.message() for each in [*self.earlier, *last]]
+        return read_images(self.images, images_in(messages))
 
     def _output(self) -> Sequence[Item]:
         items = [each.part() for each in self.output or ()]
-        if any(isinstance(item, ToolResult) for item in items):
-            raise ValueError("Its `output` has the result of a tool.")
+        if any(isinstance(item, ToolResult | Image) for item in items):
+            raise ValueError("Its `output` has what no model says.")
         return cast("Sequence[Item]", items)
 
     @model_validator(mode="after")
@@ -293,6 +243,7 @@ class ImportedRun(_Part):
             last_message=None
             if self.last_message is None
             else self.last_message.message(),
+            images=self._images(),
             output=self._output(),
             system_prompt=self.system_prompt,
             parameters=Parameters(**self.parameters.model_dump()),

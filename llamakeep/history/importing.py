@@ -10,6 +10,7 @@ from pydantic import ByteSize, ValidationError
 from llamakeep.domain import Run, User
 from llamakeep.errors import (
     FieldError,
+    ImageNotFound,
     InvalidRequest,
     StorageUnavailable,
     TooManyReaders,
@@ -43,7 +44,7 @@ class Import:
 
     Before the first `LONG` line is read into memory, `hold` is called. It may raise
     `TooManyReaders`, and returns a function to call when the import has ended. A run's
-    prompt and its prior messages may have `max_said` bytes.
+    prompt and its prior messages may have `max_said` bytes, its images `max_images`.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Import:
         user: User,
         *,
         max_said: ByteSize,
+        max_images: ByteSize,
         hold: Callable[[], Callable[[], None]] = lambda: lambda: None,
     ) -> None:
         self._hold = hold
@@ -62,6 +64,7 @@ class Import:
         self._storage = storage
         self._user = user
         self._max_said = max_said
+        self._max_images = max_images
         self._kept_lines = 0
 
     async def read(self, pieces: AsyncIterable[bytes]) -> None:
@@ -74,7 +77,7 @@ class Import:
             TooManyReaders: The user imports another file with long lines.
         """
         try:
-            longest = longest_line(self._max_said)
+            longest = longest_line(self._max_said, self._max_images)
             async for lines in _together(pieces, longest, self._notice_long):
                 await self._keep(lines)
         except InvalidRequest as error:
@@ -107,7 +110,12 @@ class Import:
 
     async def _keep(self, lines: Lines) -> None:
         runs = await asyncio.to_thread(_parse, lines, self._user)
-        new = await self._storage.import_runs(self._user, runs)
+        try:
+            new = await self._storage.import_runs(self._user, runs)
+        except ImageNotFound as error:
+            first, last = lines[0][0], lines[-1][0]
+            place = f"line {first}" if first == last else f"line {first} to {last}"
+            raise InvalidRequest.of(place, error.detail) from None
         self.imported += new
         self.known += len(runs) - new
         self._kept_lines = lines[-1][0]

@@ -1,9 +1,11 @@
 """JSON of runs for responses, exports and the command line."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from llamakeep.domain import Item, Message, Reasoning, Run, ToolCall
-from llamakeep.domain.messages import written
+from llamakeep.domain import Image, Item, Message, Part, Reasoning, Run, ToolCall
+from llamakeep.domain.messages import images_in, written
+from llamakeep.schemas.images import path_of
 
 
 def model_name(run: Run) -> str:
@@ -60,19 +62,42 @@ def shown_in_history(run: Run) -> dict[str, Any]:
             "end_user": run.end_user,
             "last_message": None
             if run.last_message is None
-            else shown_message(run.last_message),
+            else shown_message(run.last_message, run.id),
         }
     )
 
 
-def shown_message(message: Message) -> dict[str, Any]:
-    """Return a message, with its name and parts if it has them."""
+def shown_message(message: Message, run_id: str) -> dict[str, Any]:
+    """Return a message of a run, with its name and parts if it has them."""
     facts: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.name is not None:
         facts["name"] = message.name
     if message.parts:
-        facts["parts"] = [written(part) for part in message.parts]
+        facts["parts"] = [_shown_part(part, run_id) for part in message.parts]
     return facts
+
+
+def _shown_part(part: Part, run_id: str) -> dict[str, Any]:
+    facts = written(part)
+    if isinstance(part, Image) and part.sha256 is not None:
+        facts["link"] = path_of(run_id, part)
+    return facts
+
+
+def hashes_of(run: Run) -> Sequence[str]:
+    """Return the hashes of the kept images that a run's messages show, each once."""
+    last = () if run.last_message is None else (run.last_message,)
+    shown = images_in((*run.prior_messages, *last))
+    return [*dict.fromkeys([each.sha256 for each in shown if each.sha256 is not None])]
+
+
+def images_in_markdown(run: Run) -> str:
+    """Return the images of a run's last message, a line for each, as links."""
+    last = () if run.last_message is None else (run.last_message,)
+    return "\n".join(
+        f"![{image.media_type or 'image'}](<{path_of(run.id, image)}>)"
+        for image in images_in(last)
+    )
 
 
 def readable(run: Run) -> str:

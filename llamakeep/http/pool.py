@@ -181,6 +181,7 @@ class Exchange:
             if self._is_late is not None and self._is_late():
                 raise TooLate("It was too late to send it.")  # noqa: TRY301 - see below
             connection.ask(self._request, deadline=deadline)
+            self._request = b""  # it may be long, and an answer take long
             self._response = await connection.head()
         except BaseException:
             self._pool.take_back(connection, is_over=True)

@@ -1,6 +1,13 @@
 """The port between the engine and providers."""
 
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Collection,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, TypeGuard, runtime_checkable
@@ -19,6 +26,16 @@ from llamakeep.domain.values import value
 DEFAULT_MODEL = "(default)"
 """The model of a prompt that names none, while its provider cannot say its default."""
 
+IMAGES, IMAGE_URLS = "images", "image_urls"
+"""
+The capability of looking at images, and that of being given an address of one.
+
+They are in messages. See `images.py` for how a provider gets their bytes.
+"""
+
+ImageReader = Callable[[Collection[str]], Awaitable[Mapping[str, bytes]]]
+"""Reads the bytes of images by their hashes; those that were deleted are left out."""
+
 
 @value
 class CompletionRequest:
@@ -35,6 +52,8 @@ class CompletionRequest:
     """The name of the limit in the client's request, if known."""
     is_followed: bool = True
     """Whether a client reads the stream; otherwise only the end matters."""
+    read_images: ImageReader | None = None
+    """What reads the bytes of the images in the messages; `None` if there are none."""
     is_late: Callable[[], bool] | None = None
     """
     Whether another server may have taken the run over: then nothing may be sent, and
@@ -124,7 +143,8 @@ class Provider(Protocol):
     unsupported: frozenset[str]
     """
     Names of `Parameters` that this provider does not support, but for models whose
-    `capabilities` say otherwise; see also `ModelsDiffer`.
+    `capabilities` say otherwise; see also `ModelsDiffer`. With `IMAGE_URLS`,
+    an image has to come with its bytes.
     """
 
     async def default_model(self) -> str:

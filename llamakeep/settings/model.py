@@ -281,6 +281,12 @@ class Settings(BaseSettings):
     max_body_size: ByteSize = ByteSize(1024 * 1024)
     """The largest request body, in bytes; units such as `2MiB` work."""
 
+    max_images_size: ByteSize = ByteSize(16 * 1024 * 1024)
+    """
+    How many bytes the images of a prompt may have, with those of what was said before
+    it. A request body may be larger by its images, which it has as base64.
+    """
+
     max_context_size: ByteSize = ByteSize(4 * 1024 * 1024)
     """
     How much a model is given at most: a prompt and all that was said before it, in

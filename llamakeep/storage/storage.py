@@ -36,6 +36,7 @@ from llamakeep.storage.history.tags import TagStorage
 from llamakeep.storage.runs.circuits import CircuitStorage
 from llamakeep.storage.runs.context import ContextStorage
 from llamakeep.storage.runs.deliveries import DeliveryStorage
+from llamakeep.storage.runs.images import ImageStorage
 from llamakeep.storage.runs.leases import LeaseStorage
 from llamakeep.storage.runs.long_texts import LongTextStorage
 from llamakeep.storage.runs.lookups import LookupStorage
@@ -55,6 +56,7 @@ class Storage(
     RunStorage,
     LookupStorage,
     LongTextStorage,
+    ImageStorage,
     LeaseStorage,
     HistoryStorage,
     ReindexStorage,

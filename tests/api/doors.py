@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from llamakeep.api.replicate.names import version_of
 from llamakeep.domain import new_id
 from tests.api.openapi import PATHS
+from tests.images import hash_of, png
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,8 @@ class Things:
     owner: str = "scripted"
     name: str = "parrot"
     version_id: str = version_of("scripted", "parrot")
+    sha256: str = hash_of(png())
+    """Of the image that the run shows."""
 
     @classmethod
     def nobodys(cls) -> "Things":
@@ -85,6 +88,7 @@ CALLS: dict[str, Call] = {
     "PATCH /history/{run_id}": Call('{"metadata": {"a": "b"}}'),
     "DELETE /history/{run_id}": Call(),
     "GET /history/{run_id}/stream": Call(),
+    "GET /history/{run_id}/images/{sha256}": Call(),
     "POST /history/{run_id}/cancel": Call(),
     "GET /conversations/": Call(),
     "GET /conversations/{conversation_id}": Call(),

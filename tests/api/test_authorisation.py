@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from llamakeep.credentials.passwords import hash_password
 from llamakeep.credentials.tokens import digest, new_access_token, new_api_key
 from llamakeep.domain import Actor, Scope, User, UserRole, utc_now
 from llamakeep.settings import Settings
+from llamakeep.storage.runs.images import add_images
 from tests.api.doors import (
     CALLS,
     FILTERS,
@@ -33,6 +34,7 @@ from tests.api.doors import (
 from tests.api.openapi import PATHS
 from tests.api.serving import Client, connect
 from tests.fakes import CountingProvider
+from tests.images import image, png
 from tests.waiting import LONG_ENOUGH
 
 Headers = dict[str, str]
@@ -123,6 +125,9 @@ async def settle(
     login = await client.let_in(user)
     body = {"prompt": "What nobody else may know", "background": is_going_on}
     answer = (await client.post("/prompt/", json=body, headers=login)).json()
+    run = await storage.get_run(user, answer["id"])
+    showing = replace(run, images=[image(png())])
+    await storage._database.write(lambda c: add_images(c, [showing]))
     key, secret = issue_api_key("robot")
     await storage.add_api_key(user, key, digest(secret))
     things = Things(

@@ -27,7 +27,7 @@ from tests.api.openai import events as events_of
 from tests.api.serving import Client, connect
 from tests.fakes import ScriptedProvider
 
-IMAGE = {"type": "image_url", "image_url": {"url": "data:,"}}
+SOUND = {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}
 
 
 def said(*messages: Any) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def said(*messages: Any) -> dict[str, Any]:
             "invalid_value",
         ),
         (
-            said({"role": "user", "content": [IMAGE]}),
+            said({"role": "user", "content": [SOUND]}),
             "messages[0].content[0]",
             "unsupported_parameter",
         ),

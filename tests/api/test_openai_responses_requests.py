@@ -221,7 +221,7 @@ async def test_what_asks_for_nothing_special_is_accepted(
         ({"moderation": {"model": "m"}}, "moderation"),
         ({"stream_options": {"include_obfuscation": True}}, "stream_options"),
         (
-            {"input": [{"role": "user", "content": [{"type": "input_image"}]}]},
+            {"input": [{"role": "user", "content": [{"type": "input_file"}]}]},
             "input[0].content[0]",
         ),
         (

@@ -1,9 +1,11 @@
 """`GET /history/export`: a history as a stream of NDJSON, CSV or Markdown."""
 
+import asyncio
 import csv
 import io
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -24,6 +26,8 @@ from llamakeep.errors import (
     Unauthenticated,
 )
 from llamakeep.history.records import (
+    hashes_of,
+    images_in_markdown,
     model_name,
     readable,
     shown_in_history,
@@ -132,6 +136,21 @@ class _Source:
             )
         )
 
+    async def images(self, run: Run, written: set[str]) -> Sequence[dict[str, str]]:
+        """Return those images of a run that were not `written` yet, and note them."""
+        hashes = [each for each in hashes_of(run) if each not in written]
+        if not hashes:
+            return ()
+        written.update(hashes)
+        found = await self.storage.image_data(self.user.id, hashes)
+        return await asyncio.to_thread(
+            lambda: [
+                {"sha256": each, "data": b64encode(found[each]).decode()}
+                for each in hashes
+                if each in found  # else the run was deleted meanwhile
+            ]
+        )
+
     async def response(self, run: Run, *, is_cell: bool) -> AsyncIterator[str]:
         is_first = True
         async for piece in self.storage.text_pieces(run):
@@ -143,12 +162,14 @@ async def _texts(source: _Source, runs: list[Run], kind: Kind) -> AsyncIterator[
     encode, quote = _ENCODINGS[kind]
     if kind == "csv":
         yield _row(_COLUMNS)
+    written: set[str] = set()
     while runs:
         last = runs[-1].id
         runs.reverse()  # so that `pop` frees each run once it is written
         while runs:
             run = runs.pop()
-            pieces = _WRITERS[kind](run)
+            images = await source.images(run, written) if kind == "ndjson" else ()
+            pieces = _with_images(run, images) if images else _WRITERS[kind](run)
             if run.response is not STORED:
                 for piece in gathered(pieces):
                     yield piece
@@ -164,6 +185,11 @@ def _ndjson(run: Run) -> Iterator[bytes]:
         yield to_json(_exported(run)) + b"\n"
         return
     yield from in_pieces(_exported(run))
+    yield b"\n"
+
+
+def _with_images(run: Run, images: Sequence[dict[str, str]]) -> Iterator[bytes]:
+    yield from in_pieces(_exported(run) | {"images": [*images]})
     yield b"\n"
 
 
@@ -218,7 +244,10 @@ def _markdown(run: Run) -> Iterator[bytes]:
         f"## {run.created_at:%Y-%m-%d %H:%M:%S} UTC\n\n"
         f"`{run.id}` · {model_name(run)}{remark}\n\n"
     ).encode()
-    for piece in _slices("> " + _LINE_END.sub("\n", run.prompt).rstrip("\n")):
+    prompt = _LINE_END.sub("\n", run.prompt).rstrip("\n")
+    if images := images_in_markdown(run):
+        prompt = f"{prompt}\n\n{images}".lstrip("\n")
+    for piece in _slices(f"> {prompt}"):
         yield piece.replace("\n", "\n> ").encode()
     yield b"\n\n"
     if run.response is STORED:
@@ -250,5 +279,5 @@ _ENCODINGS: dict[Kind, tuple[Callable[[str], bytes], bytes]] = {
 def _exported(run: Run) -> dict[str, Any]:
     return shown_in_history(run) | {
         "previous_run_id": run.previous_run_id,
-        "earlier": [shown_message(one) for one in run.prior_messages],
+        "earlier": [shown_message(one, run.id) for one in run.prior_messages],
     }

@@ -75,6 +75,7 @@ async def import_history(request: Request, user: PromptingUser) -> Imported:
         services.storage,
         user,
         max_said=settings.max_body_size,
+        max_images=settings.max_images_size,
         hold=partial(services.readers.begin_import, user.id),
     )
 

@@ -14,6 +14,7 @@ from llamakeep.api.dependencies import (
     ReadingUser,
 )
 from llamakeep.api.history import export as history_export
+from llamakeep.api.history import images as history_images
 from llamakeep.api.history import import_routes as history_import
 from llamakeep.api.history import stats as history_stats
 from llamakeep.api.history.filters import Matching
@@ -53,6 +54,7 @@ router = Router(prefix="/history", tags=["history"])
 router.routes.extend(history_export.router.routes)
 router.routes.extend(history_import.router.routes)
 router.routes.extend(history_stats.router.routes)
+router.routes.extend(history_images.router.routes)
 
 NEWER = "newer."
 """The prefix of cursors to newer runs."""

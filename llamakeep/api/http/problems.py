@@ -196,10 +196,13 @@ def _allowed_methods(request: Request) -> Sequence[str]:
 
 
 def _body_too_large(request: Request) -> BodyTooLarge:
-    limit = services_of(request).settings.max_body_size.human_readable()
+    settings = services_of(request).settings
+    limit = settings.max_body_size.human_readable()
+    images = settings.max_images_size.human_readable()
     return BodyTooLarge(
-        f"The body may have {limit}. {UNREAD} Send less, or raise "
-        "LLAMAKEEP_MAX_BODY_SIZE."
+        f"The body may have {limit}, and the images of a prompt {images} more. "
+        f"{UNREAD} Send less, or raise LLAMAKEEP_MAX_BODY_SIZE or "
+        "LLAMAKEEP_MAX_IMAGES_SIZE."
     )
 
 

@@ -1,5 +1,6 @@
 """Running a completion for OpenAI's API."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from fastapi import Request, Response
 
 from llamakeep.api.http import sse
+from llamakeep.api.http.body_limit import LARGE
 from llamakeep.api.http.links import prefix_of
 from llamakeep.api.openai.errors import error_of
 from llamakeep.api.openai.forms import ResponseFormat
@@ -48,9 +50,14 @@ async def answer(
     """
     services = services_of(request)
     engine, is_streamed = services.engine, bool(body.stream)
-    asked = body.asked(services.settings.openai_extra_fields)
+    extra = services.settings.openai_extra_fields
+    if LARGE in request.scope:
+        asked = await asyncio.to_thread(body.asked, extra)
+    else:
+        asked = body.asked(extra)
     key = await key_of(request, idempotency_key, body, body.asked)
     run = await engine.accept(user, asked, idempotency_key=key, is_followed=is_streamed)
+    del asked  # images may be large
     may_come_back = key is not None
     leaving = CancelOnDisconnect(engine, user, run, may_come_back=may_come_back)
     form = new_form(run, includes_usage=body.includes_usage)

@@ -18,6 +18,7 @@ from llamakeep.api.openai.formats import read_format
 from llamakeep.api.openai.forms import ChatCompletion
 from llamakeep.api.openai.messages import (
     MESSAGE_SCHEMA,
+    place_of_images,
     place_of_tools,
     read_messages,
 )
@@ -42,6 +43,7 @@ from llamakeep.api.openai.tools import (
 from llamakeep.api.prompts.reading import invalid
 from llamakeep.domain import NewRun
 from llamakeep.engine.admission import MESSAGES
+from llamakeep.providers.base import IMAGES
 from llamakeep.schemas.fields import MaxTokens, Metadata
 
 router = Router(prefix="/v1/chat/completions", tags=["openai"], queries=Queries.VENDORS)
@@ -202,4 +204,6 @@ async def create(
     except errors.UnsupportedParameter as error:
         if MESSAGES in error.parameters:
             error.parameters = (place_of_tools(body.messages),)
+        if IMAGES in error.parameters:
+            error.parameters = (place_of_images(body.messages),)
         raise

@@ -1,10 +1,12 @@
-"""Parsing of message content: text, or a list of parts with text."""
+"""Parsing of message content: text, or a list of parts with text and images."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from llamakeep.api.prompts.reading import checked, invalid
+from llamakeep.domain import Image, Part, Text
 from llamakeep.errors import UnsupportedParameter
+from llamakeep.schemas.images import DETAILS, read_image
 
 TEXT_PARTS = {
     "text": "text",
@@ -14,6 +16,32 @@ TEXT_PARTS = {
 }
 """The types of parts that are text, each with the field that has it."""
 
+IMAGE_PARTS = frozenset({"image_url", "input_image"})
+"""The types of parts that are images, in chat completions and in responses."""
+_DETAIL = {"anyOf": [{"enum": list(DETAILS)}, {"type": "null"}]}
+_URL = {"type": "string", "pattern": "^(data|https):"}
+IMAGE_SCHEMA = {
+    "type": "object",
+    "required": ["type", "image_url"],
+    "properties": {
+        "type": {"const": "image_url"},
+        "image_url": {
+            "type": "object",
+            "required": ["url"],
+            "properties": {"url": _URL, "detail": _DETAIL},
+        },
+    },
+}
+FLAT_IMAGE_SCHEMA = {
+    "type": "object",
+    "required": ["type", "image_url"],
+    "properties": {
+        "type": {"const": "input_image"},
+        "image_url": _URL,
+        "detail": _DETAIL,
+    },
+}
+"""Images in chat completions, and in responses."""
 
 _ROLES = ("system", "developer", "user", "assistant")
 
@@ -77,14 +105,59 @@ def text_of(content: Any, param: str) -> str:
     return "\n".join(texts)
 
 
+def has_images(content: Any) -> TypeGuard[list[Any]]:
+    """Return whether there are images in a message's content."""
+    return isinstance(content, list) and any(
+        isinstance(part, dict) and part.get("type") in IMAGE_PARTS for part in content
+    )
+
+
+def text_and_images(content: Sequence[Any], param: str) -> Sequence[Part]:
+    """
+    Return the text and the images of a message's content.
+
+    Parts with text that follow each other are one, as `text_of` returns it.
+
+    Raises:
+        InvalidRequest: An image cannot be taken, or as `text_of`.
+        UnsupportedParameter: A part is a sound or a file.
+    """
+    found: list[Part] = []
+    texts: list[str] = []
+    for index, part in enumerate(content):
+        place = f"{param}[{index}]"
+        if isinstance(part, dict) and part.get("type") in IMAGE_PARTS:
+            if texts:
+                found.append(Text("\n".join(texts)))
+                texts = []
+            found.append(_image(part, place))
+        else:
+            texts.append(_part(part, place))
+    return [*found, Text("\n".join(texts))] if texts else found
+
+
+def _image(part: dict[str, Any], param: str) -> Image:
+    if part.get("file_id") is not None:
+        raise UnsupportedParameter(
+            f"{param}: no files are kept here. Nothing was stored. Send the image "
+            "itself, in a `data:` URL, or its https address.",
+            parameters=[f"{param}.file_id"],
+        )
+    url: Any = part.get("image_url")
+    detail = part.get("detail")
+    if isinstance(url, dict):
+        url, detail = url.get("url"), url.get("detail")
+    return read_image(url, f"{param}.image_url", detail=detail)
+
+
 def _part(part: Any, param: str) -> str:
     if not isinstance(part, dict) or not isinstance(part.get("type"), str):
         raise invalid(param, 'A part is an object such as `{"type": "text", …}`.')
     kind = part["type"]
     if kind not in TEXT_PARTS:
         raise UnsupportedParameter(
-            f"{param}: this server reads text only, so it cannot take a part of the "
-            f"type {kind[:64]!a}. Nothing was stored.",
+            f"{param}: there is no part of the type {kind[:64]!a} that the models here "
+            "read in such a message. Nothing was stored. Leave it out.",
             parameters=[param],
         )
     field = TEXT_PARTS[kind]

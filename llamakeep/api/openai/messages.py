@@ -5,9 +5,12 @@ from typing import Any, NamedTuple
 
 from llamakeep.api.openai.calls import Calls, FollowedCalls, calls_in
 from llamakeep.api.openai.content import (
+    IMAGE_SCHEMA,
     TEXT_PARTS,
+    has_images,
     message_schema,
     said_and_refused,
+    text_and_images,
     text_of,
 )
 from llamakeep.api.openai.handed_back import thoughts_in
@@ -73,6 +76,7 @@ MESSAGE_SCHEMA = message_schema(
             }
             for kind, field in TEXT_PARTS.items()
         ]
+        + [IMAGE_SCHEMA]
     },
     roles=[*ROLES, *sorted(ROLES_OF_TOOLS)],
     name={"type": ["string", "null"]},
@@ -142,7 +146,7 @@ def read_messages(
             "The last message is what is answered, and this one is the assistant's. "
             "No model here is known to continue it: add a message of the role `user`.",
         )
-    if last.role != "tool":
+    if last.role != "tool" and not last.parts:
         check_not_blank(last.content, f"{where}.content")
     system = 0
     while system < len(before) and before[system].role == "system":
@@ -155,6 +159,26 @@ def read_messages(
         more_than_text(last),
         None if followed is None else followed.check,
     )
+
+
+def place_of_images(
+    given: Sequence[Any], path: str = "messages[{}].content[{}].image_url"
+) -> str:
+    """
+    Return the path of the first image in the contents of messages.
+
+    Args:
+        given: The messages, or other values.
+        path: Of an image, with braces for the number of its message and its own.
+    """
+    places = (
+        path.format(index, number)
+        for index, one in enumerate(given)
+        if isinstance(one, Mapping) and has_images(one.get("content"))
+        for number, part in enumerate(one["content"])
+        if has_images([part])
+    )
+    return next(places, path.partition("{")[0].rstrip("[."))
 
 
 def place_of_tools(given: Sequence[Mapping[str, Any]]) -> str:
@@ -184,6 +208,8 @@ def _message(given: Mapping[str, Any], where: str) -> Message:
     name = name_of(given.get("name"), f"{where}.name")
     if role == "assistant" and (has_more or not isinstance(content, str)):
         return message_of("assistant", _parts(given, where), name)
+    if role == "user" and has_images(content):
+        return message_of("user", text_and_images(content, f"{where}.content"), name)
     return Message(ROLES[role], text_of(content, f"{where}.content"), name)
 
 

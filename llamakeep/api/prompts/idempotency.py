@@ -14,7 +14,7 @@ from fastapi import Request
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from llamakeep.domain import NewRun, Reasoning, ToolCall, ToolResult
+from llamakeep.domain import Image, NewRun, Reasoning, ToolCall, ToolResult
 from llamakeep.errors import LlamaKeepError
 from llamakeep.storage.runs.lookups import IdempotencyKey
 
@@ -132,10 +132,10 @@ def _is_newer(asked: NewRun) -> bool:
         del parameters["reasoning_effort"]  # they took it, and ignored it
     parameters.pop("echoed", None)  # they ignored most of it
     return (
-        (last is not None and last.role != "user")
+        (last is not None and (last.role != "user" or bool(last.parts)))
         or not _OLDER_PARAMETERS.issuperset(parameters)
         or any(
-            isinstance(part, Reasoning | ToolCall | ToolResult)
+            isinstance(part, Reasoning | ToolCall | ToolResult | Image)
             for message in asked.prior_messages
             for part in message.parts
         )

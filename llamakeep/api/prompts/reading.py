@@ -128,4 +128,5 @@ def name_of(given: Any, where: str) -> str | None:
 
 def more_than_text(last: Message) -> Message | None:
     """Return the last message, if it is more than a user's text."""
-    return last if last.role != "user" or last.name is not None else None
+    has_more = last.role != "user" or last.name is not None or last.parts
+    return last if has_more else None

@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser
 from llamakeep.api.http.problems import ANSWERING, problem_responses
 from llamakeep.api.http.router import Router
-from llamakeep.api.openai.messages import place_of_tools
+from llamakeep.api.openai.messages import place_of_images, place_of_tools
 from llamakeep.api.prompts.events import (
     accepted_response,
     accepts_only_events,
@@ -29,6 +29,7 @@ from llamakeep.errors import (
     UnsupportedParameter,
 )
 from llamakeep.history.records import shown
+from llamakeep.providers.base import IMAGES
 from llamakeep.schemas.json_text import to_json
 from llamakeep.services import services_of
 
@@ -79,6 +80,8 @@ async def prompt(
     except UnsupportedParameter as error:
         if MESSAGES in error.parameters:
             error.parameters = (place_of_tools(body.messages or ()),)
+        if IMAGES in error.parameters:
+            error.parameters = (place_of_images(body.messages or ()),)
         raise
     return Response(to_json(shown(run)), media_type="application/json")
 

@@ -57,6 +57,23 @@ class OutputItem(Body):
     """Of reasoning: what its server wants back as it came, such as a signature."""
 
 
+class ImagePart(Body):
+    """An image, which is kept here, or has an address elsewhere."""
+
+    type: Literal["image"]
+    sha256: str | None = None
+    """Of its bytes."""
+    media_type: str | None = None
+    size: int | None = None
+    """In bytes."""
+    link: str | None = None
+    """The path of its bytes on this server, if they are kept."""
+    url: str | None = None
+    """Its address, if they are not."""
+    detail: str | None = None
+    """How exactly the model is to look at it, if the client said so."""
+
+
 class PromptMessage(Body):
     """A message that is more than text."""
 
@@ -64,7 +81,7 @@ class PromptMessage(Body):
     content: str
     """Its text."""
     name: str | None = None
-    parts: list[OutputItem] | None = None
+    parts: list[OutputItem | ImagePart] | None = None
     """All parts, in their order, if there is more than text."""
 
 

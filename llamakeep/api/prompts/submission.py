@@ -15,12 +15,16 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llamakeep.api.dependencies import KEY_PATTERN, LONGEST_KEY
+from llamakeep.api.http.body_limit import LARGE, too_large
 from llamakeep.api.http.headers import single_header, sole_header
 from llamakeep.api.http.json_bodies import is_json, parse_json
 from llamakeep.api.http.queries import QueryCheck
 from llamakeep.errors import InvalidRequest
+from llamakeep.services import services_of
 
 _KEY = re.compile(KEY_PATTERN)
+_IMAGE = re.compile(rb'"data(?::image/|"\s*:\s*")[^"]*"')
+"""A `data:` URL, or base64 as Anthropic's API has it."""
 
 Endpoint = Callable[..., Awaitable[Response]]
 
@@ -54,15 +58,36 @@ def _call(endpoint: Endpoint, route: PromptRoute) -> ASGIApp:
         key = request.headers.get("idempotency-key")
         if key is not None:
             _check_key(request, key)
+        end = None
+        if LARGE in scope:
+            end = services_of(request).readers.begin(user.id, scope[LARGE])
         try:
-            sent = await request.body()
-        except ClientDisconnect:
-            return
-        response = await endpoint(_read(model, request, sent), request, user, key)
+            try:
+                sent = await request.body()
+            except ClientDisconnect:
+                return
+            if end is not None:
+                check_text(request, sent)
+            response = await endpoint(_read(model, request, sent), request, user, key)
+        finally:
+            if end is not None:
+                end()
         del request, sent  # frees memory: a stream may take hours
         await response(scope, receive, send)
 
     return app
+
+
+def check_text(request: Request, sent: bytes) -> None:
+    """
+    Check that a body is larger than others because of its images alone.
+
+    Raises:
+        HTTPException: It is too large.
+    """
+    limit = services_of(request).settings.max_body_size
+    if len(sent) - sum([len(one[0]) for one in _IMAGE.finditer(sent)]) > limit:
+        raise too_large()
 
 
 def _check_key(request: Request, key: str) -> None:

@@ -148,6 +148,8 @@ class KnownCapabilities:
 def _wanted(request: CompletionRequest) -> Iterator[str]:
     """Yield the capabilities that a request needs and a server may refuse."""
     parameters = request.parameters
+    if request.read_images is not None:
+        yield "images"
     if parameters.tools:
         yield "tools"
     if (parameters.response_format or {}).get("type") == "json_schema":

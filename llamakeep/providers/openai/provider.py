@@ -28,6 +28,7 @@ from llamakeep.providers.http import (
     retry_after,
     translated_errors,
 )
+from llamakeep.providers.images import NO_IMAGES, data_urls
 from llamakeep.providers.json_text import read_json
 from llamakeep.providers.openai.capabilities import KnownCapabilities
 from llamakeep.providers.openai.chat_completions import CompletionReader
@@ -177,12 +178,15 @@ class OpenAIProvider:
         wording = known = self._wordings.get(request.model, USUAL)
         with translated_errors(self._who):
             while True:
+                has_images = request.read_images is not None
+                urls = await data_urls(request) if has_images else NO_IMAGES
                 post = self._client.send(
                     "POST",
                     "/chat/completions",
-                    json=request_body(request, wording),
+                    json=request_body(request, wording, urls),
                     keep_alive=self._keep_alive,
                 )
+                del urls  # an answer may take long
                 async with post as response:
                     if not _has_answer(response.status):
                         request, wording = await self._reworded(

@@ -1,11 +1,12 @@
 """What is sent to servers that speak OpenAI's chat completions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any, NamedTuple
 
 from llamakeep.domain import (
+    Image,
     MaxTokensName,
     Message,
     Reasoning,
@@ -16,6 +17,7 @@ from llamakeep.domain import (
 )
 from llamakeep.domain.messages import Part, said_in
 from llamakeep.providers.base import CompletionRequest
+from llamakeep.providers.images import NO_IMAGES, url_of
 from llamakeep.providers.openai.sealed import DETAILS, EXTRA, unsealed
 
 
@@ -36,16 +38,19 @@ _NO_REASONING = " "
 
 
 def request_body(
-    request: CompletionRequest, wording: Wording = USUAL
+    request: CompletionRequest,
+    wording: Wording = USUAL,
+    urls: Mapping[str, str] = NO_IMAGES,
 ) -> dict[str, Any]:
-    """Return what to send for `request`: only what was asked for."""
-    messages: list[dict[str, Any]] = []
-    for at, message in enumerate(request.messages):
-        if not message.parts:
-            messages.append(_plain(message))
-            continue
-        parts = _answered(message, request.messages, at + 1)
-        messages.extend(_sent(message, parts, wording))
+    """
+    Return what to send for `request`: only what was asked for.
+
+    Args:
+        request: The request.
+        wording: How its model wants it to be written.
+        urls: What `data_urls` returned.
+    """
+    messages = _messages(request.messages, wording, urls)
     if wording.has_reasoning:
         for sent in messages:
             if sent["role"] == "assistant":
@@ -93,6 +98,29 @@ def shortened(request: CompletionRequest) -> CompletionRequest | None:
     return replace(request, messages=(*messages[:first], *messages[begin:]))
 
 
+def _messages(
+    given: Sequence[Message], wording: Wording, urls: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = []
+    returned: list[Image] = []
+    """Images that tools returned, whose results are text: they follow the last one."""
+    for at, message in enumerate(given):
+        if returned and message.role != "tool":
+            messages.append({"role": "user", "content": _content(returned, urls)})
+            returned = []
+        if not message.parts:
+            messages.append(_plain(message))
+            continue
+        parts = _answered(message, given, at + 1)
+        if message.role == "tool":
+            returned += [part for part in parts if isinstance(part, Image)]
+            parts = [part for part in parts if not isinstance(part, Image)]
+        messages.extend(_sent(message, parts, wording, urls))
+    if returned:
+        messages.append({"role": "user", "content": _content(returned, urls)})
+    return messages
+
+
 def _plain(message: Message) -> dict[str, Any]:
     sent = {"role": message.role, "content": message.content}
     if message.name is not None:
@@ -128,7 +156,10 @@ def _calls_in(parts: Sequence[Part]) -> Sequence[ToolCall]:
 
 
 def _sent(
-    message: Message, parts: Sequence[Part], wording: Wording
+    message: Message,
+    parts: Sequence[Part],
+    wording: Wording,
+    urls: Mapping[str, str],
 ) -> Iterator[dict[str, Any]]:
     """Yield a message of some parts as one, after one for each tool's result."""
     name = {} if message.name is None else {"name": message.name}
@@ -144,8 +175,24 @@ def _sent(
         if wording.has_sealed and has_sealed(said):
             _unseal(fields, said)
         yield {"role": "assistant", **fields, **name}
+    elif any(isinstance(part, Image) for part in said):
+        yield {"role": message.role, "content": _content(said, urls), **name}
     elif said:
         yield {"role": message.role, "content": said_in(said), **name}
+
+
+def _content(parts: Sequence[Part], urls: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return parts, among which are images, as a message's content has them."""
+    content: list[dict[str, Any]] = []
+    for part in parts:
+        if isinstance(part, Image):
+            image = {"url": url_of(part, urls)}
+            if part.detail is not None:
+                image["detail"] = part.detail
+            content.append({"type": "image_url", "image_url": image})
+        elif part.text:
+            content.append({"type": "text", "text": part.text})
+    return content
 
 
 def _assistants(parts: Sequence[Part]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -199,6 +200,35 @@ run_tags = Table(
         primary_key=True,
         index=True,
     ),
+    sqlite_with_rowid=False,
+)
+
+images = Table(
+    "images",
+    metadata,
+    # Once for each user, however many of their runs show it.
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("media_type", String(32), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+run_images = Table(
+    "run_images",
+    metadata,
+    # The images that a run's own messages show. When the last one of an image is
+    # deleted, a trigger deletes the image.
+    Column("run_id", ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("user_id", String(32), nullable=False),
+    ForeignKeyConstraint(
+        ["user_id", "sha256"],
+        ["images.user_id", "images.sha256"],
+        name="run_images_image_fk",
+        ondelete="CASCADE",
+    ),
+    Index("run_images_by_image", "user_id", "sha256"),
     sqlite_with_rowid=False,
 )
 

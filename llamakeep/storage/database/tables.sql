@@ -218,6 +218,32 @@ CREATE TRIGGER search_deleted AFTER DELETE ON runs WHEN old.status IN ('canceled
 
 CREATE INDEX runs_by_end_user ON runs (user_id, end_user, id) WHERE end_user IS NOT NULL;
 
+CREATE TABLE images (
+	user_id VARCHAR(32) NOT NULL, 
+	sha256 VARCHAR(64) NOT NULL, 
+	media_type VARCHAR(32) NOT NULL, 
+	size INTEGER NOT NULL, 
+	data BLOB NOT NULL, 
+	CONSTRAINT images_pk PRIMARY KEY (user_id, sha256), 
+	CONSTRAINT images_user_id_fk FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+);
+
+CREATE TABLE run_images (
+	run_id VARCHAR(32) NOT NULL, 
+	sha256 VARCHAR(64) NOT NULL, 
+	user_id VARCHAR(32) NOT NULL, 
+	CONSTRAINT run_images_pk PRIMARY KEY (run_id, sha256), 
+	CONSTRAINT run_images_run_id_fk FOREIGN KEY(run_id) REFERENCES runs (id) ON DELETE CASCADE, 
+	CONSTRAINT run_images_image_fk FOREIGN KEY(user_id, sha256) REFERENCES images (user_id, sha256) ON DELETE CASCADE
+)
+ WITHOUT ROWID
+
+;
+
+CREATE INDEX run_images_by_image ON run_images (user_id, sha256);
+
+CREATE TRIGGER images_unshown AFTER DELETE ON run_images BEGIN DELETE FROM images WHERE user_id = old.user_id AND sha256 = old.sha256 AND NOT EXISTS (SELECT 1 FROM run_images WHERE user_id = old.user_id AND sha256 = old.sha256); END;
+
 INSERT INTO search_words (search_words, rank) VALUES ('secure-delete', 1);
 
-INSERT INTO alembic_version VALUES ('0017')
+INSERT INTO alembic_version VALUES ('0018')

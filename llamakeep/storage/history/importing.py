@@ -8,12 +8,13 @@ from hashlib import sha256
 from sqlalchemy import Connection, bindparam, insert, select, text
 
 from llamakeep.domain import Run, User
-from llamakeep.errors import Unauthenticated
+from llamakeep.errors import ImageNotFound, Unauthenticated
 from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import runs, users
 from llamakeep.storage.history.indexing import INSERT_INDEXED
 from llamakeep.storage.history.tags import add_tags
 from llamakeep.storage.history.words import lexemes, said_by_model
+from llamakeep.storage.runs.images import add_images, find_missing
 from llamakeep.storage.runs.parts import stored
 from llamakeep.storage.runs.rows import to_row
 
@@ -46,13 +47,15 @@ class ImportStorage:
             The number of new runs; known ones stay as they are.
 
         Raises:
+            ImageNotFound: A run shows an image that it does not bring, and that is not
+                here; nothing was stored.
             Unauthenticated: The user was deleted meanwhile.
         """
         words: Mapping[tuple[str, str], str] = {}
         if not self._database.is_sole_owner:
             words = await asyncio.to_thread(_words, user, imported)
 
-        def operation(connection: Connection) -> int | None:
+        def operation(connection: Connection) -> int | str | None:
             if connection.scalar(_WHOSE, {"user_id": user.id}) is None:
                 # Not raised: that would roll back others in the writer's transaction.
                 return None
@@ -60,6 +63,11 @@ class ImportStorage:
                 # Two concurrent imports would not see each other's ids.
                 connection.execute(text("SELECT pg_advisory_xact_lock(1819041136)"))
             new = _new_runs(connection, user, imported)
+            if (lacking := find_missing(connection, new)) is not None:
+                return (
+                    f"The run {lacking.id} shows an image that is not in its line, and "
+                    "not in your history either. Import the lines before it first."
+                )
             if new:
                 if connection.dialect.name == "postgresql":
                     rows = [to_row(run) | {"words": words[_texts(run)]} for run in new]
@@ -67,11 +75,14 @@ class ImportStorage:
                 else:
                     connection.execute(insert(runs), [to_row(run) for run in new])
                 add_tags(connection, new)
+                add_images(connection, new)
             return len(new)
 
         count = await self._database.write(operation)
         if count is None:
             raise Unauthenticated("This account was deleted.")
+        if isinstance(count, str):
+            raise ImageNotFound(count)
         return count
 
 

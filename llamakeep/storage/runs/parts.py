@@ -8,7 +8,7 @@ content; here, such parts have only the length of their text.
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from llamakeep.domain import Item, Message, Part
+from llamakeep.domain import Image, Item, Message, Part
 from llamakeep.domain.messages import Unsaid, part_of, written
 
 Stored = Sequence[dict[str, Any]]
@@ -29,10 +29,15 @@ def read(parts: Stored, said: str) -> Sequence[Part]:
     """
     found: list[Part] = []
     at = 0
+    has_said = is_apart = False
     for facts in parts:
         if "length" not in facts:
-            found.append(part_of(facts))
+            part = part_of(facts)
+            found.append(part)
+            is_apart = is_apart or (has_said and isinstance(part, Image))
             continue
+        at += is_apart  # a line of its own
+        has_said, is_apart = True, False
         text = said[at : at + facts["length"]]
         at += facts["length"]
         kept = {name: value for name, value in facts.items() if name != "length"}

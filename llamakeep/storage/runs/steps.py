@@ -18,6 +18,7 @@ from llamakeep.domain import (
 )
 from llamakeep.domain.states import ENDS, ForbiddenTransition
 from llamakeep.errors import (
+    ImageNotFound,
     LimitReached,
     OutcomeUnknown,
     RunNotFound,
@@ -36,6 +37,7 @@ from llamakeep.storage.history.indexing import (
 )
 from llamakeep.storage.history.tags import add_tags
 from llamakeep.storage.runs import outcomes
+from llamakeep.storage.runs.images import add_images, missing_image
 from llamakeep.storage.runs.lookups import IdempotencyKey, find_known
 from llamakeep.storage.runs.notifications import add_notifications
 from llamakeep.storage.runs.parts import stored
@@ -138,6 +140,7 @@ class RunStorage:
 
         Raises:
             IdempotencyKeyReused: That run answers another request.
+            ImageNotFound: An image of an earlier run was deleted meanwhile.
             LimitReached: A quota has less left than the run may use.
             Unauthenticated: The user was deleted meanwhile.
         """
@@ -150,7 +153,7 @@ class RunStorage:
         if not self._database.is_sole_owner:
             values["words"] = await words_to_index(run)
 
-        def operation(connection: Connection) -> Run | LimitReached:
+        def operation(connection: Connection) -> Run | LimitReached | ImageNotFound:
             known = find_known(connection, run, idempotency_key, may_be_stored)
             if known is not None:
                 return known
@@ -160,11 +163,11 @@ class RunStorage:
                 # operations of the writer's transaction.
                 known = find_known(connection, run, idempotency_key, may_be_stored)
                 return known or refusal
+            if run.images and (missing := missing_image(connection, run)):
+                return missing
             _ACCEPT.execute(connection, values)
-            if run.notifications:
-                add_notifications(connection, run)
-            if run.metadata:
-                add_tags(connection, [run])
+            if run.notifications or run.metadata or run.images:
+                _add_more(connection, run)
             return run
 
         try:
@@ -178,7 +181,7 @@ class RunStorage:
         except IntegrityError:
             await self._check_user(run.user_id)
             raise
-        if isinstance(accepted, LimitReached):
+        if isinstance(accepted, LimitReached | ImageNotFound):
             raise accepted
         return accepted
 
@@ -378,6 +381,16 @@ class RunStorage:
 def conversation_of(run_id: str) -> str:
     """Return the id of the conversation that a run begins."""
     return f"conv_{run_id.removeprefix('run_')}"
+
+
+def _add_more(connection: Connection, run: Run) -> None:
+    """Store what tables beside that of runs have of a new run."""
+    if run.notifications:
+        add_notifications(connection, run)
+    if run.metadata:
+        add_tags(connection, [run])
+    if run.images:
+        add_images(connection, [run])
 
 
 def _get(connection: Connection, user: User, run_id: str) -> Run:

@@ -6,6 +6,7 @@ from typing import Any, TypeGuard
 
 from llamakeep.api.prompts.ids import RUN, id_of
 from llamakeep.domain import (
+    Image,
     Item,
     Message,
     Part,
@@ -17,6 +18,7 @@ from llamakeep.domain import (
     ToolCall,
     ToolResult,
 )
+from llamakeep.schemas.images import KnownImage
 
 MESSAGE, REASONING, CALL, OUTPUT = "msg_", "rs_", "fc_", "fco_"
 """The prefixes of items' ids."""
@@ -103,8 +105,8 @@ def items_sent(run: Run) -> Iterator[dict[str, Any]]:
     """Yield the items of the request for `run`."""
     number = 0
     for message in _messages_sent(run):
-        for part in _parts(message):
-            yield _sent_item(run, message, part, number)
+        for parts in _item_parts(message):
+            yield _sent_item(run, message, parts, number)
             number += 1
 
 
@@ -121,14 +123,29 @@ def find_item(run: Run, item_id: str) -> dict[str, Any] | None:
     return found if found and found["id"] == item_id else None
 
 
+def with_origin(item: dict[str, Any], origin: str) -> dict[str, Any]:
+    """Return an item with the whole URLs of images that this server has."""
+    for field in ("content", "output"):
+        parts = item.get(field)
+        if isinstance(parts, list) and any("image_url" in part for part in parts):
+            item = item | {field: [_with_origin(part, origin) for part in parts]}
+    return item
+
+
+def _with_origin(part: dict[str, Any], origin: str) -> dict[str, Any]:
+    url = part.get("image_url")
+    is_here = isinstance(url, KnownImage) and url.image.url is None
+    return part | {"image_url": f"{origin}{url}"} if is_here else part
+
+
 def size_of(item: dict[str, Any]) -> int:
     """Return how many bytes the text of an item has."""
-    texts = [
-        item.get("arguments", ""),
-        item.get("output", ""),
-        item.get("encrypted_content", ""),
-    ]
-    for part in item.get("content", ()):
+    output = item.get("output", "")
+    parts = item.get("content", ())
+    if isinstance(output, list):
+        output, parts = "", output
+    texts = [item.get("arguments", ""), output, item.get("encrypted_content", "")]
+    for part in parts:
         texts += [part.get("text", ""), part.get("refusal", "")]
     return len("".join(texts).encode())
 
@@ -143,25 +160,69 @@ def _messages_sent(run: Run) -> Iterator[Message]:
     yield run.last_message or Message("user", run.prompt)
 
 
-def _parts(message: Message) -> Sequence[Part]:
-    return message.parts or (Text(message.content),)
+def _item_parts(message: Message) -> Sequence[Sequence[Part]]:
+    """Return the parts of a message, those together that are of one item."""
+    if not message.parts:
+        return [[Text(message.content)]]
+    if message.role == "assistant":
+        return [[part] for part in message.parts]
+    items: list[list[Part]] = []
+    for part in message.parts:
+        if items and isinstance(part, Image | Text) and not _is_call(items[-1][0]):
+            items[-1].append(part)
+        elif items and isinstance(part, Image):
+            items[-1].append(part)  # a tool returned it
+        else:
+            items.append([part])
+    return items
+
+
+def _is_call(part: Part) -> bool:
+    return isinstance(part, ToolCall | ToolResult)
 
 
 def _find_sent(run: Run, number: int) -> dict[str, Any] | None:
     # There may be very many messages, of which one is made an item.
     first = 0
     for message in _messages_sent(run):
-        following = first + (len(message.parts) or 1)
+        items = _item_parts(message) if message.parts else ()
+        following = first + (len(items) or 1)
         if number < following:
-            part = _parts(message)[number - first]
-            return _sent_item(run, message, part, number)
+            parts = _item_parts(message)[number - first]
+            return _sent_item(run, message, parts, number)
         first = following
     return None
 
 
-def _sent_item(run: Run, message: Message, part: Part, number: int) -> dict[str, Any]:
+def _sent_item(
+    run: Run, message: Message, parts: Sequence[Part], number: int
+) -> dict[str, Any]:
+    [part, *more] = parts
     item_id = f"{id_of(run, _prefix(part))}_{number}"
-    return _shown(part, item_id, message.role, "completed")
+    if not (more or isinstance(part, Image)):
+        return _shown(part, item_id, message.role, "completed")
+    if isinstance(part, ToolResult):
+        shown = _shown(part, item_id, message.role, "completed")
+        texts = [Text(part.text)] if part.text else []
+        return shown | {"output": [_input(each, run) for each in (*texts, *more)]}
+    return {
+        "id": item_id,
+        "type": "message",
+        "role": message.role,
+        "status": "completed",
+        "content": [_input(each, run) for each in parts],
+    }
+
+
+def _input(part: Part, run: Run) -> dict[str, Any]:
+    """Return a text or an image of a message that is not the assistant's."""
+    if not isinstance(part, Image):
+        return {"type": "input_text", "text": part.text}
+    return {
+        "type": "input_image",
+        "image_url": KnownImage.of(run.id, part),
+        "detail": part.detail or "auto",
+    }
 
 
 def _prefix(part: Part) -> str:
@@ -211,6 +272,7 @@ def _shown(part: Part, item_id: str, role: Role, status: str) -> dict[str, Any]:
                 "summary": [],
                 "encrypted_content": sealed,
             }
+    assert not isinstance(part, Image), "it is in a message"
     if role == "assistant" or isinstance(part, Refusal):
         content = part_of(part)
     else:

@@ -1,11 +1,13 @@
 """Reading the input of a request: a prompt, or a list of items."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from llamakeep.api.openai.calls import read_call
 from llamakeep.api.openai.content import (
+    has_images,
     said_and_refused,
+    text_and_images,
     text_of,
 )
 from llamakeep.api.openai.messages import ROLES
@@ -20,6 +22,7 @@ from llamakeep.api.prompts.reading import (
     unreadable,
 )
 from llamakeep.domain import (
+    Image,
     Message,
     Part,
     Reasoning,
@@ -29,7 +32,7 @@ from llamakeep.domain import (
     ToolCall,
     ToolResult,
 )
-from llamakeep.domain.messages import message_of
+from llamakeep.domain.messages import message_of, said_in
 from llamakeep.errors import UnsupportedParameter
 
 _ECHOED = {"id", "type", "status", "phase", "parsed_arguments"}
@@ -108,7 +111,7 @@ def read_input(given: Any, *, is_continued: bool) -> Given:
             "The last item is what is answered, and this one is the assistant's. Add "
             "a message of the role `user`.",
         )
-    if last.role != "tool":
+    if last.role != "tool" and not last.parts:
         check_not_blank(last.content, f"{where}.content")
     return Given(
         last.content,
@@ -218,6 +221,10 @@ class _Reader:
             self._say(parts + ([Refusal(refused)] if refused else []), name)
             return
         self.close()
+        if role == "user" and has_images(content):
+            shown = text_and_images(content, place)
+            self.messages.append(message_of("user", shown, name))
+            return
         self.messages.append(Message(ROLES[role], text_of(content, place), name))
 
     def _say(self, parts: Sequence[Part], name: str | None = None) -> None:
@@ -248,9 +255,9 @@ class _Reader:
                 place, f"{first} is of this call, too. Send one output of each."
             )
         output = item.get("output")
-        text = "" if output == [] else text_of(output, f"{where}.output")
         name = name_of(item.get("name"), f"{where}.name")
-        self.messages.append(message_of("tool", [ToolResult(call_id, text)], name))
+        parts = [*_returned(output, call_id, f"{where}.output")]
+        self.messages.append(message_of("tool", parts, name))
 
     def _gather(self) -> None:
         """Make messages of what the assistant says."""
@@ -281,6 +288,17 @@ def _reasoning(item: Mapping[str, Any], where: str) -> Sequence[Part]:
         place = f"{where}.encrypted_content"
         parts.append(Reasoning(sealed=checked(sealed, place)))
     return parts
+
+
+def _returned(output: Any, call_id: str, where: str) -> Iterator[Part]:
+    """Yield the text that a tool returned, and after it the images."""
+    if not has_images(output):
+        text = "" if output == [] else text_of(output, where)
+        yield ToolResult(call_id, text)
+        return
+    parts = text_and_images(output, where)
+    yield ToolResult(call_id, said_in(parts))
+    yield from [part for part in parts if isinstance(part, Image)]
 
 
 def _thoughts(item: Mapping[str, Any], where: str) -> str:

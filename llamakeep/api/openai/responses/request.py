@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from llamakeep.api.openai.content import message_schema
+from llamakeep.api.openai.content import FLAT_IMAGE_SCHEMA, message_schema
 from llamakeep.api.openai.errors import PREVIOUS_NOT_FOUND
 from llamakeep.api.openai.parameters import (
     ABOUT_USERS,
@@ -101,6 +101,7 @@ ITEM_SCHEMA = {
                 "anyOf": [
                     _object(["input_text", "output_text"], "text"),
                     _object("refusal", "refusal"),
+                    FLAT_IMAGE_SCHEMA,
                 ]
             },
             type={"const": "message"},
@@ -110,7 +111,17 @@ ITEM_SCHEMA = {
         _object(
             "function_call_output",
             "call_id",
-            output={"anyOf": [_TEXT, _texts("input_text")]},
+            output={
+                "anyOf": [
+                    _TEXT,
+                    {
+                        "type": "array",
+                        "items": {
+                            "anyOf": [_object("input_text", "text"), FLAT_IMAGE_SCHEMA]
+                        },
+                    },
+                ]
+            },
         ),
     ]
 }

@@ -1,5 +1,6 @@
 """Routes of the Responses API."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,7 +15,8 @@ from llamakeep.api.dependencies import (
     IdempotencyHeader,
     PromptingUser,
 )
-from llamakeep.api.http.links import prefix_of
+from llamakeep.api.http.body_limit import LARGE
+from llamakeep.api.http.links import origin_of, prefix_of
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.http.streaming import Streaming
@@ -23,9 +25,10 @@ from llamakeep.api.openai.errors import (
     PREVIOUS_NOT_FOUND,
     error_responses,
 )
+from llamakeep.api.openai.messages import place_of_images
 from llamakeep.api.openai.parameters import refuse_unsupported
 from llamakeep.api.openai.responses.events import events
-from llamakeep.api.openai.responses.items import items_read
+from llamakeep.api.openai.responses.items import items_read, with_origin
 from llamakeep.api.openai.responses.numbers import NOTHING_SEEN
 from llamakeep.api.openai.responses.reading import place_of_tools
 from llamakeep.api.openai.responses.references import dereferenced
@@ -48,6 +51,7 @@ from llamakeep.errors import (
     RunNotFound,
     UnsupportedParameter,
 )
+from llamakeep.providers.base import IMAGES
 from llamakeep.services import services_of
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.long_texts import outline_of
@@ -202,7 +206,8 @@ async def input_items(
         if after not in places:
             raise invalid("after", "It is the id of no item of this response.")
         start = places[after]
-    page = items[start : start + limit]
+    origin = origin_of(request)
+    page = [with_origin(item, origin) for item in items[start : start + limit]]
     return json_response(
         {
             "object": "list",
@@ -232,7 +237,10 @@ async def _ask(
     async def asked() -> NewRun:
         if refusal is not None:
             raise refusal
-        return body.asked(services.settings.openai_extra_fields)
+        extra = services.settings.openai_extra_fields
+        if LARGE in request.scope:
+            return await asyncio.to_thread(body.asked, extra)
+        return body.asked(extra)
 
     try:
         return await services.engine.accept(
@@ -244,6 +252,10 @@ async def _ask(
     except UnsupportedParameter as error:
         if MESSAGES in error.parameters:
             error.parameters = (place_of_tools(body.input),)
+        if IMAGES in error.parameters:
+            items = body.input if isinstance(body.input, list) else ()
+            path = "input.{}.content[{}].image_url"
+            error.parameters = (place_of_images(items, path),)
         raise
     except RunNotFound:
         raise invalid("previous_response_id", PREVIOUS_NOT_FOUND) from None
