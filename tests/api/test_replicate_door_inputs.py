@@ -79,10 +79,46 @@ async def test_an_input_is_understood(
     assert provider.requests[0].parameters == Parameters(**wanted)
 
 
+async def test_messages_are_a_prompt_with_what_was_said_before(
+    client: Client, provider: ScriptedProvider
+) -> None:
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": "Hi!"},
+        {"role": "user", "content": [{"type": "text", "text": "And?"}]},
+    ]
+
+    response = await client.post(
+        CREATE, json={"input": {"messages": messages}}, headers={"Prefer": "wait"}
+    )
+
+    assert response.status_code == 201, response.text
+    assert response.json()["input"] == {
+        "prompt": "And?",
+        "system_prompt": "Be brief.",
+    }
+    assert [(each.role, each.content) for each in provider.requests[0].messages] == [
+        ("system", "Be brief."),
+        ("user", "Hello"),
+        ("assistant", "Hi!"),
+        ("user", "And?"),
+    ]
+
+
+SAY: list[Any] = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "Hi"},
+]
+
+
 @pytest.mark.parametrize(
     ("given", "field"),
     [
         ({}, "input.prompt"),
+        ({"prompt": "Hi", "messages": SAY}, "input.messages"),
+        ({"messages": SAY, "system_prompt": "Be long."}, "input.system_prompt"),
+        ({"messages": [{"role": "user"}]}, "messages[0].content"),
         ({"prompt": ""}, "input.prompt"),
         ({"prompt": 1}, "input.prompt"),
         ({"prompt": "a\0b"}, "input.prompt"),

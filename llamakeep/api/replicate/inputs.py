@@ -4,8 +4,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
+from llamakeep.api.http.problems import FIELD_MISSING
+from llamakeep.api.openai.messages import MESSAGE_SCHEMA, Said, read_messages
+from llamakeep.api.prompts.reading import invalid
 from llamakeep.api.webhooks.outgoing import WebhookUrl
 from llamakeep.domain import NewRun, NotificationEvent, Parameters, Run
 from llamakeep.schemas.bodies import Form
@@ -99,8 +102,16 @@ WebhookEvents = Annotated[
 class PredictionInput(Form):
     """The model's input; unsupported parameters are refused by name."""
 
-    prompt: SomeText
+    prompt: SomeText | None = None
     """What you want to ask."""
+    messages: (
+        Annotated[
+            list[Annotated[dict[str, Any], WithJsonSchema(MESSAGE_SCHEMA)]],
+            Field(min_length=1, fail_fast=True),
+        ]
+        | None
+    ) = None
+    """Instead of a prompt: messages as OpenAI's chat completions have them."""
     system_prompt: Text | None = None
     """How the model is to behave."""
     instructions: Text | None = None
@@ -177,12 +188,21 @@ class PredictionInput(Form):
         return next((value for value in found if value is not None), None)
 
     def asked(self, model: str) -> NewRun:
-        """Return the prompt and its parameters for the engine."""
+        """
+        Return the prompt and its parameters for the engine.
+
+        Raises:
+            InvalidRequest: There is no prompt, or a message cannot be read.
+            UnsupportedParameter: A message has something that no model can be told.
+        """
         min_tokens = self._any("min_tokens")
+        said = self._said()
         return NewRun(
-            prompt=self.prompt,
+            prompt=said.prompt,
             model=model,
-            system_prompt=self._any("system_prompt"),
+            system_prompt=said.system_prompt,
+            prior_messages=said.earlier,
+            last_message=said.last_message,
             parameters=Parameters(
                 max_tokens=self._any("max_tokens"),
                 min_tokens=min_tokens if (min_tokens or 0) > 0 else None,
@@ -198,6 +218,29 @@ class PredictionInput(Form):
                 verbosity=self.verbosity,
             ),
         )
+
+    def _said(self) -> Said:
+        system_prompt: str | None = self._any("system_prompt")
+        if self.messages is None:
+            if self.prompt is None:
+                raise invalid("input.prompt", FIELD_MISSING)
+            return Said(self.prompt, system_prompt, ())
+        if self.prompt is not None:
+            raise invalid(
+                "input.messages",
+                "Send `prompt` or `messages`, not both: the prompt may be the last of "
+                'the messages, `{"role": "user", "content": "…"}`.',
+            )
+        said = read_messages(self.messages)
+        if system_prompt is None:
+            return said
+        if said.system_prompt is not None:
+            raise invalid(
+                "input.system_prompt",
+                "The messages begin with one of the role `system`, which is the system "
+                "prompt. Send one of them.",
+            )
+        return said._replace(system_prompt=system_prompt)
 
 
 class ModelPrediction(Form):

@@ -8,6 +8,10 @@ from llamakeep.schemas.fields import MOST_TOKENS
 _PENALTY = {"type": "number", "minimum": -2, "maximum": 2}
 _INPUTS: dict[str, tuple[str, dict[str, Any]]] = {
     "prompt": ("What you want to ask.", {"type": "string"}),
+    "messages": (
+        "Instead of a prompt: messages as OpenAI's chat completions have them.",
+        {"type": "array", "items": {"type": "object"}},
+    ),
     "system_prompt": ("How the model is to behave.", {"type": "string"}),
     "max_tokens": (
         "The largest number of tokens in the output.",
@@ -50,6 +54,7 @@ WRITTEN = {"stop": "stop_sequences", "response_format": "json_schema"}
 _MEANT = {name: parameter for parameter, name in WRITTEN.items()}
 PARAMETERS = frozenset([_MEANT.get(name, name) for name in _INPUTS]) - {
     "prompt",
+    "messages",
     "system_prompt",
 }
 """The parameters that inputs have."""
@@ -77,7 +82,6 @@ def openapi_schema(unsupported: Collection[str]) -> dict[str, Any]:
                 "Input": {
                     "type": "object",
                     "title": "Input",
-                    "required": ["prompt"],
                     "properties": properties,
                 },
                 "Output": {
