@@ -26,13 +26,15 @@ class Upstream:
     Its model calls `get_weather` for each city in the user's message, says what the
     results are, fills in forms with Ada, refuses what has the word "bomb", and thinks
     before it does so, if it `is_thinking`. It says how likely its tokens are if it is
-    asked, and wants its signature back if the user wants it signed.
+    asked, and wants its signature back if the user wants it signed. It counts images,
+    but when it is told to wait, does so first until `may_answer`.
     """
 
     url: str
     asked: list[dict[str, Any]] = field(default_factory=list)
     """The bodies of all requests, in order."""
     is_thinking: bool = True
+    may_answer: threading.Event = field(default_factory=threading.Event)
 
     def deltas(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield what the model says, without the finish reason."""
@@ -44,6 +46,13 @@ class Upstream:
             results = takewhile(lambda one: one["role"] == "tool", reversed(messages))
             said = " and ".join(reversed([one["content"] for one in results]))
             yield from _pieces("content", f"It is {said}.")
+            return
+        if isinstance(last["content"], list):
+            said = json.dumps([part.get("text") for part in last["content"]])
+            if "Wait" in said:
+                self.may_answer.wait()
+            images = [part for part in last["content"] if "image_url" in part]
+            yield from _pieces("content", f"I see {len(images)}.")
             return
         if self.is_thinking:
             yield from _pieces("reasoning_content", f"They say: {last['content']}")

@@ -82,6 +82,7 @@ def strict_site(one_strict_site: ToolSite) -> ToolSite:
 def tool_site(one_tool_site: ToolSite) -> ToolSite:
     """A running server whose model calls tools; earlier runs are in the history."""
     one_tool_site.upstream.asked.clear()
+    one_tool_site.upstream.may_answer.clear()
     return one_tool_site
 
 
