@@ -7,7 +7,7 @@ from llamakeep.cli.environment import get_or_add_user
 from llamakeep.cli.screen import Screen
 from llamakeep.domain import NewRun, Run, User
 from llamakeep.engine import Delta, Ended, Engine, ItemDelta, NextItem, Reset
-from llamakeep.engine.engine import raise_for_status
+from llamakeep.engine.refusals import raise_for_status
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import open_storage

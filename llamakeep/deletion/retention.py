@@ -71,6 +71,7 @@ async def sweep(
     """
     now = now or utc_now()
     await storage.erase_words()  # of a deletion that was interrupted
+    await storage.erase_copies()
     if is_confirmed:
         await storage.believe_clock(now)
     elif (seen_at := await _last_plausible(storage, days, now)) is not None:

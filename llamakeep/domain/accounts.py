@@ -40,6 +40,8 @@ class ApiKey:
     """Precise to a minute."""
     limits: Limits | None = None
     """Its limits, within its owner's."""
+    keeps: bool = True
+    """Whether the texts of its runs are kept after their end."""
 
 
 class UserRole(StrEnum):
@@ -62,6 +64,8 @@ class User:
     role: UserRole = UserRole.USER
     limits: Limits | None = None
     """Set by an administrator; the settings' limits apply to the others."""
+    keeps: bool = True
+    """Whether the texts of their runs are kept after the end, with any key."""
     api_key: ApiKey | None = None
     """The API key of the request; `None` for a login, which has all scopes."""
 
@@ -98,6 +102,7 @@ class AuditKind(StrEnum):
     LIMITS_CHANGED = "limits.changed"
     RETENTION_CHANGED = "retention.changed"
     RETENTION_APPLIED = "retention.applied"
+    KEEPING_CHANGED = "keeping.changed"
     WEBHOOK_SECRET_ROTATED = "webhook-secret.rotated"  # noqa: S105 - it is none
 
 

@@ -177,6 +177,10 @@ class NewRun:
     metadata: Mapping[str, str] = field(default_factory=dict)
     end_user: str | None = None
     """Whom the client asks for: the id that its own user has there."""
+    store: bool = True
+    """Whether its texts are kept after its end."""
+    is_read_later: bool = False
+    """Whether its client reads the answer after its end."""
     notifications: Sequence[Notification] = ()
     check_followed: "Callable[[Sequence[Run]], None] | None" = None
     """Raises why it cannot follow what it follows, oldest first."""
@@ -225,6 +229,8 @@ class Run:
     max_tokens_name: MaxTokensName | None = None
     """What the client called the limit; it is not stored."""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    store: bool = True
+    """Whether its texts are kept after its end."""
     resolved_model: str | None = None
     finish_reason: str | None = None
     usage: Usage = _NO_USAGE
@@ -240,6 +246,48 @@ class Run:
     finished_at: datetime | None = None
     notifications: Sequence[Notification] = ()
     """What comes with a new run; from then on they are kept apart."""
+
+
+_WITHOUT_TEXT = (
+    "max_tokens",
+    "min_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+    "parallel_tool_calls",
+    "reasoning_effort",
+    "verbosity",
+    "logprobs",
+    "top_logprobs",
+    "truncation",
+    "service_tier",
+    "prompted_tools",
+    "prompted_format",
+)
+"""Parameters that have none of a client's texts."""
+
+
+def without_texts(run: Run) -> Run:
+    """Return a run as it stays if its texts are not kept."""
+    return replace(
+        run,
+        prompt="",
+        response="",
+        output=(),
+        common_length=None,
+        system_prompt=None,
+        prior_messages=(),
+        last_message=None,
+        images=(),
+        parameters=Parameters(
+            **{name: getattr(run.parameters, name) for name in _WITHOUT_TEXT}
+        ),
+        # A provider's error may cite what it was sent.
+        error_detail=None,
+    )
 
 
 def length_of(runs: Iterable[Run]) -> int:

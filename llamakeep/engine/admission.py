@@ -27,7 +27,12 @@ from llamakeep.engine.context import (
 from llamakeep.engine.images import apart, check_images, images_before
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.quotas import Quotas
-from llamakeep.engine.refusals import check_model, model_missing, stopping
+from llamakeep.engine.refusals import (
+    check_model,
+    model_missing,
+    stopping,
+    unreadable_later,
+)
 from llamakeep.engine.runner import Runner
 from llamakeep.errors import (
     ContextTooLarge,
@@ -78,7 +83,7 @@ class Admission:
         self._registry = registry
         self._runner = runner
 
-    async def begin(  # noqa: C901, PLR0912 - in two, each prompt would cost another call
+    async def begin(  # noqa: C901, PLR0912, PLR0915 - in two, each prompt would cost another call
         self,
         user: User,
         asked: NewRunSource,
@@ -97,8 +102,12 @@ class Admission:
             raise stopping()
         if new.model is None and self._requires_model:
             raise model_missing()
+        api_key = user.api_key
+        store = new.store and user.keeps and (api_key is None or api_key.keeps)
+        if new.is_read_later and not store:
+            raise unreadable_later()
         provider, model = await self._registry.resolve(new.model)
-        if user.api_key is not None:
+        if api_key is not None:
             check_model(user, provider, model)
         if new.parameters != PLAIN:
             await self._registry.check_parameters(provider, model, new.parameters)
@@ -136,8 +145,9 @@ class Admission:
         run = Run(
             id=run_id,
             user_id=user.id,
-            api_key_id=user.api_key.id if user.api_key else None,
+            api_key_id=None if api_key is None else api_key.id,
             end_user=new.end_user,
+            store=store,
             # As it is if it need not wait.
             status=RunStatus.STARTING,
             attempt=1,

@@ -5,13 +5,11 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
-from copy import copy
 
-from llamakeep import errors
 from llamakeep.domain import Actor, NewRun, Run, RunStatus, User, new_id
 from llamakeep.engine.admission import Admission, NewRunSource
 from llamakeep.engine.following import follow_stored
-from llamakeep.engine.refusals import stopped
+from llamakeep.engine.refusals import check_is_kept, raise_for_status, stopped
 from llamakeep.engine.runner import Runner
 from llamakeep.engine.updates import (
     Delta,
@@ -28,6 +26,7 @@ from llamakeep.errors import (
     OutcomeUnknown,
     ProviderError,
     StorageUnavailable,
+    TextNotKept,
 )
 from llamakeep.providers.base import is_reattachable
 from llamakeep.providers.registry import Registry
@@ -259,7 +258,12 @@ class Engine:
         """
         live = self._runner.live.get(run.id)
         ended = None if live is None else await live.end()
-        return await self._stored_end(run) if ended is None else ended
+        if ended is not None:
+            return ended
+        try:
+            return await self._stored_end(run)
+        except TextNotKept:
+            return await self._storage.outline(_owner_of(run), run.id)
 
     async def cancel(self, user: User, run_id: str) -> Run:
         """
@@ -328,12 +332,13 @@ class Engine:
         """Look the key up before anything can be refused."""
         known = await self._storage.find_repeated(user, key)
         if known is not None:
+            check_is_kept(known)
             return known
         try:
             live = await self._admission.begin(
                 user, asked, key, is_followed=is_followed
             )
-            return await live.kept()
+            run = await live.kept()
         except OutcomeUnknown:
             raise
         except LlamaKeepError:
@@ -341,7 +346,9 @@ class Engine:
             known = await self._storage.find_repeated(user, key)
             if known is None:
                 raise
-            return known
+            run = known
+        check_is_kept(run)
+        return run
 
     async def _follow_stored(
         self, run: Run, position: Position
@@ -363,8 +370,7 @@ class Engine:
                 if isinstance(update, Ended):
                     if update.text is None:
                         return update.run
-                    owner = User(run.user_id, "", run.created_at)
-                    return await self._storage.get_run(owner, run.id)
+                    return await self._storage.get_run(_owner_of(run), run.id)
         raise AssertionError("a followed run ends")
 
     def _raise_for_status(self, run: Run) -> None:
@@ -376,18 +382,5 @@ class Engine:
             raise
 
 
-def raise_for_status(run: Run) -> None:
-    """
-    Raise what became of a run that is over, unless it succeeded.
-
-    Raises:
-        LlamaKeepError: It names the run, which is kept with the text that arrived.
-    """
-    if run.status is RunStatus.SUCCEEDED:
-        return
-    if run.failure is not None:
-        error = copy(run.failure)  # many clients may wait, each for one of its own
-    else:
-        error = errors.from_code(run.error_code, run.error_detail)
-    error.run_id = run.id
-    raise error
+def _owner_of(run: Run) -> User:
+    return User(run.user_id, "", run.created_at)

@@ -6,6 +6,7 @@ from contextlib import aclosing
 
 from llamakeep.domain import Run, RunStatus, User
 from llamakeep.domain.output import heads_of, tape_of
+from llamakeep.engine.refusals import text_not_kept
 from llamakeep.engine.updates import (
     LONG,
     Delta,
@@ -35,6 +36,7 @@ async def follow_stored(
 
     Raises:
         RunNotFound: It was deleted.
+        TextNotKept: It has succeeded, and its texts were not to be stored.
         StorageUnavailable: It cannot be read.
     """
     while True:
@@ -61,7 +63,8 @@ async def follow_stored(
             yield item
         yield Ended(run)
         return
-    async with aclosing(_ended(storage, run, position)) as updates:
+    ended = _ended if run.store else _unkept
+    async with aclosing(ended(storage, run, position)) as updates:
         async for update in updates:
             yield update
 
@@ -121,3 +124,13 @@ async def _ended(
         yield Ended(await storage.get_run(owner, run.id))
     else:
         yield Ended(run, StoredText(place.offset, lambda: storage.text_pieces(run)))
+
+
+async def _unkept(
+    storage: Storage, run: Run, _: Position
+) -> AsyncGenerator[Update, None]:
+    """Yield the end of a run that has no text any more, unless text is expected."""
+    run = await storage.outline(_owner(run), run.id)
+    if run.status is RunStatus.SUCCEEDED:
+        raise text_not_kept(run)
+    yield Ended(run)

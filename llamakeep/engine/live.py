@@ -132,7 +132,7 @@ class LiveRun(Attempt):
         self.run = run
         self.trouble = None
         self._end(run)
-        if len(run.response) > LONG:
+        if len(run.response) > LONG and run.store:
             # Those who wait for the end come first. Readers may take long, and then
             # hold nothing of it: the text is in storage.
             asyncio.get_running_loop().call_soon(self._release)

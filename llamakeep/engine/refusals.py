@@ -1,12 +1,16 @@
-"""What is refused before a run begins, and what is said when the server stops."""
+"""What is refused, and what clients are told of runs that did not succeed."""
 
-from llamakeep.domain import User
+from copy import copy
+
+from llamakeep import errors
+from llamakeep.domain import Run, RunStatus, User
 from llamakeep.errors import (
     InvalidRequest,
     OutcomeUnknown,
     RunCanceled,
     RunInterrupted,
     ServerStopping,
+    TextNotKept,
     UnknownModel,
 )
 from llamakeep.providers.base import Provider
@@ -36,6 +40,39 @@ def check_model(user: User, provider: Provider, model: str) -> None:
             f"This API key may not ask {provider.name}:{model}; nothing was stored. "
             f"It may ask: {', '.join(sorted(allowed))}."
         )
+
+
+def unreadable_later() -> InvalidRequest:
+    """Return what is said to a prompt whose answer is erased before it is read."""
+    return InvalidRequest.of(
+        "store",
+        "What runs in the background is read after its end, when texts that are not to "
+        "be stored are erased; that is what this request, API key or user wants. "
+        "Nothing was stored. Wait for the answer or stream it, on another path if this "
+        "one cannot, or have it stored.",
+    )
+
+
+def check_is_kept(run: Run) -> None:
+    """
+    Refuse to read the text of a run that has succeeded and was not to be stored.
+
+    Raises:
+        TextNotKept: It names the run.
+    """
+    if run.status is RunStatus.SUCCEEDED and not run.store:
+        raise text_not_kept(run)
+
+
+def text_not_kept(run: Run) -> TextNotKept:
+    """Return what is said to those who read a run's text after it was erased."""
+    error = TextNotKept(
+        f"The run {run.id!r} has succeeded, and its texts are erased since then: they "
+        "were not to be stored. Its tokens and its cost are kept. For another answer, "
+        "send the prompt again, under another Idempotency-Key if it has one."
+    )
+    error.run_id = run.id
+    return error
 
 
 def stopping() -> ServerStopping:
@@ -75,3 +112,22 @@ def interrupted() -> RunInterrupted:
         "The server stopped while the answer was coming. The text so far is kept; "
         "send the prompt again for a whole answer."
     )
+
+
+def raise_for_status(run: Run) -> None:
+    """
+    Raise what became of a run that is over, unless it succeeded.
+
+    Raises:
+        LlamaKeepError: It names the run, which is kept with the text that arrived.
+    """
+    if run.status is RunStatus.SUCCEEDED:
+        return
+    if run.failure is not None:
+        error = copy(run.failure)  # many clients may wait, each for one of its own
+    else:
+        error = errors.from_code(run.error_code, run.error_detail)
+    error.run_id = run.id
+    if not run.store:
+        error.detail += " (Its texts were not to be stored, and are erased.)"
+    raise error

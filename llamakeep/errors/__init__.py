@@ -32,6 +32,7 @@ LlamaKeepError
 │   ├── RunNotFound             no such run, or another user's
 │   ├── ImageNotFound           the run shows no such image
 │   ├── RunNotAnswered          it has no answer that anything could follow
+│   ├── TextNotKept             it was not to be stored, and is erased
 │   ├── ConversationNotFound    no such conversation, or another user's
 │   ├── IdempotencyKeyReused    same key, other request
 │   ├── UnknownModel            no provider serves it
@@ -103,6 +104,7 @@ from llamakeep.errors.client import (
     ScopeMissing,
     SetupRefused,
     SignatureInvalid,
+    TextNotKept,
     TooManyApiKeys,
     TooManyAttempts,
     TooManyReaders,
@@ -196,6 +198,7 @@ __all__ = [
     "SetupRefused",
     "SignatureInvalid",
     "StorageUnavailable",
+    "TextNotKept",
     "TooManyApiKeys",
     "TooManyAttempts",
     "TooManyReaders",

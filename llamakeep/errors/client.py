@@ -280,6 +280,14 @@ class RunNotAnswered(ClientError):
     title = "That run has no answer to go on from."
 
 
+class TextNotKept(ClientError):
+    """The run has ended, and its texts were not to be stored. They are erased."""
+
+    status = HTTPStatus.GONE
+    code = "text-not-kept"
+    title = "The texts of this run were not to be stored."
+
+
 class ConversationNotFound(ClientError):
     """The conversation does not exist, or belongs to another user."""
 

@@ -28,6 +28,7 @@ from llamakeep.domain import (
     utc_now,
 )
 from llamakeep.domain.messages import images_in, said_in
+from llamakeep.domain.runs import without_texts
 from llamakeep.errors import RunInterrupted
 from llamakeep.history.imported_parts import (
     Imported,
@@ -152,6 +153,7 @@ class ImportedRun(Imported):
     parameters: _Parameters = _Parameters()
     metadata: Metadata = Field(default_factory=dict)
     end_user: EndUser | None = None
+    store: bool = True
     resolved_model: Annotated[Text, Field(max_length=256)] | None = None
     finish_reason: Annotated[Text, Field(max_length=256)] | None = None
     """Older versions stored longer ones in SQLite; they are cut."""
@@ -225,7 +227,7 @@ class ImportedRun(Imported):
         cost = self.usage.cost_usd
         status, error_code, error_detail = self._end()
         is_over = status is self.status
-        return Run(
+        run = Run(
             id=self.id,
             user_id=user.id,
             status=status,
@@ -249,6 +251,7 @@ class ImportedRun(Imported):
             parameters=Parameters(**self.parameters.model_dump()),
             metadata=self.metadata,
             end_user=self.end_user,
+            store=self.store,
             resolved_model=self.resolved_model,
             finish_reason=self.finish_reason
             and self.finish_reason[:LONGEST_FINISH_REASON],
@@ -260,6 +263,7 @@ class ImportedRun(Imported):
             error_code=error_code,
             error_detail=error_detail,
         )
+        return run if run.store else without_texts(run)
 
 
 def _plausible(tokens: int | None) -> int | None:

@@ -42,6 +42,7 @@ def shown(run: Run) -> dict[str, Any]:
         "finished_at": run.finished_at,
         "error": error,
         "output": [written(item) for item in run.output] if run.output else None,
+        "store": run.store,
     }
 
 

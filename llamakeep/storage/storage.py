@@ -36,6 +36,7 @@ from llamakeep.storage.history.tags import TagStorage
 from llamakeep.storage.runs.circuits import CircuitStorage
 from llamakeep.storage.runs.context import ContextStorage
 from llamakeep.storage.runs.deliveries import DeliveryStorage
+from llamakeep.storage.runs.finishing import FinishStorage
 from llamakeep.storage.runs.images import ImageStorage
 from llamakeep.storage.runs.leases import LeaseStorage
 from llamakeep.storage.runs.long_texts import LongTextStorage
@@ -54,6 +55,7 @@ class Storage(
     AuditStorage,
     ApiKeyStorage,
     RunStorage,
+    FinishStorage,
     LookupStorage,
     LongTextStorage,
     ImageStorage,
@@ -124,6 +126,11 @@ class Storage(
         await self.erase_words()
         await self._database.erase_traces()
 
+    async def erase_copies(self) -> None:
+        """Overwrite copies of text that was erased since the last time."""
+        if isinstance(self._database, SqliteDatabase):
+            await self._database.erase_copies()
+
     async def keep_up(self) -> None:
         """Checkpoint the write-ahead log while no write waits."""
         await self._database.checkpoint()
@@ -164,6 +171,8 @@ async def open_storage(
         elif migrate and not await database.read(schema.is_current):
             await storage.migrate()
         await storage.check_schema()
+        if isinstance(database, SqliteDatabase) and database.has_older_log:
+            database.erase_traces_soon()
         if database.accounts_version is None:
             await database.watch_accounts()
         yield storage

@@ -157,7 +157,7 @@ async def test_a_form_that_the_model_cannot_honour_is_refused(
     "fields",
     [
         {
-            "store": False,
+            "store": True,
             "user": "u",
             "safety_identifier": "s",
             "prompt_cache_key": "k",

@@ -237,3 +237,13 @@ async def test_what_is_shown_anew_while_its_last_run_is_deleted_stays(
             )
             assert await kept(one) == (0, 0)
         assert await one.history(alice, before=HIGHEST) == []
+
+
+async def test_an_image_goes_with_the_end_of_the_last_run_that_is_not_stored(
+    storage: Storage, alice: User
+) -> None:
+    await keep(storage, alice, CAT)
+
+    await keep(storage, alice, CAT, DOG, store=False)
+
+    assert await kept(storage) == (1, 1)

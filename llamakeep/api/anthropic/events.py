@@ -21,7 +21,7 @@ from llamakeep.api.http import sse
 from llamakeep.api.prompts.canceling import CancelOnDisconnect
 from llamakeep.domain import Item, Reasoning, Run, Text, ToolCall
 from llamakeep.engine import Delta, Ended, ItemDelta, NextItem, Reset, Update
-from llamakeep.engine.engine import raise_for_status
+from llamakeep.engine.refusals import raise_for_status
 from llamakeep.errors import LlamaKeepError, RunInterrupted
 from llamakeep.schemas.json_text import to_json
 

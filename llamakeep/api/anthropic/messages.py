@@ -59,12 +59,14 @@ async def create(
     with leaving.watched(request.receive):
         if not body.stream:
             return json_response(whole(await engine.result(run), body.shown))
+        # Before it may end: the text that is not stored is the stream's alone.
+        updates = engine.follow(run)
         await engine.answering(run)
     if run.status.is_final:
         run = outline_of(run)
     request_id = new_request_id()
     stream = events(
-        engine.follow(run),
+        updates,
         run,
         leaving,
         shown=body.shown,

@@ -24,6 +24,7 @@ STATUSES = {
         (errors.ContextTooLarge, HTTPStatus.BAD_REQUEST),
         (errors.RunNotAnswered, HTTPStatus.BAD_REQUEST),
         (errors.UnknownModel, HTTPStatus.NOT_FOUND),
+        (errors.TextNotKept, HTTPStatus.NOT_FOUND),
         (errors.ProviderRateLimited, HTTPStatus.TOO_MANY_REQUESTS),
     )
 }

@@ -26,7 +26,7 @@ from llamakeep.engine import (
     Silence,
     Update,
 )
-from llamakeep.engine.engine import raise_for_status
+from llamakeep.engine.refusals import raise_for_status
 from llamakeep.errors import LlamaKeepError, RunInterrupted
 from llamakeep.schemas.json_text import to_json
 from llamakeep.services import services_of
@@ -64,11 +64,13 @@ async def answer(
     if not is_streamed:
         with leaving.watched(request.receive):
             return json_response(form.whole(await engine.result(run)))
+    # Before it may end: the text that is not stored is the stream's alone.
+    updates = engine.follow(run)
     with leaving.watched(request.receive):
         await engine.answering(run)
     if run.status.is_final:
         run = outline_of(run)
-    stream = events(engine.follow(run), run, form, leaving, prefix=prefix_of(request))
+    stream = events(updates, run, form, leaving, prefix=prefix_of(request))
     return Stream(stream, leaving, headers=stream_headers())
 
 

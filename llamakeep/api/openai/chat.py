@@ -142,6 +142,7 @@ class ChatRequest(CompletionRequest):
             ),
             metadata=self.metadata or {},
             end_user=self.safety_identifier or self.user,
+            store=self.store is not False,
         )
 
     def _effort(

@@ -40,10 +40,9 @@ IGNORED_EVERYWHERE = frozenset(
         "prompt_cache_key",
         "prompt_cache_options",
         "prompt_cache_retention",
-        "store",
     }
 )
-"""Parameters about storage, caching and tool calls."""
+"""Parameters about caching and tool calls."""
 
 IGNORED = IGNORED_EVERYWHERE | {"prediction"}
 
@@ -88,8 +87,8 @@ Summary = Annotated[str, WithJsonSchema({"enum": ["auto", "detailed"]})]
 
 SUMMARIES = {"summary": ("auto", "detailed"), "generate_summary": ("auto", "detailed")}
 """What may be asked for instead of a model's reasoning, which is given as it is."""
-ABOUT_USERS = ("safety_identifier", "user")
-"""Fields that are kept, and handed on only where the operator says so."""
+READ_HERE = ("safety_identifier", "user", "store")
+"""Fields that this server reads, and hands on only where the operator says so."""
 USUAL_TIERS = ("auto", "default")
 LARGEST_EXTRA = 64 * 1024
 """Bytes of JSON that the fields of other servers may have together."""
@@ -171,6 +170,8 @@ class CompletionRequest(Form):
     """The older name of `safety_identifier`, which counts if both are there."""
     logit_bias: LogitBias | None = None
     """Where the model's server knows it."""
+    store: bool | None = None
+    """`false`: the run's texts are erased at its end; what it took is kept."""
     stream: bool | None = None
     """Stream the response as server-sent events."""
     stream_options: StreamOptions | None = None
@@ -214,7 +215,7 @@ class CompletionRequest(Form):
         """
         others, extra = self.model_extra or {}, None
         if extra_fields:
-            stated = {name: getattr(self, name) for name in ABOUT_USERS}
+            stated = {name: getattr(self, name) for name in READ_HERE}
             extra = extra_of({**others, **stated}, extra_fields)
         if others:
             refuse_unsupported(without(others, extra))

@@ -19,6 +19,7 @@ from llamakeep.api.prompts.schemas import LONG, long_response
 from llamakeep.domain import Message, Run, RunStatus, ToolResult, User
 from llamakeep.domain.runs import length_of
 from llamakeep.engine.context import messages
+from llamakeep.engine.refusals import check_is_kept
 from llamakeep.errors import RunNotFound
 from llamakeep.schemas.bodies import Form
 from llamakeep.schemas.fields import Metadata
@@ -102,7 +103,8 @@ async def retrieve(
     """
     Return a chat completion with its metadata; any run of the history is one.
 
-    If the run did not succeed, `finish_reason` is null, and there is a `status`.
+    If the run did not succeed, `finish_reason` is null, and there is a `status`. One
+    whose text was not to be stored has none after its end, and a `store` of `false`.
     """
     run_id = run_id_of(completion_id, CHAT)
     run = await services_of(request).storage.get_run(user, run_id)
@@ -162,6 +164,7 @@ async def messages_read(
     """List the messages that the model got, with the system prompt and prior ones."""
     services = services_of(request)
     run = await services.storage.get_run(user, run_id_of(completion_id, CHAT))
+    check_is_kept(run)
     assert run.conversation_id is not None
     context = await services.storage.context(
         user.id,
@@ -208,6 +211,8 @@ def _tags_in(request: Request) -> tuple[str, ...]:
 
 def _stored(run: Run) -> dict[str, Any]:
     more: dict[str, Any] = {"metadata": dict(run.metadata)}
+    if not run.store:
+        more["store"] = False
     if run.status is not RunStatus.SUCCEEDED:
         more["status"] = run.status
     return ChatCompletion(run).whole(run) | more

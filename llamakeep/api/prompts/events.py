@@ -11,7 +11,7 @@ another text; what follows is its text: `delta` of texts and refusals, and `item
 of reasoning and of a call's arguments.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from http import HTTPStatus
@@ -34,7 +34,7 @@ from llamakeep.engine import (
     Reset,
     Update,
 )
-from llamakeep.engine.engine import raise_for_status
+from llamakeep.engine.refusals import check_is_kept, raise_for_status
 from llamakeep.errors import InvalidRequest, LlamaKeepError
 from llamakeep.history.records import model_name, shown
 from llamakeep.schemas.json_text import (
@@ -57,16 +57,23 @@ def stream_response(
     *,
     end: Callable[[], None] | None = None,
 ) -> Response:
-    """Respond with the events of `run` after `position`; call `end` after the last."""
+    """
+    Respond with the events of `run` after `position`; call `end` after the last.
+
+    Raises:
+        TextNotKept: The run has succeeded, and its text was not to be stored.
+    """
+    check_is_kept(run)
     if run.status.is_final:
         run = outline_of(run)
-    return Streaming(events(engine, run, position), end=end, headers=HEADERS)
+    updates = engine.follow(run, position)
+    return Streaming(events(updates, run), end=end, headers=HEADERS)
 
 
 async def events(
-    engine: Engine, run: Run, position: Position | None = None
+    updates: AsyncGenerator[Update, None], run: Run
 ) -> AsyncIterator[bytes]:
-    """Yield the encoded events of `run` after `position`."""
+    """Yield the encoded events of `run`."""
     begun = {
         "id": run.id,
         "model": model_name(run),
@@ -74,7 +81,7 @@ async def events(
     }
     yield sse.encode(to_json(begun), "run")
     try:
-        async with aclosing(engine.follow(run, position)) as updates:
+        async with aclosing(updates):
             async for update in updates:
                 if isinstance(update, Ended) and update.text is not None:
                     raise_for_status(update.run)

@@ -91,6 +91,8 @@ def _canonical(sent: bytes) -> bytes:
         }
         if body.get("parallel_tool_calls") is False and body.get("tools"):
             said["parallel_tool_calls"] = False  # without tools, it says nothing
+        if body.get("store") is False:
+            said["store"] = False
         return json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
     except (ValueError, RecursionError):
         # A field that is not validated is nested too deeply, or has a huge number.
@@ -117,7 +119,7 @@ def _older_own(body: BaseModel) -> bytes:
 def _is_newer_own(body: BaseModel) -> bool:
     """Return whether a request at `/prompt/` has fields that older versions refused."""
     more = body.model_dump(exclude=_PROMPT_FIELDS | {"webhook"}, exclude_none=True)
-    return not all(map(_is_empty, more.values()))
+    return "store" in more or not all(map(_is_empty, more.values()))
 
 
 def _has_webhook(body: BaseModel) -> bool:

@@ -93,6 +93,8 @@ class PromptRequest(Form):
     """Up to 16 tags of your own, kept with the run."""
     end_user: EndUser | None = None
     """Your own user for whom this is: an id, kept with the run."""
+    store: bool | None = None
+    """`false`: the run's texts are erased at its end; what it took is kept."""
     stream: bool | None = None
     """Stream the response as server-sent events."""
     background: bool | None = None
@@ -149,6 +151,8 @@ class PromptRequest(Form):
             parameters=parameters,
             metadata=self.metadata or {},
             end_user=self.end_user,
+            store=self.store is not False,
+            is_read_later=bool(self.background),
         )
         if self.messages is None and self.prompt is not None:
             return new

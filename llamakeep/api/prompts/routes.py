@@ -74,8 +74,10 @@ async def prompt(
             return accepted_response(request, run)
         if is_streamed:
             run = await engine.accept(user, new, idempotency_key=key)
+            # Before it may end: the text that is not stored is the stream's alone.
+            response = stream_response(engine, run)
             await engine.answering(run)
-            return stream_response(engine, run)
+            return response
         run = await engine.answer(user, new, idempotency_key=key)
     except UnsupportedParameter as error:
         if MESSAGES in error.parameters:

@@ -105,6 +105,8 @@ class PromptResponse(Body):
     error: RunError | None
     output: list[OutputItem] | None
     """All that the model said, in its order, if that is not the response alone."""
+    store: bool
+    """Whether its texts are kept; if not, they are empty once the run has ended."""
 
 
 class HistoryItem(PromptResponse):

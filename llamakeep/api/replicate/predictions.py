@@ -58,7 +58,7 @@ class Prediction(Body):
     error: str | None
     status: Status
     data_removed: bool
-    """Always false: runs are kept until they are deleted."""
+    """Whether its texts are erased, since they were not to be stored."""
     source: Literal["api"]
     created_at: AwareDatetime
     started_at: AwareDatetime | None
@@ -91,7 +91,7 @@ class Prediction(Body):
             logs="",
             error=run.error_detail if status == "failed" else None,
             status=status,
-            data_removed=False,
+            data_removed=run.status.is_final and not run.store,
             source="api",
             created_at=run.created_at,
             started_at=run.started_at,
@@ -161,7 +161,8 @@ def _output(run: Run) -> list[str] | None:
     if STATUSES[run.status] == "starting":
         return None
     is_whole = run.status.is_final
-    if not run.response and run.status is not RunStatus.SUCCEEDED:
+    is_kept = run.status is RunStatus.SUCCEEDED and run.store
+    if not (run.response or is_kept):
         return None
     return pieces(run.response, is_whole=is_whole)
 

@@ -18,6 +18,7 @@ from llamakeep.api.http.streaming import Streaming
 from llamakeep.api.prompts.events import HEADERS
 from llamakeep.domain import Run, RunStatus, User
 from llamakeep.engine import Delta, Ended, Engine, Position, Reset, Update
+from llamakeep.engine.refusals import check_is_kept
 from llamakeep.errors import LlamaKeepError
 from llamakeep.schemas.json_text import to_json
 from llamakeep.services import services_of
@@ -42,6 +43,7 @@ async def stream_response(request: Request, user: User, run_id: str) -> Response
     Raises:
         InvalidRequest: The client names several events.
         RunNotFound: `user` has no such run.
+        TextNotKept: It has succeeded, and its text was not to be stored.
         TooManyReaders: The user has too many open.
     """
     last = single_header(request, "last-event-id") or ""
@@ -50,6 +52,7 @@ async def stream_response(request: Request, user: User, run_id: str) -> Response
     services = services_of(request)
     with services.readers.beginning(user.id) as end:
         run = await services.storage.outline(user, run_id)
+        check_is_kept(run)
         frames = events(services.engine, run, position)
         return Streaming(frames, end=end, headers=HEADERS)
 

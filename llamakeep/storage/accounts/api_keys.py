@@ -228,6 +228,7 @@ def _add(connection: Connection, user: User, key: ApiKey, digest: bytes) -> None
             "created_at": key.created_at,
             "expires_at": key.expires_at,
             "limits": key.limits,
+            "keeps": key.keeps,
         },
     )
 

@@ -7,10 +7,10 @@ from struct import Struct
 from typing import Any
 
 _TABLES = {
-    "users": "id, username, created_at, disabled_at, role, limits, deleted_at",
+    "users": "id, username, created_at, disabled_at, role, limits, deleted_at, keeps",
     "access_tokens": "digest, user_id, expires_at",
     "api_keys": "id, user_id, digest, name, hint, scopes, models, created_at, "
-    "expires_at, limits",
+    "expires_at, limits, keeps",
 }
 """Columns whose changes invalidate the cache; a key's last use does not."""
 

@@ -24,6 +24,7 @@ USER = (
     users.c.disabled_at,
     users.c.role,
     users.c.limits,
+    users.c.keeps,
 )
 """The columns of a `User`, in its order."""
 _BY_DIGEST = Prepared(

@@ -81,11 +81,16 @@ class SqliteDatabase:
         self._erasing: asyncio.Task[None] | None = None
         self._is_checkpoint_failing = False
         create = os.O_CREAT if is_owner else 0
+        self._has_copies = False
+        """Whether there may be copies of what was erased since the file was written."""
+        self.has_older_log = False
+        """Whether an owner crashed, whose log has what was erased since."""
         try:
             _check_is_file(path)
             if is_owner:
                 _check_has_folder(path)
                 self._lock = OwnerLock(path)
+                self.has_older_log = with_suffix(path, "-wal").exists()
             # SQLite gives its side files the mode of the database file.
             os.close(os.open(path, create | os.O_RDWR, 0o600))
             self._changes = changes = AccountsEpoch(lock_file(path))
@@ -187,9 +192,20 @@ class SqliteDatabase:
         await self._erase_wal()
 
     def erase_traces_soon(self) -> None:
-        """Do so after `ERASED_AFTER`, once for all deletions until then."""
+        """
+        Empty the log after `ERASED_AFTER`, once for all deletions until then.
+
+        Copies in unused parts of pages are left to `erase_copies`.
+        """
+        self._has_copies = True
         if self._erasing is None or self._erasing.done():
             self._erasing = asyncio.create_task(self._erase_later())
+
+    async def erase_copies(self) -> None:
+        """Do all of `erase_traces` if that was put off."""
+        if self._has_copies:
+            self._has_copies = False
+            await self.erase_traces()
 
     async def _erase_later(self) -> None:
         await asyncio.sleep(ERASED_AFTER)

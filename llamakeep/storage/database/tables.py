@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     false,
     text,
+    true,
 )
 
 from llamakeep.domain import (
@@ -57,6 +58,8 @@ users = Table(
     # Set by an administrator, and by the user.
     Column("retention_days", Integer),
     Column("own_retention_days", Integer),
+    # Whether the texts of their runs stay after the end.
+    Column("keeps", Boolean, nullable=False, server_default=true()),
     # A deleted user's row stays until all of their data is deleted.
     Column("deleted_at", UtcDateTime),
     # The lease of the process that purges the user.
@@ -96,6 +99,7 @@ api_keys = Table(
     Column("expires_at", UtcDateTime),
     Column("last_used_at", UtcDateTime),
     Column("limits", Facts(Limits)),
+    Column("keeps", Boolean, nullable=False, server_default=true()),
 )
 
 password_resets = Table(
@@ -143,6 +147,8 @@ runs = Table(
     # What prompt and response have beside their texts.
     Column("last_message", JSON(none_as_null=True)),
     Column("output", JSON(none_as_null=True)),
+    # False: its texts are erased at its end. Empty is true.
+    Column("store", Boolean),
     Column("conversation_id", String(32), nullable=False),
     Column("previous_run_id", String(32)),
     Column("parameters", JSON, nullable=False),

@@ -9,7 +9,7 @@ CREATE TABLE users (
 	username_key VARCHAR(192) NOT NULL, 
 	password_hash VARCHAR(256), 
 	created_at BIGINT NOT NULL, 
-	disabled_at BIGINT, role VARCHAR(16) DEFAULT 'user' NOT NULL, limits JSON, retention_days INTEGER, own_retention_days INTEGER, deleted_at BIGINT, purge_until BIGINT, 
+	disabled_at BIGINT, role VARCHAR(16) DEFAULT 'user' NOT NULL, limits JSON, retention_days INTEGER, own_retention_days INTEGER, deleted_at BIGINT, purge_until BIGINT, keeps BOOLEAN DEFAULT 1 NOT NULL, 
 	CONSTRAINT users_pk PRIMARY KEY (id), 
 	CONSTRAINT users_username_key_unique UNIQUE (username_key)
 );
@@ -53,7 +53,7 @@ CREATE TABLE runs (
 	cancel_requested BOOLEAN DEFAULT 0 NOT NULL, 
 	handle VARCHAR(128), 
 	idempotency_key VARCHAR(255), 
-	request_digest BLOB, earlier JSON, previous_run_id VARCHAR(32), cost BIGINT, api_key_id VARCHAR(32), reservation JSON, last_message JSON, output JSON, end_user VARCHAR(512), 
+	request_digest BLOB, earlier JSON, previous_run_id VARCHAR(32), cost BIGINT, api_key_id VARCHAR(32), reservation JSON, last_message JSON, output JSON, end_user VARCHAR(512), store BOOLEAN, 
 	CONSTRAINT runs_pk PRIMARY KEY (id), 
 	CONSTRAINT runs_user_id_fk FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
 );
@@ -93,7 +93,7 @@ CREATE TABLE api_keys (
 	models JSON, 
 	created_at BIGINT NOT NULL, 
 	expires_at BIGINT, 
-	last_used_at BIGINT, limits JSON, 
+	last_used_at BIGINT, limits JSON, keeps BOOLEAN DEFAULT 1 NOT NULL, 
 	CONSTRAINT api_keys_pk PRIMARY KEY (id), 
 	CONSTRAINT api_keys_digest_unique UNIQUE (digest), 
 	CONSTRAINT api_keys_user_id_fk FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
@@ -246,4 +246,4 @@ CREATE TRIGGER images_unshown AFTER DELETE ON run_images BEGIN DELETE FROM image
 
 INSERT INTO search_words (search_words, rank) VALUES ('secure-delete', 1);
 
-INSERT INTO alembic_version VALUES ('0018')
+INSERT INTO alembic_version VALUES ('0019')

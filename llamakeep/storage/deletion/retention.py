@@ -132,6 +132,30 @@ class RetentionStorage:
 
         await self._database.write(operation)
 
+    async def set_keeping(self, user_id: str, *, keeps: bool, actor: Actor) -> User:
+        """
+        Set whether the texts of a user's runs are kept, from the next prompt on.
+
+        Raises:
+            UserNotFound: There is no such user.
+        """
+        query = (
+            update(users)
+            .where(users.c.id == user_id, users.c.deleted_at.is_(None))
+            .values(keeps=keeps)
+            .returning(*USER)
+        )
+
+        def operation(connection: Connection) -> User:
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                raise UserNotFound(f"There is no user {user_id!r}.")
+            user, said = User(*row), "texts" if keeps else "no texts"
+            record(connection, AuditKind.KEEPING_CHANGED, user, actor, said)
+            return user
+
+        return await self._database.write(operation)
+
     async def shortest_retention(self, longest: int | None) -> int | None:
         """Return the shortest retention of any user, in days; by default, `longest`."""
         query = select(func.min(_days(longest))).where(users.c.deleted_at.is_(None))

@@ -105,7 +105,7 @@ class ContextStorage:
 
 
 def _conversation_of(connection: Connection, user_id: str, run_id: str) -> str:
-    query = select(runs.c.status, runs.c.conversation_id).where(
+    query = select(runs.c.status, runs.c.conversation_id, runs.c.store).where(
         runs.c.id == run_id, runs.c.user_id == user_id
     )
     row = connection.execute(query).one_or_none()
@@ -115,6 +115,12 @@ def _conversation_of(connection: Connection, user_id: str, run_id: str) -> str:
         raise RunNotAnswered(
             f"The run {run_id!r} is {row.status}: nothing can follow an answer "
             "that is not there. Nothing was stored."
+        )
+    if row.store is False:
+        raise RunNotAnswered(
+            f"The texts of the run {run_id!r} were not to be stored, and are erased: "
+            "nothing can follow them. Nothing was stored. Send what was said before "
+            "along with the prompt."
         )
     return str(row.conversation_id)
 
@@ -127,7 +133,12 @@ class _Reader:
     ) -> None:
         self._connection = connection
         self._belongs = is_in(user_id, conversation_id)
-        self._is_answered = (*self._belongs, runs.c.status == RunStatus.SUCCEEDED)
+        self._is_answered = (
+            *self._belongs,
+            runs.c.status == RunStatus.SUCCEEDED,
+            # Of the others, nothing is left that could be told.
+            runs.c.store.is_distinct_from(False),
+        )
         self._size = _size(connection.dialect.name)
         self._most = most
         self._total = 0

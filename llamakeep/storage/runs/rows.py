@@ -28,6 +28,7 @@ _CONVERTED = {
     "last_message",
     "output",
     "parameters",
+    "store",
 }
 """Columns whose values are converted."""
 _UNCONVERTED = tuple(
@@ -37,7 +38,7 @@ _INPUT, _OUTPUT, _COST = map(NAMES.index, ("input_tokens", "output_tokens", "cos
 _EARLIER, _LAST, _ITEMS, _PARAMETERS = map(
     NAMES.index, ("earlier", "last_message", "output", "parameters")
 )
-_PROMPT, _RESPONSE = map(NAMES.index, ("prompt", "response"))
+_PROMPT, _RESPONSE, _STORE = map(NAMES.index, ("prompt", "response", "store"))
 _NO_PARAMETERS = Parameters()
 
 
@@ -55,6 +56,7 @@ def to_run(row: Sequence[Any]) -> Run:
         last_message=read_message(last[0], row[_PROMPT], *last[1:]) if last else None,
         output=read_output(items, row[_RESPONSE]) if items else (),
         parameters=Parameters(**given) if given else _NO_PARAMETERS,
+        store=row[_STORE] is not False,
         **{name: row[place] for place, name in _UNCONVERTED},
     )
 
@@ -76,6 +78,7 @@ def to_row(run: Run) -> dict[str, Any]:
         if run.last_message
         else None,
         "output": stored(run.output) if run.output else None,
+        "store": None if run.store else False,
         "conversation_id": run.conversation_id,
         "previous_run_id": run.previous_run_id,
         "parameters": run.parameters.given(),

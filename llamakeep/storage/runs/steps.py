@@ -1,9 +1,8 @@
 """Writes of a run's life: accept, claim, attach, flush, finish, cancel."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from enum import Enum
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
@@ -16,7 +15,6 @@ from llamakeep.domain import (
     new_id,
     utc_now,
 )
-from llamakeep.domain.states import ENDS, ForbiddenTransition
 from llamakeep.errors import (
     ImageNotFound,
     LimitReached,
@@ -31,8 +29,6 @@ from llamakeep.storage.database.prepared import Prepared
 from llamakeep.storage.database.tables import runs
 from llamakeep.storage.history.indexing import (
     INSERT_INDEXED,
-    WORDS,
-    indexed_runs,
     words_to_index,
 )
 from llamakeep.storage.history.tags import add_tags
@@ -41,7 +37,7 @@ from llamakeep.storage.runs.images import add_images, missing_image
 from llamakeep.storage.runs.lookups import IdempotencyKey, find_known
 from llamakeep.storage.runs.notifications import add_notifications
 from llamakeep.storage.runs.parts import stored
-from llamakeep.storage.runs.quotas import Quota, reserve, settle
+from llamakeep.storage.runs.quotas import Quota, reserve
 from llamakeep.storage.runs.rows import NAMES, READ, to_row, to_run
 from llamakeep.storage.runs.transitions import MINE, transition
 
@@ -64,33 +60,6 @@ _FLUSH = transition(RunEvent.FLUSH, *MINE).values(
     output=bindparam("items"),
     common_length=bindparam("common"),
 )
-_ENDED: Mapping[str, Any] = {
-    name: bindparam(f"new_{name}")
-    for name in (
-        "response",
-        "output",
-        "common_length",
-        "handle",
-        "resolved_model",
-        "finish_reason",
-        "input_tokens",
-        "output_tokens",
-        "cost",
-        "error_code",
-        "error_detail",
-        "started_at",
-        "finished_at",
-    )
-}
-_FINISH = {
-    status: Prepared(
-        transition(event, *MINE).values(_ENDED),
-        on_postgresql=transition(event, *MINE, table=indexed_runs)
-        .values(_ENDED)
-        .values(search_words=WORDS),
-    )
-    for event, status in ENDS.items()
-}
 _CANCEL = transition(
     RunEvent.REQUEST_CANCEL,
     runs.c.id == bindparam("run_id"),
@@ -261,57 +230,6 @@ class RunStorage:
         return await self._database.write(
             lambda connection: connection.execute(_REQUEUE, values).rowcount == 1
         )
-
-    async def finish(self, run: Run) -> bool:
-        """
-        Store a run's final state.
-
-        Returns:
-            `False` if it was no longer this attempt's to close; nothing was written.
-
-        Raises:
-            ForbiddenTransition: Its status is none in which runs end.
-        """
-        statement = _FINISH.get(run.status)
-        if statement is None:
-            raise ForbiddenTransition(f"No run ends as {run.status}.")
-        values = {
-            "run_id": run.id,
-            "fence": run.attempt,
-            "new_status": run.status,
-            "new_response": run.response,
-            "new_output": stored(run.output) if run.output else None,
-            "new_common_length": run.common_length,
-            "new_handle": run.handle,
-            "new_resolved_model": run.resolved_model,
-            "new_finish_reason": run.finish_reason,
-            "new_input_tokens": run.usage.input_tokens,
-            "new_output_tokens": run.usage.output_tokens,
-            "new_cost": run.usage.cost,
-            "new_error_code": run.error_code,
-            "new_error_detail": run.error_detail,
-            "new_started_at": run.started_at,
-            "new_finished_at": run.finished_at,
-        }
-        if not self._database.is_sole_owner:
-            values["words"] = await words_to_index(run)
-
-        def operation(connection: Connection) -> bool:
-            is_mine = statement.execute(connection, values) == 1
-            if is_mine:
-                settle(connection, run)
-            return is_mine
-
-        try:
-            return await self._database.write(operation)
-        except OutcomeUnknown as unknown:
-            again = outcomes.unless(outcomes.IS_CLOSED, values, True, operation)
-            return await outcomes.find_out(self._database, again, unknown)
-        except IntegrityError:
-            # A run with the same request stored this handle meanwhile. Both keep the
-            # answer.
-            values["new_handle"] = None
-            return await self._database.write(operation)
 
     async def request_cancel(self, user: User, run_id: str) -> Run:
         """

@@ -75,13 +75,15 @@ async def events(
     after: int = NOTHING_SEEN,
     length: int | None = None,
     leaving: CancelOnDisconnect | None = None,
+    updates: AsyncGenerator[Update, None] | None = None,
 ) -> AsyncIterator[bytes]:
     """
     Yield the encoded events of `run` until its end or an error.
 
     Simultaneous events are one piece, since each piece costs a system call. The client
     has all events up to number `after`. If the run has ended and some were sent,
-    `length` is that of its text, or `run` has its items.
+    `length` is that of its text, or `run` has its items. A new client brings along the
+    run's `updates`, from the first one on.
     """
     numbered = _NumberedEvents(run, after)
     try:
@@ -91,7 +93,8 @@ async def events(
         if opening := b"".join(numbered.beginning()):
             yield opening
         position = Position(numbered.place.offset)
-        async with aclosing(engine.follow(run, position)) as updates:
+        updates = updates or engine.follow(run, position)
+        async with aclosing(updates):
             async for update in updates:
                 if isinstance(update, Ended) and update.text is not None:
                     pieces = numbered.end(update.run, update.text.length)

@@ -42,7 +42,8 @@ def response_of(run: Run) -> dict[str, Any]:
     reason = _incomplete_reason(run)
     status = "incomplete" if reason else _STATUSES[run.status]
     output = []
-    if run.response or run.output or run.status is RunStatus.SUCCEEDED:
+    is_whole = run.status is RunStatus.SUCCEEDED and run.store
+    if run.response or run.output or is_whole:
         output = output_items(run, _ITEM_STATUSES.get(status, "incomplete"))
     return _facts(run) | {
         "status": status,
@@ -95,7 +96,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "previous_response_id": _previous(run),
         "conversation": {"id": run.conversation_id},
         "background": echoed.get("background", False),
-        "store": True,
+        "store": run.store,
         "max_output_tokens": parameters.max_tokens,
         "temperature": _or_default(parameters.temperature, 1.0),
         "top_p": _or_default(parameters.top_p, 1.0),

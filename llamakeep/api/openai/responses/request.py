@@ -8,8 +8,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 from llamakeep.api.openai.content import FLAT_IMAGE_SCHEMA, message_schema
 from llamakeep.api.openai.errors import PREVIOUS_NOT_FOUND
 from llamakeep.api.openai.parameters import (
-    ABOUT_USERS,
     IGNORED_EVERYWHERE,
+    READ_HERE,
     USUAL_TIERS,
     MostLikely,
     ReasoningOptions,
@@ -203,6 +203,8 @@ class ResponseRequest(Form):
     """Your own user for whom this is, kept with the run."""
     user: Asker = None
     """The older name of `safety_identifier`, which counts if both are there."""
+    store: bool | None = None
+    """`false`: the run's texts are erased at its end; what it took is kept."""
     stream: bool | None = None
     """Stream the response as server-sent events."""
     background: bool | None = None
@@ -219,7 +221,7 @@ class ResponseRequest(Form):
             UnsupportedParameter: This server does not support a parameter's value.
         """
         others = self.model_extra or {}
-        stated = self._stated(*ECHOED, *ABOUT_USERS)
+        stated = self._stated(*ECHOED, *READ_HERE)
         extra = extra_of({**others, **stated}, extra_fields, only=ONLY)
         refuse_unsupported(without(others, extra), ignored=IGNORED, only=ONLY)
         if self.reasoning is not None:
@@ -271,6 +273,8 @@ class ResponseRequest(Form):
             ),
             metadata=self.metadata or {},
             end_user=self.safety_identifier or self.user,
+            store=self.store is not False,
+            is_read_later=bool(self.background),
         )
 
     def _stated(self, *names: str) -> dict[str, Any]:

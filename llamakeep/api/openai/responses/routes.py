@@ -44,6 +44,7 @@ from llamakeep.api.prompts.ids import run_id_of
 from llamakeep.api.prompts.reading import invalid
 from llamakeep.domain import NewRun, Run, User
 from llamakeep.engine.admission import MESSAGES
+from llamakeep.engine.refusals import check_is_kept
 from llamakeep.errors import (
     ConversationNotFound,
     LlamaKeepError,
@@ -106,9 +107,11 @@ async def create(
         if not body.stream:
             run = await _result(request, user, run)
             return json_response(response_of(run))
+        # Before it may end: the text that is not stored is the stream's alone.
+        updates = engine.follow(run)
         await engine.answering(run)
-    prefix = prefix_of(request)
-    stream = events(engine, _outlined(run), prefix=prefix, leaving=leaving)
+    prefix, outline = prefix_of(request), _outlined(run)
+    stream = events(engine, outline, prefix=prefix, leaving=leaving, updates=updates)
     return Stream(stream, leaving, headers=stream_headers())
 
 
@@ -144,6 +147,7 @@ async def retrieve(
         storage = services.storage
         with _named(response_id) as run_id:
             run = await storage.outline(user, run_id)
+        check_is_kept(run)
         length = None
         if starting_after is not None and run.status.is_final:
             run, length = await _sized(storage, user, run, starting_after)
@@ -188,6 +192,7 @@ async def input_items(
     """List the messages that the model got for a response, with prior ones."""
     _refuse_more(include, include_brackets)
     run = await _find(request, user, response_id)
+    check_is_kept(run)
     assert run.conversation_id is not None
     services = services_of(request)
     context = await services.storage.context(
