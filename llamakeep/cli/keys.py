@@ -45,6 +45,13 @@ Days = Annotated[
         "--days", min=1, help="After how many days it expires. By default: never."
     ),
 ]
+Keeps = Annotated[
+    bool,
+    typer.Option(
+        "--keep/--no-keep",
+        help="Whether the texts of its runs stay after their end.",
+    ),
+]
 
 
 @cli.command()
@@ -55,12 +62,19 @@ def add(
     scope: Scopes = None,
     model: Models = None,
     days: Days = None,
+    keeps: Keeps = True,
 ) -> None:
     """Create an API key, and print its secret, which cannot be shown again."""
     import asyncio
 
     made = add_key(
-        read_settings(), username, name, scopes=scope, models=model, days=days
+        read_settings(),
+        username,
+        name,
+        scopes=scope,
+        models=model,
+        days=days,
+        keeps=keeps,
     )
     typer.echo(asyncio.run(made))
 
@@ -109,6 +123,7 @@ async def add_key(
     scopes: "Sequence[str] | None",
     models: "Sequence[str] | None",
     days: int | None,
+    keeps: bool = True,
 ) -> str:
     """
     Create an API key, and return its secret.
@@ -136,6 +151,7 @@ async def add_key(
         scopes=[Scope(scope) for scope in scopes] if scopes else DEFAULT_SCOPES,
         models=models or None,
         expires_at=utc_now() + timedelta(days=days) if days else None,
+        keeps=keeps,
     )
     async with open_user(settings, username) as (storage, user):
         if Scope.ADMIN in key.scopes and user.role is not UserRole.ADMIN:

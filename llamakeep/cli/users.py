@@ -150,6 +150,23 @@ def retention(
 
 
 @cli.command()
+def keep(
+    username: Username,
+    what: Annotated[
+        Literal["texts", "no-texts"],
+        typer.Argument(help="`no-texts`: erase the texts of a run at its end."),
+    ],
+) -> None:
+    """Set whether the texts of a user's runs are kept, from the next prompt on."""
+    import asyncio
+
+    keeps = what == "texts"
+    asyncio.run(set_keeping(read_settings(), username, keeps=keeps))
+    kept = "are kept" if keeps else "are erased when these end"
+    typer.echo(f"Texts of runs of {username} {kept}.")
+
+
+@cli.command()
 def delete(
     username: Username,
     *,
@@ -274,6 +291,12 @@ async def set_retention(settings: "Settings", username: str, days: int | None) -
     """Set a user's retention in days, or `None` for that of the settings."""
     async with open_user(settings, username) as (storage, user):
         await storage.set_retention(user.id, days, actor=local_actor())
+
+
+async def set_keeping(settings: "Settings", username: str, *, keeps: bool) -> None:
+    """Set whether the texts of a user's runs are kept."""
+    async with open_user(settings, username) as (storage, user):
+        await storage.set_keeping(user.id, keeps=keeps, actor=local_actor())
 
 
 async def delete_user(settings: "Settings", username: str) -> None:

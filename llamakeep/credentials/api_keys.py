@@ -18,6 +18,7 @@ def issue_api_key(
     models: Collection[str] | None = None,
     expires_at: datetime | None = None,
     limits: Limits | None = None,
+    keeps: bool = True,
 ) -> tuple[ApiKey, str]:
     """Return a new key and its secret, of which only the digest is to be stored."""
     secret = new_api_key()
@@ -31,5 +32,6 @@ def issue_api_key(
         expires_at=expires_at,
         last_used_at=None,
         limits=limits,
+        keeps=keeps,
     )
     return key, secret

@@ -75,3 +75,14 @@ def test_a_key_that_makes_no_sense_is_refused(
     assert added.exit_code == 1
     assert said in added.stderr
     assert typed("key", "list", "carol").stdout == ""
+
+
+@pytest.mark.parametrize(("options", "keeps"), [([], True), (["--no-keep"], False)])
+def test_a_key_may_keep_no_texts(typed: Type, options: list[str], keeps: bool) -> None:
+    secret = typed("key", "add", "carol", "robot", *options).stdout.strip()
+
+    user = let_in(secret)
+
+    assert user is not None
+    assert user.api_key is not None
+    assert user.api_key.keeps is keeps

@@ -202,3 +202,15 @@ def test_nobodys_runs_are_kept_for_some_days(typed: Type) -> None:
 
     assert refused.exit_code == 1
     assert "no user 'nobody'" in refused.stderr
+
+
+def test_texts_of_a_user_can_be_erased_at_the_end_of_their_runs(typed: Type) -> None:
+    typed("user", "add", "carol", "--password-stdin", stdin="long enough\n")
+
+    erased = typed("user", "keep", "carol", "no-texts")
+    kept = typed("user", "keep", "carol", "texts")
+    unknown = typed("user", "keep", "nobody", "texts")
+
+    assert erased.stdout == "Texts of runs of carol are erased when these end.\n"
+    assert kept.stdout == "Texts of runs of carol are kept.\n"
+    assert unknown.exit_code == 1

@@ -60,6 +60,8 @@ class UserChange(Form):
     """A disabled user is logged out and their runs stop; the history stays."""
     retention_days: Annotated[Days, Strict()] | None = None
     """Days after which the user's runs are deleted; `null` for the settings' number."""
+    keeps: bool | None = None
+    """`false`: the texts of the user's runs are erased when these end."""
 
 
 class ManagedUser(UserResponse):
@@ -68,6 +70,8 @@ class ManagedUser(UserResponse):
     disabled_at: AwareDatetime | None
     retention_days: int | None
     """Days after which the user's runs are deleted; `null` for the settings' number."""
+    keeps: bool
+    """Whether the texts of the user's runs are kept after their end."""
 
     @classmethod
     def of(cls, user: User, /, retention_days: int | None = None) -> Self:
@@ -79,6 +83,7 @@ class ManagedUser(UserResponse):
             created_at=user.created_at,
             disabled_at=user.disabled_at,
             retention_days=retention_days,
+            keeps=user.keeps,
         )
 
 
@@ -185,7 +190,7 @@ async def get_user(user_id: UserId, request: Request, admin: AdminUser) -> Manag
 async def change_user(
     user_id: UserId, body: UserChange, request: Request, admin: AdminUser
 ) -> ManagedUser:
-    """Change a user's role or retention, disable or enable them, at once."""
+    """Change a user's role, or what is kept; disable or enable them, at once."""
     services = services_of(request)
     storage, actor = services.storage, actor_of(request, admin)
     user = await storage.change_user(
@@ -193,6 +198,8 @@ async def change_user(
     )
     if "retention_days" in body.model_fields_set:
         await storage.set_retention(user_id, body.retention_days, actor=actor)
+    if body.keeps is not None and body.keeps is not user.keeps:
+        user = await storage.set_keeping(user_id, keeps=body.keeps, actor=actor)
     if body.disabled:
         services.engine.stop_runs(await storage.unfinished_runs(user))
     [changed] = await _managed(request, user)

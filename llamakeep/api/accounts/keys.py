@@ -52,6 +52,8 @@ class KeyRequest(Form):
     """By default, it does not expire."""
     limits: LimitsBody | None = None
     """Limits of the key, besides your own."""
+    keeps: bool | None = None
+    """`false`: the texts of its runs are erased when these end."""
 
 
 OVERLAP = 3600
@@ -83,6 +85,8 @@ class KeyResponse(Body):
     expires_at: AwareDatetime | None
     last_used_at: AwareDatetime | None
     limits: LimitsBody | None
+    keeps: bool
+    """Whether the texts of its runs are kept after their end."""
 
     @classmethod
     def of(cls, key: ApiKey, /, **more: str) -> Self:
@@ -97,6 +101,7 @@ class KeyResponse(Body):
             expires_at=key.expires_at,
             last_used_at=key.last_used_at,
             limits=LimitsBody.of(key.limits),
+            keeps=key.keeps,
             **more,
         )
 
@@ -143,6 +148,7 @@ async def create_key(
         models=body.models,
         expires_at=body.expires_at,
         limits=body.limits.limits() if body.limits else None,
+        keeps=body.keeps is not False,
     )
     check_rights(user, key)
     await services_of(request).storage.add_api_key(
@@ -188,8 +194,8 @@ async def rotate_key(
     """
     Replace an API key by a new one; the old one expires after the overlap.
 
-    The new key has the same name, scopes, models and limits, and the same lifetime from
-    now on.
+    The new key has the same name, scopes, models, limits and `keeps`, and the same
+    lifetime from now on.
     """
     storage = services_of(request).storage
     old = await storage.get_api_key(user, key_id)
@@ -200,6 +206,7 @@ async def rotate_key(
         models=old.models,
         expires_at=utc_now() + lifetime if lifetime else None,
         limits=old.limits,
+        keeps=old.keeps,
     )
     check_rights(user, key)
     wanted = body.overlap if body else None
@@ -257,6 +264,11 @@ def check_rights(user: User, key: ApiKey) -> None:
         raise ScopeMissing(
             "An API key cannot create one that may ask more models. Nothing was "
             f"created. Name some of: {', '.join(sorted(mine.models))}."
+        )
+    if key.keeps and not mine.keeps:
+        raise ScopeMissing(
+            "An API key whose texts are not kept cannot create one whose texts are. "
+            "Nothing was created. Send `keeps` as false."
         )
     if mine.expires_at is not None and (
         key.expires_at is None or key.expires_at > mine.expires_at

@@ -31,6 +31,8 @@ class Myself(UserResponse):
     """Days after which your runs are deleted at your own wish; `null` for never."""
     longest_retention_days: int | None
     """Days after which they are deleted in any case; `null` for never."""
+    keeps: bool
+    """Whether the texts of your runs are kept after their end."""
 
 
 class MyChange(Form):
@@ -81,4 +83,5 @@ async def _myself(request: Request, user: User) -> Myself:
         created_at=user.created_at,
         retention_days=known[user.id].own,
         longest_retention_days=longest,
+        keeps=user.keeps,
     )
