@@ -36,8 +36,10 @@ def prompt_in(given: Mapping[str, Any]) -> str:
         for message in reversed(messages) if isinstance(messages, list) else ():
             if isinstance(message, dict):
                 said = message.get("content") or message.get("output")
-                if isinstance(said, str):
-                    return said
+                parts = said if isinstance(said, list) else [{"text": said}]
+                texts = [part.get("text") for part in parts if isinstance(part, dict)]
+                if all(isinstance(text, str | None) for text in texts) and any(texts):
+                    return "".join(filter(None, texts))
     prompt = given.get("prompt")
     return prompt if isinstance(prompt, str) else ""
 

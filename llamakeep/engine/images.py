@@ -8,7 +8,7 @@ from llamakeep.domain.images import MOST_IMAGES
 from llamakeep.domain.messages import images_in
 from llamakeep.engine.context import brought_by
 from llamakeep.errors import ContextTooLarge, UnsupportedParameter
-from llamakeep.providers.base import IMAGE_URLS, IMAGES, Provider
+from llamakeep.providers.base import IMAGE_URLS, IMAGES, ModelsDiffer, Provider
 from llamakeep.providers.registry import Registry
 
 
@@ -78,6 +78,8 @@ async def check_images(
             "Nothing was stored. Send the image itself, in a `data:` URL.",
             parameters=parameters,
         )
+    if isinstance(provider, ModelsDiffer):
+        await provider.check_images(model, both)
     if len(both) > MOST_IMAGES:
         raise ContextTooLarge(
             f"The prompt and what was said before it have {len(both)} images; "

@@ -14,6 +14,7 @@ from typing import Protocol, TypeGuard, runtime_checkable
 
 from llamakeep.domain import (
     Capabilities,
+    Image,
     Item,
     MaxTokensName,
     Message,
@@ -231,6 +232,15 @@ class ModelsDiffer(Protocol):
 
     async def lacks(self, model: str, parameters: Collection[str]) -> frozenset[str]:
         """Return those of the parameters that a model does not support, by name."""
+        ...
+
+    async def check_images(self, model: str, images: Sequence[Image]) -> None:
+        """
+        Check images that a model is to be given.
+
+        Raises:
+            UnsupportedParameter: It cannot be given them.
+        """
         ...
 
     async def check_values(self, model: str, parameters: Parameters) -> None:

@@ -21,7 +21,7 @@ from llamakeep.domain import (
     ToolCall,
     ToolResult,
 )
-from llamakeep.domain.messages import said_in
+from llamakeep.domain.messages import images_in, said_in
 from llamakeep.errors import LlamaKeepError, ProviderError
 from llamakeep.providers.base import CompletionRequest, Event, Finished
 from llamakeep.providers.prompted_calls import MOST_CALLS, CallReader
@@ -239,7 +239,7 @@ def _texts(messages: Sequence[Message], *, has_tool_role: bool) -> Iterator[Mess
                 said.append(part)
         if text := said_in(said):
             lines.insert(0, text)
-        if lines or not message.parts:
+        if lines or not message.parts or images_in([message]):
             yield from _returned(results, has_tool_role=has_tool_role)
             results = []
             yield Message(message.role, "\n".join(lines), message.name)

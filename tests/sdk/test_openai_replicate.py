@@ -10,6 +10,7 @@ from openai import OpenAI
 from pydantic import BaseModel, ValidationError
 
 from tests.emulator.driver import MAVERICK
+from tests.images import data_url, png
 from tests.sdk.clients import history, openai_of
 from tests.sdk.site import Site
 
@@ -107,6 +108,28 @@ def test_a_model_with_fields_for_them_gets_tools_their_results_and_a_form(
     ]
     assert told["json_schema"]["format"]["name"] == "Person"
     assert "prompted_tools" not in history(site, 2)[1]["parameters"]
+
+
+def looking(prompt: str) -> list[Any]:
+    image = {"type": "image_url", "image_url": {"url": data_url(png())}}
+    return [{"role": "user", "content": [{"type": "text", "text": prompt}, image]}]
+
+
+def test_a_model_with_a_field_for_images_sees_them(site: Site, client: OpenAI) -> None:
+    completion = client.chat.completions.create(
+        model=STRUCTURED, messages=looking("A cat")
+    )
+
+    assert completion.choices[0].message.content == "A cat"
+    assert input_of_last(site) == {"prompt": "A cat", "image_input": [data_url(png())]}
+
+
+def test_a_llama_refuses_images_by_name(site: Site, client: OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="cannot look at images") as caught:
+        client.chat.completions.create(model=LLAMA, messages=looking("A cat"))
+
+    assert caught.value.param == "messages[0].content[1].image_url"
+    assert site.replicate.known()["predictions"] == []
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ _SPELLINGS = {
     "stop": ("stop_sequences", "stop"),
     "response_format": ("response_format", "json_schema"),
 }
+_IMAGES = ("image_input", "images", "image")
 _SYSTEM_PROMPTS = ("system_prompt", "instructions", "system_instruction")
 _USUAL_FIELDS = (
     PROMPT,
@@ -73,6 +74,16 @@ class InputSchema:
     def has_messages(self) -> bool:
         """Whether a conversation can be given to it as one."""
         return MESSAGES in self.fields or ITEMS in self.fields
+
+    @property
+    def images(self) -> str | None:
+        """What the model calls the images that it is to look at, if it can."""
+        return next((name for name in _IMAGES if name in self.fields), None)
+
+    @property
+    def is_of_one_image(self) -> bool:
+        """Whether it takes one image, and not several."""
+        return self.images is not None and self.fields[self.images].types == {"string"}
 
     def spelling(self, parameter: str) -> str | None:
         """Return what the model calls `parameter`, if it has it."""

@@ -11,9 +11,10 @@ from math import ceil
 from typing import Any
 from urllib.parse import urlencode
 
-from llamakeep.domain import Capabilities, Parameters, Price
+from llamakeep.domain import Capabilities, Image, Parameters, Price
 from llamakeep.domain.runs import TOOL_PARAMETERS
 from llamakeep.errors import (
+    ImageNotFound,
     LlamaKeepError,
     ModelNotFound,
     PromptRejected,
@@ -28,13 +29,14 @@ from llamakeep.providers.base import (
     Event,
     Finished,
 )
+from llamakeep.providers.images import NO_IMAGES, data_urls
 from llamakeep.providers.prompted_format import json_checked
 from llamakeep.providers.prompted_tools import calls_read
 from llamakeep.providers.replicate.api import ReplicateApi
 from llamakeep.providers.replicate.errors import hit_the_limit
 from llamakeep.providers.replicate.following import Following
 from llamakeep.providers.replicate.input_schema import UNKNOWN, InputSchema
-from llamakeep.providers.replicate.inputs import build_input
+from llamakeep.providers.replicate.inputs import build_input, check_images
 from llamakeep.providers.replicate.known_models import KnownModels
 from llamakeep.providers.replicate.outputs import output_read
 from llamakeep.providers.replicate.predictions import Prediction
@@ -149,6 +151,10 @@ class ReplicateProvider:
         schema = await self._schemas.quick(model)
         schema.written(model, parameters)
 
+    async def check_images(self, model: str, images: Sequence[Image]) -> None:
+        """Refuse images that a model does not take."""
+        check_images(images, await self._schemas.quick(model))
+
     async def capabilities(self, model: str) -> Capabilities:
         """Return what a model can do through its inputs, or by prompt."""
         schema = await self._schemas.quick(model)
@@ -157,7 +163,7 @@ class ReplicateProvider:
         return Capabilities(
             tools=has_tools or self.prompts_tools(model),
             parallel_tools=has_tools or self.prompts_tools(model),
-            images=False,
+            images=schema.images is not None,
             json_schema=has_format or self.prompts_format(model),
             reasoning=schema.spelling("reasoning_effort") is not None,
             logprobs=False,
@@ -185,9 +191,11 @@ class ReplicateProvider:
     async def _answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         schema = await self._schemas.schema(request.model)
         wait = 0 if request.is_followed else self._longest_wait()
-        creating = asyncio.create_task(
-            self._create(request, build_input(request, schema), schema, wait)
-        )
+        has_images = request.read_images is not None
+        urls = await data_urls(request) if has_images else NO_IMAGES
+        given = build_input(request, schema, urls)
+        creating = asyncio.create_task(self._create(request, given, schema, wait))
+        del urls, given  # an answer may take long
         try:
             created = await asyncio.shield(creating)
         except asyncio.CancelledError:
@@ -261,9 +269,11 @@ class ReplicateProvider:
             with suppress(ModelNotFound, PromptRejected):
                 schema = await self._schemas.fetch(request.model)
         inputs = []
-        for known in (schema, UNKNOWN):
-            with suppress(UnsupportedParameter):
-                inputs.append(build_input(request, known))
+        with suppress(ImageNotFound):
+            urls = await data_urls(request)
+            for known in (schema, UNKNOWN):
+                with suppress(UnsupportedParameter):
+                    inputs.append(build_input(request, known, urls))
         return inputs
 
     def now(self) -> datetime | None:
