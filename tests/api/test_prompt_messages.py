@@ -5,14 +5,25 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from llamakeep.domain import Message, Parameters, ToolCall, ToolResult
+from llamakeep.domain import (
+    Capabilities,
+    Image,
+    Message,
+    Parameters,
+    Text,
+    ToolCall,
+    ToolResult,
+)
 from llamakeep.domain.messages import message_of
 from llamakeep.providers.base import ItemBegun, ItemText
 from llamakeep.settings import Settings
 from llamakeep.storage.database.tables import runs
 from tests.api.serving import BOB, PROMPT, Client, connect
 from tests.fakes import ScriptedProvider
+from tests.images import data_url, hash_of, png
 
+PNG = png()
+ADDRESS = "https://example.com/cat.png"
 FUNCTION = {"name": "get_weather", "parameters": {"type": "object"}}
 TOOL = {"type": "function", "function": FUNCTION}
 SCHEMA = {
@@ -345,6 +356,77 @@ async def test_a_model_without_tools_is_not_asked_and_another_is_named(
         kept = await client.history()
 
     for response, field in ((asked, "tools"), (told, "messages[1].tool_calls")):
+        problem = response.json()
+        assert [one["field"] for one in problem["errors"]] == [field]
+        assert "such as able:parrot" in problem["detail"]
+    assert kept == []
+
+
+async def test_an_image_beside_a_prompt_is_the_same_as_one_in_a_message(
+    client: Client, provider: ScriptedProvider
+) -> None:
+    url = data_url(PNG)
+    content = [
+        {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": {"url": url}},
+        {"type": "image_url", "image_url": {"url": ADDRESS}},
+    ]
+    run = await sent(client, prompt="What is this?", images=[url, ADDRESS])
+    await sent(client, messages=[{"role": "user", "content": content}])
+
+    first, second = provider.requests
+    assert first.messages == second.messages
+    assert first.messages[0].parts == (
+        Text("What is this?"),
+        Image(hash_of(PNG), "image/png", len(PNG)),
+        Image(url=ADDRESS),
+    )
+    new, old = await client.history()
+    assert new["prompt"] == old["prompt"] == "What is this?"
+    shown = await client.get(f"/history/{run['id']}/images/{hash_of(PNG)}")
+    assert shown.content == PNG
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"prompt": "Hi", "images": ["http://example.com/a.png"]}, "images[0]"),
+        ({"prompt": "Hi", "images": [data_url(PNG), "data:image/png;,"]}, "images[1]"),
+        ({"prompt": "Hi", "images": [data_url(PNG[:20])]}, "images[0]"),
+        ({"prompt": "Hi", "images": [ADDRESS] * 101}, "images"),
+        ({"prompt": "Hi", "images": ADDRESS}, "images"),
+        ({"images": [ADDRESS]}, "prompt"),
+        ({"messages": [ASKS], "images": [ADDRESS]}, "images"),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+async def test_images_that_cannot_be_taken_are_named(
+    shared_client: Client, body: dict[str, Any], field: str
+) -> None:
+    response = await shared_client.post("/prompt/", json=body)
+
+    assert response.status_code == 422
+    assert [one["field"] for one in response.json()["errors"]] == [field]
+    assert await shared_client.history() == []
+
+
+async def test_a_model_that_sees_no_images_is_not_asked_and_another_is_named(
+    settings: Settings,
+) -> None:
+    blind = ScriptedProvider(name="blind")
+    blind.able["parrot"] = Capabilities(images=False)
+    async with connect(settings, blind, ScriptedProvider(name="able")) as client:
+        beside = await client.post("/prompt/", json=PROMPT | {"images": [ADDRESS]})
+        content = [{"type": "image_url", "image_url": {"url": ADDRESS}}]
+        within = await client.post(
+            "/prompt/", json={"messages": [{"role": "user", "content": content}]}
+        )
+        kept = await client.history()
+
+    for response, field in (
+        (beside, "images[0]"),
+        (within, "messages[0].content[0].image_url"),
+    ):
         problem = response.json()
         assert [one["field"] for one in problem["errors"]] == [field]
         assert "such as able:parrot" in problem["detail"]

@@ -1,5 +1,6 @@
 """The request body of `POST /prompt/`."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -17,7 +18,10 @@ from llamakeep.api.openai.tools import (
 )
 from llamakeep.api.prompts.reading import invalid
 from llamakeep.api.webhooks.outgoing import WebhookUrl
-from llamakeep.domain import NewRun, Parameters
+from llamakeep.domain import Image, NewRun, Parameters, Part
+from llamakeep.domain.images import MOST_IMAGES
+from llamakeep.domain.messages import Text as TextPart
+from llamakeep.domain.messages import message_of
 from llamakeep.schemas.bodies import Form
 from llamakeep.schemas.fields import (
     EndUser,
@@ -32,6 +36,7 @@ from llamakeep.schemas.fields import (
     TopK,
     TopP,
 )
+from llamakeep.schemas.images import read_image
 from llamakeep.schemas.text import SomeText, Text
 
 _EITHER: JsonDict = {"oneOf": [{"required": ["prompt"]}, {"required": ["messages"]}]}
@@ -56,6 +61,8 @@ class PromptRequest(Form):
     is what is answered. They may begin with the results of the tools that the run which
     they continue called.
     """
+    images: Annotated[list[Text], Field(max_length=MOST_IMAGES)] | None = None
+    """What the prompt is about: `data:` URLs with base64, or https addresses."""
     model: ModelName | None = None
     """`provider:model`, or a model's bare id; without it, the server's default."""
     system_prompt: Text | None = None
@@ -154,7 +161,7 @@ class PromptRequest(Form):
             store=self.store is not False,
             is_read_later=bool(self.background),
         )
-        if self.messages is None and self.prompt is not None:
+        if self.messages is None and self.prompt is not None and not self.images:
             return new
         said = self._said()
         return replace(
@@ -168,8 +175,18 @@ class PromptRequest(Form):
 
     def _said(self) -> Said:
         if self.messages is None:
+            if self.prompt is None:
+                raise invalid(
+                    "prompt", "This field is required, or `messages` instead of it."
+                )
+            parts: list[Part] = [TextPart(self.prompt), *self._images()]
+            message = message_of("user", parts)
+            return Said(self.prompt, self.system_prompt, (), message)
+        if self.images:
             raise invalid(
-                "prompt", "This field is required, or `messages` instead of it."
+                "images",
+                "They belong to a `prompt`. Put them into the `content` of a message: "
+                '`{"type": "image_url", "image_url": {"url": "…"}}`.',
             )
         if self.prompt is not None:
             raise invalid(
@@ -190,3 +207,7 @@ class PromptRequest(Form):
                 "prompt. Send one of them.",
             )
         return said._replace(system_prompt=self.system_prompt)
+
+    def _images(self) -> Iterator[Image]:
+        for index, url in enumerate(self.images or ()):
+            yield read_image(url, f"images[{index}]")

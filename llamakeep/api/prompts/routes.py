@@ -1,11 +1,13 @@
 """`POST /prompt/`."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
 from fastapi import Request, Response
 
 from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser
+from llamakeep.api.http.body_limit import LARGE
 from llamakeep.api.http.problems import ANSWERING, problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.api.openai.messages import place_of_images, place_of_tools
@@ -62,11 +64,16 @@ async def prompt(
     engine = services_of(request).engine
     is_streamed = bool(body.stream) or accepts_only_events(request)
 
+    if LARGE in request.scope:
+        said = await asyncio.to_thread(body.asked)
+    else:
+        said = body.asked()
+
     async def asked() -> NewRun:
         notifications = await _wanted(request, user, body)
-        return replace(body.asked(), notifications=notifications)
+        return replace(said, notifications=notifications)
 
-    new = body.asked() if body.webhook is None else asked
+    new = said if body.webhook is None else asked
     key = await key_of(request, idempotency_key, body)
     try:
         if body.background:
@@ -83,7 +90,8 @@ async def prompt(
         if MESSAGES in error.parameters:
             error.parameters = (place_of_tools(body.messages or ()),)
         if IMAGES in error.parameters:
-            error.parameters = (place_of_images(body.messages or ()),)
+            place = place_of_images(body.messages) if body.messages else "images[0]"
+            error.parameters = (place,)
         raise
     return Response(to_json(shown(run)), media_type="application/json")
 
