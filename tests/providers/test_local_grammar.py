@@ -28,6 +28,7 @@ from llamakeep.providers.registry import Registry
         "^a/b$",
         "^(a(b|c))+d$",
         "^[À-ÿ]+$",
+        "^(a{0,20}b){0,30}$",
     ],
 )
 def test_a_pattern_that_is_obeyed_is_let_through(pattern: str) -> None:
@@ -77,6 +78,9 @@ def test_a_pattern_that_is_obeyed_is_let_through(pattern: str) -> None:
         "^é{2}$",
         "^a\tb$",
         "^a{9999}$",
+        "^(a{0,50}){0,50}$",
+        "^((a{2,99})+b{2}){11}$",
+        "^" + "(" * 300 + "a" + "{0,999})" * 300 + "$",
     ],
 )
 def test_a_pattern_that_is_not_obeyed_is_found(pattern: str) -> None:

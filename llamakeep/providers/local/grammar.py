@@ -21,6 +21,12 @@ _TOKEN = re.compile(
 )
 _RANGE = re.compile(r"(.)-(.)", re.DOTALL)
 _MOST_DEPTH = 200
+LONGEST = 1000
+"""
+How long a pattern may be whose counts are written out.
+
+Counts of counts, such as `(a{0,50}){0,50}`, keep llama.cpp busy for minutes.
+"""
 _SUBSCHEMAS_BY_NAME = {"properties", "$defs", "definitions", "dependentSchemas"}
 _NO_SCHEMAS = {"const", "default", "enum", "examples", "required"}
 
@@ -74,7 +80,29 @@ def is_supported(pattern: str) -> bool:
             return False
         can_repeat = bool(token["one"] or token["close"])
         at = token.end()
-    return depth == 0
+    return depth == 0 and _is_short(pattern)
+
+
+def _is_short(pattern: str) -> bool:
+    """Return whether a pattern is short enough when its counts are written out."""
+    sizes = [0]
+    """How long the groups are that are open."""
+    last = 0
+    """How long that is what a count would be of."""
+    for token in _TOKEN.finditer(pattern, 1, len(pattern) - 1):
+        if token["open"]:
+            sizes.append(0)
+        elif token["close"]:
+            last = sizes.pop()
+            sizes[-1] += last
+        elif counts := re.findall("[0-9]+", token["repeat"] or ""):
+            sizes[-1] += last * (int(counts[-1]) - 1)
+        elif token["one"]:
+            last = 1
+            sizes[-1] += last
+        if sizes[-1] > LONGEST:
+            return False
+    return True
 
 
 def _is_safe(members: str) -> bool:

@@ -13,7 +13,8 @@ from llamakeep.domain.runs import TOOL_PARAMETERS
 from llamakeep.errors import NoProvider, ProviderUnavailable, UnsupportedParameter
 from llamakeep.providers.base import Accepted, CompletionRequest, Event
 from llamakeep.providers.http import most_connections
-from llamakeep.providers.local.grammar import unsupported_patterns
+from llamakeep.providers.local.grammar import LONGEST, unsupported_patterns
+from llamakeep.providers.local.schemas import fault_of
 from llamakeep.providers.local.supervisor import (
     Endpoint,
     LocalSupervisor,
@@ -119,13 +120,17 @@ class LocalProvider:
         return self._settings.prompted_tools
 
     def check_schemas(self, parameters: Parameters) -> None:
-        """Refuse a schema with patterns that the model cannot be held to."""
-        _check(parameters.response_format, "", "response_format")
+        """Refuse a schema that the model cannot be held to."""
+        match parameters.response_format:
+            case {"json_schema": {"schema": schema}}:
+                has_tools = bool(functions_of(parameters))
+                _check(schema, "", "response_format", is_part=has_tools)
         if held_to(parameters) is parameters.response_format:
             return  # calls are free
         for function in functions_of(parameters):
             of = f" of the tool {function['name']!a}"
-            _check(function.get("parameters"), of, "tools")
+            if (schema := function.get("parameters")) is not None:
+                _check(schema, of, "tools", is_part=True)
 
     async def warm_up(self) -> None:
         """
@@ -225,15 +230,23 @@ class LocalProvider:
         return self._weights
 
 
-def _check(schema: Any, whose: str, parameter: str) -> None:
+def _check(schema: Any, whose: str, parameter: str, *, is_part: bool) -> None:
+    if (fault := fault_of(schema, is_part=is_part)) is not None:
+        raise UnsupportedParameter(
+            f"The embedded model cannot be held to the JSON schema{whose}, at "
+            f"{fault!a}. Nothing was stored. Change that, leave the schema out, or "
+            "choose another model.",
+            parameters=[parameter],
+        )
     found = list(islice(unsupported_patterns(schema), _MOST_NAMED))
     if found:
         named = ", ".join(repr(pattern[:_MOST_OF_A_PATTERN]) for pattern in found)
         raise UnsupportedParameter(
             f"The embedded model cannot be held to the pattern {named}{whose}. Nothing "
             "was stored. A pattern may have ASCII characters, classes such as [0-9], "
-            "groups, alternatives and counts, between ^ and $; write it so, leave it "
-            "out, or choose another model.",
+            "groups, alternatives and counts, between ^ and $, and be no longer than "
+            f"{LONGEST} characters if the counts are written out; write it so, leave "
+            "it out, or choose another model.",
             parameters=[parameter],
         )
 
