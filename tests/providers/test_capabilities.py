@@ -312,7 +312,11 @@ async def test_a_model_may_support_what_others_of_its_provider_do_not() -> None:
         with pytest.raises(UnsupportedParameter, match="such as scripted:b"):
             await registry.check_parameters(provider, "a", given)
     assert await capabilities_of(provider, "a") == Capabilities(
-        tools=False, parallel_tools=False, json_schema=False
+        tools=False,
+        parallel_tools=False,
+        json_schema=False,
+        n=False,
+        prefill=False,
     )
 
 
