@@ -29,6 +29,9 @@ def limits(
     tokens_per_month: Tokens = None,
     dollars_per_day: Dollars = None,
     dollars_per_month: Dollars = None,
+    end_user_prompts_per_day: Annotated[
+        int | None, typer.Option(min=0, max=10_000)
+    ] = None,
     clear: Annotated[
         bool, typer.Option("--clear", help="Remove the limits set before.")
     ] = False,
@@ -46,6 +49,7 @@ def limits(
         "tokens_per_month": tokens_per_month,
         "dollars_per_day": dollars_per_day,
         "dollars_per_month": dollars_per_month,
+        "end_user_prompts_per_day": end_user_prompts_per_day,
     }
     known = asyncio.run(set_limits(read_settings(), username, wanted, clear=clear))
     if known is None:

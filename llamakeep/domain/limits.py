@@ -10,6 +10,7 @@ from annotated_types import Ge, Le
 from llamakeep.domain.values import value
 
 RunCount = Annotated[int, Ge(0), Le(1_000_000)]
+PromptCount = Annotated[int, Ge(0), Le(10_000)]
 Tokens = Annotated[int, Ge(0), Le(10**15)]
 Dollars = Annotated[Decimal, Ge(0), Le(10**9)]
 
@@ -28,6 +29,8 @@ class Limits:
     dollars_per_day: Dollars | None = None
     """US dollars. Models without a known price are refused then."""
     dollars_per_month: Dollars | None = None
+    end_user_prompts_per_day: PromptCount | None = None
+    """Of each end user by themselves."""
 
     def given(self) -> dict[str, Any]:
         """Return the ones that are set, by name."""

@@ -26,6 +26,7 @@ _UNITS: dict[str, Unit] = {
     "tokens_per_month": "tokens",
     "dollars_per_day": "dollars",
     "dollars_per_month": "dollars",
+    "end_user_prompts_per_day": "prompts",
 }
 
 
@@ -39,8 +40,8 @@ class Quotas:
         self._registry = registry
         self._is_bounded = {self._for_users, self._for_all} != {Limits()}
 
-    def of(self, user: User) -> Sequence[Quota]:
-        """Return all quotas of `user`, and of what they came in with."""
+    def of(self, user: User, end_user: str | None = None) -> Sequence[Quota]:
+        """Return all quotas of `user`, and of what and for whom they came in."""
         key = user.api_key
         if not (self._is_bounded or user.limits or (key and key.limits)):
             return ()
@@ -48,10 +49,17 @@ class Quotas:
         limits = self._for_users
         if user.limits is not None:
             limits = replace(limits, **user.limits.given())
-        found = list(_quotas("user", limits, now, user_id=user.id))
+        found = list(_quotas("user", limits, now, user_id=user.id, end_user=end_user))
         if key is not None and key.limits is not None:
             found.extend(
-                _quotas("api_key", key.limits, now, user_id=user.id, api_key_id=key.id)
+                _quotas(
+                    "api_key",
+                    key.limits,
+                    now,
+                    user_id=user.id,
+                    api_key_id=key.id,
+                    end_user=end_user,
+                )
             )
         found.extend(self.of_server(now))
         return found
@@ -71,10 +79,12 @@ class Quotas:
         Raises:
             PriceUnknown: There is a limit in dollars, and the model may cost anything.
         """
-        quotas = self.of(user)
+        quotas = self.of(user, run.end_user)
         if not quotas:
             return run, ()
-        units = {quota.unit for quota in quotas}
+        units = {quota.unit for quota in quotas} - {"prompts"}
+        if not units:
+            return run, quotas  # prompts are counted in the history
         if units == {"runs"}:
             input_tokens = output_tokens = 0
         else:
@@ -100,7 +110,7 @@ class Quotas:
                 )
             cost = price.of(input_tokens, output_tokens)
         reservation = Reservation(
-            quotas=tuple(sorted({quota.id for quota in quotas})),
+            quotas=tuple(sorted({q.id for q in quotas if q.unit != "prompts"})),
             input_tokens=input_tokens,
             output_tokens=output_tokens,
             cost=cost,
@@ -115,6 +125,7 @@ def _quotas(
     *,
     user_id: str | None = None,
     api_key_id: str | None = None,
+    end_user: str | None = None,
 ) -> Iterator[Quota]:
     subject = api_key_id or user_id or "server"
     today = datetime(now.year, now.month, now.day, tzinfo=UTC)
@@ -125,6 +136,9 @@ def _quotas(
         "month": (f"{subject}:{month:%Y-%m}", month, _next_month(month)),
     }
     for name, limit in limits.given().items():
+        is_for_one = _UNITS[name] == "prompts"
+        if is_for_one and end_user is None:
+            continue
         id_, begins_at, ends_at = stretches[name.partition("_per_")[2]]
         yield Quota(
             id=id_,
@@ -134,6 +148,7 @@ def _quotas(
             limit=limit,
             user_id=user_id,
             api_key_id=api_key_id,
+            end_user=end_user if is_for_one else None,
             begins_at=begins_at,
             ends_at=ends_at,
         )

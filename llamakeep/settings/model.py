@@ -251,7 +251,8 @@ class Settings(BaseSettings):
     """
     What each user may use, unless an administrator set something else for them, as JSON
     with any of `concurrent_runs`, `tokens_per_day`, `tokens_per_month`,
-    `dollars_per_day` and `dollars_per_month`: `{"tokens_per_day": 100000}`.
+    `dollars_per_day`, `dollars_per_month` and `end_user_prompts_per_day`:
+    `{"tokens_per_day": 100000}`.
     """
 
     server_limits: LimitsOf = Limits()

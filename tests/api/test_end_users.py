@@ -3,11 +3,13 @@
 import asyncio
 import csv
 import io
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from llamakeep.api.history import stats as history_stats
+from llamakeep.domain import Limits
 from llamakeep.settings import Settings
 from llamakeep.storage.history import stats
 from tests.api.serving import BOB, Client, connect
@@ -178,3 +180,65 @@ async def test_end_users_are_summed_up_those_with_most_runs_first(
     assert groups == [(None, 3), ("b", 2), ("a", 1), ("c", 1)]
     assert (whole["has_more"], cut["has_more"]) == (False, True)
     assert cut["stats"] == whole["stats"][:2]
+
+
+@pytest.fixture
+async def limited(
+    settings: Settings, provider: ScriptedProvider
+) -> AsyncIterator[Client]:
+    """A server with a limit of two prompts a day for each end user."""
+    limits = Limits(end_user_prompts_per_day=2)
+    settings = settings.model_copy(update={"user_limits": limits})
+    async with connect(settings, provider) as client:
+        yield client
+
+
+async def test_an_end_user_has_so_many_prompts_a_day(limited: Client) -> None:
+    client = limited
+    body = {"prompt": "Hi", "end_user": "4711"}
+    for key in ("a", "b"):
+        await client.post("/prompt/", json=body, headers={"Idempotency-Key": key})
+
+    refused = await client.post("/prompt/", json=body)
+    chat = await client.post("/v1/chat/completions", json=CHAT | {"user": "4711"})
+    again = await client.post("/prompt/", json=body, headers={"Idempotency-Key": "b"})
+    for other in ("4712", None, None, None):
+        await ask(client, other)
+    state = (await client.get("/me/limits")).json()
+    await client.delete("/history/?end_user=4711")
+    afterwards = await client.post("/prompt/", json=body)
+
+    assert refused.status_code == chat.status_code == 429
+    problem = refused.json()
+    assert problem["type"] == "urn:llamakeep:problem:quota-exceeded"
+    assert "'4711'" in problem["detail"]
+    facts = problem["limit"]
+    assert (facts["name"], facts["whose"]) == ("end_user_prompts_per_day", "user")
+    assert (facts["limit"], facts["left"]) == (2, 0)
+    assert 0 < int(refused.headers["retry-after"]) <= 24 * 3600
+    assert again.status_code == afterwards.status_code == 200
+    assert state == {"limits": []}
+
+
+async def test_a_limit_of_a_key_counts_what_the_key_asked(client: Client) -> None:
+    limits = {"end_user_prompts_per_day": 1, "concurrent_runs": 5}
+    made = (await client.post("/keys/", json={"name": "x", "limits": limits})).json()
+    headers = {"Authorization": f"Bearer {made['key']}"}
+    await ask(client, "4711")
+    body = {"prompt": "Hi", "end_user": "4711"}
+
+    statuses = [
+        (await client.post("/prompt/", json=body, headers=headers)).status_code
+        for _ in range(2)
+    ]
+    await ask(client, "4711")
+
+    assert made["limits"] == limits | dict.fromkeys(
+        (
+            "tokens_per_day",
+            "tokens_per_month",
+            "dollars_per_day",
+            "dollars_per_month",
+        )
+    )
+    assert statuses == [200, 429]

@@ -1,13 +1,17 @@
 """Finding the runs of one end user among very many."""
 
+import asyncio
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, text
 
-from llamakeep.domain import User
+from llamakeep.domain import Run, User, utc_now
+from llamakeep.errors import QuotaExceeded
 from llamakeep.storage import Storage
 from llamakeep.storage.database.tables import runs
 from llamakeep.storage.history.filters import RunFilter
+from llamakeep.storage.runs.quotas import Quota
 from llamakeep.storage.runs.rows import to_row
 from tests.storage.running import ended, new_run
 
@@ -44,3 +48,30 @@ async def test_the_runs_of_an_end_user_are_read_from_their_index(
     assert "sort" not in plan_of_page.lower()
     found = await storage.history(alice, matching=matching)
     assert [run.id for run in found] == [run.id for run in his[::-1]]
+
+
+async def test_prompts_at_once_do_not_overrun_the_limit_of_an_end_user(
+    storage: Storage, alice: User
+) -> None:
+    today = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
+    quota = Quota(
+        id=f"{alice.id}:{today:%Y-%m-%d}",
+        name="end_user_prompts_per_day",
+        whose="user",
+        unit="prompts",
+        limit=3,
+        user_id=alice.id,
+        end_user="4711",
+        begins_at=today,
+        ends_at=today + timedelta(days=1),
+    )
+
+    async def accept() -> Run:
+        run = new_run(alice, end_user="4711")
+        return await storage.accept(run, node="node_1", lease=30, quotas=[quota])
+
+    found = await asyncio.gather(*(accept() for _ in range(10)), return_exceptions=True)
+
+    refusals = [one for one in found if isinstance(one, QuotaExceeded)]
+    assert len(refusals) == 7
+    assert len(await storage.history(alice)) == 3

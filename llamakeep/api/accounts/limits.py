@@ -11,6 +11,7 @@ from llamakeep.api.dependencies import AdminUser, CurrentUser, actor_of
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.domain import Dollars, Limits, RunCount, Tokens, User, utc_now
+from llamakeep.domain.limits import PromptCount
 from llamakeep.errors import (
     AdminOnly,
     BodyTooLarge,
@@ -42,6 +43,8 @@ class LimitsBody(Form):
     dollars_per_day: Money | None = None
     """US dollars; with such a limit, models of unknown price cannot be used."""
     dollars_per_month: Money | None = None
+    end_user_prompts_per_day: Annotated[PromptCount, Strict()] | None = None
+    """How many prompts each end user may send, if the request names one."""
 
     @classmethod
     def of(cls, limits: Limits | None, /) -> Self | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any, Literal
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
@@ -37,7 +38,7 @@ from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import quotas, runs
 from llamakeep.storage.history.filters import first_id_at
 
-Unit = Literal["runs", "tokens", "dollars"]
+Unit = Literal["runs", "tokens", "dollars", "prompts"]
 Whose = Literal["user", "api_key", "server"]
 
 REMEMBERED = timedelta(days=62)
@@ -98,6 +99,8 @@ class Quota:
     user_id: str | None = None
     """`None` for limits that all users share."""
     api_key_id: str | None = None
+    end_user: str | None = None
+    """Of limits in prompts, which are counted in the history."""
     begins_at: datetime | None = None
     ends_at: datetime | None = None
     """When the count begins anew; `None` for limits of concurrent runs."""
@@ -120,7 +123,7 @@ class Count:
     def used(self, unit: Unit) -> int | Decimal:
         """Return what finished runs used."""
         match unit:
-            case "runs":
+            case "runs" | "prompts":
                 return 0
             case "tokens":
                 return self.tokens_used
@@ -130,7 +133,7 @@ class Count:
     def reserved(self, unit: Unit) -> int | Decimal:
         """Return the most that unfinished runs may use."""
         match unit:
-            case "runs":
+            case "runs" | "prompts":
                 return self.running
             case "tokens":
                 return self.tokens_reserved
@@ -183,8 +186,13 @@ def reserve(
     Returns:
         The refusal, with nothing reserved, if a quota has less left.
     """
+    for quota in wanted:
+        if quota.unit == "prompts" and _prompts_left(connection, quota) < 1:
+            return _refusal(quota, 0, 1)
     reservation = run.reservation
-    assert reservation is not None
+    if reservation is None:
+        return None
+    wanted = [quota for quota in wanted if quota.unit != "prompts"]
     known = _read(connection, wanted, is_locked=True)
     if missing := {quota.id: quota for quota in wanted if quota.id not in known}:
         for quota in missing.values():
@@ -248,7 +256,7 @@ def taken(run: Run) -> tuple[int, Decimal]:
 
 def _needed(reservation: Reservation, unit: Unit) -> int | Decimal:
     match unit:
-        case "runs":
+        case "runs" | "prompts":
             return 1
         case "tokens":
             return reservation.tokens
@@ -268,6 +276,14 @@ def _refusal(quota: Quota, left: int | Decimal, needed: int | Decimal) -> LimitR
         )
     kind, _, period = quota.name.partition("_per_")
     assert quota.ends_at is not None
+    if quota.unit == "prompts":
+        return QuotaExceeded(
+            f"{whose[quota.whose]} limit of {quota.limit:,} prompts a day for each end "
+            f"user is reached by {quota.end_user!a}; nothing was stored. Wait until "
+            f"{quota.ends_at:%Y-%m-%d %H:%M} UTC.",
+            limit=facts,
+            retry_after=(quota.ends_at - utc_now()).total_seconds(),
+        )
     return QuotaExceeded(
         f"{whose[quota.whose]} limit of {quota.limit:,} {kind} per {period} has "
         f"{left:,} left, and this prompt may take up to {needed:,}; nothing was "
@@ -276,6 +292,25 @@ def _refusal(quota: Quota, left: int | Decimal, needed: int | Decimal) -> LimitR
         limit=facts,
         retry_after=(quota.ends_at - utc_now()).total_seconds(),
     )
+
+
+def _prompts_left(connection: Connection, quota: Quota) -> int:
+    """Return how many prompts an end user has left, counted in the history."""
+    assert quota.begins_at is not None
+    if connection.dialect.name == "postgresql":
+        # Two concurrent prompts would not see each other.
+        key = sha256(f"{quota.user_id} {quota.end_user}".encode()).digest()[:8]
+        lock = func.pg_advisory_xact_lock(int.from_bytes(key, signed=True))
+        connection.execute(select(lock)).close()
+    some = select(runs.c.id).where(
+        runs.c.user_id == quota.user_id,
+        runs.c.end_user == quota.end_user,
+        runs.c.id >= first_id_at(quota.begins_at),
+    )
+    if quota.api_key_id is not None:
+        some = some.where(runs.c.api_key_id == quota.api_key_id)
+    count = select(func.count()).select_from(some.limit(int(quota.limit)).subquery())
+    return int(quota.limit) - (connection.scalar(count) or 0)
 
 
 def _set_aside(reservation: Reservation) -> dict[str, Any]:
