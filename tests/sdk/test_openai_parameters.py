@@ -188,7 +188,7 @@ def test_a_signature_of_a_call_is_handed_back_with_a_response(
         input=SIGN[0]["content"],
         tools=FLAT_TOOLS,
         include=["reasoning.encrypted_content"],
-        store=False,
+        store=is_chained,
     )
     strict_site.restart()
     results: list[Any] = [

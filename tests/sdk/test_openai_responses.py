@@ -6,7 +6,7 @@ from typing import Any
 
 import openai
 import pytest
-from openai import AsyncOpenAI, OpenAI
+from openai import AsyncOpenAI, BadRequestError, OpenAI
 from openai.types.responses import Response
 from pydantic import BaseModel
 
@@ -237,13 +237,19 @@ def test_a_run_of_the_own_api_is_a_response_and_can_be_gone_on_from(
     assert second.conversation.id == answer["conversation_id"]
 
 
-def test_a_response_that_shall_not_be_stored_says_that_it_is(
+def test_a_response_that_shall_not_be_stored_is_read_once(
     openai_client: OpenAI,
 ) -> None:
     response = openai_client.responses.create(input="one two three", store=False)
+    again = openai_client.responses.retrieve(response.id)
 
-    assert response.to_dict()["store"] is True
-    assert openai_client.responses.retrieve(response.id).output_text == "one two three"
+    assert (response.output_text, response.to_dict()["store"]) == (
+        "one two three",
+        False,
+    )
+    assert (again.output_text, again.to_dict()["store"]) == ("", False)
+    with pytest.raises(BadRequestError, match="not to be stored"):
+        openai_client.responses.create(input="And?", previous_response_id=response.id)
 
 
 async def test_the_async_openai_client_is_answered_streamed_to_and_answered_later(
