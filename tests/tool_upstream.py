@@ -69,7 +69,7 @@ class Upstream:
 
 
 @contextmanager
-def open_upstream() -> Iterator[Upstream]:
+def open_upstream(kind: type[Upstream] = Upstream) -> Iterator[Upstream]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -100,7 +100,7 @@ def open_upstream() -> Iterator[Upstream]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
-        upstream = Upstream(f"http://127.0.0.1:{server.server_port}/v1")
+        upstream = kind(f"http://127.0.0.1:{server.server_port}/v1")
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:

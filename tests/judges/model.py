@@ -1,0 +1,68 @@
+"""The model that the judges ask: it calls whatever tool there is."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tests.tool_upstream import Upstream
+
+ANSWER = "It is -3 and 7."
+BOTH = f"{ANSWER} It is 7."
+"""What two turns say: about both cities, and about Bergen alone."""
+ADA = {"name": "Ada", "age": 36}
+WEATHER = "get_weather"
+_CITIES = ("Oslo", "Bergen")
+
+
+class Caller(Upstream):
+    """
+    A model that calls all that its clients make of tools.
+
+    It looks up the weather of cities, hands over to an agent that is offered by a tool
+    `transfer_to_…`, and hands in a form by the tool that is made of it: when it has to,
+    and when it has said all else.
+    """
+
+    def deltas(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        calls = [*calls_of(body)]
+        if not calls:
+            yield from super().deltas(body)
+            return
+        self.asked.append(body)
+        yield {"role": "assistant", "content": None}
+        for index, (name, arguments) in enumerate(calls):
+            call_id = f"call_{len(self.asked)}_{index}"
+            function = {"name": name, "arguments": ""}
+            call = {"index": index, "id": call_id, "type": "function"}
+            yield {"tool_calls": [call | {"function": function}]}
+            text = json.dumps(arguments)
+            for piece in (text[:5], text[5:]):
+                yield {
+                    "tool_calls": [{"index": index, "function": {"arguments": piece}}]
+                }
+
+
+def calls_of(body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what the model calls, with the arguments."""
+    names = [tool["function"]["name"] for tool in body.get("tools") or ()]
+    choice = body.get("tool_choice")
+    if isinstance(choice, dict):
+        names = [choice["function"]["name"]]
+    messages = body["messages"]
+    asked = next(one["content"] for one in reversed(messages) if one["role"] == "user")
+    cities = [city for city in _CITIES if city in asked]
+    is_told = messages[-1]["role"] == "tool" and _is_about_weather(messages)
+    handovers = [name for name in names if name.startswith("transfer_to_")]
+    forms = [name for name in names if name != WEATHER and name not in handovers]
+    if WEATHER in names and cities and not is_told:
+        yield from ((WEATHER, {"city": city}) for city in cities)
+    elif handovers and messages[-1]["role"] == "user":
+        yield handovers[0], {}
+    elif forms:
+        yield forms[0], ADA
+
+
+def _is_about_weather(messages: list[dict[str, Any]]) -> bool:
+    calls = [call for one in messages for call in one.get("tool_calls") or ()]
+    names = {call["id"]: call["function"]["name"] for call in calls}
+    return names.get(messages[-1]["tool_call_id"]) == WEATHER

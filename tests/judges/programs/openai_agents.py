@@ -1,0 +1,107 @@
+"""OpenAI's Agents SDK, by default with the Responses API."""
+
+from agents import (
+    Agent,
+    OpenAIProvider,
+    RunConfig,
+    Runner,
+    SQLiteSession,
+    function_tool,
+)
+from kit import MODEL, PROMPT, Person, get_weather, serve
+
+weather = Agent(
+    name="Weather",
+    model=MODEL,
+    tools=[function_tool(get_weather)],
+    instructions="Help.",
+)
+RESPONSES = RunConfig()
+CHAT = RunConfig(model_provider=OpenAIProvider(use_responses=False))
+
+
+async def tools(config: RunConfig = RESPONSES) -> str:
+    return (await Runner.run(weather, PROMPT, run_config=config)).final_output
+
+
+async def streamed(config: RunConfig = RESPONSES) -> str:
+    result = Runner.run_streamed(weather, PROMPT, run_config=config)
+    deltas = [
+        event.data.delta
+        async for event in result.stream_events()
+        if event.type == "raw_response_event"
+        and event.data.type == "response.output_text.delta"
+    ]
+    assert "".join(deltas) == result.final_output
+    return result.final_output
+
+
+async def handoff(config: RunConfig = RESPONSES) -> str:
+    triage = Agent(name="Triage", model=MODEL, handoffs=[weather])
+    result = await Runner.run(triage, PROMPT, run_config=config)
+    return f"{result.last_agent.name}: {result.final_output}"
+
+
+async def form(config: RunConfig = RESPONSES) -> str:
+    agent = Agent(name="Form", model=MODEL, output_type=Person)
+    return repr(
+        (await Runner.run(agent, "Who is Ada?", run_config=config)).final_output
+    )
+
+
+async def second_turn(config: RunConfig = RESPONSES) -> str:
+    first = await Runner.run(weather, PROMPT, run_config=config)
+    said = [*first.to_input_list(), {"role": "user", "content": "And Bergen alone?"}]
+    second = await Runner.run(weather, said, run_config=config)
+    return f"{first.final_output} {second.final_output}"
+
+
+async def chained() -> str:
+    first = await Runner.run(weather, PROMPT)
+    second = await Runner.run(
+        weather, "And Bergen alone?", previous_response_id=first.last_response_id
+    )
+    return f"{first.final_output} {second.final_output}"
+
+
+async def session() -> str:
+    with_memory = SQLiteSession("judge")
+    first = await Runner.run(weather, PROMPT, session=with_memory)
+    second = await Runner.run(weather, "And Bergen alone?", session=with_memory)
+    return f"{first.final_output} {second.final_output}"
+
+
+async def chat_tools() -> str:
+    return await tools(CHAT)
+
+
+async def chat_streamed() -> str:
+    return await streamed(CHAT)
+
+
+async def chat_handoff() -> str:
+    return await handoff(CHAT)
+
+
+async def chat_form() -> str:
+    return await form(CHAT)
+
+
+async def chat_second_turn() -> str:
+    return await second_turn(CHAT)
+
+
+serve(
+    tools,
+    streamed,
+    handoff,
+    form,
+    second_turn,
+    chained,
+    session,
+    chat_tools,
+    chat_streamed,
+    chat_handoff,
+    chat_form,
+    chat_second_turn,
+)

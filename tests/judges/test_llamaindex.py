@@ -1,0 +1,35 @@
+"""LlamaIndex's agents call tools, and its models fill in forms."""
+
+import pytest
+
+from tests.judges.judge import Judge
+from tests.judges.model import ANSWER, BOTH
+from tests.sdk.clients import history
+
+PROGRAM = "llamaindex_agents"
+ADA = "Person(name='Ada', age=36)"
+SAID = {
+    "agent": BOTH,
+    "agent_streamed": ANSWER,
+    "agent_on_responses": ANSWER,
+    "form": ADA,
+    "schema": ADA,
+    "complete": "Hello.",
+}
+
+
+@pytest.mark.parametrize("scenario", SAID)
+def test_llamaindex_works(judge: Judge, scenario: str) -> None:
+    assert judge.says(scenario) == SAID[scenario]
+
+
+@pytest.mark.parametrize("scenario", ["agent", "agent_on_responses"])
+def test_an_agent_continues_after_the_server_was_killed_between_call_and_result(
+    judge: Judge, scenario: str
+) -> None:
+    said = judge.says_though_killed(scenario)
+
+    assert said == SAID[scenario]
+    runs = history(judge.site, 3)
+    assert {run["status"] for run in runs} == {"succeeded"}
+    assert any(run["response"] == ANSWER for run in runs)

@@ -1,0 +1,41 @@
+"""OpenAI's Agents SDK calls tools, hands over and fills in forms."""
+
+import pytest
+
+from tests.judges.judge import Judge
+from tests.judges.model import ANSWER, BOTH
+from tests.sdk.clients import history
+
+PROGRAM = "openai_agents"
+ADA = "Person(name='Ada', age=36)"
+SAID = {
+    "tools": ANSWER,
+    "streamed": ANSWER,
+    "handoff": f"Weather: {ANSWER}",
+    "form": ADA,
+    "second_turn": BOTH,
+    "chained": BOTH,
+    "session": BOTH,
+    "chat_tools": ANSWER,
+    "chat_streamed": ANSWER,
+    "chat_handoff": f"Weather: {ANSWER}",
+    "chat_form": ADA,
+    "chat_second_turn": BOTH,
+}
+
+
+@pytest.mark.parametrize("scenario", SAID)
+def test_agents_of_openais_sdk_work(judge: Judge, scenario: str) -> None:
+    assert judge.says(scenario) == SAID[scenario]
+
+
+@pytest.mark.parametrize("scenario", ["tools", "chained", "chat_streamed"])
+def test_an_agent_continues_after_the_server_was_killed_between_call_and_result(
+    judge: Judge, scenario: str
+) -> None:
+    said = judge.says_though_killed(scenario)
+
+    assert said == SAID[scenario]
+    runs = history(judge.site, 3)
+    assert {run["status"] for run in runs} == {"succeeded"}
+    assert any(run["response"] == ANSWER for run in runs)
