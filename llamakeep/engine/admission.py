@@ -217,6 +217,7 @@ class Admission:
             new.check_followed(prior)
         if new.system_prompt is None and prior and new.inherits_system_prompt:
             new = replace(new, system_prompt=prior[-1].system_prompt)
+        new, _ = await self._with_images(provider, model, new, prior)
         parameters = await self._prompted(provider, model, new, prior)
         return await provider.count_tokens(
             CompletionRequest(

@@ -61,6 +61,19 @@ def after_call(*blocks: Any, calls: Any = (CALL,)) -> dict[str, Any]:
         (by_user({"type": "text", "text": "a", "b": 1}), "messages.0.content.0: "),
         (by_user(IMAGE), "messages.0.content.0: "),
         (by_user(CALL), "messages.0.content.0: "),
+        (by_user({"type": "image"}), "messages.0.content.0.source: "),
+        (
+            by_user({"type": "image", "source": {"type": "file", "file_id": "f"}}),
+            "messages.0.content.0.source: no files are kept here.",
+        ),
+        (
+            by_user({"type": "image", "source": {"type": "base64", "data": "?"}}),
+            "messages.0.content.0.source.data: It is not valid base64.",
+        ),
+        (
+            by_user({"type": "image", "source": {"type": "url", "url": "http://a.b"}}),
+            "messages.0.content.0.source.url: It has to be an `https:` URL",
+        ),
         (by_user(RESULT), "messages.0.content.0.tool_use_id: There is no call 'a'"),
         (
             after_call({"type": "text", "text": "Hi"}, RESULT),

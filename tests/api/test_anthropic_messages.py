@@ -1,12 +1,14 @@
 """Anthropic's Messages API: what the model is asked, and what comes of its answer."""
 
 import json
+from base64 import b64encode
 from typing import Any
 
 import pytest
 
 from llamakeep.credentials.tokens import digest
 from llamakeep.domain import (
+    Image,
     Message,
     Parameters,
     Reasoning,
@@ -18,11 +20,13 @@ from llamakeep.domain import (
     Usage,
 )
 from llamakeep.domain.messages import message_of
+from llamakeep.engine.updates import LONG
 from llamakeep.providers.base import Finished, ItemBegun, ItemText
 from llamakeep.settings import Settings
 from tests.api.anthropic import HI, MESSAGES, STREAM, events, gathered
 from tests.api.serving import Client, connect
 from tests.fakes import Line, ScriptedProvider
+from tests.images import GIF, hash_of
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 TOOL = {"name": "get_weather", "description": "Degrees.", "input_schema": SCHEMA}
@@ -293,6 +297,46 @@ async def test_messages_reach_the_model_with_all_of_their_parts(
     assert (*run.prior_messages, last) == tuple(expected[bool(system) :])
 
 
+async def test_images_reach_the_model_between_texts_and_are_kept(
+    client: Client, provider: ScriptedProvider
+) -> None:
+    data = b64encode(GIF).decode()
+    source = {"type": "base64", "media_type": "image/gif", "data": data}
+    address = {"type": "url", "url": "https://a.example/b.png"}
+    blocks = [
+        text("Is this"),
+        text("it:"),
+        {"type": "image", "source": source, "cache_control": {"type": "ephemeral"}},
+        text("or this?"),
+        {"type": "image", "source": address},
+    ]
+
+    await ask(client, messages=[{"role": "user", "content": blocks}])
+
+    [message] = provider.requests[0].messages
+    assert message.parts == (
+        Text("Is this\nit:"),
+        Image(hash_of(GIF), "image/gif", len(GIF)),
+        Text("or this?"),
+        Image(url=address["url"]),
+    )
+    [run] = await client.history()
+    kept_image = await client.get(run["last_message"]["parts"][1]["link"])
+    assert kept_image.content == GIF
+
+
+async def test_an_image_alone_is_a_prompt(
+    client: Client, provider: ScriptedProvider
+) -> None:
+    address = {"type": "url", "url": "https://a.example/b.png"}
+    blocks = [{"type": "image", "source": address}]
+
+    await ask(client, messages=[{"role": "user", "content": blocks}])
+
+    [message] = provider.requests[0].messages
+    assert message.parts == (Image(url=address["url"]),)
+
+
 async def test_a_failed_result_is_in_the_history_as_one(
     client: Client, provider: ScriptedProvider
 ) -> None:
@@ -468,6 +512,18 @@ async def test_an_idempotency_key_brings_the_same_message_once_asked(
 
     assert first.json() == again.json() == gathered(events(streamed))
     assert len(provider.requests) == 1
+
+
+async def test_a_long_answer_comes_again_whole(
+    client: Client, provider: ScriptedProvider
+) -> None:
+    provider.script = ["a" * 1000, "\u00e9" * LONG]
+    headers = {"Idempotency-Key": "long"}
+    first = await client.post(MESSAGES, json=HI, headers=headers)
+    streamed = await client.post(MESSAGES, json=STREAM, headers=headers)
+
+    assert len(first.json()["content"][0]["text"]) == 1000 + LONG
+    assert gathered(events(streamed)) == first.json()
 
 
 async def test_a_provider_without_reasoning_refuses_it_as_the_client_calls_it(

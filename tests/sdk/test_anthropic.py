@@ -9,6 +9,9 @@ import anthropic
 import pytest
 from anthropic import Anthropic, AsyncAnthropic, beta_tool
 from pydantic import BaseModel
+from pydantic_ai import Agent
+from pydantic_ai.models.anthropic import AnthropicModel
+from pydantic_ai.providers.anthropic import AnthropicProvider
 
 from tests.sdk.clients import anthropic_of, async_anthropic_of, history
 from tests.sdk.site import ToolSite
@@ -204,6 +207,25 @@ async def test_an_asynchronous_loop_may_send_each_step_again(
     tool_site.upstream.asked.pop()
     answered, called = (await asyncio.to_thread(history, tool_site, 3))[1:]
     assert (answered["response"], len(called["output"])) == (ANSWER, 3)
+
+
+async def test_pydantic_ai_calls_tools_by_anthropics_api(
+    async_client: AsyncAnthropic,
+) -> None:
+    provider = AnthropicProvider(anthropic_client=async_client)
+    agent = Agent(AnthropicModel(MODEL, provider=provider), system_prompt="Be brief.")
+
+    @agent.tool_plain
+    def get_weather(city: str) -> str:
+        """Tell the weather in a city."""
+        return WEATHER[city]
+
+    whole = await agent.run(BOTH)
+    async with agent.run_stream(BOTH) as stream:
+        streamed = await stream.get_output()
+    again = await agent.run(BOTH, message_history=whole.all_messages())
+
+    assert whole.output == streamed == again.output == ANSWER
 
 
 class Person(BaseModel):

@@ -11,7 +11,7 @@ from tests.waiting import LONG_ENOUGH
 MODEL = "openai:claude-sonnet-4-5"
 
 
-def test_anthropics_suite_passes_but_for_images(tool_site: ToolSite) -> None:
+def test_anthropics_suite_passes_whole(tool_site: ToolSite) -> None:
     command = [sys.executable, "-m", "llm_comply.cli", "--json"]
     done = subprocess.run(
         [
@@ -29,5 +29,5 @@ def test_anthropics_suite_passes_but_for_images(tool_site: ToolSite) -> None:
 
     found = json.loads(done.stdout)
     wrong = [one for one in found["results"] if one.keys() & {"errors", "warnings"}]
-    assert [one["id"] for one in wrong] == ["anth-image-input"]
-    assert found["summary"] == {"total": 9, "passed": 8, "failed": 1, "skipped": 0}
+    assert wrong == []
+    assert found["summary"] == {"total": 9, "passed": 9, "failed": 0, "skipped": 0}

@@ -5,8 +5,9 @@ from typing import Any
 
 from llamakeep.api.anthropic.calls import call_of
 from llamakeep.api.prompts.reading import checked, invalid, named, unreadable
-from llamakeep.domain import Part, Reasoning, Text, ToolCall, ToolResult
+from llamakeep.domain import Image, Part, Reasoning, Text, ToolCall, ToolResult
 from llamakeep.errors import UnsupportedParameter
+from llamakeep.schemas.images import read_base64, read_image
 
 _TEXT = {"type": "string"}
 _ONLY: Mapping[str, Sequence[Any]] = {
@@ -17,13 +18,14 @@ _ONLY: Mapping[str, Sequence[Any]] = {
 """Fields of blocks that say nothing to a model, with their values if not all do."""
 _FIELDS: Mapping[str, set[str]] = {
     "text": {"text"},
+    "image": {"source"},
     "thinking": {"thinking", "signature"},
     "redacted_thinking": {"data"},
     "tool_use": {"id", "name", "input"},
     "tool_result": {"tool_use_id", "content", "is_error"},
 }
 _SAID_BY = {
-    "user": ("text", "tool_result"),
+    "user": ("text", "image", "tool_result"),
     "assistant": ("text", "tool_use", "thinking", "redacted_thinking"),
     "system": ("text",),
 }
@@ -44,6 +46,12 @@ def block_schema(kind: str, *required: str, **more: Any) -> dict[str, Any]:
 
 _TEXTS = {"type": "array", "items": block_schema("text", "text")}
 TEXT_SCHEMA = {"anyOf": [_TEXT, _TEXTS]}
+SOURCE_SCHEMA = {
+    "anyOf": [
+        block_schema("base64", "media_type", "data"),
+        block_schema("url", url={"type": "string", "pattern": "^(data|https):"}),
+    ]
+}
 CONTENT_SCHEMA = {
     "anyOf": [
         _TEXT,
@@ -52,6 +60,7 @@ CONTENT_SCHEMA = {
             "items": {
                 "anyOf": [
                     block_schema("text", "text"),
+                    block_schema("image", source=SOURCE_SCHEMA),
                     block_schema("thinking", "thinking", signature=_TEXT),
                     block_schema("redacted_thinking", "data"),
                     block_schema("tool_use", "id", "name", input={"type": "object"}),
@@ -107,6 +116,30 @@ def text_in(block: Mapping[str, Any], where: str) -> str:
     if not isinstance(text, str):
         raise invalid(f"{where}.text", "It has to be text.")
     return checked(text, where)
+
+
+def image_in(block: Mapping[str, Any], where: str) -> Image:
+    """
+    Return the image of a block.
+
+    Raises:
+        InvalidRequest: It is none that can be taken.
+        UnsupportedParameter: It is a file that is kept elsewhere.
+    """
+    place = f"{where}.source"
+    match block.get("source"):
+        case {"type": "base64", **source}:
+            data, media_type = source.get("data"), source.get("media_type")
+            return read_base64(data, f"{place}.data", media_type)
+        case {"type": "url", **source}:
+            return read_image(source.get("url"), f"{place}.url")
+        case {"type": "file"}:
+            raise UnsupportedParameter(
+                f"{place}: no files are kept here. Nothing was stored. Send the image "
+                "itself, as base64, or its https address.",
+                parameters=[f"{place}.type"],
+            )
+    raise invalid(place, "It has to be an object of the type `base64` or `url`.")
 
 
 def text_of(content: Any, where: str) -> str:

@@ -1,5 +1,7 @@
 """Routes of the Messages API."""
 
+import asyncio
+
 from fastapi import Request, Response
 
 from llamakeep.api.anthropic.errors import COUNTING_ERRORS, MESSAGE_ERRORS
@@ -8,6 +10,7 @@ from llamakeep.api.anthropic.rendering import whole
 from llamakeep.api.anthropic.request import CountRequest, MessageRequest
 from llamakeep.api.anthropic.wire import json_response, new_request_id, stream_headers
 from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser
+from llamakeep.api.http.body_limit import LARGE
 from llamakeep.api.http.links import prefix_of
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
@@ -93,10 +96,13 @@ async def _ask(
     body: MessageRequest, request: Request, user: User, idempotency_key: str | None
 ) -> Run:
     key = await key_of(request, idempotency_key, body)
+    # Images may be large.
+    is_large = LARGE in request.scope
+    asked = await asyncio.to_thread(body.asked) if is_large else body.asked()
     try:
         return await services_of(request).engine.accept(
             user,
-            body.asked(),
+            asked,
             idempotency_key=key,
             is_followed=bool(body.stream),
         )

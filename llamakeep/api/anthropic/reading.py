@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from llamakeep.api.anthropic.content import (
     CONTENT_SCHEMA,
     blocks_in,
+    image_in,
     result_in,
     said_in_answer,
     text_in,
@@ -18,7 +19,7 @@ from llamakeep.api.prompts.reading import (
     more_than_text,
     unreadable,
 )
-from llamakeep.domain import Message, Part, ToolCall
+from llamakeep.domain import Message, Part, Text, ToolCall
 from llamakeep.domain.messages import message_of
 
 ROLES = ("user", "assistant", "system")
@@ -79,7 +80,7 @@ def read_messages(given: Sequence[Mapping[str, Any]]) -> Said:
             "model here is known to continue it (a prefill): add a message of the role "
             "`user` that says how the answer has to begin.",
         )
-    if last.role != "tool":
+    if last.role != "tool" and not last.parts:
         check_not_blank(last.content, f"{where}.content")
     return Said(last.content, tuple(reader.messages), more_than_text(last))
 
@@ -123,17 +124,24 @@ class _Reader:
         self._calls = _Calls()
 
     def _read_user(self, content: Any, where: str) -> None:
+        parts: list[Part] = []
         texts: list[str] = []
-        results: list[Part] = []
+        """Those that follow each other, which are one part."""
         for kind, block, place in blocks_in(content, "user", where):
+            if kind == "tool_result":
+                result = result_in(block, place)
+                self._calls.take(result.call_id, f"{place}.tool_use_id")
+                self.messages.append(message_of("tool", [result]))
+                continue
+            self.close()
             if kind == "text":
-                self.close()
                 texts.append(text_in(block, place))
                 continue
-            result = result_in(block, place)
-            self._calls.take(result.call_id, f"{place}.tool_use_id")
-            results.append(result)
-        self.messages += [message_of("tool", [each]) for each in results]
-        if texts or not results:
-            self.close()
-            self.messages.append(Message("user", "\n".join(texts)))
+            if texts:
+                parts.append(Text("\n".join(texts)))
+                texts = []
+            parts.append(image_in(block, place))
+        if texts or not content:
+            parts.append(Text("\n".join(texts)))
+        if parts:
+            self.messages.append(message_of("user", parts))
