@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-import re
-from collections.abc import AsyncGenerator, Collection, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,8 +10,6 @@ from math import ceil
 from typing import Any
 from urllib.parse import urlencode
 
-from llamakeep.domain import Capabilities, Image, Parameters, Price
-from llamakeep.domain.runs import TOOL_PARAMETERS
 from llamakeep.errors import (
     ImageNotFound,
     LlamaKeepError,
@@ -36,28 +33,22 @@ from llamakeep.providers.replicate.api import ReplicateApi
 from llamakeep.providers.replicate.errors import hit_the_limit
 from llamakeep.providers.replicate.following import Following
 from llamakeep.providers.replicate.input_schema import UNKNOWN, InputSchema
-from llamakeep.providers.replicate.inputs import build_input, check_images
-from llamakeep.providers.replicate.known_models import KnownModels
+from llamakeep.providers.replicate.inputs import build_input
+from llamakeep.providers.replicate.models import Models
 from llamakeep.providers.replicate.outputs import output_read
 from llamakeep.providers.replicate.predictions import Prediction
-from llamakeep.providers.replicate.prices import PRICES
-from llamakeep.providers.replicate.schemas import Schemas
-from llamakeep.providers.replicate.transcripts import chat_template
 from llamakeep.providers.replicate.webhooks import WebhookSecret
 
 log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "meta/llama-4-maverick-instruct"
-_MODEL = re.compile(
-    r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[0-9a-f]{64})?|[0-9a-f]{64}", re.ASCII
-)
 _MAX_WAIT = 60
 _MIN_CANCEL_AFTER, _MAX_CANCEL_AFTER = 5, 24 * 3600
 _GRACE = 10.0
 _FAREWELL_TIMEOUT = 5.0
 
 
-class ReplicateProvider:
+class ReplicateProvider(Models):
     """
     Replicate, or whatever speaks its HTTP API at `base_url`.
 
@@ -71,18 +62,6 @@ class ReplicateProvider:
 
     name = "replicate"
     is_free = False
-    # Where nothing is known of a model: see `lacks`.
-    unsupported = TOOL_PARAMETERS | {
-        "response_format",
-        "reasoning_effort",
-        "verbosity",
-        "logprobs",
-        "top_logprobs",
-        "logit_bias",
-        "truncation",
-        "service_tier",
-        "extra_fields",
-    }
 
     def __init__(
         self,
@@ -98,8 +77,6 @@ class ReplicateProvider:
         most_connections: int = MOST_CONNECTIONS,
         prompted_tools: bool = True,
     ) -> None:
-        self._is_prompting = prompted_tools
-        self._default_model = default_model
         self._webhook_url = webhook_url
         self.marks_answers = webhook_url is not None
         longest = min(ceil(run_timeout), _MAX_CANCEL_AFTER)
@@ -112,77 +89,11 @@ class ReplicateProvider:
             silence_timeout=silence_timeout,
             most_connections=most_connections,
         )
-        self._schemas = Schemas(self._api)
-        self._known_models = KnownModels(self._schemas.fetch)
+        super().__init__(self._api, default_model, is_prompting=prompted_tools)
         self.webhook_secret = WebhookSecret(self._api, webhook_secret)
         self._is_detached = False
         self._farewells: set[asyncio.Task[None]] = set()
         self._followed: dict[str, Following] = {}
-
-    async def default_model(self) -> str:
-        """Return the model of the settings."""
-        return self._default_model
-
-    async def models(self) -> Sequence[str]:
-        """Return the default model and the official Llamas; many others are served."""
-        return list(dict.fromkeys([self._default_model, *PRICES]))
-
-    def serves(self, model: str) -> bool:
-        """Return whether `model` is `owner/name`, with or without version, or one."""
-        return _MODEL.fullmatch(model) is not None
-
-    async def has_model(self, model: str) -> bool:
-        """Return whether Replicate has a model, as `ModelLookup.has_model` says."""
-        return await self._known_models.has(model)
-
-    def price(self, model: str) -> Price | None:
-        """Return what an official Llama costs."""
-        return PRICES.get(model.partition(":")[0])
-
-    async def lacks(self, model: str, parameters: Collection[str]) -> frozenset[str]:
-        """Return those of the parameters that a model has no field for."""
-        schema = await self._schemas.quick(model)
-        if schema.is_known:
-            return schema.lacks(parameters)
-        return self.unsupported.intersection(parameters)
-
-    async def check_values(self, model: str, parameters: Parameters) -> None:
-        """Refuse values of parameters that a model does not take."""
-        schema = await self._schemas.quick(model)
-        schema.written(model, parameters)
-
-    async def check_images(self, model: str, images: Sequence[Image]) -> None:
-        """Refuse images that a model does not take."""
-        check_images(images, await self._schemas.quick(model))
-
-    async def capabilities(self, model: str) -> Capabilities:
-        """Return what a model can do through its inputs, or by prompt."""
-        schema = await self._schemas.quick(model)
-        has_tools = schema.spelling("tools") is not None
-        has_format = schema.spelling("response_format") is not None
-        return Capabilities(
-            tools=has_tools or self.prompts_tools(model),
-            parallel_tools=has_tools or self.prompts_tools(model),
-            images=schema.images is not None,
-            json_schema=has_format or self.prompts_format(model),
-            reasoning=schema.spelling("reasoning_effort") is not None,
-            logprobs=False,
-            n=False,
-            prefill=False,
-            embeddings=False,
-        )
-
-    def prompts_tools(self, model: str) -> bool:
-        """Return whether a model is a LLaMA that knows the form of calls."""
-        return self._prompts(model, "tools")
-
-    def prompts_format(self, model: str) -> bool:
-        """Return whether a LLaMA is told of the response format in the prompt."""
-        return self._prompts(model, "response_format")
-
-    def _prompts(self, model: str, parameter: str) -> bool:
-        is_able = self._is_prompting and chat_template(model) is not None
-        return is_able and self._schemas.known(model).spelling(parameter) is None
 
     def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         """Answer `request`, as `Provider.answer` says."""
@@ -315,8 +226,7 @@ class ReplicateProvider:
         for farewell in tuple(self._farewells):
             farewell.cancel()
         await asyncio.gather(*self._farewells, return_exceptions=True)
-        await self._known_models.close()
-        await self._schemas.close()
+        await self.stop_asking()
         await self._api.close()
 
     def _longest_wait(self) -> int:
