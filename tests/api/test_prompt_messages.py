@@ -3,8 +3,12 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 from sqlalchemy import update
 
+from llamakeep.api.prompts.request import PromptRequest
 from llamakeep.domain import (
     Capabilities,
     Image,
@@ -15,6 +19,7 @@ from llamakeep.domain import (
     ToolResult,
 )
 from llamakeep.domain.messages import message_of
+from llamakeep.errors import InvalidRequest, UnsupportedParameter
 from llamakeep.providers.base import ItemBegun, ItemText
 from llamakeep.settings import Settings
 from llamakeep.storage.database.tables import runs
@@ -249,6 +254,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
     ({"messages": [{"role": "user", "content": [5]}]}, "messages[0].content[0]"),
     (
+        {"messages": [{"role": "user", "content": [{"type": {}}]}]},
+        "messages[0].content[0]",
+    ),
+    (
         {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
         "messages[0].content[0].text",
     ),
@@ -314,6 +323,59 @@ async def test_what_is_wrong_is_named_and_not_kept(
     assert error["field"].startswith(field)
     assert error["message"].endswith(".")
     assert await shared_client.history() == []
+
+
+NAMES = [
+    *("role", "content", "name", "type", "text", "refusal", "image_url", "url", "id"),
+    *("tool_calls", "tool_call_id", "function", "arguments", "reasoning_content"),
+    *("json_schema", "schema", "strict", "parameters", "detail", "function_call"),
+]
+WORDS = [
+    *("user", "assistant", "tool", "system", "text", "image_url", "function", "auto"),
+    *("json_schema", "json_object", "required", "a", "", "{}"),
+]
+ANYTHING = st.recursive(
+    st.sampled_from([*WORDS, None, True, 5, 2.5]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(NAMES), inner, max_size=5)
+    ),
+    max_leaves=12,
+)
+MESSAGES = st.lists(
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(["user", "assistant", "tool", "system"])},
+        optional=dict.fromkeys(NAMES[1:], ANYTHING),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(
+    MESSAGES,
+    st.fixed_dictionaries(
+        {},
+        optional=dict.fromkeys(
+            ["tools", "tool_choice", "response_format", "images"], ANYTHING
+        ),
+    ),
+)
+def test_whatever_is_sent_is_read_or_refused_by_name(
+    messages: list[Any], fields: dict[str, Any]
+) -> None:
+    named: list[Any] = ["nothing is wrong"]
+    try:
+        PromptRequest.model_validate({"messages": messages, **fields}).asked()
+    except InvalidRequest as error:
+        named = [each.field for each in error.errors]
+    except UnsupportedParameter as error:
+        named = [*error.parameters]
+    except ValidationError as error:
+        named = [each["loc"] for each in error.errors()]
+
+    assert named
+    assert all(named)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ TEXT_PARTS = {
 }
 """The types of parts that are text, each with the field that has it."""
 
-IMAGE_PARTS = frozenset({"image_url", "input_image"})
+IMAGE_PARTS = ("image_url", "input_image")
 """The types of parts that are images, in chat completions and in responses."""
 _DETAIL = {"anyOf": [{"enum": list(DETAILS)}, {"type": "null"}]}
 _URL = {"type": "string", "pattern": "^(data|https):"}
