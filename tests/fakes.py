@@ -14,9 +14,10 @@ from llamakeep.providers.base import (
     Finished,
     ItemBegun,
     ItemText,
+    Logprobs,
 )
 
-Line = str | ItemBegun | ItemText | BaseException | asyncio.Event
+Line = str | ItemBegun | ItemText | Logprobs | BaseException | asyncio.Event
 """What to say, something to break off with, or what to wait for before going on."""
 
 
@@ -99,7 +100,7 @@ class ScriptedProvider:
             yield Accepted(request.model)
             for line in script:
                 await asyncio.sleep(0)
-                if isinstance(line, str | ItemBegun | ItemText):
+                if isinstance(line, str | ItemBegun | ItemText | Logprobs):
                     yield line
                 elif isinstance(line, asyncio.Event):
                     await line.wait()

@@ -17,6 +17,7 @@ from llamakeep.domain import (
     utc_now,
 )
 from llamakeep.domain.messages import images_in
+from llamakeep.domain.runs import told_of
 from llamakeep.engine.context import (
     brought_by,
     is_little,
@@ -218,6 +219,7 @@ class Admission:
         if new.system_prompt is None and prior and new.inherits_system_prompt:
             new = replace(new, system_prompt=prior[-1].system_prompt)
         new, _ = await self._with_images(provider, model, new, prior)
+        new = replace(new, parameters=told_of(new.parameters))
         parameters = await self._prompted(provider, model, new, prior)
         return await provider.count_tokens(
             CompletionRequest(

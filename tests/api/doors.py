@@ -101,6 +101,7 @@ CALLS: dict[str, Call] = {
     "GET /v1/chat/completions/{completion_id}/messages": Call(),
     "DELETE /v1/chat/completions/{completion_id}": Call(),
     "POST /v1/responses": Call('{"input": "Hi"}'),
+    "POST /v1/responses/input_tokens": Call('{"input": "Hi"}'),
     "GET /v1/responses/{response_id}": Call(),
     "DELETE /v1/responses/{response_id}": Call(),
     "POST /v1/responses/{response_id}/cancel": Call(),

@@ -17,8 +17,11 @@ def schema_of(route: str) -> Iterator[tuple[tuple[str, ...], set[str]]]:
     """Yield where each field of a request's body is, and the types it may have."""
     method, path = route.split()
     content = PATHS[path][method.lower()]["requestBody"]["content"]
+    found: dict[tuple[str, ...], set[str]] = {}
     for kind in content.values():
-        yield from _fields(kind["schema"], ())
+        for place, types in _fields(kind["schema"], ()):
+            found.setdefault(place, set()).update(types)
+    yield from found.items()
 
 
 def _fields(
@@ -27,12 +30,17 @@ def _fields(
     for kind in _kinds(schema):
         required = kind.get("required", ())
         for name, field in kind.get("properties", {}).items():
-            types = {one["type"] for one in _kinds(field) if "type" in one}
+            types = {kind for one in _kinds(field) for kind in _types(one)}
             if name in required:
                 types.add("required")
             place = (*where, name)
             yield place, types
             yield from _fields(field, place)
+
+
+def _types(schema: dict[str, Any]) -> list[str]:
+    types = schema.get("type", [])
+    return [types] if isinstance(types, str) else types
 
 
 def _kinds(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:

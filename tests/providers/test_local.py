@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -53,6 +54,17 @@ def state(pid: int) -> str:
 def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def test_the_embedded_model_says_how_likely_its_tokens_were(
+    local: LocalProvider,
+) -> None:
+    parameters = Parameters(max_tokens=3, logprobs=True, top_logprobs=2)
+    answer = await ask(local, request("Hi", model=MODEL, parameters=parameters))
+
+    tokens = [json.loads(each) for each in answer.logprobs]
+    assert "".join(each["token"] for each in tokens) == answer.text
+    assert {len(each["top_logprobs"]) for each in tokens} == {2}
 
 
 async def test_the_embedded_model_answers(local: LocalProvider) -> None:

@@ -115,6 +115,23 @@ async def create(
     return Stream(stream, leaving, headers=stream_headers())
 
 
+@router.post(
+    "/input_tokens",
+    response_class=Response,
+    responses=COMPLETION_ERRORS | error_responses(errors.ConversationNotFound),
+)
+async def input_tokens(
+    body: ResponseRequest, request: Request, user: PromptingUser
+) -> Response:
+    """Count the tokens of a prompt, where the model's provider can; keep nothing."""
+    services = services_of(request)
+    with _refusals_of(body):
+        body.input = await _dereferenced(body, request, user)
+        asked = body.asked(services.settings.openai_extra_fields)
+        count = await services.engine.count_tokens(user, asked)
+    return json_response({"object": "response.input_tokens", "input_tokens": count})
+
+
 @router.get(
     "/{response_id}",
     response_class=Response,
@@ -228,14 +245,9 @@ async def _ask(
     body: ResponseRequest, request: Request, user: User, idempotency_key: str | None
 ) -> Run:
     services = services_of(request)
-    storage = services.storage
     refusal: LlamaKeepError | None = None
     try:
-        body.input = await dereferenced(
-            body.input,
-            partial(storage.get_run, user),
-            most=services.settings.max_body_size,
-        )
+        body.input = await _dereferenced(body, request, user)
     except LlamaKeepError as error:
         refusal = error  # raised unless the idempotency key finds an earlier run
 
@@ -247,13 +259,29 @@ async def _ask(
             return await asyncio.to_thread(body.asked, extra)
         return body.asked(extra)
 
-    try:
+    with _refusals_of(body):
         return await services.engine.accept(
             user,
             asked,
             idempotency_key=await key_of(request, idempotency_key, body, body.asked),
             is_followed=bool(body.stream or body.background),
         )
+
+
+async def _dereferenced(body: ResponseRequest, request: Request, user: User) -> Any:
+    services = services_of(request)
+    return await dereferenced(
+        body.input,
+        partial(services.storage.get_run, user),
+        most=services.settings.max_body_size,
+    )
+
+
+@contextmanager
+def _refusals_of(body: ResponseRequest) -> Iterator[None]:
+    """Say of a refused prompt what is wrong with the request."""
+    try:
+        yield
     except UnsupportedParameter as error:
         if MESSAGES in error.parameters:
             error.parameters = (place_of_tools(body.input),)
