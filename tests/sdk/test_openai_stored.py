@@ -82,3 +82,19 @@ def test_the_messages_of_a_completion_are_listed_as_they_were_sent(
     assert found[1]["id"] == f"{completion.id}-1"
     newest = client.chat.completions.messages.list(completion.id, order="desc")
     assert [one.id for one in newest] == [one["id"] for one in found[::-1]]
+
+
+def test_the_images_of_a_message_are_listed_with_its_text(client: OpenAI) -> None:
+    url = {"url": "https://example.com/oslo.png", "detail": "low"}
+    parts: list[Any] = [
+        {"type": "text", "text": "Is it cold?"},
+        {"type": "image_url", "image_url": url},
+    ]
+    completion = client.chat.completions.create(
+        model=MODEL, messages=[{"role": "user", "content": parts}]
+    )
+
+    [message] = client.chat.completions.messages.list(completion.id)
+
+    assert message.content == "Is it cold?"
+    assert message.model_dump(exclude_none=True)["content_parts"] == parts

@@ -8,6 +8,7 @@ from fastapi import Query, Request, Response
 
 from llamakeep import errors
 from llamakeep.api.dependencies import DeletingUser, FollowingUser, ReadingUser
+from llamakeep.api.http.links import origin_of
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.openai.errors import error_responses
@@ -16,13 +17,13 @@ from llamakeep.api.openai.wire import json_response, request_id
 from llamakeep.api.prompts.ids import RUN, id_of, run_id_of
 from llamakeep.api.prompts.reading import checked, invalid
 from llamakeep.api.prompts.schemas import LONG, long_response
-from llamakeep.domain import Message, Run, RunStatus, ToolResult, User
+from llamakeep.domain import Image, Message, Run, RunStatus, ToolResult, User
 from llamakeep.domain.runs import length_of
-from llamakeep.engine.context import messages
 from llamakeep.engine.refusals import check_is_kept
 from llamakeep.errors import RunNotFound
 from llamakeep.schemas.bodies import Form
 from llamakeep.schemas.fields import Metadata
+from llamakeep.schemas.images import path_of
 from llamakeep.schemas.text import Text
 from llamakeep.services import services_of
 from llamakeep.storage.history.filters import RunFilter
@@ -173,7 +174,7 @@ async def messages_read(
         before=run.id,
         most=services.settings.max_context_size,
     )
-    items = list(_shown(run, messages(run, context.runs)))
+    items = list(_shown(run, context.runs, origin_of(request)))
     if order == "desc":
         items.reverse()
     start = 0
@@ -236,19 +237,50 @@ def _sent(request: Request, user: User, facts: dict[str, Any], length: int) -> R
     return response
 
 
-def _shown(run: Run, said: Sequence[Message]) -> Iterator[dict[str, Any]]:
-    """Yield messages, each with an id."""
+def _shown(run: Run, prior: Sequence[Run], origin: str) -> Iterator[dict[str, Any]]:
+    """Yield the messages that the model got for a run, each with an id."""
     number = 0
-    for message in said:
+    for of, message in _messages(run, prior):
         for fields in _fields_of(message):
             yield {
                 "id": f"{id_of(run, CHAT)}-{number}",
                 "role": message.role,
                 "name": message.name,
-                "content_parts": None,
+                "content_parts": _content_parts(of, message, origin),
                 **fields,
             }
             number += 1
+
+
+def _messages(run: Run, prior: Sequence[Run]) -> Iterator[tuple[Run, Message]]:
+    """Yield the messages, each with the run that it is of."""
+    if run.system_prompt is not None:
+        yield run, Message("system", run.system_prompt)
+    for one in (*prior, run):
+        for message in one.prior_messages:
+            yield one, message
+        yield one, one.last_message or Message("user", one.prompt)
+        if one is not run:
+            yield one, Message("assistant", one.response, parts=one.output)
+
+
+def _content_parts(
+    run: Run, message: Message, origin: str
+) -> list[dict[str, Any]] | None:
+    """Return the texts and images of a message that has images."""
+    if not any(isinstance(part, Image) for part in message.parts):
+        return None
+    shown: list[dict[str, Any]] = []
+    for part in message.parts:
+        if isinstance(part, Image):
+            url = path_of(run.id, part)
+            image: dict[str, Any] = {"url": url if part.url else f"{origin}{url}"}
+            if part.detail is not None:
+                image["detail"] = part.detail
+            shown.append({"type": "image_url", "image_url": image})
+        elif part.text:
+            shown.append({"type": "text", "text": part.text})
+    return shown
 
 
 def _fields_of(message: Message) -> Iterator[dict[str, Any]]:

@@ -61,11 +61,12 @@ INCLUDED = frozenset(
     {
         LOGPROBS,
         "reasoning.encrypted_content",
-        # Without hosted tools and images, there is nothing of these.
+        # It is always there.
+        "message.input_image.image_url",
+        # Without hosted tools, there is nothing of these.
         "code_interpreter_call.outputs",
         "computer_call_output.output.image_url",
         "file_search_call.results",
-        "message.input_image.image_url",
         "web_search_call.action.sources",
         "web_search_call.results",
     }
