@@ -1,11 +1,11 @@
 """The programs of `docs/clients/`, as a reader would run them."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from json import JSONDecoder
 from pathlib import Path
 
 import httpx2
@@ -29,6 +29,8 @@ ABLE_TO_TALK = [
     "vercel-ai-sdk",
 ]
 REPLICATES = ["replicate-javascript", "replicate-python"]
+JUDGED = ["instructor", "llamaindex", "openai-agents"]
+"""Run by `make judges`, in environments of their own."""
 NOT_RUN = ["README", "open-webui"]
 
 RUN = {
@@ -61,7 +63,28 @@ def test_every_page_is_run_and_in_the_index() -> None:
     linked = set(re.findall(r"\]\(([\w-]+)\.md\)", index))
 
     assert linked == pages - {"README"}
-    assert pages == {*ABLE_TO_TALK, *REPLICATES, "curl", *NOT_RUN}
+    assert pages == {*ABLE_TO_TALK, *REPLICATES, *JUDGED, "curl", *NOT_RUN}
+
+
+def test_the_index_has_the_versions_of_the_clients_that_are_run() -> None:
+    index = (PAGES / "README.md").read_text()
+    root = PAGES.parents[1]
+    locked = {
+        pair
+        for file in ("dev", "judges", "judge-instructor")
+        for pair in re.findall(
+            r"^([\w.-]+)==([\w.]+)",
+            (root / f"requirements-{file}.txt").read_text(),
+            re.MULTILINE,
+        )
+    }
+    packages = json.loads((JAVASCRIPT / "package.json").read_text())
+    locked |= set(packages["dependencies"].items())
+
+    shown = set(re.findall(r"\| `([@\w/.-]+)` (\d[\w.]*)", index))
+
+    assert len(shown) == 17
+    assert shown <= locked
 
 
 @pytest.mark.parametrize("page", ABLE_TO_TALK)
@@ -95,16 +118,16 @@ def test_a_program_for_replicate_asks_streams_and_finds_what_is_kept(
 def test_curl_is_enough(talkative: Site, tmp_path: Path) -> None:
     said = said_by("curl", talkative, tmp_path)
 
-    json = JSONDecoder()
-    answer, end = json.raw_decode(said)
+    decoder = json.JSONDecoder()
+    answer, end = decoder.raw_decode(said)
     assert answer["response"] == SKY
     events, _, rest = said[end:].rpartition("event: done\ndata: ")
     assert "".join(re.findall(r'"text":"(.*?)"', events)) == COLORS
-    streamed, end = json.raw_decode(rest)
+    streamed, end = decoder.raw_decode(rest)
     assert streamed["response"] == COLORS
-    completion, more = json.raw_decode(rest[end:].lstrip())
+    completion, more = decoder.raw_decode(rest[end:].lstrip())
     assert completion["choices"][0]["message"]["content"] == "You are Ada."
-    history, _ = json.raw_decode(rest[end:].lstrip()[more:])
+    history, _ = decoder.raw_decode(rest[end:].lstrip()[more:])
     assert [run["prompt"] for run in history["history"]] == [
         "Who am I?",
         "Name three colors.",
