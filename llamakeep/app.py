@@ -202,6 +202,7 @@ def _add_routes(app: FastAPI, *, takes_webhooks: bool) -> None:
         openai.completions,
         openai.responses,
         openai.stored_chat,
+        openai.embeddings,
         anthropic.messages,
         anthropic.models,  # it is for some clients only, so it comes before OpenAI's
         openai.models,

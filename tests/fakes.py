@@ -1,10 +1,12 @@
 """Fakes that tests hand in where the product expects the real thing."""
 
 import asyncio
+from array import array
 from collections.abc import AsyncGenerator, Iterable, Sequence
 
 from llamakeep.domain import Capabilities, Price, Usage
 from llamakeep.domain.capabilities import UNKNOWN
+from llamakeep.domain.embeddings import texts_of
 from llamakeep.domain.runs import TOOL_PARAMETERS
 from llamakeep.errors import LlamaKeepError
 from llamakeep.providers.base import (
@@ -142,3 +144,20 @@ class PromptingProvider(ScriptedProvider):
 
     def prompts_format(self, model: str) -> bool:
         return model in self.known
+
+class EmbeddingProvider(ScriptedProvider):
+    """A provider whose vectors tell how long each text is."""
+
+    embedding_options = frozenset({"dimensions"})
+
+    async def embed(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
+        self.requests.append(request)
+        if self.before_accepting is not None:
+            await self.before_accepting.wait()
+        await asyncio.sleep(0)
+        if self.refusal is not None:
+            raise self.refusal
+        yield Accepted(request.model)
+        texts = texts_of(request.messages[-1])
+        vectors = [array("f", [len(text), 0.125, -2.5]) for text in texts]
+        yield Finished(usage=Usage(7, 0), vectors=vectors)

@@ -10,6 +10,7 @@ from llamakeep.domain.accounts import (
     UserRole,
 )
 from llamakeep.domain.capabilities import Capabilities
+from llamakeep.domain.embeddings import Vector
 from llamakeep.domain.ids import (
     later_id,
     new_id,
@@ -95,6 +96,7 @@ __all__ = [
     "Usage",
     "User",
     "UserRole",
+    "Vector",
     "later_id",
     "new_id",
     "utc_now",

@@ -7,6 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal
 
+from llamakeep.domain.embeddings import Vector
 from llamakeep.domain.limits import Reservation
 from llamakeep.domain.messages import Image, Message, Reasoning, Text
 from llamakeep.domain.output import Item
@@ -58,6 +59,11 @@ class Parameters:
     """Whether the server describes the tools in the prompt; it is not the client's."""
     prompted_format: bool | None = None
     """Whether it asks for `response_format` there."""
+    embedding: Mapping[str, Any] | None = None
+    """
+    If vectors of the prompt are wanted instead of an answer, what is said of them:
+    `dimensions`, and whether the texts are lists of `token_ids`.
+    """
 
     def given(self) -> dict[str, Any]:
         """Return the ones that were set, by name."""
@@ -239,6 +245,8 @@ class Run:
     error_detail: str | None = None
     failure: LlamaKeepError | None = field(default=None, compare=False, repr=False)
     """The error, only in the process where the run ended."""
+    vectors: Sequence[Vector] = field(default=(), compare=False, repr=False)
+    """Of its texts, if that is what it is for; only where it ended."""
     cancel_requested: bool = False
     handle: str | None = None
     """What finds the answer again at its provider, which has accepted the prompt."""

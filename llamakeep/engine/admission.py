@@ -159,7 +159,8 @@ class Admission:
             prior_messages=new.prior_messages,
             last_message=new.last_message,
             images=images,
-            conversation_id=context.conversation_id or conversation_of(run_id),
+            conversation_id=context.conversation_id
+            or conversation_of(run_id, is_embedding=parameters.embedding is not None),
             previous_run_id=new.previous_run_id,
             parameters=parameters,
             max_tokens_name=new.max_tokens_name,

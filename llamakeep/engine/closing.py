@@ -79,12 +79,14 @@ class Closing:
             elif await self._leave(live):
                 return None
             else:
-                error = interrupted()
+                error = interrupted(live.run)
         assert isinstance(error, LlamaKeepError)
         return _ended(live, error)
 
     async def _leave(self, live: LiveRun) -> bool:
         """Stop working on a run because the server stops, if it can be continued."""
+        if live.run.parameters.embedding is not None:
+            return False
         effects = follow(live.run.status, RunEvent.STOP).effects
         if not (Effect.LEAVE in effects or self.may_repeat(live)):
             return False

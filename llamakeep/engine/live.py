@@ -213,6 +213,7 @@ class LiveRun(Attempt):
             usage=said.usage,
             resolved_model=said.resolved_model or self._resolved_model,
             finished_at=utc_now(),
+            vectors=said.vectors,
         )
 
     def kept(self) -> "asyncio.Future[Run]":

@@ -96,7 +96,11 @@ class Quotas:
             ) + size_of_tools(run.parameters)
             input_tokens += IMAGE * len(images_in(said))
             output_tokens = run.parameters.max_tokens or self._max_tokens
-            if "max_tokens" not in provider.unsupported:
+            if run.parameters.embedding is not None:
+                texts = run.last_message.parts if run.last_message else ()
+                input_tokens += OVERHEAD * len(texts)
+                output_tokens = 0
+            elif "max_tokens" not in provider.unsupported:
                 bounded = replace(run.parameters, max_tokens=output_tokens)
                 run = replace(run, parameters=bounded)
         cost = Decimal(0)

@@ -106,8 +106,13 @@ def canceled() -> RunCanceled:
     return RunCanceled("The run was canceled; the text so far is kept.")
 
 
-def interrupted() -> RunInterrupted:
+def interrupted(run: Run) -> RunInterrupted:
     """Return what a run ends with that may not be run again."""
+    if run.parameters.embedding is not None:
+        return RunInterrupted(
+            "The server stopped before it had the vectors, which are not kept. The "
+            "texts are; send the request again for their vectors."
+        )
     return RunInterrupted(
         "The server stopped while the answer was coming. The text so far is kept; "
         "send the prompt again for a whole answer."

@@ -33,6 +33,7 @@ from llamakeep.errors import (
 )
 from llamakeep.providers.base import (
     CompletionRequest,
+    embedded,
     is_reattachable,
 )
 from llamakeep.providers.registry import Registry
@@ -239,6 +240,8 @@ class Runner:
                 elif live.was_begun:
                     self.orphans.cancel_orphan(live)
             raise canceled()
+        if run.parameters.embedding is not None:
+            raise interrupted(run)  # its vectors are for a client that has left
         try:
             live.provider = self._registry.provider(run.provider)
         except NoProvider as error:
@@ -246,7 +249,7 @@ class Runner:
                 f"The server stopped before the answer was there. {error.detail}"
             ) from error
         if live.was_begun and not self._closing.may_repeat(live):
-            raise interrupted()
+            raise interrupted(run)
 
     async def _prepare(self, live: LiveRun) -> bool:
         """
@@ -382,8 +385,12 @@ class Runner:
                     return True
                 if breakers.known:
                     breakers.check(run)
+                if run.parameters.embedding is None:
+                    answer = provider.answer(request)
+                else:
+                    answer = embedded(provider, request)
                 try:
-                    async with aclosing(provider.answer(request)) as events:
+                    async with aclosing(answer) as events:
                         async for event in events:
                             live.receive(event)
                             if breakers.known:

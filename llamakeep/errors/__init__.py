@@ -35,6 +35,7 @@ LlamaKeepError
 │   ├── TextNotKept             it was not to be stored, and is erased
 │   ├── ConversationNotFound    no such conversation, or another user's
 │   ├── IdempotencyKeyReused    same key, other request
+│   ├── VectorsNotKept          same key, same request, made before
 │   ├── UnknownModel            no provider serves it
 │   │   └── ModelNotFound       its provider says that there is none
 │   ├── UnsupportedParameter    this model cannot honour it
@@ -115,6 +116,7 @@ from llamakeep.errors.client import (
     UnsupportedParameter,
     UnusableHeader,
     UserNotFound,
+    VectorsNotKept,
     WrongCredentials,
 )
 from llamakeep.errors.provider import (
@@ -209,6 +211,7 @@ __all__ = [
     "UnsupportedParameter",
     "UnusableHeader",
     "UserNotFound",
+    "VectorsNotKept",
     "WorkerFailed",
     "WrongCredentials",
     "from_code",

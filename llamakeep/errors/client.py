@@ -304,6 +304,14 @@ class IdempotencyKeyReused(ClientError):
     title = "This Idempotency-Key was used for another request."
 
 
+class VectorsNotKept(ClientError):
+    """A repeated request for vectors, whose texts and usage alone were kept."""
+
+    status = HTTPStatus.CONFLICT
+    code = "vectors-not-kept"
+    title = "The vectors were made already, and are not kept."
+
+
 class UnknownModel(ClientError):
     """No configured provider serves the model. Nothing was stored."""
 

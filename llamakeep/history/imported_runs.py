@@ -27,6 +27,7 @@ from llamakeep.domain import (
     User,
     utc_now,
 )
+from llamakeep.domain.embeddings import ALONE
 from llamakeep.domain.messages import images_in, said_in
 from llamakeep.domain.runs import without_texts
 from llamakeep.errors import RunInterrupted
@@ -38,6 +39,7 @@ from llamakeep.history.imported_parts import (
     read_images,
 )
 from llamakeep.schemas.fields import (
+    Dimensions,
     EndUser,
     Integer,
     MaxTokens,
@@ -106,6 +108,11 @@ class _Error(Imported):
 Json = Annotated[dict[str, Any], AfterValidator(check_json)]
 
 
+class _Embedding(Imported):
+    dimensions: Dimensions | None = None
+    token_ids: Literal[True] | None = None
+
+
 class _Parameters(Imported):
     max_tokens: MaxTokens | None = None
     min_tokens: MinTokens | None = None
@@ -131,6 +138,7 @@ class _Parameters(Imported):
     echoed: Json | None = None
     prompted_tools: bool | None = None
     prompted_format: bool | None = None
+    embedding: _Embedding | None = None
 
 
 class ImportedRun(Imported):
@@ -142,7 +150,7 @@ class ImportedRun(Imported):
     model: Annotated[Text, Field(pattern=r"^[^:]{1,32}:[\s\S]{1,256}$")]
     prompt: Text
     response: Text
-    conversation_id: Annotated[str, Field(pattern=f"^conv_{_ULID}$")]
+    conversation_id: Annotated[str, Field(pattern=f"^({ALONE}|conv_){_ULID}$")]
     timestamp: Moment | None = None
     """Ignored: it is `created_at` without its fraction."""
     started_at: Moment | None = None
@@ -187,6 +195,16 @@ class ImportedRun(Imported):
         if any(isinstance(item, ToolResult | Image) for item in items):
             raise ValueError("Its `output` has what no model says.")
         return cast("Sequence[Item]", items)
+
+    @model_validator(mode="after")
+    def _check_conversation(self) -> "ImportedRun":
+        is_alone = self.conversation_id.startswith(ALONE)
+        if is_alone is (self.parameters.embedding is None):
+            raise ValueError(
+                f"Its `conversation_id` begins with {ALONE} if it has "
+                "`parameters.embedding`, and else it does not."
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_id(self) -> "ImportedRun":
@@ -248,7 +266,12 @@ class ImportedRun(Imported):
             images=self._images(),
             output=self._output(),
             system_prompt=self.system_prompt,
-            parameters=Parameters(**self.parameters.model_dump()),
+            parameters=Parameters(
+                **self.parameters.model_dump(exclude={"embedding"}),
+                embedding=None
+                if self.parameters.embedding is None
+                else self.parameters.embedding.model_dump(exclude_none=True),
+            ),
             metadata=self.metadata,
             end_user=self.end_user,
             store=self.store,

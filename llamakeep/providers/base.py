@@ -21,6 +21,7 @@ from llamakeep.domain import (
     Parameters,
     Price,
     Usage,
+    Vector,
 )
 from llamakeep.domain.values import value
 
@@ -82,6 +83,8 @@ class Finished:
     """`stop`, `length`, `content_filter`, or another word of the provider."""
     usage: Usage = field(default_factory=Usage)
     resolved_model: str | None = None
+    vectors: Sequence[Vector] = ()
+    """Of the texts of the prompt, in their order, from an `Embedder`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +290,26 @@ class CountsTokens(Protocol):
 
 
 @runtime_checkable
+class Embedder(Provider, Protocol):
+    """A provider that has models which turn texts into vectors."""
+
+    embedding_options: frozenset[str]
+    """What of `Parameters.embedding` it supports."""
+
+    def embed(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
+        """
+        Make vectors of the texts in the prompt: one `Accepted`, one `Finished`.
+
+        All of them are finite, and of the same length.
+
+        Raises:
+            PromptRejected: The provider read the texts and refused them.
+            ProviderError: It failed for another reason.
+        """
+        ...
+
+
+@runtime_checkable
 class ModelLookup(Protocol):
     """A provider that can look up models which it does not list."""
 
@@ -385,3 +408,11 @@ def is_reattachable(provider: Provider | None) -> TypeGuard[ReattachableProvider
 
 
 _REATTACHABLE: dict[type, bool] = {}
+
+
+def embedded(
+    provider: Provider, request: CompletionRequest
+) -> AsyncGenerator[Event, None]:
+    """Make vectors of a prompt's texts; the provider has to be an `Embedder`."""
+    assert isinstance(provider, Embedder)
+    return provider.embed(request)

@@ -7,6 +7,7 @@ from llamakeep.domain import Capabilities, Parameters
 from llamakeep.domain.capabilities import CAPABILITIES
 from llamakeep.domain.runs import TOOL_PARAMETERS
 from llamakeep.providers.base import (
+    Embedder,
     ModelsDiffer,
     PromptsFormats,
     PromptsTools,
@@ -101,6 +102,8 @@ async def lacking(
         for name, capability in needs.items()
         if capability is not None and getattr(can, capability) is False
     }
+    if "embeddings" in needs and not isinstance(provider, Embedder):
+        lacked |= {"embeddings"}
     if "tools" in lacked:  # the others say nothing without them
         lacked -= TOOL_PARAMETERS - {"tools"}
     return lacked

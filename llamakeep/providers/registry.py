@@ -5,6 +5,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -21,6 +22,7 @@ from llamakeep.errors import (
 from llamakeep.providers.base import (
     DEFAULT_MODEL,
     ChecksSchemas,
+    Embedder,
     ModelLookup,
     ModelsDiffer,
     Provider,
@@ -165,6 +167,9 @@ class Registry:
         Raises:
             UnsupportedParameter: It names those that are not supported.
         """
+        if parameters.embedding is not None:
+            await self._check_embedding(provider, model, parameters.embedding)
+            return
         parameters = told_of(parameters)
         needs, extra = needs_of(parameters), parameters.extra_fields or ()
         await self.check_needs(provider, model, needs, extra)
@@ -203,6 +208,31 @@ class Registry:
                 f"{', '.join(refused)}. Nothing was stored. Leave it out, or choose "
                 f"another model{other}.",
                 parameters=refused,
+            )
+
+    async def _check_embedding(
+        self, provider: Provider, model: str, wanted: Mapping[str, Any]
+    ) -> None:
+        can = await capabilities_of(provider, model)
+        if can.embeddings is False or not isinstance(provider, Embedder):
+            raise UnsupportedParameter(
+                f"The model {provider.name}:{model} makes no vectors. Nothing was "
+                f"stored. Choose another model{await self.such_as(['embeddings'])}.",
+                parameters=["model"],
+            )
+        refused = wanted.keys() - provider.embedding_options
+        if "token_ids" in refused:
+            raise UnsupportedParameter(
+                f"The provider {provider.name!r} reads texts, and no ids of tokens, "
+                "which are of another model's vocabulary. Nothing was stored. Send the "
+                "texts themselves.",
+                parameters=["input"],
+            )
+        if refused:
+            raise UnsupportedParameter(
+                f"The provider {provider.name!r} cannot honour: "
+                f"{', '.join(sorted(refused))}. Nothing was stored. Leave it out.",
+                parameters=sorted(refused),
             )
 
     async def such_as(self, names: Collection[str]) -> str:

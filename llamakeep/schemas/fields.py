@@ -8,6 +8,7 @@ from llamakeep.domain.runs import LONGEST_END_USER
 from llamakeep.schemas.text import SomeText, Text
 
 MOST_TOKENS = 1_000_000
+MOST_DIMENSIONS = 16 * 1024
 
 
 def check_number(value: object) -> object:
@@ -36,6 +37,9 @@ TopK = Annotated[Integer, Field(ge=-1, le=1_000_000)]
 Penalty = Annotated[Number, Field(ge=-2, le=2)]
 Seed = Annotated[Integer, Field(ge=-(2**63), lt=2**63)]
 """The range of OpenAI and vLLM; vLLM and llama.cpp take -1 for a random seed."""
+Dimensions = Annotated[Integer, Field(ge=1, le=MOST_DIMENSIONS)]
+"""Numbers of a vector."""
+
 StopText = Annotated[Text, Field(min_length=1)]
 """A stop sequence, which may be nothing but white space."""
 EndUser = Annotated[SomeText, Field(max_length=LONGEST_END_USER)]

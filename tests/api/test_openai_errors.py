@@ -200,7 +200,7 @@ async def test_an_api_key_that_is_not_valid_is_a_401(client: Client) -> None:
 
 
 async def test_a_path_that_does_not_exist_is_a_404(client: Client) -> None:
-    response = await client.post("/v1/embeddings", json={})
+    response = await client.post("/v1/moderations", json={})
 
     assert response.status_code == 404
     assert error(response)["code"] == "unknown_url"

@@ -1,12 +1,21 @@
-"""OpenAI's API: chat completions, completions, responses and models."""
+"""OpenAI's API: chat completions, completions, responses, embeddings and models."""
 
 from llamakeep.api.openai import (
     chat,
     completions,
+    embeddings,
     errors,
     models,
     responses,
     stored_chat,
 )
 
-__all__ = ["chat", "completions", "errors", "models", "responses", "stored_chat"]
+__all__ = [
+    "chat",
+    "completions",
+    "embeddings",
+    "errors",
+    "models",
+    "responses",
+    "stored_chat",
+]

@@ -1,9 +1,10 @@
 """The embedded model: llama.cpp in a child process, without account or network."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ _MOST_OF_A_PATTERN = 200
 _BY_CHANCE = 2**32 - 1
 """The largest number that llama.cpp takes for a seed, which means none."""
 
+_Events = AsyncGenerator[Event, None]
+
 FREE = Price(Decimal(0), Decimal(0))
 
 
@@ -68,6 +71,8 @@ class LocalProvider:
         "service_tier",
         "extra_fields",
     }
+    # It ignores `dimensions`, and clients' token ids are of other vocabularies.
+    embedding_options: frozenset[str] = frozenset()
 
     def __init__(
         self, settings: Settings, supervisor: Supervisor | None = None
@@ -112,7 +117,7 @@ class LocalProvider:
             logprobs=True,
             n=False,
             prefill=False,
-            embeddings=False,
+            embeddings=True,
         )
 
     def prompts_tools(self, model: str) -> bool:  # noqa: ARG002 - there is one
@@ -142,28 +147,27 @@ class LocalProvider:
         """
         await self._running()
 
-    async def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
+    def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         """Answer `request`, as `Provider.answer` says."""
+        return self._asked(partial(self._answered, request))
+
+    def embed(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
+        """Make vectors, as `Embedder.embed` says."""
+
+        async def begun(_: Endpoint, client: OpenAIProvider) -> _Events:
+            return client.embed(request)
+
+        return self._asked(begun)
+
+    async def _asked(
+        self, begin: Callable[[Endpoint, OpenAIProvider], Awaitable[_Events]]
+    ) -> _Events:
+        """Ask the model's process, and the next one if that died before it answered."""
         for is_last_try in (False, True):
             endpoint, client = await self._running()
             is_accepted = False
             try:
-                asked = told(_seeded(request))
-                async with self._text(endpoint) as text:
-                    messages = await text.messages(asked.messages)
-                # llama.cpp does not know the newer name of the limit.
-                asked = replace(
-                    asked,
-                    max_tokens_name=None,
-                    messages=messages,
-                    parameters=replace(
-                        asked.parameters, response_format=held_to(request.parameters)
-                    ),
-                )
-                answer = client.answer(asked)
-                if request.parameters.prompted_tools:
-                    answer = calls_read(request, answer)
-                async with aclosing(answer) as events:
+                async with aclosing(await begin(endpoint, client)) as events:
                     async for event in events:
                         is_accepted = is_accepted or isinstance(event, Accepted)
                         yield event
@@ -179,6 +183,26 @@ class LocalProvider:
         endpoint, _ = await self._running()
         async with self._text(endpoint) as text:
             return await text.count(told(request).messages)
+
+    async def _answered(
+        self, request: CompletionRequest, endpoint: Endpoint, client: OpenAIProvider
+    ) -> _Events:
+        asked = told(_seeded(request))
+        async with self._text(endpoint) as text:
+            messages = await text.messages(asked.messages)
+        # llama.cpp does not know the newer name of the limit.
+        asked = replace(
+            asked,
+            max_tokens_name=None,
+            messages=messages,
+            parameters=replace(
+                asked.parameters, response_format=held_to(request.parameters)
+            ),
+        )
+        answer = client.answer(asked)
+        if request.parameters.prompted_tools:
+            answer = calls_read(request, answer)
+        return answer
 
     async def close(self) -> None:
         """End the model's process, within two seconds."""

@@ -64,6 +64,9 @@ def _serve(orders: LocalServerOrders) -> str:
     params.n_ctx = orders["slots"] * orders["context"]  # it divides by the slots
     params.n_predict = orders["max_tokens"]
     params.cache_ram_mib = 0  # up to 8 GiB otherwise
+    params.embedding = True  # beside answers
+    if not _has_pooling(orders["model"]):
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     for cpu in (params.cpuparams, params.cpuparams_batch):
         cpu.n_threads = orders["threads"]
         cpu.poll = 0  # do not burn what the server needs
@@ -76,6 +79,14 @@ def _serve(orders: LocalServerOrders) -> str:
     return str(server.listening_address)
 
 
+def _has_pooling(model: str) -> bool:
+    """Return whether a model says how it makes one vector of those of its tokens."""
+    with open(model, "rb") as file:  # noqa: PTH123 - for a faster start
+        return b".pooling_type" in file.read(_METADATA)
+
+
+_METADATA = 1024 * 1024
+"""Bytes at the beginning of a file with weights that have its short metadata."""
 _keep_alive: list[object] = []  # a server that is collected stops
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from llamakeep.domain import Capabilities, MaxTokensName, Price
+from llamakeep.domain.embeddings import texts_of
 from llamakeep.errors import (
     ContextLengthExceeded,
     LlamaKeepError,
@@ -33,6 +34,11 @@ from llamakeep.providers.json_text import read_json
 from llamakeep.providers.openai.capabilities import KnownCapabilities
 from llamakeep.providers.openai.chat_completions import CompletionReader
 from llamakeep.providers.openai.chat_stream import ChatStream
+from llamakeep.providers.openai.embeddings import (
+    embeddings_body,
+    longest_answer,
+    read_embeddings,
+)
 from llamakeep.providers.openai.refusals import Reason, is_about, refusal, refuses_name
 from llamakeep.providers.openai.requests import (
     USUAL,
@@ -63,7 +69,7 @@ _LEARNING_TIMEOUT = 2.0
 
 class OpenAIProvider:
     """
-    A server at a base URL that answers chat completions, streamed.
+    A server at a base URL that answers chat completions, streamed, and embeddings.
 
     A prompt is sent once and never again by itself. All parameters are passed on; a
     server that does not know one says so, or ignores it. The base URL has the `/v1`. Of
@@ -71,6 +77,8 @@ class OpenAIProvider:
     server's first model is the default. Error messages call it `who`, at the start of a
     sentence. It is known to ignore the parameters in `unsupported`.
     """
+
+    embedding_options = frozenset({"dimensions", "token_ids"})
 
     def __init__(
         self,
@@ -96,6 +104,8 @@ class OpenAIProvider:
         """Of models that refused what most of them take."""
         self._known = KnownCapabilities()
         self._learn_at = self._ask_props_at = 0.0
+        self._reading = asyncio.Lock()
+        """Held by the one answer with vectors that is read: they may be large."""
         self._who = who
         self._base_url = base_url
         self._api_key = api_key
@@ -212,6 +222,36 @@ class OpenAIProvider:
                     break
         yield reader.finished()
 
+    async def embed(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
+        """Make vectors, as `Embedder.embed` says."""
+        if request.model == DEFAULT_MODEL:
+            request = replace(request, model=await self.default_model())
+        most = longest_answer(len(texts_of(request.messages[-1])))
+        wording = known = self._wordings.get(request.model, USUAL)
+        body: bytes | None = None
+        with translated_errors(self._who):
+            while body is None:
+                post = self._client.send(
+                    "POST",
+                    "/embeddings",
+                    json=embeddings_body(request, wording),
+                    keep_alive=self._keep_alive,
+                )
+                async with post as response:
+                    if not _has_answer(response.status):
+                        wording = await self._without_base64(request, response, wording)
+                        continue
+                    if response.header("server") == "llama.cpp":
+                        self._keep_alive = False
+                    yield Accepted()
+                    body = await read_body(response, most)
+        if wording != known:
+            self._remember(request.model, wording)
+        async with self._reading:
+            yield await asyncio.to_thread(
+                read_embeddings, body, request, who=self._who, secret=self._api_key
+            )
+
     async def warm_up(self) -> None:
         """Do nothing: connections are made when they are needed."""
 
@@ -258,17 +298,37 @@ class OpenAIProvider:
             raise error
         return shorter, wording
 
+    async def _without_base64(
+        self, request: CompletionRequest, response: Response, wording: Wording
+    ) -> Wording:
+        """Return the wording without a refused encoding, or refuse."""
+        body = await read_refusal(response)
+        reason = Reason.read(body, self._api_key)
+        if wording.takes_base64 and is_about(
+            response.status, reason, "encoding_format"
+        ):
+            return wording._replace(takes_base64=False)
+        raise self._refusal(response, body, request.model, what="embeddings")
+
     def _remember(self, model: str, wording: Wording) -> None:
         if len(self._wordings) >= _MOST_WORDINGS:
             self._wordings.clear()
         self._wordings[model] = wording
 
-    def _refusal(self, response: Response, body: Any, model: str) -> LlamaKeepError:
+    def _refusal(
+        self,
+        response: Response,
+        body: Any,
+        model: str,
+        *,
+        what: str = "chat completions",
+    ) -> LlamaKeepError:
         return refusal(
             response.status,
             Reason.read(body, self._api_key),
             who=self._who,
             model=model,
+            what=what,
             retry_after=retry_after(
                 response.header("retry-after"),
                 body,

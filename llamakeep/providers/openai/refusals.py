@@ -72,7 +72,8 @@ _MODEL_WORDS = {
 }
 _ABOUT_CONTEXT = re.compile(
     r"context (?:length|size|window)|(?:prompt|input|message)s? (?:is |are )?too long"
-    r"|too many (?:input |prompt )?tokens|longer than the (?:maximum )?model",
+    r"|too many (?:input |prompt )?tokens|longer than the (?:maximum )?model"
+    r"|tokens\) is too large to process",
     re.IGNORECASE,
 )
 _ABOUT_MODEL = re.compile(
@@ -153,13 +154,15 @@ def refusal(
     *,
     who: str,
     model: str,
+    what: str = "chat completions",
     retry_after: float | None = None,
     location: str | None = None,
 ) -> LlamaKeepError:
     """
     Return the error that a response without an answer means.
 
-    Its body says `reason`; a redirect points to `location`.
+    It was asked for `what`, and its body says `reason`; a redirect points to
+    `location`.
     """
     says = f": {reason.message}" if reason.message else "."
     error = _about_prompt(status, reason, who=who, model=model)
@@ -176,7 +179,7 @@ def refusal(
             where = message_of(location.partition("?")[0]) if location else None
             points = f" and points to {where}" if where else ""
             error = ProviderError(
-                f"{who} has no chat completions there ({status}){points}. Its operator "
+                f"{who} has no {what} there ({status}){points}. Its operator "
                 "has to set LLAMAKEEP_OPENAI_BASE_URL to the address that ends with "
                 "`/v1`."
             )

@@ -30,6 +30,8 @@ class Wording(NamedTuple):
     """Whether it wants to read what it thought; most do not, and some refuse it."""
     has_sealed: bool = True
     """Whether it takes back what it gave to be handed back."""
+    takes_base64: bool = True
+    """Whether it may be asked for vectors in base64."""
 
 
 USUAL = Wording()

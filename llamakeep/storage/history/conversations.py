@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 
 from llamakeep.domain import User
+from llamakeep.domain.embeddings import ALONE
 from llamakeep.errors import ConversationNotFound
 from llamakeep.storage.database.columns import colliding_insert
 from llamakeep.storage.database.port import Database, T
@@ -140,7 +141,11 @@ class ConversationStorage:
                 values = place | {"user_id": user.id, "step": step}
                 rows = connection.execute(query, values).all()
                 up = rows if oldest_first else rows[::-1]
-                last = {row.conversation_id: row.id for row in up}
+                last = {
+                    row.conversation_id: row.id
+                    for row in up
+                    if not row.conversation_id.startswith(ALONE)
+                }
                 if not oldest_first:
                     # The first run seen of a conversation is its newest.
                     last = {key: last[key] for key in last.keys() - passed}
@@ -268,7 +273,7 @@ def _get(connection: Connection, user: User, conversation_id: str) -> Conversati
         .limit(1)
     )
     shown = _shown(connection, connection.scalars(newest).all())
-    if not shown:
+    if not shown or conversation_id.startswith(ALONE):
         raise _not_found(conversation_id)
     return shown[0]
 

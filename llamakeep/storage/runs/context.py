@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from llamakeep.domain import Run, RunStatus
+from llamakeep.domain.embeddings import ALONE
 from llamakeep.errors import (
     ContextTooLarge,
     ConversationNotFound,
@@ -93,7 +94,7 @@ class ContextStorage:
             assert place is not None
             reader = _Reader(connection, user_id, place, most)
             newest = reader.newest()
-            if newest is None and before is None:
+            if before is None and (newest is None or place.startswith(ALONE)):
                 raise ConversationNotFound(
                     f"There is no conversation {place!r} in your history. "
                     "Nothing was stored. Leave `conversation_id` out to begin one."
@@ -111,10 +112,12 @@ def _conversation_of(connection: Connection, user_id: str, run_id: str) -> str:
     row = connection.execute(query).one_or_none()
     if row is None:
         raise RunNotFound(f"There is no run {run_id!r} in your history.")
-    if row.status is not RunStatus.SUCCEEDED:
+    is_of_vectors = row.conversation_id.startswith(ALONE)
+    if is_of_vectors or row.status is not RunStatus.SUCCEEDED:
+        is_it = "is of vectors" if is_of_vectors else f"is {row.status}"
         raise RunNotAnswered(
-            f"The run {run_id!r} is {row.status}: nothing can follow an answer "
-            "that is not there. Nothing was stored."
+            f"The run {run_id!r} {is_it}: nothing can follow an answer that is not "
+            "there. Nothing was stored."
         )
     if row.store is False:
         raise RunNotAnswered(

@@ -15,6 +15,7 @@ from llamakeep.domain import (
     new_id,
     utc_now,
 )
+from llamakeep.domain.embeddings import ALONE
 from llamakeep.errors import (
     ImageNotFound,
     LimitReached,
@@ -296,9 +297,10 @@ class RunStorage:
         )
 
 
-def conversation_of(run_id: str) -> str:
+def conversation_of(run_id: str, *, is_embedding: bool = False) -> str:
     """Return the id of the conversation that a run begins."""
-    return f"conv_{run_id.removeprefix('run_')}"
+    prefix = ALONE if is_embedding else "conv_"
+    return prefix + run_id.removeprefix("run_")
 
 
 def _add_more(connection: Connection, run: Run) -> None:

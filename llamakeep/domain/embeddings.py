@@ -1,0 +1,37 @@
+"""Texts of which a client wants vectors, as the prompt of one run."""
+
+from array import array
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from llamakeep.domain.messages import Message, Text, message_of
+
+ALONE = "emb_"
+"""
+The prefix of the conversation's id of a run whose vectors are wanted: nothing follows
+it, and no list of conversations has it.
+"""
+
+Vector: TypeAlias = "array[float]"
+"""Made of a text: of the type `f`, or `d` if its server wrote decimals."""
+
+
+def prompt_of(texts: Sequence[str]) -> tuple[str, Message | None]:
+    """
+    Return texts as a prompt, and as a message if there are several.
+
+    Each is a part, on lines of its own: all but the last have a line end more.
+    """
+    if len(texts) == 1:
+        return texts[0], None
+    parts = [*[Text(f"{text}\n") for text in texts[:-1]], Text(texts[-1])]
+    message = message_of("user", parts)
+    return message.content, message
+
+
+def texts_of(prompt: Message) -> Sequence[str]:
+    """Return the texts that `prompt_of` made a message of."""
+    if not prompt.parts:
+        return [prompt.content]
+    *before, last = prompt.parts
+    return [*[part.text[:-1] for part in before], last.text]
