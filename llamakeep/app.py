@@ -203,6 +203,7 @@ def _add_routes(app: FastAPI, *, takes_webhooks: bool) -> None:
         openai.responses,
         openai.stored_chat,
         openai.embeddings,
+        openai.conversations,
         anthropic.messages,
         anthropic.models,  # it is for some clients only, so it comes before OpenAI's
         openai.models,

@@ -145,6 +145,7 @@ class PromptingProvider(ScriptedProvider):
     def prompts_format(self, model: str) -> bool:
         return model in self.known
 
+
 class EmbeddingProvider(ScriptedProvider):
     """A provider whose vectors tell how long each text is."""
 

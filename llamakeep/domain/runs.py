@@ -104,6 +104,12 @@ def told_of(parameters: Parameters) -> Parameters:
     return told
 
 
+CLIENT = "client"
+"""
+The provider of a message that a client added to a conversation, which is kept as a run
+without an answer. With neither text nor message, it only began the conversation.
+"""
+
 LONGEST_FINISH_REASON = 64
 LONGEST_END_USER = 512
 LARGEST_USAGE = 2**31 - 1

@@ -17,7 +17,7 @@ from llamakeep.domain import (
     utc_now,
 )
 from llamakeep.domain.messages import images_in
-from llamakeep.domain.runs import told_of
+from llamakeep.domain.runs import CLIENT, told_of
 from llamakeep.engine.context import (
     brought_by,
     is_little,
@@ -139,7 +139,8 @@ class Admission:
             parameters = await self._prompted(provider, model, new, prior)
         system_prompt = new.system_prompt
         if system_prompt is None and prior and new.inherits_system_prompt:
-            system_prompt = prior[-1].system_prompt
+            last = [one for one in prior if one.provider != CLIENT][-1:]
+            system_prompt = last[0].system_prompt if last else None
         run_id, now = new_id("run_"), utc_now()
         if context.newest_run_id is not None:
             run_id = later_id(run_id, context.newest_run_id)

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Sequence
 
-from llamakeep.domain import Message, NewRun, Parameters, Part, Run
-from llamakeep.domain.runs import told_of, whole_length_of
+from llamakeep.domain import Message, NewRun, Parameters, Part, Run, Text
+from llamakeep.domain.messages import message_of
+from llamakeep.domain.runs import CLIENT, told_of, whole_length_of
 from llamakeep.providers.prompted_tools import described
 from llamakeep.storage import Storage
 
@@ -17,11 +18,36 @@ def messages(run: NewRun | Run, prior: Sequence[Run]) -> Sequence[Message]:
     said = [] if run.system_prompt is None else [Message("system", run.system_prompt)]
     for one in prior:
         said.extend(one.prior_messages)
+        if one.provider == CLIENT:
+            add_message(said, one)
+            continue
         said.append(one.last_message or Message("user", one.prompt))
         said.append(Message("assistant", one.response, parts=one.output))
     said.extend(run.prior_messages)
     said.append(run.last_message or Message("user", run.prompt))
     return tuple(said)
+
+
+def add_message(said: list[Message], added: Run) -> None:
+    """Add what a client added to a conversation to what was said in it."""
+    if not (added.prompt or added.last_message):
+        return
+    message = added.last_message or Message("user", added.prompt)
+    before = said[-1] if said else None
+    if (
+        before is not None
+        and before.role == message.role == "assistant"
+        and (before.parts or message.parts)
+    ):
+        # An answer's items were added one by one: providers want it as one message.
+        parts = [
+            part
+            for each in (before, message)
+            for part in each.parts or (Text(each.content),)
+        ]
+        message = message_of("assistant", parts, before.name)
+        said.pop()
+    said.append(message)
 
 
 def brought_by(asked: NewRun | Run) -> Sequence[Message]:

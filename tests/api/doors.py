@@ -21,6 +21,8 @@ class Things:
 
     run_id: str
     conversation_id: str
+    item_id: str
+    """Of what was added to the conversation."""
     key_id: str
     user_id: str
     """Of another user, whom administrators may do something to."""
@@ -37,6 +39,7 @@ class Things:
         return cls(
             run_id=new_id("run_"),
             conversation_id=new_id("conv_"),
+            item_id=f"{new_id('msg_')}_0",
             key_id=new_id("key_"),
             user_id=new_id("user_"),
         )
@@ -54,7 +57,8 @@ class Things:
 
     def anonymous(self, content: bytes) -> bytes:
         """Return what was answered without the ids that were asked for."""
-        for value in (self.run_id, self.conversation_id, self.key_id, self.user_id):
+        ids = self.run_id, self.conversation_id, self.item_id, self.key_id, self.user_id
+        for value in ids:
             content = content.replace(value.partition("_")[2].encode(), b"?")
         return content
 
@@ -106,9 +110,20 @@ CALLS: dict[str, Call] = {
     "DELETE /v1/responses/{response_id}": Call(),
     "POST /v1/responses/{response_id}/cancel": Call(),
     "GET /v1/responses/{response_id}/input_items": Call(),
+    "POST /v1/conversations": Call("{}"),
+    "GET /v1/conversations/{conversation_id}": Call(),
+    "POST /v1/conversations/{conversation_id}": Call('{"metadata": {"a": "b"}}'),
+    "DELETE /v1/conversations/{conversation_id}": Call(),
+    "GET /v1/conversations/{conversation_id}/items": Call(),
+    "POST /v1/conversations/{conversation_id}/items": Call(
+        '{"items": [{"role": "user", "content": "Hi"}]}'
+    ),
+    "GET /v1/conversations/{conversation_id}/items/{item_id}": Call(),
+    "DELETE /v1/conversations/{conversation_id}/items/{item_id}": Call(),
     "POST /v1/completions": Call('{"prompt": "Hi"}'),
     "POST /v1/messages": Call(MESSAGES),
     "POST /v1/messages/count_tokens": Call(CHAT),
+    "POST /v1/embeddings": Call('{"input": "Hi"}'),
     "GET /v1/models": Call(),
     "GET /v1/models/{model}": Call(),
     "POST /replicate/v1/models/{owner}/{name}/predictions": Call(

@@ -33,7 +33,7 @@ from tests.api.doors import (
 )
 from tests.api.openapi import PATHS
 from tests.api.serving import Client, connect
-from tests.fakes import CountingProvider
+from tests.fakes import CountingProvider, EmbeddingProvider
 from tests.images import image, png
 from tests.waiting import LONG_ENOUGH
 
@@ -128,11 +128,17 @@ async def settle(
     run = await storage.get_run(user, answer["id"])
     showing = replace(run, images=[image(png())])
     await storage._database.write(lambda c: add_images(c, [showing]))
+    added = await client.post(
+        f"/v1/conversations/{answer['conversation_id']}/items",
+        json={"items": [{"role": "user", "content": "Nor this"}]},
+        headers=login,
+    )
     key, secret = issue_api_key("robot")
     await storage.add_api_key(user, key, digest(secret))
     things = Things(
         run_id=answer["id"],
         conversation_id=answer["conversation_id"],
+        item_id=added.json()["data"][0]["id"],
         key_id=key.id,
         user_id=victim.id,
     )
@@ -196,6 +202,10 @@ async def wait_for_words(client: Client, holder: Holder) -> None:
             await asyncio.sleep(0.01)
 
 
+class _AbleProvider(CountingProvider, EmbeddingProvider):
+    """One that can do all that routes ask for."""
+
+
 @pytest.fixture(scope="module")
 async def world(
     migrated_file: Path, tmp_path_factory: pytest.TempPathFactory
@@ -207,7 +217,7 @@ async def world(
     settings = Settings.model_construct(
         database_url=f"sqlite:///{file}", lease=3600, shutdown_grace=0, webhooks=True
     )
-    provider = CountingProvider(["A secret", asyncio.Event()])
+    provider = _AbleProvider(["A secret", asyncio.Event()])
     async with connect(settings, provider) as client:
         del client.headers["authorization"]
         carol = await settle(client, "carol", UserRole.ADMIN, is_going_on=True)

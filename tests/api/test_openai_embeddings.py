@@ -60,12 +60,14 @@ async def test_vectors_may_be_had_in_base64(client: Client) -> None:
 async def test_the_texts_and_the_usage_are_kept_without_the_vectors(
     client: Client,
 ) -> None:
-    await client.post(EMBEDDINGS, json={"input": ["Salt", "Pepper"]})
+    asked = {"input": ["Salt", "Pepper"], "user": "4711"}
+    await client.post(EMBEDDINGS, json=asked)
 
     [kept] = await client.history()
     assert (kept["prompt"], kept["response"]) == ("Salt\nPepper", "")
     assert (kept["status"], kept["finish_reason"]) == ("succeeded", None)
     assert kept["parameters"] == {"embedding": {}}
+    assert kept["end_user"] == "4711"
     assert kept["usage"] | {"cost_usd": None} == {
         "input_tokens": 7,
         "output_tokens": 0,
@@ -166,7 +168,7 @@ async def test_a_provider_without_embeddings_names_those_that_have_some(
         history = await client.history()
 
     assert error(refused)["param"] == "model"
-    assert "a model of scripted" in error(refused)["message"]
+    assert "such as scripted:counter" in error(refused)["message"]
     assert history == []
 
 

@@ -3,6 +3,7 @@
 from llamakeep.api.openai import (
     chat,
     completions,
+    conversations,
     embeddings,
     errors,
     models,
@@ -13,6 +14,7 @@ from llamakeep.api.openai import (
 __all__ = [
     "chat",
     "completions",
+    "conversations",
     "embeddings",
     "errors",
     "models",

@@ -15,18 +15,18 @@ from llamakeep import errors
 from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
-from llamakeep.api.openai.answering import CancelOnDisconnect
-from llamakeep.api.openai.content import checked, invalid
 from llamakeep.api.openai.errors import COMPLETION_ERRORS, error_responses
 from llamakeep.api.openai.parameters import refuse_unsupported
 from llamakeep.api.openai.wire import request_id
+from llamakeep.api.prompts.canceling import CancelOnDisconnect
 from llamakeep.api.prompts.idempotency import key_of
+from llamakeep.api.prompts.reading import checked, invalid
 from llamakeep.domain import NewRun, Parameters, Run, Vector
 from llamakeep.domain.embeddings import prompt_of
 from llamakeep.errors import VectorsNotKept
 from llamakeep.history.records import model_name
 from llamakeep.schemas.bodies import Form
-from llamakeep.schemas.fields import Dimensions, ModelName
+from llamakeep.schemas.fields import Asker, Dimensions, ModelName
 from llamakeep.schemas.json_text import to_json
 from llamakeep.services import services_of
 
@@ -34,7 +34,6 @@ router = Router(prefix="/v1/embeddings", tags=["openai"], queries=Queries.VENDOR
 
 MOST_TEXTS = 2048
 """How many texts a request may have, as with OpenAI."""
-_IGNORED = frozenset({"user", "safety_identifier"})
 _LARGEST_ID = 2**31 - 1
 _FEW = 16 * 1024
 """Numbers that are written on the event loop, in up to 8 ms."""
@@ -68,6 +67,11 @@ class EmbeddingRequest(Form):
     encoding_format: Literal["float", "base64"] | None = None
     """`base64` for 32-bit floats in little-endian order; `float` is the default."""
 
+    safety_identifier: Asker = None
+    """Your own user for whom this is, kept with the run."""
+    user: Asker = None
+    """The older name of `safety_identifier`, which counts if both are there."""
+
     def asked(self) -> NewRun:
         """
         Return the texts and their parameters for the engine.
@@ -76,7 +80,7 @@ class EmbeddingRequest(Form):
             InvalidRequest: A parameter or text is invalid.
         """
         if self.model_extra:
-            refuse_unsupported(self.model_extra, ignored=_IGNORED, only={})
+            refuse_unsupported(self.model_extra, ignored=frozenset(), only={})
         texts, are_ids = read_texts(self.input)
         prompt, message = prompt_of(texts)
         embedding: dict[str, Any] = {}
@@ -89,6 +93,7 @@ class EmbeddingRequest(Form):
             model=self.model,
             last_message=message,
             parameters=Parameters(embedding=embedding),
+            end_user=self.safety_identifier or self.user,
         )
 
 

@@ -239,7 +239,15 @@ class OpenAIProvider:
                 )
                 async with post as response:
                     if not _has_answer(response.status):
-                        wording = await self._without_base64(request, response, wording)
+                        refused = await read_refusal(response)
+                        reason = Reason.read(refused, self._api_key)
+                        if not wording.takes_base64 or not is_about(
+                            response.status, reason, "encoding_format"
+                        ):
+                            raise self._refusal(
+                                response, refused, request.model, what="embeddings"
+                            )
+                        wording = wording._replace(takes_base64=False)
                         continue
                     if response.header("server") == "llama.cpp":
                         self._keep_alive = False
@@ -297,18 +305,6 @@ class OpenAIProvider:
         if shorter is None:
             raise error
         return shorter, wording
-
-    async def _without_base64(
-        self, request: CompletionRequest, response: Response, wording: Wording
-    ) -> Wording:
-        """Return the wording without a refused encoding, or refuse."""
-        body = await read_refusal(response)
-        reason = Reason.read(body, self._api_key)
-        if wording.takes_base64 and is_about(
-            response.status, reason, "encoding_format"
-        ):
-            return wording._replace(takes_base64=False)
-        raise self._refusal(response, body, request.model, what="embeddings")
 
     def _remember(self, model: str, wording: Wording) -> None:
         if len(self._wordings) >= _MOST_WORDINGS:

@@ -63,10 +63,10 @@ _HAVE_LATER = (
 _other = runs.alias("other")
 
 
-def _at_first(column: ColumnElement[T]) -> ScalarSelect[T]:
+def _at_first(column: ColumnElement[T], *which: ColumnElement[bool]) -> ScalarSelect[T]:
     return (
         select(column)
-        .where(_other.c.conversation_id == runs.c.conversation_id)
+        .where(_other.c.conversation_id == runs.c.conversation_id, *which)
         .order_by(_other.c.id)
         .limit(1)
         .scalar_subquery()
@@ -77,7 +77,11 @@ _SHOWN = (
     select(
         runs.c.conversation_id,
         conversation_titles.c.title,
-        _at_first(func.substr(_other.c.prompt, 1, OPENING)),
+        # There is none if a client began it, and has added nothing yet.
+        func.coalesce(
+            _at_first(func.substr(_other.c.prompt, 1, OPENING), _other.c.prompt != ""),
+            "",
+        ),
         _at_first(_other.c.created_at),
         runs.c.created_at,
         runs.c.id,

@@ -18,6 +18,7 @@ from llamakeep.domain import (
     ToolCall,
     ToolResult,
 )
+from llamakeep.domain.runs import CLIENT
 from llamakeep.schemas.images import KnownImage
 
 MESSAGE, REASONING, CALL, OUTPUT = "msg_", "rs_", "fc_", "fco_"
@@ -41,7 +42,8 @@ def items_read(run: Run, earlier: Iterable[Run]) -> Iterator[dict[str, Any]]:
 def items_of(run: Run) -> Iterator[dict[str, Any]]:
     """Yield the items of the request for `run`, and those of its answer."""
     yield from items_sent(run)
-    yield from output_items(run, "completed")
+    if run.provider != CLIENT:
+        yield from output_items(run, "completed")
 
 
 def output_items(run: Run, status: str) -> list[dict[str, Any]]:
@@ -116,7 +118,7 @@ def find_item(run: Run, item_id: str) -> dict[str, Any] | None:
     found = None
     if place.isdecimal():
         found = _find_sent(run, int(place))
-    else:
+    elif run.provider != CLIENT:
         index, items = int(place.removeprefix("o") or 0), output_of(run)
         if index < len(items):
             found = output_item(run, items[index], index, "completed")
@@ -157,7 +159,8 @@ def run_id_in(item_id: str) -> str:
 
 def _messages_sent(run: Run) -> Iterator[Message]:
     yield from run.prior_messages
-    yield run.last_message or Message("user", run.prompt)
+    if run.provider != CLIENT or run.prompt or run.last_message:
+        yield run.last_message or Message("user", run.prompt)
 
 
 def _item_parts(message: Message) -> Sequence[Sequence[Part]]:

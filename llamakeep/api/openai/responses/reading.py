@@ -33,6 +33,7 @@ from llamakeep.domain import (
     ToolResult,
 )
 from llamakeep.domain.messages import message_of, said_in
+from llamakeep.domain.runs import CLIENT
 from llamakeep.errors import UnsupportedParameter
 
 _ECHOED = {"id", "type", "status", "phase", "parsed_arguments"}
@@ -121,6 +122,31 @@ def read_input(given: Any, *, is_continued: bool) -> Given:
     )
 
 
+def read_items(given: Sequence[Any]) -> Sequence[Message]:
+    """
+    Read items that a client adds to a conversation, a message for each part.
+
+    Raises:
+        InvalidRequest: One of them is invalid.
+        UnsupportedParameter: One has something that no model here can be told.
+    """
+    messages: list[Message] = []
+    for index, item in enumerate(given):
+        reader = _Reader(is_continued=True)
+        reader.read(item, f"items.{index}")
+        for message in reader.read_so_far():
+            if any(isinstance(part, Image) for part in message.parts):
+                raise UnsupportedParameter(
+                    f"items.{index}: images cannot be added to a conversation. Nothing "
+                    "was stored. Send them in the input of a response.",
+                    parameters=[f"items.{index}"],
+                )
+            messages += [
+                message_of(message.role, [part], message.name) for part in message.parts
+            ] or [message]
+    return messages
+
+
 def place_of_tools(given: Any) -> str:
     """Return the path of the first call or output of a tool, in an input with one."""
     for index, item in enumerate(given if isinstance(given, list) else ()):
@@ -194,6 +220,11 @@ class _Reader:
             self._open.check_answered()
         self._open = _Calls()
 
+    def read_so_far(self) -> Sequence[Message]:
+        """Return the messages of the items, whatever has to follow."""
+        self._gather()
+        return self.messages
+
     def check_followed(self, prior: Sequence[Run]) -> None:
         """
         Check that the input begins with the outputs of the calls that it follows.
@@ -204,7 +235,7 @@ class _Reader:
         Raises:
             InvalidRequest: A call lacks its output, or an output its call.
         """
-        calls = _Calls("input", prior[-1].output if prior else ())
+        calls = _Calls("input", _open_calls(prior))
         for call_id, where in self._outputs.items():
             calls.take(call_id, where)
         calls.check_answered()
@@ -299,6 +330,22 @@ def _returned(output: Any, call_id: str, where: str) -> Iterator[Part]:
     parts = text_and_images(output, where)
     yield ToolResult(call_id, said_in(parts))
     yield from [part for part in parts if isinstance(part, Image)]
+
+
+def _open_calls(prior: Sequence[Run]) -> Sequence[ToolCall]:
+    """Return the calls of the last answer, and of what was added since, to answer."""
+    parts: list[Part] = []
+    for run in reversed(prior):
+        if run.provider != CLIENT:
+            parts = [*run.output, *parts]
+            break
+        parts = [*(run.last_message.parts if run.last_message else ()), *parts]
+    answered = {part.call_id for part in parts if isinstance(part, ToolResult)}
+    return [
+        part
+        for part in parts
+        if isinstance(part, ToolCall) and part.call_id not in answered
+    ]
 
 
 def _thoughts(item: Mapping[str, Any], where: str) -> str:

@@ -72,6 +72,11 @@ async def dereferenced(
     return found
 
 
+def is_item_id(given: str) -> bool:
+    """Return whether a text has the format of an item's id."""
+    return _ID.fullmatch(given) is not None
+
+
 def _named(given: list[Any]) -> dict[str, int]:
     """Return the ids of the referenced items, each with its place in the input."""
     places = [place for place, item in enumerate(given) if _is_reference(item)]
@@ -80,7 +85,7 @@ def _named(given: list[Any]) -> dict[str, int]:
     named: dict[str, int] = {}
     for place in places:
         item_id = given[place].get("id")
-        if not isinstance(item_id, str) or not _ID.fullmatch(item_id):
+        if not isinstance(item_id, str) or not is_item_id(item_id):
             raise _unknown(place)
         if item_id in named:
             raise invalid(

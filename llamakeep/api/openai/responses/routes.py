@@ -154,7 +154,7 @@ async def retrieve(
     With `stream`, its events are sent from the first one, or from the one after the
     `sequence_number` that `starting_after` names.
     """
-    _refuse_more(include, include_brackets, include_obfuscation)
+    refuse_more(include, include_brackets, include_obfuscation)
     if starting_after is not None and not stream:
         raise invalid("starting_after", "It means something only with `stream=true`.")
     if not stream:
@@ -207,7 +207,7 @@ async def input_items(
     include_brackets: IncludedInBrackets = None,
 ) -> Response:
     """List the messages that the model got for a response, with prior ones."""
-    _refuse_more(include, include_brackets)
+    refuse_more(include, include_brackets)
     run = await _find(request, user, response_id)
     check_is_kept(run)
     assert run.conversation_id is not None
@@ -324,7 +324,7 @@ def _named(response_id: str) -> Iterator[str]:
         ) from None
 
 
-def _refuse_more(
+def refuse_more(
     include: list[str] | None,
     include_brackets: list[str] | None,
     include_obfuscation: str | None = None,
