@@ -19,8 +19,14 @@ Drive = Callable[..., dict[str, Any]]
 """Takes the name of a program's function and its argument; returns what it says."""
 
 
-def node_with_packages(folder: Path) -> str:
-    """Return Node, with the packages of `folder` installed at their exact versions."""
+def node_with_packages(folder: Path, *, within: float = 120) -> str:
+    """
+    Return Node, with the packages of `folder` installed at their exact versions.
+
+    Args:
+        folder: The one with `package.json`.
+        within: Seconds that installing may take.
+    """
     found, npm = shutil.which("node"), shutil.which("npm")
     if found is None or npm is None:
         return _unavailable(folder, "there is no Node.js here.")
@@ -34,7 +40,7 @@ def node_with_packages(folder: Path) -> str:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=within,
         )
     if installed.returncode:
         reason = f"its packages cannot be installed. {installed.stderr[-500:]}"

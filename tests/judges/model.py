@@ -11,6 +11,7 @@ BOTH = f"{ANSWER} It is 7."
 """What two turns say: about both cities, and about Bergen alone."""
 ADA = {"name": "Ada", "age": 36}
 WEATHER = "get_weather"
+SHELL = "exec_command"
 _CITIES = ("Oslo", "Bergen")
 
 
@@ -20,7 +21,7 @@ class Caller(Upstream):
 
     It looks up the weather of cities, hands over to an agent that is offered by a tool
     `transfer_to_…`, and hands in a form by the tool that is made of it: when it has to,
-    and when it has said all else.
+    and when it has said all else. With a shell, it reads a note.
     """
 
     def deltas(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -49,6 +50,10 @@ def calls_of(body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     if isinstance(choice, dict):
         names = [choice["function"]["name"]]
     messages = body["messages"]
+    if SHELL in names:
+        if messages[-1]["role"] == "user":
+            yield SHELL, {"cmd": "cat note.txt"}
+        return
     asked = next(one["content"] for one in reversed(messages) if one["role"] == "user")
     cities = [city for city in _CITIES if city in asked]
     is_told = messages[-1]["role"] == "tool" and _is_about_weather(messages)

@@ -30,7 +30,7 @@ ABLE_TO_TALK = [
 ]
 REPLICATES = ["replicate-javascript", "replicate-python"]
 JUDGED = ["instructor", "llamaindex", "openai-agents"]
-"""Run by `make judges`, in environments of their own."""
+"""Run by `make judges`, in environments of their own; `codex` is, too."""
 NOT_RUN = ["README", "open-webui"]
 
 RUN = {
@@ -63,7 +63,7 @@ def test_every_page_is_run_and_in_the_index() -> None:
     linked = set(re.findall(r"\]\(([\w-]+)\.md\)", index))
 
     assert linked == pages - {"README"}
-    assert pages == {*ABLE_TO_TALK, *REPLICATES, *JUDGED, "curl", *NOT_RUN}
+    assert pages == {*ABLE_TO_TALK, *REPLICATES, *JUDGED, "codex", "curl", *NOT_RUN}
 
 
 def test_the_index_has_the_versions_of_the_clients_that_are_run() -> None:
@@ -78,12 +78,12 @@ def test_the_index_has_the_versions_of_the_clients_that_are_run() -> None:
             re.MULTILINE,
         )
     }
-    packages = json.loads((JAVASCRIPT / "package.json").read_text())
-    locked |= set(packages["dependencies"].items())
+    for packages in root.glob("tests/*/js_*/package.json"):
+        locked |= set(json.loads(packages.read_text())["dependencies"].items())
 
     shown = set(re.findall(r"\| `([@\w/.-]+)` (\d[\w.]*)", index))
 
-    assert len(shown) == 17
+    assert len(shown) == 19
     assert shown <= locked
 
 
