@@ -101,5 +101,5 @@ def test_javascript_calls_tools_and_fills_in_forms(tool_site: ToolSite) -> None:
         ANSWER,
         f"{ANSWER} They say: {PROMPT}",
         ANSWER,
-        "Ada 36",
+        *["Ada 36"] * 3,
     ]

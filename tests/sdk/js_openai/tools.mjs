@@ -1,7 +1,16 @@
 // `node tools.mjs ORIGIN` has tools called by OpenAI's client and by Vercel's AI SDK, and
 // prints in each line what came of it.
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { generateText, jsonSchema, Output, stepCountIs, streamText, tool } from "ai";
+import {
+  generateObject,
+  generateText,
+  jsonSchema,
+  Output,
+  stepCountIs,
+  streamObject,
+  streamText,
+  tool,
+} from "ai";
 import OpenAI from "openai";
 
 const [origin] = process.argv.slice(2);
@@ -50,3 +59,15 @@ const { output } = await generateText({
   output: Output.object({ schema: jsonSchema({ type: "object", properties: person }) }),
 });
 console.log(output.name, output.age);
+
+// The older names of the same, which most programs have.
+const form = {
+  model: provider("caller"),
+  prompt: "Who is Ada?",
+  schema: jsonSchema({ type: "object", properties: person }),
+};
+const { object } = await generateObject(form);
+console.log(object.name, object.age);
+let last;
+for await (last of streamObject(form).partialObjectStream);
+console.log(last.name, last.age);
