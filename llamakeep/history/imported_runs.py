@@ -68,10 +68,13 @@ LONGEST_TEXT = 16 * 1024 * 1024
 LONGEST_PROMPT = 4 * 1024 * 1024
 """Bytes of a prompt with its prior messages, unless settings permit more."""
 
+LONGEST_IMAGES = 16 * 1024 * 1024
+"""Bytes of a run's images, unless settings permit more."""
+
 
 def longest_line(max_said: int, max_images: int = 0) -> int:
     """Return how many bytes a line has at most; JSON escapes some bytes as six."""
-    images = max_images // 3 * 4
+    images = max(max_images, LONGEST_IMAGES) // 3 * 4
     return 6 * (max(max_said, LONGEST_PROMPT) + LONGEST_TEXT) + images + 1024**2
 
 

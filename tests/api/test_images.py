@@ -1,5 +1,7 @@
 """Images in prompts: kept before the model is asked, shown, exported and deleted."""
 
+import asyncio
+import gc
 import json
 from typing import Any
 
@@ -8,15 +10,19 @@ from pydantic import ByteSize
 
 from llamakeep.domain import Image, Part, Text
 from llamakeep.domain.messages import message_of
+from llamakeep.limits import readers
 from llamakeep.providers.base import IMAGE_URLS, IMAGES
 from llamakeep.settings import Settings
 from tests.api.openai import CHAT, error
 from tests.api.serving import BOB, Client, connect
+from tests.api.test_work import send, weighing
 from tests.fakes import ScriptedProvider
 from tests.images import JPEG, data_url, hash_of, image, png
+from tests.waiting import until
 
 PNG = png()
 RESPONSES = "/v1/responses"
+MIB = 1024 * 1024
 ADDRESS = "https://example.com/cat.png"
 
 
@@ -495,3 +501,49 @@ async def test_what_is_asked_holds_no_bytes_of_images(
     [message] = provider.requests[0].messages
     [part] = [part for part in message.parts if isinstance(part, Image)]
     assert part.data is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", BY_PATH)
+async def test_while_an_image_is_looked_at_its_request_is_not_in_memory(
+    quiet: Settings, path: str
+) -> None:
+    large = data_url(PNG + bytes(4 * MIB))
+    shown_large = {
+        CHAT: chat(shown(large)),
+        RESPONSES: responding({"type": "input_image", "image_url": large}),
+    }
+    go_on = asyncio.Event()
+    provider = ScriptedProvider(["Hello"])
+    async with connect(quiet, provider) as client:
+        await send(client, path, BY_PATH[path])
+        provider.script = [go_on, "Hello"]
+
+        with weighing() as weight:
+            asking = asyncio.create_task(send(client, path, shown_large[path]))
+            held = client.services.readers._held
+            await until(lambda: len(provider.requests) == 2 and not held)
+            gc.collect()
+
+        go_on.set()
+        await asking
+    assert weight.added < MIB
+    assert weight.most < 8 * 5 * MIB
+
+
+async def test_a_user_has_so_many_large_requests_in_memory(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "MOST", MIB)
+    body = chat(shown(data_url(PNG + bytes(MIB))))
+    end = client.services.readers.begin(
+        (await client.storage.list_users())[0].id, MIB - 1
+    )
+
+    refused = await client.post(CHAT, json=body)
+    end()
+    taken = await client.post(CHAT, json=body)
+
+    assert (refused.status_code, taken.status_code) == (429, 200)
+    assert "Too many of your requests with images" in error(refused)["message"]
+    assert client.services.readers._held == {}

@@ -132,6 +132,7 @@ async def send(
     """Post a prompt, forget the answer as it comes, and return how long it was."""
     size = 0
     messages = [{"type": "http.request", "body": json.dumps(body).encode()}]
+    length = str(len(messages[0]["body"]))
 
     async def receive() -> dict[str, Any]:
         if not messages:
@@ -145,6 +146,7 @@ async def send(
             begun.set()
 
     headers = ALICE | {"content-type": "application/json", "host": "test"}
+    headers |= {"content-length": length}
     scope = {
         "type": "http",
         "http_version": "1.1",

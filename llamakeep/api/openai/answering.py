@@ -16,6 +16,7 @@ from llamakeep.api.openai.parameters import CompletionRequest
 from llamakeep.api.openai.wire import json_response, stream_headers
 from llamakeep.api.prompts.canceling import CancelOnDisconnect, Stream
 from llamakeep.api.prompts.idempotency import key_of
+from llamakeep.api.prompts.submission import let_go
 from llamakeep.domain import Run, User
 from llamakeep.engine import (
     Delta,
@@ -57,7 +58,10 @@ async def answer(
         asked = body.asked(extra)
     key = await key_of(request, idempotency_key, body, body.asked)
     run = await engine.accept(user, asked, idempotency_key=key, is_followed=is_streamed)
-    del asked  # images may be large
+    del asked
+    if LARGE in request.scope:
+        let_go(request)
+        body.let_go()
     may_come_back = key is not None
     leaving = CancelOnDisconnect(engine, user, run, may_come_back=may_come_back)
     form = new_form(run, includes_usage=body.includes_usage)

@@ -161,6 +161,10 @@ class ChatRequest(CompletionRequest):
             )
         return given.effort or self.reasoning_effort
 
+    def let_go(self) -> None:
+        """Free the messages, whose images may be large."""
+        self.messages = []
+
     def _tools(self) -> Tools:
         without_meaning = (None, "none", "auto")
         if not self.functions and self.function_call in without_meaning:

@@ -193,6 +193,9 @@ class CompletionRequest(Form):
             UnsupportedParameter: This server does not support a parameter's value.
         """
 
+    def let_go(self) -> None:
+        """Free what may be large, once the prompt is kept."""
+
     def parameters(
         self,
         extra_fields: Collection[str],

@@ -19,10 +19,12 @@ from llamakeep.api.http.body_limit import LARGE, too_large
 from llamakeep.api.http.headers import single_header, sole_header
 from llamakeep.api.http.json_bodies import is_json, parse_json
 from llamakeep.api.http.queries import QueryCheck
-from llamakeep.errors import InvalidRequest
+from llamakeep.domain import User
+from llamakeep.errors import UNREAD, InvalidRequest, TooManyReaders
 from llamakeep.services import services_of
 
 _KEY = re.compile(KEY_PATTERN)
+_END = "end_of_large_body"
 _IMAGE = re.compile(rb'"data(?::image/|"\s*:\s*")[^"]*"')
 """A `data:` URL, or base64 as Anthropic's API has it."""
 
@@ -58,27 +60,54 @@ def _call(endpoint: Endpoint, route: PromptRoute) -> ASGIApp:
         key = request.headers.get("idempotency-key")
         if key is not None:
             _check_key(request, key)
-        end = None
         if LARGE in scope:
-            end = services_of(request).readers.begin(user.id, scope[LARGE])
+            _hold(request, user)
         try:
             try:
                 sent = await request.body()
             except ClientDisconnect:
                 return
-            if end is not None:
-                check_text(request, sent)
-            response = await endpoint(_read(model, request, sent), request, user, key)
+            if LARGE in scope:
+                _check_text(request, sent)
+            body = _read(model, request, sent)
+            del sent
+            response = await endpoint(body, request, user, key)
         finally:
-            if end is not None:
-                end()
-        del request, sent  # frees memory: a stream may take hours
+            if LARGE in scope:
+                let_go(request)
+        del request, body  # frees memory: a stream may take hours
         await response(scope, receive, send)
 
     return app
 
 
-def check_text(request: Request, sent: bytes) -> None:
+def _hold(request: Request, user: User) -> None:
+    """
+    Count a large body among what a user has in memory.
+
+    Raises:
+        TooManyReaders: It would be too much.
+    """
+    readers = services_of(request).readers
+    try:
+        request.scope[_END] = readers.begin(user.id, request.scope[LARGE])
+    except TooManyReaders as error:
+        raise TooManyReaders(
+            "Too many of your requests with images are being read at the same time. "
+            f"{UNREAD} Try again in a moment.",
+            retry_after=error.retry_after,
+        ) from None
+
+
+def let_go(request: Request) -> None:
+    """Free the memory of a large body, once its prompt is kept; twice is fine."""
+    end = request.scope.pop(_END, None)
+    if end is not None:
+        request._body = b""  # noqa: SLF001 - Starlette keeps it as long as the request
+        end()
+
+
+def _check_text(request: Request, sent: bytes) -> None:
     """
     Check that a body is larger than others because of its images alone.
 

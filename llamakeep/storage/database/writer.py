@@ -138,6 +138,7 @@ class Writer:
             # The loop may be closed, and then no caller waits.
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._settle, batch)
+            del batch  # what was written may be large, and the next may take long
 
     def _commit(self, jobs: Sequence[_Job]) -> None:
         """

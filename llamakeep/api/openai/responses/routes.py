@@ -42,6 +42,7 @@ from llamakeep.api.prompts.canceling import CancelOnDisconnect, Stream
 from llamakeep.api.prompts.idempotency import key_of
 from llamakeep.api.prompts.ids import run_id_of
 from llamakeep.api.prompts.reading import invalid
+from llamakeep.api.prompts.submission import let_go
 from llamakeep.domain import NewRun, Run, User
 from llamakeep.engine.admission import MESSAGES
 from llamakeep.engine.refusals import check_is_kept
@@ -96,6 +97,9 @@ async def create(
     """
     engine = services_of(request).engine
     run = await _ask(body, request, user, idempotency_key)
+    if LARGE in request.scope:
+        let_go(request)
+        body.input = None
     if body.background:
         if body.stream:
             return _stream(events(engine, _outlined(run), prefix=prefix_of(request)))
