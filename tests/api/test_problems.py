@@ -75,7 +75,7 @@ async def test_an_outdated_client_finds_the_detail_where_it_always_was(
 ) -> None:
     response = await client.post("/prompt/", json={})
 
-    assert response.json()["detail"] == "prompt: This field is required."
+    assert response.json()["detail"].startswith("prompt: This field is required")
 
 
 async def test_the_server_says_whether_it_lives_and_is_ready(client: Client) -> None:

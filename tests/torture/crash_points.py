@@ -20,6 +20,7 @@ from llamakeep.engine.live import LiveRun
 from llamakeep.http.connection import Connection
 from llamakeep.providers.replicate.api import ReplicateApi
 from llamakeep.providers.replicate.provider import ReplicateProvider
+from llamakeep.storage.runs.finishing import FinishStorage
 from llamakeep.storage.runs.leases import LeaseStorage
 from llamakeep.storage.runs.steps import RunStorage
 
@@ -68,8 +69,8 @@ POINTS = {
     "before flush": CrashPoint(RunStorage, "flush", "before", passes=2),
     "after flush": CrashPoint(RunStorage, "flush", "after", passes=2),
     "during get": CrashPoint(ReplicateApi, "get", "during"),
-    "before finish": CrashPoint(RunStorage, "finish", "before"),
-    "after finish": CrashPoint(RunStorage, "finish", "after"),
+    "before finish": CrashPoint(FinishStorage, "finish", "before"),
+    "after finish": CrashPoint(FinishStorage, "finish", "after"),
     "before find": CrashPoint(
         ReplicateProvider, "find", "before", passes=1, loses_creates=True
     ),
