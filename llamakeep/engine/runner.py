@@ -33,9 +33,9 @@ from llamakeep.errors import (
 )
 from llamakeep.providers.base import (
     CompletionRequest,
-    embedded,
     is_reattachable,
 )
+from llamakeep.providers.embedding import embedded
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage

@@ -7,12 +7,12 @@ from llamakeep.domain import Capabilities, Parameters
 from llamakeep.domain.capabilities import CAPABILITIES
 from llamakeep.domain.runs import TOOL_PARAMETERS
 from llamakeep.providers.base import (
-    Embedder,
     ModelsDiffer,
     PromptsFormats,
     PromptsTools,
     Provider,
 )
+from llamakeep.providers.embedding import Embedder
 
 CAPABILITY_OF: Mapping[str, str] = {
     "tools": "tools",

@@ -22,7 +22,6 @@ from llamakeep.errors import (
 from llamakeep.providers.base import (
     DEFAULT_MODEL,
     ChecksSchemas,
-    Embedder,
     ModelLookup,
     ModelsDiffer,
     Provider,
@@ -34,6 +33,7 @@ from llamakeep.providers.capabilities import (
     needs_by_name,
     needs_of,
 )
+from llamakeep.providers.embedding import Embedder
 from llamakeep.providers.http import most_connections
 from llamakeep.providers.local.provider import LocalProvider
 from llamakeep.providers.local.supervisor import Supervisor
