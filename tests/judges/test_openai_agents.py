@@ -16,6 +16,7 @@ SAID = {
     "second_turn": BOTH,
     "chained": BOTH,
     "session": BOTH,
+    "conversation": f"{BOTH} 10 items",
     "chat_tools": ANSWER,
     "chat_streamed": ANSWER,
     "chat_handoff": f"Weather: {ANSWER}",
@@ -29,13 +30,15 @@ def test_agents_of_openais_sdk_work(judge: Judge, scenario: str) -> None:
     assert judge.says(scenario) == SAID[scenario]
 
 
-@pytest.mark.parametrize("scenario", ["tools", "chained", "chat_streamed"])
+@pytest.mark.parametrize(
+    "scenario", ["tools", "chained", "conversation", "chat_streamed"]
+)
 def test_an_agent_continues_after_the_server_was_killed_between_call_and_result(
     judge: Judge, scenario: str
 ) -> None:
     said = judge.says_though_killed(scenario)
 
     assert said == SAID[scenario]
-    runs = history(judge.site, 3)
+    runs = history(judge.site, 10)
     assert {run["status"] for run in runs} == {"succeeded"}
     assert any(run["response"] == ANSWER for run in runs)

@@ -2,6 +2,7 @@
 
 from agents import (
     Agent,
+    OpenAIConversationsSession,
     OpenAIProvider,
     RunConfig,
     Runner,
@@ -71,6 +72,14 @@ async def session() -> str:
     return f"{first.final_output} {second.final_output}"
 
 
+async def conversation() -> str:
+    kept_here = OpenAIConversationsSession()
+    first = await Runner.run(weather, PROMPT, session=kept_here)
+    second = await Runner.run(weather, "And Bergen alone?", session=kept_here)
+    items = await kept_here.get_items()
+    return f"{first.final_output} {second.final_output} {len(items)} items"
+
+
 async def chat_tools() -> str:
     return await tools(CHAT)
 
@@ -99,6 +108,7 @@ serve(
     second_turn,
     chained,
     session,
+    conversation,
     chat_tools,
     chat_streamed,
     chat_handoff,
