@@ -52,14 +52,14 @@ def problem_of(error: LlamaKeepError) -> Problem:
     """Return the problem that describes `error`."""
     errors = None
     if isinstance(error, InvalidRequest) and error.errors:
-        errors = [{"field": e.field, "message": e.message} for e in error.errors]
+        errors = [_shown(each.field, each.message) for each in error.errors]
     if isinstance(error, UnsupportedParameter) and error.parameters:
-        errors = [{"field": p, "message": error.title} for p in error.parameters]
+        errors = [_shown(each, error.title) for each in error.parameters]
     return Problem(
         type=urn(error.code),
         title=error.title,
         status=error.status,
-        detail=error.detail,
+        detail=_encodable(error.detail),
         run_id=error.run_id,
         errors=errors,
         limit=_reached_limit(error),
@@ -68,6 +68,15 @@ def problem_of(error: LlamaKeepError) -> Problem:
             error.provider_code if isinstance(error, PromptRejected) else None
         ),
     )
+
+
+def _shown(field: str, message: str) -> dict[str, str]:
+    return {"field": _encodable(field), "message": _encodable(message)}
+
+
+def _encodable(text: str) -> str:
+    """Write out halves of surrogate pairs, which names of fields may have."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def _reached_limit(error: LlamaKeepError) -> ReachedLimit | None:

@@ -179,6 +179,40 @@ async def test_what_is_wrong_with_a_body_that_cannot_be_parsed_is_said(
     assert reason in check_problem(response, 400)["detail"]
 
 
+_CHAT = "/v1/chat/completions"
+_RESPONSES = "/v1/responses"
+_ANTHROPIC = "/v1/messages"
+_NO_TYPES: tuple[Any, ...] = ([], {}, 5)
+_WRONG_MESSAGES: list[tuple[str, Any]] = [
+    *(
+        (path, {"role": "user", "content": [{"type": kind, "text": "Hi"}]})
+        for path in ("/prompt/", _CHAT, _RESPONSES, _ANTHROPIC)
+        for kind in _NO_TYPES
+    ),
+    ("/prompt/", {"role": "user", "content": "Hi", "\ud800": 1}),
+    (_CHAT, {"role": "user", "content": "Hi", "\ud800": 1}),
+    (_CHAT, {"role": "assistant", "tool_calls": [{"\ud800": 1}]}),
+    (_RESPONSES, {"role": "user", "content": "Hi", "\ud800": 1}),
+    (_ANTHROPIC, {"role": "user", "content": [{"type": "text", "\ud800": 1}]}),
+]
+
+
+@pytest.mark.parametrize(("path", "message"), _WRONG_MESSAGES)
+async def test_a_message_with_a_wrong_type_or_name_is_refused_by_every_api(
+    shared_client: Client, path: str, message: Any
+) -> None:
+    name = "input" if path == _RESPONSES else "messages"
+    body = {name: [message]} | ({"max_tokens": 9} if path == _ANTHROPIC else {})
+
+    response = await shared_client.post(
+        path, content=json.dumps(body).encode(), headers=JSON
+    )
+
+    assert response.status_code == (422 if path == "/prompt/" else 400), response.text
+    assert "0" in response.text
+    assert "log" not in response.text
+
+
 async def test_half_of_a_surrogate_pair_in_a_name_is_called_so(client: Client) -> None:
     response = await client.post(
         "/prompt/", content=b'{"prompt": "Hi", "\\ud83d": 1}', headers=JSON
