@@ -1,15 +1,26 @@
 """Images in what a model is given: how many, and whether it can look at them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from llamakeep.domain import Image, Message, NewRun, Run
 from llamakeep.domain.images import MOST_IMAGES
 from llamakeep.domain.messages import images_in
 from llamakeep.engine.context import brought_by
+from llamakeep.engine.live import LiveRun
+from llamakeep.engine.retries import Retries
 from llamakeep.errors import ContextTooLarge, UnsupportedParameter
 from llamakeep.providers.base import IMAGE_URLS, IMAGES, ModelsDiffer, Provider
 from llamakeep.providers.registry import Registry
+from llamakeep.storage import Storage
+
+
+async def read_images(
+    storage: Storage, live: LiveRun, hashes: Collection[str]
+) -> Mapping[str, bytes]:
+    """Return the bytes of images for a provider, once the database has them."""
+    user_id = live.run.user_id
+    return await Retries(live).until_done(lambda: storage.image_data(user_id, hashes))
 
 
 def images_before(prior: Iterable[Run]) -> Sequence[Image]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import partial
@@ -15,6 +15,7 @@ from llamakeep.engine.circuits.breakers import CircuitBreakers, CircuitOpen
 from llamakeep.engine.circuits.models import ModelBreakers
 from llamakeep.engine.closing import Closing
 from llamakeep.engine.context import messages, read_prior
+from llamakeep.engine.images import read_images
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.recovery.leases import Recovery
 from llamakeep.engine.recovery.orphans import Orphans
@@ -319,15 +320,6 @@ class Runner:
         )
         live.was_begun = False
 
-    async def _read_images(
-        self, live: LiveRun, hashes: Collection[str]
-    ) -> Mapping[str, bytes]:
-        """Return the bytes of images for a provider, once the database has them."""
-        user_id = live.run.user_id
-        return await Retries(live).until_done(
-            lambda: self._storage.image_data(user_id, hashes)
-        )
-
     async def _requeue(self, live: LiveRun) -> None:
         """Let a run wait so that, after a crash, its answer is not looked for."""
         transition = follow(live.run.status, RunEvent.REQUEUE)
@@ -351,15 +343,14 @@ class Runner:
         if parameters.tools or parameters.echoed:
             parameters = told_of(parameters)
         said = messages(run, live.prior)
-        has_images = (
-            live.prior or run.prior_messages or run.last_message
-        ) and images_in(said)
+        has_more = live.prior or run.prior_messages or run.last_message
+        reader = partial(read_images, self._storage, live)
         request = CompletionRequest(
             run_id=run.id,
             attempt=run.attempt,
             model=run.model,
             messages=said,
-            read_images=partial(self._read_images, live) if has_images else None,
+            read_images=reader if has_more and images_in(said) else None,
             parameters=parameters,
             max_tokens_name=run.max_tokens_name,
             # A create that waits outlasts the lease, and hides what would be canceled.

@@ -1,7 +1,7 @@
 """What models of OpenAI-compatible servers can do, as far as these say it."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Any
@@ -186,3 +186,20 @@ def _listed(entry: Mapping[str, Any]) -> dict[str, bool]:
         case {"input_modalities": list(kinds)}:
             found["images"] = "image" in kinds
     return found
+
+
+def listed_ids(listing: Any) -> Sequence[str]:
+    """
+    Return the ids of the models that a server lists.
+
+    Raises:
+        ValueError: There are none.
+    """
+    listed = listing.get("data") if isinstance(listing, dict) else None
+    if not isinstance(listed, list):
+        raise ValueError  # noqa: TRY004 - no caller's mistake
+    ids = (one.get("id") for one in listed if isinstance(one, dict))
+    names = [one for one in ids if isinstance(one, str) and one and one.isprintable()]
+    if not names:
+        raise ValueError
+    return names

@@ -31,7 +31,7 @@ from llamakeep.providers.http import (
 )
 from llamakeep.providers.images import NO_IMAGES, data_urls
 from llamakeep.providers.json_text import read_json
-from llamakeep.providers.openai.capabilities import KnownCapabilities
+from llamakeep.providers.openai.capabilities import KnownCapabilities, listed_ids
 from llamakeep.providers.openai.chat_completions import CompletionReader
 from llamakeep.providers.openai.chat_stream import ChatStream
 from llamakeep.providers.openai.embeddings import (
@@ -354,7 +354,7 @@ class OpenAIProvider:
             is_llama_cpp = response.header("server") == "llama.cpp"
         try:
             listing = read_json(body)
-            ids = _listed_ids(listing)
+            ids = listed_ids(listing)
         except ValueError as exc:
             raise ProviderAnswerInvalid(
                 f"{self._who} did not list its models. Name one in the prompt's "
@@ -391,14 +391,3 @@ class OpenAIProvider:
 
 def _has_answer(status: int) -> bool:
     return 200 <= status < 300 and status not in _EMPTY
-
-
-def _listed_ids(listing: Any) -> Sequence[str]:
-    listed = listing.get("data") if isinstance(listing, dict) else None
-    if not isinstance(listed, list):
-        raise ValueError  # noqa: TRY004 - no caller's mistake
-    ids = (one.get("id") for one in listed if isinstance(one, dict))
-    names = [one for one in ids if isinstance(one, str) and one and one.isprintable()]
-    if not names:
-        raise ValueError
-    return names

@@ -370,12 +370,7 @@ _partial(
     where=runs.c.handle.is_not(None),
 )
 FAILED_WAYS = frozenset(
-    {
-        RunStatus.FAILED,
-        RunStatus.CANCELED,
-        RunStatus.EXPIRED,
-        RunStatus.INTERRUPTED,
-    }
+    {RunStatus.FAILED, RunStatus.CANCELED, RunStatus.EXPIRED, RunStatus.INTERRUPTED}
 )
 """Ends other than success, which are rare enough for an index."""
 
@@ -399,9 +394,4 @@ _partial(
     unique=False,
     where=notifications.c.next_try_at.is_not(None),
 )
-_partial(
-    "runs_unfinished",
-    runs.c.owner,
-    unique=False,
-    where=IS_UNFINISHED,
-)
+_partial("runs_unfinished", runs.c.owner, unique=False, where=IS_UNFINISHED)
