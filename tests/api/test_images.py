@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ByteSize
 
+from llamakeep.credentials.tokens import digest
 from llamakeep.domain import Image, Part, Text
 from llamakeep.domain.messages import message_of
 from llamakeep.limits import readers
@@ -291,6 +292,28 @@ async def test_images_are_served_to_their_owner_alone(client: Client) -> None:
     assert his.json()["type"] == "urn:llamakeep:problem:image-not-found"
     assert [each.status_code for each in others] == [404, 404, 422]
     assert gone.status_code == 404
+
+
+async def test_an_image_counts_among_what_its_user_has_not_read(
+    client: Client,
+) -> None:
+    alice = await client.storage.find_user_by_access_token(digest("token_alice"))
+    assert alice is not None
+    await client.post(CHAT, json=chat(text("Hi"), shown(data_url(PNG + bytes(MIB)))))
+    [run] = await client.history()
+    link = run["last_message"]["parts"][1]["link"]
+    etag = f'"{link.rpartition("/")[2]}"'
+    end = client.services.readers.begin(alice.id, readers.MOST - MIB)
+
+    refused = await client.get(link)
+    known = await client.get(link, headers={"If-None-Match": etag})
+    end()
+    taken = await client.get(link)
+
+    assert refused.json()["type"] == "urn:llamakeep:problem:too-many-readers"
+    assert known.status_code == 304
+    assert (taken.status_code, len(taken.content)) == (200, len(PNG) + MIB)
+    assert client.services.readers._held == {}
 
 
 async def test_the_items_of_a_response_show_its_images(client: Client) -> None:

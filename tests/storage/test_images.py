@@ -58,7 +58,10 @@ async def test_an_image_comes_back_with_the_run_that_shows_it(
 
     assert again.last_message == run.last_message
     assert again.prompt == "What is this?"
-    assert found == ("image/png", CAT.data)
+    assert found == ("image/png", CAT.size)
+    assert await storage.image_data(alice.id, [CAT.sha256 or ""]) == {
+        CAT.sha256: CAT.data
+    }
 
 
 async def test_an_image_is_kept_once_for_each_user(
@@ -78,8 +81,10 @@ async def test_a_run_may_show_what_is_kept_already_without_its_bytes(
     await storage.delete_run(alice, first.id)
 
     found = await storage.get_image(alice, second.id, CAT.sha256 or "")
+    data = await storage.image_data(alice.id, [CAT.sha256 or ""])
 
-    assert found.data == CAT.data
+    assert found.size == CAT.size
+    assert data == {CAT.sha256: CAT.data}
 
 
 async def test_a_run_that_shows_what_is_not_kept_is_not_stored(
@@ -226,8 +231,9 @@ async def test_what_is_shown_anew_while_its_last_run_is_deleted_stays(
                 keep(other, alice, DOG, CAT), one.delete_run(alice, run.id)
             )
             for shown in (CAT, DOG):
-                found = await one.get_image(alice, again.id, shown.sha256 or "")
-                assert found.data == shown.data
+                await one.get_image(alice, again.id, shown.sha256 or "")
+                found = await one.image_data(alice.id, [shown.sha256 or ""])
+                assert found == {shown.sha256: shown.data}
             assert await kept(one) == (2, 2)
 
             await asyncio.gather(

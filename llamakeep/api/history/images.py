@@ -40,23 +40,25 @@ async def get_image(
 ) -> Response:
     """Return an image that a run shows, as it was sent."""
     services = services_of(request)
+    image = await services.storage.get_image(user, run_id, sha256)
     etag = f'"{sha256}"'
-    with services.readers.beginning(user.id) as end:
-        image = await services.storage.get_image(user, run_id, sha256)
-        headers = {
-            "Cache-Control": "private, max-age=31536000, immutable",
-            "ETag": etag,
-            "Vary": "Authorization, X-API-Key",
-        }
-        if etag in request.headers.get("if-none-match", ""):
-            end()
-            return Response(status_code=304, headers=headers)
+    headers = {
+        "Cache-Control": "private, max-age=31536000, immutable",
+        "ETag": etag,
+        "Vary": "Authorization, X-API-Key",
+    }
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    with services.readers.beginning(user.id, image.size) as end:
+        found = await services.storage.image_data(user.id, [sha256])
+        if sha256 not in found:
+            raise ImageNotFound("The image was deleted in this moment.")
         kind = image.media_type.removeprefix("image/")
         headers |= {
             "Content-Disposition": f'inline; filename="{sha256[:16]}.{kind}"',
-            "Content-Length": str(len(image.data)),
+            "Content-Length": str(image.size),
             # Opened as a page of its own, it can load and run nothing.
             "Content-Security-Policy": "default-src 'none'; sandbox",
         }
-        pieces = sent(cut(image.data))
+        pieces = sent(cut(found[sha256]))
         return Streaming(pieces, end=end, media_type=image.media_type, headers=headers)

@@ -18,10 +18,10 @@ from llamakeep.storage.database.tables import images, run_images
 
 
 class StoredImage(NamedTuple):
-    """An image that is kept."""
+    """What is known of an image that is kept, without its bytes."""
 
     media_type: str
-    data: bytes
+    size: int
 
 
 class ImageStorage:
@@ -31,13 +31,13 @@ class ImageStorage:
 
     async def get_image(self, user: User, run_id: str, sha256: str) -> StoredImage:
         """
-        Return an image that one of `user`'s runs shows.
+        Return what an image is that one of `user`'s runs shows.
 
         Raises:
             ImageNotFound: There is no such run, or it does not show that image.
         """
         query = (
-            select(images.c.media_type, images.c.data)
+            select(images.c.media_type, images.c.size)
             .join(run_images)
             .where(
                 run_images.c.run_id == run_id,
