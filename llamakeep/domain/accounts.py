@@ -69,6 +69,11 @@ class User:
     api_key: ApiKey | None = None
     """The API key of the request; `None` for a login, which has all scopes."""
 
+    @property
+    def keeps_texts(self) -> bool:
+        """Whether the texts of what is asked now are kept after its end."""
+        return self.keeps and (self.api_key is None or self.api_key.keeps)
+
 
 @value
 class Actor:

@@ -104,7 +104,7 @@ class Admission:
         if new.model is None and self._requires_model:
             raise model_missing()
         api_key = user.api_key
-        store = new.store and user.keeps and (api_key is None or api_key.keeps)
+        store = new.store and user.keeps_texts
         if new.is_read_later and not store:
             raise unreadable_later()
         provider, model = await self._registry.resolve(new.model)

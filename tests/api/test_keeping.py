@@ -94,3 +94,38 @@ async def test_a_key_that_keeps_no_texts_asks_nothing_that_is_read_later(
     assert "Nothing was stored" in response.text
     assert provider.requests == []
     assert await client.history() == []
+
+
+async def test_a_key_that_keeps_no_texts_adds_none_to_a_conversation(
+    client: Client,
+) -> None:
+    headers = with_key(await make(client, keeps=False))
+    items = {"items": [{"role": "user", "content": "I am Ada."}]}
+
+    begun = await client.post("/v1/conversations", json={}, headers=headers)
+    path = f"/v1/conversations/{begun.json()['id']}"
+    refused = [
+        await client.post(where, json=items, headers=headers)
+        for where in ("/v1/conversations", f"{path}/items")
+    ]
+
+    assert [each.status_code for each in refused] == [400, 400]
+    assert "Nothing was stored" in refused[0].text
+    assert [run["prompt"] for run in await client.history()] == [""]
+
+
+async def test_a_conversation_lists_nothing_of_what_is_not_kept(
+    client: Client,
+) -> None:
+    kept = (await client.post("/v1/responses", json={"input": "Hi"})).json()
+    conversation_id = kept["conversation"]["id"]
+    asked = {"input": "Hi", "conversation": conversation_id, "store": False}
+    gone = (await client.post("/v1/responses", json=asked)).json()
+    path = f"/v1/conversations/{conversation_id}/items"
+
+    items = (await client.get(path)).json()["data"]
+    item = await client.get(f"{path}/{gone['output'][0]['id']}")
+
+    assert len(items) == 2
+    assert items[0] == kept["output"][0]
+    assert item.status_code == 404

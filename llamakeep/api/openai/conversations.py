@@ -1,5 +1,6 @@
 """OpenAI's Conversations API: the conversations of the history, item by item."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request, Response
@@ -30,7 +31,7 @@ from llamakeep.api.openai.wire import json_response
 from llamakeep.api.prompts.ids import id_of
 from llamakeep.api.prompts.reading import invalid
 from llamakeep.deletion.requested import delete_conversation
-from llamakeep.domain import Run, RunStatus, User
+from llamakeep.domain import Message, Run, RunStatus, User
 from llamakeep.domain.embeddings import ALONE
 from llamakeep.domain.runs import CLIENT
 from llamakeep.errors import ConversationNotFound, RunNotFound
@@ -96,7 +97,7 @@ async def create(
     body: ConversationRequest, request: Request, user: PromptingUser
 ) -> Response:
     """Begin a conversation, which may have items from the start."""
-    messages = read_items(body.items or ())
+    messages = _read(user, body.items or ())
     first = beginning(user, body.metadata or {})
     assert first.conversation_id is not None
     added = additions(
@@ -154,7 +155,7 @@ async def add_items(
 ) -> Response:
     """Add items to a conversation, after those that it has."""
     refuse_more(include, include_brackets)
-    messages = read_items(body.items)
+    messages = _read(user, body.items)
     storage = services_of(request).storage
     found, _ = await storage.get_conversation(user, conversation_id)
     added = additions(
@@ -295,7 +296,7 @@ async def _found(
             run = None
         if run is not None and run.conversation_id == conversation_id:
             item = find_item(run, item_id)
-            if item is not None and run.status is RunStatus.SUCCEEDED:
+            if item is not None and run.store and run.status is RunStatus.SUCCEEDED:
                 return run, item
     await _first(storage, user, conversation_id)
     if param is not None:
@@ -303,8 +304,26 @@ async def _found(
     raise RunNotFound(f"There is no item {item_id[:64]!a} in this conversation.")
 
 
+def _read(user: User, items: Sequence[dict[str, Any]]) -> Sequence[Message]:
+    """
+    Return the messages that items are.
+
+    Raises:
+        InvalidRequest: An item cannot be read, or its text may not be kept.
+        UnsupportedParameter: No model here reads an item.
+    """
+    if items and not user.keeps_texts:
+        raise invalid(
+            "items",
+            "They would be kept, and no texts of this API key or user are. Nothing was "
+            "stored. Send them in the `input` of a response.",
+        )
+    return read_items(items)
+
+
 def _ordered(run: Run, *, is_up: bool) -> list[dict[str, Any]]:
-    items = list(items_of(run))
+    # Of one whose texts are not kept, nothing is left to show.
+    items = list(items_of(run)) if run.store else []
     return items if is_up else items[::-1]
 
 
