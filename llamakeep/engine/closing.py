@@ -75,7 +75,7 @@ class Closing:
             if live.run.cancel_requested:
                 if live.run.status is not RunStatus.QUEUED:
                     self._orphans.cancel_orphan(live)
-                error = canceled()
+                error = canceled(live.run)
             elif await self._leave(live):
                 return None
             else:

@@ -7,6 +7,7 @@ from llamakeep.domain import Run, RunStatus, User
 from llamakeep.errors import (
     InvalidRequest,
     OutcomeUnknown,
+    ProviderTimeout,
     RunCanceled,
     RunInterrupted,
     ServerStopping,
@@ -101,9 +102,21 @@ def stopped() -> ServerStopping:
     )
 
 
-def canceled() -> RunCanceled:
+def _kept_so_far(run: Run) -> str:
+    """Return how a sentence ends about a run that did not come to its end."""
+    return "; the text so far is kept" if run.store else ""
+
+
+def canceled(run: Run) -> RunCanceled:
     """Return what a run ends with that a client canceled."""
-    return RunCanceled("The run was canceled; the text so far is kept.")
+    return RunCanceled(f"The run was canceled{_kept_so_far(run)}.")
+
+
+def timed_out(run: Run, seconds: float) -> ProviderTimeout:
+    """Return what a run ends with that takes too long."""
+    return ProviderTimeout(
+        f"The run was not done after {seconds:g} seconds{_kept_so_far(run)}."
+    )
 
 
 def interrupted(run: Run) -> RunInterrupted:
@@ -114,8 +127,8 @@ def interrupted(run: Run) -> RunInterrupted:
             "texts are; send the request again for their vectors."
         )
     return RunInterrupted(
-        "The server stopped while the answer was coming. The text so far is kept; "
-        "send the prompt again for a whole answer."
+        f"The server stopped while the answer was coming{_kept_so_far(run)}. "
+        "Send the prompt again for a whole answer."
     )
 
 

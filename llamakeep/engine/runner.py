@@ -20,7 +20,12 @@ from llamakeep.engine.live import LiveRun
 from llamakeep.engine.recovery.leases import Recovery
 from llamakeep.engine.recovery.orphans import Orphans
 from llamakeep.engine.recovery.reattaching import Reattachment
-from llamakeep.engine.refusals import canceled, interrupted, stopped_in_between
+from llamakeep.engine.refusals import (
+    canceled,
+    interrupted,
+    stopped_in_between,
+    timed_out,
+)
 from llamakeep.engine.retries import Retries
 from llamakeep.engine.slots import Slots
 from llamakeep.engine.storing import find_out
@@ -28,7 +33,6 @@ from llamakeep.errors import (
     LlamaKeepError,
     NoProvider,
     OutcomeUnknown,
-    ProviderTimeout,
     RunInterrupted,
     StorageUnavailable,
 )
@@ -240,7 +244,7 @@ class Runner:
                     await provider.cancel(run.handle)
                 elif live.was_begun:
                     self.orphans.cancel_orphan(live)
-            raise canceled()
+            raise canceled(run)
         if run.parameters.embedding is not None:
             raise interrupted(run)  # its vectors are for a client that has left
         try:
@@ -392,8 +396,5 @@ class Runner:
         except CircuitOpen:
             return False
         except TimeoutError as error:
-            raise ProviderTimeout(
-                f"The run was not done after {self._settings.run_timeout:g} seconds; "
-                "the text so far is kept."
-            ) from error
+            raise timed_out(live.run, self._settings.run_timeout) from error
         return True

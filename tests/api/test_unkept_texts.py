@@ -162,6 +162,27 @@ async def test_nothing_can_follow_what_was_not_stored(
     assert second_read == ["One", "Hello, world", "Two"]
 
 
+async def test_no_other_request_has_what_is_not_stored_while_it_is_answered(
+    client: Client, provider: ScriptedProvider
+) -> None:
+    provider.script = ["Hel", asyncio.Event()]
+    asking = asyncio.create_task(
+        client.post("/prompt/", json={"prompt": "One", **UNKEPT})
+    )
+    await until(lambda: len(provider.requests) == 1)
+    [run] = await client.history()
+    reference = {"type": "item_reference", "id": f"msg_{run['id'][4:]}_0"}
+
+    named = await client.post("/v1/responses", json={"input": [reference]})
+    await client.post(f"/history/{run['id']}/cancel")
+    canceled = await asking
+
+    assert named.status_code == 400
+    assert "not to be stored" in named.json()["error"]["message"]
+    assert canceled.json()["detail"].startswith("The run was canceled. (Its texts")
+    assert len(await client.history()) == 1
+
+
 @pytest.mark.parametrize("path", ["/prompt/", "/v1/responses"])
 async def test_what_is_not_stored_cannot_be_read_later(
     client: Client, provider: ScriptedProvider, path: str

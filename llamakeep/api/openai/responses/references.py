@@ -51,11 +51,11 @@ async def dereferenced(
             run = await find_run(run_id)
         except RunNotFound:
             raise _unknown(named[item_ids[0]]) from None
-        if run.status.is_final and not run.store:
+        if not run.store:
             raise invalid(
                 f"input.{named[item_ids[0]]}.id",
-                "The texts of this response were not to be stored, and are erased. "
-                "Send the item itself.",
+                "The texts of this response are not to be stored, or are erased: no "
+                "other request can have them from it. Send the item itself.",
             )
         for item_id in item_ids:
             item = find_item(run, item_id)
