@@ -8,8 +8,7 @@ BIN := .venv/bin
 PYTEST := pytest --dist worksteal
 # What starts no programs and takes no second: see `tests/conftest.py`.
 QUICK := --quick -n logical --durations=20 --durations-min=1
-# All others wait for a third of their time, so more workers than cores are faster;
-# where coverage is measured, that makes tests of timing unsure.
+# All others wait for a third of their time, so more workers than cores are faster.
 SOME := -n 4 $(T)
 # Tests of whole servers show how parts work together, and lines that other tests ran.
 WHOLE := tests/acceptance tests/sdk
