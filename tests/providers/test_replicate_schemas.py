@@ -1,6 +1,6 @@
 """What models take, read from whatever OpenAPI document Replicate has of them."""
 
-from time import monotonic
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -172,10 +172,10 @@ def nested(depth: int) -> dict[str, Any]:
     ],
 )
 def test_a_huge_document_takes_bounded_time_and_memory(fields: dict[str, Any]) -> None:
-    began = monotonic()
+    began = thread_time()
     found = schema_of(fields)
 
-    assert monotonic() - began < 2
+    assert thread_time() - began < 10  # and 0.2 where nothing else runs
     assert len(found.fields) <= MOST_FIELDS
     assert all(len(name) <= LONGEST_NAME for name in found.fields)
 
