@@ -3,9 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
+from sqlalchemy import insert
+
 from llamakeep.deletion.users import purge_one
 from llamakeep.domain import Actor, Run, RunStatus, User, new_id, utc_now
 from llamakeep.storage import Storage
+from llamakeep.storage.database.tables import users
 from llamakeep.storage.runs.lookups import IdempotencyKey
 from llamakeep.storage.runs.rows import to_row
 from llamakeep.storage.runs.steps import conversation_of
@@ -37,6 +40,17 @@ def older_row(run: Run) -> dict[str, Any]:
     """Return the columns of a run that tables of an earlier version have."""
     later = {"last_message", "output", "end_user", "store"}
     return {name: value for name, value in to_row(run).items() if name not in later}
+
+
+async def add_older_user(storage: Storage) -> User:
+    """Add a user to tables of an earlier version."""
+    alice = User(new_id("user_"), "alice", utc_now())
+    facts = {"id": alice.id, "username": "alice", "username_key": "alice"}
+    facts |= {"created_at": alice.created_at}
+    await storage._database.write(
+        lambda c: c.execute(insert(users).values(facts)).close()
+    )
+    return alice
 
 
 async def start(

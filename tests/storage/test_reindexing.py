@@ -19,7 +19,7 @@ from llamakeep.storage.history import indexing, reindexing
 from llamakeep.storage.history.filters import EVERYTHING
 from tests.engine.engine import open_engine
 from tests.fakes import ScriptedProvider
-from tests.storage.running import ended, new_run, older_row, start
+from tests.storage.running import add_older_user, ended, new_run, older_row, start
 from tests.storage.test_search import find
 from tests.waiting import LONG_ENOUGH
 
@@ -38,8 +38,7 @@ async def older(
     async with open_storage(postgres_url, migrate=True) as storage:
         for version in ("base", request.param):
             await storage._database.write(partial(schema.migrate, target=version))
-        alice = await storage.add_user("alice", None)
-        await _add_as_before(storage, alice, OLD_PROMPTS)
+        await _add_as_before(storage, await add_older_user(storage), OLD_PROMPTS)
         await storage.migrate()
         yield storage
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, delete, insert
 
-from llamakeep.domain import Run, RunStatus, User, new_id, utc_now
+from llamakeep.domain import Run, RunStatus, User
 from llamakeep.errors import InvalidRequest
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.database import schema
@@ -18,7 +18,7 @@ from llamakeep.storage.history import search
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.search import read_search
 from llamakeep.storage.history.words import MARK, words_of
-from tests.storage.running import ended, new_run, older_row, start
+from tests.storage.running import add_older_user, ended, new_run, older_row, start
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
@@ -325,9 +325,7 @@ async def test_the_best_are_ones_own_also_where_somebody_shares_the_list_of_word
     assert best == [own[:2], own]
 
 
-def _write_as_version_4(user: User, kept: list[Run], connection: Connection) -> None:
-    facts = {"id": user.id, "username": "alice", "username_key": "alice"}
-    connection.execute(insert(users).values(facts | {"created_at": user.created_at}))
+def _write_as_version_4(kept: list[Run], connection: Connection) -> None:
     for run in kept:
         row = older_row(run)
         del row["reservation"]
@@ -340,12 +338,10 @@ async def test_runs_of_an_older_version_are_found_too(
     async with open_storage(empty_url, migrate=True) as storage:
         for version in ("base", "0004"):
             await storage._database.write(partial(schema.migrate, target=version))
-        alice = User(new_id("user_"), "alice", utc_now())
+        alice = await add_older_user(storage)
         run = ended(new_run(alice, "llama", started_at=None))
         going_on = new_run(alice, "llama")
-        await storage._database.write(
-            partial(_write_as_version_4, alice, [run, going_on])
-        )
+        await storage._database.write(partial(_write_as_version_4, [run, going_on]))
 
         await storage.migrate()
         await storage.finish(over := ended(going_on))

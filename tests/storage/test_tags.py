@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, func, insert, select
 
-from llamakeep.domain import Run, User, new_id, utc_now
+from llamakeep.domain import Run, User
 from llamakeep.errors import RunNotFound
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.database import schema
-from llamakeep.storage.database.tables import run_tags, runs, users
+from llamakeep.storage.database.tables import run_tags, runs
 from llamakeep.storage.deletion.traces import SHARED
 from llamakeep.storage.history.conversations import HIGHEST
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.stats import Grouping
-from tests.storage.running import ended, new_run, older_row, start
+from tests.storage.running import add_older_user, ended, new_run, older_row, start
 
 LONG = {"k" * 64: "\N{MATHEMATICAL BOLD SMALL V}" * 512}
 
@@ -138,9 +138,7 @@ async def test_runs_without_tags_leave_the_table_of_tags_alone(
     assert await kept_tags(storage) == 0
 
 
-def _write_as_version_7(alice: User, run: Run, connection: Connection) -> None:
-    facts = {"id": alice.id, "username": "alice", "username_key": "alice"}
-    connection.execute(insert(users).values(facts | {"created_at": alice.created_at}))
+def _write_as_version_7(run: Run, connection: Connection) -> None:
     connection.execute(insert(runs).values(older_row(run)))
 
 
@@ -150,9 +148,9 @@ async def test_runs_of_an_older_version_are_found_by_their_tags(
     async with open_storage(empty_url, migrate=True) as storage:
         for version in ("base", "0007"):
             await storage._database.write(partial(schema.migrate, target=version))
-        alice = User(new_id("user_"), "alice", utc_now())
+        alice = await add_older_user(storage)
         run = new_run(alice, "1", metadata={"a": "b", "a:b": "", 'q"': "'"})
-        await storage._database.write(partial(_write_as_version_7, alice, run))
+        await storage._database.write(partial(_write_as_version_7, run))
 
         await storage.migrate()
 
