@@ -45,11 +45,13 @@ def older_row(run: Run) -> dict[str, Any]:
 async def add_older_user(storage: Storage) -> User:
     """Add a user to tables of an earlier version."""
     alice = User(new_id("user_"), "alice", utc_now())
-    facts = {"id": alice.id, "username": "alice", "username_key": "alice"}
-    facts |= {"created_at": alice.created_at}
-    await storage._database.write(
-        lambda c: c.execute(insert(users).values(facts)).close()
+    row = insert(users).values(
+        id=alice.id,
+        username="alice",
+        username_key="alice",
+        created_at=alice.created_at,
     )
+    await storage._database.write(lambda c: c.execute(row).close())
     return alice
 
 

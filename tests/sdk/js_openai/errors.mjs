@@ -58,12 +58,12 @@ scenario("a conversation that ends with the model is a BadRequestError", async (
   assert.equal(error.param, "messages[1].role");
 });
 
-scenario("an image is a BadRequestError", async ({ chat }) => {
+scenario("an image for a model that sees none is a BadRequestError", async ({ chat }) => {
   const part = { type: "image_url", image_url: { url: "https://example.com/a.png" } };
 
   const error = await rejection(BadRequestError, chat({ messages: [user([part])] }));
 
-  assert.equal(error.param, "messages[0].content[0]");
+  assert.equal(error.param, "messages[0].content[0].image_url");
 });
 
 scenario("another prompt with the same Idempotency-Key is refused", async ({ chat }) => {
