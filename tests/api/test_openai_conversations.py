@@ -145,6 +145,22 @@ async def test_a_model_is_told_what_was_added(
     )
 
 
+async def test_a_chat_completion_lists_what_was_added_before_it(client: Client) -> None:
+    conversation = await begin(client)
+    await add(client, conversation, USER, SAID)
+    asked = {"input": "Who am I?", "conversation": conversation}
+    response = await client.post("/v1/responses", json=asked)
+    completion = response.json()["id"].replace("resp_", "chatcmpl-")
+
+    listed = await client.get(f"/v1/chat/completions/{completion}/messages")
+
+    assert [(one["role"], one["content"]) for one in listed.json()["data"]] == [
+        ("user", "I am Ada."),
+        ("assistant", "Hello, Ada."),
+        ("user", "Who am I?"),
+    ]
+
+
 async def test_a_call_that_was_added_has_to_be_answered(client: Client) -> None:
     conversation = await begin(client, USER, CALL)
     path = "/v1/responses"

@@ -13,12 +13,13 @@ from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.openai.errors import error_responses
 from llamakeep.api.openai.forms import CHAT, ChatCompletion, said_of
+from llamakeep.api.openai.responses.items import messages_sent
 from llamakeep.api.openai.wire import json_response, request_id
 from llamakeep.api.prompts.ids import RUN, id_of, run_id_of
 from llamakeep.api.prompts.reading import checked, invalid
 from llamakeep.api.prompts.schemas import LONG, long_response
 from llamakeep.domain import Image, Message, Run, RunStatus, ToolResult, User
-from llamakeep.domain.runs import length_of
+from llamakeep.domain.runs import CLIENT, length_of
 from llamakeep.engine.refusals import check_is_kept
 from llamakeep.errors import RunNotFound
 from llamakeep.schemas.bodies import Form
@@ -257,10 +258,9 @@ def _messages(run: Run, prior: Sequence[Run]) -> Iterator[tuple[Run, Message]]:
     if run.system_prompt is not None:
         yield run, Message("system", run.system_prompt)
     for one in (*prior, run):
-        for message in one.prior_messages:
+        for message in messages_sent(one):
             yield one, message
-        yield one, one.last_message or Message("user", one.prompt)
-        if one is not run:
+        if one is not run and one.provider != CLIENT:
             yield one, Message("assistant", one.response, parts=one.output)
 
 

@@ -106,7 +106,7 @@ def has_part(item: Item) -> TypeGuard[Text | Refusal | Reasoning]:
 def items_sent(run: Run) -> Iterator[dict[str, Any]]:
     """Yield the items of the request for `run`."""
     number = 0
-    for message in _messages_sent(run):
+    for message in messages_sent(run):
         for parts in _item_parts(message):
             yield _sent_item(run, message, parts, number)
             number += 1
@@ -157,7 +157,8 @@ def run_id_in(item_id: str) -> str:
     return RUN + item_id.partition("_")[2][:_LENGTH]
 
 
-def _messages_sent(run: Run) -> Iterator[Message]:
+def messages_sent(run: Run) -> Iterator[Message]:
+    """Yield the messages of the request for `run`, or what a client added."""
     yield from run.prior_messages
     if run.provider != CLIENT or run.prompt or run.last_message:
         yield run.last_message or Message("user", run.prompt)
@@ -187,7 +188,7 @@ def _is_call(part: Part) -> bool:
 def _find_sent(run: Run, number: int) -> dict[str, Any] | None:
     # There may be very many messages, of which one is made an item.
     first = 0
-    for message in _messages_sent(run):
+    for message in messages_sent(run):
         items = _item_parts(message) if message.parts else ()
         following = first + (len(items) or 1)
         if number < following:
