@@ -176,6 +176,17 @@ async def test_a_call_that_was_added_has_to_be_answered(client: Client) -> None:
     assert answered.status_code == 200, answered.text
 
 
+async def test_a_prompt_answers_a_call_that_was_added(client: Client) -> None:
+    conversation = await begin(client, USER, CALL)
+    result = {"role": "tool", "tool_call_id": "call_1", "content": "It is Ada."}
+
+    response = await client.post(
+        "/prompt/", json={"messages": [result], "conversation_id": conversation}
+    )
+
+    assert response.status_code == 200, response.text
+
+
 async def test_a_call_of_the_model_may_be_answered_by_what_is_added(
     client: Client, provider: ScriptedProvider
 ) -> None:

@@ -10,6 +10,7 @@ from llamakeep.api.prompts.reading import (
     checked,
     invalid,
     named,
+    unanswered,
     unreadable,
 )
 from llamakeep.domain import Message, Part, Reasoning, Run, ToolCall, ToolResult
@@ -104,9 +105,9 @@ class FollowedCalls(Calls):
 
     def check(self, prior: Sequence[Run]) -> None:
         """
-        Check that the results are those of the last run's calls, all or none.
+        Check that the results are those of the open calls before them, all or none.
 
-        Without any, the model is not told of the calls.
+        Without any, the model does not get the calls.
 
         Args:
             prior: The runs that the messages follow, oldest first.
@@ -115,7 +116,7 @@ class FollowedCalls(Calls):
             InvalidRequest: A result lacks its call, or a call its result.
         """
         if self._results:
-            calls = _LastCalls("messages", prior[-1].output if prior else ())
+            calls = _LastCalls("messages", unanswered(prior))
             for call_id, where in self._results.items():
                 calls.take(call_id, where)
             calls.check_answered()

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from llamakeep.domain import Message, Part, ToolCall
+from llamakeep.domain import Message, Part, Run, ToolCall, ToolResult
 from llamakeep.domain.messages import LONGEST_NAME
+from llamakeep.domain.runs import CLIENT
 from llamakeep.errors import InvalidRequest, UnsupportedParameter
 from llamakeep.schemas.text import check_text
 
@@ -62,6 +63,27 @@ class OpenCalls:
             calls = f"{', '.join(some)}{f' and {more} more' if more else ''}"
             missing = self.missing.format(calls=calls)
             raise invalid(self._where, f"{missing} {self.add_results}")
+
+
+def unanswered(prior: Sequence[Run]) -> Sequence[ToolCall]:
+    """
+    Return the calls of the last answer, and of what was added since, to answer.
+
+    Args:
+        prior: The runs that are continued, oldest first.
+    """
+    parts: list[Part] = []
+    for run in reversed(prior):
+        if run.provider != CLIENT:
+            parts = [*run.output, *parts]
+            break
+        parts = [*(run.last_message.parts if run.last_message else ()), *parts]
+    answered = {part.call_id for part in parts if isinstance(part, ToolResult)}
+    return [
+        part
+        for part in parts
+        if isinstance(part, ToolCall) and part.call_id not in answered
+    ]
 
 
 def checked(text: str, param: str) -> str:

@@ -19,6 +19,7 @@ from llamakeep.api.prompts.reading import (
     more_than_text,
     name_of,
     named,
+    unanswered,
     unreadable,
 )
 from llamakeep.domain import (
@@ -33,7 +34,6 @@ from llamakeep.domain import (
     ToolResult,
 )
 from llamakeep.domain.messages import message_of, said_in
-from llamakeep.domain.runs import CLIENT
 from llamakeep.errors import UnsupportedParameter
 
 _ECHOED = {"id", "type", "status", "phase", "parsed_arguments"}
@@ -235,7 +235,7 @@ class _Reader:
         Raises:
             InvalidRequest: A call lacks its output, or an output its call.
         """
-        calls = _Calls("input", _open_calls(prior))
+        calls = _Calls("input", unanswered(prior))
         for call_id, where in self._outputs.items():
             calls.take(call_id, where)
         calls.check_answered()
@@ -330,22 +330,6 @@ def _returned(output: Any, call_id: str, where: str) -> Iterator[Part]:
     parts = text_and_images(output, where)
     yield ToolResult(call_id, said_in(parts))
     yield from [part for part in parts if isinstance(part, Image)]
-
-
-def _open_calls(prior: Sequence[Run]) -> Sequence[ToolCall]:
-    """Return the calls of the last answer, and of what was added since, to answer."""
-    parts: list[Part] = []
-    for run in reversed(prior):
-        if run.provider != CLIENT:
-            parts = [*run.output, *parts]
-            break
-        parts = [*(run.last_message.parts if run.last_message else ()), *parts]
-    answered = {part.call_id for part in parts if isinstance(part, ToolResult)}
-    return [
-        part
-        for part in parts
-        if isinstance(part, ToolCall) and part.call_id not in answered
-    ]
 
 
 def _thoughts(item: Mapping[str, Any], where: str) -> str:
