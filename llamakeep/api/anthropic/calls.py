@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from llamakeep.api.prompts.reading import checked, invalid, named
+from llamakeep.api.prompts.reading import checked, checked_json, invalid, named
 from llamakeep.domain import ToolCall
 from llamakeep.schemas.text import check_json
 
@@ -46,8 +46,5 @@ def call_of(block: Mapping[str, Any], where: str) -> ToolCall:
     match given:
         case {"INVALID_JSON": str(text)} if len(given) == 1:
             return ToolCall(call_id, name, checked(text, f"{where}.input"))
-    try:
-        check_json(given)
-    except ValueError as error:
-        raise invalid(f"{where}.input", str(error)) from None
+    checked_json(given, f"{where}.input")
     return ToolCall(call_id, name, json.dumps(given, ensure_ascii=False))

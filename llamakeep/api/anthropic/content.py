@@ -4,7 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from llamakeep.api.anthropic.calls import call_of
-from llamakeep.api.prompts.reading import checked, invalid, named, unreadable
+from llamakeep.api.prompts.reading import (
+    checked,
+    invalid,
+    named,
+    required_text,
+    unreadable,
+)
 from llamakeep.domain import Image, Part, Reasoning, Text, ToolCall, ToolResult
 from llamakeep.errors import UnsupportedParameter
 from llamakeep.schemas.images import read_base64, read_image
@@ -177,16 +183,13 @@ def said_in_answer(content: Any, where: str) -> Sequence[Part]:
                     )
                 parts.append(call)
             case "thinking":
-                thoughts = block.get("thinking")
-                if not isinstance(thoughts, str):
-                    raise invalid(f"{place}.thinking", "It has to be text.")
-                if thoughts:
-                    parts.append(Reasoning(checked(thoughts, f"{place}.thinking")))
+                if thoughts := required_text(
+                    block.get("thinking"), f"{place}.thinking"
+                ):
+                    parts.append(Reasoning(thoughts))
             case _:
-                sealed = block.get("data")
-                if not isinstance(sealed, str):
-                    raise invalid(f"{place}.data", "It has to be text.")
-                parts.append(Reasoning(sealed=checked(sealed, f"{place}.data")))
+                sealed = required_text(block.get("data"), f"{place}.data")
+                parts.append(Reasoning(sealed=sealed))
     return parts or [Text()]
 
 

@@ -11,7 +11,7 @@ from llamakeep.api.anthropic.reading import MESSAGE_SCHEMA, read_messages
 from llamakeep.api.anthropic.rendering import Shown
 from llamakeep.api.anthropic.tools import CHOICE_SCHEMA, TOOL_SCHEMA, read_tools
 from llamakeep.api.http.problems import FIELD_UNKNOWN
-from llamakeep.api.prompts.reading import invalid
+from llamakeep.api.prompts.reading import checked_json, invalid
 from llamakeep.domain import NewRun, Parameters
 from llamakeep.errors import FieldError, InvalidRequest, UnsupportedParameter
 from llamakeep.schemas.bodies import Form
@@ -25,7 +25,7 @@ from llamakeep.schemas.fields import (
     TopK,
     TopP,
 )
-from llamakeep.schemas.text import Text, check_json
+from llamakeep.schemas.text import Text
 
 IGNORED = frozenset({"cache_control"})
 """Parameters that change nothing."""
@@ -92,10 +92,7 @@ class OutputConfig(Form):
                     "output_config.format",
                     "It has to be of the type `json_schema`, and have a `schema`.",
                 )
-        try:
-            check_json(schema)
-        except ValueError as error:
-            raise invalid("output_config.format.schema", str(error)) from None
+        checked_json(schema, "output_config.format.schema")
         wanted = {"name": "answer", "schema": schema, "strict": True}
         return {"type": "json_schema", "json_schema": wanted}
 

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from llamakeep.api.http.problems import FIELD_UNKNOWN
-from llamakeep.api.prompts.reading import checked, invalid
+from llamakeep.api.prompts.reading import check_kinds, checked, checked_json, invalid
 from llamakeep.errors import UnsupportedParameter
-from llamakeep.schemas.text import check_json
 
 MOST_TOOLS = 128
 NAME = r"[a-zA-Z0-9_-]{1,128}"
@@ -137,22 +136,13 @@ def _function(tool: Mapping[str, Any], where: str) -> Mapping[str, Any]:
         raise invalid(
             f"{where}.input_schema", "It has to be an object, which is a JSON Schema."
         )
+    check_kinds(tool, where, description=str, strict=bool)
     function: dict[str, Any] = {"name": name}
-    for field, kind, expected in (
-        ("description", str, "text"),
-        ("strict", bool, "true or false"),
-    ):
-        value = tool.get(field)
-        if not isinstance(value, kind | None):
-            raise invalid(f"{where}.{field}", f"It has to be {expected}.")
-        if value is not None:
-            function[field] = value
+    for field in ("description", "strict"):
+        if tool.get(field) is not None:
+            function[field] = tool[field]
     function["parameters"] = schema
-    try:
-        check_json(function)
-    except ValueError as error:
-        raise invalid(where, str(error)) from None
-    return function
+    return checked_json(function, where)
 
 
 def _choice(

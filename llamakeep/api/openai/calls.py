@@ -9,6 +9,7 @@ from llamakeep.api.prompts.reading import (
     OpenCalls,
     checked,
     invalid,
+    name_of,
     named,
     unanswered,
     unreadable,
@@ -61,11 +62,8 @@ class Calls(OpenCalls):
             call_id = named(given.get("tool_call_id"), f"{where}.tool_call_id")
         self.take(call_id, f"{where}.tool_call_id")
         text = "" if content == [] else text_of(content, f"{where}.content")
-        return message_of(
-            "tool",
-            [ToolResult(call_id, text)],
-            None if name in (None, "") else named(name, f"{where}.name"),
-        )
+        name = name_of(name, f"{where}.name")
+        return message_of("tool", [ToolResult(call_id, text)], name)
 
     def _id_of(self, name: Any, where: str) -> str:
         [*calls] = self._open.items() if len(self._open) == 1 else ()

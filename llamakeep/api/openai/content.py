@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
-from llamakeep.api.prompts.reading import checked, invalid
+from llamakeep.api.prompts.reading import checked, invalid, required_text
 from llamakeep.domain import Image, Part, Text
 from llamakeep.errors import UnsupportedParameter
 from llamakeep.schemas.images import DETAILS, read_image
@@ -161,7 +161,4 @@ def _part(part: Any, param: str) -> str:
             parameters=[param],
         )
     field = TEXT_PARTS[kind]
-    text = part.get(field)
-    if not isinstance(text, str):
-        raise invalid(f"{param}.{field}", "It has to be text.")
-    return checked(text, f"{param}.{field}")
+    return required_text(part.get(field), f"{param}.{field}")

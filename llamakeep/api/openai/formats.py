@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from llamakeep.api.prompts.reading import invalid
-from llamakeep.schemas.text import check_json
+from llamakeep.api.prompts.reading import check_kinds, checked_json, invalid
 
 _FORMATS = {"text", "json_object", "json_schema"}
 
@@ -24,10 +23,7 @@ def read_format(given: dict[str, Any] | None) -> dict[str, Any] | None:
         )
     if kind == "json_schema":
         _check_described(given.get("json_schema"))
-    try:
-        check_json(given)
-    except ValueError as error:
-        raise invalid("response_format", str(error)) from None
+    checked_json(given, "response_format")
     return None if kind == "text" else given
 
 
@@ -35,10 +31,4 @@ def _check_described(given: Any) -> None:
     where = "response_format.json_schema"
     if not isinstance(given, dict):
         raise invalid(where, "It has to be an object with a `schema`.")
-    for field, kind, expected in (
-        ("name", str, "text"),
-        ("schema", dict, "an object, which is a JSON Schema"),
-        ("strict", bool, "true or false"),
-    ):
-        if not isinstance(given.get(field), kind | None):
-            raise invalid(f"{where}.{field}", f"It has to be {expected}.")
+    check_kinds(given, where, name=str, schema=dict, strict=bool)

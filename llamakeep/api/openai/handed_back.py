@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from llamakeep.api.prompts.reading import checked, invalid
+from llamakeep.api.prompts.reading import checked_json, invalid, required_text
 from llamakeep.domain import Reasoning
 from llamakeep.providers.openai.sealed import (
     DETAILS,
@@ -12,7 +12,6 @@ from llamakeep.providers.openai.sealed import (
     sealed_details,
     sealed_extra,
 )
-from llamakeep.schemas.text import check_json
 
 
 def thoughts_in(given: Mapping[str, Any], where: str) -> Iterator[Reasoning]:
@@ -27,9 +26,7 @@ def thoughts_in(given: Mapping[str, Any], where: str) -> Iterator[Reasoning]:
         raise invalid(f"{where}.{DETAILS}", "It has to be a list of objects.")
     thoughts = given.get("reasoning_content")
     if thoughts and not any(_text_of(detail) for detail in details):
-        if not isinstance(thoughts, str):
-            raise invalid(f"{where}.reasoning_content", "It has to be text.")
-        yield Reasoning(checked(thoughts, f"{where}.reasoning_content"))
+        yield Reasoning(required_text(thoughts, f"{where}.reasoning_content"))
     for index, detail in enumerate(details):
         place = f"{where}.{DETAILS}[{index}]"
         _check(detail, place)
@@ -66,7 +63,4 @@ def _text_of(detail: Any) -> str:
 def _check(given: Any, where: str) -> None:
     if not isinstance(given, dict):
         raise invalid(where, "It has to be an object.")
-    try:
-        check_json(given)
-    except ValueError as error:
-        raise invalid(where, str(error)) from None
+    checked_json(given, where)

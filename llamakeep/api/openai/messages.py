@@ -16,10 +16,10 @@ from llamakeep.api.openai.content import (
 from llamakeep.api.openai.handed_back import thoughts_in
 from llamakeep.api.prompts.reading import (
     check_not_blank,
-    checked,
     invalid,
     more_than_text,
     name_of,
+    required_text,
     unreadable,
 )
 from llamakeep.domain import (
@@ -223,12 +223,6 @@ def _parts(given: Mapping[str, Any], where: str) -> Sequence[Part]:
     if refused:
         parts.append(Refusal(refused))
     if refusal := given.get("refusal"):
-        parts.append(Refusal(_text(refusal, f"{where}.refusal")))
+        parts.append(Refusal(required_text(refusal, f"{where}.refusal")))
     parts.extend(calls_in(given, where))
     return parts or [Text()]
-
-
-def _text(given: Any, where: str) -> str:
-    if not isinstance(given, str):
-        raise invalid(where, "It has to be text.")
-    return checked(given, where)

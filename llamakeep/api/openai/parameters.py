@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from llamakeep.api.openai.errors import PARAMETER_UNKNOWN
 from llamakeep.api.openai.tools import NO_TOOLS, Tools
-from llamakeep.api.prompts.reading import invalid
+from llamakeep.api.prompts.reading import checked_json, invalid
 from llamakeep.domain import NewRun, Parameters
 from llamakeep.errors import FieldError, InvalidRequest, UnsupportedParameter
 from llamakeep.schemas.bodies import Body, Form
@@ -32,7 +32,7 @@ from llamakeep.schemas.fields import (
     TopK,
     TopP,
 )
-from llamakeep.schemas.text import Text, check_json
+from llamakeep.schemas.text import Text
 
 IGNORED_EVERYWHERE = frozenset(
     {
@@ -272,10 +272,7 @@ def extra_of(
     }
     if not extra:
         return None
-    try:
-        check_json(extra)
-    except ValueError as error:
-        raise invalid(next(iter(extra)), str(error)) from None
+    checked_json(extra, next(iter(extra)))
     if len(json.dumps(extra)) > LARGEST_EXTRA:
         largest = max(extra, key=lambda name: len(json.dumps(extra[name])))
         raise invalid(

@@ -5,10 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from llamakeep.api.http.problems import FIELD_UNKNOWN
-from llamakeep.api.prompts.reading import checked, invalid
+from llamakeep.api.prompts.reading import check_kinds, checked, checked_json, invalid
 from llamakeep.domain.runs import ALLOWED_TOOLS, allowed_in
 from llamakeep.errors import UnsupportedParameter
-from llamakeep.schemas.text import check_json
 
 MOST_TOOLS = 128
 NAME = r"[a-zA-Z0-9_-]{1,64}"
@@ -306,17 +305,8 @@ def _function(given: Any, where: str) -> Mapping[str, Any]:
             f"{where}.name",
             "It has to be 1 to 64 letters (a to z), digits, underscores or hyphens.",
         )
-    for field, kind, expected in (
-        ("description", str, "text"),
-        ("parameters", dict, "an object, which is a JSON Schema"),
-        ("strict", bool, "true or false"),
-    ):
-        if not isinstance(given.get(field), kind | None):
-            raise invalid(f"{where}.{field}", f"It has to be {expected}.")
-    try:
-        check_json(given)
-    except ValueError as error:
-        raise invalid(where, str(error)) from None
+    check_kinds(given, where, description=str, parameters=dict, strict=bool)
+    checked_json(given, where)
     return {field: value for field, value in given.items() if value is not None}
 
 

@@ -1,15 +1,20 @@
 """Reading the messages of a request: what all APIs check alike."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llamakeep.domain import Message, Part, Run, ToolCall, ToolResult
 from llamakeep.domain.messages import LONGEST_NAME
 from llamakeep.domain.runs import CLIENT
 from llamakeep.errors import InvalidRequest, UnsupportedParameter
-from llamakeep.schemas.text import check_text
+from llamakeep.schemas.text import check_json, check_text
 
 _MOST_NAMED = 16
+_KINDS: Mapping[type, str] = {
+    str: "text",
+    dict: "an object, which is a JSON Schema",
+    bool: "true or false",
+}
 
 
 class OpenCalls:
@@ -97,6 +102,43 @@ def checked(text: str, param: str) -> str:
         return check_text(text)
     except ValueError as error:
         raise invalid(param, str(error)) from None
+
+
+def required_text(given: Any, param: str) -> str:
+    """
+    Return a text.
+
+    Raises:
+        InvalidRequest: It is none, or none that databases can store.
+    """
+    if not isinstance(given, str):
+        raise invalid(param, "It has to be text.")
+    return checked(given, param)
+
+
+def checked_json(given: dict[str, Any], param: str) -> dict[str, Any]:
+    """
+    Return an object, if databases can store it.
+
+    Raises:
+        InvalidRequest: They cannot.
+    """
+    try:
+        return check_json(given)
+    except ValueError as error:
+        raise invalid(param, str(error)) from None
+
+
+def check_kinds(given: Mapping[str, Any], where: str, **kinds: type) -> None:
+    """
+    Check that the fields of an object are of some kinds, or not there.
+
+    Raises:
+        InvalidRequest: One is of another kind.
+    """
+    for field, kind in kinds.items():
+        if not isinstance(given.get(field), kind | None):
+            raise invalid(f"{where}.{field}", f"It has to be {_KINDS[kind]}.")
 
 
 def check_not_blank(text: str, param: str) -> None:

@@ -14,11 +14,11 @@ from llamakeep.api.openai.messages import ROLES
 from llamakeep.api.prompts.reading import (
     OpenCalls,
     check_not_blank,
-    checked,
     invalid,
     more_than_text,
     name_of,
     named,
+    required_text,
     unanswered,
     unreadable,
 )
@@ -313,11 +313,9 @@ def _reasoning(item: Mapping[str, Any], where: str) -> Sequence[Part]:
     thoughts = _thoughts(item, where)
     parts: list[Part] = [Reasoning(thoughts)] if thoughts else []
     sealed = item.get("encrypted_content")
-    if sealed is not None and not isinstance(sealed, str):
-        raise invalid(f"{where}.encrypted_content", "It has to be text.")
-    if sealed:
+    if sealed not in (None, ""):
         place = f"{where}.encrypted_content"
-        parts.append(Reasoning(sealed=checked(sealed, place)))
+        parts.append(Reasoning(sealed=required_text(sealed, place)))
     return parts
 
 
@@ -343,10 +341,7 @@ def _thoughts(item: Mapping[str, Any], where: str) -> str:
             place = f"{where}.{field}[{index}]"
             if not isinstance(part, Mapping) or part.get("type") != kind:
                 raise invalid(place, f"It has to be a part of the type `{kind}`.")
-            text = part.get("text")
-            if not isinstance(text, str):
-                raise invalid(f"{place}.text", "It has to be text.")
-            texts.append(checked(text, f"{place}.text"))
+            texts.append(required_text(part.get("text"), f"{place}.text"))
         if texts:
             return "\n".join(texts)
     return ""
