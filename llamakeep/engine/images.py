@@ -10,7 +10,8 @@ from llamakeep.engine.context import brought_by
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.retries import Retries
 from llamakeep.errors import ContextTooLarge, UnsupportedParameter
-from llamakeep.providers.base import IMAGE_URLS, IMAGES, ModelsDiffer, Provider
+from llamakeep.providers.base import IMAGE_URLS, IMAGES, Provider
+from llamakeep.providers.capabilities import models_differ
 from llamakeep.providers.registry import Registry
 from llamakeep.storage import Storage
 
@@ -89,7 +90,7 @@ async def check_images(
             "Nothing was stored. Send the image itself, in a `data:` URL.",
             parameters=parameters,
         )
-    if isinstance(provider, ModelsDiffer):
+    if models_differ(provider):
         await provider.check_images(model, both)
     if len(both) > MOST_IMAGES:
         raise ContextTooLarge(

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import fields
+from typing import TypeGuard
 
 from llamakeep.domain import Capabilities, Parameters
 from llamakeep.domain.capabilities import CAPABILITIES
@@ -13,6 +14,7 @@ from llamakeep.providers.base import (
     Provider,
 )
 from llamakeep.providers.embedding import Embedder
+from llamakeep.providers.kinds import by_type
 
 CAPABILITY_OF: Mapping[str, str] = {
     "tools": "tools",
@@ -88,7 +90,7 @@ async def lacking(
     Where it is not known what the model can do, its provider decides.
     """
     can = await capabilities_of(provider, model)
-    if isinstance(provider, ModelsDiffer):
+    if models_differ(provider):
         lacked = await provider.lacks(model, _PARAMETERS.intersection(needs))
     else:
         lacked = provider.unsupported.intersection(needs)
@@ -117,9 +119,25 @@ def _is_able(can: Capabilities, name: str, capability: str | None) -> bool:
 
 def prompts_tools(provider: Provider, model: str) -> bool:
     """Return whether a provider describes tools to a model in the prompt."""
-    return isinstance(provider, PromptsTools) and provider.prompts_tools(model)
+    return _may_prompt_tools(provider) and provider.prompts_tools(model)
 
 
 def prompts_format(provider: Provider, model: str) -> bool:
     """Return whether a provider asks a model for a format in the prompt."""
-    return isinstance(provider, PromptsFormats) and provider.prompts_format(model)
+    return _may_prompt_formats(provider) and provider.prompts_format(model)
+
+
+@by_type
+def models_differ(provider: Provider) -> TypeGuard[ModelsDiffer]:
+    """Return whether the models of a provider support different parameters."""
+    return isinstance(provider, ModelsDiffer)
+
+
+@by_type
+def _may_prompt_tools(provider: Provider) -> TypeGuard[PromptsTools]:
+    return isinstance(provider, PromptsTools)
+
+
+@by_type
+def _may_prompt_formats(provider: Provider) -> TypeGuard[PromptsFormats]:
+    return isinstance(provider, PromptsFormats)

@@ -23,13 +23,13 @@ from llamakeep.providers.base import (
     DEFAULT_MODEL,
     ChecksSchemas,
     ModelLookup,
-    ModelsDiffer,
     Provider,
     is_reattachable,
 )
 from llamakeep.providers.capabilities import (
     capabilities_of,
     lacking,
+    models_differ,
     needs_by_name,
     needs_of,
 )
@@ -176,7 +176,7 @@ class Registry:
         has_schemas = parameters.response_format is not None or parameters.tools
         if has_schemas and isinstance(provider, ChecksSchemas):
             provider.check_schemas(parameters)
-        if isinstance(provider, ModelsDiffer):
+        if models_differ(provider):
             await provider.check_values(model, parameters)
 
     async def check_needs(
