@@ -70,15 +70,19 @@ def needs_of(parameters: Parameters) -> Mapping[str, str | None]:
     form = parameters.response_format
     if form is not None and form.get("type") != "json_schema":
         needs["response_format"] = None  # any JSON is less than that of a schema
+    idle = {*idle_in(parameters), "prompted_tools", "prompted_format"}
+    return {name: needs[name] for name in needs if name not in idle}
+
+
+def idle_in(parameters: Parameters) -> frozenset[str]:
+    """Return the names of those parameters that change nothing."""
     idle = {
         # A model that does not think thinks as little as that.
         "reasoning_effort": parameters.reasoning_effort == "none",
         "tool_choice": parameters.tool_choice in ("auto", "none"),
         "parallel_tool_calls": parameters.parallel_tool_calls is True,
-        "prompted_tools": True,
-        "prompted_format": True,
     }
-    return {name: needs[name] for name in needs if not idle.get(name)}
+    return frozenset([name for name, is_idle in idle.items() if is_idle])
 
 
 async def lacking(

@@ -6,8 +6,10 @@ from typing import Any
 
 from llamakeep.domain import Image, Message, Parameters, Text
 from llamakeep.domain.messages import images_in
+from llamakeep.domain.runs import TOOL_PARAMETERS
 from llamakeep.errors import UnsupportedParameter
 from llamakeep.providers.base import IMAGES, CompletionRequest
+from llamakeep.providers.capabilities import idle_in
 from llamakeep.providers.images import NO_IMAGES, url_of
 from llamakeep.providers.openai.requests import request_body
 from llamakeep.providers.prompted_tools import told
@@ -49,7 +51,7 @@ def build_input(
             parameters=lacking,
         )
     written = schema.written(request.model, own)
-    if not request.parameters.prompted_tools:
+    if request.parameters.tools and not request.parameters.prompted_tools:
         # They are in a field of their own.
         parameters = replace(request.parameters, tools=())
         request = replace(request, parameters=parameters)
@@ -66,23 +68,20 @@ def build_input(
 
 def _own(parameters: Parameters, schema: InputSchema) -> Parameters:
     """Return the parameters that the model is to have fields for."""
-    own = replace(parameters, prompted_tools=None, prompted_format=None)
+    without = {"prompted_tools", "prompted_format"}
     if parameters.prompted_format:
-        own = replace(own, response_format=None)
-    if parameters.prompted_tools or own.tool_choice == "none" or not own.tools:
-        own = replace(own, tools=(), tool_choice=None, parallel_tool_calls=None)
+        without.add("response_format")
+    has_tools = parameters.tools and parameters.tool_choice != "none"
+    if parameters.prompted_tools or not has_tools:
+        without |= TOOL_PARAMETERS
     # What changes nothing needs no field.
-    if own.tool_choice == "auto" and schema.spelling("tool_choice") is None:
-        own = replace(own, tool_choice=None)
-    if own.parallel_tool_calls and schema.spelling("parallel_tool_calls") is None:
-        own = replace(own, parallel_tool_calls=None)
+    without |= schema.lacks(idle_in(parameters))
+    changes = {name: getattr(_ALONE, name) for name in without}
     # No model says more than it can; a limit may come from a user's quota.
     field = schema.fields.get(schema.spelling("max_tokens") or "", ANYTHING)
-    if own.max_tokens is not None and field.maximum is not None:
-        own = replace(own, max_tokens=min(own.max_tokens, int(field.maximum)))
-    if own.reasoning_effort == "none" and schema.spelling("reasoning_effort") is None:
-        own = replace(own, reasoning_effort=None)
-    return own
+    if parameters.max_tokens is not None and field.maximum is not None:
+        changes["max_tokens"] = min(parameters.max_tokens, int(field.maximum))
+    return replace(parameters, **changes)
 
 
 def _conversation(
@@ -101,7 +100,7 @@ def _conversation(
         images = _images([last], schema, urls)
         return {PROMPT: last.content, **_system(system, schema), **images}
     if schema.images is None:
-        _images(request.messages, schema, urls)  # refuses them
+        check_images(images_in(request.messages), schema)
     said = request_body(replace(request, parameters=_ALONE), urls=urls)["messages"]
     if MESSAGES in schema.fields:
         return {MESSAGES: schema.fitted(MESSAGES, said)}
