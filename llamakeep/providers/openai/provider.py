@@ -29,7 +29,7 @@ from llamakeep.providers.http import (
     retry_after,
     translated_errors,
 )
-from llamakeep.providers.images import NO_IMAGES, data_urls
+from llamakeep.providers.images import data_urls
 from llamakeep.providers.json_text import read_json
 from llamakeep.providers.openai.capabilities import KnownCapabilities, listed_ids
 from llamakeep.providers.openai.chat_completions import CompletionReader
@@ -188,8 +188,7 @@ class OpenAIProvider:
         wording = known = self._wordings.get(request.model, USUAL)
         with translated_errors(self._who):
             while True:
-                has_images = request.read_images is not None
-                urls = await data_urls(request) if has_images else NO_IMAGES
+                urls = await data_urls(request)
                 post = self._client.send(
                     "POST",
                     "/chat/completions",

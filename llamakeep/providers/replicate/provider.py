@@ -26,7 +26,7 @@ from llamakeep.providers.base import (
     Event,
     Finished,
 )
-from llamakeep.providers.images import NO_IMAGES, data_urls
+from llamakeep.providers.images import data_urls
 from llamakeep.providers.prompted_format import json_checked
 from llamakeep.providers.prompted_tools import calls_read
 from llamakeep.providers.replicate.api import ReplicateApi
@@ -102,8 +102,7 @@ class ReplicateProvider(Models):
     async def _answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         schema = await self._schemas.schema(request.model)
         wait = 0 if request.is_followed else self._longest_wait()
-        has_images = request.read_images is not None
-        urls = await data_urls(request) if has_images else NO_IMAGES
+        urls = await data_urls(request)
         given = build_input(request, schema, urls)
         creating = asyncio.create_task(self._create(request, given, schema, wait))
         del urls, given  # an answer may take long
