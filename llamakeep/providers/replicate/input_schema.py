@@ -83,7 +83,7 @@ class InputSchema:
     @property
     def is_of_one_image(self) -> bool:
         """Whether it takes one image, and not several."""
-        return self.images is not None and self.fields[self.images].types == {"string"}
+        return self.images is not None and self.fields[self.images].is_text
 
     def spelling(self, parameter: str) -> str | None:
         """Return what the model calls `parameter`, if it has it."""
@@ -129,7 +129,7 @@ class InputSchema:
     def fitted(self, name: str, value: Any) -> Any:
         """Return JSON as the field `name` takes it: some take it as text."""
         known = self.fields[name]
-        if known.types == {"string"}:
+        if known.is_text:
             return _json(value)
         if isinstance(value, list) and known.items == {"string"}:
             return [_json(each) for each in value]

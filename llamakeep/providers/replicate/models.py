@@ -21,7 +21,7 @@ class Models:
     """
     The part of the provider that knows models.
 
-    Where `is_prompting`, Llamas are told in the prompt what they have no field for.
+    Where `is_prompting`, the prompt has what Llamas have no field for.
     """
 
     # Where nothing is known of a model: see `lacks`.
@@ -103,7 +103,7 @@ class Models:
         return self._prompts(model, "tools")
 
     def prompts_format(self, model: str) -> bool:
-        """Return whether a LLaMA is told of the response format in the prompt."""
+        """Return whether a model is a LLaMA, and has no field for the format."""
         return self._prompts(model, "response_format")
 
     def _prompts(self, model: str, parameter: str) -> bool:

@@ -39,11 +39,6 @@ class Field:
         """Whether it takes nothing but text."""
         return self.types == {"string"}
 
-    @property
-    def is_list(self) -> bool:
-        """Whether it takes lists, as far as known."""
-        return not self.types or "array" in self.types
-
     def refusal_of(self, value: Any) -> str | None:
         """Return what the field takes instead, if it does not take a value."""
         if self.values is not None and isinstance(value, Scalar):
