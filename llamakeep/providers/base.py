@@ -24,6 +24,7 @@ from llamakeep.domain import (
     Vector,
 )
 from llamakeep.domain.values import value
+from llamakeep.errors import LlamaKeepError, ProviderError
 from llamakeep.providers.kinds import by_type
 
 DEFAULT_MODEL = "(default)"
@@ -381,3 +382,13 @@ class ReattachableProvider(Provider, Protocol):
 def is_reattachable(provider: Provider | None) -> TypeGuard[ReattachableProvider]:
     """Return whether answers of `provider` continue without a connection."""
     return isinstance(provider, ReattachableProvider)
+
+
+def call_id_of(run_id: str, number: int) -> str:
+    """Return the id of a tool call that came without one: the same at each attempt."""
+    return f"call_{run_id.removeprefix('run_')}_{number}"
+
+
+def may_continue(error: LlamaKeepError) -> bool:
+    """Return whether the answer that this ended may be fetched again."""
+    return isinstance(error, ProviderError) and error.answer_may_exist

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from llamakeep.domain import Text, ToolCall
-from llamakeep.providers.base import ItemBegun, ItemText
+from llamakeep.providers.base import ItemBegun, ItemText, call_id_of
 
 MOST_CALLS = 64
 """Calls that one answer may have; what follows is text."""
@@ -113,7 +113,7 @@ class CallReader:
         self._head, self._scan = "", None
         for name, arguments in found:
             self._count += 1
-            call_id = f"call_{self._run_id.removeprefix('run_')}_{self._count}"
+            call_id = call_id_of(self._run_id, self._count)
             growths += [ItemBegun(ToolCall(call_id, name)), ItemText(arguments)]
         return rest
 

@@ -22,8 +22,8 @@ from llamakeep.domain import (
     ToolResult,
 )
 from llamakeep.domain.messages import images_in, said_in
-from llamakeep.errors import LlamaKeepError, ProviderError
-from llamakeep.providers.base import CompletionRequest, Event, Finished
+from llamakeep.errors import LlamaKeepError
+from llamakeep.providers.base import CompletionRequest, Event, Finished, may_continue
 from llamakeep.providers.prompted_calls import MOST_CALLS, CallReader
 from llamakeep.providers.prompted_format import described_format
 
@@ -106,7 +106,7 @@ async def calls_read(
                 yield event
         except LlamaKeepError as error:
             # An answer that can be asked for again may still complete the call.
-            if not (isinstance(error, ProviderError) and error.answer_may_exist):
+            if not may_continue(error):
                 for growth in reader.end():
                     yield growth
             raise

@@ -5,7 +5,7 @@ from itertools import chain
 
 from llamakeep.domain import Item, Reasoning, Refusal, Text, ToolCall
 from llamakeep.domain.messages import LONGEST_NAME
-from llamakeep.providers.base import ItemBegun, ItemText, Logprobs
+from llamakeep.providers.base import ItemBegun, ItemText, Logprobs, call_id_of
 from llamakeep.providers.json_text import Joiner
 from llamakeep.providers.openai.calls import Calls, GrowingCall
 from llamakeep.providers.openai.deltas import CallPiece, Piece
@@ -272,8 +272,7 @@ class Items:
         if (given := self._given_ids.get(call)) is not None:
             return given
         number = len(self._ids) + 1
-        known = _cleaned(call.call_id)
-        known = known or f"call_{self._run_id.removeprefix('run_')}_{number}"
+        known = _cleaned(call.call_id) or call_id_of(self._run_id, number)
         found = known
         while found in self._ids:
             suffix = f"_{number}"

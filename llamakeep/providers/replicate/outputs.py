@@ -9,8 +9,15 @@ from typing import Any
 
 from llamakeep.domain import Reasoning, Text, ToolCall
 from llamakeep.domain.messages import LONGEST_NAME
-from llamakeep.errors import LlamaKeepError, ProviderError
-from llamakeep.providers.base import Event, Finished, ItemBegun, ItemText
+from llamakeep.errors import LlamaKeepError
+from llamakeep.providers.base import (
+    Event,
+    Finished,
+    ItemBegun,
+    ItemText,
+    call_id_of,
+    may_continue,
+)
 from llamakeep.providers.json_text import read_event_json
 from llamakeep.providers.prompted_calls import MOST_CALLS
 from llamakeep.providers.replicate.predictions import clean
@@ -46,8 +53,7 @@ async def output_read(
                 yield event
         except LlamaKeepError as error:
             # An answer that can be asked for again may still complete the output.
-            is_lost = not (isinstance(error, ProviderError) and error.answer_may_exist)
-            if is_lost and texts:
+            if texts and not may_continue(error):
                 yield "".join(texts)
             raise
 
@@ -121,8 +127,7 @@ def _calls(found: Mapping[str, Any], run_id: str) -> Iterator[ToolCall]:
         name, arguments = function.get("name"), function.get("arguments", {})
         if not isinstance(arguments, str):
             arguments = json.dumps(arguments, ensure_ascii=False)
-        own_id = f"call_{run_id.removeprefix('run_')}_{number}"
-        call_id = each.get("call_id") or each.get("id") or own_id
+        call_id = each.get("call_id") or each.get("id") or call_id_of(run_id, number)
         call_id, name = _label(call_id), _label(name)
         if call_id in ids:
             raise ValueError("Two calls have one id.")

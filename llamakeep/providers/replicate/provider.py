@@ -25,6 +25,7 @@ from llamakeep.providers.base import (
     CompletionRequest,
     Event,
     Finished,
+    may_continue,
 )
 from llamakeep.providers.images import data_urls
 from llamakeep.providers.prompted_format import json_checked
@@ -294,8 +295,7 @@ class ReplicateProvider(Models):
                 async for text in texts:
                     yield text
         except LlamaKeepError as error:
-            may_come_back = isinstance(error, ProviderError) and error.answer_may_exist
-            if not (following.has_ended or may_come_back):
+            if not (following.has_ended or may_continue(error)):
                 self._say_farewell(self._stop(handle))
             raise
         except BaseException:  # closed or canceled
