@@ -64,6 +64,11 @@ class Client(httpx2.AsyncClient):
     def engine(self) -> Engine:
         return self.services.engine
 
+    async def alice(self) -> User:
+        found = await self.storage.find_user_by_access_token(digest("token_alice"))
+        assert found is not None
+        return found
+
     async def history(self, **headers: str) -> list[dict[str, Any]]:
         """Return the newest page of the history."""
         response = await self.get("/history/?limit=200", headers=headers)

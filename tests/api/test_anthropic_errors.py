@@ -11,7 +11,6 @@ from llamakeep import errors
 from llamakeep.api.anthropic.events import events as encoded_events
 from llamakeep.api.anthropic.rendering import Shown
 from llamakeep.api.prompts.canceling import CancelOnDisconnect
-from llamakeep.credentials.tokens import digest
 from llamakeep.engine import Delta, Position, Reset, Update
 from llamakeep.errors import LlamaKeepError
 from llamakeep.settings import Settings
@@ -266,8 +265,7 @@ async def test_a_stream_that_fails_midway_ends_with_an_error_event(
 
 async def test_a_text_that_is_begun_anew_ends_the_stream(client: Client) -> None:
     message = (await client.post(MESSAGES, json=HI)).json()
-    alice = await client.storage.find_user_by_access_token(digest("token_alice"))
-    assert alice is not None
+    alice = await client.alice()
     run = await client.storage.get_run(alice, message["id"].replace("msg_", "run_"))
 
     async def updates() -> AsyncGenerator[Update, None]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from llamakeep.credentials.tokens import digest
 from llamakeep.domain import (
     Image,
     Message,
@@ -58,8 +57,7 @@ async def ask(client: Client, **fields: Any) -> dict[str, Any]:
 
 async def kept(client: Client, message: dict[str, Any]) -> Run:
     """Return the run of a message."""
-    alice = await client.storage.find_user_by_access_token(digest("token_alice"))
-    assert alice is not None
+    alice = await client.alice()
     run_id = message["id"].replace("msg_", "run_")
     return await client.storage.get_run(alice, run_id)
 

@@ -12,7 +12,6 @@ import httpx2
 import pytest
 from pydantic import ByteSize
 
-from llamakeep.credentials.tokens import digest
 from llamakeep.domain import later_id, new_id, utc_now
 from llamakeep.settings import Settings
 from tests.api.serving import BOB, Client, connect
@@ -434,8 +433,7 @@ async def test_what_a_clock_wrote_that_was_ahead_comes_back(
 async def test_one_file_with_long_lines_is_imported_at_a_time(client: Client) -> None:
     long = lines(old(response="x" * 9 * 1024**2))
     importers = client.services.readers
-    alice = await client.storage.find_user_by_access_token(digest("token_alice"))
-    assert alice is not None
+    alice = await client.alice()
     end = importers.begin_import(alice.id)
 
     refused = await send(client, long)

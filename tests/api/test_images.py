@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from pydantic import ByteSize
 
-from llamakeep.credentials.tokens import digest
 from llamakeep.domain import Image, Part, Text
 from llamakeep.domain.messages import message_of
 from llamakeep.limits import readers
@@ -297,8 +296,7 @@ async def test_images_are_served_to_their_owner_alone(client: Client) -> None:
 async def test_an_image_counts_among_what_its_user_has_not_read(
     client: Client,
 ) -> None:
-    alice = await client.storage.find_user_by_access_token(digest("token_alice"))
-    assert alice is not None
+    alice = await client.alice()
     await client.post(CHAT, json=chat(text("Hi"), shown(data_url(PNG + bytes(MIB)))))
     [run] = await client.history()
     link = run["last_message"]["parts"][1]["link"]
@@ -559,9 +557,8 @@ async def test_a_user_has_so_many_large_requests_in_memory(
 ) -> None:
     monkeypatch.setattr(readers, "MOST", MIB)
     body = chat(shown(data_url(PNG + bytes(MIB))))
-    end = client.services.readers.begin(
-        (await client.storage.list_users())[0].id, MIB - 1
-    )
+    alice = await client.alice()
+    end = client.services.readers.begin(alice.id, MIB - 1)
 
     refused = await client.post(CHAT, json=body)
     end()

@@ -2,7 +2,6 @@
 
 import pytest
 
-from llamakeep.credentials.tokens import digest
 from llamakeep.domain import Message
 from llamakeep.providers.openai.provider import OpenAIProvider
 from llamakeep.settings import Settings
@@ -44,8 +43,7 @@ async def test_names_of_earlier_messages_are_kept(
 ) -> None:
     response = await client.post(path, json={field: NAMED})
     [kept] = await client.history()
-    alice = await client.storage.find_user_by_access_token(digest("token_alice"))
-    assert alice is not None
+    alice = await client.alice()
     run = await client.storage.get_run(alice, kept["id"])
 
     assert response.status_code == 200

@@ -12,7 +12,6 @@ from llamakeep import errors
 from llamakeep.api.openai.answering import events
 from llamakeep.api.openai.forms import ChatCompletion
 from llamakeep.api.prompts.canceling import CancelOnDisconnect
-from llamakeep.credentials.tokens import digest
 from llamakeep.engine import Delta, Position, Reset, Update
 from llamakeep.errors import (
     LlamaKeepError,
@@ -354,8 +353,7 @@ async def test_a_stream_that_fails_midway_ends_with_an_error_event(
 async def test_text_that_begins_anew_ends_the_stream_and_says_where_it_is(
     client: Client,
 ) -> None:
-    alice = await client.storage.find_user_by_access_token(digest("token_alice"))
-    assert alice is not None
+    alice = await client.alice()
     await client.post(CHAT, json=HI)
     [run] = await client.storage.history(alice)
 

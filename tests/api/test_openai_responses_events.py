@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from llamakeep.credentials.tokens import digest
 from llamakeep.domain import Run, RunStatus, new_id, utc_now
 from llamakeep.errors import ProviderUnavailable, StorageUnavailable
 from llamakeep.providers.base import Finished
@@ -222,8 +221,7 @@ async def test_a_stream_whose_response_is_canceled_ends_and_says_so(
 
 async def stored(client: Client, **facts: Any) -> str:
     """Keep a run as it is after some attempts, and return its response's id."""
-    alice = await client.storage.find_user_by_access_token(digest("token_alice"))
-    assert alice is not None
+    alice = await client.alice()
     rest = new_id("")
     run = Run(
         id=f"run_{rest}",

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llamakeep.api.openai.responses.events import events
-from llamakeep.credentials.tokens import digest
 from llamakeep.domain import (
     Item,
     Reasoning,
@@ -197,8 +196,7 @@ TAPE_LENGTH = 3 + 1 + 2 + 1 + 2
 
 async def resumed(client: Client, after: int, **facts: Any) -> list[Event]:
     """Resume a run that has ended in its second attempt."""
-    alice = await client.storage.find_user_by_access_token(digest("token_alice"))
-    assert alice is not None
+    alice = await client.alice()
     run = new_run(
         **{
             "user_id": alice.id,

@@ -8,7 +8,6 @@ import pytest
 from pydantic import ByteSize
 
 from llamakeep.api.openai.messages import read_messages
-from llamakeep.credentials.tokens import digest
 from llamakeep.domain import (
     Message,
     Parameters,
@@ -57,8 +56,7 @@ async def sent(client: Client, *messages: Any, **fields: Any) -> Run:
     """Send messages, and return the run that is kept."""
     response = await client.post(CHAT, json={"messages": messages} | fields)
     assert response.status_code == 200, response.text
-    alice = await client.storage.find_user_by_access_token(digest("token_alice"))
-    assert alice is not None
+    alice = await client.alice()
     run_id = response.json()["id"].replace("chatcmpl-", "run_")
     return await client.storage.get_run(alice, run_id)
 

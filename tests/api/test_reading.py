@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from llamakeep.credentials.tokens import digest
 from llamakeep.limits.readers import EXPORT, MOST
 from llamakeep.schemas.json_text import PIECE, gathered, in_pieces, one_line, to_json
 from llamakeep.settings import Settings
@@ -160,8 +159,7 @@ async def test_only_so_many_exports_of_a_user_are_open_at_once(
 ) -> None:
     await client.post("/prompt/", json={"prompt": "Hi"})
     readers = client.services.readers
-    alice = await client.storage.find_user_by_access_token(digest("token_alice"))
-    assert alice is not None
+    alice = await client.alice()
     ends = [readers.begin(alice.id, EXPORT) for _ in range(MOST // EXPORT)]
 
     refused = await client.get("/history/export")
