@@ -8,8 +8,9 @@ import pytest
 
 from tests.judges.judge import environment
 from tests.judges.model import ANSWER
+from tests.sdk.programs import programs_of
 from tests.sdk.site import ToolSite
-from tests.sdk.test_client_pages import JUDGED, PAGES, PROGRAM
+from tests.sdk.test_client_pages import JUDGED, PAGES
 from tests.waiting import LONG_ENOUGH
 
 SAID = {
@@ -27,9 +28,8 @@ SET = (
 def test_the_program_of_a_page_works(
     python: Callable[[str], str], judged_site: ToolSite, tmp_path: Path, page: str
 ) -> None:
-    text = (PAGES / f"{page}.md").read_text()
-    assert SET in text
-    _, program = PROGRAM.findall(text)[-1]
+    assert SET in (PAGES / f"{page}.md").read_text()
+    _, program = programs_of(f"clients/{page}")[-1]
     (tmp_path / "program.py").write_text(program)
     place = "judge-instructor" if page == "instructor" else "judges"
 

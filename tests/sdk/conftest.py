@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
+from llamakeep.providers.local.weights import find_weights, has_engine
 from replicate_emulator import EmulatorSettings, open_emulator
 from tests.acceptance.processes import Runner
 from tests.emulator.driver import AT_ONCE, Driver
 from tests.emulator.receiver import open_receiver
+from tests.providers.asking import settings
 from tests.sdk.clients import async_openai_of, openai_of
-from tests.sdk.site import Site, ToolSite
+from tests.sdk.site import Process, Site, ToolSite
 from tests.tool_upstream import open_upstream
 
 if sys.platform == "win32":
@@ -65,6 +67,18 @@ def one_strict_site(
         )
         yield site
         site.close()
+
+
+@pytest.fixture(scope="session")
+def embedded(
+    runner: Runner, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Process]:
+    """A server with the embedded model; earlier runs are in the history."""
+    if not has_engine() or find_weights(settings()) is None:
+        pytest.skip("The embedded model is not installed; `make run` installs it.")
+    server = Process(runner, tmp_path_factory.mktemp("embedded"), local_threads=1)
+    yield server
+    server.close()
 
 
 @pytest.fixture

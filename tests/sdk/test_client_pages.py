@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,12 +12,11 @@ import pytest
 
 from tests.emulator.driver import NO_CERTIFICATES
 from tests.node import node_with_packages
+from tests.sdk.programs import DOCS, output_of, programs_of
 from tests.sdk.site import ALICE, Site
-from tests.waiting import LONG_ENOUGH
 
-PAGES = Path(__file__).parents[2] / "docs" / "clients"
+PAGES = DOCS / "clients"
 JAVASCRIPT = Path(__file__).parent / "js_openai"
-PROGRAM = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ABLE_TO_TALK = [
     "anthropic-python",
     "langchain",
@@ -137,7 +135,7 @@ def test_curl_is_enough(talkative: Site, tmp_path: Path) -> None:
 
 def said_by(page: str, site: Site, folder: Path) -> str:
     """Run the program of a page, its last block, and return what it printed."""
-    language, program = PROGRAM.findall((PAGES / f"{page}.md").read_text())[-1]
+    language, program = programs_of(f"clients/{page}")[-1]
     assert 10 <= len(program.split("\n")) <= 40
     ending, *command = RUN[language]
     file = folder / f"program.{ending}"
@@ -151,17 +149,9 @@ def said_by(page: str, site: Site, folder: Path) -> str:
     if language == "js":
         node_with_packages(JAVASCRIPT)
         (folder / "node_modules").symlink_to(JAVASCRIPT / "node_modules")
-    done = subprocess.run(
-        [*command, str(file)],
-        cwd=folder,
-        env=environment(page, site, folder),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=4 * LONG_ENOUGH,
+    return output_of(
+        *command, str(file), folder=folder, environment=environment(page, site, folder)
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def environment(page: str, site: Site, folder: Path) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Tools and forms, as other people's libraries use them, unchanged."""
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from tests.node import node_with_packages
+from tests.sdk.programs import output_of
 from tests.sdk.site import ALICE, ToolSite
 from tests.tool_upstream import MODEL
-from tests.waiting import LONG_ENOUGH
 
 JAVASCRIPT = Path(__file__).parent / "js_openai"
 PROMPT = "Is Oslo colder than Bergen?"
@@ -86,17 +85,9 @@ async def test_pydantic_ai_calls_tools_and_fills_in_forms(tool_site: ToolSite) -
 def test_javascript_calls_tools_and_fills_in_forms(tool_site: ToolSite) -> None:
     node = node_with_packages(JAVASCRIPT)
 
-    done = subprocess.run(
-        [node, "tools.mjs", tool_site.origin],
-        cwd=JAVASCRIPT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=4 * LONG_ENOUGH,
-    )
+    said = output_of(node, "tools.mjs", tool_site.origin, folder=JAVASCRIPT)
 
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [
+    assert said.splitlines() == [
         ANSWER,
         ANSWER,
         f"{ANSWER} They say: {PROMPT}",

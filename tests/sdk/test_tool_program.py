@@ -1,33 +1,23 @@
 """The programs of `docs/openai.md`, as a reader would run them."""
 
-import re
-import subprocess
 import sys
 from pathlib import Path
 
 from tests.images import JPEG
+from tests.sdk.programs import output_of, programs_of
 from tests.sdk.site import ToolSite
-from tests.waiting import LONG_ENOUGH
-
-PAGE = Path(__file__).parents[2] / "docs" / "openai.md"
-PROGRAM = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def run(word: str, site: ToolSite, folder: Path) -> str:
     """Run the program of the page that has a word, and return what it printed."""
-    [program] = [one for one in PROGRAM.findall(PAGE.read_text()) if word in one]
+    [program] = [
+        text
+        for language, text in programs_of("openai")
+        if language == "python" and word in text
+    ]
     file = folder / "program.py"
     file.write_text(program.replace("http://localhost:8000", site.origin))
-    done = subprocess.run(
-        [sys.executable, str(file)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=4 * LONG_ENOUGH,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return output_of(sys.executable, str(file), folder=folder)
 
 
 def test_the_program_of_the_page_calls_its_function(
