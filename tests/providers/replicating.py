@@ -9,10 +9,24 @@ import httpx2
 from llamakeep.domain import Message, Parameters
 from llamakeep.providers.base import CompletionRequest
 from llamakeep.providers.replicate import ReplicateProvider
+from llamakeep.providers.replicate.input_schema import InputSchema, read_schema
+from replicate_emulator.catalogue import Catalogue
 from tests.emulator.driver import NO_CERTIFICATES
 from tests.waiting import LONG_ENOUGH
 
 MAVERICK = "meta/llama-4-maverick-instruct"
+SCOUT = "meta/llama-4-scout-instruct"
+GPT = "openai/gpt-5-mini"
+STRUCTURED = "openai/gpt-5-structured"
+PARROT = "llamakeep/parrot"
+FORMAT: dict[str, Any] = {
+    "type": "json_schema",
+    "json_schema": {"name": "answer", "schema": {"type": "object"}},
+}
+TOOL: dict[str, Any] = {
+    "type": "function",
+    "function": {"name": "weather", "parameters": {"type": "object"}},
+}
 API_TOKEN = "r8_anything"
 GARBLED = ("html", "half", "empty", "list", "number", "null")
 """Bodies with status 200 that are none of Replicate's."""
@@ -107,3 +121,27 @@ def asking(
         parameters=Parameters(**parameters),
         is_followed=is_followed,
     )
+
+
+def version(
+    fields: dict[str, Any], output: Any = None, **schemas: Any
+) -> dict[str, Any]:
+    """Return a version of a model that takes a prompt and these fields."""
+    inputs = {"properties": {"prompt": {"type": "string"}, **fields}}
+    components = {"schemas": {"Input": inputs, "Output": output, **schemas}}
+    return {"id": "v1", "openapi_schema": {"components": components}}
+
+
+def schema_of(fields: dict[str, Any], output: Any = None, **more: Any) -> InputSchema:
+    found = read_schema(version(fields, output, **more))
+    assert found is not None
+    return found
+
+
+def emulated(name: str, place: int = 0) -> InputSchema:
+    """Return what a model of the emulator takes; its newest version is the first."""
+    model = Catalogue().find(name)
+    assert model is not None
+    found = read_schema(model.versions[place].rendered())
+    assert found is not None
+    return found

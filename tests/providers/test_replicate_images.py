@@ -15,8 +15,15 @@ from llamakeep.providers.replicate import ReplicateProvider
 from llamakeep.providers.replicate.inputs import MOST_BYTES, build_input, check_images
 from tests.images import data_url, hash_of, image, png
 from tests.providers.asking import ask
-from tests.providers.replicating import MAVERICK, Control, asking
-from tests.providers.test_replicate_schemas import GPT, STRUCTURED, emulated, schema_of
+from tests.providers.replicating import (
+    GPT,
+    MAVERICK,
+    STRUCTURED,
+    Control,
+    asking,
+    emulated,
+    schema_of,
+)
 
 CAT, DOG = png(of=1), png(of=2)
 KEPT = {hash_of(CAT): CAT, hash_of(DOG): DOG}

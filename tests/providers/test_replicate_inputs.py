@@ -12,10 +12,9 @@ from llamakeep.providers.replicate.inputs import build_input
 from llamakeep.providers.replicate.openapi import Field
 from replicate_emulator.catalogue import Catalogue
 from tests.providers.asking import ask
-from tests.providers.replicating import Control, asking, provider_at
+from tests.providers.replicating import PARROT, Control, asking, provider_at
 
 LLAMA_3 = "meta/meta-llama-3-8b-instruct"
-PARROT = "llamakeep/parrot"
 OLDER_LLAMA = InputSchema(
     dict.fromkeys(("prompt", "system_prompt", "prompt_template"), Field())
 )

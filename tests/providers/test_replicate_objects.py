@@ -10,18 +10,15 @@ from llamakeep.providers.registry import Registry
 from llamakeep.providers.replicate import ReplicateProvider
 from llamakeep.providers.replicate.outputs import OUTPUT_FIELDS, read_output
 from tests.providers.asking import Answer, ask
-from tests.providers.replicating import Control, asking
+from tests.providers.replicating import (
+    FORMAT,
+    GPT,
+    STRUCTURED,
+    TOOL,
+    Control,
+    asking,
+)
 
-STRUCTURED = "openai/gpt-5-structured"
-GPT = "openai/gpt-5-mini"
-FORMAT: dict[str, Any] = {
-    "type": "json_schema",
-    "json_schema": {"name": "answer", "schema": {"type": "object"}},
-}
-TOOL: dict[str, Any] = {
-    "type": "function",
-    "function": {"name": "weather", "parameters": {"type": "object"}},
-}
 CALL: dict[str, Any] = {"id": "c1", "function": {"name": "weather", "arguments": "{}"}}
 FLAT: dict[str, Any] = {"call_id": "c1", "name": "weather", "arguments": {"a": 1}}
 

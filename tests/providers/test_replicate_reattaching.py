@@ -28,14 +28,13 @@ from tests.providers.replicating import (
     FAULTS_OF_A_POLL,
     GARBLED,
     MAVERICK,
+    PARROT,
     Control,
     asking,
     provider_at,
 )
 from tests.providers.stub_server import running_stub, whole
 from tests.waiting import LONG_ENOUGH
-
-PARROT = "llamakeep/parrot"
 
 
 async def left_running(

@@ -8,47 +8,23 @@ import pytest
 from llamakeep.domain import Message, Parameters, ToolCall, ToolResult
 from llamakeep.domain.messages import message_of
 from llamakeep.errors import UnsupportedParameter
-from llamakeep.providers.replicate.input_schema import InputSchema, read_schema
+from llamakeep.providers.replicate.input_schema import read_schema
 from llamakeep.providers.replicate.inputs import build_input
 from llamakeep.providers.replicate.openapi import LONGEST_NAME, MOST_FIELDS, Field
-from replicate_emulator.catalogue import Catalogue
-from tests.providers.replicating import MAVERICK, asking
+from tests.providers.replicating import (
+    FORMAT,
+    GPT,
+    MAVERICK,
+    SCOUT,
+    STRUCTURED,
+    TOOL,
+    asking,
+    emulated,
+    schema_of,
+    version,
+)
 
-SCOUT = "meta/llama-4-scout-instruct"
-GPT = "openai/gpt-5-mini"
-STRUCTURED = "openai/gpt-5-structured"
 LOW_OR_HIGH: dict[str, Any] = {"enum": ["low", "high"], "type": "string"}
-FORMAT: dict[str, Any] = {
-    "type": "json_schema",
-    "json_schema": {"name": "answer", "schema": {"type": "object"}},
-}
-TOOL: dict[str, Any] = {
-    "type": "function",
-    "function": {"name": "weather", "parameters": {"type": "object"}},
-}
-
-
-def version(
-    fields: dict[str, Any], output: Any = None, **schemas: Any
-) -> dict[str, Any]:
-    inputs = {"properties": {"prompt": {"type": "string"}, **fields}}
-    components = {"schemas": {"Input": inputs, "Output": output, **schemas}}
-    return {"id": "v1", "openapi_schema": {"components": components}}
-
-
-def schema_of(fields: dict[str, Any], output: Any = None, **more: Any) -> InputSchema:
-    found = read_schema(version(fields, output, **more))
-    assert found is not None
-    return found
-
-
-def emulated(name: str, place: int = 0) -> InputSchema:
-    """Return what a model of the emulator takes; its newest version is the first."""
-    model = Catalogue().find(name)
-    assert model is not None
-    found = read_schema(model.versions[place].rendered())
-    assert found is not None
-    return found
 
 
 @pytest.mark.parametrize(

@@ -14,19 +14,18 @@ from llamakeep.providers.registry import Registry
 from llamakeep.providers.replicate import ReplicateProvider
 from tests.fakes import ScriptedProvider
 from tests.providers.asking import Answer, ask
-from tests.providers.replicating import MAVERICK, Control, asking, provider_at
+from tests.providers.replicating import (
+    FORMAT,
+    GPT,
+    MAVERICK,
+    PARROT,
+    SCOUT,
+    TOOL,
+    Control,
+    asking,
+    provider_at,
+)
 
-SCOUT = "meta/llama-4-scout-instruct"
-GPT = "openai/gpt-5-mini"
-PARROT = "llamakeep/parrot"
-FORMAT: dict[str, Any] = {
-    "type": "json_schema",
-    "json_schema": {"name": "place", "schema": {"type": "object"}},
-}
-TOOL = {
-    "type": "function",
-    "function": {"name": "weather", "parameters": {"type": "object"}},
-}
 TOLD: dict[str, Any] = {"tools": (TOOL,), "prompted_tools": True}
 CALLING = '{"name": "weather", "parameters": {"city": "Jeju"}}'
 CALLED = ToolCall("call_1_1", "weather", '{"city": "Jeju"}')
