@@ -11,6 +11,7 @@ from llamakeep.errors import ProviderAnswerInvalid, ProviderError
 from llamakeep.providers.replicate import ReplicateProvider
 from llamakeep.providers.replicate.api import ReplicateApi
 from llamakeep.providers.replicate.predictions import MAX_TEXT, read_prediction
+from llamakeep.providers.replicate.reading import LARGE
 from tests.providers.asking import ask
 from tests.providers.replicating import (
     FAULTS_OF_A_POLL,
@@ -253,7 +254,7 @@ def test_a_large_answer_is_read_like_a_small_one(output: Any, text: str) -> None
 )
 def test_what_surrounds_a_large_answer_is_not_built(junk: bytes) -> None:
     start = json.dumps(prediction("ok")).encode()[:-1]
-    body = start + b', "x": [' + junk * (1_500_000 // len(junk)) + b"1]}"
+    body = start + b', "x": [' + junk * (2 * LARGE // len(junk)) + b"1]}"
     tracemalloc.start()
     read = read_prediction(body)
     _, most = tracemalloc.get_traced_memory()
