@@ -3,9 +3,12 @@
 import struct
 import zlib
 from base64 import b64encode
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from hashlib import sha256
 
 from llamakeep.domain import Image
+from llamakeep.providers.base import ImageReader
 
 GIF = b"GIF89a\x02\0\x03\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01\0\0\0\0;"
 JPEG = (
@@ -26,18 +29,13 @@ def png(size: tuple[int, int] = (2, 3), *, of: int = 0) -> bytes:
     pixels = zlib.compress((b"\0" + bytes(2)) * 3)
     text = f"number\0{of}".encode()
     chunks = [(b"IHDR", head), (b"tEXt", text), (b"IDAT", pixels), (b"IEND", b"")]
-    written = [
-        struct.pack(">I", len(data))
-        + kind
-        + data
-        + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    ]
+    written = [_chunk(kind, data) for kind, data in chunks]
     return b"\x89PNG\r\n\x1a\n" + b"".join(written)
 
 
-def _checksum(data: bytes) -> bytes:
-    return struct.pack(">I", zlib.crc32(data))
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    length, checksum = len(data), zlib.crc32(kind + data)
+    return struct.pack(">I", length) + kind + data + struct.pack(">I", checksum)
 
 
 def data_url(data: bytes, media_type: str = "image/png") -> str:
@@ -51,3 +49,18 @@ def hash_of(data: bytes) -> str:
 def image(data: bytes, media_type: str = "image/png", **facts: str) -> Image:
     """Return an image with its bytes, as it comes with a request."""
     return Image(hash_of(data), media_type, len(data), data=data, **facts)
+
+
+def shown(data: bytes, media_type: str = "image/png", **facts: str) -> Image:
+    """Return an image without its bytes, as the run that shows it has it."""
+    return replace(image(data, media_type, **facts), data=None)
+
+
+def reader_of(*images: bytes) -> ImageReader:
+    """Return what reads those of these images that are asked for."""
+    known = {hash_of(each): each for each in images}
+
+    async def read(hashes: Collection[str]) -> Mapping[str, bytes]:
+        return {each: known[each] for each in hashes if each in known}
+
+    return read

@@ -11,12 +11,12 @@ from llamakeep.storage import Storage
 from tests.engine.engine import open_engine
 from tests.fakes import ScriptedProvider
 from tests.faulty_storage import FaultyStorage
-from tests.images import hash_of, image, png
+from tests.images import hash_of, image, png, shown
 from tests.storage.running import NODE, new_run
 
 PNG = png()
 SHOWN = message_of("user", [Text("What is this?"), image(PNG)])
-KEPT = message_of("user", [Text("What is this?"), replace(image(PNG), data=None)])
+KEPT = message_of("user", [Text("What is this?"), shown(PNG)])
 
 
 async def given(provider: ScriptedProvider) -> bytes:

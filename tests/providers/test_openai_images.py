@@ -1,6 +1,6 @@
 """Images as OpenAI-compatible servers are sent them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -12,26 +12,16 @@ from llamakeep.errors import ImageNotFound
 from llamakeep.providers.base import CompletionRequest
 from llamakeep.providers.images import data_urls
 from llamakeep.providers.openai.requests import request_body
-from tests.images import data_url, hash_of, image, png
+from tests.images import data_url, png, reader_of, shown
 from tests.providers.asking import ask, asked, request
 from tests.providers.stub_server import DONE, END, STOP, delta, head
 
 CAT, DOG = png(of=1), png(of=2)
-KEPT = {hash_of(CAT): CAT, hash_of(DOG): DOG}
 ADDRESS = "https://example.com/cat.png"
 
 
-def shown(data: bytes, **facts: str) -> Image:
-    return replace(image(data, **facts), data=None)
-
-
-def of(*messages: Message, kept: Mapping[str, bytes] = KEPT) -> CompletionRequest:
-    """Return a request whose images are read from `kept`."""
-
-    async def read(hashes: Collection[str]) -> Mapping[str, bytes]:
-        return {each: kept[each] for each in hashes if each in kept}
-
-    return replace(request(), messages=messages, read_images=read)
+def of(*messages: Message, kept: Collection[bytes] = (CAT, DOG)) -> CompletionRequest:
+    return replace(request(), messages=messages, read_images=reader_of(*kept))
 
 
 async def sent(*messages: Message) -> Any:
@@ -84,7 +74,7 @@ async def test_images_that_tools_returned_follow_their_results() -> None:
 
 async def test_an_image_that_was_deleted_is_not_left_out_in_silence() -> None:
     with pytest.raises(ImageNotFound, match="was deleted"):
-        await data_urls(of(message_of("user", [shown(CAT), shown(DOG)]), kept={}))
+        await data_urls(of(message_of("user", [shown(CAT), shown(DOG)]), kept=()))
 
 
 async def test_the_bytes_are_read_when_they_are_sent() -> None:

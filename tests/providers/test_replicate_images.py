@@ -1,6 +1,5 @@
 """Images for models on Replicate, by what their schemas say of them."""
 
-from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +12,7 @@ from llamakeep.providers.base import IMAGES, CompletionRequest
 from llamakeep.providers.images import data_urls
 from llamakeep.providers.replicate import ReplicateProvider
 from llamakeep.providers.replicate.inputs import MOST_BYTES, build_input, check_images
-from tests.images import data_url, hash_of, image, png
+from tests.images import data_url, hash_of, png, reader_of, shown
 from tests.providers.asking import ask
 from tests.providers.replicating import (
     GPT,
@@ -26,20 +25,13 @@ from tests.providers.replicating import (
 )
 
 CAT, DOG = png(of=1), png(of=2)
-KEPT = {hash_of(CAT): CAT, hash_of(DOG): DOG}
 ADDRESS = "https://example.com/cat.png"
 SYSTEM = Message("system", "Be brief.")
 
 
-def shown(data: bytes) -> Image:
-    return replace(image(data), data=None)
-
-
 def of(*messages: Message, model: str = GPT) -> CompletionRequest:
-    async def read(hashes: Collection[str]) -> Mapping[str, bytes]:
-        return {each: KEPT[each] for each in hashes}
-
-    return replace(asking(model=model), messages=messages, read_images=read)
+    reader = reader_of(CAT, DOG)
+    return replace(asking(model=model), messages=messages, read_images=reader)
 
 
 def asked(text: str, *images: Image) -> Message:
@@ -140,10 +132,11 @@ async def test_images_that_a_model_does_not_take_are_refused(
 ) -> None:
     schema = schema_of(fields)
     request = of(asked("What?", *images), model="a/b")
+    urls = {hash_of(each): "data:" for each in (CAT, DOG)}
 
     for check in (
         lambda: check_images(images, schema),
-        lambda: build_input(request, schema, dict.fromkeys(KEPT, "data:")),
+        lambda: build_input(request, schema, urls),
     ):
         with pytest.raises(UnsupportedParameter, match=says) as caught:
             check()

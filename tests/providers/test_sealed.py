@@ -1,6 +1,7 @@
 """What servers want back with reasoning: kept, and handed back as it came."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,11 +33,7 @@ def sent_again(answer: Answer) -> Any:
     """Return the answer as an assistant's message that the server is sent later."""
     begin = [Text(answer.text)] if answer.text and not answer.items else []
     message = message_of("assistant", [*begin, *answer.items])
-    asked = request()
-    body = request_body(
-        type(asked)(run_id="run_1", attempt=1, model="m", messages=[message])
-    )
-    [sent] = body["messages"]
+    [sent] = request_body(replace(request(), messages=[message]))["messages"]
     return sent
 
 
