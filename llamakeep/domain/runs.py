@@ -110,6 +110,9 @@ The provider of a message that a client added to a conversation, which is kept a
 without an answer. With neither text nor message, it only began the conversation.
 """
 
+FOLLOWS_NOTHING = "none"
+"""The `previous_run_id` of a run that follows no other one of its conversation."""
+
 LONGEST_FINISH_REASON = 64
 LONGEST_END_USER = 512
 LARGEST_USAGE = 2**31 - 1
@@ -179,7 +182,8 @@ class NewRun:
     """Whether the conversation's applies where there is none."""
     conversation_id: str | None = None
     previous_run_id: str | None = None
-    """The run that it follows, instead of the whole conversation."""
+    """The run that it follows, instead of the whole conversation; or that it follows
+    nothing."""
     prior_messages: Sequence[Message] = ()
     """What was said before the prompt and is in no run: a client brings it along."""
     last_message: Message | None = None
@@ -230,7 +234,8 @@ class Run:
     system_prompt: str | None = None
     conversation_id: str | None = None
     previous_run_id: str | None = None
-    """The run that it follows; `None` for the whole conversation."""
+    """The run that it follows, or `FOLLOWS_NOTHING`; `None` for the whole
+    conversation."""
     prior_messages: Sequence[Message] = ()
     """What the client said to have been said right before the prompt."""
     last_message: Message | None = None

@@ -158,7 +158,7 @@ class ImportedRun(Imported):
     """Ignored: it is `created_at` without its fraction."""
     started_at: Moment | None = None
     finished_at: Moment | None = None
-    previous_run_id: RunId | None = None
+    previous_run_id: RunId | Literal["none"] | None = None
     earlier: tuple[ImportedMessage, ...] = ()
     system_prompt: Text | None = None
     parameters: _Parameters = _Parameters()

@@ -31,6 +31,7 @@ def shown(run: Run) -> dict[str, Any]:
         "model": model_name(run),
         "resolved_model": run.resolved_model,
         "conversation_id": run.conversation_id,
+        "previous_run_id": run.previous_run_id,
         "finish_reason": run.finish_reason,
         "usage": {
             "input_tokens": usage.input_tokens,

@@ -44,6 +44,7 @@ async def test_an_answer_says_how_it_came_about(client: Client) -> None:
         "usage": {"input_tokens": 7, "output_tokens": 3, "cost_usd": None},
         "error": None,
         "output": None,
+        "previous_run_id": None,
         "store": True,
     }
 

@@ -181,6 +181,45 @@ async def test_a_run_can_be_continued_twice(
     ]
 
 
+async def test_a_prompt_may_follow_nothing_of_its_conversation(
+    client: Client, provider: ScriptedProvider
+) -> None:
+    first = await sent(client, prompt="One", system_prompt="Be brief.")
+    here = {"conversation_id": first["conversation_id"]}
+
+    anew = await sent(client, prompt="One, edited", previous_run_id="none", **here)
+    after = await sent(client, prompt="Two", previous_run_id=anew["id"])
+    exported = (await client.get("/history/export")).content
+    moved = await client.post(
+        "/history/import",
+        content=exported,
+        headers=BOB | {"Content-Type": "application/x-ndjson"},
+    )
+
+    told = [[each.content for each in one.messages] for one in provider.requests]
+    assert told[1:] == [
+        ["One, edited"],
+        ["One, edited", "Hello, world", "Two"],
+    ]
+    assert {run["conversation_id"] for run in (first, anew, after)} == {*here.values()}
+    followed = [run["previous_run_id"] for run in await client.history()]
+    assert followed == [anew["id"], "none", None]
+    assert moved.status_code == 200, moved.text
+    his = await client.history(**BOB)
+    assert [run["previous_run_id"] for run in his] == [his[1]["id"], "none", None]
+
+
+async def test_a_first_prompt_may_say_that_it_follows_nothing(client: Client) -> None:
+    run = await sent(client, prompt="One", previous_run_id="none")
+
+    assert run["previous_run_id"] is None
+    elsewhere = await client.post(
+        "/prompt/",
+        json=PROMPT | {"previous_run_id": "none", "conversation_id": "conv_1"},
+    )
+    assert elsewhere.status_code == 404
+
+
 @pytest.mark.parametrize(
     "body", [{"prompt": "Never mind"}, {"messages": [ASKS]}], ids=["prompt", "message"]
 )

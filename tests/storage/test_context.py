@@ -107,6 +107,26 @@ async def test_a_branch_has_what_it_follows_and_nothing_else(
     ]
 
 
+async def test_what_follows_nothing_is_told_of_nothing_but_is_followed(
+    storage: Storage, alice: User
+) -> None:
+    root = await answered(storage, alice, "root")
+    here = {"conversation_id": root.conversation_id}
+    anew = await answered(storage, alice, "anew", **here, previous_run_id="none")
+    leaf = await answered(storage, alice, "leaf", **here, previous_run_id=anew.id)
+
+    context = await storage.context(
+        alice.id, root.conversation_id, previous_run_id="none", most=MUCH
+    )
+
+    assert (list(context.runs), context.newest_run_id) == ([], leaf.id)
+    assert await followed(storage, alice, previous_run_id=leaf.id) == [anew, leaf]
+    again: dict[str, Any] = {**here, "previous_run_id": "none", "before": anew.id}
+    assert await followed(storage, alice, **again) == []
+    with pytest.raises(ConversationNotFound):
+        await followed(storage, alice, conversation_id="conv_1", previous_run_id="none")
+
+
 async def test_a_chain_follows_its_links_whatever_the_ids_say(
     storage: Storage, alice: User
 ) -> None:

@@ -277,7 +277,5 @@ _ENCODINGS: dict[Kind, tuple[Callable[[str], bytes], bytes]] = {
 
 
 def _exported(run: Run) -> dict[str, Any]:
-    return shown_in_history(run) | {
-        "previous_run_id": run.previous_run_id,
-        "earlier": [shown_message(one, run.id) for one in run.prior_messages],
-    }
+    earlier = [shown_message(one, run.id) for one in run.prior_messages]
+    return shown_in_history(run) | {"earlier": earlier}

@@ -22,6 +22,7 @@ from llamakeep.domain import Image, NewRun, Parameters, Part
 from llamakeep.domain.images import MOST_IMAGES
 from llamakeep.domain.messages import Text as TextPart
 from llamakeep.domain.messages import message_of
+from llamakeep.domain.runs import FOLLOWS_NOTHING
 from llamakeep.schemas.bodies import Form
 from llamakeep.schemas.fields import (
     EndUser,
@@ -70,7 +71,10 @@ class PromptRequest(Form):
     conversation_id: Annotated[Text, Field(max_length=32)] | None = None
     """The conversation to continue, from an earlier response."""
     previous_run_id: Annotated[Text, Field(max_length=32)] | None = None
-    """Continue after this run instead, even if others have followed it."""
+    """
+    Continue after this run instead, even if others have followed it. `none` begins anew
+    within the conversation: the model is told of nothing that was said before.
+    """
     max_tokens: MaxTokens | None = None
     min_tokens: MinTokens | None = None
     temperature: Temperature | None = None
@@ -117,11 +121,17 @@ class PromptRequest(Form):
             InvalidRequest: A field is invalid, or does not go with another one.
             UnsupportedParameter: This server does not support a field's value.
         """
-        if self.previous_run_id is not None and self.conversation_id is not None:
+        previous_run_id = self.previous_run_id
+        if self.conversation_id is None and previous_run_id == FOLLOWS_NOTHING:
+            previous_run_id = None  # as it begins a conversation
+        if self.conversation_id is not None and previous_run_id not in {
+            None,
+            FOLLOWS_NOTHING,
+        }:
             raise invalid(
                 "previous_run_id",
                 "A prompt continues a run or a conversation. Send only one of "
-                "`previous_run_id` and `conversation_id`.",
+                "`previous_run_id` and `conversation_id`, unless the former is `none`.",
             )
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
         tools = NO_TOOLS
@@ -154,7 +164,7 @@ class PromptRequest(Form):
             model=self.model,
             system_prompt=self.system_prompt,
             conversation_id=self.conversation_id,
-            previous_run_id=self.previous_run_id,
+            previous_run_id=previous_run_id,
             parameters=parameters,
             metadata=self.metadata or {},
             end_user=self.end_user,

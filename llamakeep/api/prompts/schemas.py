@@ -97,6 +97,11 @@ class PromptResponse(Body):
     """The exact model that the provider says it used."""
     conversation_id: str
     """Send it with the next prompt to continue the conversation."""
+    previous_run_id: str | None
+    """
+    The run that it follows; `none` if it follows nothing, `null` if it follows all that
+    was answered before in its conversation.
+    """
     finish_reason: str | None
     usage: UsageResponse
     created_at: AwareDatetime

@@ -8,6 +8,7 @@ from hashlib import sha256
 from sqlalchemy import Connection, bindparam, insert, select, text
 
 from llamakeep.domain import Run, User
+from llamakeep.domain.runs import FOLLOWS_NOTHING
 from llamakeep.errors import ImageNotFound, Unauthenticated
 from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import runs, users
@@ -98,7 +99,7 @@ def _words(user: User, imported: Sequence[Run]) -> dict[tuple[str, str], str]:
 def _new_runs(connection: Connection, user: User, imported: Iterable[Run]) -> list[Run]:
     """Return the runs that are not stored yet, with their ids here."""
     ids = {run.id for run in imported}
-    ids |= {run.previous_run_id for run in imported if run.previous_run_id}
+    ids |= {previous for run in imported if (previous := _followed(run)) is not None}
     owners = _owners(connection, ids | {_elsewhere(user, each) for each in ids})
     conversations: dict[str, str | None] = {}
     new: dict[str, Run] = {}
@@ -116,9 +117,14 @@ def _new_runs(connection: Connection, user: User, imported: Iterable[Run]) -> li
             user_id=user.id,
             conversation_id=_place(user, run.conversation_id, conversations),
             previous_run_id=run.previous_run_id
-            and _place(user, run.previous_run_id, owners),
+            if (previous := _followed(run)) is None
+            else _place(user, previous, owners),
         )
     return list(new.values())
+
+
+def _followed(run: Run) -> str | None:
+    return None if run.previous_run_id == FOLLOWS_NOTHING else run.previous_run_id
 
 
 def _owners(connection: Connection, ids: Iterable[str]) -> dict[str, str | None]:

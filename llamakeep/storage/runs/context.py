@@ -25,6 +25,7 @@ from sqlalchemy import (
 
 from llamakeep.domain import Run, RunStatus
 from llamakeep.domain.embeddings import ALONE
+from llamakeep.domain.runs import FOLLOWS_NOTHING
 from llamakeep.errors import (
     ContextTooLarge,
     ConversationNotFound,
@@ -76,7 +77,8 @@ class ContextStorage:
         """
         Return the runs that a prompt follows.
 
-        A new prompt that names a run (`previous_run_id`) needs no conversation. One
+        A new prompt that names a run (`previous_run_id`) needs no conversation, and one
+        that follows nothing still belongs to its conversation. One
         that is stored already is not among those `before` it. All texts together have
         at most `most` bytes.
 
@@ -89,7 +91,9 @@ class ContextStorage:
 
         def operation(connection: Connection) -> Context:
             place = conversation_id
-            if previous_run_id is not None and before is None:
+            is_linked = previous_run_id not in {None, FOLLOWS_NOTHING}
+            if is_linked and before is None:
+                assert previous_run_id is not None
                 place = _conversation_of(connection, user_id, previous_run_id)
             assert place is not None
             reader = _Reader(connection, user_id, place, most)
@@ -156,6 +160,8 @@ class _Reader:
     def followed(self, previous_run_id: str | None, before: str | None) -> list[str]:
         if previous_run_id is None:
             return self._answered(before)[::-1]
+        if previous_run_id == FOLLOWS_NOTHING:
+            return []
         chain = self._chain(previous_run_id)
         links = {row.id: row for row in self._connection.execute(select(chain))}
         found: list[str] = []

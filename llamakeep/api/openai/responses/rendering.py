@@ -7,6 +7,7 @@ from llamakeep.api.openai.responses.text_format import text_format
 from llamakeep.api.openai.tools import flat_choice, flat_tools
 from llamakeep.api.prompts.ids import id_of
 from llamakeep.domain import Run, RunStatus, Usage
+from llamakeep.domain.runs import FOLLOWS_NOTHING
 from llamakeep.errors import (
     ClientError,
     ProviderRateLimited,
@@ -130,7 +131,7 @@ def _or_default(given: float | None, default: float) -> float:
 
 
 def _previous(run: Run) -> str | None:
-    if run.previous_run_id is None:
+    if run.previous_run_id in {None, FOLLOWS_NOTHING}:
         return None
     return RESPONSE + run.previous_run_id.removeprefix("run_")
 
