@@ -5,6 +5,8 @@ PYTHON ?= python3
 # Without .pyc files, each process that a test starts would compile everything again.
 unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
+# It reads the page's JavaScript, and asks no other machine for anything.
+DENO := DENO_NO_UPDATE_CHECK=1 $(BIN)/deno
 PYTEST := pytest --dist worksteal
 # What starts no programs and takes no second: see `tests/conftest.py`.
 QUICK := --quick -n logical --durations=20 --durations-min=1
@@ -30,6 +32,7 @@ run: .venv/run.stamp ## Install what is missing, and serve a demonstration on po
 	@exec $(BIN)/python -m llamakeep serve --demo $(if $(PORT),--port $(PORT))
 
 test: .venv/dev.stamp ## Run the quick tests (about a minute); `make test T=tests/api` runs all of a folder, `make test ALL=1` all
+	$(if $(T)$(ALL),,$(DENO) test --no-check --no-remote --no-npm --quiet)
 	$(BIN)/python -m $(PYTEST) $(if $(T)$(ALL),$(SOME),$(QUICK))
 
 check: lint types layers docs licences coverage whole audit ## Do everything that has to pass before a change is merged
@@ -37,13 +40,18 @@ check: lint types layers docs licences coverage whole audit ## Do everything tha
 lint: .venv/dev.stamp ## Look for mistakes and for unformatted files
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(DENO) fmt --check
+	$(DENO) lint
 
 format: .venv/dev.stamp ## Format everything, and mend what can be mended by itself
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	$(DENO) lint --fix
+	$(DENO) fmt
 
 types: .venv/dev.stamp ## Check the types
 	$(BIN)/mypy
+	$(DENO) check --no-remote --no-npm llamakeep/page tests/page_units
 
 layers: .venv/dev.stamp ## Check who imports whom
 	$(BIN)/lint-imports
