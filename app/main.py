@@ -1,10 +1,12 @@
 """`uvicorn app.main:app --reload`, as in the first README."""
 
 import logging
+import sys
 
 from llamakeep.app import create_app
 from llamakeep.settings import Settings, variables
 
-app = create_app(Settings())
+# Uvicorn itself begins again only when Python files change.
+app = create_app(Settings(), reloads_page="--reload" in sys.argv)
 for _warning in variables.warnings():
     logging.getLogger("llamakeep").warning("%s", _warning)

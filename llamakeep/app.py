@@ -23,6 +23,8 @@ from llamakeep.api.http.body_limit import BodyLimit
 from llamakeep.api.http.browsers import protect_browsers
 from llamakeep.api.http.forwarded import believe_proxies
 from llamakeep.api.http.rates import limit_rates, shared_counts
+from llamakeep.api.page.files import Files
+from llamakeep.api.page.routes import page_routes
 from llamakeep.api.prompts import models
 from llamakeep.api.prompts import routes as prompt
 from llamakeep.api.webhooks import incoming as webhooks
@@ -65,6 +67,7 @@ def create_app(
     counts: Counts | None = None,
     throttle: Throttle | None = None,
     dead_nodes: Sequence[str] = (),
+    reloads_page: bool = False,
 ) -> FastAPI:
     """
     Create the server; its lifespan opens and closes all resources.
@@ -76,6 +79,7 @@ def create_app(
         counts: Where requests are counted if Valkey is not set; by default, here.
         throttle: Where failed logins are counted; by default, here.
         dead_nodes: Nodes whose processes have ended; their leases are released.
+        reloads_page: Whether changes of the page's files count at once.
     """
     counts = shared_counts(settings) or counts or OwnCounts()
 
@@ -149,7 +153,8 @@ def create_app(
         },
     )
     _add_middleware(app, settings, counts)
-    _add_routes(app, takes_webhooks=settings.public_url is not None)
+    files = Files(reloads=reloads_page)
+    _add_routes(app, files, takes_webhooks=settings.public_url is not None)
     return app
 
 
@@ -196,7 +201,7 @@ async def _stop(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
 
 
-def _add_routes(app: FastAPI, *, takes_webhooks: bool) -> None:
+def _add_routes(app: FastAPI, files: Files, *, takes_webhooks: bool) -> None:
     vendors_surfaces = (
         openai.chat,
         openai.completions,
@@ -228,4 +233,4 @@ def _add_routes(app: FastAPI, *, takes_webhooks: bool) -> None:
         app.router.routes.extend(surface.router.routes)
     if takes_webhooks:
         app.router.routes.extend(webhooks.router.routes)
-    app.router.routes.append(HeadAndOptions(app.router))
+    app.router.routes += [*page_routes(files), HeadAndOptions(app.router)]

@@ -13,6 +13,8 @@ from fastapi.routing import APIRoute
 from sqlalchemy import Connection
 
 from llamakeep.api.http import documentation
+from llamakeep.api.page.files import Files
+from llamakeep.api.page.routes import page_routes
 from llamakeep.api.replicate import unserved
 from llamakeep.credentials.api_keys import issue_api_key
 from llamakeep.credentials.passwords import hash_password
@@ -249,8 +251,12 @@ async def test_what_is_not_in_the_document_gives_nothing_away(world: World) -> N
         and route.path.replace(":path}", "}") not in PATHS
     }
 
-    # These answer all methods with a 404 that says why, and a page.
-    known = (*unserved.router.routes, *documentation.router.routes)
+    # These answer all methods with a 404 that says why, and with the page.
+    known = (
+        *unserved.router.routes,
+        *documentation.router.routes,
+        *page_routes(Files()),
+    )
     assert others == {route.path for route in known if isinstance(route, APIRoute)}
 
 

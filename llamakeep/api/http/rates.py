@@ -17,6 +17,12 @@ from llamakeep.limits.shared_rates import SharedCounts, ValkeyCounts
 from llamakeep.limits.throttle import network_of
 from llamakeep.settings import Settings
 
+PAGE_FILES = "/page/"
+"""
+How paths of the web page's files begin. They are not counted: a page has dozens, which
+are sent from memory, and browsers keep them.
+"""
+
 LOGIN_PATHS = {"/login", "/password-reset"}
 """Routes at which passwords and reset tokens could be guessed."""
 
@@ -108,7 +114,11 @@ class RateLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward requests within the limits."""
-        if scope["type"] != "http" or scope["path"].rstrip("/") in self._exempt:
+        if (
+            scope["type"] != "http"
+            or scope["path"].rstrip("/") in self._exempt
+            or scope["path"].startswith(PAGE_FILES)
+        ):
             await self._app(scope, receive, send)
             return
         visit = Visit(self._counts, self._settings.rate_limit)

@@ -1,0 +1,1 @@
+"""The web page: its shell, and its files."""
