@@ -331,3 +331,28 @@ def whole_length_of(runs: Iterable[Run]) -> int:
         for message in run.prior_messages:
             length += sum(map(len, message.texts))
     return length
+
+
+def is_of_earlier(status: RunStatus, attempt: int, common_length: int | None) -> bool:
+    """
+    Return whether what is stored of an unfinished run is an earlier attempt's text.
+
+    An attempt that writes text of its own writes how much of it is common, too.
+    """
+    if status is not RunStatus.PROCESSING:
+        return True
+    return attempt > 1 and common_length is None
+
+
+def stored_position(run: Run) -> str | None:
+    """Return where a reader of a run's stored text is; `None` if the run is over."""
+    if run.status.is_final:
+        return None
+    length = len(run.response)
+    if run.output:
+        length = sum(len(item.text) for item in run.output) + len(run.output)
+        length -= isinstance(run.output[0], Text)  # no mark is before it
+    # Which earlier attempt wrote it makes no difference: it is not this one's.
+    hidden = is_of_earlier(run.status, run.attempt, run.common_length)
+    attempt = run.attempt - hidden
+    return str(length) if attempt <= 1 else f"{length}@{attempt}"

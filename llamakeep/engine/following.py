@@ -6,6 +6,7 @@ from contextlib import aclosing
 
 from llamakeep.domain import Run, RunStatus, User
 from llamakeep.domain.output import heads_of, tape_of
+from llamakeep.domain.runs import is_of_earlier
 from llamakeep.engine.refusals import text_not_kept
 from llamakeep.engine.updates import (
     LONG,
@@ -45,9 +46,9 @@ async def follow_stored(
             break
         if now.has_items:
             run = await storage.get_run(_owner(run), run.id)
-            # What a new attempt has stored is an earlier one's, and may change.
-            is_known = run.status is not RunStatus.STARTING
-            for item in lacking(run, position) if is_known else ():
+            # What an earlier attempt has stored may change.
+            is_hidden = is_of_earlier(run.status, run.attempt, run.common_length)
+            for item in () if is_hidden else lacking(run, position):
                 yield item
                 position = item.position
         elif (news := await _news(storage, run, position, now)) is not None:
@@ -73,8 +74,8 @@ async def _news(
     storage: Storage, run: Run, position: Position, now: Progress
 ) -> Delta | Reset | None:
     """Return some of what a reader at `position` lacks of a run that has not ended."""
-    if now.status is RunStatus.STARTING:
-        return None  # what is stored is an earlier attempt's text, and may change
+    if is_of_earlier(now.status, now.attempt, now.common_length):
+        return None  # it may change
     known = known_length(position, now.attempt, now.common_length, now.length)
     if position.offset <= known:
         end = Position(position.offset + len(now.text), now.attempt)

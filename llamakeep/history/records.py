@@ -5,6 +5,7 @@ from typing import Any
 
 from llamakeep.domain import Image, Item, Message, Part, Reasoning, Run, ToolCall
 from llamakeep.domain.messages import images_in, written
+from llamakeep.domain.runs import stored_position
 from llamakeep.schemas.images import path_of
 
 
@@ -58,6 +59,7 @@ def shown_in_history(run: Run) -> dict[str, Any]:
         asked
         | shown(run)
         | {
+            "position": stored_position(run),
             "system_prompt": run.system_prompt,
             "parameters": run.parameters.given(),
             "metadata": run.metadata,

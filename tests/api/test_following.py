@@ -7,6 +7,7 @@ import pytest
 from llamakeep.settings import Settings
 from tests.api.serving import Client, ServerSentEvent, connect
 from tests.fakes import ScriptedProvider
+from tests.waiting import until
 
 SCRIPT = ("Caf\u00e9 ", "\U0001f999", "\U0001f999 ", "\n\ndata: x\n", "e", "\u0301.")
 TEXT = "".join(SCRIPT)
@@ -160,3 +161,48 @@ async def test_many_may_follow_one_run(settings: Settings) -> None:
         found = await asyncio.gather(*following)
 
     assert {joined(events, "") for events in found} == {TEXT + "!"}
+
+
+async def test_a_run_that_goes_on_says_where_a_reader_of_its_text_is(
+    settings: Settings,
+) -> None:
+    go_on = asyncio.Event()
+    provider = ScriptedProvider([*SCRIPT[:3], go_on, *SCRIPT[3:]])
+    async with connect(settings, provider) as client:
+        run_id = await client.begin()
+        await client.written(run_id, "".join(SCRIPT[:3]))
+        shown = (await client.get(f"/history/{run_id}")).json()
+        [listed] = await client.history()
+        position = {"starting_after": shown["position"]}
+        go_on.set()
+        events = await client.events(
+            "GET", f"/history/{run_id}/stream", params=position
+        )
+        [ended] = await client.history()
+
+    assert shown == listed
+    assert joined(events, shown["response"]) == ended["response"] == TEXT
+    assert "reset" not in [one.event for one in events]
+    assert ended["position"] is None
+
+
+async def test_the_text_of_an_attempt_that_broke_off_is_not_taken_for_the_next_ones(
+    settings: Settings,
+) -> None:
+    provider = ScriptedProvider(["Once", asyncio.Event()], is_free=True)
+    async with connect(settings, provider) as client:
+        run_id = await client.begin()
+        await client.written(run_id, "Once")
+    go_on = asyncio.Event()
+    other = ScriptedProvider([go_on, "Twice"], is_free=True)
+    async with connect(settings, other) as client:
+        await until(lambda: other.requests)
+        shown = (await client.get(f"/history/{run_id}")).json()
+        position = {"starting_after": shown["position"]}
+        go_on.set()
+        events = await client.events(
+            "GET", f"/history/{run_id}/stream", params=position
+        )
+
+    assert (shown["response"], shown["position"]) == ("Once", "4")
+    assert joined(events, shown["response"]) == "Twice"

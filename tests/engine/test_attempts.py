@@ -21,6 +21,7 @@ from llamakeep.domain import (
 )
 from llamakeep.domain.messages import said_in
 from llamakeep.domain.output import MARK, heads_of, items_of, tape_of
+from llamakeep.domain.runs import stored_position
 from llamakeep.engine import (
     Delta,
     Ended,
@@ -52,6 +53,8 @@ class Visit:
 
     come: int
     leave: int
+    reloads: bool = False
+    """Whether they begin with what is stored, instead of with what they have."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,14 @@ class Reader:
         self.position = Position()
         self.resets = 0
         self.end: Run | None = None
+
+    def load(self, stored: Run) -> None:
+        """Begin with what the history shows."""
+        self.text = tape_of(stored.output, stored.response)
+        self.heads = [*heads_of(stored.output)]
+        position = Position.parse(stored_position(stored) or "")
+        assert position is not None
+        self.position = position
 
     def take(self, update: Update) -> None:
         if isinstance(update, Reset):
@@ -161,6 +172,8 @@ class Audience:
     def move(self, number: int, stored: Run) -> None:
         for reader, visit in self._visits:
             if visit.come == number:
+                if visit.reloads:
+                    reader.load(stored)
                 self._tasks[reader] = asyncio.create_task(reader.follow(self._live))
             if visit.leave == number and reader in self._tasks:
                 self._tasks.pop(reader).cancel()
@@ -245,7 +258,10 @@ def attempt_lists(draw: st.DrawFn) -> list[Attempt]:
             Attempt(
                 deltas=list(said_as(deltas)),
                 flushes=draw(st.frozensets(moments, max_size=3)),
-                visits=[Visit(draw(moments), draw(moments)) for _ in range(READERS)],
+                visits=[
+                    Visit(draw(moments), draw(moments), draw(st.booleans()))
+                    for _ in range(READERS)
+                ],
                 succeeds=draw(st.booleans()),
             )
         )

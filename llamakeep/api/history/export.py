@@ -278,4 +278,6 @@ _ENCODINGS: dict[Kind, tuple[Callable[[str], bytes], bytes]] = {
 
 def _exported(run: Run) -> dict[str, Any]:
     earlier = [shown_message(one, run.id) for one in run.prior_messages]
-    return shown_in_history(run) | {"earlier": earlier}
+    facts = shown_in_history(run) | {"earlier": earlier}
+    del facts["position"]  # nothing follows it from a file
+    return facts

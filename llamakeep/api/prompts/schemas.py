@@ -119,6 +119,11 @@ class HistoryItem(PromptResponse):
 
     timestamp: WholeSeconds
     prompt: str
+    position: str | None
+    """
+    Where a reader of this response is, which follows the run from there; `null` if the
+    run has ended.
+    """
     system_prompt: str | None
     parameters: dict[str, Any]
     metadata: dict[str, str]
