@@ -7,6 +7,7 @@ from llamakeep.domain import Image, Item, Message, Part, Reasoning, Run, ToolCal
 from llamakeep.domain.messages import images_in, written
 from llamakeep.domain.runs import stored_position
 from llamakeep.schemas.images import path_of
+from llamakeep.storage.history.beginnings import Beginning
 
 
 def model_name(run: Run) -> str:
@@ -69,6 +70,17 @@ def shown_in_history(run: Run) -> dict[str, Any]:
             else shown_message(run.last_message, run.id),
         }
     )
+
+
+def shown_beginning(found: Beginning) -> dict[str, Any]:
+    """Return a run, or its beginning, as a `HistoryItem`, but as a dictionary."""
+    if found.sizes is None:
+        return shown_in_history(found.run)
+    return shown_in_history(found.run) | {
+        "parameters": {},
+        "sizes": found.sizes._asdict(),
+        "is_cut": found.is_cut,
+    }
 
 
 def shown_message(message: Message, run_id: str) -> dict[str, Any]:

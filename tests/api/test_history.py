@@ -348,3 +348,49 @@ async def test_a_history_has_only_its_users_runs(client: Client) -> None:
 
     assert [one["prompt"] for one in alices] == ["Mine"]
     assert [one["prompt"] for one in bobs] == ["His"]
+
+
+async def test_a_list_has_beginnings_of_texts_if_it_is_asked_for_them(
+    settings: Settings,
+) -> None:
+    said = "llama " * 50_000 + "alpaca"
+    async with connect(settings, ScriptedProvider([said])) as client:
+        await client.post("/prompt/", json={"prompt": "🦙" * 300, "max_tokens": 9})
+        await client.post("/prompt/", json={"prompt": "Short?", "seed": 1})
+
+        whole = (await client.get("/history/")).json()["history"]
+        response = await client.get("/history/?text=240")
+        short = response.json()["history"]
+        none = (await client.get("/history/?text=0")).json()["history"]
+
+    assert len(response.content) < 4000
+    assert [each["response"] for each in short] == [said[:240]] * 2
+    assert [each["prompt"] for each in short] == ["Short?", "🦙" * 240]
+    sizes = {"prompt": 1200, "response": len(said), "system_prompt": None}
+    assert (short[1]["sizes"], short[1]["is_cut"]) == (sizes, True)
+    assert [each["parameters"] for each in short] == [{}, {}]
+    assert {each["prompt"] + each["response"] for each in none} == {""}
+    assert not {"sizes", "is_cut"} & whole[0].keys()
+
+
+@pytest.mark.parametrize("sort", ["newest", "best"])
+async def test_what_is_found_far_from_the_beginning_is_shown_in_highlights(
+    settings: Settings, sort: str
+) -> None:
+    said = "llama " * 5_000 + "alpaca"
+    async with connect(settings, ScriptedProvider([said])) as client:
+        await client.post("/prompt/", json={"prompt": "Hi"})
+
+        found = await client.get(f"/history/?q=alpaca&text=5&sort={sort}")
+
+    [run] = found.json()["history"]
+    assert run["response"] == "llama"
+    assert found.json()["highlights"][run["id"]]["response"][1] == "alpaca"
+
+
+@pytest.mark.parametrize("text", ["-1", "10001", "x", ""])
+async def test_a_beginning_has_a_length(client: Client, text: str) -> None:
+    response = await client.get(f"/history/?text={text}")
+
+    assert response.status_code == 422
+    assert [each["field"] for each in response.json()["errors"]] == ["query.text"]

@@ -6,7 +6,7 @@ from fastapi import Path, Query, Request
 from pydantic import AfterValidator, AwareDatetime, Field
 
 from llamakeep.api.dependencies import DeletingUser, ReadingUser
-from llamakeep.api.history.routes import NEWER, Cursor
+from llamakeep.api.history.pages import NEWER, Cursor
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.deletion.requested import delete_conversation as delete_with_runs

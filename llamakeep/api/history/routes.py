@@ -1,8 +1,6 @@
 """Listing, reading, following, tagging, canceling and deleting runs."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import Query, Request, Response
@@ -19,6 +17,7 @@ from llamakeep.api.history import import_routes as history_import
 from llamakeep.api.history import stats as history_stats
 from llamakeep.api.history.filters import Matching
 from llamakeep.api.history.highlights import highlights
+from llamakeep.api.history.pages import Asked, Cursor, Length, best_page, page_of
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.api.prompts.events import position_of, stream_response
@@ -30,7 +29,6 @@ from llamakeep.api.prompts.schemas import (
 )
 from llamakeep.api.webhooks.outgoing import WatchedRun, watched
 from llamakeep.deletion.requested import delete_runs
-from llamakeep.domain import Run, User
 from llamakeep.domain.runs import length_of
 from llamakeep.errors import (
     BodyTooLarge,
@@ -41,13 +39,11 @@ from llamakeep.errors import (
     TooManyReaders,
     Unauthenticated,
 )
-from llamakeep.history.records import shown_in_history
+from llamakeep.history.records import shown_beginning, shown_in_history
 from llamakeep.schemas.bodies import Body, Form
 from llamakeep.schemas.fields import Metadata
 from llamakeep.services import services_of
-from llamakeep.storage import Storage
-from llamakeep.storage.history.filters import EVERYTHING, RunFilter
-from llamakeep.storage.history.listing import is_full
+from llamakeep.storage.history.filters import EVERYTHING
 
 router = Router(prefix="/history", tags=["history"])
 # Fixed paths have to match before `/{run_id}`.
@@ -55,10 +51,6 @@ router.routes.extend(history_export.router.routes)
 router.routes.extend(history_import.router.routes)
 router.routes.extend(history_stats.router.routes)
 router.routes.extend(history_images.router.routes)
-
-NEWER = "newer."
-"""The prefix of cursors to newer runs."""
-Cursor = Annotated[str | None, Query(pattern=r"^(newer\.)?run_[0-9a-z]{26}$")]
 
 _responses = problem_responses(
     Unauthenticated, ScopeMissing, RunNotFound, InvalidRequest, TooManyReaders
@@ -79,65 +71,29 @@ async def history(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Cursor = None,
     sort: Literal["newest", "best"] = "newest",
+    text: Length = None,
 ) -> Response:
     """
     List your runs, newest first.
 
-    With `q`, `sort=best` lists the most relevant runs first, on a single page.
+    With `q`, `sort=best` lists the most relevant runs first, on a single page. With
+    `text`, a page is small whatever was said: long texts are neither read nor sent.
     """
     storage = services_of(request).storage
-    if sort == "newest":
-        page = await _page(storage, user, matching, limit, cursor)
-    elif matching.search is None or cursor is not None:
-        raise InvalidRequest.of(
-            "query.sort", "Use `best` with `q`, and without `cursor`."
-        )
-    else:
-        page = _Page(await storage.best_matches(user, matching, limit=limit))
-    found = None
+    asked = Asked(user, matching, limit, text)
+    page = await (page_of if sort == "newest" else best_page)(storage, asked, cursor)
+    marked = None
     if matching.search is not None:
-        found = await asyncio.to_thread(highlights, page.runs, matching.search)
+        marked = await asyncio.to_thread(highlights, page.runs, matching.search)
+    listed = page.shown(text)
     facts = {
-        "history": [shown_in_history(run) for run in page.runs],
+        "history": [shown_beginning(each) for each in listed],
         "next_cursor": page.older,
         "previous_cursor": page.newer,
-        "highlights": found,
+        "highlights": marked,
     }
-    return long_response(request, user, facts, length_of(page.runs))
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    runs: Sequence[Run]
-    older: str | None = None
-    newer: str | None = None
-
-
-async def _page(
-    storage: Storage, user: User, matching: RunFilter, limit: int, cursor: str | None
-) -> _Page:
-    place = (cursor or "").removeprefix(NEWER) or None
-    is_backwards = cursor != place
-    runs = await storage.history(
-        user,
-        before=None if is_backwards else place,
-        after=place if is_backwards else None,
-        oldest_first=is_backwards,
-        matching=matching,
-        limit=limit + 1,
-        is_page=True,
-    )
-    has_more = len(runs) > limit or is_full(runs)
-    page = runs[:limit][::-1] if is_backwards else runs[:limit]
-    if not page:
-        return _Page(page)
-    has_older = is_backwards or has_more
-    has_newer = has_more if is_backwards else cursor is not None
-    return _Page(
-        page,
-        older=page[-1].id if has_older else None,
-        newer=NEWER + page[0].id if has_newer else None,
-    )
+    length = length_of(each.run for each in listed)
+    return long_response(request, user, facts, length)
 
 
 class Deleted(Body):

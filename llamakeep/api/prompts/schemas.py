@@ -114,6 +114,14 @@ class PromptResponse(Body):
     """Whether its texts are kept; if not, they are empty once the run has ended."""
 
 
+class TextSizes(Body):
+    """Bytes of a run's whole texts."""
+
+    prompt: int
+    response: int
+    system_prompt: int | None
+
+
 class HistoryItem(PromptResponse):
     """A run with its prompt."""
 
@@ -126,11 +134,16 @@ class HistoryItem(PromptResponse):
     """
     system_prompt: str | None
     parameters: dict[str, Any]
+    """Left out (`{}`) where `text` asks for beginnings."""
     metadata: dict[str, str]
     end_user: str | None
     """Whom the client asked for."""
     last_message: PromptMessage | None
     """The message that the prompt is, if it has more than a user's text."""
+    sizes: TextSizes | None = None
+    """Only there where `text` asks for beginnings."""
+    is_cut: bool | None = None
+    """Only there with `text`: whether texts or items have more than is here."""
 
 
 class HistoryResponse(Body):

@@ -1,13 +1,15 @@
 """Lists of a user's runs, newest first."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, Row, select
 
 from llamakeep.domain import Run, User
 from llamakeep.domain.runs import whole_length_of
 from llamakeep.storage.database.tables import runs
+from llamakeep.storage.history.beginnings import COLUMNS, Beginning, to_beginning
 from llamakeep.storage.history.filters import EVERYTHING, RunFilter
 from llamakeep.storage.history.newest_found import Place, find_newest
 from llamakeep.storage.history.search import (
@@ -25,6 +27,26 @@ MORE = 8
 
 MUCH = 16 * 1024 * 1024
 """The characters of text that make a page full."""
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Form(Generic[T]):
+    """What is read of each run."""
+
+    columns: Sequence[ColumnElement[Any]]
+    read: Callable[[Row[Any]], T]
+    length: Callable[[T], int]
+    values: Mapping[str, Any]
+
+
+def _length(run: Run) -> int:
+    return whole_length_of([run])
+
+
+WHOLE = _Form(READ, to_run, _length, {})
 
 
 def is_full(page: Iterable[Run], *, much: int = MUCH) -> bool:
@@ -55,13 +77,62 @@ class HistoryStorage(SearchStorage):
         of more than `longest` bytes are `STORED` instead of read. The ids `before` and
         `after` need not be a run's.
         """
+        form = WHOLE
+        if longest is not None:
+            values = {"longest": longest}
+            form = _Form(WITHOUT_LONG, to_run_without_long, _length, values)
+        place = Place(after, before, oldest_first=oldest_first)
+        most = much if is_page else None
+        return await self._listed(user, form, place, matching, limit=limit, much=most)
+
+    async def beginnings(
+        self,
+        user: User,
+        *,
+        length: int,
+        before: str | None = None,
+        after: str | None = None,
+        oldest_first: bool = False,
+        matching: RunFilter = EVERYTHING,
+        limit: int = 50,
+    ) -> Sequence[Beginning]:
+        """Return what `history` does, with at most `length` characters of each text."""
+        place = Place(after, before, oldest_first=oldest_first)
+        form = _beginnings(length)
+        return await self._listed(user, form, place, matching, limit=limit, much=MUCH)
+
+    async def beginnings_of(
+        self, user: User, run_ids: Collection[str], *, length: int
+    ) -> Mapping[str, Beginning]:
+        """Return those of the runs that are the user's, by id."""
+        query = select(*COLUMNS).where(
+            runs.c.user_id == user.id, runs.c.id.in_(run_ids)
+        )
+        found = await self._database.read(
+            lambda connection: [
+                to_beginning(row)
+                for row in connection.execute(query, {"length": length})
+            ]
+        )
+        return {each.run.id: each for each in found}
+
+    async def _listed(
+        self,
+        user: User,
+        form: _Form[T],
+        place: Place,
+        matching: RunFilter,
+        *,
+        limit: int,
+        much: int | None,
+    ) -> Sequence[T]:
+        """Return runs, and no more of them once they have `much` characters."""
         search = matching.search
         others = replace(matching, search=None)
-        place = Place(after, before, oldest_first=oldest_first)
 
-        def operation(connection: Connection) -> Sequence[Run]:
+        def operation(connection: Connection) -> Sequence[T]:
             dialect = connection.dialect.name
-            query = select(*(READ if longest is None else WITHOUT_LONG))
+            query = select(*form.columns)
             newest: Sequence[str] | Search | None = search
             if search is not None and dialect == "postgresql":
                 newest = find_newest(
@@ -76,21 +147,20 @@ class HistoryStorage(SearchStorage):
                 query = query.where(*indexed.conditions(user, dialect))
             else:
                 query = query.where(runs.c.id.in_(newest))
-            order = runs.c.id if oldest_first else runs.c.id.desc()
+            order = runs.c.id if place.oldest_first else runs.c.id.desc()
             query = query.where(*place.conditions()).order_by(order).limit(limit)
-            to_item = to_run if longest is None else to_run_without_long
-            values = {} if longest is None else {"longest": longest}
-            if not is_page:
-                return [to_item(row) for row in connection.execute(query, values)]
-            page: list[Run] = []
+            if much is None:
+                rows = connection.execute(query, form.values)
+                return [form.read(row) for row in rows]
+            page: list[T] = []
             length = 0
             if dialect == "postgresql":
                 # Spares reading rows that are not on the page.
                 query = query.execution_options(stream_results=True)
-            with connection.execute(query, values) as rows:
+            with connection.execute(query, form.values) as rows:
                 for row in rows:
-                    page.append(to_item(row))
-                    length += whole_length_of(page[-1:])
+                    page.append(form.read(row))
+                    length += form.length(page[-1])
                     if length >= much:
                         break
             return page
@@ -103,17 +173,31 @@ class HistoryStorage(SearchStorage):
         self, user: User, matching: RunFilter, *, limit: int
     ) -> Sequence[Run]:
         """Return the runs that match a search best, the best first."""
+        return await self._best(user, WHOLE, matching, limit)
+
+    async def best_beginnings(
+        self, user: User, matching: RunFilter, *, length: int, limit: int
+    ) -> Sequence[Beginning]:
+        """Return what `best_matches` does, with the beginnings of its texts."""
+        return await self._best(user, _beginnings(length), matching, limit)
+
+    async def _best(
+        self, user: User, form: _Form[T], matching: RunFilter, limit: int
+    ) -> Sequence[T]:
         search = matching.search
         assert search is not None
 
         others = replace(matching, search=None)
 
-        def read(connection: Connection, best: Sequence[str]) -> Sequence[Run]:
-            query = select(*READ).where(runs.c.user_id == user.id, runs.c.id.in_(best))
-            by_id = {row.id: to_run(row) for row in connection.execute(query)}
+        def read(connection: Connection, best: Sequence[str]) -> Sequence[T]:
+            query = select(*form.columns).where(
+                runs.c.user_id == user.id, runs.c.id.in_(best)
+            )
+            rows = connection.execute(query, form.values)
+            by_id = {row.id: form.read(row) for row in rows}
             return [by_id[each] for each in best if each in by_id]
 
-        def operation(connection: Connection) -> Sequence[Run]:
+        def operation(connection: Connection) -> Sequence[T]:
             dialect = connection.dialect.name
             # Of most matches, only the rank is needed.
             for most in (limit, MORE * limit) if others == EVERYTHING else ():
@@ -136,3 +220,8 @@ class HistoryStorage(SearchStorage):
 
         await self._index_all()
         return await self._database.read(operation)
+
+
+def _beginnings(length: int) -> _Form[Beginning]:
+    values = {"length": length}
+    return _Form(COLUMNS, to_beginning, lambda found: _length(found.run), values)
