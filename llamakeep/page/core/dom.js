@@ -86,3 +86,21 @@ function present(children) {
 function isAttributes(value) {
   return typeof value === "object" && value !== null && !("nodeType" in value);
 }
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/**
+ * Make an element of SVG, as `element` makes those of HTML.
+ *
+ * @template {keyof SVGElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Attributes} attributes
+ * @param {...Child} children
+ * @returns {SVGElementTagNameMap[Tag]}
+ */
+export function svg(tag, attributes, ...children) {
+  const made = document.createElementNS(SVG, tag);
+  setAttributes(made, attributes);
+  made.append(...present(children));
+  return made;
+}

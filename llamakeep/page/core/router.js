@@ -1,0 +1,162 @@
+// @ts-check
+/** Addresses: which view shows what, and how one gets from one to the other. */
+
+import { state, Watched } from "./state.js";
+
+/**
+ * What a view is made of.
+ *
+ * @typedef {object} Shown
+ * @property {Node} node
+ * @property {string} title
+ * @property {Node[]} [actions] What stands beside the title.
+ * @property {HTMLElement} [focus] What has the focus at first, instead of the heading.
+ * @property {() => void} [opened] Called when it is in the document.
+ * @property {() => void} [close] Called when another view takes its place.
+ */
+/**
+ * @typedef {object} Place
+ * @property {string} path Relative to the base, such as `c/conv_1`.
+ * @property {string[]} parts What the pattern of the route has found in it.
+ * @property {URLSearchParams} query
+ * @property {string} hash Without the `#`.
+ * @property {typeof state} state
+ */
+/** @typedef {(place: Place) => Shown | Promise<Shown>} View */
+/** @typedef {{name: string, load: () => Promise<{default: View}>}} Route */
+
+/** @type {[RegExp, string][]} */
+const ROUTES = [
+  [/^$/, "conversation"],
+  [/^c\/([^/]+)$/, "conversation"],
+  [/^r\/([^/]+)$/, "run"],
+  [/^find$/, "find"],
+  [/^compare$/, "compare"],
+  [/^usage$/, "usage"],
+  [/^settings$/, "account"],
+  [/^settings\/keys$/, "keys"],
+  [/^settings\/limits$/, "limits"],
+  [/^manage\/(users)$/, "users"],
+  [/^manage\/(usage)$/, "usage"],
+  [/^manage\/(limits)$/, "limits"],
+  [/^manage\/(audit)$/, "audit"],
+  [/^manage\/(providers)$/, "providers"],
+  [/^welcome$/, "welcome"],
+  [/^reset$/, "reset"],
+];
+
+const base = new URL(document.baseURI);
+
+/** The path of what is shown, relative to the base. */
+export const here = new Watched("");
+
+/** @param {URL} url */
+function moved(url) {
+  here.set(url.pathname.slice(base.pathname.length));
+}
+
+/** @param {string} href Relative to the base. */
+export const addressOf = (href) => new URL(href, base).href;
+
+/** @param {URL} url */
+const isOurs = (url) => url.origin === base.origin && url.pathname.startsWith(base.pathname);
+
+/**
+ * Return the place of an address, and its view's name; `null` if no view has it.
+ *
+ * @param {URL} url
+ * @returns {{name: string, place: Place} | null}
+ */
+export function placeOf(url) {
+  if (!isOurs(url)) return null;
+  const path = url.pathname.slice(base.pathname.length);
+  for (const [pattern, name] of ROUTES) {
+    const match = pattern.exec(path);
+    if (match === null) continue;
+    const parts = match.slice(1).map(decodeURIComponent);
+    const hash = decodeURIComponent(url.hash.slice(1));
+    return { name, place: { path, parts, query: url.searchParams, hash, state } };
+  }
+  return null;
+}
+
+/** @type {(url: URL, scroll: number) => void} */
+let show = () => {};
+/** @type {() => number} */
+let scrolled = () => 0;
+
+/** @returns {{scroll?: number}} */
+const remembered = () => history.state ?? {};
+
+function rememberScroll() {
+  history.replaceState({ ...remembered(), scroll: scrolled() }, "");
+}
+
+/**
+ * Go to an address, as a click on a link does.
+ *
+ * @param {string} href Relative to the base.
+ * @param {{replace?: boolean}} [how]
+ */
+export function go(href, how = {}) {
+  const url = new URL(href, base);
+  if (placeOf(url) === null) {
+    location.assign(url);
+    return;
+  }
+  if (how.replace || url.href === location.href) history.replaceState({}, "", url);
+  else {
+    rememberScroll();
+    history.pushState({}, "", url);
+  }
+  open(url, 0);
+}
+
+/**
+ * Change the address of what is shown, without showing anything else.
+ *
+ * @param {string} href Relative to the base.
+ * @param {{push?: boolean}} [how]
+ */
+export function setAddress(href, how = {}) {
+  const url = new URL(href, base);
+  if (how.push) history.pushState({}, "", url);
+  else history.replaceState(history.state, "", url);
+  moved(url);
+}
+
+/**
+ * @param {URL} url
+ * @param {number} scroll
+ */
+function open(url, scroll) {
+  moved(url);
+  show(url, scroll);
+}
+
+/** @param {MouseEvent} event */
+function followLink(event) {
+  const isPlain = event.button === 0 && !event.defaultPrevented &&
+    !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);
+  const link = event.target instanceof Element ? event.target.closest("a[href]") : null;
+  if (!isPlain || !(link instanceof HTMLAnchorElement)) return;
+  if (link.target || link.hasAttribute("download") || !isOurs(new URL(link.href))) return;
+  if (placeOf(new URL(link.href)) === null) return;
+  event.preventDefault();
+  go(link.href);
+}
+
+/**
+ * Begin to follow links and the browser's buttons, and show where we are.
+ *
+ * @param {(url: URL, scroll: number) => void} showing Shows an address, scrolled so far.
+ * @param {() => number} scroll Returns how far what is shown is scrolled.
+ */
+export function startRouter(showing, scroll) {
+  [show, scrolled] = [showing, scroll];
+  history.scrollRestoration = "manual";
+  document.addEventListener("click", followLink);
+  addEventListener("popstate", () => open(new URL(location.href), remembered().scroll ?? 0));
+  addEventListener("pagehide", rememberScroll);
+  open(new URL(location.href), remembered().scroll ?? 0);
+}

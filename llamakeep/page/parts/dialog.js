@@ -1,0 +1,103 @@
+// @ts-check
+/** Dialogs above the page. */
+
+import { element } from "../core/dom.js";
+
+/**
+ * Open a dialog; return it with what closes it.
+ *
+ * @param {string} title
+ * @param {(Node | string | null)[]} content
+ * @param {{class?: string, onClose?: () => void, isLocked?: boolean}} [how]
+ *   A locked one is not closed by Esc.
+ */
+export function openDialog(title, content, how = {}) {
+  const head = element("h2", { id: `dialog-${Date.now()}`, tabindex: "-1" }, title);
+  const cross = how.isLocked
+    ? null
+    : element("button", { type: "button", "aria-label": "Close", on: { click: close } }, "×");
+  const node = /** @type {HTMLDialogElement} */ (element(
+    "dialog",
+    { class: how.class ?? "", "aria-labelledby": head.id },
+    element("header", {}, head, cross),
+    ...content,
+  ));
+  function close() {
+    node.close();
+  }
+  node.addEventListener("cancel", (event) => {
+    if (how.isLocked) event.preventDefault();
+  });
+  node.addEventListener("close", () => {
+    node.remove();
+    how.onClose?.();
+  });
+  node.addEventListener("click", (event) => {
+    if (event.target === node && !how.isLocked) close();
+  });
+  document.body.append(node);
+  node.showModal();
+  if (!node.querySelector("[autofocus]")) head.focus();
+  return { node, close };
+}
+
+/**
+ * Ask whether to do something; return whether it is to be done.
+ *
+ * @param {{title: string, text: string | Node, action: string, isBad?: boolean}} question
+ * @returns {Promise<boolean>}
+ */
+export function confirmed({ title, text, action, isBad = false }) {
+  return new Promise((resolve) => {
+    let isYes = false;
+    const answer = (/** @type {boolean} */ yes) => () => {
+      isYes = yes;
+      dialog.close();
+    };
+    const yes = element(
+      "button",
+      { type: "button", class: isBad ? "main bad" : "main", on: { click: answer(true) } },
+      action,
+    );
+    const no = element(
+      "button",
+      { type: "button", class: "edge", on: { click: answer(false) } },
+      "Cancel",
+    );
+    const dialog = openDialog(
+      title,
+      [element("p", {}, text), element("div", { class: "buttons" }, no, yes)],
+      { onClose: () => resolve(isYes) },
+    );
+  });
+}
+
+/**
+ * Ask for a line of text; return it, or `null` if there is to be none.
+ *
+ * @param {{title: string, label: string, value?: string, action: string}} question
+ * @returns {Promise<string | null>}
+ */
+export function asked({ title, label, value = "", action }) {
+  return new Promise((resolve) => {
+    /** @type {string | null} */
+    let answer = null;
+    const input =
+      /** @type {HTMLInputElement} */ (element("input", { autofocus: "", autocomplete: "off" }));
+    input.value = value;
+    const form = element(
+      "form",
+      { on: { submit } },
+      element("label", { class: "field" }, element("span", {}, label), input),
+      element("div", { class: "buttons" }, element("button", { class: "main" }, action)),
+    );
+    /** @param {Event} event */
+    function submit(event) {
+      event.preventDefault();
+      answer = input.value;
+      dialog.close();
+    }
+    const dialog = openDialog(title, [form], { onClose: () => resolve(answer) });
+    input.select();
+  });
+}

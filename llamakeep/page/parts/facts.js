@@ -1,0 +1,68 @@
+// @ts-check
+/** What is said about a run beside its texts. */
+
+import * as format from "../core/format.js";
+
+/** @typedef {import("./branches.js").Run} Run */
+
+/** @type {Record<string, string>} */
+const STATES = {
+  queued: "Waiting for its turn at the server",
+  starting: "The model was asked, and has not said a word yet",
+  processing: "Being answered",
+  succeeded: "Answered",
+  failed: "Failed",
+  canceled: "Stopped",
+  expired: "Expired",
+  interrupted: "Interrupted",
+};
+
+/** @param {string} status */
+export const statusName = (status) => STATES[status] ?? status;
+
+/**
+ * Return tokens, time, rate and cost, as far as they are known.
+ *
+ * @param {Run} run
+ */
+export function factsOf(run) {
+  const { output_tokens: tokens, cost_usd: cost } = run.usage ?? {};
+  const seconds = secondsOf(run);
+  const facts = [
+    tokens === null || tokens === undefined ? "tokens unknown" : format.counted(tokens, "token"),
+  ];
+  if (seconds !== null) facts.push(format.duration(seconds));
+  if (tokens && seconds) facts.push(`${format.rate(tokens / seconds)} tokens/s`);
+  facts.push(format.money(cost));
+  return facts;
+}
+
+/** @param {Run} run */
+export function secondsOf(run) {
+  if (!run.finished_at) return null;
+  const begin = Date.parse(run.started_at ?? run.created_at);
+  return Math.max(0, (Date.parse(run.finished_at) - begin) / 1000);
+}
+
+/** @param {string} text */
+export const wordsIn = (text) => text.split(/\s+/).filter(Boolean).length;
+
+/** @type {Record<string, [string, string]>} */
+const ENDS = {
+  canceled: ["Stopped.", "The text until then is kept."],
+  interrupted: ["Interrupted.", "The server stopped meanwhile. The text until then is kept."],
+  expired: ["Expired.", "Its provider has erased the answer. The text that had arrived is kept."],
+  failed: ["Failed.", "The text that had arrived is kept."],
+};
+
+/**
+ * Return what to say of a run that did not end as it should: a title and a detail.
+ *
+ * @param {Run} run
+ */
+export function endOf(run) {
+  const known = ENDS[run.status];
+  if (!known) return null;
+  const [title, detail] = known;
+  return { title, detail: run.status === "canceled" ? detail : run.error?.detail || detail };
+}

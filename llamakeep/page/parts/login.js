@@ -1,0 +1,145 @@
+// @ts-check
+/** Logging in and out. */
+
+import { call, onLoginOver, Problem } from "../core/api.js";
+import { element } from "../core/dom.js";
+import { clearLocal, listen, tell } from "../core/local.js";
+import { state } from "../core/state.js";
+import { openDialog } from "./dialog.js";
+import { problemBox } from "./problem.js";
+
+/**
+ * Return a form that logs somebody in.
+ *
+ * @param {(me: import("../core/state.js").Me) => void} then
+ * @param {{username?: string}} [how]
+ */
+export function loginForm(then, { username = "" } = {}) {
+  const problem = element("div", {});
+  const name = element("input", {
+    name: "username",
+    autocomplete: "username",
+    required: true,
+    autocapitalize: "none",
+    spellcheck: "false",
+  });
+  const password = element("input", {
+    name: "password",
+    type: "password",
+    autocomplete: "current-password",
+    required: true,
+  });
+  const button = element("button", { class: "main" }, "Log in");
+  name.value = username;
+  (username ? password : name).setAttribute("autofocus", "");
+  /**
+   * @param {string} username
+   * @param {string} password
+   */
+  async function logIn(username, password) {
+    button.toggleAttribute("disabled", true);
+    problem.replaceChildren();
+    try {
+      await call("POST", "login/cookie/", { body: { username, password }, mayLogIn: false });
+      then(await call("GET", "me/", { mayLogIn: false }));
+    } catch (error) {
+      problem.replaceChildren(
+        problemBox(error, {
+          retry: error instanceof Problem && error.retryAfter
+            ? () => logIn(username, password)
+            : undefined,
+        }),
+      );
+    } finally {
+      button.toggleAttribute("disabled", false);
+    }
+  }
+  /** @param {Event} event */
+  function submit(event) {
+    event.preventDefault();
+    logIn(name.value, password.value);
+  }
+  const demo = state.about.value?.demo ? demoButtons(logIn) : null;
+  return element(
+    "form",
+    { class: "login", on: { submit } },
+    problem,
+    element("label", { class: "field" }, element("span", {}, "Name"), name),
+    element("label", { class: "field" }, element("span", {}, "Password"), password),
+    element("div", { class: "buttons" }, button),
+    demo,
+  );
+}
+
+/** @param {(username: string, password: string) => void} logIn */
+function demoButtons(logIn) {
+  const button = (/** @type {string} */ name) =>
+    element("button", {
+      type: "button",
+      class: "edge",
+      on: { click: () => logIn(name, DEMO[name]) },
+    }, `Log in as ${name}`);
+  return element(
+    "div",
+    { class: "demo" },
+    element("p", {}, "This is a demonstration, with two users:"),
+    element("div", { class: "buttons" }, button("alice"), button("bob")),
+  );
+}
+
+/** @type {Record<string, string>} */
+const DEMO = { alice: "secret1", bob: "secret2" };
+
+/** @type {Promise<boolean> | null} */
+let asking = null;
+
+/** Ask for the password again, above the page; return whether the same user logged in. */
+function askAgain() {
+  asking ??= new Promise((resolve) => {
+    const before = state.me.value;
+    const form = loginForm((me) => {
+      if (me.id !== before?.id) {
+        location.reload();
+        return;
+      }
+      asking = null;
+      dialog.close();
+      tell({ what: "login" });
+      resolve(true);
+    }, { username: before?.username ?? "" });
+    const dialog = openDialog("Log in again", [
+      element(
+        "p",
+        {},
+        "Your login has ended. Nothing on the page is lost, and what was waiting is sent then.",
+      ),
+      form,
+    ], { isLocked: true });
+    const end = listen(({ what }) => {
+      if (what !== "login") return;
+      end();
+      asking = null;
+      dialog.close();
+      resolve(true);
+    });
+  });
+  return asking;
+}
+
+/** Ask the user to log in again whenever a login is over. */
+export function guardLogin() {
+  onLoginOver(askAgain);
+  listen(({ what }) => {
+    if (what === "logout") location.reload();
+  });
+}
+
+/** End this login, here and in the other tabs, and forget what the browser keeps. */
+export async function logOut() {
+  await call("POST", "logout/", { mayLogIn: false }).catch((error) => {
+    if (!(error instanceof Problem) || error.code !== "unauthenticated") throw error;
+  });
+  clearLocal();
+  tell({ what: "logout" });
+  location.assign(document.baseURI);
+}

@@ -1,0 +1,167 @@
+// @ts-check
+/** What a conversation sends: prompts, the same once more, and edited ones. */
+
+import { Problem } from "../core/api.js";
+import { newKey } from "../core/local.js";
+import { entries, hold, post, release, watchOutbox } from "../core/outbox.js";
+import { bodyAgain, bodyOf, imagesOf, optionsOf, place } from "./asking.js";
+import { isOver } from "./branches.js";
+import { problemBox } from "./problem.js";
+
+/** @typedef {import("./branches.js").Run} Run */
+/** @typedef {import("./talk.js").Talk} Talk */
+
+/** Sends for one conversation. */
+export class Sending {
+  /** @type {Run | null} The run whose prompt is edited. */
+  #edited = null;
+  #end;
+  /** Keys of what this view has sent: the turn goes up as its answer grows. */
+  #own = new Set();
+
+  /** @param {Talk} talk */
+  constructor(talk) {
+    this.talk = talk;
+    this.#end = watchOutbox((outcome) => this.#came(outcome));
+  }
+
+  /** @param {import("./composer.js").Sent} sent */
+  send(sent) {
+    const edited = this.#edited;
+    this.leave();
+    if (edited) {
+      this.#post(sent.key, { ...bodyOf(sent), ...this.#besides(edited) });
+      return;
+    }
+    const { branches } = this.talk;
+    const isWriting = branches.path().some((run) => !isOver(run)) ||
+      entries().some(({ conversation, state }) =>
+        conversation === this.talk.id && state !== "unsent"
+      );
+    if (isWriting) this.#post(sent.key, bodyOf(sent), true);
+    else this.#post(sent.key, { ...bodyOf(sent), ...this.#after() });
+  }
+
+  #after() {
+    return place(this.talk.id, this.talk.branches.answered?.id ?? "");
+  }
+
+  /**
+   * Return the place of another version of a run.
+   *
+   * @param {Run} run
+   */
+  #besides(run) {
+    return place(this.talk.id, this.talk.branches.followedBy(run));
+  }
+
+  /**
+   * @param {string} key
+   * @param {Record<string, any>} body
+   * @param {boolean} [waits]
+   */
+  #post(key, body, waits = false) {
+    this.#own.add(key);
+    post({ key, conversation: this.talk.id, body, waits });
+    this.talk.scroll.toEnd();
+  }
+
+  /** @param {Run} run */
+  async again(run) {
+    try {
+      this.#post(newKey(), { ...await bodyAgain(run), ...this.#besides(run) });
+    } catch (error) {
+      if (!(error instanceof Problem) && !(error instanceof TypeError)) throw error;
+      const problem = error instanceof Problem
+        ? error
+        : new Problem({ title: "Its pictures could not be read again." });
+      this.talk.composer.say(problemBox(problem, { retry: () => this.again(run) }));
+    }
+  }
+
+  /** @param {Run} run */
+  async edit(run) {
+    this.#edited = run;
+    const images = await imagesOf(run);
+    this.talk.composer.put(run.prompt, { options: optionsOf(run), images, model: run.model });
+    this.talk.composer.setMode(
+      "You edit an earlier prompt. What was there stays, as another version.",
+    );
+  }
+
+  editLast() {
+    const last = this.talk.branches.path().at(-1);
+    if (last && isOver(last)) this.edit(last);
+  }
+
+  /** End the editing of an earlier prompt. */
+  leave() {
+    this.#edited = null;
+    this.talk.composer.setMode("");
+  }
+
+  /**
+   * Send what has waited for a run.
+   *
+   * @param {Run} run
+   */
+  ended(run) {
+    const waiting = entries().filter(({ conversation, state }) =>
+      conversation === this.talk.id && state === "waiting"
+    );
+    if (waiting.length === 0 || this.talk.branches.path().some((other) => !isOver(other))) return;
+    if (run.status === "succeeded" || run.status === "canceled") {
+      this.#own.add(waiting[0].key);
+      release(waiting[0], this.#after());
+    } else waiting.forEach(hold);
+  }
+
+  /** @param {import("../core/outbox.js").Outcome | null} outcome */
+  #came(outcome) {
+    const { talk } = this;
+    if (outcome?.entry.conversation === talk.id) {
+      if (outcome.run) this.#begun(outcome.entry.key, outcome.run, outcome.entry.body);
+      else if (outcome.problem) this.#refused(outcome.entry, outcome.problem);
+    }
+    talk.pending.show(talk.id);
+  }
+
+  /**
+   * @param {string} key
+   * @param {Run} run As it was accepted, without what it was asked.
+   * @param {Record<string, any>} body
+   */
+  #begun(key, run, body) {
+    const { talk } = this;
+    const before = body.previous_run_id ?? null;
+    const whole = {
+      prompt: body.prompt,
+      parameters: {},
+      metadata: {},
+      previous_run_id: before,
+      ...run,
+    };
+    if (!talk.id) talk.adopt(whole);
+    talk.branches.choose(null);
+    talk.take(whole);
+    const turn = talk.turns.turn(run.id);
+    if (turn && this.#own.delete(key)) talk.scroll.withTurn(turn.node);
+  }
+
+  /**
+   * @param {import("../core/outbox.js").Entry} entry
+   * @param {Problem} problem
+   */
+  #refused({ body }, problem) {
+    const { prompt, images, model, previous_run_id: _, conversation_id: __, ...options } = body;
+    this.talk.composer.put(prompt, { options, images, model });
+    this.talk.composer.say(problemBox(problem));
+    entries().filter(({ conversation, state }) =>
+      conversation === this.talk.id && state === "waiting"
+    ).forEach(hold);
+  }
+
+  close() {
+    this.#end();
+  }
+}

@@ -1,0 +1,76 @@
+// @ts-check
+/** The menu of a conversation. */
+
+import { address, call, Problem } from "../core/api.js";
+import { go } from "../core/router.js";
+import { notice } from "./announce.js";
+import { asked, confirmed } from "./dialog.js";
+import { setTitle } from "./frame.js";
+import { menuButton } from "./menu.js";
+
+/** @typedef {import("./talk.js").Talk} Talk */
+
+/** @param {Talk} talk */
+export function talkMenu(talk) {
+  return menuButton("⋯", () => itemsOf(talk), { "aria-label": "More about this conversation" });
+}
+
+/**
+ * @param {Talk} talk
+ * @returns {import("./menu.js").Item[]}
+ */
+function itemsOf(talk) {
+  if (!talk.id) return [{ label: "Search the history", href: "find" }];
+  const { id } = talk;
+  const exported = (/** @type {string} */ format) =>
+    address("history/export", { format, conversation_id: id });
+  return [
+    { label: "Rename…", run: () => rename(talk) },
+    { label: "Export as Markdown", href: exported("markdown") },
+    { label: "Export as NDJSON", href: exported("ndjson") },
+    { label: "Delete…", isBad: true, run: () => remove(talk) },
+  ];
+}
+
+/** @param {Talk} talk */
+async function rename(talk) {
+  const title = await asked({
+    title: "Rename the conversation",
+    label: "Title (empty for its first line)",
+    value: talk.title,
+    action: "Rename",
+  });
+  if (title === null) return;
+  try {
+    const facts = await call("PATCH", `conversations/${talk.id}`, {
+      body: { title: title.trim() || null },
+    });
+    talk.title = facts.title;
+    setTitle(facts.title);
+    dispatchEvent(new CustomEvent("conversation", { detail: facts }));
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    notice(`${error.title} ${error.detail}`, { isBad: true });
+  }
+}
+
+/** @param {Talk} talk */
+async function remove(talk) {
+  const isSure = await confirmed({
+    title: "Delete this conversation?",
+    text:
+      "All its prompts and answers are deleted for good. What is being answered in it is stopped.",
+    action: "Delete it",
+    isBad: true,
+  });
+  if (!isSure) return;
+  try {
+    await call("DELETE", `conversations/${talk.id}`);
+    dispatchEvent(new CustomEvent("conversation", { detail: { id: talk.id, isDeleted: true } }));
+    go("");
+    notice("The conversation is deleted.");
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    notice(`${error.title} ${error.detail}`, { isBad: true });
+  }
+}

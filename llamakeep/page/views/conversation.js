@@ -1,0 +1,25 @@
+// @ts-check
+/** A conversation, or a new one. */
+
+import { call, Problem } from "../core/api.js";
+import { models } from "../core/models.js";
+import { examples } from "../parts/examples.js";
+import { Talk } from "../parts/talk.js";
+
+/** @type {import("../core/router.js").View} */
+export default async function conversation({ parts, hash }) {
+  const id = parts[0] ?? "";
+  const asking = id ? call("GET", `conversations/${encodeURIComponent(id)}`) : null;
+  const [facts] = await Promise.all([asking, models().catch(ignored)]);
+  const talk = new Talk(id, facts?.title ?? "New conversation");
+  if (id) await talk.load(hash);
+  else talk.greet(examples((text) => talk.composer.put(text)));
+  return talk.shown();
+}
+
+/** @param {unknown} error */
+function ignored(error) {
+  // Without the list, the server's default model answers.
+  if (!(error instanceof Problem)) throw error;
+  return null;
+}
