@@ -28,6 +28,7 @@ from llamakeep.storage.deletion.runs import RunDeletionStorage
 from llamakeep.storage.deletion.traces import TraceStorage
 from llamakeep.storage.deletion.users import DeletedUserStorage
 from llamakeep.storage.history.conversations import ConversationStorage
+from llamakeep.storage.history.found_conversations import FoundConversationStorage
 from llamakeep.storage.history.importing import ImportStorage
 from llamakeep.storage.history.listing import HistoryStorage
 from llamakeep.storage.history.reindexing import ReindexStorage
@@ -60,6 +61,7 @@ class Storage(
     LongTextStorage,
     ImageStorage,
     LeaseStorage,
+    FoundConversationStorage,
     HistoryStorage,
     ReindexStorage,
     ContextStorage,

@@ -7,7 +7,7 @@ import pytest
 
 from llamakeep.api.history.conversations import title_of
 from llamakeep.settings import Settings
-from tests.api.serving import Client, connect
+from tests.api.serving import BOB, Client, connect
 from tests.fakes import ScriptedProvider
 
 
@@ -206,3 +206,85 @@ async def test_a_filter_that_can_be_no_tag_is_refused(
     client: Client, query: str
 ) -> None:
     assert (await client.get(f"/history/?{query}")).status_code == 422
+
+
+async def test_a_page_of_runs_names_their_conversations(client: Client) -> None:
+    llamas = await ask(client, "What is a llama?")
+    chosen = await ask(client, "And an alpaca?")
+    await client.patch(f"/conversations/{chosen}", json={"title": "Alpacas"})
+    await ask(client, "In one word?", conversation_id=llamas)
+    await client.post("/prompt/", json={"prompt": "His"}, headers=BOB)
+
+    named = (await client.get("/history/?titles=true&limit=2")).json()
+    found = (await client.get("/history/?titles=true&q=alpaca&sort=best")).json()
+    plain = (await client.get("/history/?titles=false")).json()
+
+    assert named["titles"] == {llamas: "What is a llama?", chosen: "Alpacas"}
+    assert found["titles"] == {chosen: "Alpacas"}
+    assert "titles" not in plain
+
+
+@pytest.mark.parametrize(
+    ("words", "titles"),
+    [
+        ("llama", ["What is a llama?"]),
+        ("LLAM*", ["What is a llama?"]),
+        ("hello", ["Of wool, and camels", "What is a llama?"]),  # it is in the answers
+        ("alpaca", ["Of wool, and camels"]),
+        ("camels", ["Of wool, and camels"]),
+        ('"wool and camels"', ["Of wool, and camels"]),
+        ('"wool camels"', []),
+        ("wool cam*", ["Of wool, and camels"]),
+        ("wool llama", []),
+        ("alpaca wool", []),
+        ("vicuna", []),
+        ("", ["Of wool, and camels", "What is a llama?"]),
+    ],
+)
+async def test_conversations_are_found_by_chosen_titles_and_by_runs(
+    client: Client, words: str, titles: list[str]
+) -> None:
+    chosen = await ask(client, "And an alpaca?")
+    await client.patch(
+        f"/conversations/{chosen}", json={"title": "Of wool, and camels"}
+    )
+    await ask(client, "What is a llama?")
+    await ask(client, "In one word?", conversation_id=chosen)
+    his = await client.post("/prompt/", json={"prompt": "A llama?"}, headers=BOB)
+    path = f"/conversations/{his.json()['conversation_id']}"
+    await client.patch(path, json={"title": "Wool, camels"}, headers=BOB)
+
+    found = await client.get("/conversations/", params={"q": words})
+
+    assert [each["title"] for each in found.json()["conversations"]] == titles
+
+
+async def test_found_conversations_are_on_one_page(client: Client) -> None:
+    for prompt in ("A llama", "Llamas, too", "Another llama"):
+        await ask(client, prompt)
+    [run, *_] = await client.history()
+
+    found = (await client.get("/conversations/?q=llama*&limit=2")).json()
+    paged = await client.get(f"/conversations/?q=llama&cursor={run['id']}")
+    nothing = await client.get("/conversations/?q=!")
+
+    assert [each["title"] for each in found["conversations"]] == [
+        "Another llama",
+        "Llamas, too",
+    ]
+    assert (found["next_cursor"], found["previous_cursor"]) == (None, None)
+    assert [each["field"] for each in paged.json()["errors"]] == ["query.cursor"]
+    assert [each["field"] for each in nothing.json()["errors"]] == ["query.q"]
+
+
+async def test_conversations_show_the_beginning_of_their_newest_run(
+    client: Client,
+) -> None:
+    begun = await ask(client, "What is a llama?")
+    await ask(client, "And an alpaca?", conversation_id=begun)
+
+    [shown] = (await client.get("/conversations/?text=5")).json()["conversations"]
+    listed = (await client.get("/history/?text=5")).json()["history"]
+
+    assert shown["newest_run"] == listed[0]
+    assert (listed[0]["prompt"], listed[0]["response"]) == ("And a", "Hello")

@@ -1,5 +1,7 @@
 """Conversations, found among a user's runs."""
 
+from itertools import cycle
+
 import pytest
 from sqlalchemy import func, select
 
@@ -8,8 +10,9 @@ from llamakeep.errors import ConversationNotFound
 from llamakeep.storage import Storage
 from llamakeep.storage.database.tables import conversation_titles
 from llamakeep.storage.deletion.traces import SHARED
-from llamakeep.storage.history import conversations
+from llamakeep.storage.history import conversations, found_conversations
 from llamakeep.storage.history.conversations import Walked
+from llamakeep.storage.history.search import read_search
 from tests.storage.running import ended, start
 
 
@@ -127,7 +130,9 @@ async def test_a_conversation_whose_newest_run_was_just_deleted_is_left_out(
     await storage.delete_run(alice, gone.id)
 
     shown = await storage._database.read(
-        lambda connection: conversations._shown(connection, [gone.id, kept.id])
+        lambda connection: conversations.conversations_at(
+            connection, [gone.id, kept.id]
+        )
     )
 
     assert [each.newest_run_id for each in shown] == [kept.id]
@@ -164,3 +169,43 @@ async def test_a_title_is_forgotten_with_the_last_run_of_its_conversation(
 
     assert left == [2, 1]
     assert await kept_titles(storage) == 0
+
+
+async def test_all_conversations_are_found_however_long_the_newest_ones_are(
+    storage: Storage, alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(found_conversations, "STEP", 3)
+    for user in (alice, bob):
+        for letter, said in zip("abcdddddddd", cycle(("Wool", ""))):
+            here = f"conv_{letter}-{user.username}"
+            run = await start(storage, user, letter, conversation_id=here)
+            await storage.finish(ended(run, response=said))
+    await storage.set_title(alice, "conv_b-alice", "Of wool")
+    await storage.set_title(bob, "conv_c-bob", "Of something else")
+    wool = read_search("wool")
+
+    found = [
+        "".join(
+            each.id[5]
+            for each in await storage.find_conversations(user, wool, limit=limit)
+        )
+        for user, limit in ((alice, 9), (alice, 2), (bob, 9))
+    ]
+
+    assert found == ["dcba", "dc", "dca"]
+
+
+async def test_the_conversations_of_runs_are_known_by_their_ids(
+    storage: Storage, alice: User
+) -> None:
+    await talk(storage, alice, "aba")
+    await storage.set_title(alice, "conv_b-alice", "Bees")
+    listed = await storage.history(alice)
+
+    known = await storage.conversations_of(listed)
+
+    assert {key: (it.chosen_title, it.opening) for key, it in known.items()} == {
+        "conv_a-alice": (None, "a0"),
+        "conv_b-alice": ("Bees", "b1"),
+    }
+    assert await storage.conversations_of([]) == {}

@@ -1,15 +1,20 @@
 """Listing, renaming and deleting conversations."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
 from fastapi import Path, Query, Request
 from pydantic import AfterValidator, AwareDatetime, Field
 
 from llamakeep.api.dependencies import DeletingUser, ReadingUser
-from llamakeep.api.history.pages import NEWER, Cursor
+from llamakeep.api.history.filters import Words, search_of
+from llamakeep.api.history.pages import NEWER, Cursor, Length
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
+from llamakeep.api.prompts.schemas import HistoryItem
 from llamakeep.deletion.requested import delete_conversation as delete_with_runs
+from llamakeep.domain import User
 from llamakeep.errors import (
     BodyTooLarge,
     ConversationNotFound,
@@ -18,9 +23,12 @@ from llamakeep.errors import (
     ScopeMissing,
     Unauthenticated,
 )
+from llamakeep.history.records import shown_beginning
 from llamakeep.schemas.bodies import Body, Form
 from llamakeep.schemas.text import SomeText, Text
 from llamakeep.services import services_of
+from llamakeep.storage import Storage
+from llamakeep.storage.history.beginnings import shortened
 from llamakeep.storage.history.conversations import Conversation, Walked
 
 router = Router(prefix="/conversations", tags=["conversations"])
@@ -60,6 +68,13 @@ class ConversationItem(Body):
         return cls(**_facts(conversation))
 
 
+class ListedConversation(ConversationItem):
+    """A conversation in a list."""
+
+    newest_run: HistoryItem | None = None
+    """Only there with `text`: its newest run, as a list of runs with `text` has it."""
+
+
 class ConversationDetails(ConversationItem):
     """A conversation with the number of its runs."""
 
@@ -69,7 +84,7 @@ class ConversationDetails(ConversationItem):
 class ConversationsResponse(Body):
     """A page of conversations, the one with the latest prompt first."""
 
-    conversations: list[ConversationItem]
+    conversations: list[ListedConversation]
     """
     A page may have fewer than `limit` when conversations are long; the last page is the
     one without `next_cursor`.
@@ -95,18 +110,46 @@ class ConversationChange(Form):
 
 
 @router.get(
-    "/", responses=problem_responses(Unauthenticated, ScopeMissing, InvalidRequest)
+    "/",
+    response_model_exclude_unset=True,
+    responses=problem_responses(Unauthenticated, ScopeMissing, InvalidRequest),
 )
 async def list_conversations(
     request: Request,
     user: ReadingUser,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Cursor = None,
+    q: Words = None,
+    text: Length = None,
 ) -> ConversationsResponse:
-    """List your conversations, the one with the latest prompt first."""
+    """
+    List your conversations, the one with the latest prompt first.
+
+    With `q`, those whose title or one of whose runs has all words, on a single page.
+    """
+    storage = services_of(request).storage
+    search = search_of(q)
+    if search is None:
+        page = await _walk(storage, user, limit, cursor)
+    elif cursor is not None:
+        raise InvalidRequest.of("query.cursor", "Use `q` without it, on a single page.")
+    else:
+        found = await storage.find_conversations(user, search, limit=limit)
+        page = _Page(found)
+    return await _shown_page(storage, user, page, text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    conversations: Sequence[Conversation]
+    older: str | None = None
+    newer: str | None = None
+
+
+async def _walk(storage: Storage, user: User, limit: int, cursor: str | None) -> _Page:
     place = (cursor or "").removeprefix(NEWER) or None
     is_backwards = cursor != place
-    walked = await services_of(request).storage.conversations(
+    walked = await storage.conversations(
         user,
         before=None if is_backwards else place,
         after=place if is_backwards else None,
@@ -169,18 +212,39 @@ def title_of(prompt: str) -> str:
     return cut.rstrip(" ,.:;-") + "…"
 
 
+def shown_title(conversation: Conversation) -> str:
+    """Return the title that was chosen, or that the first prompt gives."""
+    return conversation.chosen_title or title_of(conversation.opening)
+
+
 def _facts(conversation: Conversation) -> dict[str, Any]:
     return {
         "id": conversation.id,
-        "title": conversation.chosen_title or title_of(conversation.opening),
+        "title": shown_title(conversation),
         "created_at": conversation.created_at,
         "updated_at": conversation.updated_at,
     }
 
 
+async def _shown_page(
+    storage: Storage, user: User, page: _Page, length: int | None
+) -> ConversationsResponse:
+    items = [ListedConversation.of(each) for each in page.conversations]
+    if length is not None:
+        ids = [each.newest_run_id for each in page.conversations]
+        runs = await storage.beginnings_of(user, ids, length=length)
+        for item, run_id in zip(items, ids, strict=True):
+            if run_id in runs:  # else it was deleted meanwhile
+                shown = shown_beginning(shortened(runs[run_id], length))
+                item.newest_run = HistoryItem.model_validate(shown)
+    return ConversationsResponse(
+        conversations=items, next_cursor=page.older, previous_cursor=page.newer
+    )
+
+
 def _page(
     walked: Walked, limit: int, place: str | None, *, is_backwards: bool
-) -> ConversationsResponse:
+) -> _Page:
     has_more = len(walked.conversations) > limit
     page = list(walked.conversations[:limit])
     # The next page begins after this one, or where storage stopped its scan.
@@ -191,8 +255,4 @@ def _page(
     older, newer = (behind, ahead) if is_backwards else (ahead, behind)
     if place is None:
         newer = None
-    return ConversationsResponse(
-        conversations=[ConversationItem.of(each) for each in page],
-        next_cursor=older,
-        previous_cursor=NEWER + newer if newer else None,
-    )
+    return _Page(page, older, NEWER + newer if newer else None)

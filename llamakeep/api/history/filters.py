@@ -10,7 +10,7 @@ from llamakeep.domain import RunStatus
 from llamakeep.domain.runs import LONGEST_END_USER
 from llamakeep.schemas.text import Text, check_written_out
 from llamakeep.storage.history.filters import RunFilter
-from llamakeep.storage.history.search import read_search
+from llamakeep.storage.history.search import Search, read_search
 from llamakeep.storage.history.tags import LONGEST
 
 
@@ -42,6 +42,16 @@ Words = Annotated[
 ]
 
 Tag = Annotated[Text, Field(min_length=1, max_length=LONGEST)]
+
+
+def search_of(q: str | None) -> Search | None:
+    """
+    Return what `q` asks for; `None` if it is empty.
+
+    Raises:
+        InvalidRequest: There is nothing in it to look for.
+    """
+    return None if not q or q.isspace() else read_search(q)
 
 
 def _run_filter(
@@ -80,7 +90,7 @@ def _run_filter(
         since=since,
         until=until,
         tags=tuple(dict.fromkeys(tag or ())),
-        search=None if not q or q.isspace() else read_search(q),
+        search=search_of(q),
     )
 
 

@@ -1,7 +1,7 @@
 """Listing, reading, following, tagging, canceling and deleting runs."""
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request, Response
 
@@ -15,6 +15,7 @@ from llamakeep.api.history import export as history_export
 from llamakeep.api.history import images as history_images
 from llamakeep.api.history import import_routes as history_import
 from llamakeep.api.history import stats as history_stats
+from llamakeep.api.history.conversations import shown_title
 from llamakeep.api.history.filters import Matching
 from llamakeep.api.history.highlights import highlights
 from llamakeep.api.history.pages import Asked, Cursor, Length, best_page, page_of
@@ -72,6 +73,9 @@ async def history(
     cursor: Cursor = None,
     sort: Literal["newest", "best"] = "newest",
     text: Length = None,
+    titles: Annotated[
+        bool, Query(description="Send the titles of the runs' conversations, too.")
+    ] = False,
 ) -> Response:
     """
     List your runs, newest first.
@@ -86,12 +90,15 @@ async def history(
     if matching.search is not None:
         marked = await asyncio.to_thread(highlights, page.runs, matching.search)
     listed = page.shown(text)
-    facts = {
+    facts: dict[str, Any] = {
         "history": [shown_beginning(each) for each in listed],
         "next_cursor": page.older,
         "previous_cursor": page.newer,
         "highlights": marked,
     }
+    if titles:
+        known = await storage.conversations_of(page.runs)
+        facts["titles"] = {each: shown_title(it) for each, it in known.items()}
     length = length_of(each.run for each in listed)
     return long_response(request, user, facts, length)
 

@@ -156,6 +156,8 @@ class HistoryResponse(Body):
     """Send it as `cursor` to get the page before this one; `null` on the first page."""
     highlights: dict[str, Highlights] | None
     """With `q`, the passages that match, by the run's id."""
+    titles: dict[str, str] | None = None
+    """Only there with `titles`: of the runs' conversations, by their ids."""
 
 
 def shown_response(facts: dict[str, Any]) -> Response:

@@ -5,7 +5,7 @@ A run is its conversation's newest if no later one has the same conversation, so
 list of conversations is a walk over a user's runs. Only chosen titles are stored.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,7 +21,7 @@ from sqlalchemy import (
     select,
 )
 
-from llamakeep.domain import User
+from llamakeep.domain import Run, User
 from llamakeep.domain.embeddings import ALONE
 from llamakeep.errors import ConversationNotFound
 from llamakeep.storage.database.columns import colliding_insert
@@ -164,7 +164,7 @@ class ConversationStorage:
                 is_done = len(newest) >= limit or len(rows) < step
                 if is_done or walked >= LONGEST_WALK:
                     chosen = newest[:limit]
-                    found = _shown(connection, chosen)
+                    found = conversations_at(connection, chosen)
                     if is_done and len(found) == len(chosen):
                         return Walked(found, None)
                     return Walked(found, chosen[-1] if is_done else rows[-1].id)
@@ -172,6 +172,26 @@ class ConversationStorage:
                 step = min(2 * step, LONGEST_WALK - walked)
 
         return await self._database.read(operation)
+
+    async def conversations_of(
+        self, found: Iterable[Run]
+    ) -> Mapping[str, Conversation]:
+        """
+        Return the conversations that runs belong to, by id.
+
+        Their position is that of one of these runs.
+        """
+        places = {
+            run.conversation_id: run.id
+            for run in found
+            if run.conversation_id and not run.conversation_id.startswith(ALONE)
+        }
+        if not places:
+            return {}
+        known = await self._database.read(
+            lambda connection: conversations_at(connection, [*places.values()])
+        )
+        return {each.id: each for each in known}
 
     async def get_conversation(
         self, user: User, conversation_id: str
@@ -248,7 +268,9 @@ def _going_on(
     return connection.scalars(_HAVE_LATER, values).all()
 
 
-def _shown(connection: Connection, newest: Sequence[str]) -> Sequence[Conversation]:
+def conversations_at(
+    connection: Connection, newest: Sequence[str]
+) -> Sequence[Conversation]:
     """Return the conversations that have these runs as their newest, in that order."""
     rows = connection.execute(_SHOWN, {"newest": newest})
     found = {row[-1]: _to_conversation(row) for row in rows}
@@ -276,7 +298,7 @@ def _get(connection: Connection, user: User, conversation_id: str) -> Conversati
         .order_by(runs.c.id.desc())
         .limit(1)
     )
-    shown = _shown(connection, connection.scalars(newest).all())
+    shown = conversations_at(connection, connection.scalars(newest).all())
     if not shown or conversation_id.startswith(ALONE):
         raise _not_found(conversation_id)
     return shown[0]

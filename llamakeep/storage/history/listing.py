@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Form(Generic[T]):
+class Form(Generic[T]):
     """What is read of each run."""
 
     columns: Sequence[ColumnElement[Any]]
@@ -46,7 +46,7 @@ def _length(run: Run) -> int:
     return whole_length_of([run])
 
 
-WHOLE = _Form(READ, to_run, _length, {})
+WHOLE = Form(READ, to_run, _length, {})
 
 
 def is_full(page: Iterable[Run], *, much: int = MUCH) -> bool:
@@ -80,7 +80,7 @@ class HistoryStorage(SearchStorage):
         form = WHOLE
         if longest is not None:
             values = {"longest": longest}
-            form = _Form(WITHOUT_LONG, to_run_without_long, _length, values)
+            form = Form(WITHOUT_LONG, to_run_without_long, _length, values)
         place = Place(after, before, oldest_first=oldest_first)
         most = much if is_page else None
         return await self._listed(user, form, place, matching, limit=limit, much=most)
@@ -119,7 +119,7 @@ class HistoryStorage(SearchStorage):
     async def _listed(
         self,
         user: User,
-        form: _Form[T],
+        form: Form[T],
         place: Place,
         matching: RunFilter,
         *,
@@ -182,7 +182,7 @@ class HistoryStorage(SearchStorage):
         return await self._best(user, _beginnings(length), matching, limit)
 
     async def _best(
-        self, user: User, form: _Form[T], matching: RunFilter, limit: int
+        self, user: User, form: Form[T], matching: RunFilter, limit: int
     ) -> Sequence[T]:
         search = matching.search
         assert search is not None
@@ -222,6 +222,6 @@ class HistoryStorage(SearchStorage):
         return await self._database.read(operation)
 
 
-def _beginnings(length: int) -> _Form[Beginning]:
+def _beginnings(length: int) -> Form[Beginning]:
     values = {"length": length}
-    return _Form(COLUMNS, to_beginning, lambda found: _length(found.run), values)
+    return Form(COLUMNS, to_beginning, lambda found: _length(found.run), values)
