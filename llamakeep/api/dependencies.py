@@ -1,18 +1,37 @@
 """FastAPI dependencies of routes: shared services and authentication."""
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 
 from llamakeep.api.http.headers import sole_header
+from llamakeep.api.http.login_cookies import (
+    COOKIE_NAME,
+    give_cookie,
+    token_in_cookie,
+)
 from llamakeep.credentials.demo import ACCESS_TOKENS
 from llamakeep.credentials.tokens import digest, is_api_key, is_well_formed
 from llamakeep.domain import Actor, ApiKey, Scope, User, UserRole, utc_now
-from llamakeep.errors import AdminOnly, ScopeMissing, Unauthenticated
+from llamakeep.errors import (
+    AdminOnly,
+    ScopeMissing,
+    StorageUnavailable,
+    Unauthenticated,
+)
 from llamakeep.services import services_of
 from llamakeep.storage.accounts.api_keys import USE_INTERVAL
+
+NO_CREDENTIALS = {"", "basic"}
+"""
+Schemes of `Authorization` that leave it to the login cookie who sends a request.
+
+A proxy in front may ask for a password of its own, which browsers then send to us, too.
+"""
 
 
 def actor_of(request: Request, user: User | None = None) -> Actor:
@@ -28,14 +47,21 @@ def presented(request: Request, schemes: Collection[str] = ("bearer",)) -> str:
     """
     Return the access token or API key in `Authorization` or `X-API-Key`.
 
+    If neither is there, it is the access token in the login cookie.
+
     Raises:
         Unauthenticated: There is none, or its format is not this server's.
         HeaderRepeated: There are several.
+        OriginRefused: The cookie was not sent by a page of this server.
     """
     scheme, _, value = sole_header(request, "Authorization").partition(" ")
     if scheme.lower() not in schemes:
         value = "" if scheme else sole_header(request, "X-API-Key")
     value = value.strip()
+    if not value and scheme.lower() in NO_CREDENTIALS:
+        value = token_in_cookie(request)
+        if is_api_key(value):
+            raise Unauthenticated("The login cookie has no access token. Log in again.")
     if not value:
         raise Unauthenticated(
             "Send the header `Authorization: Bearer …` with the token that "
@@ -69,7 +95,8 @@ class AuthUser(HTTPBearer):
         Raises:
             Unauthenticated: The token or key is unknown, expired or revoked.
             HeaderRepeated: There are several tokens or keys.
-        RateLimited: The user or API key sent too many requests.
+            OriginRefused: The login cookie was not sent by a page of this server.
+            RateLimited: The user or API key sent too many requests.
             ScopeMissing: The API key has none of the scopes.
         """
         value = presented(request, self.schemes)
@@ -82,6 +109,8 @@ class AuthUser(HTTPBearer):
                 )
             if "visit" in request.scope:
                 await request.scope["visit"].count_user(user)
+            if COOKIE_NAME in request.scope:
+                await _renew(request, value)
             return user
         user = await storage.find_user_by_api_key(digest(value))
         if user is None or user.api_key is None:
@@ -93,6 +122,17 @@ class AuthUser(HTTPBearer):
         if last_use is None or utc_now() - last_use > USE_INTERVAL:
             await storage.note_use(user.api_key)
         return user
+
+
+async def _renew(request: Request, access_token: str) -> None:
+    """Extend the login of a cookie, if a part of its life is over."""
+    services = services_of(request)
+    if access_token in ACCESS_TOKENS:
+        return
+    lifetime = timedelta(seconds=services.settings.access_token_lifetime)
+    with suppress(StorageUnavailable):  # the login is valid all the same
+        if await services.storage.renew_login(digest(access_token), lifetime):
+            give_cookie(request, access_token, lifetime)
 
 
 def _check_scopes(key: ApiKey, wanted: Sequence[str]) -> None:
@@ -109,7 +149,8 @@ def _check_scopes(key: ApiKey, wanted: Sequence[str]) -> None:
 
 auth_user = AuthUser(
     scheme_name="AccessToken",
-    description="The `token` that `POST /login/` answers, or an API key.",
+    description="The `token` that `POST /login/` answers, or an API key. Pages of this "
+    "server use the cookie of `POST /login/cookie/` instead.",
 )
 
 LOGIN = "login"

@@ -13,6 +13,7 @@ LlamaKeepError
 │   │   ├── WrongCredentials    no such user and password
 │   │   ├── SetupRefused        no valid set-up token, or users exist
 │   │   └── ResetRefused        no valid reset token
+│   ├── OriginRefused           the login cookie, from another site's page
 │   ├── SignatureInvalid        a webhook that is not signed as it has to be
 │   ├── TooManyAttempts         too many failed logins
 │   ├── RateLimited             more requests than may be sent
@@ -119,6 +120,7 @@ from llamakeep.errors.client import (
     VectorsNotKept,
     WrongCredentials,
 )
+from llamakeep.errors.logins import OriginRefused
 from llamakeep.errors.provider import (
     AnswerExpired,
     ProviderAnswerInvalid,
@@ -174,6 +176,7 @@ __all__ = [
     "ModelNotFound",
     "NoProvider",
     "OneProcessOnly",
+    "OriginRefused",
     "OutcomeUnknown",
     "PathNotFound",
     "PriceUnknown",

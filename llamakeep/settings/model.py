@@ -304,7 +304,7 @@ class Settings(BaseSettings):
     """
     Other sites whose pages may call this server from a browser, with commas in
     between: `https://chat.example.com,https://notes.example.com`. They send an access
-    token or an API key; there are no cookies.
+    token or an API key: the login cookie is for this server's own pages.
     """
 
     header_timeout: SomeSeconds = 10
@@ -329,7 +329,10 @@ class Settings(BaseSettings):
     """The least important records that are logged, to standard error."""
 
     access_token_lifetime: SomeSeconds = 7 * 24 * 3600
-    """Seconds after which a login has to be repeated."""
+    """
+    Seconds after which a login has to be repeated. In a browser, they begin again while
+    it is used.
+    """
 
     password_slots: PositiveInt = 2
     """How many passwords are checked at the same time; each takes 19 MiB and 30 ms."""

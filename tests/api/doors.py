@@ -157,7 +157,7 @@ CALLS: dict[str, Call] = {
     "DELETE /keys/{key_id}": Call(),
     "POST /keys/{key_id}/rotate": Call("{}"),
     "GET /admin/users/": Call(),
-    "POST /admin/users/": Call('{"username": "newcomer"}'),
+    "POST /admin/users/": Call('{"username": "new-{key_id}"}'),
     "GET /admin/users/{user_id}": Call(),
     "PATCH /admin/users/{user_id}": Call('{"disabled": true}'),
     "DELETE /admin/users/{user_id}": Call(),
@@ -171,6 +171,7 @@ CALLS: dict[str, Call] = {
 
 OPEN = {
     "POST /login/",
+    "POST /login/cookie/",
     "POST /setup/",
     "POST /password-reset/",
     "GET /healthz",

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,17 @@ from tests.waiting import LONG_ENOUGH
 
 Headers = dict[str, str]
 PASSWORD_HASH = hash_password(PASSWORD)
+ADDRESS = "test"
+OWN_PAGE = {"Origin": f"http://{ADDRESS}"}
+FOREIGN_PAGES: dict[str, Headers] = {
+    "another site": {"Origin": "https://evil.example"},
+    "another port": {"Origin": f"http://{ADDRESS}:8001"},
+    "another scheme": {"Origin": f"https://{ADDRESS}"},
+    "a sandbox": {"Origin": "null"},
+    "another site, not named": {"Sec-Fetch-Site": "cross-site"},
+    "another port, not named": {"Sec-Fetch-Site": "same-site"},
+}
+"""What browsers say of pages that are not this server's."""
 
 
 def _names_a_thing(route: str) -> bool:
@@ -99,7 +111,9 @@ class World:
         """Return the status that a request is answered with."""
         request = request_of(route, things)
         request["headers"] |= headers
-        return (await self.client.request(**request)).status_code
+        response = await self.client.request(**request)
+        self.client.cookies.clear()
+        return response.status_code
 
 
 def _rows(connection: Connection) -> dict[str, Any]:
@@ -117,6 +131,13 @@ def bearer(secret: str) -> Headers:
     return {"Authorization": f"Bearer {secret}"}
 
 
+def in_cookie(login: Headers) -> Headers:
+    """Return the headers with which a browser sends a login that it keeps."""
+    digits = sha256(ADDRESS.encode()).hexdigest()[:12]
+    secret = login["Authorization"].removeprefix("Bearer ")
+    return {"Cookie": f"llamakeep-{digits}={secret}"}
+
+
 async def settle(
     client: Client, name: str, role: UserRole, *, is_going_on: bool = False
 ) -> Holder:
@@ -124,7 +145,7 @@ async def settle(
     storage = client.storage
     user = await storage.add_user(name, PASSWORD_HASH, role=role)
     victim = await storage.add_user(f"{name}-junior", None)
-    login = await client.let_in(user)
+    login = await client.let_in(user, lifetime=7 * 24 * 3600)  # it is not renewed
     body = {"prompt": "What nobody else may know", "background": is_going_on}
     answer = (await client.post("/prompt/", json=body, headers=login)).json()
     run = await storage.get_run(user, answer["id"])
@@ -168,6 +189,7 @@ async def discredit(
     revoked_id, revoked = await give_key(client, carol.user)
     await storage.revoke_api_key(carol.user, revoked_id)
     _, daves_key = await give_key(client, dave.user)
+    _, carols_key = await give_key(client, carol.user)
     # Whoever adds a key forgets expired ones: it is the last.
     past = utc_now() - hour
     _, expired = await give_key(client, carol.user, expires_at=past)
@@ -187,10 +209,20 @@ async def discredit(
             "X-API-Key": revoked["Authorization"].removeprefix("Bearer ")
         },
         "expired key": expired,
+        "malformed cookie": in_cookie(bearer("' OR 1=1 --")) | OWN_PAGE,
+        "unknown cookie": in_cookie(bearer(new_access_token())) | OWN_PAGE,
+        "logged-out cookie": in_cookie(bearer(logged_out)) | OWN_PAGE,
+        "expired cookie": in_cookie(bearer(ended)) | OWN_PAGE,
+        "key in a cookie": in_cookie(carols_key) | OWN_PAGE,
+        "another server's cookie": {
+            "Cookie": in_cookie(carol.login)["Cookie"].replace("=", "0=")
+        }
+        | OWN_PAGE,
     }
     return {name: (headers, carol.things) for name, headers in at_carols.items()} | {
         "disabled user's login": (dave.login, dave.things),
         "disabled user's key": (daves_key, dave.things),
+        "disabled user's cookie": (in_cookie(dave.login) | OWN_PAGE, dave.things),
     }
 
 
@@ -269,6 +301,35 @@ async def test_the_owner_is_let_in(world: World, route: str) -> None:
     status = await world.send(route, owner.login, owner.things)
 
     assert status in {200, 201, 202, 204}
+
+
+@pytest.mark.parametrize("route", CALLS)
+async def test_the_owner_is_let_in_by_the_cookie_on_the_servers_own_page(
+    world: World, route: str
+) -> None:
+    name = f"browser-{list(CALLS).index(route)}"
+    owner = await settle(world.client, name, UserRole.ADMIN)
+
+    status = await world.send(route, in_cookie(owner.login) | OWN_PAGE, owner.things)
+
+    assert status in {200, 201, 202, 204}
+
+
+@pytest.mark.parametrize("route", CALLS)
+async def test_pages_of_others_cannot_use_the_cookie(world: World, route: str) -> None:
+    before = await world.database()
+    cookie = in_cookie(world.carol.login)
+    pages = dict(FOREIGN_PAGES)
+    if not route.startswith("GET "):
+        pages["unknown"] = {}
+
+    answers = {
+        name: await world.send(route, cookie | page, world.carol.things)
+        for name, page in pages.items()
+    }
+
+    assert answers == dict.fromkeys(pages, 403)
+    assert await world.database() == before
 
 
 @pytest.mark.parametrize("route", CALLS)

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from llamakeep.domain import Actor, User
+from llamakeep.domain import Actor, User, utc_now
 from llamakeep.errors import InvalidRequest
 from llamakeep.storage import Storage
 
@@ -169,3 +169,37 @@ async def test_a_rehash_that_comes_after_a_new_password_changes_nothing(
     found = await storage.find_credentials("alice")
     assert found is not None
     assert found.password_hash == "new hash"
+
+
+async def test_a_login_is_renewed_once_a_part_of_its_life_is_over(
+    storage: Storage, alice: User
+) -> None:
+    await storage.add_access_token(alice, DIGEST, lifetime=A_DAY)
+    young = await storage.renew_login(DIGEST, A_DAY)
+    await storage.add_access_token(alice, b"o" * 32, lifetime=A_DAY / 2)
+
+    first = await storage.renew_login(b"o" * 32, A_DAY)
+    again = await storage.renew_login(b"o" * 32, A_DAY)
+
+    assert (young, first, again) == (False, True, False)
+
+
+async def test_a_login_that_is_over_or_unknown_is_not_renewed(
+    storage: Storage, alice: User
+) -> None:
+    await storage.add_access_token(alice, DIGEST, lifetime=timedelta(0))
+
+    renewed = [await storage.renew_login(each, A_DAY) for each in (DIGEST, b"x" * 32)]
+
+    assert renewed == [False, False]
+    assert await storage.find_user_by_access_token(DIGEST) is None
+
+
+async def test_a_clock_that_may_be_wrong_renews_no_login(
+    storage: Storage, alice: User
+) -> None:
+    now = utc_now()
+    await storage.believe_clock(now - timedelta(days=30))
+    await storage.add_access_token(alice, DIGEST, lifetime=A_DAY / 2)
+
+    assert await storage.renew_login(DIGEST, A_DAY) is False

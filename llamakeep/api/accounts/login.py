@@ -1,13 +1,14 @@
 """Logging in and out."""
 
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Self
 
 from fastapi import Request
 from pydantic import AwareDatetime, ConfigDict, Field
 
 from llamakeep.api.dependencies import LoggedInUser, actor_of, presented
+from llamakeep.api.http.login_cookies import COOKIE_NAME, take_cookie
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.credentials import demo
@@ -69,21 +70,36 @@ class UserResponse(Body):
         )
 
 
-@router.post(
-    "/login/",
-    responses=problem_responses(
-        MalformedBody,
-        WrongCredentials,
-        BodyTooLarge,
-        InvalidRequest,
-        TooManyAttempts,
-        RateLimited,
-        CountsUnavailable,
-        ServerBusy,
-    ),
+REFUSALS = (
+    MalformedBody,
+    WrongCredentials,
+    BodyTooLarge,
+    InvalidRequest,
+    TooManyAttempts,
+    RateLimited,
+    CountsUnavailable,
+    ServerBusy,
 )
+"""Errors of logging in."""
+
+
+@router.post("/login/", responses=problem_responses(*REFUSALS))
 async def login(body: LoginRequest, request: Request) -> LoginResponse:
     """Exchange a username and a password for an access token."""
+    access_token, expires_at, _ = await log_in(body, request)
+    return LoginResponse(token=access_token, expires_at=expires_at)
+
+
+async def log_in(
+    body: LoginRequest, request: Request
+) -> tuple[str, datetime, timedelta]:
+    """
+    Return an access token of the user, when it expires, and its lifetime.
+
+    Raises:
+        WrongCredentials: There is no such user and password.
+        TooManyAttempts: There were too many of those.
+    """
     services = services_of(request)
     storage, throttle = services.storage, services.throttle
     address = request.client.host if request.client else None
@@ -103,7 +119,7 @@ async def login(body: LoginRequest, request: Request) -> LoginResponse:
     expires_at = await storage.add_access_token(
         user, digest(access_token), lifetime=lifetime, actor=actor_of(request, user)
     )
-    return LoginResponse(token=access_token, expires_at=expires_at)
+    return access_token, expires_at, lifetime
 
 
 async def _verified(
@@ -136,7 +152,15 @@ async def _verified(
     responses=problem_responses(Unauthenticated, ScopeMissing),
 )
 async def logout(request: Request, user: LoggedInUser) -> None:
-    """Invalidate the access token of this request, from the next request on."""
+    """
+    Invalidate the access token of this request, from the next request on.
+
+    A login with a cookie ends, and the cookie goes.
+    """
+    access_token = presented(request)
+    take_cookie(request)
+    if COOKIE_NAME in request.scope and access_token in demo.ACCESS_TOKENS:
+        return  # others in demo mode have the same one
     await services_of(request).storage.log_out(
-        user, digest(presented(request)), actor_of(request, user)
+        user, digest(access_token), actor_of(request, user)
     )

@@ -1,9 +1,10 @@
-"""Security headers of every response, and CORS for the origins that are configured."""
+"""Security headers and cookies of responses, and CORS for configured origins."""
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from llamakeep.api.http.login_cookies import SET_COOKIE
 from llamakeep.http.security_headers import HEADERS
 
 _RAW = {name.encode(): value.encode() for name, value in HEADERS.items()}
@@ -32,7 +33,7 @@ def protect_browsers(app: FastAPI, origins: tuple[str, ...]) -> None:
 
 
 class SecurityHeaders:
-    """Adds the security headers to every response."""
+    """Adds the security headers to every response, and a login's cookie to some."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -50,6 +51,8 @@ class SecurityHeaders:
                 for name, _ in headers:
                     said.pop(name, None)
                 message["headers"] = [*headers, *said.items()]
+                if SET_COOKIE in scope:
+                    message["headers"].append((b"set-cookie", scope[SET_COOKIE]))
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

@@ -23,7 +23,7 @@ How paths of the web page's files begin. They are not counted: a page has dozens
 are sent from memory, and browsers keep them.
 """
 
-LOGIN_PATHS = {"/login", "/password-reset"}
+LOGIN_PATHS = {"/login", "/login/cookie", "/password-reset"}
 """Routes at which passwords and reset tokens could be guessed."""
 
 WHO: dict[Kind, str] = {

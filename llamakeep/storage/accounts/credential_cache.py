@@ -52,17 +52,17 @@ class CredentialCache:
             self._users[digest] = found
         return found[0]
 
-    def is_noted(self, key_id: str, now: datetime, *, within: timedelta) -> bool:
+    def is_noted(self, name: str, now: datetime, *, within: timedelta) -> bool:
         """
-        Return whether a key's use was written within this time; if not, note it.
+        Return whether a credential's use was noted within this time; if not, note it.
 
-        Cached credentials stay valid: a key's last use is not among them.
+        Cached credentials stay valid: their last use is not among them.
         """
-        if (noted := self._used.get(key_id)) and timedelta(0) <= now - noted < within:
+        if (noted := self._used.get(name)) and timedelta(0) <= now - noted < within:
             return True
         if len(self._used) >= MOST:
             self._used.clear()
-        self._used[key_id] = now
+        self._used[name] = now
         return False
 
     def find(self, digest: bytes) -> User | None:

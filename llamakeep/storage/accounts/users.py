@@ -161,6 +161,32 @@ class UserStorage:
 
         return await self._database.write(operation)
 
+    async def renew_login(self, digest: bytes, lifetime: timedelta) -> bool:
+        """
+        Extend a valid login, if more than a seventh of its lifetime is over.
+
+        It is looked at only so often, and not extended by a clock that may be wrong.
+
+        Returns:
+            Whether its lifetime has begun again.
+        """
+        now = utc_now()
+        if self._credentials.is_noted(digest.hex(), now, within=lifetime / 168):
+            return False
+        query = (
+            update(access_tokens)
+            .where(
+                access_tokens.c.digest == digest,
+                access_tokens.c.expires_at > now,
+                access_tokens.c.expires_at < now + lifetime * 6 / 7,
+                is_plausible(now),
+            )
+            .values(expires_at=now + lifetime)
+        )
+        return await self._database.write(
+            lambda connection: connection.execute(query).rowcount == 1
+        )
+
     async def log_out(self, user: User, digest: bytes, actor: Actor) -> None:
         """Delete an access token."""
 
