@@ -1,7 +1,7 @@
 """OpenAI's Conversations API: the conversations of the history, item by item."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 from pydantic import Field, WithJsonSchema
@@ -12,6 +12,7 @@ from llamakeep.api.http.links import origin_of
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.openai.errors import error_responses
+from llamakeep.api.openai.lists import Limit, Order, listed
 from llamakeep.api.openai.responses.items import (
     find_item,
     items_of,
@@ -163,7 +164,7 @@ async def add_items(
     )
     await storage.import_runs(user, added)
     items = [item for run in added for item in items_of(run)]
-    return json_response(_list(items, has_more=False))
+    return json_response(listed(items, has_more=False))
 
 
 @router.get("/{conversation_id}/items", response_class=Response, responses=_errors)
@@ -172,8 +173,8 @@ async def list_items(
     request: Request,
     user: FollowingUser,
     *,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    order: Literal["asc", "desc"] = "desc",
+    limit: Limit = 20,
+    order: Order = "desc",
     after: Annotated[str | None, Query(max_length=64)] = None,
     include: Included = None,
     include_brackets: IncludedInBrackets = None,
@@ -213,7 +214,7 @@ async def list_items(
     has_more = has_more or len(items) > limit
     origin = origin_of(request)
     shown = [with_origin(item, origin) for item in items[:limit]]
-    return json_response(_list(shown, has_more=has_more))
+    return json_response(listed(shown, has_more=has_more))
 
 
 @router.get(
@@ -333,14 +334,4 @@ def _conversation(first: Run) -> dict[str, Any]:
         "object": "conversation",
         "created_at": int(first.created_at.timestamp()),
         "metadata": dict(first.metadata),
-    }
-
-
-def _list(items: list[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
-    return {
-        "object": "list",
-        "data": items,
-        "first_id": items[0]["id"] if items else None,
-        "last_id": items[-1]["id"] if items else None,
-        "has_more": has_more,
     }

@@ -1,8 +1,8 @@
 """Chat completions that are kept: listing, reading, tagging and deleting them."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 
@@ -13,6 +13,7 @@ from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.openai.errors import error_responses
 from llamakeep.api.openai.forms import CHAT, ChatCompletion, said_of
+from llamakeep.api.openai.lists import Limit, Order, listed, page_of, runs_before
 from llamakeep.api.openai.responses.items import messages_sent
 from llamakeep.api.openai.wire import json_response, request_id
 from llamakeep.api.prompts.ids import RUN, id_of, run_id_of
@@ -20,7 +21,6 @@ from llamakeep.api.prompts.reading import checked, invalid
 from llamakeep.api.prompts.schemas import LONG, long_response
 from llamakeep.domain import Image, Message, Run, RunStatus, ToolResult, User
 from llamakeep.domain.runs import CLIENT, length_of
-from llamakeep.engine.refusals import check_is_kept
 from llamakeep.errors import RunNotFound
 from llamakeep.schemas.bodies import Form
 from llamakeep.schemas.fields import Metadata
@@ -33,8 +33,6 @@ from llamakeep.storage.history.tags import LONGEST
 
 router = Router(prefix="/v1/chat/completions", tags=["openai"], queries=Queries.VENDORS)
 
-Limit = Annotated[int, Query(ge=1, le=100)]
-Order = Literal["asc", "desc"]
 After = Annotated[Text | None, Query(max_length=64)]
 
 MOST_TAGS = 16
@@ -93,8 +91,8 @@ async def completions(
         is_page=True,
     )
     page = found[:limit]
-    has_more = len(found) > limit or (bool(page) and is_full(found))
-    facts = _page([_stored(run) for run in page], has_more=has_more)
+    has_more = len(found) > limit or is_full(found)
+    facts = listed([_stored(run) for run in page], has_more=has_more)
     return _sent(request, user, facts, length_of(page))
 
 
@@ -164,28 +162,17 @@ async def messages_read(
     limit: Limit = 20,
 ) -> Response:
     """List the messages that the model got, with the system prompt and prior ones."""
-    services = services_of(request)
-    run = await services.storage.get_run(user, run_id_of(completion_id, CHAT))
-    check_is_kept(run)
-    assert run.conversation_id is not None
-    context = await services.storage.context(
-        user.id,
-        run.conversation_id,
-        previous_run_id=run.previous_run_id,
-        before=run.id,
-        most=services.settings.max_context_size,
+    storage = services_of(request).storage
+    run = await storage.get_run(user, run_id_of(completion_id, CHAT))
+    prior = await runs_before(request, user, run)
+    page = page_of(
+        list(_shown(run, prior, origin_of(request))),
+        order=order,
+        after=after,
+        limit=limit,
+        unknown="It is the id of no message of it.",
     )
-    items = list(_shown(run, context.runs, origin_of(request)))
-    if order == "desc":
-        items.reverse()
-    start = 0
-    if after is not None:
-        places = {item["id"]: place for place, item in enumerate(items, 1)}
-        if after not in places:
-            raise invalid("query.after", "It is the id of no message of it.")
-        start = places[after]
-    page = items[start : start + limit]
-    return json_response(_page(page, has_more=start + limit < len(items)))
+    return json_response(page)
 
 
 def _place(after: str) -> str:
@@ -218,16 +205,6 @@ def _stored(run: Run) -> dict[str, Any]:
     if run.status is not RunStatus.SUCCEEDED:
         more["status"] = run.status
     return ChatCompletion(run).whole(run) | more
-
-
-def _page(items: Sequence[Mapping[str, Any]], *, has_more: bool) -> dict[str, Any]:
-    return {
-        "object": "list",
-        "data": items,
-        "first_id": items[0]["id"] if items else None,
-        "last_id": items[-1]["id"] if items else None,
-        "has_more": has_more,
-    }
 
 
 def _sent(request: Request, user: User, facts: dict[str, Any], length: int) -> Response:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 
@@ -25,6 +25,7 @@ from llamakeep.api.openai.errors import (
     PREVIOUS_NOT_FOUND,
     error_responses,
 )
+from llamakeep.api.openai.lists import Limit, Order, page_of, runs_before
 from llamakeep.api.openai.messages import place_of_images
 from llamakeep.api.openai.parameters import refuse_unsupported
 from llamakeep.api.openai.responses.events import events
@@ -204,8 +205,8 @@ async def input_items(
     request: Request,
     user: FollowingUser,
     *,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    order: Literal["asc", "desc"] = "desc",
+    limit: Limit = 20,
+    order: Order = "desc",
     after: Annotated[str | None, Query(max_length=64)] = None,
     include: Included = None,
     include_brackets: IncludedInBrackets = None,
@@ -213,36 +214,17 @@ async def input_items(
     """List the messages that the model got for a response, with prior ones."""
     refuse_more(include, include_brackets)
     run = await _find(request, user, response_id)
-    check_is_kept(run)
-    assert run.conversation_id is not None
-    services = services_of(request)
-    context = await services.storage.context(
-        user.id,
-        run.conversation_id,
-        previous_run_id=run.previous_run_id,
-        before=run.id,
-        most=services.settings.max_context_size,
+    prior = await runs_before(request, user, run)
+    page = page_of(
+        list(items_read(run, prior)),
+        order=order,
+        after=after,
+        limit=limit,
+        unknown="It is the id of no item of this response.",
     )
-    items = list(items_read(run, context.runs))
-    if order == "desc":
-        items.reverse()
-    start = 0
-    if after is not None:
-        places = {item["id"]: place for place, item in enumerate(items, 1)}
-        if after not in places:
-            raise invalid("after", "It is the id of no item of this response.")
-        start = places[after]
     origin = origin_of(request)
-    page = [with_origin(item, origin) for item in items[start : start + limit]]
-    return json_response(
-        {
-            "object": "list",
-            "data": page,
-            "first_id": page[0]["id"] if page else None,
-            "last_id": page[-1]["id"] if page else None,
-            "has_more": start + limit < len(items),
-        }
-    )
+    page["data"] = [with_origin(item, origin) for item in page["data"]]
+    return json_response(page)
 
 
 async def _ask(
