@@ -39,10 +39,13 @@ Seed = Annotated[Integer, Field(ge=-(2**63), lt=2**63)]
 """The range of OpenAI and vLLM; vLLM and llama.cpp take -1 for a random seed."""
 Dimensions = Annotated[Integer, Field(ge=1, le=MOST_DIMENSIONS)]
 """Numbers of a vector."""
+Effort = Annotated[Text, Field(min_length=1, max_length=64)]
+"""How much a model is to think, or to say."""
 
 StopText = Annotated[Text, Field(min_length=1)]
 """A stop sequence, which may be nothing but white space."""
 EndUser = Annotated[SomeText, Field(max_length=LONGEST_END_USER)]
+"""The id that a client's own user has there."""
 
 
 def _unless_blank(value: object) -> object:
@@ -51,7 +54,6 @@ def _unless_blank(value: object) -> object:
 
 Asker = Annotated[EndUser | None, BeforeValidator(_unless_blank)]
 """The client's own user, if it says one; vendors' APIs take blank ones for none."""
-"""The id that a client's own user has there."""
 Metadata = Annotated[
     dict[
         Annotated[Text, Field(min_length=1, max_length=64)],

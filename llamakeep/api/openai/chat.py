@@ -17,14 +17,13 @@ from llamakeep.api.openai.errors import COMPLETION_ERRORS
 from llamakeep.api.openai.formats import read_format
 from llamakeep.api.openai.forms import ChatCompletion
 from llamakeep.api.openai.messages import (
-    MESSAGE_SCHEMA,
+    ChatMessages,
     place_of_images,
     place_of_tools,
     read_messages,
 )
 from llamakeep.api.openai.parameters import (
     CompletionRequest,
-    Effort,
     MostLikely,
     ReasoningOptions,
     ServiceTier,
@@ -35,7 +34,7 @@ from llamakeep.api.openai.tools import (
     FUNCTION_CHOICE_SCHEMA,
     FUNCTION_SCHEMA,
     NO_TOOLS,
-    TOOL_SCHEMA,
+    ChatTools,
     Tools,
     read_functions,
     read_tools,
@@ -44,12 +43,10 @@ from llamakeep.api.prompts.reading import invalid
 from llamakeep.domain import NewRun
 from llamakeep.engine.admission import MESSAGES
 from llamakeep.providers.base import IMAGES
-from llamakeep.schemas.fields import MaxTokens, Metadata
+from llamakeep.schemas.fields import Effort, MaxTokens, Metadata
 
 router = Router(prefix="/v1/chat/completions", tags=["openai"], queries=Queries.VENDORS)
 
-ChatMessage = Annotated[dict[str, Any], WithJsonSchema(MESSAGE_SCHEMA)]
-Tool = Annotated[dict[str, Any], WithJsonSchema(TOOL_SCHEMA)]
 Function = Annotated[dict[str, Any], WithJsonSchema(FUNCTION_SCHEMA)]
 
 
@@ -66,12 +63,12 @@ class ChatReasoning(ReasoningOptions):
 class ChatRequest(CompletionRequest):
     """Messages, and how the model is to respond to the last one."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1, fail_fast=True)]
+    messages: ChatMessages
     """The conversation so far; the last message is what is answered."""
     max_completion_tokens: MaxTokens | None = None
     response_format: dict[str, Any] | None = None
     """`json_object`, or `json_schema` with a schema, where the model supports it."""
-    tools: Annotated[list[Tool], Field(fail_fast=True)] | None = None
+    tools: ChatTools | None = None
     """Up to 128 functions of yours that the model may call, where it can."""
     tool_choice: Annotated[Any, WithJsonSchema(CHOICE_SCHEMA)] = None
     parallel_tool_calls: bool | None = None

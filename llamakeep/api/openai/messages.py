@@ -1,7 +1,9 @@
 """Splitting a list of messages into system prompt, prior messages and prompt."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field, WithJsonSchema
 
 from llamakeep.api.openai.calls import Calls, FollowedCalls, calls_in
 from llamakeep.api.openai.content import (
@@ -85,6 +87,10 @@ MESSAGE_SCHEMA = message_schema(
     tool_calls={"type": ["array", "null"], "items": _CALL_SCHEMA},
     tool_call_id=_TEXT,
 )
+ChatMessages = Annotated[
+    list[Annotated[dict[str, Any], WithJsonSchema(MESSAGE_SCHEMA)]],
+    Field(min_length=1, fail_fast=True),
+]
 
 
 class Said(NamedTuple):

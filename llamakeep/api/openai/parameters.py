@@ -20,6 +20,7 @@ from llamakeep.errors import FieldError, InvalidRequest, UnsupportedParameter
 from llamakeep.schemas.bodies import Body, Form
 from llamakeep.schemas.fields import (
     Asker,
+    Effort,
     Integer,
     MaxTokens,
     MinTokens,
@@ -69,8 +70,6 @@ ONLY: Mapping[str, Sequence[Any]] = {
 TOOLS = ("tools", "functions", "tool_choice", "function_call")
 """Parameters of tool calls, which one error names together."""
 
-Effort = Annotated[Text, Field(min_length=1, max_length=64)]
-"""How much a model is to think, or to say."""
 LogitBias = Annotated[
     dict[
         Annotated[str, Field(pattern="^[0-9]{1,9}$")],

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field, WithJsonSchema
 
 from llamakeep.api.http.problems import FIELD_UNKNOWN
 from llamakeep.api.prompts.reading import check_kinds, checked, checked_json, invalid
@@ -29,6 +31,10 @@ TOOL_SCHEMA = {
     "additionalProperties": False,
     "properties": {"type": {"const": "function"}, "function": FUNCTION_SCHEMA},
 }
+ChatTools = Annotated[
+    list[Annotated[dict[str, Any], WithJsonSchema(TOOL_SCHEMA)]],
+    Field(fail_fast=True),
+]
 _NAMED_SCHEMA = {
     "type": "object",
     "required": ["type", "function"],

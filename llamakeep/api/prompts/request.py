@@ -8,12 +8,11 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict
 
 from llamakeep.api.openai.formats import read_format
-from llamakeep.api.openai.messages import MESSAGE_SCHEMA, Said, read_messages
-from llamakeep.api.openai.parameters import Effort
+from llamakeep.api.openai.messages import ChatMessages, Said, read_messages
 from llamakeep.api.openai.tools import (
     CHOICE_SCHEMA,
     NO_TOOLS,
-    TOOL_SCHEMA,
+    ChatTools,
     read_tools,
 )
 from llamakeep.api.prompts.reading import invalid
@@ -25,6 +24,7 @@ from llamakeep.domain.messages import message_of
 from llamakeep.domain.runs import FOLLOWS_NOTHING
 from llamakeep.schemas.bodies import Form
 from llamakeep.schemas.fields import (
+    Effort,
     EndUser,
     MaxTokens,
     Metadata,
@@ -50,13 +50,7 @@ class PromptRequest(Form):
 
     prompt: SomeText | None = None
     """What you want to ask."""
-    messages: (
-        Annotated[
-            list[Annotated[dict[str, Any], WithJsonSchema(MESSAGE_SCHEMA)]],
-            Field(min_length=1, fail_fast=True),
-        ]
-        | None
-    ) = None
+    messages: ChatMessages | None = None
     """
     Instead of a prompt: messages as OpenAI's chat completions have them; the last one
     is what is answered. They may begin with the results of the tools that the run which
@@ -88,13 +82,7 @@ class PromptRequest(Form):
     """The same seed asks for the same response, where the model supports that."""
     response_format: dict[str, Any] | None = None
     """`json_object`, or `json_schema` with a schema, where the model supports it."""
-    tools: (
-        Annotated[
-            list[Annotated[dict[str, Any], WithJsonSchema(TOOL_SCHEMA)]],
-            Field(fail_fast=True),
-        ]
-        | None
-    ) = None
+    tools: ChatTools | None = None
     """Up to 128 functions of yours that the model may call, where it can."""
     tool_choice: Annotated[Any, WithJsonSchema(CHOICE_SCHEMA)] = None
     parallel_tool_calls: bool | None = None

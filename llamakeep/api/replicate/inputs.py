@@ -4,16 +4,17 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from llamakeep.api.http.problems import FIELD_MISSING
-from llamakeep.api.openai.messages import MESSAGE_SCHEMA, Said, read_messages
+from llamakeep.api.openai.messages import ChatMessages, Said, read_messages
 from llamakeep.api.prompts.reading import invalid
 from llamakeep.api.webhooks.outgoing import WebhookUrl
 from llamakeep.domain import NewRun, NotificationEvent, Parameters, Run
 from llamakeep.schemas.bodies import Form
 from llamakeep.schemas.fields import (
     MOST_TOKENS,
+    Effort,
     Integer,
     MaxTokens,
     Number,
@@ -72,7 +73,6 @@ def _check_stops(value: str) -> str:
 
 
 MinTokens = Annotated[Integer, Field(ge=-1, le=MOST_TOKENS)]
-Effort = Annotated[Text, Field(min_length=1, max_length=64)]
 Stops = Annotated[Text, AfterValidator(_check_stops)]
 NoPenalty = Annotated[
     Number,
@@ -104,13 +104,7 @@ class PredictionInput(Form):
 
     prompt: SomeText | None = None
     """What you want to ask."""
-    messages: (
-        Annotated[
-            list[Annotated[dict[str, Any], WithJsonSchema(MESSAGE_SCHEMA)]],
-            Field(min_length=1, fail_fast=True),
-        ]
-        | None
-    ) = None
+    messages: ChatMessages | None = None
     """Instead of a prompt: messages as OpenAI's chat completions have them."""
     system_prompt: Text | None = None
     """How the model is to behave."""

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from llamakeep.api.openai.parameters import Effort
 from llamakeep.schemas.bodies import Body, Form
+from llamakeep.schemas.fields import Effort
 from llamakeep.schemas.text import Text, check_json
 
 
