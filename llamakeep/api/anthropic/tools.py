@@ -1,14 +1,20 @@
 """Tools in requests: what a model may call, and what it has to call."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 from llamakeep.api.http.problems import FIELD_UNKNOWN
-from llamakeep.api.prompts.reading import check_kinds, checked, checked_json, invalid
+from llamakeep.api.openai.tools import (
+    MOST_TOOLS,
+    NO_TOOLS,
+    Tools,
+    check_fields,
+    check_is_known,
+)
+from llamakeep.api.prompts.reading import check_kinds, checked_json, invalid
 from llamakeep.errors import UnsupportedParameter
 
-MOST_TOOLS = 128
 NAME = r"[a-zA-Z0-9_-]{1,128}"
 
 TOOL_SCHEMA: Mapping[str, Any] = {
@@ -57,14 +63,6 @@ _ONLY: Mapping[str, Sequence[Any]] = {
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
 
-class Tools(NamedTuple):
-    """What a model may call, as chat completions write it."""
-
-    tools: Sequence[Mapping[str, Any]] = ()
-    choice: str | Mapping[str, Any] | None = None
-    are_parallel: bool | None = None
-
-
 def read_tools(tools: Sequence[Any] | None, choice: Any) -> Tools:
     """
     Read `tools` and `tool_choice`.
@@ -88,7 +86,7 @@ def read_tools(tools: Sequence[Any] | None, choice: Any) -> Tools:
                 f"tools.{first} has this name, too. Give each a name of its own.",
             )
     chosen, are_parallel = _choice(choice, places)
-    return Tools(read, chosen, are_parallel) if read else Tools()
+    return Tools(read, chosen, are_parallel) if read else NO_TOOLS
 
 
 def _tools(given: Sequence[Any]) -> Iterator[Mapping[str, Any]]:
@@ -146,7 +144,7 @@ def _function(tool: Mapping[str, Any], where: str) -> Mapping[str, Any]:
 
 
 def _choice(
-    choice: Any, names: Mapping[str, int]
+    choice: Any, names: Collection[str]
 ) -> tuple[str | Mapping[str, Any] | None, bool | None]:
     """Return a choice and whether calls may be parallel, as chat completions say it."""
     if choice is None:
@@ -157,9 +155,7 @@ def _choice(
             "tool_choice.type", "It has to be one of auto, any, tool and none."
         )
     known = {"type", "disable_parallel_tool_use", *(["name"] if kind == "tool" else [])}
-    for field in choice:
-        if field not in known:
-            raise invalid(f"tool_choice.{field[:64]}", FIELD_UNKNOWN)
+    check_fields(choice, known, "tool_choice")
     is_one = choice.get("disable_parallel_tool_use")
     if not isinstance(is_one, bool | None):
         raise invalid(
@@ -173,9 +169,5 @@ def _choice(
     name = choice.get("name")
     if not isinstance(name, str):
         raise invalid("tool_choice.name", "It has to be the name of a tool.")
-    if name not in names:
-        checked(name, "tool_choice.name")
-        raise invalid(
-            "tool_choice.name", f"No tool of the request has the name {name[:64]!a}."
-        )
+    check_is_known(name, names, "tool_choice.name")
     return {"type": "function", "function": {"name": name}}, are_parallel

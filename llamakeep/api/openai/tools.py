@@ -1,7 +1,7 @@
 """Tools in requests: what a model may call, and what it has to call."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, WithJsonSchema
@@ -200,7 +200,7 @@ def _read(
     elif isinstance(choice, Mapping):
         _check_type(choice, "tool_choice")
         if field:
-            _check_fields(choice, {"type", "function"}, "tool_choice")
+            check_fields(choice, {"type", "function"}, "tool_choice")
             called = choice.get("function")
         else:
             called = {name: choice[name] for name in choice if name != "type"}
@@ -223,11 +223,11 @@ def _allowed(
     where = "tool_choice"
     given: Any = choice
     if field:
-        _check_fields(choice, {"type", ALLOWED_TOOLS}, where)
+        check_fields(choice, {"type", ALLOWED_TOOLS}, where)
         given, where = choice.get(ALLOWED_TOOLS), f"{where}.{ALLOWED_TOOLS}"
         if not isinstance(given, Mapping):
             raise invalid(where, "It has to be an object with a `mode` and `tools`.")
-    _check_fields(given, {*_ALLOWED, *(() if field else ("type",))}, where)
+    check_fields(given, {*_ALLOWED, *(() if field else ("type",))}, where)
     mode = given.get("mode") or "auto"
     if mode not in ("auto", "required"):
         raise invalid(f"{where}.mode", "It has to be auto or required.")
@@ -242,7 +242,7 @@ def _allowed(
         _check_type(tool, place)
         named: Any = {name: tool[name] for name in tool if name != "type"}
         if field:
-            _check_fields(tool, {"type", "function"}, place)
+            check_fields(tool, {"type", "function"}, place)
             named = tool.get("function")
         name = _named(named, names, f"{place}{field}")
         allowed.append({"type": "function", "function": {"name": name}})
@@ -294,7 +294,7 @@ def _tools(given: Sequence[Any], where: str, field: str) -> Iterator[Mapping[str
         if not isinstance(tool, Mapping):
             raise invalid(place, 'It is an object such as `{"type": "function", …}`.')
         _check_type(tool, place)
-        _check_fields(tool, {"type", "function"}, place)
+        check_fields(tool, {"type", "function"}, place)
         yield {
             "type": "function",
             "function": _function(tool.get("function"), f"{place}{field}"),
@@ -304,7 +304,7 @@ def _tools(given: Sequence[Any], where: str, field: str) -> Iterator[Mapping[str
 def _function(given: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(given, dict):
         raise invalid(where, "It has to be an object with a `name`.")
-    _check_fields(given, FUNCTION_SCHEMA["properties"], where)
+    check_fields(given, FUNCTION_SCHEMA["properties"], where)
     name = given.get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise invalid(
@@ -329,7 +329,13 @@ def _check_type(given: Mapping[str, Any], where: str) -> None:
         )
 
 
-def _check_fields(given: Mapping[str, Any], known: Any, where: str) -> None:
+def check_fields(given: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    """
+    Check that an object has fields with some names only.
+
+    Raises:
+        InvalidRequest: It has another one.
+    """
     for name in given:
         if name not in known:
             raise invalid(f"{where}.{name[:64]}", FIELD_UNKNOWN)
@@ -338,11 +344,19 @@ def _check_fields(given: Mapping[str, Any], known: Any, where: str) -> None:
 def _named(given: Any, names: set[str], where: str) -> str:
     if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
         raise invalid(f"{where}.name", "It has to be the name of a tool.")
-    _check_fields(given, {"name"}, where)
+    check_fields(given, {"name"}, where)
     name: str = given["name"]
-    if name not in names:
-        checked(name, f"{where}.name")
-        raise invalid(
-            f"{where}.name", f"No tool of the request has the name {name[:64]!a}."
-        )
+    check_is_known(name, names, f"{where}.name")
     return name
+
+
+def check_is_known(name: str, names: Collection[str], where: str) -> None:
+    """
+    Check that a tool of the request has a name.
+
+    Raises:
+        InvalidRequest: None has it.
+    """
+    if name not in names:
+        checked(name, where)
+        raise invalid(where, f"No tool of the request has the name {name[:64]!a}.")
