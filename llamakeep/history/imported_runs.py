@@ -72,7 +72,7 @@ LONGEST_IMAGES = 16 * 1024 * 1024
 """Bytes of a run's images, unless settings permit more."""
 
 
-def longest_line(max_said: int, max_images: int = 0) -> int:
+def longest_line(max_said: int, max_images: int) -> int:
     """Return how many bytes a line has at most; JSON escapes some bytes as six."""
     images = max(max_images, LONGEST_IMAGES) // 3 * 4
     return 6 * (max(max_said, LONGEST_PROMPT) + LONGEST_TEXT) + images + 1024**2
@@ -174,6 +174,9 @@ class ImportedRun(Imported):
     output: list[ImportedPart] | None = None
     images: tuple[ImportedImage, ...] = ()
     """Those of its images that no line before has."""
+    _images: Sequence[Image] = ()
+    """All that its messages show."""
+    _output: Sequence[Item] = ()
 
     @model_validator(mode="after")
     def _check_parts(self) -> "ImportedRun":
@@ -181,23 +184,16 @@ class ImportedRun(Imported):
         last = self.last_message
         if last is not None and last.content != self.prompt:
             raise ValueError("Its prompt is not the text of its `last_message`.")
-        output = self._output()
-        if output and said_in(output) != self.response:
-            raise ValueError("Its response is not the text of its `output`.")
-        if self.images:
-            self._images()
-        return self
-
-    def _images(self) -> Sequence[Image]:
-        last = [] if self.last_message is None else [self.last_message]
-        messages = [each.message() for each in [*self.earlier, *last]]
-        return read_images(self.images, images_in(messages))
-
-    def _output(self) -> Sequence[Item]:
         items = [each.part() for each in self.output or ()]
         if any(isinstance(item, ToolResult | Image) for item in items):
             raise ValueError("Its `output` has what no model says.")
-        return cast("Sequence[Item]", items)
+        self._output = cast("Sequence[Item]", items)
+        if items and said_in(items) != self.response:
+            raise ValueError("Its response is not the text of its `output`.")
+        messages = [*self.earlier, *([] if last is None else [last])]
+        shown = images_in([each.message() for each in messages])
+        self._images = read_images(self.images, shown)
+        return self
 
     @model_validator(mode="after")
     def _check_conversation(self) -> "ImportedRun":
@@ -266,8 +262,8 @@ class ImportedRun(Imported):
             last_message=None
             if self.last_message is None
             else self.last_message.message(),
-            images=self._images(),
-            output=self._output(),
+            images=self._images,
+            output=self._output,
             system_prompt=self.system_prompt,
             parameters=Parameters(
                 **self.parameters.model_dump(exclude={"embedding"}),
