@@ -116,8 +116,6 @@ async def _create(
     async def asked() -> NewRun:
         provider, model = await find()
         asked = body.input.asked(f"{provider.name}:{model}")
-        # What its clients wait for is read again when it has ended.
-        asked = replace(asked, is_read_later=True)
         if body.webhook is None:
             return asked
         notifications = await wanted(

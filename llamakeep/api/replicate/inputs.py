@@ -211,6 +211,8 @@ class PredictionInput(Form):
                 reasoning_effort=self.reasoning_effort,
                 verbosity=self.verbosity,
             ),
+            # What clients wait for, they read again when it has ended.
+            is_read_later=True,
         )
 
     def _said(self) -> Said:
