@@ -291,14 +291,15 @@ def _format(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return the response format that OpenAI's API has for a JSON schema."""
     if not given:
         return None
-    match given.get("format", given):
-        case {"type": "text"} | {"type": "json_object"} as plain if "format" in given:
-            return None if plain["type"] == "text" else {"type": plain["type"]}
-        case {"type": "json_schema", "schema": dict(schema)} as wanted:
-            name = wanted.get("name", _NAME)
-            form = {"name": name, "schema": schema}
-            return {"type": "json_schema", "json_schema": form}
+    match given.get("format"):
+        case {"type": "text"}:
+            return None
+        case {"type": "json_object"}:
+            return {"type": "json_object"}
     form = {"name": _NAME, "schema": given}
+    match given.get("format", given):
+        case {"type": "json_schema", "schema": dict(schema), **more}:
+            form = {"name": more.get("name", _NAME), "schema": schema}
     return {"type": "json_schema", "json_schema": form}
 
 
