@@ -43,8 +43,7 @@ def call_of(block: Mapping[str, Any], where: str) -> ToolCall:
     given = block.get("input")
     if not isinstance(given, dict):
         raise invalid(f"{where}.input", "It has to be an object.")
-    match given:
-        case {"INVALID_JSON": str(text)} if len(given) == 1:
-            return ToolCall(call_id, name, checked(text, f"{where}.input"))
+    if len(given) == 1 and isinstance(text := given.get(INVALID), str):
+        return ToolCall(call_id, name, checked(text, f"{where}.input"))
     checked_json(given, f"{where}.input")
     return ToolCall(call_id, name, json.dumps(given, ensure_ascii=False))
