@@ -8,8 +8,14 @@ from fastapi import Response
 
 from llamakeep import errors
 from llamakeep.api.anthropic.wire import REQUEST_ID, json_response, new_request_id
-from llamakeep.api.http.problems import ACCEPTING, ANSWERING
-from llamakeep.api.http.vendors import forbid_retry, responses_of, status_of
+from llamakeep.api.http.problems import ACCEPTING
+from llamakeep.api.http.vendors import (
+    PROMPT_ERRORS,
+    forbid_retry,
+    message_of,
+    responses_of,
+    status_of,
+)
 from llamakeep.schemas.bodies import Body
 from llamakeep.schemas.problem import Problem, problem_of, urn
 
@@ -68,10 +74,10 @@ def error_of(
 
 def envelope(problem: Problem, prefix: str, request_id: str) -> dict[str, Any]:
     """Return the body of an error in Anthropic's format."""
-    message = problem.detail
-    if problem.run_id is not None:
-        message = f"{message.rstrip('.')}. See {prefix}/history/{problem.run_id}."
-    error: dict[str, Any] = {"type": _type(_status(problem)), "message": message}
+    error: dict[str, Any] = {
+        "type": _type(_status(problem)),
+        "message": message_of(problem, prefix),
+    }
     if any(wrong["field"] == "thread" for wrong in problem.errors or ()):
         error["details"] = NO_THREADS
     return {"type": "error", "error": error, "request_id": request_id}
@@ -82,12 +88,7 @@ def error_responses(*known: type[errors.LlamaKeepError]) -> dict[int | str, Any]
     return responses_of(known, AnthropicError)
 
 
-MESSAGE_ERRORS = error_responses(
-    *ANSWERING,
-    errors.ContextLengthExceeded,
-    errors.ContentFiltered,
-    errors.ProviderRateLimited,
-)
+MESSAGE_ERRORS = error_responses(*PROMPT_ERRORS)
 """The errors of the route that accepts messages."""
 COUNTING_ERRORS = error_responses(
     *ACCEPTING, errors.ProviderError, errors.ProviderTimeout

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from llamakeep import errors
+from llamakeep.api.http.problems import ANSWERING
 from llamakeep.schemas.bodies import Body
 from llamakeep.schemas.problem import Problem, urn
 
@@ -30,6 +31,14 @@ STATUSES = {
 }
 """Errors for which both use another status code than this server's own API."""
 
+PROMPT_ERRORS = (
+    *ANSWERING,
+    errors.ContextLengthExceeded,
+    errors.ContentFiltered,
+    errors.ProviderRateLimited,
+)
+"""The errors of routes that accept prompts."""
+
 _UNKNOWN = urn(errors.OutcomeUnknown.code)
 _UNPAID = urn(errors.ProviderRateLimited.code)
 _USED_UP = urn(errors.QuotaExceeded.code)
@@ -38,6 +47,13 @@ _USED_UP = urn(errors.QuotaExceeded.code)
 def status_of(problem: Problem) -> int:
     """Return the status code of a problem."""
     return STATUSES.get(problem.type, problem.status)
+
+
+def message_of(problem: Problem, prefix: str) -> str:
+    """Return what a problem says, with the address of its run, if it has one."""
+    if problem.run_id is None:
+        return problem.detail
+    return f"{problem.detail.rstrip('.')}. See {prefix}/history/{problem.run_id}."
 
 
 def forbid_retry(problem: Problem, headers: dict[str, str]) -> None:

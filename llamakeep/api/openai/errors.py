@@ -11,8 +11,14 @@ from typing import Any
 from fastapi import Response
 
 from llamakeep import errors
-from llamakeep.api.http.problems import ANSWERING, FIELD_MISSING, FIELD_UNKNOWN
-from llamakeep.api.http.vendors import forbid_retry, responses_of, status_of
+from llamakeep.api.http.problems import FIELD_MISSING, FIELD_UNKNOWN
+from llamakeep.api.http.vendors import (
+    PROMPT_ERRORS,
+    forbid_retry,
+    message_of,
+    responses_of,
+    status_of,
+)
 from llamakeep.api.openai.wire import json_response
 from llamakeep.engine.refusals import MODEL_MISSING
 from llamakeep.schemas.bodies import Body
@@ -112,13 +118,7 @@ def error_responses(*known: type[errors.LlamaKeepError]) -> dict[int | str, Any]
     return responses_of(known, ErrorResponse)
 
 
-COMPLETION_ERRORS = error_responses(
-    *ANSWERING,
-    errors.ContextLengthExceeded,
-    errors.ContentFiltered,
-    errors.ProviderRateLimited,
-)
-"""The errors of routes that accept prompts."""
+COMPLETION_ERRORS = error_responses(*PROMPT_ERRORS)
 
 
 def _type(status: int) -> str:
@@ -131,9 +131,7 @@ def _type(status: int) -> str:
 def _message(problem: Problem, prefix: str) -> str:
     if problem.type == _INVALID and problem.errors:
         return " ".join(f"{_param(e['field'])}: {e['message']}" for e in problem.errors)
-    if problem.run_id is None:
-        return problem.detail
-    return f"{problem.detail.rstrip('.')}. See {prefix}/history/{problem.run_id}."
+    return message_of(problem, prefix)
 
 
 def _param(field: str) -> str:
