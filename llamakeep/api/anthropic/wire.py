@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
+from llamakeep.api.prompts.events import HEADERS
 from llamakeep.schemas.json_text import to_json
 
 VERSION = "anthropic-version"
@@ -30,11 +31,7 @@ def json_response(
 
 def stream_headers(request_id: str) -> dict[str, str]:
     """Return the headers of a stream of events."""
-    return {
-        "Cache-Control": "no-store",
-        "X-Accel-Buffering": "no",
-        REQUEST_ID: request_id,
-    }
+    return HEADERS | {REQUEST_ID: request_id}
 
 
 def new_request_id() -> str:

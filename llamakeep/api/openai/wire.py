@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import Response
 
+from llamakeep.api.prompts.events import HEADERS
 from llamakeep.schemas.json_text import to_json
 
 
@@ -25,7 +26,7 @@ def json_response(
 
 def stream_headers() -> dict[str, str]:
     """Return the headers of a stream of events."""
-    return {"Cache-Control": "no-store", "X-Accel-Buffering": "no"} | request_id()
+    return HEADERS | request_id()
 
 
 def request_id() -> dict[str, str]:
