@@ -105,6 +105,46 @@ class Said(NamedTuple):
     """Checks the results of calls of the runs that the messages follow."""
 
 
+def read_instead_of_prompt(
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    prompt: str | None,
+    system_prompt: str | None,
+    path: str = "",
+    is_continued: bool = False,
+) -> Said:
+    """
+    Split a list of messages in a request that could have a prompt instead.
+
+    Args:
+        messages: The messages.
+        prompt: The request's prompt, which it may not have.
+        system_prompt: The request's, which the messages may have instead.
+        path: What comes before these fields' names in errors.
+        is_continued: Whether the messages follow a run or a conversation.
+
+    Raises:
+        InvalidRequest: Both are there, or a message cannot be read.
+        UnsupportedParameter: A message has something that no model here can be told.
+    """
+    if prompt is not None:
+        raise invalid(
+            f"{path}messages",
+            "Send `prompt` or `messages`, not both: the prompt may be the last of "
+            'the messages, `{"role": "user", "content": "…"}`.',
+        )
+    said = read_messages(messages, is_continued=is_continued)
+    if system_prompt is None:
+        return said
+    if said.system_prompt is not None:
+        raise invalid(
+            f"{path}system_prompt",
+            "The messages begin with one of the role `system`, which is the system "
+            "prompt. Send one of them.",
+        )
+    return said._replace(system_prompt=system_prompt)
+
+
 def read_messages(
     given: Sequence[Mapping[str, Any]], *, is_continued: bool = False
 ) -> Said:

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict
 
 from llamakeep.api.openai.formats import read_format
-from llamakeep.api.openai.messages import ChatMessages, Said, read_messages
+from llamakeep.api.openai.messages import ChatMessages, Said, read_instead_of_prompt
 from llamakeep.api.openai.tools import (
     CHOICE_SCHEMA,
     NO_TOOLS,
@@ -186,25 +186,12 @@ class PromptRequest(Form):
                 "They belong to a `prompt`. Put them into the `content` of a message: "
                 '`{"type": "image_url", "image_url": {"url": "…"}}`.',
             )
-        if self.prompt is not None:
-            raise invalid(
-                "messages",
-                "Send `prompt` or `messages`, not both: the prompt may be the last of "
-                'the messages, `{"role": "user", "content": "…"}`.',
-            )
-        said = read_messages(
+        return read_instead_of_prompt(
             self.messages,
+            prompt=self.prompt,
+            system_prompt=self.system_prompt,
             is_continued=bool(self.conversation_id or self.previous_run_id),
         )
-        if self.system_prompt is None:
-            return said
-        if said.system_prompt is not None:
-            raise invalid(
-                "system_prompt",
-                "The messages begin with one of the role `system`, which is the system "
-                "prompt. Send one of them.",
-            )
-        return said._replace(system_prompt=self.system_prompt)
 
     def _images(self) -> Iterator[Image]:
         for index, url in enumerate(self.images or ()):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from llamakeep.api.http.problems import FIELD_MISSING
-from llamakeep.api.openai.messages import ChatMessages, Said, read_messages
+from llamakeep.api.openai.messages import ChatMessages, Said, read_instead_of_prompt
 from llamakeep.api.prompts.reading import invalid
 from llamakeep.api.webhooks.outgoing import WebhookUrl
 from llamakeep.domain import NewRun, NotificationEvent, Parameters, Run
@@ -221,22 +221,12 @@ class PredictionInput(Form):
             if self.prompt is None:
                 raise invalid("input.prompt", FIELD_MISSING)
             return Said(self.prompt, system_prompt, ())
-        if self.prompt is not None:
-            raise invalid(
-                "input.messages",
-                "Send `prompt` or `messages`, not both: the prompt may be the last of "
-                'the messages, `{"role": "user", "content": "…"}`.',
-            )
-        said = read_messages(self.messages)
-        if system_prompt is None:
-            return said
-        if said.system_prompt is not None:
-            raise invalid(
-                "input.system_prompt",
-                "The messages begin with one of the role `system`, which is the system "
-                "prompt. Send one of them.",
-            )
-        return said._replace(system_prompt=system_prompt)
+        return read_instead_of_prompt(
+            self.messages,
+            prompt=self.prompt,
+            system_prompt=system_prompt,
+            path="input.",
+        )
 
 
 class ModelPrediction(Form):
