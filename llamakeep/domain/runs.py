@@ -309,6 +309,12 @@ def without_texts(run: Run) -> Run:
     )
 
 
+def brought_by(asked: NewRun | Run) -> Sequence[Message]:
+    """Return the messages of a request, but for a prompt that is text alone."""
+    last = asked.last_message
+    return (*asked.prior_messages, *(() if last is None else (last,)))
+
+
 def length_of(runs: Iterable[Run]) -> int:
     """Return how many characters runs have together, without prior messages."""
     length = 0

@@ -17,9 +17,8 @@ from llamakeep.domain import (
     utc_now,
 )
 from llamakeep.domain.messages import images_in
-from llamakeep.domain.runs import CLIENT, told_of
+from llamakeep.domain.runs import CLIENT, brought_by, told_of
 from llamakeep.engine.context import (
-    brought_by,
     is_little,
     messages,
     parts_of,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from llamakeep.domain import Message, NewRun, Parameters, Part, Run, Text
 from llamakeep.domain.messages import message_of
-from llamakeep.domain.runs import CLIENT, told_of, whole_length_of
+from llamakeep.domain.runs import CLIENT, brought_by, told_of, whole_length_of
 from llamakeep.providers.prompted_tools import described
 from llamakeep.storage import Storage
 
@@ -48,12 +48,6 @@ def add_message(said: list[Message], added: Run) -> None:
         message = message_of("assistant", parts, before.name)
         said.pop()
     said.append(message)
-
-
-def brought_by(asked: NewRun | Run) -> Sequence[Message]:
-    """Return the messages of a request, but for a prompt that is text alone."""
-    last = asked.last_message
-    return (*asked.prior_messages, *(() if last is None else (last,)))
 
 
 def parts_of(asked: NewRun | Run) -> Sequence[Part]:

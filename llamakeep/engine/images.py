@@ -6,7 +6,7 @@ from dataclasses import replace
 from llamakeep.domain import Image, Message, NewRun, Run
 from llamakeep.domain.images import MOST_IMAGES
 from llamakeep.domain.messages import images_in
-from llamakeep.engine.context import brought_by
+from llamakeep.domain.runs import brought_by
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.retries import Retries
 from llamakeep.errors import ContextTooLarge, UnsupportedParameter

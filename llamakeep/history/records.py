@@ -5,7 +5,7 @@ from typing import Any
 
 from llamakeep.domain import Image, Item, Message, Part, Reasoning, Run, ToolCall
 from llamakeep.domain.messages import images_in, written
-from llamakeep.domain.runs import stored_position
+from llamakeep.domain.runs import brought_by, stored_position
 from llamakeep.schemas.images import path_of
 from llamakeep.storage.history.beginnings import Beginning
 
@@ -102,8 +102,7 @@ def _shown_part(part: Part, run_id: str) -> dict[str, Any]:
 
 def hashes_of(run: Run) -> Sequence[str]:
     """Return the hashes of the kept images that a run's messages show, each once."""
-    last = () if run.last_message is None else (run.last_message,)
-    shown = images_in((*run.prior_messages, *last))
+    shown = images_in(brought_by(run))
     return [*dict.fromkeys([each.sha256 for each in shown if each.sha256 is not None])]
 
 
