@@ -22,6 +22,7 @@ from tests.waiting import until
 
 PNG = png()
 RESPONSES = "/v1/responses"
+MESSAGES = "/v1/messages"
 MIB = 1024 * 1024
 ADDRESS = "https://example.com/cat.png"
 
@@ -42,6 +43,12 @@ def chat(*content: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 def responding(*content: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {"input": [{"role": "user", "content": [*content]}], **fields}
+
+
+def messages(url: str) -> dict[str, Any]:
+    """Return a request for a message about an image, as Anthropic's API has it."""
+    block = {"type": "image", "source": {"type": "url", "url": url}}
+    return {"max_tokens": 9, "messages": [{"role": "user", "content": [block]}]}
 
 
 BY_PATH = {
@@ -525,7 +532,7 @@ async def test_what_is_asked_holds_no_bytes_of_images(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", BY_PATH)
+@pytest.mark.parametrize("path", [*BY_PATH, MESSAGES])
 async def test_while_an_image_is_looked_at_its_request_is_not_in_memory(
     quiet: Settings, path: str
 ) -> None:
@@ -533,11 +540,13 @@ async def test_while_an_image_is_looked_at_its_request_is_not_in_memory(
     shown_large = {
         CHAT: chat(shown(large)),
         RESPONSES: responding({"type": "input_image", "image_url": large}),
+        MESSAGES: messages(large),
     }
+    small = BY_PATH | {MESSAGES: messages(data_url(PNG))}
     go_on = asyncio.Event()
     provider = ScriptedProvider(["Hello"])
     async with connect(quiet, provider) as client:
-        await send(client, path, BY_PATH[path])
+        await send(client, path, small[path])
         provider.script = [go_on, "Hello"]
 
         with weighing() as weight:

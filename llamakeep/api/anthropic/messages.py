@@ -16,6 +16,7 @@ from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.prompts.canceling import CancelOnDisconnect, Stream
 from llamakeep.api.prompts.idempotency import key_of
+from llamakeep.api.prompts.submission import let_go
 from llamakeep.domain import Run, User
 from llamakeep.errors import UnsupportedParameter
 from llamakeep.services import services_of
@@ -56,6 +57,9 @@ async def create(
     """
     engine = services_of(request).engine
     run = await _ask(body, request, user, idempotency_key)
+    if LARGE in request.scope:
+        let_go(request)
+        body.messages = []
     leaving = CancelOnDisconnect(
         engine, user, run, may_come_back=idempotency_key is not None
     )
