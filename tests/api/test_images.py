@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -554,6 +555,8 @@ async def test_while_an_image_is_looked_at_its_request_is_not_in_memory(
             held = client.services.readers._held
             await until(lambda: len(provider.requests) == 2 and not held)
             gc.collect()
+            # The thread that wrote the image may need a moment to end.
+            await until(lambda: tracemalloc.get_traced_memory()[0] < MIB)
 
         go_on.set()
         await asking
