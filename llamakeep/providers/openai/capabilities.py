@@ -1,7 +1,7 @@
 """What models of OpenAI-compatible servers can do, as far as these say it."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from llamakeep.domain import Capabilities
 from llamakeep.domain.capabilities import UNKNOWN
 from llamakeep.providers.base import CompletionRequest
+from llamakeep.providers.capabilities import needs_of
 from llamakeep.providers.openai.refusals import Reason
 
 REMEMBERED = 600.0
@@ -145,19 +146,12 @@ class KnownCapabilities:
                 of_model[capability] = self._clock() + REMEMBERED
 
 
-def _wanted(request: CompletionRequest) -> Iterator[str]:
-    """Yield the capabilities that a request needs and a server may refuse."""
-    parameters = request.parameters
+def _wanted(request: CompletionRequest) -> Sequence[str]:
+    """Return the capabilities that a request needs and a server may refuse."""
+    wanted = {*needs_of(request.parameters).values()}
     if request.read_images is not None:
-        yield "images"
-    if parameters.tools:
-        yield "tools"
-    if (parameters.response_format or {}).get("type") == "json_schema":
-        yield "json_schema"
-    if parameters.reasoning_effort not in (None, "none"):
-        yield "reasoning"
-    if parameters.logprobs:
-        yield "logprobs"
+        wanted.add("images")
+    return [capability for capability in _REFUSALS if capability in wanted]
 
 
 def said_of(entry: Mapping[str, Any]) -> Capabilities:
