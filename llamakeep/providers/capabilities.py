@@ -28,6 +28,8 @@ CAPABILITY_OF: Mapping[str, str] = {
 }
 """By a parameter's name: what a model has to be able to do for it."""
 
+_MOST_CANDIDATES = 1000
+"""How many models of a provider may be looked at for one that fits."""
 _PARAMETERS = frozenset(each.name for each in fields(Parameters))
 _FALLBACKS: Mapping[str, str] = {
     capability: parameter
@@ -119,6 +121,27 @@ def _is_able(can: Capabilities, name: str, capability: str | None) -> bool:
     if capability is None and name == "response_format":
         capability = "json_schema"
     return capability is not None and getattr(can, capability) is True
+
+
+async def able_model(
+    provider: Provider, needs: Mapping[str, str | None], *, is_default: bool
+) -> str | None:
+    """
+    Return a model that meets needs: the default one, or the first one known to.
+
+    Raises:
+        ProviderError: The provider had to be asked for its models, and that failed.
+    """
+    if is_default:  # it may be tried where that is not known
+        model = await provider.default_model()
+        return None if await lacking(provider, model, needs) else model
+    wanted = [*filter(None, needs.values())]
+    for model in (await provider.models())[:_MOST_CANDIDATES]:
+        can = await capabilities_of(provider, model)
+        is_able = all(getattr(can, capability) for capability in wanted)
+        if is_able and not await lacking(provider, model, needs):
+            return model
+    return None
 
 
 def prompts_tools(provider: Provider, model: str) -> bool:

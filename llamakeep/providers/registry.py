@@ -27,6 +27,7 @@ from llamakeep.providers.base import (
     is_reattachable,
 )
 from llamakeep.providers.capabilities import (
+    able_model,
     capabilities_of,
     lacking,
     models_differ,
@@ -47,8 +48,6 @@ log = logging.getLogger(__name__)
 
 _LONGEST_QUESTION = 2
 """Seconds that a provider may take to say what its model is, where that only helps."""
-_MOST_CANDIDATES = 1000
-"""How many models of a provider may be looked at for one that fits."""
 
 HOW_TO_CONFIGURE = (
     "Set REPLICATE_API_TOKEN (an account at Replicate), LLAMAKEEP_OPENAI_BASE_URL (any "
@@ -238,24 +237,13 @@ class Registry:
     async def such_as(self, names: Collection[str]) -> str:
         """Return `, such as …`: a model that has parameters and capabilities."""
         needs = needs_by_name(names)
-        wanted = [*filter(None, needs.values())]
         for is_default in (True, False):
             for provider in self._providers.values():
                 with suppress(LlamaKeepError, TimeoutError):
                     async with asyncio.timeout(_LONGEST_QUESTION):
-                        models = (
-                            [await provider.default_model()]
-                            if is_default
-                            else await provider.models()
-                        )
-                        for model in models[:_MOST_CANDIDATES]:
-                            can = await capabilities_of(provider, model)
-                            # The default one may be tried where it is not known.
-                            is_able = is_default or all(
-                                getattr(can, capability) for capability in wanted
-                            )
-                            if is_able and not await lacking(provider, model, needs):
-                                return f", such as {provider.name}:{model}"
+                        model = await able_model(provider, needs, is_default=is_default)
+                        if model is not None:
+                            return f", such as {provider.name}:{model}"
         return ""
 
     async def described(self) -> Mapping[str, Capabilities]:
