@@ -116,7 +116,7 @@ class Items:
         self._growths: list[Growth] = []
         self._has_begun = has_begun
         if has_begun:
-            self._open = self._new(Text)
+            self._open = self._counted(_Entry(Text))
             self._open.is_begun = True
 
     def add(self, pieces: Sequence[Piece]) -> None:
@@ -176,14 +176,14 @@ class Items:
     def _entry_of(self, kind: type[Text | Reasoning | Refusal]) -> _Entry:
         last = self._waiting[-1] if self._waiting else self._open
         if last is None or last.kind is not kind or last.sealed is not None:
-            last = self._new(kind)
+            last = self._counted(_Entry(kind))
             self._waiting.append(last)
         return last
 
     def _entry_of_call(self, call: GrowingCall) -> _Entry:
         entry = self._entries.get(call)
         if entry is None:
-            entry = self._entries[call] = self._new(ToolCall, call)
+            entry = self._entries[call] = self._counted(_Entry(ToolCall, call))
             at = len(self._waiting)
             while at and _comes_before(call, self._waiting[at - 1].call):
                 at -= 1
@@ -192,19 +192,14 @@ class Items:
 
     def _seal(self, piece: Sealed) -> None:
         """Add what is to be handed back, as reasoning without text."""
-        self._waiting.append(self._new(Reasoning, sealed=piece.text))
+        self._waiting.append(self._counted(_Entry(Reasoning, sealed=piece.text)))
         self._advance()
 
-    def _new(
-        self,
-        kind: type[Item],
-        call: GrowingCall | None = None,
-        sealed: str | None = None,
-    ) -> _Entry:
+    def _counted(self, entry: _Entry) -> _Entry:
         self._count += 1
         if self._count > MOST_ITEMS:
             raise self._invalid(f"has more than {MOST_ITEMS} items")
-        return _Entry(kind, call, sealed)
+        return entry
 
     def _grow(self, entry: _Entry, text: str) -> None:
         if entry.is_closed:
