@@ -24,7 +24,6 @@ CAPABILITY_OF: Mapping[str, str] = {
     "reasoning_effort": "reasoning",
     "logprobs": "logprobs",
     "top_logprobs": "logprobs",
-    "n": "n",
 }
 """By a parameter's name: what a model has to be able to do for it."""
 
