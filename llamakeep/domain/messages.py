@@ -108,7 +108,6 @@ TYPES: Mapping[str, type[Part]] = {
 }
 """Types of parts, by their names in what is stored and shown."""
 _NAMES = {made: name for name, made in TYPES.items()}
-_RARE = ("sealed", "logprobs")
 _FIELDS = {
     made: tuple(each.name for each in fields(made) if each.name != "data")
     for made in _NAMES
@@ -174,16 +173,14 @@ def said_in(parts: Iterable[Part]) -> str:
 
 
 def written(part: Part) -> dict[str, Any]:
-    """Return a part as JSON has it; `part_of` reads it."""
+    """Return a part as JSON has it, without what is not known or false."""
     facts = {name: getattr(part, name) for name in _FIELDS[type(part)]}
-    if facts.get("has_failed") is False:
-        del facts["has_failed"]
-    for name in _RARE:
-        if facts.get(name, "") is None:
-            del facts[name]
-    if isinstance(part, Image):
-        facts = {name: fact for name, fact in facts.items() if fact is not None}
-    return {"type": _NAMES[type(part)], **facts}
+    known = {
+        name: fact
+        for name, fact in facts.items()
+        if fact is not None and fact is not False
+    }
+    return {"type": _NAMES[type(part)], **known}
 
 
 def part_of(facts: Mapping[str, Any]) -> Part:
