@@ -75,6 +75,8 @@ class Parameters:
 
 
 _PARAMETERS = tuple(each.name for each in fields(Parameters))
+PLAIN = Parameters()
+"""None is set, as for most prompts."""
 TOOL_PARAMETERS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 ALLOWED_TOOLS = "allowed_tools"
 """The type of a `tool_choice` that names the tools which may be called now."""
@@ -188,7 +190,7 @@ class NewRun:
     """What was said before the prompt and is in no run: a client brings it along."""
     last_message: Message | None = None
     """The message that the prompt is, if it has more than a user's text."""
-    parameters: Parameters = field(default_factory=Parameters)
+    parameters: Parameters = PLAIN
     max_tokens_name: MaxTokensName | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     end_user: str | None = None
@@ -242,7 +244,7 @@ class Run:
     """The message that the prompt is, if it has more than a user's text."""
     images: Sequence[Image] = ()
     """Those of the client's messages; from then on they are kept apart."""
-    parameters: Parameters = field(default_factory=Parameters)
+    parameters: Parameters = PLAIN
     max_tokens_name: MaxTokensName | None = None
     """What the client called the limit; it is not stored."""
     metadata: Mapping[str, str] = field(default_factory=dict)

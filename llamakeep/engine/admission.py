@@ -17,7 +17,7 @@ from llamakeep.domain import (
     utc_now,
 )
 from llamakeep.domain.messages import images_in
-from llamakeep.domain.runs import CLIENT, brought_by, told_of
+from llamakeep.domain.runs import CLIENT, PLAIN, brought_by, told_of
 from llamakeep.engine.context import (
     is_little,
     messages,
@@ -52,8 +52,6 @@ from llamakeep.storage import Storage
 from llamakeep.storage.runs.context import NO_CONTEXT, Context
 from llamakeep.storage.runs.lookups import IdempotencyKey
 from llamakeep.storage.runs.steps import conversation_of
-
-PLAIN = Parameters()
 
 MOST_BYTES = 4
 """Bytes that a character has at most."""

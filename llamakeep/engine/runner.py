@@ -348,13 +348,15 @@ class Runner:
             parameters = told_of(parameters)
         said = messages(run, live.prior)
         has_more = live.prior or run.prior_messages or run.last_message
-        reader = partial(read_images, self._storage, live)
+        has_images = has_more and images_in(said)
         request = CompletionRequest(
             run_id=run.id,
             attempt=run.attempt,
             model=run.model,
             messages=said,
-            read_images=reader if has_more and images_in(said) else None,
+            read_images=(
+                partial(read_images, self._storage, live) if has_images else None
+            ),
             parameters=parameters,
             max_tokens_name=run.max_tokens_name,
             # A create that waits outlasts the lease, and hides what would be canceled.

@@ -23,6 +23,7 @@ from llamakeep.domain import (
     Usage,
     Vector,
 )
+from llamakeep.domain.runs import PLAIN
 from llamakeep.domain.values import value
 from llamakeep.errors import LlamaKeepError, ProviderError
 from llamakeep.providers.kinds import by_type
@@ -51,7 +52,7 @@ class CompletionRequest:
     """The provider's id of the model."""
     messages: Sequence[Message]
     """Oldest first; the last one is the prompt."""
-    parameters: Parameters = field(default_factory=Parameters)
+    parameters: Parameters = PLAIN
     max_tokens_name: MaxTokensName | None = None
     """The name of the limit in the client's request, if known."""
     is_followed: bool = True

@@ -6,7 +6,7 @@ from typing import Any
 
 from llamakeep.domain import Image, Message, Parameters, Text
 from llamakeep.domain.messages import images_in
-from llamakeep.domain.runs import TOOL_PARAMETERS
+from llamakeep.domain.runs import PLAIN, TOOL_PARAMETERS
 from llamakeep.errors import UnsupportedParameter
 from llamakeep.providers.base import IMAGES, CompletionRequest
 from llamakeep.providers.capabilities import idle_in
@@ -24,7 +24,6 @@ from llamakeep.providers.replicate.transcripts import as_text, chat_template, pl
 
 MOST_BYTES = 7 * 1024 * 1024
 """Bytes of all images of a prediction: Replicate's own client sends no more in it."""
-_ALONE = Parameters()
 
 
 def build_input(
@@ -101,7 +100,7 @@ def _conversation(
         return {PROMPT: last.content, **_system(system, schema), **images}
     if schema.images is None:
         check_images(images_in(request.messages), schema)
-    said = request_body(replace(request, parameters=_ALONE), urls=urls)["messages"]
+    said = request_body(replace(request, parameters=PLAIN), urls=urls)["messages"]
     if MESSAGES in schema.fields:
         return {MESSAGES: schema.fitted(MESSAGES, said)}
     return {ITEMS: schema.fitted(ITEMS, list(_items(said)))}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llamakeep.domain import Message, Parameters, Run, Usage
+from llamakeep.domain.runs import PLAIN
 from llamakeep.storage.database.tables import runs
 from llamakeep.storage.runs.parts import (
     read_message,
@@ -39,7 +40,6 @@ _EARLIER, _LAST, _ITEMS, _PARAMETERS = map(
     NAMES.index, ("earlier", "last_message", "output", "parameters")
 )
 _PROMPT, _RESPONSE, _STORE = map(NAMES.index, ("prompt", "response", "store"))
-_NO_PARAMETERS = Parameters()
 
 
 def to_run(row: Sequence[Any]) -> Run:
@@ -55,7 +55,7 @@ def to_run(row: Sequence[Any]) -> Run:
         else (),
         last_message=read_message(last[0], row[_PROMPT], *last[1:]) if last else None,
         output=read_output(items, row[_RESPONSE]) if items else (),
-        parameters=Parameters(**given) if given else _NO_PARAMETERS,
+        parameters=Parameters(**given) if given else PLAIN,
         store=row[_STORE] is not False,
         **{name: row[place] for place, name in _UNCONVERTED},
     )
