@@ -17,12 +17,13 @@ from llamakeep.domain import (
     utc_now,
 )
 from llamakeep.domain.messages import images_in
-from llamakeep.domain.runs import CLIENT, PLAIN, brought_by, told_of
+from llamakeep.domain.runs import PLAIN, brought_by, told_of
 from llamakeep.engine.context import (
     is_little,
     messages,
     parts_of,
     size_of,
+    system_prompt_in,
 )
 from llamakeep.engine.images import apart, check_images, images_before
 from llamakeep.engine.live import LiveRun
@@ -136,8 +137,7 @@ class Admission:
             parameters = await self._prompted(provider, model, new, prior)
         system_prompt = new.system_prompt
         if system_prompt is None and prior and new.inherits_system_prompt:
-            last = [one for one in prior if one.provider != CLIENT][-1:]
-            system_prompt = last[0].system_prompt if last else None
+            system_prompt = system_prompt_in(prior)
         run_id, now = new_id("run_"), utc_now()
         if context.newest_run_id is not None:
             run_id = later_id(run_id, context.newest_run_id)
@@ -216,7 +216,7 @@ class Admission:
         if new.check_followed is not None:
             new.check_followed(prior)
         if new.system_prompt is None and prior and new.inherits_system_prompt:
-            new = replace(new, system_prompt=prior[-1].system_prompt)
+            new = replace(new, system_prompt=system_prompt_in(prior))
         new, _ = await self._with_images(provider, model, new, prior)
         new = replace(new, parameters=told_of(new.parameters))
         parameters = await self._prompted(provider, model, new, prior)

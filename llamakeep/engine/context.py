@@ -50,6 +50,14 @@ def add_message(said: list[Message], added: Run) -> None:
     said.append(message)
 
 
+def system_prompt_in(prior: Sequence[Run]) -> str | None:
+    """Return the system prompt of the newest run that a model answered."""
+    for one in reversed(prior):
+        if one.provider != CLIENT:
+            return one.system_prompt
+    return None
+
+
 def parts_of(asked: NewRun | Run) -> Sequence[Part]:
     """Return the parts of a request's messages that have more than text."""
     return [part for message in brought_by(asked) for part in message.parts]

@@ -82,9 +82,11 @@ class Quotas:
         quotas = self.of(user, run.end_user)
         if not quotas:
             return run, ()
-        units = {quota.unit for quota in quotas} - {"prompts"}
-        if not units:
-            return run, quotas  # prompts are counted in the history
+        # Prompts are counted in the history.
+        counted = [quota for quota in quotas if quota.unit != "prompts"]
+        if not counted:
+            return run, quotas
+        units = {quota.unit for quota in counted}
         if units == {"runs"}:
             input_tokens = output_tokens = 0
         else:
@@ -114,7 +116,7 @@ class Quotas:
                 )
             cost = price.of(input_tokens, output_tokens)
         reservation = Reservation(
-            quotas=tuple(sorted({q.id for q in quotas if q.unit != "prompts"})),
+            quotas=tuple(sorted({quota.id for quota in counted})),
             input_tokens=input_tokens,
             output_tokens=output_tokens,
             cost=cost,

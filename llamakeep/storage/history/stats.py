@@ -131,7 +131,12 @@ def _stats(
         return func.max(case((each.c.has_answer & is_it, each.c.latency)))
 
     count_of_runs = func.count().label("runs")
-    sums = (
+    order: tuple[ColumnElement[Any], ...] = (each.c.label.desc().nulls_last(),)
+    most = None
+    if by is Grouping.END_USER:
+        order = count_of_runs.desc(), each.c.label.nulls_last()
+        most = MOST_END_USERS + 1
+    return (
         select(
             each.c.label,
             count_of_runs,
@@ -145,12 +150,9 @@ def _stats(
             *(percentile(percent).label(f"p{percent}") for percent in (50, 90, 99)),
         )
         .group_by(each.c.label)
-        .order_by(each.c.label.desc().nulls_last())
+        .order_by(*order)
+        .limit(most)
     )
-    if by is Grouping.END_USER:
-        most_first = count_of_runs.desc(), each.c.label.nulls_last()
-        return sums.order_by(None).order_by(*most_first).limit(MOST_END_USERS + 1)
-    return sums
 
 
 def _label(by: Grouping, dialect: str) -> ColumnElement[str]:
