@@ -286,7 +286,7 @@ def _format(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
             return None
         case {"type": "json_object"}:
             return {"type": "json_object"}
-    form = {"name": _NAME, "schema": given}
+    form: dict[str, Any] = {"name": _NAME, "schema": given}
     match given.get("format", given):
         case {"type": "json_schema", "schema": dict(schema), **more}:
             form = {"name": more.get("name", _NAME), "schema": schema}

@@ -75,7 +75,7 @@ def _own(parameters: Parameters, schema: InputSchema) -> Parameters:
         without |= TOOL_PARAMETERS
     # What changes nothing needs no field.
     without |= schema.lacks(idle_in(parameters))
-    changes = {name: getattr(_ALONE, name) for name in without}
+    changes = {name: getattr(PLAIN, name) for name in without}
     # No model says more than it can; a limit may come from a user's quota.
     field = schema.fields.get(schema.spelling("max_tokens") or "", ANYTHING)
     if parameters.max_tokens is not None and field.maximum is not None:
