@@ -79,7 +79,7 @@ class Cases:
         return 1
 
     async def stats(self, user: User, by: Grouping) -> int:
-        found = await self._storage.stats(user, EVERYTHING, by=by)
+        found, _ = await self._storage.stats(user, EVERYTHING, by=[by])
         return sum(each.runs for each in found)
 
     async def prepare(self, users: Sequence[User]) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from llamakeep.api.history import stats as history_stats
 from llamakeep.domain import Limits
 from llamakeep.settings import Settings
 from llamakeep.storage.history import stats
@@ -172,8 +171,7 @@ async def test_end_users_are_summed_up_those_with_most_runs_first(
         await ask(client, end_user)
 
     whole = (await client.get("/history/stats?by=end_user")).json()
-    for module in (stats, history_stats):
-        monkeypatch.setattr(module, "MOST_END_USERS", 2)
+    monkeypatch.setattr(stats, "MOST", 2)
     cut = (await client.get("/history/stats?by=end_user")).json()
 
     groups = [(each["group"], each["runs"]) for each in whole["stats"]]

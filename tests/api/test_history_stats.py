@@ -15,6 +15,7 @@ async def test_a_history_is_summed_up(client: Client) -> None:
 
     assert found == {
         "group": "scripted:parrot",
+        "groups": {"model": "scripted:parrot"},
         "runs": 2,
         "succeeded": 2,
         "failed": 0,
@@ -27,7 +28,14 @@ async def test_a_history_is_summed_up(client: Client) -> None:
 
 @pytest.mark.parametrize(
     ("query", "groups"),
-    [("", 1), ("?by=api_key", 1), ("?q=llama", 1), ("?q=vicuna", 0)],
+    [
+        ("", 1),
+        ("?by=api_key", 1),
+        ("?by=tag", 1),
+        ("?by=day&by=status", 1),
+        ("?q=llama", 1),
+        ("?q=vicuna", 0),
+    ],
 )
 async def test_what_is_summed_up_can_be_chosen(
     client: Client, query: str, groups: int
@@ -37,3 +45,20 @@ async def test_what_is_summed_up_can_be_chosen(
     found = (await client.get(f"/history/stats{query}")).json()["stats"]
 
     assert [each["runs"] for each in found] == [1] * groups
+
+
+async def test_a_history_is_summed_up_by_two_facts(client: Client) -> None:
+    await client.post("/prompt/", json={"prompt": "a llama"})
+    [run] = await client.history()
+
+    found = (await client.get("/history/stats?by=model&by=day")).json()
+    same = (await client.get("/history/stats?by=model&by=model")).json()
+    three = await client.get("/history/stats?by=model&by=day&by=status")
+
+    day = run["created_at"][:10]
+    assert [each["groups"] for each in found["stats"]] == [
+        {"model": "scripted:parrot", "day": day}
+    ]
+    assert (found["stats"][0]["group"], found["has_more"]) == ("scripted:parrot", False)
+    assert [each["groups"] for each in same["stats"]] == [{"model": "scripted:parrot"}]
+    assert [each["field"] for each in three.json()["errors"]] == ["query.by"]

@@ -1,12 +1,16 @@
 """What a history comes to."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from llamakeep.domain import Run, RunStatus, Usage, User
 from llamakeep.storage import Storage
+from llamakeep.storage.history import stats
 from llamakeep.storage.history.filters import EVERYTHING, RunFilter
 from llamakeep.storage.history.search import read_search
 from llamakeep.storage.history.stats import Grouping, Stats
@@ -25,12 +29,20 @@ async def finish(storage: Storage, user: User, seconds: float = 1, **facts: Any)
     return over
 
 
+async def summed(
+    storage: Storage, user: User, matching: RunFilter, *by: Grouping
+) -> Sequence[Stats]:
+    found, has_more = await storage.stats(user, matching, by=by)
+    assert not has_more
+    return found
+
+
 async def test_a_history_without_runs_comes_to_nothing(
     storage: Storage, alice: User, bob: User
 ) -> None:
     await finish(storage, bob)
 
-    assert await storage.stats(alice, EVERYTHING, by=Grouping.DAY) == []
+    assert await summed(storage, alice, EVERYTHING, Grouping.DAY) == []
 
 
 async def test_runs_are_summed_up_by_day_the_last_one_first(
@@ -43,11 +55,11 @@ async def test_runs_are_summed_up_by_day_the_last_one_first(
     await start(storage, alice, created_at=NIGHT)
     await finish(storage, alice, created_at=NIGHT + timedelta(seconds=1))
 
-    found = await storage.stats(alice, EVERYTHING, by=Grouping.DAY)
+    found = await summed(storage, alice, EVERYTHING, Grouping.DAY)
 
     assert found == [
         Stats(
-            group="2026-03-02",
+            groups=("2026-03-02",),
             runs=1,
             succeeded=1,
             failed=0,
@@ -59,7 +71,7 @@ async def test_runs_are_summed_up_by_day_the_last_one_first(
             latency_p99=1,
         ),
         Stats(
-            group="2026-03-01",
+            groups=("2026-03-01",),
             runs=4,
             succeeded=2,
             failed=1,
@@ -81,10 +93,10 @@ async def test_percentiles_are_those_of_each_group(
         await finish(storage, alice, seconds / 1000, model="fast")
     await finish(storage, alice, 999, status=RunStatus.CANCELED)
 
-    found = await storage.stats(alice, EVERYTHING, by=Grouping.MODEL)
+    found = await summed(storage, alice, EVERYTHING, Grouping.MODEL)
 
     assert [
-        (each.group, each.latency_p50, each.latency_p90, each.latency_p99)
+        (each.groups[0], each.latency_p50, each.latency_p90, each.latency_p99)
         for each in found
     ] == [
         ("scripted:parrot", 50, 90, 99),
@@ -100,9 +112,9 @@ async def test_runs_are_summed_up_by_api_key_and_what_came_without_one_last(
     await finish(storage, alice, api_key_id="key_1")
     await start(storage, alice, api_key_id="key_2")
 
-    found = await storage.stats(alice, EVERYTHING, by=Grouping.API_KEY)
+    found = await summed(storage, alice, EVERYTHING, Grouping.API_KEY)
 
-    assert [(each.group, each.runs, each.latency_p50) for each in found] == [
+    assert [(each.groups[0], each.runs, each.latency_p50) for each in found] == [
         ("key_2", 1, None),
         ("key_1", 2, 1),
         (None, 1, 1),
@@ -113,10 +125,11 @@ async def test_what_is_summed_up_can_be_narrowed(storage: Storage, alice: User) 
     await finish(storage, alice, model="other")
     await finish(storage, alice)
 
-    [found] = await storage.stats(
+    [found] = await summed(
+        storage,
         alice,
         RunFilter(model="other", search=read_search("why")),
-        by=Grouping.DAY,
+        Grouping.DAY,
     )
 
     assert found.runs == 1
@@ -129,6 +142,92 @@ async def test_costs_that_no_whole_number_holds_are_summed_up(
     await finish(storage, alice, usage=most)
     await finish(storage, alice, usage=most)
 
-    [found] = await storage.stats(alice, EVERYTHING, by=Grouping.DAY)
+    [found] = await summed(storage, alice, EVERYTHING, Grouping.DAY)
 
     assert found.cost == Decimal("18_000_000_000.000000002")
+
+
+async def test_runs_are_summed_up_by_two_facts_the_latest_day_first(
+    storage: Storage, alice: User
+) -> None:
+    for day, model in [(0, "a"), (1, "b"), (1, "a"), (1, "a"), (2, "b")]:
+        moment = NIGHT + timedelta(days=day)
+        await finish(storage, alice, 1 + day, created_at=moment, model=model)
+
+    by_day = await summed(storage, alice, EVERYTHING, Grouping.DAY, Grouping.MODEL)
+    by_model = await summed(storage, alice, EVERYTHING, Grouping.MODEL, Grouping.DAY)
+    others = await summed(storage, alice, EVERYTHING, Grouping.STATUS, Grouping.MODEL)
+
+    assert [(each.groups, each.runs, each.latency_p99) for each in by_day] == [
+        (("2026-03-03", "scripted:b"), 1, 3),
+        (("2026-03-02", "scripted:a"), 2, 2),
+        (("2026-03-02", "scripted:b"), 1, 2),
+        (("2026-03-01", "scripted:a"), 1, 1),
+    ]
+    assert [each.groups[::-1] for each in by_model] == [each.groups for each in by_day]
+    assert [(each.groups, each.runs) for each in others] == [
+        (("succeeded", "scripted:a"), 3),
+        (("succeeded", "scripted:b"), 2),
+    ]
+
+
+async def test_runs_are_summed_up_by_status_and_by_each_of_their_tags(
+    storage: Storage, alice: User, bob: User
+) -> None:
+    await finish(storage, alice, metadata={"for": "wool", "draft": ""})
+    await finish(storage, alice, 5, metadata={"for": "wool"})
+    await finish(storage, alice, status=RunStatus.FAILED, metadata={"for": "milk"})
+    await finish(storage, alice)
+    await finish(storage, bob, metadata={"for": "wool"})
+    tagged = RunFilter(tags=("for:wool",))
+
+    by_status = await summed(storage, alice, EVERYTHING, Grouping.STATUS)
+    by_tag = await summed(storage, alice, EVERYTHING, Grouping.TAG)
+    of_wool = await summed(storage, alice, tagged, Grouping.TAG)
+
+    assert [(each.groups, each.runs) for each in by_status] == [
+        (("succeeded",), 3),
+        (("failed",), 1),
+    ]
+    assert [(each.groups[0], each.runs, each.latency_p99) for each in by_tag] == [
+        ("for", 3, 5),
+        ("for:wool", 2, 5),
+        ("draft", 1, 1),
+        ("draft:", 1, 1),
+        ("for:milk", 1, None),
+        (None, 1, 1),
+    ]
+    assert [(each.groups[0], each.runs) for each in of_wool] == [
+        ("for", 2),
+        ("for:wool", 2),
+        ("draft", 1),
+        ("draft:", 1),
+    ]
+
+
+async def test_of_very_many_groups_those_with_the_most_runs_are_shown(
+    storage: Storage, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stats, "MOST", 2)
+    monkeypatch.setattr(stats, "MOST_BY_DAY", 2)
+    for n, end_user in enumerate("aabbccc"):
+        moment = NIGHT + timedelta(days=n)
+        await finish(storage, alice, end_user=end_user, created_at=moment)
+
+    found = [
+        await storage.stats(alice, EVERYTHING, by=by)
+        for by in (
+            [Grouping.END_USER],
+            [Grouping.DAY],
+            [Grouping.END_USER, Grouping.MODEL],
+            [Grouping.MODEL],
+        )
+    ]
+
+    assert [[each.groups[0] for each in shown] for shown, _ in found] == [
+        ["c", "a"],
+        ["2026-03-07", "2026-03-06"],
+        ["c", "a"],
+        ["scripted:parrot"],
+    ]
+    assert [has_more for _, has_more in found] == [True, True, True, False]

@@ -87,7 +87,7 @@ async def test_tags_narrow_stats_and_deletion_too(
         await storage.finish(ended(run))
     even = RunFilter(tags=("even:True",))
 
-    [stats] = await storage.stats(alice, even, by=Grouping.MODEL)
+    [stats], _ = await storage.stats(alice, even, by=[Grouping.MODEL])
     chosen = await storage.find_finished(alice, even, before=HIGHEST, limit=10)
     forgotten = await storage.forget(alice, chosen, SHARED)
 

@@ -1,5 +1,6 @@
-"""`GET /history/stats`: runs, tokens, cost and latency by day, model, key, end user."""
+"""`GET /history/stats`: runs, tokens, cost and latency, by one or two facts."""
 
+from collections.abc import Sequence
 from typing import Annotated, Self
 
 from fastapi import Query, Request
@@ -11,7 +12,7 @@ from llamakeep.api.http.router import Router
 from llamakeep.errors import InvalidRequest, ScopeMissing, Unauthenticated
 from llamakeep.schemas.bodies import Body
 from llamakeep.services import services_of
-from llamakeep.storage.history.stats import MOST_END_USERS, Grouping, Stats
+from llamakeep.storage.history.stats import Grouping, Stats
 
 router = Router(prefix="/history", tags=["history"])
 
@@ -33,9 +34,11 @@ class StatsItem(Body):
 
     group: str | None
     """
-    The day in UTC, the model, the id of the API key (`null` for logins), or the end
-    user (`null` for runs without one).
+    Of the first grouping: the day in UTC, the model, the id of the API key (`null` for
+    logins), the end user, the status or the tag (`null` for runs without one).
     """
+    groups: dict[Grouping, str | None]
+    """The same of each grouping, by its name."""
     runs: int
     succeeded: int
     failed: int
@@ -47,10 +50,11 @@ class StatsItem(Body):
     latency: Latency
 
     @classmethod
-    def of(cls, stats: Stats) -> Self:
-        """Return the body for `stats`."""
+    def of(cls, stats: Stats, by: Sequence[Grouping]) -> Self:
+        """Return the body for `stats`, which are grouped by `by`."""
         return cls(
-            group=stats.group,
+            group=stats.groups[0],
+            groups=dict(zip(by, stats.groups, strict=True)),
             runs=stats.runs,
             succeeded=stats.succeeded,
             failed=stats.failed,
@@ -67,12 +71,13 @@ class StatsResponse(Body):
     """
     All groups that have runs, the last one first.
 
-    End users are in the order of their runs, the 1,000 with the most.
+    With days, these are the latest 5,000. Of end users, tags, and two groupings without
+    days, they are the 1,000 with the most runs.
     """
 
     stats: list[StatsItem]
     has_more: bool
-    """Whether there are more end users than these."""
+    """Whether there are more groups than these."""
 
 
 @router.get(
@@ -82,11 +87,22 @@ async def history_stats(
     request: Request,
     user: ReadingUser,
     matching: Matching,
-    by: Annotated[Grouping, Query(description="What to group runs by.")] = Grouping.DAY,
+    by: Annotated[
+        list[Grouping] | None,
+        Query(
+            max_length=2,
+            description="What to group runs by: `day`, unless it is given; twice for "
+            "two facts.",
+        ),
+    ] = None,
 ) -> StatsResponse:
-    """Sum up your runs, or those that match the filters."""
-    found = await services_of(request).storage.stats(user, matching, by=by)
-    has_more = by is Grouping.END_USER and len(found) > MOST_END_USERS
-    shown = found[:MOST_END_USERS] if has_more else found
-    items = [StatsItem.of(each) for each in shown]
+    """
+    Sum up your runs, or those that match the filters.
+
+    A run that has several tags counts in the group of each, by `key` and `key:value`.
+    """
+    groupings = [*dict.fromkeys(by or [Grouping.DAY])]
+    storage = services_of(request).storage
+    found, has_more = await storage.stats(user, matching, by=groupings)
+    items = [StatsItem.of(each, groupings) for each in found]
     return StatsResponse(stats=items, has_more=has_more)

@@ -1,6 +1,6 @@
-"""Statistics of a user's runs, by day, model, API key or end user."""
+"""Statistics of a user's runs, by one or two of their facts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -10,7 +10,12 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    FromClause,
+    Row,
     Select,
+    String,
+    Subquery,
+    and_,
     case,
     cast,
     func,
@@ -19,15 +24,18 @@ from sqlalchemy import (
 )
 
 from llamakeep.domain import RunStatus, User
-from llamakeep.storage.database.tables import FAILED_WAYS, runs
+from llamakeep.storage.database.tables import FAILED_WAYS, run_tags, runs
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.search import SearchStorage
 
 _BILLION = 10**9
 """Costs are stored in billionths of a dollar."""
 
-MOST_END_USERS = 1000
-"""How many end users are shown; a client may ask for any number of them."""
+MOST, MOST_BY_DAY = 1000, 5000
+"""
+How many groups are shown where there may be any number of them, and where days are
+among them: 13 years of days, or a year of days with some models each.
+"""
 
 
 class Grouping(StrEnum):
@@ -37,14 +45,33 @@ class Grouping(StrEnum):
     MODEL = "model"
     API_KEY = "api_key"
     END_USER = "end_user"
+    STATUS = "status"
+    TAG = "tag"
+    """A run is in the groups of all its tags, `key` and `key:value`."""
+
+
+_LABELS: Mapping[Grouping, ColumnElement[Any]] = {
+    Grouping.MODEL: runs.c.provider + ":" + runs.c.model,
+    Grouping.API_KEY: runs.c.api_key_id,
+    Grouping.END_USER: runs.c.end_user,
+    Grouping.STATUS: type_coerce(runs.c.status, String),
+    Grouping.TAG: run_tags.c.tag,
+}
+"""Their columns; the day's expression depends on the database."""
+
+_MANY = frozenset({Grouping.END_USER, Grouping.TAG})
+"""What a client chooses, so that there may be any number of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
     """The statistics of a group of runs."""
 
-    group: str | None
-    """The day in UTC, the model with its provider, the API key's id, the end user."""
+    groups: Sequence[str | None]
+    """
+    The value of each grouping: the day in UTC, the model with its provider, the API
+    key's id, the end user, the status, the tag. `None` for runs without one.
+    """
     runs: int
     succeeded: int
     failed: int
@@ -63,50 +90,60 @@ class StatsStorage(SearchStorage):
     """Computes statistics."""
 
     async def stats(
-        self, user: User, matching: RunFilter, *, by: Grouping
-    ) -> Sequence[Stats]:
+        self, user: User, matching: RunFilter, *, by: Sequence[Grouping]
+    ) -> tuple[Sequence[Stats], bool]:
         """
-        Return the statistics of matching runs, group by group.
+        Return the statistics of matching runs, group by group, and whether more exist.
 
-        Of end users, they are those with the most runs: `MOST_END_USERS`, and one more
-        if there are more.
+        The latest days are first; without days, where there may be any number of
+        groups, those with the most runs.
         """
+        most = most_groups(by)
 
         def operation(connection: Connection) -> Sequence[Stats]:
             query = _stats(user, matching, by, connection.dialect.name)
-            return [
-                Stats(
-                    group=row.label,
-                    runs=row.runs,
-                    succeeded=row.succeeded,
-                    failed=row.failed,
-                    input_tokens=int(row.input_tokens or 0),
-                    output_tokens=int(row.output_tokens or 0),
-                    cost=_dollars(row.dollars, row.billionths),
-                    latency_p50=_seconds(row.p50),
-                    latency_p90=_seconds(row.p90),
-                    latency_p99=_seconds(row.p99),
-                )
-                for row in connection.execute(query)
-            ]
+            return [_to_stats(row, len(by)) for row in connection.execute(query)]
 
         if matching.search is not None:
             await self._index_all()
-        return await self._database.read(operation)
+        found = await self._database.read(operation)
+        return found[:most], most is not None and len(found) > most
+
+
+def most_groups(by: Sequence[Grouping]) -> int | None:
+    """Return how many groups are shown; `None` where there are few by nature."""
+    if Grouping.DAY in by:
+        return MOST_BY_DAY
+    return MOST if len(by) > 1 or _MANY.intersection(by) else None
+
+
+def _to_stats(row: Row[Any], groupings: int) -> Stats:
+    return Stats(
+        groups=tuple(row[:groupings]),
+        runs=row.runs,
+        succeeded=row.succeeded,
+        failed=row.failed,
+        input_tokens=int(row.input_tokens or 0),
+        output_tokens=int(row.output_tokens or 0),
+        cost=_dollars(row.dollars, row.billionths),
+        latency_p50=_seconds(row.p50),
+        latency_p90=_seconds(row.p90),
+        latency_p99=_seconds(row.p99),
+    )
 
 
 def _stats(
-    user: User, matching: RunFilter, by: Grouping, dialect: str
+    user: User, matching: RunFilter, by: Sequence[Grouping], dialect: str
 ) -> Select[*tuple[Any, ...]]:
     has_answer = runs.c.status == RunStatus.SUCCEEDED
-    label = _label(by, dialect)
-    peers = (label, has_answer)
+    labels = [_label(each, dialect) for each in by]
+    peers = (*labels, has_answer)
     latency = _microseconds(runs.c.finished_at, dialect) - _microseconds(
         runs.c.created_at, dialect
     )
-    each = (
+    each_run = (
         select(
-            label.label("label"),
+            *(label.label(f"label_{n}") for n, label in enumerate(labels)),
             has_answer.label("has_answer"),
             runs.c.status.in_(FAILED_WAYS).label("has_failed"),
             runs.c.input_tokens,
@@ -116,10 +153,22 @@ def _stats(
             func.row_number().over(partition_by=peers, order_by=latency).label("place"),
             func.count().over(partition_by=peers).label("places"),
         )
+        .select_from(_source(user, by))
         .where(*matching.conditions(user, dialect))
         .subquery()
     )
+    return _sums(each_run, by)
 
+
+def _source(user: User, by: Sequence[Grouping]) -> FromClause:
+    if Grouping.TAG not in by:
+        return runs
+    is_its = and_(run_tags.c.run_id == runs.c.id, run_tags.c.user_id == user.id)
+    return runs.outerjoin(run_tags, is_its)
+
+
+def _sums(each: Subquery, by: Sequence[Grouping]) -> Select[*tuple[Any, ...]]:
+    """Sum up the groups, in their order."""
     cost = type_coerce(each.c.cost, BigInteger)
 
     def count(condition: ColumnElement[bool]) -> ColumnElement[int]:
@@ -130,15 +179,17 @@ def _stats(
         is_it = each.c.place == (each.c.places * percent + 99) // 100
         return func.max(case((each.c.has_answer & is_it, each.c.latency)))
 
+    labels = [each.c[f"label_{n}"] for n, _ in enumerate(by)]
     count_of_runs = func.count().label("runs")
-    order: tuple[ColumnElement[Any], ...] = (each.c.label.desc().nulls_last(),)
-    most = None
-    if by is Grouping.END_USER:
-        order = count_of_runs.desc(), each.c.label.nulls_last()
-        most = MOST_END_USERS + 1
+    most = most_groups(by)
+    order: list[ColumnElement[Any]] = [labels[0].desc().nulls_last()]
+    if most is not None:
+        days = [labels[by.index(Grouping.DAY)].desc()] if Grouping.DAY in by else []
+        rest = [label.nulls_last() for label in labels]
+        order = [*days, count_of_runs.desc(), *rest]
     return (
         select(
-            each.c.label,
+            *labels,
             count_of_runs,
             count(each.c.has_answer).label("succeeded"),
             count(each.c.has_failed).label("failed"),
@@ -149,19 +200,15 @@ def _stats(
             func.sum(cost % _BILLION).label("billionths"),
             *(percentile(percent).label(f"p{percent}") for percent in (50, 90, 99)),
         )
-        .group_by(each.c.label)
+        .group_by(*labels)
         .order_by(*order)
-        .limit(most)
+        .limit(None if most is None else most + 1)
     )
 
 
-def _label(by: Grouping, dialect: str) -> ColumnElement[str]:
-    if by is Grouping.MODEL:
-        return runs.c.provider + ":" + runs.c.model
-    if by is Grouping.API_KEY:
-        return runs.c.api_key_id
-    if by is Grouping.END_USER:
-        return runs.c.end_user
+def _label(by: Grouping, dialect: str) -> ColumnElement[Any]:
+    if by is not Grouping.DAY:
+        return _LABELS[by]
     seconds = _microseconds(runs.c.created_at, dialect) // 1_000_000
     if dialect == "postgresql":
         return func.to_char(
