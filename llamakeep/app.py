@@ -18,7 +18,7 @@ from llamakeep.api.dialects import dialect_of
 from llamakeep.api.history import conversations
 from llamakeep.api.history import import_routes as history_import
 from llamakeep.api.history import routes as history
-from llamakeep.api.http import documentation, health, problems
+from llamakeep.api.http import about, documentation, health, problems
 from llamakeep.api.http.body_limit import BodyLimit
 from llamakeep.api.http.browsers import protect_browsers
 from llamakeep.api.http.forwarded import believe_proxies
@@ -226,6 +226,7 @@ def _add_routes(app: FastAPI, files: Files, *, takes_webhooks: bool) -> None:
         accounts,
         webhook_secrets,
         admin,
+        about,
         health,
         documentation,
     )

@@ -55,6 +55,13 @@ def read_settings(**given: Any) -> "Settings":
     return settings
 
 
+def page_of(settings: "Settings", path: str, *, origin: str) -> str:
+    """Return the address of a page; `origin` is where a server without a proxy is."""
+    if settings.public_url is not None:
+        return str(settings.public_url).rstrip("/") + path
+    return origin + settings.path_prefix + path
+
+
 def check_models(settings: "Settings") -> None:
     """End the command if no configured provider serves the default model."""
     import asyncio

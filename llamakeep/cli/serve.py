@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from llamakeep.cli.environment import check_models, read_settings
+from llamakeep.cli.environment import check_models, page_of, read_settings
 from llamakeep.cli.terminal import complain, give_up
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ Three calls to try:
 """
 
 SETUP = """\
-There are no users yet. POST /setup/ creates the first administrator, once:
-  {{"token": "{setup_token}", "username": "…", "password": "…"}}
-So does `llamakeep user add --admin NAME`, on this computer.
+There are no users yet. This page creates the first administrator, once:
+  {page}
+So do POST /setup/ and, on this computer, `llamakeep user add --admin NAME`.
 """
 
 
@@ -212,5 +212,7 @@ def _announce(
     if settings.demo:
         typer.echo(THREE_CALLS.format(origin=origin), nl=False)
     if setup_token:
-        typer.echo(SETUP.format(setup_token=setup_token), nl=False)
+        near = _origin(address, is_near=True)
+        page = page_of(settings, f"/welcome#{setup_token}", origin=near)
+        typer.echo(SETUP.format(page=page), nl=False)
     sys.stdout.flush()

@@ -8,6 +8,7 @@ from llamakeep.cli.environment import (
     local_actor,
     open_database,
     open_user,
+    page_of,
     read_settings,
 )
 from llamakeep.cli.terminal import print_rows, read_password
@@ -102,8 +103,12 @@ def reset(username: Username) -> None:
     """Print a token with which the user chooses a password, once, within an hour."""
     import asyncio
 
-    reset_token = asyncio.run(issue_reset(read_settings(), username))
-    typer.echo(f"For {username}, to be sent to POST /password-reset/:", err=True)
+    settings = read_settings()
+    reset_token = asyncio.run(issue_reset(settings, username))
+    here = f"http://{settings.host}:{settings.port}"
+    page = page_of(settings, f"/reset#{reset_token}", origin=here)
+    typer.echo(f"For {username}, to be opened in a browser:\n  {page}", err=True)
+    typer.echo("or to be sent to POST /password-reset/:", err=True)
     typer.echo(reset_token)
 
 

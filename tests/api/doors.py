@@ -174,6 +174,7 @@ OPEN = {
     "POST /login/cookie/",
     "POST /setup/",
     "POST /password-reset/",
+    "GET /about/",
     "GET /healthz",
     "GET /readyz",
     # The address is the credential: see `test_replicate_door_streams`.

@@ -46,6 +46,7 @@ async def reset_token(server: Client) -> str:
     assert known is not None
     issued = await server.post(f"/admin/users/{known.user.id}/reset")
     assert issued.status_code == 201
+    assert issued.json()["url"] == f"http://test/reset#{issued.json()['token']}"
     return str(issued.json()["token"])
 
 

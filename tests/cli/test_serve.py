@@ -50,7 +50,7 @@ async def test_a_server_says_where_it_is_and_how_to_begin_and_ends_when_told_to(
     async with started("serve", "--port", "0", **grace) as server:
         origin = await _origin(server)
         told = [await server.line() for _ in range(5)]
-        setup_token = told[3].split('"')[3]
+        page, _, setup_token = told[3].strip().partition("#")
         body = {"username": "root", "password": "long enough"}
         async with _client(origin) as client:
             made = await client.post("/setup/", json=body | {"token": setup_token})
@@ -62,7 +62,8 @@ async def test_a_server_says_where_it_is_and_how_to_begin_and_ends_when_told_to(
     assert "server" not in healthy.headers
     assert told[0].startswith("Model: none yet. Set REPLICATE_API_TOKEN")
     assert told[1] == f"Data: {fresh}"
-    assert told[2].startswith("There are no users yet. POST /setup/ creates")
+    assert told[2].startswith("There are no users yet. This page creates the first")
+    assert page == f"{origin}/welcome"
     assert made.json()["role"] == "admin"
     assert (code, out) == (0, "")
     assert "Traceback" not in err

@@ -151,6 +151,7 @@ def test_a_reset_token_is_all_that_is_printed_and_sets_a_password(
     reset_token = issued.stdout.strip()
     assert is_well_formed(reset_token)
     assert "POST /password-reset/" in issued.stderr
+    assert f"  http://127.0.0.1:8000/reset#{reset_token}\n" in issued.stderr
     wanted = digest(reset_token)
     in_storage(sqlite_url, lambda storage: storage.check_password_reset(wanted))
 

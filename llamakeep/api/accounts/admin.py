@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, Strict
 from llamakeep.api.accounts.login import UserResponse
 from llamakeep.api.accounts.passwords import NewPassword, Username
 from llamakeep.api.dependencies import AdminUser, actor_of
+from llamakeep.api.http.links import origin_of
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.credentials.tokens import RESET_LIFETIME, digest, new_reset_token
@@ -100,6 +101,8 @@ class ResetResponse(Body):
 
     token: str
     """Give it to the user. It is shown this once."""
+    url: str
+    """A page on which the user does so, with the token; it needs nothing else."""
     expires_at: AwareDatetime
 
 
@@ -251,7 +254,11 @@ async def issue_reset(
         lifetime=RESET_LIFETIME,
         actor=actor_of(request, admin),
     )
-    return ResetResponse(token=reset_token, expires_at=expires_at)
+    return ResetResponse(
+        token=reset_token,
+        url=f"{origin_of(request)}/reset#{reset_token}",
+        expires_at=expires_at,
+    )
 
 
 @router.get("/audit", responses=problem_responses(*_guarded))
