@@ -7,6 +7,8 @@ class StandInNode {
   parentNode = null;
   /** @type {StandInNode[]} */
   childNodes = [];
+  /** How often this node itself was changed. */
+  changes = 0;
 
   /** @returns {StandInNode | null} */
   get firstChild() {
@@ -33,6 +35,14 @@ class StandInNode {
     this.replaceChildren(text);
   }
 
+  /**
+   * @param {StandInNode} other
+   * @returns {boolean}
+   */
+  isEqualNode(other) {
+    return htmlOf(this) === htmlOf(other);
+  }
+
   /** @param {...(StandInNode | string)} nodes */
   append(...nodes) {
     this.#insert(this.childNodes.length, nodes);
@@ -42,6 +52,7 @@ class StandInNode {
   replaceChildren(...nodes) {
     for (const child of this.childNodes) child.parentNode = null;
     this.childNodes = [];
+    this.changes++;
     this.append(...nodes);
   }
 
@@ -57,6 +68,7 @@ class StandInNode {
   remove() {
     const beside = this.parentNode?.childNodes;
     beside?.splice(beside.indexOf(this), 1);
+    if (this.parentNode !== null) this.parentNode.changes++;
     this.parentNode = null;
   }
 
@@ -74,6 +86,7 @@ class StandInNode {
       node.parentNode = this;
     }
     this.childNodes.splice(place, 0, ...added);
+    this.changes++;
   }
 }
 
@@ -98,6 +111,7 @@ class StandInText extends StandInNode {
   /** @param {string} data */
   appendData(data) {
     this.data += data;
+    this.changes++;
   }
 
   /**
@@ -107,6 +121,7 @@ class StandInText extends StandInNode {
    */
   replaceData(offset, count, data) {
     this.data = this.data.slice(0, offset) + data + this.data.slice(offset + count);
+    this.changes++;
   }
 }
 
@@ -142,6 +157,7 @@ class StandInElement extends StandInNode {
    */
   setAttribute(name, value) {
     this.attributes.set(name, value);
+    this.changes++;
   }
 
   /** @param {string} name */
@@ -157,21 +173,58 @@ class StandInElement extends StandInNode {
     this.listeners.set(name, handler);
   }
 
+  /**
+   * @param {string} tag
+   * @returns {StandInElement | null}
+   */
+  querySelector(tag) {
+    for (const child of this.childNodes) {
+      if (!(child instanceof StandInElement)) continue;
+      const found = child.tagName === tag.toUpperCase() ? child : child.querySelector(tag);
+      if (found !== null) return found;
+    }
+    return null;
+  }
+
   /** @param {string} name */
   dispatch(name) {
     this.listeners.get(name)?.({ type: name, target: this });
   }
 }
 
-/** Have `document` in this process. */
+/** @type {(() => void)[]} */
+let frames = [];
+
+/** Let the browser draw a frame. */
+export function drawFrame() {
+  const due = frames;
+  frames = [];
+  for (const draw of due) draw();
+}
+
+/** Have `document` in this process, and frames that come when a test says so. */
 export function installDocument() {
   Object.assign(globalThis, {
+    requestAnimationFrame: (/** @type {() => void} */ draw) => frames.push(draw),
+    cancelAnimationFrame: (/** @type {number} */ number) => {
+      if (number > 0) frames[number - 1] = () => {};
+    },
     document: {
       createElement: (/** @type {string} */ tag) => new StandInElement(tag),
       createTextNode: (/** @type {string} */ data) => new StandInText(data),
       createDocumentFragment: () => new StandInFragment(),
     },
   });
+}
+
+/**
+ * How often a node, or anything in it, was changed.
+ *
+ * @param {any} node
+ * @returns {number}
+ */
+export function changesOf(node) {
+  return [...node.childNodes].reduce((sum, child) => sum + changesOf(child), node.changes);
 }
 
 /**

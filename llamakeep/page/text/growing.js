@@ -1,28 +1,198 @@
 // @ts-check
-/** A text that is being written. */
+/** Shows a text that is being written. What is finished of it is never touched again. */
 
-import { element } from "../core/dom.js";
+import { element, setAttributes } from "../core/dom.js";
+import { Blocks } from "./blocks.js";
+import { Lines } from "./lines.js";
+import { contentOf, emptyNodeOf, isCode, isContainer, listAttributes, placeOf } from "./nodes.js";
+import { patchChildren, patchText } from "./patch.js";
 
-/** Shows a text while it grows. */
+/** @typedef {import("./blocks.js").Block} Block */
+
+/** Characters of a paragraph for which there is a frame; longer ones are made again less often. */
+const FRAME = 16_384;
+
 export class GrowingText {
   node = element("div", { class: "text" });
-  #line = element("p", { dir: "auto" });
+  #text = "";
+  #added = "";
+  #lines = new Lines();
+  #blocks = new Blocks();
+  /** @type {WeakMap<Block, Element>} */
+  #nodes = new WeakMap();
+  /** @type {WeakMap<Element, string>} */
+  #shapes = new WeakMap();
+  /**
+   * How many children of a block, or characters of code, are final.
+   *
+   * @type {WeakMap<Block, number>}
+   */
+  #final = new WeakMap();
+  #frame = 0;
+  #framesToWait = 0;
+  #isFinished = false;
 
-  constructor() {
-    this.node.append(this.#line);
+  /** What was written so far. */
+  get text() {
+    return this.#text;
   }
 
   /** @param {string} delta */
   append(delta) {
-    this.#line.append(delta);
+    this.#text += delta;
+    this.#added += delta;
+    if (this.#frame === 0) this.#frame = requestAnimationFrame(() => this.#onFrame());
   }
 
-  /** @param {string} text */
+  /**
+   * Show another text. What it has in common with this one stays, if it only goes on.
+   *
+   * @param {string} text
+   */
   replace(text) {
-    this.#line.textContent = text;
+    if (this.#isFinished || !text.startsWith(this.#text)) this.#reset();
+    this.append(text.slice(this.#text.length));
+    this.flush();
   }
 
+  /** Show all that came: it is the whole text. */
   finish() {
-    this.#line.normalize();
+    this.#isFinished = true;
+    this.flush();
   }
+
+  /** Show all that came, without waiting for a frame. */
+  flush() {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
+    for (const line of this.#lines.add(this.#added)) this.#blocks.add(line);
+    this.#added = "";
+    const back = this.#blocks.mark();
+    const { rest } = this.#lines;
+    if (rest !== "") this.#blocks.add(rest.replace(/\r$/, ""));
+    this.#updateChildren(this.#blocks.document, this.node);
+    back();
+    this.#settle();
+  }
+
+  #onFrame() {
+    this.#frame = 0;
+    if (this.#framesToWait-- > 0) {
+      this.#frame = requestAnimationFrame(() => this.#onFrame());
+      return;
+    }
+    this.flush();
+    const last = this.#blocks.open[this.#blocks.open.length - 1];
+    const length = isCode(last) ? 0 : last.text.length + this.#lines.rest.length;
+    this.#framesToWait = Math.floor(length / FRAME);
+  }
+
+  #reset() {
+    this.#text = this.#added = "";
+    this.#isFinished = false;
+    this.#lines = new Lines();
+    this.#blocks = new Blocks();
+    this.node.replaceChildren();
+  }
+
+  /** Note what no later line can change: all blocks but those that are open. */
+  #settle() {
+    const { open } = this.#blocks;
+    open.forEach((block, depth) => {
+      const isLast = depth === open.length - 1;
+      const final = isCode(block) ? block.text.length : block.children.length - (isLast ? 0 : 1);
+      this.#final.set(block, final);
+    });
+  }
+
+  /**
+   * @param {Block} block
+   * @param {Element} node
+   */
+  #update(block, node) {
+    if (block.kind === "list") setAttributes(node, listAttributes(block));
+    const place = placeOf(node);
+    if (isContainer(block)) this.#updateChildren(block, place);
+    else if (isCode(block)) patchText(place, block.text, this.#final.get(block) ?? 0);
+    else patchChildren(place, contentOf(block));
+  }
+
+  /**
+   * Make the elements of a block's children, but for those that are final.
+   *
+   * @param {Block} block
+   * @param {Element} place
+   */
+  #updateChildren(block, place) {
+    const { children } = block;
+    const first = this.#final.get(block) ?? 0;
+    let node = first > 0 ? nodeAfter(this.#nodes.get(children[first - 1])) : place.firstChild;
+    for (const child of children.slice(first)) {
+      const following = nodeAfter(node);
+      const shown = this.#showAt(child, place, node);
+      this.#nodes.set(child, shown);
+      node = following;
+    }
+    while (node !== null) {
+      const following = nodeAfter(node);
+      node.remove();
+      node = following;
+    }
+  }
+
+  /**
+   * Show a block where another may be shown; its element is kept if it is of the same shape.
+   *
+   * @param {Block} block
+   * @param {Element} place
+   * @param {ChildNode | null} node
+   * @returns {Element}
+   */
+  #showAt(block, place, node) {
+    const shape = shapeOf(block);
+    if (isElement(node) && this.#shapes.get(node) === shape) {
+      this.#update(block, node);
+      return node;
+    }
+    const made = emptyNodeOf(block);
+    this.#shapes.set(made, shape);
+    this.#update(block, made);
+    if (node === null) place.append(made);
+    else node.replaceWith(made);
+    return made;
+  }
+}
+
+/**
+ * What cannot be changed about the element of a block.
+ *
+ * @param {Block} block
+ */
+function shapeOf({ kind, level, isOrdered, info, cells, alignments }) {
+  switch (kind) {
+    case "list":
+      return `${kind} ${isOrdered}`;
+    case "heading":
+      return `${kind} ${level}`;
+    case "fence":
+    case "indented":
+      return `code ${info}`;
+    case "table":
+      return JSON.stringify([cells, alignments]);
+    default:
+      return kind;
+  }
+}
+
+/** @param {ChildNode | null | undefined} node */
+function nodeAfter(node) {
+  return node?.nextSibling ?? null;
+}
+
+/**
+ * @param {ChildNode | null} node
+ * @returns {node is Element & ChildNode}
+ */
+function isElement(node) {
+  return node?.nodeType === 1;
 }

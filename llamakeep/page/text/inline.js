@@ -1,0 +1,242 @@
+// @ts-check
+/** Reads a paragraph: emphasis, code, links, escapes and line breaks. */
+
+import { endOfRun, isAsciiPunctuation, isLetterOrDigit, isSpaceOrTab } from "./characters.js";
+import { pairRuns, runAt } from "./emphasis.js";
+import { entityAt } from "./entities.js";
+import { autolinkAt, endOfBareAddress, startOfScheme, targetAt } from "./links.js";
+import { treeOf } from "./tree.js";
+
+/** @typedef {import("./emphasis.js").Run} Run */
+/** @typedef {import("./links.js").Target} Target */
+/** @typedef {import("./tree.js").Token} Token */
+/** @typedef {import("./tree.js").Bracket} Bracket */
+
+const SPECIAL = new Set("\\`*_~[]!<&\n:wW");
+
+/**
+ * @param {string} text
+ * @returns {import("./tree.js").Piece[]}
+ */
+export function inline(text) {
+  return treeOf(new Scanner(text).tokens());
+}
+
+class Scanner {
+  /** @type {Token[]} */
+  #tokens = [];
+  /** @type {Run[]} */
+  #runs = [];
+  /** @type {{ bracket: Bracket, runs: number }[]} */
+  #brackets = [];
+  /** Brackets below this one are around a link, and so are none themselves. */
+  #aroundLink = 0;
+  /** @type {Map<number, number[]> | null} */
+  #ticks = null;
+  #at = 0;
+  /** Where the text begins that is not in a token yet. */
+  #from = 0;
+
+  /** @param {string} text */
+  constructor(text) {
+    this.text = text;
+  }
+
+  tokens() {
+    while (this.#at < this.text.length) {
+      const sign = this.text[this.#at];
+      if (!SPECIAL.has(sign) || !this.#read(sign)) this.#at++;
+    }
+    this.#flush();
+    pairRuns(this.#runs, 0);
+    return this.#tokens;
+  }
+
+  /**
+   * Read what begins here, if it is more than text.
+   *
+   * @param {string} sign
+   * @returns {boolean}
+   */
+  #read(sign) {
+    switch (sign) {
+      case "\\":
+        return this.#readEscape();
+      case "`":
+        return this.#readCode();
+      case "[":
+        return this.#openBracket(false);
+      case "]":
+        return this.#closeBracket();
+      case "!":
+        return this.text[this.#at + 1] === "[" && this.#openBracket(true);
+      case "<":
+        return this.#readAutolink();
+      case "&":
+        return this.#readEntity();
+      case "\n":
+        return this.#breakLine();
+      case ":":
+      case "w":
+      case "W":
+        return this.#readBareAddress(sign);
+      default:
+        return this.#readRun();
+    }
+  }
+
+  #flush() {
+    if (this.#from < this.#at) this.#tokens.push(this.text.slice(this.#from, this.#at));
+  }
+
+  /**
+   * @param {Token} token
+   * @param {number} end
+   */
+  #push(token, end) {
+    this.#flush();
+    this.#tokens.push(token);
+    this.#at = this.#from = end;
+    return true;
+  }
+
+  #readEscape() {
+    const next = this.#at + 1;
+    if (this.text[next] === "\n") {
+      this.#push({ kind: "break" }, next);
+      this.#skipLineEnd();
+      return true;
+    }
+    if (!isAsciiPunctuation(this.text.charCodeAt(next))) return false;
+    this.#flush();
+    this.#from = next;
+    this.#at = next + 1;
+    return true;
+  }
+
+  #readCode() {
+    const start = endOfRun(this.text, this.#at);
+    const end = this.#closingTicks(start - this.#at, start);
+    if (end < 0) {
+      this.#at = start;
+      return true;
+    }
+    const text = this.text.slice(start, end).replaceAll("\n", " ");
+    const isPadded = text.length > 2 && text.startsWith(" ") && text.endsWith(" ") &&
+      /[^ ]/.test(text);
+    const shown = isPadded ? text.slice(1, -1) : text;
+    return this.#push({ kind: "code", text: shown }, end + start - this.#at);
+  }
+
+  /**
+   * @param {number} count
+   * @param {number} from
+   */
+  #closingTicks(count, from) {
+    this.#ticks ??= ticksOf(this.text);
+    const places = this.#ticks.get(count) ?? [];
+    // Last first, so that those which are behind can be dropped.
+    while (places.length > 0 && places[places.length - 1] < from) places.pop();
+    return places.pop() ?? -1;
+  }
+
+  #readRun() {
+    const end = endOfRun(this.text, this.#at);
+    const run = runAt(this.text, this.#at, end);
+    this.#runs.push(run);
+    return this.#push(run, end);
+  }
+
+  /** @param {boolean} isPicture */
+  #openBracket(isPicture) {
+    /** @type {Bracket} */
+    const bracket = { kind: "bracket", isPicture, target: null };
+    this.#brackets.push({ bracket, runs: this.#runs.length });
+    return this.#push(bracket, this.#at + (isPicture ? 2 : 1));
+  }
+
+  #closeBracket() {
+    const opened = this.#brackets.pop();
+    if (opened === undefined) return false;
+    const { bracket, runs } = opened;
+    const isAround = this.#brackets.length < this.#aroundLink && !bracket.isPicture;
+    this.#aroundLink = Math.min(this.#aroundLink, this.#brackets.length);
+    const target = isAround ? null : targetAt(this.text, this.#at + 1);
+    if (target === null) return false;
+    bracket.target = target;
+    pairRuns(this.#runs, runs);
+    if (!bracket.isPicture) this.#aroundLink = this.#brackets.length;
+    return this.#push({ kind: "end" }, target.end);
+  }
+
+  #readAutolink() {
+    const found = autolinkAt(this.text, this.#at);
+    if (found === null) return false;
+    return this.#push({ kind: "address", href: found.href, text: found.shown }, found.end);
+  }
+
+  #readEntity() {
+    const found = entityAt(this.text, this.#at);
+    return found !== null && this.#push(found.character, found.end);
+  }
+
+  /** @param {string} sign */
+  #readBareAddress(sign) {
+    const start = sign === ":" ? this.#schemeBefore() : this.#wwwHere();
+    if (start < 0) return false;
+    const end = endOfBareAddress(this.text, start, this.#brackets.length > 0);
+    if (end <= this.#at + 3) return false;
+    const text = this.text.slice(start, end);
+    this.#at = start;
+    return this.#push({ kind: "address", href: sign === ":" ? text : `http://${text}`, text }, end);
+  }
+
+  #schemeBefore() {
+    if (!this.text.startsWith("//", this.#at + 1)) return -1;
+    return startOfScheme(this.text, this.#at, this.#from);
+  }
+
+  #wwwHere() {
+    const isWhole = this.#at === 0 || !/[a-zA-Z\d/.@-]/.test(this.text[this.#at - 1]);
+    const isHere = isWhole && /^www\.$/i.test(this.text.slice(this.#at, this.#at + 4));
+    return isHere && isLetterOrDigit(this.text.charCodeAt(this.#at + 4)) ? this.#at : -1;
+  }
+
+  #breakLine() {
+    let end = this.#at;
+    while (end > this.#from && this.text[end - 1] === " ") end--;
+    const isHard = this.#at - end > 1;
+    const next = this.#at;
+    this.#at = end;
+    this.#push(isHard ? { kind: "break" } : "", next);
+    this.#skipLineEnd();
+    return true;
+  }
+
+  /** The end of a line is a part of the text, but spaces at the beginning of the next are not. */
+  #skipLineEnd() {
+    this.#tokens.push("\n");
+    this.#at++;
+    while (isSpaceOrTab(this.text.charCodeAt(this.#at))) this.#at++;
+    this.#from = this.#at;
+  }
+}
+
+/**
+ * Where runs of backticks are, by their lengths; the last ones first.
+ *
+ * @param {string} text
+ */
+function ticksOf(text) {
+  /** @type {Map<number, number[]>} */
+  const places = new Map();
+  for (let at = text.indexOf("`"); at >= 0;) {
+    const end = endOfRun(text, at);
+    const same = places.get(end - at);
+    if (same === undefined) places.set(end - at, [at]);
+    else same.push(at);
+    at = text.indexOf("`", end);
+  }
+  for (const same of places.values()) same.reverse();
+  return places;
+}

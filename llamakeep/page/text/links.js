@@ -1,0 +1,196 @@
+// @ts-check
+/** Addresses: those of links, those in `<…>`, and bare ones. */
+
+import {
+  isAsciiPunctuation,
+  isLetterOrDigit,
+  isSpaceOrTab,
+  isWhitespace,
+  NEWLINE,
+} from "./characters.js";
+import { unescaped } from "./entities.js";
+
+/** @typedef {{ href: string, title: string, end: number }} Target */
+
+const DEEPEST_PARENTHESES = 32;
+
+const AUTOLINK = /<([a-zA-Z][a-zA-Z\d+.-]{1,31}:[^\s<>]*)>/y;
+const EMAIL = new RegExp(
+  "<([a-zA-Z\\d.!#$%&'*+/=?^_`{|}~-]+@LABEL(?:\\.LABEL)*)>"
+    .replaceAll("LABEL", "[a-zA-Z\\d](?:[a-zA-Z\\d-]{0,61}[a-zA-Z\\d])?"),
+  "y",
+);
+
+/** What ends a bare address, besides whitespace; among it punctuation of Chinese and Japanese. */
+const ENDS = new Set('<>`"“”«»|。，、；：？！（）「」『』【】《》');
+const TRAILING = new Set("?!.,:;*_~'");
+
+/**
+ * Whether a link may lead there: nowhere but to the web and to a mail program.
+ *
+ * @param {string} href
+ */
+export function isSafe(href) {
+  return /^(?:https?:\/\/|mailto:)[^\s]/i.test(href);
+}
+
+/**
+ * Read `(address "title")`.
+ *
+ * @param {string} text
+ * @param {number} at
+ * @returns {Target | null} `null` also where the page makes no such links
+ */
+export function targetAt(text, at) {
+  if (text[at] !== "(") return null;
+  const start = skipWhitespace(text, at + 1);
+  const end = text[start] === "<" ? endOfPointed(text, start) : endOfAddress(text, start);
+  if (end <= start) return null;
+  const isPointed = text[start] === "<";
+  const href = unescaped(isPointed ? text.slice(start + 1, end - 1) : text.slice(start, end));
+  if (!isSafe(href)) return null;
+  const after = skipWhitespace(text, end);
+  const titleEnd = after > end ? endOfTitle(text, after) : after;
+  const title = titleEnd > after ? unescaped(text.slice(after + 1, titleEnd - 1)) : "";
+  const close = skipWhitespace(text, titleEnd);
+  return text[close] === ")" ? { href, title, end: close + 1 } : null;
+}
+
+/**
+ * @param {string} text
+ * @param {number} at
+ */
+function skipWhitespace(text, at) {
+  let end = at;
+  for (let code; isSpaceOrTab(code = text.charCodeAt(end)) || code === NEWLINE;) end++;
+  return end;
+}
+
+/**
+ * Return where `<address>` ends, or -1.
+ *
+ * @param {string} text
+ * @param {number} at
+ */
+function endOfPointed(text, at) {
+  for (let end = at + 1; end < text.length; end++) {
+    if (text[end] === ">") return end + 1;
+    if (text[end] === "<" || text[end] === "\n") return -1;
+    if (isEscaped(text, end)) end++;
+  }
+  return -1;
+}
+
+/**
+ * Return where an address without `<` ends; parentheses in it are balanced.
+ *
+ * @param {string} text
+ * @param {number} at
+ */
+function endOfAddress(text, at) {
+  let depth = 0;
+  let end = at;
+  for (; end < text.length; end++) {
+    const code = text.charCodeAt(end);
+    if (code <= 32 || code === 127) break;
+    if (text[end] === "(" && ++depth > DEEPEST_PARENTHESES) return -1;
+    if (text[end] === ")" && --depth < 0) break;
+    if (isEscaped(text, end)) end++;
+  }
+  return depth > 0 ? -1 : end;
+}
+
+/**
+ * Return where a title ends, or where it would begin if there is none.
+ *
+ * @param {string} text
+ * @param {number} at
+ */
+function endOfTitle(text, at) {
+  const close = { '"': '"', "'": "'", "(": ")" }[text[at]];
+  if (close === undefined) return at;
+  for (let end = at + 1; end < text.length; end++) {
+    if (text[end] === close) return end + 1;
+    if (text[end] === "(" && close === ")") return at;
+    if (isEscaped(text, end)) end++;
+  }
+  return at;
+}
+
+/**
+ * @param {string} text
+ * @param {number} at
+ */
+function isEscaped(text, at) {
+  return text[at] === "\\" && isAsciiPunctuation(text.charCodeAt(at + 1));
+}
+
+/**
+ * Read `<https://…>` or `<name@example.com>`.
+ *
+ * @param {string} text
+ * @param {number} at
+ * @returns {{ href: string, shown: string, end: number } | null}
+ */
+export function autolinkAt(text, at) {
+  for (const pattern of [AUTOLINK, EMAIL]) {
+    pattern.lastIndex = at;
+    const found = pattern.exec(text);
+    if (found === null) continue;
+    const href = pattern === EMAIL ? `mailto:${found[1]}` : found[1];
+    return isSafe(href) ? { href, shown: found[1], end: at + found[0].length } : null;
+  }
+  return null;
+}
+
+/**
+ * Read a bare address from its beginning, as in `see https://example.com.`
+ *
+ * @param {string} text
+ * @param {number} start
+ * @param {boolean} isInBrackets
+ * @returns {number} where it ends
+ */
+export function endOfBareAddress(text, start, isInBrackets) {
+  let end = start;
+  let depth = 0;
+  for (; end < text.length; end++) {
+    const sign = text[end];
+    if (isWhitespace(text.charCodeAt(end)) || ENDS.has(sign)) break;
+    if (sign === "]" && isInBrackets) break;
+    if (sign === "(") depth++;
+    if (sign === ")") depth--;
+  }
+  while (end > start) {
+    const sign = text[end - 1];
+    if (sign === ")" && depth < 0) depth++;
+    else if (sign === "(") depth--;
+    else if (!TRAILING.has(sign)) break;
+    end--;
+  }
+  return end;
+}
+
+/**
+ * Return where the scheme of a bare address begins, if one stands before `://`.
+ *
+ * @param {string} text
+ * @param {number} colon
+ * @param {number} from
+ * @returns {number} -1 if none does
+ */
+export function startOfScheme(text, colon, from) {
+  for (const scheme of ["https", "http"]) {
+    const start = colon - scheme.length;
+    if (start >= from && text.slice(start, colon).toLowerCase() === scheme) {
+      const isWhole = start === 0 || !isLetterOrDigit(text.charCodeAt(start - 1));
+      return isWhole && isHost(text.charCodeAt(colon + 3)) ? start : -1;
+    }
+  }
+  return -1;
+}
+
+/** @param {number} code */
+function isHost(code) {
+  return isLetterOrDigit(code) || code > 127 || code === 91;
+}
