@@ -18,7 +18,7 @@ from tests.guards import refuse_outside_connections, refuse_programs
 
 refuse_outside_connections()
 
-SLOW_FOLDERS = {"acceptance", "judges", "sdk"}
+SLOW_FOLDERS = {"acceptance", "judges", "page", "sdk"}
 SLOW_FIXTURES = {"certificate", "local_settings", "postgres_server", "valkey_server"}
 """What starts programs; whoever forgets one here is told by the guard."""
 

@@ -41,6 +41,7 @@ export class Sidebar {
     here.watch(() => this.close());
     onRun((run) => this.#heard(run));
     onResync(() => this.#load(null));
+    this.#load(null);
     addEventListener(
       "conversation",
       (event) => this.#changed(/** @type {CustomEvent} */ (event).detail),

@@ -1,0 +1,92 @@
+"""A browser for each process, a server with a database of its own for each test."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.acceptance.processes import Runner
+from tests.debian import debian_program
+from tests.page.model import Model, open_model
+from tests.page.site import Site
+from tests.page.tabs import Tabs
+
+if sys.platform == "win32":
+    pytest.skip("The runner forks.", allow_module_level=True)
+
+expect.set_options(timeout=20_000)
+
+_ARGUMENTS = [
+    "--no-sandbox",  # which root cannot have
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+    "--force-color-profile=srgb",
+]
+
+
+@pytest.fixture
+def blockbuster() -> None:
+    """Guard no event loop: the browser's is this thread's, which its tests block."""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, without a window."""
+    chromium = debian_program("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium,
+            args=_ARGUMENTS,
+            env={**os.environ, "LANG": "C.UTF-8"},
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    runner = Runner(tmp_path_factory.mktemp("runner"))
+    yield runner
+    runner.close()
+
+
+@pytest.fixture
+def model() -> Iterator[Model]:
+    """What answers, as the test tells it to."""
+    with open_model() as model:
+        yield model
+
+
+@pytest.fixture
+def site(runner: Runner, tmp_path: Path, model: Model) -> Iterator[Site]:
+    """A server that `model` answers for."""
+    site = Site(runner, tmp_path, model_url=model.url)
+    yield site
+    model.open()
+    site.close()
+
+
+@pytest.fixture
+def talking_site(runner: Runner, tmp_path: Path) -> Iterator[Site]:
+    """A server whose model says other words each time, also after a restart."""
+    site = Site(runner, tmp_path, talks=True)
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def tabs(browser: Browser) -> Iterator[Tabs]:
+    """Tabs of browsers; all of what they say is looked at when the test ends."""
+    tabs = Tabs(browser)
+    yield tabs
+    tabs.close()
+
+
+@pytest.fixture
+def page(tabs: Tabs, site: Site) -> Page:
+    """A tab on a new conversation, where alice has logged in."""
+    return tabs.open(site)

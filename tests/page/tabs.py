@@ -1,0 +1,122 @@
+"""Tabs of browsers, and what none of them may do."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize
+
+from tests.page.site import Site
+
+DESK: ViewportSize = {"width": 1280, "height": 860}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+PASSWORDS = {"alice": "secret1", "bob": "secret2"}
+_AXE = {
+    "resultTypes": ["violations"],
+    "runOnly": [
+        "wcag2a",
+        "wcag2aa",
+        "wcag21a",
+        "wcag21aa",
+        "wcag22aa",
+        "best-practice",
+    ],
+}
+EXPECTED = ("Failed to load resource",)
+"""What browsers write about any request that fails: tests that let one fail know it."""
+
+
+class Tabs:
+    """Opens tabs, and looks at what they complain about."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._contexts: list[BrowserContext] = []
+        self.complaints: list[str] = []
+        """Errors and warnings of the console, and what no script has caught."""
+
+    def device(
+        self, site: Site, user: str | None = "alice", **options: Any
+    ) -> BrowserContext:
+        """Return a browser of its own, where a user has logged in."""
+        options = {"viewport": DESK, "base_url": site.origin} | options
+        context = self._browser.new_context(**options)
+        context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+        context.on("console", lambda line: self._said(line.type, line.text))
+        self._contexts.append(context)
+        if user is not None:
+            log_in(context, site, user)
+        return context
+
+    def open(self, site: Site, path: str = "/", **options: Any) -> Page:
+        """Return a tab of a browser of its own."""
+        page = self.device(site, **options).new_page()
+        page.goto(site.origin + path)
+        return page
+
+    def _said(self, kind: str, text: str) -> None:
+        if kind in {"error", "warning"} and not text.startswith(EXPECTED):
+            self.complaints.append(text)
+
+    def close(self) -> None:
+        """Close all tabs, and fail if one complained."""
+        for context in self._contexts:
+            context.close()
+        assert self.complaints == []
+
+
+def log_in(context: BrowserContext, site: Site, user: str) -> None:
+    """Log a user in, as the form does."""
+    response = context.request.post(
+        f"{site.origin}/login/cookie/",
+        data={"username": user, "password": PASSWORDS[user]},
+        headers={"Origin": site.origin},
+    )
+    if response.status == 404:
+        context.set_extra_http_headers({"authorization": f"Bearer token_{user}"})
+        return
+    assert response.status == 204, response.text()
+
+
+def send(page: Page, text: str) -> None:
+    """Type a prompt, and send it."""
+    page.get_by_role("textbox", name="Prompt").fill(text)
+    page.keyboard.press("Control+Enter")
+
+
+def turn(page: Page, number: int = -1) -> Locator:
+    """Return a turn by its number, the last one if nothing is said."""
+    turns = page.locator("article.turn:not(.unsent)")
+    return turns.last if number < 0 else turns.nth(number)
+
+
+def top_of(place: Locator) -> float:
+    """Return how far below the window's upper edge something begins, in px."""
+    box = place.bounding_box()
+    assert box is not None
+    return box["y"]
+
+
+def check_access(page: Page) -> None:
+    """Fail for what axe reports, in both themes, and for scrolling sideways."""
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        found = Axe().run(page, options=_AXE)
+        assert found.violations_count == 0, found.generate_report()
+        check_width(page)
+    page.emulate_media(color_scheme="light")
+
+
+def check_width(page: Page) -> None:
+    """Fail if the page, or the view in it, scrolls sideways."""
+    for place in ("html", "main", ".log"):
+        for node in page.locator(place).all():
+            widths: Sequence[int] = node.evaluate("e => [e.scrollWidth, e.clientWidth]")
+            assert widths[0] <= widths[1], (place, widths)
+
+
+def check_everywhere(page: Page) -> None:
+    """Check access on a desk and on a phone."""
+    for size in (PHONE, DESK):
+        page.set_viewport_size(size)
+        check_access(page)
