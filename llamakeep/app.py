@@ -11,7 +11,15 @@ from starlette.exceptions import HTTPException
 
 from llamakeep import __version__
 from llamakeep.api import anthropic, openai, replicate
-from llamakeep.api.accounts import admin, keys, limits, login, login_cookie, me
+from llamakeep.api.accounts import (
+    admin,
+    keys,
+    limits,
+    login,
+    login_cookie,
+    logins,
+    me,
+)
 from llamakeep.api.accounts import passwords as accounts
 from llamakeep.api.accounts.demo import LoopbackOnly, add_demo_users
 from llamakeep.api.dialects import dialect_of
@@ -220,6 +228,7 @@ def _add_routes(app: FastAPI, files: Files, *, takes_webhooks: bool) -> None:
         conversations,
         login,
         login_cookie,
+        logins,
         me,
         keys,
         limits,

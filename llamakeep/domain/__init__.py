@@ -5,6 +5,7 @@ from llamakeep.domain.accounts import (
     ApiKey,
     AuditEvent,
     AuditKind,
+    Login,
     Scope,
     User,
     UserRole,
@@ -12,6 +13,7 @@ from llamakeep.domain.accounts import (
 from llamakeep.domain.capabilities import Capabilities
 from llamakeep.domain.embeddings import Vector
 from llamakeep.domain.ids import (
+    derived_id,
     later_id,
     new_id,
     utc_now,
@@ -71,6 +73,7 @@ __all__ = [
     "Image",
     "Item",
     "Limits",
+    "Login",
     "MaxTokensName",
     "Message",
     "NewRun",
@@ -97,6 +100,7 @@ __all__ = [
     "User",
     "UserRole",
     "Vector",
+    "derived_id",
     "later_id",
     "new_id",
     "utc_now",

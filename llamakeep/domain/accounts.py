@@ -86,6 +86,22 @@ class Actor:
     """The User-Agent header."""
 
 
+@value
+class Login:
+    """A login: an access token that is not over."""
+
+    id: str
+    is_cookie: bool
+    """Whether a browser keeps it."""
+    created_at: datetime
+    expires_at: datetime
+    last_used_at: datetime | None
+    """Of a cookie, now and then; `None` where it is not noted."""
+    address: str | None
+    """Where it began; this and the next as in the audit log."""
+    user_agent: str | None
+
+
 class AuditKind(StrEnum):
     """The kinds of audit events."""
 

@@ -4,6 +4,7 @@ import secrets
 import threading
 import time
 from datetime import UTC, datetime
+from hashlib import sha256
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 # Ten bits at a time, for speed: ids are made on the hot path.
@@ -34,6 +35,12 @@ def new_id(prefix: str, *, at: datetime | None = None) -> str:
                 value = _last_id + 1
             _last_id = value
     return _written(prefix, value)
+
+
+def derived_id(prefix: str, secret: bytes) -> str:
+    """Return the id of what is named by a secret alone, which the id does not tell."""
+    digest = sha256(prefix.encode() + secret).digest()
+    return _written(prefix, int.from_bytes(digest[:16]))
 
 
 def later_id(new: str, than: str | None) -> str:

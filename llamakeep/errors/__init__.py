@@ -14,6 +14,7 @@ LlamaKeepError
 │   │   ├── SetupRefused        no valid set-up token, or users exist
 │   │   └── ResetRefused        no valid reset token
 │   ├── OriginRefused           the login cookie, from another site's page
+│   ├── LoginNotFound           no such login, or another user's
 │   ├── SignatureInvalid        a webhook that is not signed as it has to be
 │   ├── TooManyAttempts         too many failed logins
 │   ├── RateLimited             more requests than may be sent
@@ -120,7 +121,7 @@ from llamakeep.errors.client import (
     VectorsNotKept,
     WrongCredentials,
 )
-from llamakeep.errors.logins import OriginRefused
+from llamakeep.errors.logins import LoginNotFound, OriginRefused
 from llamakeep.errors.provider import (
     AnswerExpired,
     ProviderAnswerInvalid,
@@ -172,6 +173,7 @@ __all__ = [
     "LimitFacts",
     "LimitReached",
     "LlamaKeepError",
+    "LoginNotFound",
     "MalformedBody",
     "ModelNotFound",
     "NoProvider",

@@ -1,4 +1,4 @@
-"""Errors of logins in browsers."""
+"""Errors of logins."""
 
 from http import HTTPStatus
 
@@ -11,3 +11,11 @@ class OriginRefused(ClientError):
     status = HTTPStatus.FORBIDDEN
     code = "origin-refused"
     title = "Only this server's own pages may use the login cookie."
+
+
+class LoginNotFound(ClientError):
+    """There is no such login, it is over, or it is another user's; not said which."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "login-not-found"
+    title = "There is no such login."

@@ -16,6 +16,7 @@ from llamakeep.storage.accounts.administration import AccountStorage
 from llamakeep.storage.accounts.api_keys import ApiKeyStorage
 from llamakeep.storage.accounts.audit import AuditStorage
 from llamakeep.storage.accounts.credential_cache import CredentialCache
+from llamakeep.storage.accounts.logins import LoginStorage
 from llamakeep.storage.accounts.users import UserStorage
 from llamakeep.storage.accounts.webhook_secrets import WebhookSecretStorage
 from llamakeep.storage.database import schema
@@ -51,6 +52,7 @@ _POSTGRES = re.compile(r"postgres(ql)?(\+\w+)?:", re.IGNORECASE)
 
 class Storage(
     UserStorage,
+    LoginStorage,
     AccountStorage,
     DeletedUserStorage,
     AuditStorage,

@@ -24,6 +24,7 @@ class Things:
     item_id: str
     """Of what was added to the conversation."""
     key_id: str
+    login_id: str
     user_id: str
     """Of another user, whom administrators may do something to."""
     model: str = "scripted:parrot"
@@ -41,6 +42,7 @@ class Things:
             conversation_id=new_id("conv_"),
             item_id=f"{new_id('msg_')}_0",
             key_id=new_id("key_"),
+            login_id=new_id("login_"),
             user_id=new_id("user_"),
         )
 
@@ -57,8 +59,8 @@ class Things:
 
     def anonymous(self, content: bytes) -> bytes:
         """Return what was answered without the ids that were asked for."""
-        ids = self.run_id, self.conversation_id, self.item_id, self.key_id, self.user_id
-        for value in ids:
+        ids = self.run_id, self.conversation_id, self.item_id, self.key_id
+        for value in (*ids, self.login_id, self.user_id):
             content = content.replace(value.partition("_")[2].encode(), b"?")
         return content
 
@@ -148,6 +150,8 @@ CALLS: dict[str, Call] = {
     "POST /me/password": Call(
         f'{{"current_password": "{PASSWORD}", "password": "another {PASSWORD}"}}'
     ),
+    "GET /me/logins/": Call(),
+    "DELETE /me/logins/{login_id}": Call(),
     "GET /me/limits": Call(),
     "GET /me/webhook-secret": Call(),
     "POST /me/webhook-secret/rotate": Call(),

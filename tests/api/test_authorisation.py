@@ -163,6 +163,7 @@ async def settle(
         conversation_id=answer["conversation_id"],
         item_id=added.json()["data"][0]["id"],
         key_id=key.id,
+        login_id=(await storage.list_logins(user))[0].id,
         user_id=victim.id,
     )
     return Holder(user, things, login)

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from llamakeep.domain import Actor, User, utc_now
-from llamakeep.errors import InvalidRequest
+from llamakeep.errors import InvalidRequest, LoginNotFound
 from llamakeep.storage import Storage
 
 DIGEST = b"d" * 32
@@ -203,3 +203,38 @@ async def test_a_clock_that_may_be_wrong_renews_no_login(
     await storage.add_access_token(alice, DIGEST, lifetime=A_DAY / 2)
 
     assert await storage.renew_login(DIGEST, A_DAY) is False
+
+
+async def test_the_login_that_was_used_last_is_listed_first(
+    storage: Storage, alice: User, bob: User
+) -> None:
+    actor = Actor(address="203.0.113.5", user_agent="Firefox")
+    for digest, is_cookie in ((b"c" * 32, True), (b"t" * 32, False)):
+        await storage.add_access_token(
+            alice, digest, lifetime=A_DAY, is_cookie=is_cookie, actor=actor
+        )
+    await storage.add_access_token(bob, b"b" * 32, lifetime=A_DAY)
+    await storage.add_access_token(alice, b"o" * 32, lifetime=timedelta(0))
+    await storage.renew_login(b"c" * 32, A_DAY)
+
+    cookie, token = await storage.list_logins(alice)
+
+    assert (cookie.is_cookie, token.is_cookie) == (True, False)
+    assert cookie.last_used_at is not None
+    assert token.last_used_at is None
+    assert (token.address, token.user_agent) == ("203.0.113.5", "Firefox")
+
+
+async def test_a_user_ends_no_login_of_another_one(
+    storage: Storage, alice: User, bob: User
+) -> None:
+    await storage.add_access_token(alice, DIGEST, lifetime=A_DAY)
+    [login] = await storage.list_logins(alice)
+
+    with pytest.raises(LoginNotFound):
+        await storage.end_login(bob, login.id, Actor(user=bob))
+    assert await storage.find_user_by_access_token(DIGEST) == alice
+    await storage.end_login(alice, login.id, Actor(user=alice))
+
+    assert await storage.find_user_by_access_token(DIGEST) is None
+    assert await storage.list_logins(alice) == []

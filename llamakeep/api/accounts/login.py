@@ -91,7 +91,7 @@ async def login(body: LoginRequest, request: Request) -> LoginResponse:
 
 
 async def log_in(
-    body: LoginRequest, request: Request
+    body: LoginRequest, request: Request, *, is_cookie: bool = False
 ) -> tuple[str, datetime, timedelta]:
     """
     Return an access token of the user, when it expires, and its lifetime.
@@ -117,7 +117,11 @@ async def log_in(
         access_token = new_access_token()
         lifetime = timedelta(seconds=services.settings.access_token_lifetime)
     expires_at = await storage.add_access_token(
-        user, digest(access_token), lifetime=lifetime, actor=actor_of(request, user)
+        user,
+        digest(access_token),
+        lifetime=lifetime,
+        is_cookie=is_cookie,
+        actor=actor_of(request, user),
     )
     return access_token, expires_at, lifetime
 

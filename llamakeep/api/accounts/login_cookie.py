@@ -30,5 +30,5 @@ async def login_with_cookie(body: LoginRequest, request: Request) -> None:
     their `Origin` says. A request that carries an access token or an API key as well
     goes by that.
     """
-    access_token, _, lifetime = await log_in(body, request)
+    access_token, _, lifetime = await log_in(body, request, is_cookie=True)
     give_cookie(request, access_token, lifetime)

@@ -55,17 +55,18 @@ def record(
     user: User | None,
     actor: Actor | None,
     detail: str | None = None,
-) -> None:
+) -> str | None:
     """
-    Insert an audit event, and delete old ones.
+    Insert an audit event, delete old ones, and return its id.
 
     In the transaction of the change. Without an actor, it is not recorded.
     """
     if actor is None:
-        return
+        return None
+    event_id = new_id("event_")
     key = actor.user.api_key if actor.user else None
     values = {
-        "id": new_id("event_"),
+        "id": event_id,
         "at": utc_now(),
         "kind": kind.value,
         "user_id": user.id if user else None,
@@ -83,6 +84,7 @@ def record(
         delete(audit_events).where(audit_events.c.id < oldest, is_plausible(now))
     )
     connection.execute(insert(audit_events), values)
+    return event_id
 
 
 def _printable(text: str | None, length: int) -> str | None:

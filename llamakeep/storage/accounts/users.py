@@ -1,8 +1,7 @@
-"""Users, their passwords and access tokens."""
+"""Users and their passwords."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
@@ -11,8 +10,6 @@ from llamakeep.domain import Actor, AuditKind, User, UserRole, new_id, utc_now
 from llamakeep.errors import InvalidRequest
 from llamakeep.storage.accounts.audit import record
 from llamakeep.storage.accounts.credential_cache import CredentialCache
-from llamakeep.storage.database.clock import is_plausible
-from llamakeep.storage.database.columns import colliding_insert
 from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.prepared import Prepared
 from llamakeep.storage.database.tables import access_tokens, password_resets, users
@@ -48,7 +45,7 @@ class Credentials:
 
 
 class UserStorage:
-    """Stores users and access tokens."""
+    """Stores users."""
 
     _database: Database
     _credentials: CredentialCache
@@ -127,75 +124,6 @@ class UserStorage:
         )
         await self._database.write(lambda connection: connection.execute(query).close())
 
-    async def add_access_token(
-        self,
-        user: User,
-        digest: bytes,
-        *,
-        lifetime: timedelta,
-        actor: Actor | None = None,
-    ) -> datetime:
-        """Store an access token; delete the user's expired ones; return its end."""
-        now = utc_now()
-        values = {
-            "digest": digest,
-            "user_id": user.id,
-            "created_at": now,
-            "expires_at": now + lifetime,
-        }
-
-        def operation(connection: Connection) -> datetime:
-            _revoke(
-                connection,
-                access_tokens.c.user_id == user.id,
-                access_tokens.c.expires_at <= now,
-                is_plausible(now),
-            )
-            # Several servers may add the access token of the demonstration at once.
-            add = colliding_insert(connection, access_tokens).values(values)
-            renewed = {name: add.excluded[name] for name in values}
-            add = add.on_conflict_do_update(index_elements=["digest"], set_=renewed)
-            connection.execute(add)
-            record(connection, AuditKind.LOGIN_SUCCEEDED, user, actor)
-            return now + lifetime
-
-        return await self._database.write(operation)
-
-    async def renew_login(self, digest: bytes, lifetime: timedelta) -> bool:
-        """
-        Extend a valid login, if more than a seventh of its lifetime is over.
-
-        It is looked at only so often, and not extended by a clock that may be wrong.
-
-        Returns:
-            Whether its lifetime has begun again.
-        """
-        now = utc_now()
-        if self._credentials.is_noted(digest.hex(), now, within=lifetime / 168):
-            return False
-        query = (
-            update(access_tokens)
-            .where(
-                access_tokens.c.digest == digest,
-                access_tokens.c.expires_at > now,
-                access_tokens.c.expires_at < now + lifetime * 6 / 7,
-                is_plausible(now),
-            )
-            .values(expires_at=now + lifetime)
-        )
-        return await self._database.write(
-            lambda connection: connection.execute(query).rowcount == 1
-        )
-
-    async def log_out(self, user: User, digest: bytes, actor: Actor) -> None:
-        """Delete an access token."""
-
-        def operation(connection: Connection) -> None:
-            _revoke(connection, access_tokens.c.digest == digest)
-            record(connection, AuditKind.LOGOUT, user, actor)
-
-        await self._database.write(operation)
-
 
 async def is_there(database: Database, user_id: str) -> bool:
     """Return whether a user exists."""
@@ -259,7 +187,7 @@ def log_out_everywhere(
     ended = access_tokens.c.user_id == user.id
     if but is not None:
         ended &= access_tokens.c.digest != but
-    _revoke(connection, ended)
+    revoke(connection, ended)
 
 
 def _find(connection: Connection, username: str) -> Credentials | None:
@@ -270,5 +198,6 @@ def _find(connection: Connection, username: str) -> Credentials | None:
     return None if row is None else Credentials(User(*row[:-1]), row.password_hash)
 
 
-def _revoke(connection: Connection, *conditions: Any) -> None:
-    connection.execute(delete(access_tokens).where(*conditions))
+def revoke(connection: Connection, *conditions: Any) -> int:
+    """Delete access tokens, and return how many there were."""
+    return connection.execute(delete(access_tokens).where(*conditions)).rowcount

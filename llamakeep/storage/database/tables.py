@@ -78,6 +78,9 @@ access_tokens = Table(
     ),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
+    Column("is_cookie", Boolean),
+    Column("last_used_at", UtcDateTime),
+    Column("event_id", String(32)),  # of the audit log
 )
 
 api_keys = Table(

@@ -18,7 +18,7 @@ CREATE TABLE access_tokens (
 	digest BLOB NOT NULL, 
 	user_id VARCHAR(32) NOT NULL, 
 	created_at BIGINT NOT NULL, 
-	expires_at BIGINT NOT NULL, 
+	expires_at BIGINT NOT NULL, is_cookie BOOLEAN, last_used_at BIGINT, event_id VARCHAR(32), 
 	CONSTRAINT access_tokens_pk PRIMARY KEY (digest), 
 	CONSTRAINT access_tokens_user_id_fk FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
 );
@@ -246,4 +246,4 @@ CREATE TRIGGER images_unshown AFTER DELETE ON run_images BEGIN DELETE FROM image
 
 INSERT INTO search_words (search_words, rank) VALUES ('secure-delete', 1);
 
-INSERT INTO alembic_version VALUES ('0019')
+INSERT INTO alembic_version VALUES ('0020')
