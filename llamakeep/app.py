@@ -23,6 +23,7 @@ from llamakeep.api.accounts import (
 from llamakeep.api.accounts import passwords as accounts
 from llamakeep.api.accounts.demo import LoopbackOnly, add_demo_users
 from llamakeep.api.dialects import dialect_of
+from llamakeep.api.events import routes as events
 from llamakeep.api.history import conversations
 from llamakeep.api.history import import_routes as history_import
 from llamakeep.api.history import routes as history
@@ -225,6 +226,7 @@ def _add_routes(app: FastAPI, files: Files, *, takes_webhooks: bool) -> None:
     own_routes = (
         models,
         history,
+        events,
         conversations,
         login,
         login_cookie,

@@ -47,6 +47,12 @@ class Repeated:
         except Exception:
             log.exception("%s fails by a bug", self._purpose)
 
+    def cancel(self) -> None:
+        """Stop, and do not wait for the end of a step; it can be opened again."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
     async def close(self) -> None:
         """Stop, in the middle of a step if there is one."""
         if self._task is not None:

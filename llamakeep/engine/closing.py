@@ -14,6 +14,7 @@ from llamakeep.engine.retries import Retries
 from llamakeep.errors import (
     AnswerExpired,
     LlamaKeepError,
+    NoProvider,
     RunCanceled,
     RunFailed,
     RunInterrupted,
@@ -54,6 +55,34 @@ class Closing:
         self._storage = storage
         self._registry = registry
         self._node = node
+
+    async def check_left(self, live: LiveRun) -> None:
+        """
+        Refuse to have a run answered that was left and is not to be.
+
+        Raises:
+            LlamaKeepError: What the run ends with.
+        """
+        run = live.run
+        if run.cancel_requested:
+            live.is_closing = True  # another cancel would leave the run without a task
+            with suppress(LlamaKeepError):
+                live.provider = provider = self._registry.provider(run.provider)
+                if run.handle is not None and is_reattachable(provider):
+                    await provider.cancel(run.handle)
+                elif live.was_begun:
+                    self._orphans.cancel_orphan(live)
+            raise canceled(run)
+        if run.parameters.embedding is not None:
+            raise interrupted(run)  # its vectors are for a client that has left
+        try:
+            live.provider = self._registry.provider(run.provider)
+        except NoProvider as error:
+            raise RunInterrupted(
+                f"The server stopped before the answer was there. {error.detail}"
+            ) from error
+        if live.was_begun and not self.may_repeat(live):
+            raise interrupted(run)
 
     async def failed(self, live: LiveRun, error: BaseException) -> Run | None:
         """

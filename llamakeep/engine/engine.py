@@ -8,6 +8,8 @@ from contextlib import aclosing
 
 from llamakeep.domain import Actor, NewRun, Run, RunStatus, User, new_id
 from llamakeep.engine.admission import Admission, NewRunSource
+from llamakeep.engine.feeds.elsewhere import Polling
+from llamakeep.engine.feeds.feeds import Feeds
 from llamakeep.engine.following import follow_stored
 from llamakeep.engine.refusals import check_is_kept, raise_for_status, stopped
 from llamakeep.engine.runner import Runner
@@ -70,6 +72,10 @@ class Engine:
         self._runner = Runner(settings, storage, registry, node=self.node_id)
         self._admission = Admission(settings, storage, registry, self._runner)
         self.quotas = self._admission.quotas
+        elsewhere = None if storage.is_sole_owner else Polling(storage)
+        runner = self._runner
+        self.feeds = Feeds(storage, runner.feeds, runner.live, elsewhere)
+        """What changes of users' runs, for those who listen."""
         self._deadline: float | None = None
         self._upkeep = Upkeep(
             settings, storage, self._runner, tick=TICK, indexing_pause=INDEXING_PAUSE
@@ -116,6 +122,7 @@ class Engine:
                 task.cancel()
             if stuck:
                 await asyncio.wait(stuck, timeout=LAST_WRITES)
+        await self.feeds.close()
         await runner.orphans.close()
         await self._upkeep.close()
         await runner.recovery.close()
@@ -289,6 +296,7 @@ class Engine:
         """
         await self.cancel(user, run_id)
         await self._storage.delete_run(user, run_id)
+        self.feeds.changed(user.id, run_id)
 
     async def delete_user(self, user: User, *, actor: Actor) -> None:
         """

@@ -9,6 +9,7 @@ from functools import cached_property
 from llamakeep.domain import Run, RunStatus, utc_now
 from llamakeep.domain.output import MARK, heads_of, tape_of
 from llamakeep.engine.attempt import Attempt, common_beginning
+from llamakeep.engine.feeds.feed import Feed
 from llamakeep.engine.recovery.hints import Hints
 from llamakeep.engine.updates import (
     LONG,
@@ -51,6 +52,8 @@ class LiveRun(Attempt):
 
     task: asyncio.Task[None]
     """What works on it."""
+    feed: Feed | None = None
+    """Where its changes are told, if its user listens."""
 
     def __init__(self, run: Run, provider: Provider | None = None) -> None:
         super().__init__(run)
@@ -132,6 +135,8 @@ class LiveRun(Attempt):
         self.run = run
         self.trouble = None
         self._end(run)
+        if self.feed is not None:
+            self.feed.changed(run.id)
         if len(run.response) > LONG and run.store:
             # Those who wait for the end come first. Readers may take long, and then
             # hold nothing of it: the text is in storage.

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 
@@ -15,14 +15,13 @@ from llamakeep.engine.circuits.breakers import CircuitBreakers, CircuitOpen
 from llamakeep.engine.circuits.models import ModelBreakers
 from llamakeep.engine.closing import Closing
 from llamakeep.engine.context import messages, read_prior
+from llamakeep.engine.feeds.feed import Feed
 from llamakeep.engine.images import read_images
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.recovery.leases import Recovery
 from llamakeep.engine.recovery.orphans import Orphans
 from llamakeep.engine.recovery.reattaching import Reattachment
 from llamakeep.engine.refusals import (
-    canceled,
-    interrupted,
     stopped_in_between,
     timed_out,
 )
@@ -30,10 +29,7 @@ from llamakeep.engine.retries import Retries
 from llamakeep.engine.slots import Slots
 from llamakeep.engine.storing import find_out
 from llamakeep.errors import (
-    LlamaKeepError,
-    NoProvider,
     OutcomeUnknown,
-    RunInterrupted,
     StorageUnavailable,
 )
 from llamakeep.providers.base import (
@@ -62,6 +58,8 @@ class Runner:
     ) -> None:
         self.live: dict[str, LiveRun] = {}
         """The runs that have a task, from before they are stored until it is over."""
+        self.feeds: dict[str, Feed] = {}
+        """By user: where changes of their runs are told, as somebody listens."""
         self.slots = Slots(settings.max_running)
         self.breakers = CircuitBreakers(settings, storage, registry.reattachable)
         self.orphans = Orphans(settings)
@@ -94,6 +92,8 @@ class Runner:
         If it is not stored, that is done first, with its key and within its quotas.
         """
         self.live[live.run.id] = live
+        if (feed := self.feeds.get(live.run.user_id)) is not None:
+            live.feed = feed
         live.task = asyncio.create_task(self._run(live, idempotency_key, quotas))
         live.task.add_done_callback(partial(self._check_started, live))
 
@@ -110,6 +110,8 @@ class Runner:
         live.was_begun = Effect.CONTINUE in effects
         self.wait(live)
         self.start(live)
+        if live.feed is not None:
+            live.feed.changed(run.id)
 
     def wait(self, live: LiveRun) -> None:
         """Count a run among those that wait, as it has no slot."""
@@ -231,30 +233,9 @@ class Runner:
                 stored = live.run = replace(live.run, images=())
             if live.stored is not None and not live.stored.done():
                 live.stored.set_result(stored)
+            if is_new and live.feed is not None:
+                live.feed.changed(stored.id)
         return is_new
-
-    async def _check(self, live: LiveRun) -> None:
-        """Refuse to have a run answered that was left and is not to be."""
-        run = live.run
-        if run.cancel_requested:
-            live.is_closing = True  # another cancel would leave the run without a task
-            with suppress(LlamaKeepError):
-                live.provider = provider = self._registry.provider(run.provider)
-                if run.handle is not None and is_reattachable(provider):
-                    await provider.cancel(run.handle)
-                elif live.was_begun:
-                    self.orphans.cancel_orphan(live)
-            raise canceled(run)
-        if run.parameters.embedding is not None:
-            raise interrupted(run)  # its vectors are for a client that has left
-        try:
-            live.provider = self._registry.provider(run.provider)
-        except NoProvider as error:
-            raise RunInterrupted(
-                f"The server stopped before the answer was there. {error.detail}"
-            ) from error
-        if live.was_begun and not self._closing.may_repeat(live):
-            raise interrupted(run)
 
     async def _prepare(self, live: LiveRun) -> bool:
         """
@@ -265,7 +246,7 @@ class Runner:
         """
         retries = Retries(live)
         if live.is_left:
-            await self._check(live)
+            await self._closing.check_left(live)
         while True:
             try:
                 if not live.has_slot:
@@ -323,6 +304,8 @@ class Runner:
             started_at=now,
         )
         live.was_begun = False
+        if live.feed is not None:
+            live.feed.changed(run.id)
 
     async def _requeue(self, live: LiveRun) -> None:
         """Let a run wait so that, after a crash, its answer is not looked for."""
@@ -332,6 +315,8 @@ class Runner:
             live.lose()
         live.run = replace(live.run, status=transition.status, started_at=None)
         live.was_begun = False
+        if live.feed is not None:
+            live.feed.changed(run.id)
 
     async def _ask(self, live: LiveRun) -> bool:
         """

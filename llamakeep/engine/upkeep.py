@@ -118,4 +118,6 @@ class Upkeep:
         lengths = [live.length for live in due]
         await self._storage.flush([live.snapshot() for live in due])
         for live, length in zip(due, lengths, strict=True):
+            if live.feed is not None and not live.written_length:
+                live.feed.changed(live.run.id)
             live.written_length, live.written_at = length, now

@@ -77,6 +77,8 @@ def shown_beginning(found: Beginning) -> dict[str, Any]:
     if found.sizes is None:
         return shown_in_history(found.run)
     return shown_in_history(found.run) | {
+        # What is left of several items has no position in the whole answer.
+        "position": None if found.run.output else stored_position(found.run),
         "parameters": {},
         "sizes": found.sizes._asdict(),
         "is_cut": found.is_cut,

@@ -35,6 +35,7 @@ from llamakeep.storage.history.listing import HistoryStorage
 from llamakeep.storage.history.reindexing import ReindexStorage
 from llamakeep.storage.history.stats import StatsStorage
 from llamakeep.storage.history.tags import TagStorage
+from llamakeep.storage.runs.changed import ChangedStorage
 from llamakeep.storage.runs.circuits import CircuitStorage
 from llamakeep.storage.runs.context import ContextStorage
 from llamakeep.storage.runs.deliveries import DeliveryStorage
@@ -45,6 +46,7 @@ from llamakeep.storage.runs.long_texts import LongTextStorage
 from llamakeep.storage.runs.lookups import LookupStorage
 from llamakeep.storage.runs.notifications import NotificationStorage
 from llamakeep.storage.runs.quotas import QuotaStorage
+from llamakeep.storage.runs.recent import RecentStorage
 from llamakeep.storage.runs.steps import RunStorage
 
 _POSTGRES = re.compile(r"postgres(ql)?(\+\w+)?:", re.IGNORECASE)
@@ -61,6 +63,8 @@ class Storage(
     FinishStorage,
     LookupStorage,
     LongTextStorage,
+    ChangedStorage,
+    RecentStorage,
     ImageStorage,
     LeaseStorage,
     FoundConversationStorage,

@@ -96,6 +96,7 @@ CALLS: dict[str, Call] = {
     "GET /history/{run_id}/stream": Call(),
     "GET /history/{run_id}/images/{sha256}": Call(),
     "POST /history/{run_id}/cancel": Call(),
+    "GET /events/": Call(),
     "GET /conversations/": Call(),
     "GET /conversations/{conversation_id}": Call(),
     "PATCH /conversations/{conversation_id}": Call('{"title": "Mine"}'),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import httpx2
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llamakeep.app import create_app
 from llamakeep.credentials.tokens import digest, new_access_token
@@ -40,12 +41,45 @@ class ServerSentEvent(NamedTuple):
     id: str
 
 
+ENDLESS = ("/events/",)
+"""Paths whose answers have no end: `tests.api.tabs` reads them."""
+
+
+def left_early(app: ASGIApp) -> ASGIApp:
+    """Leave endless streams after their first piece: this transport waits for ends."""
+
+    async def entered(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] not in ENDLESS:
+            await app(scope, receive, send)
+            return
+        has_left = asyncio.Event()
+        is_over = False
+
+        async def leave() -> Message:
+            await has_left.wait()
+            return {"type": "http.disconnect"}
+
+        async def take(message: Message) -> None:
+            nonlocal is_over
+            is_body = message["type"] == "http.response.body"
+            is_over = is_body and not message.get("more_body", False)
+            await send(message)
+            if is_body:
+                has_left.set()
+
+        await app(scope, leave, take)
+        if not is_over:
+            await send({"type": "http.response.body", "body": b""})
+
+    return entered
+
+
 class Client(httpx2.AsyncClient):
     """Speaks as alice, unless it is given somebody else's headers."""
 
     def __init__(self, app: FastAPI, *, address: str, raise_bugs: bool) -> None:
         transport = httpx2.ASGITransport(
-            app, client=(address, 1), raise_app_exceptions=raise_bugs
+            left_early(app), client=(address, 1), raise_app_exceptions=raise_bugs
         )
         super().__init__(transport=transport, base_url="http://test", headers=ALICE)
         self.app = app

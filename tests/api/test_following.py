@@ -173,6 +173,7 @@ async def test_a_run_that_goes_on_says_where_a_reader_of_its_text_is(
         await client.written(run_id, "".join(SCRIPT[:3]))
         shown = (await client.get(f"/history/{run_id}")).json()
         [listed] = await client.history()
+        [short] = (await client.get("/history/?text=3")).json()["history"]
         position = {"starting_after": shown["position"]}
         go_on.set()
         events = await client.events(
@@ -181,6 +182,7 @@ async def test_a_run_that_goes_on_says_where_a_reader_of_its_text_is(
         [ended] = await client.history()
 
     assert shown == listed
+    assert (short["response"], short["position"]) == ("Caf", "3")
     assert joined(events, shown["response"]) == ended["response"] == TEXT
     assert "reset" not in [one.event for one in events]
     assert ended["position"] is None

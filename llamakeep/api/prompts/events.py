@@ -145,7 +145,7 @@ def _rendered(update: Update) -> bytes:
         case ItemDelta(text, position):
             name, facts = "item_delta", {"text": text}
         case NextItem(item, position):
-            name, facts = "item", _head(item)
+            name, facts = "item", head_of(item)
         case Reset(text, position):
             name, facts = "reset", {"text": text}
         case Ended(run):
@@ -163,7 +163,7 @@ def _end(run: Run) -> bytes:
     return sse.encode(to_json(shown(run)), "done")
 
 
-def _head(item: Item) -> dict[str, str]:
+def head_of(item: Item) -> dict[str, str]:
     """Return what is known of an item when it begins."""
     facts = written(item)
     del facts["text"]

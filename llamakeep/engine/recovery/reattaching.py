@@ -207,8 +207,11 @@ class Reattachment:
         return self._note(handle, attached)
 
     def _note(self, handle: str, attached: Attached) -> Attached:
+        live = self._live
         if attached is Attached.KEPT:
-            self._live.run = replace(self._live.run, handle=handle)
+            live.run = replace(live.run, handle=handle)
+            if live.feed is not None:
+                live.feed.changed(live.run.id)
         return attached
 
     async def _find(self) -> None:

@@ -1,0 +1,1 @@
+"""One stream of all that happens to a user's runs."""

@@ -1,0 +1,1 @@
+"""What changes of users' runs, for those who listen."""

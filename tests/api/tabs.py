@@ -1,0 +1,201 @@
+"""Readers of `/events/`, as a tab of a browser is one."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.types import Message
+
+from tests.api.serving import ALICE, Client, ServerSentEvent
+from tests.waiting import until
+
+
+def parsed(frame: str) -> ServerSentEvent:
+    facts = {"event": "", "id": "", "data": ""}
+    for line in frame.splitlines():
+        name, _, value = line.partition(": ")
+        facts[name or "event"] = value if name else "comment"
+    data = json.loads(facts["data"]) if facts["data"] else None
+    return ServerSentEvent(facts["event"], data, facts["id"])
+
+
+class Tab:
+    """
+    Shows runs, leaves, and comes back where it was.
+
+    Attributes:
+        events: All that came, over all connections.
+        runs: The runs that it was told of, by their ids.
+        texts: What it has of those that it follows.
+        positions: Where it is in those.
+    """
+
+    def __init__(self, client: Client, headers: dict[str, str] | None = None) -> None:
+        self._client = client
+        self._headers = ALICE if headers is None else headers
+        self.events: list[ServerSentEvent] = []
+        self.runs: dict[str, dict[str, Any]] = {}
+        self.texts: dict[str, str] = {}
+        self.positions: dict[str, str] = {}
+        self.ended: set[str] = set()
+        """Runs of whose text no more comes."""
+        self.cursor = ""
+        self.status = 0
+        self.pieces = 0
+        self.reads = asyncio.Event()
+        """Cleared: it is slow."""
+        self.reads.set()
+        self._is_leaving = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
+        self._rest = b""
+        self._told: set[str] = set()
+        self._listing: asyncio.Task[None] | None = None
+
+    def follow(self, run_id: str, position: str = "0", text: str = "") -> None:
+        """Follow a run with the next connection."""
+        self.positions[run_id], self.texts[run_id] = position, text
+
+    async def open(self) -> None:
+        """Connect, and wait until it is told what follows."""
+        known = len(self.events)
+        self.status, self._rest = 0, b""
+        self._is_leaving.clear()
+        self._reading = asyncio.create_task(self._read())
+        await until(lambda: len(self.events) > known or self.is_over)
+
+    async def close(self) -> None:
+        """Leave."""
+        if self._reading is not None:
+            self._is_leaving.set()
+            self.reads.set()
+            await self._reading
+            self._reading = None
+        if self._listing is not None:
+            await self._listing
+
+    @property
+    def is_over(self) -> bool:
+        return self._reading is None or self._reading.done()
+
+    def named(self, *names: str) -> list[ServerSentEvent]:
+        return [one for one in self.events if one.event in names]
+
+    def statuses(self, run_id: str) -> list[str]:
+        """Return which states it was told of, in their order."""
+        told = [one.data for one in self.named("run")]
+        return [one["status"] for one in told if one["id"] == run_id]
+
+    async def until(self, is_so: Callable[[], Any]) -> None:
+        await until(lambda: is_so() or self.is_over)
+        assert is_so(), self.events
+
+    async def until_told(self, run_id: str, *statuses: str) -> None:
+        """Wait until it was told that a run is in one of these states."""
+        wanted = statuses or ("succeeded",)
+        await self.until(lambda: self.runs.get(run_id, {}).get("status") in wanted)
+
+    async def _read(self) -> None:
+        follow = [
+            ("follow", f"{run_id}:{position}")
+            for run_id, position in self.positions.items()
+            if run_id not in self.ended
+        ]
+        headers = {**self._headers, "host": "test"}
+        if self.cursor:
+            headers["last-event-id"] = self.cursor
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "GET",
+            "headers": [(n.lower().encode(), v.encode()) for n, v in headers.items()],
+            "scheme": "http",
+            "path": "/events/",
+            "raw_path": b"/events/",
+            "query_string": urlencode(follow).encode(),
+            "server": ("test", 80),
+            "client": ("127.0.0.1", 1),
+            "root_path": "",
+        }
+
+        async def receive() -> Message:
+            await self._is_leaving.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.status = message["status"]
+                return
+            await self.reads.wait()
+            if not self._is_leaving.is_set():
+                self.pieces += 1
+                self._take(message.get("body", b""))
+
+        await self._client.app(scope, receive, send)
+
+    async def _list(self) -> None:
+        """Ask for the list again; what was told since then counts more."""
+        answer = await self._client.get("/history/?limit=200", headers=self._headers)
+        if answer.status_code == 200:
+            for run in answer.json()["history"]:
+                if run["id"] not in self._told:
+                    self.runs[run["id"]] = run
+
+    def _take(self, piece: bytes) -> None:
+        if self.status != 200:
+            self._rest += piece
+            return
+        *frames, self._rest = (self._rest + piece).split(b"\n\n")
+        for frame in frames:
+            self.show(parsed(frame.decode()))
+
+    @property
+    def refusal(self) -> dict[str, Any]:
+        """The problem that it was answered with."""
+        found: dict[str, Any] = json.loads(self._rest)
+        return found
+
+    def show(self, one: ServerSentEvent) -> None:
+        """Do with an event what docs/streaming.md says."""
+        self.events.append(one)
+        self.cursor = one.id or self.cursor
+        data = one.data
+        if one.event == "ready" and not data["resumed"]:
+            self._told.clear()
+            self._listing = asyncio.create_task(self._list())
+        elif one.event == "run":
+            self._told.add(data["id"])
+            self.runs[data["id"]] = data
+        elif one.event in {"delta", "item_delta"}:
+            self.texts[data["run"]] += data["text"]
+        elif one.event == "item":
+            self.texts[data["run"]] += "\0"
+        elif one.event == "reset":
+            self.texts[data["run"]] = data["text"]
+        elif one.event in {"done", "error"} and "run" in data:
+            self.ended.add(data["run"])
+        if one.event != "run" and data and "position" in data:
+            self.positions[data["run"]] = data["position"]
+
+
+@asynccontextmanager
+async def tab(
+    client: Client, *follow: str, headers: dict[str, str] | None = None
+) -> AsyncIterator[Tab]:
+    """Open a tab that follows runs from their beginning."""
+    opened = Tab(client, headers)
+    for run_id in follow:
+        opened.follow(run_id)
+    await opened.open()
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+async def close_all(tabs: Iterable[Tab]) -> None:
+    for each in tabs:
+        await each.close()
