@@ -85,12 +85,19 @@ let show = () => {};
 /** @type {() => number} */
 let scrolled = () => 0;
 
-/** @returns {{scroll?: number}} */
-const remembered = () => history.state ?? {};
+/**
+ * What the browser keeps for this entry of its history, until its tab is closed.
+ *
+ * @returns {{scroll?: number} & Record<string, unknown>}
+ */
+export const remembered = () => history.state ?? {};
 
-function rememberScroll() {
-  history.replaceState({ ...remembered(), scroll: scrolled() }, "");
+/** @param {Record<string, unknown>} facts */
+export function remember(facts) {
+  history.replaceState({ ...remembered(), ...facts }, "");
 }
+
+const rememberScroll = () => remember({ scroll: scrolled() });
 
 /**
  * Go to an address, as a click on a link does.
@@ -120,8 +127,10 @@ export function go(href, how = {}) {
  */
 export function setAddress(href, how = {}) {
   const url = new URL(href, base);
-  if (how.push) history.pushState({}, "", url);
-  else history.replaceState(history.state, "", url);
+  if (how.push) {
+    rememberScroll();
+    history.pushState({}, "", url);
+  } else history.replaceState(history.state, "", url);
   moved(url);
 }
 

@@ -1,0 +1,102 @@
+// @ts-check
+/**
+ * Deleting that can be undone: it is sent after ten seconds, or when the page is left.
+ *
+ * Until then the server has all of it.
+ */
+
+import { address, call, Problem } from "../core/api.js";
+import { element } from "../core/dom.js";
+import * as format from "../core/format.js";
+import { notice } from "./announce.js";
+import { openDialog } from "./dialog.js";
+
+const SECONDS = 10;
+
+/**
+ * @typedef {object} Deletion
+ * @property {string} what Such as "The conversation".
+ * @property {string} path
+ * @property {URLSearchParams} [query]
+ * @property {() => void} hide Takes it out of sight.
+ * @property {() => void} show Brings it back.
+ * @property {() => void} [done]
+ */
+
+/** @param {Deletion} deletion */
+export function deleteSoon({ what, path, query, hide, show, done }) {
+  const timer = setTimeout(send, SECONDS * 1000);
+  addEventListener("pagehide", leave);
+  hide();
+  notice(`${what} will be deleted.`, { label: "Undo", run: undo, seconds: SECONDS });
+  function end() {
+    clearTimeout(timer);
+    removeEventListener("pagehide", leave);
+  }
+  function undo() {
+    end();
+    show();
+    notice("Nothing was deleted.", { seconds: 3 });
+  }
+  function leave() {
+    end();
+    fetch(address(path, query), { method: "DELETE", credentials: "same-origin", keepalive: true });
+  }
+  async function send() {
+    end();
+    try {
+      const answer = await call("DELETE", path, { query });
+      done?.();
+      if (answer) notice(`${format.counted(answer.deleted, "run")} deleted.`);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      if (error.status !== 404) {
+        show();
+        notice(`${error.title} ${error.detail}`, { isBad: true, seconds: 12 });
+      }
+    }
+  }
+}
+
+/**
+ * Ask for the number of runs to delete; return whether it was given.
+ *
+ * @param {number} count
+ * @param {string} which Which ones, for people.
+ * @returns {Promise<boolean>}
+ */
+export function confirmedNumber(count, which) {
+  return new Promise((resolve) => {
+    let isSure = false;
+    const runs = format.counted(count, "run");
+    const input = element("input", {
+      inputmode: "numeric",
+      autocomplete: "off",
+      autofocus: true,
+      "aria-describedby": "delete-problem",
+    });
+    const problem = element("small", { id: "delete-problem", role: "alert" });
+    const form = element(
+      "form",
+      { on: { submit } },
+      element("p", {}, `${which} Their prompts and answers are deleted for good.`),
+      element(
+        "label",
+        { class: "field" },
+        element("span", {}, `To delete them, type their number, ${count}`),
+        input,
+        problem,
+      ),
+      element("div", { class: "buttons" }, element("button", { class: "main bad" }, "Delete them")),
+    );
+    /** @param {Event} event */
+    function submit(event) {
+      event.preventDefault();
+      isSure = input.value.replace(/\D/g, "") === String(count);
+      if (isSure) dialog.close();
+      else problem.textContent = `That is not their number: it is ${count}.`;
+    }
+    const dialog = openDialog(`Delete ${runs}?`, [form], { onClose: () => resolve(isSure) });
+    input.focus();
+  });
+}
