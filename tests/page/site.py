@@ -1,15 +1,19 @@
 """A server in a process of its own, as users of the page and programs see it."""
 
+import asyncio
 import os
 import signal
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
+from llamakeep.cli.users import add_user
+from llamakeep.settings import Settings
 from tests.acceptance.processes import Runner
 from tests.acceptance.runner import Order
 from tests.page.model import NAME
@@ -77,6 +81,15 @@ class Site:
             trust_env=False,
             verify=False,  # nothing here is encrypted, and loading certificates is slow
         )
+
+    def add_admin(self, username: str, password: str) -> None:
+        """Have the operator make an administrator, on the server's computer."""
+        self.call("GET", "/healthz")  # which has the database made first
+        settings = Settings.model_validate(self._order.settings)
+        adding = add_user(settings, username, password, is_admin=True)
+        # The browser's event loop is this thread's.
+        with ThreadPoolExecutor() as pool:
+            pool.submit(asyncio.run, adding).result()
 
     def call(self, method: str, path: str, **options: Any) -> Any:
         """Do as a program of alice's does, and return the JSON of the response."""

@@ -10,7 +10,7 @@ from tests.page.site import Site
 
 DESK: ViewportSize = {"width": 1280, "height": 860}
 PHONE: ViewportSize = {"width": 390, "height": 844}
-PASSWORDS = {"alice": "secret1", "bob": "secret2"}
+PASSWORDS = {"alice": "secret1", "bob": "secret2", "root": "long enough"}
 _AXE = {
     "resultTypes": ["violations"],
     "runOnly": [
@@ -36,17 +36,23 @@ class Tabs:
         """Errors and warnings of the console, and what no script has caught."""
 
     def device(
-        self, site: Site, user: str | None = "alice", **options: Any
+        self, site: Site | None, user: str | None = "alice", **options: Any
     ) -> BrowserContext:
         """Return a browser of its own, where a user has logged in."""
-        options = {"viewport": DESK, "base_url": site.origin} | options
+        options = {"viewport": DESK} | options
+        if site is not None:
+            options = {"base_url": site.origin} | options
         context = self._browser.new_context(**options)
         context.on("weberror", lambda error: self.complaints.append(str(error.error)))
         context.on("console", lambda line: self._said(line.type, line.text))
         self._contexts.append(context)
-        if user is not None:
+        if site is not None and user is not None:
             log_in(context, site, user)
         return context
+
+    def blank(self, **options: Any) -> Page:
+        """Return an empty tab of a browser that knows no site."""
+        return self.device(None, **options).new_page()
 
     def open(self, site: Site, path: str = "/", **options: Any) -> Page:
         """Return a tab of a browser of its own."""

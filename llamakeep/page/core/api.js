@@ -9,6 +9,7 @@
 /**
  * @typedef {object} Options
  * @property {unknown} [body] Sent as JSON.
+ * @property {Blob} [content] Sent as it is, instead.
  * @property {Record<string, unknown> | URLSearchParams} [query] Without what is null or empty.
  * @property {Record<string, string>} [headers]
  * @property {AbortSignal} [signal]
@@ -90,7 +91,8 @@ export async function send(method, path, options = {}) {
   const init = { method, headers, signal: options.signal ?? null };
   /** @type {RequestInit} */
   const request = { ...init, credentials: "same-origin", cache: "no-store" };
-  if (options.body !== undefined) {
+  if (options.content) request.body = options.content;
+  else if (options.body !== undefined) {
     headers["content-type"] = "application/json";
     request.body = JSON.stringify(options.body);
   }
@@ -112,7 +114,7 @@ export async function send(method, path, options = {}) {
  */
 export async function call(method, path, options = {}) {
   const response = await send(method, path, options);
-  if (response.ok) return response.status === 204 ? null : await jsonOf(response);
+  if (response.ok) return await jsonOf(response);
   const problem = await problemOf(response);
   if (problem.code === "unauthenticated" && options.mayLogIn !== false && logIn) {
     if (await logIn()) return call(method, path, { ...options, mayLogIn: false });
@@ -123,7 +125,8 @@ export async function call(method, path, options = {}) {
 /** @param {Response} response */
 async function jsonOf(response) {
   try {
-    return await response.json();
+    const text = await response.text();
+    return text === "" ? null : JSON.parse(text);
   } catch {
     throw noAnswer();
   }
