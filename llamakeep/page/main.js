@@ -25,8 +25,7 @@ async function start() {
   const about = call("GET", "about/", { mayLogIn: false }).catch(() => null);
   if (OPEN.has(name)) {
     state.about.set(await about);
-    const view = (await import(`./views/${name}.js`)).default;
-    document.body.append((await view(placeOf(new URL(location.href))?.place)).node);
+    document.body.append((await load(new URL(location.href))).node);
     return;
   }
   try {

@@ -1,0 +1,177 @@
+// @ts-check
+/** The users of the server, for administrators. */
+
+import { call } from "../core/api.js";
+import { element } from "../core/dom.js";
+import * as format from "../core/format.js";
+import { setAddress } from "../core/router.js";
+import { state } from "../core/state.js";
+import { notice } from "../parts/announce.js";
+import { empty } from "../parts/empty.js";
+import { menuButton } from "../parts/menu.js";
+import { problemBox } from "../parts/problem.js";
+import { reloading } from "../parts/reloading.js";
+import { secretBox } from "../parts/secret.js";
+import { table } from "../parts/table.js";
+import { tabs } from "../parts/tabs.js";
+import * as forms from "../parts/user_forms.js";
+
+/** @typedef {import("../parts/user_forms.js").User} User */
+
+const PAGE = 50;
+const MOST = 200;
+/** How long the field has to rest before it is searched for, in ms. */
+const PAUSE = 250;
+const COLUMNS = [
+  { label: "Name" },
+  { label: "Role" },
+  { label: "May log in" },
+  { label: "Runs are kept" },
+  { label: "Since" },
+  { label: "Actions", isHidden: true },
+];
+
+/** @type {import("../core/router.js").View} */
+export default async function users({ path, query }) {
+  let words = query.get("q") ?? "";
+  let count = PAGE;
+  const secret = element("div", { tabindex: "-1" });
+  const list = await reloading(async () => {
+    const { users, has_more } = await firstUsers(words, count);
+    if (users.length === 0) {
+      return [empty("No user is called so.", "The search looks for a part of the name.")];
+    }
+    const click = () => {
+      count += PAGE;
+      list.reload();
+    };
+    const more = has_more
+      ? element("button", { type: "button", class: "edge", on: { click } }, "Show more")
+      : null;
+    return [table({ caption: "Users", columns: COLUMNS, rows: users.map(row) }), more];
+  });
+  const search = element("input", {
+    type: "search",
+    "aria-label": "Find users",
+    placeholder: "Find users",
+    autocomplete: "off",
+    on: { input: searchSoon },
+  });
+  search.value = words;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  function searchSoon() {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      words = search.value.trim();
+      count = PAGE;
+      setAddress(words ? `${path}?q=${encodeURIComponent(words)}` : path);
+      list.reload();
+    }, PAUSE);
+  }
+
+  /**
+   * @param {User} user
+   * @param {(user: User) => Promise<unknown>} change Returns whether there was one.
+   */
+  async function change(user, change) {
+    try {
+      if (await change(user)) await list.reload();
+    } catch (error) {
+      secret.replaceChildren(problemBox(error));
+    }
+  }
+
+  /** @param {User} user */
+  async function reset(user) {
+    const url = await forms.resetLink(user);
+    secret.replaceChildren(secretBox({
+      label: `The link with which ${user.username} chooses a password, once and within an hour.`,
+      secret: url,
+    }));
+    secret.focus();
+    return false;
+  }
+
+  /** @param {User} user */
+  async function remove(user) {
+    if (await forms.remove(user)) {
+      notice(`${user.username} is deleted. A long history takes minutes more.`);
+      return true;
+    }
+    return false;
+  }
+
+  async function create() {
+    const user = await forms.askForUser();
+    if (user === null) return;
+    await list.reload();
+    if (user.hasPassword) notice(`${user.username} can log in.`);
+    else await change(user, reset);
+  }
+
+  /** @param {User} user */
+  function row(user) {
+    const { username, role, disabled_at, retention_days, keeps, created_at, id } = user;
+    const isAdmin = role === "admin";
+    const does = (/** @type {(user: User) => Promise<unknown>} */ what) => () =>
+      void change(user, what);
+    const menu = menuButton("⋯", () => [
+      { label: "Limits…", run: does(forms.changeLimits) },
+      { label: "What is kept…", run: does(forms.changeKeeping) },
+      { label: "Link for a new password", run: does(reset) },
+      {
+        label: isAdmin ? "Make a plain user…" : "Make an administrator…",
+        run: does(forms.changeRole),
+      },
+      { label: "In the audit log", href: `manage/audit?user=${encodeURIComponent(id)}` },
+      { label: disabled_at ? "Enable…" : "Disable…", run: does(forms.changeAccess) },
+      { label: "Delete…", isBad: true, run: does(remove) },
+    ], { "aria-label": `More about ${username}` });
+    const isMe = id === state.me.value?.id;
+    const days = retention_days ? format.counted(retention_days, "day") : "as set for all";
+    return [
+      element("span", { class: "two" }, username, isMe ? element("small", {}, "you") : null),
+      isAdmin ? "administrator" : "user",
+      disabled_at ? `no, since ${format.day(disabled_at)}` : "yes",
+      keeps ? days : `${days}, without texts`,
+      format.day(created_at),
+      menu,
+    ];
+  }
+
+  const button = element(
+    "button",
+    { type: "button", class: "main", on: { click: create } },
+    "Create a user",
+  );
+  const node = element(
+    "div",
+    { class: "page" },
+    tabs("Manage", path),
+    element("div", { class: "filters" }, search),
+    secret,
+    list.node,
+  );
+  return { node, title: "Users", actions: [button], close: () => clearTimeout(timer) };
+}
+
+/**
+ * Return so many users, a page after the other.
+ *
+ * @param {string} q
+ * @param {number} count
+ */
+async function firstUsers(q, count) {
+  /** @type {User[]} */
+  const users = [];
+  /** @type {string | null} */
+  let cursor = null;
+  do {
+    const limit = Math.min(MOST, count - users.length);
+    const page = await call("GET", "admin/users/", { query: { q, limit, cursor } });
+    users.push(...page.users);
+    cursor = page.next_cursor;
+  } while (cursor !== null && users.length < count);
+  return { users, has_more: cursor !== null };
+}
