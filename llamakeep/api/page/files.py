@@ -17,7 +17,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parents[2] / "page"
 
-SHELL = "index.html"
+SHELL, DOCUMENTATION = "index.html", "docs.html"
 
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",

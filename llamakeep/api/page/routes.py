@@ -18,7 +18,7 @@ from starlette.types import Scope
 
 from llamakeep.api.http.links import prefix_of
 from llamakeep.api.http.rates import PAGE_FILES
-from llamakeep.api.page.files import SHELL, File, Files
+from llamakeep.api.page.files import DOCUMENTATION, SHELL, File, Files
 
 PAGES = (
     "c",
@@ -59,6 +59,10 @@ def page_routes(files: Files) -> Sequence[BaseRoute]:
         """Return the shell, which is the same for all pages."""
         return await shell_of(files, SHELL, request)
 
+    async def show_documentation(request: Request) -> Response:
+        """Return the page that shows the API, to any client."""
+        return await shell_of(files, DOCUMENTATION, request)
+
     async def send_file(request: Request, version: str, name: str) -> Response:
         """Return one of the page's files, as long as its version is served."""
         edition = await files.edition()
@@ -69,6 +73,7 @@ def page_routes(files: Files) -> Sequence[BaseRoute]:
 
     return [
         _PageRoute(show_page),
+        APIRoute("/docs", show_documentation, include_in_schema=False),
         APIRoute(
             PAGE_FILES + "{version}/{name:path}", send_file, include_in_schema=False
         ),
