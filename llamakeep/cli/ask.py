@@ -92,6 +92,7 @@ def ask(
         system_prompt=system,
         conversation_id=conversation,
         previous_run_id=previous,
+        source="command-line",
         parameters=Parameters(max_tokens=max_tokens),
     )
     if no_history:

@@ -115,6 +115,24 @@ without an answer. With neither text nor message, it only began the conversation
 FOLLOWS_NOTHING = "none"
 """The `previous_run_id` of a run that follows no other one of its conversation."""
 
+Source = Literal[
+    "prompt",
+    "chat-completions",
+    "completions",
+    "responses",
+    "messages",
+    "predictions",
+    "embeddings",
+    "conversations",
+    "command-line",
+    "import",
+]
+"""
+What a run came through: an API, the command line, or an import of what did not say.
+
+`conversations` is what a client added to a conversation.
+"""
+
 LONGEST_FINISH_REASON = 64
 LONGEST_END_USER = 512
 LARGEST_USAGE = 2**31 - 1
@@ -195,6 +213,7 @@ class NewRun:
     metadata: Mapping[str, str] = field(default_factory=dict)
     end_user: str | None = None
     """Whom the client asks for: the id that its own user has there."""
+    source: Source | None = None
     store: bool = True
     """Whether its texts are kept after its end."""
     is_read_later: bool = False
@@ -214,6 +233,8 @@ class Run:
     """The API key that it was asked with."""
     end_user: str | None = None
     """Whom the client asked for: the id that its own user has there."""
+    source: Source | None = None
+    """What it came through; `None` if an earlier version stored it."""
     status: RunStatus
     attempt: int
     """The fence: every write names it, so that a stale one changes nothing."""
@@ -264,6 +285,8 @@ class Run:
     handle: str | None = None
     """What finds the answer again at its provider, which has accepted the prompt."""
     started_at: datetime | None = None
+    first_word_after: int | None = None
+    """Microseconds from `created_at` until the model began to say something."""
     finished_at: datetime | None = None
     notifications: Sequence[Notification] = ()
     """What comes with a new run; from then on they are kept apart."""

@@ -146,6 +146,7 @@ class Admission:
             user_id=user.id,
             api_key_id=None if api_key is None else api_key.id,
             end_user=new.end_user,
+            source=new.source,
             store=store,
             # As it is if it need not wait.
             status=RunStatus.STARTING,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from llamakeep.domain import Run, RunStatus, utc_now
@@ -37,6 +38,8 @@ from llamakeep.providers.base import (
     Provider,
 )
 from llamakeep.storage.runs.long_texts import outline_of
+
+_MICROSECOND = timedelta(microseconds=1)
 
 Rest = Callable[[Run, Position], AsyncGenerator[Update, None]]
 """Reads on in storage."""
@@ -86,6 +89,8 @@ class LiveRun(Attempt):
         self.written_at = 0.0
         """How much of the text was written last, and when."""
         self._resolved_model = run.resolved_model
+        self._first_word_after = run.first_word_after
+        """Of the attempt that said one first."""
         self._finished: Finished | None = None
         self._changed: asyncio.Event | None = None
         """Set at each change, once there is a reader."""
@@ -107,6 +112,9 @@ class LiveRun(Attempt):
             self._pieces.append(event)
             self.length += len(event)
             self.is_answering = True
+            if self._first_word_after is None:
+                passed = datetime.now(UTC) - self.run.created_at
+                self._first_word_after = max(0, passed // _MICROSECOND)
             if self._likely:
                 self._logprobs = self._logprobs or []
                 self._logprobs.append((self.length, self._likely))
@@ -190,6 +198,7 @@ class LiveRun(Attempt):
                 self.run,
                 common_length=self._bound,
                 resolved_model=self._resolved_model,
+                first_word_after=self._first_word_after,
             )
         response, output = self._said() if self._heads else (self.tape, ())
         return replace(
@@ -198,6 +207,7 @@ class LiveRun(Attempt):
             output=output,
             common_length=self._common_length(),
             resolved_model=self._resolved_model,
+            first_word_after=self._first_word_after,
         )
 
     def succeeded(self) -> Run:
@@ -217,6 +227,7 @@ class LiveRun(Attempt):
             finish_reason=said.finish_reason,
             usage=said.usage,
             resolved_model=said.resolved_model or self._resolved_model,
+            first_word_after=self._first_word_after,
             finished_at=utc_now(),
             vectors=said.vectors,
         )

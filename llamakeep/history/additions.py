@@ -74,6 +74,7 @@ def _run(
         last_message=last_message,
         conversation_id=conversation_id,
         metadata=dict(metadata),
+        source="conversations",
         created_at=now,
         finished_at=now,
     )

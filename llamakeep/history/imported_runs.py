@@ -29,7 +29,7 @@ from llamakeep.domain import (
 )
 from llamakeep.domain.embeddings import ALONE
 from llamakeep.domain.messages import images_in, said_in
-from llamakeep.domain.runs import without_texts
+from llamakeep.domain.runs import FOLLOWS_NOTHING, Source, without_texts
 from llamakeep.errors import RunInterrupted
 from llamakeep.history.imported_parts import (
     Imported,
@@ -91,6 +91,7 @@ def _check_is_written(value: object) -> object:
 
 
 RunId = Annotated[str, Field(pattern=f"^run_{_ULID}$")]
+Followed = Annotated[str, Field(pattern=f"^(run_{_ULID}|{FOLLOWS_NOTHING})$")]
 Moment = Annotated[
     AwareDatetime, BeforeValidator(_check_is_written), AfterValidator(_check_moment)
 ]
@@ -156,14 +157,18 @@ class ImportedRun(Imported):
     conversation_id: Annotated[str, Field(pattern=f"^({ALONE}|conv_){_ULID}$")]
     timestamp: Moment | None = None
     """Ignored: it is `created_at` without its fraction."""
+    position: Annotated[Text, Field(max_length=64)] | None = None
+    """Ignored: nothing is followed from a file."""
     started_at: Moment | None = None
+    first_word_at: Moment | None = None
     finished_at: Moment | None = None
-    previous_run_id: RunId | Literal["none"] | None = None
+    previous_run_id: Followed | None = None
     earlier: tuple[ImportedMessage, ...] = ()
     system_prompt: Text | None = None
     parameters: _Parameters = _Parameters()
     metadata: Metadata = Field(default_factory=dict)
     end_user: EndUser | None = None
+    source: Source | None = None
     store: bool = True
     resolved_model: Annotated[Text, Field(max_length=256)] | None = None
     finish_reason: Annotated[Text, Field(max_length=256)] | None = None
@@ -238,6 +243,12 @@ class ImportedRun(Imported):
             return self.status, None, None
         return self.status, self.error.type, self.error.detail
 
+    def _first_word_after(self) -> int | None:
+        if self.first_word_at is None:
+            return None
+        passed = self.first_word_at - self.created_at
+        return max(0, passed // timedelta(microseconds=1))
+
     def of(self, user: User) -> Run:
         """Return the run as one of `user`'s."""
         provider, _, model = self.model.partition(":")
@@ -255,6 +266,7 @@ class ImportedRun(Imported):
             response=self.response,
             created_at=self.created_at,
             started_at=self.started_at,
+            first_word_after=self._first_word_after(),
             finished_at=self.finished_at if is_over else self.created_at,
             conversation_id=self.conversation_id,
             previous_run_id=self.previous_run_id,
@@ -273,6 +285,7 @@ class ImportedRun(Imported):
             ),
             metadata=self.metadata,
             end_user=self.end_user,
+            source=self.source or "import",
             store=self.store,
             resolved_model=self.resolved_model,
             finish_reason=self.finish_reason

@@ -1,6 +1,7 @@
 """JSON of runs for responses, exports and the command line."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from llamakeep.domain import Image, Item, Message, Part, Reasoning, Run, ToolCall
@@ -42,10 +43,15 @@ def shown(run: Run) -> dict[str, Any]:
         },
         "created_at": run.created_at,
         "started_at": run.started_at,
+        # Made here, as a call more would be one for each prompt.
+        "first_word_at": None
+        if run.first_word_after is None
+        else run.created_at + timedelta(microseconds=run.first_word_after),
         "finished_at": run.finished_at,
         "error": error,
         "output": [written(item) for item in run.output] if run.output else None,
         "store": run.store,
+        "source": run.source,
     }
 
 

@@ -33,7 +33,7 @@ async def test_an_answer_says_how_it_came_about(client: Client) -> None:
     assert response.status_code == 200
     assert answer.pop("id").startswith("run_")
     assert answer.pop("conversation_id").startswith("conv_")
-    for moment in ("created_at", "started_at", "finished_at"):
+    for moment in ("created_at", "started_at", "first_word_at", "finished_at"):
         assert answer.pop(moment).endswith("Z")
     assert answer == {
         "response": "Hello, world",
@@ -45,6 +45,7 @@ async def test_an_answer_says_how_it_came_about(client: Client) -> None:
         "error": None,
         "output": None,
         "previous_run_id": None,
+        "source": "prompt",
         "store": True,
     }
 

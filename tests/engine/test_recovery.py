@@ -18,7 +18,7 @@ from tests.waiting import until
 async def left(storage: Storage, user: User, text: str = "Be") -> Run:
     """Keep a run that a process which died was answering, and return it."""
     run = await start(storage, user)
-    await storage.flush([replace(run, response=text)])
+    await storage.flush([replace(run, response=text, first_word_after=5)])
     return run
 
 
@@ -35,6 +35,7 @@ async def test_an_interrupted_run_is_answered_again_where_that_costs_nothing(
     assert (result.response, result.attempt) == ("Because.", 2)
     assert [request.attempt for request in provider.requests] == [2]
     assert await storage.get_run(alice, run.id) == result
+    assert result.first_word_after == 5  # the client read it then
 
 
 async def test_an_interrupted_run_is_not_paid_for_again(

@@ -231,3 +231,22 @@ async def test_of_very_many_groups_those_with_the_most_runs_are_shown(
         ["scripted:parrot"],
     ]
     assert [has_more for _, has_more in found] == [True, True, True, False]
+
+
+async def test_percentiles_of_first_words_leave_out_what_is_not_known(
+    storage: Storage, alice: User
+) -> None:
+    for n in range(10, 0, -1):
+        await finish(storage, alice, first_word_after=n * 500_000)
+    for _ in range(3):
+        await finish(storage, alice)
+    await finish(storage, alice, status=RunStatus.FAILED, first_word_after=1)
+
+    [found] = await summed(storage, alice, EVERYTHING, Grouping.DAY)
+
+    assert (found.first_word_p50, found.first_word_p90, found.first_word_p99) == (
+        2.5,
+        4.5,
+        5,
+    )
+    assert (found.latency_p50, found.runs) == (1, 14)

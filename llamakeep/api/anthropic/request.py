@@ -143,6 +143,7 @@ class CountRequest(Form):
             last_message=said.last_message,
             parameters=parameters,
             end_user=self._end_user(),
+            source="messages",
         )
 
     def _end_user(self) -> str | None:

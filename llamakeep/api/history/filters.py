@@ -7,7 +7,7 @@ from fastapi import Depends, Query
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from llamakeep.domain import RunStatus
-from llamakeep.domain.runs import LONGEST_END_USER
+from llamakeep.domain.runs import LONGEST_END_USER, Source
 from llamakeep.schemas.text import Text, check_written_out
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.search import Search, read_search
@@ -68,6 +68,9 @@ def _run_filter(
         Text | None,
         Query(max_length=LONGEST_END_USER, description="Whom the client asked for."),
     ] = None,
+    source: Annotated[
+        Source | None, Query(description="What the prompt came through.")
+    ] = None,
     since: Annotated[
         Moment | None, Query(description="In UTC, unless it has an offset.")
     ] = None,
@@ -87,6 +90,7 @@ def _run_filter(
         conversation_id=conversation_id,
         api_key_id=api_key_id,
         end_user=end_user,
+        source=source,
         since=since,
         until=until,
         tags=tuple(dict.fromkeys(tag or ())),

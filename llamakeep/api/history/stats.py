@@ -18,11 +18,7 @@ router = Router(prefix="/history", tags=["history"])
 
 
 class Latency(Body):
-    """
-    Percentiles of the seconds from a prompt to the end of its response.
-
-    `null` if there are no responses.
-    """
+    """Percentiles of seconds in which prompts were answered; `null` without any."""
 
     p50: float | None
     p90: float | None
@@ -35,7 +31,7 @@ class StatsItem(Body):
     group: str | None
     """
     Of the first grouping: the day in UTC, the model, the id of the API key (`null` for
-    logins), the end user, the status or the tag (`null` for runs without one).
+    logins), the end user, the status, the source or the tag (`null` without one).
     """
     groups: dict[Grouping, str | None]
     """The same of each grouping, by its name."""
@@ -48,6 +44,9 @@ class StatsItem(Body):
     cost_usd: float
     """US dollars, as far as prices are known."""
     latency: Latency
+    """From a prompt to the end of its response."""
+    first_word: Latency
+    """From a prompt to the beginning of its response, where that is known."""
 
     @classmethod
     def of(cls, stats: Stats, by: Sequence[Grouping]) -> Self:
@@ -63,6 +62,11 @@ class StatsItem(Body):
             cost_usd=float(stats.cost),
             latency=Latency(
                 p50=stats.latency_p50, p90=stats.latency_p90, p99=stats.latency_p99
+            ),
+            first_word=Latency(
+                p50=stats.first_word_p50,
+                p90=stats.first_word_p90,
+                p99=stats.first_word_p99,
             ),
         )
 

@@ -139,6 +139,7 @@ class ChatRequest(CompletionRequest):
             ),
             metadata=self.metadata or {},
             end_user=self.safety_identifier or self.user,
+            source="chat-completions",
             store=self.store is not False,
         )
 

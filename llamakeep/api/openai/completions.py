@@ -48,6 +48,7 @@ class LegacyRequest(CompletionRequest):
             model=self.model,
             parameters=self.parameters(extra_fields),
             end_user=self.safety_identifier or self.user,
+            source="completions",
             store=self.store is not False,
         )
 

@@ -94,6 +94,7 @@ class EmbeddingRequest(Form):
             last_message=message,
             parameters=Parameters(embedding=embedding),
             end_user=self.safety_identifier or self.user,
+            source="embeddings",
         )
 
 

@@ -156,6 +156,7 @@ class PromptRequest(Form):
             parameters=parameters,
             metadata=self.metadata or {},
             end_user=self.end_user,
+            source="prompt",
             store=self.store is not False,
             is_read_later=bool(self.background),
         )

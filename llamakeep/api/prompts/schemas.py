@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, PlainSerializer
 from llamakeep.api.history.highlights import Highlights
 from llamakeep.api.http.streaming import Streaming, sent
 from llamakeep.domain import Role, RunStatus, User
+from llamakeep.domain.runs import Source
 from llamakeep.schemas.bodies import Body
 from llamakeep.schemas.json_text import PIECE, gathered, in_pieces, to_json
 from llamakeep.services import services_of
@@ -106,12 +107,16 @@ class PromptResponse(Body):
     usage: UsageResponse
     created_at: AwareDatetime
     started_at: AwareDatetime | None
+    first_word_at: AwareDatetime | None
+    """When the model began to say something; `null` if it has not, or is not known."""
     finished_at: AwareDatetime | None
     error: RunError | None
     output: list[OutputItem] | None
     """All that the model said, in its order, if that is not the response alone."""
     store: bool
     """Whether its texts are kept; if not, they are empty once the run has ended."""
+    source: Source | None
+    """What it came through; `null` if an earlier version stored it."""
 
 
 class TextSizes(Body):

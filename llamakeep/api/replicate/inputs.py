@@ -211,6 +211,7 @@ class PredictionInput(Form):
                 reasoning_effort=self.reasoning_effort,
                 verbosity=self.verbosity,
             ),
+            source="predictions",
             # What clients wait for, they read again when it has ended.
             is_read_later=True,
         )

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect, text
 
 from llamakeep.errors import DatabaseOutdated
 
-HEAD = "0020"
+HEAD = "0021"
 """The newest migration; a constant, because importing Alembic takes long."""
 
 OLDEST_SQLITE = (3, 42)

@@ -140,6 +140,8 @@ runs = Table(
     Column("api_key_id", String(32)),
     # Whom the client asked for.
     Column("end_user", String(LONGEST_END_USER)),
+    # What it came through; empty in rows of earlier versions.
+    Column("source", String(32)),
     Column("status", words_of(RunStatus), nullable=False),
     # Texts.
     Column("prompt", Text, nullable=False),
@@ -170,6 +172,8 @@ runs = Table(
     Column("error_detail", Text),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
+    # Microseconds after `created_at`.
+    Column("first_word_after", BigInteger),
     Column("finished_at", UtcDateTime),
     # The lease; `attempt` is the fence that every later write names.
     Column("attempt", Integer, nullable=False),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy import ColumnElement, TextClause, or_, select, text
 
 from llamakeep.domain import RunStatus, User, new_id
+from llamakeep.domain.runs import Source
 from llamakeep.storage.database.tables import (
     FAILED_WAYS,
     IS_UNFINISHED,
@@ -16,6 +17,8 @@ from llamakeep.storage.database.tables import (
 from llamakeep.storage.history.search import Search, found
 from llamakeep.storage.history.tags import has_tag
 
+_COMPARED = (runs.c.status, runs.c.api_key_id, runs.c.end_user, runs.c.source)
+"""Columns that are compared with the condition of their name."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -31,6 +34,8 @@ class RunFilter:
     """The API key of the request."""
     end_user: str | None = None
     """Whom the client asked for."""
+    source: Source | None = None
+    """What the run came through."""
     since: datetime | None = None
     """The earliest time, inclusive."""
     until: datetime | None = None
@@ -47,17 +52,14 @@ class RunFilter:
             # Both spellings in one `IN`, so that an index can be used.
             yield runs.c.model.in_([self.model, bare or self.model])
             yield or_(runs.c.model == self.model, runs.c.provider == provider)
-        if self.status is not None:
-            yield runs.c.status == self.status
+        for column in _COMPARED:
+            if (wanted := getattr(self, column.name)) is not None:
+                yield column == wanted
         if self.status in FAILED_WAYS:
             # As a literal: SQLite does not use a partial index for bound parameters.
             yield text(is_one_of(FAILED_WAYS))  # type: ignore[misc] # it is a condition
         if self.conversation_id is not None:
             yield from is_in(user.id, self.conversation_id)
-        if self.api_key_id is not None:
-            yield runs.c.api_key_id == self.api_key_id
-        if self.end_user is not None:
-            yield runs.c.end_user == self.end_user
         if self.since is not None:
             yield runs.c.id >= first_id_at(self.since)
         if self.until is not None:

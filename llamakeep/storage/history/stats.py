@@ -38,6 +38,9 @@ among them: 13 years of days, or a year of days with some models each.
 """
 
 
+PERCENTS = (50, 90, 99)
+
+
 class Grouping(StrEnum):
     """What runs are grouped by."""
 
@@ -46,6 +49,7 @@ class Grouping(StrEnum):
     API_KEY = "api_key"
     END_USER = "end_user"
     STATUS = "status"
+    SOURCE = "source"
     TAG = "tag"
     """A run is in the groups of all its tags, `key` and `key:value`."""
 
@@ -55,6 +59,7 @@ _LABELS: Mapping[Grouping, ColumnElement[Any]] = {
     Grouping.API_KEY: runs.c.api_key_id,
     Grouping.END_USER: runs.c.end_user,
     Grouping.STATUS: type_coerce(runs.c.status, String),
+    Grouping.SOURCE: runs.c.source,
     Grouping.TAG: run_tags.c.tag,
 }
 """Their columns; the day's expression depends on the database."""
@@ -70,7 +75,8 @@ class Stats:
     groups: Sequence[str | None]
     """
     The value of each grouping: the day in UTC, the model with its provider, the API
-    key's id, the end user, the status, the tag. `None` for runs without one.
+    key's id, the end user, the status, the source, the tag. `None` for runs without
+    one.
     """
     runs: int
     succeeded: int
@@ -84,6 +90,10 @@ class Stats:
     """Seconds from a prompt to the end of its answer, of succeeded runs."""
     latency_p90: float | None
     latency_p99: float | None
+    first_word_p50: float | None = None
+    """Seconds from a prompt to the first word of its answer, where that is known."""
+    first_word_p90: float | None = None
+    first_word_p99: float | None = None
 
 
 class StatsStorage(SearchStorage):
@@ -129,6 +139,9 @@ def _to_stats(row: Row[Any], groupings: int) -> Stats:
         latency_p50=_seconds(row.p50),
         latency_p90=_seconds(row.p90),
         latency_p99=_seconds(row.p99),
+        first_word_p50=_seconds(row.first_p50),
+        first_word_p90=_seconds(row.first_p90),
+        first_word_p99=_seconds(row.first_p99),
     )
 
 
@@ -150,8 +163,16 @@ def _stats(
             runs.c.output_tokens,
             runs.c.cost,
             latency.label("latency"),
+            runs.c.first_word_after,
             func.row_number().over(partition_by=peers, order_by=latency).label("place"),
             func.count().over(partition_by=peers).label("places"),
+            # Runs of which it is not known are last, and not counted.
+            func.row_number()
+            .over(partition_by=peers, order_by=runs.c.first_word_after.nulls_last())
+            .label("first_place"),
+            func.count(runs.c.first_word_after)
+            .over(partition_by=peers)
+            .label("first_places"),
         )
         .select_from(_source(user, by))
         .where(*matching.conditions(user, dialect))
@@ -174,10 +195,12 @@ def _sums(each: Subquery, by: Sequence[Grouping]) -> Select[*tuple[Any, ...]]:
     def count(condition: ColumnElement[bool]) -> ColumnElement[int]:
         return func.sum(case((condition, 1), else_=0))
 
-    def percentile(percent: int) -> ColumnElement[int]:
+    def percentile(percent: int, of: str, prefix: str = "") -> ColumnElement[int]:
         # Nearest-rank percentile.
-        is_it = each.c.place == (each.c.places * percent + 99) // 100
-        return func.max(case((each.c.has_answer & is_it, each.c.latency)))
+        places = each.c[f"{prefix}places"]
+        is_it = each.c[f"{prefix}place"] == (places * percent + 99) // 100
+        found = func.max(case((each.c.has_answer & is_it, each.c[of])))
+        return found.label(f"{prefix}p{percent}")
 
     labels = [each.c[f"label_{n}"] for n, _ in enumerate(by)]
     count_of_runs = func.count().label("runs")
@@ -198,7 +221,8 @@ def _sums(each: Subquery, by: Sequence[Grouping]) -> Select[*tuple[Any, ...]]:
             # The sum of all billionths may overflow SQLite's integers.
             func.sum(cost // _BILLION).label("dollars"),
             func.sum(cost % _BILLION).label("billionths"),
-            *(percentile(percent).label(f"p{percent}") for percent in (50, 90, 99)),
+            *(percentile(each, "latency") for each in PERCENTS),
+            *(percentile(each, "first_word_after", "first_") for each in PERCENTS),
         )
         .group_by(*labels)
         .order_by(*order)

@@ -33,6 +33,7 @@ _WRITTEN = (
     "error_code",
     "error_detail",
     "started_at",
+    "first_word_after",
     "finished_at",
 )
 _ERASED = ("prompt", "system_prompt", "earlier", "last_message", "parameters")
@@ -96,6 +97,7 @@ class FinishStorage:
             "new_error_code": run.error_code,
             "new_error_detail": run.error_detail,
             "new_started_at": run.started_at,
+            "new_first_word_after": run.first_word_after,
             "new_finished_at": run.finished_at,
         }
         if not run.store:

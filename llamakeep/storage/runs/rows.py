@@ -68,6 +68,7 @@ def to_row(run: Run) -> dict[str, Any]:
         "user_id": run.user_id,
         "api_key_id": run.api_key_id,
         "end_user": run.end_user,
+        "source": run.source,
         "status": run.status,
         "prompt": run.prompt,
         "response": run.response,
@@ -95,6 +96,7 @@ def to_row(run: Run) -> dict[str, Any]:
         "error_detail": run.error_detail,
         "created_at": run.created_at,
         "started_at": run.started_at,
+        "first_word_after": run.first_word_after,
         "finished_at": run.finished_at,
         "attempt": run.attempt,
     }

@@ -60,6 +60,7 @@ _FLUSH = transition(RunEvent.FLUSH, *MINE).values(
     response=bindparam("text"),
     output=bindparam("items"),
     common_length=bindparam("common"),
+    first_word_after=bindparam("first_word"),
 )
 _CANCEL = transition(
     RunEvent.REQUEST_CANCEL,
@@ -213,6 +214,7 @@ class RunStorage:
                 "text": run.response,
                 "items": stored(run.output) or None,
                 "common": run.common_length,
+                "first_word": run.first_word_after,
             }
             for run in texts
         ]
@@ -286,6 +288,7 @@ class RunStorage:
             attempt=1,
             provider="imported",
             model="unknown",
+            source="import",
             prompt=prompt,
             response=response,
             conversation_id=conversation_of(run_id),

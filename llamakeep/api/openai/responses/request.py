@@ -246,6 +246,7 @@ class ResponseRequest(Form):
             model=self.model,
             system_prompt=self.instructions or None,
             inherits_system_prompt=False,
+            source="responses",
             previous_run_id=previous_run_id,
             conversation_id=self.conversation,
             parameters=Parameters(
