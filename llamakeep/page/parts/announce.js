@@ -4,7 +4,12 @@
 import { element } from "../core/dom.js";
 
 const line = element("p", { class: "hidden", role: "status", "aria-live": "polite" });
-const notices = element("div", { class: "notices", popover: "manual" });
+const notices = element("div", {
+  class: "notices",
+  popover: "manual",
+  role: "region",
+  "aria-label": "Notices",
+});
 const SECONDS = 6;
 
 /** The nodes that the page has once. */

@@ -59,8 +59,8 @@ export async function askForUser() {
 export async function changeRole(user) {
   const role = user.role === "admin" ? "user" : "admin";
   const text = role === "admin"
-    ? "An administrator manages users and reads the audit log, but nobody's history but their own."
-    : "From the next request on, they manage nobody any more.";
+    ? "An administrator manages users and reads the audit log, but not other users' histories."
+    : "From the next request on, this user cannot manage others.";
   return await formDialog(
     role === "admin"
       ? `Make ${user.username} an administrator?`
@@ -77,8 +77,8 @@ export async function changeRole(user) {
 export async function changeAccess(user) {
   const disabled = user.disabled_at === null;
   const text = disabled
-    ? "Their logins end, their API keys are refused, and their runs stop. Their history stays."
-    : "They can log in again, and their API keys are valid again.";
+    ? "The user's logins end, their API keys are refused, and their runs stop. The history stays."
+    : "The user can log in again, and their API keys are valid again.";
   return await formDialog(`${disabled ? "Disable" : "Enable"} ${user.username}?`, {
     fields: [element("p", {}, text)],
     action: disabled ? "Disable" : "Enable",

@@ -1,0 +1,48 @@
+// @ts-check
+/** The user's own account. */
+
+import { call } from "../core/api.js";
+import { element } from "../core/dom.js";
+import * as format from "../core/format.js";
+import { keepingSection, movingSection } from "../parts/keeping.js";
+import { loginsSection } from "../parts/logins.js";
+import { looksSection } from "../parts/looks.js";
+import { passwordSection } from "../parts/password.js";
+import { tabs } from "../parts/tabs.js";
+import { webhookSection } from "../parts/webhook_secret.js";
+
+/** @type {import("../core/router.js").View} */
+export default async function account({ path, state }) {
+  const [me, logins] = await Promise.all([call("GET", "me/"), loginsSection()]);
+  const about = state.about.value;
+  const heading = (/** @type {string} */ text) => element("h2", {}, text);
+  const role = me.role === "admin" ? "administrator" : "user";
+  const node = element(
+    "div",
+    { class: "page" },
+    tabs("Settings", path),
+    element("p", {}, element("b", {}, me.username), `, ${role} since ${format.day(me.created_at)}`),
+    about?.demo
+      ? element(
+        "p",
+        { class: "note" },
+        "This server is a demonstration: everybody on this computer can log in as alice and bob, " +
+          "and read what they asked.",
+      )
+      : null,
+    heading("Looks and keys"),
+    looksSection(),
+    heading("Password"),
+    passwordSection(me.username, logins.reload),
+    heading("Where you are logged in"),
+    logins.node,
+    heading("How long runs are kept"),
+    keepingSection(me),
+    heading("Export and import"),
+    movingSection(),
+    heading("Webhook secret"),
+    webhookSection(),
+    about ? element("p", { class: "soft version" }, `llamakeep ${about.version}`) : null,
+  );
+  return { node, title: "Settings" };
+}
