@@ -35,6 +35,30 @@ class StandInNode {
     this.replaceChildren(text);
   }
 
+  /** @returns {StandInNode | null} */
+  get firstElementChild() {
+    return this.childNodes.find((child) => child instanceof StandInElement) ?? null;
+  }
+
+  /**
+   * @param {string} selector a tag, perhaps with `[attribute]`
+   * @returns {StandInElement[]}
+   */
+  querySelectorAll(selector) {
+    const [tag, attribute] = selector.replace("]", "").split("[");
+    return this.childNodes.flatMap((child) => {
+      if (!(child instanceof StandInElement)) return [];
+      const isFound = child.tagName === tag.toUpperCase() &&
+        (attribute === undefined || child.attributes.has(attribute));
+      return [...(isFound ? [child] : []), ...child.querySelectorAll(selector)];
+    });
+  }
+
+  /** @param {string} selector */
+  querySelector(selector) {
+    return this.querySelectorAll(selector)[0] ?? null;
+  }
+
   /**
    * @param {StandInNode} other
    * @returns {boolean}
@@ -63,6 +87,12 @@ class StandInNode {
     const place = parent.childNodes.indexOf(this);
     this.remove();
     parent.#insert(place, nodes);
+  }
+
+  /** @param {...(StandInNode | string)} nodes */
+  before(...nodes) {
+    const parent = this.parentNode;
+    if (parent !== null) parent.#insert(parent.childNodes.indexOf(this), nodes);
   }
 
   remove() {
@@ -173,19 +203,6 @@ class StandInElement extends StandInNode {
     this.listeners.set(name, handler);
   }
 
-  /**
-   * @param {string} tag
-   * @returns {StandInElement | null}
-   */
-  querySelector(tag) {
-    for (const child of this.childNodes) {
-      if (!(child instanceof StandInElement)) continue;
-      const found = child.tagName === tag.toUpperCase() ? child : child.querySelector(tag);
-      if (found !== null) return found;
-    }
-    return null;
-  }
-
   /** @param {string} name */
   dispatch(name) {
     this.listeners.get(name)?.({ type: name, target: this });
@@ -202,9 +219,38 @@ export function drawFrame() {
   for (const draw of due) draw();
 }
 
+/** @type {((entries: unknown[]) => void)[]} */
+const observers = [];
+/** @type {Set<unknown>} */
+const observed = new Set();
+
+class StandInObserver {
+  /** @param {(entries: unknown[]) => void} callback */
+  constructor(callback) {
+    observers.push(callback);
+  }
+
+  /** @param {unknown} target */
+  observe(target) {
+    observed.add(target);
+  }
+
+  /** @param {unknown} target */
+  unobserve(target) {
+    observed.delete(target);
+  }
+}
+
+/** Let all that is observed come near the screen. */
+export function scrollToAll() {
+  const entries = [...observed].map((target) => ({ isIntersecting: true, target }));
+  for (const callback of observers) callback(entries);
+}
+
 /** Have `document` in this process, and frames that come when a test says so. */
 export function installDocument() {
   Object.assign(globalThis, {
+    IntersectionObserver: StandInObserver,
     requestAnimationFrame: (/** @type {() => void} */ draw) => frames.push(draw),
     cancelAnimationFrame: (/** @type {number} */ number) => {
       if (number > 0) frames[number - 1] = () => {};

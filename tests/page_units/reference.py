@@ -60,7 +60,7 @@ def _tag(token: Token) -> str:
     attributes = ""
     if tag in {"td", "th"}:
         style = str(token.attrs.get("style", ""))
-        attributes += f' class="{style[11:]}"' if style else ""
+        attributes += f' data-align="{style[11:]}"' if style else ""
     if tag in {"p", "td", "th"} or tag in HEADINGS.values():
         attributes += ' dir="auto"'
     if tag == "th":
@@ -106,9 +106,10 @@ def _inline(token: Token, *, is_task: bool) -> str:
     task = TASK.match(token.content) if is_task else None
     if task is None:
         return _pieces(children)
-    checked = ' checked=""' if task[1] != " " else ""
+    is_done = task[1] != " "
+    label = ' aria-label="done" checked=""' if is_done else ' aria-label="to do"'
     rest = REFERENCE.parseInline(token.content[task.end() :])[0].children or []
-    return f'<input{checked} disabled="" type="checkbox"> {_pieces(rest)}'
+    return f'<input{label} disabled="" type="checkbox"> {_pieces(rest)}'
 
 
 def _pieces(children: Sequence[Token], *, is_in_link: bool = False) -> str:

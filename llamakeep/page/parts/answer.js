@@ -4,6 +4,7 @@
 import { element } from "../core/dom.js";
 import { GrowingText } from "../text/growing.js";
 import { isOver } from "./branches.js";
+import { copy } from "./copy.js";
 
 /** @typedef {import("./branches.js").Run} Run */
 /** @typedef {{type: string, text: string, name?: string | null}} Item */
@@ -67,6 +68,13 @@ function fold(label, content) {
   return element("details", { class: "fold" }, element("summary", {}, label), content);
 }
 
+/** @param {Event} event */
+function copyCode({ target }) {
+  const button = target instanceof Element ? target.closest(".copy-code") : null;
+  const code = button?.closest(".code")?.querySelector("code");
+  if (code) copy(code.textContent ?? "", "Code copied");
+}
+
 /** @param {Run} run @returns {Item[]} */
 function itemsOf(run) {
   if (run.output?.length) return run.output;
@@ -75,7 +83,7 @@ function itemsOf(run) {
 
 /** An answer that may still be written. */
 export class Answer {
-  node = element("div", { class: "answer" });
+  node = element("div", { class: "answer", on: { click: copyCode } });
   /** @type {Piece[]} */
   #pieces = [];
 

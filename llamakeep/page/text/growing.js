@@ -3,6 +3,7 @@
 
 import { element, setAttributes } from "../core/dom.js";
 import { Blocks } from "./blocks.js";
+import { colourWhenNear } from "./code.js";
 import { Lines } from "./lines.js";
 import { contentOf, emptyNodeOf, isCode, isContainer, listAttributes, placeOf } from "./nodes.js";
 import { patchChildren, patchText } from "./patch.js";
@@ -59,6 +60,7 @@ export class GrowingText {
   finish() {
     this.#isFinished = true;
     this.flush();
+    colourWhenNear(this.node);
   }
 
   /** Show all that came, without waiting for a frame. */
@@ -99,9 +101,17 @@ export class GrowingText {
   #settle() {
     const { open } = this.#blocks;
     open.forEach((block, depth) => {
-      const isLast = depth === open.length - 1;
-      const final = isCode(block) ? block.text.length : block.children.length - (isLast ? 0 : 1);
+      if (isCode(block)) {
+        this.#final.set(block, block.text.length);
+        return;
+      }
+      const before = this.#final.get(block) ?? 0;
+      const final = block.children.length - (depth === open.length - 1 ? 0 : 1);
       this.#final.set(block, final);
+      for (const child of block.children.slice(before, final)) {
+        const node = this.#nodes.get(child);
+        if (node !== undefined) colourWhenNear(node);
+      }
     });
   }
 

@@ -12,7 +12,9 @@ import { treeOf } from "./tree.js";
 /** @typedef {import("./tree.js").Token} Token */
 /** @typedef {import("./tree.js").Bracket} Bracket */
 
-const SPECIAL = new Set("\\`*_~[]!<&\n:wW");
+/** By their codes, the signs that may be more than text. */
+const SPECIAL = new Uint8Array(128);
+for (const sign of "\\`*_~[]!<&\n:wW") SPECIAL[sign.charCodeAt(0)] = 1;
 
 /**
  * @param {string} text
@@ -43,9 +45,10 @@ class Scanner {
   }
 
   tokens() {
-    while (this.#at < this.text.length) {
-      const sign = this.text[this.#at];
-      if (!SPECIAL.has(sign) || !this.#read(sign)) this.#at++;
+    const { text } = this;
+    while (this.#at < text.length) {
+      const isSpecial = SPECIAL[text.charCodeAt(this.#at)] === 1;
+      if (!isSpecial || !this.#read(text[this.#at])) this.#at++;
     }
     this.#flush();
     pairRuns(this.#runs, 0);
@@ -197,9 +200,11 @@ class Scanner {
   }
 
   #wwwHere() {
+    if (this.text[this.#at + 3] !== ".") return -1;
+    const isHere = this.text.slice(this.#at, this.#at + 3).toLowerCase() === "www";
     const isWhole = this.#at === 0 || !/[a-zA-Z\d/.@-]/.test(this.text[this.#at - 1]);
-    const isHere = isWhole && /^www\.$/i.test(this.text.slice(this.#at, this.#at + 4));
-    return isHere && isLetterOrDigit(this.text.charCodeAt(this.#at + 4)) ? this.#at : -1;
+    const isHost = isLetterOrDigit(this.text.charCodeAt(this.#at + 4));
+    return isHere && isWhole && isHost ? this.#at : -1;
   }
 
   #breakLine() {

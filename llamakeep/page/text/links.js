@@ -12,6 +12,9 @@ import { unescaped } from "./entities.js";
 
 /** @typedef {{ href: string, title: string, end: number }} Target */
 
+const OPEN = "(".charCodeAt(0);
+const CLOSE = ")".charCodeAt(0);
+const BACKSLASH = "\\".charCodeAt(0);
 const DEEPEST_PARENTHESES = 32;
 
 const AUTOLINK = /<([a-zA-Z][a-zA-Z\d+.-]{1,31}:[^\s<>]*)>/y;
@@ -24,6 +27,9 @@ const EMAIL = new RegExp(
 /** What ends a bare address, besides whitespace; among it punctuation of Chinese and Japanese. */
 const ENDS = new Set('<>`"“”«»|。，、；：？！（）「」『』【】《》');
 const TRAILING = new Set("?!.,:;*_~'");
+
+/** How a safe address may begin, also with signs that are escaped; others are not looked at. */
+const BEGINS_SAFE = /[hm<&\\]/i;
 
 /**
  * Whether a link may lead there: nowhere but to the web and to a mail program.
@@ -44,6 +50,7 @@ export function isSafe(href) {
 export function targetAt(text, at) {
   if (text[at] !== "(") return null;
   const start = skipWhitespace(text, at + 1);
+  if (!BEGINS_SAFE.test(text[start] ?? "")) return null;
   const end = text[start] === "<" ? endOfPointed(text, start) : endOfAddress(text, start);
   if (end <= start) return null;
   const isPointed = text[start] === "<";
@@ -93,9 +100,9 @@ function endOfAddress(text, at) {
   for (; end < text.length; end++) {
     const code = text.charCodeAt(end);
     if (code <= 32 || code === 127) break;
-    if (text[end] === "(" && ++depth > DEEPEST_PARENTHESES) return -1;
-    if (text[end] === ")" && --depth < 0) break;
-    if (isEscaped(text, end)) end++;
+    if (code === OPEN && ++depth > DEEPEST_PARENTHESES) return -1;
+    if (code === CLOSE && --depth < 0) break;
+    if (code === BACKSLASH && isEscaped(text, end)) end++;
   }
   return depth > 0 ? -1 : end;
 }

@@ -3,6 +3,7 @@
 
 import { element, fragment } from "../core/dom.js";
 import { Blocks } from "./blocks.js";
+import { colourWhenNear } from "./code.js";
 import { inline } from "./inline.js";
 import { linesOf } from "./lines.js";
 
@@ -22,7 +23,9 @@ const TASK = /^\[([ xX])\]\s+(?=\S)/;
 export function textNodes(markdown) {
   const blocks = new Blocks();
   for (const line of linesOf(markdown)) blocks.add(line);
-  return fragment(...blocks.document.children.map(nodeOf));
+  const made = fragment(...blocks.document.children.map(nodeOf));
+  colourWhenNear(made);
+  return made;
 }
 
 /**
@@ -123,7 +126,7 @@ function emptyTable({ cells, alignments }) {
 
 /** @param {string} alignment */
 function cellAttributes(alignment) {
-  return { dir: "auto", class: alignment || null };
+  return { dir: "auto", "data-align": alignment || null };
 }
 
 /**
@@ -165,7 +168,13 @@ export function contentOf(block) {
 function taskOf(text) {
   const task = TASK.exec(text);
   if (task === null) return fragment(...pieces(text));
-  const box = element("input", { type: "checkbox", disabled: true, checked: task[1] !== " " });
+  const isDone = task[1] !== " ";
+  const box = element("input", {
+    type: "checkbox",
+    disabled: true,
+    checked: isDone,
+    "aria-label": isDone ? "done" : "to do",
+  });
   return fragment(box, " ", ...pieces(text.slice(task[0].length)));
 }
 
