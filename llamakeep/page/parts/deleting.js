@@ -47,7 +47,7 @@ export function deleteSoon({ what, path, query, hide, show, done }) {
     try {
       const answer = await call("DELETE", path, { query });
       done?.();
-      if (answer) notice(`${format.counted(answer.deleted, "run")} deleted.`);
+      notice(answer ? `${format.counted(answer.deleted, "run")} deleted.` : `${what} is deleted.`);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       if (error.status !== 404) {

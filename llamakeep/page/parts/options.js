@@ -4,6 +4,7 @@
 import { element } from "../core/dom.js";
 import { modelOf } from "../core/models.js";
 import { openDialog } from "./dialog.js";
+import { readTags, writtenTags } from "./tags.js";
 
 /** @typedef {Record<string, any>} Options As `POST /prompt/` names them. */
 /**
@@ -166,9 +167,7 @@ function inputOf({ name, kind, range }, value) {
  */
 function writtenValue(kind, value) {
   if (value === undefined || value === null) return "";
-  if (kind === "tags") {
-    return Object.entries(value).map(([key, tag]) => (tag ? `${key}: ${tag}` : key)).join("\n");
-  }
+  if (kind === "tags") return writtenTags(value);
   return Array.isArray(value) ? value.join("\n") : String(value);
 }
 
@@ -183,9 +182,5 @@ function valueOf({ name, kind }, text) {
   const lines = text.split("\n").map((line) => line.trim()).filter(Boolean);
   if (name === "reasoning_effort") return lines[0];
   if (kind === "lines") return lines;
-  const pairs = lines.map((line) => {
-    const colon = line.indexOf(": ");
-    return colon < 0 ? [line, ""] : [line.slice(0, colon), line.slice(colon + 2)];
-  });
-  return Object.fromEntries(pairs);
+  return readTags(text);
 }
