@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode
@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from starlette.types import Message
 
 from tests.api.serving import ALICE, Client, ServerSentEvent
+from tests.shown_runs import ShownRuns
 from tests.waiting import until
 
 
@@ -22,41 +23,28 @@ def parsed(frame: str) -> ServerSentEvent:
     return ServerSentEvent(facts["event"], data, facts["id"])
 
 
-class Tab:
+class Tab(ShownRuns):
     """
     Shows runs, leaves, and comes back where it was.
 
     Attributes:
         events: All that came, over all connections.
-        runs: The runs that it was told of, by their ids.
-        texts: What it has of those that it follows.
-        positions: Where it is in those.
+        status: What it was answered with.
+        reads: Cleared while it is slow.
     """
 
     def __init__(self, client: Client, headers: dict[str, str] | None = None) -> None:
+        super().__init__()
         self._client = client
-        self._headers = ALICE if headers is None else headers
+        self._credential = ALICE if headers is None else headers
         self.events: list[ServerSentEvent] = []
-        self.runs: dict[str, dict[str, Any]] = {}
-        self.texts: dict[str, str] = {}
-        self.positions: dict[str, str] = {}
-        self.ended: set[str] = set()
-        """Runs of whose text no more comes."""
-        self.cursor = ""
         self.status = 0
-        self.pieces = 0
         self.reads = asyncio.Event()
-        """Cleared: it is slow."""
         self.reads.set()
         self._is_leaving = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
-        self._rest = b""
-        self._told: set[str] = set()
         self._listing: asyncio.Task[None] | None = None
-
-    def follow(self, run_id: str, position: str = "0", text: str = "") -> None:
-        """Follow a run with the next connection."""
-        self.positions[run_id], self.texts[run_id] = position, text
+        self._rest = b""
 
     async def open(self) -> None:
         """Connect, and wait until it is told what follows."""
@@ -80,6 +68,12 @@ class Tab:
     def is_over(self) -> bool:
         return self._reading is None or self._reading.done()
 
+    @property
+    def refusal(self) -> dict[str, Any]:
+        """The problem that it was answered with."""
+        found: dict[str, Any] = json.loads(self._rest)
+        return found
+
     def named(self, *names: str) -> list[ServerSentEvent]:
         return [one for one in self.events if one.event in names]
 
@@ -98,14 +92,7 @@ class Tab:
         await self.until(lambda: self.runs.get(run_id, {}).get("status") in wanted)
 
     async def _read(self) -> None:
-        follow = [
-            ("follow", f"{run_id}:{position}")
-            for run_id, position in self.positions.items()
-            if run_id not in self.ended
-        ]
-        headers = {**self._headers, "host": "test"}
-        if self.cursor:
-            headers["last-event-id"] = self.cursor
+        headers = {**self._credential, **self.headers, "host": "test"}
         scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -115,7 +102,7 @@ class Tab:
             "scheme": "http",
             "path": "/events/",
             "raw_path": b"/events/",
-            "query_string": urlencode(follow).encode(),
+            "query_string": urlencode(self.query).encode(),
             "server": ("test", 80),
             "client": ("127.0.0.1", 1),
             "root_path": "",
@@ -131,54 +118,28 @@ class Tab:
                 return
             await self.reads.wait()
             if not self._is_leaving.is_set():
-                self.pieces += 1
-                self._take(message.get("body", b""))
+                self._receive(message.get("body", b""))
 
         await self._client.app(scope, receive, send)
 
-    async def _list(self) -> None:
-        """Ask for the list again; what was told since then counts more."""
-        answer = await self._client.get("/history/?limit=200", headers=self._headers)
-        if answer.status_code == 200:
-            for run in answer.json()["history"]:
-                if run["id"] not in self._told:
-                    self.runs[run["id"]] = run
-
-    def _take(self, piece: bytes) -> None:
+    def _receive(self, piece: bytes) -> None:
         if self.status != 200:
             self._rest += piece
             return
         *frames, self._rest = (self._rest + piece).split(b"\n\n")
         for frame in frames:
-            self.show(parsed(frame.decode()))
-
-    @property
-    def refusal(self) -> dict[str, Any]:
-        """The problem that it was answered with."""
-        found: dict[str, Any] = json.loads(self._rest)
-        return found
-
-    def show(self, one: ServerSentEvent) -> None:
-        """Do with an event what docs/streaming.md says."""
-        self.events.append(one)
-        self.cursor = one.id or self.cursor
-        data = one.data
-        if one.event == "ready" and not data["resumed"]:
-            self._told.clear()
+            one = parsed(frame.decode())
+            self.events.append(one)
+            self.take(*one)
+        if self.is_outdated:
+            self.is_outdated = False
             self._listing = asyncio.create_task(self._list())
-        elif one.event == "run":
-            self._told.add(data["id"])
-            self.runs[data["id"]] = data
-        elif one.event in {"delta", "item_delta"}:
-            self.texts[data["run"]] += data["text"]
-        elif one.event == "item":
-            self.texts[data["run"]] += "\0"
-        elif one.event == "reset":
-            self.texts[data["run"]] = data["text"]
-        elif one.event in {"done", "error"} and "run" in data:
-            self.ended.add(data["run"])
-        if one.event != "run" and data and "position" in data:
-            self.positions[data["run"]] = data["position"]
+
+    async def _list(self) -> None:
+        """Ask for the list again."""
+        answer = await self._client.get("/history/?limit=200", headers=self._credential)
+        if answer.status_code == 200:
+            self.list(answer.json()["history"])
 
 
 @asynccontextmanager
@@ -194,8 +155,3 @@ async def tab(
         yield opened
     finally:
         await opened.close()
-
-
-async def close_all(tabs: Iterable[Tab]) -> None:
-    for each in tabs:
-        await each.close()

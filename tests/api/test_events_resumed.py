@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from llamakeep.settings import Settings
 from tests.api.serving import Client, connect
 from tests.api.tabs import Tab
-from tests.fakes import ScriptedProvider
+from tests.fakes import Line, ScriptedProvider
 from tests.waiting import until
 
 PIECES = (
@@ -46,10 +47,19 @@ class Steps:
     def __init__(self, pieces: list[str]) -> None:
         self._events = [asyncio.Event() for _ in (*pieces, "end")]
         pairs = zip(self._events, pieces, strict=False)
-        self.script = [line for pair in pairs for line in pair] + self._events[-1:]
+        said: list[Line] = [line for pair in pairs for line in pair]
+        self.script = [*said, self._events[-1]]
 
     def take(self, number: int) -> None:
         self._events[number].set()
+
+
+def _is_asked(provider: ScriptedProvider, more_than: int) -> bool:
+    return len(provider.requests) > more_than
+
+
+def _has(reader: Tab, run_id: str, text: str) -> bool:
+    return reader.texts[run_id] == text
 
 
 async def read(client: Client, provider: ScriptedProvider, told: list[Story]) -> Tab:
@@ -61,7 +71,7 @@ async def read(client: Client, provider: ScriptedProvider, told: list[Story]) ->
         provider.script = steps.script
         count = len(provider.requests)
         run_id = await client.begin()
-        await until(lambda count=count: len(provider.requests) > count)
+        await until(partial(_is_asked, provider, count))
         begun.append((run_id, steps, story))
         reader.follow(run_id)
     for number in range(9):
@@ -74,9 +84,8 @@ async def read(client: Client, provider: ScriptedProvider, told: list[Story]) ->
                 steps.take(number)
         for run_id, _, story in begun:
             so_far = "".join(story.pieces[: number + 1])
-            await reader.until(lambda r=run_id, t=so_far: reader.texts[r] == t)
+            await reader.until(partial(_has, reader, run_id, so_far))
     for run_id, _, _ in begun:
-        await reader.until(lambda r=run_id: r in reader.ended)
         await reader.until_told(run_id)
     await reader.close()
     for run_id, _, story in begun:

@@ -7,7 +7,7 @@ from llamakeep.api.history.conversations import title_of
 from llamakeep.api.http import sse
 from llamakeep.api.prompts.events import head_of
 from llamakeep.domain import Run
-from llamakeep.engine import Delta, Ended, ItemDelta, NextItem, Reset, Update
+from llamakeep.engine import Delta, ItemDelta, NextItem, Reset, Update
 from llamakeep.engine.feeds.feed import Change
 from llamakeep.engine.refusals import raise_for_status
 from llamakeep.errors import LlamaKeepError
@@ -38,12 +38,7 @@ def changed(change: Change, cursor: str | None) -> bytes:
 
 
 def told(update: Update, run_id: str) -> bytes:
-    """
-    Return the event of an update of a run's text.
-
-    Raises:
-        LlamaKeepError: The run has ended without success.
-    """
+    """Return the event of an update of the text of a run that goes on."""
     facts: Mapping[str, str]
     match update:
         case Delta(text, position):
@@ -54,13 +49,19 @@ def told(update: Update, run_id: str) -> bytes:
             name, facts = "item", head_of(item)
         case Reset(text, position):
             name, facts = "reset", {"text": text}
-        case Ended(run):
-            raise_for_status(run)
-            return sse.encode(to_json({"run": run_id, **shown(run)}), "done")
         case _:
             return sse.KEEP_ALIVE
     whose = {"run": run_id, "position": str(position)}
     return sse.encode(to_json(whose | facts), name)
+
+
+def ended(run: Run) -> bytes:
+    """Return the last event of a run's text."""
+    try:
+        raise_for_status(run)
+    except LlamaKeepError as error:
+        return failed(error, run.id, is_over=True)
+    return sse.encode(to_json({"run": run.id, **shown(run)}), "done")
 
 
 def done_in_pieces(run: Run) -> Iterator[bytes]:
@@ -71,14 +72,15 @@ def done_in_pieces(run: Run) -> Iterator[bytes]:
     yield sse.END
 
 
-def failed(error: LlamaKeepError, run_id: str) -> bytes:
-    """Return the event that no more comes of a run's text."""
+def failed(error: LlamaKeepError, run_id: str, *, is_over: bool) -> bytes:
+    """Return the event that no more comes of a run's text; it `is_over`, or goes on."""
     facts = problem_of(error).model_dump(exclude_none=True)
     facts.pop("run_id", None)
-    return sse.encode(to_json({"run": run_id, **facts}), "error")
+    whose = {"run": run_id, "is_over": is_over}
+    return sse.encode(to_json(whose | facts), "error")
 
 
-def ended(error: LlamaKeepError) -> bytes:
+def refused(error: LlamaKeepError) -> bytes:
     """Return the event that ends a stream."""
     facts = problem_of(error).model_dump(exclude_none=True)
     return sse.encode(to_json(facts), "error")
@@ -86,4 +88,4 @@ def ended(error: LlamaKeepError) -> bytes:
 
 def stopped(error: LlamaKeepError) -> bytes:
     """Return the event that ends a stream whose reader is to connect again."""
-    return b"retry: %d\n" % RECONNECT + ended(error)
+    return b"retry: %d\n" % RECONNECT + refused(error)

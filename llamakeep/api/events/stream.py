@@ -6,11 +6,16 @@ from contextlib import aclosing, suppress
 
 from llamakeep.api.events import rendering
 from llamakeep.api.http import sse
-from llamakeep.domain import User
+from llamakeep.domain import RunStatus, User
 from llamakeep.engine import Ended, Engine, Position, Silence
 from llamakeep.engine.feeds.feed import Change, Listener
-from llamakeep.engine.refusals import check_is_kept, raise_for_status, stopped
-from llamakeep.errors import LlamaKeepError, RunNotFound, StorageUnavailable
+from llamakeep.engine.refusals import check_is_kept, stopped
+from llamakeep.errors import (
+    LlamaKeepError,
+    RunNotFound,
+    StorageUnavailable,
+    TextNotKept,
+)
 from llamakeep.schemas.json_text import PIECE, cut, filled
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.changed import ChangedRun
@@ -118,7 +123,7 @@ class EventStream:
                     yield piece
                     await asyncio.sleep(PAUSE)
         except LlamaKeepError as error:
-            last = rendering.ended(error)
+            last = rendering.refused(error)
         else:
             last = rendering.stopped(stopped())
         if not self._is_within:
@@ -188,7 +193,8 @@ class EventStream:
         try:
             await self._send_text(run_id, found, position)
         except LlamaKeepError as error:
-            await self._send(rendering.failed(error, run_id))
+            is_over = isinstance(error, RunNotFound | TextNotKept)
+            await self._send(rendering.failed(error, run_id, is_over=is_over))
         except Exception as error:  # noqa: BLE001 - the stream raises it
             self._bug = error
         finally:
@@ -205,12 +211,17 @@ class EventStream:
             async for update in updates:
                 if isinstance(update, Silence):
                     continue
-                if isinstance(update, Ended) and update.text is not None:
-                    raise_for_status(update.run)
-                    pieces = rendering.done_in_pieces(update.run)
-                    await self._send_pieces(filled(pieces, update.text.pieces))
+                if isinstance(update, Ended):
+                    await self._send_end(update)
                 else:
                     await self._send(rendering.told(update, run.id))
+
+    async def _send_end(self, end: Ended) -> None:
+        if end.text is None or end.run.status is not RunStatus.SUCCEEDED:
+            await self._send(rendering.ended(end.run))
+        else:
+            pieces = rendering.done_in_pieces(end.run)
+            await self._send_pieces(filled(pieces, end.text.pieces))
 
     async def _send(self, event: bytes) -> None:
         """
