@@ -9,8 +9,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from llamakeep.domain import Capabilities, Parameters, Price
-from llamakeep.domain.capabilities import UNKNOWN
+from llamakeep.domain import Parameters, Price
 from llamakeep.domain.runs import told_of
 from llamakeep.errors import (
     LlamaKeepError,
@@ -46,7 +45,7 @@ from llamakeep.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_LONGEST_QUESTION = 2
+LONGEST_QUESTION = 2
 """Seconds that a provider may take to say what its model is, where that only helps."""
 
 HOW_TO_CONFIGURE = (
@@ -240,29 +239,19 @@ class Registry:
         for is_default in (True, False):
             for provider in self._providers.values():
                 with suppress(LlamaKeepError, TimeoutError):
-                    async with asyncio.timeout(_LONGEST_QUESTION):
+                    async with asyncio.timeout(LONGEST_QUESTION):
                         model = await able_model(provider, needs, is_default=is_default)
                         if model is not None:
                             return f", such as {provider.name}:{model}"
         return ""
 
-    async def described(self) -> Mapping[str, Capabilities]:
-        """
-        Return known models as `models` does, with what they can do.
-
-        What a provider does not say soon is not known.
-        """
-
-        async def describe(name: str) -> Capabilities:
-            prefix, _, model = name.partition(":")
-            with suppress(LlamaKeepError, TimeoutError):
-                async with asyncio.timeout(_LONGEST_QUESTION):
-                    return await capabilities_of(self._providers[prefix], model)
-            return UNKNOWN
-
-        names = await self.models()
-        found = await asyncio.gather(*map(describe, names))
-        return dict(zip(names, found, strict=True))
+    async def default_name(self) -> str | None:
+        """Return the default model as `provider:model`, if its provider says it."""
+        with suppress(LlamaKeepError):
+            provider, model = await self.resolve(None)
+            if model != DEFAULT_MODEL:
+                return f"{provider.name}:{model}"
+        return None
 
     async def unsupported(
         self, provider: Provider, model: str, names: Collection[str]
@@ -287,11 +276,8 @@ class Registry:
 
         Providers that cannot be asked are left out.
         """
-        found: list[str] = []
-        with suppress(LlamaKeepError):
-            provider, model = await self.resolve(None)
-            if model != DEFAULT_MODEL:
-                found.append(f"{provider.name}:{model}")
+        default = await self.default_name()
+        found = [] if default is None else [default]
         for provider in self._providers.values():
             with suppress(LlamaKeepError):
                 known = await provider.models()

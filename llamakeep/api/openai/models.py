@@ -12,6 +12,7 @@ from llamakeep.api.openai.errors import error_responses
 from llamakeep.api.openai.wire import json_response
 from llamakeep.domain import Capabilities
 from llamakeep.providers.capabilities import capabilities_of
+from llamakeep.providers.described import described
 from llamakeep.services import services_of
 
 router = Router(prefix="/v1/models", tags=["openai"], queries=Queries.VENDORS)
@@ -22,8 +23,8 @@ router = Router(prefix="/v1/models", tags=["openai"], queries=Queries.VENDORS)
 )
 async def models(request: Request, user: CurrentUser) -> Response:
     """List the models that providers are known to serve; the default comes first."""
-    known = await services_of(request).registry.described()
-    data = [_model(name, can) for name, can in known.items()]
+    known = await described(services_of(request).registry)
+    data = [_model(each.name, each.capabilities) for each in known]
     return json_response({"object": "list", "data": data})
 
 

@@ -1,5 +1,6 @@
 """`GET /models/`."""
 
+from dataclasses import fields
 from typing import Self
 
 from fastapi import Request
@@ -7,12 +8,19 @@ from fastapi import Request
 from llamakeep.api.dependencies import CurrentUser
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
-from llamakeep.domain import Capabilities
+from llamakeep.api.prompts.request import PromptRequest
+from llamakeep.domain import Capabilities, Parameters
 from llamakeep.errors import Unauthenticated
+from llamakeep.providers.described import ModelFacts, described
 from llamakeep.schemas.bodies import Body
 from llamakeep.services import services_of
 
 router = Router(tags=["prompt"])
+
+PARAMETERS = tuple(
+    each.name for each in fields(Parameters) if each.name in PromptRequest.model_fields
+)
+"""The fields of prompts that models may take or refuse."""
 
 
 class CapabilitiesResponse(Body):
@@ -43,12 +51,44 @@ class CapabilitiesResponse(Body):
         return cls.model_validate(can, from_attributes=True)
 
 
+class PriceResponse(Body):
+    """US dollars for a million tokens."""
+
+    input_usd: float
+    output_usd: float
+
+
 class KnownModel(Body):
     """A model that may be asked."""
 
     model: str
     """`provider:model`, as prompts name it."""
+    is_default: bool
+    """Whether it answers prompts that name none."""
     capabilities: CapabilitiesResponse
+    parameters: list[str] | None
+    """
+    Fields of `POST /prompt/` that it is not known to refuse; `null` if its provider
+    cannot be asked just now.
+    """
+    price: PriceResponse | None
+    """`null` if it is not known."""
+
+    @classmethod
+    def of(cls, model: ModelFacts) -> Self:
+        """Return the body for `model`."""
+        price = model.price
+        return cls(
+            model=model.name,
+            is_default=model.is_default,
+            capabilities=CapabilitiesResponse.of(model.capabilities),
+            parameters=None if model.parameters is None else [*model.parameters],
+            price=None
+            if price is None
+            else PriceResponse(
+                input_usd=float(price.input), output_usd=float(price.output)
+            ),
+        )
 
 
 class ModelsResponse(Body):
@@ -60,10 +100,5 @@ class ModelsResponse(Body):
 @router.get("/models/", responses=problem_responses(Unauthenticated))
 async def models(request: Request, user: CurrentUser) -> ModelsResponse:
     """List the models that providers are known to serve, and what these can do."""
-    known = await services_of(request).registry.described()
-    return ModelsResponse(
-        models=[
-            KnownModel(model=name, capabilities=CapabilitiesResponse.of(can))
-            for name, can in known.items()
-        ]
-    )
+    known = await described(services_of(request).registry, PARAMETERS)
+    return ModelsResponse(models=[KnownModel.of(each) for each in known])
