@@ -56,6 +56,7 @@ async def wrong_of(
     """Return what is said to be wrong about the query that a route is sent."""
     call = CALLS.get(route, Call("{}"))
     request = request_of(route, Things.nobodys(), Call(call.body, query))
+    request["headers"]["Origin"] = "http://test"  # to log in with a cookie
     response = await client.request(**request)
     assert response.status_code == status, response.text
     found: list[dict[str, str]] = response.json()["errors"]
