@@ -51,11 +51,13 @@ function open(me) {
   globalKeys();
   startEvents();
   let isFirst = true;
-  startRouter((url, scroll) => {
-    showView(() => load(url), { scroll, isFirst });
+  startRouter(async (url, scroll) => {
+    const wasFirst = isFirst;
     isFirst = false;
+    await showView(() => load(url), { scroll, isFirst: wasFirst });
+    // The view shows what becomes of prompts that a page before it has left.
+    if (wasFirst) resume();
   }, scrolledTo);
-  resume();
 }
 
 /** @param {URL} url */

@@ -57,8 +57,9 @@ class Site:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = self._listener.getsockname()[1]
         self.origin = f"http://127.0.0.1:{self.port}"
+        self.database = folder / "page.db"
         ours: dict[str, Any] = {
-            "database_url": f"sqlite:///{folder / 'page.db'}",
+            "database_url": f"sqlite:///{self.database}",
             "demo": True,
             "shutdown_grace": 0.3,
             "flush_interval": 0.05,

@@ -1,7 +1,8 @@
 """Long conversations, and many of them."""
 
-import json
+import sqlite3
 import time
+from contextlib import closing
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -14,24 +15,28 @@ def log(page: Page) -> Locator:
 
 
 def long_history(site: Site, count: int, *, conversations: int = 1) -> list[str]:
-    """Import runs, and return their ids, the oldest first."""
-    run = site.ask("The first of all")
-    line = json.loads(site.client.get("/history/export").text.splitlines()[0])
-    site.call("DELETE", f"/history/{run['id']}")
-    place = line["conversation_id"][:-6]
-    lines, ids = [], []
-    for number in range(count):
-        digits = f"{number:06d}"
-        one = line | {
-            "id": line["id"][:-6] + digits,
-            "conversation_id": f"{place}{number % conversations:06d}",
-            "prompt": f"Prompt {number}",
-            "response": f"Answer {number} of many.",
+    """Store runs, and return their ids, the oldest first."""
+    first = site.ask("Prompt 0")
+    place, conversation = first["id"][:-6], first["conversation_id"][:-6]
+    with closing(sqlite3.connect(site.database)) as connection, connection:
+        # What the index is made of is of no interest here.
+        connection.create_function("own_words", -1, lambda *_: "")
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(runs)")]
+        new = {
+            "id": f"printf('{place}%06d', n)",
+            "conversation_id": f"printf('{conversation}%06d', n % {conversations})",
+            "prompt": "'Prompt ' || n",
+            "response": "'Answer ' || n || ' of many.'",
         }
-        ids.append(one["id"])
-        lines.append(json.dumps(one))
-    site.call("POST", "/history/import", content="\n".join(lines))
-    return ids
+        values = ", ".join(new.get(column, f'"{column}"') for column in columns)
+        connection.execute(
+            f"""WITH RECURSIVE numbers (n) AS (
+                SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < {count}
+            ) INSERT INTO runs SELECT {values} FROM runs, numbers WHERE id = ?""",
+            (first["id"],),
+        )
+    site.call("DELETE", f"/history/{first['id']}")
+    return [f"{place}{number:06d}" for number in range(count)]
 
 
 def test_a_conversation_of_10000_runs_opens_at_its_end_and_stays_smooth(

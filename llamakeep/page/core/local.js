@@ -9,7 +9,7 @@ const PREFIX = "llamakeep:";
 const LOOKS = `${PREFIX}looks`;
 
 /** @typedef {{theme?: "light" | "dark", enter?: "send" | "line", letters?: boolean}} Looks */
-/** @typedef {{text: string, key: string, options?: Record<string, unknown>}} Draft */
+/** @typedef {{text: string, pasted?: string[], key: string, options?: Record<string, unknown>}} Draft */
 /** @typedef {{what: string, [fact: string]: unknown}} Told */
 
 let owner = "";
@@ -108,7 +108,7 @@ const channel = "BroadcastChannel" in globalThis ? new BroadcastChannel("llamake
 const listeners = new Set();
 channel?.addEventListener("message", ({ data }) => {
   if (data?.owner === owner || data?.owner === "") {
-    for (const listener of [...listeners]) listener(data);
+    hear(data);
   }
 });
 
@@ -121,8 +121,21 @@ export function tell(told) {
   channel?.postMessage({ owner, ...told });
 }
 
+// What is kept is told by the browser when it can be read here; a message may be sooner.
+addEventListener("storage", ({ key }) => {
+  if (owner === "" || !key?.startsWith(nameOf(""))) return;
+  const name = key.slice(nameOf("").length);
+  hear({ what: name.split(":", 1)[0], name });
+});
+
+/** @param {Told} told */
+function hear(told) {
+  for (const listener of [...listeners]) listener(told);
+}
+
 /**
- * Hear what other tabs of this user tell; return what ends that.
+ * Hear what other tabs of this user tell, and that they changed what is kept (`what` is then
+ * the first part of its name); return what ends that.
  *
  * @param {(told: Told) => void} listener
  */

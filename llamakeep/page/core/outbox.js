@@ -6,7 +6,7 @@
  */
 
 import { call, Problem } from "./api.js";
-import { allKept, keep, listen, newKey, tell } from "./local.js";
+import { allKept, keep, listen, newKey } from "./local.js";
 
 /**
  * @typedef {object} Entry
@@ -55,13 +55,11 @@ export function watchOutbox(watcher) {
 /** @param {Entry} entry */
 function store(entry) {
   keep(PART + entry.key, entry);
-  tell({ what: "outbox" });
 }
 
 /** @param {string} key */
 function forget(key) {
   keep(PART + key, null);
-  tell({ what: "outbox" });
 }
 
 /**

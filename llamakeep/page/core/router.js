@@ -80,8 +80,8 @@ export function placeOf(url) {
   return null;
 }
 
-/** @type {(url: URL, scroll: number) => void} */
-let show = () => {};
+/** @type {(url: URL, scroll: number) => unknown} */
+let show = () => null;
 /** @type {() => number} */
 let scrolled = () => 0;
 
@@ -158,7 +158,7 @@ function followLink(event) {
 /**
  * Begin to follow links and the browser's buttons, and show where we are.
  *
- * @param {(url: URL, scroll: number) => void} showing Shows an address, scrolled so far.
+ * @param {(url: URL, scroll: number) => unknown} showing Shows an address, scrolled so far.
  * @param {() => number} scroll Returns how far what is shown is scrolled.
  */
 export function startRouter(showing, scroll) {

@@ -1,7 +1,7 @@
 // @ts-check
 /** Which conversations have an answer that ended unseen in this browser. */
 
-import { keep, kept, listen, tell } from "./local.js";
+import { keep, kept, listen } from "./local.js";
 import { Watched } from "./state.js";
 
 /** Ids of conversations with something unseen. */
@@ -19,7 +19,6 @@ export function openSeen() {
 function store(conversations) {
   keep(PART, [...conversations].slice(-MOST));
   unseen.set(conversations);
-  tell({ what: PART });
 }
 
 /** @param {string} conversation */

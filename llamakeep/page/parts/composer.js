@@ -3,12 +3,13 @@
 
 import { element } from "../core/dom.js";
 import { isComposing } from "../core/keys.js";
-import { keep, kept, listen, looks, newKey, tell } from "../core/local.js";
+import { keep, kept, listen, looks, newKey } from "../core/local.js";
 import { modelOf, preferModel, preferredModel, shortName } from "../core/models.js";
 import { state } from "../core/state.js";
 import { notice } from "./announce.js";
 import { openMenu } from "./menu.js";
 import { askOptions, countOf } from "./options.js";
+import { LONG, Pastes } from "./pastes.js";
 import { Pictures } from "./pictures.js";
 
 /**
@@ -60,6 +61,7 @@ export class Composer {
       },
     });
     this.pictures = new Pictures(this.field, () => this.#show());
+    this.pastes = new Pastes(this.field, () => this.#typed());
     this.#modelButton = this.#button("", () => this.#chooseModel(), {
       "aria-haspopup": "menu",
       class: "model",
@@ -102,6 +104,7 @@ export class Composer {
       { class: "box", on: { click: (/** @type {MouseEvent} */ event) => this.#clicked(event) } },
       this.#mode,
       this.pictures.node,
+      this.pastes.node,
       this.field,
       bar,
     );
@@ -127,7 +130,7 @@ export class Composer {
   }
 
   get isEmpty() {
-    return this.text.trim() === "" && this.pictures.isEmpty;
+    return this.text.trim() === "" && this.pastes.texts.length === 0 && this.pictures.isEmpty;
   }
 
   get model() {
@@ -154,6 +157,9 @@ export class Composer {
   /** @param {import("../core/local.js").Draft | null} draft */
   #takeUp(draft) {
     this.field.value = draft?.text ?? "";
+    this.pastes.set(draft?.pasted ?? []);
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.#key = draft?.key ?? newKey();
     this.#options = draft?.options ?? {};
     this.#grow();
@@ -183,14 +189,15 @@ export class Composer {
   }
 
   #keep() {
-    const isNothing = this.text === "" && countOf(this.#options) === 0;
-    const draft = { text: this.text, key: this.#key, options: this.#options };
+    const { text } = this;
+    const pasted = this.pastes.texts;
+    const isNothing = text === "" && pasted.length === 0 && countOf(this.#options) === 0;
+    const draft = { text, pasted, key: this.#key, options: this.#options };
     if (!keep(this.#draft, isNothing ? null : draft)) {
       notice("This text is too long for the browser to keep: it stays as long as this page.", {
         isBad: true,
       });
     }
-    tell({ what: "draft", name: this.#draft });
   }
 
   #grow() {
@@ -218,7 +225,8 @@ export class Composer {
   /** Hand over what was typed, and empty the field. */
   send() {
     if (this.isEmpty || this.pictures.isReading) return;
-    const { text, model } = this;
+    const { model } = this;
+    const text = [this.text, ...this.pastes.texts].filter((one) => one.trim()).join("\n\n");
     const refusal = this.pictures.refusal(model);
     if (refusal) {
       this.say(element("div", { class: "note bad", role: "alert" }, refusal));
@@ -231,9 +239,10 @@ export class Composer {
       model,
       options: this.#options,
     };
+    this.field.value = "";
+    this.pastes.set([]);
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.field.value = "";
     this.#key = newKey();
     const { metadata: _, ...lasting } = this.#options;
     this.#options = lasting;
@@ -253,7 +262,8 @@ export class Composer {
    */
   put(text, { options, images = [], model } = {}) {
     const own = this.text.trim();
-    this.field.value = own && own !== text.trim() ? `${text}\n\n${own}` : text;
+    if (text.length >= LONG) this.pastes.set([...this.pastes.texts, text]);
+    else this.field.value = own && own !== text.trim() ? `${text}\n\n${own}` : text;
     if (options) this.#options = options;
     if (model) this.#model = model;
     this.pictures.put(images);

@@ -34,12 +34,17 @@ export class Sending {
       return;
     }
     const { branches } = this.talk;
-    const isWriting = branches.path().some((run) => !isOver(run)) ||
-      entries().some(({ conversation, state }) =>
-        conversation === this.talk.id && state !== "unsent"
-      );
+    const isWriting = branches.path().some((run) => !isOver(run)) || this.#before.length > 0;
     if (isWriting) this.#post(sent.key, bodyOf(sent), true);
     else this.#post(sent.key, { ...bodyOf(sent), ...this.#after() });
+  }
+
+  /** What has to be sent before the next prompt; every new conversation is one of its own. */
+  get #before() {
+    const { id } = this.talk;
+    return entries().filter(({ conversation, state, key }) =>
+      conversation === id && state !== "unsent" && (id !== "" || this.#own.has(key))
+    );
   }
 
   #after() {
@@ -106,10 +111,11 @@ export class Sending {
    * @param {Run} run
    */
   ended(run) {
-    const waiting = entries().filter(({ conversation, state }) =>
-      conversation === this.talk.id && state === "waiting"
-    );
-    if (waiting.length === 0 || this.talk.branches.path().some((other) => !isOver(other))) return;
+    const mine = entries().filter(({ conversation }) => conversation === this.talk.id);
+    const waiting = mine.filter(({ state }) => state === "waiting");
+    const isBusy = mine.some(({ state }) => state === "sending") ||
+      this.talk.branches.path().some((other) => !isOver(other));
+    if (waiting.length === 0 || isBusy) return;
     if (run.status === "succeeded" || run.status === "canceled") {
       this.#own.add(waiting[0].key);
       release(waiting[0], this.#after());

@@ -21,7 +21,7 @@ export function table({ caption, columns, rows }) {
   );
   return element(
     "div",
-    { class: "table", tabindex: "0", role: "region", "aria-label": caption },
+    { class: "grid", tabindex: "0", role: "region", "aria-label": caption },
     element(
       "table",
       {},
