@@ -205,7 +205,7 @@ function read(text) {
 }
 
 const LENGTH = 20_000;
-const SIGNS = [..."*_`~[]()<!\\|-#&: \n\ta"];
+const SIGNS = [..."*_`~[]()<!\\|-&\n "];
 const STARTS = [
   ...["](mailto:a", '](mailto:a "', "](mailto:a '", "](<", "![", "[](", "&#", "<a@", "<a:"],
   ...["http://", "www.", "- ", "1. ", "> ", "```", "|-|", "| a ", "\n- ", "\n|-|\n", "a**", "*a "],

@@ -132,6 +132,11 @@ export class Blocks {
     return false;
   }
 
+  /** The innermost block that is open. */
+  get tip() {
+    return this.open[this.open.length - 1];
+  }
+
   /** The innermost block that the line belongs to. */
   get #container() {
     return this.open[this.#matched - 1];
@@ -139,7 +144,7 @@ export class Blocks {
 
   /** @param {Cursor} cursor */
   #startIndented(cursor) {
-    if (this.open[this.open.length - 1].kind !== "paragraph") {
+    if (this.tip.kind !== "paragraph") {
       cursor.skipColumns(4);
       this.#begin({ kind: "indented" });
     }
@@ -242,9 +247,8 @@ export class Blocks {
    */
   #addRest(cursor) {
     const isWhole = this.#matched === this.open.length;
-    const tip = this.open[this.open.length - 1];
-    if (!isWhole && !cursor.isBlank && tip.kind === "paragraph") {
-      this.#addText(tip, cursor);
+    if (!isWhole && !cursor.isBlank && this.tip.kind === "paragraph") {
+      this.#addText(this.tip, cursor);
       return;
     }
     this.#close();

@@ -8,6 +8,7 @@ import { codePointBefore, isPunctuation, isWhitespace } from "./characters.js";
  * @typedef {object} Run
  * @property {"run"} kind
  * @property {string} sign
+ * @property {number} start
  * @property {number} length
  * @property {number} left how many of the signs have found no partner
  * @property {boolean} canOpen
@@ -33,6 +34,7 @@ export function runAt(text, start, end) {
   return {
     kind: "run",
     sign,
+    start,
     length: end - start,
     left: end - start,
     canOpen: isLeft && (!isWord || isPunctuation(before)),
@@ -60,6 +62,7 @@ function leansOn(here, there) {
  *
  * @param {Run[]} runs
  * @param {number} from
+ * @returns {Run[]} those that would open something if a partner followed
  */
 export function pairRuns(runs, from) {
   /** @type {{ run: Run, place: number }[]} */
@@ -82,6 +85,7 @@ export function pairRuns(runs, from) {
     if (run.canOpen && hasSigns(run)) openers.push({ run, place });
   }
   runs.length = from;
+  return openers.map(({ run }) => run);
 }
 
 /**

@@ -7,6 +7,7 @@ import { colourWhenNear } from "./code.js";
 import { Lines } from "./lines.js";
 import { contentOf, emptyNodeOf, isCode, isContainer, listAttributes, placeOf } from "./nodes.js";
 import { patchChildren, patchText } from "./patch.js";
+import { completed, isUndecided, mayBeHeader } from "./unfinished.js";
 
 /** @typedef {import("./blocks.js").Block} Block */
 
@@ -18,6 +19,8 @@ export class GrowingText {
   #text = "";
   #added = "";
   #lines = new Lines();
+  /** @type {string[]} */
+  #header = [];
   #blocks = new Blocks();
   /** @type {WeakMap<Block, Element>} */
   #nodes = new WeakMap();
@@ -29,6 +32,12 @@ export class GrowingText {
    * @type {WeakMap<Block, number>}
    */
   #final = new WeakMap();
+  /**
+   * The block that is being written.
+   *
+   * @type {Block | null}
+   */
+  #unfinished = null;
   #frame = 0;
   #framesToWait = 0;
   #isFinished = false;
@@ -67,14 +76,38 @@ export class GrowingText {
   flush() {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
-    for (const line of this.#lines.add(this.#added)) this.#blocks.add(line);
+    this.#addLines(this.#lines.add(this.#added));
     this.#added = "";
     const back = this.#blocks.mark();
-    const { rest } = this.#lines;
-    if (rest !== "") this.#blocks.add(rest.replace(/\r$/, ""));
+    this.#addRest();
     this.#updateChildren(this.#blocks.document, this.node);
     back();
     this.#settle();
+  }
+
+  /**
+   * Add lines; the first one of what may be a table waits for the second.
+   *
+   * @param {string[]} lines
+   */
+  #addLines(lines) {
+    const all = [...this.#header, ...lines];
+    const last = all[all.length - 1] ?? "";
+    const mayWait = !this.#isFinished && mayBeHeader(last) && isUndecided(this.#lines.rest);
+    for (const line of mayWait ? all.slice(0, -1) : all) this.#blocks.add(line);
+    const { kind } = this.#blocks.tip;
+    const isText = kind === "fence" || kind === "indented" || kind === "table";
+    if (mayWait && isText) this.#blocks.add(last);
+    this.#header = mayWait && !isText ? [last] : [];
+  }
+
+  /** Add the line that has not ended, as far as it can be shown. */
+  #addRest() {
+    const { rest } = this.#lines;
+    const isShown = rest !== "" && (this.#isFinished || !isUndecided(rest));
+    if (isShown) this.#blocks.add(rest.replace(/\r$/, ""));
+    const last = isShown ? lastOf(this.#blocks.document) : this.#blocks.tip;
+    this.#unfinished = this.#isFinished ? null : last;
   }
 
   #onFrame() {
@@ -84,13 +117,14 @@ export class GrowingText {
       return;
     }
     this.flush();
-    const last = this.#blocks.open[this.#blocks.open.length - 1];
+    const last = this.#blocks.tip;
     const length = isCode(last) ? 0 : last.text.length + this.#lines.rest.length;
     this.#framesToWait = Math.floor(length / FRAME);
   }
 
   #reset() {
     this.#text = this.#added = "";
+    this.#header = [];
     this.#isFinished = false;
     this.#lines = new Lines();
     this.#blocks = new Blocks();
@@ -124,7 +158,10 @@ export class GrowingText {
     const place = placeOf(node);
     if (isContainer(block)) this.#updateChildren(block, place);
     else if (isCode(block)) patchText(place, block.text, this.#final.get(block) ?? 0);
-    else patchChildren(place, contentOf(block));
+    else {patchChildren(
+        place,
+        contentOf(block === this.#unfinished ? completedBlock(block) : block),
+      );}
   }
 
   /**
@@ -171,6 +208,25 @@ export class GrowingText {
     else node.replaceWith(made);
     return made;
   }
+}
+
+/**
+ * @param {Block} block
+ * @returns {Block}
+ */
+function lastOf(block) {
+  const last = block.children[block.children.length - 1];
+  return last === undefined ? block : lastOf(last);
+}
+
+/**
+ * @param {Block} block
+ * @returns {Block}
+ */
+function completedBlock(block) {
+  const last = block.cells.length - 1;
+  const cells = block.cells.map((cell, index) => index === last ? completed(cell) : cell);
+  return { ...block, text: completed(block.text), cells };
 }
 
 /**

@@ -24,7 +24,15 @@ export function inline(text) {
   return treeOf(new Scanner(text).tokens());
 }
 
-class Scanner {
+export class Scanner {
+  /** @type {Run[]} */
+  openRuns = [];
+  /**
+   * Backticks that no others follow.
+   *
+   * @type {{ start: number, length: number } | null}
+   */
+  openCode = null;
   /** @type {Token[]} */
   #tokens = [];
   /** @type {Run[]} */
@@ -51,7 +59,7 @@ class Scanner {
       if (!isSpecial || !this.#read(text[this.#at])) this.#at++;
     }
     this.#flush();
-    pairRuns(this.#runs, 0);
+    this.openRuns = pairRuns(this.#runs, 0);
     return this.#tokens;
   }
 
@@ -121,6 +129,7 @@ class Scanner {
     const start = endOfRun(this.text, this.#at);
     const end = this.#closingTicks(start - this.#at, start);
     if (end < 0) {
+      this.openCode ??= { start: this.#at, length: start - this.#at };
       this.#at = start;
       return true;
     }
