@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.acceptance.processes import Runner
 from tests.debian import debian_program
 from tests.page.model import Model, open_model
-from tests.page.site import Site
+from tests.page.site import LAN, Site
 from tests.page.tabs import Tabs
 
 if sys.platform == "win32":
@@ -25,6 +25,7 @@ _ARGUMENTS = [
     "--disable-component-update",
     "--disable-dev-shm-usage",
     "--force-color-profile=srgb",
+    f"--host-resolver-rules=MAP {LAN} 127.0.0.1",
 ]
 
 

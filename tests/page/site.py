@@ -20,6 +20,8 @@ from tests.page.model import NAME
 from tests.waiting import LONG_ENOUGH
 
 MODEL = f"openai:{NAME}"
+LAN = "llama.lan"
+"""A name that leads browsers here, but that is not this computer's to them."""
 
 
 def eventually(is_so: Callable[[], Any], *, within: float = LONG_ENOUGH) -> Any:

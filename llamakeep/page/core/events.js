@@ -2,6 +2,7 @@
 /** The one stream of a tab: what becomes of the user's runs, and the text of those followed. */
 
 import { call, noAnswer, Problem, problemOf, send } from "./api.js";
+import { listen, tell } from "./local.js";
 import { EventParser } from "./sse.js";
 import { state } from "./state.js";
 
@@ -16,6 +17,11 @@ import { state } from "./state.js";
 
 const SILENCE = 25_000;
 const HIDDEN = 30_000;
+/**
+ * How many hidden tabs have a stream: six of them stop a browser on HTTP/1.1, so that a further
+ * tab would not even load.
+ */
+const MOST_HIDDEN = 2;
 /** Another set of runs is another request, at most once in so many ms. */
 const BETWEEN = 250;
 /** A server that does not answer for so long is told of. */
@@ -32,6 +38,8 @@ const resyncListeners = new Set();
 let lastId = "";
 let isStarted = false;
 let isAsleep = false;
+/** How many tabs were hidden after this one was. */
+let hiddenSince = 0;
 let failures = 0;
 let openedAt = 0;
 /** @type {AbortController | null} */
@@ -221,15 +229,19 @@ function retryNow() {
   if (state.connection.value !== "connected" || connection === null) connect();
 }
 
+function sleep() {
+  isAsleep = true;
+  connection?.abort();
+  connection = null;
+  asked = new Set();
+  clearTimeout(timers.silence);
+}
+
 function onVisibility() {
   if (document.hidden) {
-    later("hidden", HIDDEN, () => {
-      isAsleep = true;
-      connection?.abort();
-      connection = null;
-      asked = new Set();
-      clearTimeout(timers.silence);
-    });
+    hiddenSince = 0;
+    tell({ what: "hidden" });
+    later("hidden", HIDDEN, sleep);
     return;
   }
   clearTimeout(timers.hidden);
@@ -239,6 +251,10 @@ function onVisibility() {
   connect();
 }
 
+listen(({ what }) => {
+  if (what === "hidden" && document.hidden && ++hiddenSince >= MOST_HIDDEN) sleep();
+});
+
 /** Begin to listen, for the user who is logged in. */
 export function startEvents() {
   if (isStarted) return;
@@ -246,5 +262,6 @@ export function startEvents() {
   addEventListener("online", retryNow);
   addEventListener("offline", () => state.connection.set("offline"));
   document.addEventListener("visibilitychange", onVisibility);
+  isAsleep = document.hidden;
   connect();
 }

@@ -1,0 +1,69 @@
+"""nginx in front of a server: with TLS, and under a path of its own."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.certificates import make_certificate
+from tests.debian import debian_program
+from tests.page.site import LAN, Site
+from tests.waiting import LONG_ENOUGH
+
+_CONFIGURATION = """
+daemon off; worker_processes 1; pid {folder}/pid; error_log stderr;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+    server {{
+        listen 127.0.0.1:{port} ssl;
+        ssl_certificate {certificate}; ssl_certificate_key {certificate};
+        location /llamas/ {{
+            proxy_pass http://127.0.0.1:{behind}/;
+            proxy_http_version 1.1;
+            proxy_buffering off;
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header X-Forwarded-Prefix /llamas;
+        }}
+    }}
+}}
+"""
+
+
+@contextmanager
+def in_front(site: Site, folder: Path) -> Iterator[str]:
+    """Run nginx, and give the address of the page behind it."""
+    nginx = debian_program("nginx")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = int(probe.getsockname()[1])
+    certificate = make_certificate(folder, f"DNS:{LAN}")
+    file = folder / "nginx.conf"
+    written = _CONFIGURATION.format(
+        folder=folder, port=port, certificate=certificate, behind=site.port
+    )
+    file.write_text(written)
+    command = [nginx, "-e", "stderr", "-p", str(folder), "-c", str(file)]
+    with subprocess.Popen(command) as process:
+        try:
+            _wait_for(process, port)
+            yield f"https://{LAN}:{port}/llamas/"
+        finally:
+            process.terminate()
+
+
+def _wait_for(process: "subprocess.Popen[bytes]", port: int) -> None:
+    deadline = time.monotonic() + LONG_ENOUGH
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise AssertionError
