@@ -29,6 +29,8 @@ async def delete_runs(
         storage, user, pace, matching=matching, before=before
     ):
         deleted += count
+    if deleted:
+        engine.feeds.lose(user.id)
     if pace.keeps_words:
         await storage.erase_traces()
     return deleted

@@ -253,6 +253,31 @@ async def test_a_run_that_is_deleted_is_told(client: Client) -> None:
     assert opened.named("deleted")[0].data == {"run": run_id}
 
 
+async def test_what_else_changes_lists_is_told(client: Client) -> None:
+    run_id = (await client.post("/prompt/", json={"prompt": "Hi"})).json()["id"]
+    async with tab(client) as opened:
+        await client.patch(f"/history/{run_id}", json={"metadata": {"a": "b"}})
+        await opened.until(
+            lambda: opened.runs.get(run_id, {}).get("metadata") == {"a": "b"}
+        )
+        conversation = opened.runs[run_id]["conversation_id"]
+        await client.patch(f"/conversations/{conversation}", json={"title": "Mine"})
+        await opened.until(
+            lambda: opened.runs[run_id].get("conversation_title") == "Mine"
+        )
+        items = [{"role": "user", "content": "Ho"}]
+        await client.post(
+            f"/v1/conversations/{conversation}/items", json={"items": items}
+        )
+        await opened.until(
+            lambda: "Ho" in {run["prompt"] for run in opened.runs.values()}
+        )
+        await client.delete("/history/?all=true")
+        await opened.until(lambda: opened.named("ready")[1:])
+
+    assert opened.named("ready")[-1].data == {"resumed": False}
+
+
 @pytest.mark.parametrize("ends", ["logout", "disabled", "deleted"])
 async def test_a_credential_that_ends_ends_its_stream_before_anything_else_is_told(
     client: Client, monkeypatch: pytest.MonkeyPatch, ends: str
@@ -379,6 +404,24 @@ async def test_a_slow_reader_gets_everything_and_holds_little(
     assert slow.texts[run_id] == "y" + 64 * piece
     assert slow.named("done")[0].data["response"] == slow.texts[run_id]
     assert "reset" not in {one.event for one in slow.events}
+
+
+async def test_fast_deltas_are_joined_for_each_of_many_tabs(settings: Settings) -> None:
+    go_on = asyncio.Event()
+    words = [f"w\u00f6rd{number} " for number in range(3000)]
+    async with connect(settings, ScriptedProvider([go_on, *words])) as client:
+        run_id = await client.begin()
+        tabs = [Tab(client) for _ in range(10)]
+        for each in tabs:
+            each.follow(run_id)
+            await each.open()
+        go_on.set()
+        for each in tabs:
+            await each.until_told(run_id)
+            await each.close()
+
+    assert {each.texts[run_id] for each in tabs} == {"".join(words)}
+    assert max(len(each.named("delta")) for each in tabs) < len(words) / 3
 
 
 async def test_long_ends_and_other_events_are_not_mixed(settings: Settings) -> None:

@@ -178,9 +178,11 @@ async def change_conversation(
     user: ReadingUser,
 ) -> ConversationDetails:
     """Change a conversation's title."""
-    storage = services_of(request).storage
+    services = services_of(request)
+    storage = services.storage
     await storage.set_title(user, conversation_id, body.title)
     found, count = await storage.get_conversation(user, conversation_id)
+    services.engine.feeds.changed(user.id, found.newest_run_id)
     return ConversationDetails(**_facts(found), runs=count)
 
 

@@ -98,4 +98,7 @@ async def import_history(request: Request, user: PromptingUser) -> Imported:
         await importing.read(within_limit())
     except ClientDisconnect as error:
         raise MalformedBody(f"The file has no end. {importing.so_far}") from error
+    finally:
+        if importing.imported:
+            services.engine.feeds.lose(user.id)
     return Imported(imported=importing.imported, known=importing.known)

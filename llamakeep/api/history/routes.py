@@ -173,8 +173,9 @@ async def change_run(
     run_id: str, body: RunChange, request: Request, user: ReadingUser
 ) -> Response:
     """Replace a run's tags."""
-    storage = services_of(request).storage
-    run = await storage.set_metadata(user, run_id, body.metadata)
+    services = services_of(request)
+    run = await services.storage.set_metadata(user, run_id, body.metadata)
+    services.engine.feeds.changed(user.id, run_id)
     return shown_response(shown_in_history(run))
 
 

@@ -104,7 +104,9 @@ async def create(
     added = additions(
         user, messages, conversation_id=first.conversation_id, after=first.id
     )
-    await services_of(request).storage.import_runs(user, [first, *added])
+    services = services_of(request)
+    await services.storage.import_runs(user, [first, *added])
+    services.engine.feeds.changed(user.id, first.id, *[run.id for run in added])
     return json_response(_conversation(first))
 
 
@@ -157,12 +159,14 @@ async def add_items(
     """Add items to a conversation, after those that it has."""
     refuse_more(include, include_brackets)
     messages = _read(user, body.items)
-    storage = services_of(request).storage
+    services = services_of(request)
+    storage = services.storage
     found, _ = await storage.get_conversation(user, conversation_id)
     added = additions(
         user, messages, conversation_id=found.id, after=found.newest_run_id
     )
     await storage.import_runs(user, added)
+    services.engine.feeds.changed(user.id, *[run.id for run in added])
     items = [item for run in added for item in items_of(run)]
     return json_response(listed(items, has_more=False))
 
