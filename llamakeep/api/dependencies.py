@@ -124,6 +124,27 @@ class AuthUser(HTTPBearer):
         return user
 
 
+async def check_again(request: Request, scopes: Sequence[str]) -> None:
+    """
+    Refuse to go on with a response whose credential is not valid any more.
+
+    It is no other request: nothing is counted, and no login renewed.
+
+    Raises:
+        Unauthenticated: The token or key has expired, or was revoked.
+        ScopeMissing: The API key has none of the scopes.
+    """
+    value = presented(request)
+    storage = services_of(request).storage
+    is_key = is_api_key(value)
+    find = storage.find_user_by_api_key if is_key else storage.find_user_by_access_token
+    user = await find(digest(value))
+    if user is None:
+        raise Unauthenticated("This token or API key is not valid any more. Log in.")
+    if user.api_key is not None:
+        _check_scopes(user.api_key, scopes)
+
+
 async def _renew(request: Request, access_token: str) -> None:
     """Extend the login of a cookie, if a part of its life is over."""
     services = services_of(request)

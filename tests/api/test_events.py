@@ -9,6 +9,7 @@ from llamakeep.domain.rates import parse_rates
 from llamakeep.settings import Settings
 from tests.api.serving import PROMPTS, Client, connect
 from tests.api.tabs import Tab, tab
+from tests.api.test_login_cookie import OWN, cookie_of, enrol, log_in
 from tests.fakes import ScriptedProvider
 from tests.waiting import until
 
@@ -333,6 +334,26 @@ async def test_to_look_at_a_credential_again_is_no_request(
         answer = await client.get("/history/")
 
     assert answer.status_code == 200
+
+
+async def test_a_tab_that_is_logged_in_by_cookie_writes_nothing_while_it_is_silent(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llamakeep.api.events.stream.CHECK", 0.0)
+    monkeypatch.setattr("llamakeep.api.events.stream.KEEP_ALIVE", 0.001)
+    real = settings.model_copy(update={"demo": False})
+    async with connect(real, ScriptedProvider()) as client:
+        await enrol(client)
+        cookie = cookie_of(await log_in(client))
+        page = cookie | {"Sec-Fetch-Site": "same-origin"}
+        async with tab(client, headers=page) as opened:
+            written = client.storage.commits
+            await opened.until(lambda: len(opened.named("comment")) > 10)
+            assert client.storage.commits == written
+            await client.post("/logout/", headers=cookie | OWN)
+            await until(lambda: opened.is_over)
+
+    assert opened.events[-1].data["type"].endswith(":unauthenticated")
 
 
 async def test_a_key_needs_the_scope_of_the_history(client: Client) -> None:

@@ -1,13 +1,13 @@
 """`GET /events/`: what happens to a user's runs, and the texts of some, as it comes."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated
 
 from fastapi import Query, Request, Response
-from fastapi.security import SecurityScopes
 from pydantic import StringConstraints
 
-from llamakeep.api.dependencies import ReadingUser, auth_user
+from llamakeep.api.dependencies import ReadingUser, check_again
 from llamakeep.api.events.stream import EventStream
 from llamakeep.api.http.headers import single_header
 from llamakeep.api.http.problems import problem_responses
@@ -70,7 +70,7 @@ async def follow_events(
             services.storage,
             user,
             positions,
-            _checking(request),
+            partial(check_again, request, [Scope.HISTORY]),
         )
         await stream.open(cursor)
 
@@ -95,16 +95,3 @@ def _positions(follow: Sequence[str]) -> Mapping[str, Position]:
             )
         found[run_id] = position
     return found
-
-
-def _checking(request: Request) -> Callable[[], Awaitable[None]]:
-    """Return what looks at a request's credential again."""
-    # It is not another request: without its visit, no rate counts it.
-    scope = {name: each for name, each in request.scope.items() if name != "visit"}
-    same = Request(scope)
-    scopes = SecurityScopes([Scope.HISTORY])
-
-    async def check() -> None:
-        await auth_user(same, scopes)
-
-    return check
