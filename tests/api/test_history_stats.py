@@ -22,6 +22,7 @@ async def test_a_history_is_summed_up(client: Client) -> None:
         "input_tokens": 14,
         "output_tokens": 6,
         "cost_usd": 0,
+        "unpriced": 0,
     }
     assert 0 <= latency["p50"] <= latency["p90"] <= latency["p99"]
 

@@ -43,6 +43,8 @@ class StatsItem(Body):
     output_tokens: int
     cost_usd: float
     """US dollars, as far as prices are known."""
+    unpriced: int
+    """Runs that were answered, or that took tokens, whose cost is not known."""
     latency: Latency
     """From a prompt to the end of its response."""
     first_word: Latency
@@ -60,6 +62,7 @@ class StatsItem(Body):
             input_tokens=stats.input_tokens,
             output_tokens=stats.output_tokens,
             cost_usd=float(stats.cost),
+            unpriced=stats.unpriced,
             latency=Latency(
                 p50=stats.latency_p50, p90=stats.latency_p90, p99=stats.latency_p99
             ),

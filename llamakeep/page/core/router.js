@@ -148,11 +148,13 @@ function followLink(event) {
   const isPlain = event.button === 0 && !event.defaultPrevented &&
     !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);
   const link = event.target instanceof Element ? event.target.closest("a[href]") : null;
-  if (!isPlain || !(link instanceof HTMLAnchorElement)) return;
-  if (link.target || link.hasAttribute("download") || !isOurs(new URL(link.href))) return;
-  if (placeOf(new URL(link.href)) === null) return;
+  if (!isPlain || link === null) return;
+  if (link.hasAttribute("target") || link.hasAttribute("download")) return;
+  // A link in SVG has its address as an object.
+  const url = new URL(link.getAttribute("href") ?? "", base);
+  if (placeOf(url) === null) return;
   event.preventDefault();
-  go(link.href);
+  go(url.href);
 }
 
 /**

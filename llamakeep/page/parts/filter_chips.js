@@ -14,8 +14,8 @@ import {
   daysAgo,
   hrefOf,
   named,
-  STATES,
   without,
+  wordOf,
 } from "./filters.js";
 import { openMenu } from "./menu.js";
 
@@ -27,6 +27,7 @@ const GROUPS = [
   ["model", "Model", "model"],
   ["status", "State", "status"],
   ["tag", "Tag", "tag"],
+  ["source", "Came through", "source"],
   ["key", "API key", "api_key"],
 ];
 /** @type {[string, number][]} */
@@ -111,7 +112,7 @@ async function choices(button, [name, label, by], filters, names, choose) {
     const known = stats.filter((/** @type {any} */ { group }) => group !== null);
     /** @type {Item[]} */
     const items = known.map((/** @type {any} */ { group, runs }) => ({
-      label: name === "status" ? STATES[group] : name === "key" ? names.get(group) ?? group : group,
+      label: wordOf(name, group, names),
       note: format.counted(runs, "run"),
       run: () => choose(changed(filters, { [name]: group })),
     }));

@@ -11,6 +11,7 @@ const API_NAMES = {
   tag: "tag",
   key: "api_key_id",
   user: "end_user",
+  source: "source",
   conversation: "conversation_id",
   since: "since",
   until: "until",
@@ -23,6 +24,7 @@ const LABELS = {
   tag: "Tag",
   key: "API key",
   user: "End user",
+  source: "Came through",
   conversation: "Conversation",
 };
 /** @type {Record<string, string>} */
@@ -35,6 +37,19 @@ export const STATES = {
   processing: "Being answered",
   starting: "Asked, no word yet",
   queued: "Waiting",
+};
+/** @type {Record<string, string>} */
+export const SOURCES = {
+  "prompt": "/prompt/",
+  "chat-completions": "/v1/chat/completions",
+  "completions": "/v1/completions",
+  "responses": "/v1/responses",
+  "conversations": "/v1/conversations",
+  "embeddings": "/v1/embeddings",
+  "messages": "/v1/messages",
+  "predictions": "Replicate's API",
+  "command-line": "the command line",
+  "import": "an import",
 };
 const DAY = 86_400_000;
 
@@ -127,12 +142,15 @@ export function named(filters, keyNames) {
 }
 
 /**
+ * Return a filter's value for people.
+ *
  * @param {string} name
  * @param {string} value
  * @param {Map<string, string>} keyNames
  */
-function wordOf(name, value, keyNames) {
+export function wordOf(name, value, keyNames) {
   if (name === "status") return STATES[value] ?? value;
+  if (name === "source") return SOURCES[value] ?? value;
   return name === "key" ? keyNames.get(value) ?? value : value;
 }
 

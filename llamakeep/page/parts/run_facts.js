@@ -4,24 +4,12 @@
 import { element } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { isOver } from "./branches.js";
+import { SOURCES } from "./filters.js";
 import { secondsOf, statusName } from "./facts.js";
 import { timeOf } from "./problem.js";
 
 /** @typedef {import("./branches.js").Run} Run */
 /** @typedef {[string, Node | string | null | undefined | false]} Fact */
-
-/** @type {Record<string, string>} */
-export const SOURCES = {
-  "chat-completions": "/v1/chat/completions",
-  "completions": "/v1/completions",
-  "responses": "/v1/responses",
-  "embeddings": "/v1/embeddings",
-  "messages": "/v1/messages",
-  "predictions": "Replicate's API",
-  "prompt": "/prompt/",
-  "command-line": "the command line",
-  "import": "an import",
-};
 
 /**
  * Return a list of facts, without what there is none of.

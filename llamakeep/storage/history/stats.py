@@ -19,6 +19,7 @@ from sqlalchemy import (
     case,
     cast,
     func,
+    or_,
     select,
     type_coerce,
 )
@@ -86,6 +87,8 @@ class Stats:
     output_tokens: int
     cost: Decimal
     """US dollars, where prices are known."""
+    unpriced: int
+    """Runs that were answered, or that took tokens, without a known cost."""
     latency_p50: float | None
     """Seconds from a prompt to the end of its answer, of succeeded runs."""
     latency_p90: float | None
@@ -136,6 +139,7 @@ def _to_stats(row: Row[Any], groupings: int) -> Stats:
         input_tokens=int(row.input_tokens or 0),
         output_tokens=int(row.output_tokens or 0),
         cost=_dollars(row.dollars, row.billionths),
+        unpriced=row.unpriced,
         latency_p50=_seconds(row.p50),
         latency_p90=_seconds(row.p90),
         latency_p99=_seconds(row.p99),
@@ -203,6 +207,7 @@ def _sums(each: Subquery, by: Sequence[Grouping]) -> Select[*tuple[Any, ...]]:
         return found.label(f"{prefix}p{percent}")
 
     labels = [each.c[f"label_{n}"] for n, _ in enumerate(by)]
+    has_taken = or_(each.c.has_answer, each.c.output_tokens.is_not(None))
     count_of_runs = func.count().label("runs")
     most = most_groups(by)
     order: list[ColumnElement[Any]] = [labels[0].desc().nulls_last()]
@@ -221,6 +226,7 @@ def _sums(each: Subquery, by: Sequence[Grouping]) -> Select[*tuple[Any, ...]]:
             # The sum of all billionths may overflow SQLite's integers.
             func.sum(cost // _BILLION).label("dollars"),
             func.sum(cost % _BILLION).label("billionths"),
+            count(and_(each.c.cost.is_(None), has_taken)).label("unpriced"),
             *(percentile(each, "latency") for each in PERCENTS),
             *(percentile(each, "first_word_after", "first_") for each in PERCENTS),
         )
