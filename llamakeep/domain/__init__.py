@@ -14,6 +14,7 @@ from llamakeep.domain.capabilities import Capabilities
 from llamakeep.domain.embeddings import Vector
 from llamakeep.domain.ids import (
     derived_id,
+    first_id,
     later_id,
     new_id,
     utc_now,
@@ -101,6 +102,7 @@ __all__ = [
     "UserRole",
     "Vector",
     "derived_id",
+    "first_id",
     "later_id",
     "new_id",
     "utc_now",

@@ -9,6 +9,7 @@ from hashlib import sha256
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 # Ten bits at a time, for speed: ids are made on the hot path.
 _PAIRS = [one + other for one in _ALPHABET for other in _ALPHABET]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LENGTH = 26
 """Characters of an id without its prefix."""
 _GAP = 64
@@ -41,6 +42,11 @@ def derived_id(prefix: str, secret: bytes) -> str:
     """Return the id of what is named by a secret alone, which the id does not tell."""
     digest = sha256(prefix.encode() + secret).digest()
     return _written(prefix, int.from_bytes(digest[:16]))
+
+
+def first_id(prefix: str, moment: datetime) -> str:
+    """Return the lowest id that something of that millisecond can have."""
+    return new_id(prefix, at=max(moment, _EPOCH))[:-16] + 16 * "0"
 
 
 def later_id(new: str, than: str | None) -> str:

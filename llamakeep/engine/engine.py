@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 
 from llamakeep.domain import Actor, NewRun, Run, RunStatus, User, new_id
 from llamakeep.engine.admission import Admission, NewRunSource
+from llamakeep.engine.circuits.breakers import CircuitState
 from llamakeep.engine.feeds.elsewhere import Polling
 from llamakeep.engine.feeds.feeds import Feeds
 from llamakeep.engine.following import follow_stored
@@ -141,6 +142,11 @@ class Engine:
     def running(self) -> int:
         """How many runs are worked on, or wait for their turn, in this process."""
         return len(self._runner.live)
+
+    def circuits(self) -> Sequence[CircuitState]:
+        """Return the circuit breakers that are not closed, as this process knows."""
+        runner = self._runner
+        return [*runner.breakers.states(), *runner.model_breakers.states()]
 
     @property
     def is_stopping(self) -> bool:

@@ -78,7 +78,7 @@ class Runner:
         self._registry = registry
         self._closing = Closing(settings, storage, registry, self.orphans, node=node)
         self._is_shared = not storage.is_sole_owner
-        self._model_breakers = ModelBreakers(settings.breaker_pause)
+        self.model_breakers = ModelBreakers(settings.breaker_pause)
 
     def start(
         self,
@@ -166,8 +166,8 @@ class Runner:
                 end = await self._closing.failed(live, error)
             else:
                 end = None if live.is_lost else live.succeeded()
-                if end is not None and self._model_breakers.known:
-                    self._model_breakers.succeeded(end)
+                if end is not None and self.model_breakers.known:
+                    self.model_breakers.succeeded(end)
             if end is not None:
                 await self._closing.finish(live, end)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - logged below
@@ -348,7 +348,7 @@ class Runner:
             is_followed=live.is_followed or self._is_shared,
         )
         live.prior = None
-        breakers = self._model_breakers
+        breakers = self.model_breakers
         try:
             async with asyncio.timeout(self._settings.run_timeout) as deadline:
                 if is_reattachable(provider):

@@ -9,6 +9,7 @@ from llamakeep.domain import Capabilities, Price
 from llamakeep.domain.capabilities import UNKNOWN
 from llamakeep.errors import LlamaKeepError
 from llamakeep.providers.capabilities import capabilities_of
+from llamakeep.providers.local.provider import LocalProvider
 from llamakeep.providers.registry import LONGEST_QUESTION, Registry
 
 
@@ -51,3 +52,31 @@ async def described(
         return known
 
     return await asyncio.gather(*map(describe, await registry.models()))
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderFacts:
+    """A configured provider, and what is known of it."""
+
+    name: str
+    default_model: str | None
+    """As it calls it; `None` if it does not say soon, or has none."""
+    is_running: bool | None
+    """Whether the embedded model's process is there; `None` of other providers."""
+
+
+async def providers_described(registry: Registry) -> Sequence[ProviderFacts]:
+    """Return the configured providers, the preferred one first."""
+
+    async def describe(name: str) -> ProviderFacts:
+        provider = registry.provider(name)
+        model = None
+        with suppress(LlamaKeepError, TimeoutError):
+            async with asyncio.timeout(LONGEST_QUESTION):
+                model = await provider.default_model()
+        is_running = None
+        if isinstance(provider, LocalProvider):
+            is_running = provider.is_running
+        return ProviderFacts(name, model, is_running)
+
+    return await asyncio.gather(*map(describe, registry.names))

@@ -81,6 +81,11 @@ class Registry:
         self._default_model = default_model
 
     @property
+    def names(self) -> Sequence[str]:
+        """The names of the providers."""
+        return [*self._providers]
+
+    @property
     def reattachable(self) -> Sequence[str]:
         """The names of the reattachable providers."""
         return [

@@ -45,6 +45,7 @@ from llamakeep.storage.runs.leases import LeaseStorage
 from llamakeep.storage.runs.long_texts import LongTextStorage
 from llamakeep.storage.runs.lookups import LookupStorage
 from llamakeep.storage.runs.notifications import NotificationStorage
+from llamakeep.storage.runs.providers import ProviderStorage
 from llamakeep.storage.runs.quotas import QuotaStorage
 from llamakeep.storage.runs.recent import RecentStorage
 from llamakeep.storage.runs.steps import RunStorage
@@ -81,6 +82,7 @@ class Storage(
     ImportStorage,
     DeliveryStorage,
     CircuitStorage,
+    ProviderStorage,
     QuotaStorage,
     NotificationStorage,
     WebhookSecretStorage,

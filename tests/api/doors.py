@@ -171,6 +171,8 @@ CALLS: dict[str, Call] = {
     "PUT /admin/users/{user_id}/limits": Call('{"tokens_per_day": 100}'),
     "GET /admin/limits": Call(),
     "GET /admin/audit": Call(),
+    "GET /admin/stats": Call(),
+    "GET /admin/providers/": Call(),
 }
 """By method and path; `{…}` are ids."""
 

@@ -1,4 +1,4 @@
-"""Routes of administrators: users, password resets, audit log."""
+"""Routes of administrators: users and password resets; others are included."""
 
 import asyncio
 from http import HTTPStatus
@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from fastapi import Path, Query, Request, Response
 from pydantic import AwareDatetime, Strict
 
+from llamakeep.api.accounts import audit, overview
 from llamakeep.api.accounts.login import UserResponse
 from llamakeep.api.accounts.passwords import NewPassword, Username
 from llamakeep.api.dependencies import AdminUser, actor_of
@@ -15,7 +16,7 @@ from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.credentials.tokens import RESET_LIFETIME, digest, new_reset_token
 from llamakeep.deletion.users import purged
-from llamakeep.domain import AuditEvent, AuditKind, User, UserRole
+from llamakeep.domain import User, UserRole
 from llamakeep.errors import (
     AdminOnly,
     BodyTooLarge,
@@ -28,10 +29,13 @@ from llamakeep.errors import (
     UserNotFound,
 )
 from llamakeep.schemas.bodies import Body, Form
+from llamakeep.schemas.text import Text
 from llamakeep.services import services_of
 from llamakeep.settings.values import Days
 
 router = Router(prefix="/admin", tags=["admin"])
+router.routes.extend(audit.router.routes)
+router.routes.extend(overview.router.routes)
 
 UserId = Annotated[str, Path(max_length=64)]
 Limit = Annotated[int, Query(ge=1, le=200)]
@@ -106,48 +110,20 @@ class ResetResponse(Body):
     expires_at: AwareDatetime
 
 
-class AuditEntry(Body):
-    """An entry of the audit log."""
-
-    id: str
-    at: AwareDatetime
-    kind: AuditKind
-    user_id: str | None
-    """The account; `null` for a login with an unknown username."""
-    username: str | None
-    actor_id: str | None
-    """The user who did it; `null` if not logged in, or on the command line."""
-    actor_username: str | None
-    api_key_id: str | None
-    """The API key that was used."""
-    detail: str | None
-    address: str | None
-    user_agent: str | None
-
-    @classmethod
-    def of(cls, event: AuditEvent, /) -> Self:
-        """Return the body for `event`."""
-        return cls.model_validate(event, from_attributes=True)
-
-
-class AuditResponse(Body):
-    """A page of the audit log, newest first."""
-
-    events: list[AuditEntry]
-    next_cursor: str | None
-    """Send it as `cursor` to get the page after this one; `null` on the last page."""
-
-
 @router.get("/users/", responses=problem_responses(*_guarded))
 async def list_users(
     request: Request,
     admin: AdminUser,
     limit: Limit = 50,
     cursor: Annotated[str | None, Query(pattern=r"^user_[0-9a-z]{26}$")] = None,
+    q: Annotated[
+        Text | None,
+        Query(max_length=64, description="What names have in them, in any case."),
+    ] = None,
 ) -> UsersResponse:
-    """List all users, newest first."""
+    """List users, newest first: all, or those with a part of a name."""
     users = await services_of(request).storage.page_of_users(
-        before=cursor, limit=limit + 1
+        before=cursor, limit=limit + 1, part=q
     )
     page = users[:limit]
     return UsersResponse(
@@ -258,22 +234,6 @@ async def issue_reset(
         token=reset_token,
         url=f"{origin_of(request)}/reset#{reset_token}",
         expires_at=expires_at,
-    )
-
-
-@router.get("/audit", responses=problem_responses(*_guarded))
-async def audit(
-    request: Request,
-    admin: AdminUser,
-    limit: Limit = 50,
-    cursor: Annotated[str | None, Query(pattern=r"^event_[0-9a-z]{26}$")] = None,
-) -> AuditResponse:
-    """List the audit log of the last year, newest first."""
-    events = await services_of(request).storage.audit(before=cursor, limit=limit + 1)
-    page = events[:limit]
-    return AuditResponse(
-        events=[AuditEntry.of(event) for event in page],
-        next_cursor=page[-1].id if len(events) > limit else None,
     )
 
 

@@ -1,7 +1,7 @@
 """`GET /history/stats`: runs, tokens, cost and latency, by one or two facts."""
 
 from collections.abc import Sequence
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from fastapi import Query, Request
 
@@ -15,6 +15,9 @@ from llamakeep.services import services_of
 from llamakeep.storage.history.stats import Grouping, Stats
 
 router = Router(prefix="/history", tags=["history"])
+
+
+OwnGrouping = Literal["day", "model", "api_key", "end_user", "status", "source", "tag"]
 
 
 class Latency(Body):
@@ -95,7 +98,7 @@ async def history_stats(
     user: ReadingUser,
     matching: Matching,
     by: Annotated[
-        list[Grouping] | None,
+        list[OwnGrouping] | None,
         Query(
             max_length=2,
             description="What to group runs by: `day`, unless it is given; twice for "
@@ -108,7 +111,7 @@ async def history_stats(
 
     A run that has several tags counts in the group of each, by `key` and `key:value`.
     """
-    groupings = [*dict.fromkeys(by or [Grouping.DAY])]
+    groupings = [Grouping(each) for each in dict.fromkeys(by or ["day"])]
     storage = services_of(request).storage
     found, has_more = await storage.stats(user, matching, by=groupings)
     items = [StatsItem.of(each, groupings) for each in found]

@@ -9,9 +9,9 @@ probe; if its provider answers, the others follow. What was begun before is not 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from llamakeep.domain import Run, RunStatus, utc_now
@@ -42,6 +42,20 @@ log = logging.getLogger(__name__)
 
 class CircuitOpen(Exception):
     """The provider has not been asked, or has not listened; the run is to wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitState:
+    """A circuit breaker that does not let everything pass."""
+
+    provider: str
+    model: str | None
+    """`None` if it stands before all of the provider's."""
+    seconds_left: float
+    """How long it is open; 0 if it is half open: the next run is a probe."""
+    failures: int
+    """In a row."""
+    error_code: str | None
 
 
 class CircuitBreaker:
@@ -142,6 +156,20 @@ class CircuitBreakers:
         if breaker is None or not breaker.is_open:
             return None
         return max(breaker.seconds_left, 1)
+
+    def states(self) -> Sequence[CircuitState]:
+        """Return those that are not closed, as far as this process knows."""
+        return [
+            CircuitState(
+                provider=name,
+                model=None,
+                seconds_left=max(0, breaker.seconds_left),
+                failures=breaker.circuit.failures,
+                error_code=breaker.circuit.error_code,
+            )
+            for name, breaker in self._breakers.items()
+            if breaker.is_open
+        ]
 
     def is_open_for(self, run: Run) -> bool:
         """Return whether `run` has to wait if its provider was not asked yet."""

@@ -9,12 +9,12 @@ own: what another one was told costs one request to find out.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
 
 from llamakeep.domain import Run
-from llamakeep.engine.circuits.breakers import LONGEST_PAUSE
+from llamakeep.engine.circuits.breakers import LONGEST_PAUSE, CircuitState
 from llamakeep.engine.circuits.rules import FAILURES, MOST_PAUSES, PASSING, PROBE_TIME
 from llamakeep.errors import (
     ClientError,
@@ -79,6 +79,21 @@ class ModelBreakers:
         error.args = (error.detail,)
         error.retry_after = left
         raise error
+
+    def states(self) -> Sequence[CircuitState]:
+        """Return those that are not closed, as this process knows them."""
+        now = self._clock()
+        return [
+            CircuitState(
+                provider=provider,
+                model=model,
+                seconds_left=max(0, breaker.open_until - now),
+                failures=breaker.failures,
+                error_code=breaker.error.code,
+            )
+            for (provider, model), breaker in self.known.items()
+            if breaker.error is not None
+        ]
 
     def succeeded(self, run: Run) -> None:
         """Close the breaker: the model answers."""

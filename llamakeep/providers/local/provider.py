@@ -1,5 +1,6 @@
 """The embedded model: llama.cpp in a child process, without account or network."""
 
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -88,6 +89,19 @@ class LocalProvider:
     def pid(self) -> int | None:
         """The id of the model's process, if there is one."""
         return self._endpoint.pid if self._endpoint else None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the model's process was started, and is not known to be gone."""
+        if self._endpoint is None:
+            return False
+        try:
+            os.kill(self._endpoint.pid, 0)  # no signal: only whether there is one
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass  # another user's, so there is one
+        return True
 
     async def default_model(self) -> str:
         """Return the model's name."""

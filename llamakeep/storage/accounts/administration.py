@@ -1,6 +1,6 @@
 """Administration of user accounts."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, exists, insert, select, text, update
@@ -28,6 +28,10 @@ from llamakeep.storage.history.filters import unfinished_of
 from llamakeep.storage.runs.transitions import transition
 
 _HAS_USERS_WITH_PASSWORD = select(exists().where(users.c.password_hash.is_not(None)))
+
+
+AT_ONCE = 500
+"""Users read by id in one statement."""
 
 
 class AccountStorage:
@@ -65,9 +69,9 @@ class AccountStorage:
         return await self._database.write(operation)
 
     async def page_of_users(
-        self, *, before: str | None = None, limit: int = 50
+        self, *, before: str | None = None, limit: int = 50, part: str | None = None
     ) -> Sequence[User]:
-        """Return users, newest first, with ids below `before`."""
+        """Return users, newest first, with ids below `before` and a part of a name."""
         query = (
             select(*USER)
             .where(users.c.deleted_at.is_(None))
@@ -76,9 +80,31 @@ class AccountStorage:
         )
         if before is not None:
             query = query.where(users.c.id < before)
+        if part is not None:
+            key = users.c.username_key
+            query = query.where(key.contains(part.casefold(), autoescape=True))
         return await self._database.read(
             lambda connection: [User(*row) for row in connection.execute(query)]
         )
+
+    async def usernames(self, user_ids: Collection[str]) -> Mapping[str, str]:
+        """Return the names of users that are not deleted, by their ids."""
+        names: dict[str, str] = {}
+        ids = [*dict.fromkeys(user_ids)]
+
+        def operation(connection: Connection) -> None:
+            for start in range(0, len(ids), AT_ONCE):
+                query = select(users.c.id, users.c.username).where(
+                    users.c.id.in_(ids[start : start + AT_ONCE]),
+                    users.c.deleted_at.is_(None),
+                )
+                names.update(
+                    {row.id: row.username for row in connection.execute(query)}
+                )
+
+        if ids:
+            await self._database.read(operation)
+        return names
 
     async def get_user(self, user_id: str) -> User:
         """

@@ -1,12 +1,21 @@
 """The audit log: events of accounts and their credentials."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
-from llamakeep.domain import Actor, AuditEvent, AuditKind, User, new_id, utc_now
+from llamakeep.domain import (
+    Actor,
+    AuditEvent,
+    AuditKind,
+    User,
+    first_id,
+    new_id,
+    utc_now,
+)
+from llamakeep.domain.values import value
 from llamakeep.storage.database.clock import is_plausible
 from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import audit_events
@@ -17,6 +26,35 @@ KEPT = timedelta(days=365)
 _LONGEST_ADDRESS = 64
 _LONGEST_TEXT = 256
 _EVENT = [audit_events.c[each.name] for each in fields(AuditEvent)]
+
+
+@value
+class AuditFilter:
+    """Conditions on audit events; `None` is no condition."""
+
+    kind: AuditKind | None = None
+    user_id: str | None = None
+    """The account."""
+    actor_id: str | None = None
+    """The user who did it."""
+    api_key_id: str | None = None
+    since: datetime | None = None
+    """The earliest time, inclusive."""
+    until: datetime | None = None
+    """The latest time, exclusive."""
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        """Yield the SQL conditions."""
+        events = audit_events.c
+        if self.kind is not None:
+            yield events.kind == self.kind.value
+        for name in ("user_id", "actor_id", "api_key_id"):
+            if (wanted := getattr(self, name)) is not None:
+                yield events[name] == wanted
+        if self.since is not None:
+            yield events.id >= first_id("event_", self.since)
+        if self.until is not None:
+            yield events.id < first_id("event_", self.until)
 
 
 class AuditStorage:
@@ -35,10 +73,16 @@ class AuditStorage:
         )
 
     async def audit(
-        self, *, before: str | None = None, limit: int = 50
+        self,
+        matching: AuditFilter | None = None,
+        *,
+        before: str | None = None,
+        limit: int = 50,
     ) -> Sequence[AuditEvent]:
         """Return audit events, newest first, with ids below `before`."""
         query = select(*_EVENT).order_by(audit_events.c.id.desc()).limit(limit)
+        if matching is not None:
+            query = query.where(*matching.conditions())
         if before is not None:
             query = query.where(audit_events.c.id < before)
         return await self._database.read(

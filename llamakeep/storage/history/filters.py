@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, TextClause, or_, select, text
 
-from llamakeep.domain import RunStatus, User, new_id
+from llamakeep.domain import RunStatus, User, first_id
 from llamakeep.domain.runs import Source
 from llamakeep.storage.database.tables import (
     FAILED_WAYS,
@@ -19,7 +19,6 @@ from llamakeep.storage.history.tags import has_tag
 
 _COMPARED = (runs.c.status, runs.c.api_key_id, runs.c.end_user, runs.c.source)
 """Columns that are compared with the condition of their name."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +43,15 @@ class RunFilter:
     """Tags that a run must all have, each `key` or `key:value`."""
     search: Search | None = None
 
-    def conditions(self, user: User, dialect: str) -> Iterator[ColumnElement[bool]]:
-        """Yield the SQL conditions for the runs of `user`."""
-        yield from self._whose(user)
+    def conditions(
+        self, user: User | None, dialect: str
+    ) -> Iterator[ColumnElement[bool]]:
+        """Yield the SQL conditions for the runs of `user`, or of all users."""
+        if user is None:
+            assert not any((self.tags, self.conversation_id, self.search))
+        else:
+            yield from self._whose(user)
+            yield from self._found(user, dialect)
         if self.model is not None:
             provider, _, bare = self.model.partition(":")
             # Both spellings in one `IN`, so that an index can be used.
@@ -58,12 +63,14 @@ class RunFilter:
         if self.status in FAILED_WAYS:
             # As a literal: SQLite does not use a partial index for bound parameters.
             yield text(is_one_of(FAILED_WAYS))  # type: ignore[misc] # it is a condition
-        if self.conversation_id is not None:
-            yield from is_in(user.id, self.conversation_id)
         if self.since is not None:
             yield runs.c.id >= first_id_at(self.since)
         if self.until is not None:
             yield runs.c.id < first_id_at(self.until)
+
+    def _found(self, user: User, dialect: str) -> Iterator[ColumnElement[bool]]:
+        if self.conversation_id is not None:
+            yield from is_in(user.id, self.conversation_id)
         if self.search is not None:
             ids = found(self.search, user, dialect)
             yield runs.c.id.in_(select(ids.c.id))
@@ -82,7 +89,7 @@ EVERYTHING = RunFilter()
 
 def first_id_at(moment: datetime) -> str:
     """Return the lowest id that a run of that millisecond can have."""
-    return new_id("run_", at=max(moment, _EPOCH))[:-16] + 16 * "0"
+    return first_id("run_", moment)
 
 
 def is_in(user_id: str, conversation_id: str) -> Sequence[ColumnElement[bool]]:

@@ -51,6 +51,7 @@ class Grouping(StrEnum):
     END_USER = "end_user"
     STATUS = "status"
     SOURCE = "source"
+    USER = "user"
     TAG = "tag"
     """A run is in the groups of all its tags, `key` and `key:value`."""
 
@@ -61,12 +62,13 @@ _LABELS: Mapping[Grouping, ColumnElement[Any]] = {
     Grouping.END_USER: runs.c.end_user,
     Grouping.STATUS: type_coerce(runs.c.status, String),
     Grouping.SOURCE: runs.c.source,
+    Grouping.USER: runs.c.user_id,
     Grouping.TAG: run_tags.c.tag,
 }
 """Their columns; the day's expression depends on the database."""
 
-_MANY = frozenset({Grouping.END_USER, Grouping.TAG})
-"""What a client chooses, so that there may be any number of them."""
+_MANY = frozenset({Grouping.END_USER, Grouping.TAG, Grouping.USER})
+"""Those of which there may be any number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +105,13 @@ class StatsStorage(SearchStorage):
     """Computes statistics."""
 
     async def stats(
-        self, user: User, matching: RunFilter, *, by: Sequence[Grouping]
+        self, user: User | None, matching: RunFilter, *, by: Sequence[Grouping]
     ) -> tuple[Sequence[Stats], bool]:
         """
         Return the statistics of matching runs, group by group, and whether more exist.
+
+        Without `user`, they are of all users' runs; then no tag, conversation or search
+        is among the filters, and no tag among the groupings.
 
         The latest days are first; without days, where there may be any number of
         groups, those with the most runs.
@@ -150,7 +155,7 @@ def _to_stats(row: Row[Any], groupings: int) -> Stats:
 
 
 def _stats(
-    user: User, matching: RunFilter, by: Sequence[Grouping], dialect: str
+    user: User | None, matching: RunFilter, by: Sequence[Grouping], dialect: str
 ) -> Select[*tuple[Any, ...]]:
     has_answer = runs.c.status == RunStatus.SUCCEEDED
     labels = [_label(each, dialect) for each in by]
@@ -185,9 +190,10 @@ def _stats(
     return _sums(each_run, by)
 
 
-def _source(user: User, by: Sequence[Grouping]) -> FromClause:
+def _source(user: User | None, by: Sequence[Grouping]) -> FromClause:
     if Grouping.TAG not in by:
         return runs
+    assert user is not None
     is_its = and_(run_tags.c.run_id == runs.c.id, run_tags.c.user_id == user.id)
     return runs.outerjoin(run_tags, is_its)
 

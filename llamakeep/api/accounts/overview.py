@@ -1,0 +1,214 @@
+"""What administrators see of all users and providers: numbers, never texts."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from fastapi import Query, Request
+from pydantic import AwareDatetime
+
+from llamakeep.api.dependencies import AdminUser
+from llamakeep.api.history.filters import Moment
+from llamakeep.api.history.stats import StatsItem
+from llamakeep.api.http.problems import problem_responses
+from llamakeep.api.http.router import Router
+from llamakeep.domain import RunStatus, utc_now
+from llamakeep.domain.runs import Source
+from llamakeep.engine.circuits.breakers import CircuitState
+from llamakeep.errors import (
+    AdminOnly,
+    InvalidRequest,
+    ScopeMissing,
+    Unauthenticated,
+    UserNotFound,
+)
+from llamakeep.providers.described import ProviderFacts, providers_described
+from llamakeep.schemas.bodies import Body
+from llamakeep.schemas.text import Text
+from llamakeep.services import services_of
+from llamakeep.storage.history.filters import RunFilter
+from llamakeep.storage.history.stats import Grouping
+from llamakeep.storage.runs.providers import Load
+
+router = Router(prefix="/admin", tags=["admin"])
+
+STATS_PERIOD = timedelta(days=30)
+"""What is summed up unless a client says since when."""
+FAILURES_PERIOD = timedelta(days=1)
+"""How far back a failure is looked for."""
+
+_responses = problem_responses(Unauthenticated, AdminOnly, ScopeMissing, InvalidRequest)
+
+
+class UserStatsItem(StatsItem):
+    """The sums of a group of all users' runs."""
+
+    username: str | None
+    """With `by=user`; `null` otherwise, and of a user who was deleted meanwhile."""
+
+
+class AllStatsResponse(Body):
+    """The groups in the order of `/history/stats`."""
+
+    stats: list[UserStatsItem]
+    has_more: bool
+    """Whether there are more groups than these."""
+    since: AwareDatetime
+    """Runs from then on are summed up."""
+
+
+@router.get("/stats", responses=_responses | problem_responses(UserNotFound))
+async def stats_of_all(
+    request: Request,
+    admin: AdminUser,
+    by: Annotated[
+        list[Literal["user", "day", "model", "status", "source"]] | None,
+        Query(
+            max_length=2,
+            description="What to group runs by: `user`, unless it is given; twice for "
+            "two facts.",
+        ),
+    ] = None,
+    user_id: Annotated[Text | None, Query(max_length=64)] = None,
+    model: Annotated[
+        Text | None, Query(max_length=300, description="With its provider, or without.")
+    ] = None,
+    status: RunStatus | None = None,
+    source: Source | None = None,
+    since: Annotated[
+        Moment | None, Query(description="30 days ago, unless it is given.")
+    ] = None,
+    until: Annotated[Moment | None, Query(description="Exclusive.")] = None,
+) -> AllStatsResponse:
+    """Sum up the runs of all users: how many, tokens, cost and times; no text."""
+    storage = services_of(request).storage
+    groupings = [Grouping(each) for each in dict.fromkeys(by or ["user"])]
+    begin = since or utc_now() - STATS_PERIOD
+    matching = RunFilter(
+        model=model, status=status, source=source, since=begin, until=until
+    )
+    user = None if user_id is None else await storage.get_user(user_id)
+    found, has_more = await storage.stats(user, matching, by=groupings)
+    items = [StatsItem.of(each, groupings) for each in found]
+    names = await storage.usernames(
+        [item.groups[Grouping.USER] or "" for item in items]
+        if Grouping.USER in groupings
+        else []
+    )
+    return AllStatsResponse(
+        stats=[
+            UserStatsItem(
+                **dict(item), username=names.get(item.groups.get(Grouping.USER) or "")
+            )
+            for item in items
+        ],
+        has_more=has_more,
+        since=begin,
+    )
+
+
+class CircuitResponse(Body):
+    """A circuit breaker that is not closed."""
+
+    model: str | None
+    """`null` if it stands before all of the provider's models."""
+    state: Literal["open", "half-open"]
+    """Half open: the next run is sent, and closes or opens it."""
+    until: AwareDatetime | None
+    """Until when it is open; `null` if it is half open."""
+    failures: int
+    """In a row."""
+    error: str | None
+    """The code of the problem that opened it."""
+
+
+class FailureResponse(Body):
+    """The newest run of the last day that failed; its texts are its user's."""
+
+    type: str | None
+    """The code of the problem, such as `provider-timeout`."""
+    at: AwareDatetime | None
+
+
+class ProviderResponse(Body):
+    """A configured provider."""
+
+    name: str
+    default_model: str | None
+    """`null` if it has none, or could not be asked."""
+    is_default: bool
+    """Whether it answers prompts that name no model."""
+    running: int
+    """Runs that it is answering, on all servers of the database."""
+    waiting: int
+    """Runs that wait for their turn or for the provider."""
+    circuits: list[CircuitResponse]
+    """
+    Circuit breakers that are not closed. Those before a single model are as the process
+    knows them that answers this request.
+    """
+    process: Literal["running", "not-running"] | None
+    """Of the embedded model, which starts with the first prompt; else `null`."""
+    last_failure: FailureResponse | None
+
+
+class ProvidersResponse(Body):
+    """The configured providers, the preferred one first."""
+
+    providers: list[ProviderResponse]
+
+
+@router.get("/providers/", responses=_responses)
+async def providers(request: Request, admin: AdminUser) -> ProvidersResponse:
+    """List the providers: what they are doing, and which of them are not asked now."""
+    services = services_of(request)
+    loads = await services.storage.provider_loads(since=utc_now() - FAILURES_PERIOD)
+    default = (await services.registry.default_name() or "").partition(":")[0]
+    circuits = services.engine.circuits()
+    return ProvidersResponse(
+        providers=[
+            _shown(
+                each,
+                loads.get(each.name, Load()),
+                [one for one in circuits if one.provider == each.name],
+                is_default=each.name == default,
+            )
+            for each in await providers_described(services.registry)
+        ]
+    )
+
+
+def _shown(
+    provider: ProviderFacts,
+    load: Load,
+    circuits: Sequence[CircuitState],
+    *,
+    is_default: bool,
+) -> ProviderResponse:
+    failure = load.last_failure
+    process: Literal["running", "not-running"] | None = None
+    if provider.is_running is not None:
+        process = "running" if provider.is_running else "not-running"
+    return ProviderResponse(
+        name=provider.name,
+        default_model=provider.default_model,
+        is_default=is_default,
+        running=load.running,
+        waiting=load.waiting,
+        circuits=[_shown_circuit(each) for each in circuits],
+        process=process,
+        last_failure=None
+        if failure is None
+        else FailureResponse(type=failure.error_code, at=failure.at),
+    )
+
+
+def _shown_circuit(circuit: CircuitState) -> CircuitResponse:
+    left = circuit.seconds_left
+    return CircuitResponse(
+        model=circuit.model,
+        state="open" if left > 0 else "half-open",
+        until=utc_now() + timedelta(seconds=left) if left > 0 else None,
+        failures=circuit.failures,
+        error=circuit.error_code,
+    )

@@ -1,0 +1,90 @@
+"""What providers are doing for all users: numbers, and how a run failed last."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select, text
+
+from llamakeep.domain import RunStatus, first_id
+from llamakeep.storage.database.port import Database
+from llamakeep.storage.database.tables import (
+    FAILED_WAYS,
+    IS_UNFINISHED,
+    is_one_of,
+    runs,
+)
+
+_UNFINISHED = (
+    select(runs.c.provider, runs.c.status, func.count())
+    .where(IS_UNFINISHED)
+    .group_by(runs.c.provider, runs.c.status)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LastFailure:
+    """The newest run that a provider failed to answer, without any text."""
+
+    at: datetime | None
+    error_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a provider is doing."""
+
+    running: int = 0
+    waiting: int = 0
+    last_failure: LastFailure | None = None
+
+
+class ProviderStorage:
+    """Sums up runs by their provider."""
+
+    _database: Database
+
+    async def provider_loads(self, *, since: datetime) -> Mapping[str, Load]:
+        """
+        Return what providers are doing, on all servers of the database.
+
+        Failures before `since` are not looked for: that would be a long look where
+        there are none.
+        """
+        # As a literal, so that the index of those that failed can be used.
+        failed = (
+            select(
+                runs.c.provider,
+                runs.c.finished_at,
+                runs.c.error_code,
+                func.row_number()
+                .over(partition_by=runs.c.provider, order_by=runs.c.id.desc())
+                .label("place"),
+            )
+            .where(
+                text(is_one_of(FAILED_WAYS)),
+                runs.c.status == RunStatus.FAILED,
+                runs.c.id >= first_id("run_", since),
+            )
+            .subquery()
+        )
+        newest = select(failed).where(failed.c.place == 1)
+
+        def operation(connection: Connection) -> Mapping[str, Load]:
+            running: dict[str, int] = {}
+            waiting: dict[str, int] = {}
+            for provider, status, count in connection.execute(_UNFINISHED):
+                counts = waiting if status is RunStatus.QUEUED else running
+                counts[provider] = counts.get(provider, 0) + count
+            failures = {
+                row.provider: LastFailure(row.finished_at, row.error_code)
+                for row in connection.execute(newest)
+            }
+            return {
+                name: Load(
+                    running.get(name, 0), waiting.get(name, 0), failures.get(name)
+                )
+                for name in running | waiting | failures
+            }
+
+        return await self._database.read(operation)

@@ -1,0 +1,171 @@
+"""What administrators see of all: numbers and states, never texts."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from llamakeep.domain import UserRole, utc_now
+from llamakeep.errors import ProviderUnavailable
+from llamakeep.settings import Settings
+from tests.api.serving import BOB, PROMPT, Client, connect
+from tests.fakes import ScriptedProvider
+
+
+async def become_root(client: Client) -> dict[str, str]:
+    root = await client.storage.add_user("root", "a hash", role=UserRole.ADMIN)
+    return await client.let_in(root)
+
+
+@pytest.fixture
+async def root(client: Client) -> dict[str, str]:
+    return await become_root(client)
+
+
+async def test_runs_of_all_users_are_summed_up_without_their_texts(
+    client: Client, root: dict[str, str]
+) -> None:
+    for headers in ({}, {}, BOB):
+        await client.post("/prompt/", json={"prompt": "secret"}, headers=headers)
+
+    by_user = await client.get("/admin/stats?by=user", headers=root)
+    by_both = await client.get("/admin/stats?by=day&by=source", headers=root)
+    of_bob = await client.get(
+        "/admin/stats",
+        params={"user_id": by_user.json()["stats"][1]["group"]},
+        headers=root,
+    )
+    earlier = await client.get("/admin/stats?until=2020-01-01", headers=root)
+
+    assert [
+        (each["username"], each["runs"], each["output_tokens"])
+        for each in by_user.json()["stats"]
+    ] == [("alice", 2, 6), ("bob", 1, 3)]
+    assert "secret" not in by_user.text
+    [day] = by_both.json()["stats"]
+    assert (day["groups"]["source"], day["username"]) == ("prompt", None)
+    assert [each["username"] for each in of_bob.json()["stats"]] == ["bob"]
+    assert earlier.json()["stats"] == []
+
+
+async def test_a_month_is_summed_up_unless_another_time_is_named(
+    client: Client, root: dict[str, str]
+) -> None:
+    alice = await client.alice()
+    old = utc_now() - timedelta(days=31)
+    await client.storage.add(alice, "old", "text", created_at=old)
+
+    month = (await client.get("/admin/stats", headers=root)).json()
+    year = (await client.get("/admin/stats?since=2020-01-01", headers=root)).json()
+    unknown = await client.get("/admin/stats?user_id=user_1", headers=root)
+    texts = await client.get("/admin/stats?q=old", headers=root)
+
+    assert (month["stats"], len(year["stats"])) == ([], 1)
+    assert (unknown.status_code, texts.status_code) == (404, 422)
+
+
+async def test_providers_are_shown_with_what_they_are_doing(settings: Settings) -> None:
+    go_on = asyncio.Event()
+    settings = settings.model_copy(update={"max_running": 1})
+    first = ScriptedProvider(["Hello", go_on])
+    second = ScriptedProvider(name="second", models=("owl",))
+    async with connect(settings, first, second) as client:
+        root = await become_root(client)
+        for _ in range(2):
+            begun = await client.begin()
+        shown = (await client.get("/admin/providers/", headers=root)).json()
+        go_on.set()
+        await client.ended(begun)
+        idle = (await client.get("/admin/providers/", headers=root)).json()
+
+    nothing: dict[str, Any] = {"circuits": [], "process": None, "last_failure": None}
+    owl = {"name": "second", "default_model": "owl", "is_default": False}
+    parrot = {"name": "scripted", "default_model": "parrot", "is_default": True}
+    assert shown["providers"] == [
+        parrot | nothing | {"running": 1, "waiting": 1},
+        owl | nothing | {"running": 0, "waiting": 0},
+    ]
+    assert idle["providers"][0] == parrot | nothing | {"running": 0, "waiting": 0}
+
+
+async def test_an_open_circuit_and_the_last_failure_are_shown_without_texts(
+    settings: Settings,
+) -> None:
+    refusal = ProviderUnavailable("What about secret?", retry_after=60)
+    async with connect(settings, ScriptedProvider(refusal=refusal)) as client:
+        root = await become_root(client)
+        await client.post("/prompt/", json=PROMPT)
+        response = await client.get("/admin/providers/", headers=root)
+
+    [provider] = response.json()["providers"]
+    [circuit] = provider["circuits"]
+    assert (circuit["model"], circuit["state"]) == ("parrot", "open")
+    assert circuit["error"] == provider["last_failure"]["type"] == refusal.code
+    assert circuit["until"] > provider["last_failure"]["at"]
+    assert "secret" not in response.text
+
+
+async def audited(client: Client, headers: dict[str, str], **query: Any) -> list[str]:
+    page = await client.get("/admin/audit", params=query, headers=headers)
+    assert page.status_code == 200, page.text
+    return [event["kind"] for event in page.json()["events"]]
+
+
+async def test_the_audit_log_can_be_narrowed(
+    client: Client, root: dict[str, str]
+) -> None:
+    created = await client.post(
+        "/admin/users/", json={"username": "carol"}, headers=root
+    )
+    carol = created.json()["id"]
+    await client.patch(f"/admin/users/{carol}", json={"role": "admin"}, headers=root)
+    await client.post("/login/", json={"username": "bob", "password": "wrong"})
+    [_, role_changed, _] = (await client.get("/admin/audit", headers=root)).json()[
+        "events"
+    ]
+
+    everything = await audited(client, root)
+    of_kind = await audited(client, root, kind="role.changed")
+    of_carol = await audited(client, root, user_id=carol)
+    by_root = await audited(client, root, actor_id=role_changed["actor_id"])
+    both = await audited(client, root, user_id=carol, kind="login.failed")
+    later = await audited(client, root, since=(utc_now() + timedelta(days=1)))
+    before = await audited(client, root, until=(utc_now() + timedelta(days=1)))
+    wrong = await client.get("/admin/audit?kind=role", headers=root)
+
+    assert everything == ["login.failed", "role.changed", "user.created"] == before
+    assert of_kind == ["role.changed"]
+    assert of_carol == by_root == ["role.changed", "user.created"]
+    assert both == later == []
+    assert wrong.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("part", "names"),
+    [
+        ("carol", ["Carol_1", "carol"]),
+        ("CAR", ["Carol_1", "carol"]),
+        ("_", ["Carol_1"]),
+        ("%", []),
+        ("ob", ["bob"]),
+        ("dave", []),
+    ],
+)
+async def test_users_are_found_by_a_part_of_their_name(
+    client: Client, root: dict[str, str], part: str, names: list[str]
+) -> None:
+    for name in ("carol", "Carol_1"):
+        await client.storage.add_user(name, None)
+
+    found = await client.get("/admin/users/", params={"q": part}, headers=root)
+
+    assert [user["username"] for user in found.json()["users"]] == names
+
+
+async def test_an_empty_search_lists_all_users(
+    client: Client, root: dict[str, str]
+) -> None:
+    found = await client.get("/admin/users/?q=", headers=root)
+
+    assert len(found.json()["users"]) == 3
