@@ -1,62 +1,20 @@
 // @ts-check
 /** Cuts a text into blocks, a line at a time, by the rules of CommonMark and GitHub's tables. */
 
+import { isCode, lastLineOf, newBlock } from "./block.js";
+import { addLine, continues } from "./continue.js";
 import { Cursor } from "./cursor.js";
 import { closesFence, fenceAt, headingAt, itemAt, quoteAt, ruleAt, underlineAt } from "./starts.js";
-import { alignmentsOf, cellsOf } from "./tables.js";
+import { tableAt } from "./tables.js";
 
+/** @typedef {import("./block.js").Block} Block */
+/** @typedef {import("./block.js").Kind} Kind */
 /** @typedef {import("./starts.js").Start} Start */
-/** @typedef {import("./tables.js").Alignment} Alignment */
-/**
- * @typedef {"document" | "quote" | "list" | "item" | "paragraph" | "heading" | "rule" | "fence" |
- *   "indented" | "table" | "row"} Kind
- */
-/**
- * @typedef {object} Block
- * @property {Kind} kind
- * @property {Block[]} children of a table, its rows below the first
- * @property {string} text what a paragraph, a heading or code says
- * @property {number} last the number of its last line
- * @property {number} level of a heading; of a list or an item, its number
- * @property {string} sign of a fence, a list or an item
- * @property {number} width of a fence; of a table, how many cells its rows lack
- * @property {number} indent of a fence, and of what an item contains; of a paragraph's last line
- * @property {string} info of a fence
- * @property {string} line of a paragraph, its last; of indented code, lines that are blank
- * @property {boolean} isOrdered
- * @property {boolean} isLoose
- * @property {boolean} isFirst whether it is the first in an item
- * @property {string[]} cells
- * @property {Alignment[]} alignments
- */
 
 /** Lists and quotes in one another; deeper ones are text. */
 const DEEPEST = 12;
-/** Cells that rows lack: a few short rows must not make a million of them. */
-const MOST_LACKING = 0x10000;
 
 const CONTAINERS = new Set(["document", "quote", "item"]);
-
-/** @returns {Block} */
-function newBlock() {
-  return {
-    kind: "document",
-    children: [],
-    text: "",
-    last: 0,
-    level: 0,
-    sign: "",
-    width: 0,
-    indent: 0,
-    info: "",
-    line: "",
-    isOrdered: false,
-    isLoose: false,
-    isFirst: false,
-    cells: [],
-    alignments: [],
-  };
-}
 
 export class Blocks {
   document = newBlock();
@@ -156,12 +114,12 @@ export class Blocks {
    * @returns {Start | null}
    */
   #startAt(cursor) {
-    const code = cursor.text[cursor.next];
-    if (code === "#") return headingAt(cursor);
-    if (code === "`" || code === "~") return fenceAt(cursor);
-    const rule = "-*_".includes(code) ? ruleAt(cursor) : null;
-    if (rule !== null || !">-*+0123456789".includes(code) || this.#isDeep()) return rule;
-    return code === ">" ? quoteAt(cursor) : itemAt(cursor, this.#container.kind === "paragraph");
+    const sign = cursor.text[cursor.next];
+    if (sign === "#") return headingAt(cursor);
+    if (sign === "`" || sign === "~") return fenceAt(cursor);
+    const rule = "-*_".includes(sign) ? ruleAt(cursor) : null;
+    if (rule !== null || !">-*+0123456789".includes(sign) || this.#isDeep()) return rule;
+    return sign === ">" ? quoteAt(cursor) : itemAt(cursor, this.#container.kind === "paragraph");
   }
 
   #isDeep() {
@@ -248,121 +206,13 @@ export class Blocks {
   #addRest(cursor) {
     const isWhole = this.#matched === this.open.length;
     if (!isWhole && !cursor.isBlank && this.tip.kind === "paragraph") {
-      this.#addText(this.tip, cursor);
+      addLine(this.tip, cursor, this.#line);
       return;
     }
     this.#close();
-    const block = this.#container;
-    if (block.kind === "fence") this.#addToFence(block, cursor);
-    else if (block.kind === "indented") this.#addIndented(block, cursor);
-    else if (block.kind === "table") this.#addRow(block, cursor);
-    else if (block.kind === "paragraph") this.#addText(block, cursor);
-    else if (!cursor.isBlank) this.#addText(this.#begin({ kind: "paragraph" }), cursor);
-  }
-
-  /**
-   * @param {Block} paragraph
-   * @param {Cursor} cursor
-   */
-  #addText(paragraph, cursor) {
-    paragraph.line = cursor.text.slice(cursor.next);
-    paragraph.text += (paragraph.text && "\n") + paragraph.line;
-    paragraph.indent = cursor.indent;
-    paragraph.last = this.#line;
-  }
-
-  /**
-   * @param {Block} code
-   * @param {Cursor} cursor
-   */
-  #addToFence(code, cursor) {
-    cursor.skipColumns(code.indent);
-    code.text += cursor.rest() + "\n";
-    code.last = this.#line;
-  }
-
-  /**
-   * @param {Block} code
-   * @param {Cursor} cursor
-   */
-  #addIndented(code, cursor) {
-    code.line += cursor.rest() + "\n";
-    if (cursor.isBlank) return;
-    code.text += code.line;
-    code.line = "";
-    code.last = this.#line;
-  }
-
-  /**
-   * @param {Block} table
-   * @param {Cursor} cursor
-   */
-  #addRow(table, cursor) {
-    const cells = cellsOf(cursor.text.slice(cursor.next));
-    table.width += Math.max(table.cells.length - cells.length, 0);
-    if (table.width > MOST_LACKING) {
-      this.#addText(this.#begin({ kind: "paragraph" }), cursor);
-      return;
+    const isAdded = addLine(this.#container, cursor, this.#line);
+    if (!isAdded && !cursor.isBlank) {
+      addLine(this.#begin({ kind: "paragraph" }), cursor, this.#line);
     }
-    const { alignments } = table;
-    table.children.push({ ...newBlock(), kind: "row", last: this.#line, cells, alignments });
-    table.last = this.#line;
   }
-}
-
-/** @param {Block} block */
-function isCode({ kind }) {
-  return kind === "fence" || kind === "indented";
-}
-
-/**
- * Read a line below a paragraph as the second one of a table.
- *
- * @param {Block} paragraph
- * @param {Cursor} cursor
- * @returns {Start | null}
- */
-function tableAt(paragraph, cursor) {
-  const alignments = alignmentsOf(cursor.text.slice(cursor.next));
-  if (alignments === null || paragraph.indent > 3 || !paragraph.line.includes("|")) return null;
-  const cells = cellsOf(paragraph.line);
-  if (cells.length !== alignments.length) return null;
-  return { kind: "table", cells, alignments, width: 0 };
-}
-
-/**
- * Whether a line belongs to a block that is open; it takes what leads into the block.
- *
- * @param {Block} block
- * @param {Cursor} cursor
- */
-function continues(block, cursor) {
-  switch (block.kind) {
-    case "quote":
-      return cursor.indent < 4 && quoteAt(cursor) !== null;
-    case "item":
-      if (cursor.isBlank ? block.children.length === 0 : cursor.indent < block.indent) return false;
-      cursor.skipColumns(block.indent);
-      return true;
-    case "indented":
-      if (cursor.indent < 4 && !cursor.isBlank) return false;
-      cursor.skipColumns(4);
-      return true;
-    case "list":
-    case "fence":
-      return true;
-    default:
-      return !cursor.isBlank;
-  }
-}
-
-/**
- * Blank lines at the end of an item are not its own.
- *
- * @param {Block} block
- * @returns {number}
- */
-function lastLineOf(block) {
-  const child = block.children[block.children.length - 1];
-  return child === undefined ? block.last : Math.max(block.last, lastLineOf(child));
 }

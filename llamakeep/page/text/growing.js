@@ -1,18 +1,18 @@
 // @ts-check
 /** Shows a text that is being written. What is finished of it is never touched again. */
 
-import { element, setAttributes } from "../core/dom.js";
+import { element } from "../core/dom.js";
+import { isCode } from "./block.js";
 import { Blocks } from "./blocks.js";
 import { colourWhenNear } from "./code.js";
 import { Lines } from "./lines.js";
-import { contentOf, emptyNodeOf, isCode, isContainer, listAttributes, placeOf } from "./nodes.js";
-import { patchChildren, patchText } from "./patch.js";
-import { completed, isUndecided, mayBeHeader } from "./unfinished.js";
+import { ShownBlocks } from "./shown.js";
+import { isUndecided, mayBeHeader } from "./unfinished.js";
 
-/** @typedef {import("./blocks.js").Block} Block */
+/** @typedef {import("./block.js").Block} Block */
 
 /** Characters of a paragraph for which there is a frame; longer ones are made again less often. */
-const FRAME = 16_384;
+const FRAME = 4096;
 
 export class GrowingText {
   node = element("div", { class: "text" });
@@ -22,22 +22,7 @@ export class GrowingText {
   /** @type {string[]} */
   #header = [];
   #blocks = new Blocks();
-  /** @type {WeakMap<Block, Element>} */
-  #nodes = new WeakMap();
-  /** @type {WeakMap<Element, string>} */
-  #shapes = new WeakMap();
-  /**
-   * How many children of a block, or characters of code, are final.
-   *
-   * @type {WeakMap<Block, number>}
-   */
-  #final = new WeakMap();
-  /**
-   * The block that is being written.
-   *
-   * @type {Block | null}
-   */
-  #unfinished = null;
+  #shown = new ShownBlocks();
   #frame = 0;
   #framesToWait = 0;
   #isFinished = false;
@@ -79,10 +64,10 @@ export class GrowingText {
     this.#addLines(this.#lines.add(this.#added));
     this.#added = "";
     const back = this.#blocks.mark();
-    this.#addRest();
-    this.#updateChildren(this.#blocks.document, this.node);
+    const unfinished = this.#addRest();
+    this.#shown.update(this.#blocks.document, this.node, unfinished);
     back();
-    this.#settle();
+    this.#shown.settle(this.#blocks.open);
   }
 
   /**
@@ -101,13 +86,17 @@ export class GrowingText {
     this.#header = mayWait && !isText ? [last] : [];
   }
 
-  /** Add the line that has not ended, as far as it can be shown. */
+  /**
+   * Add the line that has not ended, as far as it can be shown.
+   *
+   * @returns {Block | null} the block that is being written
+   */
   #addRest() {
     const { rest } = this.#lines;
     const isShown = rest !== "" && (this.#isFinished || !isUndecided(rest));
     if (isShown) this.#blocks.add(rest.replace(/\r$/, ""));
-    const last = isShown ? lastOf(this.#blocks.document) : this.#blocks.tip;
-    this.#unfinished = this.#isFinished ? null : last;
+    if (this.#isFinished) return null;
+    return isShown ? lastOf(this.#blocks.document) : this.#blocks.tip;
   }
 
   #onFrame() {
@@ -118,7 +107,7 @@ export class GrowingText {
     }
     this.flush();
     const last = this.#blocks.tip;
-    const length = isCode(last) ? 0 : last.text.length + this.#lines.rest.length;
+    const length = this.#lines.rest.length + (isCode(last) ? 0 : last.text.length);
     this.#framesToWait = Math.floor(length / FRAME);
   }
 
@@ -130,84 +119,6 @@ export class GrowingText {
     this.#blocks = new Blocks();
     this.node.replaceChildren();
   }
-
-  /** Note what no later line can change: all blocks but those that are open. */
-  #settle() {
-    const { open } = this.#blocks;
-    open.forEach((block, depth) => {
-      if (isCode(block)) {
-        this.#final.set(block, block.text.length);
-        return;
-      }
-      const before = this.#final.get(block) ?? 0;
-      const final = block.children.length - (depth === open.length - 1 ? 0 : 1);
-      this.#final.set(block, final);
-      for (const child of block.children.slice(before, final)) {
-        const node = this.#nodes.get(child);
-        if (node !== undefined) colourWhenNear(node);
-      }
-    });
-  }
-
-  /**
-   * @param {Block} block
-   * @param {Element} node
-   */
-  #update(block, node) {
-    if (block.kind === "list") setAttributes(node, listAttributes(block));
-    const place = placeOf(node);
-    if (isContainer(block)) this.#updateChildren(block, place);
-    else if (isCode(block)) patchText(place, block.text, this.#final.get(block) ?? 0);
-    else {patchChildren(
-        place,
-        contentOf(block === this.#unfinished ? completedBlock(block) : block),
-      );}
-  }
-
-  /**
-   * Make the elements of a block's children, but for those that are final.
-   *
-   * @param {Block} block
-   * @param {Element} place
-   */
-  #updateChildren(block, place) {
-    const { children } = block;
-    const first = this.#final.get(block) ?? 0;
-    let node = first > 0 ? nodeAfter(this.#nodes.get(children[first - 1])) : place.firstChild;
-    for (const child of children.slice(first)) {
-      const following = nodeAfter(node);
-      const shown = this.#showAt(child, place, node);
-      this.#nodes.set(child, shown);
-      node = following;
-    }
-    while (node !== null) {
-      const following = nodeAfter(node);
-      node.remove();
-      node = following;
-    }
-  }
-
-  /**
-   * Show a block where another may be shown; its element is kept if it is of the same shape.
-   *
-   * @param {Block} block
-   * @param {Element} place
-   * @param {ChildNode | null} node
-   * @returns {Element}
-   */
-  #showAt(block, place, node) {
-    const shape = shapeOf(block);
-    if (isElement(node) && this.#shapes.get(node) === shape) {
-      this.#update(block, node);
-      return node;
-    }
-    const made = emptyNodeOf(block);
-    this.#shapes.set(made, shape);
-    this.#update(block, made);
-    if (node === null) place.append(made);
-    else node.replaceWith(made);
-    return made;
-  }
 }
 
 /**
@@ -217,48 +128,4 @@ export class GrowingText {
 function lastOf(block) {
   const last = block.children[block.children.length - 1];
   return last === undefined ? block : lastOf(last);
-}
-
-/**
- * @param {Block} block
- * @returns {Block}
- */
-function completedBlock(block) {
-  const last = block.cells.length - 1;
-  const cells = block.cells.map((cell, index) => index === last ? completed(cell) : cell);
-  return { ...block, text: completed(block.text), cells };
-}
-
-/**
- * What cannot be changed about the element of a block.
- *
- * @param {Block} block
- */
-function shapeOf({ kind, level, isOrdered, info, cells, alignments }) {
-  switch (kind) {
-    case "list":
-      return `${kind} ${isOrdered}`;
-    case "heading":
-      return `${kind} ${level}`;
-    case "fence":
-    case "indented":
-      return `code ${info}`;
-    case "table":
-      return JSON.stringify([cells, alignments]);
-    default:
-      return kind;
-  }
-}
-
-/** @param {ChildNode | null | undefined} node */
-function nodeAfter(node) {
-  return node?.nextSibling ?? null;
-}
-
-/**
- * @param {ChildNode | null} node
- * @returns {node is Element & ChildNode}
- */
-function isElement(node) {
-  return node?.nodeType === 1;
 }

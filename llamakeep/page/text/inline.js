@@ -1,10 +1,12 @@
 // @ts-check
 /** Reads a paragraph: emphasis, code, links, escapes and line breaks. */
 
-import { endOfRun, isAsciiPunctuation, isLetterOrDigit, isSpaceOrTab } from "./characters.js";
+import { autolinkAt, bareAddressAt } from "./addresses.js";
+import { endOfRun, isAsciiPunctuation, isSpaceOrTab } from "./characters.js";
 import { pairRuns, runAt } from "./emphasis.js";
 import { entityAt } from "./entities.js";
-import { autolinkAt, endOfBareAddress, startOfScheme, targetAt } from "./links.js";
+import { targetAt } from "./links.js";
+import { Ticks } from "./ticks.js";
 import { treeOf } from "./tree.js";
 
 /** @typedef {import("./emphasis.js").Run} Run */
@@ -41,7 +43,7 @@ export class Scanner {
   #brackets = [];
   /** Brackets below this one are around a link, and so are none themselves. */
   #aroundLink = 0;
-  /** @type {Map<number, number[]> | null} */
+  /** @type {Ticks | null} */
   #ticks = null;
   #at = 0;
   /** Where the text begins that is not in a token yet. */
@@ -90,7 +92,7 @@ export class Scanner {
       case ":":
       case "w":
       case "W":
-        return this.#readBareAddress(sign);
+        return this.#readBareAddress();
       default:
         return this.#readRun();
     }
@@ -127,7 +129,8 @@ export class Scanner {
 
   #readCode() {
     const start = endOfRun(this.text, this.#at);
-    const end = this.#closingTicks(start - this.#at, start);
+    this.#ticks ??= new Ticks(this.text);
+    const end = this.#ticks.next(start - this.#at, start);
     if (end < 0) {
       this.openCode ??= { start: this.#at, length: start - this.#at };
       this.#at = start;
@@ -138,18 +141,6 @@ export class Scanner {
       /[^ ]/.test(text);
     const shown = isPadded ? text.slice(1, -1) : text;
     return this.#push({ kind: "code", text: shown }, end + start - this.#at);
-  }
-
-  /**
-   * @param {number} count
-   * @param {number} from
-   */
-  #closingTicks(count, from) {
-    this.#ticks ??= ticksOf(this.text);
-    const places = this.#ticks.get(count) ?? [];
-    // Last first, so that those which are behind can be dropped.
-    while (places.length > 0 && places[places.length - 1] < from) places.pop();
-    return places.pop() ?? -1;
   }
 
   #readRun() {
@@ -184,7 +175,7 @@ export class Scanner {
   #readAutolink() {
     const found = autolinkAt(this.text, this.#at);
     if (found === null) return false;
-    return this.#push({ kind: "address", href: found.href, text: found.shown }, found.end);
+    return this.#push({ kind: "address", href: found.href, text: found.text }, found.end);
   }
 
   #readEntity() {
@@ -192,28 +183,12 @@ export class Scanner {
     return found !== null && this.#push(found.character, found.end);
   }
 
-  /** @param {string} sign */
-  #readBareAddress(sign) {
-    const start = sign === ":" ? this.#schemeBefore() : this.#wwwHere();
-    if (start < 0) return false;
-    const end = endOfBareAddress(this.text, start, this.#brackets.length > 0);
-    if (end <= this.#at + 3) return false;
-    const text = this.text.slice(start, end);
-    this.#at = start;
-    return this.#push({ kind: "address", href: sign === ":" ? text : `http://${text}`, text }, end);
-  }
-
-  #schemeBefore() {
-    if (!this.text.startsWith("//", this.#at + 1)) return -1;
-    return startOfScheme(this.text, this.#at, this.#from);
-  }
-
-  #wwwHere() {
-    if (this.text[this.#at + 3] !== ".") return -1;
-    const isHere = this.text.slice(this.#at, this.#at + 3).toLowerCase() === "www";
-    const isWhole = this.#at === 0 || !/[a-zA-Z\d/.@-]/.test(this.text[this.#at - 1]);
-    const isHost = isLetterOrDigit(this.text.charCodeAt(this.#at + 4));
-    return isHere && isWhole && isHost ? this.#at : -1;
+  #readBareAddress() {
+    const isInBrackets = this.#brackets.length > 0;
+    const found = bareAddressAt(this.text, this.#at, this.#from, isInBrackets);
+    if (found === null) return false;
+    this.#at = found.start;
+    return this.#push({ kind: "address", href: found.href, text: found.text }, found.end);
   }
 
   #breakLine() {
@@ -234,23 +209,4 @@ export class Scanner {
     while (isSpaceOrTab(this.text.charCodeAt(this.#at))) this.#at++;
     this.#from = this.#at;
   }
-}
-
-/**
- * Where runs of backticks are, by their lengths; the last ones first.
- *
- * @param {string} text
- */
-function ticksOf(text) {
-  /** @type {Map<number, number[]>} */
-  const places = new Map();
-  for (let at = text.indexOf("`"); at >= 0;) {
-    const end = endOfRun(text, at);
-    const same = places.get(end - at);
-    if (same === undefined) places.set(end - at, [at]);
-    else same.push(at);
-    at = text.indexOf("`", end);
-  }
-  for (const same of places.values()) same.reverse();
-  return places;
 }

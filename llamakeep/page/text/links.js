@@ -1,13 +1,7 @@
 // @ts-check
-/** Addresses: those of links, those in `<…>`, and bare ones. */
+/** Where links lead: `(address "title")`. */
 
-import {
-  isAsciiPunctuation,
-  isLetterOrDigit,
-  isSpaceOrTab,
-  isWhitespace,
-  NEWLINE,
-} from "./characters.js";
+import { isAsciiPunctuation, isSpaceOrTab, NEWLINE } from "./characters.js";
 import { unescaped } from "./entities.js";
 
 /** @typedef {{ href: string, title: string, end: number }} Target */
@@ -16,17 +10,6 @@ const OPEN = "(".charCodeAt(0);
 const CLOSE = ")".charCodeAt(0);
 const BACKSLASH = "\\".charCodeAt(0);
 const DEEPEST_PARENTHESES = 32;
-
-const AUTOLINK = /<([a-zA-Z][a-zA-Z\d+.-]{1,31}:[^\s<>]*)>/y;
-const EMAIL = new RegExp(
-  "<([a-zA-Z\\d.!#$%&'*+/=?^_`{|}~-]+@LABEL(?:\\.LABEL)*)>"
-    .replaceAll("LABEL", "[a-zA-Z\\d](?:[a-zA-Z\\d-]{0,61}[a-zA-Z\\d])?"),
-  "y",
-);
-
-/** What ends a bare address, besides whitespace; among it punctuation of Chinese and Japanese. */
-const ENDS = new Set('<>`"“”«»|。，、；：？！（）「」『』【】《》');
-const TRAILING = new Set("?!.,:;*_~'");
 
 /** How a safe address may begin, also with signs that are escaped; others are not looked at. */
 const BEGINS_SAFE = /[hm<&\\]/i;
@@ -130,74 +113,4 @@ function endOfTitle(text, at) {
  */
 function isEscaped(text, at) {
   return text[at] === "\\" && isAsciiPunctuation(text.charCodeAt(at + 1));
-}
-
-/**
- * Read `<https://…>` or `<name@example.com>`.
- *
- * @param {string} text
- * @param {number} at
- * @returns {{ href: string, shown: string, end: number } | null}
- */
-export function autolinkAt(text, at) {
-  for (const pattern of [AUTOLINK, EMAIL]) {
-    pattern.lastIndex = at;
-    const found = pattern.exec(text);
-    if (found === null) continue;
-    const href = pattern === EMAIL ? `mailto:${found[1]}` : found[1];
-    return isSafe(href) ? { href, shown: found[1], end: at + found[0].length } : null;
-  }
-  return null;
-}
-
-/**
- * Read a bare address from its beginning, as in `see https://example.com.`
- *
- * @param {string} text
- * @param {number} start
- * @param {boolean} isInBrackets
- * @returns {number} where it ends
- */
-export function endOfBareAddress(text, start, isInBrackets) {
-  let end = start;
-  let depth = 0;
-  for (; end < text.length; end++) {
-    const sign = text[end];
-    if (isWhitespace(text.charCodeAt(end)) || ENDS.has(sign)) break;
-    if (sign === "]" && isInBrackets) break;
-    if (sign === "(") depth++;
-    if (sign === ")") depth--;
-  }
-  while (end > start) {
-    const sign = text[end - 1];
-    if (sign === ")" && depth < 0) depth++;
-    else if (sign === "(") depth--;
-    else if (!TRAILING.has(sign)) break;
-    end--;
-  }
-  return end;
-}
-
-/**
- * Return where the scheme of a bare address begins, if one stands before `://`.
- *
- * @param {string} text
- * @param {number} colon
- * @param {number} from
- * @returns {number} -1 if none does
- */
-export function startOfScheme(text, colon, from) {
-  for (const scheme of ["https", "http"]) {
-    const start = colon - scheme.length;
-    if (start >= from && text.slice(start, colon).toLowerCase() === scheme) {
-      const isWhole = start === 0 || !isLetterOrDigit(text.charCodeAt(start - 1));
-      return isWhole && isHost(text.charCodeAt(colon + 3)) ? start : -1;
-    }
-  }
-  return -1;
-}
-
-/** @param {number} code */
-function isHost(code) {
-  return isLetterOrDigit(code) || code > 127 || code === 91;
 }

@@ -4,11 +4,10 @@
 import { element, fragment } from "../core/dom.js";
 import { Blocks } from "./blocks.js";
 import { colourWhenNear } from "./code.js";
-import { inline } from "./inline.js";
 import { linesOf } from "./lines.js";
+import { pieces } from "./pieces.js";
 
-/** @typedef {import("./blocks.js").Block} Block */
-/** @typedef {import("./tree.js").Piece} Piece */
+/** @typedef {import("./block.js").Block} Block */
 
 /** The page and its turns have the headings above. */
 const HEADINGS = /** @type {const} */ (["h3", "h4", "h5", "h6", "h6", "h6"]);
@@ -39,11 +38,6 @@ export function nodeOf(block) {
   if (isContainer(block)) placeOf(node).append(...block.children.map(nodeOf));
   else placeOf(node).append(contentOf(block));
   return node;
-}
-
-/** @param {Block} block */
-export function isCode({ kind }) {
-  return kind === "fence" || kind === "indented";
 }
 
 /** @param {Block} block */
@@ -176,38 +170,4 @@ function taskOf(text) {
     "aria-label": isDone ? "done" : "to do",
   });
   return fragment(box, " ", ...pieces(text.slice(task[0].length)));
-}
-
-/** @param {string} text */
-function pieces(text) {
-  return inline(text.trim()).map(pieceNode);
-}
-
-/**
- * @param {Piece} piece
- * @returns {Node | string}
- */
-function pieceNode(piece) {
-  if (typeof piece === "string") return piece;
-  switch (piece.kind) {
-    case "break":
-      return element("br");
-    case "code":
-      return element("code", { dir: "ltr" }, piece.text);
-    case "link":
-      return linkNode(piece.href, piece.title, piece.children);
-    default:
-      return element(piece.kind, ...piece.children.map(pieceNode));
-  }
-}
-
-/**
- * @param {string} href
- * @param {string} title
- * @param {Piece[]} children
- */
-function linkNode(href, title, children) {
-  const shown = children.length > 0 ? children.map(pieceNode) : [href];
-  const attributes = { href, title: title || null, target: "_blank", rel: "noopener noreferrer" };
-  return element("a", attributes, ...shown);
 }

@@ -5,7 +5,7 @@ import { endOfRun, isDigit, isSpaceOrTab, trimmed } from "./characters.js";
 import { unescaped } from "./entities.js";
 
 /** @typedef {import("./cursor.js").Cursor} Cursor */
-/** @typedef {import("./blocks.js").Block} Block */
+/** @typedef {import("./block.js").Block} Block */
 /** @typedef {Partial<Block> & { kind: Block["kind"] }} Start */
 
 const LONGEST_NUMBER = 9;

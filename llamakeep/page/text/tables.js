@@ -3,6 +3,9 @@
 
 import { trimmed } from "./characters.js";
 
+/** @typedef {import("./block.js").Block} Block */
+/** @typedef {import("./cursor.js").Cursor} Cursor */
+/** @typedef {import("./starts.js").Start} Start */
 /** @typedef {"" | "left" | "center" | "right"} Alignment */
 
 /**
@@ -56,4 +59,19 @@ export function alignmentsOf(line) {
 function alignmentOf(column) {
   if (column.endsWith(":")) return column.startsWith(":") ? "center" : "right";
   return column.startsWith(":") ? "left" : "";
+}
+
+/**
+ * Read a line below a paragraph as the second one of a table.
+ *
+ * @param {Block} paragraph
+ * @param {Cursor} cursor
+ * @returns {Start | null}
+ */
+export function tableAt(paragraph, cursor) {
+  const alignments = alignmentsOf(cursor.text.slice(cursor.next));
+  if (alignments === null || paragraph.indent > 3 || !paragraph.line.includes("|")) return null;
+  const cells = cellsOf(paragraph.line);
+  if (cells.length !== alignments.length) return null;
+  return { kind: "table", cells, alignments, width: 0 };
 }
