@@ -9,7 +9,7 @@ from llamakeep.domain.rates import parse_rates
 from llamakeep.settings import Settings
 from tests.api.serving import PROMPTS, Client, connect
 from tests.api.tabs import Tab, tab
-from tests.api.test_login_cookie import OWN, cookie_of, enrol, log_in
+from tests.api.test_login_cookie import DAY, OWN, cookie_of, enrol, grow_old, log_in
 from tests.fakes import ScriptedProvider
 from tests.waiting import until
 
@@ -347,6 +347,7 @@ async def test_a_tab_that_is_logged_in_by_cookie_writes_nothing_while_it_is_sile
         cookie = cookie_of(await log_in(client))
         page = cookie | {"Sec-Fetch-Site": "same-origin"}
         async with tab(client, headers=page) as opened:
+            await grow_old(client, cookie, DAY)  # another request would renew it
             written = client.storage.commits
             await opened.until(lambda: len(opened.named("comment")) > 10)
             assert client.storage.commits == written
