@@ -172,6 +172,12 @@ function takeText(event, data) {
   const entry = followed.get(run);
   if (!entry) return;
   if (data.position) entry.position = data.position;
+  if (event === "error" && data.is_over === false) {
+    // The run goes on, and is followed again from its position.
+    asked.delete(run);
+    later("connect", PATIENCE, connect);
+    return;
+  }
   if (event === "done" || event === "error") {
     followed.delete(run);
     asked.delete(run);
