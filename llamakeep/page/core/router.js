@@ -37,7 +37,7 @@ const ROUTES = [
   [/^settings\/keys$/, "keys"],
   [/^settings\/limits$/, "limits"],
   [/^manage\/(users)$/, "users"],
-  [/^manage\/(usage)$/, "usage"],
+  [/^manage\/usage$/, "everybody"],
   [/^manage\/(limits)$/, "limits"],
   [/^manage\/(audit)$/, "audit"],
   [/^manage\/(providers)$/, "providers"],

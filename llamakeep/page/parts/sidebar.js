@@ -19,6 +19,14 @@ const PAGE = 50;
 /** @type {[string, string][]} */
 const PAGES = [["Usage", "usage"], ["API keys", "settings/keys"], ["Settings", "settings"]];
 
+/** What shows where one is on pages that have no link of their own. @type {Record<string, string>} */
+const PARENTS = {
+  "settings/limits": "settings",
+  ...Object.fromEntries(
+    ["usage", "limits", "audit", "providers"].map((name) => [`manage/${name}`, "manage/users"]),
+  ),
+};
+
 /** The navigation. On a phone it is a sheet from the left. */
 export class Sidebar {
   #list = element("div", { class: "conversations" });
@@ -180,7 +188,8 @@ export class Sidebar {
   #mark() {
     const answering = new Set(state.underWay.value.values());
     for (const link of this.node.querySelectorAll("a")) {
-      const isHere = link.getAttribute("href") === here.value && here.value !== "";
+      const href = link.getAttribute("href") ?? "";
+      const isHere = here.value !== "" && (href === here.value || href === PARENTS[here.value]);
       if (isHere) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
       const id = link.dataset.id;

@@ -1,7 +1,6 @@
 // @ts-check
 /** The users of the server, for administrators. */
 
-import { call } from "../core/api.js";
 import { element } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { setAddress } from "../core/router.js";
@@ -9,6 +8,7 @@ import { state } from "../core/state.js";
 import { notice } from "../parts/announce.js";
 import { empty } from "../parts/empty.js";
 import { menuButton } from "../parts/menu.js";
+import { firstOf, moreButton, PAGE } from "../parts/paging.js";
 import { problemBox } from "../parts/problem.js";
 import { reloading } from "../parts/reloading.js";
 import { secretBox } from "../parts/secret.js";
@@ -18,8 +18,6 @@ import * as forms from "../parts/user_forms.js";
 
 /** @typedef {import("../parts/user_forms.js").User} User */
 
-const PAGE = 50;
-const MOST = 200;
 /** How long the field has to rest before it is searched for, in ms. */
 const PAUSE = 250;
 const COLUMNS = [
@@ -37,18 +35,18 @@ export default async function users({ path, query }) {
   let count = PAGE;
   const secret = element("div", { tabindex: "-1" });
   const list = await reloading(async () => {
-    const { users, has_more } = await firstUsers(words, count);
-    if (users.length === 0) {
+    const { found, hasMore } = await firstOf("admin/users/", "users", { q: words }, count);
+    if (found.length === 0) {
       return [empty("No user is called so.", "The search looks for a part of the name.")];
     }
-    const click = () => {
+    const more = () => {
       count += PAGE;
       list.reload();
     };
-    const more = has_more
-      ? element("button", { type: "button", class: "edge", on: { click } }, "Show more")
-      : null;
-    return [table({ caption: "Users", columns: COLUMNS, rows: users.map(row) }), more];
+    return [
+      table({ caption: "Users", columns: COLUMNS, rows: found.map(row) }),
+      hasMore ? moreButton(more) : null,
+    ];
   });
   const search = element("input", {
     type: "search",
@@ -154,24 +152,4 @@ export default async function users({ path, query }) {
     list.node,
   );
   return { node, title: "Users", actions: [button], close: () => clearTimeout(timer) };
-}
-
-/**
- * Return so many users, a page after the other.
- *
- * @param {string} q
- * @param {number} count
- */
-async function firstUsers(q, count) {
-  /** @type {User[]} */
-  const users = [];
-  /** @type {string | null} */
-  let cursor = null;
-  do {
-    const limit = Math.min(MOST, count - users.length);
-    const page = await call("GET", "admin/users/", { query: { q, limit, cursor } });
-    users.push(...page.users);
-    cursor = page.next_cursor;
-  } while (cursor !== null && users.length < count);
-  return { users, has_more: cursor !== null };
 }

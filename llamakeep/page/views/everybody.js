@@ -1,0 +1,104 @@
+// @ts-check
+/** What all users do, for administrators: numbers, never texts. */
+
+import { call } from "../core/api.js";
+import { element } from "../core/dom.js";
+import { bars } from "../parts/bars.js";
+import { empty } from "../parts/empty.js";
+import { daysAgo, hrefOf, utcDay } from "../parts/filters.js";
+import { tabs } from "../parts/tabs.js";
+import { chartOf, csvOf, MEASURES, saveButton, sumsTable } from "../parts/usage.js";
+
+/** @typedef {import("../parts/usage.js").Sums & {username?: string | null}} Sums */
+
+/** @type {[string, number][]} */
+const PERIODS = [["7 days", 6], ["30 days", 29], ["90 days", 89], ["A year", 364]];
+const USUAL = 29;
+
+/** @type {import("../core/router.js").View} */
+export default async function everybody({ path, query }) {
+  const since = query.get("since") ?? daysAgo(USUAL);
+  const show = query.get("show") ?? "";
+  const measure = Object.hasOwn(MEASURES, show) ? show : "runs";
+  const asked = async (/** @type {string[]} */ ...by) => {
+    const { stats, has_more } = await call("GET", "admin/stats", { query: { by, since } });
+    return { stats: stats.map(named), has_more };
+  };
+  const [byUser, byModel, byDay] = await Promise.all([
+    asked("user"),
+    asked("model"),
+    asked("day", "user"),
+  ]);
+  const to = (/** @type {string} */ name, /** @type {string} */ value) => {
+    const changes = new URLSearchParams(query);
+    changes.set(name, value);
+    return hrefOf(path, changes);
+  };
+  const choices = element(
+    "div",
+    { class: "chips" },
+    ...PERIODS.map(([label, days]) =>
+      chip(label, to("since", daysAgo(days)), since === daysAgo(days))
+    ),
+    ...Object.entries(MEASURES).map(([name, { label }]) =>
+      chip(label, to("show", name), name === measure)
+    ),
+  );
+  const node = element("div", { class: "page usage" }, tabs("Manage", path), choices);
+  const title = "Usage of all users";
+  if (byUser.stats.length === 0) {
+    node.append(empty("Nothing was asked in this time.", "Choose more time."));
+    return { node, title };
+  }
+  const chart = chartOf(byDay.stats, {
+    part: "user",
+    measure,
+    days: [since.slice(0, 10), daysAgo(0)],
+    keyNames: new Map(),
+    hrefOf: () => "",
+  });
+  // What others asked is theirs: no bar leads to it.
+  const groups = chart.groups.map(({ href: _, ...group }) => group);
+  const days = sumsTable(
+    "By day and user",
+    "Day (UTC)",
+    byDay.stats,
+    ({ groups }) => `${utcDay(groups.day ?? "")}, ${groups.user ?? "None"}`,
+  );
+  node.append(
+    element("h2", {}, `${MEASURES[measure].label} by day`),
+    element("p", { class: "soft" }, "Days are those of UTC. Nothing here shows what was asked."),
+    bars({ ...chart, groups }),
+    byDay.has_more || byUser.has_more
+      ? element("p", { class: "note" }, "Some groups are left out: choose less time.")
+      : "",
+    element("details", { class: "fold" }, element("summary", {}, "As a table"), days),
+    element("h2", {}, "By user"),
+    sumsTable("By user", "User", byUser.stats, ({ groups }) => groups.user ?? "None"),
+    element("h2", {}, "By model"),
+    sumsTable("By model", "Model", byModel.stats, ({ group }) => group ?? "None"),
+  );
+  const csv = () => csvOf(byDay.stats, "user");
+  return { node, title, actions: [saveButton("CSV", "all-usage.csv", "text/csv", csv)] };
+}
+
+/**
+ * Return sums with users' names in the place of their ids.
+ *
+ * @param {Sums} sums
+ * @returns {Sums}
+ */
+function named(sums) {
+  const { groups, username } = sums;
+  return groups.user ? { ...sums, groups: { ...groups, user: username ?? "deleted" } } : sums;
+}
+
+/**
+ * @param {string} label
+ * @param {string} href
+ * @param {boolean} isHere
+ */
+function chip(label, href, isHere) {
+  const attributes = { class: isHere ? "button chip on" : "button chip", href };
+  return element("a", { ...attributes, "aria-current": isHere ? "true" : null }, label);
+}
