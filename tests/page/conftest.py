@@ -34,7 +34,8 @@ def blockbuster() -> None:
     """Guard no event loop: the browser's is this thread's, which its tests block."""
 
 
-@pytest.fixture(scope="session")
+# Not for the session: as long as it is open, no test outside can run an event loop.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, without a window."""
     chromium = debian_program("chromium")
