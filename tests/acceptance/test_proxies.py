@@ -18,6 +18,7 @@ from tests.waiting import LONG_ENOUGH
 
 SECURITY = Path(__file__).parents[2] / "docs" / "security.md"
 ALICE = {"Authorization": "Bearer token_alice"}
+LOGIN = {"username": "alice", "password": "secret1"}
 CREATE = "/replicate/v1/models/talker/parrot/predictions"
 RATE = 20
 
@@ -149,6 +150,11 @@ async def test_a_proxy_as_documented_tells_clients_apart_and_keeps_its_path(
             created = await other.post(CREATE, json={"input": {"prompt": "Hi"}})
             document = await other.get("/openapi.json")
             streamed = await other.get(created.json()["urls"]["stream"])
+            page = await other.get("/", headers={"Accept": "text/html"})
+            found = re.search(r'src="(page/[^"]+/theme\.js)"', page.text)
+            file = await other.get(f"/{found[1] if found else ''}")
+            own = {"Origin": f"http://127.0.0.1:{port}"}
+            login = await other.post("/login/cookie/", json=LOGIN, headers=own)
 
     assert statuses == [200] * RATE + [429]
     assert begun.headers["location"] == f"/llm/history/{begun.json()['id']}"
@@ -157,3 +163,5 @@ async def test_a_proxy_as_documented_tells_clients_apart_and_keeps_its_path(
     assert all(url.startswith(origin) for url in urls.values()), json.dumps(urls)
     assert document.json()["servers"] == [{"url": "/llm"}]
     assert "event: done" in streamed.text
+    assert '<base href="/llm/">' in page.text
+    assert (file.status_code, login.status_code) == (200, 204)
