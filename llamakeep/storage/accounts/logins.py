@@ -18,6 +18,9 @@ from llamakeep.storage.database.tables import access_tokens, audit_events
 MOST_LOGINS = 200
 """How many logins of a user are listed."""
 
+LONGEST_PART = timedelta(days=30)
+"""Of a login's lifetime, after which it is extended in any case."""
+
 LOGIN = "login_"
 
 
@@ -67,20 +70,22 @@ class LoginStorage:
         """
         Note that a login is used, and extend it if a seventh of its lifetime is over.
 
-        It is looked at only so often, and not extended by a clock that may be wrong.
+        Or a month, as browsers keep no cookie for more than 400 days. It is looked at
+        only so often, and not extended by a clock that may be wrong.
 
         Returns:
             Whether its lifetime has begun again.
         """
         now = utc_now()
-        if self._credentials.is_noted(digest.hex(), now, within=lifetime / 168):
+        part = min(lifetime / 7, LONGEST_PART)
+        if self._credentials.is_noted(digest.hex(), now, within=part / 24):
             return False
         used = update(access_tokens).where(
             access_tokens.c.digest == digest, access_tokens.c.expires_at > now
         )
         # Another statement: a change of the expiry empties all caches of credentials.
         extended = used.where(
-            access_tokens.c.expires_at < now + lifetime * 6 / 7, is_plausible(now)
+            access_tokens.c.expires_at < now + lifetime - part, is_plausible(now)
         )
 
         def operation(connection: Connection) -> bool:
