@@ -76,7 +76,7 @@ class FaultyStorage(Storage):
             return await method(self, *args, **named)
         self.fails[name] -= 1
         if not self.is_done:
-            raise StorageUnavailable(FULL, retry_after=5)
+            raise StorageUnavailable.of_write(FULL, retry_after=5)
         token = _breaks_off.set(True)
         try:
             return await method(self, *args, **named)

@@ -12,7 +12,12 @@ from llamakeep.engine.circuits.breakers import CircuitState
 from llamakeep.engine.feeds.elsewhere import Polling
 from llamakeep.engine.feeds.feeds import Feeds
 from llamakeep.engine.following import follow_stored
-from llamakeep.engine.refusals import check_is_kept, raise_for_status, stopped
+from llamakeep.engine.refusals import (
+    check_is_kept,
+    raise_for_status,
+    reading,
+    stopped,
+)
 from llamakeep.engine.runner import Runner
 from llamakeep.engine.updates import (
     Delta,
@@ -276,7 +281,8 @@ class Engine:
         try:
             return await self._stored_end(run)
         except TextNotKept:
-            return await self._storage.outline(_owner_of(run), run.id)
+            with reading(run):
+                return await self._storage.outline(_owner_of(run), run.id)
 
     async def cancel(self, user: User, run_id: str) -> Run:
         """
@@ -368,15 +374,16 @@ class Engine:
         self, run: Run, position: Position
     ) -> AsyncGenerator[Update, None]:
         stored = follow_stored(self._storage, run, position, every=POLL_INTERVAL)
-        async with aclosing(stored) as updates:
-            async for update in updates:
-                if isinstance(update, Delta | ItemDelta | Reset):
-                    for piece in sliced(update):
-                        yield piece
-                else:
-                    yield update
-                if self.is_closed and not isinstance(update, Ended):
-                    raise stopped()
+        with reading(run):
+            async with aclosing(stored) as updates:
+                async for update in updates:
+                    if isinstance(update, Delta | ItemDelta | Reset):
+                        for piece in sliced(update):
+                            yield piece
+                    else:
+                        yield update
+                    if self.is_closed and not isinstance(update, Ended):
+                        raise stopped()
 
     async def _stored_end(self, run: Run) -> Run:
         async with aclosing(self._follow_stored(run, Position())) as updates:
@@ -384,7 +391,8 @@ class Engine:
                 if isinstance(update, Ended):
                     if update.text is None:
                         return update.run
-                    return await self._storage.get_run(_owner_of(run), run.id)
+                    with reading(run):
+                        return await self._storage.get_run(_owner_of(run), run.id)
         raise AssertionError("a followed run ends")
 
     def _raise_for_status(self, run: Run) -> None:

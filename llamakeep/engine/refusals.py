@@ -1,5 +1,7 @@
 """What is refused, and what clients are told of runs that did not succeed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 
 from llamakeep import errors
@@ -11,6 +13,7 @@ from llamakeep.errors import (
     RunCanceled,
     RunInterrupted,
     ServerStopping,
+    StorageUnavailable,
     TextNotKept,
     UnknownModel,
 )
@@ -100,6 +103,26 @@ def stopped() -> ServerStopping:
         "The server has stopped. The run is kept, and can be followed when it is back.",
         retry_after=5,
     )
+
+
+@contextmanager
+def reading(run: Run) -> Iterator[None]:
+    """
+    Say of a run that cannot be read just now that it is kept.
+
+    Raises:
+        StorageUnavailable: It names the run.
+    """
+    try:
+        yield
+    except StorageUnavailable as failure:
+        error = StorageUnavailable(
+            f"The prompt is kept as {run.id}; what becomes of it can be read when the "
+            f"database works again. {failure.reason}",
+            retry_after=failure.retry_after,
+        )
+        error.run_id = run.id
+        raise error from failure
 
 
 def _kept_so_far(run: Run) -> str:

@@ -69,11 +69,11 @@ class Retries:
     async def pause(self, failure: StorageUnavailable) -> None:
         """Wait before the next try."""
         live = self._live
-        log.info("run %s waits for the database: %s", live.run.id, failure.detail)
+        log.info("run %s waits for the database: %s", live.run.id, failure.reason)
         self._stop_clock()
         if self._failures:
             live.fail(
-                StorageUnavailable(f"{self._detail} {failure.detail}", retry_after=5)
+                StorageUnavailable(f"{self._detail} {failure.reason}", retry_after=5)
             )
         self._failures += 1
         await asyncio.sleep(self._pause)

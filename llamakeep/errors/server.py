@@ -1,8 +1,9 @@
 """Errors of this installation."""
 
 from http import HTTPStatus
+from typing import Self
 
-from llamakeep.errors.base import LlamaKeepError
+from llamakeep.errors.base import UNREAD, LlamaKeepError
 
 
 class ServerError(LlamaKeepError):
@@ -66,6 +67,28 @@ class StorageUnavailable(ServerError):
 
     is_full = False
     """Whether the disk is full, which a retry does not fix."""
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        retry_after: float | None = None,
+        reason: str | None = None,
+    ) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.reason = reason or self.detail
+        """What is wrong with the database, without what became of the request."""
+
+    @classmethod
+    def of_write(cls, reason: str, *, retry_after: float) -> Self:
+        """Return the error of a transaction that was rolled back."""
+        kept = "Nothing was stored by this request; what was kept before is safe."
+        return cls(f"{reason} {kept}", retry_after=retry_after, reason=reason)
+
+    @classmethod
+    def of_read(cls, reason: str, *, retry_after: float) -> Self:
+        """Return the error of a query, which says nothing about what is stored."""
+        return cls(f"{reason} {UNREAD}", retry_after=retry_after, reason=reason)
 
 
 class OutcomeUnknown(StorageUnavailable):

@@ -84,7 +84,7 @@ class Stage:
     async def result(self, engine: Engine, run: Run) -> Run:
         """Wait for the end of `run`; again, if the server cannot tell it now."""
         async with asyncio.timeout(LONG):
-            return await tried(lambda: engine.result(run))
+            return await read_on(run, lambda: engine.result(run))
 
     async def all_ended(self) -> Sequence[Run]:
         """Wait until all runs have ended, and return them, the oldest first."""
@@ -103,6 +103,23 @@ async def tried(step: Callable[[], Awaitable[T]]) -> T:
         except StorageUnavailable:
             pass  # what was asked for may be asked for again
         await asyncio.sleep(0.01)
+
+
+async def read_on(run: Run, step: Callable[[], Awaitable[T]]) -> T:
+    """Do what `tried` does; each error says that `run` is kept."""
+    told: list[StorageUnavailable] = []
+
+    async def checked() -> T:
+        try:
+            return await step()
+        except StorageUnavailable as error:
+            told.append(error)
+            raise
+
+    result = await tried(checked)
+    assert all(error.run_id == run.id for error in told)
+    assert not any("othing was stored" in error.detail for error in told)
+    return result
 
 
 Scenario = Callable[[Stage], Awaitable[None]]
@@ -125,7 +142,7 @@ async def streamed(stage: Stage) -> None:
     async with stage.server() as engine:
         run = await stage.ask(engine)
         reader = Reader()
-        reading = asyncio.create_task(tried(lambda: reader.read(engine, run)))
+        reading = asyncio.create_task(read_on(run, lambda: reader.read(engine, run)))
         await reader.has_read.wait()
         await asyncio.sleep(0.05)  # texts are flushed, and leases renewed
         go_on.set()
@@ -258,7 +275,7 @@ async def shutdown(stage: Stage) -> None:
     async with stage.server() as engine:
         run = await stage.ask(engine, LASTING)
         reader = Reader()
-        reading = asyncio.create_task(tried(lambda: reader.read(engine, run)))
+        reading = asyncio.create_task(read_on(run, lambda: reader.read(engine, run)))
         await reader.has_read.wait()
     with pytest.raises(ServerStopping):
         async with asyncio.timeout(LONG):

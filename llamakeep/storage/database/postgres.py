@@ -81,10 +81,8 @@ class PostgresDatabase:
                 if not tries_left:
                     if isinstance(error, IntegrityError):
                         raise
-                    raise StorageUnavailable(
-                        "Too many changed the same at the same time. Nothing was "
-                        "stored by this request; what was kept before is safe.",
-                        retry_after=1,
+                    raise StorageUnavailable.of_write(
+                        "Too many changed the same at the same time.", retry_after=1
                     ) from error
                 # A random pause, so that the same transactions do not collide again.
                 await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 - no secret
@@ -191,10 +189,13 @@ class PostgresDatabase:
         ) as error:
             if isinstance(error, DBAPIError) and not _is_about_the_server(error):
                 raise
-            translated = StorageUnavailable(
-                "PostgreSQL cannot be reached or cannot keep more. Nothing was stored "
-                "by this request; what was kept before is safe.",
-                retry_after=5,
+            make = (
+                StorageUnavailable.of_read
+                if kind == "read"
+                else StorageUnavailable.of_write
+            )
+            translated = make(
+                "PostgreSQL cannot be reached or cannot keep more.", retry_after=5
             )
             translated.is_full = _sqlstate(error) == _DISK_FULL
             self.trouble.failed(kind, translated, _reason(error))
@@ -221,7 +222,8 @@ async def _commit(connection: AsyncConnection) -> None:
         raise OutcomeUnknown(
             "The connection to PostgreSQL broke off during COMMIT: it is not known "
             "whether this was stored. Look for it, a prompt in your history, or send "
-            "it again, a prompt under the same Idempotency-Key: it is stored once then."
+            "it again, a prompt under the same Idempotency-Key, which stores it once.",
+            reason="PostgreSQL broke off during COMMIT.",
         ) from error
 
 

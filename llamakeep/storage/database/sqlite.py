@@ -336,9 +336,8 @@ def _octet_length(text: str | None) -> int | None:
 
 
 def _unreadable(error: OperationalError) -> StorageUnavailable:
-    return StorageUnavailable(
-        f"The database cannot be read: {reason(error)}. What was kept before is safe.",
-        retry_after=5,
+    return StorageUnavailable.of_read(
+        f"The database cannot be read: {reason(error)}.", retry_after=5
     )
 
 

@@ -158,10 +158,8 @@ class Writer:
             if not jobs:
                 return
         for job in jobs:
-            job.error = StorageUnavailable(
-                "The database took everything back several times. Nothing was stored; "
-                "what was kept before is safe.",
-                retry_after=5,
+            job.error = StorageUnavailable.of_write(
+                "The database took everything back several times.", retry_after=5
             )
 
     def _run(self, jobs: Sequence[_Job]) -> Sequence[_Job]:
@@ -182,7 +180,8 @@ class Writer:
                     f"The disk failed during COMMIT ({reason(error)}): it is not known "
                     "whether this was stored. Look for it, a prompt in your history, "
                     "or send it again, a prompt under the same Idempotency-Key: it is "
-                    "stored once then."
+                    "stored once then.",
+                    reason=f"The disk failed during COMMIT ({reason(error)}).",
                 ) from error
             raise
         finally:
@@ -240,10 +239,8 @@ def is_full(error: OperationalError) -> bool:
 
 def _translate(error: BaseException) -> BaseException:
     if isinstance(error, OperationalError):
-        translated = StorageUnavailable(
-            f"The database cannot keep this: {reason(error)}. Nothing was stored; "
-            "what was kept before is safe.",
-            retry_after=5,
+        translated = StorageUnavailable.of_write(
+            f"The database cannot keep this: {reason(error)}.", retry_after=5
         )
         translated.is_full = is_full(error)
         translated.__cause__ = error
