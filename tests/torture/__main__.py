@@ -1,7 +1,7 @@
 """
 Break everything that can break, and see whether the promises hold.
 
-    python -m tests.torture [--scale 1] [--seed 7] [--write]
+    python -m tests.torture [--scale 1] [--seed 7] [--scenario WORDS] [--write]
 
 Real servers, an emulator of Replicate and their clients are processes of their own;
 servers are killed and frozen while the clients rely on them. It ends with 1 if anything
@@ -47,6 +47,7 @@ async def torture(
     folder: Path,
     *,
     only: str | None,
+    scenario: str,
     **how: float,
 ) -> list[Row]:
     """
@@ -54,6 +55,7 @@ async def torture(
 
     Args:
         only: The name of the one database to do it on.
+        scenario: Words in the names of the scenarios to do; all have no words.
     """
     chance = random.Random(how["seed"])
     rows = []
@@ -81,8 +83,16 @@ async def torture(
         own, shared = stages
         on_shared = on_postgres(shared, scale, server_url=postgres, template=template)
         campaigns = {
-            "sqlite": Campaign("SQLite, one server", own, scale, on_sqlite(own, scale)),
-            "postgresql": Campaign("PostgreSQL, two servers", shared, scale, on_shared),
+            "sqlite": Campaign(
+                "SQLite, one server",
+                own,
+                scale,
+                on_sqlite(own, scale),
+                scenario=scenario,
+            ),
+            "postgresql": Campaign(
+                "PostgreSQL, two servers", shared, scale, on_shared, scenario=scenario
+            ),
         }
         for name, campaign in campaigns.items():
             if name != (only or name):
@@ -118,6 +128,7 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1, help="how much of it to do")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10_000)
     parser.add_argument("--only", choices=("sqlite", "postgresql"), help="a database")
+    parser.add_argument("--scenario", default="", help="those with these words only")
     parser.add_argument("--write", action="store_true", help=f"into {PAGE.name}, too")
     given = parser.parse_args()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
@@ -137,6 +148,7 @@ def main() -> int:
                 postgres,
                 folder,
                 only=given.only,
+                scenario=given.scenario,
                 scale=given.scale,
                 seed=given.seed,
             )
