@@ -37,7 +37,9 @@ def ask(
     ] = None,
     previous: Annotated[
         str | None,
-        typer.Option(metavar="RUN", help="Continue after this run of your history."),
+        typer.Option(
+            metavar="RUN", help="Continue after this run of your history, or `none`."
+        ),
     ] = None,
     max_tokens: Annotated[
         int | None, typer.Option(min=1, help="The longest response, in tokens.")
@@ -75,15 +77,19 @@ def ask(
 ) -> None:
     """Send a prompt to a model, and store prompt and response."""
     from llamakeep.domain import NewRun, Parameters
+    from llamakeep.domain.runs import FOLLOWS_NOTHING
 
     if password_stdin and (server is None or username is None or prompt in {None, "-"}):
         raise typer.BadParameter(
             "It goes with `--server`, `--username` and a prompt on the command line.",
             param_hint="--password-stdin",
         )
-    if previous is not None and conversation is not None:
+    if conversation is None and previous == FOLLOWS_NOTHING:
+        previous = None  # as it begins a conversation
+    if conversation is not None and previous not in {None, FOLLOWS_NOTHING}:
         raise typer.BadParameter(
-            "It goes without `--conversation`, since a run is in one.",
+            "It goes without `--conversation`, since a run is in one; but `none` "
+            "goes with it.",
             param_hint="--previous",
         )
     asked = NewRun(

@@ -175,6 +175,37 @@ async def test_pages_can_be_turned_back(client: Client, limit: int) -> None:
     assert [page["history"] for page in back[::-1]] == [p["history"] for p in there]
 
 
+@pytest.mark.parametrize("text", [None, 3])
+async def test_a_run_in_the_middle_is_a_place_to_begin_in_both_directions(
+    client: Client, text: int | None
+) -> None:
+    await ask(client, "1")
+    [first] = await client.history()
+    here = {"conversation_id": first["conversation_id"]}
+    for prompt in "23456789":
+        await client.post("/prompt/", json={"prompt": prompt, **here})
+        await ask(client, "elsewhere")
+    query: dict[str, Any] = here | {"limit": 2} | ({"text": text} if text else {})
+    listed = (await client.get("/history/", params=here)).json()["history"]
+    middle = next(run["id"] for run in listed if run["prompt"] == "5")
+
+    async def page(cursor: str) -> tuple[str, Any]:
+        params = query | {"cursor": cursor}
+        found = (await client.get("/history/", params=params)).json()
+        return "".join(run["prompt"] for run in found["history"]), found
+
+    older, below = await page(middle)
+    newer, above = await page(f"newer.{middle}")
+    oldest, lowest = await page(below["next_cursor"])
+    newest, highest = await page(above["previous_cursor"])
+    back_up, _ = await page(below["previous_cursor"])
+    back_down, _ = await page(above["next_cursor"])
+
+    assert (newest, newer, older, oldest) == ("98", "76", "43", "21")
+    assert (back_up, back_down) == ("65", "54")
+    assert lowest["next_cursor"] is highest["previous_cursor"] is None
+
+
 async def turned(client: Client, limit: int, cursor: str) -> dict[str, Any]:
     """Return the page that a cursor leads to."""
     response = await client.get(f"/history/?limit={limit}&cursor={cursor}")

@@ -10,7 +10,9 @@ async def test_a_history_is_summed_up(client: Client) -> None:
         await client.post("/prompt/", json={"prompt": prompt})
     await client.post("/prompt/", json={"prompt": "His"}, headers=BOB)
 
-    [found] = (await client.get("/history/stats?by=model")).json()["stats"]
+    query = "by=model&first_words=true"
+    [found] = (await client.get(f"/history/stats?{query}")).json()["stats"]
+    [quick] = (await client.get("/history/stats?by=model")).json()["stats"]
     times = [found.pop("first_word"), found.pop("latency")]
 
     assert found == {
@@ -26,6 +28,7 @@ async def test_a_history_is_summed_up(client: Client) -> None:
     }
     for each in times:
         assert 0 <= each["p50"] <= each["p90"] <= each["p99"]
+    assert set(quick.pop("first_word").values()) == {None}
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ async def test_a_run_says_when_its_first_word_came(settings: Settings) -> None:
         going_on = (await client.get(f"/history/{run_id}")).json()
         go_on.set()
         run = await client.ended(run_id)
-        [stats] = (await client.get("/history/stats")).json()["stats"]
+        [stats] = (await client.get("/history/stats?first_words=true")).json()["stats"]
 
     assert going_on["first_word_at"] == run["first_word_at"]
     begun, first, end = (
@@ -81,7 +81,7 @@ async def test_where_nothing_was_said_there_is_no_first_word(
 ) -> None:
     async with connect(settings, ScriptedProvider([])) as client:
         run = (await client.post("/prompt/", json=PROMPT)).json()
-        [stats] = (await client.get("/history/stats")).json()["stats"]
+        [stats] = (await client.get("/history/stats?first_words=true")).json()["stats"]
 
     assert (run["first_word_at"], run["status"]) == (None, "succeeded")
     assert set(stats["first_word"].values()) == {None}

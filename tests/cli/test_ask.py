@@ -266,3 +266,10 @@ async def _ask_here(
         Screen(Spinner("")),
         Registry([provider]),
     )
+
+
+def test_a_prompt_may_follow_nothing_of_a_conversation(typed: Type) -> None:
+    asked = typed("ask", "Hi", "--previous", "none", "--conversation", "conv_1")
+
+    assert asked.exit_code == 1
+    assert "--conversation" not in asked.stderr

@@ -244,8 +244,12 @@ async def test_percentiles_of_first_words_leave_out_what_is_not_known(
         await finish(storage, alice)
     await finish(storage, alice, status=RunStatus.FAILED, first_word_after=1)
 
-    [found] = await summed(storage, alice, EVERYTHING, Grouping.DAY)
+    [found], _ = await storage.stats(
+        alice, EVERYTHING, by=[Grouping.DAY], has_first_words=True
+    )
+    [without] = await summed(storage, alice, EVERYTHING, Grouping.DAY)
 
+    assert without.first_word_p50 is None
     assert (found.first_word_p50, found.first_word_p90, found.first_word_p99) == (
         2.5,
         4.5,

@@ -51,7 +51,10 @@ class StatsItem(Body):
     latency: Latency
     """From a prompt to the end of its response."""
     first_word: Latency
-    """From a prompt to the beginning of its response, where that is known."""
+    """
+    From a prompt to the beginning of its response, where that is known; with
+    `first_words` only.
+    """
 
     @classmethod
     def of(cls, stats: Stats, by: Sequence[Grouping]) -> Self:
@@ -105,6 +108,12 @@ async def history_stats(
             "two facts.",
         ),
     ] = None,
+    first_words: Annotated[
+        bool,
+        Query(
+            description="Sum up the times to first words, too: it takes twice as long."
+        ),
+    ] = False,
 ) -> StatsResponse:
     """
     Sum up your runs, or those that match the filters.
@@ -113,6 +122,8 @@ async def history_stats(
     """
     groupings = [Grouping(each) for each in dict.fromkeys(by or ["day"])]
     storage = services_of(request).storage
-    found, has_more = await storage.stats(user, matching, by=groupings)
+    found, has_more = await storage.stats(
+        user, matching, by=groupings, has_first_words=first_words
+    )
     items = [StatsItem.of(each, groupings) for each in found]
     return StatsResponse(stats=items, has_more=has_more)

@@ -19,6 +19,7 @@ from sqlalchemy import (
     case,
     cast,
     func,
+    null,
     or_,
     select,
     type_coerce,
@@ -96,7 +97,10 @@ class Stats:
     latency_p90: float | None
     latency_p99: float | None
     first_word_p50: float | None = None
-    """Seconds from a prompt to the first word of its answer, where that is known."""
+    """
+    Seconds from a prompt to the first word of its answer, where that is known and was
+    asked for.
+    """
     first_word_p90: float | None = None
     first_word_p99: float | None = None
 
@@ -105,7 +109,12 @@ class StatsStorage(SearchStorage):
     """Computes statistics."""
 
     async def stats(
-        self, user: User | None, matching: RunFilter, *, by: Sequence[Grouping]
+        self,
+        user: User | None,
+        matching: RunFilter,
+        *,
+        by: Sequence[Grouping],
+        has_first_words: bool = False,
     ) -> tuple[Sequence[Stats], bool]:
         """
         Return the statistics of matching runs, group by group, and whether more exist.
@@ -113,13 +122,16 @@ class StatsStorage(SearchStorage):
         Without `user`, they are of all users' runs; then no tag, conversation or search
         is among the filters, and no tag among the groupings.
 
+        First words take as long again, and are only summed up if `has_first_words`.
         The latest days are first; without days, where there may be any number of
         groups, those with the most runs.
         """
         most = most_groups(by)
 
         def operation(connection: Connection) -> Sequence[Stats]:
-            query = _stats(user, matching, by, connection.dialect.name)
+            dialect = connection.dialect.name
+            each = _each(user, matching, by, dialect, has_first_words=has_first_words)
+            query = _sums(each, by, has_first_words=has_first_words)
             return [_to_stats(row, len(by)) for row in connection.execute(query)]
 
         if matching.search is not None:
@@ -154,16 +166,33 @@ def _to_stats(row: Row[Any], groupings: int) -> Stats:
     )
 
 
-def _stats(
-    user: User | None, matching: RunFilter, by: Sequence[Grouping], dialect: str
-) -> Select[*tuple[Any, ...]]:
+def _each(
+    user: User | None,
+    matching: RunFilter,
+    by: Sequence[Grouping],
+    dialect: str,
+    *,
+    has_first_words: bool,
+) -> Subquery:
+    """Return a row for each run, with its place among the times of its group."""
     has_answer = runs.c.status == RunStatus.SUCCEEDED
     labels = [_label(each, dialect) for each in by]
     peers = (*labels, has_answer)
     latency = _microseconds(runs.c.finished_at, dialect) - _microseconds(
         runs.c.created_at, dialect
     )
-    each_run = (
+    columns: list[ColumnElement[Any]] = []
+    if has_first_words:
+        first = runs.c.first_word_after
+        columns = [
+            first,
+            # Runs of which it is not known are last, and not counted.
+            func.row_number()
+            .over(partition_by=peers, order_by=first.nulls_last())
+            .label("first_place"),
+            func.count(first).over(partition_by=peers).label("first_places"),
+        ]
+    return (
         select(
             *(label.label(f"label_{n}") for n, label in enumerate(labels)),
             has_answer.label("has_answer"),
@@ -172,22 +201,14 @@ def _stats(
             runs.c.output_tokens,
             runs.c.cost,
             latency.label("latency"),
-            runs.c.first_word_after,
             func.row_number().over(partition_by=peers, order_by=latency).label("place"),
             func.count().over(partition_by=peers).label("places"),
-            # Runs of which it is not known are last, and not counted.
-            func.row_number()
-            .over(partition_by=peers, order_by=runs.c.first_word_after.nulls_last())
-            .label("first_place"),
-            func.count(runs.c.first_word_after)
-            .over(partition_by=peers)
-            .label("first_places"),
+            *columns,
         )
         .select_from(_source(user, by))
         .where(*matching.conditions(user, dialect))
         .subquery()
     )
-    return _sums(each_run, by)
 
 
 def _source(user: User | None, by: Sequence[Grouping]) -> FromClause:
@@ -198,7 +219,9 @@ def _source(user: User | None, by: Sequence[Grouping]) -> FromClause:
     return runs.outerjoin(run_tags, is_its)
 
 
-def _sums(each: Subquery, by: Sequence[Grouping]) -> Select[*tuple[Any, ...]]:
+def _sums(
+    each: Subquery, by: Sequence[Grouping], *, has_first_words: bool
+) -> Select[*tuple[Any, ...]]:
     """Sum up the groups, in their order."""
     cost = type_coerce(each.c.cost, BigInteger)
 
@@ -233,8 +256,13 @@ def _sums(each: Subquery, by: Sequence[Grouping]) -> Select[*tuple[Any, ...]]:
             func.sum(cost // _BILLION).label("dollars"),
             func.sum(cost % _BILLION).label("billionths"),
             count(and_(each.c.cost.is_(None), has_taken)).label("unpriced"),
-            *(percentile(each, "latency") for each in PERCENTS),
-            *(percentile(each, "first_word_after", "first_") for each in PERCENTS),
+            *(percentile(percent, "latency") for percent in PERCENTS),
+            *(
+                percentile(percent, "first_word_after", "first_")
+                if has_first_words
+                else null().label(f"first_p{percent}")
+                for percent in PERCENTS
+            ),
         )
         .group_by(*labels)
         .order_by(*order)
