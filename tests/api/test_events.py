@@ -1,6 +1,7 @@
 """One stream for a whole tab: what it is told of its user's runs and their texts."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -9,10 +10,13 @@ from llamakeep.domain.rates import parse_rates
 from llamakeep.settings import Settings
 from tests.api.serving import PROMPTS, Client, connect
 from tests.api.tabs import Tab, tab
+from tests.api.test_items import SCRIPT as ITEMS
+from tests.api.test_items import TAPE
 from tests.api.test_login_cookie import DAY, OWN, cookie_of, enrol, grow_old, log_in
 from tests.fakes import ScriptedProvider
 from tests.waiting import until
 
+WHOSE = ("run", "position")
 WORDS = ("Once ", "upon ", "a \U0001f999", ".")
 STORY = "".join(WORDS)
 
@@ -74,6 +78,47 @@ async def test_the_text_of_a_followed_run_comes_in_its_order_before_its_end(
     ]
     assert names[0] == "ready"
     assert names[-2:] == ["done", "succeeded"]
+
+
+async def test_a_run_that_waits_for_its_turn_is_told_as_such(
+    settings: Settings,
+) -> None:
+    go_on = asyncio.Event()
+    narrow = settings.model_copy(update={"max_running": 1})
+    provider = ScriptedProvider(["Yes", go_on])
+    async with connect(narrow, provider) as client, tab(client) as opened:
+        first, second = await client.begin("One"), await client.begin("Two")
+        await opened.until_told(first, "processing")
+        await opened.until_told(second, "queued")
+        go_on.set()
+        await opened.until_told(second)
+
+    assert opened.statuses(second)[0] == "queued"
+    assert opened.statuses(first)[-1] == opened.statuses(second)[-1] == "succeeded"
+
+
+async def test_reasoning_and_calls_are_told_as_items(settings: Settings) -> None:
+    async with connect(settings, ScriptedProvider(ITEMS)) as client:
+        run_id = await client.begin()
+        async with tab(client, run_id) as opened:
+            await opened.until_told(run_id)
+        for offset in range(len(TAPE)):
+            late = Tab(client)
+            late.follow(run_id, str(offset), TAPE[:offset])
+            await late.open()
+            await late.until(partial(len, late.ended))
+            await late.close()
+            assert late.texts[run_id] == TAPE
+        [alone] = await client.history()
+
+    assert opened.texts[run_id] == TAPE
+    heads = [
+        {name: value for name, value in one.data.items() if name not in WHOSE}
+        for one in opened.named("item")
+    ]
+    told = [{k: v for k, v in item.items() if k != "text"} for item in alone["output"]]
+    assert heads == told
+    assert opened.named("done")[0].data["output"] == alone["output"]
 
 
 async def test_a_run_that_fails_ends_with_an_error_that_names_it(
