@@ -51,7 +51,6 @@ class Repeated:
         """Stop, and do not wait for the end of a step; it can be opened again."""
         if self._task is not None:
             self._task.cancel()
-            self._task = None
 
     async def close(self) -> None:
         """Stop, in the middle of a step if there is one."""

@@ -101,7 +101,7 @@ class EventStream:
 
     def close(self) -> None:
         """Follow nothing more."""
-        for follower in self._followers.values():
+        for follower in [*self._followers.values()]:
             follower.cancel()
         if self._listener is not None:
             self._engine.feeds.leave(self._listener)
@@ -126,8 +126,17 @@ class EventStream:
             last = rendering.refused(error)
         else:
             last = rendering.stopped(stopped())
+        finally:
+            await self._end()
         if not self._is_within:
             yield last
+
+    async def _end(self) -> None:
+        """Follow nothing more, and wait until that is so."""
+        ending = [*self._followers.values()]
+        self.close()
+        if ending:
+            await asyncio.wait(ending)
 
     async def _news(self) -> bool:
         """Wait for something to send; return whether there may be."""

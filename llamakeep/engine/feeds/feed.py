@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -98,12 +98,19 @@ class Feed:
             found.append(change)
         return found[::-1]
 
-    def close(self) -> None:
-        """Tell nothing more; listeners see that in `is_closed`."""
+    def close(self) -> Collection[asyncio.Task[None]]:
+        """
+        Tell nothing more; listeners see that in `is_closed`.
+
+        Returns:
+            What was canceled, and has to end before the database is closed.
+        """
         self.is_closed = True
-        if self._reading is not None:
-            self._reading.cancel()
         self._wake()
+        if self._reading is None:
+            return ()
+        self._reading.cancel()
+        return (self._reading,)
 
     async def _read(self) -> None:
         try:

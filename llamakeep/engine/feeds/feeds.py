@@ -1,7 +1,7 @@
 """The feeds of those users whose runs somebody in this process listens to."""
 
 import asyncio
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping
 
 from llamakeep.engine.feeds.elsewhere import Elsewhere
 from llamakeep.engine.feeds.feed import Feed, Listener
@@ -93,8 +93,11 @@ class Feeds:
         self._is_closed = True
         for closing in self._closing.values():
             closing.cancel()
-        for feed in tuple(self._by_user.values()):
-            self._close(feed)
+        ending = [
+            task for feed in [*self._by_user.values()] for task in self._close(feed)
+        ]
+        if ending:
+            await asyncio.wait(ending)
         if self._elsewhere is not None:
             await self._elsewhere.close()
 
@@ -105,9 +108,9 @@ class Feeds:
                 live.feed = feed
         return feed
 
-    def _close(self, feed: Feed) -> None:
+    def _close(self, feed: Feed) -> Collection[asyncio.Task[None]]:
         self._closing.pop(feed.user_id, None)
         del self._by_user[feed.user_id]
-        feed.close()
         if self._elsewhere is not None:
             self._elsewhere.leave(feed)
+        return feed.close()
