@@ -1,7 +1,7 @@
 // @ts-check
 /** Starts the page. */
 
-import { call, Problem } from "./core/api.js";
+import { call, noAnswer, Problem } from "./core/api.js";
 import { startEvents } from "./core/events.js";
 import { startKeys } from "./core/keys.js";
 import { openLocal } from "./core/local.js";
@@ -71,13 +71,26 @@ async function load(url) {
     return await view(found.place);
   } catch (error) {
     if (error instanceof TypeError && /import|module/i.test(error.message)) {
-      throw new Problem({
-        title: "A new version is here.",
-        detail: "Load the page again: what you typed stays.",
-      });
+      throw await reasonOf(new URL(`./views/${found.name}.js`, import.meta.url));
     }
     throw error;
   }
+}
+
+/**
+ * Return why a module could not be loaded.
+ *
+ * @param {URL} url
+ */
+async function reasonOf(url) {
+  const response = await fetch(url).catch(() => null);
+  if (response === null) return noAnswer();
+  const isGone = response.status === 404;
+  return new Problem({
+    type: isGone ? "new-version" : "not-loaded",
+    title: isGone ? "A new version is here." : "This part of the page could not be loaded.",
+    detail: "Load the page again: what you typed stays.",
+  });
 }
 
 await start();

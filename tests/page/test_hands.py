@@ -37,7 +37,7 @@ def test_copy_gives_the_markdown_also_without_the_clipboards_interface(
     expect(page.locator(".notice")).to_have_text("Copied")
     assert copied(page) == MARKDOWN
     turn(page).locator(".code").get_by_role("button", name="Copy").click()
-    expect(page.locator(".notice").last).to_have_text("The code is copied")
+    expect(page.locator(".notice").last).to_have_text("Code copied")
     assert copied(page) == "print('llama')\n"
 
 

@@ -47,11 +47,14 @@ const ROUTES = [
 
 const base = new URL(document.baseURI);
 
+/** The address of what is shown. */
+let shown = "";
 /** The path of what is shown, relative to the base. */
 export const here = new Watched("");
 
 /** @param {URL} url */
 function moved(url) {
+  shown = url.href;
   here.set(url.pathname.slice(base.pathname.length));
 }
 
@@ -167,7 +170,10 @@ export function startRouter(showing, scroll) {
   [show, scrolled] = [showing, scroll];
   history.scrollRestoration = "manual";
   document.addEventListener("click", followLink);
-  addEventListener("popstate", () => open(new URL(location.href), remembered().scroll ?? 0));
+  addEventListener("popstate", () => {
+    // An entry without an address of its own is of something that was opened above the view.
+    if (location.href !== shown) open(new URL(location.href), remembered().scroll ?? 0);
+  });
   addEventListener("pagehide", rememberScroll);
   open(new URL(location.href), remembered().scroll ?? 0);
 }

@@ -3,12 +3,10 @@
 
 import { element } from "../core/dom.js";
 import { isComposing } from "../core/keys.js";
-import { keep, kept, listen, looks, newKey } from "../core/local.js";
-import { modelOf, preferModel, preferredModel, shortName } from "../core/models.js";
-import { state } from "../core/state.js";
-import { notice } from "./announce.js";
-import { openMenu } from "./menu.js";
-import { askOptions, countOf } from "./options.js";
+import { looks, newKey } from "../core/local.js";
+import { ComposerBar } from "./composer_bar.js";
+import { Drafts } from "./drafts.js";
+import { countOf } from "./options.js";
 import { LONG, Pastes } from "./pastes.js";
 import { Pictures } from "./pictures.js";
 
@@ -28,117 +26,53 @@ import { Pictures } from "./pictures.js";
  * @property {() => void} leave What ends the editing of an earlier prompt.
  */
 
-const PAUSE = 150;
+/** Whether one types with a finger: then Enter is a new line. */
+export const isCoarse = () => matchMedia("(pointer: coarse)").matches;
 
 /** A field for prompts whose text is kept as it is typed. */
 export class Composer {
-  #draft = "draft:";
+  /** All that sends this draft, in whichever tab, sends it with this key. */
   #key = newKey();
-  /** @type {Record<string, any>} */
-  #options = {};
-  #model = "";
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #timer;
-  #isWriting = false;
-  /** @type {(() => void)[]} */
-  #ends = [];
+  #problem = element("div", {});
+  #mode = element("div", { class: "mode" });
+  field = element("textarea", {
+    rows: "2",
+    "aria-label": "Prompt",
+    dir: "auto",
+    enterkeyhint: isCoarse() ? "enter" : "send",
+    placeholder: isCoarse()
+      ? "Ask anything"
+      : "Ask anything. Enter sends, Shift+Enter makes a new line.",
+  });
+  pictures = new Pictures(this.field, () => this.#show());
+  pastes = new Pastes(this.field, () => this.#typed());
 
   /** @param {Doing} doing */
   constructor(doing) {
     this.doing = doing;
-    this.field = element("textarea", {
-      rows: "2",
-      "aria-label": "Prompt",
-      dir: "auto",
-      enterkeyhint: isCoarse() ? "enter" : "send",
-      placeholder: isCoarse()
-        ? "Ask anything"
-        : "Ask anything. Enter sends, Shift+Enter makes a new line.",
-      on: {
-        input: () => this.#typed(),
-        keydown: (event) => this.#key_(event),
-        blur: () => this.#save(),
-      },
+    this.bar = new ComposerBar({
+      send: () => this.send(),
+      stop: () => doing.stop(),
+      pick: () => this.pictures.pick(),
+      changed: () => this.drafts.keep(),
     });
-    this.pictures = new Pictures(this.field, () => this.#show());
-    this.pastes = new Pastes(this.field, () => this.#typed());
-    this.#modelButton = this.#button("", () => this.#chooseModel(), {
-      "aria-haspopup": "menu",
-      class: "model",
-    });
-    this.#optionsButton = this.#button("Options", () => this.#askOptions());
-    this.#pictureButton = this.#button("Picture", () => this.pictures.pick());
-    this.#stopButton = this.#button("Stop", () => this.doing.stop(), { class: "main" });
-    this.#sendButton = this.#button("Send", () => this.send(), { class: "main" });
-    this.node = this.#layout();
-    this.#ends.push(
-      state.models.watch(() => this.#show()),
-      listen((told) => this.#heard(told)),
+    this.drafts = new Drafts(
+      () => this.#draft(),
+      (draft) => this.#takeUp(draft),
+      () => document.activeElement === this.field && document.hasFocus(),
     );
-    addEventListener("pagehide", this.#saveNow);
-    this.#ends.push(() => removeEventListener("pagehide", this.#saveNow));
-  }
-
-  #modelButton;
-  #optionsButton;
-  #pictureButton;
-  #stopButton;
-  #sendButton;
-  #problem = element("div", {});
-  #mode = element("div", { class: "mode" });
-  #saveNow = () => this.#save();
-
-  #layout() {
-    const bar = element(
-      "div",
-      { class: "bar" },
-      this.#modelButton,
-      this.#optionsButton,
-      this.#pictureButton,
-      element("span", { class: "gap" }),
-      this.#sendButton,
-      this.#stopButton,
-    );
-    const box = element(
-      "div",
-      { class: "box", on: { click: (/** @type {MouseEvent} */ event) => this.#clicked(event) } },
-      this.#mode,
-      this.pictures.node,
-      this.pastes.node,
-      this.field,
-      bar,
-    );
-    return element("section", { class: "composer", "aria-label": "Ask" }, this.#problem, box);
-  }
-
-  /**
-   * @param {string} label
-   * @param {() => void} click
-   * @param {Record<string, string>} [more]
-   */
-  #button(label, click, more = {}) {
-    return element("button", { type: "button", ...more, on: { click } }, label);
-  }
-
-  /** @param {MouseEvent} event */
-  #clicked(event) {
-    if (event.target === event.currentTarget) this.field.focus();
-  }
-
-  get text() {
-    return this.field.value;
+    this.field.addEventListener("input", () => this.#typed());
+    this.field.addEventListener("keydown", (event) => this.#pressed(event));
+    this.field.addEventListener("blur", () => this.drafts.save());
+    const parts = [this.#mode, this.pictures.node, this.pastes.node, this.field, this.bar.node];
+    const box = element("div", { class: "box" }, ...parts);
+    box.addEventListener("click", ({ target }) => target === box && this.field.focus());
+    this.node = element("section", { class: "composer", "aria-label": "Ask" }, this.#problem, box);
   }
 
   get isEmpty() {
-    return this.text.trim() === "" && this.pastes.texts.length === 0 && this.pictures.isEmpty;
-  }
-
-  get model() {
-    return this.#model || preferredModel();
-  }
-
-  get options() {
-    return this.#options;
+    const isBlank = this.field.value.trim() === "" && this.pastes.texts.length === 0;
+    return isBlank && this.pictures.isEmpty;
   }
 
   /**
@@ -148,68 +82,43 @@ export class Composer {
    * @param {string} [model] Which model is asked unless the user says otherwise.
    */
   open(conversation, model = "") {
-    this.#save();
-    this.#draft = `draft:${conversation}`;
-    this.#model = model && modelOf(model) ? model : "";
-    this.#takeUp(kept(this.#draft));
+    this.bar.setModel(model);
+    this.drafts.open(conversation);
+  }
+
+  #draft() {
+    const { value: text } = this.field;
+    const { options } = this.bar;
+    const pasted = this.pastes.texts;
+    const isNothing = text === "" && pasted.length === 0 && countOf(options) === 0;
+    return isNothing ? null : { text, pasted, key: this.#key, options };
   }
 
   /** @param {import("../core/local.js").Draft | null} draft */
   #takeUp(draft) {
     this.field.value = draft?.text ?? "";
-    this.pastes.set(draft?.pasted ?? []);
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
     this.#key = draft?.key ?? newKey();
-    this.#options = draft?.options ?? {};
-    this.#grow();
+    this.bar.setOptions(draft?.options ?? {});
+    this.pastes.set(draft?.pasted ?? []);
     this.#show();
-  }
-
-  /** @param {import("../core/local.js").Told} told */
-  #heard({ what, name }) {
-    if (what !== "draft" || name !== this.#draft || this.#timer) return;
-    if (document.activeElement !== this.field || !document.hasFocus()) {
-      this.#takeUp(kept(this.#draft));
-    }
   }
 
   #typed() {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#save(), PAUSE);
-    this.#grow();
+    this.drafts?.changed();
     this.#show();
   }
 
-  #save() {
-    clearTimeout(this.#timer);
-    const wasTyped = this.#timer !== undefined;
-    this.#timer = undefined;
-    if (wasTyped) this.#keep();
-  }
-
-  #keep() {
-    const { text } = this;
-    const pasted = this.pastes.texts;
-    const isNothing = text === "" && pasted.length === 0 && countOf(this.#options) === 0;
-    const draft = { text, pasted, key: this.#key, options: this.#options };
-    if (!keep(this.#draft, isNothing ? null : draft)) {
-      notice("This text is too long for the browser to keep: it stays as long as this page.", {
-        isBad: true,
-      });
-    }
-  }
-
-  #grow() {
+  #show() {
+    this.bar?.show({ isEmpty: this.isEmpty });
     if (CSS.supports("field-sizing", "content")) return;
     this.field.style.height = "auto";
     this.field.style.height = `${this.field.scrollHeight}px`;
   }
 
   /** @param {KeyboardEvent} event */
-  #key_(event) {
+  #pressed(event) {
     if (isComposing(event)) return;
-    if (event.key === "ArrowUp" && this.text === "") {
+    if (event.key === "ArrowUp" && this.field.value === "") {
       event.preventDefault();
       this.doing.editLast();
       return;
@@ -225,33 +134,21 @@ export class Composer {
   /** Hand over what was typed, and empty the field. */
   send() {
     if (this.isEmpty || this.pictures.isReading) return;
-    const { model } = this;
-    const text = [this.text, ...this.pastes.texts].filter((one) => one.trim()).join("\n\n");
+    const { model, options } = this.bar;
     const refusal = this.pictures.refusal(model);
     if (refusal) {
       this.say(element("div", { class: "note bad", role: "alert" }, refusal));
       return;
     }
-    const sent = {
-      key: this.#key,
-      text,
-      images: this.pictures.urls,
-      model,
-      options: this.#options,
-    };
-    this.field.value = "";
-    this.pastes.set([]);
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#key = newKey();
-    const { metadata: _, ...lasting } = this.#options;
-    this.#options = lasting;
+    const texts = [this.field.value, ...this.pastes.texts].filter((text) => text.trim());
+    const { urls: images } = this.pictures;
+    const sent = { key: this.#key, text: texts.join("\n\n"), images, model, options };
+    const { metadata: _, ...lasting } = options;
     this.pictures.clear();
+    this.#takeUp({ text: "", key: newKey(), options: lasting });
     this.say();
     this.doing.send(sent);
-    this.#keep();
-    this.#grow();
-    this.#show();
+    this.drafts.keep();
   }
 
   /**
@@ -261,14 +158,13 @@ export class Composer {
    * @param {{options?: Record<string, any>, images?: string[], model?: string}} [more]
    */
   put(text, { options, images = [], model } = {}) {
-    const own = this.text.trim();
+    const own = this.field.value.trim();
     if (text.length >= LONG) this.pastes.set([...this.pastes.texts, text]);
     else this.field.value = own && own !== text.trim() ? `${text}\n\n${own}` : text;
-    if (options) this.#options = options;
-    if (model) this.#model = model;
+    if (options) this.bar.setOptions(options);
+    if (model) this.bar.setModel(model);
     this.pictures.put(images);
-    this.#keep();
-    this.#grow();
+    this.drafts.keep();
     this.#show();
     this.field.focus();
   }
@@ -288,71 +184,14 @@ export class Composer {
    * @param {string} text
    */
   setMode(text) {
-    const cancel = () => this.doing.leave();
-    this.#mode.replaceChildren(
-      ...(text ? [element("span", {}, text), this.#button("Cancel", cancel)] : []),
-    );
-  }
-
-  /**
-   * Say whether an answer is being written here, which can be stopped.
-   *
-   * @param {boolean} isWriting
-   */
-  setWriting(isWriting) {
-    this.#isWriting = isWriting;
-    this.#show();
-  }
-
-  #show() {
-    const { model } = this;
-    const many = (state.models.value?.length ?? 0) > 1;
-    this.#modelButton.textContent = `${model ? shortName(model) : "Model"}${many ? " ▾" : ""}`;
-    this.#modelButton.title = model;
-    const count = countOf(this.#options);
-    this.#optionsButton.textContent = count ? `Options (${count})` : "Options";
-    this.#pictureButton.hidden = modelOf(model)?.capabilities.images === false;
-    this.#stopButton.hidden = !this.#isWriting;
-    this.#sendButton.hidden = this.#isWriting && this.isEmpty;
-    this.#sendButton.setAttribute("aria-disabled", String(this.isEmpty));
-  }
-
-  #chooseModel() {
-    const items = (state.models.value ?? []).map(({ model, capabilities }) => ({
-      label: model,
-      note: [
-        capabilities.images && "pictures",
-        capabilities.reasoning && "reasoning",
-        capabilities.tools && "tools",
-      ]
-        .filter(Boolean).join(", "),
-      isChecked: model === this.model,
-      run: () => this.#setModel(model),
-    }));
-    if (items.length) openMenu(this.#modelButton, items);
-  }
-
-  /** @param {string} model */
-  #setModel(model) {
-    this.#model = model;
-    preferModel(model);
-    this.#show();
-  }
-
-  async #askOptions() {
-    const options = await askOptions(this.model, this.#options);
-    if (options === null) return;
-    this.#options = options;
-    this.#keep();
-    this.#show();
+    const click = () => this.doing.leave();
+    const cancel = element("button", { type: "button", on: { click } }, "Cancel");
+    this.#mode.replaceChildren(...(text ? [element("span", {}, text), cancel] : []));
   }
 
   close() {
-    this.#save();
+    this.drafts.close();
+    this.bar.end();
     this.pictures.clear();
-    for (const end of this.#ends) end();
   }
 }
-
-/** Whether one types with a finger: then Enter is a new line. */
-export const isCoarse = () => matchMedia("(pointer: coarse)").matches;

@@ -44,6 +44,24 @@ export function secondsOf(run) {
   return Math.max(0, (Date.parse(run.finished_at) - begin) / 1000);
 }
 
+/**
+ * What runs come through, as people call it.
+ *
+ * @type {Record<string, string>}
+ */
+export const SOURCES = {
+  "prompt": "/prompt/",
+  "chat-completions": "/v1/chat/completions",
+  "completions": "/v1/completions",
+  "responses": "/v1/responses",
+  "conversations": "/v1/conversations",
+  "embeddings": "/v1/embeddings",
+  "messages": "/v1/messages",
+  "predictions": "Replicate's API",
+  "command-line": "the command line",
+  "import": "an import",
+};
+
 /** @param {string} text */
 export const wordsIn = (text) => text.split(/\s+/).filter(Boolean).length;
 

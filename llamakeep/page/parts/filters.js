@@ -2,6 +2,7 @@
 /** Filters of the history, as addresses have them and as the API names them. */
 
 import * as format from "../core/format.js";
+import { SOURCES } from "./facts.js";
 
 /** @type {Record<string, string>} */
 const API_NAMES = {
@@ -38,19 +39,8 @@ export const STATES = {
   starting: "Asked, no word yet",
   queued: "Waiting",
 };
-/** @type {Record<string, string>} */
-export const SOURCES = {
-  "prompt": "/prompt/",
-  "chat-completions": "/v1/chat/completions",
-  "completions": "/v1/completions",
-  "responses": "/v1/responses",
-  "conversations": "/v1/conversations",
-  "embeddings": "/v1/embeddings",
-  "messages": "/v1/messages",
-  "predictions": "Replicate's API",
-  "command-line": "the command line",
-  "import": "an import",
-};
+export { SOURCES };
+
 const DAY = 86_400_000;
 
 /**

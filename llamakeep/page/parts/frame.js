@@ -1,6 +1,7 @@
 // @ts-check
 /** What stands around every view. */
 
+import { Problem } from "../core/api.js";
 import { element } from "../core/dom.js";
 import { state } from "../core/state.js";
 import { outline, problemBox } from "./problem.js";
@@ -85,9 +86,16 @@ export async function showView(load, { scroll = 0, isFirst = false } = {}) {
   try {
     next = await load();
   } catch (error) {
+    const isOld = error instanceof Problem && error.code === "new-version";
+    const reload = element(
+      "button",
+      { type: "button", class: "main", on: { click: () => location.reload() } },
+      "Reload",
+    );
     const retry = () => showView(load, { scroll });
+    const box = problemBox(error, isOld ? { more: [reload] } : { retry });
     next = {
-      node: element("div", { class: "page" }, problemBox(error, { retry })),
+      node: element("div", { class: "page" }, box),
       title: "Something is wrong",
     };
   }

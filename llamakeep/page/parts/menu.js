@@ -68,8 +68,8 @@ export function openMenu(anchor, items) {
     if (hadFocus) anchor.focus();
     menu.remove();
   });
-  // Inside an open dialog, what is outside of it cannot be used.
-  (anchor.closest("dialog") ?? document.body).append(menu);
+  // What is outside of an open dialog cannot be used, and all is to be in a landmark.
+  (anchor.closest("dialog, main, nav, header") ?? document.body).append(menu);
   menu.showPopover();
   place(menu, anchor);
   const checked = menu.querySelector("[aria-checked=true]") ?? menu.firstElementChild;

@@ -4,8 +4,7 @@
 import { element } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { isOver } from "./branches.js";
-import { SOURCES } from "./filters.js";
-import { secondsOf, statusName } from "./facts.js";
+import { secondsOf, SOURCES, statusName } from "./facts.js";
 import { timeOf } from "./problem.js";
 
 /** @typedef {import("./branches.js").Run} Run */

@@ -2,6 +2,8 @@
 /** What a conversation sends: prompts, the same once more, and edited ones. */
 
 import { Problem } from "../core/api.js";
+import { element } from "../core/dom.js";
+import { counted } from "../core/format.js";
 import { newKey } from "../core/local.js";
 import { entries, hold, post, release, watchOutbox } from "../core/outbox.js";
 import { bodyAgain, bodyOf, imagesOf, optionsOf, place } from "./asking.js";
@@ -161,10 +163,28 @@ export class Sending {
   #refused({ body }, problem) {
     const { prompt, images, model, previous_run_id: _, conversation_id: __, ...options } = body;
     this.talk.composer.put(prompt, { options, images, model });
-    this.talk.composer.say(problemBox(problem));
+    this.talk.composer.say(problemBox(problem, { more: [this.#less(problem, options)] }));
     entries().filter(({ conversation, state }) =>
       conversation === this.talk.id && state === "waiting"
     ).forEach(hold);
+  }
+
+  /**
+   * Return a button that asks for as many tokens as a limit may leave; `null` if none does.
+   *
+   * @param {Problem} problem
+   * @param {Record<string, any>} options
+   */
+  #less({ limit }, options) {
+    if (!limit || limit.left < 2 || !limit.name.includes("token")) return null;
+    // The rest is for the prompt, of which the limit counts the tokens as well.
+    const max_tokens = Math.floor(limit.left / 2);
+    const ask = () => {
+      this.talk.composer.bar.setOptions({ ...options, max_tokens });
+      this.talk.composer.say();
+    };
+    const label = `Ask for at most ${counted(max_tokens, "token")}`;
+    return element("button", { type: "button", class: "edge", on: { click: ask } }, label);
   }
 
   close() {

@@ -54,7 +54,10 @@ export class Sidebar {
       "conversation",
       (event) => this.#changed(/** @type {CustomEvent} */ (event).detail),
     );
-    addEventListener("popstate", () => this.node.classList.remove("open"));
+    addEventListener("popstate", () => this.close());
+    this.node.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && this.node.classList.contains("open")) history.back();
+    });
   }
 
   #layout() {
@@ -209,12 +212,18 @@ export class Sidebar {
   /** Show the sheet. */
   open() {
     history.pushState(history.state, "");
-    this.node.classList.add("open");
+    this.#set(true);
     this.node.querySelector("a")?.focus();
   }
 
   close() {
-    this.node.classList.remove("open");
+    this.#set(false);
+  }
+
+  /** @param {boolean} isOpen What is beside an open sheet cannot be used. */
+  #set(isOpen) {
+    this.node.classList.toggle("open", isOpen);
+    document.querySelector(".view")?.toggleAttribute("inert", isOpen);
   }
 
   /** @param {MouseEvent} event */

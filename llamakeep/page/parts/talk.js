@@ -141,7 +141,7 @@ export class Talk {
     const anchor = this.turns.turns.find(({ node }) => node.getBoundingClientRect().bottom > 0);
     this.scroll.keep(anchor?.node ?? null, () => this.turns.show(path));
     for (const turn of this.turns.turns) turn.setVersions(this.branches.versions(turn.run));
-    this.composer.setWriting(path.some((run) => !isOver(run)));
+    this.composer.bar.show({ isWriting: path.some((run) => !isOver(run)) });
     if (path.length) this.#greeting.replaceChildren();
   }
 
