@@ -1,0 +1,102 @@
+// @ts-check
+/** One of several answers beside each other. */
+
+import { call, Problem } from "../core/api.js";
+import { element } from "../core/dom.js";
+import { isOver } from "./branches.js";
+import { endOf, factsOf, statusName } from "./facts.js";
+import { LiveAnswer } from "./live.js";
+import { problemBox } from "./problem.js";
+
+/** @typedef {import("./branches.js").Run} Run */
+
+/** The answer of one model, and what became of it; it does not depend on the others. */
+export class AnswerColumn {
+  #body = element("div", { class: "column-body" });
+  #note = element("div", {});
+  #facts = element("p", { class: "meta" });
+  #buttons = element("div", { class: "buttons" });
+  /** @type {LiveAnswer | null} */
+  #live = null;
+
+  /**
+   * @param {string} model
+   * @param {(run: Run) => void} changed
+   */
+  constructor(model, changed) {
+    this.model = model;
+    this.changed = changed;
+    this.node = element(
+      "section",
+      { class: "column", "aria-label": model },
+      element("h2", {}, model),
+      this.#body,
+      this.#note,
+      this.#facts,
+      this.#buttons,
+    );
+    this.#facts.textContent = "Waiting to be asked";
+  }
+
+  /** @param {Run} run */
+  show(run) {
+    this.#live?.close();
+    this.#live = new LiveAnswer(run, (changed) => this.#changed(changed));
+    this.#body.replaceChildren(this.#live.node);
+    this.#changed(run);
+  }
+
+  /** @param {Run} run */
+  #changed(run) {
+    const over = isOver(run);
+    const end = endOf(run);
+    const bad = run.status === "failed" ? "note bad" : "note";
+    this.#note.replaceChildren(
+      ...(end ? [element("p", { class: bad }, element("b", {}, end.title), ` ${end.detail}`)] : []),
+    );
+    this.#facts.textContent = over ? factsOf(run).join(" · ") : statusName(run.status);
+    const place = `c/${run.conversation_id}#${run.id}`;
+    const stop = element(
+      "button",
+      { type: "button", class: "edge", on: { click: () => void this.#stop(run.id) } },
+      "Stop",
+    );
+    this.#buttons.replaceChildren(
+      ...(over
+        ? [element("a", { class: "button edge", href: place }, "Go on with this one")]
+        : [stop]),
+      element("a", { class: "button", href: `r/${run.id}` }, "Read alone"),
+    );
+    this.changed(run);
+  }
+
+  /** @param {string} run */
+  async #stop(run) {
+    this.#facts.textContent = "Stopping…";
+    try {
+      await call("POST", `history/${run}/cancel`);
+    } catch (error) {
+      this.refuse(error, () => void this.#stop(run));
+    }
+  }
+
+  /**
+   * @param {unknown} error
+   * @param {() => void} retry
+   */
+  refuse(error, retry) {
+    if (!(error instanceof Problem)) throw error;
+    this.#note.replaceChildren(problemBox(error, { retry }));
+    if (!this.#live) this.#facts.textContent = "";
+  }
+
+  /** Say that it is asked again. */
+  wait() {
+    this.#note.replaceChildren();
+    this.#facts.textContent = "Waiting to be asked";
+  }
+
+  close() {
+    this.#live?.close();
+  }
+}
