@@ -63,10 +63,11 @@ def page_routes(files: Files) -> Sequence[BaseRoute]:
         """Return the page that shows the API, to any client."""
         return await shell_of(files, DOCUMENTATION, request)
 
-    async def send_file(request: Request, version: str, name: str) -> Response:
+    async def send_file(request: Request) -> Response:
         """Return one of the page's files, as long as its version is served."""
         edition = await files.edition()
-        found = edition.files.get(name) if version == edition.digest else None
+        is_current = request.path_params["version"] == edition.digest
+        found = edition.files.get(request.path_params["name"]) if is_current else None
         if found is None:
             raise HTTPException(HTTPStatus.NOT_FOUND)
         return _send(found, request, _FOR_EVER)
@@ -74,9 +75,7 @@ def page_routes(files: Files) -> Sequence[BaseRoute]:
     return [
         _PageRoute(show_page),
         APIRoute("/docs", show_documentation, include_in_schema=False),
-        APIRoute(
-            PAGE_FILES + "{version}/{name:path}", send_file, include_in_schema=False
-        ),
+        _GetRoute(PAGE_FILES + "{version}/{name:path}", send_file),
     ]
 
 
@@ -86,13 +85,22 @@ async def shell_of(files: Files, name: str, request: Request) -> Response:
     return _send(edition.page(name, prefix_of(request)), request, _CHECKED)
 
 
-class _PageRoute(Route):
+class _GetRoute(Route):
+    """A route without FastAPI's dependencies, which take longer than a file."""
+
+    def __init__(
+        self, path: str, endpoint: Callable[[Request], Awaitable[Response]]
+    ) -> None:
+        super().__init__(path, endpoint)
+        self.methods = {"GET"}  # see `HeadAndOptions`
+
+
+class _PageRoute(_GetRoute):
     """Matches all paths of pages, for clients that want to read HTML."""
 
     def __init__(self, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
         super().__init__("/", endpoint)
         self.path_regex = _PATH
-        self.methods = {"GET"}  # see `HeadAndOptions`
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match GET, HEAD and OPTIONS that accept HTML."""
