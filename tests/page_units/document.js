@@ -23,7 +23,7 @@ class StandInNode {
   /** @returns {StandInNode | null} */
   get nextSibling() {
     const beside = this.parentNode?.childNodes ?? [];
-    return beside[beside.indexOf(this) + 1] ?? null;
+    return beside[beside.lastIndexOf(this) + 1] ?? null;
   }
 
   /** @returns {string} */
@@ -45,18 +45,29 @@ class StandInNode {
    * @returns {StandInElement[]}
    */
   querySelectorAll(selector) {
-    const [tag, attribute] = selector.replace("]", "").split("[");
-    return this.childNodes.flatMap((child) => {
-      if (!(child instanceof StandInElement)) return [];
-      const isFound = child.tagName === tag.toUpperCase() &&
-        (attribute === undefined || child.attributes.has(attribute));
-      return [...(isFound ? [child] : []), ...child.querySelectorAll(selector)];
-    });
+    return [...this.#found(selector)];
   }
 
-  /** @param {string} selector */
+  /**
+   * @param {string} selector
+   * @returns {StandInElement | null}
+   */
   querySelector(selector) {
-    return this.querySelectorAll(selector)[0] ?? null;
+    return this.#found(selector).next().value ?? null;
+  }
+
+  /**
+   * @param {string} selector
+   * @returns {Generator<StandInElement, undefined>}
+   */
+  *#found(selector) {
+    const [tag, attribute] = selector.replace("]", "").split("[");
+    for (const child of this.childNodes) {
+      if (!(child instanceof StandInElement)) continue;
+      const isOne = child.tagName === tag.toUpperCase();
+      if (isOne && (attribute === undefined || child.attributes.has(attribute))) yield child;
+      yield* child.#found(selector);
+    }
   }
 
   /**
@@ -84,7 +95,7 @@ class StandInNode {
   replaceWith(...nodes) {
     const parent = this.parentNode;
     if (parent === null) return;
-    const place = parent.childNodes.indexOf(this);
+    const place = parent.childNodes.lastIndexOf(this);
     this.remove();
     parent.#insert(place, nodes);
   }
@@ -92,12 +103,12 @@ class StandInNode {
   /** @param {...(StandInNode | string)} nodes */
   before(...nodes) {
     const parent = this.parentNode;
-    if (parent !== null) parent.#insert(parent.childNodes.indexOf(this), nodes);
+    if (parent !== null) parent.#insert(parent.childNodes.lastIndexOf(this), nodes);
   }
 
   remove() {
     const beside = this.parentNode?.childNodes;
-    beside?.splice(beside.indexOf(this), 1);
+    beside?.splice(beside.lastIndexOf(this), 1);
     if (this.parentNode !== null) this.parentNode.changes++;
     this.parentNode = null;
   }

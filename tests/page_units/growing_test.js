@@ -1,5 +1,6 @@
 // @ts-check
 import assert from "node:assert/strict";
+import { cpuUsage } from "node:process";
 
 import { GrowingText } from "../../llamakeep/page/text/growing.js";
 import { textNodes } from "../../llamakeep/page/text/nodes.js";
@@ -231,3 +232,63 @@ Deno.test("nothing is drawn after a text is finished", () => {
   assert.equal(changesOf(growing.node), before);
   assert.equal(shown(growing), whole("one"));
 });
+
+Deno.test("a very long text is shown over some frames", () => {
+  const text = "Some words.\n\n".repeat(20_000);
+  const growing = new GrowingText();
+  growing.append(text);
+  growing.finish();
+  const counts = [];
+  for (let frame = 0; frame < 6; frame++) {
+    counts.push(growing.node.childNodes.length);
+    drawFrame();
+  }
+
+  assert.equal(counts[0], 0);
+  assert(counts[1] > 1000 && counts[1] < 10_000);
+  assert.equal(growing.node.childNodes.length, 20_000);
+});
+
+Deno.test("a long paragraph is made again less often the longer it is", () => {
+  const growing = new GrowingText();
+  let changes = 0;
+  for (let frame = 0; frame < 600; frame++) {
+    growing.append("some words, and *more* ");
+    const before = changesOf(growing.node);
+    drawFrame();
+    if (changesOf(growing.node) !== before) changes++;
+  }
+  assert(changes < 350, String(changes));
+
+  growing.finish();
+  assert.equal(shown(growing), whole("some words, and *more* ".repeat(600)));
+});
+
+const LONG = {
+  paragraphs: "Some *words* in a paragraph.\n\n",
+  list: "- an item with `code`\n",
+  nested: "- an item\n  - with another\n\n    and a paragraph\n",
+  code: "let a = 1; // some code\n",
+  table: "| some | cells |\n",
+  quote: "> some words\n>\n",
+};
+
+for (const [name, line] of Object.entries(LONG)) {
+  Deno.test(`the end of a long text takes no longer than its beginning: ${name}`, () => {
+    const first = { code: "```js\n", table: "| a | b |\n|---|---|\n" }[name] ?? "";
+    const text = first + line.repeat(1600);
+    const growing = new GrowingText();
+    const times = Array.from({ length: 16 }, (_, part) => {
+      const before = cpuUsage();
+      const end = text.length * (part + 1) / 16;
+      for (let at = growing.text.length; at < end; at = growing.text.length) {
+        growing.append(text.slice(at, at + 10));
+        growing.flush();
+      }
+      return cpuUsage(before).user;
+    });
+    // The first parts are slower, since the code is still compiled; 50 ms are chance.
+    const [early, late] = [times[2] + times[3], times[14] + times[15]];
+    assert(late < 3 * early + 50_000, String(times));
+  });
+}

@@ -13,6 +13,8 @@ import { isUndecided, mayBeHeader } from "./unfinished.js";
 
 /** Characters of a paragraph for which there is a frame; longer ones are made again less often. */
 const FRAME = 4096;
+/** Characters that are shown in a frame at most, when very many come at once. */
+const MOST = 65_536;
 
 export class GrowingText {
   node = element("div", { class: "text" });
@@ -50,35 +52,43 @@ export class GrowingText {
     this.flush();
   }
 
-  /** Show all that came: it is the whole text. */
+  /** Show all that came: it is the whole text. A very long one is shown over some frames. */
   finish() {
     this.#isFinished = true;
-    this.flush();
-    colourWhenNear(this.node);
+    if (this.#added.length <= MOST) this.flush();
+    else this.append("");
   }
 
   /** Show all that came, without waiting for a frame. */
   flush() {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
-    this.#addLines(this.#lines.add(this.#added));
-    this.#added = "";
+    do this.#draw(); while (this.#added !== "");
+  }
+
+  #draw() {
+    const part = this.#added.slice(0, MOST);
+    this.#added = this.#added.slice(MOST);
+    const isWhole = this.#isFinished && this.#added === "";
+    this.#addLines(this.#lines.add(part), isWhole);
     const back = this.#blocks.mark();
-    const unfinished = this.#addRest();
+    const unfinished = this.#addRest(isWhole);
     this.#shown.update(this.#blocks.document, this.node, unfinished);
     back();
     this.#shown.settle(this.#blocks.open);
+    if (isWhole) colourWhenNear(this.node);
   }
 
   /**
    * Add lines; the first one of what may be a table waits for the second.
    *
    * @param {string[]} lines
+   * @param {boolean} isWhole whether nothing follows
    */
-  #addLines(lines) {
+  #addLines(lines, isWhole) {
     const all = [...this.#header, ...lines];
     const last = all[all.length - 1] ?? "";
-    const mayWait = !this.#isFinished && mayBeHeader(last) && isUndecided(this.#lines.rest);
+    const mayWait = !isWhole && mayBeHeader(last) && isUndecided(this.#lines.rest);
     for (const line of mayWait ? all.slice(0, -1) : all) this.#blocks.add(line);
     const { kind } = this.#blocks.tip;
     const isText = kind === "fence" || kind === "indented" || kind === "table";
@@ -89,13 +99,14 @@ export class GrowingText {
   /**
    * Add the line that has not ended, as far as it can be shown.
    *
+   * @param {boolean} isWhole whether nothing follows
    * @returns {Block | null} the block that is being written
    */
-  #addRest() {
+  #addRest(isWhole) {
     const { rest } = this.#lines;
-    const isShown = rest !== "" && (this.#isFinished || !isUndecided(rest));
+    const isShown = rest !== "" && (isWhole || !isUndecided(rest));
     if (isShown) this.#blocks.add(rest.replace(/\r$/, ""));
-    if (this.#isFinished) return null;
+    if (isWhole) return null;
     return isShown ? lastOf(this.#blocks.document) : this.#blocks.tip;
   }
 
@@ -105,7 +116,11 @@ export class GrowingText {
       this.#frame = requestAnimationFrame(() => this.#onFrame());
       return;
     }
-    this.flush();
+    this.#draw();
+    if (this.#added !== "") {
+      this.append("");
+      return;
+    }
     const last = this.#blocks.tip;
     const length = this.#lines.rest.length + (isCode(last) ? 0 : last.text.length);
     this.#framesToWait = Math.floor(length / FRAME);
