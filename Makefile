@@ -12,13 +12,14 @@ PYTEST := pytest --dist worksteal
 QUICK := --quick -n logical --durations=20 --durations-min=1
 # All others wait for a third of their time, so more workers than cores are faster.
 SOME := -n 4 $(T)
-# Tests of whole servers show how parts work together, and lines that other tests ran.
-WHOLE := tests/acceptance tests/sdk
+# Tests of whole servers, and of the page in a browser, show how parts work together, and
+# lines that other tests ran.
+WHOLE := tests/acceptance tests/page tests/sdk
 # Agents of other people's libraries, in environments of their own.
 JUDGES := tests/judges
 # Only PostgreSQL's driver needs greenlets; to follow them makes everything half as slow
 # again where coverage is measured.
-MEASURED := $(PYTEST) -n logical $(patsubst %,--ignore=%,$(WHOLE) $(JUDGES))
+MEASURED := $(PYTEST) -n 3 $(patsubst %,--ignore=%,$(WHOLE) $(JUDGES))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
