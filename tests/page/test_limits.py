@@ -65,4 +65,3 @@ def test_a_limit_that_is_reached_is_named_at_the_prompt_which_stays(
 def test_without_limits_it_says_so(page: Page) -> None:
     page.goto("/settings/limits")
     expect(page.get_by_text("No limits are set for you.")).to_be_visible()
-    check_everywhere(page)

@@ -3,6 +3,7 @@
 
 import { call } from "../core/api.js";
 import { element } from "../core/dom.js";
+import { nameOf } from "./agents.js";
 import { formDialog } from "./form.js";
 import { logOut } from "./login.js";
 import { timeOf } from "./problem.js";
@@ -72,35 +73,4 @@ export async function loginsSection() {
     ];
   }
   return list;
-}
-
-/** @type {[RegExp, string][]} */
-const BROWSERS = [
-  [/Edg\//, "Edge"],
-  [/OPR\//, "Opera"],
-  [/Firefox\//, "Firefox"],
-  [/Chrom(e|ium)\//, "Chrome"],
-  [/Safari\//, "Safari"],
-];
-/** @type {[RegExp, string][]} */
-const SYSTEMS = [
-  [/iPhone|iPad/, "iOS"],
-  [/Android/, "Android"],
-  [/Windows/, "Windows"],
-  [/Mac OS X/, "macOS"],
-  [/Linux|X11/, "Linux"],
-];
-
-/**
- * Return what people call a browser or a program.
- *
- * @param {Pick<Login, "user_agent" | "kind">} login
- */
-export function nameOf({ user_agent: agent, kind }) {
-  if (agent === null) return kind === "cookie" ? "A browser" : "A program";
-  const found = (/** @type {[RegExp, string][]} */ names) =>
-    names.find(([pattern]) => pattern.test(agent))?.[1];
-  const [browser, system] = [found(BROWSERS), found(SYSTEMS)];
-  if (browser) return system ? `${browser} on ${system}` : browser;
-  return agent.split(/[\s/]/)[0] || "A program";
 }

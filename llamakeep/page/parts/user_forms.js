@@ -3,7 +3,7 @@
 
 import { call } from "../core/api.js";
 import { element } from "../core/dom.js";
-import { check, field, formDialog, group, newPassword, select } from "./form.js";
+import { check, field, formDialog, group } from "./form.js";
 import { limitFields, quotaTable } from "./limits.js";
 
 /**
@@ -19,41 +19,6 @@ import { limitFields, quotaTable } from "./limits.js";
 
 /** @param {User} user */
 const pathOf = ({ id }) => `admin/users/${encodeURIComponent(id)}`;
-
-/**
- * Let an administrator make a user; return it, or `null`.
- *
- * @returns {Promise<User & {hasPassword: boolean} | null>}
- */
-export async function askForUser() {
-  const name = element("input", {
-    name: "username",
-    required: true,
-    maxlength: "64",
-    autocomplete: "off",
-    autocapitalize: "none",
-    spellcheck: "false",
-  });
-  const role = select([["user", "User"], ["admin", "Administrator"]], "user", { name: "role" });
-  const password = newPassword("password");
-  password.required = false;
-  /** @type {User & {hasPassword: boolean} | null} */
-  let made = null;
-  await formDialog("Create a user", {
-    fields: [
-      field("Name", name, "Letters, digits and any of ._@-"),
-      field("Role", role),
-      field("Password", password, "Empty: you get a link with which the user chooses one."),
-    ],
-    action: "Create",
-    send: async () => {
-      const chosen = password.value ? { password: password.value } : {};
-      const body = { username: name.value, role: role.value, ...chosen };
-      made = { ...await call("POST", "admin/users/", { body }), hasPassword: "password" in chosen };
-    },
-  });
-  return made;
-}
 
 /** @param {User} user */
 export async function changeRole(user) {

@@ -3,46 +3,14 @@
 
 import { element } from "../core/dom.js";
 import { setAddress } from "../core/router.js";
+import { KINDS, row } from "../parts/audit_row.js";
 import { empty } from "../parts/empty.js";
 import { field, select } from "../parts/form.js";
-import { nameOf } from "../parts/logins.js";
 import { firstOf, moreButton, PAGE } from "../parts/paging.js";
-import { timeOf } from "../parts/problem.js";
 import { reloading } from "../parts/reloading.js";
 import { table } from "../parts/table.js";
 import { tabs } from "../parts/tabs.js";
 
-/**
- * @typedef {{id: string, at: string, kind: string, user_id: string | null,
- *   username: string | null, actor_id: string | null, actor_username: string | null,
- *   api_key_id: string | null, detail: string | null, address: string | null,
- *   user_agent: string | null}} Event
- */
-
-/** @type {[string, string][]} */
-const KINDS = [
-  ["login.succeeded", "Logged in"],
-  ["login.failed", "Login failed"],
-  ["logout", "Logged out"],
-  ["password.changed", "Password changed"],
-  ["reset.issued", "Reset link made"],
-  ["reset.used", "Reset link used"],
-  ["key.created", "API key created"],
-  ["key.rotated", "API key rotated"],
-  ["key.revoked", "API key revoked"],
-  ["webhook-secret.rotated", "Webhook secret replaced"],
-  ["user.created", "User created"],
-  ["user.disabled", "User disabled"],
-  ["user.enabled", "User enabled"],
-  ["user.deleted", "User deleted"],
-  ["user.purged", "A deleted user's data gone"],
-  ["role.changed", "Role changed"],
-  ["limits.changed", "Limits changed"],
-  ["retention.changed", "Retention changed"],
-  ["retention.applied", "Old runs deleted"],
-  ["keeping.changed", "Keeping of texts changed"],
-];
-const NAMES = new Map(KINDS);
 const COLUMNS = ["When", "What", "Account", "By", "From"].map((label) => ({ label }));
 /** Filters of the address, with the API's names. @type {[string, string][]} */
 const FILTERS = [
@@ -136,29 +104,4 @@ export default async function audit({ path, query }) {
     list.node,
   );
   return { node, title: "Audit log" };
-}
-
-/**
- * @param {Event} event
- * @param {(name: string, value: string) => string} hrefWith
- */
-function row(event, hrefWith) {
-  const { at, kind, user_id, username, actor_id, actor_username, api_key_id } = event;
-  const { detail, address, user_agent: agent } = event;
-  const who = (
-    /** @type {string} */ filter,
-    /** @type {string | null} */ id,
-    /** @type {string | null} */ name,
-  ) => id ? element("a", { href: hrefWith(filter, id) }, name ?? id) : name;
-  const small = (/** @type {string | null} */ text) => text ? element("small", {}, text) : null;
-  const by = who("actor", actor_id, actor_username) ??
-    (address === "command line" ? "an operator" : "not logged in");
-  const program = agent ? nameOf({ user_agent: agent, kind: "token" }) : null;
-  return [
-    timeOf(at),
-    element("span", { class: "two" }, NAMES.get(kind) ?? kind, small(detail)),
-    who("user", user_id, username) ?? "unknown",
-    element("span", { class: "two" }, by, small(api_key_id && `with the API key ${api_key_id}`)),
-    element("span", { class: "two", title: agent }, address ?? "not known", small(program)),
-  ];
 }

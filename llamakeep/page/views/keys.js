@@ -1,12 +1,12 @@
 // @ts-check
 /** API keys. */
 
-import { address, call } from "../core/api.js";
+import { call } from "../core/api.js";
 import { element } from "../core/dom.js";
 import * as format from "../core/format.js";
-import { empty } from "../parts/empty.js";
 import { field, formDialog, select } from "../parts/form.js";
 import { askForKey, commandFor } from "../parts/key_form.js";
+import { noKeys } from "../parts/key_help.js";
 import { limitsInWords } from "../parts/limits.js";
 import { menuButton } from "../parts/menu.js";
 import { timeOf } from "../parts/problem.js";
@@ -42,7 +42,7 @@ export default async function keys({ path }) {
     const { keys } = await call("GET", "keys/");
     return keys.length
       ? [table({ caption: "Your API keys", columns: COLUMNS, rows: keys.map(row) })]
-      : [none(), theCalls()];
+      : [noKeys()];
   });
 
   /**
@@ -129,34 +129,4 @@ export default async function keys({ path }) {
   );
   const node = element("div", { class: "page" }, tabs("Settings", path), secret, list.node);
   return { node, title: "API keys", actions: [button] };
-}
-
-function none() {
-  return empty(
-    "You have no API keys.",
-    "A program sends a key in the place of a login. Each can do less than you, has limits of " +
-      "its own, and can be revoked by itself.",
-  );
-}
-
-function theCalls() {
-  const bearer = "-H 'Authorization: Bearer KEY'";
-  const json = "-H 'Content-Type: application/json'";
-  const lines = [
-    `curl ${address("login/")} ${json} -d '{"username": "…", "password": "…"}'`,
-    `curl ${address("prompt/")} ${bearer} ${json} -d '{"prompt": "What is a llama?"}'`,
-    `curl ${address("history/")} ${bearer}`,
-  ];
-  return element(
-    "div",
-    {},
-    element("h2", {}, "Three calls"),
-    element(
-      "p",
-      {},
-      "A login returns a token that works like a key, for a few days. OpenAI's, Anthropic's and " +
-        "Replicate's clients take a key, too.",
-    ),
-    element("pre", { tabindex: "0", "aria-label": "Three calls" }, lines.join("\n\n")),
-  );
 }

@@ -8,6 +8,7 @@ import { state } from "../core/state.js";
 import { notice } from "../parts/announce.js";
 import { empty } from "../parts/empty.js";
 import { menuButton } from "../parts/menu.js";
+import { askForUser } from "../parts/new_user.js";
 import { firstOf, moreButton, PAGE } from "../parts/paging.js";
 import { problemBox } from "../parts/problem.js";
 import { reloading } from "../parts/reloading.js";
@@ -101,7 +102,7 @@ export default async function users({ path, query }) {
   }
 
   async function create() {
-    const user = await forms.askForUser();
+    const user = await askForUser();
     if (user === null) return;
     await list.reload();
     if (user.hasPassword) notice(`${user.username} can log in.`);
