@@ -11,7 +11,7 @@ import { readTags, writtenTags } from "./tags.js";
  * @typedef {object} Field
  * @property {string} name
  * @property {string} label
- * @property {"text" | "number" | "integer" | "lines" | "tags"} kind
+ * @property {"text" | "line" | "number" | "integer" | "lines" | "tags"} kind
  * @property {string} [hint]
  * @property {[number, number]} [range]
  */
@@ -52,7 +52,7 @@ const FIELDS = [
   {
     name: "reasoning_effort",
     label: "Reasoning effort",
-    kind: "lines",
+    kind: "line",
     hint: "low, medium, high, …, where the model thinks.",
   },
   {
@@ -156,6 +156,11 @@ function inputOf({ name, kind, range }, value) {
     input.value = value === undefined ? "" : String(value);
     return input;
   }
+  if (kind === "line") {
+    const line = element("input", { name });
+    line.value = writtenValue(kind, value);
+    return line;
+  }
   const area = element("textarea", { name, rows: kind === "text" ? "4" : "2", dir: "auto" });
   area.value = writtenValue(kind, value);
   return area;
@@ -175,12 +180,12 @@ function writtenValue(kind, value) {
  * @param {Field} field
  * @param {string} text
  */
-function valueOf({ name, kind }, text) {
+function valueOf({ kind }, text) {
   if (text.trim() === "") return undefined;
   if (kind === "text") return text;
+  if (kind === "line") return text.trim();
   if (kind === "number" || kind === "integer") return Number(text);
   const lines = text.split("\n").map((line) => line.trim()).filter(Boolean);
-  if (name === "reasoning_effort") return lines[0];
   if (kind === "lines") return lines;
   return readTags(text);
 }

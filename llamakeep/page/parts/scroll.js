@@ -7,7 +7,7 @@
  */
 
 /** How near to the end is at the end, in px. */
-const NEAR = 24;
+const NEAR = 48;
 /** What stays free above a prompt that is at the top, in px. */
 const ABOVE = 16;
 

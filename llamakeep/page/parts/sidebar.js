@@ -16,6 +16,7 @@ import { logOut } from "./login.js";
 /** @typedef {{id: string, title: string, updated_at: string}} Conversation */
 
 const PAGE = 50;
+const PATIENCE = 2_000;
 /** @type {[string, string][]} */
 const PAGES = [["Usage", "usage"], ["API keys", "settings/keys"], ["Settings", "settings"]];
 
@@ -49,7 +50,8 @@ export class Sidebar {
     here.watch(() => this.close());
     onRun((run) => this.#heard(run));
     onResync(() => this.#load(null));
-    this.#load(null);
+    // Where there is no stream of changes, the list is shown all the same.
+    setTimeout(() => this.#known.size || this.#load(null), PATIENCE);
     addEventListener(
       "conversation",
       (event) => this.#changed(/** @type {CustomEvent} */ (event).detail),
