@@ -149,7 +149,7 @@ def test_deleting_many_asks_for_their_number_and_can_be_undone_for_ten_seconds(
     expect(rows(page)).to_have_count(0)
     assert len(site.history()) == 3
     page.clock.fast_forward(12_000)
-    expect(page.get_by_text("2 runs deleted.")).to_be_visible()
+    expect(page.locator(".notice")).to_have_text("2 runs deleted.")
     assert len(site.history()) == 1
 
 
@@ -167,3 +167,43 @@ def test_rows_are_gone_through_by_keys_and_on_a_phone(tabs: Tabs, site: Site) ->
     page.set_viewport_size(PHONE)
     page.locator(".lead", has_text="What hums?").click()
     expect(turn(page)).to_contain_text("A llama does.")
+
+
+def test_a_conversation_that_is_deleted_comes_back_with_undo(
+    tabs: Tabs, site: Site
+) -> None:
+    run = site.ask("Forget this")
+    page = tabs.device(site).new_page()
+    page.clock.install()
+    page.goto(f"{site.origin}/c/{run['conversation_id']}")
+    for is_undone in (True, False):
+        expect(turn(page)).to_contain_text("Hello, world.")
+        page.get_by_role("button", name="More about this conversation").click()
+        page.get_by_role("menuitem", name="Delete").click()
+        expect(page.get_by_role("heading", name="New conversation")).to_be_visible()
+        expect(page.get_by_role("link", name="Forget this")).to_have_count(0)
+        assert len(site.history()) == 1
+        if is_undone:
+            page.get_by_role("button", name="Undo").click()
+    page.clock.fast_forward(12_000)
+    expect(page.locator(".notice")).to_have_text("The conversation is deleted.")
+    assert site.history() == []
+
+
+def test_an_idle_tab_asks_nothing(tabs: Tabs, site: Site) -> None:
+    past(site, *LLAMAS)
+    page = tabs.device(site).new_page()
+    page.clock.install()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for path in ("/", "/find", "/usage"):
+        page.goto(site.origin + path)
+        expect(page.get_by_role("link", name="What hums?").first).to_be_visible()
+        page.wait_for_load_state("load")
+        page.clock.fast_forward(1_000)
+        page.wait_for_timeout(200)
+        asked.clear()
+        page.clock.fast_forward(60_000)
+        page.wait_for_timeout(200)
+        # The stream, and files of what is shown, are no questions.
+        assert [url for url in asked if not re.search("/events/|/page/", url)] == []

@@ -4,7 +4,8 @@
 import { address, call, Problem } from "../core/api.js";
 import { go } from "../core/router.js";
 import { notice } from "./announce.js";
-import { asked, confirmed } from "./dialog.js";
+import { deleteSoon } from "./deleting.js";
+import { asked } from "./dialog.js";
 import { setTitle } from "./frame.js";
 import { menuButton } from "./menu.js";
 
@@ -28,7 +29,7 @@ function itemsOf(talk) {
     { label: "Rename…", run: () => rename(talk) },
     { label: "Export as Markdown", href: exported("markdown") },
     { label: "Export as NDJSON", href: exported("ndjson") },
-    { label: "Delete…", isBad: true, run: () => remove(talk) },
+    { label: "Delete", isBad: true, run: () => remove(talk) },
   ];
 }
 
@@ -55,22 +56,19 @@ async function rename(talk) {
 }
 
 /** @param {Talk} talk */
-async function remove(talk) {
-  const isSure = await confirmed({
-    title: "Delete this conversation?",
-    text:
-      "All its prompts and answers are deleted for good. What is being answered in it is stopped.",
-    action: "Delete it",
-    isBad: true,
+function remove({ id }) {
+  const tell = (/** @type {any} */ detail) =>
+    dispatchEvent(new CustomEvent("conversation", { detail }));
+  deleteSoon({
+    what: "The conversation",
+    path: `conversations/${id}`,
+    hide: () => {
+      tell({ id, isDeleted: true });
+      go("");
+    },
+    show: () => {
+      call("GET", `conversations/${id}`).then(tell, () => null);
+      go(`c/${id}`);
+    },
   });
-  if (!isSure) return;
-  try {
-    await call("DELETE", `conversations/${talk.id}`);
-    dispatchEvent(new CustomEvent("conversation", { detail: { id: talk.id, isDeleted: true } }));
-    go("");
-    notice("The conversation is deleted.");
-  } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-    notice(`${error.title} ${error.detail}`, { isBad: true });
-  }
 }

@@ -32,7 +32,7 @@ class Compare {
   });
   #chips = element("div", {});
   #prompt = element("div", {});
-  #tabs = element("div", { class: "tabs", role: "group", "aria-label": "Which answer" });
+  #tabs = element("div", { class: "answer-tabs", role: "group", "aria-label": "Which answer" });
   #columns = element("div", { class: "columns" });
   /** @type {AnswerColumn[]} */
   #shown = [];

@@ -136,7 +136,13 @@ function sums(byStatus) {
       number(all.input_tokens + all.output_tokens),
       `${number(all.input_tokens)} read, ${number(all.output_tokens)} written`,
     ),
-    fact("Cost", costOf(all)),
+    all.cost_usd && all.unpriced
+      ? fact(
+        "Cost",
+        format.money(all.cost_usd),
+        `price not known of ${format.counted(all.unpriced, "run")}`,
+      )
+      : fact("Cost", costOf(all)),
     half ? fact("Half of the answers took at most", format.duration(half)) : "",
   );
 }
