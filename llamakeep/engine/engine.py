@@ -3,12 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 
 from llamakeep.domain import Actor, NewRun, Run, RunStatus, User, new_id
 from llamakeep.engine.admission import Admission, NewRunSource
-from llamakeep.engine.circuits.breakers import CircuitState
 from llamakeep.engine.feeds.elsewhere import Polling
 from llamakeep.engine.feeds.feeds import Feeds
 from llamakeep.engine.following import follow_stored
@@ -75,11 +74,11 @@ class Engine:
         self._settings = settings
         self._storage = storage
         self._registry = registry
-        self._runner = Runner(settings, storage, registry, node=self.node_id)
+        self._runner = runner = Runner(settings, storage, registry, node=self.node_id)
+        self.breakers = runner.breakers, runner.model_breakers
         self._admission = Admission(settings, storage, registry, self._runner)
         self.quotas = self._admission.quotas
         elsewhere = None if storage.is_sole_owner else Polling(storage)
-        runner = self._runner
         self.feeds = Feeds(storage, runner.feeds, runner.live, elsewhere)
         """What changes of users' runs, for those who listen."""
         self._deadline: float | None = None
@@ -148,11 +147,6 @@ class Engine:
         """How many runs are worked on, or wait for their turn, in this process."""
         return len(self._runner.live)
 
-    def circuits(self) -> Sequence[CircuitState]:
-        """Return the circuit breakers that are not closed, as this process knows."""
-        runner = self._runner
-        return [*runner.breakers.states(), *runner.model_breakers.states()]
-
     @property
     def is_stopping(self) -> bool:
         """Whether new prompts are refused."""
@@ -204,9 +198,7 @@ class Engine:
             )
             return await self.result(run)
         live = await self._admission.begin(user, asked, None, is_followed=False)
-        ended = await live.end()
-        if ended is None:
-            ended = await self._stored_end(live.run)
+        ended = await live.end() or await self._stored_end(live.run)
         if ended.status is not RunStatus.SUCCEEDED:
             self._raise_for_status(ended)
         return ended

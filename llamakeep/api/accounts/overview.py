@@ -164,7 +164,7 @@ async def providers(request: Request, admin: AdminUser) -> ProvidersResponse:
     services = services_of(request)
     loads = await services.storage.provider_loads(since=utc_now() - FAILURES_PERIOD)
     default = (await services.registry.default_name() or "").partition(":")[0]
-    circuits = services.engine.circuits()
+    circuits = [one for each in services.engine.breakers for one in each.states()]
     return ProvidersResponse(
         providers=[
             _shown(
