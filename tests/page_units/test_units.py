@@ -13,6 +13,7 @@ SUMMARY = re.compile(r"^ok \| ([1-9]\d*) passed.* \| 0 failed", re.MULTILINE)
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.timeout(600)  # all of them, among them some that only compute
 def test_the_modules_of_the_page_pass_their_own_tests() -> None:
     ran = subprocess.run(
         deno_command("test", "--no-check"),
