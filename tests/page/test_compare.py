@@ -82,11 +82,16 @@ def test_compared_answers_are_branches_of_one_conversation_and_use_the_whole_wid
 def test_a_column_that_fails_leaves_the_others_alone(
     tabs: Tabs, two_models: Site, model: Model
 ) -> None:
-    model.says([400], ["Two."])
-    page = tabs.open(two_models, "/compare")
+    model.says(["Zero."], [400], ["Two."])
+    run = two_models.ask("Who are you?")
+    page = tabs.open(two_models, f"/c/{run['conversation_id']}")
+    page.get_by_role("button", name="More about this conversation").click()
+    page.get_by_role("menuitem", name="Compare models").click()
+    expect(page.get_by_role("heading", name="Compare")).to_be_visible()
     ask(page, "What hums?")
     expect(column(page, 0).locator(".note.bad")).to_contain_text("Failed.")
     expect(column(page, 1)).to_contain_text("Two.")
+    assert {each["previous_run_id"] for each in two_models.history()[:2]} == {run["id"]}
 
 
 def test_a_reload_while_models_are_asked_asks_each_once(

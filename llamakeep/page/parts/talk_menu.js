@@ -21,11 +21,17 @@ export function talkMenu(talk) {
  * @returns {import("./menu.js").Item[]}
  */
 function itemsOf(talk) {
-  if (!talk.id) return [{ label: "Search the history", href: "find" }];
+  const before = talk.branches.answered?.id;
+  const compare = {
+    label: "Compare models",
+    href: before ? `compare?after=${before}` : "compare",
+  };
+  if (!talk.id) return [compare, { label: "Search the history", href: "find" }];
   const { id } = talk;
   const exported = (/** @type {string} */ format) =>
     address("history/export", { format, conversation_id: id });
   return [
+    compare,
     { label: "Rename…", run: () => rename(talk) },
     { label: "Export as Markdown", href: exported("markdown") },
     { label: "Export as NDJSON", href: exported("ndjson") },
