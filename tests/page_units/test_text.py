@@ -49,6 +49,8 @@ ODD = [
     r"^(?=.*\|).*([#>+~`*-]|\d[.)]).*\n[ >\t]*[-:|]",
     # Code below an empty quote belongs to the quote.
     r"^[ >]*>[ \t]*\n( {4}|\t)",
+    # Blank lines that end a fence which is open in an item make its list loose.
+    r"([-+*]|\d[.)])[\s\S]*(```|~~~)[\s\S]*\n[ >\t]*\n",
     # Code in a line keeps the spaces that begin the next line.
     r"`[^`]*\n[ \t>]+",
     # A backslash keeps the spaces that end a line.
