@@ -152,7 +152,7 @@ export function contentOf(block) {
         ),
       );
     case "paragraph":
-      return block.isFirst ? taskOf(block.text) : fragment(...pieces(block.text));
+      return block.isFirst ? taskOf(block.text.trim()) : fragment(...pieces(block.text));
     default:
       return fragment(...pieces(block.text));
   }
