@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import os
+import posixpath
 import re
 from pathlib import Path
 
@@ -46,7 +47,7 @@ async def test_browsers_get_the_same_shell_at_each_path_of_a_page(
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     assert response.content == shell.content
     assert '<base href="/">' in response.text
-    assert len(response.content) < 2048
+    assert len(gzip.compress(response.content)) < 2048
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html;q=0", ""])
@@ -106,6 +107,26 @@ async def test_a_shell_may_run_and_load_the_servers_own_files_only(
     assert response.headers["vary"] == "Accept, Accept-Encoding"
     assert "'unsafe" not in POLICY
     assert not re.search(r"https?:|//|data:|style=|<script>|<style", response.text)
+
+
+async def test_a_shell_names_all_modules_that_the_first_view_imports(
+    shared_client: Client,
+) -> None:
+    base = await base_of(shared_client)
+    response = await shared_client.get("/", headers=HTML)
+
+    named = re.findall(r'<link rel="modulepreload" href="([^"]+)">', response.text)
+
+    modules = [each.removeprefix(f"{base[1:]}/") for each in named]
+    assert modules[:2] == ["main.js", "views/conversation.js"]
+    assert len(modules) == len(set(modules))
+    for module in modules:
+        text = CONTENTS[module].decode()
+        for path in re.findall(r'\bfrom "([^"]+)"', text):
+            imported = posixpath.normpath(
+                posixpath.join(posixpath.dirname(module), path)
+            )
+            assert imported in modules
 
 
 async def test_each_file_is_sent_as_what_it_is_and_kept_for_ever(

@@ -7,8 +7,10 @@ same version as itself, and browsers keep what they have.
 """
 
 import asyncio
+import posixpath
+import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -27,7 +29,11 @@ MEDIA_TYPES = {
 }
 """By suffix; other files of the folder are not served."""
 
+FIRST = ("main.js", "views/conversation.js")
+"""The modules of the view that is opened most often."""
+
 _GZIP = 31  # as `zlib` calls the format
+_IMPORT = re.compile(r'^(?:import|export|\}) .*?from "(\.[^"]+)";$', re.MULTILINE)
 
 Stamps = Mapping[Path, tuple[int, int]]
 
@@ -62,7 +68,7 @@ class Edition:
     files: Mapping[str, File]
     """By their paths in the folder."""
     pages: Mapping[str, str]
-    """HTML in which `{base}` and `{files}` stand for addresses."""
+    """HTML in which `{base}`, `{files}` and `{modules}` stand for addresses."""
 
     def page(self, name: str, prefix: str) -> File:
         """
@@ -78,8 +84,31 @@ class Edition:
 @lru_cache(maxsize=16)
 def _page(edition: Edition, name: str, prefix: str) -> File:
     text = edition.pages[name].replace("{base}", escape(f"{prefix}/"))
-    text = text.replace("{files}", f"page/{edition.digest}")
+    files = f"page/{edition.digest}"
+    links = "\n  ".join(
+        f'<link rel="modulepreload" href="{files}/{module}">'
+        for module in modules_of(FIRST, edition.files)
+    )
+    text = text.replace("{modules}", links).replace("{files}", files)
     return File.of(name, text.encode())
+
+
+def modules_of(names: Sequence[str], files: Mapping[str, File]) -> Sequence[str]:
+    """
+    Return modules and all that they import, the nearest first.
+
+    Browsers that know them at once ask for all together, instead of for each one's
+    imports after it has come.
+    """
+    found = dict.fromkeys(name for name in names if name in files)
+    for name in (waiting := list(found)):
+        folder = posixpath.dirname(name)
+        for path in _IMPORT.findall(files[name].content.decode()):
+            module = posixpath.normpath(posixpath.join(folder, path))
+            if module in files and module not in found:
+                found[module] = None
+                waiting.append(module)
+    return list(found)
 
 
 class Files:
