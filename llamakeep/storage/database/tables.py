@@ -1,7 +1,5 @@
 """The tables, as the newest migration leaves them."""
 
-from collections.abc import Set as AbstractSet
-
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -22,7 +20,6 @@ from sqlalchemy import (
 )
 
 from llamakeep.domain import (
-    UNFINISHED,
     Limits,
     NotificationEvent,
     NotificationStatus,
@@ -32,6 +29,11 @@ from llamakeep.domain import (
 )
 from llamakeep.domain.runs import LONGEST_END_USER
 from llamakeep.storage.database.columns import Dollars, Facts, UtcDateTime, words_of
+from llamakeep.storage.database.conditions import (
+    FAILED_WAYS,
+    IS_UNFINISHED,
+    is_one_of,
+)
 
 metadata = MetaData(
     naming_convention={
@@ -331,19 +333,6 @@ Index(
 Index("runs_by_conversation", runs.c.conversation_id, runs.c.id)
 
 
-def is_one_of(statuses: AbstractSet[RunStatus]) -> str:
-    """
-    Return the condition that a run's status is among `statuses`.
-
-    As a literal: SQLite does not use a partial index for bound parameters.
-    """
-    return "status IN (" + ", ".join(f"'{s}'" for s in sorted(statuses)) + ")"
-
-
-IS_UNFINISHED = text(is_one_of(UNFINISHED))
-IS_FINISHED = text(is_one_of(frozenset(RunStatus) - UNFINISHED))
-
-
 def _partial(name: str, *columns: Column[object], unique: bool, where: object) -> None:
     """
     Create a partial index, for columns that few rows have.
@@ -376,11 +365,6 @@ _partial(
     unique=True,
     where=runs.c.handle.is_not(None),
 )
-FAILED_WAYS = frozenset(
-    {RunStatus.FAILED, RunStatus.CANCELED, RunStatus.EXPIRED, RunStatus.INTERRUPTED}
-)
-"""Ends other than success, which are rare enough for an index."""
-
 _partial(
     "runs_that_failed",
     runs.c.user_id,

@@ -21,8 +21,9 @@ from llamakeep.domain import Actor, AuditKind, User, utc_now
 from llamakeep.errors import InvalidRequest, UserNotFound
 from llamakeep.storage.accounts.audit import record
 from llamakeep.storage.accounts.users import USER
+from llamakeep.storage.database.conditions import IS_FINISHED
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import IS_FINISHED, runs, users
+from llamakeep.storage.database.tables import runs, users
 from llamakeep.storage.history.filters import first_id_at
 
 _place = tuple_(runs.c.user_id, runs.c.id)

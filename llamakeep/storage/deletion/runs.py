@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Select, delete, func, select
 
 from llamakeep.domain import User
 from llamakeep.errors import RunNotFound
-from llamakeep.storage.database.tables import IS_FINISHED, IS_UNFINISHED, runs
+from llamakeep.storage.database.conditions import IS_FINISHED, IS_UNFINISHED
+from llamakeep.storage.database.tables import runs
 from llamakeep.storage.deletion.traces import (
     OVERWRITING_WORDS,
     DeletionPace,

@@ -8,12 +8,8 @@ from sqlalchemy import ColumnElement, TextClause, or_, select, text
 
 from llamakeep.domain import RunStatus, User, first_id
 from llamakeep.domain.runs import Source
-from llamakeep.storage.database.tables import (
-    FAILED_WAYS,
-    IS_UNFINISHED,
-    is_one_of,
-    runs,
-)
+from llamakeep.storage.database.conditions import FAILED_WAYS, IS_UNFINISHED, is_one_of
+from llamakeep.storage.database.tables import runs
 from llamakeep.storage.history.search import Search, found
 from llamakeep.storage.history.tags import has_tag
 

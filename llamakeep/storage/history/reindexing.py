@@ -18,8 +18,8 @@ from typing import Any
 
 from sqlalchemy import ARRAY, Connection, Row, Text, bindparam, text
 
+from llamakeep.storage.database.conditions import IS_FINISHED
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import IS_FINISHED
 from llamakeep.storage.history.words import SEARCHED, lexemes
 
 AT_ONCE, MUCH = 500, 250_000

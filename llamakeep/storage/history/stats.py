@@ -26,7 +26,8 @@ from sqlalchemy import (
 )
 
 from llamakeep.domain import RunStatus, User
-from llamakeep.storage.database.tables import FAILED_WAYS, run_tags, runs
+from llamakeep.storage.database.conditions import FAILED_WAYS
+from llamakeep.storage.database.tables import run_tags, runs
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.search import SearchStorage
 

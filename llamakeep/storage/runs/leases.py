@@ -17,8 +17,9 @@ from sqlalchemy import (
 
 from llamakeep.domain import Effect, Run, RunEvent
 from llamakeep.storage.database.columns import seconds_from_now
+from llamakeep.storage.database.conditions import IS_UNFINISHED
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import IS_UNFINISHED, runs
+from llamakeep.storage.database.tables import runs
 from llamakeep.storage.runs.rows import READ, to_run
 from llamakeep.storage.runs.transitions import has_effect, transition
 

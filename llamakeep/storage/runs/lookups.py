@@ -8,8 +8,9 @@ from sqlalchemy import Connection, bindparam, case, func, literal_column, select
 
 from llamakeep.domain import Run, RunStatus, User
 from llamakeep.errors import IdempotencyKeyReused, RunNotFound
+from llamakeep.storage.database.conditions import IS_UNFINISHED
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import IS_UNFINISHED, runs
+from llamakeep.storage.database.tables import runs
 from llamakeep.storage.runs.long_texts import PIECE
 from llamakeep.storage.runs.rows import READ, to_run
 

@@ -7,13 +7,9 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select, text
 
 from llamakeep.domain import RunStatus, first_id
+from llamakeep.storage.database.conditions import FAILED_WAYS, IS_UNFINISHED, is_one_of
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import (
-    FAILED_WAYS,
-    IS_UNFINISHED,
-    is_one_of,
-    runs,
-)
+from llamakeep.storage.database.tables import runs
 
 _UNFINISHED = (
     select(runs.c.provider, runs.c.status, func.count())

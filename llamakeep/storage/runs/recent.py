@@ -8,8 +8,9 @@ from typing import NamedTuple
 from sqlalchemy import BindParameter, Connection, bindparam, select, true
 
 from llamakeep.domain import RunStatus
+from llamakeep.storage.database.conditions import IS_UNFINISHED
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import IS_UNFINISHED, runs, users
+from llamakeep.storage.database.tables import runs, users
 from llamakeep.storage.history.filters import first_id_at
 
 MOST = 100

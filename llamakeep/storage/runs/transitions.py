@@ -20,7 +20,8 @@ from sqlalchemy import (
 from llamakeep.domain import Effect, RunEvent, RunStatus
 from llamakeep.domain.states import transitions_of
 from llamakeep.storage.database.columns import seconds_from_now
-from llamakeep.storage.database.tables import is_one_of, runs
+from llamakeep.storage.database.conditions import is_one_of
+from llamakeep.storage.database.tables import runs
 
 _VALUES: Mapping[Effect, Mapping[str, Any]] = {
     Effect.NEXT_ATTEMPT: {"attempt": runs.c.attempt + 1},

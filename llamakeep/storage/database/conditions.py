@@ -1,0 +1,24 @@
+"""
+Conditions on the status of runs.
+
+They are literals: SQLite does not use a partial index for bound parameters.
+"""
+
+from collections.abc import Set as AbstractSet
+
+from sqlalchemy import text
+
+from llamakeep.domain import UNFINISHED, RunStatus
+
+
+def is_one_of(statuses: AbstractSet[RunStatus]) -> str:
+    """Return the condition that a run's status is among `statuses`."""
+    return "status IN (" + ", ".join(f"'{s}'" for s in sorted(statuses)) + ")"
+
+
+IS_UNFINISHED = text(is_one_of(UNFINISHED))
+IS_FINISHED = text(is_one_of(frozenset(RunStatus) - UNFINISHED))
+FAILED_WAYS = frozenset(
+    {RunStatus.FAILED, RunStatus.CANCELED, RunStatus.EXPIRED, RunStatus.INTERRUPTED}
+)
+"""Ends other than success, which are rare enough for an index."""
