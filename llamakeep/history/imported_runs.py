@@ -285,7 +285,7 @@ class ImportedRun(Imported):
             ),
             metadata=self.metadata,
             end_user=self.end_user,
-            source=self.source or "import",
+            source=self.source if "source" in self.model_fields_set else "import",
             store=self.store,
             resolved_model=self.resolved_model,
             finish_reason=self.finish_reason
