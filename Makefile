@@ -12,19 +12,20 @@ PYTEST := pytest --dist worksteal
 QUICK := --quick -n logical --durations=20 --durations-min=1
 # All others wait for a third of their time, so more workers than cores are faster.
 SOME := -n 4 $(T)
-# Tests of whole servers, and of the page in a browser, show how parts work together, and
-# lines that other tests ran.
-WHOLE := tests/acceptance tests/page tests/sdk
+# Tests of whole servers show how parts work together, and lines that other tests ran.
+WHOLE := tests/acceptance tests/sdk
+# Tests of the page in a browser: what it promises first; `make page` runs all.
+PAGE := $(patsubst %,tests/page/test_%.py,cookie looks picture sending streams)
 # Agents of other people's libraries, in environments of their own.
 JUDGES := tests/judges
 # Only PostgreSQL's driver needs greenlets; to follow them makes everything half as slow
 # again where coverage is measured.
-MEASURED := $(PYTEST) -n 3 $(patsubst %,--ignore=%,$(WHOLE) $(JUDGES))
+MEASURED := $(PYTEST) -n 3 $(patsubst %,--ignore=%,$(WHOLE) $(JUDGES) tests/page)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test check lint format types layers docs licences coverage whole judges audit bench torture fuzz size lock clean
+.PHONY: help run test check lint format types layers docs licences coverage whole page judges audit bench torture fuzz size lock clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -74,7 +75,10 @@ coverage: .venv/dev.stamp ## Run all tests but those of whole servers, and see w
 	$(BIN)/coverage report
 
 whole: .venv/dev.stamp ## Run the tests of whole servers, and of other people's clients
-	$(BIN)/python -m $(PYTEST) -n 4 $(WHOLE)
+	$(BIN)/python -m $(PYTEST) -n 4 $(WHOLE) $(PAGE)
+
+page: .venv/dev.stamp ## Run all tests of the page in a browser (about 8 minutes)
+	$(BIN)/python -m $(PYTEST) -n 4 tests/page
 
 judges: .venv/dev.stamp .venv/judges.stamp .venv/judge-instructor.stamp ## Let agents of other people's libraries judge /v1 (about 2 minutes)
 	LLAMAKEEP_TEST_JUDGES=.venv $(BIN)/python -m pytest --dist loadfile -n 2 $(JUDGES)
