@@ -101,7 +101,7 @@ async def test_reasoning_and_calls_are_told_as_items(settings: Settings) -> None
     async with connect(settings, ScriptedProvider(ITEMS)) as client:
         run_id = await client.begin()
         async with tab(client, run_id) as opened:
-            await opened.until_told(run_id)
+            await opened.until(partial(len, opened.ended))
         for offset in range(len(TAPE)):
             late = Tab(client)
             late.follow(run_id, str(offset), TAPE[:offset])
