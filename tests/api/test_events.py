@@ -63,7 +63,7 @@ async def test_the_text_of_a_followed_run_comes_in_its_order_before_its_end(
         async with tab(client, run_id) as opened:
             await opened.until(lambda: opened.texts[run_id] == WORDS[0])
             go_on.set()
-            await opened.until_told(run_id)
+            await opened.until(lambda: "succeeded" in opened.statuses(run_id))
         kept = await client.ended(run_id)
 
     assert opened.texts[run_id] == STORY
