@@ -68,7 +68,7 @@ class Edition:
     files: Mapping[str, File]
     """By their paths in the folder."""
     pages: Mapping[str, str]
-    """HTML in which `{base}`, `{files}` and `{modules}` stand for addresses."""
+    """HTML in which `{base}` stands for the server's address."""
 
     def page(self, name: str, prefix: str) -> File:
         """
@@ -84,16 +84,15 @@ class Edition:
 @lru_cache(maxsize=16)
 def _page(edition: Edition, name: str, prefix: str) -> File:
     text = edition.pages[name].replace("{base}", escape(f"{prefix}/"))
-    files = f"page/{edition.digest}"
-    links = "\n  ".join(
-        f'<link rel="modulepreload" href="{files}/{module}">'
-        for module in modules_of(FIRST, edition.files)
-    )
-    text = text.replace("{modules}", links).replace("{files}", files)
     return File.of(name, text.encode())
 
 
-def modules_of(names: Sequence[str], files: Mapping[str, File]) -> Sequence[str]:
+def _preloading(names: Sequence[str], base: str) -> str:
+    links = (f'<link rel="modulepreload" href="{base}/{name}">' for name in names)
+    return "\n  ".join(links)
+
+
+def _modules_of(names: Sequence[str], files: Mapping[str, bytes]) -> Sequence[str]:
     """
     Return modules and all that they import, the nearest first.
 
@@ -103,7 +102,7 @@ def modules_of(names: Sequence[str], files: Mapping[str, File]) -> Sequence[str]
     found = dict.fromkeys(name for name in names if name in files)
     for name in (waiting := list(found)):
         folder = posixpath.dirname(name)
-        for path in _IMPORT.findall(files[name].content.decode()):
+        for path in _IMPORT.findall(files[name].decode()):
             module = posixpath.normpath(posixpath.join(folder, path))
             if module in files and module not in found:
                 found[module] = None
@@ -150,9 +149,16 @@ class Files:
         for name, content in files.items():
             whole.update(f"{name} {len(content)}\n".encode() + content)
         self._stamps = stamps
-        pages = [name for name in files if name.endswith(".html")]
+        digest = whole.hexdigest()[:16]
+        base = f"page/{digest}"
+        links = _preloading(_modules_of(FIRST, files), base)
+        pages = {
+            name: content.decode().replace("{modules}", links).replace("{files}", base)
+            for name, content in files.items()
+            if name.endswith(".html")
+        }
         return Edition(
-            whole.hexdigest()[:16],
+            digest,
             {name: File.of(name, files[name]) for name in files if name not in pages},
-            {name: files[name].decode() for name in pages},
+            pages,
         )
