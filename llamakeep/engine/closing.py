@@ -78,9 +78,8 @@ class Closing:
         try:
             live.provider = self._registry.provider(run.provider)
         except NoProvider as error:
-            ways = error.detail.removeprefix("Nothing was stored. ")
             raise RunInterrupted(
-                f"The server stopped before the answer was there. {ways}"
+                f"The server stopped before the answer was there. {error.how_to_fix}"
             ) from error
         if live.was_begun and not self.may_repeat(live):
             raise interrupted(run)

@@ -46,6 +46,11 @@ class LlamaKeepError(Exception):
         """The run whose prompt is stored in spite of the error."""
         super().__init__(self.detail)
 
+    @property
+    def how_to_fix(self) -> str:
+        """The detail, for those who did not want to store anything."""
+        return self.detail.removeprefix("Nothing was stored. ")
+
 
 def walk(base: type[LlamaKeepError] = LlamaKeepError) -> Iterator[type[LlamaKeepError]]:
     """Yield every concrete error class, parents first."""

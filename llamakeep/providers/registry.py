@@ -297,8 +297,7 @@ class Registry:
                 await provider.default_model()  # raises the reason
             await provider.warm_up()
         except LlamaKeepError as error:
-            how_to_fix = error.detail.removeprefix("Nothing was stored. ")
-            log.warning("no default model is available: %s", how_to_fix)
+            log.warning("no default model is available: %s", error.how_to_fix)
 
     def detach(self) -> None:
         """Let reattachable answers continue without this process."""

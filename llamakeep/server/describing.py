@@ -21,7 +21,7 @@ async def describe_model(app: FastAPI) -> str:
             if model == DEFAULT_MODEL:
                 model = await provider.default_model()
     except LlamaKeepError as error:
-        return f"none yet. {error.detail.removeprefix('Nothing was stored. ')}"
+        return f"none yet. {error.how_to_fix}"
     except TimeoutError:
         return "not known yet: the provider is slow to say"
     return f"{provider.name}:{model}"
