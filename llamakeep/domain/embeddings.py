@@ -1,5 +1,6 @@
 """Texts of which a client wants vectors, as the prompt of one run."""
 
+import sys
 from array import array
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -14,6 +15,32 @@ it, and no list of conversations has it.
 
 Vector: TypeAlias = "array[float]"
 """Made of a text: of the type `f`, or `d` if its server wrote decimals."""
+
+
+def single_bytes(vector: Vector) -> bytes:
+    """Return the numbers as OpenAI's API packs them: 32-bit floats, little-endian."""
+    single = vector if vector.typecode == "f" else array("f", vector)
+    return _little_endian(single).tobytes()
+
+
+def vector_of(packed: bytes) -> Vector:
+    """
+    Return the numbers that `single_bytes` packed.
+
+    Raises:
+        ValueError: These are no whole numbers of 32 bits.
+    """
+    vector = array("f")
+    vector.frombytes(packed)
+    return _little_endian(vector)
+
+
+def _little_endian(vector: Vector) -> Vector:
+    """Swap the bytes of each number where this machine has them in another order."""
+    if sys.byteorder == "big":  # pragma: no cover - no such machine runs the tests
+        vector = array("f", vector)
+        vector.byteswap()
+    return vector
 
 
 def prompt_of(texts: Sequence[str]) -> tuple[str, Message | None]:

@@ -1,8 +1,6 @@
 """OpenAI's embeddings API."""
 
 import asyncio
-import sys
-from array import array
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -22,7 +20,7 @@ from llamakeep.api.prompts.canceling import CancelOnDisconnect
 from llamakeep.api.prompts.idempotency import key_of
 from llamakeep.api.prompts.reading import checked, invalid
 from llamakeep.domain import NewRun, Parameters, Run, Vector
-from llamakeep.domain.embeddings import prompt_of
+from llamakeep.domain.embeddings import prompt_of, single_bytes
 from llamakeep.errors import VectorsNotKept
 from llamakeep.history.records import model_name
 from llamakeep.schemas.bodies import Form
@@ -214,8 +212,4 @@ def _decimals(vector: Vector) -> bytes:
 
 
 def _base64(vector: Vector) -> bytes:
-    single = vector if vector.typecode == "f" else array("f", vector)
-    if sys.byteorder == "big":  # pragma: no cover
-        single = array("f", single)
-        single.byteswap()
-    return b'"%b"' % b64encode(single)
+    return b'"%b"' % b64encode(single_bytes(vector))

@@ -1,7 +1,6 @@
 """What is sent for vectors to servers that speak OpenAI's API, and what they return."""
 
 import json
-import sys
 from array import array
 from base64 import b64decode
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from math import isfinite
 from typing import Any
 
 from llamakeep.domain import Usage, Vector
-from llamakeep.domain.embeddings import texts_of
+from llamakeep.domain.embeddings import texts_of, vector_of
 from llamakeep.errors import ProviderAnswerInvalid
 from llamakeep.providers.base import CompletionRequest, Finished
 from llamakeep.providers.json_text import read_json
@@ -102,11 +101,7 @@ def _in_order(data: Sequence[dict[str, Any]]) -> Sequence[Any]:
 
 def _vector(said: Any) -> Vector:
     if isinstance(said, str):
-        vector = array("f")
-        vector.frombytes(b64decode(said, validate=True))
-        if sys.byteorder == "big":  # pragma: no cover
-            vector.byteswap()
-        single = vector
+        single = vector = vector_of(b64decode(said, validate=True))
     else:
         vector = array("d", said)
         single = array("f", vector)
