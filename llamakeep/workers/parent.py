@@ -104,8 +104,10 @@ class Parent:
             await asyncio.wait(places)
         finally:
             await self._supervisor.close()
-        for place in places:
-            place.result()
+        # Of each: asyncio logs an exception that nothing has asked for.
+        failures = [place.exception() for place in places]
+        for failure in filter(None, failures):
+            raise failure
         return self._is_orderly
 
     def _handle_signal(self, number: int) -> None:

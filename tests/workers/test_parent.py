@@ -1,6 +1,7 @@
 """What a parent needs, and what it does where no kernel deals out connections."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -81,6 +82,22 @@ async def test_a_worker_that_dies_before_it_can_serve_ends_all(
 
         with pytest.raises(WorkerFailed, match="ended with status 1, so nothing"):
             await parent.run()
+
+
+@pytest.mark.slow
+async def test_workers_that_fail_at_the_same_time_are_reported_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = {"workers": 2, "database_url": "postgresql://127.0.0.1:1/nothing"}
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with Sockets(socket.create_server(("127.0.0.1", 0))) as sockets:
+        parent = Parent(settings.model_copy(update=wanted), sockets, lambda *_: None)
+
+        with pytest.raises(WorkerFailed, match="could not be started") as caught:
+            await parent.run()
+
+    del caught
+    gc.collect()  # only then does asyncio report what nothing has asked for
 
 
 @pytest.mark.parametrize(
