@@ -86,10 +86,13 @@ class Tab(ShownRuns):
         await until(lambda: is_so() or self.is_over)
         assert is_so(), self.events
 
-    async def until_told(self, run_id: str, *statuses: str) -> None:
-        """Wait until it was told that a run is in one of these states."""
-        wanted = statuses or ("succeeded",)
-        await self.until(lambda: self.runs.get(run_id, {}).get("status") in wanted)
+    async def until_told(self, run_id: str, status: str = "succeeded") -> None:
+        """Wait for the event that a run is in a state: a list does not count."""
+        await self.until(lambda: status in self.statuses(run_id))
+
+    async def until_shown(self, run_id: str, status: str = "succeeded") -> None:
+        """Wait until it shows a run in a state, by an event or by a list."""
+        await self.until(lambda: self.runs.get(run_id, {}).get("status") == status)
 
     async def _read(self) -> None:
         headers = {**self._credential, **self.headers, "host": "test"}

@@ -36,16 +36,18 @@ async def test_a_stream_begins_by_saying_that_lists_are_to_be_asked_for(
 async def test_a_run_is_told_from_its_beginning_to_its_end_whatever_asked_it(
     settings: Settings, path: str
 ) -> None:
-    go_on = asyncio.Event()
-    async with connect(settings, ScriptedProvider(["Yes", go_on])) as client:
+    begin, end = asyncio.Event(), asyncio.Event()
+    async with connect(settings, ScriptedProvider([begin, "Yes", end])) as client:
         async with tab(client) as opened:
             asking = asyncio.create_task(client.post(path, json=PROMPTS[path]))
-            await opened.until(lambda: opened.runs)
+            await opened.until(lambda: opened.named("run"))
             [run_id] = opened.runs
+            await opened.until_told(run_id, "starting")
+            begin.set()
             await opened.until_told(run_id, "processing")
-            go_on.set()
+            end.set()
             await asking
-            await opened.until_told(run_id, "succeeded")
+            await opened.until_told(run_id)
         [kept] = (await client.get("/history/?text=240")).json()["history"]
 
     assert opened.statuses(run_id) == ["starting", "processing", "succeeded"]
@@ -63,7 +65,7 @@ async def test_the_text_of_a_followed_run_comes_in_its_order_before_its_end(
         async with tab(client, run_id) as opened:
             await opened.until(lambda: opened.texts[run_id] == WORDS[0])
             go_on.set()
-            await opened.until(lambda: "succeeded" in opened.statuses(run_id))
+            await opened.until_told(run_id)
         kept = await client.ended(run_id)
 
     assert opened.texts[run_id] == STORY
@@ -251,7 +253,7 @@ async def test_of_many_changes_the_last_one_counts(
             await client.post("/prompt/", json={"prompt": str(number)})
         last = (await client.post("/prompt/", json={"prompt": "Last"})).json()["id"]
         slow.reads.set()
-        await slow.until_told(last)
+        await slow.until_shown(last)
 
     assert len(slow.named("run")) < 12
     assert [one.data["resumed"] for one in slow.named("ready")][-1] is False
