@@ -9,6 +9,7 @@ import pytest
 from llamakeep.api.accounts.demo import add_demo_users
 from llamakeep.settings import Settings
 from llamakeep.storage import open_storage
+from tests.api.logins import enrol
 from tests.api.serving import Client, connect
 from tests.fakes import ScriptedProvider
 
@@ -46,6 +47,20 @@ def settings(
     if not is_sweeping:
         monkeypatch.setattr("llamakeep.deletion.retention.sweep", nothing_is_old)
     return settings.model_copy(update={"demo": True, "shutdown_grace": 0})
+
+
+@pytest.fixture
+def real(settings: Settings) -> Settings:
+    """Not demo mode."""
+    return settings.model_copy(update={"demo": False})
+
+
+@pytest.fixture
+async def server(real: Settings) -> AsyncIterator[Client]:
+    """A server with a real account; requests carry what a test gives them alone."""
+    async with connect(real, ScriptedProvider()) as client:
+        await enrol(client)
+        yield client
 
 
 @pytest.fixture

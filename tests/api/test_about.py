@@ -25,9 +25,8 @@ async def test_a_server_says_what_a_page_needs_and_nothing_else(
 
 @pytest.mark.parametrize("is_used", [False, True])
 async def test_set_up_is_offered_until_there_is_a_user(
-    settings: Settings, *, is_used: bool
+    real: Settings, *, is_used: bool
 ) -> None:
-    real = settings.model_copy(update={"demo": False})
     async with connect(real, ScriptedProvider()) as client:
         before = (await client.get("/about/")).json()
         assert await offer_setup(client.app)

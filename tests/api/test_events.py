@@ -8,11 +8,11 @@ import pytest
 from llamakeep.domain import Scope, User, UserRole
 from llamakeep.domain.rates import parse_rates
 from llamakeep.settings import Settings
+from tests.api.logins import DAY, OWN, cookie_of, enrol, grow_old, log_in
 from tests.api.serving import PROMPTS, Client, connect
 from tests.api.tabs import Tab, tab
 from tests.api.test_items import SCRIPT as ITEMS
 from tests.api.test_items import TAPE
-from tests.api.test_login_cookie import DAY, OWN, cookie_of, enrol, grow_old, log_in
 from tests.fakes import ScriptedProvider
 from tests.waiting import until
 
@@ -384,11 +384,10 @@ async def test_to_look_at_a_credential_again_is_no_request(
 
 
 async def test_a_tab_that_is_logged_in_by_cookie_writes_nothing_while_it_is_silent(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    real: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("llamakeep.api.events.stream.CHECK", 0.0)
     monkeypatch.setattr("llamakeep.api.events.stream.KEEP_ALIVE", 0.001)
-    real = settings.model_copy(update={"demo": False})
     async with connect(real, ScriptedProvider()) as client:
         await enrol(client)
         cookie = cookie_of(await log_in(client))

@@ -1,31 +1,13 @@
 """Logging in and out, with real accounts and with those of demo mode."""
 
-from collections.abc import AsyncIterator
-
 import httpx2
 import pytest
 
-from llamakeep.credentials.passwords import Passwords
 from llamakeep.domain import Actor
 from llamakeep.errors import StorageUnavailable
 from llamakeep.settings import Settings
+from tests.api.logins import CAROL
 from tests.api.serving import ALICE, Client, connect
-from tests.fakes import ScriptedProvider
-
-CAROL = {"username": "carol", "password": "correct horse battery"}
-
-
-@pytest.fixture
-async def server(settings: Settings) -> AsyncIterator[Client]:
-    """A server with a real account, outside demo mode."""
-    real = settings.model_copy(update={"demo": False})
-    async with connect(real, ScriptedProvider()) as client:
-        passwords = client.services.passwords
-        assert isinstance(passwords, Passwords)
-        await client.storage.add_user(
-            CAROL["username"], await passwords.hash(CAROL["password"])
-        )
-        yield client
 
 
 async def log_in(server: Client) -> dict[str, str]:

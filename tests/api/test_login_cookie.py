@@ -1,7 +1,6 @@
 """The cookie that keeps a browser logged in, and which pages may use it."""
 
 import re
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from http.cookies import SimpleCookie
 from ipaddress import ip_network
@@ -11,55 +10,16 @@ import httpx2
 import pytest
 from pydantic import HttpUrl
 
-from llamakeep.credentials.passwords import Passwords
 from llamakeep.credentials.tokens import digest, new_access_token
 from llamakeep.domain import User, utc_now
 from llamakeep.settings import Settings
 from llamakeep.storage.database.tables import access_tokens
+from tests.api.logins import CAROL, DAY, OWN, cookie_of, enrol, grow_old, log_in
 from tests.api.serving import ALICE, PROMPT, Client, connect
 from tests.fakes import ScriptedProvider
 
-CAROL = {"username": "carol", "password": "correct horse battery"}
 PROXIES = (ip_network("127.0.0.1"),)
-OWN = {"Origin": "http://test"}
-DAY = timedelta(days=1)
 WEEK = 7 * DAY
-
-
-@pytest.fixture
-def real(settings: Settings) -> Settings:
-    return settings.model_copy(update={"demo": False})
-
-
-@pytest.fixture
-async def server(real: Settings) -> AsyncIterator[Client]:
-    """A server with a real account; requests carry what a test gives them alone."""
-    async with connect(real, ScriptedProvider()) as client:
-        await enrol(client)
-        yield client
-
-
-async def enrol(client: Client) -> None:
-    del client.headers["authorization"]
-    passwords = client.services.passwords
-    assert isinstance(passwords, Passwords)
-    await client.storage.add_user(
-        CAROL["username"], await passwords.hash(CAROL["password"])
-    )
-
-
-async def log_in(client: Client, **headers: str) -> httpx2.Response:
-    response = await client.post(
-        "/login/cookie/", json=CAROL, headers={**OWN, **headers}
-    )
-    client.cookies.clear()
-    return response
-
-
-def cookie_of(response: httpx2.Response) -> dict[str, str]:
-    """Return the header with which a browser sends the cookie of a response."""
-    pair, *_ = response.headers["set-cookie"].split(";")
-    return {"Cookie": pair}
 
 
 def attributes_of(response: httpx2.Response) -> dict[str, Any]:
@@ -365,17 +325,6 @@ async def test_the_cookie_is_found_among_others_and_in_any_header(
     ]
 
     assert [each.status_code for each in answers] == [200] * 3
-
-
-async def grow_old(client: Client, cookie: dict[str, str], left: timedelta) -> None:
-    """Let a login have so much of its life left, as if the rest were over."""
-    token = cookie["Cookie"].partition("=")[2]
-    query = (
-        access_tokens.update()
-        .where(access_tokens.c.digest == digest(token))
-        .values(expires_at=utc_now() + left)
-    )
-    await client.storage._database.write(lambda c: c.execute(query).close())
 
 
 async def time_left(client: Client, user: User) -> timedelta:

@@ -1,30 +1,11 @@
 """Where a user is logged in."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
-import pytest
+from tests.api.logins import CAROL, OWN, cookie_of, log_in
+from tests.api.serving import Client
 
-from llamakeep.credentials.passwords import Passwords
-from llamakeep.settings import Settings
-from tests.api.serving import Client, connect
-from tests.fakes import ScriptedProvider
-
-CAROL = {"username": "carol", "password": "correct horse battery"}
-FIREFOX = {"User-Agent": "Firefox", "Origin": "http://test"}
-
-
-@pytest.fixture
-async def server(settings: Settings) -> AsyncIterator[Client]:
-    real = settings.model_copy(update={"demo": False})
-    async with connect(real, ScriptedProvider()) as client:
-        passwords = client.services.passwords
-        assert isinstance(passwords, Passwords)
-        await client.storage.add_user(
-            CAROL["username"], await passwords.hash(CAROL["password"])
-        )
-        del client.headers["authorization"]
-        yield client
+FIREFOX = OWN | {"User-Agent": "Firefox"}
 
 
 async def token(server: Client) -> dict[str, str]:
@@ -33,9 +14,7 @@ async def token(server: Client) -> dict[str, str]:
 
 
 async def cookie(server: Client) -> dict[str, str]:
-    response = await server.post("/login/cookie/", json=CAROL, headers=FIREFOX)
-    server.cookies.clear()
-    return {"Cookie": response.headers["set-cookie"].split(";")[0]}
+    return cookie_of(await log_in(server, **FIREFOX))
 
 
 async def test_a_login_says_what_keeps_it_and_where_it_began(server: Client) -> None:
