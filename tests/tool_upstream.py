@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import takewhile
 from typing import Any
 
+from tests.threaded import serving
+
 MODEL = "caller"
 _CITY = re.compile("Oslo|Bergen|San Francisco")
 SIGNED = {"extra_content": {"google": {"thought_signature": "c2lnbmVk"}}}
@@ -98,16 +100,11 @@ def open_upstream(kind: type[Upstream] = Upstream) -> Iterator[Upstream]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        upstream = kind(f"http://127.0.0.1:{server.server_port}/v1")
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield upstream
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    upstream = kind(f"http://127.0.0.1:{server.server_port}/v1")
+    with serving(server):
+        yield upstream
 
 
 _USAGE = {"prompt_tokens": 20, "completion_tokens": 10, "total_tokens": 30}

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.waiting import LONG_ENOUGH
+from tests.threaded import serving
 
 NAME = "parrot"
 Line = str | threading.Event | int
@@ -129,16 +129,13 @@ class _Handler(BaseHTTPRequestHandler):
 def open_model() -> Iterator[Model]:
     """Serve a model on this machine."""
     model = Model()
-    with _Server(model) as server:
-        model.url = f"http://127.0.0.1:{server.server_port}/v1"
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    server = _Server(model)
+    model.url = f"http://127.0.0.1:{server.server_port}/v1"
+    with serving(server):
         try:
             yield model
         finally:
             model.open()
-            server.shutdown()
-            thread.join(LONG_ENOUGH)
 
 
 def _choice(delta: dict[str, str], reason: str | None) -> dict[str, Any]:
