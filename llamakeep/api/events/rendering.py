@@ -1,19 +1,17 @@
 """The events of `/events/`, as they are sent: see docs/streaming.md."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 from llamakeep.api.history.conversations import title_of
 from llamakeep.api.http import sse
-from llamakeep.api.prompts.events import head_of
 from llamakeep.domain import Run
-from llamakeep.engine import Delta, ItemDelta, NextItem, Reset, Update
 from llamakeep.engine.feeds.feed import Change
 from llamakeep.engine.refusals import raise_for_status
 from llamakeep.errors import LlamaKeepError
 from llamakeep.history.records import shown, shown_beginning
 from llamakeep.schemas.json_text import in_pieces, to_json
-from llamakeep.schemas.problem import problem_of
+from llamakeep.schemas.problem import problem_json, problem_of
 from llamakeep.storage.runs.long_texts import STORED
 
 RECONNECT = 1000
@@ -35,24 +33,6 @@ def changed(change: Change, cursor: str | None) -> bytes:
         title = run.chosen_title or title_of(run.opening)
     facts = shown_beginning(run.beginning) | {"conversation_title": title}
     return sse.encode(to_json(facts), "run", cursor)
-
-
-def told(update: Update, run_id: str) -> bytes:
-    """Return the event of an update of the text of a run that goes on."""
-    facts: Mapping[str, str]
-    match update:
-        case Delta(text, position):
-            name, facts = "delta", {"text": text}
-        case ItemDelta(text, position):
-            name, facts = "item_delta", {"text": text}
-        case NextItem(item, position):
-            name, facts = "item", head_of(item)
-        case Reset(text, position):
-            name, facts = "reset", {"text": text}
-        case _:
-            return sse.KEEP_ALIVE
-    whose = {"run": run_id, "position": str(position)}
-    return sse.encode(to_json(whose | facts), name)
 
 
 def ended(run: Run) -> bytes:
@@ -82,8 +62,7 @@ def failed(error: LlamaKeepError, run_id: str, *, is_over: bool) -> bytes:
 
 def refused(error: LlamaKeepError) -> bytes:
     """Return the event that ends a stream."""
-    facts = problem_of(error).model_dump(exclude_none=True)
-    return sse.encode(to_json(facts), "error")
+    return sse.encode(problem_json(problem_of(error)), "error")
 
 
 def stopped(error: LlamaKeepError) -> bytes:

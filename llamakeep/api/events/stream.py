@@ -6,6 +6,7 @@ from contextlib import aclosing, suppress
 
 from llamakeep.api.events import rendering
 from llamakeep.api.http import sse
+from llamakeep.api.prompts.events import rendered
 from llamakeep.domain import RunStatus, User
 from llamakeep.engine import Ended, Engine, Position, Silence
 from llamakeep.engine.feeds.feed import Change, Listener
@@ -223,7 +224,7 @@ class EventStream:
                 if isinstance(update, Ended):
                     await self._send_end(update)
                 else:
-                    await self._send(rendering.told(update, run.id))
+                    await self._send(rendered(update, run.id))
 
     async def _send_end(self, end: Ended) -> None:
         if end.text is None or end.run.status is not RunStatus.SUCCEEDED:

@@ -89,7 +89,7 @@ async def events(
                     async for piece in filled(pieces, update.text.pieces):
                         yield piece
                     continue
-                frame = _rendered(update)
+                frame = rendered(update)
                 if len(frame) <= PIECE:
                     yield frame
                     continue
@@ -137,7 +137,8 @@ def accepted_response(request: Request, run: Run) -> Response:
     )
 
 
-def _rendered(update: Update) -> bytes:
+def rendered(update: Update, run_id: str | None = None) -> bytes:
+    """Return the event of an update; with `run_id`, for a stream of several runs."""
     facts: Mapping[str, str]
     match update:
         case Delta(text, position):
@@ -145,14 +146,17 @@ def _rendered(update: Update) -> bytes:
         case ItemDelta(text, position):
             name, facts = "item_delta", {"text": text}
         case NextItem(item, position):
-            name, facts = "item", head_of(item)
+            name, facts = "item", _head(item)
         case Reset(text, position):
             name, facts = "reset", {"text": text}
         case Ended(run):
             return _end(run)
         case _:
             return sse.KEEP_ALIVE
-    return sse.encode(to_json(facts), name, str(position))
+    if run_id is None:
+        return sse.encode(to_json(facts), name, str(position))
+    whose = {"run": run_id, "position": str(position)}
+    return sse.encode(to_json(whose | facts), name)
 
 
 def _end(run: Run) -> bytes:
@@ -163,7 +167,7 @@ def _end(run: Run) -> bytes:
     return sse.encode(to_json(shown(run)), "done")
 
 
-def head_of(item: Item) -> dict[str, str]:
+def _head(item: Item) -> dict[str, str]:
     """Return what is known of an item when it begins."""
     facts = written(item)
     del facts["text"]
