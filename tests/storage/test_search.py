@@ -297,8 +297,9 @@ async def test_the_best_match_comes_first(storage: Storage, alice: User) -> None
     await storage.add(alice, "alpaca", "")
     matching = RunFilter(search=read_search("llama"))
 
-    best = await storage.best_matches(alice, matching, limit=10)
+    found = await storage.best_matches(alice, matching, limit=10)
 
+    best = [each.run for each in found]
     assert best == [much, little]
 
 
@@ -318,10 +319,11 @@ async def test_the_best_are_ones_own_also_where_somebody_shares_the_list_of_word
     for _ in range(better):
         await storage.add(twin, 8 * "llama ", "x")
 
-    best = [
+    found = [
         await storage.best_matches(alice, matching, limit=limit) for limit in (2, 10)
     ]
 
+    best = [[each.run for each in page] for page in found]
     assert best == [own[:2], own]
 
 

@@ -66,29 +66,15 @@ async def page_of(storage: Storage, asked: Asked, cursor: str | None) -> Page:
     place = (cursor or "").removeprefix(NEWER) or None
     is_backwards = cursor != place
     limit = asked.limit
-    before = None if is_backwards else place
-    after = place if is_backwards else None
-    if asked.length is None:
-        runs = await storage.history(
-            asked.user,
-            before=before,
-            after=after,
-            oldest_first=is_backwards,
-            matching=asked.matching,
-            limit=limit + 1,
-            is_page=True,
-        )
-        found: Sequence[Beginning] = [Beginning(run) for run in runs]
-    else:
-        found = await storage.beginnings(
-            asked.user,
-            before=before,
-            after=after,
-            oldest_first=is_backwards,
-            matching=asked.matching,
-            limit=limit + 1,
-            length=_read_length(asked),
-        )
+    found = await storage.beginnings(
+        asked.user,
+        before=None if is_backwards else place,
+        after=place if is_backwards else None,
+        oldest_first=is_backwards,
+        matching=asked.matching,
+        limit=limit + 1,
+        length=_read_length(asked),
+    )
     has_more = len(found) > limit or is_full([each.run for each in found])
     page = found[:limit][::-1] if is_backwards else found[:limit]
     if not page:
@@ -109,23 +95,18 @@ async def best_page(storage: Storage, asked: Asked, cursor: str | None) -> Page:
     Raises:
         InvalidRequest: There is no search, or a cursor.
     """
-    user, matching, limit = asked.user, asked.matching, asked.limit
-    if matching.search is None or cursor is not None:
+    if asked.matching.search is None or cursor is not None:
         raise InvalidRequest.of(
             "query.sort", "Use `best` with `q`, and without `cursor`."
         )
-    if asked.length is None:
-        runs = await storage.best_matches(user, matching, limit=limit)
-        return Page([Beginning(run) for run in runs])
-    length = _read_length(asked)
-    return Page(
-        await storage.best_beginnings(user, matching, limit=limit, length=length)
+    found = await storage.best_matches(
+        asked.user, asked.matching, limit=asked.limit, length=_read_length(asked)
     )
+    return Page(found)
 
 
-def _read_length(asked: Asked) -> int:
+def _read_length(asked: Asked) -> int | None:
     """Return how many characters to read: matches are found in all that is searched."""
-    assert asked.length is not None
-    if asked.matching.search is None:
+    if asked.length is None or asked.matching.search is None:
         return asked.length
     return max(asked.length, SEARCHED)

@@ -46,7 +46,7 @@ def _length(run: Run) -> int:
     return whole_length_of([run])
 
 
-WHOLE = Form(READ, to_run, _length, {})
+_WHOLE = Form(READ, to_run, _length, {})
 
 
 def is_full(page: Iterable[Run], *, much: int = MUCH) -> bool:
@@ -77,7 +77,7 @@ class HistoryStorage(SearchStorage):
         of more than `longest` bytes are `STORED` instead of read. The ids `before` and
         `after` need not be a run's.
         """
-        form = WHOLE
+        form = _WHOLE
         if longest is not None:
             values = {"longest": longest}
             form = Form(WITHOUT_LONG, to_run_without_long, _length, values)
@@ -89,14 +89,18 @@ class HistoryStorage(SearchStorage):
         self,
         user: User,
         *,
-        length: int,
+        length: int | None,
         before: str | None = None,
         after: str | None = None,
         oldest_first: bool = False,
         matching: RunFilter = EVERYTHING,
         limit: int = 50,
     ) -> Sequence[Beginning]:
-        """Return what `history` does, with at most `length` characters of each text."""
+        """
+        Return a page of what `history` does, with the beginnings of texts.
+
+        These have at most `length` characters; with `None`, texts are whole.
+        """
         place = Place(after, before, oldest_first=oldest_first)
         form = _beginnings(length)
         return await self._listed(user, form, place, matching, limit=limit, much=MUCH)
@@ -170,26 +174,21 @@ class HistoryStorage(SearchStorage):
         return await self._database.read(operation)
 
     async def best_matches(
-        self, user: User, matching: RunFilter, *, limit: int
-    ) -> Sequence[Run]:
-        """Return the runs that match a search best, the best first."""
-        return await self._best(user, WHOLE, matching, limit)
-
-    async def best_beginnings(
-        self, user: User, matching: RunFilter, *, length: int, limit: int
+        self,
+        user: User,
+        matching: RunFilter,
+        *,
+        limit: int,
+        length: int | None = None,
     ) -> Sequence[Beginning]:
-        """Return what `best_matches` does, with the beginnings of its texts."""
-        return await self._best(user, _beginnings(length), matching, limit)
-
-    async def _best(
-        self, user: User, form: Form[T], matching: RunFilter, limit: int
-    ) -> Sequence[T]:
+        """Return the runs that match a search best, the best first, as `beginnings`."""
         search = matching.search
         assert search is not None
 
+        form = _beginnings(length)
         others = replace(matching, search=None)
 
-        def read(connection: Connection, best: Sequence[str]) -> Sequence[T]:
+        def read(connection: Connection, best: Sequence[str]) -> Sequence[Beginning]:
             query = select(*form.columns).where(
                 runs.c.user_id == user.id, runs.c.id.in_(best)
             )
@@ -197,7 +196,7 @@ class HistoryStorage(SearchStorage):
             by_id = {row.id: form.read(row) for row in rows}
             return [by_id[each] for each in best if each in by_id]
 
-        def operation(connection: Connection) -> Sequence[T]:
+        def operation(connection: Connection) -> Sequence[Beginning]:
             dialect = connection.dialect.name
             # Of most matches, only the rank is needed.
             for most in (limit, MORE * limit) if others == EVERYTHING else ():
@@ -222,6 +221,10 @@ class HistoryStorage(SearchStorage):
         return await self._database.read(operation)
 
 
-def _beginnings(length: int) -> Form[Beginning]:
-    values = {"length": length}
-    return Form(COLUMNS, to_beginning, lambda found: _length(found.run), values)
+def _beginnings(length: int | None) -> Form[Beginning]:
+    def length_of(found: Beginning) -> int:
+        return _length(found.run)
+
+    if length is None:
+        return Form(READ, lambda row: Beginning(to_run(row)), length_of, {})
+    return Form(COLUMNS, to_beginning, length_of, {"length": length})
