@@ -25,6 +25,7 @@ from llamakeep.domain import (
     ToolResult,
     Usage,
     User,
+    first_id,
     utc_now,
 )
 from llamakeep.domain.embeddings import ALONE
@@ -54,7 +55,6 @@ from llamakeep.schemas.fields import (
     TopP,
 )
 from llamakeep.schemas.text import Text, check_json, check_written_out
-from llamakeep.storage.history.filters import first_id_at
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ULID = "[0-7][0-9a-hjkmnp-tv-z]{25}"
@@ -218,8 +218,8 @@ class ImportedRun(Imported):
         Its time may lie after that: ids of a process and of a conversation keep growing
         when the clock is set back.
         """
-        first = first_id_at(self.created_at - APART)
-        if not first <= self.id <= first_id_at(utc_now() + AHEAD):
+        first = first_id("run_", self.created_at - APART)
+        if not first <= self.id <= first_id("run_", utc_now() + AHEAD):
             raise ValueError("Its `id` is not of the time that `created_at` says.")
         return self
 

@@ -26,6 +26,7 @@ from llamakeep.api.replicate.predictions import (
     results,
 )
 from llamakeep.api.replicate.streams import stream_response
+from llamakeep.domain import first_id
 from llamakeep.errors import (
     InvalidRequest,
     RunNotFound,
@@ -35,7 +36,6 @@ from llamakeep.errors import (
 )
 from llamakeep.schemas.bodies import Body
 from llamakeep.services import services_of
-from llamakeep.storage.history.filters import first_id_at
 from llamakeep.storage.history.listing import is_full
 
 router = Router(prefix=PREFIX, tags=["replicate"], queries=Queries.VENDORS)
@@ -181,4 +181,4 @@ def _id_at(moment: datetime | None) -> str | None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return first_id_at(moment)
+    return first_id("run_", moment)

@@ -17,14 +17,13 @@ from sqlalchemy import (
     update,
 )
 
-from llamakeep.domain import Actor, AuditKind, User, utc_now
+from llamakeep.domain import Actor, AuditKind, User, first_id, utc_now
 from llamakeep.errors import InvalidRequest, UserNotFound
 from llamakeep.storage.accounts.audit import record
 from llamakeep.storage.accounts.users import USER
 from llamakeep.storage.database.conditions import IS_FINISHED
 from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import runs, users
-from llamakeep.storage.history.filters import first_id_at
 
 _place = tuple_(runs.c.user_id, runs.c.id)
 _OLD = (
@@ -183,7 +182,7 @@ class RetentionStorage:
             found = []
             for *facts, each in connection.execute(query).all():
                 user = User(*facts)
-                before = first_id_at(until - timedelta(days=each))
+                before = first_id("run_", until - timedelta(days=each))
                 values = {"user_id": user.id, "before": before}
                 if connection.scalar(_OLD, values) is not None:
                     found.append((user, before))

@@ -60,9 +60,9 @@ class RunFilter:
             # As a literal: SQLite does not use a partial index for bound parameters.
             yield text(is_one_of(FAILED_WAYS))  # type: ignore[misc] # it is a condition
         if self.since is not None:
-            yield runs.c.id >= first_id_at(self.since)
+            yield runs.c.id >= first_id("run_", self.since)
         if self.until is not None:
-            yield runs.c.id < first_id_at(self.until)
+            yield runs.c.id < first_id("run_", self.until)
 
     def _found(self, user: User, dialect: str) -> Iterator[ColumnElement[bool]]:
         if self.conversation_id is not None:
@@ -81,11 +81,6 @@ class RunFilter:
 
 
 EVERYTHING = RunFilter()
-
-
-def first_id_at(moment: datetime) -> str:
-    """Return the lowest id that a run of that millisecond can have."""
-    return first_id("run_", moment)
 
 
 def is_in(user_id: str, conversation_id: str) -> Sequence[ColumnElement[bool]]:

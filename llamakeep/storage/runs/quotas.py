@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
-from llamakeep.domain import Reservation, Run, utc_now
+from llamakeep.domain import Reservation, Run, first_id, utc_now
 from llamakeep.errors import (
     ContentFiltered,
     ContextLengthExceeded,
@@ -36,7 +36,6 @@ from llamakeep.storage.database.clock import is_plausible
 from llamakeep.storage.database.columns import colliding_insert
 from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import quotas, runs
-from llamakeep.storage.history.filters import first_id_at
 
 Unit = Literal["runs", "tokens", "dollars", "prompts"]
 Whose = Literal["user", "api_key", "server"]
@@ -305,7 +304,7 @@ def _prompts_left(connection: Connection, quota: Quota) -> int:
     some = select(runs.c.id).where(
         runs.c.user_id == quota.user_id,
         runs.c.end_user == quota.end_user,
-        runs.c.id >= first_id_at(quota.begins_at),
+        runs.c.id >= first_id("run_", quota.begins_at),
     )
     if quota.api_key_id is not None:
         some = some.where(runs.c.api_key_id == quota.api_key_id)
@@ -364,7 +363,9 @@ def _so_far(connection: Connection, quota: Quota) -> Count:
     )
     query = select(
         func.coalesce(func.sum(tokens), 0), func.coalesce(func.sum(runs.c.cost), 0)
-    ).where(runs.c.user_id == quota.user_id, runs.c.id >= first_id_at(quota.begins_at))
+    ).where(
+        runs.c.user_id == quota.user_id, runs.c.id >= first_id("run_", quota.begins_at)
+    )
     if quota.api_key_id is not None:
         query = query.where(runs.c.api_key_id == quota.api_key_id)
     used, cost = connection.execute(query).one()

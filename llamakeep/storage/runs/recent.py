@@ -7,11 +7,10 @@ from typing import NamedTuple
 
 from sqlalchemy import BindParameter, Connection, bindparam, select, true
 
-from llamakeep.domain import RunStatus
+from llamakeep.domain import RunStatus, first_id
 from llamakeep.storage.database.conditions import IS_UNFINISHED
 from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import runs, users
-from llamakeep.storage.history.filters import first_id_at
 
 MOST = 100
 """Runs of a user that began in the time that is looked at."""
@@ -70,7 +69,7 @@ class RecentStorage:
         Of those that began, they are the newest `MOST` of each user.
         """
         values = {"user_ids": [*user_ids]}
-        recent = values | {"since": first_id_at(since)}
+        recent = values | {"since": first_id("run_", since)}
 
         def operation(connection: Connection) -> States:
             found: dict[str, dict[str, RunState]] = {}
