@@ -198,6 +198,6 @@ def _find(connection: Connection, username: str) -> Credentials | None:
     return None if row is None else Credentials(User(*row[:-1]), row.password_hash)
 
 
-def revoke(connection: Connection, *conditions: Any) -> int:
-    """Delete access tokens, and return how many there were."""
-    return connection.execute(delete(access_tokens).where(*conditions)).rowcount
+def revoke(connection: Connection, *conditions: Any) -> None:
+    """Delete access tokens."""
+    connection.execute(delete(access_tokens).where(*conditions))
