@@ -56,7 +56,6 @@ class Polling:
         self._looked_at = utc_now()
         """When the last look that succeeded began."""
         self._looking = Repeated("looking for changed runs", self._look, every=EVERY)
-        self._is_open = False
 
     async def watch(self, feed: Feed) -> None:
         """
@@ -74,19 +73,17 @@ class Polling:
             return  # another listener was faster
         if not self._feeds:
             self._looked_at = now
+            self._looking.open()
         self._known[user_id] = states.of(user_id)
         self._feeds[user_id] = feed
-        if not self._is_open:
-            self._is_open = True
-            self._looking.open()
 
     def leave(self, feed: Feed) -> None:
         """Tell `feed` nothing more."""
-        if self._feeds.get(feed.user_id) is feed:
-            del self._feeds[feed.user_id]
-            del self._known[feed.user_id]
-        if self._is_open and not self._feeds:
-            self._is_open = False
+        if self._feeds.get(feed.user_id) is not feed:
+            return
+        del self._feeds[feed.user_id]
+        del self._known[feed.user_id]
+        if not self._feeds:
             self._looking.cancel()
 
     async def close(self) -> None:
