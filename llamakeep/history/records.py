@@ -82,13 +82,11 @@ def shown_beginning(found: Beginning) -> dict[str, Any]:
     """Return a run, or its beginning, as a `HistoryItem`, but as a dictionary."""
     if found.sizes is None:
         return shown_in_history(found.run)
-    return shown_in_history(found.run) | {
+    more: dict[str, Any] = {"sizes": found.sizes._asdict(), "is_cut": found.is_cut}
+    if found.run.output:
         # What is left of several items has no position in the whole answer.
-        "position": None if found.run.output else stored_position(found.run),
-        "parameters": {},
-        "sizes": found.sizes._asdict(),
-        "is_cut": found.is_cut,
-    }
+        more["position"] = None
+    return shown_in_history(found.run) | more
 
 
 def shown_message(message: Message, run_id: str) -> dict[str, Any]:
