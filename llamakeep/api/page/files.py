@@ -69,6 +69,8 @@ class Edition:
     """By their paths in the folder."""
     pages: Mapping[str, str]
     """HTML in which `{base}` stands for the server's address."""
+    stamps: Stamps
+    """Of the files, when they were read."""
 
     def page(self, name: str, prefix: str) -> File:
         """
@@ -123,7 +125,6 @@ class Files:
     def __init__(self, folder: Path = FOLDER, *, reloads: bool = False) -> None:
         self._folder = folder
         self._reloads = reloads
-        self._stamps: Stamps = {}
         self._edition: Edition | None = None
 
     async def edition(self) -> Edition:
@@ -139,7 +140,7 @@ class Files:
             if path.suffix in MEDIA_TYPES
             for stat in [path.stat()]
         }
-        if self._edition is not None and stamps == self._stamps:
+        if self._edition is not None and self._edition.stamps == stamps:
             return self._edition
         files = {
             path.relative_to(self._folder).as_posix(): path.read_bytes()
@@ -148,7 +149,6 @@ class Files:
         whole = sha256()
         for name, content in files.items():
             whole.update(f"{name} {len(content)}\n".encode() + content)
-        self._stamps = stamps
         digest = whole.hexdigest()[:16]
         base = f"page/{digest}"
         links = _preloading(_modules_of(FIRST, files), base)
@@ -161,4 +161,5 @@ class Files:
             digest,
             {name: File.of(name, files[name]) for name in files if name not in pages},
             pages,
+            stamps,
         )
