@@ -92,8 +92,7 @@ class Runner:
         If it is not stored, that is done first, with its key and within its quotas.
         """
         self.live[live.run.id] = live
-        if (feed := self.feeds.get(live.run.user_id)) is not None:
-            live.feed = feed
+        live.feed = self.feeds.get(live.run.user_id)
         live.task = asyncio.create_task(self._run(live, idempotency_key, quotas))
         live.task.add_done_callback(partial(self._check_started, live))
 
