@@ -90,17 +90,12 @@ async def stats_of_all(
     user = None if user_id is None else await storage.get_user(user_id)
     found, has_more = await storage.stats(user, matching, by=groupings)
     items = [StatsItem.of(each, groupings) for each in found]
-    names = await storage.usernames(
-        [item.groups[Grouping.USER] or "" for item in items]
-        if Grouping.USER in groupings
-        else []
-    )
+    user_ids = [item.groups.get(Grouping.USER) or "" for item in items]
+    names = await storage.usernames(filter(None, user_ids))
     return AllStatsResponse(
         stats=[
-            UserStatsItem(
-                **dict(item), username=names.get(item.groups.get(Grouping.USER) or "")
-            )
-            for item in items
+            UserStatsItem(**dict(item), username=names.get(each))
+            for item, each in zip(items, user_ids, strict=True)
         ],
         has_more=has_more,
         since=begin,

@@ -1,6 +1,6 @@
 """Administration of user accounts."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, exists, insert, select, text, update
@@ -87,24 +87,23 @@ class AccountStorage:
             lambda connection: [User(*row) for row in connection.execute(query)]
         )
 
-    async def usernames(self, user_ids: Collection[str]) -> Mapping[str, str]:
+    async def usernames(self, user_ids: Iterable[str]) -> Mapping[str, str]:
         """Return the names of users that are not deleted, by their ids."""
-        names: dict[str, str] = {}
         ids = [*dict.fromkeys(user_ids)]
 
-        def operation(connection: Connection) -> None:
+        def operation(connection: Connection) -> Mapping[str, str]:
+            names: dict[str, str] = {}
             for start in range(0, len(ids), AT_ONCE):
                 query = select(users.c.id, users.c.username).where(
                     users.c.id.in_(ids[start : start + AT_ONCE]),
                     users.c.deleted_at.is_(None),
                 )
                 names.update(
-                    {row.id: row.username for row in connection.execute(query)}
+                    (row.id, row.username) for row in connection.execute(query)
                 )
+            return names
 
-        if ids:
-            await self._database.read(operation)
-        return names
+        return await self._database.read(operation) if ids else {}
 
     async def get_user(self, user_id: str) -> User:
         """
