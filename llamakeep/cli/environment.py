@@ -55,6 +55,14 @@ def read_settings(**given: Any) -> "Settings":
     return settings
 
 
+def origin_of(address: tuple[Any, ...], *, is_near: bool = False) -> str:
+    """Return the URL of a listening address, for clients or for this computer."""
+    host, port, *_ = address
+    if is_near:
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def page_of(settings: "Settings", path: str, *, origin: str) -> str:
     """Return the address of a page; `origin` is where a server without a proxy is."""
     if settings.public_url is not None:

@@ -5,7 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from llamakeep.cli.environment import check_models, page_of, read_settings
+from llamakeep.cli.environment import (
+    check_models,
+    origin_of,
+    page_of,
+    read_settings,
+)
 from llamakeep.cli.terminal import complain, give_up
 
 if TYPE_CHECKING:
@@ -114,7 +119,7 @@ def _serve_here(settings: "Settings", listener: "socket.socket") -> bool:
         model, setup_token = await server.describe_model(app), await offer_setup(app)
         data = location(settings.database_url)
         address = listener.getsockname()
-        app.state.services.storage.name_server(_origin(address, is_near=True))
+        app.state.services.storage.name_server(origin_of(address, is_near=True))
         _announce(settings, address, model, data, setup_token)
 
     app = create_app(settings)
@@ -180,14 +185,6 @@ def _check_loopback(listener: "socket.socket") -> None:
         )
 
 
-def _origin(address: tuple[Any, ...], *, is_near: bool = False) -> str:
-    """Return the URL of a listening address, for clients or for this computer."""
-    host, port, *_ = address
-    if is_near:
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
 def _announce(
     settings: "Settings",
     address: tuple[Any, ...],
@@ -195,7 +192,7 @@ def _announce(
     data: str,
     setup_token: str | None,
 ) -> None:
-    origin = _origin(address)
+    origin = origin_of(address)
     is_terminal = sys.stdout.isatty()
     typer.echo(
         "llamakeep serves on "
@@ -212,7 +209,7 @@ def _announce(
     if settings.demo:
         typer.echo(THREE_CALLS.format(origin=origin), nl=False)
     if setup_token:
-        near = _origin(address, is_near=True)
+        near = origin_of(address, is_near=True)
         page = page_of(settings, f"/welcome#{setup_token}", origin=near)
         typer.echo(SETUP.format(page=page), nl=False)
     sys.stdout.flush()

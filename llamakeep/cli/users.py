@@ -8,6 +8,7 @@ from llamakeep.cli.environment import (
     local_actor,
     open_database,
     open_user,
+    origin_of,
     page_of,
     read_settings,
 )
@@ -105,8 +106,8 @@ def reset(username: Username) -> None:
 
     settings = read_settings()
     reset_token = asyncio.run(issue_reset(settings, username))
-    here = f"http://{settings.host}:{settings.port}"
-    page = page_of(settings, f"/reset#{reset_token}", origin=here)
+    near = origin_of((settings.host, settings.port), is_near=True)
+    page = page_of(settings, f"/reset#{reset_token}", origin=near)
     typer.echo(f"For {username}, to be opened in a browser:\n  {page}", err=True)
     typer.echo("or to be sent to POST /password-reset/:", err=True)
     typer.echo(reset_token)

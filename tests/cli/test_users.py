@@ -156,6 +156,17 @@ def test_a_reset_token_is_all_that_is_printed_and_sets_a_password(
     in_storage(sqlite_url, lambda storage: storage.check_password_reset(wanted))
 
 
+def test_the_page_to_reset_a_password_is_that_of_a_server_on_all_addresses(
+    typed: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(typed, "carol")
+    monkeypatch.setenv("LLAMAKEEP_HOST", "::")
+
+    issued = typed("user", "reset", "carol")
+
+    assert "  http://[::1]:8000/reset#" in issued.stderr
+
+
 def test_a_user_is_deleted_with_everything_after_a_question(
     typed: Type, sqlite_url: str
 ) -> None:
