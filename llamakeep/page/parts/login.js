@@ -102,10 +102,8 @@ function askAgain() {
         location.reload();
         return;
       }
-      asking = null;
-      dialog.close();
+      loggedIn();
       tell({ what: "login" });
-      resolve(true);
     }, { username: before?.username ?? "" });
     const dialog = openDialog("Log in again", [
       element(
@@ -116,12 +114,14 @@ function askAgain() {
       form,
     ], { isLocked: true });
     const end = listen(({ what }) => {
-      if (what !== "login") return;
+      if (what === "login") loggedIn();
+    });
+    function loggedIn() {
       end();
       asking = null;
       dialog.close();
       resolve(true);
-    });
+    }
   });
   return asking;
 }
