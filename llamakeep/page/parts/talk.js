@@ -81,7 +81,7 @@ export class Talk {
     this.#ends.push(
       onRun((run) => this.#heard(run)),
       onResync(() => this.#resync()),
-      ...talkKeys(this),
+      talkKeys(this),
     );
     this.composer.open(id);
     this.pending.show(id);
@@ -95,7 +95,7 @@ export class Talk {
       actions: [talkMenu(this)],
       focus: isCoarse() || this.#marked ? undefined : this.composer.field,
       opened: () => this.#opened(),
-      close: () => this.#close(),
+      close: () => this.close(),
     };
   }
 
@@ -237,7 +237,8 @@ export class Talk {
     }
   }
 
-  #close() {
+  /** End what it listens to and watches. */
+  close() {
     for (const end of this.#ends) end();
     this.sending.close();
     this.turns.close();

@@ -34,7 +34,7 @@ export function talkKeys(talk) {
     act(turn);
     return true;
   };
-  return [bind(
+  return bind(
     { keys: "mod+.", label: "Stop the answer", group, run: () => talk.composer.doing.stop() },
     { keys: "j", label: "The next turn", group, run: step(1) },
     { keys: "k", label: "The turn before", group, run: step(-1) },
@@ -56,5 +56,5 @@ export function talkKeys(talk) {
     { keys: "shift+enter", label: "A new line", group: "In the field" },
     { keys: "mod+enter", label: "Send, whatever Enter does", group: "In the field" },
     { keys: "up", label: "Edit the last prompt, in the empty field", group: "In the field" },
-  )];
+  );
 }

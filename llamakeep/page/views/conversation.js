@@ -12,8 +12,13 @@ export default async function conversation({ parts, hash }) {
   const asking = id ? call("GET", `conversations/${encodeURIComponent(id)}`) : null;
   const [facts] = await Promise.all([asking, models().catch(ignored)]);
   const talk = new Talk(id, facts?.title ?? "New conversation");
-  if (id) await talk.load(hash);
-  else talk.greet(examples((text) => talk.composer.put(text)));
+  try {
+    if (id) await talk.load(hash);
+    else talk.greet(examples((text) => talk.composer.put(text)));
+  } catch (error) {
+    talk.close();
+    throw error;
+  }
   return talk.shown();
 }
 
