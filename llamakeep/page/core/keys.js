@@ -78,6 +78,20 @@ export const isField = (target) =>
  */
 export const isComposing = (event) => event.isComposing || event.keyCode === 229;
 
+/** Whether one types with a finger: then Enter is a new line. */
+export const isCoarse = () => matchMedia("(pointer: coarse)").matches;
+
+/**
+ * Return whether a key in a field for prompts sends what is there.
+ *
+ * @param {KeyboardEvent} event
+ */
+export function isSend(event) {
+  if (isComposing(event) || event.key !== "Enter" || event.shiftKey || event.altKey) return false;
+  const { enter } = looks();
+  return event.ctrlKey || event.metaKey || (enter ? enter === "send" : !isCoarse());
+}
+
 /** @param {KeyboardEvent} event */
 function onKey(event) {
   if (event.defaultPrevented || isComposing(event)) return;

@@ -2,8 +2,8 @@
 /** Where prompts are typed. */
 
 import { element } from "../core/dom.js";
-import { isComposing } from "../core/keys.js";
-import { looks, newKey } from "../core/local.js";
+import { isCoarse, isComposing, isSend } from "../core/keys.js";
+import { newKey } from "../core/local.js";
 import { ComposerBar } from "./composer_bar.js";
 import { Drafts } from "./drafts.js";
 import { countOf } from "./options.js";
@@ -25,9 +25,6 @@ import { Pictures } from "./pictures.js";
  * @property {() => void} editLast What ↑ in the empty field does.
  * @property {() => void} leave What ends the editing of an earlier prompt.
  */
-
-/** Whether one types with a finger: then Enter is a new line. */
-export const isCoarse = () => matchMedia("(pointer: coarse)").matches;
 
 /** A field for prompts whose text is kept as it is typed. */
 export class Composer {
@@ -123,10 +120,7 @@ export class Composer {
       this.doing.editLast();
       return;
     }
-    if (event.key !== "Enter" || event.shiftKey || event.altKey) return;
-    const always = event.ctrlKey || event.metaKey;
-    const sends = looks().enter ? looks().enter === "send" : !isCoarse();
-    if (!always && !sends) return;
+    if (!isSend(event)) return;
     event.preventDefault();
     this.send();
   }

@@ -4,11 +4,12 @@
 import { call, Problem } from "../core/api.js";
 import { element } from "../core/dom.js";
 import { onResync, onRun } from "../core/events.js";
+import { isCoarse } from "../core/keys.js";
 import { setAddress } from "../core/router.js";
 import { moveWaiting } from "../core/outbox.js";
 import { markSeen } from "../core/seen.js";
 import { Branches, isOver } from "./branches.js";
-import { Composer, isCoarse } from "./composer.js";
+import { Composer } from "./composer.js";
 import { setTitle } from "./frame.js";
 import { Loading } from "./loading.js";
 import { Pending } from "./pending.js";

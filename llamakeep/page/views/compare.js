@@ -3,14 +3,13 @@
 
 import { call, Problem } from "../core/api.js";
 import { element } from "../core/dom.js";
-import { isComposing } from "../core/keys.js";
-import { keep, kept, looks } from "../core/local.js";
+import { isCoarse, isSend } from "../core/keys.js";
+import { keep, kept } from "../core/local.js";
 import { models, shortName } from "../core/models.js";
 import { setAddress } from "../core/router.js";
 import { isOver } from "../parts/branches.js";
 import { AnswerColumn } from "../parts/column.js";
 import { Comparing } from "../parts/comparing.js";
-import { isCoarse } from "../parts/composer.js";
 import { hrefOf } from "../parts/filters.js";
 import { modelChips, someModels } from "../parts/model_chips.js";
 import { promptText } from "../parts/prompt.js";
@@ -91,9 +90,7 @@ class Compare {
 
   /** @param {KeyboardEvent} event */
   #key(event) {
-    if (isComposing(event) || event.key !== "Enter" || event.shiftKey || event.altKey) return;
-    const sends = looks().enter ? looks().enter === "send" : !isCoarse();
-    if (!sends && !event.ctrlKey && !event.metaKey) return;
+    if (!isSend(event)) return;
     event.preventDefault();
     this.#send();
   }

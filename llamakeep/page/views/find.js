@@ -2,8 +2,8 @@
 /** The whole history: what was asked and answered, by words and filters. */
 
 import { onRun } from "../core/events.js";
+import { isCoarse } from "../core/keys.js";
 import { rowKeys } from "../parts/rows.js";
-import { isCoarse } from "../parts/composer.js";
 import { Search } from "../parts/search.js";
 import { searchActions } from "../parts/search_actions.js";
 
