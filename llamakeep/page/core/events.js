@@ -168,7 +168,7 @@ function take(event, data, id) {
  * @param {any} data
  */
 function takeText(event, data) {
-  const run = event === "done" ? data.id ?? data.run : data.run;
+  const { run } = data;
   const entry = followed.get(run);
   if (!entry) return;
   if (data.position) entry.position = data.position;

@@ -1,7 +1,7 @@
 // @ts-check
 /** The answer of a run: its texts, and what else the model said. */
 
-import { element } from "../core/dom.js";
+import { element, textNode } from "../core/dom.js";
 import { GrowingText } from "../text/growing.js";
 import { isOver } from "./branches.js";
 import { copy } from "./copy.js";
@@ -31,7 +31,7 @@ class Piece {
   /** @param {Item} item */
   #make({ type, name }) {
     if (type === "tool_call" || type === "tool_result") {
-      this.#plain = document.createTextNode("");
+      this.#plain = textNode("");
       const label = type === "tool_call" ? `Calls ${name ?? "a tool"}` : "Result of a tool";
       const code = element("code", {}, this.#plain);
       return fold(label, element("pre", { tabindex: "0", dir: "ltr" }, code));
@@ -130,6 +130,17 @@ export class Answer {
   append(text) {
     if (this.#pieces.length === 0) this.begin({ type: "text", text: "" });
     this.#pieces.at(-1)?.append(text);
+  }
+
+  /**
+   * Take an event about the text of its run.
+   *
+   * @param {import("../core/events.js").RunEvent} event
+   */
+  take({ event, data }) {
+    if (event === "delta" || event === "item_delta") this.append(data.text);
+    else if (event === "item") this.begin(data);
+    else if (event === "reset") this.replace(data.text);
   }
 
   /**

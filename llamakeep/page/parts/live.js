@@ -33,11 +33,9 @@ export class LiveAnswer {
   }
 
   /** @param {import("../core/events.js").RunEvent} event */
-  #take({ event, data }) {
-    if (event === "delta" || event === "item_delta") this.answer.append(data.text);
-    else if (event === "item") this.answer.begin(data.item ?? data);
-    else if (event === "reset") this.answer.replace(data.text);
-    else if (event === "done" || event === "error") this.#read();
+  #take(event) {
+    this.answer.take(event);
+    if (event.event === "done" || event.event === "error") this.#read();
   }
 
   /** @param {Run} run With the beginnings of its texts. */
@@ -59,7 +57,7 @@ export class LiveAnswer {
       this.changed(run);
       if (isOver(run)) this.close();
     } catch (error) {
-      // It is told again when the connection is back.
+      // It is asked for again when the connection is back.
       if (!(error instanceof Problem)) throw error;
     }
   }

@@ -141,14 +141,12 @@ export class Turn {
   }
 
   /** @param {import("../core/events.js").RunEvent} event */
-  #take({ event, data }) {
+  #take(event) {
     const wasEmpty = this.answer.isEmpty;
-    if (event === "delta" || event === "item_delta") this.answer.append(data.text);
-    else if (event === "item") this.answer.begin(data.item ?? data);
-    else if (event === "reset") this.#reset(data.text);
-    else if (event === "done") {
-      this.doing.changed({ ...this.run, ...(data.run?.id ? data.run : data), id: this.run.id });
-    } else if (event === "error") this.#failed();
+    if (event.event === "reset") this.#reset(event.data.text);
+    else if (event.event === "done") this.doing.changed({ ...this.run, ...event.data });
+    else if (event.event === "error") this.#failed();
+    else this.answer.take(event);
     if (wasEmpty !== this.answer.isEmpty) {
       if (this.run.status !== "processing") this.run = { ...this.run, status: "processing" };
       this.#show();
