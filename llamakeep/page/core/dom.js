@@ -34,6 +34,17 @@ export function element(tag, attributes, ...children) {
 }
 
 /**
+ * Make a button that does something other than sending a form.
+ *
+ * @param {Child} label
+ * @param {(event: MouseEvent) => void} click
+ * @param {Attributes} [attributes]
+ */
+export function button(label, click, attributes = {}) {
+  return element("button", { type: "button", ...attributes, on: { click } }, label);
+}
+
+/**
  * Set attributes by name, and add listeners.
  *
  * @param {Element} made

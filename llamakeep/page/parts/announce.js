@@ -1,7 +1,7 @@
 // @ts-check
 /** One line that screen readers read out, and short notices that go by themselves. */
 
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 
 const line = element("p", { class: "hidden", role: "status", "aria-live": "polite" });
 const notices = element("div", {
@@ -31,10 +31,8 @@ export function say(text) {
  * @param {{label?: string, run?: () => void, seconds?: number, isBad?: boolean}} [action]
  */
 export function notice(text, action = {}) {
-  const button = action.label
-    ? element("button", { type: "button", on: { click: act } }, action.label)
-    : null;
-  const node = element("p", { class: action.isBad ? "notice bad" : "notice" }, text, button);
+  const offer = action.label ? button(action.label, act) : null;
+  const node = element("p", { class: action.isBad ? "notice bad" : "notice" }, text, offer);
   function end() {
     clearTimeout(timer);
     node.remove();

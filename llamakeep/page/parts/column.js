@@ -2,7 +2,7 @@
 /** One of several answers beside each other. */
 
 import { call, Problem } from "../core/api.js";
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import { isOver } from "./branches.js";
 import { endOf, factsOf, statusName } from "./facts.js";
 import { LiveAnswer } from "./live.js";
@@ -56,11 +56,7 @@ export class AnswerColumn {
     );
     this.#facts.textContent = over ? factsOf(run).join(" · ") : statusName(run.status);
     const place = `c/${run.conversation_id}#${run.id}`;
-    const stop = element(
-      "button",
-      { type: "button", class: "edge", on: { click: () => void this.#stop(run.id) } },
-      "Stop",
-    );
+    const stop = button("Stop", () => void this.#stop(run.id), { class: "edge" });
     this.#buttons.replaceChildren(
       ...(over
         ? [element("a", { class: "button edge", href: place }, "Go on with this one")]

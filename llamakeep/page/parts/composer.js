@@ -1,7 +1,7 @@
 // @ts-check
 /** Where prompts are typed. */
 
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import { isCoarse, isComposing, isSend } from "../core/keys.js";
 import { newKey } from "../core/local.js";
 import { ComposerBar } from "./composer_bar.js";
@@ -179,7 +179,7 @@ export class Composer {
    */
   setMode(text) {
     const click = () => this.doing.leave();
-    const cancel = element("button", { type: "button", on: { click } }, "Cancel");
+    const cancel = button("Cancel", click);
     this.#mode.replaceChildren(...(text ? [element("span", {}, text), cancel] : []));
   }
 

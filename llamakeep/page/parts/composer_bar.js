@@ -1,7 +1,7 @@
 // @ts-check
 /** What stands below the field: which model answers and how, and the buttons. */
 
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import { modelOf, preferModel, preferredModel, shortName } from "../core/models.js";
 import { state } from "../core/state.js";
 import { openMenu } from "./menu.js";
@@ -14,14 +14,6 @@ import { askOptions, countOf } from "./options.js";
  * @property {() => void} pick Take pictures from this computer.
  * @property {() => void} changed The model or the options are others.
  */
-
-/**
- * @param {string} label
- * @param {() => void} click
- * @param {Record<string, string>} [more]
- */
-const button = (label, click, more = {}) =>
-  element("button", { type: "button", ...more, on: { click } }, label);
 
 /** The bar of a composer. */
 export class ComposerBar {

@@ -1,7 +1,7 @@
 // @ts-check
 /** Dialogs above the page. */
 
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 
 /**
  * Open a dialog; return it with what closes it.
@@ -13,9 +13,7 @@ import { element } from "../core/dom.js";
  */
 export function openDialog(title, content, how = {}) {
   const head = element("h2", { id: `dialog-${Date.now()}`, tabindex: "-1" }, title);
-  const cross = how.isLocked
-    ? null
-    : element("button", { type: "button", "aria-label": "Close", on: { click: close } }, "×");
+  const cross = how.isLocked ? null : button("×", close, { "aria-label": "Close" });
   const node = /** @type {HTMLDialogElement} */ (element(
     "dialog",
     { class: how.class ?? "", "aria-labelledby": head.id },
@@ -54,16 +52,8 @@ export function confirmed({ title, text, action, isBad = false }) {
       isYes = yes;
       dialog.close();
     };
-    const yes = element(
-      "button",
-      { type: "button", class: isBad ? "main bad" : "main", on: { click: answer(true) } },
-      action,
-    );
-    const no = element(
-      "button",
-      { type: "button", class: "edge", on: { click: answer(false) } },
-      "Cancel",
-    );
+    const yes = button(action, answer(true), { class: isBad ? "main bad" : "main" });
+    const no = button("Cancel", answer(false), { class: "edge" });
     const dialog = openDialog(
       title,
       [element("p", {}, text), element("div", { class: "buttons" }, no, yes)],

@@ -2,7 +2,7 @@
 /** Forms that send something, and show what the server says of it. */
 
 import { Problem } from "../core/api.js";
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import { openDialog } from "./dialog.js";
 import { problemBox } from "./problem.js";
 
@@ -128,7 +128,7 @@ export function formDialog(title, content) {
     const { node, buttons } = form({ ...content, send, isMain: true });
     const cancel = () => dialog.close();
     buttons.prepend(
-      element("button", { type: "button", class: "edge", on: { click: cancel } }, "Cancel"),
+      button("Cancel", cancel, { class: "edge" }),
     );
     const first = node.querySelector("input, select, textarea");
     first?.setAttribute("autofocus", "");

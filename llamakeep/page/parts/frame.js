@@ -2,7 +2,7 @@
 /** What stands around every view. */
 
 import { Problem } from "../core/api.js";
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import { state } from "../core/state.js";
 import { outline, problemBox } from "./problem.js";
 import { Sidebar } from "./sidebar.js";
@@ -40,21 +40,11 @@ export const scrolledTo = () => main.scrollTop;
 /** Put the page together, around the views. */
 export function openFrame() {
   const sidebar = new Sidebar();
-  const toggle = element(
-    "button",
-    {
-      type: "button",
-      class: "edge sheet",
-      "aria-label": "Conversations and pages",
-      on: { click: () => sidebar.open() },
-    },
-    "☰",
-  );
-  const skip = element("button", {
-    type: "button",
-    class: "skip",
-    on: { click: () => heading.focus() },
-  }, "Skip to the content");
+  const toggle = button("☰", () => sidebar.open(), {
+    class: "edge sheet",
+    "aria-label": "Conversations and pages",
+  });
+  const skip = button("Skip to the content", () => heading.focus(), { class: "skip" });
   const view = element(
     "div",
     { class: "view" },
@@ -87,11 +77,7 @@ export async function showView(load, { scroll = 0, isFirst = false } = {}) {
     next = await load();
   } catch (error) {
     const isOld = error instanceof Problem && error.code === "new-version";
-    const reload = element(
-      "button",
-      { type: "button", class: "main", on: { click: () => location.reload() } },
-      "Reload",
-    );
+    const reload = button("Reload", () => location.reload(), { class: "main" });
     const retry = () => showView(load, { scroll });
     const box = problemBox(error, isOld ? { more: [reload] } : { retry });
     next = {

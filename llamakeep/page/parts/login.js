@@ -2,7 +2,7 @@
 /** Logging in and out. */
 
 import { call, onLoginOver, Problem } from "../core/api.js";
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import { clearLocal, listen, tell } from "../core/local.js";
 import { state } from "../core/state.js";
 import { openDialog } from "./dialog.js";
@@ -73,17 +73,13 @@ export function loginForm(then, { username = "" } = {}) {
 
 /** @param {(username: string, password: string) => void} logIn */
 function demoButtons(logIn) {
-  const button = (/** @type {string} */ name) =>
-    element("button", {
-      type: "button",
-      class: "edge",
-      on: { click: () => logIn(name, DEMO[name]) },
-    }, `Log in as ${name}`);
+  const as = (/** @type {string} */ name) =>
+    button(`Log in as ${name}`, () => logIn(name, DEMO[name]), { class: "edge" });
   return element(
     "div",
     { class: "demo" },
     element("p", {}, "This is a demonstration, with two users:"),
-    element("div", { class: "buttons" }, button("alice"), button("bob")),
+    element("div", { class: "buttons" }, as("alice"), as("bob")),
   );
 }
 

@@ -2,7 +2,7 @@
 /** Where a user is logged in. */
 
 import { call } from "../core/api.js";
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import { nameOf } from "./agents.js";
 import { formDialog } from "./form.js";
 import { logOut } from "./login.js";
@@ -52,12 +52,10 @@ export async function loginsSection() {
     const { current, created_at, last_used_at, expires_at } = login;
     const name = nameOf(login);
     const click = () => void (current ? logOut() : end(login));
-    const button = element("button", {
-      type: "button",
+    const ending = button(current ? "Log out" : "Log out there", click, {
       class: "edge",
       "aria-label": current ? null : `Log out there: ${name}`,
-      on: { click },
-    }, current ? "Log out" : "Log out there");
+    });
     const place = element(
       "small",
       {},
@@ -69,7 +67,7 @@ export async function loginsSection() {
       timeOf(created_at),
       current ? "now" : last_used_at ? timeOf(last_used_at) : "not noted",
       timeOf(expires_at),
-      button,
+      ending,
     ];
   }
   return list;

@@ -1,7 +1,7 @@
 // @ts-check
 /** Which models are asked: two to four. */
 
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import { shortName } from "../core/models.js";
 import { state } from "../core/state.js";
 import { menuButton } from "./menu.js";
@@ -32,11 +32,7 @@ export function modelChips(chosen, choose) {
       () => items(model, (other) => chosen.with(index, other)),
       { class: "chip on", "aria-label": `Model ${index + 1}: ${model}` },
     );
-    const remove = element("button", {
-      type: "button",
-      "aria-label": `Without model ${index + 1}`,
-      on: { click: () => choose(rest) },
-    }, "×");
+    const remove = button("×", () => choose(rest), { "aria-label": `Without model ${index + 1}` });
     return chosen.length > FEWEST ? [chip, remove] : [chip];
   });
   const add = menuButton("Another model ▾", () => items("", (model) => [...chosen, model]), {

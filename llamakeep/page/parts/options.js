@@ -1,7 +1,7 @@
 // @ts-check
 /** What a model is told beside the prompt. */
 
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import { modelOf } from "../core/models.js";
 import { openDialog } from "./dialog.js";
 import { readTags, writtenTags } from "./tags.js";
@@ -107,11 +107,7 @@ export function askOptions(model, options) {
       element(
         "div",
         { class: "buttons" },
-        element(
-          "button",
-          { type: "button", class: "edge", on: { click: reset } },
-          "As the model has them",
-        ),
+        button("As the model has them", reset, { class: "edge" }),
         element("button", { class: "main" }, "Use these"),
       ),
     );

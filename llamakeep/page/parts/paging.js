@@ -2,7 +2,7 @@
 /** Lists that the server has in pages. */
 
 import { call } from "../core/api.js";
-import { element } from "../core/dom.js";
+import { button } from "../core/dom.js";
 
 export const PAGE = 50;
 const MOST = 200;
@@ -31,5 +31,4 @@ export async function firstOf(path, name, query, count) {
 }
 
 /** @param {() => void} click */
-export const moreButton = (click) =>
-  element("button", { type: "button", class: "edge", on: { click } }, "Show more");
+export const moreButton = (click) => button("Show more", click, { class: "edge" });

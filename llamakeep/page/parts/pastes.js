@@ -1,7 +1,7 @@
 // @ts-check
 /** Long texts that were pasted: shown by their beginnings, since fields of text are slow. */
 
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { openDialog } from "./dialog.js";
 import { inPieces } from "./prompt.js";
@@ -54,12 +54,8 @@ export class Pastes {
       { class: "paste" },
       element("span", { dir: "auto" }, `${beginning}…`),
       element("small", {}, format.counted(text.length, "character")),
-      element("button", { type: "button", on: { click: () => show(text) } }, "Show"),
-      element(
-        "button",
-        { type: "button", "aria-label": "Take out the pasted text", on: { click: remove } },
-        "×",
-      ),
+      button("Show", () => show(text)),
+      button("×", remove, { "aria-label": "Take out the pasted text" }),
     );
   }
 }

@@ -1,7 +1,7 @@
 // @ts-check
 /** Prompts that the server does not have yet, in sight. */
 
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import { discard, entries, hold, release } from "../core/outbox.js";
 import { state } from "../core/state.js";
 import { promptText } from "./prompt.js";
@@ -29,8 +29,6 @@ export class Pending {
 
   /** @param {Entry} entry */
   #turn(entry) {
-    const button = (/** @type {string} */ label, /** @type {() => void} */ click) =>
-      element("button", { type: "button", on: { click } }, label);
     const edit = button("Edit", () => {
       discard(entry);
       this.edit(entry);

@@ -1,7 +1,7 @@
 // @ts-check
 /** Pictures that are sent with a prompt: by paste, drop or a button. */
 
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { modelOf } from "../core/models.js";
 import { state } from "../core/state.js";
@@ -134,11 +134,7 @@ export class Pictures {
       "span",
       { class: "thumbnail" },
       element("img", { src: shown, alt: `Picture ${index + 1}` }),
-      element("button", {
-        type: "button",
-        "aria-label": `Take out picture ${index + 1}`,
-        on: { click },
-      }, "×"),
+      button("×", click, { "aria-label": `Take out picture ${index + 1}` }),
     );
   }
 

@@ -2,7 +2,7 @@
 /** What went wrong, in the words of the server's problems, and what can be done. */
 
 import { Problem } from "../core/api.js";
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import * as format from "../core/format.js";
 
 /**
@@ -55,24 +55,20 @@ export function timeOf(when, text = format.time(when)) {
  * @param {number | null} seconds
  */
 function retryButton(retry, seconds) {
-  const button = element(
-    "button",
-    { type: "button", class: "edge", on: { click: again } },
-    "Try again",
-  );
+  const node = button("Try again", again, { class: "edge" });
   let left = Math.ceil(seconds ?? 0);
   const timer = left > 0 && left <= 600 ? setInterval(count, 1000) : undefined;
   function count() {
-    if (!button.isConnected) clearInterval(timer);
-    else if (--left > 0) button.textContent = `Try again in ${left} s`;
+    if (!node.isConnected) clearInterval(timer);
+    else if (--left > 0) node.textContent = `Try again in ${left} s`;
     else again();
   }
   function again() {
     clearInterval(timer);
     retry();
   }
-  if (timer !== undefined) button.textContent = `Try again in ${left} s`;
-  return button;
+  if (timer !== undefined) node.textContent = `Try again in ${left} s`;
+  return node;
 }
 
 /**

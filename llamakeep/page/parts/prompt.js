@@ -2,7 +2,7 @@
 /** A prompt as a turn shows it. */
 
 import { address } from "../core/api.js";
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 
 /** @typedef {import("./branches.js").Run} Run */
 
@@ -23,17 +23,13 @@ export function promptText(text) {
   else node.append(...inPieces(text).map((piece) => element("div", { class: "piece" }, piece)));
   if (text.length <= LONG && text.split("\n", LINES + 1).length <= LINES) return node;
   node.classList.add("folded");
-  const button = element(
-    "button",
-    { type: "button", class: "unfold", "aria-expanded": "false", on: { click: toggle } },
-    "Show all",
-  );
+  const unfold = button("Show all", toggle, { class: "unfold", "aria-expanded": "false" });
   function toggle() {
     const isFolded = node.classList.toggle("folded");
-    button.textContent = isFolded ? "Show all" : "Show less";
-    button.setAttribute("aria-expanded", String(!isFolded));
+    unfold.textContent = isFolded ? "Show all" : "Show less";
+    unfold.setAttribute("aria-expanded", String(!isFolded));
   }
-  return element("div", {}, node, button);
+  return element("div", {}, node, unfold);
 }
 
 /**

@@ -2,7 +2,7 @@
 /** Searching the history: words, filters, and what they find, as the address says. */
 
 import { call } from "../core/api.js";
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { isComposing } from "../core/keys.js";
 import { remember, remembered, setAddress } from "../core/router.js";
@@ -33,11 +33,7 @@ export class Search {
   #problem = element("div", {});
   #titles = element("div", {});
   #results = element("div", {});
-  #more = element("button", {
-    type: "button",
-    class: "edge",
-    on: { click: () => this.#loadMore() },
-  }, "Show more");
+  #more = button("Show more", () => this.#loadMore(), { class: "edge" });
   #found = new Found(new URLSearchParams());
   /** @type {string | null} */
   #cursor = null;
@@ -183,13 +179,11 @@ export class Search {
 
   #showChips() {
     const chips = filterChips(this.filters, this.#names, (filters) => this.#apply(filters, true));
-    const sort = element("button", {
-      type: "button",
+    const sort = button("Best first", () => this.#sort(), {
       class: "chip",
       "aria-pressed": String(this.isBest),
       hidden: !this.filters.has("q"),
-      on: { click: () => this.#sort() },
-    }, "Best first");
+    });
     chips.append(sort);
     this.#chips.replaceChildren(chips);
   }

@@ -2,7 +2,7 @@
 /** What can be done with all that was found. */
 
 import { address, call, Problem } from "../core/api.js";
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { confirmedNumber, deleteSoon } from "./deleting.js";
 import { apiQuery } from "./filters.js";
@@ -19,7 +19,7 @@ export function searchActions(search) {
   const click = () => void deleteFound(search);
   return [
     menuButton("Export these", () => exportsOf(search), { class: "edge" }),
-    element("button", { type: "button", on: { click } }, "Delete these…"),
+    button("Delete these…", click),
   ];
 }
 

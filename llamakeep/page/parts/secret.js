@@ -1,7 +1,7 @@
 // @ts-check
 /** Secrets that are shown once. */
 
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import { copy } from "./copy.js";
 
 /**
@@ -14,12 +14,7 @@ export function secretBox({ label, secret, example }) {
       "div",
       { class: "secret" },
       element("pre", { tabindex: "0", "aria-label": what }, element("code", {}, text)),
-      element("button", {
-        type: "button",
-        class: "edge",
-        "aria-label": `Copy: ${what}`,
-        on: { click: () => copy(text) },
-      }, "Copy"),
+      button("Copy", () => copy(text), { class: "edge", "aria-label": `Copy: ${what}` }),
     );
   return element(
     "div",

@@ -2,7 +2,7 @@
 /** What a conversation sends: prompts, the same once more, and edited ones. */
 
 import { Problem } from "../core/api.js";
-import { element } from "../core/dom.js";
+import { button } from "../core/dom.js";
 import { counted } from "../core/format.js";
 import { newKey } from "../core/local.js";
 import { entries, hold, post, release, watchOutbox } from "../core/outbox.js";
@@ -184,7 +184,7 @@ export class Sending {
       this.talk.composer.say();
     };
     const label = `Ask for at most ${counted(max_tokens, "token")}`;
-    return element("button", { type: "button", class: "edge", on: { click: ask } }, label);
+    return button(label, ask, { class: "edge" });
   }
 
   close() {

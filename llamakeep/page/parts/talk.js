@@ -2,7 +2,7 @@
 /** A conversation on the screen: what is loaded, what is shown, and what comes in. */
 
 import { call, Problem } from "../core/api.js";
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import { onResync, onRun } from "../core/events.js";
 import { isCoarse } from "../core/keys.js";
 import { setAddress } from "../core/router.js";
@@ -40,12 +40,7 @@ export class Talk {
     this.composer.put(entry.body.prompt, { images: entry.body.images })
   );
   #greeting = element("div", {});
-  #latest = element("button", {
-    type: "button",
-    class: "latest edge",
-    hidden: true,
-    on: { click: () => this.latest() },
-  }, "Latest ↓");
+  #latest = button("Latest ↓", () => this.latest(), { class: "latest edge", hidden: true });
   #content = element(
     "div",
     { class: "content" },

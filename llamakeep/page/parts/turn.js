@@ -2,7 +2,7 @@
 /** One run on the screen: its prompt, its answer, and what can be done with it. */
 
 import { call, Problem } from "../core/api.js";
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import { follow } from "../core/events.js";
 import { state } from "../core/state.js";
 import { say } from "./announce.js";
@@ -117,11 +117,7 @@ export class Turn {
   #showEnd() {
     const end = endOf(this.run);
     if (!end) return;
-    const again = element(
-      "button",
-      { type: "button", class: "edge", on: { click: () => this.doing.again(this.run) } },
-      "Answer again",
-    );
+    const again = button("Answer again", () => this.doing.again(this.run), { class: "edge" });
     const isBad = this.run.status === "failed";
     this.#before.replaceChildren(element(
       "div",

@@ -1,21 +1,13 @@
 // @ts-check
 /** The buttons below an answer. */
 
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import { addressOf } from "../core/router.js";
 import { isOver } from "./branches.js";
 import { copy } from "./copy.js";
 import { menuButton } from "./menu.js";
 
 /** @typedef {import("./turn.js").Turn} Turn */
-
-/**
- * @param {string} label
- * @param {() => void} click
- * @param {Record<string, string>} [more]
- */
-const button = (label, click, more = {}) =>
-  element("button", { type: "button", ...more, on: { click } }, label);
 
 /** @param {Turn} turn */
 export const linkOf = ({ run }) => addressOf(`c/${run.conversation_id}#${run.id}`);

@@ -1,7 +1,7 @@
 // @ts-check
 /** Sums of runs: for charts, for tables, and as CSV. */
 
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { shortName } from "../core/models.js";
 import { dayAfter, dayOf, SOURCES, STATES, utcDay } from "./filters.js";
@@ -252,5 +252,5 @@ export function saveButton(label, name, type, textOf) {
     element("a", { href, download: name }).click();
     setTimeout(() => URL.revokeObjectURL(href), 60_000);
   }
-  return element("button", { type: "button", class: "edge", on: { click: save } }, label);
+  return button(label, save, { class: "edge" });
 }

@@ -2,14 +2,16 @@
 /** The secret that signs a user's webhooks. */
 
 import { call, Problem } from "../core/api.js";
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import { copy } from "./copy.js";
 import { formDialog } from "./form.js";
 import { problemBox, timeOf } from "./problem.js";
 
+const EDGE = { class: "edge" };
+
 /** Return what shows the secret when it is asked to, and replaces it. */
 export function webhookSection() {
-  const place = element("div", {}, button("Show the secret", show));
+  const place = element("div", {}, button("Show the secret", show, EDGE));
 
   async function show() {
     try {
@@ -22,11 +24,11 @@ export function webhookSection() {
   function put({ secret, previous_until: until }) {
     const pre = element("pre", { tabindex: "0", "aria-label": "The secret" }, secret);
     place.replaceChildren(
-      element("div", { class: "secret" }, pre, button("Copy", () => copy(secret))),
+      element("div", { class: "secret" }, pre, button("Copy", () => copy(secret), EDGE)),
       until
         ? element("p", { class: "soft" }, "The one before signs as well, until ", timeOf(until))
         : "",
-      element("div", { class: "buttons" }, button("Replace it…", replace)),
+      element("div", { class: "buttons" }, button("Replace it…", replace, EDGE)),
     );
     pre.focus();
   }
@@ -54,11 +56,3 @@ export function webhookSection() {
 
 /** @param {unknown} error */
 const isThere = (error) => !(error instanceof Problem && error.status === 404);
-
-/**
- * @param {string} label
- * @param {() => void} click
- */
-function button(label, click) {
-  return element("button", { type: "button", class: "edge", on: { click } }, label);
-}

@@ -2,7 +2,7 @@
 /** One prompt, several models, side by side. */
 
 import { call, Problem } from "../core/api.js";
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import { isCoarse, isSend } from "../core/keys.js";
 import { keep, kept } from "../core/local.js";
 import { models, shortName } from "../core/models.js";
@@ -44,11 +44,7 @@ class Compare {
     this.models = someModels(query.getAll("model"));
     this.after = query.get("after") ?? "";
     this.#field.value = kept(DRAFT)?.text ?? "";
-    const send = element("button", {
-      type: "button",
-      class: "main",
-      on: { click: () => this.#send() },
-    }, "Send");
+    const send = button("Send", () => this.#send(), { class: "main" });
     const box = element(
       "div",
       { class: "box" },
@@ -169,11 +165,7 @@ class Compare {
     this.#columns.replaceChildren(...this.#shown.map(({ node }) => node));
     this.#columns.dataset.count = String(names.length);
     const tabs = names.map((model, index) =>
-      element("button", {
-        type: "button",
-        class: "chip",
-        on: { click: () => this.#choose(index) },
-      }, shortName(model))
+      button(shortName(model), () => this.#choose(index), { class: "chip" })
     );
     this.#tabs.replaceChildren(...tabs);
     this.#choose(0);

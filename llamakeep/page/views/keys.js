@@ -2,7 +2,7 @@
 /** API keys. */
 
 import { call } from "../core/api.js";
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { field, formDialog, select } from "../parts/form.js";
 import { askForKey, commandFor } from "../parts/key_form.js";
@@ -61,7 +61,7 @@ export default async function keys({ path }) {
     await list.reload();
     secret.focus();
   }
-  async function create() {
+  async function askAndShow() {
     const key = await askForKey();
     if (key) await show(key);
   }
@@ -122,11 +122,7 @@ export default async function keys({ path }) {
     ];
   }
 
-  const button = element(
-    "button",
-    { type: "button", class: "main", on: { click: create } },
-    "Create a key",
-  );
+  const create = button("Create a key", askAndShow, { class: "main" });
   const node = element("div", { class: "page" }, tabs("Settings", path), secret, list.node);
-  return { node, title: "API keys", actions: [button] };
+  return { node, title: "API keys", actions: [create] };
 }

@@ -2,7 +2,7 @@
 /** What answers prompts, and whether it does, for administrators. */
 
 import { call } from "../core/api.js";
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { empty } from "../parts/empty.js";
 import { timeOf } from "../parts/problem.js";
@@ -52,13 +52,9 @@ export default async function providers({ path }) {
       ),
     ];
   });
-  const button = element(
-    "button",
-    { type: "button", class: "edge", on: { click: list.reload } },
-    "Refresh",
-  );
+  const refresh = button("Refresh", list.reload, { class: "edge" });
   const node = element("div", { class: "page" }, tabs("Manage", path), list.node);
-  return { node, title: "Providers", actions: [button] };
+  return { node, title: "Providers", actions: [refresh] };
 }
 
 /** @param {Provider} provider */

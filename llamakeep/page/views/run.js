@@ -2,7 +2,7 @@
 /** One run: all that is known of it. */
 
 import { call } from "../core/api.js";
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import { besideKeys, linksBeside, runMenu } from "../parts/beside.js";
 import { isOver } from "../parts/branches.js";
 import { copy } from "../parts/copy.js";
@@ -20,12 +20,6 @@ import { askTags } from "../parts/tags.js";
 
 /** @param {string} text */
 const heading = (text) => element("h2", {}, text);
-
-/**
- * @param {string} label
- * @param {() => void} click
- */
-const button = (label, click) => element("button", { type: "button", on: { click } }, label);
 
 /**
  * @param {string} label

@@ -1,7 +1,7 @@
 // @ts-check
 /** The users of the server, for administrators. */
 
-import { element } from "../core/dom.js";
+import { button, element } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { setAddress } from "../core/router.js";
 import { state } from "../core/state.js";
@@ -101,7 +101,7 @@ export default async function users({ path, query }) {
     return false;
   }
 
-  async function create() {
+  async function askAndShow() {
     const user = await askForUser();
     if (user === null) return;
     await list.reload();
@@ -139,11 +139,7 @@ export default async function users({ path, query }) {
     ];
   }
 
-  const button = element(
-    "button",
-    { type: "button", class: "main", on: { click: create } },
-    "Create a user",
-  );
+  const create = button("Create a user", askAndShow, { class: "main" });
   const node = element(
     "div",
     { class: "page" },
@@ -152,5 +148,5 @@ export default async function users({ path, query }) {
     secret,
     list.node,
   );
-  return { node, title: "Users", actions: [button], close: () => clearTimeout(timer) };
+  return { node, title: "Users", actions: [create], close: () => clearTimeout(timer) };
 }
