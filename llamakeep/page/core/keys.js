@@ -66,7 +66,7 @@ function combinationOf(event) {
 }
 
 /** @param {EventTarget | null} target */
-export const isField = (target) =>
+const isField = (target) =>
   target instanceof HTMLElement &&
   (target.isContentEditable ||
     target.matches("input:not([type=checkbox], [type=radio]), textarea, select"));

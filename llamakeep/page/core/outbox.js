@@ -156,7 +156,7 @@ async function insist(entry, signal) {
 }
 
 /** @param {Problem} problem */
-export function isPassing({ status, retryAfter, runId }) {
+function isPassing({ status, retryAfter, runId }) {
   if (status === 0) return true;
   // A gateway that has no server behind it has kept nothing.
   if ((status === 502 || status === 504) && runId === null && retryAfter === null) return true;

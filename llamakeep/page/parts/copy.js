@@ -14,9 +14,11 @@ export async function copy(text, what = "Copied") {
   const isCopied = await (navigator.clipboard?.writeText(text).then(() => true, () => false)) ||
     copySelected(text);
   if (isCopied) notice(what, { seconds: 2 });
-  else {notice("The browser did not let it be copied. Select the text, and copy it by hand.", {
+  else {
+    notice("The browser did not let it be copied. Select the text, and copy it by hand.", {
       isBad: true,
-    });}
+    });
+  }
   return isCopied;
 }
 

@@ -40,29 +40,6 @@ export function openDialog(title, content, how = {}) {
 }
 
 /**
- * Ask whether to do something; return whether it is to be done.
- *
- * @param {{title: string, text: string | Node, action: string, isBad?: boolean}} question
- * @returns {Promise<boolean>}
- */
-export function confirmed({ title, text, action, isBad = false }) {
-  return new Promise((resolve) => {
-    let isYes = false;
-    const answer = (/** @type {boolean} */ yes) => () => {
-      isYes = yes;
-      dialog.close();
-    };
-    const yes = button(action, answer(true), { class: isBad ? "main bad" : "main" });
-    const no = button("Cancel", answer(false), { class: "edge" });
-    const dialog = openDialog(
-      title,
-      [element("p", {}, text), element("div", { class: "buttons" }, no, yes)],
-      { onClose: () => resolve(isYes) },
-    );
-  });
-}
-
-/**
  * Ask for a line of text; return it, or `null` if there is to be none.
  *
  * @param {{title: string, label: string, value?: string, action: string}} question

@@ -30,7 +30,7 @@ const WIDTH = 120;
 const isMoney = (name) => name.startsWith("dollars");
 
 /** @param {string} name */
-export const limitName = (name) => new Map(NAMES).get(name) ?? name.replaceAll("_", " ");
+const limitName = (name) => new Map(NAMES).get(name) ?? name.replaceAll("_", " ");
 
 /**
  * @param {string} name

@@ -10,7 +10,7 @@ import { menuButton } from "./menu.js";
 /** @typedef {import("./turn.js").Turn} Turn */
 
 /** @param {Turn} turn */
-export const linkOf = ({ run }) => addressOf(`c/${run.conversation_id}#${run.id}`);
+const linkOf = ({ run }) => addressOf(`c/${run.conversation_id}#${run.id}`);
 
 /** @param {Turn} turn */
 export const canAskAgain = ({ run }) =>
