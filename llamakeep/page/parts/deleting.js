@@ -10,6 +10,7 @@ import { element } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { notice } from "./announce.js";
 import { openDialog } from "./dialog.js";
+import { problemNotice } from "./problem.js";
 
 const SECONDS = 10;
 
@@ -49,11 +50,9 @@ export function deleteSoon({ what, path, query, hide, show, done }) {
       done?.();
       notice(answer ? `${format.counted(answer.deleted, "run")} deleted.` : `${what} is deleted.`);
     } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      if (error.status !== 404) {
-        show();
-        notice(`${error.title} ${error.detail}`, { isBad: true, seconds: 12 });
-      }
+      if (error instanceof Problem && error.status === 404) return;
+      show();
+      problemNotice(error, { seconds: 12 });
     }
   }
 }

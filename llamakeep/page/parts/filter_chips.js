@@ -1,7 +1,7 @@
 // @ts-check
 /** Filters as chips: what there is to choose, and what is chosen. */
 
-import { call, Problem } from "../core/api.js";
+import { call } from "../core/api.js";
 import { element } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { notice } from "./announce.js";
@@ -18,6 +18,7 @@ import {
   wordOf,
 } from "./filters.js";
 import { openMenu } from "./menu.js";
+import { problemNotice } from "./problem.js";
 
 /** @typedef {import("./menu.js").Item} Item */
 /** @typedef {(filters: URLSearchParams) => void} Choose */
@@ -119,8 +120,7 @@ async function choices(button, [name, label, by], filters, names, choose) {
     if (items.length) openMenu(button, items);
     else notice(`There is nothing to choose: no run here has another ${label.toLowerCase()}.`);
   } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-    notice(`${error.title} ${error.detail}`, { isBad: true });
+    problemNotice(error);
   }
 }
 

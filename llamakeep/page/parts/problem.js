@@ -4,6 +4,7 @@
 import { Problem } from "../core/api.js";
 import { button, element } from "../core/dom.js";
 import * as format from "../core/format.js";
+import { notice } from "./announce.js";
 
 /**
  * Return a box about a problem.
@@ -30,6 +31,17 @@ export function problemBox(error, { retry, more = [] } = {}) {
     ),
     buttons.some(Boolean) ? element("div", { class: "buttons" }, ...buttons) : null,
   );
+}
+
+/**
+ * Show a problem in a notice, where there is no place for a box.
+ *
+ * @param {unknown} error
+ * @param {{seconds?: number}} [how]
+ */
+export function problemNotice(error, how = {}) {
+  if (!(error instanceof Problem)) throw error;
+  notice(`${error.title} ${error.detail}`, { ...how, isBad: true });
 }
 
 /** @param {import("../core/api.js").ReachedLimit} limit */

@@ -9,9 +9,9 @@ import { go, here } from "../core/router.js";
 import { markUnseen, unseen } from "../core/seen.js";
 import { state } from "../core/state.js";
 import { isOver } from "./branches.js";
-import { notice } from "./announce.js";
 import { menuButton } from "./menu.js";
 import { logOut } from "./login.js";
+import { problemNotice } from "./problem.js";
 
 /** @typedef {{id: string, title: string, updated_at: string}} Conversation */
 
@@ -121,8 +121,7 @@ export class Sidebar {
       if (cursor === null) await this.#readUnderWay();
       this.#show();
     } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      if (error.status !== 0) notice(`${error.title} ${error.detail}`, { isBad: true });
+      if (!(error instanceof Problem && error.status === 0)) problemNotice(error);
     } finally {
       this.#isBusy = false;
     }

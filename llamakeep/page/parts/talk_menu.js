@@ -1,13 +1,13 @@
 // @ts-check
 /** The menu of a conversation. */
 
-import { address, call, Problem } from "../core/api.js";
+import { address, call } from "../core/api.js";
 import { go } from "../core/router.js";
-import { notice } from "./announce.js";
 import { deleteSoon } from "./deleting.js";
 import { asked } from "./dialog.js";
 import { setTitle } from "./frame.js";
 import { menuButton } from "./menu.js";
+import { problemNotice } from "./problem.js";
 
 /** @typedef {import("./talk.js").Talk} Talk */
 
@@ -39,6 +39,9 @@ function itemsOf(talk) {
   ];
 }
 
+/** Tell the list of conversations what is new of one. @param {any} detail */
+const tellConversation = (detail) => dispatchEvent(new CustomEvent("conversation", { detail }));
+
 /** @param {Talk} talk */
 async function rename(talk) {
   const title = await asked({
@@ -54,26 +57,23 @@ async function rename(talk) {
     });
     talk.title = facts.title;
     setTitle(facts.title);
-    dispatchEvent(new CustomEvent("conversation", { detail: facts }));
+    tellConversation(facts);
   } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-    notice(`${error.title} ${error.detail}`, { isBad: true });
+    problemNotice(error);
   }
 }
 
 /** @param {Talk} talk */
 function remove({ id }) {
-  const tell = (/** @type {any} */ detail) =>
-    dispatchEvent(new CustomEvent("conversation", { detail }));
   deleteSoon({
     what: "The conversation",
     path: `conversations/${id}`,
     hide: () => {
-      tell({ id, isDeleted: true });
+      tellConversation({ id, isDeleted: true });
       go("");
     },
     show: () => {
-      call("GET", `conversations/${id}`).then(tell, () => null);
+      call("GET", `conversations/${id}`).then(tellConversation, () => null);
       go(`c/${id}`);
     },
   });
