@@ -9,7 +9,7 @@ import { address, call, Problem } from "../core/api.js";
 import { element } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { notice } from "./announce.js";
-import { openDialog } from "./dialog.js";
+import { field, formDialog } from "./form.js";
 import { problemNotice } from "./problem.js";
 
 const SECONDS = 10;
@@ -64,38 +64,19 @@ export function deleteSoon({ what, path, query, hide, show, done }) {
  * @param {string} which Which ones, for people.
  * @returns {Promise<boolean>}
  */
-export function confirmedNumber(count, which) {
-  return new Promise((resolve) => {
-    let isSure = false;
-    const runs = format.counted(count, "run");
-    const input = element("input", {
-      inputmode: "numeric",
-      autocomplete: "off",
-      autofocus: true,
-      "aria-describedby": "delete-problem",
-    });
-    const problem = element("small", { id: "delete-problem", role: "alert" });
-    const form = element(
-      "form",
-      { on: { submit } },
+export async function confirmedNumber(count, which) {
+  const input = element("input", { inputmode: "numeric", autocomplete: "off" });
+  const isSure = await formDialog(`Delete ${format.counted(count, "run")}?`, {
+    fields: [
       element("p", {}, `${which} Their prompts and answers are deleted for good.`),
-      element(
-        "label",
-        { class: "field" },
-        element("span", {}, `To delete them, type their number, ${count}`),
-        input,
-        problem,
-      ),
-      element("div", { class: "buttons" }, element("button", { class: "main bad" }, "Delete them")),
-    );
-    /** @param {Event} event */
-    function submit(event) {
-      event.preventDefault();
-      isSure = input.value.replace(/\D/g, "") === String(count);
-      if (isSure) dialog.close();
-      else problem.textContent = `That is not their number: it is ${count}.`;
-    }
-    const dialog = openDialog(`Delete ${runs}?`, [form], { onClose: () => resolve(isSure) });
-    input.focus();
+      field(`To delete them, type their number, ${count}`, input),
+    ],
+    action: "Delete them",
+    isBad: true,
+    send: () => {
+      if (input.value.replace(/\D/g, "") === String(count)) return true;
+      throw new Problem({ title: `That is not their number: it is ${count}.` });
+    },
   });
+  return isSure !== null;
 }

@@ -38,33 +38,3 @@ export function openDialog(title, content, how = {}) {
   if (!node.querySelector("[autofocus]")) head.focus();
   return { node, close };
 }
-
-/**
- * Ask for a line of text; return it, or `null` if there is to be none.
- *
- * @param {{title: string, label: string, value?: string, action: string}} question
- * @returns {Promise<string | null>}
- */
-export function asked({ title, label, value = "", action }) {
-  return new Promise((resolve) => {
-    /** @type {string | null} */
-    let answer = null;
-    const input =
-      /** @type {HTMLInputElement} */ (element("input", { autofocus: "", autocomplete: "off" }));
-    input.value = value;
-    const form = element(
-      "form",
-      { on: { submit } },
-      element("label", { class: "field" }, element("span", {}, label), input),
-      element("div", { class: "buttons" }, element("button", { class: "main" }, action)),
-    );
-    /** @param {Event} event */
-    function submit(event) {
-      event.preventDefault();
-      answer = input.value;
-      dialog.close();
-    }
-    const dialog = openDialog(title, [form], { onClose: () => resolve(answer) });
-    input.select();
-  });
-}

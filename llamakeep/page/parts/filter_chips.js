@@ -5,7 +5,6 @@ import { call } from "../core/api.js";
 import { element } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { notice } from "./announce.js";
-import { openDialog } from "./dialog.js";
 import {
   apiQuery,
   changed,
@@ -17,6 +16,7 @@ import {
   without,
   wordOf,
 } from "./filters.js";
+import { field, formDialog } from "./form.js";
 import { openMenu } from "./menu.js";
 import { problemNotice } from "./problem.js";
 
@@ -134,36 +134,30 @@ function times(button, filters, choose) {
     label,
     run: () => choose(changed(filters, { since: daysAgo(days), until: "" })),
   }));
-  openMenu(button, [...items, { label: "Between…", run: () => between(filters, choose) }]);
+  openMenu(button, [...items, { label: "Between…", run: () => void between(filters, choose) }]);
 }
 
 /**
  * @param {URLSearchParams} filters
  * @param {Choose} choose
  */
-function between(filters, choose) {
+async function between(filters, choose) {
   const day = (/** @type {string} */ name, /** @type {string} */ value) => {
     const input = element("input", { type: "date", name, required: true, max: dayOf(Date.now()) });
     input.value = value;
     return input;
   };
   const [first, last] = [day("first", daysAgo(6)), day("last", daysAgo(0))];
-  const field = (/** @type {string} */ label, /** @type {Node} */ input) =>
-    element("label", { class: "field" }, element("span", {}, label), input);
-  const form = element(
-    "form",
-    { on: { submit } },
-    field("First day", first),
-    field("Last day", last),
-    element("p", {}, "Days are those of UTC."),
-    element("div", { class: "buttons" }, element("button", { class: "main" }, "Filter")),
-  );
-  /** @param {Event} event */
-  function submit(event) {
-    event.preventDefault();
-    dialog.close();
-    const [since, until] = [first.value, last.value].sort();
-    choose(changed(filters, { since, until: dayAfter(until) }));
-  }
-  const dialog = openDialog("Between two days", [form]);
+  const days = await formDialog("Between two days", {
+    fields: [
+      field("First day", first),
+      field("Last day", last),
+      element("p", {}, "Days are those of UTC."),
+    ],
+    action: "Filter",
+    send: () => [first.value, last.value].sort(),
+  });
+  if (days === null) return;
+  const [since, until] = days;
+  choose(changed(filters, { since, until: dayAfter(until) }));
 }

@@ -7,10 +7,11 @@ import { openDialog } from "./dialog.js";
 import { problemBox } from "./problem.js";
 
 /**
+ * @template [Answer=unknown]
  * @typedef {object} Content
  * @property {(Node | null)[]} fields
  * @property {string} action What the button says.
- * @property {() => Promise<unknown>} send What it does; a `Problem` is shown in the form.
+ * @property {() => Answer | Promise<Answer>} send What it does; a `Problem` is shown in the form.
  * @property {boolean} [isBad] Whether it destroys something.
  * @property {boolean} [isMain] Whether it is the one main button of a view.
  */
@@ -111,18 +112,20 @@ export function form({ fields, action, send, isBad = false, isMain = false }) {
 }
 
 /**
- * Show a form above the page; return whether it was sent.
+ * Show a form above the page; return what `send` returned, or `true` for nothing; `null` if the
+ * form was not sent.
  *
+ * @template Answer
  * @param {string} title
- * @param {Content} content
- * @returns {Promise<boolean>}
+ * @param {Content<Answer>} content
+ * @returns {Promise<Answer | null>}
  */
 export function formDialog(title, content) {
   return new Promise((resolve) => {
-    let isSent = false;
+    /** @type {any} */
+    let answer = null;
     const send = async () => {
-      await content.send();
-      isSent = true;
+      answer = await content.send() ?? true;
       dialog.close();
     };
     const { node, buttons } = form({ ...content, send, isMain: true });
@@ -132,6 +135,6 @@ export function formDialog(title, content) {
     );
     const first = node.querySelector("input, select, textarea");
     first?.setAttribute("autofocus", "");
-    const dialog = openDialog(title, [node], { onClose: () => resolve(isSent) });
+    const dialog = openDialog(title, [node], { onClose: () => resolve(answer) });
   });
 }

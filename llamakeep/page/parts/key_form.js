@@ -57,9 +57,7 @@ export async function askForKey() {
   const end = select(ENDS, "", { name: "expires_at" });
   const keeps = element("input", { type: "checkbox", name: "keeps", checked: true });
   const limits = limitFields(null);
-  /** @type {Key | null} */
-  let made = null;
-  const send = async () => {
+  const send = () => {
     const given = limits.value();
     const body = {
       name: name.value,
@@ -71,9 +69,9 @@ export async function askForKey() {
       ...(Object.keys(given).length ? { limits: given } : {}),
       ...(keeps.checked ? {} : { keeps: false }),
     };
-    made = await call("POST", "keys/", { body });
+    return call("POST", "keys/", { body });
   };
-  await formDialog("Create an API key", {
+  return await formDialog("Create an API key", {
     fields: [
       field("Name", name, "For example, of the program that will use it."),
       group("It may", ...scopes.nodes),
@@ -90,7 +88,6 @@ export async function askForKey() {
     action: "Create",
     send,
   });
-  return made;
 }
 
 /**

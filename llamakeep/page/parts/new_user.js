@@ -24,9 +24,7 @@ export async function askForUser() {
   const role = select([["user", "User"], ["admin", "Administrator"]], "user", { name: "role" });
   const password = newPassword("password");
   password.required = false;
-  /** @type {User & {hasPassword: boolean} | null} */
-  let made = null;
-  await formDialog("Create a user", {
+  return await formDialog("Create a user", {
     fields: [
       field("Name", name, "Letters, digits and any of ._@-"),
       field("Role", role),
@@ -36,8 +34,8 @@ export async function askForUser() {
     send: async () => {
       const chosen = password.value ? { password: password.value } : {};
       const body = { username: name.value, role: role.value, ...chosen };
-      made = { ...await call("POST", "admin/users/", { body }), hasPassword: "password" in chosen };
+      const made = await call("POST", "admin/users/", { body });
+      return { ...made, hasPassword: "password" in chosen };
     },
   });
-  return made;
 }

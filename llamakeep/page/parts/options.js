@@ -4,6 +4,7 @@
 import { button, element } from "../core/dom.js";
 import { modelOf } from "../core/models.js";
 import { openDialog } from "./dialog.js";
+import { field } from "./form.js";
 import { readTags, writtenTags } from "./tags.js";
 
 /** @typedef {Record<string, any>} Options As `POST /prompt/` names them. */
@@ -131,13 +132,9 @@ export function askOptions(model, options) {
  * @param {HTMLElement} input
  */
 function labelled({ label, hint, kind }, input) {
-  return element(
-    "label",
-    { class: kind === "number" || kind === "integer" ? "field short" : "field" },
-    element("span", {}, label),
-    input,
-    hint ? element("small", {}, hint) : null,
-  );
+  const node = field(label, input, hint);
+  node.classList.toggle("short", kind === "number" || kind === "integer");
+  return node;
 }
 
 /**

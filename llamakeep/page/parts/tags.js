@@ -2,7 +2,7 @@
 /** Tags, as people write them: one a line, `project` or `project: llamas`. */
 
 import { element } from "../core/dom.js";
-import { openDialog } from "./dialog.js";
+import { field, formDialog } from "./form.js";
 
 /** @typedef {Record<string, string>} Tags */
 
@@ -29,29 +29,11 @@ export function readTags(text) {
  * @returns {Promise<Tags | null>}
  */
 export function askTags(tags) {
-  return new Promise((resolve) => {
-    /** @type {Tags | null} */
-    let answer = null;
-    const area = element("textarea", { rows: "5", autofocus: true, dir: "auto" });
-    area.value = writtenTags(tags);
-    /** @param {Event} event */
-    const submit = (event) => {
-      event.preventDefault();
-      answer = readTags(area.value);
-      dialog.close();
-    };
-    const form = element(
-      "form",
-      { on: { submit } },
-      element(
-        "label",
-        { class: "field" },
-        element("span", {}, "Up to 16, one a line: project, or project: llamas"),
-        area,
-      ),
-      element("div", { class: "buttons" }, element("button", { class: "main" }, "Keep these")),
-    );
-    const dialog = openDialog("Tags", [form], { onClose: () => resolve(answer) });
-    area.focus();
+  const area = element("textarea", { rows: "5", dir: "auto" });
+  area.value = writtenTags(tags);
+  return formDialog("Tags", {
+    fields: [field("Up to 16, one a line: project, or project: llamas", area)],
+    action: "Keep these",
+    send: () => readTags(area.value),
   });
 }

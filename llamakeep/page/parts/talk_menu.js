@@ -2,9 +2,10 @@
 /** The menu of a conversation. */
 
 import { address, call } from "../core/api.js";
+import { element } from "../core/dom.js";
 import { go } from "../core/router.js";
 import { deleteSoon } from "./deleting.js";
-import { asked } from "./dialog.js";
+import { field, formDialog } from "./form.js";
 import { setTitle } from "./frame.js";
 import { menuButton } from "./menu.js";
 import { problemNotice } from "./problem.js";
@@ -44,11 +45,12 @@ const tellConversation = (detail) => dispatchEvent(new CustomEvent("conversation
 
 /** @param {Talk} talk */
 async function rename(talk) {
-  const title = await asked({
-    title: "Rename the conversation",
-    label: "Title (empty for its first line)",
-    value: talk.title,
+  const input = element("input", { autocomplete: "off", on: { focus: () => input.select() } });
+  input.value = talk.title;
+  const title = await formDialog("Rename the conversation", {
+    fields: [field("Title (empty for its first line)", input)],
     action: "Rename",
+    send: () => input.value,
   });
   if (title === null) return;
   try {

@@ -33,16 +33,12 @@ export function webhookSection() {
     pre.focus();
   }
   async function replace() {
-    /** @type {any} */
-    let made = null;
-    await formDialog("Replace the webhook secret?", {
+    const made = await formDialog("Replace the webhook secret?", {
       fields: [
         element("p", {}, "For a day, webhooks are signed with the old one as well as the new one."),
       ],
       action: "Replace it",
-      send: async () => {
-        made = await call("POST", "me/webhook-secret/rotate");
-      },
+      send: () => call("POST", "me/webhook-secret/rotate"),
     });
     if (made) put(made);
   }

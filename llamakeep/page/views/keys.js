@@ -69,18 +69,14 @@ export default async function keys({ path }) {
   /** @param {Key} key */
   async function rotate(key) {
     const overlap = select(OVERLAPS, "3600", { name: "overlap" });
-    /** @type {Key | null} */
-    let made = null;
-    await formDialog(`Rotate “${key.name}”`, {
+    const made = await formDialog(`Rotate “${key.name}”`, {
       fields: [
         element("p", {}, "A new key with the same name, rights and limits takes its place."),
         field("The old one ends", overlap, "Until then, both work."),
       ],
       action: "Rotate",
-      send: async () => {
-        const body = { overlap: Number(overlap.value) };
-        made = await call("POST", `keys/${key.id}/rotate`, { body });
-      },
+      send: () =>
+        call("POST", `keys/${key.id}/rotate`, { body: { overlap: Number(overlap.value) } }),
     });
     if (made) await show(made);
   }
