@@ -6,16 +6,15 @@ import { button, element } from "../core/dom.js";
 import { clearLocal, listen, tell } from "../core/local.js";
 import { state } from "../core/state.js";
 import { openDialog } from "./dialog.js";
-import { problemBox } from "./problem.js";
+import { field, form } from "./form.js";
 
 /**
- * Return a form that logs somebody in.
+ * Return a form for a name and a password.
  *
- * @param {(me: import("../core/state.js").Me) => void} then
+ * @param {(me: import("../core/state.js").Me) => void} then Called with the user who logged in.
  * @param {{username?: string}} [how]
  */
 export function loginForm(then, { username = "" } = {}) {
-  const problem = element("div", {});
   const name = element("input", {
     name: "username",
     autocomplete: "username",
@@ -29,52 +28,32 @@ export function loginForm(then, { username = "" } = {}) {
     autocomplete: "current-password",
     required: true,
   });
-  const button = element("button", { class: "main" }, "Log in");
   name.value = username;
   (username ? password : name).setAttribute("autofocus", "");
-  /**
-   * @param {string} username
-   * @param {string} password
-   */
-  async function logIn(username, password) {
-    button.toggleAttribute("disabled", true);
-    problem.replaceChildren();
-    try {
-      await call("POST", "login/cookie/", { body: { username, password }, mayLogIn: false });
+  const { node } = form({
+    fields: [field("Name", name), field("Password", password)],
+    action: "Log in",
+    isMain: true,
+    send: async () => {
+      const body = { username: name.value, password: password.value };
+      await call("POST", "login/cookie/", { body, mayLogIn: false });
       then(await call("GET", "me/", { mayLogIn: false }));
-    } catch (error) {
-      problem.replaceChildren(
-        problemBox(error, {
-          retry: error instanceof Problem && error.retryAfter
-            ? () => logIn(username, password)
-            : undefined,
-        }),
-      );
-    } finally {
-      button.toggleAttribute("disabled", false);
-    }
+    },
+  });
+  node.classList.add("login");
+  if (state.about.value?.demo) {
+    node.append(demoButtons((user) => {
+      [name.value, password.value] = [user, DEMO[user]];
+      node.requestSubmit();
+    }));
   }
-  /** @param {Event} event */
-  function submit(event) {
-    event.preventDefault();
-    logIn(name.value, password.value);
-  }
-  const demo = state.about.value?.demo ? demoButtons(logIn) : null;
-  return element(
-    "form",
-    { class: "login", on: { submit } },
-    problem,
-    element("label", { class: "field" }, element("span", {}, "Name"), name),
-    element("label", { class: "field" }, element("span", {}, "Password"), password),
-    element("div", { class: "buttons" }, button),
-    demo,
-  );
+  return node;
 }
 
-/** @param {(username: string, password: string) => void} logIn */
+/** @param {(username: string) => void} logIn */
 function demoButtons(logIn) {
   const as = (/** @type {string} */ name) =>
-    button(`Log in as ${name}`, () => logIn(name, DEMO[name]), { class: "edge" });
+    button(`Log in as ${name}`, () => logIn(name), { class: "edge" });
   return element(
     "div",
     { class: "demo" },
@@ -93,7 +72,7 @@ let asking = null;
 function askAgain() {
   asking ??= new Promise((resolve) => {
     const before = state.me.value;
-    const form = loginForm((me) => {
+    const again = loginForm((me) => {
       if (me.id !== before?.id) {
         location.reload();
         return;
@@ -107,7 +86,7 @@ function askAgain() {
         {},
         "Your login has ended. Nothing on the page is lost, and what was waiting is sent then.",
       ),
-      form,
+      again,
     ], { isLocked: true });
     const end = listen(({ what }) => {
       if (what === "login") loggedIn();
