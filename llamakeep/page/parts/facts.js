@@ -17,8 +17,14 @@ const STATES = {
   interrupted: "Interrupted",
 };
 
+/** What lists and filters call them. @type {Record<string, string>} */
+const SHORT = { ...STATES, queued: "Waiting", starting: "Asked, no word yet" };
+
 /** @param {string} status */
 export const statusName = (status) => STATES[status] ?? status;
+
+/** @param {string} status */
+export const shortStatus = (status) => SHORT[status] ?? status;
 
 /**
  * Return tokens, time, rate and cost, as far as they are known.
@@ -44,12 +50,8 @@ export function secondsOf(run) {
   return Math.max(0, (Date.parse(run.finished_at) - begin) / 1000);
 }
 
-/**
- * What runs come through, as people call it.
- *
- * @type {Record<string, string>}
- */
-export const SOURCES = {
+/** What runs come through, as people call it. @type {Record<string, string>} */
+const SOURCES = {
   "prompt": "/prompt/",
   "chat-completions": "/v1/chat/completions",
   "completions": "/v1/completions",
@@ -61,6 +63,9 @@ export const SOURCES = {
   "command-line": "the command line",
   "import": "an import",
 };
+
+/** @param {string} source */
+export const sourceName = (source) => SOURCES[source] ?? source;
 
 /** @param {string} text */
 export const wordsIn = (text) => text.split(/\s+/).filter(Boolean).length;

@@ -2,7 +2,7 @@
 /** Filters of the history, as addresses have them and as the API names them. */
 
 import * as format from "../core/format.js";
-import { SOURCES } from "./facts.js";
+import { shortStatus, sourceName } from "./facts.js";
 
 /** @type {Record<string, string>} */
 const API_NAMES = {
@@ -28,18 +28,6 @@ const LABELS = {
   source: "Came through",
   conversation: "Conversation",
 };
-/** @type {Record<string, string>} */
-export const STATES = {
-  succeeded: "Answered",
-  failed: "Failed",
-  canceled: "Stopped",
-  interrupted: "Interrupted",
-  expired: "Expired",
-  processing: "Being answered",
-  starting: "Asked, no word yet",
-  queued: "Waiting",
-};
-export { SOURCES };
 
 const DAY = 86_400_000;
 
@@ -139,8 +127,8 @@ export function named(filters, keyNames) {
  * @param {Map<string, string>} keyNames
  */
 export function wordOf(name, value, keyNames) {
-  if (name === "status") return STATES[value] ?? value;
-  if (name === "source") return SOURCES[value] ?? value;
+  if (name === "status") return shortStatus(value);
+  if (name === "source") return sourceName(value);
   return name === "key" ? keyNames.get(value) ?? value : value;
 }
 

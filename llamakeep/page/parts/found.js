@@ -4,8 +4,8 @@
 import { element } from "../core/dom.js";
 import { shortName } from "../core/models.js";
 import { empty } from "./empty.js";
-import { factsOf } from "./facts.js";
-import { hrefOf, named, STATES, without } from "./filters.js";
+import { factsOf, shortStatus } from "./facts.js";
+import { hrefOf, named, without } from "./filters.js";
 import { timeOf } from "./problem.js";
 
 /** @typedef {import("./branches.js").Run} Run */
@@ -89,8 +89,8 @@ function titleOf({ conversation_id }, title) {
 function row(run, level, marked, filters) {
   const prompt = run.prompt || (run.store ? run.last_message?.content : "") ||
     "A run without a text";
-  const about = filters.size ? `r/${run.id}?${filters}` : `r/${run.id}`;
-  const state = run.status === "succeeded" ? null : element("b", {}, STATES[run.status]);
+  const about = hrefOf(`r/${run.id}`, filters);
+  const state = run.status === "succeeded" ? null : element("b", {}, shortStatus(run.status));
   const facts = [
     timeOf(run.created_at),
     shortName(run.model),

@@ -4,7 +4,7 @@
 import { element } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { isOver } from "./branches.js";
-import { secondsOf, SOURCES, statusName } from "./facts.js";
+import { secondsOf, sourceName, statusName } from "./facts.js";
 import { timeOf } from "./problem.js";
 
 /** @typedef {import("./branches.js").Run} Run */
@@ -45,7 +45,7 @@ export function runFacts(run, keyNames) {
     ["Wrote", isOver(run) ? `${tokens(said)}${rate}` : null],
     ["Cost", isOver(run) ? format.money(cost) : null],
     ["Ended because", run.finish_reason],
-    ["Came through", run.source ? SOURCES[run.source] ?? run.source : null],
+    ["Came through", run.source && sourceName(run.source)],
     ["API key", key ? element("a", { href: `find?key=${key}` }, keyNames.get(key) ?? key) : null],
     ["End user", run.end_user],
     ["Follows", followed(run)],

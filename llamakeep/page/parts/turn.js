@@ -8,7 +8,7 @@ import { state } from "../core/state.js";
 import { say } from "./announce.js";
 import { Answer } from "./answer.js";
 import { isOver } from "./branches.js";
-import { endOf, factsOf, SOURCES, statusName, wordsIn } from "./facts.js";
+import { endOf, factsOf, sourceName, statusName, wordsIn } from "./facts.js";
 import { timeOf } from "./problem.js";
 import { promptPictures, promptText } from "./prompt.js";
 import { turnActions } from "./turn_actions.js";
@@ -212,7 +212,7 @@ function doorOf(run) {
   const found = [];
   // The page asks through it, too: it says nothing.
   if (run.source && run.source !== "prompt") {
-    found.push(` · through ${SOURCES[run.source] ?? run.source}`);
+    found.push(` · through ${sourceName(run.source)}`);
   }
   const models = state.models.value ?? [];
   if (run.model && models.length !== 1) found.push(` · ${run.model}`);

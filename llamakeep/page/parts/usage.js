@@ -4,7 +4,8 @@
 import { button, element } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { shortName } from "../core/models.js";
-import { dayAfter, dayOf, SOURCES, STATES, utcDay } from "./filters.js";
+import { shortStatus, sourceName } from "./facts.js";
+import { dayAfter, dayOf, utcDay } from "./filters.js";
 import { table } from "./table.js";
 
 /**
@@ -121,8 +122,8 @@ export function sumsTable(caption, what, stats, nameOf) {
  */
 export function partName(part, value, keyNames) {
   if (value === null || value === undefined) return part === "api_key" ? "Logged in" : "None";
-  if (part === "status") return STATES[value] ?? value;
-  if (part === "source") return SOURCES[value] ?? value;
+  if (part === "status") return shortStatus(value);
+  if (part === "source") return sourceName(value);
   if (part === "api_key") return keyNames.get(value) ?? value;
   return part === "model" ? shortName(value) : value;
 }

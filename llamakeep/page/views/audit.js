@@ -5,6 +5,7 @@ import { element } from "../core/dom.js";
 import { setAddress } from "../core/router.js";
 import { KINDS, row } from "../parts/audit_row.js";
 import { empty } from "../parts/empty.js";
+import { hrefOf } from "../parts/filters.js";
 import { field, select } from "../parts/form.js";
 import { firstOf, moreButton, PAGE } from "../parts/paging.js";
 import { reloading } from "../parts/reloading.js";
@@ -53,7 +54,7 @@ export default async function audit({ path, query }) {
     const changed = new URLSearchParams(filters);
     if (value) changed.set(name, value);
     else changed.delete(name);
-    return changed.size ? `${path}?${changed}` : path;
+    return hrefOf(path, changed);
   }
   /** What the fields do not show. */
   function chips() {
