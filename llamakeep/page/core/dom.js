@@ -45,6 +45,16 @@ export function button(label, click, attributes = {}) {
 }
 
 /**
+ * Make something that is unfolded by a click on its label.
+ *
+ * @param {string} label
+ * @param {...Child} content
+ */
+export function fold(label, ...content) {
+  return element("details", { class: "fold" }, element("summary", {}, label), ...content);
+}
+
+/**
  * Set attributes by name, and add listeners.
  *
  * @param {Element} made

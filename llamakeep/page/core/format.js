@@ -1,5 +1,5 @@
 // @ts-check
-/** How numbers, money and times are written. */
+/** How numbers, money, times and titles are written. */
 
 const LANGUAGE = "en-US";
 const CLOCK = "en-GB";
@@ -46,6 +46,14 @@ export function duration(seconds) {
   if (minutes < 60) return `${minutes} min${rest ? ` ${rest} s` : ""}`;
   return `${Math.floor(minutes / 60)} h${minutes % 60 ? ` ${minutes % 60} min` : ""}`;
 }
+
+/**
+ * Return the beginning of a text's first line, as a title.
+ *
+ * @param {string} text
+ * @param {number} [most] Characters.
+ */
+export const firstLine = (text, most = 80) => text.trim().split("\n", 1)[0].slice(0, most);
 
 /** @param {number} bytes */
 export function bytes(bytes) {

@@ -1,7 +1,7 @@
 // @ts-check
 /** The answer of a run: its texts, and what else the model said. */
 
-import { element, textNode } from "../core/dom.js";
+import { element, fold, textNode } from "../core/dom.js";
 import { GrowingText } from "../text/growing.js";
 import { isOver } from "./branches.js";
 import { copy } from "./copy.js";
@@ -58,14 +58,6 @@ class Piece {
   finish() {
     this.#growing?.finish();
   }
-}
-
-/**
- * @param {string} label
- * @param {Node} content
- */
-function fold(label, content) {
-  return element("details", { class: "fold" }, element("summary", {}, label), content);
 }
 
 /** @param {Event} event */

@@ -5,6 +5,7 @@ import { address } from "../core/api.js";
 import { NOTHING } from "./branches.js";
 import { OPTIONS } from "./options.js";
 import { dataUrl } from "./pictures.js";
+import { picturesOf } from "./prompt.js";
 
 /** @typedef {import("./branches.js").Run} Run */
 
@@ -51,16 +52,15 @@ export function optionsOf(run) {
  * @returns {Promise<string[]>}
  */
 export async function imagesOf(run) {
-  const parts = (run.last_message?.parts ?? []).filter((/** @type {any} */ { type }) =>
-    type === "image"
+  return await Promise.all(
+    picturesOf(run).map(async ({ sha256, url }) => {
+      if (!sha256) return url;
+      const response = await fetch(address(`history/${run.id}/images/${sha256}`), {
+        credentials: "same-origin",
+      });
+      return await dataUrl(await response.blob());
+    }),
   );
-  return await Promise.all(parts.map(async (/** @type {any} */ { sha256, url }) => {
-    if (!sha256) return url;
-    const response = await fetch(address(`history/${run.id}/images/${sha256}`), {
-      credentials: "same-origin",
-    });
-    return await dataUrl(await response.blob());
-  }));
 }
 
 /**

@@ -4,7 +4,7 @@
 import { call, Problem } from "../core/api.js";
 import { button, element } from "../core/dom.js";
 import { isOver } from "./branches.js";
-import { endOf, factsOf, statusName } from "./facts.js";
+import { endNote, factsOf, statusName } from "./facts.js";
 import { LiveAnswer } from "./live.js";
 import { problemBox } from "./problem.js";
 
@@ -49,11 +49,7 @@ export class AnswerColumn {
   /** @param {Run} run */
   #changed(run) {
     const over = isOver(run);
-    const end = endOf(run);
-    const bad = run.status === "failed" ? "note bad" : "note";
-    this.#note.replaceChildren(
-      ...(end ? [element("p", { class: bad }, element("b", {}, end.title), ` ${end.detail}`)] : []),
-    );
+    this.#note.replaceChildren(endNote(run));
     this.#facts.textContent = over ? factsOf(run).join(" · ") : statusName(run.status);
     const place = `c/${run.conversation_id}#${run.id}`;
     const stop = button("Stop", () => void this.#stop(run.id), { class: "edge" });

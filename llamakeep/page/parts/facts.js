@@ -1,6 +1,7 @@
 // @ts-check
 /** What is said about a run beside its texts. */
 
+import { element } from "../core/dom.js";
 import * as format from "../core/format.js";
 
 /** @typedef {import("./branches.js").Run} Run */
@@ -88,4 +89,17 @@ export function endOf(run) {
   if (!known) return null;
   const [title, detail] = known;
   return { title, detail: run.status === "canceled" ? detail : run.error?.detail || detail };
+}
+
+/**
+ * Return a note about such an end; "" where there is nothing to say.
+ *
+ * @param {Run} run
+ * @param {...Node} more
+ */
+export function endNote(run, ...more) {
+  const end = endOf(run);
+  if (end === null) return "";
+  const look = run.status === "failed" ? "note bad" : "note";
+  return element("div", { class: look }, element("b", {}, end.title), ` ${end.detail} `, ...more);
 }

@@ -2,7 +2,7 @@
 /** Making an API key. */
 
 import { address, call } from "../core/api.js";
-import { element } from "../core/dom.js";
+import { element, fold } from "../core/dom.js";
 import { models } from "../core/models.js";
 import { state } from "../core/state.js";
 import { check, field, formDialog, group, select } from "./form.js";
@@ -76,10 +76,8 @@ export async function askForKey() {
       field("Name", name, "For example, of the program that will use it."),
       group("It may", ...scopes.nodes),
       field("It ends", end),
-      element(
-        "details",
-        { class: "fold" },
-        element("summary", {}, "Models, limits, and what is kept"),
+      fold(
+        "Models, limits, and what is kept",
         known.length ? group("Only these models; none for all", ...some.nodes) : null,
         group("Limits of the key, besides your own", limits.node),
         check("Keep the texts of its runs", keeps, "Else they are erased when the runs end."),

@@ -51,14 +51,21 @@ export function inPieces(text) {
 }
 
 /**
+ * Return what a run has of the pictures of its prompt.
+ *
+ * @param {Run} run
+ * @returns {any[]}
+ */
+export const picturesOf = (run) =>
+  (run.last_message?.parts ?? []).filter((/** @type {any} */ { type }) => type === "image");
+
+/**
  * Return the pictures of a run's prompt, from this server alone.
  *
  * @param {Run} run
  */
 export function promptPictures(run) {
-  const parts = (run.last_message?.parts ?? []).filter((/** @type {any} */ part) =>
-    part.type === "image"
-  );
+  const parts = picturesOf(run);
   if (parts.length === 0) return null;
   return element("div", { class: "pictures" }, ...parts.map(picture));
 }

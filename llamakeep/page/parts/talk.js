@@ -4,6 +4,7 @@
 import { call, Problem } from "../core/api.js";
 import { button, element } from "../core/dom.js";
 import { onResync, onRun } from "../core/events.js";
+import { firstLine } from "../core/format.js";
 import { isCoarse } from "../core/keys.js";
 import { setAddress } from "../core/router.js";
 import { moveWaiting } from "../core/outbox.js";
@@ -204,7 +205,7 @@ export class Talk {
     this.id = run.conversation_id;
     this.loading = new Loading(this.id, (runs) => this.#loaded(runs));
     this.composer.open(this.id, run.model);
-    this.title = run.prompt.trim().split("\n", 1)[0].slice(0, 80) || "Conversation";
+    this.title = firstLine(run.prompt) || "Conversation";
     setTitle(this.title);
     setAddress(`c/${this.id}`);
     moveWaiting(this.id);

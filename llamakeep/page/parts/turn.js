@@ -2,13 +2,14 @@
 /** One run on the screen: its prompt, its answer, and what can be done with it. */
 
 import { call, Problem } from "../core/api.js";
-import { button, element } from "../core/dom.js";
+import { button, element, fold } from "../core/dom.js";
 import { follow } from "../core/events.js";
+import { firstLine } from "../core/format.js";
 import { state } from "../core/state.js";
 import { say } from "./announce.js";
 import { Answer } from "./answer.js";
 import { isOver } from "./branches.js";
-import { endOf, factsOf, sourceName, statusName, wordsIn } from "./facts.js";
+import { endNote, endOf, factsOf, sourceName, statusName, wordsIn } from "./facts.js";
 import { timeOf } from "./problem.js";
 import { promptPictures, promptText } from "./prompt.js";
 import { turnActions } from "./turn_actions.js";
@@ -115,15 +116,10 @@ export class Turn {
   }
 
   #showEnd() {
-    const end = endOf(this.run);
-    if (!end) return;
+    if (!endOf(this.run)) return;
     const again = button("Answer again", () => this.doing.again(this.run), { class: "edge" });
-    const isBad = this.run.status === "failed";
-    this.#before.replaceChildren(element(
-      "div",
-      { class: isBad ? "note bad" : "note" },
-      element("b", {}, end.title),
-      ` ${end.detail} `,
+    this.#before.replaceChildren(endNote(
+      this.run,
       element("small", {}, "The model is not given this turn. What is sent next takes its place."),
       element("div", { class: "buttons" }, again),
     ));
@@ -159,12 +155,7 @@ export class Turn {
       { class: "note" },
       element("b", {}, "Written anew."),
       " The server was restarted, and the model said something else.",
-      element(
-        "details",
-        { class: "fold" },
-        element("summary", {}, "What was read before"),
-        element("div", { class: "said" }, before),
-      ),
+      fold("What was read before", element("div", { class: "said" }, before)),
     ));
   }
 
@@ -203,8 +194,7 @@ export class Turn {
 
 /** @param {Run} run */
 function titleOf(run) {
-  const beginning = String(run.prompt ?? "").trim().split("\n", 1)[0].slice(0, 60);
-  return beginning || "A turn";
+  return firstLine(run.prompt ?? "", 60) || "A turn";
 }
 
 /** @param {Run} run */

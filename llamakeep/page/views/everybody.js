@@ -2,7 +2,7 @@
 /** What all users do, for administrators: numbers, never texts. */
 
 import { call } from "../core/api.js";
-import { element } from "../core/dom.js";
+import { element, fold } from "../core/dom.js";
 import { bars } from "../parts/bars.js";
 import { empty } from "../parts/empty.js";
 import { daysAgo, hrefOf, utcDay } from "../parts/filters.js";
@@ -72,7 +72,7 @@ export default async function everybody({ path, query }) {
     byDay.has_more || byUser.has_more
       ? element("p", { class: "note" }, "Some groups are left out: choose less time.")
       : "",
-    element("details", { class: "fold" }, element("summary", {}, "As a table"), days),
+    fold("As a table", days),
     element("h2", {}, "By user"),
     sumsTable("By user", "User", byUser.stats, ({ groups }) => groups.user ?? "None"),
     element("h2", {}, "By model"),

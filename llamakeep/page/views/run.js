@@ -2,11 +2,12 @@
 /** One run: all that is known of it. */
 
 import { call } from "../core/api.js";
-import { button, element } from "../core/dom.js";
+import { button, element, fold } from "../core/dom.js";
+import { firstLine } from "../core/format.js";
 import { besideKeys, linksBeside, runMenu } from "../parts/beside.js";
 import { isOver } from "../parts/branches.js";
 import { copy } from "../parts/copy.js";
-import { endOf } from "../parts/facts.js";
+import { endNote } from "../parts/facts.js";
 import { keyNames } from "../parts/filter_chips.js";
 import { filtersOf } from "../parts/filters.js";
 import { LiveAnswer } from "../parts/live.js";
@@ -20,13 +21,6 @@ import { askTags } from "../parts/tags.js";
 
 /** @param {string} text */
 const heading = (text) => element("h2", {}, text);
-
-/**
- * @param {string} label
- * @param {...Node} content
- */
-const fold = (label, ...content) =>
-  element("details", { class: "fold" }, element("summary", {}, label), ...content);
 
 /** @param {string} what @param {string} text */
 const code = (what, text) =>
@@ -81,11 +75,7 @@ class About {
   /** @param {Run} run */
   show(run) {
     this.run = run;
-    const end = endOf(run);
-    const bad = run.status === "failed" ? "note bad" : "note";
-    this.#end.replaceChildren(
-      ...(end ? [element("p", { class: bad }, element("b", {}, end.title), ` ${end.detail}`)] : []),
-    );
+    this.#end.replaceChildren(endNote(run));
     this.#facts.replaceChildren(
       heading("Times"),
       timeline(run),
@@ -166,7 +156,7 @@ export default async function run({ parts, query }) {
   const endKeys = besideKeys(beside);
   return {
     node: about.node,
-    title: found.prompt.trim().split("\n", 1)[0].slice(0, 80) || "A run",
+    title: firstLine(found.prompt) || "A run",
     actions: [place, ...beside.filter((link) => link !== null), runMenu(about, filters)],
     close: () => {
       endKeys();

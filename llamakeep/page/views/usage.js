@@ -2,7 +2,7 @@
 /** Runs, tokens and cost: by day, by model, by API key. */
 
 import { call } from "../core/api.js";
-import { element } from "../core/dom.js";
+import { element, fold } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { bars } from "../parts/bars.js";
 import { empty } from "../parts/empty.js";
@@ -198,7 +198,7 @@ export default async function usage({ query }) {
     byDay.has_more
       ? element("p", { class: "note" }, "Older days are left out: choose less time.")
       : "",
-    element("details", { class: "fold" }, element("summary", {}, "As a table"), byEach),
+    fold("As a table", byEach),
     element("h2", {}, "By model"),
     sumsTable(
       "By model",
