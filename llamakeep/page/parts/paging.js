@@ -3,8 +3,9 @@
 
 import { call } from "../core/api.js";
 import { button } from "../core/dom.js";
+import { reloading } from "./reloading.js";
 
-export const PAGE = 50;
+const PAGE = 50;
 const MOST = 200;
 
 /**
@@ -16,7 +17,7 @@ const MOST = 200;
  * @param {number} count
  * @returns {Promise<{found: any[], hasMore: boolean}>}
  */
-export async function firstOf(path, name, query, count) {
+async function firstOf(path, name, query, count) {
   /** @type {any[]} */
   const found = [];
   /** @type {string | null} */
@@ -30,5 +31,27 @@ export async function firstOf(path, name, query, count) {
   return { found, hasMore: cursor !== null };
 }
 
-/** @param {() => void} click */
-export const moreButton = (click) => button("Show more", click, { class: "edge" });
+/**
+ * Return a list that shows more of it when it is asked to; `restart` shows its beginning again.
+ *
+ * @param {string} path
+ * @param {string} name What the list is called in responses.
+ * @param {() => Record<string, unknown>} query
+ * @param {(found: any[]) => (Node | null)[]} show
+ */
+export async function pagedList(path, name, query, show) {
+  let count = PAGE;
+  const { node, reload } = await reloading(async () => {
+    const { found, hasMore } = await firstOf(path, name, query(), count);
+    return [...show(found), hasMore ? button("Show more", more, { class: "edge" }) : null];
+  });
+  function more() {
+    count += PAGE;
+    reload();
+  }
+  function restart() {
+    count = PAGE;
+    reload();
+  }
+  return { node, reload, restart };
+}

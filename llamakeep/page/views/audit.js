@@ -7,8 +7,7 @@ import { KINDS, row } from "../parts/audit_row.js";
 import { empty } from "../parts/empty.js";
 import { hrefOf } from "../parts/filters.js";
 import { field, select } from "../parts/form.js";
-import { firstOf, moreButton, PAGE } from "../parts/paging.js";
-import { reloading } from "../parts/reloading.js";
+import { pagedList } from "../parts/paging.js";
 import { table } from "../parts/table.js";
 import { tabs } from "../parts/tabs.js";
 
@@ -25,23 +24,13 @@ const FILTERS = [
 /** @type {import("../core/router.js").View} */
 export default async function audit({ path, query }) {
   const filters = new URLSearchParams(query);
-  let count = PAGE;
-  const list = await reloading(async () => {
-    const asked = Object.fromEntries(FILTERS.map(([name, ours]) => [ours, filters.get(name)]));
-    const { found, hasMore } = await firstOf("admin/audit", "events", asked, count);
-    if (found.length === 0) {
-      return [chips(), empty("Nothing of the kind happened.", "The log goes back for a year.")];
-    }
-    const more = () => {
-      count += PAGE;
-      list.reload();
-    };
+  const asked = () => Object.fromEntries(FILTERS.map(([name, ours]) => [ours, filters.get(name)]));
+  const list = await pagedList("admin/audit", "events", asked, (found) => {
     const rows = found.map((event) => row(event, hrefWith));
-    return [
-      chips(),
-      table({ caption: "Audit log", columns: COLUMNS, rows }),
-      hasMore ? moreButton(more) : null,
-    ];
+    const events = rows.length
+      ? table({ caption: "Audit log", columns: COLUMNS, rows })
+      : empty("Nothing of the kind happened.", "The log goes back for a year.");
+    return [chips(), events];
   });
 
   /**
@@ -76,9 +65,8 @@ export default async function audit({ path, query }) {
     const href = hrefWith(name, value);
     if (value) filters.set(name, value);
     else filters.delete(name);
-    count = PAGE;
     setAddress(href);
-    list.reload();
+    list.restart();
   }
   const kind = select([["", "Everything"], ...KINDS], filters.get("kind") ?? "", {
     on: { change: () => filter("kind", kind.value) },

@@ -9,9 +9,8 @@ import { notice } from "../parts/announce.js";
 import { empty } from "../parts/empty.js";
 import { menuButton } from "../parts/menu.js";
 import { askForUser } from "../parts/new_user.js";
-import { firstOf, moreButton, PAGE } from "../parts/paging.js";
+import { pagedList } from "../parts/paging.js";
 import { problemBox } from "../parts/problem.js";
-import { reloading } from "../parts/reloading.js";
 import { secretBox } from "../parts/secret.js";
 import { table } from "../parts/table.js";
 import { tabs } from "../parts/tabs.js";
@@ -33,22 +32,12 @@ const COLUMNS = [
 /** @type {import("../core/router.js").View} */
 export default async function users({ path, query }) {
   let words = query.get("q") ?? "";
-  let count = PAGE;
   const secret = element("div", { tabindex: "-1" });
-  const list = await reloading(async () => {
-    const { found, hasMore } = await firstOf("admin/users/", "users", { q: words }, count);
-    if (found.length === 0) {
-      return [empty("No user is called so.", "The search looks for a part of the name.")];
-    }
-    const more = () => {
-      count += PAGE;
-      list.reload();
-    };
-    return [
-      table({ caption: "Users", columns: COLUMNS, rows: found.map(row) }),
-      hasMore ? moreButton(more) : null,
-    ];
-  });
+  const list = await pagedList("admin/users/", "users", () => ({ q: words }), (found) => [
+    found.length
+      ? table({ caption: "Users", columns: COLUMNS, rows: found.map(row) })
+      : empty("No user is called so.", "The search looks for a part of the name."),
+  ]);
   const search = element("input", {
     type: "search",
     "aria-label": "Find users",
@@ -63,9 +52,8 @@ export default async function users({ path, query }) {
     clearTimeout(timer);
     timer = setTimeout(() => {
       words = search.value.trim();
-      count = PAGE;
       setAddress(words ? `${path}?q=${encodeURIComponent(words)}` : path);
-      list.reload();
+      list.restart();
     }, PAUSE);
   }
 
