@@ -37,7 +37,7 @@ const ROUTES = [
   [/^settings\/keys$/, "keys"],
   [/^settings\/limits$/, "limits"],
   [/^manage\/(users)$/, "users"],
-  [/^manage\/usage$/, "everybody"],
+  [/^manage\/usage$/, "all-usage"],
   [/^manage\/(limits)$/, "limits"],
   [/^manage\/(audit)$/, "audit"],
   [/^manage\/(providers)$/, "providers"],

@@ -5,6 +5,7 @@ import { call } from "../core/api.js";
 import { element, fold } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { bars } from "../parts/bars.js";
+import { choice, choose, measureOf, PERIODS, USUAL } from "../parts/choices.js";
 import { empty } from "../parts/empty.js";
 import { keyNames } from "../parts/filter_chips.js";
 import {
@@ -30,28 +31,16 @@ import {
 
 /** @typedef {import("../parts/usage.js").Sums} Sums */
 
-/** @type {[string, number | null][]} */
-const PERIODS = [["7 days", 6], ["30 days", 29], ["90 days", 89], ["A year", 364], ["All", null]];
-const USUAL = 29;
-
 /**
- * Return links of which one is where we are.
- *
  * @param {string} label
- * @param {{label: string, href: string, isHere: boolean}[]} links
+ * @param {Node[]} links
  */
-function choice(label, links) {
+function group(label, links) {
   return element(
     "div",
     { class: "chips", role: "group", "aria-label": label },
     element("span", { class: "chips-label", "aria-hidden": "true" }, label),
-    ...links.map(({ label, href, isHere }) =>
-      element("a", {
-        class: isHere ? "button chip on" : "button chip",
-        href,
-        "aria-current": isHere ? "true" : null,
-      }, label)
-    ),
+    ...links,
   );
 }
 
@@ -66,12 +55,11 @@ function readPlace(query) {
   if (isAll) filters.delete("since");
   else if (!filters.has("since")) filters.set("since", daysAgo(USUAL));
   const part = query.get("by") ?? "";
-  const measure = query.get("show") ?? "";
   return {
     filters,
     isAll,
     part: Object.hasOwn(PARTS, part) ? part : "model",
-    measure: Object.hasOwn(MEASURES, measure) ? measure : "runs",
+    measure: measureOf(query),
   };
 }
 
@@ -80,33 +68,24 @@ function readPlace(query) {
  * @param {ReturnType<typeof readPlace>} place
  */
 function choices(query, { filters, isAll, part, measure }) {
-  const to = (/** @type {string} */ name, /** @type {string} */ value) => {
-    const changes = new URLSearchParams(query);
-    changes.set(name, value);
-    if (name === "since") changes.delete("until");
-    return hrefOf("usage", changes);
-  };
+  const to = (/** @type {string} */ name, /** @type {string} */ value) =>
+    choose("usage", query, name, value);
   const since = PERIODS.map(([label, days]) => {
-    const day = days === null ? "all" : daysAgo(days);
-    const isHere = days === null ? isAll : !isAll && filters.get("since") === day;
-    return { label, href: to("since", day), isHere };
+    const day = daysAgo(days);
+    return choice(label, to("since", day), filters.get("since") === day);
   });
-  const show = Object.entries(MEASURES).map(([name, { label }]) => ({
-    label,
-    href: to("show", name),
-    isHere: name === measure,
-  }));
-  const by = Object.entries(PARTS).map(([name, label]) => ({
-    label: `By ${label}`,
-    href: to("by", name),
-    isHere: name === part,
-  }));
+  const show = Object.entries(MEASURES).map(([name, { label }]) =>
+    choice(label, to("show", name), name === measure)
+  );
+  const by = Object.entries(PARTS).map(([name, label]) =>
+    choice(`By ${label}`, to("by", name), name === part)
+  );
   return element(
     "div",
     { class: "choices" },
-    choice("Time", since),
-    choice("Show", show),
-    choice("Parts", by),
+    group("Time", [...since, choice("All", to("since", "all"), isAll)]),
+    group("Show", show),
+    group("Parts", by),
   );
 }
 

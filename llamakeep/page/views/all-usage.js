@@ -4,22 +4,18 @@
 import { call } from "../core/api.js";
 import { element, fold } from "../core/dom.js";
 import { bars } from "../parts/bars.js";
+import { choice, choose, measureOf, PERIODS, USUAL } from "../parts/choices.js";
 import { empty } from "../parts/empty.js";
-import { daysAgo, hrefOf, utcDay } from "../parts/filters.js";
+import { daysAgo, utcDay } from "../parts/filters.js";
 import { tabs } from "../parts/tabs.js";
 import { chartOf, csvOf, MEASURES, saveButton, sumsTable } from "../parts/usage.js";
 
 /** @typedef {import("../parts/usage.js").Sums & {username?: string | null}} Sums */
 
-/** @type {[string, number][]} */
-const PERIODS = [["7 days", 6], ["30 days", 29], ["90 days", 89], ["A year", 364]];
-const USUAL = 29;
-
 /** @type {import("../core/router.js").View} */
-export default async function everybody({ path, query }) {
+export default async function allUsage({ path, query }) {
   const since = query.get("since") ?? daysAgo(USUAL);
-  const show = query.get("show") ?? "";
-  const measure = Object.hasOwn(MEASURES, show) ? show : "runs";
+  const measure = measureOf(query);
   const asked = async (/** @type {string[]} */ ...by) => {
     const { stats, has_more } = await call("GET", "admin/stats", { query: { by, since } });
     return { stats: stats.map(named), has_more };
@@ -29,19 +25,16 @@ export default async function everybody({ path, query }) {
     asked("model"),
     asked("day", "user"),
   ]);
-  const to = (/** @type {string} */ name, /** @type {string} */ value) => {
-    const changes = new URLSearchParams(query);
-    changes.set(name, value);
-    return hrefOf(path, changes);
-  };
+  const to = (/** @type {string} */ name, /** @type {string} */ value) =>
+    choose(path, query, name, value);
   const choices = element(
     "div",
     { class: "chips" },
     ...PERIODS.map(([label, days]) =>
-      chip(label, to("since", daysAgo(days)), since === daysAgo(days))
+      choice(label, to("since", daysAgo(days)), since === daysAgo(days))
     ),
     ...Object.entries(MEASURES).map(([name, { label }]) =>
-      chip(label, to("show", name), name === measure)
+      choice(label, to("show", name), name === measure)
     ),
   );
   const node = element("div", { class: "page usage" }, tabs("Manage", path), choices);
@@ -91,14 +84,4 @@ export default async function everybody({ path, query }) {
 function named(sums) {
   const { groups, username } = sums;
   return groups.user ? { ...sums, groups: { ...groups, user: username ?? "deleted" } } : sums;
-}
-
-/**
- * @param {string} label
- * @param {string} href
- * @param {boolean} isHere
- */
-function chip(label, href, isHere) {
-  const attributes = { class: isHere ? "button chip on" : "button chip", href };
-  return element("a", { ...attributes, "aria-current": isHere ? "true" : null }, label);
 }
