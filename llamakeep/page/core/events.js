@@ -24,7 +24,7 @@ const HIDDEN = 30_000;
 const MOST_HIDDEN = 2;
 /** Another set of runs is another request, at most once in so many ms. */
 const BETWEEN = 250;
-/** A server that does not answer for so long is told of. */
+/** After so long without an answer, the page says that it connects again. */
 const PATIENCE = 2_000;
 
 /** @type {Map<string, {position: string, listeners: Set<RunListener>}>} */
@@ -34,7 +34,7 @@ const runListeners = new Set();
 /** @type {Set<() => void>} */
 const resyncListeners = new Set();
 
-/** The id of the last event that had one: from there on, changes are told. */
+/** The id of the last event that had one: the next stream continues after it. */
 let lastId = "";
 let isStarted = false;
 let isAsleep = false;
@@ -60,7 +60,7 @@ function later(name, ms, then) {
 }
 
 /**
- * Hear the text of a run from a position on; return what ends that.
+ * Call a listener with the text of a run from a position on; return what ends that.
  *
  * @param {string} run
  * @param {string} position The id of the last event, or what the run is shown with.
@@ -79,8 +79,8 @@ export function follow(run, position, listener) {
 }
 
 /**
- * Hear when one of the user's runs begins, changes, ends or is deleted (`isDeleted`, with its
- * id as `run`); return what ends that. Of its texts, there are the beginnings.
+ * Call a listener when one of the user's runs begins, changes, ends or is deleted (`isDeleted`,
+ * with its id as `run`); return what ends that. Of its texts, there are the beginnings.
  *
  * @param {(run: any) => void} listener
  */
@@ -90,7 +90,8 @@ export function onRun(listener) {
 }
 
 /**
- * Hear when changes may have been missed, and have to be asked for; return what ends that.
+ * Call a listener when changes may have been missed, and have to be asked for; return what ends
+ * that.
  *
  * @param {() => void} listener
  */
@@ -173,7 +174,7 @@ function takeText(event, data) {
   if (!entry) return;
   if (data.position) entry.position = data.position;
   if (event === "error" && data.is_over === false) {
-    // The run goes on, and is followed again from its position.
+    // The run has not ended: it is followed again from its position.
     asked.delete(run);
     later("connect", PATIENCE, connect);
     return;

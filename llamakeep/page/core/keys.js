@@ -115,7 +115,7 @@ function onKey(event) {
 /** @param {string} pair */
 const hasPair = (pair) => pair !== "" && [...shortcuts].some(({ keys }) => keys === pair);
 
-/** Begin to hear keys. */
+/** Begin to act on keys. */
 export function startKeys() {
   document.addEventListener("keydown", onKey);
 }

@@ -107,9 +107,7 @@ const channel = "BroadcastChannel" in globalThis ? new BroadcastChannel("llamake
 /** @type {Set<(told: Told) => void>} */
 const listeners = new Set();
 channel?.addEventListener("message", ({ data }) => {
-  if (data?.owner === owner || data?.owner === "") {
-    hear(data);
-  }
+  if (data?.owner === owner || data?.owner === "") hear(data);
 });
 
 /**
@@ -121,7 +119,7 @@ export function tell(told) {
   channel?.postMessage({ owner, ...told });
 }
 
-// What is kept is told by the browser when it can be read here; a message may be sooner.
+// The browser sends this when what is kept can be read here; a message may come sooner.
 addEventListener("storage", ({ key }) => {
   if (owner === "" || !key?.startsWith(nameOf(""))) return;
   const name = key.slice(nameOf("").length);
@@ -134,8 +132,8 @@ function hear(told) {
 }
 
 /**
- * Hear what other tabs of this user tell, and that they changed what is kept (`what` is then
- * the first part of its name); return what ends that.
+ * Call a listener with what other tabs of this user tell, and when they changed what is kept
+ * (`what` is then the first part of its name); return what ends that.
  *
  * @param {(told: Told) => void} listener
  */

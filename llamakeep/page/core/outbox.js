@@ -15,7 +15,7 @@ import { allKept, keep, listen, newKey } from "./local.js";
  * @property {Record<string, any>} body As `POST /prompt/` takes it.
  * @property {number} at When it was sent.
  * @property {"sending" | "waiting" | "unsent"} state
- *   `waiting` is for the run before it; `unsent` is for what the user wants.
+ *   `waiting` is for the run before it; `unsent` waits until the user sends it.
  */
 
 const PART = "outbox:";
@@ -43,7 +43,7 @@ export function entries() {
 }
 
 /**
- * Hear of every change, and of what became of an entry; return what ends that.
+ * Call a watcher at every change, with what became of an entry; return what ends that.
  *
  * @param {(outcome: Outcome | null) => void} watcher
  */

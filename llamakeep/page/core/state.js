@@ -1,12 +1,12 @@
 // @ts-check
-/** What views watch: values that tell when they change. */
+/** What views watch: values whose changes call their watchers. */
 
 /** @typedef {{id: string, username: string, role: "user" | "admin", keeps: boolean}} Me */
 /** @typedef {{version: string, demo: boolean, setup: boolean, max_body_size: number}} About */
 /** @typedef {"connected" | "connecting" | "reconnecting" | "offline" | "stopping"} Connection */
 
 /**
- * A value and those who watch it.
+ * A value and what watches it.
  *
  * @template T
  */

@@ -1,5 +1,5 @@
 // @ts-check
-/** Bars, each of which leads somewhere; a table beside them says the same to everybody. */
+/** Bars, each of which leads somewhere; a table beside them has the same as text. */
 
 import { element, svg } from "../core/dom.js";
 

@@ -7,7 +7,7 @@ import { state } from "../core/state.js";
 const EXAMPLES = [
   [
     "Explain something",
-    "Explain in three sentences what a write-ahead log is, to somebody who knows files.",
+    "Explain in three sentences what a write-ahead log is, to a reader who knows files.",
   ],
   [
     "Write code",
@@ -33,7 +33,7 @@ export function examples(take) {
     element(
       "p",
       {},
-      "What is asked here is kept on this server before a model hears it, and every answer stays in your history.",
+      "What is asked here is kept on this server before it is sent to a model, and every answer stays in your history.",
     ),
     element("div", { class: "examples" }, ...buttons),
   );

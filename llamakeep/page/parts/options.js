@@ -1,5 +1,5 @@
 // @ts-check
-/** What a model is told beside the prompt. */
+/** What a model is sent beside the prompt. */
 
 import { button, element } from "../core/dom.js";
 import { modelOf } from "../core/models.js";

@@ -2,8 +2,8 @@
 /**
  * Where a conversation is scrolled to while it grows.
  *
- * After sending, the prompt goes up as the answer grows, until it is at the top. Who scrolls to
- * the end follows; who scrolls away is left alone.
+ * After sending, the prompt goes up as the answer grows, until it is at the top. At
+ * the end, the view follows what comes; where the user has scrolled away, it stays.
  */
 
 /** How near to the end is at the end, in px. */

@@ -26,7 +26,7 @@ export default async function account({ path, state }) {
       ? element(
         "p",
         { class: "note" },
-        "This server is a demonstration: everybody on this computer can log in as alice and bob, " +
+        "This server is a demonstration: all who use this computer can log in as alice and bob, " +
           "and read what they asked.",
       )
       : null,

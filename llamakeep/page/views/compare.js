@@ -100,7 +100,7 @@ class Compare {
     this.follow(Comparing.ask(this.models, { prompt }, this.after));
   }
 
-  /** Ask, or go on with what was asked. @param {import("../parts/comparing.js").Asked} asked */
+  /** Ask, or continue what was asked. @param {import("../parts/comparing.js").Asked} asked */
   follow(asked) {
     this.#comparing?.leave();
     this.#show(asked.body.prompt, asked.columns.map(({ model }) => model));

@@ -1,12 +1,12 @@
 // @ts-check
-/** What is in the place of any page until somebody has logged in. */
+/** What is in the place of any page until the user has logged in. */
 
 import { element } from "../core/dom.js";
 import { state } from "../core/state.js";
 import { loginForm } from "../parts/login.js";
 
 /**
- * Show it, and call `then` with who has logged in.
+ * Show it, and call `then` with the user who has logged in.
  *
  * @param {(me: import("../core/state.js").Me) => void} then
  */
@@ -17,7 +17,7 @@ export function showLogin(then) {
     ? element(
       "p",
       { class: "note" },
-      "Nobody can log in yet: open the address that the server printed when it started.",
+      "There are no users yet: open the address that the server printed when it started.",
     )
     : null;
   const node = element(

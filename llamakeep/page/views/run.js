@@ -84,7 +84,7 @@ class About {
       ...this.#tags(),
       ...(run.webhook ? [heading("Webhook"), webhookFacts(run.webhook)] : []),
     );
-    // What somebody has unfolded stays.
+    // What the user has unfolded stays.
     if (!this.#rest.childElementCount || isOver(run)) this.#rest.replaceChildren(...this.#folds());
   }
 
