@@ -1,7 +1,7 @@
 // @ts-check
 /** Addresses: which view shows what, and how one gets from one to the other. */
 
-import { state, Watched } from "./state.js";
+import { Watched } from "./state.js";
 
 /**
  * What a view is made of.
@@ -20,7 +20,6 @@ import { state, Watched } from "./state.js";
  * @property {string[]} parts What the pattern of the route has found in it.
  * @property {URLSearchParams} query
  * @property {string} hash Without the `#`.
- * @property {typeof state} state
  */
 /** @typedef {(place: Place) => Shown | Promise<Shown>} View */
 /** @typedef {{name: string, load: () => Promise<{default: View}>}} Route */
@@ -36,11 +35,11 @@ const ROUTES = [
   [/^settings$/, "account"],
   [/^settings\/keys$/, "keys"],
   [/^settings\/limits$/, "limits"],
-  [/^manage\/(users)$/, "users"],
+  [/^manage\/users$/, "users"],
   [/^manage\/usage$/, "all-usage"],
-  [/^manage\/(limits)$/, "limits"],
-  [/^manage\/(audit)$/, "audit"],
-  [/^manage\/(providers)$/, "providers"],
+  [/^manage\/limits$/, "limits"],
+  [/^manage\/audit$/, "audit"],
+  [/^manage\/providers$/, "providers"],
   [/^welcome$/, "welcome"],
   [/^reset$/, "reset"],
 ];
@@ -78,7 +77,7 @@ export function placeOf(url) {
     if (match === null) continue;
     const parts = match.slice(1).map(decodeURIComponent);
     const hash = decodeURIComponent(url.hash.slice(1));
-    return { name, place: { path, parts, query: url.searchParams, hash, state } };
+    return { name, place: { path, parts, query: url.searchParams, hash } };
   }
   return null;
 }

@@ -115,7 +115,7 @@ export class Talk {
     if (run) await this.loading.around(run).catch(() => this.loading.end());
     else await this.loading.end();
     if (run && this.branches.get(run)) this.choose(run);
-    this.composer.open(this.id, this.branches.last?.model);
+    this.composer.bar.setModel(this.branches.last?.model ?? "");
     this.#marked = run ? this.turns.turn(run) : undefined;
     this.#marked?.node.classList.add("marked");
     markSeen(this.id);

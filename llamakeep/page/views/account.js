@@ -4,6 +4,7 @@
 import { call } from "../core/api.js";
 import { element } from "../core/dom.js";
 import * as format from "../core/format.js";
+import { state } from "../core/state.js";
 import { keepingSection, movingSection } from "../parts/keeping.js";
 import { loginsSection } from "../parts/logins.js";
 import { looksSection } from "../parts/looks.js";
@@ -12,7 +13,7 @@ import { tabs } from "../parts/tabs.js";
 import { webhookSection } from "../parts/webhook_secret.js";
 
 /** @type {import("../core/router.js").View} */
-export default async function account({ path, state }) {
+export default async function account({ path }) {
   const [me, logins] = await Promise.all([call("GET", "me/"), loginsSection()]);
   const about = state.about.value;
   const heading = (/** @type {string} */ text) => element("h2", {}, text);

@@ -27,8 +27,8 @@ const SHARED = {
 };
 
 /** @type {import("../core/router.js").View} */
-export default async function limits({ path, parts }) {
-  const isManaged = parts[0] === "limits";
+export default async function limits({ path }) {
+  const isManaged = path.startsWith("manage/");
   const { api, title, none, where } = isManaged ? SHARED : MINE;
   const part = await reloading(async () => {
     const { limits } = await call("GET", api);

@@ -3,11 +3,12 @@
 
 import { call, Problem } from "../core/api.js";
 import { element } from "../core/dom.js";
+import { state } from "../core/state.js";
 import { alone, secretField, takeSecret } from "../parts/alone.js";
 import { field, form, newPassword } from "../parts/form.js";
 
 /** @type {import("../core/router.js").View} */
-export default function welcome({ hash, state }) {
+export default function welcome({ hash }) {
   const given = takeSecret(hash);
   const token = secretField(given, "lks_");
   const name = element("input", {
