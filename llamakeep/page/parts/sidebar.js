@@ -37,6 +37,7 @@ export class Sidebar {
   /** @type {string | null} */
   #cursor = null;
   #isBusy = false;
+  #isLoaded = false;
   #pages = element("div", { class: "pages" });
   #scroller = element("div", { class: "scroller" }, this.#list, this.#more);
 
@@ -51,7 +52,7 @@ export class Sidebar {
     onRun((run) => this.#heard(run));
     onResync(() => this.#load(null));
     // Where there is no stream of changes, the list is shown all the same.
-    setTimeout(() => this.#known.size || this.#load(null), PATIENCE);
+    setTimeout(() => this.#isLoaded || this.#load(null), PATIENCE);
     addEventListener(
       "conversation",
       (event) => this.#changed(/** @type {CustomEvent} */ (event).detail),
@@ -119,6 +120,7 @@ export class Sidebar {
       for (const one of page.conversations) this.#known.set(one.id, one);
       if (cursor !== null || this.#known.size <= PAGE) this.#cursor = page.next_cursor;
       if (cursor === null) await this.#readUnderWay();
+      this.#isLoaded = true;
       this.#show();
     } catch (error) {
       if (!(error instanceof Problem && error.status === 0)) problemNotice(error);
