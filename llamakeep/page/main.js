@@ -14,7 +14,6 @@ import { openFrame, scrolledTo, showView } from "./parts/frame.js";
 import { globalKeys } from "./parts/global_keys.js";
 import { guardLogin } from "./parts/login.js";
 import { problemBox } from "./parts/problem.js";
-import { showLogin } from "./views/log-in.js";
 
 /** Views for those who are not logged in. */
 const OPEN = new Set(["welcome", "reset"]);
@@ -35,8 +34,9 @@ async function start() {
     ]);
     open(me);
   } catch (error) {
-    if (error instanceof Problem && error.code === "unauthenticated") showLogin(open);
-    else document.body.append(problemBox(error, { retry: () => location.reload() }));
+    if (error instanceof Problem && error.code === "unauthenticated") {
+      (await import("./views/log-in.js")).showLogin(open);
+    } else document.body.append(problemBox(error, { retry: () => location.reload() }));
   }
 }
 
