@@ -76,7 +76,10 @@ export class Blocks {
    */
   #start(cursor) {
     while (!cursor.isBlank && !isCode(this.#container)) {
-      if (cursor.indent > 3) return this.#startIndented(cursor);
+      if (cursor.indent > 3) {
+        this.#startIndented(cursor);
+        return false;
+      }
       if (this.#container.kind === "paragraph" && this.#convert(this.#container, cursor)) {
         return true;
       }
@@ -102,11 +105,9 @@ export class Blocks {
 
   /** @param {Cursor} cursor */
   #startIndented(cursor) {
-    if (this.tip.kind !== "paragraph") {
-      cursor.skipColumns(4);
-      this.#begin({ kind: "indented" });
-    }
-    return false;
+    if (this.tip.kind === "paragraph") return;
+    cursor.skipColumns(4);
+    this.#begin({ kind: "indented" });
   }
 
   /**
@@ -135,19 +136,20 @@ export class Blocks {
    */
   #convert(paragraph, cursor) {
     if (!"-=|:".includes(cursor.text[cursor.next])) return false;
+    const last = this.#line;
     const table = tableAt(paragraph, cursor);
-    const level = underlineAt(cursor);
-    if (table === null && level === 0) return false;
     if (table === null) {
-      Object.assign(paragraph, { kind: "heading", level });
+      const level = underlineAt(cursor);
+      if (level === 0) return false;
+      Object.assign(paragraph, { kind: "heading", level, last });
+      this.#closeLast();
     } else if (paragraph.text === paragraph.line) {
-      Object.assign(paragraph, table);
+      Object.assign(paragraph, table, { last });
     } else {
       paragraph.text = paragraph.text.slice(0, -1 - paragraph.line.length);
+      this.#closeLast();
+      this.#begin(table);
     }
-    if (paragraph.kind !== "paragraph") paragraph.last = this.#line;
-    if (paragraph.kind !== "table") this.#closeLast();
-    if (table !== null && paragraph.kind !== "table") this.#begin(table);
     return true;
   }
 

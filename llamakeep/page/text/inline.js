@@ -173,9 +173,7 @@ export class Scanner {
   }
 
   #readAutolink() {
-    const found = autolinkAt(this.text, this.#at);
-    if (found === null) return false;
-    return this.#push({ kind: "address", href: found.href, text: found.text }, found.end);
+    return this.#pushAddress(autolinkAt(this.text, this.#at));
   }
 
   #readEntity() {
@@ -185,10 +183,15 @@ export class Scanner {
 
   #readBareAddress() {
     const isInBrackets = this.#brackets.length > 0;
-    const found = bareAddressAt(this.text, this.#at, this.#from, isInBrackets);
+    return this.#pushAddress(bareAddressAt(this.text, this.#at, this.#from, isInBrackets));
+  }
+
+  /** @param {import("./addresses.js").Address | null} found */
+  #pushAddress(found) {
     if (found === null) return false;
-    this.#at = found.start;
-    return this.#push({ kind: "address", href: found.href, text: found.text }, found.end);
+    const { href, text, start, end } = found;
+    this.#at = start;
+    return this.#push({ kind: "address", href, text }, end);
   }
 
   #breakLine() {

@@ -81,9 +81,9 @@ function isAlike(one, other) {
 }
 
 /**
- * @param {ChildNode} node
+ * @param {ChildNode | null} node
  * @returns {node is Element & ChildNode}
  */
-function isElement(node) {
-  return node.nodeType === 1;
+export function isElement(node) {
+  return node?.nodeType === 1;
 }

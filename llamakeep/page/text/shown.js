@@ -5,7 +5,7 @@ import { setAttributes } from "../core/dom.js";
 import { isCode } from "./block.js";
 import { colourWhenNear } from "./code.js";
 import { contentOf, emptyNodeOf, isContainer, listAttributes, placeOf } from "./nodes.js";
-import { patchChildren, patchText } from "./patch.js";
+import { isElement, patchChildren, patchText } from "./patch.js";
 import { completed } from "./unfinished.js";
 
 /** @typedef {import("./block.js").Block} Block */
@@ -66,10 +66,7 @@ export class ShownBlocks {
     const place = placeOf(node);
     if (isContainer(block)) this.#updateChildren(block, place);
     else if (isCode(block)) patchText(place, block.text, this.#final.get(block) ?? 0);
-    else {patchChildren(
-        place,
-        contentOf(block === this.#unfinished ? completedBlock(block) : block),
-      );}
+    else patchChildren(place, contentOf(this.#completed(block)));
   }
 
   /**
@@ -116,6 +113,16 @@ export class ShownBlocks {
     else node.replaceWith(made);
     return made;
   }
+
+  /**
+   * Return a block as it is shown: what is open at its end is closed while it is written.
+   *
+   * @param {Block} block
+   * @returns {Block}
+   */
+  #completed(block) {
+    return block === this.#unfinished ? completedBlock(block) : block;
+  }
 }
 
 /**
@@ -152,12 +159,4 @@ function shapeOf({ kind, level, isOrdered, info, cells, alignments }) {
 /** @param {ChildNode | null | undefined} node */
 function nodeAfter(node) {
   return node?.nextSibling ?? null;
-}
-
-/**
- * @param {ChildNode | null} node
- * @returns {node is Element & ChildNode}
- */
-function isElement(node) {
-  return node?.nodeType === 1;
 }
