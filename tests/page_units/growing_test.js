@@ -19,13 +19,19 @@ function whole(text) {
   return htmlOf(textNodes(text));
 }
 
-/** @param {...string} deltas */
-function grown(...deltas) {
+/**
+ * @param {GrowingText} growing
+ * @param {string} delta
+ */
+function write(growing, delta) {
+  growing.append(delta);
+  growing.flush();
+}
+
+/** @param {string} text */
+function grown(text) {
   const growing = new GrowingText();
-  for (const delta of deltas) {
-    growing.append(delta);
-    growing.flush();
-  }
+  write(growing, text);
   return growing;
 }
 
@@ -62,8 +68,7 @@ Deno.test("for any cut of any text, all but the last lines are shown as of one p
     let text = "";
     for (const delta of chance.cut(chance.text(30))) {
       text += delta;
-      growing.append(delta);
-      growing.flush();
+      write(growing, delta);
       assertShows(growing, text);
     }
     growing.finish();
@@ -142,8 +147,7 @@ Deno.test("blocks that are finished are never touched again", () => {
       );
       const before = finished.map(changesOf);
       text += delta;
-      growing.append(delta);
-      growing.flush();
+      write(growing, delta);
       assert.deepEqual([...growing.node.childNodes].slice(0, finished.length), finished);
       assert.deepEqual(finished.map(changesOf), before, JSON.stringify({ seed, text }));
     }
@@ -154,10 +158,8 @@ Deno.test("an open fence only gets text appended", () => {
   const growing = grown("```js\nlet a = 1;\n");
   const text = growing.node.querySelector("code")?.firstChild;
 
-  growing.append("let b");
-  growing.flush();
-  growing.append(" = 2;\nlet c");
-  growing.flush();
+  write(growing, "let b");
+  write(growing, " = 2;\nlet c");
 
   assert.equal(growing.node.querySelector("code")?.firstChild, text);
   assert.equal(text?.textContent, "let a = 1;\nlet b = 2;\nlet c\n");
@@ -168,8 +170,7 @@ Deno.test("a paragraph that grows keeps its nodes, so that a selection stays", (
   const [paragraph] = growing.node.childNodes;
   const nodes = [...paragraph.childNodes];
 
-  growing.append("that, *too*.");
-  growing.flush();
+  write(growing, "that, *too*.");
 
   assert.equal(growing.node.firstChild, paragraph);
   assert.deepEqual([...paragraph.childNodes].slice(0, 3), nodes);
@@ -181,8 +182,7 @@ Deno.test("an item that is added leaves the items before it alone", () => {
   const [one, two] = growing.node.childNodes[0].childNodes;
   const before = [one, two].map(changesOf);
 
-  growing.append("ree\n- four\n\n- five");
-  growing.flush();
+  write(growing, "ree\n- four\n\n- five");
 
   assert.deepEqual([...growing.node.childNodes[0].childNodes].slice(0, 2), [one, two]);
   assert.deepEqual([one, two].map(changesOf), before);
@@ -211,7 +211,7 @@ Deno.test("another text replaces what is shown", () => {
   assert.equal(growing.text, "> three");
 });
 
-Deno.test("a text that only goes on keeps what is shown", () => {
+Deno.test("what is shown stays when a text is replaced by one that begins with it", () => {
   const growing = grown("# One\n\ntw");
   const nodes = [...growing.node.childNodes];
 
@@ -282,8 +282,7 @@ for (const [name, line] of Object.entries(LONG)) {
       const before = cpuUsage();
       const end = text.length * (part + 1) / 16;
       for (let at = growing.text.length; at < end; at = growing.text.length) {
-        growing.append(text.slice(at, at + 10));
-        growing.flush();
+        write(growing, text.slice(at, at + 10));
       }
       return cpuUsage(before).user;
     });

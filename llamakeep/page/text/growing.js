@@ -42,7 +42,7 @@ export class GrowingText {
   }
 
   /**
-   * Show another text. What it has in common with this one stays, if it only goes on.
+   * Show another text. What it has in common with this one stays, if it only adds to it.
    *
    * @param {string} text
    */
@@ -90,8 +90,8 @@ export class GrowingText {
     const last = all[all.length - 1] ?? "";
     const mayWait = !isWhole && mayBeHeader(last) && isUndecided(this.#lines.rest);
     for (const line of mayWait ? all.slice(0, -1) : all) this.#blocks.add(line);
-    const { kind } = this.#blocks.tip;
-    const isText = kind === "fence" || kind === "indented" || kind === "table";
+    const { tip } = this.#blocks;
+    const isText = isCode(tip) || tip.kind === "table";
     if (mayWait && isText) this.#blocks.add(last);
     this.#header = mayWait && !isText ? [last] : [];
   }
