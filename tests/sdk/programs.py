@@ -17,7 +17,10 @@ def programs_of(page: str) -> list[tuple[str, str]]:
 
 
 def output_of(
-    *command: str, folder: Path, environment: Mapping[str, str] | None = None
+    *command: str,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    within: float = 4 * LONG_ENOUGH,
 ) -> str:
     """Run a program that has to succeed, and return what it printed."""
     done = subprocess.run(
@@ -27,7 +30,7 @@ def output_of(
         capture_output=True,
         text=True,
         check=False,
-        timeout=4 * LONG_ENOUGH,
+        timeout=within,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr + done.stdout[-20_000:]
     return done.stdout
