@@ -8,12 +8,12 @@ class ShownRuns:
     Does with events what docs/streaming.md says.
 
     Attributes:
-        runs: The runs that it was told of, by their ids.
+        runs: The runs that it shows, by their ids.
         texts: The tapes of those that it follows.
         positions: Where it is in those.
         ended: Runs of whose text no more comes.
         cursor: Where it comes back to.
-        told: Runs that were told of since lists had to be asked for.
+        told: Runs with events since lists had to be asked for.
         is_outdated: Whether they have to be asked for.
     """
 
@@ -44,7 +44,7 @@ class ShownRuns:
         return {"last-event-id": self.cursor} if self.cursor else {}
 
     def list(self, history: list[dict[str, Any]]) -> None:
-        """Take a list; what was told since it was asked for counts more."""
+        """Take a list; events that came since it was asked for count more."""
         self.is_outdated = False
         for run in history:
             if run["id"] not in self.told:

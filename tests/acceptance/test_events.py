@@ -51,7 +51,7 @@ class Tab(ShownRuns):
                 if one.event == "error":
                     self.problems.append(str(one.json()))
                 if self.is_outdated:
-                    # What is told meanwhile waits, and counts.
+                    # Events that come meanwhile wait, and count.
                     answer = await client.get("/history/?limit=200&text=10")
                     self.list(answer.json()["history"])
 
@@ -122,7 +122,7 @@ async def test_a_worker_that_is_killed_leaves_no_tab_behind(
 
         await until(lambda: all(tab.has_seen_the_ends_of(run_ids) for tab in tabs))
 
-        # Whatever server a tab is at, it is told what any other works on.
+        # Whatever server a tab is at, it gets the runs of all others.
         later = (await service.client.post("/prompt/", json={"prompt": "Hi"})).json()
         await until(
             lambda: all(

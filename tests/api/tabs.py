@@ -47,7 +47,7 @@ class Tab(ShownRuns):
         self._rest = b""
 
     async def open(self) -> None:
-        """Connect, and wait until it is told what follows."""
+        """Connect, and wait for the first event."""
         known = len(self.events)
         self.status, self._rest = 0, b""
         self._is_leaving.clear()
@@ -78,7 +78,7 @@ class Tab(ShownRuns):
         return [one for one in self.events if one.event in names]
 
     def statuses(self, run_id: str) -> list[str]:
-        """Return which states it was told of, in their order."""
+        """Return the states in the events of a run, in their order."""
         told = [one.data for one in self.named("run")]
         return [one["status"] for one in told if one["id"] == run_id]
 

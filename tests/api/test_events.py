@@ -1,4 +1,4 @@
-"""One stream for a whole tab: what it is told of its user's runs and their texts."""
+"""One stream for a whole tab: what it sends of a user's runs and their texts."""
 
 import asyncio
 from functools import partial
@@ -171,13 +171,13 @@ async def test_what_names_no_run_and_position_is_refused(
     assert answer.status_code == 422
 
 
-async def test_somebody_elses_run_looks_like_none_and_ends_nothing(
+async def test_a_run_of_another_user_looks_like_none_and_ends_nothing(
     client: Client,
 ) -> None:
     bobs = await client.let_in("bob2")
     theirs = (await client.post("/prompt/", json={"prompt": "Hi"}, headers=bobs)).json()
-    run_id, nobodys = theirs["id"], "run_01jgfjjz000000000000000000"
-    async with tab(client, run_id, nobodys) as opened:
+    run_id, missing = theirs["id"], "run_01jgfjjz000000000000000000"
+    async with tab(client, run_id, missing) as opened:
         await opened.until(lambda: len(opened.ended) == 2)
         mine = (await client.post("/prompt/", json={"prompt": "Hi"})).json()
         await client.post("/prompt/", json={"prompt": "Hi"}, headers=bobs)
@@ -187,7 +187,7 @@ async def test_somebody_elses_run_looks_like_none_and_ends_nothing(
     assert {each["type"] for each in errors.values()} == {
         "urn:llamakeep:problem:run-not-found"
     }
-    assert errors.keys() == {run_id, nobodys}
+    assert errors.keys() == {run_id, missing}
     assert opened.runs.keys() == {mine["id"]}
 
 
@@ -263,7 +263,7 @@ async def test_nothing_of_texts_that_are_not_kept_is_in_what_lists_show(
     settings: Settings,
 ) -> None:
     go_on = asyncio.Event()
-    secret = "A secret that nobody may keep"
+    secret = "A secret that must not be kept"
     async with connect(settings, ScriptedProvider([secret, go_on])) as client:
         async with tab(client) as opened:
             asking = asyncio.create_task(

@@ -163,7 +163,7 @@ async def test_many_may_follow_one_run(settings: Settings) -> None:
     assert {joined(events, "") for events in found} == {TEXT + "!"}
 
 
-async def test_a_run_that_goes_on_says_where_a_reader_of_its_text_is(
+async def test_an_unfinished_run_says_where_a_reader_of_its_text_is(
     settings: Settings,
 ) -> None:
     go_on = asyncio.Event()

@@ -296,7 +296,9 @@ async def test_changing_the_password_keeps_the_login_that_did_it(
         "\xff\x00={name}={token}",
     ],
 )
-async def test_what_is_not_the_cookie_lets_nobody_in(server: Client, form: str) -> None:
+async def test_what_is_not_the_cookie_is_no_credential(
+    server: Client, form: str
+) -> None:
     login = await log_in(server)
     name, token = cookie_of(login)["Cookie"].split("=")
     user = await server.storage.find_user_by_access_token(digest(token))

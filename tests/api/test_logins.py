@@ -48,7 +48,7 @@ async def test_a_login_says_what_keeps_it_and_where_it_began(server: Client) -> 
     assert not any(secret[-20:] in response.text for secret in secrets)
 
 
-async def test_a_login_that_is_ended_elsewhere_lets_nobody_in(server: Client) -> None:
+async def test_a_login_that_is_ended_elsewhere_is_no_credential(server: Client) -> None:
     lost, mine = await cookie(server), await token(server)
     logins = (await server.get("/me/logins/", headers=mine)).json()["logins"]
     [other] = [one["id"] for one in logins if not one["current"]]

@@ -1,4 +1,4 @@
-"""The web page: its shell, its files, and what browsers are told about them."""
+"""The web page: its shell, its files, and their headers."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""Feeds of what changes: who is told what, and what it takes while nobody listens."""
+"""Feeds of what changes: what listeners get, and what it costs without any."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -183,7 +183,7 @@ async def test_a_listener_is_refused_while_others_changes_cannot_be_known(
         await listen(pair.here, pair.alice)
 
 
-async def test_nothing_is_looked_for_before_and_after_somebody_listens(
+async def test_nothing_is_looked_for_without_a_listener(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("llamakeep.engine.feeds.feeds.LINGERING", 0.0)
@@ -214,7 +214,7 @@ async def test_one_process_alone_looks_for_nothing(
     assert looking.calls["changed_runs"] <= 3
 
 
-async def test_a_run_that_goes_on_when_somebody_begins_to_listen_is_told(
+async def test_a_run_that_began_before_its_listener_came_is_told(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
     go_on = asyncio.Event()

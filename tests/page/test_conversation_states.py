@@ -70,9 +70,7 @@ def test_a_limit_that_is_reached_offers_to_ask_for_less(
     assert model.asked[-1]["max_tokens"] == 120
 
 
-def test_a_failed_answer_and_a_menu_can_be_used_by_everybody(
-    page: Page, model: Model
-) -> None:
+def test_a_failed_answer_and_a_menu_are_accessible(page: Page, model: Model) -> None:
     model.says([400])
     send(page, "Fail")
     expect(turn(page)).to_contain_text("Failed.")
