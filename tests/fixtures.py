@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
@@ -18,6 +19,9 @@ from llamakeep.storage import Storage, open_storage
 from tests.postgres import PostgresUnavailable, new_database, running_postgres
 from tests.statements import share_statements
 from tests.valkey import ValkeyServer, ValkeyUnavailable
+
+if TYPE_CHECKING:
+    from tests.acceptance.processes import Runner
 
 share_statements()
 
@@ -81,6 +85,16 @@ def valkey_server() -> Iterator[ValkeyServer]:
         pytest.skip(f"Not tested with Valkey. {reason}")
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Runner]":
+    """What starts servers as processes of their own."""
+    from tests.acceptance.processes import Runner  # noqa: PLC0415 - Windows cannot
+
+    runner = Runner(tmp_path_factory.mktemp("runner"))
+    yield runner
+    runner.close()
 
 
 @pytest.fixture

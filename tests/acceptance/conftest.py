@@ -1,7 +1,7 @@
 """Real processes, real sockets."""
 
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -13,13 +13,6 @@ if sys.platform == "win32":
     pytest.skip("The runner forks.", allow_module_level=True)
 
 NewServer = Callable[..., ServerProcess]
-
-
-@pytest.fixture(scope="session")
-def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
-    runner = Runner(tmp_path_factory.mktemp("runner"))
-    yield runner
-    runner.close()
 
 
 @pytest.fixture

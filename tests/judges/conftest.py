@@ -35,15 +35,14 @@ def python() -> Callable[[str], str]:
 @pytest.fixture(scope="session")
 def judged_site(
     python: Callable[[str], str],  # noqa: ARG001 - skips before a server is started
+    runner: Runner,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ToolSite]:
     """A server whose model calls all tools; earlier runs are in the history."""
-    runner = Runner(tmp_path_factory.mktemp("runner"))
     with open_upstream(Caller) as upstream:
         site = ToolSite(runner, tmp_path_factory.mktemp("judged"), upstream)
         yield site
         site.close()
-    runner.close()
 
 
 @pytest.fixture(scope="module")

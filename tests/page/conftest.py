@@ -3,7 +3,10 @@
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -11,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.acceptance.processes import Runner
 from tests.debian import debian_program
 from tests.page.model import Model, open_model
-from tests.page.site import LAN, Site
+from tests.page.site import LAN, NewSite, Site
 from tests.page.tabs import Tabs
 
 if sys.platform == "win32":
@@ -49,13 +52,6 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
-def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
-    runner = Runner(tmp_path_factory.mktemp("runner"))
-    yield runner
-    runner.close()
-
-
 @pytest.fixture
 def model() -> Iterator[Model]:
     """What answers, as the test tells it to."""
@@ -64,20 +60,29 @@ def model() -> Iterator[Model]:
 
 
 @pytest.fixture
-def site(runner: Runner, tmp_path: Path, model: Model) -> Iterator[Site]:
-    """A server that `model` answers for."""
-    site = Site(runner, tmp_path, model_url=model.url)
-    yield site
-    model.open()
-    site.close()
+def new_site(runner: Runner, tmp_path: Path, model: Model) -> Iterator[NewSite]:
+    """Starts servers that `model` answers for; they end with the test."""
+    with ExitStack() as stack:
+
+        def new(**wanted: Any) -> Site:
+            folder = Path(mkdtemp(dir=tmp_path))
+            site = Site(runner, folder, **{"model_url": model.url, **wanted})
+            stack.callback(site.close)
+            return site
+
+        yield new
+        model.open()
 
 
 @pytest.fixture
-def talking_site(runner: Runner, tmp_path: Path) -> Iterator[Site]:
+def site(new_site: NewSite) -> Site:
+    return new_site()
+
+
+@pytest.fixture
+def talking_site(new_site: NewSite) -> Site:
     """A server whose model says other words each time, also after a restart."""
-    site = Site(runner, tmp_path, talks=True)
-    yield site
-    site.close()
+    return new_site(model_url="", talks=True)
 
 
 @pytest.fixture

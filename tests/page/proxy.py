@@ -2,15 +2,13 @@
 
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.certificates import make_certificate
 from tests.debian import debian_program
-from tests.page.site import LAN, Site
-from tests.waiting import LONG_ENOUGH
+from tests.page.site import LAN, Site, eventually
 
 _CONFIGURATION = """
 daemon off; worker_processes 1; pid {folder}/pid; error_log stderr;
@@ -51,19 +49,16 @@ def in_front(site: Site, folder: Path) -> Iterator[str]:
     command = [nginx, "-e", "stderr", "-p", str(folder), "-c", str(file)]
     with subprocess.Popen(command) as process:
         try:
-            _wait_for(process, port)
+            eventually(lambda: _answers(process, port))
             yield f"https://{LAN}:{port}/llamas/"
         finally:
             process.terminate()
 
 
-def _wait_for(process: "subprocess.Popen[bytes]", port: int) -> None:
-    deadline = time.monotonic() + LONG_ENOUGH
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return
-    raise AssertionError
+def _answers(process: "subprocess.Popen[bytes]", port: int) -> bool:
+    assert process.poll() is None
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True

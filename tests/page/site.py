@@ -130,3 +130,7 @@ class Site:
         self.client.close()
         self.kill()
         self._listener.close()
+
+
+NewSite = Callable[..., Site]
+"""Starts a server with these of `Site`'s arguments by name."""

@@ -57,9 +57,17 @@ class Tabs:
         """Return an empty tab of a browser that knows no site."""
         return self.device(None, **options).new_page()
 
-    def open(self, site: Site, path: str = "/", **options: Any) -> Page:
-        """Return a tab of a browser of its own."""
+    def open(
+        self, site: Site, path: str = "/", *, has_clock: bool = False, **options: Any
+    ) -> Page:
+        """
+        Return a tab of a browser of its own.
+
+        With `has_clock`, the test can turn the tab's clock forward.
+        """
         page = self.device(site, **options).new_page()
+        if has_clock:
+            page.clock.install()
         page.goto(site.origin + path)
         return page
 
@@ -94,6 +102,18 @@ def turn(page: Page, number: int = -1) -> Locator:
     """Return a turn by its number, the last one if nothing is said."""
     turns = page.locator("article.turn:not(.unsent)")
     return turns.last if number < 0 else turns.nth(number)
+
+
+def log(page: Page) -> Locator:
+    """Return what the turns of a conversation scroll in."""
+    return page.locator(".log")
+
+
+def requests_of(place: Page | BrowserContext) -> list[str]:
+    """Return a list that gets the address of each request from here on."""
+    asked: list[str] = []
+    place.on("request", lambda request: asked.append(request.url))
+    return asked
 
 
 def top_of(place: Locator) -> float:

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from tests.acceptance.processes import Runner
-from tests.page.site import Site
+from tests.page.site import NewSite, Site
 from tests.page.tabs import PHONE, Tabs, check_everywhere, send
 
 IPHONE = (
@@ -107,25 +106,19 @@ def test_days_of_retention_are_set_and_unset(page: Page, site: Site) -> None:
 
 
 def test_the_webhook_secret_is_shown_when_asked_for_and_replaced(
-    tabs: Tabs, runner: Runner, tmp_path: Path, site: Site
+    tabs: Tabs, site: Site, new_site: NewSite
 ) -> None:
     page = tabs.open(site, "/settings")
     page.get_by_role("button", name="Show the secret").click()
     expect(page.get_by_text("This server sends no webhooks")).to_be_visible()
-    (tmp_path / "sending").mkdir()
-    sending = Site(runner, tmp_path / "sending", talks=True, webhooks=True)
-    try:
-        page = tabs.open(sending, "/settings")
-        page.get_by_role("button", name="Show the secret").click()
-        secret = page.get_by_label("The secret")
-        first = secret.inner_text()
-        page.get_by_role("button", name="Replace it…").click()
-        page.get_by_role("dialog").get_by_role("button", name="Replace it").click()
-        expect(page.get_by_text("The one before signs as well")).to_be_visible()
-        assert secret.inner_text() != first
-        assert (
-            secret.inner_text() == sending.call("GET", "/me/webhook-secret")["secret"]
-        )
-        check_everywhere(page)
-    finally:
-        sending.close()
+    sending = new_site(webhooks=True)
+    page = tabs.open(sending, "/settings")
+    page.get_by_role("button", name="Show the secret").click()
+    secret = page.get_by_label("The secret")
+    first = secret.inner_text()
+    page.get_by_role("button", name="Replace it…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Replace it").click()
+    expect(page.get_by_text("The one before signs as well")).to_be_visible()
+    assert secret.inner_text() != first
+    assert secret.inner_text() == sending.call("GET", "/me/webhook-secret")["secret"]
+    check_everywhere(page)

@@ -1,10 +1,10 @@
 """What models write, as elements in a real browser, under the page's policy."""
 
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, expect
 
 from tests.page.model import Model
 from tests.page.site import Site
-from tests.page.tabs import check_everywhere, send, turn
+from tests.page.tabs import check_everywhere, requests_of, send, turn
 
 RICH = """# A heading
 
@@ -53,9 +53,7 @@ ELEMENTS = {
 }
 
 
-def test_an_answer_has_elements_that_everybody_can_use(
-    page: Page, model: Model
-) -> None:
+def test_an_answer_has_accessible_elements(page: Page, model: Model) -> None:
     model.says([RICH])
     send(page, "Show me all")
     text = turn(page).locator(".text")
@@ -71,13 +69,7 @@ def test_an_answer_has_elements_that_everybody_can_use(
 def test_a_hostile_answer_runs_nothing_and_asks_for_nothing(
     page: Page, site: Site, model: Model
 ) -> None:
-    asked: list[str] = []
-
-    def note(request: Request) -> None:
-        if not request.url.startswith(site.origin):
-            asked.append(request.url)
-
-    page.on("request", note)
+    asked = requests_of(page)
     model.says([HOSTILE])
     send(page, "Attack me")
     text = turn(page).locator(".text")
@@ -93,7 +85,7 @@ def test_a_hostile_answer_runs_nothing_and_asks_for_nothing(
     expect(text).to_contain_text("[one](javascript:document.title='hacked')")
     expect(text).to_contain_text("[six](/logout/)")
     assert "hacked" not in page.title()
-    assert asked == []
+    assert [url for url in asked if not url.startswith(site.origin)] == []
 
 
 def test_a_text_can_be_selected_while_it_is_written(page: Page, model: Model) -> None:
@@ -128,9 +120,10 @@ def test_each_paragraph_has_its_own_direction_and_code_is_left_to_right(
 ) -> None:
     hello = "\u05e9\u05dc\u05d5\u05dd"
     model.says([f"{hello} `code`\n\nhello\n\n- {hello}\n\n```\n{hello}\n```\n"])
-    send(page, "Say hello")
-    text = turn(page).locator(".text")
+    send(page, hello)
+    text = turn(page).locator(".answer > .text")
     expect(text.locator("pre")).to_have_css("direction", "ltr")
     expect(text.locator("p > code")).to_have_css("direction", "ltr")
+    expect(turn(page).locator(".said")).to_have_css("direction", "rtl")
     for number, direction in enumerate(["rtl", "ltr", "rtl"]):
         expect(text.locator("p").nth(number)).to_have_css("direction", direction)

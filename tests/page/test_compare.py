@@ -1,17 +1,13 @@
 """One prompt for several models."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.acceptance.processes import Runner
 from tests.page.model import NAME, Model
-from tests.page.site import Site
-from tests.page.tabs import DESK, PHONE, Tabs, check_everywhere, turn
+from tests.page.site import NewSite, Site
+from tests.page.tabs import DESK, PHONE, Tabs, check_everywhere, send, turn
 
 
 @pytest.fixture
@@ -21,24 +17,13 @@ def limits() -> dict[str, int]:
 
 
 @pytest.fixture
-def two_models(
-    runner: Runner, tmp_path: Path, model: Model, limits: dict[str, int]
-) -> Iterator[Site]:
+def two_models(new_site: NewSite, limits: dict[str, int]) -> Site:
     """A server that knows two models."""
-    settings: dict[str, Any] = {"openai_models": [NAME, "owl"], "user_limits": limits}
-    site = Site(runner, tmp_path, model_url=model.url, **settings)
-    yield site
-    model.open()
-    site.close()
+    return new_site(openai_models=[NAME, "owl"], user_limits=limits)
 
 
 def column(page: Page, number: int) -> Locator:
     return page.locator(".column").nth(number)
-
-
-def ask(page: Page, text: str) -> None:
-    page.get_by_role("textbox", name="Prompt").fill(text)
-    page.keyboard.press("Control+Enter")
 
 
 def test_compared_answers_are_branches_of_one_conversation_and_use_the_whole_width(
@@ -48,7 +33,7 @@ def test_compared_answers_are_branches_of_one_conversation_and_use_the_whole_wid
     model.says(["One", gate, "."], ["Two."], ["Three."])
     page = tabs.open(two_models, "/compare")
     expect(page.get_by_role("button", name="Model 2: openai:owl")).to_be_visible()
-    ask(page, "What hums?")
+    send(page, "What hums?")
     expect(column(page, 0)).to_contain_text("One")
     expect(column(page, 1)).to_contain_text("Two.")
     expect(page).to_have_url(re.compile(r"\?run=run_.*&run=run_"))
@@ -72,7 +57,7 @@ def test_compared_answers_are_branches_of_one_conversation_and_use_the_whole_wid
     assert all(len(messages) == 1 for messages in model.prompts())
     column(page, 0).get_by_role("link", name="Go on with this one").click()
     expect(turn(page)).to_contain_text("One.")
-    ask(page, "And then?")
+    send(page, "And then?")
     expect(turn(page)).to_contain_text("Three.")
     assert [text for _, text in model.prompts()[-1]] == [
         *("What hums?", "One.", "And then?"),
@@ -88,7 +73,7 @@ def test_a_column_that_fails_leaves_the_others_alone(
     page.get_by_role("button", name="More about this conversation").click()
     page.get_by_role("menuitem", name="Compare models").click()
     expect(page.get_by_role("heading", name="Compare")).to_be_visible()
-    ask(page, "What hums?")
+    send(page, "What hums?")
     expect(column(page, 0).locator(".note.bad")).to_contain_text("Failed.")
     expect(column(page, 1)).to_contain_text("Two.")
     assert {each["previous_run_id"] for each in two_models.history()[:2]} == {run["id"]}
@@ -100,7 +85,7 @@ def test_a_reload_while_models_are_asked_asks_each_once(
     page = tabs.open(two_models, "/compare")
     held: list[Route] = []
     page.route("**/prompt/", held.append)
-    ask(page, "Only once")
+    send(page, "Only once")
     expect(column(page, 0)).to_contain_text("Waiting")
     page.unroute("**/prompt/")
     page.reload()
@@ -117,7 +102,7 @@ def test_where_one_answer_at_a_time_is_allowed_the_other_one_waits(
     gate = model.gate()
     model.says(["One", gate, "."], ["Two."])
     page = tabs.open(two_models, "/compare")
-    ask(page, "What hums?")
+    send(page, "What hums?")
     expect(column(page, 0)).to_contain_text("One")
     expect(column(page, 1)).to_contain_text("Waiting")
     gate.set()

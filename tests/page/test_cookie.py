@@ -1,14 +1,9 @@
 """What browsers do with the login cookie, and what pages of others get by it."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.acceptance.processes import Runner
-from tests.page.model import Model
-from tests.page.site import Site
+from tests.page.site import NewSite, Site
 from tests.page.tabs import Tabs, log_in
 
 SEND = """
@@ -21,13 +16,13 @@ ANOTHER_PORT = "http://127.0.0.1:9"
 
 
 def new_conversation(page: Page) -> None:
-    """Fail unless somebody is logged in."""
+    """Fail unless a user is logged in."""
     heading = page.get_by_role("heading", name="New conversation")
     expect(heading).to_be_visible()
 
 
 def elsewhere(page: Page, address: str, content: str) -> None:
-    """Open a page of somebody else's."""
+    """Open a page of another site."""
     page.route(
         address, lambda route: route.fulfill(content_type="text/html", body=content)
     )
@@ -47,13 +42,9 @@ def test_no_script_sees_the_cookie(page: Page) -> None:
 
 
 @pytest.fixture
-def other_site(runner: Runner, tmp_path: Path, model: Model) -> Iterator[Site]:
+def other_site(new_site: NewSite) -> Site:
     """Another server on this host, which lets pages on a third port call it."""
-    folder = tmp_path / "other"
-    folder.mkdir()
-    site = Site(runner, folder, model_url=model.url, cors_origins=(ANOTHER_PORT,))
-    yield site
-    site.close()
+    return new_site(cors_origins=(ANOTHER_PORT,))
 
 
 def test_two_servers_on_one_host_do_not_log_each_other_out(

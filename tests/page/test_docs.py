@@ -3,7 +3,7 @@
 from playwright.sync_api import expect
 
 from tests.page.site import Site
-from tests.page.tabs import Tabs, check_everywhere
+from tests.page.tabs import Tabs, check_everywhere, requests_of
 
 
 def test_the_documentation_shows_the_api_and_asks_no_other_host(
@@ -11,8 +11,7 @@ def test_the_documentation_shows_the_api_and_asks_no_other_host(
 ) -> None:
     device = tabs.device(site, user=None)
     page = device.new_page()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    asked = requests_of(page)
 
     page.goto(f"{site.origin}/docs")
     page.get_by_role("searchbox").fill("post /prompt store")
@@ -38,7 +37,7 @@ def test_an_address_of_the_documentation_unfolds_what_it_names(
     expect(named.get_by_text("retention_days").first).to_be_visible()
 
 
-def test_the_documentation_can_be_used_by_everybody(tabs: Tabs, site: Site) -> None:
+def test_the_documentation_is_accessible(tabs: Tabs, site: Site) -> None:
     page = tabs.open(site, "/docs#post-/prompt/", user=None)
     prompt = page.locator("details[id='post-/prompt/']")
     prompt.locator("dl.fields > dd > details > summary").first.click()

@@ -7,7 +7,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.page.past import past
 from tests.page.site import Site
-from tests.page.tabs import PHONE, Tabs, check_everywhere, turn
+from tests.page.tabs import PHONE, Tabs, check_everywhere, requests_of, turn
 
 LLAMAS: list[dict[str, Any]] = [
     {"prompt": "What hums?", "response": "A llama does."},
@@ -127,9 +127,7 @@ def test_deleting_many_asks_for_their_number_and_can_be_undone_for_ten_seconds(
     tabs: Tabs, site: Site
 ) -> None:
     past(site, *LLAMAS)
-    page = tabs.device(site).new_page()
-    page.clock.install()
-    page.goto(f"{site.origin}/find?q=llam*")
+    page = tabs.open(site, "/find?q=llam*", has_clock=True)
     expect(rows(page)).to_have_count(2)
     page.get_by_role("button", name="Delete these").click()
     dialog = page.get_by_role("dialog", name="Delete 2 runs?")
@@ -173,9 +171,7 @@ def test_a_conversation_that_is_deleted_comes_back_with_undo(
     tabs: Tabs, site: Site
 ) -> None:
     run = site.ask("Forget this")
-    page = tabs.device(site).new_page()
-    page.clock.install()
-    page.goto(f"{site.origin}/c/{run['conversation_id']}")
+    page = tabs.open(site, f"/c/{run['conversation_id']}", has_clock=True)
     for is_undone in (True, False):
         expect(turn(page)).to_contain_text("Hello, world.")
         page.get_by_role("button", name="More about this conversation").click()
@@ -192,10 +188,8 @@ def test_a_conversation_that_is_deleted_comes_back_with_undo(
 
 def test_an_idle_tab_asks_nothing(tabs: Tabs, site: Site) -> None:
     past(site, *LLAMAS)
-    page = tabs.device(site).new_page()
-    page.clock.install()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    page = tabs.open(site, has_clock=True)
+    asked = requests_of(page)
     for path in ("/", "/find", "/usage"):
         page.goto(site.origin + path)
         expect(page.get_by_role("link", name="What hums?").first).to_be_visible()

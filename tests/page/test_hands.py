@@ -6,7 +6,6 @@ from tests.page.model import Model
 from tests.page.site import Site
 from tests.page.tabs import PHONE, Tabs, check_width, send, turn
 
-HEBREW = "\u05e9\u05dc\u05d5\u05dd"
 MARKDOWN = "A **bold** word:\n\n```python\nprint('llama')\n```\n"
 
 
@@ -164,16 +163,3 @@ def test_the_chosen_theme_is_there_at_the_first_paint(tabs: Tabs, site: Site) ->
     page.evaluate("localStorage.setItem('llamakeep:looks', '{\"theme\": \"dark\"}')")
     page.reload(wait_until="commit")
     expect(page.locator("body")).to_have_css("background-color", "rgb(21, 20, 18)")
-
-
-def test_each_paragraph_has_its_own_direction_and_code_is_left_to_right(
-    page: Page, model: Model
-) -> None:
-    model.says([f"{HEBREW}\n\nHello\n\n```\n{HEBREW} = 1\n```\n"])
-    send(page, HEBREW)
-    expect(turn(page).locator(".facts")).to_be_visible()
-    paragraphs = turn(page).locator(".text p")
-    expect(paragraphs.nth(0)).to_have_css("direction", "rtl")
-    expect(paragraphs.nth(1)).to_have_css("direction", "ltr")
-    expect(turn(page).locator(".text pre")).to_have_css("direction", "ltr")
-    expect(turn(page).locator(".said")).to_have_css("direction", "rtl")

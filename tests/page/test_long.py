@@ -4,14 +4,10 @@ import sqlite3
 import time
 from contextlib import closing
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import expect
 
 from tests.page.site import Site, eventually
-from tests.page.tabs import Tabs, turn
-
-
-def log(page: Page) -> Locator:
-    return page.locator(".log")
+from tests.page.tabs import Tabs, log, turn
 
 
 def long_history(site: Site, count: int, *, conversations: int = 1) -> list[str]:

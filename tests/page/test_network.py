@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
-from tests.acceptance.processes import Runner
 from tests.page.model import Model
 from tests.page.proxy import in_front
-from tests.page.site import LAN, Site
-from tests.page.tabs import PASSWORDS, Tabs, send, turn
+from tests.page.site import LAN, NewSite, Site
+from tests.page.tabs import PASSWORDS, Tabs, requests_of, send, turn
 
 PAGES = (
     *("", "find?q=llama", "usage", "compare", "c/none", "r/none"),
@@ -53,76 +53,65 @@ def log_in(page: Page, user: str) -> None:
     expect(page.get_by_role("heading", name="New conversation")).to_be_visible()
 
 
-def real_site(runner: Runner, folder: Path, model: Model) -> Site:
-    """Return a server with a user whose password is a secret."""
-    proxies = ["127.0.0.1"]
-    site = Site(
-        runner, folder, model_url=model.url, demo=False, trusted_proxies=proxies
-    )
+@pytest.fixture
+def real_site(new_site: NewSite) -> Site:
+    """A server with a user whose password is a secret."""
+    site = new_site(demo=False, trusted_proxies=["127.0.0.1"])
     site.add_admin("root", PASSWORDS["root"])
     return site
 
 
 def test_logging_in_works_on_plain_http_in_a_local_network(
-    tabs: Tabs, runner: Runner, tmp_path: Path, model: Model
+    tabs: Tabs, real_site: Site
 ) -> None:
-    site = real_site(runner, tmp_path, model)
-    try:
-        page = tabs.blank()
-        page.goto(f"http://{LAN}:{site.port}/")
-        assert page.evaluate("() => isSecureContext") is False
-        log_in(page, "root")
-        send(page, "Is anybody there?")
-        expect(turn(page)).to_contain_text("Hello, world.")
-        [cookie] = page.context.cookies()
-    finally:
-        site.close()
+    page = tabs.blank()
+    page.goto(f"http://{LAN}:{real_site.port}/")
+    assert page.evaluate("() => isSecureContext") is False
+    log_in(page, "root")
+    send(page, "Is anybody there?")
+    expect(turn(page)).to_contain_text("Hello, world.")
+    [cookie] = page.context.cookies()
     assert cookie["name"].startswith("llamakeep-")
     facts = (cookie["httpOnly"], cookie["sameSite"], cookie["secure"])
     assert facts == (True, "Strict", False)
 
 
 def test_behind_a_proxy_with_tls_under_a_path_everything_works(
-    tabs: Tabs, runner: Runner, tmp_path: Path, model: Model
+    tabs: Tabs, real_site: Site, tmp_path: Path, model: Model
 ) -> None:
-    site = real_site(runner, tmp_path, model)
     gate = model.gate()
     model.says(["First, ", gate, "second."])
-    try:
-        with in_front(site, tmp_path) as address:
-            page = tabs.blank(ignore_https_errors=True)
-            asked: list[str] = []
-            page.on("request", lambda request: asked.append(request.url))
-            page.goto(address)
-            log_in(page, "root")
-            send(page, "Count")
-            expect(turn(page)).to_contain_text("First,")
-            page.reload()
-            expect(turn(page)).to_contain_text("First,")
-            gate.set()
-            expect(turn(page)).to_contain_text("First, second.")
-            conversation = page.url
-            page.get_by_role("link", name="Settings").click()
-            expect(page.get_by_role("heading", name="Settings")).to_be_visible()
-            assert page.url == f"{address}settings"
-            page.get_by_role("link", name="API keys").first.click()
-            calls = page.get_by_label("Three calls")
-            expect(calls).to_contain_text(f"curl {address}prompt/")
-            page.go_back()
-            page.go_back()
-            expect(turn(page)).to_contain_text("First, second.")
-            assert page.url == conversation
-            page.get_by_role("link", name="Manage").click()
-            page.get_by_role("button", name="More about root").click()
-            page.get_by_role("menuitem", name="Link for a new password").click()
-            expect(page.locator(".secret")).to_contain_text(f"{address}reset#lkr_")
-            [cookie] = page.context.cookies()
-            page.get_by_role("button", name="root", exact=True).click()
-            page.get_by_role("menuitem", name="Log out").click()
-            expect(page.get_by_role("button", name="Log in")).to_be_visible()
-            assert page.url == address
-    finally:
-        site.close()
+    with in_front(real_site, tmp_path) as address:
+        page = tabs.blank(ignore_https_errors=True)
+        asked = requests_of(page)
+        page.goto(address)
+        log_in(page, "root")
+        send(page, "Count")
+        expect(turn(page)).to_contain_text("First,")
+        page.reload()
+        expect(turn(page)).to_contain_text("First,")
+        gate.set()
+        expect(turn(page)).to_contain_text("First, second.")
+        conversation = page.url
+        page.get_by_role("link", name="Settings").click()
+        expect(page.get_by_role("heading", name="Settings")).to_be_visible()
+        assert page.url == f"{address}settings"
+        page.get_by_role("link", name="API keys").first.click()
+        calls = page.get_by_label("Three calls")
+        expect(calls).to_contain_text(f"curl {address}prompt/")
+        page.go_back()
+        page.go_back()
+        expect(turn(page)).to_contain_text("First, second.")
+        assert page.url == conversation
+        page.get_by_role("link", name="Manage").click()
+        page.get_by_role("button", name="More about root").click()
+        page.get_by_role("menuitem", name="Link for a new password").click()
+        expect(page.locator(".secret")).to_contain_text(f"{address}reset#lkr_")
+        [cookie] = page.context.cookies()
+        page.get_by_role("button", name="root", exact=True).click()
+        page.get_by_role("menuitem", name="Log out").click()
+        expect(page.get_by_role("button", name="Log in")).to_be_visible()
+        assert page.url == address
     assert [url for url in asked if not url.startswith(address)] == []
     assert cookie["name"].startswith("__Host-llamakeep-")
     facts = (cookie["httpOnly"], cookie["sameSite"], cookie["secure"])
@@ -135,8 +124,7 @@ def test_nothing_is_loaded_from_elsewhere_whatever_a_model_writes(
     model.says([HOSTILE])
     site.add_admin("root", PASSWORDS["root"])
     page = tabs.open(site, user="root")
-    asked: list[str] = []
-    page.context.on("request", lambda request: asked.append(request.url))
+    asked = requests_of(page.context)
     send(page, HOSTILE)
     expect(turn(page).locator(".facts")).to_be_visible()
     expect(turn(page)).to_contain_text("onerror")

@@ -56,7 +56,7 @@ def test_the_same_request_works_as_it_is_written(
     assert prompts == [(prompts[0][0], "Hum.")] * 3
 
 
-def test_a_run_of_somebody_else_looks_like_none_at_all(tabs: Tabs, site: Site) -> None:
+def test_a_run_of_another_user_looks_like_none_at_all(tabs: Tabs, site: Site) -> None:
     run = site.ask("Alice's")["id"]
     texts = set()
     for one in (run, f"{run[:-3]}000"):
@@ -86,9 +86,7 @@ def test_a_deletion_can_be_undone_for_ten_seconds_and_is_sent_after_them(
     tabs: Tabs, site: Site
 ) -> None:
     run = site.ask("Forget this")
-    page = tabs.device(site).new_page()
-    page.clock.install()
-    page.goto(f"{site.origin}/r/{run['id']}")
+    page = tabs.open(site, f"/r/{run['id']}", has_clock=True)
     delete(page)
     page.clock.fast_forward(9_000)
     page.get_by_role("button", name="Undo").click()

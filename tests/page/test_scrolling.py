@@ -1,18 +1,14 @@
 """Where a conversation is scrolled to while it grows."""
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.page.model import Model
 from tests.page.site import eventually
-from tests.page.tabs import send, top_of, turn
+from tests.page.tabs import log, send, top_of, turn
 
 PARAGRAPHS = [f"Paragraph {number}.\n\n" for number in range(60)]
 AT_END = "e => e.scrollHeight - e.clientHeight - e.scrollTop < 30"
-
-
-def log(page: Page) -> Locator:
-    return page.locator(".log")
 
 
 def test_a_prompt_goes_up_as_its_answer_grows_until_it_is_at_the_top(

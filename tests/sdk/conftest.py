@@ -21,13 +21,6 @@ if sys.platform == "win32":
 
 
 @pytest.fixture(scope="session")
-def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
-    runner = Runner(tmp_path_factory.mktemp("runner"))
-    yield runner
-    runner.close()
-
-
-@pytest.fixture(scope="session")
 def one_site(
     runner: Runner, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
