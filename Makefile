@@ -18,14 +18,13 @@ WHOLE := tests/acceptance tests/sdk
 PAGE := $(patsubst %,tests/page/test_%.py,cookie looks picture sending streams)
 # Agents of other people's libraries, in environments of their own.
 JUDGES := tests/judges
-# Only PostgreSQL's driver needs greenlets; to follow them makes everything half as slow
-# again where coverage is measured.
-MEASURED := $(PYTEST) -n 3 $(patsubst %,--ignore=%,$(WHOLE) $(JUDGES) tests/page)
+LATER := $(JUDGES) $(filter-out $(PAGE),$(wildcard tests/page/test_*.py))
+IGNORE = $(patsubst %,--ignore=%,$(1))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test check lint format types layers docs licences coverage whole page judges audit bench torture fuzz size lock clean
+.PHONY: help run test check lint format types layers docs licences coverage rest page judges audit bench torture fuzz size lock clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,7 +36,7 @@ test: .venv/dev.stamp ## Run the quick tests (about a minute); `make test T=test
 	$(if $(T)$(ALL),,$(DENO) test --no-check --no-remote --no-npm --quiet)
 	$(BIN)/python -m $(PYTEST) $(if $(T)$(ALL),$(SOME),$(QUICK))
 
-check: lint types layers docs licences coverage whole audit ## Do everything that has to pass before a change is merged
+check: lint types layers docs licences coverage rest audit ## Do everything that has to pass before a change is merged
 
 lint: .venv/dev.stamp ## Look for mistakes and for unformatted files
 	$(BIN)/ruff check
@@ -67,15 +66,14 @@ licences: .venv/dev.stamp ## Check the licences of all packages that are install
 audit: .venv/audit.stamp ## Look for known vulnerabilities in the packages that are shipped
 	$(BIN)/python scripts/audit.py .venv/audit/bin/pip-audit
 
-coverage: .venv/dev.stamp ## Run all tests but those of whole servers, and see what they leave out
+coverage: .venv/dev.stamp ## Run all tests but those of whole servers and of PostgreSQL, and see what they leave out
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run --concurrency=thread -m $(MEASURED) -m "not postgres"
-	$(BIN)/coverage run --concurrency=thread,greenlet -m $(MEASURED) -m postgres
+	$(BIN)/coverage run -m $(PYTEST) -n 4 $(call IGNORE,$(WHOLE) $(JUDGES) tests/page) -m "not postgres"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-whole: .venv/dev.stamp ## Run the tests of whole servers, and of other people's clients
-	$(BIN)/python -m $(PYTEST) -n 4 $(WHOLE) $(PAGE)
+rest: .venv/dev.stamp ## Run the tests of PostgreSQL, of whole servers, and of other people's clients
+	$(BIN)/python -m $(PYTEST) -n 4 --whole $(call IGNORE,$(LATER))
 
 page: .venv/dev.stamp ## Run all tests of the page in a browser (about 8 minutes)
 	$(BIN)/python -m $(PYTEST) -n 4 tests/page

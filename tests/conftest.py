@@ -18,15 +18,18 @@ from tests.guards import refuse_outside_connections, refuse_programs
 
 refuse_outside_connections()
 
-SLOW_FOLDERS = {"acceptance", "judges", "page", "sdk"}
+WHOLE_FOLDERS = {"acceptance", "judges", "page", "sdk"}
 SLOW_FIXTURES = {"certificate", "local_settings", "postgres_server", "valkey_server"}
 """What starts programs; whoever forgets one here is told by the guard."""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    is_left_out = config.getoption("quick") and collection_path.name in SLOW_FOLDERS
-    if config.option.markexpr == "postgres" and collection_path.suffix == ".py":
-        is_left_out = not may_be_about_postgres(collection_path)
+    is_left_out = config.getoption("quick") and collection_path.name in WHOLE_FOLDERS
+    if config.getoption("whole") and collection_path.suffix == ".py":
+        is_left_out = not (
+            collection_path.parent.name in WHOLE_FOLDERS
+            or may_be_about_postgres(collection_path)
+        )
     return True if is_left_out else None
 
 
@@ -39,6 +42,9 @@ def may_be_about_postgres(path: Path) -> bool:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="run the quick tests only")
+    parser.addoption(
+        "--whole", action="store_true", help="run those of whole servers and PostgreSQL"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -100,13 +106,22 @@ def pytest_collection_modifyitems(
         folder = item.path.parent.name
         fixtures = getattr(item, "fixturenames", ())
         if any("postgres" in name for name in (item.nodeid, *fixtures)):
-            assert may_be_about_postgres(item.path), f"-m postgres misses {item.nodeid}"
+            assert may_be_about_postgres(item.path), f"--whole misses {item.nodeid}"
             item.add_marker("postgres")
-        if folder in SLOW_FOLDERS or not SLOW_FIXTURES.isdisjoint(fixtures):
+        if folder in WHOLE_FOLDERS or not SLOW_FIXTURES.isdisjoint(fixtures):
             item.add_marker("slow")
+    chosen = items
     if config.getoption("quick"):
-        config.hook.pytest_deselected(items=[one for one in items if is_slow(one)])
-        items[:] = [one for one in items if not is_slow(one)]
+        chosen = [one for one in items if not is_slow(one)]
+    elif config.getoption("whole"):
+        chosen = [one for one in items if is_about_whole_servers(one)]
+    config.hook.pytest_deselected(items=set(items) - set(chosen))
+    items[:] = chosen
+
+
+def is_about_whole_servers(item: pytest.Item) -> bool:
+    is_about_postgres = item.get_closest_marker("postgres") is not None
+    return is_about_postgres or item.path.parent.name in WHOLE_FOLDERS
 
 
 def is_slow(item: pytest.Item) -> bool:
