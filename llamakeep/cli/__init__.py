@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from llamakeep import __version__
 from llamakeep.cli import (
     ask,
+    check,
     history,
     importing,
     keys,
@@ -88,6 +89,7 @@ def _common(
 
 cli.command("serve")(serve.serve)
 cli.command("ask")(ask.ask)
+cli.command("check")(check.check)
 cli.add_typer(history.cli)
 users.cli.command("limits")(limits.limits)
 cli.add_typer(users.cli)

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from difflib import SequenceMatcher, get_close_matches
+from pathlib import Path
 from typing import Any
 
 from pydantic_settings import DotEnvSettingsSource
@@ -64,6 +65,28 @@ def warnings() -> list[str]:
         *(_warning(name, "the environment") for name in _unknown(os.environ)),
         *(_warning(name, "`.env`") for name in _unknown(in_file)),
     ]
+
+
+def files_with_secrets() -> list[Path]:
+    """Return the files that secrets are read from: those of `_FILE`, and `.env`."""
+    in_file = DotEnvSettingsSource(Settings).env_vars
+    given = {name.lower(): value for name, value in os.environ.items()}
+    names = {
+        variable.lower()
+        for name, field in Settings.model_fields.items()
+        if is_secret(name, field)
+        for variable in names_of(Settings, name, field)
+    }
+    found = [
+        Path(path)
+        for name in sorted(names)
+        if (
+            path := given.get(name + SUFFIX.lower(), in_file.get(name + SUFFIX.lower()))
+        )
+    ]
+    if any(in_file.get(name) for name in names):
+        found.append(Path(".env"))
+    return [each for each in found if each.exists()]
 
 
 def known() -> set[str]:

@@ -50,7 +50,7 @@ from llamakeep.storage.runs.quotas import QuotaStorage
 from llamakeep.storage.runs.recent import RecentStorage
 from llamakeep.storage.runs.steps import RunStorage
 
-_POSTGRES = re.compile(r"postgres(ql)?(\+\w+)?:", re.IGNORECASE)
+POSTGRES = re.compile(r"postgres(ql)?(\+\w+)?:", re.IGNORECASE)
 
 
 class Storage(
@@ -170,7 +170,7 @@ async def open_storage(
             migrated.
         StorageUnavailable: The URL is invalid, or no database answers at it.
     """
-    database = await asyncio.to_thread(_open_database, url, is_owner=is_owner)
+    database = await asyncio.to_thread(open_database, url, is_owner=is_owner)
     storage = Storage(database)
     try:
         if migrate is None:
@@ -203,7 +203,7 @@ async def migrate_database(url: str) -> tuple[str | None, str]:
         StorageUnavailable: The URL is invalid, or no database answers at it.
     """
     database = await asyncio.to_thread(
-        _open_database, url, is_owner=True, is_hurried=False
+        open_database, url, is_owner=True, is_hurried=False
     )
     try:
         before = await database.read(schema.revision)
@@ -215,14 +215,15 @@ async def migrate_database(url: str) -> tuple[str | None, str]:
 
 def location(url: str) -> str:
     """Return the path of a SQLite file, or PostgreSQL's URL without secrets."""
-    if _POSTGRES.match(url):
+    if POSTGRES.match(url):
         return read_postgres_url(url).shown
-    return str(_file_of(url).absolute())
+    return str(file_of(url).absolute())
 
 
-def _open_database(url: str, *, is_owner: bool, is_hurried: bool = True) -> Database:
-    if not _POSTGRES.match(url):
-        return SqliteDatabase(_file_of(url), is_owner=is_owner)
+def open_database(url: str, *, is_owner: bool, is_hurried: bool = True) -> Database:
+    """Open the database that `url` names, whatever tables it has."""
+    if not POSTGRES.match(url):
+        return SqliteDatabase(file_of(url), is_owner=is_owner)
     parsed = read_postgres_url(url)
     for driver in ("asyncpg", "greenlet"):
         try:
@@ -239,7 +240,13 @@ def _open_database(url: str, *, is_owner: bool, is_hurried: bool = True) -> Data
     return PostgresDatabase(parsed, is_hurried=is_hurried)
 
 
-def _file_of(url: str) -> Path:
+def file_of(url: str) -> Path:
+    """
+    Return the file that SQLite's `url` names.
+
+    Raises:
+        StorageUnavailable: It names none.
+    """
     with suppress(ArgumentError, ValueError):
         parsed = make_url(url)
         is_file = parsed.database not in {None, "", ":memory:"} and not parsed.host

@@ -1,0 +1,80 @@
+"""All checks, beside each other, each within bounded time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from llamakeep.check.database import check_database
+from llamakeep.check.disk import check_disk
+from llamakeep.check.finding import Finding, failed
+from llamakeep.check.modes import check_modes
+from llamakeep.check.providers import provider_checks
+from llamakeep.check.services import check_address, check_valkey, check_webhooks
+from llamakeep.check.settings import read_settings
+from llamakeep.check.threads import in_thread
+from llamakeep.domain import utc_now
+from llamakeep.errors import StorageUnavailable
+from llamakeep.settings import Settings
+from llamakeep.settings.variables import files_with_secrets
+from llamakeep.storage.inspection import sqlite_file
+
+LONGEST = 15.0
+"""Seconds that one check may take; all of them are run at the same time."""
+
+Check = Callable[[], Coroutine[Any, Any, list[Finding]]]
+
+
+async def run_checks(
+    *, now: Callable[[], datetime] = utc_now, longest: float = LONGEST
+) -> list[Finding]:
+    """
+    Return what all checks found, in the same order each time.
+
+    Args:
+        now: This computer's clock.
+        longest: Seconds that one check may take.
+    """
+    settings, found = await in_thread(read_settings)
+    if settings is None:
+        return found
+    checks = checks_of(settings, now)
+    results = await asyncio.gather(
+        *(_bounded(about, check, longest) for about, check in checks.items())
+    )
+    return [*found, *(each for result in results for each in result)]
+
+
+def checks_of(settings: Settings, now: Callable[[], datetime]) -> dict[str, Check]:
+    """Return the checks of what the settings name, by what they are about."""
+    checks: dict[str, Check] = {
+        "database": lambda: check_database(settings, now=now()),
+    }
+    try:
+        path = sqlite_file(settings.database_url)
+    except StorageUnavailable:
+        return checks  # the check of the database says it
+    if path is not None:
+        checks["disk"] = lambda: in_thread(partial(check_disk, path))
+    checks["files"] = lambda: in_thread(lambda: check_modes(path, files_with_secrets()))
+    checks |= provider_checks(settings, now)
+    checks["webhooks"] = partial(check_webhooks, settings)
+    if settings.valkey_url is not None:
+        checks["valkey"] = partial(check_valkey, settings)
+    checks["address"] = partial(check_address, settings)
+    return checks
+
+
+async def _bounded(
+    about: str, check: Callable[[], Awaitable[list[Finding]]], longest: float
+) -> list[Finding]:
+    try:
+        async with asyncio.timeout(longest):
+            return await check()
+    except TimeoutError:
+        said = f"It did not answer within {longest:g} s."
+        return [failed(about, said, "See whether it is overloaded, or frozen.")]
+    except Exception as error:  # noqa: BLE001 - one check must not hide the others
+        said = f"It cannot be checked: {type(error).__name__}: {error}"
+        return [failed(about, said, "Correct the setting that this is about.")]
