@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from llamakeep import __version__
 from llamakeep.cli import (
     ask,
+    backup,
     check,
     history,
     importing,
@@ -96,6 +97,9 @@ cli.add_typer(users.cli)
 cli.add_typer(keys.cli)
 cli.command("import")(importing.import_history)
 cli.command("migrate")(maintenance.migrate)
+cli.command("backup")(backup.backup)
+cli.command("restore")(backup.restore)
+cli.command("verify")(backup.verify)
 cli.command("apply-retention")(maintenance.apply_retention)
 cli.command("replicate-emulator")(maintenance.replicate_emulator)
 

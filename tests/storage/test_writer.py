@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from llamakeep.errors import RunNotFound, StorageUnavailable
-from llamakeep.storage.database.sqlite import SqliteDatabase, _engine
+from llamakeep.storage.database.sqlite import SqliteDatabase, create_sqlite_engine
 
 MANY = 200
 
@@ -169,4 +169,6 @@ async def test_a_checkpoint_that_fails_is_said_once_and_repeated(
 def _break(database: SqliteDatabase) -> None:
     """Have checkpoints fail as on a broken disk."""
     missing = database._path.with_name("missing") / "gone.db"
-    database._tidying = _engine(missing, "rw", type(database._tidying.pool), begin=None)
+    database._tidying = create_sqlite_engine(
+        missing, "rw", type(database._tidying.pool), begin=None
+    )

@@ -95,7 +95,9 @@ class SqliteDatabase:
             os.close(os.open(path, create | os.O_RDWR, 0o600))
             self._changes = changes = AccountsEpoch(lock_file(path))
             self._writer = Writer(
-                _engine(path, "rwc", NullPool, begin="BEGIN IMMEDIATE", watch=changes),
+                create_sqlite_engine(
+                    path, "rwc", NullPool, begin="BEGIN IMMEDIATE", watch=changes
+                ),
                 after=changes.end,
             )
         except (OSError, DBAPIError) as error:
@@ -110,11 +112,13 @@ class SqliteDatabase:
             ) from error
         for file in (path, *(with_suffix(path, each) for each in SIDE_FILES)):
             keep_private(file)
-        self._reading = _engine(path, "ro", QueuePool, pool_size=READERS)
+        self._reading = create_sqlite_engine(path, "ro", QueuePool, pool_size=READERS)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
-        self._looking = _engine(path, "ro", NullPool, begin=None)
+        self._looking = create_sqlite_engine(path, "ro", NullPool, begin=None)
         self._here = self._looking.connect()
-        self._tidying = _engine(path, "rw", QueuePool, pool_size=1, begin=None)
+        self._tidying = create_sqlite_engine(
+            path, "rw", QueuePool, pool_size=1, begin=None
+        )
 
     @property
     def accounts_version(self) -> int | None:
@@ -284,7 +288,7 @@ class SqliteDatabase:
             self._lock.release()
 
 
-def _engine(
+def create_sqlite_engine(
     path: Path,
     mode: str,
     pool: type[Any],
@@ -293,6 +297,7 @@ def _engine(
     watch: AccountsEpoch | None = None,
     **options: Any,
 ) -> Engine:
+    """Create an engine for a file, whose connections are set up as all here are."""
     url = URL.create(
         "sqlite",
         database=f"file:{quote(path.as_posix(), safe='/:')}",

@@ -1,0 +1,250 @@
+"""
+Backups of SQLite files: written beside a server, restored without one.
+
+`VACUUM INTO` reads one snapshot while others write, and copies rows rather than pages:
+what was deleted is not in the copy, nor is what SQLite leaves in unused parts of pages.
+"""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from sqlalchemy import Connection, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from llamakeep.domain import Run, RunStatus, utc_now
+from llamakeep.errors import DatabaseInUse, RunInterrupted, StorageUnavailable
+from llamakeep.storage.backup.examining import Findings, examine
+from llamakeep.storage.backup.seals import check_seal, has_seal, seal
+from llamakeep.storage.database import schema
+from llamakeep.storage.database.conditions import IS_UNFINISHED
+from llamakeep.storage.database.owner_lock import OwnerLock, lock_file
+from llamakeep.storage.database.private_files import with_suffix
+from llamakeep.storage.database.sqlite import SIDE_FILES, create_sqlite_engine
+from llamakeep.storage.database.tables import runs
+from llamakeep.storage.database.writer import reason
+from llamakeep.storage.runs.rows import READ, to_run
+from llamakeep.storage.storage import open_storage
+
+MAY_HAVE_BEEN_ASKED = text(
+    "UPDATE runs SET status = 'starting', attempt = attempt + 1, "
+    "started_at = created_at WHERE status = 'queued'"
+)
+"""
+What was waiting when a backup was written may have been asked after that.
+
+Its answer is looked for before it is asked again, like that of a killed server.
+"""
+
+_HAS_TRACES = text("SELECT EXISTS (SELECT 1 FROM search_traces)")
+_UNKEPT = select(*READ).where(IS_UNFINISHED, runs.c.store.is_(False))
+
+
+def back_up_file(source: Path, file: Path) -> Findings:
+    """
+    Write the rows of a database file, at one moment, to a backup.
+
+    Raises:
+        DatabaseInUse: Another backup is being written to `file`.
+        StorageUnavailable: It cannot be written.
+    """
+    with new_backup(file) as part:
+        draft = part.with_name("draft.db")
+        _write_copy(source, draft)
+        unkept, has_traces = _not_to_be_kept(draft)
+        if unkept or has_traces:
+            asyncio.run(_erase(draft, unkept))
+            # The pages of the draft may still have what was erased.
+            _write_copy(draft, part)
+        else:
+            draft.replace(part)
+        return examine_file(part)
+
+
+@contextmanager
+def new_backup(file: Path) -> Iterator[Path]:
+    """
+    Yield the path at which to write a backup, which then becomes `file`, all or none.
+
+    Raises:
+        DatabaseInUse: Another backup is being written to `file`.
+        StorageUnavailable: `file` is not a backup, or cannot be written.
+    """
+    if not file.parent.is_dir():
+        raise StorageUnavailable(f"There is no folder {file.parent}. Make it first.")
+    if file.exists() and not (file.is_file() and has_seal(file)):
+        raise StorageUnavailable(
+            f"{file} is there, and is no backup. Nothing was changed. Name another "
+            "file."
+        )
+    folder = with_suffix(file, ".part")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        lock = OwnerLock(folder / "backup")
+    except DatabaseInUse as error:
+        raise DatabaseInUse(
+            f"Another backup is being written to {file}. Wait for its end, or name "
+            "another file."
+        ) from error
+    except OSError as error:
+        raise StorageUnavailable(
+            f"No backup can be written to {file.parent}: {error.strerror}."
+        ) from error
+    part = folder / "copy.db"
+    try:
+        for left in folder.iterdir():  # by a backup that was killed
+            if left != lock_file(folder / "backup"):
+                left.unlink()
+        yield part
+        seal(part)
+        part.replace(file)
+        _sync_folder(file)
+    except OSError as error:
+        raise StorageUnavailable(
+            f"The backup {file} cannot be written: {error.strerror}. An earlier one "
+            "was not changed."
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+
+
+def restore_file(file: Path, path: Path, *, is_replaced: bool) -> Path | None:
+    """
+    Make a database file of a backup.
+
+    Returns:
+        Where the replaced file is, if there was one.
+
+    Raises:
+        DatabaseInUse: A server has the database.
+        StorageUnavailable: The backup is damaged, or there is a file already.
+    """
+    size = check_seal(file)
+    if not path.parent.is_dir():
+        raise StorageUnavailable(f"There is no folder {path.parent}. Make it first.")
+    lock = OwnerLock(path)
+    try:
+        if path.exists() and not is_replaced:
+            raise StorageUnavailable(
+                f"There is a database at {path}. Nothing was changed. With "
+                "`--replace`, it is renamed and kept, and the backup takes its place."
+            )
+        fresh = with_suffix(path, ".restoring")
+        for suffix in ("", *SIDE_FILES):
+            with_suffix(fresh, suffix).unlink(missing_ok=True)
+        _copy(file, fresh, size)
+        with _connected(fresh, "rw") as connection:
+            connection.execute(MAY_HAVE_BEEN_ASKED)
+        old = _put_aside(path)
+        fresh.replace(path)
+        _sync_folder(path)
+    except (OSError, DBAPIError) as error:
+        raise StorageUnavailable(
+            f"{file} cannot be restored to {path}: {reason(error)}. The backup was not "
+            "changed."
+        ) from error
+    finally:
+        lock.release()
+    return old
+
+
+def examine_file(path: Path) -> Findings:
+    """Examine a database file that no server has, without changing it."""
+    try:
+        with _connected(path, "ro") as connection:
+            return examine(connection)
+    except DBAPIError as error:
+        return Findings(None, faults=[f"SQLite says: {error.orig}."])
+
+
+def _write_copy(source: Path, target: Path) -> None:
+    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    try:
+        with _connected(source, "rw") as connection:
+            connection.exec_driver_sql("VACUUM INTO ?", (str(target),))
+    except DBAPIError as error:
+        raise StorageUnavailable(
+            f"{source} cannot be copied to {target.parent}: {reason(error)}. Nothing "
+            "was changed."
+        ) from error
+
+
+def _not_to_be_kept(copy: Path) -> tuple[Sequence[Run], bool]:
+    """
+    Return the unfinished runs whose texts are erased at their end.
+
+    Returns:
+        Also whether the search index still has words of deleted runs.
+    """
+    with _connected(copy, "ro") as connection:
+        if not schema.is_current(connection):
+            return [], False
+        unkept = [to_run(row) for row in connection.execute(_UNKEPT)]
+        return unkept, bool(connection.scalar(_HAS_TRACES))
+
+
+async def _erase(copy: Path, unkept: Sequence[Run]) -> None:
+    async with open_storage(f"sqlite:///{copy}") as storage:
+        for run in unkept:
+            end = replace(
+                run,
+                status=RunStatus.INTERRUPTED,
+                error_code=RunInterrupted.code,
+                finished_at=utc_now(),
+            )
+            await storage.finish(end)
+        await storage.erase_words()
+
+
+def _put_aside(path: Path) -> Path | None:
+    """Rename what there is of a database file, and return its new name."""
+    log = with_suffix(path, "-wal")
+    if not path.exists() and not log.exists():
+        return None
+    if path.exists():
+        with suppress(DBAPIError), _connected(path, "rw") as connection:
+            # Then there is no log that could be parted from its file.
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    old = with_suffix(path, f".replaced-{utc_now():%Y%m%dT%H%M%S%f}")
+    with_suffix(path, "-shm").unlink(missing_ok=True)
+    # The log first: SQLite would bring it into the next file of this name.
+    for suffix in ("-wal", ""):
+        with suppress(FileNotFoundError):
+            with_suffix(path, suffix).replace(with_suffix(old, suffix))
+    return old
+
+
+def _copy(file: Path, target: Path, size: int) -> None:
+    with (
+        file.open("rb") as source,
+        os.fdopen(
+            os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb"
+        ) as copy,
+    ):
+        shutil.copyfileobj(source, copy)
+        copy.truncate(size)
+        copy.flush()
+        os.fsync(copy.fileno())
+
+
+def _sync_folder(file: Path) -> None:
+    if os.name == "nt":
+        return
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _connected(path: Path, mode: str) -> Iterator[Connection]:
+    engine = create_sqlite_engine(path, mode, NullPool, begin=None)
+    with engine.connect() as connection:
+        yield connection

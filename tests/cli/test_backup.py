@@ -1,0 +1,64 @@
+"""`llamakeep backup`, `restore` and `verify`."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Type
+
+
+def add_user(typed: Type, name: str) -> None:
+    done = typed("user", "add", name, "--password-stdin", stdin="a long password\n")
+    assert done.exit_code == 0, done.output
+
+
+def test_a_database_goes_back_to_what_it_was(typed: Type, tmp_path: Path) -> None:
+    file = str(tmp_path / "nightly")
+    add_user(typed, "alice")
+
+    taken = typed("backup", file)
+    add_user(typed, "bob")
+    refused = typed("restore", file)
+    back = typed("restore", file, "--replace")
+
+    assert taken.stdout.endswith(
+        "is whole: 1 users, 0 runs, 0 of them under way, 0 images; revision 0021.\n"
+    )
+    assert refused.exit_code == 1
+    assert "With `--replace`, it is renamed and kept" in refused.stderr
+    assert "llamakeep.db is what it was when" in back.stdout
+    assert "is kept as" in back.stdout
+    assert "bob" not in typed("user", "list").stdout
+    assert "alice" in typed("user", "list").stdout
+
+
+def test_a_backup_is_restored_where_there_was_nothing(
+    typed: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = str(tmp_path / "nightly")
+    add_user(typed, "alice")
+    typed("backup", file)
+    elsewhere = f"sqlite:///{tmp_path / 'elsewhere.db'}"
+    monkeypatch.setenv("LLAMAKEEP_DATABASE_URL", elsewhere)
+
+    done = typed("restore", file)
+
+    assert done.exit_code == 0, done.output
+    assert "is kept as" not in done.stdout
+    assert "alice" in typed("user", "list").stdout
+
+
+def test_a_backup_and_a_database_are_verified(typed: Type, tmp_path: Path) -> None:
+    file = tmp_path / "nightly"
+    typed("backup", str(file))
+
+    assert typed("verify", str(file)).stdout.startswith(f"{file} is whole: 0 users")
+    assert "llamakeep.db is whole" in typed("verify").stdout
+    named = typed("verify", f"sqlite:///{tmp_path / 'llamakeep.db'}")
+    assert "llamakeep.db is whole" in named.stdout
+
+    file.write_bytes(file.read_bytes().replace(b"alembic", b"Alembic", 1))
+    done = typed("verify", str(file))
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert f"{file} is damaged" in done.stderr
+    assert typed("verify", str(tmp_path / "none")).exit_code == 1
