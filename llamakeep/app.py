@@ -29,8 +29,9 @@ from llamakeep.api.history import import_routes as history_import
 from llamakeep.api.history import routes as history
 from llamakeep.api.http import about, documentation, health, problems
 from llamakeep.api.http.body_limit import BodyLimit
-from llamakeep.api.http.browsers import protect_browsers
+from llamakeep.api.http.browsers import allow_origins
 from llamakeep.api.http.forwarded import believe_proxies
+from llamakeep.api.http.outermost import Outermost
 from llamakeep.api.http.rates import limit_rates, shared_counts
 from llamakeep.api.page.files import Files
 from llamakeep.api.page.routes import page_routes
@@ -48,6 +49,7 @@ from llamakeep.errors import LlamaKeepError, StorageUnavailable
 from llamakeep.http.methods import HeadAndOptions
 from llamakeep.limits.rates import Counts, OwnCounts
 from llamakeep.limits.throttle import LoginThrottle, Throttle
+from llamakeep.logs.access import AccessLog
 from llamakeep.providers.base import Provider
 from llamakeep.providers.local.supervisor import Supervisor
 from llamakeep.providers.registry import Registry, create_registry
@@ -76,6 +78,7 @@ def create_app(
     counts: Counts | None = None,
     throttle: Throttle | None = None,
     dead_nodes: Sequence[str] = (),
+    access_log: AccessLog | None = None,
     reloads_page: bool = False,
 ) -> FastAPI:
     """
@@ -88,6 +91,7 @@ def create_app(
         counts: Where requests are counted if Valkey is not set; by default, here.
         throttle: Where failed logins are counted; by default, here.
         dead_nodes: Nodes whose processes have ended; their leases are released.
+        access_log: Gets a line for each request.
         reloads_page: Whether changes of the page's files count at once.
     """
     counts = shared_counts(settings) or counts or OwnCounts()
@@ -142,6 +146,7 @@ def create_app(
                 purging=purging,
                 dialect_of=dialect_of,
                 long_bodies=history_import.PATHS,
+                access_log=access_log,
             )
             yield
 
@@ -161,13 +166,15 @@ def create_app(
             Exception: problems.render_bug,
         },
     )
-    _add_middleware(app, settings, counts)
+    _add_middleware(app, settings, counts, access_log)
     files = Files(reloads=reloads_page)
     _add_routes(app, files, takes_webhooks=settings.public_url is not None)
     return app
 
 
-def _add_middleware(app: FastAPI, settings: Settings, counts: Counts) -> None:
+def _add_middleware(
+    app: FastAPI, settings: Settings, counts: Counts, access_log: AccessLog | None
+) -> None:
     # What is added last sees requests first.
     app.add_middleware(
         BodyLimit,
@@ -181,7 +188,8 @@ def _add_middleware(app: FastAPI, settings: Settings, counts: Counts) -> None:
     # Webhooks are signed, and all come from the provider's address.
     limit_rates(app, settings, counts, exempt=(*health.PATHS, *webhooks.PATHS))
     believe_proxies(app, settings)
-    protect_browsers(app, settings.cors_origins)
+    allow_origins(app, settings.cors_origins)
+    app.add_middleware(Outermost, access_log=access_log)
 
 
 async def offer_setup(app: FastAPI, setup_token: str | None = None) -> str | None:

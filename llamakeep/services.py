@@ -11,6 +11,7 @@ from llamakeep.deletion.users import Purging
 from llamakeep.engine import Engine
 from llamakeep.limits.readers import Readers
 from llamakeep.limits.throttle import Throttle
+from llamakeep.logs.access import AccessLog
 from llamakeep.providers.registry import Registry
 from llamakeep.schemas.problem import Problem
 from llamakeep.settings import Settings
@@ -47,6 +48,8 @@ class Services:
     """How errors are rendered for a request, unless as this server's own."""
     long_bodies: Collection[str]
     """Paths whose bodies may take long to arrive."""
+    access_log: AccessLog | None = None
+    """Gets a line for each request."""
     readers: Readers = field(default_factory=Readers)
     setup: Setup = field(default_factory=Setup)
 

@@ -23,6 +23,7 @@ from llamakeep.errors import (
     StorageUnavailable,
     Unauthenticated,
 )
+from llamakeep.logs.context import SERVED
 from llamakeep.services import services_of
 from llamakeep.storage.accounts.api_keys import USE_INTERVAL
 
@@ -107,6 +108,8 @@ class AuthUser(HTTPBearer):
                 raise Unauthenticated(
                     "This access token is not valid, or not any more. Log in again."
                 )
+            if (served := SERVED.get()) is not None:
+                served.user_id = user.id
             if "visit" in request.scope:
                 await request.scope["visit"].count_user(user)
             if COOKIE_NAME in request.scope:
@@ -115,6 +118,8 @@ class AuthUser(HTTPBearer):
         user = await storage.find_user_by_api_key(digest(value))
         if user is None or user.api_key is None:
             raise Unauthenticated("This API key is not valid, or not any more.")
+        if (served := SERVED.get()) is not None:
+            served.user_id = user.id
         if "visit" in request.scope:
             await request.scope["visit"].count_user(user)
         _check_scopes(user.api_key, security_scopes.scopes)

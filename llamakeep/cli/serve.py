@@ -71,7 +71,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the API until Ctrl-C."""
-    from llamakeep.telemetry import set_up_logging
+    from llamakeep.logs import set_up_logging
 
     settings = read_settings(
         host=host, port=port, demo=demo or None, log_level=log_level, workers=workers
@@ -84,7 +84,11 @@ def serve(
     with _listen(settings.host, settings.port) as listener:
         if settings.demo:
             _check_loopback(listener)
-        set_up_logging(settings.log_level, with_process=settings.workers > 1)
+        set_up_logging(
+            settings.log_level,
+            log_format=settings.log_format,
+            with_process=settings.workers > 1,
+        )
         is_orderly = (
             _serve_here(settings, listener)
             if settings.workers == 1
@@ -104,6 +108,7 @@ def _serve_here(settings: "Settings", listener: "socket.socket") -> bool:
 
     from llamakeep import server
     from llamakeep.app import create_app
+    from llamakeep.logs import open_access_log
     from llamakeep.storage import location, sqlite_is_current
 
     if settings.database_url.startswith("sqlite") and not sqlite_is_current():
@@ -122,7 +127,7 @@ def _serve_here(settings: "Settings", listener: "socket.socket") -> bool:
         app.state.services.storage.name_server(origin_of(address, is_near=True))
         _announce(settings, address, model, data, setup_token)
 
-    app = create_app(settings)
+    app = create_app(settings, access_log=open_access_log(settings))
     try:
         server.run(server.serve(app, listener, when_ready=when_ready, until_exit=True))
     except asyncio.CancelledError:

@@ -41,6 +41,7 @@ from llamakeep.errors import (
     TooManyWaiting,
     UnsupportedParameter,
 )
+from llamakeep.logs.context import SERVED
 from llamakeep.providers.base import CompletionRequest, CountsTokens, Provider
 from llamakeep.providers.capabilities import (
     capabilities_of,
@@ -189,8 +190,17 @@ class Admission:
             # While many wait, much is better read again when it is their turn.
             live.prior = prior if is_little(prior) else None
         live.is_followed = is_followed
+        if (served := SERVED.get()) is not None:
+            served.run_id = run.id
         runner.start(live, key, quotas)
         return live
+
+    async def repeated(self, user: User, key: IdempotencyKey) -> Run | None:
+        """Return the run that an earlier request with this key made."""
+        known = await self._storage.find_repeated(user, key)
+        if known is not None and (served := SERVED.get()) is not None:
+            served.run_id = known.id
+        return known
 
     async def count_tokens(self, user: User, new: NewRun) -> int:
         """

@@ -204,7 +204,16 @@ def _ended(live: LiveRun, error: LlamaKeepError) -> Run:
     else:
         event = RunEvent.FAIL
     status = follow(live.run.status, event).status
-    log.info("run %s %s: %s", live.run.id, status, error.code, exc_info=error)
+    if not isinstance(error, RunFailed):  # it was logged with its bug
+        level, has_cause = error.log_level, error.__cause__ is not None
+        log.log(
+            level,
+            "run %s %s: %s",
+            live.run.id,
+            status,
+            error.code,
+            exc_info=error if has_cause or level > logging.INFO else None,
+        )
     return replace(
         live.snapshot(),
         status=status,

@@ -342,7 +342,7 @@ class Engine:
         self, user: User, asked: NewRunSource, key: IdempotencyKey, *, is_followed: bool
     ) -> Run:
         """Look the key up before anything can be refused."""
-        known = await self._storage.find_repeated(user, key)
+        known = await self._admission.repeated(user, key)
         if known is not None:
             check_is_kept(known)
             return known
@@ -355,7 +355,7 @@ class Engine:
             raise
         except LlamaKeepError:
             # Another request with this key may have been stored meanwhile.
-            known = await self._storage.find_repeated(user, key)
+            known = await self._admission.repeated(user, key)
             if known is None:
                 raise
             run = known

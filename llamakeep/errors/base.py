@@ -1,5 +1,6 @@
 """The base class of all errors."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -45,6 +46,12 @@ class LlamaKeepError(Exception):
         self.run_id: str | None = None
         """The run whose prompt is stored in spite of the error."""
         super().__init__(self.detail)
+
+    @property
+    def log_level(self) -> int:
+        """The level at which it is logged: what no client can fix is a warning."""
+        is_clients = self.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        return logging.INFO if is_clients else logging.WARNING
 
     @property
     def how_to_fix(self) -> str:

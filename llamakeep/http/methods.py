@@ -32,7 +32,10 @@ class HeadAndOptions(BaseRoute):
         """Answer HEAD as GET without the body, OPTIONS with the methods."""
         if scope["method"] == "HEAD":
             get = {**scope, "method": "GET"}
-            await self._router(get, receive, _without_body(send))
+            try:
+                await self._router(get, receive, _without_body(send))
+            finally:
+                scope["route"] = get.get("route")  # for the access log
             return
         allowed = self.methods_of(scope) or ["GET", "HEAD", "OPTIONS"]
         response = Response(status_code=204, headers={"Allow": ", ".join(allowed)})

@@ -12,6 +12,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from llamakeep.errors import UNREAD
 from llamakeep.http.security_headers import HEADERS
+from llamakeep.logs.access import AccessLog
+from llamakeep.logs.context import Served, new_request_id
 from llamakeep.schemas.problem import Problem, problem_json, urn
 from llamakeep.server.corked import Corked
 from llamakeep.server.heads import RefusedHead, check_head, without_upgrade
@@ -70,6 +72,8 @@ class Bounds:
     """How long a client may read nothing while there is data for it."""
     long_bodies: frozenset[bytes] = frozenset()
     """The paths of long uploads, such as imported histories."""
+    access_log: AccessLog | None = None
+    """Gets a line for each request that is refused here."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -338,7 +342,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._unset_keepalive_if_required()
-        self.transport.write(_refusal(status))
+        served = Served()
+        served.request_id = new_request_id()
+        head, body = _refusal(status, served.request_id)
+        self.transport.write(head + body)
+        if self._bounds.access_log is not None:
+            self._bounds.access_log.write(served, status=status, size=len(body))
         self._corked.flush()
         # Closing with unread bytes would reset the connection, and the client might
         # lose the response.
@@ -347,7 +356,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._read_deadline = self.loop.time() + LINGER
 
 
-def _refusal(status: HTTPStatus) -> bytes:
+def _refusal(status: HTTPStatus, request_id: str) -> tuple[bytes, bytes]:
+    """Return the head and the body of a refusal."""
     problem = Problem(
         type=urn(status.phrase.lower().replace(" ", "-")),
         title=status.phrase,
@@ -357,9 +367,10 @@ def _refusal(status: HTTPStatus) -> bytes:
     body = problem_json(problem)
     head = (
         "content-type: application/problem+json\r\n"
-        f"content-length: {len(body)}\r\nconnection: close\r\n{_HEADERS}\r\n"
+        f"content-length: {len(body)}\r\nconnection: close\r\n{_HEADERS}"
+        f"x-request-id: {request_id}\r\n\r\n"
     )
-    return uvicorns.STATUS_LINE[status] + head.encode() + body
+    return uvicorns.STATUS_LINE[status] + head.encode(), body
 
 
 def close_half_requests(connections: Iterable[Any]) -> None:

@@ -166,6 +166,7 @@ def _config(app: FastAPI) -> uvicorn.Config:
             for prefix in {"", settings.path_prefix}
             for path in services.long_bodies
         ),
+        access_log=services.access_log,
     )
     return uvicorn.Config(
         app,

@@ -25,6 +25,7 @@ from llamakeep.settings.values import (
     Days,
     Key,
     LimitsOf,
+    LogFormat,
     LogLevel,
     Names,
     Networks,
@@ -327,6 +328,18 @@ class Settings(BaseSettings):
 
     log_level: LogLevel = "info"
     """The least important records that are logged, to standard error."""
+
+    log_format: LogFormat = "line"
+    """
+    How records of the log are written: `line` for readers, `json` for programs, an
+    object a line; see `docs/deploy/logs.md`.
+    """
+
+    access_log: bool = True
+    """
+    Whether each request is logged with its route, status and duration, never with what
+    was in it. With a `LLAMAKEEP_LOG_LEVEL` above `info` it is not.
+    """
 
     access_token_lifetime: SomeSeconds = 7 * 24 * 3600
     """

@@ -37,6 +37,7 @@ PREFIX = re.compile(r"(?:/(?!\.\.?(?:/|$))[\w.~!$&'()*+;=:@-]+)+", re.ASCII)
 """What a proxy may put before paths."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["line", "json"]
 Days = Annotated[int, Field(ge=1, le=36_500)]
 _MOST_SECONDS = 36_500 * 24 * 3600
 """A hundred years: what is longer cannot be added to every moment."""

@@ -108,8 +108,9 @@ class Notifier:
         try:
             await self._settle(notification, await self._try(due))
         except StorageUnavailable as error:
-            # The webhook is due again when its lease has expired.
-            log.warning("could not store a webhook's state: %s", error.detail)
+            # The webhook is due again when its lease has expired. That the database
+            # fails is logged where it is found out.
+            log.info("could not store a webhook's state: %s", error.detail)
         except Exception:
             log.exception("could not finish a webhook about run %s", due.run.id)
 

@@ -15,9 +15,9 @@ from fastapi import FastAPI
 
 from llamakeep.app import create_app, offer_setup
 from llamakeep.errors import LlamaKeepError
+from llamakeep.logs import open_access_log, set_up_logging
 from llamakeep.server import Server, describe_model, run, serve
 from llamakeep.storage import location
-from llamakeep.telemetry import set_up_logging
 from llamakeep.workers.channel import Channel, Facts, of_error
 from llamakeep.workers.config import WorkerConfig, unpack
 from llamakeep.workers.shared import ParentsModel, RemoteRateLimiter, RemoteThrottle
@@ -47,7 +47,11 @@ class _Worker:
         self._settings = unpack(config.settings)
         self._server: Server | None = None
         self._task: asyncio.Task[Any] | None = None
-        set_up_logging(self._settings.log_level, with_process=True)
+        set_up_logging(
+            self._settings.log_level,
+            log_format=self._settings.log_format,
+            with_process=True,
+        )
 
     async def run(self, line: socket.socket, listener: socket.socket) -> None:
         self._task = asyncio.current_task()
@@ -84,6 +88,7 @@ class _Worker:
             counts=RemoteRateLimiter(channel),
             throttle=RemoteThrottle(channel),
             dead_nodes=self._config.dead_nodes,
+            access_log=open_access_log(self._settings, with_process=True),
         )
         await serve(
             app,

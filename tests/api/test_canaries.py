@@ -18,10 +18,10 @@ from sqlalchemy.engine import URL
 from llamakeep.credentials.tokens import new_access_token, new_reset_token
 from llamakeep.domain import UserRole
 from llamakeep.errors import ProviderError
+from llamakeep.logs.formats import LineFormatter
 from llamakeep.providers.openai.provider import OpenAIProvider
 from llamakeep.settings import Settings
 from llamakeep.storage.database import sqlite
-from llamakeep.telemetry import LineFormatter
 from tests.api.doors import CALLS, Things, request_of, scopes_of
 from tests.api.serving import Client, connect
 from tests.fakes import ScriptedProvider

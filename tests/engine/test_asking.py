@@ -1,4 +1,5 @@
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from functools import partial
@@ -427,6 +428,8 @@ async def test_a_bug_in_a_provider_ends_the_run_and_only_the_run(
         provider.script = ["Because."]
         assert (await engine.result(await engine.accept(alice, WHY))).response
     assert "secret" not in failure.value.detail
+    [said] = [one for one in caplog.records if run.id in one.getMessage()]
+    assert said.levelno == logging.ERROR
     assert "secret" in caplog.text
     stored = await storage.get_run(alice, run.id)
     assert (stored.status, stored.response) == (RunStatus.FAILED, "Be")

@@ -1,11 +1,14 @@
 """Requests as bytes: what of them counts, and what is refused."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from llamakeep.logs.access import AccessLog
 from llamakeep.server.connections import LINGER_SIZE, MOST_WAITING
 from tests.server.echoing import BOUNDS, Echoing, echoing, parsed
 
@@ -396,3 +399,15 @@ async def test_a_body_that_breaks_behind_its_answer_gets_no_second_one(
     answers = parsed(await server.say(post, b"rubbish\r\n", pause=0.05))
 
     assert [answer.status for answer in answers] == [200]
+
+
+async def test_a_request_that_cannot_be_read_has_an_id_and_a_line_in_the_log() -> None:
+    lines = io.StringIO()
+    bounds = replace(BOUNDS, access_log=AccessLog(lines))
+    async with echoing(bounds=bounds) as server:
+        [answer] = await server.ask(b"GET /hunter2 HTTP/1.1\r\nno header\r\n\r\n")
+
+    own_id = dict(answer.headers)["x-request-id"]
+    assert lines.getvalue().endswith(
+        f" INFO llamakeep.access: - - 400 bytes={len(answer.body)} request={own_id}\n"
+    )

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from fastapi import Response
 
 from llamakeep import errors
-from llamakeep.api.anthropic.wire import REQUEST_ID, json_response, new_request_id
+from llamakeep.api.anthropic.wire import REQUEST_ID, json_response
 from llamakeep.api.http.problems import ACCEPTING
 from llamakeep.api.http.vendors import (
     PROMPT_ERRORS,
@@ -16,6 +16,7 @@ from llamakeep.api.http.vendors import (
     responses_of,
     status_of,
 )
+from llamakeep.logs.context import request_id
 from llamakeep.schemas.bodies import Body
 from llamakeep.schemas.problem import Problem, problem_of, urn
 
@@ -60,8 +61,8 @@ class AnthropicError(Body):
 def render(problem: Problem, headers: dict[str, str], prefix: str) -> Response:
     """Respond with a problem in Anthropic's format."""
     forbid_retry(problem, headers)
-    request_id = headers[REQUEST_ID] = new_request_id()
-    body = envelope(problem, prefix, request_id)
+    own_id = headers[REQUEST_ID] = request_id()
+    body = envelope(problem, prefix, own_id)
     return json_response(body, _status(problem), headers)
 
 

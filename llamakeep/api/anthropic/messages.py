@@ -8,7 +8,7 @@ from llamakeep.api.anthropic.errors import COUNTING_ERRORS, MESSAGE_ERRORS
 from llamakeep.api.anthropic.events import events
 from llamakeep.api.anthropic.rendering import whole
 from llamakeep.api.anthropic.request import CountRequest, MessageRequest
-from llamakeep.api.anthropic.wire import json_response, new_request_id, stream_headers
+from llamakeep.api.anthropic.wire import json_response, stream_headers
 from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser
 from llamakeep.api.http.body_limit import LARGE
 from llamakeep.api.http.links import prefix_of
@@ -19,6 +19,7 @@ from llamakeep.api.prompts.idempotency import key_of
 from llamakeep.api.prompts.submission import let_go
 from llamakeep.domain import Run, User
 from llamakeep.errors import UnsupportedParameter
+from llamakeep.logs.context import request_id
 from llamakeep.services import services_of
 from llamakeep.storage.runs.long_texts import outline_of
 
@@ -71,16 +72,16 @@ async def create(
         await engine.answering(run)
     if run.status.is_final:
         run = outline_of(run)
-    request_id = new_request_id()
+    own_id = request_id()
     stream = events(
         updates,
         run,
         leaving,
         shown=body.shown,
         prefix=prefix_of(request),
-        request_id=request_id,
+        request_id=own_id,
     )
-    return Stream(stream, leaving, headers=stream_headers(request_id))
+    return Stream(stream, leaving, headers=stream_headers(own_id))
 
 
 @router.post("/count_tokens", response_class=Response, responses=COUNTING_ERRORS)

@@ -1,12 +1,12 @@
 """JSON responses and headers of Anthropic's API."""
 
 from http import HTTPStatus
-from secrets import token_hex
 from typing import Any
 
 from fastapi import Request, Response
 
 from llamakeep.api.prompts.events import HEADERS
+from llamakeep.logs.context import request_id
 from llamakeep.schemas.json_text import to_json
 
 VERSION = "anthropic-version"
@@ -25,15 +25,10 @@ def json_response(
 ) -> Response:
     """Respond with JSON, without validation."""
     headers = headers or {}
-    headers.setdefault(REQUEST_ID, new_request_id())
+    headers.setdefault(REQUEST_ID, request_id())
     return Response(to_json(content), status, headers, media_type="application/json")
 
 
-def stream_headers(request_id: str) -> dict[str, str]:
-    """Return the headers of a stream of events."""
-    return HEADERS | {REQUEST_ID: request_id}
-
-
-def new_request_id() -> str:
-    """Return a new request id, which Anthropic's libraries expect."""
-    return f"req_{token_hex(13)}"
+def stream_headers(own_id: str) -> dict[str, str]:
+    """Return the headers of a stream of events, with the request's id."""
+    return HEADERS | {REQUEST_ID: own_id}

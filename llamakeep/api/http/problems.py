@@ -26,6 +26,7 @@ from llamakeep.errors import (
 from llamakeep.errors.wording import MISSING, UNKNOWN, path_of, wording_of
 from llamakeep.http.methods import HeadAndOptions
 from llamakeep.http.security_headers import HEADERS
+from llamakeep.logs.context import request_id
 from llamakeep.schemas.problem import Problem, problem_json, problem_of, urn
 from llamakeep.services import services_of
 
@@ -94,7 +95,7 @@ async def render_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, LlamaKeepError)
     # Storage logs its own errors, once for many requests.
     if error.__cause__ is not None and not isinstance(error, StorageUnavailable):
-        log.info("%s", error.code, exc_info=error)
+        log.log(error.log_level, "%s", error.code, exc_info=error)
     headers = {}
     if error.status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
@@ -166,7 +167,8 @@ async def render_bug(request: Request, error: Exception) -> Response:
             status=HTTPStatus.INTERNAL_SERVER_ERROR,
             detail="This is a bug. The server's log says more.",
         ),
-        dict(HEADERS),  # this response does not pass the middleware that adds them
+        # This response does not pass the middleware that adds these.
+        HEADERS | {"x-request-id": request_id()},
     )
 
 

@@ -13,8 +13,9 @@ from llamakeep.api.http.links import prefix_of
 from llamakeep.api.openai.errors import error_of
 from llamakeep.api.openai.forms import ResponseFormat
 from llamakeep.api.openai.parameters import CompletionRequest
-from llamakeep.api.openai.wire import json_response, stream_headers
+from llamakeep.api.openai.wire import json_response
 from llamakeep.api.prompts.canceling import CancelOnDisconnect, Stream
+from llamakeep.api.prompts.events import HEADERS
 from llamakeep.api.prompts.idempotency import key_of
 from llamakeep.api.prompts.submission import let_go
 from llamakeep.domain import Run, User
@@ -75,7 +76,7 @@ async def answer(
     if run.status.is_final:
         run = outline_of(run)
     stream = events(updates, run, form, leaving, prefix=prefix_of(request))
-    return Stream(stream, leaving, headers=stream_headers())
+    return Stream(stream, leaving, headers=HEADERS)
 
 
 async def events(

@@ -15,7 +15,6 @@ from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.openai.errors import COMPLETION_ERRORS, error_responses
 from llamakeep.api.openai.parameters import refuse_unsupported
-from llamakeep.api.openai.wire import request_id
 from llamakeep.api.prompts.canceling import CancelOnDisconnect
 from llamakeep.api.prompts.idempotency import key_of
 from llamakeep.api.prompts.reading import checked, invalid
@@ -134,7 +133,7 @@ async def create(
         content = b"".join(pieces)
     else:
         content = await asyncio.to_thread(b"".join, pieces)
-    return Response(content, 200, request_id(), media_type="application/json")
+    return Response(content, media_type="application/json")
 
 
 def read_texts(given: Any) -> tuple[Sequence[str], bool]:

@@ -15,7 +15,7 @@ from llamakeep.api.openai.errors import error_responses
 from llamakeep.api.openai.forms import CHAT, ChatCompletion, said_of
 from llamakeep.api.openai.lists import Limit, Order, listed, page_of, runs_before
 from llamakeep.api.openai.responses.items import messages_sent
-from llamakeep.api.openai.wire import json_response, request_id
+from llamakeep.api.openai.wire import json_response
 from llamakeep.api.prompts.ids import RUN, id_of, run_id_of
 from llamakeep.api.prompts.reading import checked, invalid
 from llamakeep.api.prompts.schemas import LONG, long_response
@@ -210,9 +210,7 @@ def _stored(run: Run) -> dict[str, Any]:
 def _sent(request: Request, user: User, facts: dict[str, Any], length: int) -> Response:
     if length <= LONG:
         return json_response(facts)
-    response = long_response(request, user, facts, length)
-    response.headers.update(request_id())
-    return response
+    return long_response(request, user, facts, length)
 
 
 def _shown(run: Run, prior: Sequence[Run], origin: str) -> Iterator[dict[str, Any]]:

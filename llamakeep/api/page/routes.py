@@ -94,6 +94,11 @@ class _GetRoute(Route):
         super().__init__(path, endpoint)
         self.methods = {"GET"}  # see `HeadAndOptions`
 
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Name the route, as FastAPI's do, for the access log."""
+        match, found = super().matches(scope)
+        return match, {**found, "route": self}
+
 
 class _PageRoute(_GetRoute):
     """Matches all paths of pages, for clients that want to read HTML."""

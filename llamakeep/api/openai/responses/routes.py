@@ -38,8 +38,9 @@ from llamakeep.api.openai.responses.request import (
     ResponseRequest,
     refuse_includes,
 )
-from llamakeep.api.openai.wire import json_response, stream_headers
+from llamakeep.api.openai.wire import json_response
 from llamakeep.api.prompts.canceling import CancelOnDisconnect, Stream
+from llamakeep.api.prompts.events import HEADERS
 from llamakeep.api.prompts.idempotency import key_of
 from llamakeep.api.prompts.ids import run_id_of
 from llamakeep.api.prompts.reading import invalid
@@ -117,7 +118,7 @@ async def create(
         await engine.answering(run)
     prefix, outline = prefix_of(request), _outlined(run)
     stream = events(engine, outline, prefix=prefix, leaving=leaving, updates=updates)
-    return Stream(stream, leaving, headers=stream_headers())
+    return Stream(stream, leaving, headers=HEADERS)
 
 
 @router.post(
@@ -338,4 +339,4 @@ def _stream(
     frames: AsyncIterator[bytes], end: Callable[[], None] | None = None
 ) -> Response:
     """Respond with events; a disconnect does not cancel the run."""
-    return Streaming(frames, end=end, headers=stream_headers())
+    return Streaming(frames, end=end, headers=HEADERS)

@@ -1,23 +1,17 @@
-"""Logging to standard error, one line a record."""
+"""How records of the log are written: one line each, as text or as JSON."""
 
+import json
 import logging
 import re
-import sys
 import time
 import traceback
 from collections.abc import Iterator
 from typing import Any
 
 from llamakeep.errors import LlamaKeepError, ServerError
+from llamakeep.logs.context import SERVED
+from llamakeep.logs.redaction import without_secrets
 
-_SECRET = re.compile(
-    r"(?i:(?<=bearer )|(?<=://)(?=[^\s/@]*:[^\s/@]*@)"
-    r"|\b(?:authorization|cookie|x-api-key|password)[\"']?\s*[:=]\s*[\"']?"
-    r"(?:(?:basic|bearer|token)\s+)?)[^\s\"',;@]+"
-    r"|\b(?:lk[ars]?_|r8_|sk-|whsec_)[\w+/=-]{16,}"
-    r"|\btoken_(?:alice|bob)\b"
-)
-"""Access tokens, ours and those of providers, and passwords, wherever they got to."""
 _LINE_BREAK = re.compile(r"[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")
 
 
@@ -41,11 +35,49 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         record.exc_text = None  # what another handler made of it tells more
-        return _SECRET.sub("[secret]", _LINE_BREAK.sub(" | ", super().format(record)))
+        line = without_secrets(_LINE_BREAK.sub(" | ", super().format(record)))
+        request_id = _request_id()
+        return f"{line} request={request_id}" if request_id else line
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
         """Return the traceback, of the error first and then of what caused it."""
-        return "\nbecause of ".join(_told(ei[1]))
+        return traceback_of(ei[1])
+
+
+class JsonFormatter(logging.Formatter):
+    """Writes a record as a JSON object on one line; it leaves out what lines do."""
+
+    def __init__(self, *, with_process: bool = False) -> None:
+        super().__init__()
+        self._with_process = with_process
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the object."""
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        facts: dict[str, Any] = {
+            "time": f"{moment}.{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": without_secrets(record.getMessage()),
+        }
+        if self._with_process:
+            facts["process"] = record.process
+        if record.exc_info and record.exc_info[1] is not None:
+            facts["error"] = without_secrets(traceback_of(record.exc_info[1]))
+        request_id = _request_id()
+        if request_id:
+            facts["request_id"] = request_id
+        return json.dumps(facts)
+
+
+def traceback_of(error: BaseException | None) -> str:
+    """Return the traceback, of the error first and then of what caused it."""
+    return "\nbecause of ".join(_told(error))
+
+
+def _request_id() -> str | None:
+    served = SERVED.get()
+    return None if served is None else served.request_id
 
 
 def _told(error: BaseException | None) -> Iterator[str]:
@@ -66,12 +98,3 @@ def _may_quote(error: BaseException) -> bool:
     is_ours = isinstance(error, LlamaKeepError) and not isinstance(error, ServerError)
     # Those of Pydantic and FastAPI list what was found instead of what is valid.
     return is_ours or hasattr(error, "errors")
-
-
-def set_up_logging(level: str, *, with_process: bool = False) -> None:
-    """Log llamakeep's records from `level` on, and warnings of libraries."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter(with_process=with_process))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("llamakeep").setLevel(level.upper())
-    logging.captureWarnings(capture=True)

@@ -7,8 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from llamakeep.errors import PromptRejected
+from llamakeep.logs import set_up_logging
+from llamakeep.logs.formats import LineFormatter
 from llamakeep.settings import Settings
-from llamakeep.telemetry import LineFormatter, set_up_logging
 
 
 def _formatted(message: str, *args: object, exc_info: bool = False) -> str:

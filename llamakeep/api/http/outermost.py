@@ -1,0 +1,92 @@
+"""The outermost middleware: request ids, headers of all responses, the access log."""
+
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from llamakeep.api.http.login_cookies import SET_COOKIE
+from llamakeep.http.security_headers import HEADERS
+from llamakeep.logs.access import AccessLog
+from llamakeep.logs.context import (
+    REQUEST_ID,
+    SERVED,
+    Served,
+    new_request_id,
+    usable,
+)
+
+_RAW = {name.encode(): value.encode() for name, value in HEADERS.items()}
+
+
+class Outermost:
+    """
+    Gives each request an id, and each response that id and the security headers.
+
+    Some responses get a login's cookie, too. All of this is one class, since each layer
+    costs time on every piece of every response.
+    """
+
+    def __init__(self, app: ASGIApp, *, access_log: AccessLog | None = None) -> None:
+        self._app = app
+        self._access_log = access_log
+
+    async def __call__(  # noqa: C901 - each function more is a call in each request
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Forward the request, add to the response's headers, and log both."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        served = Served()
+        for name, value in scope["headers"]:
+            if name == REQUEST_ID:
+                served.request_id = usable(value)
+        served.request_id = request_id = served.request_id or new_request_id()
+        SERVED.set(served)
+        status: int | None = None
+        size = 0
+        is_whole = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status, size, is_whole
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = message["headers"]
+                said = _RAW.copy()
+                for name, _ in headers:
+                    said.pop(name, None)
+                message["headers"] = [
+                    *headers,
+                    *said.items(),
+                    (REQUEST_ID, request_id.encode()),
+                ]
+                if SET_COOKIE in scope:
+                    message["headers"].append((b"set-cookie", scope[SET_COOKIE]))
+                await send(message)
+                return
+            await send(message)
+            size += len(message.get("body", b""))
+            is_whole = not message.get("more_body", False)
+
+        is_bug = False
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception:
+            is_bug = True
+            if status is None:
+                status, is_whole = 500, True  # Starlette sends it, outside of this
+            raise
+        finally:
+            if self._access_log is not None:
+                self._access_log.write(
+                    served,
+                    method=scope["method"],
+                    route=getattr(scope.get("route"), "path", None),
+                    status=status,
+                    size=size,
+                    seconds=time.perf_counter() - began,
+                    is_whole=is_whole,
+                )
+            if not is_bug:  # else the server logs it, with the request's id
+                served.request_id = None
