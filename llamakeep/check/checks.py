@@ -11,6 +11,7 @@ from llamakeep.check.disk import check_disk
 from llamakeep.check.finding import Finding, failed
 from llamakeep.check.modes import check_modes
 from llamakeep.check.providers import provider_checks
+from llamakeep.check.proxy import check_proxy
 from llamakeep.check.services import check_address, check_valkey, check_webhooks
 from llamakeep.check.settings import read_settings
 from llamakeep.check.threads import in_thread
@@ -27,12 +28,16 @@ Check = Callable[[], Coroutine[Any, Any, list[Finding]]]
 
 
 async def run_checks(
-    *, now: Callable[[], datetime] = utc_now, longest: float = LONGEST
+    *,
+    url: str | None = None,
+    now: Callable[[], datetime] = utc_now,
+    longest: float = LONGEST,
 ) -> list[Finding]:
     """
     Return what all checks found, in the same order each time.
 
     Args:
+        url: Where clients reach the server through a proxy, to look at that as well.
         now: This computer's clock.
         longest: Seconds that one check may take.
     """
@@ -40,6 +45,8 @@ async def run_checks(
     if settings is None:
         return found
     checks = checks_of(settings, now)
+    if url is not None:
+        checks["proxy"] = partial(check_proxy, url)
     results = await asyncio.gather(
         *(_bounded(about, check, longest) for about, check in checks.items())
     )

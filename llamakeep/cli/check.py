@@ -16,6 +16,13 @@ COLORS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 def check(
     *,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="Where clients reach the running server, such as "
+            "https://llm.example.com: check the proxy there, too."
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of lines.")
     ] = False,
@@ -35,7 +42,7 @@ def check(
     # What is logged on the way is said by the lines.
     logging.getLogger("llamakeep").addHandler(logging.NullHandler())
     with spinning("Checking …"):
-        found = asyncio.run(run_checks())
+        found = asyncio.run(run_checks(url=url))
     is_good = all(each.level != "failed" for each in found)
     if as_json:
         _print_json(found)

@@ -182,6 +182,7 @@ OPEN = {
     "POST /setup/",
     "POST /password-reset/",
     "GET /about/",
+    "GET /about/proxy",
     "GET /healthz",
     "GET /readyz",
     # The address is the credential: see `test_replicate_door_streams`.

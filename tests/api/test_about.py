@@ -1,5 +1,7 @@
 """What a server says of itself without a login."""
 
+import json
+
 import pytest
 
 import llamakeep
@@ -36,3 +38,17 @@ async def test_set_up_is_offered_until_there_is_a_user(
         after = (await client.get("/about/")).json()
 
     assert (before["setup"], after["setup"]) == (False, not is_used)
+
+
+async def test_what_a_proxy_passes_on_is_streamed_without_a_login(
+    shared_client: Client,
+) -> None:
+    headers = {"Authorization": "", "X-Forwarded-For": "192.0.2.66"}
+
+    response = await shared_client.get("/about/proxy", headers=headers)
+
+    first, second, end = response.text.split("\n\n")
+    said = json.loads(first.removeprefix("data: "))
+    assert said == {"address": "127.0.0.1", "scheme": "http", "prefix": ""}
+    assert (second, end) == ("data: {}", "")
+    assert response.headers["X-Accel-Buffering"] == "no"

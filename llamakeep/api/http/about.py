@@ -1,14 +1,24 @@
-"""What a page has to know of this server before anybody logs in."""
+"""What there is to know of a server before a login, and of a proxy before it."""
 
-from fastapi import Request
+import asyncio
+from collections.abc import AsyncIterator
+
+from fastapi import Request, Response
+from pydantic_core import to_json
 
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
+from llamakeep.api.http.sse import encode
+from llamakeep.api.http.streaming import Streaming
+from llamakeep.api.prompts.events import HEADERS
 from llamakeep.errors import StorageUnavailable
 from llamakeep.schemas.bodies import Body
 from llamakeep.services import services_of
 
 router = Router(tags=["health"])
+
+PAUSE = 0.5
+"""Seconds between the two events with which a proxy is tried."""
 
 
 class About(Body):
@@ -39,3 +49,29 @@ async def about(request: Request) -> About:
         max_body_size=int(settings.max_body_size),
         max_images_size=int(settings.max_images_size),
     )
+
+
+@router.get(
+    "/about/proxy",
+    response_class=Response,
+    responses={200: {"content": {"text/event-stream": {}}}},
+)
+async def about_proxy(request: Request) -> Response:
+    """
+    Stream what reaches this server of a request, in two events half a second apart.
+
+    `llamakeep check --url` looks at it: whether a proxy in between holds a stream back,
+    and lets clients choose their `address`.
+    """
+    said = {
+        "address": request.client.host if request.client else None,
+        "scheme": request.scope["scheme"],
+        "prefix": request.scope.get("prefix", ""),
+    }
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield encode(to_json(said))
+        await asyncio.sleep(PAUSE)
+        yield encode(b"{}")
+
+    return Streaming(pieces(), headers=HEADERS)
