@@ -9,7 +9,7 @@ import pytest
 from llamakeep.api.accounts.demo import add_demo_users
 from llamakeep.settings import Settings
 from llamakeep.storage import open_storage
-from tests.api.logins import enrol
+from tests.api.accounts.logins import enrol
 from tests.api.serving import Client, connect
 from tests.fakes import ScriptedProvider
 

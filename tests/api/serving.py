@@ -42,7 +42,7 @@ class ServerSentEvent(NamedTuple):
 
 
 ENDLESS = ("/events/",)
-"""Paths whose answers have no end: `tests.api.tabs` reads them."""
+"""Paths whose answers have no end: `tests.api.events.tabs` reads them."""
 
 
 def left_early(app: ASGIApp) -> ASGIApp:
