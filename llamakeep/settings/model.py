@@ -67,6 +67,12 @@ class Settings(BaseSettings):
     `?sslmode=require`; see `docs/scaling.md`.
     """
 
+    pg_dump: Path | None = None
+    """
+    PostgreSQL's `pg_dump`, with `pg_restore` beside it, for `llamakeep backup`.
+    Without it: those on the `PATH`.
+    """
+
     demo: bool = False
     """
     Create the users `alice`/`secret1` and `bob`/`secret2`, whose logins answer

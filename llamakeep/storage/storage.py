@@ -225,6 +225,20 @@ def open_database(url: str, *, is_owner: bool, is_hurried: bool = True) -> Datab
     if not POSTGRES.match(url):
         return SqliteDatabase(file_of(url), is_owner=is_owner)
     parsed = read_postgres_url(url)
+    check_postgres_driver()
+    # Importing it takes a tenth of a start's time; most servers use SQLite.
+    from llamakeep.storage.database.postgres import PostgresDatabase  # noqa: PLC0415
+
+    return PostgresDatabase(parsed, is_hurried=is_hurried)
+
+
+def check_postgres_driver() -> None:
+    """
+    Check that PostgreSQL's driver can be imported.
+
+    Raises:
+        StorageUnavailable: It is not installed.
+    """
     for driver in ("asyncpg", "greenlet"):
         try:
             importlib.import_module(driver)
@@ -234,10 +248,6 @@ def open_database(url: str, *, is_owner: bool, is_hurried: bool = True) -> Datab
                 "install 'llamakeep[postgres]'`, or in a checkout `pip install -e "
                 "'.[postgres]'`."
             ) from error
-    # Importing it takes a tenth of a start's time; most servers use SQLite.
-    from llamakeep.storage.database.postgres import PostgresDatabase  # noqa: PLC0415
-
-    return PostgresDatabase(parsed, is_hurried=is_hurried)
 
 
 def file_of(url: str) -> Path:

@@ -15,7 +15,7 @@ from llamakeep.domain import Actor, RunStatus, User
 from llamakeep.errors import DatabaseInUse, DatabaseMissing, StorageUnavailable
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.backup import back_up, restore, verify, verify_database
-from llamakeep.storage.backup.sqlite_files import new_backup
+from llamakeep.storage.backup.files import new_backup
 from llamakeep.storage.database import schema
 from llamakeep.storage.database.sqlite import create_sqlite_engine
 from llamakeep.storage.storage import open_database
@@ -307,7 +307,7 @@ async def test_tables_of_an_earlier_version_are_backed_up_as_they_are(
     await back_up(url, file)
 
     found = await verify(file)
-    assert (found.revision, found.was_read, found.faults) == ("0020", False, ())
+    assert (found.revision, found.counts, found.faults) == ("0020", {}, ())
     async with open_storage(await restored(file, tmp_path)):
         pass  # it is migrated
 

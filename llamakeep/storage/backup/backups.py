@@ -11,10 +11,19 @@ from llamakeep.storage.backup.sqlite_files import (
     examine_file,
     restore_file,
 )
-from llamakeep.storage.storage import POSTGRES, file_of, open_database
+from llamakeep.storage.database.postgres_url import read_postgres_url
+from llamakeep.storage.storage import (
+    POSTGRES,
+    check_postgres_driver,
+    file_of,
+    open_database,
+)
+
+_OF_POSTGRES = b"PGDMP"
+"""How files of pg_dump begin."""
 
 
-async def back_up(url: str, file: Path) -> Findings:
+async def back_up(url: str, file: Path, *, pg_dump: Path | None = None) -> Findings:
     """
     Write a database, at one moment, to a file that only this user may read.
 
@@ -26,14 +35,24 @@ async def back_up(url: str, file: Path) -> Findings:
             earlier one was not changed.
     """
     if POSTGRES.match(url):
-        raise StorageUnavailable("Backups of PostgreSQL are taken with pg_dump.")
+        check_postgres_driver()
+        from llamakeep.storage.backup import postgres_dumps  # noqa: PLC0415 - a driver
+
+        parsed = read_postgres_url(url)
+        programs = postgres_dumps.PostgresPrograms(pg_dump)
+        server = await postgres_dumps.find_server(parsed)
+        return await asyncio.to_thread(
+            postgres_dumps.dump, parsed, server, file, programs
+        )
     source = file_of(url)
     if not await asyncio.to_thread(source.is_file):
         raise DatabaseMissing(f"There is no database file {source} to back up.")
     return await asyncio.to_thread(back_up_file, source, file)
 
 
-async def restore(file: Path, url: str, *, is_replaced: bool) -> Path | None:
+async def restore(
+    file: Path, url: str, *, is_replaced: bool, pg_dump: Path | None = None
+) -> str | None:
     """
     Make the database that `url` names of a backup.
 
@@ -41,22 +60,32 @@ async def restore(file: Path, url: str, *, is_replaced: bool) -> Path | None:
         file: The backup.
         url: Where to.
         is_replaced: Whether a database that is there already may be replaced.
+        pg_dump: Where PostgreSQL's programs are; by default, on the `PATH`.
 
     Returns:
-        Where the file of the replaced database is, if there was one.
+        Where the replaced database is kept, if there was one: a file, or a schema.
 
     Raises:
         DatabaseInUse: A server has the database.
         StorageUnavailable: The backup is damaged, or there is a database already.
     """
-    if POSTGRES.match(url):
-        raise StorageUnavailable("Backups of PostgreSQL are restored with pg_restore.")
-    return await asyncio.to_thread(
+    await asyncio.to_thread(check_seal, file)
+    is_postgres = POSTGRES.match(url) is not None
+    if await asyncio.to_thread(_is_of_postgres, file) is not is_postgres:
+        other, its = ("PostgreSQL", "SQLite")[:: 1 if is_postgres else -1]
+        raise StorageUnavailable(
+            f"{file} is a backup of {its}, and LLAMAKEEP_DATABASE_URL names a database "
+            f"of {other}. Nothing was changed. Name one of {its}."
+        )
+    if is_postgres:
+        return await _restore_dump(file, url, is_replaced=is_replaced, pg_dump=pg_dump)
+    old = await asyncio.to_thread(
         restore_file, file, file_of(url), is_replaced=is_replaced
     )
+    return None if old is None else str(old)
 
 
-async def verify(file: Path) -> Findings:
+async def verify(file: Path, *, pg_dump: Path | None = None) -> Findings:
     """
     Read all of a backup.
 
@@ -64,6 +93,12 @@ async def verify(file: Path) -> Findings:
         StorageUnavailable: It is not what was written; the detail says how.
     """
     await asyncio.to_thread(check_seal, file)
+    if await asyncio.to_thread(_is_of_postgres, file):
+        check_postgres_driver()
+        from llamakeep.storage.backup import postgres_dumps  # noqa: PLC0415 - a driver
+
+        programs = postgres_dumps.PostgresPrograms(pg_dump)
+        return await asyncio.to_thread(postgres_dumps.examine_dump, file, programs)
     return await asyncio.to_thread(examine_file, file)
 
 
@@ -82,3 +117,29 @@ async def verify_database(url: str) -> Findings:
         return await database.read(examine)
     finally:
         await database.close()
+
+
+async def _restore_dump(
+    file: Path, url: str, *, is_replaced: bool, pg_dump: Path | None
+) -> str | None:
+    check_postgres_driver()
+    from llamakeep.storage.backup import postgres_dumps  # noqa: PLC0415 - a driver
+
+    parsed, programs = read_postgres_url(url), postgres_dumps.PostgresPrograms(pg_dump)
+    server = await postgres_dumps.find_server(parsed)
+    await asyncio.to_thread(programs.check_version, server.major)
+    old = await postgres_dumps.check_target(parsed, server, is_replaced=is_replaced)
+    try:
+        await asyncio.to_thread(
+            postgres_dumps.restore_dump, file, parsed, server, programs
+        )
+    except StorageUnavailable:
+        await postgres_dumps.put_back(parsed, server, old)
+        raise
+    await postgres_dumps.finish_restoring(parsed)
+    return None if old is None else f"the schema {old}"
+
+
+def _is_of_postgres(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(len(_OF_POSTGRES)) == _OF_POSTGRES

@@ -23,14 +23,11 @@ class Findings:
     """What a database was found to have."""
 
     revision: str | None
-    """Of its tables; only those of this version's are read row by row."""
+    """Of its tables, if it could be read."""
     counts: Mapping[str, int] = field(default_factory=dict)
     faults: Sequence[str] = ()
-
-    @property
-    def was_read(self) -> bool:
-        """Whether texts and images were read."""
-        return bool(self.counts)
+    note: str | None = None
+    """What was not looked at, and why."""
 
 
 def examine(connection: Connection) -> Findings:
@@ -48,7 +45,8 @@ def examine(connection: Connection) -> Findings:
         )
         return Findings(revision, faults=[fault])
     if revision != schema.HEAD:
-        return Findings(revision)
+        note = "Its tables are another version's: texts and images were not read."
+        return Findings(revision, note=note)
     for found in (_images(connection), _texts(connection)):
         for fault in found:
             if len(faults) == MOST_FAULTS:

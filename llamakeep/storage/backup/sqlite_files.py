@@ -18,28 +18,20 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from llamakeep.domain import Run, RunStatus, utc_now
-from llamakeep.errors import DatabaseInUse, RunInterrupted, StorageUnavailable
+from llamakeep.errors import RunInterrupted, StorageUnavailable
 from llamakeep.storage.backup.examining import Findings, examine
-from llamakeep.storage.backup.seals import check_seal, has_seal, seal
+from llamakeep.storage.backup.files import new_backup, sync_folder
+from llamakeep.storage.backup.restored import MAY_HAVE_BEEN_ASKED
+from llamakeep.storage.backup.seals import check_seal
 from llamakeep.storage.database import schema
 from llamakeep.storage.database.conditions import IS_UNFINISHED
-from llamakeep.storage.database.owner_lock import OwnerLock, lock_file
+from llamakeep.storage.database.owner_lock import OwnerLock
 from llamakeep.storage.database.private_files import with_suffix
 from llamakeep.storage.database.sqlite import SIDE_FILES, create_sqlite_engine
 from llamakeep.storage.database.tables import runs
 from llamakeep.storage.database.writer import reason
 from llamakeep.storage.runs.rows import READ, to_run
 from llamakeep.storage.storage import open_storage
-
-MAY_HAVE_BEEN_ASKED = text(
-    "UPDATE runs SET status = 'starting', attempt = attempt + 1, "
-    "started_at = created_at WHERE status = 'queued'"
-)
-"""
-What was waiting when a backup was written may have been asked after that.
-
-Its answer is looked for before it is asked again, like that of a killed server.
-"""
 
 _HAS_TRACES = text("SELECT EXISTS (SELECT 1 FROM search_traces)")
 _UNKEPT = select(*READ).where(IS_UNFINISHED, runs.c.store.is_(False))
@@ -64,54 +56,6 @@ def back_up_file(source: Path, file: Path) -> Findings:
         else:
             draft.replace(part)
         return examine_file(part)
-
-
-@contextmanager
-def new_backup(file: Path) -> Iterator[Path]:
-    """
-    Yield the path at which to write a backup, which then becomes `file`, all or none.
-
-    Raises:
-        DatabaseInUse: Another backup is being written to `file`.
-        StorageUnavailable: `file` is not a backup, or cannot be written.
-    """
-    if not file.parent.is_dir():
-        raise StorageUnavailable(f"There is no folder {file.parent}. Make it first.")
-    if file.exists() and not (file.is_file() and has_seal(file)):
-        raise StorageUnavailable(
-            f"{file} is there, and is no backup. Nothing was changed. Name another "
-            "file."
-        )
-    folder = with_suffix(file, ".part")
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        lock = OwnerLock(folder / "backup")
-    except DatabaseInUse as error:
-        raise DatabaseInUse(
-            f"Another backup is being written to {file}. Wait for its end, or name "
-            "another file."
-        ) from error
-    except OSError as error:
-        raise StorageUnavailable(
-            f"No backup can be written to {file.parent}: {error.strerror}."
-        ) from error
-    part = folder / "copy.db"
-    try:
-        for left in folder.iterdir():  # by a backup that was killed
-            if left != lock_file(folder / "backup"):
-                left.unlink()
-        yield part
-        seal(part)
-        part.replace(file)
-        _sync_folder(file)
-    except OSError as error:
-        raise StorageUnavailable(
-            f"The backup {file} cannot be written: {error.strerror}. An earlier one "
-            "was not changed."
-        ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        lock.release()
 
 
 def restore_file(file: Path, path: Path, *, is_replaced: bool) -> Path | None:
@@ -140,10 +84,10 @@ def restore_file(file: Path, path: Path, *, is_replaced: bool) -> Path | None:
             with_suffix(fresh, suffix).unlink(missing_ok=True)
         _copy(file, fresh, size)
         with _connected(fresh, "rw") as connection:
-            connection.execute(MAY_HAVE_BEEN_ASKED)
+            connection.exec_driver_sql(MAY_HAVE_BEEN_ASKED)
         old = _put_aside(path)
         fresh.replace(path)
-        _sync_folder(path)
+        sync_folder(path)
     except (OSError, DBAPIError) as error:
         raise StorageUnavailable(
             f"{file} cannot be restored to {path}: {reason(error)}. The backup was not "
@@ -231,16 +175,6 @@ def _copy(file: Path, target: Path, size: int) -> None:
         copy.truncate(size)
         copy.flush()
         os.fsync(copy.fileno())
-
-
-def _sync_folder(file: Path) -> None:
-    if os.name == "nt":
-        return
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 @contextmanager

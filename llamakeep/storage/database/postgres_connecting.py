@@ -34,7 +34,7 @@ ENCODINGS = frozenset({"UTF8", "UTF-8", "UNICODE"})
 
 _ANYWHERE: Sequence[tuple[str | None, int | None]] = [(None, None)]
 """One attempt with the host of a service file, the environment or a socket."""
-_FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _OF_ONE_HOST = (
     OSError,
     TimeoutError,
@@ -97,7 +97,7 @@ class Connector:
         try:
             # Without session settings, which a pooler refuses.
             connection = await self.connect(is_pooled=True)
-        except (*_FAILURES, ValueError) as error:
+        except (*FAILURES, ValueError) as error:
             raise StorageUnavailable(
                 f"{self._url.where} cannot be used: {reason_of(error)}"
             ) from error
@@ -110,9 +110,9 @@ class Connector:
                 async with connection.transaction():
                     pid = await connection.fetchval("SELECT pg_backend_pid()")
                 is_pooled = pid != connection.get_server_pid()
-            with suppress(*_FAILURES):
+            with suppress(*FAILURES):
                 await connection.close(timeout=1)
-        except _FAILURES as error:
+        except FAILURES as error:
             raise StorageUnavailable(
                 f"{self._url.where} cannot be used: {reason_of(error)}"
             ) from error

@@ -1,0 +1,71 @@
+"""The file of a backup: written beside its place, sealed, and then put there."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from llamakeep.errors import DatabaseInUse, StorageUnavailable
+from llamakeep.storage.backup.seals import has_seal, seal
+from llamakeep.storage.database.owner_lock import OwnerLock, lock_file
+from llamakeep.storage.database.private_files import with_suffix
+
+
+@contextmanager
+def new_backup(file: Path) -> Iterator[Path]:
+    """
+    Yield the path at which to write a backup, which then becomes `file`, all or none.
+
+    Raises:
+        DatabaseInUse: Another backup is being written to `file`.
+        StorageUnavailable: `file` is not a backup, or cannot be written.
+    """
+    if not file.parent.is_dir():
+        raise StorageUnavailable(f"There is no folder {file.parent}. Make it first.")
+    if file.exists() and not (file.is_file() and has_seal(file)):
+        raise StorageUnavailable(
+            f"{file} is there, and is no backup. Nothing was changed. Name another "
+            "file."
+        )
+    folder = with_suffix(file, ".part")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        lock = OwnerLock(folder / "backup")
+    except DatabaseInUse as error:
+        raise DatabaseInUse(
+            f"Another backup is being written to {file}. Wait for its end, or name "
+            "another file."
+        ) from error
+    except OSError as error:
+        raise StorageUnavailable(
+            f"No backup can be written to {file.parent}: {error.strerror}."
+        ) from error
+    part = folder / "copy.db"
+    try:
+        for left in folder.iterdir():  # by a backup that was killed
+            if left != lock_file(folder / "backup"):
+                left.unlink()
+        yield part
+        seal(part)
+        part.replace(file)
+        sync_folder(file)
+    except OSError as error:
+        raise StorageUnavailable(
+            f"The backup {file} cannot be written: {error.strerror}. An earlier one "
+            "was not changed."
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+
+
+def sync_folder(file: Path) -> None:
+    """Have the name of a file on the disk."""
+    if os.name == "nt":
+        return
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
