@@ -19,6 +19,7 @@ from llamakeep.cli import (
     check,
     history,
     importing,
+    importing_users,
     keys,
     limits,
     maintenance,
@@ -93,6 +94,7 @@ cli.command("ask")(ask.ask)
 cli.command("check")(check.check)
 cli.add_typer(history.cli)
 users.cli.command("limits")(limits.limits)
+users.cli.command("import")(importing_users.import_users)
 cli.add_typer(users.cli)
 cli.add_typer(keys.cli)
 cli.command("import")(importing.import_history)

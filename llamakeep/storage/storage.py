@@ -15,6 +15,7 @@ from llamakeep.errors import StorageUnavailable
 from llamakeep.storage.accounts.administration import AccountStorage
 from llamakeep.storage.accounts.api_keys import ApiKeyStorage
 from llamakeep.storage.accounts.audit import AuditStorage
+from llamakeep.storage.accounts.bulk import BulkStorage
 from llamakeep.storage.accounts.credential_cache import CredentialCache
 from llamakeep.storage.accounts.logins import LoginStorage
 from llamakeep.storage.accounts.users import UserStorage
@@ -57,6 +58,7 @@ class Storage(
     UserStorage,
     LoginStorage,
     AccountStorage,
+    BulkStorage,
     DeletedUserStorage,
     AuditStorage,
     ApiKeyStorage,
