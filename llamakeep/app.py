@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
@@ -27,7 +27,7 @@ from llamakeep.api.events import routes as events
 from llamakeep.api.history import conversations
 from llamakeep.api.history import import_routes as history_import
 from llamakeep.api.history import routes as history
-from llamakeep.api.http import about, documentation, health, problems
+from llamakeep.api.http import about, documentation, health, metrics, problems
 from llamakeep.api.http.body_limit import BodyLimit
 from llamakeep.api.http.browsers import allow_origins
 from llamakeep.api.http.forwarded import believe_proxies
@@ -45,11 +45,14 @@ from llamakeep.credentials.tokens import digest, new_setup_token
 from llamakeep.deletion.retention import Retention
 from llamakeep.deletion.users import Purging
 from llamakeep.engine import Engine
+from llamakeep.engine.gauges import Gauges
 from llamakeep.errors import LlamaKeepError, StorageUnavailable
 from llamakeep.http.methods import HeadAndOptions
 from llamakeep.limits.rates import Counts, OwnCounts
 from llamakeep.limits.throttle import LoginThrottle, Throttle
 from llamakeep.logs.access import AccessLog
+from llamakeep.metrics.families import Snapshot
+from llamakeep.metrics.http import Responses
 from llamakeep.providers.base import Provider
 from llamakeep.providers.local.supervisor import Supervisor
 from llamakeep.providers.registry import Registry, create_registry
@@ -77,6 +80,7 @@ def create_app(
     supervisor: Supervisor | None = None,
     counts: Counts | None = None,
     throttle: Throttle | None = None,
+    count_all: Callable[[], Awaitable[Snapshot]] | None = None,
     dead_nodes: Sequence[str] = (),
     access_log: AccessLog | None = None,
     reloads_page: bool = False,
@@ -90,11 +94,13 @@ def create_app(
         supervisor: Runs the embedded model; by default, this process does.
         counts: Where requests are counted if Valkey is not set; by default, here.
         throttle: Where failed logins are counted; by default, here.
+        count_all: Returns the metrics of all workers; by default, this process's.
         dead_nodes: Nodes whose processes have ended; their leases are released.
         access_log: Gets a line for each request.
         reloads_page: Whether changes of the page's files count at once.
     """
     counts = shared_counts(settings) or counts or OwnCounts()
+    responses = Responses()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -119,13 +125,14 @@ def create_app(
             if settings.demo:
                 await add_demo_users(storage)
             engine = Engine(settings, storage, registry)
+            engine.metrics.collectors.append(responses.collect)
             if dead_nodes:
                 await _release(storage, dead_nodes)
             warm_up = asyncio.create_task(registry.warm_up())
             stack.push_async_callback(_stop, warm_up)
             if settings.webhooks:
                 poster = Poster(Guard(settings.webhook_networks))
-                notifier = Notifier(settings, storage, poster, render)
+                notifier = Notifier(settings, storage, poster, render, engine.metrics)
                 stack.push_async_callback(notifier.close)
                 notifier.open()
             stack.push_async_callback(engine.close)
@@ -144,6 +151,9 @@ def create_app(
                 passwords=passwords,
                 throttle=throttle or LoginThrottle(),
                 purging=purging,
+                metrics=engine.metrics,
+                gauges=Gauges(__version__, storage, registry, engine),
+                count_all=count_all or engine.metrics.count_all,
                 dialect_of=dialect_of,
                 long_bodies=history_import.PATHS,
                 access_log=access_log,
@@ -166,15 +176,14 @@ def create_app(
             Exception: problems.render_bug,
         },
     )
-    _add_middleware(app, settings, counts, access_log)
+    _add_middleware(app, settings, counts)
+    app.add_middleware(Outermost, responses=responses, access_log=access_log)
     files = Files(reloads=reloads_page)
     _add_routes(app, files, takes_webhooks=settings.public_url is not None)
     return app
 
 
-def _add_middleware(
-    app: FastAPI, settings: Settings, counts: Counts, access_log: AccessLog | None
-) -> None:
+def _add_middleware(app: FastAPI, settings: Settings, counts: Counts) -> None:
     # What is added last sees requests first.
     app.add_middleware(
         BodyLimit,
@@ -189,7 +198,6 @@ def _add_middleware(
     limit_rates(app, settings, counts, exempt=(*health.PATHS, *webhooks.PATHS))
     believe_proxies(app, settings)
     allow_origins(app, settings.cors_origins)
-    app.add_middleware(Outermost, access_log=access_log)
 
 
 async def offer_setup(app: FastAPI, setup_token: str | None = None) -> str | None:
@@ -247,6 +255,7 @@ def _add_routes(app: FastAPI, files: Files, *, takes_webhooks: bool) -> None:
         admin,
         about,
         health,
+        metrics,
         documentation,
     )
     for surface in (prompt, *vendors_surfaces, replicate, *own_routes):

@@ -1,6 +1,6 @@
 """What the application hands its routes and its server."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
@@ -9,9 +9,12 @@ from starlette.responses import Response
 from llamakeep.credentials.passwords import Passwords
 from llamakeep.deletion.users import Purging
 from llamakeep.engine import Engine
+from llamakeep.engine.gauges import Gauges
 from llamakeep.limits.readers import Readers
 from llamakeep.limits.throttle import Throttle
 from llamakeep.logs.access import AccessLog
+from llamakeep.metrics.families import Snapshot
+from llamakeep.metrics.metrics import Metrics
 from llamakeep.providers.registry import Registry
 from llamakeep.schemas.problem import Problem
 from llamakeep.settings import Settings
@@ -44,6 +47,11 @@ class Services:
     passwords: Passwords
     throttle: Throttle
     purging: Purging
+    metrics: Metrics
+    """What this process has counted."""
+    gauges: Gauges
+    count_all: Callable[[], Awaitable[Snapshot]]
+    """Returns what all workers have counted together."""
     dialect_of: Callable[[Request], Dialect | None]
     """How errors are rendered for a request, unless as this server's own."""
     long_bodies: Collection[str]

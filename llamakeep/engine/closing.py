@@ -21,6 +21,7 @@ from llamakeep.errors import (
     ServerStopping,
     StorageUnavailable,
 )
+from llamakeep.metrics.metrics import MOST_NOTED, Metrics
 from llamakeep.providers.base import is_reattachable
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
@@ -48,6 +49,7 @@ class Closing:
         orphans: Orphans,
         *,
         node: str,
+        metrics: Metrics,
     ) -> None:
         self._lease = settings.lease
         self._retry_interrupted = settings.retry_interrupted
@@ -55,6 +57,7 @@ class Closing:
         self._storage = storage
         self._registry = registry
         self._node = node
+        self._metrics = metrics
 
     async def check_left(self, live: LiveRun) -> None:
         """
@@ -152,6 +155,23 @@ class Closing:
             run = replace(run, attempt=live.run.attempt)
             is_mine = await self._write_end(live, run)
         if is_mine:
+            ended = self._metrics.ended
+            ended.append(  # an `EndedRun`
+                (
+                    run.parameters.embedding is not None,
+                    run.provider,
+                    run.model,
+                    run.status,
+                    run.error_code,
+                    run.created_at,
+                    run.started_at,
+                    run.first_word_after,
+                    run.finished_at,
+                    run.usage,
+                )
+            )
+            if len(ended) == MOST_NOTED:
+                asyncio.get_running_loop().call_soon(self._metrics.fold)
             live.hand_over(run)
         else:
             live.lose()

@@ -11,6 +11,7 @@ from llamakeep.engine.admission import Admission, NewRunSource
 from llamakeep.engine.feeds.elsewhere import Polling
 from llamakeep.engine.feeds.feeds import Feeds
 from llamakeep.engine.following import follow_stored
+from llamakeep.engine.recovery.leases import release_leases
 from llamakeep.engine.refusals import (
     check_is_kept,
     raise_for_status,
@@ -75,6 +76,7 @@ class Engine:
         self._storage = storage
         self._registry = registry
         self._runner = runner = Runner(settings, storage, registry, node=self.node_id)
+        self.metrics = runner.metrics
         self.breakers = runner.breakers, runner.model_breakers
         self._admission = Admission(settings, storage, registry, self._runner)
         self.quotas = self._admission.quotas
@@ -133,14 +135,7 @@ class Engine:
         await runner.recovery.close()
         self.is_closed = True
         if not self._storage.is_sole_owner:
-            await self._release_leases()
-
-    async def _release_leases(self) -> None:
-        try:
-            async with asyncio.timeout(LAST_WRITES):
-                await self._storage.release_leases([self.node_id])
-        except (StorageUnavailable, TimeoutError) as error:
-            log.warning("leases run out by themselves: %s", error)
+            await release_leases(self._storage, self.node_id, within=LAST_WRITES)
 
     @property
     def running(self) -> int:
@@ -254,6 +249,8 @@ class Engine:
         Raises:
             LlamaKeepError: The end cannot be told for now; the run is kept.
         """
+        if position is not None and position.offset:
+            self.metrics.resumed.add()
         live = self._runner.live.get(run.id)
         if live is None:
             return self._follow_stored(run, position or Position())
@@ -344,6 +341,7 @@ class Engine:
         """Look the key up before anything can be refused."""
         known = await self._admission.repeated(user, key)
         if known is not None:
+            self.metrics.repeated.add()
             check_is_kept(known)
             return known
         try:

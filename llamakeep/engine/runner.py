@@ -18,6 +18,7 @@ from llamakeep.engine.context import messages, read_prior
 from llamakeep.engine.feeds.feed import Feed
 from llamakeep.engine.images import read_images
 from llamakeep.engine.live import LiveRun
+from llamakeep.engine.load import load_series
 from llamakeep.engine.recovery.leases import Recovery
 from llamakeep.engine.recovery.orphans import Orphans
 from llamakeep.engine.recovery.reattaching import Reattachment
@@ -32,6 +33,7 @@ from llamakeep.errors import (
     OutcomeUnknown,
     StorageUnavailable,
 )
+from llamakeep.metrics.metrics import Metrics
 from llamakeep.providers.base import (
     CompletionRequest,
     is_reattachable,
@@ -56,6 +58,8 @@ class Runner:
     def __init__(
         self, settings: Settings, storage: Storage, registry: Registry, *, node: str
     ) -> None:
+        self.metrics = metrics = Metrics()
+        """What happens in this process."""
         self.live: dict[str, LiveRun] = {}
         """The runs that have a task, from before they are stored until it is over."""
         self.feeds: dict[str, Feed] = {}
@@ -71,12 +75,19 @@ class Runner:
             begin=self.take_up,
             cancel=self.cancel,
             lose=self.lose,
+            taken_over=metrics.taken_over,
         )
+        metrics.collectors += [
+            partial(load_series, self.live, settings),
+            storage.commit_series,
+        ]
         self._settings = settings
         self._storage = storage
         self._node = node
         self._registry = registry
-        self._closing = Closing(settings, storage, registry, self.orphans, node=node)
+        self._closing = Closing(
+            settings, storage, registry, self.orphans, node=node, metrics=metrics
+        )
         self._is_shared = not storage.is_sole_owner
         self.model_breakers = ModelBreakers(settings.breaker_pause)
 
@@ -361,6 +372,7 @@ class Runner:
                         storage=self._storage,
                         breakers=self.breakers,
                         node=self._node,
+                        metrics=self.metrics,
                     )
                     await reattachment.answer(was_begun=was_begun)
                     return True

@@ -332,6 +332,12 @@ class Settings(BaseSettings):
     set another number for a user, and users a smaller one for themselves.
     """
 
+    metrics_networks: Networks = ()
+    """
+    Addresses and networks that may read `/metrics` without a login, with commas in
+    between: `127.0.0.1,10.0.0.0/8`. Without it, only administrators may.
+    """
+
     log_level: LogLevel = "info"
     """The least important records that are logged, to standard error."""
 

@@ -3,7 +3,7 @@
 import asyncio
 import importlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from llamakeep.errors import StorageUnavailable
+from llamakeep.metrics.families import Series
 from llamakeep.storage.accounts.administration import AccountStorage
 from llamakeep.storage.accounts.api_keys import ApiKeyStorage
 from llamakeep.storage.accounts.audit import AuditStorage
@@ -29,6 +30,7 @@ from llamakeep.storage.deletion.retention import RetentionStorage
 from llamakeep.storage.deletion.runs import RunDeletionStorage
 from llamakeep.storage.deletion.traces import TraceStorage
 from llamakeep.storage.deletion.users import DeletedUserStorage
+from llamakeep.storage.figures import FigureStorage
 from llamakeep.storage.history.conversations import ConversationStorage
 from llamakeep.storage.history.found_conversations import FoundConversationStorage
 from llamakeep.storage.history.importing import ImportStorage
@@ -88,6 +90,7 @@ class Storage(
     QuotaStorage,
     NotificationStorage,
     WebhookSecretStorage,
+    FigureStorage,
 ):
     """All reads and writes of the database; each method is one transaction."""
 
@@ -106,10 +109,14 @@ class Storage(
             self._database.name_server(origin)
 
     @property
-    def commits(self) -> int | None:
-        """The number of write transactions; `None` where they are not counted."""
-        database = self._database
-        return database.commits if isinstance(database, SqliteDatabase) else None
+    def commits(self) -> int:
+        """The number of write transactions of this process."""
+        return self._database.commits.number
+
+    def commit_series(self) -> Sequence[Series]:
+        """Return how many write transactions this process made, and their times."""
+        commits = self._database.commits
+        return commits.seconds, commits.operations
 
     async def ping(self) -> None:
         """

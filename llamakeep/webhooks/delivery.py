@@ -10,6 +10,7 @@ from functools import partial
 
 from llamakeep.domain import Notification, NotificationStatus, Run
 from llamakeep.errors import StorageUnavailable
+from llamakeep.metrics.metrics import Metrics
 from llamakeep.repeated import Repeated
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
@@ -55,8 +56,14 @@ class Notifier:
     """
 
     def __init__(
-        self, settings: Settings, storage: Storage, poster: Poster, render: Render
+        self,
+        settings: Settings,
+        storage: Storage,
+        poster: Poster,
+        render: Render,
+        metrics: Metrics | None = None,
     ) -> None:
+        self._tries = (metrics or Metrics()).webhooks
         self._storage = storage
         self._poster = poster
         self._render = render
@@ -145,11 +152,13 @@ class Notifier:
             notification.tries,
         )
         if outcome.is_delivered:
+            self._tries.add("delivered")
             await self._storage.settle_notification(
                 notification, NotificationStatus.DELIVERED
             )
             return
         pause = next_pause(notification.tries, outcome)
+        self._tries.add("given-up" if pause is None else "failed")
         await self._storage.settle_notification(
             notification,
             NotificationStatus.GIVEN_UP

@@ -10,6 +10,9 @@ from typing import Any, Self
 from llamakeep.errors import LlamaKeepError, RunFailed, ServerStopping, from_code
 
 Facts = dict[str, Any]
+LONGEST_LINE = 16 * 1024 * 1024
+"""Bytes that a message may have; metrics have some hundred thousand."""
+
 _BUG = "The server failed to find out what it needs to know; its log says why."
 
 Answer = Callable[[Facts], Awaitable[Any]]

@@ -11,9 +11,19 @@ from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
 from llamakeep.errors import LlamaKeepError
+from llamakeep.metrics.families import Snapshot
 from llamakeep.workers import start
-from llamakeep.workers.channel import Answer, Channel, Facts, to_error
+from llamakeep.workers.channel import (
+    LONGEST_LINE,
+    Answer,
+    Channel,
+    Facts,
+    to_error,
+)
 from llamakeep.workers.config import WorkerConfig
+
+PATIENCE = 2.0
+"""Seconds that a worker has to return its metrics."""
 
 
 class Greeting(NamedTuple):
@@ -40,6 +50,8 @@ class Child:
         """Its report when it was ready."""
         self.failure: LlamaKeepError | None = None
         """Why it could not start, if it reported that."""
+        self.counted: Snapshot = {}
+        """Its metrics when they were last read."""
         self._process = process
         self._when_ready = when_ready
         self._channel: Channel | None = None
@@ -72,7 +84,9 @@ class Child:
                 pass_fds=(theirs.fileno(), listener.fileno()),
                 start_new_session=True,  # the parent handles Ctrl-C for all workers
             )
-            reader, writer = await asyncio.open_connection(sock=ours.dup())
+            reader, writer = await asyncio.open_connection(
+                sock=ours.dup(), limit=LONGEST_LINE
+            )
         child = cls(process, when_ready)
         child._channel = Channel(
             reader,
@@ -95,6 +109,14 @@ class Child:
         """Stop the worker; its runs have their grace period unless `at_once`."""
         assert self._channel is not None
         self._channel.tell("stop", at_once=at_once)
+
+    async def count(self) -> Snapshot:
+        """Return its metrics; those of the last time if it does not answer soon."""
+        assert self._channel is not None
+        with suppress(LlamaKeepError, TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                self.counted = await self._channel.ask("count")
+        return self.counted
 
     def kill(self) -> None:
         """Kill the process with SIGKILL."""

@@ -13,6 +13,7 @@ from llamakeep.credentials.tokens import new_setup_token
 from llamakeep.errors import LlamaKeepError, OneProcessOnly, WorkerFailed
 from llamakeep.limits.rates import OwnCounts
 from llamakeep.limits.throttle import LoginThrottle
+from llamakeep.metrics.families import Snapshot, merged, monotone
 from llamakeep.providers.local.supervisor import LocalSupervisor
 from llamakeep.restarts import RestartBackoff
 from llamakeep.settings import Settings
@@ -69,7 +70,11 @@ class Parent:
         self._packed = pack(settings)
         self._setup_token = new_setup_token()
         self._supervisor = LocalSupervisor(settings)
-        self._answers = answers(self._supervisor, OwnCounts(), LoginThrottle())
+        self._answers = answers(
+            self._supervisor, OwnCounts(), LoginThrottle(), self._count_all
+        )
+        self._counted_before: Snapshot = {}
+        """The counters of workers that have ended."""
         self._children: dict[int, Child] = {}
         self._greetings: dict[int, Greeting] = {}
         self._stops = asyncio.Event()
@@ -170,11 +175,24 @@ class Parent:
             child.stop(at_once=self._is_at_once)
         status = await child.ended()
         del self._children[number]
+        before = self._counted_before, monotone(child.counted)
+        self._counted_before = merged(before)
         if child.greeting is not None:
             dead_nodes[:] = [child.greeting.node]
             if self._stops.is_set() and status != 0:
                 self._is_orderly = False
         return f"(pid {child.pid}) {describe_exit(status)}", child.failure
+
+    async def _count_all(self) -> Snapshot:
+        """
+        Return the metrics of all workers together.
+
+        What a worker counted after the last time is lost when it dies; counters never
+        become smaller.
+        """
+        counting = [each.count() for each in self._children.values()]
+        counted = await asyncio.gather(*counting)
+        return merged([self._counted_before, *counted])
 
     @property
     def _is_ready(self) -> bool:

@@ -1,16 +1,20 @@
 """Services that the parent runs for all workers: model, rate limits, login throttle."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from llamakeep.domain.rates import Rate
 from llamakeep.limits.rates import Counts, Limit, Standing, Verdict
 from llamakeep.limits.throttle import Throttle
+from llamakeep.metrics.families import Snapshot
 from llamakeep.providers.local.supervisor import Endpoint, Supervisor
 from llamakeep.workers.channel import Answer, Channel, Facts
 
 
 def answers(
-    supervisor: Supervisor, counts: Counts, throttle: Throttle
+    supervisor: Supervisor,
+    counts: Counts,
+    throttle: Throttle,
+    count_all: Callable[[], Awaitable[Snapshot]],
 ) -> dict[str, Answer]:
     """Return the parent's handlers of workers' requests."""
 
@@ -38,7 +42,11 @@ def answers(
     async def succeeded(facts: Facts) -> None:
         await throttle.succeeded(**facts)
 
+    async def count(_: Facts) -> Snapshot:
+        return await count_all()
+
     return {
+        "count": count,
         "endpoint": endpoint,
         "hit": hit,
         "login.check": check,

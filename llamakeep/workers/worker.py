@@ -16,9 +16,10 @@ from fastapi import FastAPI
 from llamakeep.app import create_app, offer_setup
 from llamakeep.errors import LlamaKeepError
 from llamakeep.logs import open_access_log, set_up_logging
+from llamakeep.metrics.families import Snapshot
 from llamakeep.server import Server, describe_model, run, serve
 from llamakeep.storage import location
-from llamakeep.workers.channel import Channel, Facts, of_error
+from llamakeep.workers.channel import LONGEST_LINE, Channel, Facts, of_error
 from llamakeep.workers.config import WorkerConfig, unpack
 from llamakeep.workers.shared import ParentsModel, RemoteRateLimiter, RemoteThrottle
 
@@ -45,6 +46,7 @@ class _Worker:
         self.status = 0
         self._config = config
         self._settings = unpack(config.settings)
+        self._app: FastAPI | None = None
         self._server: Server | None = None
         self._task: asyncio.Task[Any] | None = None
         set_up_logging(
@@ -61,9 +63,10 @@ class _Worker:
             {"at_once": True},
         )
         threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
-        reader, writer = await asyncio.open_connection(sock=line)
+        reader, writer = await asyncio.open_connection(sock=line, limit=LONGEST_LINE)
         listens = {"stop": self._stop}
-        async with Channel(reader, writer, answers={}, listens=listens) as channel:
+        answers = {"count": self._count}
+        async with Channel(reader, writer, answers=answers, listens=listens) as channel:
             try:
                 await self._serve(channel, listener)
             except LlamaKeepError as error:
@@ -82,11 +85,12 @@ class _Worker:
                 offers_setup=offered is not None,
             )
 
-        app = create_app(
+        app = self._app = create_app(
             self._settings,
             supervisor=ParentsModel(channel),
             counts=RemoteRateLimiter(channel),
             throttle=RemoteThrottle(channel),
+            count_all=partial(channel.ask, "count"),
             dead_nodes=self._config.dead_nodes,
             access_log=open_access_log(self._settings, with_process=True),
         )
@@ -97,6 +101,10 @@ class _Worker:
             new_server=self._new_server,
             until_exit=True,
         )
+
+    async def _count(self, _: Facts) -> Snapshot:
+        services = getattr(self._app and self._app.state, "services", None)
+        return {} if services is None else await services.metrics.count_all()
 
     def _new_server(self, *arguments: Any) -> Server:
         self._server = _Server(*arguments)

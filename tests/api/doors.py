@@ -173,6 +173,7 @@ CALLS: dict[str, Call] = {
     "GET /admin/audit": Call(),
     "GET /admin/stats": Call(),
     "GET /admin/providers/": Call(),
+    "GET /metrics": Call(),
 }
 """By method and path; `{…}` are ids."""
 

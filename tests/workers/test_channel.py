@@ -17,6 +17,7 @@ from llamakeep.errors import (
 )
 from llamakeep.limits.rates import Limit, OwnCounts
 from llamakeep.limits.throttle import LoginThrottle
+from llamakeep.metrics.metrics import Metrics
 from llamakeep.providers.local.supervisor import Endpoint
 from llamakeep.workers.channel import Channel, Facts
 from llamakeep.workers.shared import (
@@ -61,9 +62,9 @@ async def pair() -> AsyncIterator[Pair]:
     ends = [await asyncio.open_connection(sock=end) for end in socket.socketpair()]
     model = Model()
     heard: list[Facts] = []
-    parent = Channel(
-        *ends[0], answers=answers(model, OwnCounts(), LoginThrottle()), listens={}
-    )
+    counts = Metrics().count_all
+    given = answers(model, OwnCounts(), LoginThrottle(), counts)
+    parent = Channel(*ends[0], answers=given, listens={})
     worker = Channel(*ends[1], answers={}, listens={"stop": heard.append})
     pair = Pair(parent, worker, model)
     pair.heard = heard

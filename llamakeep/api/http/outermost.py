@@ -1,5 +1,6 @@
 """The outermost middleware: request ids, headers of all responses, the access log."""
 
+import asyncio
 import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +15,8 @@ from llamakeep.logs.context import (
     new_request_id,
     usable,
 )
+from llamakeep.metrics.http import Responses
+from llamakeep.metrics.metrics import MOST_NOTED
 
 _RAW = {name.encode(): value.encode() for name, value in HEADERS.items()}
 
@@ -26,9 +29,17 @@ class Outermost:
     costs time on every piece of every response.
     """
 
-    def __init__(self, app: ASGIApp, *, access_log: AccessLog | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        responses: Responses,
+        access_log: AccessLog | None = None,
+    ) -> None:
         self._app = app
         self._access_log = access_log
+        self._responses = responses
+        self._noted = responses.noted
 
     async def __call__(  # noqa: C901 - each function more is a call in each request
         self, scope: Scope, receive: Receive, send: Send
@@ -78,14 +89,19 @@ class Outermost:
                 status, is_whole = 500, True  # Starlette sends it, outside of this
             raise
         finally:
+            method, seconds = scope["method"], time.perf_counter() - began
+            route = getattr(scope.get("route"), "path", None)
+            self._noted.append((method, route, status, seconds))  # a `Response`
+            if len(self._noted) == MOST_NOTED:
+                asyncio.get_running_loop().call_soon(self._responses.fold)
             if self._access_log is not None:
                 self._access_log.write(
                     served,
-                    method=scope["method"],
-                    route=getattr(scope.get("route"), "path", None),
+                    method=method,
+                    route=route,
                     status=status,
                     size=size,
-                    seconds=time.perf_counter() - began,
+                    seconds=seconds,
                     is_whole=is_whole,
                 )
             if not is_bug:  # else the server logs it, with the request's id

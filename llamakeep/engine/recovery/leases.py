@@ -9,6 +9,8 @@ from typing import Any
 from llamakeep.domain import Run, RunStatus
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.recovery.dropped import Dropped
+from llamakeep.errors import StorageUnavailable
+from llamakeep.metrics.families import Series
 from llamakeep.repeated import Repeated
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
@@ -40,6 +42,7 @@ class Recovery:
         begin: Callable[[Run], None],
         cancel: Callable[[str], None],
         lose: Callable[[str], None],
+        taken_over: Series,
     ) -> None:
         self._settings = settings
         self._storage = storage
@@ -48,6 +51,7 @@ class Recovery:
         self._begin = begin
         self._cancel = cancel
         self._lose = lose
+        self._taken_over = taken_over
         self.begun: set[str] = set()
         """Runs that were taken up, and have not ended."""
         self._few = max(1, settings.max_running // 8)
@@ -154,6 +158,7 @@ class Recovery:
         )
         for run in taken:
             log.warning("run %s was left by its process", run.id)
+            self._taken_over.add()
             self.begun.add(run.id)
             self._begin(run)
         if room:
@@ -169,6 +174,15 @@ class Recovery:
         """
         free = self._settings.max_running - len(self._live)
         return free if free > 0 else max(0, self._few - len(self.begun))
+
+
+async def release_leases(storage: Storage, node: str, *, within: float) -> None:
+    """Let other processes have what this one works on, if the database permits."""
+    try:
+        async with asyncio.timeout(within):
+            await storage.release_leases([node])
+    except (StorageUnavailable, TimeoutError) as error:
+        log.warning("leases run out by themselves: %s", error)
 
 
 def last_turn(taken: Sequence[Run], before: str) -> str:

@@ -25,6 +25,7 @@ from llamakeep.errors import (
     ProviderUnavailable,
     StorageUnavailable,
 )
+from llamakeep.metrics.metrics import Metrics
 from llamakeep.providers.base import (
     Accepted,
     Candidate,
@@ -78,11 +79,13 @@ class Reattachment:
         storage: Storage,
         breakers: CircuitBreakers,
         node: str,
+        metrics: Metrics,
     ) -> None:
         self._settings = settings
         self._storage = storage
         self._breakers = breakers
         self._node = node
+        self._metrics = metrics
         self._live = live
         self._provider = provider
         self._request = request
@@ -109,6 +112,8 @@ class Reattachment:
             self._time_request(claimed_at(live.run))
         elif live.run.handle is None:
             await self._find()
+        else:
+            self._metrics.reattached.add()
         for pause in range(1, TRIES + 1):
             if live.run.handle is None and (was_begun or pause > 1):
                 await self._hold()
@@ -244,6 +249,7 @@ class Reattachment:
                 if found.is_proven:
                     await self._cancel_orphan(handle)
             else:
+                self._metrics.duplicates_avoided.add()
                 log.warning("run %s continues with prediction %s", live.run.id, handle)
             return
         if _may_be_forgotten(live.run, self._provider, self._began):

@@ -5,6 +5,7 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
+from llamakeep.storage.database.commits import Commits
 from llamakeep.storage.database.trouble import Trouble
 
 T = TypeVar("T")
@@ -25,6 +26,11 @@ class Database(Protocol):
 
     is_sole_owner: bool
     """Whether no other process can work on this database's runs."""
+
+    @property
+    def commits(self) -> Commits:
+        """The write transactions of this process."""
+        ...
 
     @property
     def accounts_version(self) -> int | None:

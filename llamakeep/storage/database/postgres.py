@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import perf_counter
 from typing import Any
 
 import asyncpg
@@ -13,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from llamakeep.errors import OutcomeUnknown, StorageUnavailable
+from llamakeep.storage.database.commits import Commits
 from llamakeep.storage.database.port import Operation, T
 from llamakeep.storage.database.postgres_connecting import (
     LONGEST_PAUSE,
@@ -54,6 +56,7 @@ class PostgresDatabase:
 
     def __init__(self, url: PostgresUrl, *, is_hurried: bool = True) -> None:
         self.trouble = Trouble()
+        self.commits = Commits()
         self._connector = Connector(url, is_hurried=is_hurried)
         self._server: Server | None = None
         self._slots = Slots(POOL_SIZE)
@@ -114,8 +117,10 @@ class PostgresDatabase:
         async with self._translated("write"), self._connected() as connection:
             if self._server is not None and self._server.is_pooled:
                 await connection.execute(_LIMITS, self._limits)
+            began = perf_counter()
             result = await connection.run_sync(operation)
             await _commit(connection)
+            self.commits.add(began)
             return result
 
     @property

@@ -21,6 +21,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from llamakeep.errors import DatabaseMissing, StorageUnavailable
 from llamakeep.storage.accounts.changes import AccountsEpoch
+from llamakeep.storage.database.commits import Commits
 from llamakeep.storage.database.owner_lock import OwnerLock, lock_file
 from llamakeep.storage.database.port import Operation, T
 from llamakeep.storage.database.private_files import keep_private, with_suffix
@@ -231,8 +232,8 @@ class SqliteDatabase:
         await asyncio.to_thread(self._close)
 
     @property
-    def commits(self) -> int:
-        """The number of committed write transactions."""
+    def commits(self) -> Commits:
+        """The committed write transactions."""
         return self._writer.commits
 
     def _read(self, operation: Operation[T]) -> T:

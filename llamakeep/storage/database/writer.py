@@ -13,12 +13,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from llamakeep.errors import OutcomeUnknown, StorageUnavailable
+from llamakeep.storage.database.commits import Commits
 from llamakeep.storage.database.port import Operation
 
 LARGEST_BATCH = 256
@@ -55,7 +57,7 @@ class Writer:
     """
 
     def __init__(self, engine: Engine, *, after: Callable[[], None]) -> None:
-        self.commits = 0
+        self.commits = Commits()
         self._engine = engine
         self._after = after
         self._connection = engine.connect()
@@ -167,6 +169,7 @@ class Writer:
         has_savepoints = self._careful > 0
         self._careful -= has_savepoints
         is_committing = False
+        began = perf_counter()
         try:
             with self._connection.begin() as transaction:
                 again = self._operate(jobs, has_savepoints=has_savepoints)
@@ -186,7 +189,7 @@ class Writer:
             raise
         finally:
             self._say_after()
-        self.commits += 1
+        self.commits.add(began, operations=len(jobs))
         return ()
 
     def _operate(
