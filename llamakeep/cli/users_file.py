@@ -17,6 +17,8 @@ from llamakeep.settings.values import Days
 LIMITS = tuple(field.name for field in fields(Limits))
 COLUMNS = ("name", "role", *LIMITS, "retention_days", "keep_texts")
 LARGEST = 10 * 1024 * 1024
+MOST = 5000
+"""Users of one file: on SQLite, a server waits about a second while they are stored."""
 _ANSWERS = {
     "yes": True,
     "true": True,
@@ -89,6 +91,8 @@ def read_users(content: bytes) -> list[Row]:
                 rows.append(_row(line, given))
     except csv.Error as error:
         raise WrongFile(f"line {reader.line_num}: {error}.") from error
+    if len(rows) > MOST:
+        faults.append(f"There are more than {MOST} users: import them in pieces.")
     if faults:
         raise WrongFile(*faults)
     return rows

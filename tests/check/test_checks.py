@@ -8,8 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from llamakeep.check.checks import run_checks
+from llamakeep.cli import cli
 from llamakeep.domain import utc_now
 from llamakeep.storage import open_storage
 from tests.check.conftest import MODELS, answering, look, the_only
@@ -33,6 +35,13 @@ async def test_nothing_is_found_where_all_is_well_and_nothing_changes(
     assert {each.level for each in found} == {"ok"}
     assert {"database", "disk", "files", "openai"} <= {each.about for each in found}
     assert await asyncio.to_thread(files_in, good) == before
+
+
+async def test_the_command_ends_with_0_where_all_is_well() -> None:
+    done = await asyncio.to_thread(CliRunner().invoke, cli, ["check"])
+
+    assert done.exit_code == 0, done.stdout
+    assert all(line.startswith("ok ") for line in done.stdout.splitlines())
 
 
 async def test_a_server_on_the_same_file_is_not_disturbed() -> None:

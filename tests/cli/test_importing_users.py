@@ -132,9 +132,11 @@ def test_each_line_that_is_wrong_is_named_and_nothing_is_created(
         ("role\nuser\n", "one is `name`"),
         ("name,password\ncarol,secret\n", "no column 'password'"),
         ("name,name\na,b\n", "each once"),
+        ("name\n" + "\n".join(f"u{n}" for n in range(5001)), "more than 5000 users"),
         (b"name\ncarol\nd\xe4ve\n", "line 3: It is not UTF-8"),
         ('name\n"carol\n', "line 2: "),
     ],
+    ids=["nothing", "no name", "a password", "twice", "too many", "latin-1", "a quote"],
 )
 def test_a_file_of_another_shape_is_refused(
     content: str | bytes, said: str, typed: Type, settings: Settings

@@ -1,8 +1,9 @@
 """The audit log: events of accounts and their credentials."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
@@ -107,10 +108,18 @@ def record(
     """
     if actor is None:
         return None
-    event_id = new_id("event_")
+    event = new_event(kind, user, actor, detail)
+    record_all(connection, [event])
+    return str(event["id"])
+
+
+def new_event(
+    kind: AuditKind, user: User | None, actor: Actor, detail: str | None = None
+) -> dict[str, Any]:
+    """Return the row of an audit event."""
     key = actor.user.api_key if actor.user else None
-    values = {
-        "id": event_id,
+    return {
+        "id": new_id("event_"),
         "at": utc_now(),
         "kind": kind.value,
         "user_id": user.id if user else None,
@@ -122,13 +131,16 @@ def record(
         "address": _printable(actor.address, _LONGEST_ADDRESS),
         "user_agent": _printable(actor.user_agent, _LONGEST_TEXT),
     }
+
+
+def record_all(connection: Connection, events: Sequence[Mapping[str, Any]]) -> None:
+    """Insert audit events, and delete old ones."""
     now = utc_now()
     oldest = new_id("event_", at=now - KEPT)
     connection.execute(
         delete(audit_events).where(audit_events.c.id < oldest, is_plausible(now))
     )
-    connection.execute(insert(audit_events), values)
-    return event_id
+    connection.execute(insert(audit_events), events)
 
 
 def _printable(text: str | None, length: int) -> str | None:
