@@ -1,6 +1,6 @@
 """Counters, gauges and histograms, and their text for Prometheus."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -59,6 +59,24 @@ class Series:
         row = self.rows.get(labels) or self.row(labels)
         row[bisect_left(self._bounds, value)] += 1
         row[-1] += value
+
+    def observe_all(self, labels: Labels, values: list[float]) -> None:
+        """
+        Count many values of a histogram, which are sorted.
+
+        What is below 0, as a clock was set back, counts as 0.
+        """
+        if not values:
+            return
+        values.sort()
+        row, before = self.row(labels), 0
+        for place, bound in enumerate(self._bounds):
+            within = bisect_right(values, bound)
+            row[place] += within - before
+            before = within
+        row[-2] += len(values) - before
+        below = values[: bisect_left(values, 0)]
+        row[-1] += sum(values) - sum(below)
 
 
 def snapshot_of(many: Iterable[Series]) -> Snapshot:

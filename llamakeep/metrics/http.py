@@ -55,10 +55,10 @@ class Responses:
     def fold(self) -> None:
         """Sum up what was noted."""
         noted, self.noted[:] = self.noted[:], []
-        for method, route, status, seconds in map(Response._make, noted):
-            labels = (
-                method if method in METHODS else OTHER,
-                route or "",
-                CLIENT_LEFT if status is None else str(status),
-            )
-            self._durations.observe(labels, seconds)
+        kinds: dict[tuple[str, str | None, int | None], list[float]] = {}
+        for method, route, status, seconds in noted:
+            known = method if method in METHODS else OTHER
+            kinds.setdefault((known, route, status), []).append(seconds)
+        for (method, route, status), durations in kinds.items():
+            code = CLIENT_LEFT if status is None else str(status)
+            self._durations.observe_all((method, route or "", code), durations)

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import chain
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from llamakeep.metrics.families import Family, Kind, Series, Snapshot, snapshot_of
 from llamakeep.metrics.process import process_series
 
-MOST_NOTED = 256
-"""How many events are noted before they are summed up: less than a millisecond's."""
+MOST_NOTED = 64
+"""How many events are noted before they are summed up."""
 
 MOST_MODELS = 100
 """How many models have series of their own; all others share one."""
@@ -71,6 +71,38 @@ class EndedRun(NamedTuple):
     """In microseconds."""
     finished_at: datetime | None
     usage: Tokens
+
+
+_KIND = EndedRun._fields.index("created_at")
+"""How many of the first fields runs have in common that are summed up together."""
+
+
+def _values_of(runs: Sequence[Sequence[Any]]) -> Sequence[list[float]]:
+    """Return what histograms get, in the order of `Metrics._add`."""
+    found: Sequence[list[float]] = ([], [], [], [], [], [], [])
+    whole, asked, waits, firsts, pauses, read, said = found
+    for *_, created, began, first_word, ended, usage in runs:
+        tokens = usage.output_tokens
+        taken = None if ended is None else (ended - created).total_seconds()
+        waited = 0.0
+        if began is not None:
+            if began is not created:
+                waited = (began - created).total_seconds()
+            waits.append(waited)
+        if taken is not None:
+            whole.append(taken)
+            if began is not None:
+                asked.append(taken - waited)
+        if first_word is not None:
+            first = first_word / 1_000_000
+            firsts.append(first)
+            if taken is not None and tokens is not None and tokens > 1:
+                pauses.append((taken - first) / (tokens - 1))
+        if usage.input_tokens is not None:
+            read.append(usage.input_tokens)
+        if tokens is not None:
+            said.append(tokens)
+    return found
 
 
 class Metrics:
@@ -181,39 +213,28 @@ class Metrics:
         return snapshot_of(await self.collect())
 
     def fold(self) -> None:
-        """Sum up what was noted."""
+        """Sum up what was noted; runs of one kind together, which is far quicker."""
         ended, self.ended[:] = self.ended[:], []
+        kinds: dict[Sequence[object], list[Sequence[Any]]] = {}
         for fields in ended:
-            self._add_run(EndedRun(*fields))  # type: ignore[arg-type] # see `ended`
+            kinds.setdefault(fields[:_KIND], []).append(fields)
+        for runs in kinds.values():
+            self._add(EndedRun(*runs[0]), runs)
 
-    def _add_run(self, run: EndedRun) -> None:
-        labels = (
-            "embeddings" if run.is_embedding else "chat",
-            run.provider,
-            self._model(run),
-        )
+    def _add(self, run: EndedRun, runs: Sequence[Sequence[Any]]) -> None:
+        """Sum up runs that have everything up to `error_code` in common with one."""
+        operation = "embeddings" if run.is_embedding else "chat"
+        labels = operation, run.provider, self._model(run)
         failure = (*labels, run.error_code or "")
-        self._runs.add(run.provider, run.status)
-        ended, began = run.finished_at, run.started_at
-        if ended is not None:
-            seconds = (ended - run.created_at).total_seconds()
-            self._request.observe(failure, max(0, seconds))
-            if began is not None:
-                taken = (ended - began).total_seconds()
-                self._operation.observe(failure, max(0, taken))
-        if began is not None:
-            waited = (began - run.created_at).total_seconds()
-            self._waited.observe((), max(0, waited))
-        said = run.usage.output_tokens
-        if run.first_word_after is not None:
-            first = run.first_word_after / 1_000_000
-            self._first_token.observe(labels, first)
-            if ended is not None and said is not None and said > 1:
-                self._per_token.observe(labels, max(0, seconds - first) / (said - 1))
-        if run.usage.input_tokens is not None:
-            self._usage.observe((*labels, "input"), run.usage.input_tokens)
-        if said is not None:
-            self._usage.observe((*labels, "output"), said)
+        self._runs.add(run.provider, run.status, amount=len(runs))
+        whole, asked, waits, firsts, pauses, read, said = _values_of(runs)
+        self._request.observe_all(failure, whole)
+        self._operation.observe_all(failure, asked)
+        self._waited.observe_all((), waits)
+        self._first_token.observe_all(labels, firsts)
+        self._per_token.observe_all(labels, pauses)
+        self._usage.observe_all((*labels, "input"), read)
+        self._usage.observe_all((*labels, "output"), said)
 
     def _model(self, run: EndedRun) -> str:
         """Return the model's name, unless a client may have made it up."""

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from llamakeep.metrics.families import (
     Family,
     Series,
@@ -66,3 +68,22 @@ def test_a_process_that_ended_leaves_its_counters_and_no_gauge() -> None:
     open_.add("file")
 
     assert list(monotone(snapshot_of([calls, open_]))) == ["calls_total"]
+
+
+def test_many_values_count_as_they_do_one_by_one() -> None:
+    values = [1.5, 0.1, 0.05, 1, 0.5, 0.100001, 7]
+    one_by_one, at_once = Series(TIMES), Series(TIMES)
+
+    for value in values:
+        one_by_one.observe(("/",), value)
+    at_once.observe_all(("/",), values)
+
+    assert at_once.rows == {("/",): pytest.approx(one_by_one.rows["/",])}
+
+
+def test_a_time_below_zero_counts_as_zero() -> None:
+    times = Series(TIMES)
+
+    times.observe_all(("/",), [-3600, 0.5])
+
+    assert times.rows == {("/",): [1, 1, 0, 0.5]}

@@ -1,5 +1,6 @@
 """How many write transactions were committed, and how long they took."""
 
+from bisect import bisect_left
 from time import perf_counter
 
 from llamakeep.metrics.families import Series
@@ -12,13 +13,17 @@ class Commits:
     def __init__(self) -> None:
         self.seconds = Series(COMMITS)
         self.operations = Series(OPERATIONS)
+        self._row = self.seconds.row(())
+        self._operations = self.operations.row(())
 
     @property
     def number(self) -> int:
         """How many there were."""
-        return int(sum(self.seconds.row(())[:-1]))
+        return int(sum(self._row[:-1]))
 
     def add(self, began: float, *, operations: int = 1) -> None:
         """Count one that began at `began` by `perf_counter`."""
-        self.seconds.observe((), perf_counter() - began)
-        self.operations.add(amount=operations)
+        seconds = perf_counter() - began
+        self._row[bisect_left(COMMITS.bounds, seconds)] += 1
+        self._row[-1] += seconds
+        self._operations[0] += operations
