@@ -1,7 +1,10 @@
 """`GET /metrics`: who may read it, and what it counts."""
 
 import asyncio
+import json
+import re
 from asyncio.subprocess import PIPE
+from pathlib import Path
 
 import pytest
 
@@ -228,3 +231,34 @@ async def test_promtool_finds_nothing_wrong(client: Client, promtool: str) -> No
     said = await checking.communicate((await scrape(client)).encode())
 
     assert (checking.returncode, *said) == (0, b"", b"")
+
+
+FILES = Path(__file__).parents[2] / "deploy"
+BOARD = json.loads((FILES / "grafana" / "llamakeep.json").read_text("utf-8"))
+RULES = (FILES / "prometheus" / "llamakeep.rules.yml").read_text("utf-8")
+NAME = re.compile(r"\b(?:llamakeep|gen_ai_(?:server|client)|http_server|process)_\w+")
+
+
+async def test_the_board_and_the_alerts_ask_for_metrics_that_there_are(
+    client: Client,
+) -> None:
+    services = client.services
+    series = [*await services.metrics.collect(), *await services.gauges.read()]
+    ends = {"histogram": ("_bucket", "_sum", "_count")}
+    known = {
+        f"{each.family.name}{end}"
+        for each in series
+        for end in ends.get(each.family.kind, ("",))
+    }
+    queries = [
+        target["expr"]
+        for panel in BOARD["panels"]
+        for target in panel.get("targets", ())
+    ]
+    of_rules = re.findall(r"expr: (?:>\n)?(.*?)\n +(?:for|labels):", RULES, re.DOTALL)
+
+    asked = {name for query in (*queries, *of_rules) for name in NAME.findall(query)}
+
+    assert len(queries) > 30
+    assert len(of_rules) == RULES.count("alert:")
+    assert asked <= known
