@@ -14,8 +14,12 @@ import { problemBox } from "./problem.js";
 export async function reloading(load) {
   const problem = element("div", {});
   const content = element("div", {});
+  let count = 0;
   const show = async () => {
+    const own = ++count;
     const nodes = await load();
+    // A later answer may have come sooner.
+    if (own !== count) return;
     const hadFocus = content.contains(document.activeElement);
     content.replaceChildren(...nodes.filter((node) => node !== null));
     problem.replaceChildren();

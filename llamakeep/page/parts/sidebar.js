@@ -37,6 +37,8 @@ export class Sidebar {
   /** @type {string | null} */
   #cursor = null;
   #isBusy = false;
+  /** Whether the list has to be asked for again after what is being asked for. */
+  #isOld = false;
   #isLoaded = false;
   #pages = element("div", { class: "pages" });
   #scroller = element("div", { class: "scroller" }, this.#list, this.#more);
@@ -113,8 +115,11 @@ export class Sidebar {
 
   /** @param {string | null} cursor */
   async #load(cursor) {
-    if (this.#isBusy) return;
-    this.#isBusy = true;
+    if (this.#isBusy) {
+      this.#isOld ||= cursor === null;
+      return;
+    }
+    [this.#isBusy, this.#isOld] = [true, false];
     try {
       const page = await call("GET", "conversations/", { query: { limit: PAGE, cursor } });
       for (const one of page.conversations) this.#known.set(one.id, one);
@@ -126,6 +131,7 @@ export class Sidebar {
       if (!(error instanceof Problem && error.status === 0)) problemNotice(error);
     } finally {
       this.#isBusy = false;
+      if (this.#isOld) this.#load(null);
     }
   }
 
