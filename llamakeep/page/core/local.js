@@ -13,6 +13,7 @@ const LOOKS = `${PREFIX}looks`;
 /** @typedef {{what: string, [fact: string]: unknown}} Told */
 
 let owner = "";
+let isCleared = false;
 /** What did not fit into the browser's storage; it lasts as long as the page. */
 const unkept = new Map();
 
@@ -21,10 +22,11 @@ export function openLocal(userId) {
   owner = userId;
 }
 
-/** Forget all of the user, as when logging out. */
+/** Forget all of the user, and keep no more until the page is loaded again: who logged out left. */
 export function clearLocal() {
   for (const name of names("")) localStorage.removeItem(name);
   unkept.clear();
+  isCleared = true;
 }
 
 /** @param {string} part */
@@ -79,7 +81,7 @@ export const kept = (part) => read(nameOf(part));
  * @param {string} part
  * @param {unknown} value
  */
-export const keep = (part, value) => write(nameOf(part), value);
+export const keep = (part, value) => isCleared || write(nameOf(part), value);
 
 /**
  * Return all that is kept under names that begin so, by the rest of their names.

@@ -7,6 +7,7 @@ import { clearLocal, listen, tell } from "../core/local.js";
 import { state } from "../core/state.js";
 import { openDialog } from "./dialog.js";
 import { field, form } from "./form.js";
+import { problemNotice } from "./problem.js";
 
 /**
  * Return a form for a name and a password.
@@ -105,15 +106,21 @@ function askAgain() {
 export function guardLogin() {
   onLoginOver(askAgain);
   listen(({ what }) => {
-    if (what === "logout") location.reload();
+    if (what !== "logout") return;
+    // What was typed a moment ago would be kept when the page is left.
+    clearLocal();
+    location.reload();
   });
 }
 
 /** End this login, here and in the other tabs, and forget what the browser keeps. */
 export async function logOut() {
-  await call("POST", "logout/", { mayLogIn: false }).catch((error) => {
-    if (!(error instanceof Problem) || error.code !== "unauthenticated") throw error;
-  });
+  try {
+    await call("POST", "logout/", { mayLogIn: false });
+  } catch (error) {
+    const isOut = error instanceof Problem && error.code === "unauthenticated";
+    if (!isOut) return problemNotice(error);
+  }
   clearLocal();
   tell({ what: "logout" });
   location.assign(document.baseURI);
