@@ -17,6 +17,8 @@
  */
 
 const PREFIX = "urn:llamakeep:problem:";
+/** How long the beginning of an answer to a GET may take, in ms. */
+const PATIENCE = 30_000;
 
 /** What went wrong, in the server's words. */
 export class Problem extends Error {
@@ -88,19 +90,24 @@ export function address(path, query) {
 export async function send(method, path, options = {}) {
   /** @type {Record<string, string>} */
   const headers = { accept: "application/json", ...options.headers };
-  const init = { method, headers, signal: options.signal ?? null };
+  const own = new AbortController();
+  const signal = options.signal ? AbortSignal.any([own.signal, options.signal]) : own.signal;
   /** @type {RequestInit} */
-  const request = { ...init, credentials: "same-origin", cache: "no-store" };
+  const request = { method, headers, signal, credentials: "same-origin", cache: "no-store" };
   if (options.content) request.body = options.content;
   else if (options.body !== undefined) {
     headers["content-type"] = "application/json";
     request.body = JSON.stringify(options.body);
   }
+  // What changes something may take long to be sent, and is not given up.
+  const timer = method === "GET" ? setTimeout(() => own.abort(), PATIENCE) : undefined;
   try {
     return await fetch(address(path, options.query), request);
   } catch (error) {
     if (options.signal?.aborted) throw error;
     throw noAnswer();
+  } finally {
+    clearTimeout(timer);
   }
 }
 

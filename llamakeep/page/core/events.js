@@ -191,6 +191,7 @@ function takeText(event, data) {
 /** @param {unknown} error */
 async function failed(error) {
   const problem = error instanceof Problem ? error : noAnswer();
+  clearTimeout(timers.silence);
   if (problem.code === "unauthenticated") {
     // This asks the user to log in.
     await call("GET", "me/").catch(() => null);

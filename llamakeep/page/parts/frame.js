@@ -76,10 +76,13 @@ export async function showView(load, { scroll = 0, isFirst = false } = {}) {
   try {
     next = await load();
   } catch (error) {
-    const isOld = error instanceof Problem && error.code === "new-version";
+    const problem = error instanceof Problem ? error : faultOf(error);
     const reload = button("Reload", () => location.reload(), { class: "main" });
     const retry = () => showView(load, { scroll });
-    const box = problemBox(error, isOld ? { more: [reload] } : { retry });
+    const box = problemBox(
+      problem,
+      problem.code === "new-version" ? { more: [reload] } : { retry },
+    );
     next = {
       node: element("div", { class: "page" }, box),
       title: "Something is wrong",
@@ -97,6 +100,19 @@ export async function showView(load, { scroll = 0, isFirst = false } = {}) {
   next.opened?.();
   const focus = next.focus ?? (isFirst ? null : heading);
   focus?.focus({ preventScroll: true });
+}
+
+/**
+ * Write an error of the page's own into the browser's console, and return what users see of it.
+ *
+ * @param {unknown} error
+ */
+function faultOf(error) {
+  reportError(error);
+  return new Problem({
+    title: "The page has a fault here.",
+    detail: `What the server has is whole. The browser says: ${error}`,
+  });
 }
 
 /** @param {Shown} next */
