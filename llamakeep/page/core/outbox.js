@@ -183,11 +183,18 @@ function rest(seconds, endsOnline, signal) {
   });
 }
 
+/**
+ * Return whether a prompt goes out by itself when a page finds it.
+ *
+ * @param {Entry} entry
+ */
+export const isYoung = ({ at }) => Date.now() - at < YOUNG;
+
 /** Send what a page that is gone has left, if it is young; the rest is for the user. */
 export function resume() {
   for (const entry of entries()) {
     if (entry.state !== "sending" || underWay.has(entry.key)) continue;
-    if (Date.now() - entry.at < YOUNG) deliver(entry);
+    if (isYoung(entry)) deliver(entry);
     else hold(entry);
   }
 }

@@ -57,11 +57,23 @@ function moved(url) {
   here.set(url.pathname.slice(base.pathname.length));
 }
 
+/** Where the browser keeps that what is shown has got another address. */
+const SETTLED = "llamakeep:settled";
+
 /** @param {string} href Relative to the base. */
 export const addressOf = (href) => new URL(href, base).href;
 
 /** @param {URL} url */
 const isOurs = (url) => url.origin === base.origin && url.pathname.startsWith(base.pathname);
+
+/** @param {string} text As it is written in an address, perhaps with a lone `%`. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
 
 /**
  * Return the place of an address, and its view's name; `null` if no view has it.
@@ -75,8 +87,8 @@ export function placeOf(url) {
   for (const [pattern, name] of ROUTES) {
     const match = pattern.exec(path);
     if (match === null) continue;
-    const parts = match.slice(1).map(decodeURIComponent);
-    const hash = decodeURIComponent(url.hash.slice(1));
+    const parts = match.slice(1).map(decoded);
+    const hash = decoded(url.hash.slice(1));
     return { name, place: { path, parts, query: url.searchParams, hash } };
   }
   return null;
@@ -137,10 +149,32 @@ export function setAddress(href, how = {}) {
 }
 
 /**
+ * Change the address of what is shown to the one that it has from here on.
+ *
+ * A reload that has begun already still asks for the address before, and then shows this one.
+ *
+ * @param {string} href Relative to the base.
+ */
+export function settleAddress(href) {
+  const from = location.href;
+  setAddress(href);
+  sessionStorage.setItem(SETTLED, JSON.stringify({ from, to: location.href }));
+}
+
+/** Go where a reload would have gone if it had begun a moment later. */
+function catchUp() {
+  const { from, to } = JSON.parse(sessionStorage.getItem(SETTLED) ?? "{}");
+  const [how] = performance.getEntriesByType("navigation");
+  const isReload = /** @type {PerformanceNavigationTiming} */ (how)?.type === "reload";
+  if (isReload && from === location.href) history.replaceState({}, "", to);
+}
+
+/**
  * @param {URL} url
  * @param {number} scroll
  */
 function open(url, scroll) {
+  sessionStorage.removeItem(SETTLED);
   moved(url);
   show(url, scroll);
 }
@@ -174,5 +208,6 @@ export function startRouter(showing, scroll) {
     if (location.href !== shown) open(new URL(location.href), remembered().scroll ?? 0);
   });
   addEventListener("pagehide", rememberScroll);
+  catchUp();
   open(new URL(location.href), remembered().scroll ?? 0);
 }

@@ -1,7 +1,7 @@
 // @ts-check
 /** The bodies of prompts: what follows what, and how an earlier one is asked again. */
 
-import { address } from "../core/api.js";
+import { problemOf, send } from "../core/api.js";
 import { NOTHING } from "./branches.js";
 import { OPTIONS } from "./options.js";
 import { dataUrl } from "./pictures.js";
@@ -55,9 +55,8 @@ export async function imagesOf(run) {
   return await Promise.all(
     picturesOf(run).map(async ({ sha256, url }) => {
       if (!sha256) return url;
-      const response = await fetch(address(`history/${run.id}/images/${sha256}`), {
-        credentials: "same-origin",
-      });
+      const response = await send("GET", `history/${run.id}/images/${sha256}`);
+      if (!response.ok) throw await problemOf(response);
       return await dataUrl(await response.blob());
     }),
   );

@@ -76,11 +76,20 @@ export class Composer {
    * Take up the draft of a conversation.
    *
    * @param {string} conversation Empty for a new one.
-   * @param {string} [model] Which model is asked unless the user says otherwise.
    */
-  open(conversation, model = "") {
-    this.bar.setModel(model);
+  open(conversation) {
     this.drafts.open(conversation);
+  }
+
+  /**
+   * Take what is typed along into the conversation that this one has become.
+   *
+   * @param {string} conversation
+   * @param {string} model Which model is asked unless the user says otherwise.
+   */
+  move(conversation, model) {
+    this.bar.setModel(model);
+    this.drafts.move(conversation);
   }
 
   #draft() {

@@ -52,6 +52,17 @@ export class Drafts {
     this.#show();
   }
 
+  /**
+   * Let what is typed be the draft of the conversation that this one has become.
+   *
+   * @param {string} conversation
+   */
+  move(conversation) {
+    keep(this.#name, null);
+    this.#name = `draft:${conversation}`;
+    this.keep();
+  }
+
   /** Keep what is typed in a moment, when no other key follows. */
   changed() {
     clearTimeout(this.#timer);

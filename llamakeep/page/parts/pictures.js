@@ -100,15 +100,10 @@ export class Pictures {
     }
   }
 
-  /** @param {string[]} urls As `data:` URLs, which have been here before. */
+  /** @param {string[]} urls As `data:` URLs, or where a program has said they are. */
   put(urls) {
     this.clear();
-    for (const url of urls) {
-      const [head, content] = url.split(",", 2);
-      const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
-      const blob = new Blob([bytes], { type: head.slice(5).split(";")[0] });
-      this.#all.push({ url, shown: URL.createObjectURL(blob) });
-    }
+    this.#all = urls.map((url) => ({ url, shown: url.startsWith("data:") ? shownAs(url) : "" }));
     this.#show();
   }
 
@@ -121,10 +116,10 @@ export class Pictures {
   }
 
   /**
-   * @param {{shown: string}} picture
+   * @param {{url: string, shown: string}} picture
    * @param {number} index
    */
-  #thumbnail({ shown }, index) {
+  #thumbnail({ url, shown }, index) {
     const click = () => {
       URL.revokeObjectURL(shown);
       this.#all.splice(index, 1);
@@ -133,7 +128,9 @@ export class Pictures {
     return element(
       "span",
       { class: "thumbnail" },
-      element("img", { src: shown, alt: `Picture ${index + 1}` }),
+      shown
+        ? element("img", { src: shown, alt: `Picture ${index + 1}` })
+        : element("small", {}, `Picture at ${url}`),
       button("×", click, { "aria-label": `Take out picture ${index + 1}` }),
     );
   }
@@ -143,6 +140,13 @@ export class Pictures {
     this.#all = [];
     this.#show();
   }
+}
+
+/** @param {string} url A `data:` URL, which the page's policy does not show. */
+function shownAs(url) {
+  const [head, content] = url.split(",", 2);
+  const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
+  return URL.createObjectURL(new Blob([bytes], { type: head.slice(5).split(";")[0] }));
 }
 
 /**

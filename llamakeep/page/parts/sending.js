@@ -1,11 +1,10 @@
 // @ts-check
 /** What a conversation sends: prompts, the same once more, and edited ones. */
 
-import { Problem } from "../core/api.js";
 import { button } from "../core/dom.js";
 import { counted } from "../core/format.js";
 import { newKey } from "../core/local.js";
-import { entries, hold, post, release, watchOutbox } from "../core/outbox.js";
+import { entries, hold, isYoung, post, release, watchOutbox } from "../core/outbox.js";
 import { bodyAgain, bodyOf, imagesOf, optionsOf, place } from "./asking.js";
 import { isOver } from "./branches.js";
 import { problemBox } from "./problem.js";
@@ -20,6 +19,8 @@ export class Sending {
   #end;
   /** Keys of what this view has sent: the turn goes up as its answer grows. */
   #own = new Set();
+  /** @type {Map<string, string>} Runs that are asked again, with the keys of that. */
+  #again = new Map();
 
   /** @param {Talk} talk */
   constructor(talk) {
@@ -75,21 +76,27 @@ export class Sending {
 
   /** @param {Run} run */
   async again(run) {
+    // A second click, before the first one is answered, has the same key.
+    const key = this.#again.get(run.id) ?? newKey();
+    this.#again.set(run.id, key);
     try {
-      this.#post(newKey(), { ...await bodyAgain(run), ...this.#besides(run) });
+      this.#post(key, { ...await bodyAgain(run), ...this.#besides(run) });
     } catch (error) {
-      if (!(error instanceof Problem) && !(error instanceof TypeError)) throw error;
-      const problem = error instanceof Problem
-        ? error
-        : new Problem({ title: "Its pictures could not be read again." });
-      this.talk.composer.say(problemBox(problem, { retry: () => this.again(run) }));
+      this.talk.composer.say(problemBox(error, { retry: () => this.again(run) }));
     }
   }
 
   /** @param {Run} run */
   async edit(run) {
+    /** @type {string[]} */
+    let images;
+    try {
+      images = await imagesOf(run);
+    } catch (error) {
+      this.talk.composer.say(problemBox(error, { retry: () => this.edit(run) }));
+      return;
+    }
     this.#edited = run;
-    const images = await imagesOf(run);
     this.talk.composer.put(run.prompt, { options: optionsOf(run), images, model: run.model });
     this.talk.composer.setMode(
       "You edit an earlier prompt. What was there stays, as another version.",
@@ -105,6 +112,17 @@ export class Sending {
   leave() {
     this.#edited = null;
     this.talk.composer.setMode("");
+  }
+
+  /** Send what has waited for a run that ended meanwhile; what is older is for the user. */
+  opened() {
+    const last = this.talk.branches.last;
+    if (!last || !isOver(last)) return;
+    const old = entries().filter((entry) =>
+      entry.conversation === this.talk.id && entry.state === "waiting" && !isYoung(entry)
+    );
+    old.forEach(hold);
+    if (old.length === 0) this.ended(last);
   }
 
   /**
@@ -127,6 +145,9 @@ export class Sending {
   /** @param {import("../core/outbox.js").Outcome | null} outcome */
   #came(outcome) {
     const { talk } = this;
+    for (const [run, key] of this.#again) {
+      if (key === outcome?.entry.key) this.#again.delete(run);
+    }
     if (outcome?.entry.conversation === talk.id) {
       if (outcome.run) this.#begun(outcome.entry.key, outcome.run, outcome.entry.body);
       else if (outcome.problem) this.#refused(outcome.entry, outcome.problem);
@@ -158,7 +179,7 @@ export class Sending {
 
   /**
    * @param {import("../core/outbox.js").Entry} entry
-   * @param {Problem} problem
+   * @param {import("../core/api.js").Problem} problem
    */
   #refused({ body }, problem) {
     const { prompt, images, model, previous_run_id: _, conversation_id: __, ...options } = body;
@@ -172,7 +193,7 @@ export class Sending {
   /**
    * Return a button that asks for as many tokens as a limit may leave; `null` if none does.
    *
-   * @param {Problem} problem
+   * @param {import("../core/api.js").Problem} problem
    * @param {Record<string, any>} options
    */
   #less({ limit }, options) {

@@ -6,7 +6,7 @@ import { button, element } from "../core/dom.js";
 import { onResync, onRun } from "../core/events.js";
 import { firstLine } from "../core/format.js";
 import { isCoarse } from "../core/keys.js";
-import { setAddress } from "../core/router.js";
+import { here, settleAddress } from "../core/router.js";
 import { moveWaiting } from "../core/outbox.js";
 import { markSeen } from "../core/seen.js";
 import { Branches, isOver } from "./branches.js";
@@ -58,6 +58,7 @@ export class Talk {
   scroll = new Scroll(this.log, this.#content, (isAtEnd) => this.#scrolled(isAtEnd));
   /** @type {(() => void)[]} */
   #ends = [];
+  #isClosed = false;
 
   /**
    * @param {string} id Empty for a new one.
@@ -118,6 +119,7 @@ export class Talk {
     this.composer.bar.setModel(this.branches.last?.model ?? "");
     this.#marked = run ? this.turns.turn(run) : undefined;
     this.#marked?.node.classList.add("marked");
+    if (!this.loading.hasNewer && !this.branches.isChosen) this.sending.opened();
     markSeen(this.id);
   }
 
@@ -134,6 +136,7 @@ export class Talk {
 
   /** Show what the branches say, without moving what is on the screen. */
   render() {
+    if (this.#isClosed) return;
     const path = this.branches.path();
     const anchor = this.turns.turns.find(({ node }) => node.getBoundingClientRect().bottom > 0);
     this.scroll.keep(anchor?.node ?? null, () => this.turns.show(path));
@@ -148,6 +151,7 @@ export class Talk {
    * @param {Run} run
    */
   take(run) {
+    if (this.#isClosed) return;
     const isNew = !this.branches.get(run.id);
     this.branches.put(run);
     const known = this.branches.get(run.id) ?? run;
@@ -204,11 +208,13 @@ export class Talk {
   adopt(run) {
     this.id = run.conversation_id;
     this.loading = new Loading(this.id, (runs) => this.#loaded(runs));
-    this.composer.open(this.id, run.model);
-    this.title = firstLine(run.prompt) || "Conversation";
-    setTitle(this.title);
-    setAddress(`c/${this.id}`);
+    this.composer.move(this.id, run.model);
     moveWaiting(this.id);
+    this.title = firstLine(run.prompt) || "Conversation";
+    // The user may have gone on to another view, which is not shown yet.
+    if (here.value !== "") return;
+    setTitle(this.title);
+    settleAddress(`c/${this.id}`);
   }
 
   /** Go to the newest turn. */
@@ -236,6 +242,7 @@ export class Talk {
 
   /** End what it listens to and watches. */
   close() {
+    this.#isClosed = true;
     for (const end of this.#ends) end();
     this.sending.close();
     this.turns.close();
