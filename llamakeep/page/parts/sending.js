@@ -1,6 +1,7 @@
 // @ts-check
 /** What a conversation sends: prompts, the same once more, and edited ones. */
 
+import { noAnswer } from "../core/api.js";
 import { button } from "../core/dom.js";
 import { counted } from "../core/format.js";
 import { newKey } from "../core/local.js";
@@ -160,8 +161,16 @@ export class Sending {
    * @param {Run} run As it was accepted, without what it was asked.
    * @param {Record<string, any>} body
    */
-  #begun(key, run, body) {
+  async #begun(key, run, body) {
     const { talk } = this;
+    try {
+      await talk.ready();
+    } catch {
+      const retry = () => void this.#begun(key, run, body);
+      talk.composer.say(problemBox(noAnswer(), { retry }));
+      return;
+    }
+    if (talk.isClosed) return;
     const before = body.previous_run_id ?? null;
     const whole = {
       prompt: body.prompt,
@@ -175,6 +184,7 @@ export class Sending {
     talk.take(whole);
     const turn = talk.turns.turn(run.id);
     if (turn && this.#own.delete(key)) talk.scroll.withTurn(turn.node);
+    talk.pending.show(talk.id);
   }
 
   /**
