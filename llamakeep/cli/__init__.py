@@ -102,6 +102,7 @@ cli.command("migrate")(maintenance.migrate)
 cli.command("backup")(backup.backup)
 cli.command("restore")(backup.restore)
 cli.command("verify")(backup.verify)
+cli.command("copy")(backup.copy)
 cli.command("apply-retention")(maintenance.apply_retention)
 cli.command("replicate-emulator")(maintenance.replicate_emulator)
 

@@ -73,6 +73,34 @@ def restore(
     typer.echo("Start a server: it continues what was under way.")
 
 
+def copy(
+    source: Annotated[
+        str, typer.Argument(metavar="FROM", help="The URL of a database.")
+    ],
+    target: Annotated[
+        str, typer.Argument(metavar="TO", help="The URL of an empty one.")
+    ],
+) -> None:
+    """
+    Copy everything to an empty database, such as from SQLite to PostgreSQL.
+
+    Servers have to be stopped. A copy that was interrupted continues when the same
+    command is run again; at the end, each row is compared.
+    """
+    import asyncio
+
+    from llamakeep.storage import location
+    from llamakeep.storage.backup import copy as copy_database
+
+    with spinning("Copying …"):
+        copied = asyncio.run(copy_database(source, target))
+    typer.echo(
+        f"{location(target)} has all {copied.rows:,} rows of {location(source)}, and "
+        f"each is equal; {copied.written:,} were written now."
+    )
+    typer.echo("Start servers with the new LLAMAKEEP_DATABASE_URL.")
+
+
 def verify(
     what: Annotated[
         str | None,

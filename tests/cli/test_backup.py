@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from llamakeep.storage.database.schema import HEAD
 from tests.cli.conftest import Type
 
 
@@ -22,7 +23,7 @@ def test_a_database_goes_back_to_what_it_was(typed: Type, tmp_path: Path) -> Non
     back = typed("restore", file, "--replace")
 
     assert taken.stdout.endswith(
-        "is whole: 1 users, 0 runs, 0 of them under way, 0 images; revision 0021.\n"
+        f"is whole: 1 users, 0 runs, 0 of them under way, 0 images, revision {HEAD}.\n"
     )
     assert refused.exit_code == 1
     assert "With `--replace`, it is renamed and kept" in refused.stderr
@@ -62,3 +63,20 @@ def test_a_backup_and_a_database_are_verified(typed: Type, tmp_path: Path) -> No
     assert (done.exit_code, done.stdout) == (1, "")
     assert f"{file} is damaged" in done.stderr
     assert typed("verify", str(tmp_path / "none")).exit_code == 1
+
+
+def test_a_database_is_copied_to_another_one(
+    typed: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_user(typed, "alice")
+    source = f"sqlite:///{tmp_path / 'llamakeep.db'}"
+    target = f"sqlite:///{tmp_path / 'other.db'}"
+
+    done = typed("copy", source, target)
+
+    assert done.exit_code == 0, done.output
+    assert "and each is equal" in done.stdout
+    monkeypatch.setenv("LLAMAKEEP_DATABASE_URL", target)
+    assert "alice" in typed("user", "list").stdout
+    again = typed("copy", source, target)
+    assert (again.exit_code, "Nothing was changed" in again.stderr) == (1, True)

@@ -1,9 +1,12 @@
 """Back up, restore and verify the database that a URL names."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from llamakeep.errors import DatabaseMissing, StorageUnavailable
+from llamakeep.storage.backup.copying import Copied, Progress, copy_rows
 from llamakeep.storage.backup.examining import Findings, examine
 from llamakeep.storage.backup.seals import check_seal
 from llamakeep.storage.backup.sqlite_files import (
@@ -11,11 +14,14 @@ from llamakeep.storage.backup.sqlite_files import (
     examine_file,
     restore_file,
 )
+from llamakeep.storage.database import schema
+from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.postgres_url import read_postgres_url
 from llamakeep.storage.storage import (
     POSTGRES,
     check_postgres_driver,
     file_of,
+    location,
     open_database,
 )
 
@@ -115,6 +121,44 @@ async def verify_database(url: str) -> Findings:
     )
     try:
         return await database.read(examine)
+    finally:
+        await database.close()
+
+
+async def copy(
+    source_url: str, target_url: str, *, progress: Progress = lambda _, __: None
+) -> Copied:
+    """
+    Copy everything from a database to an empty one, or continue such a copy.
+
+    Args:
+        source_url: The database; no server may use it.
+        target_url: Where to; tables are created if there are none.
+        progress: Is called with a table's name and how many of its rows were seen.
+
+    Raises:
+        DatabaseInUse: A server has one of them, if it is a SQLite file.
+        DatabaseMissing: There is nothing to copy.
+        StorageUnavailable: The target has something else, or cannot be written.
+    """
+    is_file = not POSTGRES.match(source_url)
+    if is_file and not await asyncio.to_thread(file_of(source_url).is_file):
+        raise DatabaseMissing(f"There is no database at {location(source_url)}.")
+    async with _opened(source_url) as source, _opened(target_url) as target:
+        await source.read(schema.check)
+        if await target.read(schema.revision) is None:
+            await target.write(schema.migrate)
+        where = location(source_url)
+        return await copy_rows(source, target, where=where, progress=progress)
+
+
+@asynccontextmanager
+async def _opened(url: str) -> AsyncIterator[Database]:
+    database = await asyncio.to_thread(
+        open_database, url, is_owner=True, is_hurried=False
+    )
+    try:
+        yield database
     finally:
         await database.close()
 
