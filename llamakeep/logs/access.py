@@ -3,7 +3,6 @@
 import os
 import time
 from contextlib import suppress
-from json import JSONEncoder
 from typing import TextIO
 
 from llamakeep.logs.context import Served
@@ -12,8 +11,6 @@ from llamakeep.settings.values import LogFormat
 LOGGER = "llamakeep.access"
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 """Routes that programs ask for every few seconds."""
-
-_encode = JSONEncoder(check_circular=False).encode
 
 
 class AccessLog:
@@ -40,7 +37,9 @@ class AccessLog:
     ) -> None:
         self._stream = stream
         self._is_json = log_format == "json"
-        self._process = {"process": os.getpid()} if with_process else {}
+        pid = os.getpid()
+        self._process = f" [{pid}]" if with_process else ""
+        self._process_field = f', "process": {pid}' if with_process else ""
         self._has_probes = has_probes
         self._second = -1
         self._moment = ""
@@ -79,33 +78,29 @@ class AccessLog:
         moment = f"{self._moment}.{int((now - second) * 1000):03d}Z"
         ms = None if seconds is None else round(seconds * 1000, 1)
         if self._is_json:
-            line = _encode(
-                {
-                    "time": moment,
-                    "level": "INFO",
-                    "logger": LOGGER,
-                    "message": f"{method or '-'} {route or '-'} {status or '-'}",
-                    **self._process,
-                    "method": method,
-                    "route": route,
-                    "status": status,
-                    "ms": ms,
-                    "bytes": size,
-                    "complete": is_whole,
-                    "user_id": served.user_id,
-                    "run_id": served.run_id,
-                    "request_id": served.request_id,
-                }
+            # None of these values needs escaping, and an encoder takes as long as all.
+            told_method = f'"{method}"' if method else "null"
+            told_route = f'"{route}"' if route else "null"
+            user = f'"{served.user_id}"' if served.user_id else "null"
+            run = f'"{served.run_id}"' if served.run_id else "null"
+            line = (
+                f'{{"time": "{moment}", "level": "INFO", "logger": "{LOGGER}"'
+                f', "message": "{method or "-"} {route or "-"} {status or "-"}"'
+                f'{self._process_field}, "method": {told_method}'
+                f', "route": {told_route}, "status": {status or "null"}'
+                f', "ms": {"null" if ms is None else ms}, "bytes": {size}'
+                f', "complete": {"true" if is_whole else "false"}'
+                f', "user_id": {user}, "run_id": {run}'
+                f', "request_id": "{served.request_id}"}}'
             )
         else:
-            process = f" [{self._process['process']}]" if self._process else ""
             took = "" if ms is None else f" ms={ms}"
             whole = "" if is_whole else " incomplete"
             user = f" user={served.user_id}" if served.user_id else ""
             run = f" run={served.run_id}" if served.run_id else ""
             line = (
-                f"{moment}{process} INFO {LOGGER}: {method or '-'} {route or '-'} "
-                f"{status or '-'}{took} bytes={size}{whole}{user}{run}"
+                f"{moment}{self._process} INFO {LOGGER}: {method or '-'} "
+                f"{route or '-'} {status or '-'}{took} bytes={size}{whole}{user}{run}"
                 f" request={served.request_id}"
             )
         with suppress(OSError, ValueError):  # a request does not fail with its line
