@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from llamakeep.settings import Settings
+    from llamakeep.systemd import Manager
 
 THREE_CALLS = """\
 Three calls to try:
@@ -71,7 +72,12 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the API until Ctrl-C."""
+    import os
+
     from llamakeep.logs import set_up_logging
+    from llamakeep.systemd import Manager
+
+    manager = Manager(os.environ)
 
     settings = read_settings(
         host=host, port=port, demo=demo or None, log_level=log_level, workers=workers
@@ -81,7 +87,7 @@ def serve(
         from llamakeep.workers.parent import check_can_share
 
         check_can_share(settings)
-    with _listen(settings.host, settings.port) as listener:
+    with _passed(manager) or _listen(settings.host, settings.port) as listener:
         if settings.demo:
             _check_loopback(listener)
         set_up_logging(
@@ -90,17 +96,20 @@ def serve(
             with_process=settings.workers > 1,
         )
         is_orderly = (
-            _serve_here(settings, listener)
+            _serve_here(settings, listener, manager)
             if settings.workers == 1
-            else _serve_with_workers(settings, listener)
+            else _serve_with_workers(settings, listener, manager)
         )
     if not is_orderly:
         give_up("Stopped before all runs had ended. Nothing that was kept is lost.")
 
 
-def _serve_here(settings: "Settings", listener: "socket.socket") -> bool:
+def _serve_here(
+    settings: "Settings", listener: "socket.socket", manager: "Manager"
+) -> bool:
     """Serve in this process, and return whether it stopped in order."""
     import asyncio
+    from functools import partial
 
     from llamakeep.garbage import disable_gc
 
@@ -126,16 +135,27 @@ def _serve_here(settings: "Settings", listener: "socket.socket") -> bool:
         address = listener.getsockname()
         app.state.services.storage.name_server(origin_of(address, is_near=True))
         _announce(settings, address, model, data, setup_token)
+        manager.ready()
 
     app = create_app(settings, access_log=open_access_log(settings))
+    serving = server.serve(
+        app,
+        listener,
+        when_ready=when_ready,
+        new_server=partial(server.Server, is_kept=bool(manager.sockets)),
+        until_exit=True,
+        manager=manager,
+    )
     try:
-        server.run(server.serve(app, listener, when_ready=when_ready, until_exit=True))
+        server.run(serving)
     except asyncio.CancelledError:
         return False
     return True
 
 
-def _serve_with_workers(settings: "Settings", listener: "socket.socket") -> bool:
+def _serve_with_workers(
+    settings: "Settings", listener: "socket.socket", manager: "Manager"
+) -> bool:
     """Serve with worker processes, and return whether they stopped in order."""
     import asyncio
 
@@ -147,12 +167,33 @@ def _serve_with_workers(settings: "Settings", listener: "socket.socket") -> bool
 
     def when_ready(greeting: Greeting, setup_token: str | None) -> None:
         _announce(settings, address, greeting.model, greeting.data, setup_token)
+        manager.ready()
 
     async def serve(sockets: Sockets) -> bool:
-        return await Parent(settings, sockets, when_ready).run(until_exit=True)
+        parent = Parent(settings, sockets, when_ready, manager)
+        return await parent.run(until_exit=True)
 
-    with Sockets(listener) as sockets:
+    with Sockets(listener, is_kept=bool(manager.sockets)) as sockets:
         return asyncio.run(serve(sockets))
+
+
+def _passed(manager: "Manager") -> "socket.socket | None":
+    """Return the socket on which systemd listens for this service, if it does."""
+    import socket
+
+    if not manager.sockets:
+        return None
+    listener = manager.listener()
+    families = {socket.AF_INET, socket.AF_INET6}
+    if manager.sockets > 1 or listener.family not in families:
+        listener.close()
+        give_up(
+            "Cannot serve on the sockets that systemd passed: exactly one is needed, "
+            "with an address and a port. Write one `ListenStream=127.0.0.1:8000` into "
+            "the socket unit.",
+            code=2,
+        )
+    return listener
 
 
 def _listen(host: str, port: int) -> "socket.socket":

@@ -72,6 +72,8 @@ class Engine:
         """Under which name this process holds runs."""
         self.is_closed = False
         """Whether it works on nothing any more."""
+        self.is_draining = False
+        """Whether the process stops soon, and other ones should get new prompts."""
         self._settings = settings
         self._storage = storage
         self._registry = registry

@@ -21,26 +21,43 @@ from llamakeep.server.connections import (
     close_overdue,
 )
 from llamakeep.services import Services
+from llamakeep.systemd import Manager
 
 BACKLOG = 2048
 
 LAST_READS = 2
 """Seconds that clients have to read their responses when the server stops."""
 
+LAST_RESPONSE = (b"connection", b"close")
+"""The header that makes a client open another connection for its next request."""
+
 WhenReady = Callable[[FastAPI], Awaitable[None]]
 NewServer = Callable[[uvicorn.Config, FastAPI, WhenReady], "Server"]
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's server, which waits for runs to end before it shuts down."""
+    """
+    Uvicorn's server, which waits for runs to end before it shuts down.
+
+    If its listener `is_kept` by another process, connections that come while it stops
+    are left to the server that is started next.
+    """
 
     def __init__(
-        self, config: uvicorn.Config, app: FastAPI, when_ready: WhenReady
+        self,
+        config: uvicorn.Config,
+        app: FastAPI,
+        when_ready: WhenReady,
+        *,
+        is_kept: bool = False,
     ) -> None:
         super().__init__(config)
         self._app = app
         services: Services = app.state.services
         self._engine = services.engine
+        self._drain_seconds = services.settings.drain_seconds
+        self._is_kept = is_kept
+        self._drained_at: float | None = None
         self._when_ready = when_ready
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
@@ -51,23 +68,29 @@ class Server(uvicorn.Server):
         yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn passes both
-        """Refuse new prompts from now on; at the second signal, stop runs as well."""
+        """Stop in order; at the second signal, stop runs as well."""
         # A closed terminal sends SIGHUP more than once: from the shell and from itself.
         is_hangup = signal.Signals(sig).name == signals.HANGUP
-        self.stop(at_once=self.should_exit and not is_hangup)
+        self.stop(at_once=self._engine.is_draining and not is_hangup)
 
     def stop(self, *, at_once: bool = False) -> None:
         """
-        Refuse new prompts from now on.
+        Refuse new prompts once `drain_seconds` are over.
 
-        With `at_once`, runs are stopped as well, without their grace period.
+        With `at_once`, they are refused from now on, and runs are stopped as well,
+        without their grace period.
         """
+        self._engine.is_draining = True
         if at_once and self._task is not None:
             self._engine.stop_accepting(grace=0)
             if self._engine.running:
                 self._loop.call_soon_threadsafe(self._task.cancel)
             else:
                 self.force_exit = True  # do not wait for clients that do not read
+        if at_once or not (self._drain_seconds or self._is_kept):
+            self._refuse_prompts()
+
+    def _refuse_prompts(self) -> None:
         self.should_exit = True
         self._engine.stop_accepting()
 
@@ -77,10 +100,27 @@ class Server(uvicorn.Server):
         await self._when_ready(self._app)
 
     async def on_tick(self, counter: int) -> bool:
-        """Close overdue connections; uvicorn calls this ten times a second."""
+        """Close overdue connections, drain; uvicorn calls this ten times a second."""
+        now = self._loop.time()
         if counter % 10 == 0:
-            close_overdue(self.server_state.connections, self._loop.time())
-        return await super().on_tick(counter)
+            close_overdue(self.server_state.connections, now)
+        await super().on_tick(counter)
+        if self._engine.is_draining and self._drained_at is None:
+            self._begin_to_drain(now)
+        if self._drained_at is not None:
+            has_left = self._is_kept and not self.server_state.connections
+            if has_left or now >= self._drained_at:
+                self._refuse_prompts()
+        return self.should_exit
+
+    def _begin_to_drain(self, now: float) -> None:
+        self._drained_at = now + self._drain_seconds
+        # Uvicorn copies the former into the latter once a second.
+        self.config.encoded_headers.append(LAST_RESPONSE)
+        self.server_state.default_headers.append(LAST_RESPONSE)
+        if self._is_kept:
+            for server in self.servers:
+                server.close()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """
@@ -114,13 +154,15 @@ async def serve(
     when_ready: WhenReady,
     new_server: NewServer = Server,
     until_exit: bool = False,
+    manager: Manager | None = None,
 ) -> None:
     """
     Serve `app` on `listener` until a signal stops the process.
 
     The lifespan is entered here rather than by uvicorn, which would print errors at the
     start instead of raising them. The listener may be listening already. If the process
-    ends after this, it is `until_exit`.
+    ends after this, it is `until_exit`. The `manager` gets to know when it stops, and
+    until then that the event loop runs.
 
     Raises:
         LlamaKeepError: The application cannot start.
@@ -131,12 +173,15 @@ async def serve(
     serving = asyncio.current_task()
     assert serving is not None
     loop = serving.get_loop()
+    manager = manager or Manager()
     server: Server | None = None
     is_too_early = False
 
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal is_too_early
         if server is not None:
+            services: Services = app.state.services
+            manager.stopping(services.settings.seconds_to_stop)
             server.handle_exit(number, frame)
         else:  # still starting
             is_too_early = True
@@ -144,7 +189,7 @@ async def serve(
 
     with signals.handled(stop, until_exit=until_exit):
         try:
-            async with app.router.lifespan_context(app):
+            async with manager.watched(), app.router.lifespan_context(app):
                 collect_rarely()
                 server = new_server(_config(app), app, when_ready)
                 await server.serve([listener])

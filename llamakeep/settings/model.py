@@ -286,6 +286,13 @@ class Settings(BaseSettings):
     shutdown_grace: Seconds = 10
     """Seconds that runs may continue after a shutdown was requested."""
 
+    drain_seconds: Seconds = 0
+    """
+    Seconds for which prompts are still accepted after a shutdown was requested, while
+    `/readyz` says 503 so that a load balancer sends them elsewhere; the seconds of
+    `LLAMAKEEP_SHUTDOWN_GRACE` begin behind them.
+    """
+
     max_body_size: ByteSize = ByteSize(1024 * 1024)
     """The largest request body, in bytes; units such as `2MiB` work."""
 
@@ -391,6 +398,11 @@ class Settings(BaseSettings):
         if self.root_path or self.public_url is None:
             return self.root_path
         return (self.public_url.path or "").rstrip("/")
+
+    @property
+    def seconds_to_stop(self) -> float:
+        """How long a process serves at most after a shutdown was requested."""
+        return self.drain_seconds + self.shutdown_grace
 
     @model_validator(mode="after")
     def _leases_outlive_flushes(self) -> Self:

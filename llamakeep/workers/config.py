@@ -26,6 +26,8 @@ class WorkerConfig:
     """The token that creates the first administrator, the same in all workers."""
     dead_nodes: list[str]
     """Ids of workers that have died, whose runs can be taken over at once."""
+    is_kept: bool = False
+    """Whether another process keeps the socket, such as systemd."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as JSON."""

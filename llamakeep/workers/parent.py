@@ -17,6 +17,7 @@ from llamakeep.metrics.families import Snapshot, merged, monotone
 from llamakeep.providers.local.supervisor import LocalSupervisor
 from llamakeep.restarts import RestartBackoff
 from llamakeep.settings import Settings
+from llamakeep.systemd import Manager
 from llamakeep.workers.child import Child, Greeting, describe_exit
 from llamakeep.workers.config import WorkerConfig, pack
 from llamakeep.workers.shared import answers
@@ -62,11 +63,16 @@ class Parent:
     """
 
     def __init__(
-        self, settings: Settings, sockets: Sockets, when_ready: WhenReady
+        self,
+        settings: Settings,
+        sockets: Sockets,
+        when_ready: WhenReady,
+        manager: Manager | None = None,
     ) -> None:
         self._settings = settings
         self._sockets = sockets
         self._when_ready = when_ready
+        self._manager = manager or Manager()
         self._packed = pack(settings)
         self._setup_token = new_setup_token()
         self._supervisor = LocalSupervisor(settings)
@@ -97,7 +103,8 @@ class Parent:
             loop.call_soon_threadsafe(self._handle_signal, number)
 
         with signals.handled(stop, until_exit=until_exit):
-            return await self._run()
+            async with self._manager.watched():
+                return await self._run()
 
     async def _run(self) -> bool:
         numbers = range(1, self._settings.workers + 1)
@@ -121,11 +128,12 @@ class Parent:
         self._stop(at_once=self._is_at_once or (self._stops.is_set() and not is_hangup))
 
     def _stop(self, *, at_once: bool) -> None:
+        grace = 0 if at_once else self._settings.seconds_to_stop
+        self._manager.stopping(grace)
         self._stops.set()
         self._is_at_once = at_once
         for child in self._children.values():
             child.stop(at_once=at_once)
-        grace = 0 if at_once else self._settings.shutdown_grace
         asyncio.get_running_loop().call_later(grace + LAST_SECONDS, self._kill)
 
     def _kill(self) -> None:
@@ -162,7 +170,11 @@ class Parent:
     ) -> tuple[str, LlamaKeepError | None]:
         """Run a worker; return how it ended, and why it could not start, if so."""
         config = WorkerConfig(
-            sys.path, self._packed, self._setup_token, list(dead_nodes)
+            sys.path,
+            self._packed,
+            self._setup_token,
+            list(dead_nodes),
+            is_kept=self._sockets.is_kept,
         )
         try:
             child = await Child.start(

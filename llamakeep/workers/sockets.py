@@ -21,11 +21,19 @@ class Sockets(AbstractContextManager["Sockets"]):
     """
     Creates the sockets on which workers listen.
 
-    It owns the listener. If it `deals_out`, each worker gets its own socket.
+    It owns the listener. If it `deals_out`, each worker gets its own socket. A listener
+    that another process keeps, such as systemd, `is_kept`: all workers share it.
     """
 
-    def __init__(self, listener: socket.socket, *, deals_out: bool = DEALS_OUT) -> None:
-        self._deals_out = deals_out
+    def __init__(
+        self,
+        listener: socket.socket,
+        *,
+        deals_out: bool = DEALS_OUT,
+        is_kept: bool = False,
+    ) -> None:
+        self.is_kept = is_kept
+        self._deals_out = deals_out = deals_out and not is_kept
         self._address = listener.getsockname()
         self._family = listener.family
         if deals_out:

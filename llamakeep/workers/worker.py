@@ -107,7 +107,7 @@ class _Worker:
         return {} if services is None else await services.metrics.count_all()
 
     def _new_server(self, *arguments: Any) -> Server:
-        self._server = _Server(*arguments)
+        self._server = _Server(*arguments, is_kept=self._config.is_kept)
         return self._server
 
     def _stop(self, facts: Facts) -> None:

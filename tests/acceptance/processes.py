@@ -154,6 +154,15 @@ class ServerProcess(Served):
             self._runner.start, self.order, self._listener
         )
 
+    def leave_socket(self) -> None:
+        """Leave the listening socket to the server: it ends with it."""
+        self._listener.close()
+
+    def listen_again(self) -> None:
+        """Listen on the same port, after `leave_socket`."""
+        port = self.client.base_url.port
+        self._listener = socket.create_server(("127.0.0.1", port or 0), backlog=512)
+
     async def stop(self, how: signal.Signals = signal.SIGKILL) -> int:
         """End the process, and return its exit status."""
         assert self.pid is not None

@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -26,7 +27,7 @@ from llamakeep.app import create_app
 from llamakeep.domain import Capabilities, Price, Usage
 from llamakeep.errors import LlamaKeepError
 from llamakeep.providers.base import Accepted, CompletionRequest, Event, Finished
-from llamakeep.server import serve
+from llamakeep.server import Server, serve
 from llamakeep.settings import Settings
 from tests.torture.crash_points import arm
 
@@ -82,6 +83,8 @@ class Order(BaseModel):
     is_free: bool
     is_real: bool
     """Whether to use the providers of the settings, instead of a `Talker`."""
+    is_kept: bool = False
+    """Whether another process keeps the socket for the server that comes next."""
     crash_at: str = ""
     """The point at which it strikes itself, if at any; see `tests.torture`."""
     crash_on: int = 1
@@ -127,8 +130,10 @@ def run(order: Order, listener: socket.socket) -> None:
     settings = Settings.model_validate(order.settings)
     talker = Talker(words=order.words, pause=order.pause, is_free=order.is_free)
     app = create_app(settings, providers=None if order.is_real else [talker])
+    new_server = partial(Server, is_kept=order.is_kept)
+    serving = serve(app, listener, when_ready=nobody_waits, new_server=new_server)
     try:
-        asyncio.run(serve(app, listener, when_ready=nobody_waits))
+        asyncio.run(serving)
     except LlamaKeepError as error:
         sys.exit(error.detail)
 

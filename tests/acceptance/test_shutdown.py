@@ -1,10 +1,12 @@
 """Stopping in an orderly way, and one process for one database."""
 
 import asyncio
+import os
 import signal
 import time
 
 from tests.acceptance.conftest import NewServer
+from tests.acceptance.processes import ServerProcess
 from tests.acceptance.test_crashes import Told, check_nothing_is_lost, post_until
 from tests.waiting import until
 
@@ -53,6 +55,32 @@ async def test_a_run_that_outlasts_the_grace_is_kept_with_its_text(
     assert kept["status"] == "interrupted"
     assert kept["response"].count(" ") > 10
     assert "run-interrupted" in (await following).text
+
+
+async def test_a_server_that_drains_is_not_ready_and_still_answers_prompts(
+    new_server: NewServer,
+) -> None:
+    server = new_server(settings={"drain_seconds": 3600})
+    await server.start()
+    ready = await server.client.get("/readyz")
+    assert server.pid is not None
+
+    os.kill(server.pid, signal.SIGTERM)
+    await until(lambda: _is_closing(server))
+    unready = await server.client.get("/readyz")
+    answer = await server.client.post("/prompt/", json={"prompt": "Hi"})
+    status = await server.stop(signal.SIGTERM)
+
+    assert (ready.status_code, unready.status_code) == (200, 503)
+    assert answer.status_code == 200
+    assert answer.headers["connection"] == "close"
+    assert status == 0
+
+
+async def _is_closing(server: ServerProcess) -> bool:
+    health = await server.client.get("/healthz")
+    assert health.status_code == 200
+    return health.headers.get("connection") == "close"
 
 
 async def test_a_second_process_on_the_same_database_is_refused(

@@ -46,6 +46,17 @@ def test_nobody_else_gets_an_address_that_workers_have(deals_out: bool) -> None:
             socket.create_server(ours.getsockname())
 
 
+def test_a_socket_that_another_process_keeps_is_shared() -> None:
+    with (
+        _listener() as kept,
+        Sockets(kept.dup(), is_kept=True) as sockets,
+        sockets.for_worker() as worker,
+        socket.create_connection(kept.getsockname()),
+    ):
+        accepted, _ = worker.accept()
+        accepted.close()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux deals out.")
 def test_connections_go_to_workers_that_are_ready_and_to_each_of_them() -> None:
     with Sockets(_listener(), deals_out=True) as sockets:

@@ -42,7 +42,7 @@ async def readyz(request: Request) -> HealthResponse:
     does.
     """
     services = services_of(request)
-    if services.engine.is_stopping:
+    if services.engine.is_draining or services.engine.is_stopping:
         raise ServerStopping
     storage = services.storage
     error = await _trouble_of(storage)
