@@ -76,7 +76,7 @@ def configuration(
         r"    server one.*",
         lambda _: prefix + listed("    server s{0} 127.0.0.1:{0}\n", servers),
         file,
-    ).replace("inter 1s", "inter 100ms")
+    )
 
 
 def listed(template: str, ports: Sequence[int]) -> str:

@@ -14,7 +14,6 @@ from tests.acceptance.proxies import in_front
 from tests.waiting import LONG_ENOUGH, until
 
 CLIENTS = 6
-DRAIN = 0.5
 
 
 @asynccontextmanager
@@ -67,7 +66,8 @@ async def test_no_request_fails_while_two_nodes_behind_a_proxy_are_restarted(
         pass
     settings = {
         "database_url": postgres_url,
-        "drain_seconds": DRAIN,
+        # Three looks of the proxy, each a second after the other, and some more.
+        "drain_seconds": 6,
         "shutdown_grace": LONG_ENOUGH,
     }
     nodes = {length: new_server(words=length, settings=settings) for length in (3, 4)}
@@ -97,7 +97,7 @@ async def test_no_request_fails_while_two_nodes_behind_a_proxy_are_restarted(
 async def test_no_request_fails_while_a_server_whose_socket_is_kept_is_restarted(
     new_server: NewServer,
 ) -> None:
-    settings = {"drain_seconds": DRAIN, "shutdown_grace": LONG_ENOUGH}
+    settings = {"drain_seconds": 0.5, "shutdown_grace": LONG_ENOUGH}
     server = new_server(settings=settings, is_kept=True)
     await server.start()
 
