@@ -11,14 +11,24 @@ from llamakeep.cli.environment import open_database, read_settings
 from llamakeep.cli.terminal import give_up
 
 
-def migrate() -> None:
-    """Migrate the database to the schema of this version."""
+def migrate(
+    *,
+    no_copy: Annotated[
+        bool,
+        typer.Option("--no-copy", help="Do not back up a SQLite file before."),
+    ] = False,
+) -> None:
+    """
+    Migrate the database to the schema of this version.
+
+    A SQLite file is backed up before, beside it; `llamakeep restore` brings it back.
+    """
     import asyncio
 
     from llamakeep.storage import location, migrate_database
 
     url = read_settings().database_url
-    before, after = asyncio.run(migrate_database(url))
+    before, after = asyncio.run(migrate_database(url, is_copied=not no_copy))
     if before == after:
         typer.echo(f"{location(url)} is at revision {after} already.")
     else:

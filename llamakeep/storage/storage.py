@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import logging
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -52,6 +53,8 @@ from llamakeep.storage.runs.providers import ProviderStorage
 from llamakeep.storage.runs.quotas import QuotaStorage
 from llamakeep.storage.runs.recent import RecentStorage
 from llamakeep.storage.runs.steps import RunStorage
+
+log = logging.getLogger(__name__)
 
 POSTGRES = re.compile(r"postgres(ql)?(\+\w+)?:", re.IGNORECASE)
 
@@ -188,7 +191,7 @@ async def open_storage(
             # A migration may take longer than other statements.
             await migrate_database(url)
         elif migrate and not await database.read(schema.is_current):
-            await storage.migrate()
+            await _migrate(database, url)
         await storage.check_schema()
         if isinstance(database, SqliteDatabase) and database.has_older_log:
             database.erase_traces_soon()
@@ -199,9 +202,15 @@ async def open_storage(
         await storage.close()
 
 
-async def migrate_database(url: str) -> tuple[str | None, str]:
+async def migrate_database(
+    url: str, *, is_copied: bool = True
+) -> tuple[str | None, str]:
     """
     Migrate the database that `url` names to this version's schema.
+
+    Args:
+        url: The database.
+        is_copied: Whether a SQLite file is backed up before, beside it.
 
     Returns:
         The migration before, `None` for an empty database, and the one after.
@@ -215,11 +224,32 @@ async def migrate_database(url: str) -> tuple[str | None, str]:
         open_database, url, is_owner=True, is_hurried=False
     )
     try:
-        before = await database.read(schema.revision)
-        await database.write(schema.migrate)
+        before = await _migrate(database, url, is_copied=is_copied)
     finally:
         await database.close()
     return before, schema.HEAD
+
+
+async def _migrate(
+    database: Database, url: str, *, is_copied: bool = True
+) -> str | None:
+    """Migrate the tables, with a backup of a file before; return what they were."""
+    before = await database.read(schema.revision)
+    is_older = before is not None and before < schema.HEAD
+    if is_older and is_copied and isinstance(database, SqliteDatabase):
+        # It needs this module.
+        from llamakeep.storage.backup.sqlite_files import back_up_file  # noqa: PLC0415
+
+        path = file_of(url)
+        copy = path.with_name(f"{path.name}.revision-{before}")
+        await asyncio.to_thread(back_up_file, path, copy)
+        log.warning(
+            "the database as it is before its migration is in %s: `llamakeep restore` "
+            "brings it back with the earlier version; delete it when all is well",
+            copy,
+        )
+    await database.write(schema.migrate)
+    return before
 
 
 def location(url: str) -> str:

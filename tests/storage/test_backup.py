@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 from llamakeep.deletion.users import purge_one
 from llamakeep.domain import Actor, RunStatus, User
 from llamakeep.errors import DatabaseInUse, DatabaseMissing, StorageUnavailable
-from llamakeep.storage import Storage, open_storage
+from llamakeep.storage import Storage, migrate_database, open_storage
 from llamakeep.storage.backup import back_up, restore, verify, verify_database
 from llamakeep.storage.backup.files import new_backup
 from llamakeep.storage.database import schema
@@ -320,3 +320,43 @@ async def test_tables_of_a_later_version_are_said_to_be_so(
     [found] = (await verify_database(database_url)).faults
 
     assert "Install the version that wrote it" in found
+
+
+async def test_a_file_is_backed_up_before_it_is_migrated(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    url, copy = f"sqlite:///{tmp_path / 'old.db'}", tmp_path / "old.db.revision-0019"
+    database = await asyncio.to_thread(open_database, url, is_owner=True)
+    await database.write(lambda connection: schema.migrate(connection, "0019"))
+    await database.close()
+
+    async with open_storage(url) as storage:
+        await storage.add_user("alice", None)
+
+    assert (await verify(copy)).revision == "0019"
+    said = [line for line in caplog.messages if line.startswith("migration ")]
+    assert said[0].startswith("migration 0020: ")
+    assert str(copy) in caplog.text
+    await restore(copy, url, is_replaced=True)
+    async with open_storage(url) as storage:
+        assert await storage.find_credentials("alice") is None
+
+
+async def test_nothing_is_migrated_where_there_is_no_room_for_the_backup(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    database = await asyncio.to_thread(open_database, url, is_owner=True)
+    await database.write(lambda connection: schema.migrate(connection, "0019"))
+    await database.close()
+    await asyncio.to_thread((tmp_path / "old.db.revision-0019").mkdir)
+
+    with pytest.raises(StorageUnavailable, match="Nothing was changed"):
+        async with open_storage(url):
+            pass
+
+    database = await asyncio.to_thread(open_database, url, is_owner=True)
+    assert await database.read(schema.revision) == "0019"
+    await database.close()
+    assert await migrate_database(url, is_copied=False) == ("0019", schema.HEAD)

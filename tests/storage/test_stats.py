@@ -123,6 +123,29 @@ async def test_runs_are_summed_up_by_api_key_and_what_came_without_one_last(
     ]
 
 
+async def test_all_users_runs_are_summed_up_by_five_facts_at_most_so_many(
+    storage: Storage, alice: User, bob: User
+) -> None:
+    facts = [
+        Grouping.USER,
+        Grouping.API_KEY,
+        Grouping.MODEL,
+        Grouping.END_USER,
+        Grouping.DAY,
+    ]
+    await finish(storage, alice, api_key_id="key_1")
+    await finish(storage, alice, api_key_id="key_1")
+    await finish(storage, bob)
+
+    all_of_them = await storage.stats(None, EVERYTHING, by=facts)
+    first = await storage.stats(None, EVERYTHING, by=facts, most=1)
+
+    (of_alice, of_bob), has_more = all_of_them
+    assert (of_alice.runs, of_bob.runs, has_more) == (2, 1, False)
+    assert of_alice.groups[:4] == (alice.id, "key_1", "scripted:parrot", None)
+    assert first == ([of_alice], True)
+
+
 async def test_what_is_summed_up_can_be_narrowed(storage: Storage, alice: User) -> None:
     await finish(storage, alice, model="other")
     await finish(storage, alice)

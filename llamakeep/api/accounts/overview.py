@@ -4,12 +4,20 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from fastapi import Query, Request
+from fastapi import Query, Request, Response
 from pydantic import AwareDatetime
 
 from llamakeep.api.dependencies import AdminUser
 from llamakeep.api.history.filters import Moment
 from llamakeep.api.history.stats import StatsItem
+from llamakeep.api.history.stats_csv import (
+    CSV,
+    MOST_FACTS,
+    MOST_ROWS,
+    Format,
+    stats_csv,
+    wants_csv,
+)
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.domain import RunStatus, utc_now
@@ -39,6 +47,8 @@ FAILURES_PERIOD = timedelta(days=1)
 
 _responses = problem_responses(Unauthenticated, AdminOnly, ScopeMissing, InvalidRequest)
 
+AllGrouping = Literal["user", "api_key", "end_user", "day", "model", "status", "source"]
+
 
 class UserStatsItem(StatsItem):
     """The sums of a group of all users' runs."""
@@ -57,16 +67,20 @@ class AllStatsResponse(Body):
     """Runs from then on are summed up."""
 
 
-@router.get("/stats", responses=_responses | problem_responses(UserNotFound))
+@router.get(
+    "/stats",
+    response_model=AllStatsResponse,
+    responses=_responses | problem_responses(UserNotFound) | CSV,
+)
 async def stats_of_all(
     request: Request,
     admin: AdminUser,
     by: Annotated[
-        list[Literal["user", "day", "model", "status", "source"]] | None,
+        list[AllGrouping] | None,
         Query(
-            max_length=2,
-            description="What to group runs by: `user`, unless it is given; twice for "
-            "two facts.",
+            max_length=MOST_FACTS,
+            description="What to group runs by: `user`, unless it is given; more than "
+            "once for several facts.",
         ),
     ] = None,
     user_id: Annotated[Text | None, Query(max_length=64)] = None,
@@ -79,8 +93,13 @@ async def stats_of_all(
         Moment | None, Query(description="30 days ago, unless it is given.")
     ] = None,
     until: Annotated[Moment | None, Query(description="Exclusive.")] = None,
-) -> AllStatsResponse:
-    """Sum up the runs of all users: how many, tokens, cost and times; no text."""
+    format: Format = None,  # noqa: A002 - the field
+) -> AllStatsResponse | Response:
+    """
+    Sum up the runs of all users, as JSON or CSV.
+
+    How many, tokens, cost and times, and no text.
+    """
     storage = services_of(request).storage
     groupings = [Grouping(each) for each in dict.fromkeys(by or ["user"])]
     begin = since or utc_now() - STATS_PERIOD
@@ -88,10 +107,17 @@ async def stats_of_all(
         model=model, status=status, source=source, since=begin, until=until
     )
     user = None if user_id is None else await storage.get_user(user_id)
-    found, has_more = await storage.stats(user, matching, by=groupings)
-    items = [StatsItem.of(each, groupings) for each in found]
-    user_ids = [item.groups.get(Grouping.USER) or "" for item in items]
+    is_csv = wants_csv(request, format)
+    most = MOST_ROWS if is_csv else None
+    found, has_more = await storage.stats(user, matching, by=groupings, most=most)
+    groups = [dict(zip(groupings, each.groups, strict=True)) for each in found]
+    user_ids = [each.get(Grouping.USER) or "" for each in groups]
     names = await storage.usernames(filter(None, user_ids))
+    if is_csv:
+        is_named = Grouping.USER in groupings
+        usernames = names if is_named else None
+        return stats_csv(found, groupings, has_more=has_more, usernames=usernames)
+    items = [StatsItem.of(each, groupings) for each in found]
     return AllStatsResponse(
         stats=[
             UserStatsItem(**dict(item), username=names.get(each))

@@ -1,11 +1,9 @@
 """`GET /history/export`: a history as a stream of NDJSON, CSV or Markdown."""
 
 import asyncio
-import csv
-import io
 import re
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -13,6 +11,7 @@ from typing import Any, Literal
 from fastapi import Request, Response
 
 from llamakeep.api.dependencies import ReadingUser
+from llamakeep.api.history.cells import harmless, row
 from llamakeep.api.history.filters import Matching
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
@@ -75,7 +74,6 @@ _COLUMNS = (
     "response",
 )
 _LINE_END = re.compile(r"\r\n?")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @router.get(
@@ -154,14 +152,14 @@ class _Source:
     async def response(self, run: Run, *, is_cell: bool) -> AsyncIterator[str]:
         is_first = True
         async for piece in self.storage.text_pieces(run):
-            yield _harmless(piece) if is_first and is_cell else piece
+            yield harmless(piece) if is_first and is_cell else piece
             is_first = False
 
 
 async def _texts(source: _Source, runs: list[Run], kind: Kind) -> AsyncIterator[bytes]:
     encode, quote = _ENCODINGS[kind]
     if kind == "csv":
-        yield _row(_COLUMNS)
+        yield row(_COLUMNS)
     written: set[str] = set()
     while runs:
         last = runs[-1].id
@@ -205,13 +203,13 @@ def _csv(run: Run) -> Iterator[bytes]:
         run.usage.output_tokens,
         run.usage.cost,
         run.error_code,
-        run.end_user and _harmless(run.end_user),
+        run.end_user and harmless(run.end_user),
     )
-    prompt, response = _harmless(run.prompt), _harmless(run.response)
+    prompt, response = harmless(run.prompt), harmless(run.response)
     if run.response is not STORED and len(prompt) + len(response) <= PIECE:
-        yield _row((*facts, prompt, response))
+        yield row((*facts, prompt, response))
         return
-    yield _row(facts).removesuffix(b"\r\n")
+    yield row(facts).removesuffix(b"\r\n")
     yield b',"'
     yield from map(_doubled, _slices(prompt))
     yield b'",'
@@ -226,16 +224,6 @@ def _csv(run: Run) -> Iterator[bytes]:
 
 def _doubled(text: str) -> bytes:
     return text.replace('"', '""').encode()
-
-
-def _row(facts: Iterable[object]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerow(facts)
-    return text.getvalue().encode()
-
-
-def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _markdown(run: Run) -> Iterator[bytes]:

@@ -1,12 +1,20 @@
-"""`GET /history/stats`: runs, tokens, cost and latency, by one or two facts."""
+"""`GET /history/stats`: runs, tokens, cost and latency, by some facts."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from fastapi import Query, Request
+from fastapi import Query, Request, Response
 
 from llamakeep.api.dependencies import ReadingUser
 from llamakeep.api.history.filters import Matching
+from llamakeep.api.history.stats_csv import (
+    CSV,
+    MOST_FACTS,
+    MOST_ROWS,
+    Format,
+    stats_csv,
+    wants_csv,
+)
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.errors import InvalidRequest, ScopeMissing, Unauthenticated
@@ -84,8 +92,8 @@ class StatsResponse(Body):
     """
     All groups that have runs, the last one first.
 
-    With days, these are the latest 5,000. Of end users, tags, and two groupings without
-    days, they are the 1,000 with the most runs.
+    With days, these are the latest 5,000. Of end users, tags, and several groupings
+    without days, they are the 1,000 with the most runs.
     """
 
     stats: list[StatsItem]
@@ -94,7 +102,9 @@ class StatsResponse(Body):
 
 
 @router.get(
-    "/stats", responses=problem_responses(Unauthenticated, ScopeMissing, InvalidRequest)
+    "/stats",
+    response_model=StatsResponse,
+    responses=problem_responses(Unauthenticated, ScopeMissing, InvalidRequest) | CSV,
 )
 async def history_stats(
     request: Request,
@@ -103,9 +113,9 @@ async def history_stats(
     by: Annotated[
         list[OwnGrouping] | None,
         Query(
-            max_length=2,
-            description="What to group runs by: `day`, unless it is given; twice for "
-            "two facts.",
+            max_length=MOST_FACTS,
+            description="What to group runs by: `day`, unless it is given; more than "
+            "once for several facts.",
         ),
     ] = None,
     first_words: Annotated[
@@ -114,16 +124,24 @@ async def history_stats(
             description="Sum up the times to first words, too: it takes twice as long."
         ),
     ] = False,
-) -> StatsResponse:
+    format: Format = None,  # noqa: A002 - the field
+) -> StatsResponse | Response:
     """
-    Sum up your runs, or those that match the filters.
+    Sum up your runs, or those that match the filters, as JSON or CSV.
 
     A run that has several tags counts in the group of each, by `key` and `key:value`.
     """
     groupings = [Grouping(each) for each in dict.fromkeys(by or ["day"])]
     storage = services_of(request).storage
+    is_csv = wants_csv(request, format)
     found, has_more = await storage.stats(
-        user, matching, by=groupings, has_first_words=first_words
+        user,
+        matching,
+        by=groupings,
+        has_first_words=first_words,
+        most=MOST_ROWS if is_csv else None,
     )
+    if is_csv:
+        return stats_csv(found, groupings, has_more=has_more)
     items = [StatsItem.of(each, groupings) for each in found]
     return StatsResponse(stats=items, has_more=has_more)

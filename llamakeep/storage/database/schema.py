@@ -1,10 +1,14 @@
 """The schema's version, and migrating to it."""
 
+import logging
 from importlib.resources import files
+from typing import Any
 
 from sqlalchemy import Connection, inspect, text
 
 from llamakeep.errors import DatabaseOutdated
+
+log = logging.getLogger(__name__)
 
 HEAD = "0021"
 """The newest migration; a constant, because importing Alembic takes long."""
@@ -38,6 +42,7 @@ def migrate(connection: Connection, target: str = "head") -> None:
     config = alembic.config.Config()
     config.set_main_option("script_location", "llamakeep.storage:migrations")
     config.attributes["connection"] = connection
+    _log_steps(config, connection, target)
     try:
         if target == "base":
             alembic.command.downgrade(config, target)
@@ -49,6 +54,18 @@ def migrate(connection: Connection, target: str = "head") -> None:
             f"of llamakeep (revision {HEAD!r}) does not know. Install the version that "
             "wrote it, or a newer one."
         ) from error
+
+
+def _log_steps(config: Any, connection: Connection, target: str) -> None:
+    """Log what the migrations will do."""
+    import alembic.script  # noqa: PLC0415 - as above
+
+    before = revision(connection)
+    if before is None or before >= HEAD or target == "base":
+        return
+    scripts = alembic.script.ScriptDirectory.from_config(config)
+    for step in reversed([*scripts.iterate_revisions(target, before)]):
+        log.info("migration %s: %s", step.revision, step.doc)
 
 
 def _can_be_made(connection: Connection) -> bool:

@@ -1,4 +1,4 @@
-"""Statistics of a user's runs, by one or two of their facts."""
+"""Statistics of runs, by some of their facts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -116,6 +116,7 @@ class StatsStorage(SearchStorage):
         *,
         by: Sequence[Grouping],
         has_first_words: bool = False,
+        most: int | None = None,
     ) -> tuple[Sequence[Stats], bool]:
         """
         Return the statistics of matching runs, group by group, and whether more exist.
@@ -125,14 +126,15 @@ class StatsStorage(SearchStorage):
 
         First words take as long again, and are only summed up if `has_first_words`.
         The latest days are first; without days, where there may be any number of
-        groups, those with the most runs.
+        groups, those with the most runs. There are `most` of them, else as many as
+        `most_groups` says.
         """
-        most = most_groups(by)
+        most = most or most_groups(by)
 
         def operation(connection: Connection) -> Sequence[Stats]:
             dialect = connection.dialect.name
             each = _each(user, matching, by, dialect, has_first_words=has_first_words)
-            query = _sums(each, by, has_first_words=has_first_words)
+            query = _sums(each, by, most, has_first_words=has_first_words)
             return [_to_stats(row, len(by)) for row in connection.execute(query)]
 
         if matching.search is not None:
@@ -221,7 +223,11 @@ def _source(user: User | None, by: Sequence[Grouping]) -> FromClause:
 
 
 def _sums(
-    each: Subquery, by: Sequence[Grouping], *, has_first_words: bool
+    each: Subquery,
+    by: Sequence[Grouping],
+    most: int | None,
+    *,
+    has_first_words: bool,
 ) -> Select[*tuple[Any, ...]]:
     """Sum up the groups, in their order."""
     cost = type_coerce(each.c.cost, BigInteger)
@@ -239,7 +245,6 @@ def _sums(
     labels = [each.c[f"label_{n}"] for n, _ in enumerate(by)]
     has_taken = or_(each.c.has_answer, each.c.output_tokens.is_not(None))
     count_of_runs = func.count().label("runs")
-    most = most_groups(by)
     order: list[ColumnElement[Any]] = [labels[0].desc().nulls_last()]
     if most is not None:
         days = [labels[by.index(Grouping.DAY)].desc()] if Grouping.DAY in by else []

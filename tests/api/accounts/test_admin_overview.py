@@ -1,6 +1,8 @@
 """What administrators see of all: numbers and states, never texts."""
 
 import asyncio
+import csv
+import io
 from datetime import timedelta
 from typing import Any
 
@@ -47,6 +49,37 @@ async def test_runs_of_all_users_are_summed_up_without_their_texts(
     assert (day["groups"]["source"], day["username"]) == ("prompt", None)
     assert [each["username"] for each in of_bob.json()["stats"]] == ["bob"]
     assert earlier.json()["stats"] == []
+
+
+async def test_usage_is_a_file_by_user_key_model_end_user_and_day_without_texts(
+    client: Client, root: dict[str, str]
+) -> None:
+    alice, key = (
+        await client.alice(),
+        await client.post("/keys/", json={"name": "laptop", "scopes": ["prompt"]}),
+    )
+    own = {"Authorization": f"Bearer {key.json()['key']}"}
+    body = {"prompt": "secret", "end_user": "4711"}
+    await client.post("/prompt/", json=body, headers=own)
+    await client.post("/prompt/", json=body, headers=BOB)
+    facts = ["user", "api_key", "model", "end_user", "day"]
+
+    found = await client.get(
+        "/admin/stats", params={"by": facts, "format": "csv"}, headers=root
+    )
+
+    table = list(csv.DictReader(io.StringIO(found.text, newline="")))
+    [of_alice] = [row for row in table if row["username"] == "alice"]
+    assert [of_alice[fact] for fact in facts] == [
+        alice.id,
+        key.json()["id"],
+        "scripted:parrot",
+        "4711",
+        (await client.history())[0]["created_at"][:10],
+    ]
+    assert [row["output_tokens"] for row in table] == ["3", "3"]
+    assert "secret" not in found.text
+    assert "laptop" not in found.text
 
 
 async def test_a_month_is_summed_up_unless_another_time_is_named(
