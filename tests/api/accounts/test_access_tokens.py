@@ -16,6 +16,7 @@ OPEN_TO_ALL = [
     "POST /setup/",
     "POST /password-reset/",
     "GET /about/",
+    "GET /about/proxy",
     "GET /healthz",
     "GET /readyz",
 ]
