@@ -13,14 +13,12 @@ from pydantic import (
 )
 from pydantic_settings import (
     BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
 from llamakeep.domain import Limits
-from llamakeep.settings.secret_files import SecretFiles
+from llamakeep.settings.sources import sources_of
 from llamakeep.settings.values import (
     Days,
     Key,
@@ -38,7 +36,6 @@ from llamakeep.settings.values import (
     SomeSeconds,
     ValkeyUrl,
     WebhookSecret,
-    is_kubernetes,
 )
 
 
@@ -378,19 +375,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the environment first, then the files that it names, then `.env`."""
-        assert isinstance(env_settings, EnvSettingsSource)
-        assert isinstance(dotenv_settings, DotEnvSettingsSource)
-        for source in (env_settings, dotenv_settings):
-            # What is blank is as good as not set.
-            source.env_vars = {
-                name: value
-                for name, value in source.env_vars.items()
-                if value and value.strip() and not is_kubernetes(name, value)
-            }
-        variables = [env_settings.env_vars, dotenv_settings.env_vars]
-        files = SecretFiles(settings_cls, variables)
-        return init_settings, env_settings, files, dotenv_settings
+        """Read what is handed in first; see `sources_of`."""
+        sources = sources_of(settings_cls, env_settings, dotenv_settings)
+        return init_settings, *sources
 
     @property
     def path_prefix(self) -> str:
