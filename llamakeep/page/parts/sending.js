@@ -163,14 +163,6 @@ export class Sending {
    */
   async #begun(key, run, body) {
     const { talk } = this;
-    try {
-      await talk.ready();
-    } catch {
-      const retry = () => void this.#begun(key, run, body);
-      talk.composer.say(problemBox(noAnswer(), { retry }));
-      return;
-    }
-    if (talk.isClosed) return;
     const before = body.previous_run_id ?? null;
     const whole = {
       prompt: body.prompt,
@@ -179,7 +171,16 @@ export class Sending {
       previous_run_id: before,
       ...run,
     };
+    // At once: the page may be left, and what comes after it has no other trace of the prompt.
     if (!talk.id) talk.adopt(whole);
+    try {
+      await talk.ready();
+    } catch {
+      const retry = () => void this.#begun(key, run, body);
+      talk.composer.say(problemBox(noAnswer(), { retry }));
+      return;
+    }
+    if (talk.isClosed) return;
     talk.branches.choose(null);
     talk.take(whole);
     const turn = talk.turns.turn(run.id);
