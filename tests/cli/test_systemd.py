@@ -50,7 +50,9 @@ async def test_a_service_serves_on_the_socket_of_systemd_and_reports_its_state(
                 "LLAMAKEEP_SHUTDOWN_GRACE": "20",
             },
         )
-        reported = {await _report(systemd) for _ in range(4)}
+        reported: set[str] = set()
+        while reported < {"READY=1", "WATCHDOG=1"}:
+            reported.add(await _report(systemd))
         port = listener.getsockname()[1]
         async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
             healthy = await client.get(f"http://127.0.0.1:{port}/healthz")
