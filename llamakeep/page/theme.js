@@ -8,9 +8,3 @@ try {
 if (!globalThis.CSS || !CSS.supports("color", "light-dark(red, red)")) {
   document.title = "This browser is too old for the page: take one of the last two years.";
 }
-// Where there are turns at once, what shows them is loaded with all else; elsewhere, later.
-if (/\/c\/[^/]+$/.test(location.pathname)) {
-  for (const link of document.querySelectorAll("link[rel=later]")) {
-    link.setAttribute("rel", "modulepreload");
-  }
-}

@@ -72,19 +72,6 @@ def test_a_prompt_that_is_accepted_while_the_page_is_reloaded_is_shown(
     assert len(site.history()) == 1
 
 
-def test_a_conversation_has_its_address_before_its_turns_can_be_shown(
-    tabs: Tabs, site: Site
-) -> None:
-    page = tabs.device(site).new_page()
-    shown = Held(page, "**/parts/turn.js")
-    page.goto(site.origin)
-    send(page, "Only once")
-    eventually(lambda: has_its_address(page))
-    shown.release()
-    expect(turn(page)).to_contain_text("Hello, world.")
-    assert len(site.history()) == 1
-
-
 def test_what_is_typed_while_a_conversation_begins_stays_in_the_field(
     page: Page,
 ) -> None:

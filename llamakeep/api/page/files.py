@@ -31,8 +31,6 @@ MEDIA_TYPES = {
 
 FIRST = ("main.js", "views/conversation.js")
 """The modules of the view that is opened most often."""
-LATER = ("parts/turn.js", "parts/talk_keys.js")
-"""What a conversation needs besides, and a new one does not at first."""
 
 _GZIP = 31  # as `zlib` calls the format
 _IMPORT = re.compile(r'^(?:import|export|\}) .*?from "(\.[^"]+)";$', re.MULTILINE)
@@ -91,15 +89,9 @@ def _page(edition: Edition, name: str, prefix: str) -> File:
     return File.of(name, text.encode())
 
 
-def _links(rel: str, names: Sequence[str], base: str) -> str:
-    links = (f'<link rel="{rel}" href="{base}/{name}">' for name in names)
+def _preloading(names: Sequence[str], base: str) -> str:
+    links = (f'<link rel="modulepreload" href="{base}/{name}">' for name in names)
     return "\n  ".join(links)
-
-
-def _filled(text: str, values: Mapping[str, str]) -> str:
-    for name, value in values.items():
-        text = text.replace(name, value)
-    return text
 
 
 def _modules_of(names: Sequence[str], files: Mapping[str, bytes]) -> Sequence[str]:
@@ -159,15 +151,9 @@ class Files:
             whole.update(f"{name} {len(content)}\n".encode() + content)
         digest = whole.hexdigest()[:16]
         base = f"page/{digest}"
-        first = _modules_of(FIRST, files)
-        later = [name for name in _modules_of(LATER, files) if name not in first]
-        filled = {
-            "{modules}": _links("modulepreload", first, base),
-            "{later}": _links("later", later, base),
-            "{files}": base,
-        }
+        links = _preloading(_modules_of(FIRST, files), base)
         pages = {
-            name: _filled(content.decode(), filled)
+            name: content.decode().replace("{modules}", links).replace("{files}", base)
             for name, content in files.items()
             if name.endswith(".html")
         }

@@ -1,7 +1,6 @@
 // @ts-check
 /** What a conversation sends: prompts, the same once more, and edited ones. */
 
-import { noAnswer } from "../core/api.js";
 import { button } from "../core/dom.js";
 import { counted } from "../core/format.js";
 import { newKey } from "../core/local.js";
@@ -161,7 +160,7 @@ export class Sending {
    * @param {Run} run As it was accepted, without what it was asked.
    * @param {Record<string, any>} body
    */
-  async #begun(key, run, body) {
+  #begun(key, run, body) {
     const { talk } = this;
     const before = body.previous_run_id ?? null;
     const whole = {
@@ -171,21 +170,11 @@ export class Sending {
       previous_run_id: before,
       ...run,
     };
-    // At once: the page may be left, and what comes after it has no other trace of the prompt.
     if (!talk.id) talk.adopt(whole);
-    try {
-      await talk.ready();
-    } catch {
-      const retry = () => void this.#begun(key, run, body);
-      talk.composer.say(problemBox(noAnswer(), { retry }));
-      return;
-    }
-    if (talk.isClosed) return;
     talk.branches.choose(null);
     talk.take(whole);
     const turn = talk.turns.turn(run.id);
     if (turn && this.#own.delete(key)) talk.scroll.withTurn(turn.node);
-    talk.pending.show(talk.id);
   }
 
   /**

@@ -17,7 +17,9 @@ import { Pending } from "./pending.js";
 import { problemBox } from "./problem.js";
 import { Scroll } from "./scroll.js";
 import { Sending } from "./sending.js";
+import { talkKeys } from "./talk_keys.js";
 import { talkMenu } from "./talk_menu.js";
+import { Turn } from "./turn.js";
 import { Turns } from "./turns.js";
 
 /** @typedef {import("./branches.js").Run} Run */
@@ -25,19 +27,10 @@ import { Turns } from "./turns.js";
 /** How near to an end of what is loaded more is loaded, in px. */
 const NEAR = 1500;
 
-/** Load what shows turns, which a new conversation does not need at first. */
-export async function loadTurns() {
-  const [{ Turn }, { talkKeys }] = await Promise.all([
-    import("./turn.js"),
-    import("./talk_keys.js"),
-  ]);
-  return { Turn, talkKeys };
-}
-
 /** What shows one conversation. */
 export class Talk {
   branches = new Branches();
-  turns = new Turns((run) => this.#turn(run));
+  turns = new Turns((run) => new Turn(this.branches.get(run.id) ?? run, this.doing));
   composer = new Composer({
     send: (sent) => this.sending.send(sent),
     stop: () => this.#stop(),
@@ -65,7 +58,7 @@ export class Talk {
   scroll = new Scroll(this.log, this.#content, (isAtEnd) => this.#scrolled(isAtEnd));
   /** @type {(() => void)[]} */
   #ends = [];
-  isClosed = false;
+  #isClosed = false;
 
   /**
    * @param {string} id Empty for a new one.
@@ -86,26 +79,10 @@ export class Talk {
     this.#ends.push(
       onRun((run) => this.#heard(run)),
       onResync(() => this.#resync()),
+      talkKeys(this),
     );
     this.composer.open(id);
     this.pending.show(id);
-  }
-
-  /** @type {typeof import("./turn.js").Turn | null} */
-  #Turn = null;
-
-  /** Have what shows turns. */
-  async ready() {
-    const { Turn, talkKeys } = await loadTurns();
-    if (this.#Turn || this.isClosed) return;
-    this.#Turn = Turn;
-    this.#ends.push(talkKeys(this));
-  }
-
-  /** @param {Run} run */
-  #turn(run) {
-    if (this.#Turn === null) throw new Error("What shows turns was not loaded.");
-    return new this.#Turn(this.branches.get(run.id) ?? run, this.doing);
   }
 
   /** @returns {import("../core/router.js").Shown} */
@@ -120,7 +97,7 @@ export class Talk {
     };
   }
 
-  /** @type {import("./turn.js").Turn | undefined} The turn that the address names. */
+  /** @type {Turn | undefined} The turn that the address names. */
   #marked;
 
   #opened() {
@@ -128,8 +105,6 @@ export class Talk {
       this.scroll.toTurn(this.#marked.node);
       this.#marked.node.focus({ preventScroll: true });
     } else this.scroll.toEnd();
-    // It is asked for again when there is a turn to show.
-    this.ready().catch(() => null);
   }
 
   /**
@@ -138,7 +113,6 @@ export class Talk {
    * @param {string} run Its id, or nothing.
    */
   async load(run) {
-    await this.ready();
     if (run) await this.loading.around(run).catch(() => this.loading.end());
     else await this.loading.end();
     if (run && this.branches.get(run)) this.choose(run);
@@ -162,7 +136,7 @@ export class Talk {
 
   /** Show what the branches say, without moving what is on the screen. */
   render() {
-    if (this.isClosed || this.#Turn === null) return;
+    if (this.#isClosed) return;
     const path = this.branches.path();
     const anchor = this.turns.turns.find(({ node }) => node.getBoundingClientRect().bottom > 0);
     this.scroll.keep(anchor?.node ?? null, () => this.turns.show(path));
@@ -177,7 +151,7 @@ export class Talk {
    * @param {Run} run
    */
   take(run) {
-    if (this.isClosed) return;
+    if (this.#isClosed) return;
     const isNew = !this.branches.get(run.id);
     this.branches.put(run);
     const known = this.branches.get(run.id) ?? run;
@@ -268,7 +242,7 @@ export class Talk {
 
   /** End what it listens to and watches. */
   close() {
-    this.isClosed = true;
+    this.#isClosed = true;
     for (const end of this.#ends) end();
     this.sending.close();
     this.turns.close();

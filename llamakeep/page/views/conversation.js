@@ -4,14 +4,13 @@
 import { call, Problem } from "../core/api.js";
 import { models } from "../core/models.js";
 import { examples } from "../parts/examples.js";
-import { loadTurns, Talk } from "../parts/talk.js";
+import { Talk } from "../parts/talk.js";
 
 /** @type {import("../core/router.js").View} */
 export default async function conversation({ parts, hash }) {
   const id = parts[0] ?? "";
   const asking = id ? call("GET", `conversations/${encodeURIComponent(id)}`) : null;
-  const turns = id ? loadTurns() : null;
-  const [facts] = await Promise.all([asking, models().catch(ignored), turns]);
+  const [facts] = await Promise.all([asking, models().catch(ignored)]);
   const talk = new Talk(id, facts?.title ?? "New conversation");
   try {
     if (id) await talk.load(hash);

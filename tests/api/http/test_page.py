@@ -129,24 +129,6 @@ async def test_a_shell_names_all_modules_that_the_first_view_imports(
             assert imported in modules
 
 
-async def test_a_first_view_loads_few_files_and_what_shows_turns_comes_later(
-    shared_client: Client,
-) -> None:
-    response = await shared_client.get("/", headers=HTML)
-    files = (await Files().edition()).files
-
-    def linked(rel: str) -> set[str]:
-        link = rf'<link rel="{rel}" href="page/\w+/([^"]+)">'
-        return set(re.findall(link, response.text))
-
-    first, later = linked("modulepreload"), linked("later")
-    assert len(first) <= 45
-    assert sum(len(files[name].packed) for name in first) < 65_000
-    assert sum(len(files[name].packed) for name in linked("stylesheet")) < 10_000
-    assert {"parts/turn.js", "parts/talk_keys.js", "text/blocks.js"} <= later
-    assert not first & later
-
-
 async def test_each_file_is_sent_as_what_it_is_and_kept_for_ever(
     shared_client: Client,
 ) -> None:
