@@ -29,6 +29,7 @@ from sqlalchemy import (
 
 from llamakeep.domain import RunStatus
 from llamakeep.errors import StorageUnavailable
+from llamakeep.storage.backup.portions import next_keys
 from llamakeep.storage.database import schema
 from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import images, metadata, runs, users
@@ -37,9 +38,6 @@ from llamakeep.storage.history.words import lexemes
 
 Progress = Callable[[str, int], None]
 """Takes the name of a table, and how many of its rows were looked at."""
-
-AT_ONCE, MOST_AT_ONCE = 200, 4_000_000
-"""Rows in one transaction, unless their texts or images are longer together."""
 
 _MARK = Table("copy_under_way", MetaData(), Column("source", Text, nullable=False))
 """From where a database is being copied that is not whole yet."""
@@ -73,7 +71,6 @@ async def copy_rows(
     Raises:
         StorageUnavailable: `target` has other rows, or is not equal at the end.
     """
-    await source.read(schema.check)
     await target.write(partial(_begin, where=where))
     written = await _pass(source, target, progress)
     if await _pass(source, target, progress):
@@ -138,17 +135,8 @@ def _read(
 ) -> Sequence[RowMapping]:
     """Return the next rows behind a primary key."""
     key = [*table.primary_key]
-    size = _SIZES.get(table.name, literal(0))
-    query = select(*key, size).order_by(*key).limit(AT_ONCE)
-    if after is not None:
-        query = query.where(tuple_(*key) > tuple_(*after))
-    total = 0
-    keys: list[tuple[Any, ...]] = []
-    for *one, length in connection.execute(query).all():
-        total += length or 0
-        if keys and total > MOST_AT_ONCE:
-            break
-        keys.append(tuple(one))
+    sized_keys = select(*key, _SIZES.get(table.name, literal(0)))
+    keys = next_keys(connection, sized_keys, key, after)
     if not keys:
         return []
     some = select(table).where(tuple_(*key).in_(keys)).order_by(*key)

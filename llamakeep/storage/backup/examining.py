@@ -5,17 +5,16 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select, tuple_
+from sqlalchemy import Connection, Select, func, select
 from sqlalchemy.exc import DatabaseError
 
+from llamakeep.storage.backup.portions import next_keys
 from llamakeep.storage.database import schema
 from llamakeep.storage.database.conditions import IS_UNFINISHED
 from llamakeep.storage.database.tables import images, run_images, runs, users
 from llamakeep.storage.runs.rows import READ, to_run
 
 MOST_FAULTS = 20
-_AT_ONCE, _MOST_AT_ONCE = 200, 4_000_000
-"""Runs read in one statement, unless their texts have more characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,24 +129,7 @@ def _can_be_read(connection: Connection, ids: Sequence[str]) -> bool:
 def _portions(
     connection: Connection, keys: Select[Any], place: Sequence[Any]
 ) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """
-    Yield primary keys in order, so many at a time as may be read at once.
-
-    The last column of `keys` is the size of the row.
-    """
     after: tuple[Any, ...] | None = None
-    while True:
-        query = keys.order_by(*place).limit(_AT_ONCE)
-        if after is not None:
-            query = query.where(tuple_(*place) > tuple_(*after))
-        size = 0
-        portion: list[tuple[Any, ...]] = []
-        for *key, length in connection.execute(query).all():
-            if portion and size + (length or 0) > _MOST_AT_ONCE:
-                break
-            portion.append(tuple(key))
-            size += length or 0
-        if not portion:
-            return
+    while portion := next_keys(connection, keys, place, after):
         yield portion
         after = portion[-1]
