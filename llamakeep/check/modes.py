@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from llamakeep.check.finding import Finding, failed, ok, warning
-from llamakeep.storage.inspection import files_of
+from llamakeep.storage.database.private_files import OTHERS
+from llamakeep.storage.database.sqlite import files_of
 
 ABOUT = "files"
-OTHERS = stat.S_IRWXG | stat.S_IRWXO
 GIVEN_OUT = (Path("/run"), Path("/var/run"))
 """Where Docker, Kubernetes and systemd put secrets, with modes of their own."""
 
@@ -18,7 +18,7 @@ def check_modes(database: Path | None, secrets: Iterable[Path]) -> list[Finding]
     """Return which files other users of this computer can read; it blocks."""
     if os.name == "nt":
         return []
-    files = [] if database is None else files_of(database)
+    files = [] if database is None else filter(Path.exists, files_of(database))
     found = [*_open_to_others(files, "has all prompts and answers")]
     found += _open_to_others(secrets, "has a secret")
     if database is not None and database.exists():

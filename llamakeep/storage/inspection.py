@@ -12,7 +12,6 @@ from llamakeep.domain.values import value
 from llamakeep.errors import DatabaseMissing, StorageUnavailable
 from llamakeep.storage.database import schema
 from llamakeep.storage.database.private_files import with_suffix
-from llamakeep.storage.database.sqlite import SIDE_FILES
 from llamakeep.storage.database.tables import clock
 from llamakeep.storage.storage import POSTGRES, file_of, open_database
 
@@ -67,12 +66,6 @@ def sqlite_file(url: str) -> Path | None:
         StorageUnavailable: The URL is invalid.
     """
     return None if POSTGRES.match(url) else file_of(url)
-
-
-def files_of(database: Path) -> list[Path]:
-    """Return the files of a SQLite database that exist."""
-    every = [database, *(with_suffix(database, each) for each in SIDE_FILES)]
-    return [each for each in every if each.exists()]
 
 
 def inspect_file(path: Path) -> DatabaseState:

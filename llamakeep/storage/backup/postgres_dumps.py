@@ -28,6 +28,7 @@ from llamakeep.storage.database.postgres_connecting import (
     reason_of,
 )
 from llamakeep.storage.database.postgres_url import PostgresUrl
+from llamakeep.storage.database.private_files import create_private
 from llamakeep.storage.database.tables import metadata
 
 _OTHERS = (
@@ -119,7 +120,7 @@ def dump(
     programs.check_version(server.major)
     with new_backup(file) as part:
         # Not before: it becomes readable by its owner alone.
-        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        create_private(part).close()
         programs.run(
             "pg_dump",
             "--format=custom",

@@ -26,8 +26,8 @@ from llamakeep.storage.backup.seals import check_seal
 from llamakeep.storage.database import schema
 from llamakeep.storage.database.conditions import IS_UNFINISHED
 from llamakeep.storage.database.owner_lock import OwnerLock
-from llamakeep.storage.database.private_files import with_suffix
-from llamakeep.storage.database.sqlite import SIDE_FILES, create_sqlite_engine
+from llamakeep.storage.database.private_files import create_private, with_suffix
+from llamakeep.storage.database.sqlite import create_sqlite_engine, files_of
 from llamakeep.storage.database.tables import runs
 from llamakeep.storage.database.writer import reason
 from llamakeep.storage.runs.rows import READ, to_run
@@ -80,8 +80,8 @@ def restore_file(file: Path, path: Path, *, is_replaced: bool) -> Path | None:
                 "`--replace`, it is renamed and kept, and the backup takes its place."
             )
         fresh = with_suffix(path, ".restoring")
-        for suffix in ("", *SIDE_FILES):
-            with_suffix(fresh, suffix).unlink(missing_ok=True)
+        for left in files_of(fresh):
+            left.unlink(missing_ok=True)
         _copy(file, fresh, size)
         with _connected(fresh, "rw") as connection:
             connection.exec_driver_sql(MAY_HAVE_BEEN_ASKED)
@@ -108,7 +108,7 @@ def examine_file(path: Path) -> Findings:
 
 
 def _write_copy(source: Path, target: Path) -> None:
-    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    create_private(target).close()
     try:
         with _connected(source, "rw") as connection:
             connection.exec_driver_sql("VACUUM INTO ?", (str(target),))
@@ -165,12 +165,7 @@ def _put_aside(path: Path) -> Path | None:
 
 
 def _copy(file: Path, target: Path, size: int) -> None:
-    with (
-        file.open("rb") as source,
-        os.fdopen(
-            os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb"
-        ) as copy,
-    ):
+    with file.open("rb") as source, create_private(target) as copy:
         shutil.copyfileobj(source, copy)
         copy.truncate(size)
         copy.flush()

@@ -4,6 +4,7 @@ import logging
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -13,6 +14,11 @@ log = logging.getLogger(__name__)
 def with_suffix(path: Path, suffix: str) -> Path:
     """Return `path` with `suffix` appended to the name."""
     return path.with_name(path.name + suffix)
+
+
+def create_private(path: Path) -> BinaryIO:
+    """Create a file that its owner alone may read, and open it for writing."""
+    return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")
 
 
 def keep_private(path: Path) -> None:

@@ -111,7 +111,7 @@ class SqliteDatabase:
             raise StorageUnavailable(
                 f"The database file {path} cannot be opened: {reason(error)}."
             ) from error
-        for file in (path, *(with_suffix(path, each) for each in SIDE_FILES)):
+        for file in files_of(path):
             keep_private(file)
         self._reading = create_sqlite_engine(path, "ro", QueuePool, pool_size=READERS)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
@@ -287,6 +287,11 @@ class SqliteDatabase:
     def _unlock(self) -> None:
         if self._lock is not None:
             self._lock.release()
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the names of a database's files, whether they are there or not."""
+    return [with_suffix(path, each) for each in ("", *SIDE_FILES)]
 
 
 def create_sqlite_engine(
