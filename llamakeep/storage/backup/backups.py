@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import ModuleType
 
 from llamakeep.errors import DatabaseMissing, StorageUnavailable
 from llamakeep.storage.backup.copying import Copied, Progress, copy_rows
@@ -41,9 +42,7 @@ async def back_up(url: str, file: Path, *, pg_dump: Path | None = None) -> Findi
             earlier one was not changed.
     """
     if POSTGRES.match(url):
-        check_postgres_driver()
-        from llamakeep.storage.backup import postgres_dumps  # noqa: PLC0415 - a driver
-
+        postgres_dumps = _postgres_dumps()
         parsed = read_postgres_url(url)
         programs = postgres_dumps.PostgresPrograms(pg_dump)
         server = await postgres_dumps.find_server(parsed)
@@ -100,9 +99,7 @@ async def verify(file: Path, *, pg_dump: Path | None = None) -> Findings:
     """
     await asyncio.to_thread(check_seal, file)
     if await asyncio.to_thread(_is_of_postgres, file):
-        check_postgres_driver()
-        from llamakeep.storage.backup import postgres_dumps  # noqa: PLC0415 - a driver
-
+        postgres_dumps = _postgres_dumps()
         programs = postgres_dumps.PostgresPrograms(pg_dump)
         return await asyncio.to_thread(postgres_dumps.examine_dump, file, programs)
     return await asyncio.to_thread(examine_file, file)
@@ -166,9 +163,7 @@ async def _opened(url: str) -> AsyncIterator[Database]:
 async def _restore_dump(
     file: Path, url: str, *, is_replaced: bool, pg_dump: Path | None
 ) -> str | None:
-    check_postgres_driver()
-    from llamakeep.storage.backup import postgres_dumps  # noqa: PLC0415 - a driver
-
+    postgres_dumps = _postgres_dumps()
     parsed, programs = read_postgres_url(url), postgres_dumps.PostgresPrograms(pg_dump)
     server = await postgres_dumps.find_server(parsed)
     await asyncio.to_thread(programs.check_version, server.major)
@@ -182,6 +177,13 @@ async def _restore_dump(
         raise
     await postgres_dumps.finish_restoring(parsed)
     return None if old is None else f"the schema {old}"
+
+
+def _postgres_dumps() -> ModuleType:
+    check_postgres_driver()
+    from llamakeep.storage.backup import postgres_dumps  # noqa: PLC0415 - a driver
+
+    return postgres_dumps
 
 
 def _is_of_postgres(file: Path) -> bool:
