@@ -10,6 +10,9 @@ Labels = tuple[str, ...]
 Snapshot = Mapping[str, Sequence[tuple[Sequence[str], Sequence[float]]]]
 """By the name of a family: the labels of each of its series, and its numbers."""
 
+OTHER = "_OTHER"
+"""What OpenTelemetry calls values of a label that are not told apart."""
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _ESCAPED = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from llamakeep.metrics.families import Family, Series
+from llamakeep.metrics.families import OTHER, Family, Series
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-OTHER = "_OTHER"
-"""What OpenTelemetry calls methods that are not told apart."""
 CLIENT_LEFT = "499"
 """The status if the client left before the response began; it is nginx's."""
 

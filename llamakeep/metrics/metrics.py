@@ -6,7 +6,14 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
-from llamakeep.metrics.families import Family, Kind, Series, Snapshot, snapshot_of
+from llamakeep.metrics.families import (
+    OTHER,
+    Family,
+    Kind,
+    Series,
+    Snapshot,
+    snapshot_of,
+)
 from llamakeep.metrics.process import process_series
 
 MOST_NOTED = 64
@@ -14,9 +21,6 @@ MOST_NOTED = 64
 
 MOST_MODELS = 100
 """How many models have series of their own; all others share one."""
-
-OTHER = "_OTHER"
-"""What OpenTelemetry calls values that are not told apart."""
 
 # Bounds and names are those of OpenTelemetry's conventions.
 _OPERATION_BOUNDS = tuple(0.01 * 2**power for power in range(14))
