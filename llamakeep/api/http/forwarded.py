@@ -83,7 +83,7 @@ class Forwarded:
         """Return the last address that is no trusted proxy's; earlier ones may lie."""
         address = None
         for value in reversed(values[-MOST_HOPS:]):
-            address = _address(value)
+            address = address_of(value)
             if address is None:
                 raise _unusable("X-Forwarded-For", "an address")
             if not self._is_trusted(address):
@@ -98,7 +98,7 @@ class Forwarded:
 
 def _peer(scope: Scope) -> Address | None:
     client = scope.get("client")
-    return _address(client[0]) if client else None
+    return address_of(client[0]) if client else None
 
 
 def _said(scope: Scope) -> dict[bytes, list[str]]:
@@ -110,7 +110,7 @@ def _said(scope: Scope) -> dict[bytes, list[str]]:
     return found
 
 
-def _address(value: str) -> Address | None:
+def address_of(value: str) -> Address | None:
     """Parse an address with or without a port; IPv4 mapped into IPv6 becomes IPv4."""
     match = _PORT.fullmatch(value)
     if match is not None:

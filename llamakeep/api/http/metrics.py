@@ -1,6 +1,5 @@
 """`GET /metrics`, in Prometheus's text format."""
 
-from ipaddress import ip_address
 from typing import Annotated
 
 from fastapi import Request, Security
@@ -8,6 +7,7 @@ from fastapi.security import SecurityScopes
 from starlette.responses import Response
 
 from llamakeep.api.dependencies import AuthUser, admin_user, auth_user
+from llamakeep.api.http.forwarded import address_of
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.domain import Scope
@@ -65,9 +65,5 @@ def _is_let_in(request: Request) -> bool:
     networks = services_of(request).settings.metrics_networks
     if not networks or request.client is None:
         return False
-    try:
-        address = ip_address(request.client.host.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return any((mapped or address) in network for network in networks)
+    address = address_of(request.client.host)
+    return address is not None and any(address in each for each in networks)
