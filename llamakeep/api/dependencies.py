@@ -102,30 +102,27 @@ class AuthUser(HTTPBearer):
         """
         value = presented(request, self.schemes)
         storage = services_of(request).storage
-        if not is_api_key(value):
-            user = await storage.find_user_by_access_token(digest(value))
+        if is_api_key(value):
+            user = await storage.find_user_by_api_key(digest(value))
+            key = None if user is None else user.api_key
+            if user is None or key is None:
+                raise Unauthenticated("This API key is not valid, or not any more.")
+        else:
+            user, key = await storage.find_user_by_access_token(digest(value)), None
             if user is None:
                 raise Unauthenticated(
                     "This access token is not valid, or not any more. Log in again."
                 )
-            if (served := SERVED.get()) is not None:
-                served.user_id = user.id
-            if "visit" in request.scope:
-                await request.scope["visit"].count_user(user)
-            if COOKIE_NAME in request.scope:
-                await _renew(request, value)
-            return user
-        user = await storage.find_user_by_api_key(digest(value))
-        if user is None or user.api_key is None:
-            raise Unauthenticated("This API key is not valid, or not any more.")
         if (served := SERVED.get()) is not None:
             served.user_id = user.id
         if "visit" in request.scope:
             await request.scope["visit"].count_user(user)
-        _check_scopes(user.api_key, security_scopes.scopes)
-        last_use = user.api_key.last_used_at
-        if last_use is None or utc_now() - last_use > USE_INTERVAL:
-            await storage.note_use(user.api_key)
+        if key is not None:
+            _check_scopes(key, security_scopes.scopes)
+            if key.last_used_at is None or utc_now() - key.last_used_at > USE_INTERVAL:
+                await storage.note_use(key)
+        elif COOKIE_NAME in request.scope:
+            await _renew(request, value)
         return user
 
 
