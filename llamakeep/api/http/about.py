@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from fastapi import Request, Response
-from pydantic_core import to_json
 
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
@@ -13,6 +12,7 @@ from llamakeep.api.http.streaming import Streaming
 from llamakeep.api.prompts.events import HEADERS
 from llamakeep.errors import StorageUnavailable
 from llamakeep.schemas.bodies import Body
+from llamakeep.schemas.json_text import to_json
 from llamakeep.services import services_of
 
 router = Router(tags=["health"])
