@@ -44,8 +44,7 @@ class Settings(BaseSettings):
     All settings of a server, read from `LLAMAKEEP_*` variables and `.env`.
 
     Built once when the process starts and handed to `create_app`; nothing else in the
-    package reads the environment. A settings object that is logged or printed
-    gives no secret away.
+    package reads the environment. Logged or printed, it gives no secret away.
     """
 
     model_config = SettingsConfigDict(
