@@ -32,7 +32,7 @@ help: ## List these targets
 run: .venv/run.stamp ## Install what is missing, and serve a demonstration on port 8000; `make run PORT=9000` on another
 	@exec $(BIN)/python -m llamakeep serve --demo $(if $(PORT),--port $(PORT))
 
-test: .venv/dev.stamp ## Run the quick tests (about a minute); `make test T=tests/api` runs all of a folder, `make test ALL=1` all
+test: .venv/dev.stamp ## Run the quick tests (about two minutes); `make test T=tests/api` runs all of a folder, `make test ALL=1` all
 	$(if $(T)$(ALL),,$(DENO) test --no-check --no-remote --no-npm --quiet)
 	$(BIN)/python -m $(PYTEST) $(if $(T)$(ALL),$(SOME),$(QUICK))
 

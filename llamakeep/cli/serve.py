@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llamakeep.systemd import Manager
 
 THREE_CALLS = """\
-Three calls to try:
+Open {origin} in a browser and log in as alice or bob, or try three calls:
   curl -X POST {origin}/login/ -H 'Content-Type: application/json' \
 -d '{{"username": "alice", "password": "secret1"}}'
   curl -X POST {origin}/prompt/ -H 'Authorization: Bearer token_alice' \
