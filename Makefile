@@ -12,8 +12,6 @@ PYTEST := pytest --dist worksteal
 QUICK := --quick -n logical --durations=20 --durations-min=1
 # All others wait for a third of their time, so more workers than cores are faster.
 SOME := -n 4 $(T)
-# Tests of whole servers show how parts work together, and lines that other tests ran.
-WHOLE := tests/acceptance tests/sdk
 # Tests of the page in a browser: what it promises first; `make page` runs all.
 PAGE := $(patsubst %,tests/page/test_%.py,cookie looks picture sending streams)
 # Agents of other people's libraries, in environments of their own.
@@ -36,7 +34,7 @@ test: .venv/dev.stamp ## Run the quick tests (about two minutes); `make test T=t
 	$(if $(T)$(ALL),,$(DENO) test --no-check --no-remote --no-npm --quiet)
 	$(BIN)/python -m $(PYTEST) $(if $(T)$(ALL),$(SOME),$(QUICK))
 
-check: lint types layers docs licences coverage rest audit ## Do everything that has to pass before a change is merged
+check: lint types layers docs licences coverage others audit ## Do everything that has to pass before a change is merged
 
 lint: .venv/dev.stamp ## Look for mistakes and for unformatted files
 	$(BIN)/ruff check
@@ -66,14 +64,14 @@ licences: .venv/dev.stamp ## Check the licences of all packages that are install
 audit: .venv/audit.stamp ## Look for known vulnerabilities in the packages that are shipped
 	$(BIN)/python scripts/audit.py .venv/audit/bin/pip-audit
 
-coverage: .venv/dev.stamp ## Run all tests but those of whole servers and of PostgreSQL, and see what they leave out
+coverage: .venv/dev.stamp ## Run the quick tests, and see what they leave out
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m $(PYTEST) -n 4 $(call IGNORE,$(WHOLE) $(JUDGES) tests/page) -m "not postgres"
+	$(BIN)/coverage run -m $(PYTEST) $(QUICK)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-rest: .venv/dev.stamp ## Run the tests of PostgreSQL, of whole servers, and of other people's clients
-	$(BIN)/python -m $(PYTEST) -n 4 --whole $(call IGNORE,$(LATER))
+others: .venv/dev.stamp ## Run the tests that are not quick: of PostgreSQL, whole servers, other people's clients
+	$(BIN)/python -m $(PYTEST) -n 4 --others $(call IGNORE,$(LATER))
 
 page: .venv/dev.stamp ## Run all tests of the page in a browser (about 8 minutes)
 	$(BIN)/python -m $(PYTEST) -n 4 tests/page

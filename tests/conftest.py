@@ -3,7 +3,8 @@ Which tests are run, and the guards of all; what they share is in `tests.fixture
 
 A test is quick, or it is marked `slow`: by its folder, by a fixture that it uses, or by
 itself. With `--quick`, as `make test` says it, the slow ones are left out, and of the
-cases of a parametrized test all but the first.
+cases of a parametrized test all but the first. With `--others`, those are left out that
+are run by `--quick`; tests with made-up examples are run by both, there by a few.
 """
 
 import gc
@@ -25,25 +26,13 @@ SLOW_FIXTURES = {"certificate", "local_settings", "postgres_server", "valkey_ser
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     is_left_out = config.getoption("quick") and collection_path.name in WHOLE_FOLDERS
-    if config.getoption("whole") and collection_path.suffix == ".py":
-        is_left_out = not (
-            collection_path.parent.name in WHOLE_FOLDERS
-            or may_be_about_postgres(collection_path)
-        )
     return True if is_left_out else None
-
-
-def may_be_about_postgres(path: Path) -> bool:
-    words = ("postgres", "database_url")
-    return path.parent.name == "storage" or any(
-        map(path.read_text("utf-8").count, words)
-    )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="run the quick tests only")
     parser.addoption(
-        "--whole", action="store_true", help="run those of whole servers and PostgreSQL"
+        "--others", action="store_true", help="run those that --quick leaves out"
     )
 
 
@@ -106,22 +95,30 @@ def pytest_collection_modifyitems(
         folder = item.path.parent.name
         fixtures = getattr(item, "fixturenames", ())
         if any("postgres" in name for name in (item.nodeid, *fixtures)):
-            assert may_be_about_postgres(item.path), f"--whole misses {item.nodeid}"
             item.add_marker("postgres")
         if folder in WHOLE_FOLDERS or not SLOW_FIXTURES.isdisjoint(fixtures):
             item.add_marker("slow")
     chosen = items
     if config.getoption("quick"):
-        chosen = [one for one in items if not is_slow(one)]
-    elif config.getoption("whole"):
-        chosen = [one for one in items if is_about_whole_servers(one)]
+        chosen = quick_ones(items)
+    elif config.getoption("others"):
+        quick = set(quick_ones(items))
+        chosen = [one for one in items if one not in quick or has_made_up_examples(one)]
     config.hook.pytest_deselected(items=set(items) - set(chosen))
     items[:] = chosen
 
 
-def is_about_whole_servers(item: pytest.Item) -> bool:
-    is_about_postgres = item.get_closest_marker("postgres") is not None
-    return is_about_postgres or item.path.parent.name in WHOLE_FOLDERS
+def quick_ones(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Tell the first case of each test whose cases are not all slow."""
+    first: dict[str, pytest.Item] = {}
+    for item in items:
+        if not is_slow(item):
+            first.setdefault(item.nodeid.partition("[")[0], item)
+    return list(first.values())
+
+
+def has_made_up_examples(item: pytest.Item) -> bool:
+    return item.get_closest_marker("hypothesis") is not None
 
 
 def is_slow(item: pytest.Item) -> bool:
