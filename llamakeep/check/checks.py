@@ -14,6 +14,7 @@ from llamakeep.check.providers import provider_checks
 from llamakeep.check.proxy import check_proxy
 from llamakeep.check.services import check_address, check_valkey, check_webhooks
 from llamakeep.check.settings import read_settings
+from llamakeep.check.streaming import check_streaming
 from llamakeep.check.threads import in_thread
 from llamakeep.domain import utc_now
 from llamakeep.errors import StorageUnavailable
@@ -30,6 +31,7 @@ Check = Callable[[], Coroutine[Any, Any, list[Finding]]]
 async def run_checks(
     *,
     url: str | None = None,
+    is_asking: bool = False,
     now: Callable[[], datetime] = utc_now,
     longest: float = LONGEST,
 ) -> list[Finding]:
@@ -38,6 +40,7 @@ async def run_checks(
 
     Args:
         url: Where clients reach the server through a proxy, to look at that as well.
+        is_asking: Whether providers are asked for an answer, unless they failed.
         now: This computer's clock.
         longest: Seconds that one check may take.
     """
@@ -50,7 +53,11 @@ async def run_checks(
     results = await asyncio.gather(
         *(_bounded(about, check, longest) for about, check in checks.items())
     )
-    return [*found, *(each for result in results for each in result)]
+    found = [*found, *(each for result in results for each in result)]
+    if is_asking:
+        broken = {each.about for each in found if each.level == "failed"}
+        found += await check_streaming(settings, leave_out=broken)
+    return found
 
 
 def checks_of(settings: Settings, now: Callable[[], datetime]) -> dict[str, Check]:

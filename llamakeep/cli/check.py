@@ -23,6 +23,14 @@ def check(
             "https://llm.example.com: check the proxy there, too."
         ),
     ] = None,
+    ask: Annotated[
+        bool,
+        typer.Option(
+            "--ask",
+            help="Ask each provider for a short answer, which may cost something, and "
+            "see whether it streams.",
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of lines.")
     ] = False,
@@ -31,8 +39,8 @@ def check(
     Check settings, database, disk, providers and all that they name.
 
     One line for each: `ok`, `warning` or `failed`, and what to do. It changes nothing,
-    asks no model for anything, and may be run beside a server. The exit code is 1 if
-    anything failed.
+    asks no model for anything without `--ask`, and may be run beside a server. The exit
+    code is 1 if anything failed.
     """
     import asyncio
     import logging
@@ -42,7 +50,7 @@ def check(
     # What is logged on the way is said by the lines.
     logging.getLogger("llamakeep").addHandler(logging.NullHandler())
     with spinning("Checking …"):
-        found = asyncio.run(run_checks(url=url))
+        found = asyncio.run(run_checks(url=url, is_asking=ask))
     is_good = all(each.level != "failed" for each in found)
     if as_json:
         _print_json(found)
