@@ -1,34 +1,64 @@
-"""The unit files of `deploy/systemd`, as systemd's own tool sees them."""
+"""The units of `deploy/systemd`, as systemd's own tool sees them, and what they do."""
 
+import os
 import re
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 from tests.acceptance.proxies import ROOT
 from tests.debian import debian_program
 
-UNITS = sorted((ROOT / "deploy" / "systemd").iterdir())
+UNITS = sorted(ROOT.glob("deploy/systemd/*.*"))
+PROGRAM = "/opt/llamakeep/bin/llamakeep"
 MOST_EXPOSED = 2.5
 
 
 def test_the_units_are_right_and_expose_little(tmp_path: Path) -> None:
     analyze = debian_program("systemd-analyze", package="systemd")
     for unit in UNITS:
-        text = unit.read_text().replace("/opt/llamakeep/bin/llamakeep", "/bin/true")
-        (tmp_path / unit.name).write_text(text)
+        (tmp_path / unit.name).write_text(
+            unit.read_text().replace(PROGRAM, "/bin/true")
+        )
     units = [str(tmp_path / unit.name) for unit in UNITS]
-    service = next(unit for unit in units if unit.endswith(".service"))
+    services = [unit for unit in units if unit.endswith(".service")]
 
     verified = run(analyze, "verify", *units)
-    exposed = run(analyze, "security", "--offline=yes", "--no-pager", service)
+    exposed = run(analyze, "security", "--offline=yes", "--no-pager", *services)
 
     assert (verified.returncode, verified.stderr) == (0, "")
-    found = re.search(
-        r"exposure level for llamakeep\.service: ([\d.]+)", exposed.stdout
+    levels = re.findall(r"exposure level for \S+: ([\d.]+)", exposed.stdout)
+    assert len(levels) == len(services) == 2
+    assert max(map(float, levels)) <= MOST_EXPOSED
+
+
+def test_the_nightly_backup_is_one_of_seven_and_is_verified(
+    tmp_path: Path,
+) -> None:
+    unit = (ROOT / "deploy" / "systemd" / "llamakeep-backup.service").read_text()
+    unit = unit.replace("$$", "$").replace("%%", "%")
+    unit = unit.replace(PROGRAM, f"{sys.executable} -m llamakeep")
+    commands = [
+        shlex.split(line) for line in re.findall(r"^ExecStart=(.+)", unit, re.MULTILINE)
+    ]
+    variables = {
+        "BACKUPS": str(tmp_path),
+        "LLAMAKEEP_DATABASE_URL": f"sqlite:///{tmp_path}/llamakeep.db",
+        "PYTHONPATH": str(ROOT),
+    }
+    run(sys.executable, "-m", "llamakeep", "migrate", **variables)
+
+    said = [run(*command, **variables) for command in commands]
+
+    assert [each.returncode for each in said] == [0, 0], said
+    assert ["is whole" in each.stdout for each in said] == [True, True]
+    [kept] = tmp_path.glob("*.backup")
+    assert re.fullmatch(r"llamakeep-[1-7]\.backup", kept.name)
+
+
+def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | variables
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment
     )
-    assert found is not None
-    assert float(found[1]) <= MOST_EXPOSED
-
-
-def run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False)
