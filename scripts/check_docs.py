@@ -1,4 +1,4 @@
-"""Check that links lead somewhere and that decision records have their shape."""
+"""Check links, the site's navigation, and the shape of decision records."""
 
 import re
 import subprocess
@@ -9,22 +9,36 @@ from pathlib import Path
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 SECTIONS = ["Context", "Decision", "Consequences", "Alternatives", "Enforced by"]
 LONGEST_RECORD = 40
+SITE = Path("zensical.toml")
 
 
 def main() -> int:
     """Return 0 when nothing is wrong."""
+    pages = all_pages()
+    records = sorted(Path("docs/adr").glob("[0-9]*.md"))
+    faults = [*dead_links(pages), *lost_pages(pages), *odd_records(records)]
+    print(*faults, sep="\n", end="\n" if faults else "")
+    print(f"{len(pages)} pages, {len(records)} decision records: {len(faults)} faults.")
+    return int(bool(faults) or not records)
+
+
+def all_pages() -> list[Path]:
+    """Return the pages that are in the repository, or will be."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
         check=True,
         capture_output=True,
         text=True,
     )
-    pages = [p for line in listed.stdout.splitlines() if (p := Path(line)).exists()]
-    records = sorted(Path("docs/adr").glob("*.md"))
-    faults = [*dead_links(pages), *odd_records(records)]
-    print(*faults, sep="\n", end="\n" if faults else "")
-    print(f"{len(pages)} pages, {len(records)} decision records: {len(faults)} faults.")
-    return int(bool(faults) or not records)
+    return [p for line in listed.stdout.splitlines() if (p := Path(line)).exists()]
+
+
+def lost_pages(pages: list[Path]) -> Iterator[str]:
+    """Yield the pages of `docs` that the site's navigation does not have, or twice."""
+    listed = re.findall(r'"(\S+\.md)"', SITE.read_text(encoding="utf-8"))
+    for page in pages:
+        if page.parts[0] == "docs" and listed.count(page.as_posix()) != 1:
+            yield f"{page}: it has to be in the `nav` of {SITE}, once"
 
 
 def dead_links(pages: list[Path]) -> Iterator[str]:

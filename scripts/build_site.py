@@ -1,0 +1,92 @@
+"""
+Build the documentation as a site, and check that it needs nothing from elsewhere.
+
+    python scripts/build_site.py ZENSICAL
+
+ZENSICAL is the program of that name; `zensical.toml` has its settings. Pages keep their
+places in the repository, and the files that they link to come along, so that a link
+leads to the same file here and in the repository.
+"""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from check_docs import LINK, all_pages
+
+PAGES, SITE = Path("build/pages"), Path("build/site")
+ASSETS = [Path("docs/assets"), Path("docs/images")]
+LOADED = {"script", "link", "img", "source", "iframe"}
+"""Elements that browsers load by themselves, unlike links."""
+
+
+def main(zensical: str) -> int:
+    """Return 1 when a link is dead, or something would be loaded from another host."""
+    shutil.rmtree(PAGES, ignore_errors=True)
+    shutil.rmtree(SITE, ignore_errors=True)
+    for file in {*wanted_files()}:
+        (PAGES / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, PAGES / file)
+    done = subprocess.run([zensical, "build", "--clean", "--strict"], check=False)
+    if done.returncode:
+        return 1
+    written = sorted(SITE.rglob("*.html"))
+    faults = [fault for page in written for fault in faults_of(page)]
+    print(*faults, sep="\n", end="\n" if faults else "")
+    print(f"{len(written)} pages in {SITE}/index.html: {len(faults)} faults.")
+    return int(bool(faults) or not written)
+
+
+def wanted_files() -> Iterator[Path]:
+    """Yield the pages, and the files that they show or link to."""
+    root = Path.cwd()
+    for folder in ASSETS:
+        yield from (each for each in folder.rglob("*") if each.is_file())
+    for page in all_pages():
+        yield page
+        for target in LINK.findall(page.read_text(encoding="utf-8")):
+            linked = (root / page.parent / target).resolve()
+            if "://" not in target and linked.is_file():
+                yield linked.relative_to(root)
+
+
+def faults_of(page: Path) -> Iterator[str]:
+    """Yield what is wrong with the addresses in a page."""
+    for element, address in Addresses.of(page):
+        parts = urlsplit(address)
+        if parts.scheme or parts.netloc:
+            if element in LOADED:
+                yield f"{page}: <{element}> would be loaded from {address}"
+        elif parts.path:
+            folder = SITE if parts.path.startswith("/") else page.parent
+            if not (folder / unquote(parts.path).lstrip("/")).is_file():
+                yield f"{page}: there is no {parts.path}"
+
+
+class Addresses(HTMLParser):
+    """Collects what a page links to and loads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, str]] = []
+
+    @classmethod
+    def of(cls, page: Path) -> list[tuple[str, str]]:
+        """Return the elements of a page that have an address, with it."""
+        parser = cls()
+        parser.feed(page.read_text(encoding="utf-8"))
+        return parser.found
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note the addresses in an element."""
+        for name, value in attrs:
+            if name in {"href", "src", "srcset"} and value:
+                self.found.append((tag, value))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
