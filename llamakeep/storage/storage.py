@@ -140,8 +140,10 @@ class Storage(
 
         Raises:
             DatabaseOutdated: They have not; its detail says what to do.
+            StorageUnavailable: Only a part of another database was copied to this one.
         """
         await self._database.read(schema.check)
+        await self._database.read(schema.check_whole)
 
     async def erase_traces(self) -> None:
         """Overwrite deleted text in the database's files, where the database can."""

@@ -1,10 +1,12 @@
 """Copies from SQLite to PostgreSQL and back."""
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import Connection, select
 
@@ -12,7 +14,7 @@ from llamakeep.domain import Actor, Limits, Message, Reasoning, RunStatus, User
 from llamakeep.domain.messages import message_of
 from llamakeep.errors import DatabaseInUse, DatabaseMissing, StorageUnavailable
 from llamakeep.storage import Storage, open_storage
-from llamakeep.storage.backup import copy
+from llamakeep.storage.backup import copy, verify_database
 from llamakeep.storage.database.tables import metadata
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.search import read_search
@@ -150,6 +152,56 @@ async def test_a_copy_goes_to_an_empty_database_or_continues_its_own(
         await copy(full, target, progress=kill)
     with pytest.raises(StorageUnavailable, match=r"A copy of .*full.db was begun"):
         await copy(database_url, target)
+
+
+async def test_nothing_is_copied_beside_a_server_on_postgresql(
+    database_url: str, postgres_url: str, tmp_path: Path
+) -> None:
+    back = f"sqlite:///{tmp_path / 'back.db'}"
+    async with open_storage(postgres_url, migrate=True) as storage:
+        for urls in ((database_url, postgres_url), (postgres_url, back)):
+            with pytest.raises(DatabaseInUse, match="Stop the servers that use it"):
+                await copy(*urls)
+
+        assert not await storage.list_users()
+    await copy(database_url, postgres_url)
+
+
+async def test_connections_of_other_users_are_seen_without_privileges(
+    database_url: str, postgres_url: str
+) -> None:
+    """PostgreSQL shows little of them to those who are no superusers."""
+    name = f"plain_{secrets.token_hex(8)}"
+    superuser = await asyncpg.connect(postgres_url)
+    await superuser.execute(f"CREATE ROLE {name} LOGIN")
+    try:
+        theirs = postgres_url.replace("postgres@", f"{name}@")
+        with pytest.raises(DatabaseInUse, match="1 of the user postgres"):
+            await copy(database_url, theirs)
+    finally:
+        await superuser.execute(f"DROP ROLE {name}")
+        await superuser.close()
+
+
+async def test_no_server_starts_on_a_part_of_a_copy(
+    database_url: str, target: str
+) -> None:
+    await fill(database_url)
+
+    def kill(table: str, _: int) -> None:
+        if table == "runs":
+            raise Killed
+
+    with pytest.raises(Killed):
+        await copy(database_url, target, progress=kill)
+
+    with pytest.raises(StorageUnavailable, match="Run that `llamakeep copy` again"):
+        async with open_storage(target):
+            pass
+    with pytest.raises(StorageUnavailable, match="Only a part of"):
+        await copy(target, f"{database_url}.other")
+    faults = (await verify_database(target)).faults
+    assert [fault for fault in faults if fault.startswith("Only a part of")]
 
 
 async def test_nothing_is_copied_beside_a_server_or_from_nowhere(

@@ -134,15 +134,19 @@ async def copy(
         progress: Is called with a table's name and how many of its rows were seen.
 
     Raises:
-        DatabaseInUse: A server has one of them, if it is a SQLite file.
+        DatabaseInUse: A server has one of them.
         DatabaseMissing: There is nothing to copy.
         StorageUnavailable: The target has something else, or cannot be written.
     """
     is_file = not POSTGRES.match(source_url)
     if is_file and not await asyncio.to_thread(file_of(source_url).is_file):
         raise DatabaseMissing(f"There is no database at {location(source_url)}.")
+    for url in (source_url, target_url):
+        if POSTGRES.match(url):
+            await _postgres_dumps().check_unused(read_postgres_url(url))
     async with _opened(source_url) as source, _opened(target_url) as target:
         await source.read(schema.check)
+        await source.read(schema.check_whole)
         if await target.read(schema.revision) is None:
             await target.write(schema.migrate)
         where = location(source_url)

@@ -11,16 +11,12 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import (
-    Column,
     ColumnElement,
     Connection,
-    MetaData,
     RowMapping,
     Table,
-    Text,
     func,
     insert,
-    inspect,
     literal,
     select,
     tuple_,
@@ -39,8 +35,6 @@ from llamakeep.storage.history.words import lexemes
 Progress = Callable[[str, int], None]
 """Takes the name of a table, and how many of its rows were looked at."""
 
-_MARK = Table("copy_under_way", MetaData(), Column("source", Text, nullable=False))
-"""From where a database is being copied that is not whole yet."""
 _SIZES: Mapping[str, ColumnElement[int]] = {
     runs.name: func.length(runs.c.prompt) + func.length(runs.c.response),
     images.name: images.c.size,
@@ -89,7 +83,7 @@ async def copy_rows(
                 "some were deleted between two attempts. Copy to an empty database."
             )
         rows += ours
-    await target.write(_MARK.drop)
+    await target.write(schema.COPY_MARK.drop)
     return Copied(rows, written)
 
 
@@ -109,10 +103,10 @@ async def _pass(source: Database, target: Database, progress: Progress) -> int:
 
 def _begin(connection: Connection, *, where: str) -> None:
     schema.check(connection)
-    if inspect(connection).has_table(_MARK.name):
-        begun = connection.scalar(select(_MARK.c.source))
-        if begun == where:
-            return
+    begun = schema.copied_from(connection)
+    if begun == where:
+        return
+    if begun is not None:
         raise StorageUnavailable(
             f"A copy of {begun} was begun there, and not of {where}. Nothing was "
             "changed. Copy to an empty database."
@@ -122,8 +116,8 @@ def _begin(connection: Connection, *, where: str) -> None:
             "There are users in the database to copy to. Nothing was changed. Copy to "
             "an empty one."
         )
-    _MARK.create(connection)
-    connection.execute(insert(_MARK).values(source=where))
+    schema.COPY_MARK.create(connection)
+    connection.execute(insert(schema.COPY_MARK).values(source=where))
 
 
 def _count(connection: Connection, *, table: Table) -> int:

@@ -46,6 +46,8 @@ def examine(connection: Connection) -> Findings:
     if revision != schema.HEAD:
         note = "Its tables are another version's: texts and images were not read."
         return Findings(revision, note=note)
+    if (source := schema.copied_from(connection)) is not None:
+        faults.append(f"Only a part of {source} was copied to it.")
     for found in (_images(connection), _texts(connection)):
         for fault in found:
             if len(faults) == MOST_FAULTS:

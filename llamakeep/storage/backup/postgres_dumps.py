@@ -31,10 +31,13 @@ from llamakeep.storage.database.postgres_url import PostgresUrl
 from llamakeep.storage.database.private_files import create_private
 from llamakeep.storage.database.tables import metadata
 
-_OTHERS = (
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-    "AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-)
+_OTHERS = """
+SELECT usename, count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename IS NOT NULL
+-- Of another user's connection, only superusers see the type.
+AND coalesce(backend_type, 'client backend') = 'client backend'
+GROUP BY usename ORDER BY usename
+"""
 _HAS_TABLES = "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = $1)"
 _LOOKS, _PAUSE = 10, 0.1
 """How often other connections are counted, and the seconds between."""
@@ -158,11 +161,7 @@ async def check_target(
         StorageUnavailable: There are tables, and they are not to be replaced.
     """
     async with _connected(url) as connection:
-        if others := await _others(connection):
-            raise DatabaseInUse(
-                f"{url.shown} has {others} other connections. Nothing was changed. "
-                "Stop the servers that use it, and poolers in front of it."
-            )
+        await _check_unused(url, connection)
         if not await connection.fetchval(_HAS_TABLES, server.schema):
             return None
         if not is_replaced:
@@ -179,14 +178,28 @@ async def check_target(
         return old
 
 
-async def _others(connection: asyncpg.Connection) -> int:
-    """Count the other connections, when those that are ending have ended."""
-    count = 0
+async def check_unused(url: PostgresUrl) -> None:
+    """
+    Check that no server uses a database, nor anything else.
+
+    Raises:
+        DatabaseInUse: Something is connected to it.
+    """
+    async with _connected(url) as connection:
+        await _check_unused(url, connection)
+
+
+async def _check_unused(url: PostgresUrl, connection: asyncpg.Connection) -> None:
     for _ in range(_LOOKS):
-        if not (count := int(await connection.fetchval(_OTHERS))):
-            break
-        await asyncio.sleep(_PAUSE)
-    return count
+        others = await connection.fetch(_OTHERS)
+        if not others:
+            return
+        await asyncio.sleep(_PAUSE)  # they may be ending
+    whose = ", ".join(f"{count} of the user {user}" for user, count in others)
+    raise DatabaseInUse(
+        f"{url.shown} has other connections ({whose}). Nothing was changed. Stop the "
+        "servers that use it, and poolers in front of it."
+    )
 
 
 def restore_dump(

@@ -4,9 +4,9 @@ import logging
 from importlib.resources import files
 from typing import Any
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Column, Connection, MetaData, Table, Text, inspect, select, text
 
-from llamakeep.errors import DatabaseOutdated
+from llamakeep.errors import DatabaseOutdated, StorageUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -15,6 +15,9 @@ HEAD = "0021"
 
 OLDEST_SQLITE = (3, 42)
 """Older versions have no `secure-delete` for FTS5, which the migrations check."""
+
+COPY_MARK = Table("copy_under_way", MetaData(), Column("source", Text, nullable=False))
+"""In a database to which another one was copied in part; it says which."""
 
 
 def revision(connection: Connection) -> str | None:
@@ -100,4 +103,25 @@ def check(connection: Connection) -> None:
             f"The database is at revision {revision(connection)!r}, this version of "
             f"llamakeep needs {HEAD!r}. Run `llamakeep migrate` once, with the same "
             "settings."
+        )
+
+
+def copied_from(connection: Connection) -> str | None:
+    """Return which database was copied to this one in part; `None` if none was."""
+    if not inspect(connection).has_table(COPY_MARK.name):
+        return None
+    return connection.scalar(select(COPY_MARK.c.source))
+
+
+def check_whole(connection: Connection) -> None:
+    """
+    Check that the database is not one half of a copy.
+
+    Raises:
+        StorageUnavailable: It is; the detail says what to do.
+    """
+    if (source := copied_from(connection)) is not None:
+        raise StorageUnavailable(
+            f"Only a part of {source} was copied to this database. Run that `llamakeep "
+            "copy` again, which continues it."
         )
