@@ -2,15 +2,21 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
+from sqlalchemy.pool import NullPool
 
 from llamakeep.errors import RunNotFound, StorageUnavailable
-from llamakeep.storage.database.sqlite import SqliteDatabase, create_sqlite_engine
+from llamakeep.storage.database.sqlite import (
+    BUSY_TIMEOUT,
+    SqliteDatabase,
+    create_sqlite_engine,
+)
 
 MANY = 200
 
@@ -164,6 +170,31 @@ async def test_a_checkpoint_that_fails_is_said_once_and_repeated(
     async with asyncio.timeout(20):
         while "into the file again" not in caplog.text:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("writes", [1, 0])
+async def test_a_log_that_a_reader_needs_is_emptied_later_and_holds_up_no_write(
+    database: SqliteDatabase, writes: int
+) -> None:
+    await database.write(Inserting(1))
+    engine = create_sqlite_engine(database._path, "ro", NullPool)
+    reader = await asyncio.to_thread(engine.connect)
+    await asyncio.to_thread(reader.exec_driver_sql, "SELECT count(*) FROM t")
+    for number in range(writes):
+        await database.write(Inserting(2 + number))
+
+    emptying = asyncio.create_task(asyncio.to_thread(database._empty_wal))
+    number, longest = 10, 0.0
+    while not emptying.done():
+        number, began = number + 1, time.monotonic()
+        await database.write(Inserting(number))
+        longest = max(longest, time.monotonic() - began)
+    is_empty = await emptying
+    await asyncio.to_thread(reader.close)
+
+    assert not is_empty
+    assert longest < BUSY_TIMEOUT / 1000 / 2
+    assert await asyncio.to_thread(database._empty_wal)
 
 
 def _break(database: SqliteDatabase) -> None:

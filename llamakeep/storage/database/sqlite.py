@@ -40,16 +40,20 @@ READERS_CACHE = 16 * 1024
 """The page cache of each reader, in KiB: ranking reads much of the index."""
 ERASED_AFTER = 5.0
 """Seconds from a deletion until the write-ahead log is emptied."""
+BUSY_TIMEOUT = 5000
+"""Milliseconds to wait for a lock of another process or thread."""
+LONGEST_STOP = 300
+"""Milliseconds for which emptying the log may hold up writes, waiting for readers."""
 SMALL = 32 * 1024 * 1024
 """The largest file that is vacuumed, in bytes, which blocks writes for some 0.2 s."""
 OLDEST_SQLITE = (3, 51, 3)
-HAS_OCTET_LENGTH = (3, 43)
 """Older versions may lose commits at a WAL reset: https://sqlite.org/wal.html."""
+HAS_OCTET_LENGTH = (3, 43)
 
 log = logging.getLogger(__name__)
 
 _PRAGMAS = (
-    "PRAGMA busy_timeout = 5000",
+    f"PRAGMA busy_timeout = {BUSY_TIMEOUT}",
     "PRAGMA foreign_keys = ON",
     "PRAGMA synchronous = FULL",
     "PRAGMA secure_delete = ON",
@@ -189,8 +193,8 @@ class SqliteDatabase:
         """
         Copy the write-ahead log into the file and empty it; deleted text is zeros.
 
-        It waits for readers for `busy_timeout`, and is tried again later; the owner's
-        exit does the same. A small file is vacuumed before: where SQLite moved rows to
+        While a reader needs the log, it is tried again later; the owner's exit does the
+        same. A small file is vacuumed before: where SQLite moved rows to
         another page, copies stay in unused parts of the old one.
         """
         await asyncio.to_thread(self._write_anew)
@@ -250,14 +254,19 @@ class SqliteDatabase:
 
     def _empty_wal(self) -> bool:
         """Return whether the log is empty; readers or writes may prevent it."""
-        # The passive one blocks nothing, and leaves little to the second.
+        # The passive one blocks nothing, and leaves little to the second. Where it
+        # cannot copy everything, a reader still needs the log, such as a backup.
         return self._checkpoint("PASSIVE") and self._checkpoint("TRUNCATE")
 
     def _checkpoint(self, mode: str) -> bool:
         """Return whether the whole log was copied."""
         try:
             with self._tidying.connect() as connection:
+                # While it waits for readers, it holds up writes.
+                wait = BUSY_TIMEOUT if mode == "PASSIVE" else LONGEST_STOP
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {wait}")
                 [row] = connection.exec_driver_sql(f"PRAGMA wal_checkpoint({mode})")
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
         except DBAPIError as error:
             if not self._is_checkpoint_failing:
                 log.warning(
@@ -270,7 +279,8 @@ class SqliteDatabase:
         if self._is_checkpoint_failing:
             log.warning("the write-ahead log can be brought into the file again")
         self._is_checkpoint_failing = False
-        return not row[0]
+        is_blocked, frames, copied = row
+        return not is_blocked and frames == copied
 
     def _close(self) -> None:
         self._readers.shutdown()
