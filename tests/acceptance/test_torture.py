@@ -4,12 +4,15 @@ import asyncio
 import random
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from replicate_emulator import open_emulator
 from tests.acceptance.processes import Runner
+from tests.torture.backups import back_up_while_killing
+from tests.torture.copies import copy_there_and_back
 from tests.torture.crash_points import POINTS
 from tests.torture.scenarios import (
     SENDING,
@@ -115,3 +118,28 @@ async def test_a_server_that_was_frozen_while_it_sent_cancels_what_it_makes(
             break
     else:
         pytest.fail("it made nothing that it had to cancel")
+
+
+async def test_backups_beside_killed_servers_have_what_was_promised_before_them(
+    site: Site, runner: Runner, tmp_path: Path
+) -> None:
+    @asynccontextmanager
+    async def empty(folder: Path) -> AsyncIterator[str]:
+        yield f"sqlite:///{folder / 'restored.db'}"
+
+    found = await back_up_while_killing(
+        site, runner, tmp_path, empty, kills=2, longest_pause=1, restores=1, every=0.5
+    )
+
+    assert found.verdict.damage == []
+    assert found.done["backups"] >= found.done["restored"] > 0
+
+
+async def test_a_copy_that_is_killed_goes_on_and_ends_equal(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    found = await copy_there_and_back(tmp_path, postgres_url, runs=1000, kills=1)
+
+    assert found.verdict.faults == []
+    assert found.done["copies"] == 2
+    assert found.kills > 0

@@ -124,13 +124,22 @@ def full_disk(disk: SmallDisk, *, seconds: float = 3) -> Fault:
 
 
 async def ask_during(
-    site: Site, breaking: Coroutine[Any, Any, None], *, clients: int = CLIENTS
+    site: Site,
+    breaking: Coroutine[Any, Any, None],
+    *,
+    clients: int = CLIENTS,
+    journal: list[Told] | None = None,
 ) -> list[Told]:
-    """Start all servers, and let clients ask until `breaking` is done."""
+    """
+    Start all servers, and let clients ask until `breaking` is done.
+
+    Returns:
+        Their journal, which is `journal` if there is one.
+    """
+    journal = [] if journal is None else journal
     for node in site.nodes:
         await site.start(node)
         await node.client.get("/healthz")
-    journal: list[Told] = []
 
     async with asyncio.TaskGroup() as group:
         breaks = group.create_task(breaking)

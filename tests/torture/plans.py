@@ -1,14 +1,17 @@
 """Which faults of what servers depend on are tried, and how often."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.postgres import stoppable_postgres
+from tests.postgres import new_database, stoppable_postgres
+from tests.torture.backups import back_up_while_killing
 from tests.torture.clocks import AHEAD, BEHIND, clocked_runner
 from tests.torture.commit_proxy import commit_proxy
+from tests.torture.copies import copy_there_and_back
 from tests.torture.disks import SmallDisk, small_disk
 from tests.torture.faults import (
     BREAKING_POINTS,
@@ -27,6 +30,7 @@ from tests.torture.site import Site
 from tests.torture.stage import (
     NewDatabase,
     Stage,
+    empty_on,
     existing,
     in_thread,
     postgres_on,
@@ -39,6 +43,7 @@ LONG_LEASE = 12.0
 PAUSES = (4.0, 12.0)
 """Seconds: longer than a lease, and longer than a statement may take."""
 JUMPS = (AHEAD, BEHIND, 0.0)
+BACKED_UP = "backed up every 2 s, killed at random, and restored"
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,10 @@ def on_sqlite(stage: Stage, scale: float) -> Sequence[Planned]:
         Planned(
             "told to stop, with runs longer than the grace",
             {"stops": partial(_stop, stage, often(10))},
+        ),
+        Planned(
+            BACKED_UP,
+            {"backups": partial(_back_up, stage, stage.new_database, scale)},
         ),
     ]
 
@@ -133,6 +142,14 @@ def on_postgres(
         Planned(
             "the same, one server with two workers",
             {"stops workers": partial(_stop_workers, stage, often(4))},
+        ),
+        Planned(
+            BACKED_UP,
+            {"backups": partial(_back_up, stage, empty_on(server_url), scale)},
+        ),
+        Planned(
+            "copied to PostgreSQL and back, killed in each",
+            {"copies": partial(_copy, stage, server_url, often(10_000))},
         ),
     ]
 
@@ -236,3 +253,23 @@ async def _pause(stage: Stage, count: int) -> Outcome:
                 fault = paused_database(server, seconds=seconds)
                 whole += await break_at_random(site, fault, times=count)
     return whole
+
+
+async def _back_up(stage: Stage, empty: NewDatabase, scale: float) -> Outcome:
+    async with stage.site("backups") as site:
+        return await back_up_while_killing(
+            site,
+            stage.runner,
+            stage.folder / "backups",
+            empty,
+            kills=times(20, scale),
+            longest_pause=4,
+            restores=times(8, scale),
+        )
+
+
+async def _copy(stage: Stage, server_url: str, runs: int) -> Outcome:
+    folder = stage.folder / "copies"
+    await asyncio.to_thread(folder.mkdir)
+    async with new_database(server_url) as url:
+        return await copy_there_and_back(folder, url, runs=runs, kills=2)

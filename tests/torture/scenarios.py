@@ -85,7 +85,7 @@ async def kill_at_random(
     for node in site.nodes:
         await site.start(node)
     journal: list[Told] = []
-    killing = asyncio.create_task(_kill(site, kills, longest_pause))
+    killing = asyncio.create_task(kill(site, kills, longest_pause))
 
     async def keep_asking() -> None:
         client = Client(site, journal)
@@ -207,7 +207,8 @@ def _signal(node: ServerProcess, how: signal.Signals) -> None:
     os.kill(node.pid, how)
 
 
-async def _kill(site: Site, kills: int, longest_pause: float) -> None:
+async def kill(site: Site, kills: int, longest_pause: float) -> None:
+    """Kill so many servers, one after the other, and start them again."""
     for _ in range(kills):
         await asyncio.sleep(site.chance.uniform(0, longest_pause))
         node = site.chance.choice(site.nodes)

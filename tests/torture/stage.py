@@ -134,6 +134,17 @@ def postgres_on(disk: SmallDisk, server_url: str, template: str) -> NewDatabase:
     return new
 
 
+def empty_on(server_url: str) -> NewDatabase:
+    """Make databases without tables."""
+
+    @asynccontextmanager
+    async def new(_folder: Path) -> AsyncIterator[str]:
+        async with new_database(server_url) as url:
+            yield url
+
+    return new
+
+
 def existing(url: str) -> NewDatabase:
     """Use a database that is there."""
 
