@@ -115,6 +115,8 @@ def create_app(
         )
         async with AsyncExitStack() as stack:
             # Whatever fails to open, or to close, everything before it is closed.
+            if access_log is not None:
+                stack.callback(access_log.flush)
             storage = await stack.enter_async_context(
                 open_storage(settings.database_url)
             )

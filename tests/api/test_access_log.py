@@ -1,5 +1,6 @@
 """Request ids, and the line that each request has in the log."""
 
+import asyncio
 import io
 import json
 import logging
@@ -12,6 +13,7 @@ import pytest
 from llamakeep.app import create_app
 from llamakeep.errors import ProviderError
 from llamakeep.logs.access import AccessLog
+from llamakeep.logs.context import Served, new_request_id
 from llamakeep.logs.formats import JsonFormatter, LineFormatter
 from llamakeep.settings import Settings
 from tests.api.serving import PROMPT, Client
@@ -23,7 +25,18 @@ NEW_ID = re.compile("req_[0-9a-f]{26}")
 class Lines(io.StringIO):
     """What was written, line by line."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: AccessLog | None = None
+        self.writes: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.writes.append(text)
+        return super().write(text)
+
     def all(self) -> list[str]:
+        if self.log is not None:
+            self.log.flush()
         return self.getvalue().splitlines()
 
     def last(self) -> dict[str, object]:
@@ -52,8 +65,8 @@ def lines() -> Lines:
 async def client(
     settings: Settings, provider: ScriptedProvider, lines: Lines
 ) -> AsyncIterator[Client]:
-    log = AccessLog(lines, log_format="json")
-    async with _serving(settings, provider, log) as client:
+    lines.log = AccessLog(lines, log_format="json")
+    async with _serving(settings, provider, lines.log) as client:
         yield client
 
 
@@ -207,6 +220,35 @@ async def test_a_line_for_readers_says_the_same(
         rf"run={answered.json()['id']} request={NEW_ID.pattern}",
         lines.all()[0],
     )
+
+
+async def test_lines_of_an_iteration_are_written_together_as_a_pipe_takes_them() -> (
+    None
+):
+    lines = Lines()
+    log = AccessLog(lines)
+    served = Served()
+    served.request_id = new_request_id()
+
+    for _ in range(100):
+        log.write(served, method="GET", route="/about", status=200, size=57)
+    before = lines.writes[:]
+    await asyncio.sleep(0)
+
+    assert before == []
+    assert len(lines.all()) == 100
+    assert len(lines.writes) < 5
+    assert all(len(each) <= 4096 and each.endswith("\n") for each in lines.writes)
+
+
+async def test_a_line_is_written_before_the_server_has_stopped(
+    settings: Settings, provider: ScriptedProvider, lines: Lines
+) -> None:
+    async with _serving(settings, provider, AccessLog(lines)) as client:
+        await client.get("/about")
+        await client.get("/history/")
+
+    assert [" 200 " in line for line in lines.all()] == [True, True]
 
 
 async def test_a_run_that_fails_is_logged_once_with_the_id_of_its_request(
