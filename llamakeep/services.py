@@ -13,7 +13,7 @@ from llamakeep.engine.gauges import Gauges
 from llamakeep.limits.readers import Readers
 from llamakeep.limits.throttle import Throttle
 from llamakeep.logs.access import AccessLog
-from llamakeep.metrics.families import Snapshot
+from llamakeep.metrics.families import Snapshot, snapshot_of, text_of
 from llamakeep.metrics.metrics import Metrics
 from llamakeep.providers.registry import Registry
 from llamakeep.schemas.problem import Problem
@@ -60,6 +60,14 @@ class Services:
     """Gets a line for each request."""
     readers: Readers = field(default_factory=Readers)
     setup: Setup = field(default_factory=Setup)
+
+    async def metrics_text(self) -> str:
+        """Return the metrics of all workers together, in Prometheus's text format."""
+        shared = await self.gauges.read()
+        counted = await self.count_all()
+        own = await self.metrics.collect()
+        families = [each.family for each in (*own, *shared)]
+        return text_of(families, {**counted, **snapshot_of(shared)})
 
 
 def services_of(request: Request) -> Services:

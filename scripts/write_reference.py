@@ -17,6 +17,7 @@ from llamakeep.app import create_app
 from llamakeep.schemas.bodies import docstrings_of
 from llamakeep.schemas.problem import urn
 from llamakeep.settings import Settings
+from llamakeep.settings.observing import ObservingSettings
 from llamakeep.settings.secret_files import is_secret
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
@@ -97,10 +98,13 @@ def problems() -> str:
 
 
 def settings() -> str:
-    """Return one section for each setting, in the order of the class."""
+    """Return one section for each setting: those of the class, then of its base."""
     sections = []
-    said = docstrings_of(Settings)
-    for name, field in Settings.model_fields.items():
+    own = docstrings_of(Settings)
+    said = docstrings_of(ObservingSettings) | own
+    fields = Settings.model_fields
+    for name in sorted(fields, key=lambda name: name not in own):
+        field = fields[name]
         default = field.get_default(call_default_factory=True)
         shown = (
             "none" if default in (None, ()) else f"`{json.dumps(default, default=str)}`"

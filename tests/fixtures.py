@@ -14,7 +14,7 @@ from blockbuster import BlockBuster
 
 from llamakeep.credentials import passwords
 from llamakeep.domain import User
-from llamakeep.settings import Settings
+from llamakeep.settings import Settings, variables
 from llamakeep.storage import Storage, open_storage
 from tests.postgres import PostgresUnavailable, new_database, running_postgres
 from tests.statements import share_statements
@@ -104,11 +104,11 @@ async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
         yield url
 
 
-OUR_VARIABLES = [f"LLAMAKEEP_{name}".upper() for name in Settings.model_fields]
+OUR_VARIABLES = sorted(variables.known())
 
 
 def forget_surroundings(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    for name in (*OUR_VARIABLES, "REPLICATE_API_TOKEN"):
+    for name in OUR_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(folder)  # away from a developer's `.env`
 

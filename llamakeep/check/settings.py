@@ -63,6 +63,20 @@ def _of_the_server(settings: Settings) -> Iterator[Finding]:
             "that others reach this server.",
             "Remove LLAMAKEEP_DEMO, and run `llamakeep user add --admin NAME`.",
         )
+    if settings.metrics_port == settings.port and settings.port:
+        yield failed(
+            ABOUT,
+            f"LLAMAKEEP_METRICS_PORT and LLAMAKEEP_PORT are both {settings.port}.",
+            "Set LLAMAKEEP_METRICS_PORT to another port, such as 9464.",
+        )
+    if settings.metrics_port is not None and not is_loopback(settings.metrics_host):
+        yield warning(
+            ABOUT,
+            f"LLAMAKEEP_METRICS_HOST={settings.metrics_host} lets other computers read "
+            "the metrics without a login.",
+            "Set LLAMAKEEP_METRICS_HOST=127.0.0.1, or let a firewall pass Prometheus "
+            "alone.",
+        )
     if settings.silence_timeout > settings.run_timeout:
         yield warning(
             ABOUT,

@@ -1,6 +1,7 @@
 """`llamakeep serve`."""
 
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -30,6 +31,11 @@ Open {origin} in a browser and log in as alice or bob, or try three calls:
 -d '{{"prompt": "What is FastAPI and why is it useful?"}}'
   curl {origin}/history/ -H 'Authorization: Bearer token_alice'
 """
+
+FIX = (
+    "`--host` and `--port`, LLAMAKEEP_HOST and LLAMAKEEP_PORT, or `make run PORT=9000`"
+)
+METRICS_FIX = "LLAMAKEEP_METRICS_HOST and LLAMAKEEP_METRICS_PORT"
 
 SETUP = """\
 There are no users yet. This page creates the first administrator, once:
@@ -87,7 +93,13 @@ def serve(
         from llamakeep.workers.parent import check_can_share
 
         check_can_share(settings)
-    with _passed(manager) or _listen(settings.host, settings.port) as listener:
+    with ExitStack() as stack:
+        listener = _passed(manager) or _listen(settings.host, settings.port, fix=FIX)
+        listeners = [stack.enter_context(listener)]
+        if settings.metrics_port is not None:
+            address = settings.metrics_host, settings.metrics_port
+            metrics = _listen(*address, fix=METRICS_FIX)
+            listeners.append(stack.enter_context(metrics))
         if settings.demo:
             _check_loopback(listener)
         set_up_logging(
@@ -96,16 +108,16 @@ def serve(
             with_process=settings.workers > 1,
         )
         is_orderly = (
-            _serve_here(settings, listener, manager)
+            _serve_here(settings, listeners, manager)
             if settings.workers == 1
-            else _serve_with_workers(settings, listener, manager)
+            else _serve_with_workers(settings, listeners, manager)
         )
     if not is_orderly:
         give_up("Stopped before all runs had ended. Nothing that was kept is lost.")
 
 
 def _serve_here(
-    settings: "Settings", listener: "socket.socket", manager: "Manager"
+    settings: "Settings", listeners: "list[socket.socket]", manager: "Manager"
 ) -> bool:
     """Serve in this process, and return whether it stopped in order."""
     import asyncio
@@ -132,15 +144,15 @@ def _serve_here(
 
         model, setup_token = await server.describe_model(app), await offer_setup(app)
         data = location(settings.database_url)
-        address = listener.getsockname()
-        app.state.services.storage.name_server(origin_of(address, is_near=True))
-        _announce(settings, address, model, data, setup_token)
+        addresses = [each.getsockname() for each in listeners]
+        app.state.services.storage.name_server(origin_of(addresses[0], is_near=True))
+        _announce(settings, addresses, model, data, setup_token)
         manager.ready()
 
     app = create_app(settings, access_log=open_access_log(settings))
     serving = server.serve(
         app,
-        listener,
+        *listeners,
         when_ready=when_ready,
         new_server=partial(server.Server, is_kept=bool(manager.sockets)),
         until_exit=True,
@@ -154,7 +166,7 @@ def _serve_here(
 
 
 def _serve_with_workers(
-    settings: "Settings", listener: "socket.socket", manager: "Manager"
+    settings: "Settings", listeners: "list[socket.socket]", manager: "Manager"
 ) -> bool:
     """Serve with worker processes, and return whether they stopped in order."""
     import asyncio
@@ -163,18 +175,23 @@ def _serve_with_workers(
     from llamakeep.workers.parent import Parent
     from llamakeep.workers.sockets import Sockets
 
-    address = listener.getsockname()
+    addresses = [each.getsockname() for each in listeners]
 
     def when_ready(greeting: Greeting, setup_token: str | None) -> None:
-        _announce(settings, address, greeting.model, greeting.data, setup_token)
+        _announce(settings, addresses, greeting.model, greeting.data, setup_token)
         manager.ready()
 
-    async def serve(sockets: Sockets) -> bool:
-        parent = Parent(settings, sockets, when_ready, manager)
+    async def serve(sockets: Sockets, metrics: Sockets | None = None) -> bool:
+        parent = Parent(settings, sockets, when_ready, manager, metrics=metrics)
         return await parent.run(until_exit=True)
 
-    with Sockets(listener, is_kept=bool(manager.sockets)) as sockets:
-        return asyncio.run(serve(sockets))
+    with ExitStack() as stack:
+        listener, *metrics = listeners
+        sockets = [Sockets(listener, is_kept=bool(manager.sockets))]
+        sockets += map(Sockets, metrics)
+        for each in sockets:
+            stack.enter_context(each)
+        return asyncio.run(serve(*sockets))
 
 
 def _passed(manager: "Manager") -> "socket.socket | None":
@@ -196,7 +213,7 @@ def _passed(manager: "Manager") -> "socket.socket | None":
     return listener
 
 
-def _listen(host: str, port: int) -> "socket.socket":
+def _listen(host: str, port: int, *, fix: str) -> "socket.socket":
     """Bind the port before any slow import, so that an error is shown at once."""
     import errno
     import socket
@@ -214,8 +231,7 @@ def _listen(host: str, port: int) -> "socket.socket":
         reason = "it is in use" if is_taken else (error.strerror or str(error)).lower()
         give_up(
             f"Cannot listen on {host}, port {port}: {reason}. Choose another one with "
-            "`--host` and `--port`, LLAMAKEEP_HOST and "
-            "LLAMAKEEP_PORT, or `make run PORT=9000`."
+            f"{fix}."
         )
 
 
@@ -233,12 +249,12 @@ def _check_loopback(listener: "socket.socket") -> None:
 
 def _announce(
     settings: "Settings",
-    address: tuple[Any, ...],
+    addresses: "list[tuple[Any, ...]]",
     model: str,
     data: str,
     setup_token: str | None,
 ) -> None:
-    origin = origin_of(address)
+    origin, *metrics = map(origin_of, addresses)
     is_terminal = sys.stdout.isatty()
     typer.echo(
         "llamakeep serves on "
@@ -247,6 +263,8 @@ def _announce(
     )
     typer.echo(f"Model: {model}")
     typer.echo(f"Data: {data}")
+    for each in metrics:
+        typer.echo(f"Metrics: {each}/metrics")
     if settings.workers > 1:
         rates = (settings.rate_limit, settings.address_rate_limit)
         counts = any((*rates, settings.login_rate_limit))
@@ -255,7 +273,7 @@ def _announce(
     if settings.demo:
         typer.echo(THREE_CALLS.format(origin=origin), nl=False)
     if setup_token:
-        near = origin_of(address, is_near=True)
+        near = origin_of(addresses[0], is_near=True)
         page = page_of(settings, f"/welcome#{setup_token}", origin=near)
         typer.echo(SETUP.format(page=page), nl=False)
     sys.stdout.flush()

@@ -20,6 +20,7 @@ from llamakeep.server.connections import (
     close_half_requests,
     close_overdue,
 )
+from llamakeep.server.metrics import MetricsOnPort
 from llamakeep.services import Services
 from llamakeep.systemd import Manager
 
@@ -150,6 +151,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 async def serve(
     app: FastAPI,
     listener: socket.socket,
+    metrics: socket.socket | None = None,
     *,
     when_ready: WhenReady,
     new_server: NewServer = Server,
@@ -157,7 +159,7 @@ async def serve(
     manager: Manager | None = None,
 ) -> None:
     """
-    Serve `app` on `listener` until a signal stops the process.
+    Serve `app` on `listener`, and `/metrics` alone on `metrics`, until a signal.
 
     The lifespan is entered here rather than by uvicorn, which would print errors at the
     start instead of raising them. The listener may be listening already. If the process
@@ -169,7 +171,9 @@ async def serve(
     """
     # asyncio sets it only on its own sockets. Without it, a response's body waits for
     # the client's delayed acknowledgement of its head: 40 ms.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listeners = [listener] if metrics is None else [listener, metrics]
+    for each in listeners:
+        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     serving = asyncio.current_task()
     assert serving is not None
     loop = serving.get_loop()
@@ -191,14 +195,14 @@ async def serve(
         try:
             async with manager.watched(), app.router.lifespan_context(app):
                 collect_rarely()
-                server = new_server(_config(app), app, when_ready)
-                await server.serve([listener])
+                server = new_server(_config(app, metrics), app, when_ready)
+                await server.serve(listeners)
         except asyncio.CancelledError:
             if not is_too_early:
                 raise
 
 
-def _config(app: FastAPI) -> uvicorn.Config:
+def _config(app: FastAPI, metrics: socket.socket | None) -> uvicorn.Config:
     services: Services = app.state.services
     settings = services.settings
     bounds = Bounds(
@@ -214,7 +218,7 @@ def _config(app: FastAPI) -> uvicorn.Config:
         access_log=services.access_log,
     )
     return uvicorn.Config(
-        app,
+        app if metrics is None else MetricsOnPort(app, metrics),
         http=cast("type[asyncio.Protocol]", partial(BoundedProtocol, bounds)),
         ws="none",
         proxy_headers=False,  # `api.http.forwarded` reads them instead

@@ -18,13 +18,12 @@ from pydantic_settings import (
 )
 
 from llamakeep.domain import Limits
+from llamakeep.settings.observing import ObservingSettings
 from llamakeep.settings.sources import sources_of
 from llamakeep.settings.values import (
     Days,
     Key,
     LimitsOf,
-    LogFormat,
-    LogLevel,
     Names,
     Networks,
     Origins,
@@ -39,7 +38,7 @@ from llamakeep.settings.values import (
 )
 
 
-class Settings(BaseSettings):
+class Settings(ObservingSettings):
     """
     All settings of a server, read from `LLAMAKEEP_*` variables and `.env`.
 
@@ -267,7 +266,7 @@ class Settings(BaseSettings):
     tokens or dollars applies: as much is set aside for it.
     """
 
-    prices: Prices = {}
+    prices: Prices = Field(default={})
     """
     What models cost in US dollars per million tokens, as JSON, where that is not known
     or is out of date: `{"openai:big": {"input": 0.2, "output": 0.8}}`.
@@ -333,27 +332,6 @@ class Settings(BaseSettings):
     """
     Days after which runs are deleted for good; without it, never. An administrator can
     set another number for a user, and users a smaller one for themselves.
-    """
-
-    metrics_networks: Networks = ()
-    """
-    Addresses and networks that may read `/metrics` without a login, with commas in
-    between: `127.0.0.1,10.0.0.0/8`. Without it, only administrators may.
-    """
-
-    log_level: LogLevel = "info"
-    """The least important records that are logged, to standard error."""
-
-    log_format: LogFormat = "line"
-    """
-    How records of the log are written: `line` for readers, `json` for programs, an
-    object a line; see `docs/deploy/logs.md`.
-    """
-
-    access_log: bool = True
-    """
-    Whether each request is logged with its route, status and duration, never with what
-    was in it. With a `LLAMAKEEP_LOG_LEVEL` above `info` it is not.
     """
 
     access_token_lifetime: SomeSeconds = 7 * 24 * 3600

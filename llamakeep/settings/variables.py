@@ -47,6 +47,8 @@ EXAMPLES = {
     "local_threads": "4",
     "prompted_tools": "false",
     "log_level": "info",
+    "metrics_port": "9464",
+    "metrics_networks": "127.0.0.1,10.1.0.0/16",
 }
 """How values are written; other settings are numbers, whose defaults show it."""
 

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
@@ -60,28 +60,30 @@ class Child:
     async def start(
         cls,
         config: WorkerConfig,
-        listener: socket.socket,
+        listeners: Sequence[socket.socket],
         answers: Mapping[str, Answer],
         when_ready: WhenReady,
     ) -> "Child":
         """
-        Start a process that serves `listener`.
+        Start a process that serves the first of `listeners`, and metrics on the second.
 
-        The process closes the listener here once it has it.
+        They are closed here once the process has them.
 
         Raises:
             OSError: The operating system cannot start another process.
         """
-        with listener, ExitStack() as stack:
+        with ExitStack() as stack:
+            for each in listeners:
+                stack.enter_context(each)
             ours, theirs = map(stack.enter_context, socket.socketpair())
+            passed = [each.fileno() for each in (theirs, *listeners)]
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",  # or modules next to the script would shadow Python's own
                 start.__file__,
-                str(theirs.fileno()),
-                str(listener.fileno()),
+                *map(str, passed),
                 stdin=PIPE,
-                pass_fds=(theirs.fileno(), listener.fileno()),
+                pass_fds=passed,
                 start_new_session=True,  # the parent handles Ctrl-C for all workers
             )
             reader, writer = await asyncio.open_connection(

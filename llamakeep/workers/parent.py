@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -59,7 +60,8 @@ class Parent:
     """
     Keeps worker processes running until a signal stops it.
 
-    The caller closes `sockets`. Once all workers are ready, `when_ready` is called.
+    The caller closes `sockets`, and those for `metrics`. Once all workers are ready,
+    `when_ready` is called.
     """
 
     def __init__(
@@ -68,9 +70,12 @@ class Parent:
         sockets: Sockets,
         when_ready: WhenReady,
         manager: Manager | None = None,
+        *,
+        metrics: Sockets | None = None,
     ) -> None:
         self._settings = settings
         self._sockets = sockets
+        self._metrics_sockets = metrics
         self._when_ready = when_ready
         self._manager = manager or Manager()
         self._packed = pack(settings)
@@ -178,7 +183,7 @@ class Parent:
         )
         try:
             child = await Child.start(
-                config, self._sockets.for_worker(), self._answers, self._greet(number)
+                config, self._listeners(), self._answers, self._greet(number)
             )
         except OSError as error:  # too many processes or open files
             return f"could not be started ({error.strerror})", None
@@ -194,6 +199,10 @@ class Parent:
             if self._stops.is_set() and status != 0:
                 self._is_orderly = False
         return f"(pid {child.pid}) {describe_exit(status)}", child.failure
+
+    def _listeners(self) -> list[socket.socket]:
+        sockets = filter(None, (self._sockets, self._metrics_sockets))
+        return [each.for_worker() for each in sockets]
 
     async def _count_all(self) -> Snapshot:
         """

@@ -1,9 +1,9 @@
 """
 The script of a worker process, which `child` starts.
 
-    python -P start.py CHANNEL LISTENER
+    python -P start.py CHANNEL LISTENER [METRICS]
 
-Both are file descriptors of sockets. Standard input has one line of JSON
+These are file descriptors of sockets. Standard input has one line of JSON
 (`WorkerConfig`), and stays open until the parent ends in whatever way.
 """
 
@@ -32,8 +32,8 @@ def main() -> None:
     from llamakeep.workers.config import WorkerConfig  # noqa: PLC0415 - needs sys.path
     from llamakeep.workers.worker import work  # noqa: PLC0415 - needs sys.path
 
-    channel, listener = map(int, sys.argv[1:])
-    work(WorkerConfig(**config), channel=channel, listener=listener)
+    channel, *listeners = map(int, sys.argv[1:])
+    work(WorkerConfig(**config), channel=channel, listeners=listeners)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -27,15 +27,17 @@ LAST_SECONDS = 5.0
 """Seconds that a worker may take to stop after its parent has died."""
 
 
-def work(config: WorkerConfig, *, channel: int, listener: int) -> None:
+def work(config: WorkerConfig, *, channel: int, listeners: Sequence[int]) -> None:
     """
     Serve until the parent stops the worker or dies; ends the process.
 
-    The file descriptors are of the sockets to the parent and to listen on.
+    The file descriptors are of the sockets to the parent and to listen on: for all, and
+    perhaps another one for metrics.
     """
     worker = _Worker(config)
     try:
-        run(worker.run(socket.socket(fileno=channel), socket.socket(fileno=listener)))
+        sockets = [socket.socket(fileno=each) for each in listeners]
+        run(worker.run(socket.socket(fileno=channel), *sockets))
     except asyncio.CancelledError:
         sys.exit(1)  # not all runs had ended
     sys.exit(worker.status)
@@ -55,7 +57,12 @@ class _Worker:
             with_process=True,
         )
 
-    async def run(self, line: socket.socket, listener: socket.socket) -> None:
+    async def run(
+        self,
+        line: socket.socket,
+        listener: socket.socket,
+        metrics: socket.socket | None = None,
+    ) -> None:
         self._task = asyncio.current_task()
         stop = partial(
             asyncio.get_running_loop().call_soon_threadsafe,
@@ -68,12 +75,17 @@ class _Worker:
         answers = {"count": self._count}
         async with Channel(reader, writer, answers=answers, listens=listens) as channel:
             try:
-                await self._serve(channel, listener)
+                await self._serve(channel, listener, metrics)
             except LlamaKeepError as error:
                 channel.tell("failed", error=of_error(error))
                 self.status = 1
 
-    async def _serve(self, channel: Channel, listener: socket.socket) -> None:
+    async def _serve(
+        self,
+        channel: Channel,
+        listener: socket.socket,
+        metrics: socket.socket | None,
+    ) -> None:
         async def when_ready(app: FastAPI) -> None:
             model = await describe_model(app)
             offered = await offer_setup(app, self._config.setup_token)
@@ -99,6 +111,7 @@ class _Worker:
             listener,
             when_ready=when_ready,
             new_server=self._new_server,
+            metrics=metrics,
             until_exit=True,
         )
 

@@ -311,26 +311,29 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-async def metrics_of(service: Service) -> dict[str, float]:
-    text = (await service.client.get("/metrics")).text
+async def metrics_of(service: Service, url: str) -> dict[str, float]:
+    # Each scrape has a connection of its own, so that any of the workers may answer.
+    text = (await service.client.get(url, headers={"Connection": "close"})).text
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     pairs = [line.rpartition(" ") for line in lines]
     return {name: float(value) for name, _, value in pairs}
 
 
 async def test_what_workers_count_adds_up_and_outlives_them(database: str) -> None:
-    networks = {"metrics_networks": "127.0.0.1", "default_model": "openai:none"}
+    more = {"metrics_port": "0", "default_model": "openai:none"}
     base = {"openai_base_url": "http://127.0.0.1:1/v1"}
     counted = 'http_server_request_duration_seconds_count{http_request_method="GET",'
     counted += 'http_route="/about/",http_response_status_code="200"}'
-    async with serving(database, **networks, **base) as service:
+    async with serving(database, **more, **base) as service:
+        [*_, line] = [await service.process.line() for _ in range(3)]
+        url = line.removeprefix("Metrics: ").strip()
         await service.at_once(32, "GET", "/about/")
-        seen = [await metrics_of(service) for _ in range(4)]
+        seen = [await metrics_of(service, url) for _ in range(4)]
 
         [victim, _] = workers = await service.workers(2)
         os.kill(victim, signal.SIGKILL)
         await service.workers(2, but=[victim])
-        after = await metrics_of(service)
+        after = await metrics_of(service, url)
 
     assert [each[counted] for each in seen] == [32] * 4
     assert len(workers) == 2

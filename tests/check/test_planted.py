@@ -126,6 +126,20 @@ PLANTED = {
         "Put a proxy with TLS in front",
         {"LLAMAKEEP_HOST": "0.0.0.0"},
     ),
+    "metrics on the port of all else": Planted(
+        "settings",
+        "failed",
+        "LLAMAKEEP_METRICS_PORT and LLAMAKEEP_PORT are both 47811",
+        "such as 9464",
+        {"LLAMAKEEP_PORT": "47811", "LLAMAKEEP_METRICS_PORT": "47811"},
+    ),
+    "metrics that other computers read": Planted(
+        "settings",
+        "warning",
+        "lets other computers read the metrics without a login",
+        "Set LLAMAKEEP_METRICS_HOST=127.0.0.1",
+        {"LLAMAKEEP_METRICS_PORT": "9464", "LLAMAKEEP_METRICS_HOST": "0.0.0.0"},
+    ),
     "a proxy that is not trusted": Planted(
         "settings",
         "warning",

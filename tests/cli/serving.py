@@ -21,8 +21,9 @@ from llamakeep.storage import Storage
 class Served:
     """A running server."""
 
-    def __init__(self, app: FastAPI, url: str) -> None:
+    def __init__(self, app: FastAPI, url: str, metrics_url: str) -> None:
         self.url = url
+        self.metrics_url = metrics_url
         self.storage: Storage = app.state.services.storage
 
     async def new_access_token(self, username: str) -> str:
@@ -42,7 +43,11 @@ class Served:
 
 @asynccontextmanager
 async def served(settings: Settings, provider: Provider) -> AsyncIterator[Served]:
-    """Serve until the end of the block, then stop like a process that is told to."""
+    """
+    Serve until the end of the block, then stop like a process that is told to.
+
+    There is always a port of its own for metrics.
+    """
     app = create_app(settings, providers=[provider])
     ready = asyncio.Event()
 
@@ -51,15 +56,23 @@ async def served(settings: Settings, provider: Provider) -> AsyncIterator[Served
 
     # Whoever runs the tests must not be told to stop, should the server not listen.
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        serving = asyncio.create_task(serve(app, listener, when_ready=when_ready))
+    address = "127.0.0.1", 0
+    with (
+        socket.create_server(address) as listener,
+        socket.create_server(address) as metrics,
+    ):
+        urls = [
+            f"http://127.0.0.1:{each.getsockname()[1]}" for each in (listener, metrics)
+        ]
+        serving = asyncio.create_task(
+            serve(app, listener, metrics, when_ready=when_ready)
+        )
         waiting = asyncio.create_task(ready.wait())
         await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
             await serving
         try:
-            yield Served(app, f"http://127.0.0.1:{port}")
+            yield Served(app, *urls)
         finally:
             if not serving.done():
                 signal.raise_signal(signal.SIGTERM)

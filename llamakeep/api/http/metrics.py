@@ -12,7 +12,7 @@ from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.domain import Scope
 from llamakeep.errors import AdminOnly, ScopeMissing, Unauthenticated
-from llamakeep.metrics.families import CONTENT_TYPE, snapshot_of, text_of
+from llamakeep.metrics.families import CONTENT_TYPE
 from llamakeep.services import services_of
 
 router = Router(tags=["admin"])
@@ -50,14 +50,9 @@ async def metrics(
     Return the metrics of this server, all of its workers added up.
 
     It is for administrators, and needs no login from the addresses in
-    `LLAMAKEEP_METRICS_NETWORKS`.
+    `LLAMAKEEP_METRICS_NETWORKS`, or on the port `LLAMAKEEP_METRICS_PORT`.
     """
-    services = services_of(request)
-    shared = await services.gauges.read()
-    counted = await services.count_all()
-    own = await services.metrics.collect()
-    families = [each.family for each in (*own, *shared)]
-    text = text_of(families, {**counted, **snapshot_of(shared)})
+    text = await services_of(request).metrics_text()
     return Response(text, media_type=CONTENT_TYPE)
 
 
