@@ -2,37 +2,62 @@
 
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from llamakeep.cli.environment import open_database, read_settings
-from llamakeep.cli.terminal import give_up
+from llamakeep.cli.terminal import give_up, has_terminal
 
 
 def migrate(
     *,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", help="Do not ask before PostgreSQL's are changed."),
+    ] = False,
     no_copy: Annotated[
         bool,
         typer.Option("--no-copy", help="Do not back up a SQLite file before."),
     ] = False,
 ) -> None:
     """
-    Migrate the database to the schema of this version.
+    Migrate the tables of the database to the schema of this version.
 
-    A SQLite file is backed up before, beside it; `llamakeep restore` brings it back.
+    What will be done is printed. A SQLite file is backed up before, beside it;
+    `llamakeep restore` brings it back. On PostgreSQL, back up with `llamakeep backup`:
+    there is a question if the database has users.
     """
     import asyncio
 
-    from llamakeep.storage import location, migrate_database
+    from llamakeep.errors import DatabaseMissing
+    from llamakeep.storage import location, migrate_database, plan_migration
 
     url = read_settings().database_url
+    shown = location(url)
+    with suppress(DatabaseMissing):
+        plan = asyncio.run(plan_migration(url))
+        for step in plan.steps:
+            typer.echo(step)
+        if plan.is_asked and not yes:
+            _ask(f"Change the tables of {shown}, which is backed up?", "--yes")
     before, after = asyncio.run(migrate_database(url, is_copied=not no_copy))
     if before == after:
-        typer.echo(f"{location(url)} is at revision {after} already.")
+        typer.echo(f"{shown} is at revision {after} already.")
     else:
-        typer.echo(f"{location(url)}: from revision {before or 'none'} to {after}.")
+        typer.echo(f"{shown}: from revision {before or 'none'} to {after}.")
+
+
+def _ask(question: str, option: str) -> None:
+    """End the command unless a person says yes."""
+    if not has_terminal():
+        give_up(
+            f"There is no terminal to ask on. Nothing was changed. Say `{option}`.",
+            code=2,
+        )
+    typer.confirm(question, abort=True, err=True)
 
 
 def apply_retention(

@@ -50,7 +50,7 @@ def read_password(whose: str = "", *, from_stdin: bool, confirm: bool = False) -
     """Read a password from standard input, or prompt for it on the terminal."""
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
-    if not _has_terminal():
+    if not has_terminal():
         give_up(
             "There is no terminal to ask for the password on. Send it to standard "
             "input, with `--password-stdin`.",
@@ -62,7 +62,7 @@ def read_password(whose: str = "", *, from_stdin: bool, confirm: bool = False) -
     )
 
 
-def _has_terminal() -> bool:
+def has_terminal() -> bool:
     """Return whether there is a terminal, even if standard input is redirected."""
     try:
         if os.isatty(sys.stdin.fileno()):

@@ -14,6 +14,7 @@ from llamakeep.storage.storage import (
     location,
     migrate_database,
     open_storage,
+    plan_migration,
 )
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "location",
     "migrate_database",
     "open_storage",
+    "plan_migration",
     "sqlite_is_current",
 ]

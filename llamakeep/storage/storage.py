@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 
 from llamakeep.errors import StorageUnavailable
 from llamakeep.metrics.families import Series
+from llamakeep.storage import migrating
 from llamakeep.storage.accounts.administration import AccountStorage
 from llamakeep.storage.accounts.api_keys import ApiKeyStorage
 from llamakeep.storage.accounts.audit import AuditStorage
@@ -193,7 +194,7 @@ async def open_storage(
             # A migration may take longer than other statements.
             await migrate_database(url)
         elif migrate and not await database.read(schema.is_current):
-            await _migrate(database, url)
+            await migrating.migrate(database, backed_up=file_of(url))
         await storage.check_schema()
         if isinstance(database, SqliteDatabase) and database.has_older_log:
             database.erase_traces_soon()
@@ -202,6 +203,23 @@ async def open_storage(
         yield storage
     finally:
         await storage.close()
+
+
+async def plan_migration(url: str) -> migrating.Plan:
+    """
+    Return what `migrate_database` will do, without changing anything.
+
+    Raises:
+        DatabaseMissing: There is no file.
+        StorageUnavailable: The URL is invalid, or no database answers at it.
+    """
+    database = await asyncio.to_thread(
+        open_database, url, is_owner=False, is_hurried=False
+    )
+    try:
+        return await migrating.plan(database)
+    finally:
+        await database.close()
 
 
 async def migrate_database(
@@ -225,33 +243,14 @@ async def migrate_database(
     database = await asyncio.to_thread(
         open_database, url, is_owner=True, is_hurried=False
     )
+    backed_up = None
+    if is_copied and isinstance(database, SqliteDatabase):
+        backed_up = file_of(url)
     try:
-        before = await _migrate(database, url, is_copied=is_copied)
+        before = await migrating.migrate(database, backed_up=backed_up)
     finally:
         await database.close()
     return before, schema.HEAD
-
-
-async def _migrate(
-    database: Database, url: str, *, is_copied: bool = True
-) -> str | None:
-    """Migrate the tables, with a backup of a file before; return what they were."""
-    before = await database.read(schema.revision)
-    is_older = before is not None and before < schema.HEAD
-    if is_older and is_copied and isinstance(database, SqliteDatabase):
-        # It needs this module.
-        from llamakeep.storage.backup.sqlite_files import back_up_file  # noqa: PLC0415
-
-        path = file_of(url)
-        copy = path.with_name(f"{path.name}.revision-{before}")
-        await asyncio.to_thread(back_up_file, path, copy)
-        log.warning(
-            "the database as it is before its migration is in %s: `llamakeep restore` "
-            "brings it back with the earlier version; delete it when all is well",
-            copy,
-        )
-    await database.write(schema.migrate)
-    return before
 
 
 def location(url: str) -> str:

@@ -9,15 +9,18 @@ import alembic.autogenerate
 import alembic.config
 import alembic.migration
 import alembic.script
+import asyncpg
 import pytest
 from sqlalchemy import Connection, inspect, text
 
 from llamakeep.errors import DatabaseOutdated
-from llamakeep.storage import Storage, open_storage, storage
+from llamakeep.storage import Storage, migrating, open_storage, storage
 from llamakeep.storage.database import schema
 from llamakeep.storage.database.port import Database, Operation
 from llamakeep.storage.database.sqlite import SqliteDatabase
 from llamakeep.storage.database.tables import metadata
+from llamakeep.storage.storage import open_database
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 
@@ -153,7 +156,7 @@ async def test_a_database_of_a_newer_version_is_refused_and_left_alone(
         async with open_storage(empty_url, migrate=True):
             pass
 
-    with pytest.raises(DatabaseOutdated, match="'9999'"):
+    with pytest.raises(DatabaseOutdated, match=r"'9999'.*the version that migrated it"):
         async with open_storage(empty_url, migrate=False):
             pass
 
@@ -191,3 +194,50 @@ async def test_a_migration_that_fails_leaves_everything_as_it_was(
 
         await kept.check_schema()
         assert await kept._database.read(_tables) == sorted(metadata.tables)
+
+
+async def test_a_migration_waits_for_tables_in_use_without_holding_others_up(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrating, "PAUSE", 0.1)
+    await _make_older(postgres_url, "0018")
+    user, looking = [await asyncpg.connect(postgres_url) for _ in range(2)]
+    reading = user.transaction()
+    await reading.start()
+    await user.execute("SELECT count(*) FROM runs")
+
+    async def is_waiting() -> bool:
+        found = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
+        return bool(await looking.fetchval(found))
+
+    async def is_not_waiting() -> bool:
+        return not await is_waiting()
+
+    migration = asyncio.create_task(storage.migrate_database(postgres_url))
+    await until(is_waiting)
+    await until(is_not_waiting)  # who reads now does not wait behind it
+    await reading.rollback()
+
+    assert await migration == ("0018", schema.HEAD)
+    for connection in (user, looking):
+        await connection.close()
+
+
+async def test_several_processes_may_migrate_at_the_same_time(
+    postgres_url: str,
+) -> None:
+    await _make_older(postgres_url, "0018")
+
+    done = await asyncio.gather(
+        *(storage.migrate_database(postgres_url) for _ in range(3))
+    )
+
+    assert {after for _, after in done} == {schema.HEAD}
+    async with open_storage(postgres_url):
+        pass
+
+
+async def _make_older(url: str, revision: str) -> None:
+    database = await asyncio.to_thread(open_database, url, is_owner=True)
+    await database.write(lambda connection: schema.migrate(connection, revision))
+    await database.close()

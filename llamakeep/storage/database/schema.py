@@ -1,14 +1,13 @@
 """The schema's version, and migrating to it."""
 
-import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 from sqlalchemy import Column, Connection, MetaData, Table, Text, inspect, select, text
 
 from llamakeep.errors import DatabaseOutdated, StorageUnavailable
-
-log = logging.getLogger(__name__)
 
 HEAD = "0021"
 """The newest migration; a constant, because importing Alembic takes long."""
@@ -18,6 +17,21 @@ OLDEST_SQLITE = (3, 42)
 
 COPY_MARK = Table("copy_under_way", MetaData(), Column("source", Text, nullable=False))
 """In a database to which another one was copied in part; it says which."""
+
+LONGEST_WAIT = 0.5
+"""Seconds that a migration waits for a table that something uses on PostgreSQL."""
+_MIGRATING = 1819041137
+"""The number of the lock that a migrating process holds; any will do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A migration."""
+
+    revision: str
+    what: str
+    seconds: Mapping[str, float]
+    """By database: for how long it locks a million runs, as measured, if for long."""
 
 
 def revision(connection: Connection) -> str | None:
@@ -39,13 +53,12 @@ def migrate(connection: Connection, target: str = "head") -> None:
         _make(connection)
         return
     import alembic.command  # noqa: PLC0415 - 100 ms and 8 MB that few starts need
-    import alembic.config  # noqa: PLC0415
     import alembic.util  # noqa: PLC0415
 
-    config = alembic.config.Config()
-    config.set_main_option("script_location", "llamakeep.storage:migrations")
+    if connection.dialect.name == "postgresql":
+        _take_turns(connection)
+    config = _config()
     config.attributes["connection"] = connection
-    _log_steps(config, connection, target)
     try:
         if target == "base":
             alembic.command.downgrade(config, target)
@@ -59,16 +72,34 @@ def migrate(connection: Connection, target: str = "head") -> None:
         ) from error
 
 
-def _log_steps(config: Any, connection: Connection, target: str) -> None:
-    """Log what the migrations will do."""
+def steps_from(before: str) -> Sequence[Step]:
+    """Return the migrations that lead from a revision to this version's schema."""
     import alembic.script  # noqa: PLC0415 - as above
 
-    before = revision(connection)
-    if before is None or before >= HEAD or target == "base":
-        return
-    scripts = alembic.script.ScriptDirectory.from_config(config)
-    for step in reversed([*scripts.iterate_revisions(target, before)]):
-        log.info("migration %s: %s", step.revision, step.doc)
+    scripts = alembic.script.ScriptDirectory.from_config(_config())
+    return [
+        Step(
+            each.revision,
+            each.doc.removesuffix("."),
+            getattr(each.module, "SECONDS_OF_A_MILLION_RUNS", {}),
+        )
+        for each in reversed([*scripts.iterate_revisions(HEAD, before)])
+    ]
+
+
+def _config() -> Any:
+    import alembic.config  # noqa: PLC0415 - as above
+
+    config = alembic.config.Config()
+    config.set_main_option("script_location", "llamakeep.storage:migrations")
+    return config
+
+
+def _take_turns(connection: Connection) -> None:
+    """Let one process migrate at a time, and none keep servers waiting for long."""
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
+    # Whatever comes after a statement that waits for a table waits behind it.
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LONGEST_WAIT}s'")
 
 
 def _can_be_made(connection: Connection) -> bool:
@@ -98,12 +129,16 @@ def check(connection: Connection) -> None:
     Raises:
         DatabaseOutdated: They have not; its detail says what to do.
     """
-    if not is_current(connection):
-        raise DatabaseOutdated(
-            f"The database is at revision {revision(connection)!r}, this version of "
-            f"llamakeep needs {HEAD!r}. Run `llamakeep migrate` once, with the same "
-            "settings."
-        )
+    found = revision(connection)
+    if found == HEAD:
+        return
+    fix = "Run `llamakeep migrate` once, with the same settings."
+    if found is not None and found > HEAD:
+        fix = "Install the version that migrated it, or a newer one."
+    raise DatabaseOutdated(
+        f"The database is at revision {found!r}, this version of llamakeep needs "
+        f"{HEAD!r}. {fix}"
+    )
 
 
 def copied_from(connection: Connection) -> str | None:
