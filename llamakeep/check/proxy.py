@@ -105,7 +105,8 @@ def _unreachable(url: str, error: BaseException) -> Finding:
                 ABOUT,
                 f"The certificate of {url} is not trusted: {cause.verify_message}.",
                 "Let the proxy send the whole chain of a valid certificate, such as "
-                "Let's Encrypt's.",
+                "Let's Encrypt's, or make its authority known here (Debian: "
+                "`update-ca-certificates`).",
             )
         cause = cause.__cause__ or cause.__context__
     return failed(
