@@ -1,5 +1,7 @@
 """
-Build the documentation as a site, and check that it needs nothing from elsewhere.
+Build the documentation as a site, and check that it is whole.
+
+It needs nothing from elsewhere, and a page has what it has in the repository's viewer.
 
     python scripts/build_site.py ZENSICAL
 
@@ -11,17 +13,23 @@ leads to the same file here and in the repository.
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Self
 from urllib.parse import unquote, urlsplit
 
 from check_docs import LINK, all_pages
+from markdown_it import MarkdownIt
 
 PAGES, SITE = Path("build/pages"), Path("build/site")
+MARKDOWN = MarkdownIt("gfm-like", {"linkify": False})
 ASSETS = [Path("docs/assets"), Path("docs/images")]
 LOADED = {"script", "link", "img", "source", "iframe"}
 """Elements that browsers load by themselves, unlike links."""
+COUNTED = {"h2": "heading", "li": "list item", "pre": "code block", "tr": "row"}
+"""Elements of which a page has as many here as there, if both understand it alike."""
 
 
 def main(zensical: str) -> int:
@@ -36,6 +44,7 @@ def main(zensical: str) -> int:
         return 1
     written = sorted(SITE.rglob("*.html"))
     faults = [fault for page in written for fault in faults_of(page)]
+    faults += [fault for page in all_pages() for fault in differences_of(page)]
     print(*faults, sep="\n", end="\n" if faults else "")
     print(f"{len(written)} pages in {SITE}/index.html: {len(faults)} faults.")
     return int(bool(faults) or not written)
@@ -56,7 +65,7 @@ def wanted_files() -> Iterator[Path]:
 
 def faults_of(page: Path) -> Iterator[str]:
     """Yield what is wrong with the addresses in a page."""
-    for element, address in Addresses.of(page):
+    for element, address in Elements.of(page.read_text()).addresses:
         parts = urlsplit(address)
         if parts.scheme or parts.netloc:
             if element in LOADED:
@@ -67,25 +76,43 @@ def faults_of(page: Path) -> Iterator[str]:
                 yield f"{page}: there is no {parts.path}"
 
 
-class Addresses(HTMLParser):
-    """Collects what a page links to and loads."""
+def differences_of(page: Path) -> Iterator[str]:
+    """Yield what a page has here, and not in the repository's viewer, or vice versa."""
+    name = "index" if page.stem == "README" else page.stem
+    _, _, article = (
+        (SITE / page.parent / f"{name}.html").read_text().partition("<article")
+    )
+    here = Elements.of(article.partition("</article>")[0]).count
+    there = Elements.of(MARKDOWN.render(page.read_text(encoding="utf-8"))).count
+    for element, meaning in COUNTED.items():
+        if here[element] != there[element]:
+            yield (
+                f"{page}: not each reader of Markdown sees the same {meaning}s; indent "
+                "what belongs to a list item by four spaces, with a line before it"
+            )
+
+
+class Elements(HTMLParser):
+    """Counts the elements of a page, and collects what they link to or load."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[tuple[str, str]] = []
+        self.count: Counter[str] = Counter()
+        self.addresses: list[tuple[str, str]] = []
 
     @classmethod
-    def of(cls, page: Path) -> list[tuple[str, str]]:
-        """Return the elements of a page that have an address, with it."""
+    def of(cls, text: str) -> Self:
+        """Return the elements of an HTML text."""
         parser = cls()
-        parser.feed(page.read_text(encoding="utf-8"))
-        return parser.found
+        parser.feed(text)
+        return parser
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note the addresses in an element."""
+        """Note an element."""
+        self.count[tag] += 1
         for name, value in attrs:
             if name in {"href", "src", "srcset"} and value:
-                self.found.append((tag, value))
+                self.addresses.append((tag, value))
 
 
 if __name__ == "__main__":
