@@ -6,6 +6,7 @@ import sys
 from llamakeep.app import create_app
 from llamakeep.settings import Settings, variables
 
+variables.pass_on_from_file()
 # Uvicorn itself begins again only when Python files change.
 app = create_app(Settings(), reloads_page="--reload" in sys.argv)
 for _warning in variables.warnings():

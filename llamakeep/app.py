@@ -59,6 +59,7 @@ from llamakeep.providers.registry import Registry, create_registry
 from llamakeep.services import Services
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage
+from llamakeep.tracing import open_tracer
 from llamakeep.webhooks.addresses import Guard
 from llamakeep.webhooks.delivery import Notifier
 from llamakeep.webhooks.posting import Poster
@@ -101,6 +102,7 @@ def create_app(
     """
     counts = shared_counts(settings) or counts or OwnCounts()
     responses = Responses()
+    tracer = open_tracer(settings, version=__version__)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -117,6 +119,8 @@ def create_app(
             # Whatever fails to open, or to close, everything before it is closed.
             if access_log is not None:
                 stack.callback(access_log.flush)
+            if tracer is not None:
+                stack.push_async_callback(tracer.close)
             storage = await stack.enter_async_context(
                 open_storage(settings.database_url)
             )
@@ -126,7 +130,7 @@ def create_app(
             stack.push_async_callback(registry.close)
             if settings.demo:
                 await add_demo_users(storage)
-            engine = Engine(settings, storage, registry)
+            engine = Engine(settings, storage, registry, tracer)
             engine.metrics.collectors.append(responses.collect)
             if dead_nodes:
                 await _release(storage, dead_nodes)
@@ -179,7 +183,13 @@ def create_app(
         },
     )
     _add_middleware(app, settings, counts)
-    app.add_middleware(Outermost, responses=responses, access_log=access_log)
+    app.add_middleware(
+        Outermost,
+        responses=responses,
+        access_log=access_log,
+        tracer=tracer,
+        trace_networks=settings.trace_networks,
+    )
     files = Files(reloads=reloads_page)
     _add_routes(app, files, takes_webhooks=settings.public_url is not None)
     return app

@@ -47,6 +47,8 @@ def unused_blockbuster() -> BlockBuster:
         function.can_block_in("asyncpg/connect_utils.py", "_parse_connect_dsn_and_args")
         # Once per new version: it reads the migrations, before anything else goes on.
         function.can_block_in("llamakeep/storage/database/schema.py", "migrate")
+        # Once per server, before it serves: OpenTelemetry asks what process this is.
+        function.can_block_in("llamakeep/tracing/tracer.py", "__init__")
     return guard
 
 

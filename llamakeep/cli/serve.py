@@ -81,6 +81,7 @@ def serve(
     import os
 
     from llamakeep.logs import set_up_logging
+    from llamakeep.settings import variables
     from llamakeep.systemd import Manager
 
     manager = Manager(os.environ)
@@ -88,6 +89,7 @@ def serve(
     settings = read_settings(
         host=host, port=port, demo=demo or None, log_level=log_level, workers=workers
     )
+    variables.pass_on_from_file()
     check_models(settings)
     if settings.workers > 1:
         from llamakeep.workers.parent import check_can_share

@@ -53,11 +53,16 @@ def later_id(new: str, than: str | None) -> str:
     """Return `new`, or an id right after `than` if `new` sorts before it."""
     if than is None or new > than:
         return new
-    value = 0
-    for letter in than[-_LENGTH:]:
-        value = value << 5 | _ALPHABET.index(letter)
-    value += 1 + secrets.randbits(_GAP)
+    value = number_of(than) + 1 + secrets.randbits(_GAP)
     return _written(new[:-_LENGTH], min(value, (1 << 128) - 1))
+
+
+def number_of(id_: str) -> int:
+    """Return the 128 bits of an id, whatever its prefix is."""
+    value = 0
+    for letter in id_[-_LENGTH:]:
+        value = value << 5 | _ALPHABET.index(letter)
+    return value
 
 
 def _written(prefix: str, value: int) -> str:

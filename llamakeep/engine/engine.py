@@ -5,19 +5,15 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 from llamakeep.domain import Actor, NewRun, Run, RunStatus, User, new_id
 from llamakeep.engine.admission import Admission, NewRunSource
 from llamakeep.engine.feeds.elsewhere import Polling
 from llamakeep.engine.feeds.feeds import Feeds
-from llamakeep.engine.following import follow_stored
+from llamakeep.engine.following import follow_stored, owner_of
 from llamakeep.engine.recovery.leases import release_leases
-from llamakeep.engine.refusals import (
-    check_is_kept,
-    raise_for_status,
-    reading,
-    stopped,
-)
+from llamakeep.engine.refusals import check_is_kept, raise_for_status, reading, stopped
 from llamakeep.engine.runner import Runner
 from llamakeep.engine.updates import (
     Delta,
@@ -41,6 +37,9 @@ from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.lookups import IdempotencyKey
+
+if TYPE_CHECKING:
+    from llamakeep.tracing.tracer import Tracer
 
 POLL_INTERVAL = 0.25
 """Seconds between two looks at a run that another process works on."""
@@ -66,7 +65,11 @@ class Engine:
     """
 
     def __init__(
-        self, settings: Settings, storage: Storage, registry: Registry
+        self,
+        settings: Settings,
+        storage: Storage,
+        registry: Registry,
+        tracer: "Tracer | None" = None,
     ) -> None:
         self.node_id = new_id("node_")
         """Under which name this process holds runs."""
@@ -78,6 +81,7 @@ class Engine:
         self._storage = storage
         self._registry = registry
         self._runner = runner = Runner(settings, storage, registry, node=self.node_id)
+        runner.tracer = tracer
         self.metrics = runner.metrics
         self.breakers = runner.breakers, runner.model_breakers
         self._admission = Admission(settings, storage, registry, self._runner)
@@ -273,7 +277,7 @@ class Engine:
             return await self._stored_end(run)
         except TextNotKept:
             with reading(run):
-                return await self._storage.outline(_owner_of(run), run.id)
+                return await self._storage.outline(owner_of(run), run.id)
 
     async def cancel(self, user: User, run_id: str) -> Run:
         """
@@ -384,7 +388,7 @@ class Engine:
                     if update.text is None:
                         return update.run
                     with reading(run):
-                        return await self._storage.get_run(_owner_of(run), run.id)
+                        return await self._storage.get_run(owner_of(run), run.id)
         raise AssertionError("a followed run ends")
 
     def _raise_for_status(self, run: Run) -> None:
@@ -394,7 +398,3 @@ class Engine:
             if error.retry_after is None:
                 error.retry_after = self._runner.breakers.seconds_open(run.provider)
             raise
-
-
-def _owner_of(run: Run) -> User:
-    return User(run.user_id, "", run.created_at)

@@ -45,7 +45,7 @@ async def follow_stored(
         if now.status.is_final:
             break
         if now.has_items:
-            run = await storage.get_run(_owner(run), run.id)
+            run = await storage.get_run(owner_of(run), run.id)
             # What an earlier attempt has stored may change.
             is_hidden = is_of_earlier(run.status, run.attempt, run.common_length)
             for item in () if is_hidden else lacking(run, position):
@@ -59,7 +59,7 @@ async def follow_stored(
         yield Silence()
         await asyncio.sleep(every)
     if now.has_items:
-        run = await storage.get_run(_owner(run), run.id)
+        run = await storage.get_run(owner_of(run), run.id)
         for item in lacking(run, position):
             yield item
         yield Ended(run)
@@ -101,7 +101,8 @@ def lacking(run: Run, position: Position) -> Iterator[Growth | Reset]:
     yield from updates_of(tape, heads, position, attempt=run.attempt)
 
 
-def _owner(run: Run) -> User:
+def owner_of(run: Run) -> User:
+    """Return the user whose run it is, as far as reading it needs one."""
     return User(run.user_id, "", run.created_at)
 
 
@@ -109,7 +110,7 @@ async def _ended(
     storage: Storage, run: Run, position: Position
 ) -> AsyncGenerator[Update, None]:
     """Yield what a reader at `position` lacks of a run that has ended, and its end."""
-    owner = _owner(run)
+    owner = owner_of(run)
     run = await storage.outline(owner, run.id)
     kind: type[Delta | Reset] = Delta
     place = await storage.place_in_text(run, position.offset)
@@ -131,7 +132,7 @@ async def _unkept(
     storage: Storage, run: Run, _: Position
 ) -> AsyncGenerator[Update, None]:
     """Yield the end of a run that has no text any more, unless text is expected."""
-    run = await storage.outline(_owner(run), run.id)
+    run = await storage.outline(owner_of(run), run.id)
     if run.status is RunStatus.SUCCEEDED:
         raise text_not_kept(run)
     yield Ended(run)

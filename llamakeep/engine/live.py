@@ -12,6 +12,7 @@ from llamakeep.domain.output import MARK, heads_of, tape_of
 from llamakeep.engine.attempt import Attempt, common_beginning
 from llamakeep.engine.feeds.feed import Feed
 from llamakeep.engine.recovery.hints import Hints
+from llamakeep.engine.tracing import RunTrace
 from llamakeep.engine.updates import (
     LONG,
     PIECE,
@@ -57,6 +58,8 @@ class LiveRun(Attempt):
     """What works on it."""
     feed: Feed | None = None
     """Where its changes are told, if its user listens."""
+    trace: RunTrace | None = None
+    """Records its spans, if there are traces."""
 
     def __init__(self, run: Run, provider: Provider | None = None) -> None:
         super().__init__(run)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from llamakeep.domain import Effect, Run, RunEvent, RunStatus, utc_now
 from llamakeep.domain.messages import images_in
@@ -22,28 +23,23 @@ from llamakeep.engine.load import load_series
 from llamakeep.engine.recovery.leases import Recovery
 from llamakeep.engine.recovery.orphans import Orphans
 from llamakeep.engine.recovery.reattaching import Reattachment
-from llamakeep.engine.refusals import (
-    stopped_in_between,
-    timed_out,
-)
+from llamakeep.engine.refusals import stopped_in_between, timed_out
 from llamakeep.engine.retries import Retries
 from llamakeep.engine.slots import Slots
 from llamakeep.engine.storing import find_out
-from llamakeep.errors import (
-    OutcomeUnknown,
-    StorageUnavailable,
-)
+from llamakeep.engine.tracing import RunTrace
+from llamakeep.errors import OutcomeUnknown, StorageUnavailable
 from llamakeep.metrics.metrics import Metrics
-from llamakeep.providers.base import (
-    CompletionRequest,
-    is_reattachable,
-)
+from llamakeep.providers.base import CompletionRequest, is_reattachable
 from llamakeep.providers.embedding import embedded
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.lookups import IdempotencyKey
 from llamakeep.storage.runs.quotas import Quota
+
+if TYPE_CHECKING:
+    from llamakeep.tracing.tracer import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +56,7 @@ class Runner:
     ) -> None:
         self.metrics = metrics = Metrics()
         """What happens in this process."""
+        self.tracer: Tracer | None = None
         self.live: dict[str, LiveRun] = {}
         """The runs that have a task, from before they are stored until it is over."""
         self.feeds: dict[str, Feed] = {}
@@ -104,6 +101,8 @@ class Runner:
         """
         self.live[live.run.id] = live
         live.feed = self.feeds.get(live.run.user_id)
+        if self.tracer is not None:
+            live.trace = RunTrace(self.tracer, live.run, is_left=live.is_left)
         live.task = asyncio.create_task(self._run(live, idempotency_key, quotas))
         live.task.add_done_callback(partial(self._check_started, live))
 
@@ -210,6 +209,8 @@ class Runner:
         is_done = failure is None and not live.is_lost
         if self.recovery.begun or not is_done:
             self.recovery.ended(run_id, is_done=is_done)
+        if live.trace is not None and live.is_stored:
+            live.trace.end(live.run)
 
     async def _store(
         self,
@@ -378,10 +379,11 @@ class Runner:
                     return True
                 if breakers.known:
                     breakers.check(run)
-                if run.parameters.embedding is None:
-                    answer = provider.answer(request)
-                else:
-                    answer = embedded(provider, request)
+                is_embedding = run.parameters.embedding is not None
+                ask = partial(embedded, provider) if is_embedding else provider.answer
+                answer = ask(request)
+                if live.trace is not None:
+                    answer = live.trace.call(run.provider, request, answer)
                 try:
                     async with aclosing(answer) as events:
                         async for event in events:

@@ -9,6 +9,7 @@ from llamakeep.http.address import Address, target
 from llamakeep.http.connecting import Connector
 from llamakeep.http.errors import HttpError
 from llamakeep.http.pool import MOST_CONNECTIONS, Exchange, Pool
+from llamakeep.http.tracing import TRACEPARENT
 
 
 class Client:
@@ -82,6 +83,8 @@ class Client:
             HttpError: It cannot be sent, or, on entering, has no response.
         """
         given = self._connector.headers | self._headers | dict(headers or {})
+        if (traceparent := TRACEPARENT.get()) is not None:
+            given["traceparent"] = traceparent
         if not keep_alive:
             given["connection"] = "close"
         if json is not None:

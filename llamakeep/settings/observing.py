@@ -1,6 +1,6 @@
-"""Settings of metrics and logs."""
+"""Settings of metrics, logs and traces."""
 
-from pydantic import Field
+from pydantic import AliasChoices, Field, HttpUrl
 from pydantic_settings import BaseSettings
 
 from llamakeep.settings.values import LogFormat, LogLevel, Networks
@@ -39,4 +39,36 @@ class ObservingSettings(BaseSettings):
     """
     Whether each request is logged with its route, status and duration, never with what
     was in it. With a `LLAMAKEEP_LOG_LEVEL` above `info` it is not.
+    """
+
+    otlp_endpoint: HttpUrl | None = Field(
+        default=None,
+        validation_alias=AliasChoices(
+            "LLAMAKEEP_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
+        ),
+        repr=False,
+    )
+    """
+    Where traces are sent, by OTLP over HTTP: a collector's base URL, such as
+    `http://127.0.0.1:4318`. Without it, there are no traces. OpenTelemetry's own name,
+    `OTEL_EXPORTER_OTLP_ENDPOINT`, works as well; see `docs/deploy/tracing.md`.
+    """
+
+    otlp_traces_endpoint: HttpUrl | None = Field(
+        default=None,
+        validation_alias=AliasChoices(
+            "LLAMAKEEP_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+        ),
+        repr=False,
+    )
+    """
+    The same with its path, which is otherwise `/v1/traces` below
+    `LLAMAKEEP_OTLP_ENDPOINT`. `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` works as well.
+    """
+
+    trace_networks: Networks = ()
+    """
+    Addresses and networks whose requests continue the trace that their `traceparent`
+    names, and are sampled as it says, with commas in between. Requests from elsewhere
+    begin a trace, with a link to theirs.
     """

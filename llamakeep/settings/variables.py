@@ -49,6 +49,9 @@ EXAMPLES = {
     "log_level": "info",
     "metrics_port": "9464",
     "metrics_networks": "127.0.0.1,10.1.0.0/16",
+    "otlp_endpoint": "http://127.0.0.1:4318",
+    "otlp_traces_endpoint": "http://127.0.0.1:4318/v1/traces",
+    "trace_networks": "127.0.0.1,10.1.0.0/16",
 }
 """How values are written; other settings are numbers, whose defaults show it."""
 
@@ -89,6 +92,13 @@ def files_with_secrets() -> list[Path]:
     if any(in_file.get(name) for name in names):
         found.append(Path(".env"))
     return [each for each in found if each.exists()]
+
+
+def pass_on_from_file() -> None:
+    """Put OpenTelemetry's variables in `.env` into the environment, which it reads."""
+    for name, value in DotEnvSettingsSource(Settings).env_vars.items():
+        if name.startswith("otel_") and value:
+            os.environ.setdefault(name.upper(), value)
 
 
 def known() -> set[str]:

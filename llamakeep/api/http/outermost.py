@@ -2,10 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from llamakeep.api.http.forwarded import Network
 from llamakeep.api.http.login_cookies import SET_COOKIE
+from llamakeep.api.http.tracing import RequestTrace
 from llamakeep.http.security_headers import HEADERS
 from llamakeep.logs.access import AccessLog
 from llamakeep.logs.context import (
@@ -17,6 +21,9 @@ from llamakeep.logs.context import (
 )
 from llamakeep.metrics.http import Responses
 from llamakeep.metrics.metrics import MOST_NOTED
+
+if TYPE_CHECKING:
+    from llamakeep.tracing.tracer import Tracer
 
 _RAW = {name.encode(): value.encode() for name, value in HEADERS.items()}
 
@@ -35,8 +42,12 @@ class Outermost:
         *,
         responses: Responses,
         access_log: AccessLog | None = None,
+        tracer: "Tracer | None" = None,
+        trace_networks: Sequence[Network] = (),
     ) -> None:
         self._app = app
+        self._tracer = tracer
+        self._trace_networks = trace_networks
         self._access_log = access_log
         self._responses = responses
         self._noted = responses.noted
@@ -55,6 +66,9 @@ class Outermost:
                 served.request_id = usable(value)
         served.request_id = request_id = served.request_id or new_request_id()
         SERVED.set(served)
+        trace = None
+        if self._tracer is not None:
+            trace = RequestTrace(self._tracer, self._trace_networks, scope)
         status: int | None = None
         size = 0
         is_whole = False
@@ -104,5 +118,7 @@ class Outermost:
                     seconds=seconds,
                     is_whole=is_whole,
                 )
+            if trace is not None:
+                trace.end(served, method=method, route=route, status=status)
             if not is_bug:  # else the server logs it, with the request's id
                 served.request_id = None

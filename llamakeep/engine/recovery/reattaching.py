@@ -141,6 +141,8 @@ class Reattachment:
             events = self._breakers.ask(self._provider, self._request)
         else:
             events = self._provider.resume(self._request, handle)
+        if live.trace is not None:
+            events = live.trace.call(live.run.provider, self._request, events)
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Accepted) and event.handle is not None:

@@ -1,0 +1,59 @@
+"""Traces by OpenTelemetry, which is imported only if they are wanted."""
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from llamakeep.settings import Settings
+
+if TYPE_CHECKING:
+    from llamakeep.tracing.tracer import Tracer
+
+__all__ = ["open_tracer"]
+
+log = logging.getLogger(__name__)
+
+
+def open_tracer(settings: Settings, *, version: str) -> "Tracer | None":
+    """Return what records traces, if the settings say where they are sent."""
+    if settings.otlp_endpoint is None and settings.otlp_traces_endpoint is None:
+        return None
+    if fix := _how_to_send():
+        log.warning("traces are not sent: %s", fix)
+        return None
+    if _is_off():
+        return None
+    try:
+        from llamakeep.tracing.tracer import Tracer  # noqa: PLC0415 - an extra
+    except ImportError:
+        log.warning("traces are not sent: run `pip install 'llamakeep[otel]'`")
+        return None
+    try:
+        return Tracer(_url(settings), version=version)
+    except ValueError as error:
+        log.warning("traces are not sent: a variable OTEL_… is wrong: %s", error)
+        return None
+
+
+def _url(settings: Settings) -> str:
+    if settings.otlp_traces_endpoint is not None:
+        return str(settings.otlp_traces_endpoint)
+    return f"{str(settings.otlp_endpoint).rstrip('/')}/v1/traces"
+
+
+def _is_off() -> bool:
+    is_disabled = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    return is_disabled or os.environ.get("OTEL_TRACES_EXPORTER") == "none"
+
+
+def _how_to_send() -> str | None:
+    """Return what is to be changed if another protocol is wanted than there is."""
+    names = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"
+    for name in names:
+        protocol = os.environ.get(name)
+        if protocol and protocol != "http/protobuf":
+            return (
+                f"{name} is {protocol}. Set it to http/protobuf, and the endpoint to "
+                "the collector's port for HTTP, usually 4318."
+            )
+    return None
