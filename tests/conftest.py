@@ -19,7 +19,7 @@ from tests.guards import refuse_outside_connections, refuse_programs
 
 refuse_outside_connections()
 
-WHOLE_FOLDERS = {"acceptance", "judges", "page", "sdk"}
+WHOLE_FOLDERS = {"acceptance", "judges", "page", "release", "sdk"}
 SLOW_FIXTURES = {"certificate", "local_settings", "postgres_server", "valkey_server"}
 """What starts programs; whoever forgets one here is told by the guard."""
 
