@@ -6,7 +6,7 @@ import socket
 from llamakeep.check.finding import Finding, failed, ok, warning
 from llamakeep.check.threads import in_thread
 from llamakeep.errors import CountsUnavailable
-from llamakeep.http import Client, ConnectError, HttpError
+from llamakeep.http import Client, ConnectError, HttpError, ReadTimeout
 from llamakeep.limits.shared_rates import ValkeyCounts, ValkeyUnreachable
 from llamakeep.settings import Settings
 
@@ -95,6 +95,15 @@ async def check_address(settings: Settings) -> list[Finding]:
         is_ours = await _serves_llamakeep(f"http://{where}")
     except ConnectError:
         return [ok("address", f"{host}, port {port} is free.")]
+    except ReadTimeout:
+        return [
+            failed(
+                "address",
+                f"A program has {host}, port {port}, and does not answer there.",
+                f"See which (`ss -ltnp 'sport = :{port}'`). If it is systemd, the "
+                "service did not start: `journalctl --unit llamakeep` says why.",
+            )
+        ]
     if is_ours:
         return [ok("address", f"llamakeep answers on {host}, port {port}.")]
     return [
@@ -127,7 +136,7 @@ async def _serves_llamakeep(url: str) -> bool:
             while len(body) < 10_000 and (piece := await response.read()) is not None:
                 body += piece
             return response.status == 200 and b'"max_images_size"' in body
-    except ConnectError:
+    except (ConnectError, ReadTimeout):
         raise
     except (TimeoutError, HttpError):
         return False

@@ -182,6 +182,18 @@ async def test_a_port_of_another_program_fails_and_one_of_ours_does_not(
     assert {each.level for each in ours} == {"ok"}
 
 
+async def test_a_port_on_which_nothing_answers_may_be_that_of_a_service_that_fails(
+    frozen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llamakeep.check.services._PATIENCE", 0.1)
+    monkeypatch.setenv("LLAMAKEEP_PORT", frozen.rpartition(":")[2])
+
+    found = the_only(await look(), "address")
+
+    assert "does not answer" in found.message
+    assert "journalctl --unit llamakeep" in found.fix
+
+
 MODEL = "/v1/models/meta/llama-4-maverick-instruct"
 SECRET = "/v1/webhooks/default/secret"
 OTHER_SECRET = {"key": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
