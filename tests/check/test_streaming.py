@@ -14,6 +14,7 @@ from replicate_emulator import EmulatorSettings, open_emulator
 from tests.check.conftest import MODELS
 from tests.providers.asking import settings
 from tests.providers.misbehaving import misbehaving
+from tests.providers.replicating import Control
 from tests.providers.stub_server import (
     DONE,
     END,
@@ -118,6 +119,7 @@ async def test_providers_are_asked_only_on_demand_and_if_they_are_there(
             whole(200, MODELS, date=f"{utc_now():%a, %d %b %Y %T GMT}"),
         )
         monkeypatch.setenv("LLAMAKEEP_OPENAI_BASE_URL", stub.base_url)
+        monkeypatch.setenv("LLAMAKEEP_OPENAI_MODELS", "parrot")
         unasked = await run_checks()
         posts = posts_of(stub)
         found = await run_checks(is_asking=True)
@@ -146,9 +148,15 @@ async def test_a_prediction_on_replicate_is_followed_as_it_grows(
 ) -> None:
     monkeypatch.setenv("LLAMAKEEP_REPLICATE_BASE_URL", emulator)
     monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_some-token")
+    monkeypatch.setenv("LLAMAKEEP_PUBLIC_URL", "https://llm.example.com")
+    monkeypatch.setenv("LLAMAKEEP_TRUSTED_PROXIES", "127.0.0.1")
 
     found = await run_checks(is_asking=True)
+    control = Control(emulator)
+    asked = await control.only()
+    await control.http.aclose()
 
+    assert asked.get("webhook") is None, "a server would not know whose it is"
     assert {each.level for each in found} == {"ok"}
     assert "llama-4-maverick-instruct streams" in found[-1].message
 
