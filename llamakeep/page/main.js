@@ -10,9 +10,9 @@ import { placeOf, startRouter } from "./core/router.js";
 import { openSeen } from "./core/seen.js";
 import { state } from "./core/state.js";
 import { announcers } from "./parts/announce.js";
-import { openFrame, scrolledTo, showView } from "./parts/frame.js";
-import { globalKeys } from "./parts/global_keys.js";
-import { guardLogin } from "./parts/login.js";
+import { openFrame, scrolledTo, showView } from "./parts/frame/frame.js";
+import { globalKeys } from "./parts/frame/global_keys.js";
+import { guardLogin } from "./parts/frame/login.js";
 import { problemBox } from "./parts/problem.js";
 
 /** Views for those who are not logged in. */

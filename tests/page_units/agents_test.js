@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 
-import { nameOf } from "../../llamakeep/page/parts/agents.js";
+import { nameOf } from "../../llamakeep/page/parts/settings/agents.js";
 
 const CASES = /** @type {[string | null, string][]} */ ([
   ["Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0", "Firefox on Linux"],

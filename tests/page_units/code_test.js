@@ -1,10 +1,10 @@
 // @ts-check
 import assert from "node:assert/strict";
 
+import { familyOf } from "../../llamakeep/page/text/code/languages.js";
+import { tokensOf } from "../../llamakeep/page/text/code/tokens.js";
 import { GrowingText } from "../../llamakeep/page/text/growing.js";
-import { familyOf } from "../../llamakeep/page/text/languages.js";
 import { textNodes } from "../../llamakeep/page/text/nodes.js";
-import { tokensOf } from "../../llamakeep/page/text/tokens.js";
 import { computesWithin } from "./cpu.js";
 import { drawFrame, htmlOf, installDocument, scrollToAll } from "./document.js";
 import { Chance } from "./random.js";

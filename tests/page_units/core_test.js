@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 
 import * as format from "../../llamakeep/page/core/format.js";
 import { EventParser } from "../../llamakeep/page/core/sse.js";
-import { Branches } from "../../llamakeep/page/parts/branches.js";
-import { inPieces } from "../../llamakeep/page/parts/prompt.js";
+import { inPieces } from "../../llamakeep/page/parts/composer/prompt.js";
+import { Branches } from "../../llamakeep/page/parts/conversation/branches.js";
 
 const STREAM =
   ': keep-alive\n\nid: 7\nevent: run\ndata: {"a":\ndata: 1}\n\r\ndata:é🦙\r\rretry: 5\n\n' +

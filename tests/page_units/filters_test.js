@@ -9,7 +9,7 @@ import {
   hrefOf,
   named,
   without,
-} from "../../llamakeep/page/parts/filters.js";
+} from "../../llamakeep/page/parts/history/filters.js";
 
 const query = (/** @type {string} */ text) => filtersOf(new URLSearchParams(text));
 

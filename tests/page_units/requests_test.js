@@ -1,7 +1,7 @@
 // @ts-check
 import assert from "node:assert/strict";
 
-import { bodyOf, literal } from "../../llamakeep/page/parts/requests.js";
+import { bodyOf, literal } from "../../llamakeep/page/parts/history/requests.js";
 
 Deno.test("a value of JSON is written as Python has it", () => {
   const value = { yes: true, no: false, none: null, list: [1, 'a "b"\n'], empty: [{}, []] };

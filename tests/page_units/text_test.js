@@ -1,8 +1,8 @@
 // @ts-check
 import assert from "node:assert/strict";
 
-import { Blocks } from "../../llamakeep/page/text/blocks.js";
-import { inline } from "../../llamakeep/page/text/inline.js";
+import { Blocks } from "../../llamakeep/page/text/blocks/blocks.js";
+import { inline } from "../../llamakeep/page/text/inline/inline.js";
 import { linesOf } from "../../llamakeep/page/text/lines.js";
 import { textNodes } from "../../llamakeep/page/text/nodes.js";
 import { computesWithin } from "./cpu.js";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 
 import { roundUp } from "../../llamakeep/page/parts/bars.js";
-import { chartOf, costOf, csvOf, periods } from "../../llamakeep/page/parts/usage.js";
+import { chartOf, costOf, csvOf, periods } from "../../llamakeep/page/parts/history/usage.js";
 
 const sums = (/** @type {Record<string, any>} */ facts) => ({
   group: null,

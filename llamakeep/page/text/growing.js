@@ -2,14 +2,14 @@
 /** Shows a text that is being written. What is finished of it is never touched again. */
 
 import { element } from "../core/dom.js";
-import { isCode } from "./block.js";
-import { Blocks } from "./blocks.js";
-import { colourWhenNear } from "./code.js";
+import { isCode } from "./blocks/block.js";
+import { Blocks } from "./blocks/blocks.js";
+import { colourWhenNear } from "./code/code.js";
 import { Lines } from "./lines.js";
 import { ShownBlocks } from "./shown.js";
 import { isUndecided, mayBeHeader } from "./unfinished.js";
 
-/** @typedef {import("./block.js").Block} Block */
+/** @typedef {import("./blocks/block.js").Block} Block */
 
 /** Characters of a paragraph for which there is a frame; longer ones are made again less often. */
 const FRAME = 4096;

@@ -2,12 +2,12 @@
 /** Makes elements of blocks and of what they say: those of a short list, and no others. */
 
 import { element, fragment } from "../core/dom.js";
-import { Blocks } from "./blocks.js";
-import { colourWhenNear } from "./code.js";
+import { Blocks } from "./blocks/blocks.js";
+import { colourWhenNear } from "./code/code.js";
 import { linesOf } from "./lines.js";
 import { pieces } from "./pieces.js";
 
-/** @typedef {import("./block.js").Block} Block */
+/** @typedef {import("./blocks/block.js").Block} Block */
 
 /** The page and its turns have the headings above. */
 const HEADINGS = /** @type {const} */ (["h3", "h4", "h5", "h6", "h6", "h6"]);

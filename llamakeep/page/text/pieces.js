@@ -2,9 +2,9 @@
 /** Makes elements of what a paragraph says. */
 
 import { element } from "../core/dom.js";
-import { inline } from "./inline.js";
+import { inline } from "./inline/inline.js";
 
-/** @typedef {import("./tree.js").Piece} Piece */
+/** @typedef {import("./inline/tree.js").Piece} Piece */
 
 /**
  * @param {string} text

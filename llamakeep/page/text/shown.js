@@ -2,13 +2,13 @@
 /** Keeps the elements of blocks as the blocks are, and what is final of them as it is. */
 
 import { setAttributes } from "../core/dom.js";
-import { isCode } from "./block.js";
-import { colourWhenNear } from "./code.js";
+import { isCode } from "./blocks/block.js";
+import { colourWhenNear } from "./code/code.js";
 import { contentOf, emptyNodeOf, isContainer, listAttributes, placeOf } from "./nodes.js";
 import { isElement, patchChildren, patchText } from "./patch.js";
 import { completed } from "./unfinished.js";
 
-/** @typedef {import("./block.js").Block} Block */
+/** @typedef {import("./blocks/block.js").Block} Block */
 
 export class ShownBlocks {
   /** @type {WeakMap<Block, Element>} */

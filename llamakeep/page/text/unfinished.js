@@ -1,8 +1,8 @@
 // @ts-check
 /** What the end of a text that is being written is shown as, so that nothing flickers. */
 
-import { Scanner } from "./inline.js";
-import { isSafe } from "./links.js";
+import { Scanner } from "./inline/inline.js";
+import { isSafe } from "./inline/links.js";
 
 /** What stands before the text of a line that is in quotes and lists. */
 const AROUND = /(?:\s|>|[-+*]\s|\d{1,9}[.)]\s)*/.source;
@@ -59,7 +59,7 @@ function scanned(text) {
 }
 
 /**
- * @param {import("./emphasis.js").Run[]} runs
+ * @param {import("./inline/emphasis.js").Run[]} runs
  * @param {number} end
  */
 function closing(runs, end) {

@@ -5,12 +5,12 @@ import { call } from "../core/api.js";
 import { element } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { state } from "../core/state.js";
-import { keepingSection, movingSection } from "../parts/keeping.js";
-import { loginsSection } from "../parts/logins.js";
-import { looksSection } from "../parts/looks.js";
-import { passwordSection } from "../parts/password.js";
+import { keepingSection, movingSection } from "../parts/settings/keeping.js";
+import { loginsSection } from "../parts/settings/logins.js";
+import { looksSection } from "../parts/settings/looks.js";
+import { passwordSection } from "../parts/settings/password.js";
+import { webhookSection } from "../parts/settings/webhook_secret.js";
 import { tabs } from "../parts/tabs.js";
-import { webhookSection } from "../parts/webhook_secret.js";
 
 /** @type {import("../core/router.js").View} */
 export default async function account({ path }) {

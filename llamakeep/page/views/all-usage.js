@@ -4,13 +4,13 @@
 import { call } from "../core/api.js";
 import { element, fold } from "../core/dom.js";
 import { bars } from "../parts/bars.js";
-import { choice, choose, measureOf, PERIODS, USUAL } from "../parts/choices.js";
 import { empty } from "../parts/empty.js";
-import { daysAgo, utcDay } from "../parts/filters.js";
+import { choice, choose, measureOf, PERIODS, USUAL } from "../parts/history/choices.js";
+import { daysAgo, utcDay } from "../parts/history/filters.js";
+import { chartOf, csvOf, MEASURES, saveButton, sumsTable } from "../parts/history/usage.js";
 import { tabs } from "../parts/tabs.js";
-import { chartOf, csvOf, MEASURES, saveButton, sumsTable } from "../parts/usage.js";
 
-/** @typedef {import("../parts/usage.js").Sums & {username?: string | null}} Sums */
+/** @typedef {import("../parts/history/usage.js").Sums & {username?: string | null}} Sums */
 
 /** @type {import("../core/router.js").View} */
 export default async function allUsage({ path, query }) {

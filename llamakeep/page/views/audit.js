@@ -3,11 +3,11 @@
 
 import { element } from "../core/dom.js";
 import { setAddress } from "../core/router.js";
-import { KINDS, row } from "../parts/audit_row.js";
 import { empty } from "../parts/empty.js";
-import { hrefOf } from "../parts/filters.js";
 import { field, select } from "../parts/form.js";
+import { hrefOf } from "../parts/history/filters.js";
 import { pagedList } from "../parts/paging.js";
+import { KINDS, row } from "../parts/settings/audit_row.js";
 import { table } from "../parts/table.js";
 import { tabs } from "../parts/tabs.js";
 

@@ -7,14 +7,14 @@ import { isCoarse, isSend } from "../core/keys.js";
 import { keep, kept } from "../core/local.js";
 import { models, shortName } from "../core/models.js";
 import { setAddress } from "../core/router.js";
-import { isOver } from "../parts/branches.js";
-import { AnswerColumn } from "../parts/column.js";
-import { Comparing } from "../parts/comparing.js";
-import { hrefOf } from "../parts/filters.js";
-import { modelChips, someModels } from "../parts/model_chips.js";
-import { promptText } from "../parts/prompt.js";
+import { promptText } from "../parts/composer/prompt.js";
+import { isOver } from "../parts/conversation/branches.js";
+import { AnswerColumn } from "../parts/conversation/column.js";
+import { Comparing } from "../parts/conversation/comparing.js";
+import { modelChips, someModels } from "../parts/conversation/model_chips.js";
+import { hrefOf } from "../parts/history/filters.js";
 
-/** @typedef {import("../parts/branches.js").Run} Run */
+/** @typedef {import("../parts/conversation/branches.js").Run} Run */
 
 const DRAFT = "draft:compare";
 
@@ -100,11 +100,11 @@ class Compare {
     this.follow(Comparing.ask(this.models, { prompt }, this.after));
   }
 
-  /** Ask, or continue what was asked. @param {import("../parts/comparing.js").Asked} asked */
+  /** Ask, or continue what was asked. @param {import("../parts/conversation/comparing.js").Asked} asked */
   follow(asked) {
     this.#comparing?.leave();
     this.#show(asked.body.prompt, asked.columns.map(({ model }) => model));
-    const at = (/** @type {import("../parts/comparing.js").Column} */ column) =>
+    const at = (/** @type {import("../parts/conversation/comparing.js").Column} */ column) =>
       this.#shown[asked.columns.indexOf(column)];
     const comparing = this.#comparing = new Comparing(asked, {
       begun: (column, run) => at(column).show(run),

@@ -3,8 +3,8 @@
 
 import { call, Problem } from "../core/api.js";
 import { models } from "../core/models.js";
-import { examples } from "../parts/examples.js";
-import { Talk } from "../parts/talk.js";
+import { examples } from "../parts/composer/examples.js";
+import { Talk } from "../parts/conversation/talk.js";
 
 /** @type {import("../core/router.js").View} */
 export default async function conversation({ parts, hash }) {

@@ -3,9 +3,9 @@
 
 import { onRun } from "../core/events.js";
 import { isCoarse } from "../core/keys.js";
+import { Search } from "../parts/history/search.js";
+import { searchActions } from "../parts/history/search_actions.js";
 import { rowKeys } from "../parts/rows.js";
-import { Search } from "../parts/search.js";
-import { searchActions } from "../parts/search_actions.js";
 
 /** @type {import("../core/router.js").View} */
 export default async function find({ query }) {

@@ -5,17 +5,17 @@ import { call } from "../core/api.js";
 import { button, element } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { field, formDialog, select } from "../parts/form.js";
-import { askForKey, commandFor } from "../parts/key_form.js";
-import { noKeys } from "../parts/key_help.js";
-import { limitsInWords } from "../parts/limits.js";
 import { menuButton } from "../parts/menu.js";
 import { timeOf } from "../parts/problem.js";
 import { reloading } from "../parts/reloading.js";
 import { secretBox } from "../parts/secret.js";
+import { askForKey, commandFor } from "../parts/settings/key_form.js";
+import { noKeys } from "../parts/settings/key_help.js";
+import { limitsInWords } from "../parts/settings/limits.js";
 import { table } from "../parts/table.js";
 import { tabs } from "../parts/tabs.js";
 
-/** @typedef {import("../parts/key_form.js").Key} Key */
+/** @typedef {import("../parts/settings/key_form.js").Key} Key */
 
 /** @type {[string, string][]} */
 const OVERLAPS = [

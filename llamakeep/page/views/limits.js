@@ -5,8 +5,8 @@ import { call } from "../core/api.js";
 import { element } from "../core/dom.js";
 import { onRun } from "../core/events.js";
 import { empty } from "../parts/empty.js";
-import { quotaTable } from "../parts/limits.js";
 import { reloading } from "../parts/reloading.js";
+import { quotaTable } from "../parts/settings/limits.js";
 import { tabs } from "../parts/tabs.js";
 
 /** Runs that end together are one request, in ms. */
@@ -54,7 +54,7 @@ export default async function limits({ path }) {
   return { node, title: isManaged ? "Limits of all users" : "Limits", close };
 }
 
-/** @param {import("../parts/limits.js").Quota[]} quotas */
+/** @param {import("../parts/settings/limits.js").Quota[]} quotas */
 function explanation(quotas) {
   const hasMoney = quotas.some(({ name }) => name.startsWith("dollars"));
   const hasPeriod = quotas.some(({ resets_at }) => resets_at !== null);

@@ -3,7 +3,7 @@
 
 import { element } from "../core/dom.js";
 import { state } from "../core/state.js";
-import { loginForm } from "../parts/login.js";
+import { loginForm } from "../parts/frame/login.js";
 
 /**
  * Show it, and call `then` with the user who has logged in.

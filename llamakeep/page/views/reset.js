@@ -3,8 +3,8 @@
 
 import { call } from "../core/api.js";
 import { element } from "../core/dom.js";
-import { alone, secretField, takeSecret } from "../parts/alone.js";
 import { field, form, newPassword } from "../parts/form.js";
+import { alone, secretField, takeSecret } from "../parts/frame/alone.js";
 
 /** @type {import("../core/router.js").View} */
 export default function reset({ hash }) {

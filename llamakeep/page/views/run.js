@@ -4,20 +4,20 @@
 import { call } from "../core/api.js";
 import { button, element, fold } from "../core/dom.js";
 import { firstLine } from "../core/format.js";
-import { besideKeys, linksBeside, runMenu } from "../parts/beside.js";
-import { isOver } from "../parts/branches.js";
+import { promptPictures, promptText } from "../parts/composer/prompt.js";
+import { askTags } from "../parts/composer/tags.js";
+import { isOver } from "../parts/conversation/branches.js";
+import { LiveAnswer } from "../parts/conversation/live.js";
 import { copy } from "../parts/copy.js";
-import { endNote } from "../parts/facts.js";
-import { keyNames } from "../parts/filter_chips.js";
-import { filtersOf } from "../parts/filters.js";
-import { LiveAnswer } from "../parts/live.js";
+import { besideKeys, linksBeside, runMenu } from "../parts/history/beside.js";
+import { endNote } from "../parts/history/facts.js";
+import { keyNames } from "../parts/history/filter_chips.js";
+import { filtersOf } from "../parts/history/filters.js";
+import { requestsOf } from "../parts/history/requests.js";
+import { factList, runFacts, timeline, webhookFacts } from "../parts/history/run_facts.js";
 import { problemBox } from "../parts/problem.js";
-import { promptPictures, promptText } from "../parts/prompt.js";
-import { requestsOf } from "../parts/requests.js";
-import { factList, runFacts, timeline, webhookFacts } from "../parts/run_facts.js";
-import { askTags } from "../parts/tags.js";
 
-/** @typedef {import("../parts/branches.js").Run} Run */
+/** @typedef {import("../parts/conversation/branches.js").Run} Run */
 
 /** @param {string} text */
 const heading = (text) => element("h2", {}, text);

@@ -5,9 +5,9 @@ import { call } from "../core/api.js";
 import { element, fold } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { bars } from "../parts/bars.js";
-import { choice, choose, measureOf, PERIODS, USUAL } from "../parts/choices.js";
 import { empty } from "../parts/empty.js";
-import { keyNames } from "../parts/filter_chips.js";
+import { choice, choose, measureOf, PERIODS, USUAL } from "../parts/history/choices.js";
+import { keyNames } from "../parts/history/filter_chips.js";
 import {
   apiQuery,
   changed,
@@ -16,7 +16,7 @@ import {
   filtersOf,
   hrefOf,
   utcDay,
-} from "../parts/filters.js";
+} from "../parts/history/filters.js";
 import {
   chartOf,
   costOf,
@@ -27,9 +27,9 @@ import {
   saveButton,
   sumsTable,
   total,
-} from "../parts/usage.js";
+} from "../parts/history/usage.js";
 
-/** @typedef {import("../parts/usage.js").Sums} Sums */
+/** @typedef {import("../parts/history/usage.js").Sums} Sums */
 
 /**
  * @param {string} label

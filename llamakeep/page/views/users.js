@@ -8,15 +8,15 @@ import { state } from "../core/state.js";
 import { notice } from "../parts/announce.js";
 import { empty } from "../parts/empty.js";
 import { menuButton } from "../parts/menu.js";
-import { askForUser } from "../parts/new_user.js";
 import { pagedList } from "../parts/paging.js";
 import { problemBox } from "../parts/problem.js";
 import { secretBox } from "../parts/secret.js";
+import { askForUser } from "../parts/settings/new_user.js";
+import * as forms from "../parts/settings/user_forms.js";
 import { table } from "../parts/table.js";
 import { tabs } from "../parts/tabs.js";
-import * as forms from "../parts/user_forms.js";
 
-/** @typedef {import("../parts/user_forms.js").User} User */
+/** @typedef {import("../parts/settings/user_forms.js").User} User */
 
 /** How long the field has to rest before it is searched for, in ms. */
 const PAUSE = 250;

@@ -4,8 +4,8 @@
 import { call, Problem } from "../core/api.js";
 import { element } from "../core/dom.js";
 import { state } from "../core/state.js";
-import { alone, secretField, takeSecret } from "../parts/alone.js";
 import { field, form, newPassword } from "../parts/form.js";
+import { alone, secretField, takeSecret } from "../parts/frame/alone.js";
 
 /** @type {import("../core/router.js").View} */
 export default function welcome({ hash }) {
