@@ -1,21 +1,21 @@
 """
 The page's files, in memory.
 
-They are read, hashed and packed at the first request, so that they cost the start
-nothing. A file's address has the hash of all of them: what one file imports is of the
-same version as itself, and browsers keep what they have.
+They are read, joined, hashed and packed at the first request, so that they cost the
+start nothing. A file's address has the hash of all of them: what one file imports is of
+the same version as itself, and browsers keep what they have.
 """
 
 import asyncio
-import posixpath
-import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from html import escape
 from pathlib import Path
+
+from llamakeep.api.page.joined import WHOLES, joined
 
 FOLDER = Path(__file__).parents[2] / "page"
 
@@ -29,11 +29,7 @@ MEDIA_TYPES = {
 }
 """By suffix; other files of the folder are not served."""
 
-FIRST = ("main.js", "views/conversation.js")
-"""The modules of the view that is opened most often."""
-
 _GZIP = 31  # as `zlib` calls the format
-_IMPORT = re.compile(r'^(?:import|export|\}) .*?from "(\.[^"]+)";$', re.MULTILINE)
 
 Stamps = Mapping[Path, tuple[int, int]]
 
@@ -89,27 +85,12 @@ def _page(edition: Edition, name: str, prefix: str) -> File:
     return File.of(name, text.encode())
 
 
-def _preloading(names: Sequence[str], base: str) -> str:
+def _links(page: str, base: str) -> str:
+    """Return links to the modules that a page starts with: a browser asks for all."""
+    whole = Path(page).with_suffix(".js").name
+    names = (whole, *WHOLES.get(whole, ()))
     links = (f'<link rel="modulepreload" href="{base}/{name}">' for name in names)
     return "\n  ".join(links)
-
-
-def _modules_of(names: Sequence[str], files: Mapping[str, bytes]) -> Sequence[str]:
-    """
-    Return modules and all that they import, the nearest first.
-
-    Browsers that know them at once ask for all together, instead of for each one's
-    imports after it has come.
-    """
-    found = dict.fromkeys(name for name in names if name in files)
-    for name in (waiting := list(found)):
-        folder = posixpath.dirname(name)
-        for path in _IMPORT.findall(files[name].decode()):
-            module = posixpath.normpath(posixpath.join(folder, path))
-            if module in files and module not in found:
-                found[module] = None
-                waiting.append(module)
-    return list(found)
 
 
 class Files:
@@ -142,24 +123,24 @@ class Files:
         }
         if self._edition is not None and self._edition.stamps == stamps:
             return self._edition
-        files = {
-            path.relative_to(self._folder).as_posix(): path.read_bytes()
+        texts = {
+            path.relative_to(self._folder).as_posix(): path.read_text("utf-8")
             for path in stamps
         }
+        sent = joined(texts)
         whole = sha256()
-        for name, content in files.items():
-            whole.update(f"{name} {len(content)}\n".encode() + content)
+        for name in sorted(sent):
+            whole.update(f"{name} {len(sent[name])}\n{sent[name]}".encode())
         digest = whole.hexdigest()[:16]
         base = f"page/{digest}"
-        links = _preloading(_modules_of(FIRST, files), base)
         pages = {
-            name: content.decode().replace("{modules}", links).replace("{files}", base)
-            for name, content in files.items()
+            name: text.replace("{modules}", _links(name, base)).replace("{files}", base)
+            for name, text in sent.items()
             if name.endswith(".html")
         }
-        return Edition(
-            digest,
-            {name: File.of(name, files[name]) for name in files if name not in pages},
-            pages,
-            stamps,
-        )
+        files = {
+            name: File.of(name, text.encode())
+            for name, text in sent.items()
+            if name not in pages
+        }
+        return Edition(digest, files, pages, stamps)

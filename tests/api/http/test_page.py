@@ -18,12 +18,8 @@ from tests.api.serving import Client, connect
 from tests.fakes import ScriptedProvider
 
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
-CONTENTS = {
-    path.relative_to(FOLDER).as_posix(): path.read_bytes()
-    for path in FOLDER.rglob("*")
-    if path.suffix in MEDIA_TYPES
-}
-ICON = CONTENTS["icon.svg"]
+ICON = (FOLDER / "icon.svg").read_bytes()
+VIEWS = [f"views/{path.name}" for path in (FOLDER / "views").iterdir()]
 PATHS = ["/", *(f"/{name}" for name in PAGES), "/c/conv_1", "/manage/users/", "/r/"]
 
 
@@ -109,47 +105,64 @@ async def test_a_shell_may_run_and_load_the_servers_own_files_only(
     assert not re.search(r"https?:|//|data:|style=|<script>|<style", response.text)
 
 
-async def test_a_shell_names_all_modules_that_the_first_view_imports(
-    shared_client: Client,
+@pytest.mark.parametrize(
+    ("path", "modules"),
+    [
+        ("/", ["index.js", "main.js", "views/conversation.js"]),
+        ("/docs", ["docs.js", "docs/main.js"]),
+    ],
+)
+async def test_a_shell_names_all_modules_that_it_starts_with(
+    shared_client: Client, path: str, modules: list[str]
 ) -> None:
     base = await base_of(shared_client)
-    response = await shared_client.get("/", headers=HTML)
+
+    response = await shared_client.get(path, headers=HTML)
 
     named = re.findall(r'<link rel="modulepreload" href="([^"]+)">', response.text)
+    assert named == [f"{base[1:]}/{name}" for name in modules]
+    for name in modules:
+        text = (await shared_client.get(f"{base}/{name}")).text
+        assert imports_of(name, text) <= {*modules}
 
-    modules = [each.removeprefix(f"{base[1:]}/") for each in named]
-    assert modules[:2] == ["main.js", "views/conversation.js"]
-    assert len(modules) == len(set(modules))
-    for module in modules:
-        text = CONTENTS[module].decode()
-        for path in re.findall(r'\bfrom "([^"]+)"', text):
-            imported = posixpath.normpath(
-                posixpath.join(posixpath.dirname(module), path)
-            )
-            assert imported in modules
+
+def imports_of(name: str, text: str, words: str = "from ") -> set[str]:
+    """Return the paths of what a module imports by these words."""
+    folder = posixpath.dirname(name)
+    return {
+        posixpath.normpath(posixpath.join(folder, path))
+        for path in re.findall(rf'\b(?:{words})"([^"]+)"', text)
+    }
 
 
 async def test_each_file_is_sent_as_what_it_is_and_kept_for_ever(
     shared_client: Client,
 ) -> None:
     base = await base_of(shared_client)
+    names = ["main.js", "docs/main.js", "style/index.css", "style/docs.css", "icon.svg"]
 
-    for name, content in CONTENTS.items():
+    for name in (waiting := [*names, *VIEWS]):
         response = await shared_client.get(f"{base}/{name}")
-        if name.endswith(".html"):
-            assert response.status_code == 404
-            continue
-        assert response.status_code == 200
-        assert response.content == content
+        assert response.status_code == 200, name
         assert response.headers["content-type"] == MEDIA_TYPES[Path(name).suffix]
         assert response.headers["x-content-type-options"] == "nosniff"
         assert "immutable" in response.headers["cache-control"]
         assert response.headers["content-security-policy"].startswith("default-src 'n")
+        imported = imports_of(name, response.text, r"from |import\(")
+        waiting += imported - {*waiting}
 
 
 @pytest.mark.parametrize(
     "name",
-    ["nothing.js", "README.md", "../app.py", "..%2fapp.py", "%2e%2e/app.py", ""],
+    [
+        "nothing.js",
+        "index.html",
+        "README.md",
+        "../app.py",
+        "..%2fapp.py",
+        "%2e%2e/app.py",
+        "",
+    ],
 )
 async def test_nothing_else_of_the_server_is_sent(
     shared_client: Client, name: str
@@ -271,15 +284,23 @@ async def test_files_of_the_page_do_not_count_against_request_rates(
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "core").mkdir()
-    (tmp_path / "core" / "dom.js").write_text("export const one = 1;")
+    modules = {
+        "core/dom.js": "export const one = 1;\n",
+        "docs/main.js": "",
+        "main.js": 'import { one } from "./core/dom.js";\n',
+        "views/conversation.js": "",
+    }
+    for name, text in modules.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
     (tmp_path / "index.html").write_text('<base href="{base}"><a href="{files}/a.js">')
     return tmp_path
 
 
 def change(folder: Path) -> None:
     changed = folder / "core" / "dom.js"
-    changed.write_text("export const one = 2;")
+    changed.write_text("export const one = 2;\n")
     os.utime(changed, ns=(1, 1))
 
 
@@ -303,7 +324,7 @@ async def test_with_reload_a_change_counts_at_once(folder: Path) -> None:
 
     assert same is first
     assert second.digest != first.digest
-    assert second.files["core/dom.js"].content == b"export const one = 2;"
+    assert b"const one = 2;" in second.files["index.js"].content
 
 
 async def test_a_page_of_a_hostile_prefix_stays_a_page(folder: Path) -> None:
