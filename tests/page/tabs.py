@@ -1,7 +1,7 @@
 """Tabs of browsers, and what none of them may do."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize
@@ -10,6 +10,13 @@ from tests.page.site import Site
 
 DESK: ViewportSize = {"width": 1280, "height": 860}
 PHONE: ViewportSize = {"width": 390, "height": 844}
+Theme = Literal["light", "dark"]
+LOOKS: Sequence[tuple[ViewportSize, Theme]] = (
+    (PHONE, "light"),
+    (PHONE, "dark"),
+    (DESK, "dark"),
+    (DESK, "light"),
+)
 PASSWORDS = {"alice": "secret1", "bob": "secret2", "root": "long enough"}
 _AXE = {
     "resultTypes": ["violations"],
@@ -123,14 +130,13 @@ def top_of(place: Locator) -> float:
     return box["y"]
 
 
-def check_access(page: Page) -> None:
-    """Fail for what axe reports, in both themes, and for scrolling sideways."""
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-        found = Axe().run(page, options=_AXE)
-        assert found.violations_count == 0, found.generate_report()
-        check_width(page)
-    page.emulate_media(color_scheme="light")
+def check_look(page: Page, size: ViewportSize, theme: Theme) -> None:
+    """Fail for what axe reports, and for scrolling sideways."""
+    page.set_viewport_size(size)
+    page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    found = Axe().run(page, options=_AXE)
+    assert found.violations_count == 0, (page.url, found.generate_report())
+    check_width(page)
 
 
 def check_width(page: Page) -> None:
@@ -142,7 +148,6 @@ def check_width(page: Page) -> None:
 
 
 def check_everywhere(page: Page) -> None:
-    """Check access on a desk and on a phone."""
-    for size in (PHONE, DESK):
-        page.set_viewport_size(size)
-        check_access(page)
+    """Check a view in both themes, on a phone and on a desk."""
+    for look in LOOKS:
+        check_look(page, *look)

@@ -1,18 +1,61 @@
 """How the page looks, and that it is accessible."""
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
+from tests.page.model import Model
 from tests.page.site import Site
-from tests.page.tabs import Tabs, check_everywhere
+from tests.page.tabs import DESK, LOOKS, Tabs, check_look, check_width, send
+from tests.page.views import furnish
+
+ZOOMED: ViewportSize = {"width": 320, "height": 215}
+"""A window of 1280 by 860 px at 400 %."""
 
 
-def test_a_new_conversation_is_accessible(page: Page) -> None:
-    expect(page.get_by_role("heading", name="New conversation")).to_be_visible()
-    check_everywhere(page)
+def test_each_view_is_accessible(tabs: Tabs, site: Site, model: Model) -> None:
+    page, views = furnish(tabs, site, model)
+    # All looks of each view, and of its states, are `test_states.py`.
+    for number, view in enumerate(views):
+        view.open(page)
+        check_look(page, *LOOKS[number % len(LOOKS)])
 
 
-def test_a_conversation_is_accessible(tabs: Tabs, site: Site) -> None:
-    run = site.ask("What is a llama?")
-    page = tabs.open(site, f"/c/{run['conversation_id']}")
-    expect(page.get_by_text("Hello, world.")).to_be_visible()
-    check_everywhere(page)
+def test_nothing_is_cut_off_with_text_of_twice_the_size_or_at_400_percent(
+    tabs: Tabs, site: Site, model: Model
+) -> None:
+    page, views = furnish(tabs, site, model)
+    for view in views:
+        view.open(page)
+        page.set_viewport_size(ZOOMED)
+        check_width(page)
+        main = page.locator("main").bounding_box()
+        assert main is not None
+        assert main["height"] >= 100, view
+        page.set_viewport_size(DESK)
+        page.evaluate("() => { document.documentElement.style.fontSize = '200%'; }")
+        check_width(page)
+    views[0].open(page)
+    page.set_viewport_size(ZOOMED)
+    send(page, "Even here")
+    expect(page.locator(".answer")).to_be_in_viewport()
+
+
+def test_in_forced_colours_what_is_chosen_and_what_goes_on_can_be_seen(
+    tabs: Tabs, site: Site, model: Model
+) -> None:
+    model.says(["Slowly", model.gate()])
+    page = tabs.open(site, forced_colors="active")
+    send(page, "Hello")
+    dot = page.locator("nav .dot")
+    expect(dot).to_be_visible()
+    paper = background(page, "body")
+    assert background(page, "nav .dot") != paper
+    current = page.locator("nav [aria-current]").first
+    expect(current).to_have_css("outline-style", "solid")
+
+
+def background(page: Page, selector: str) -> str:
+    """Return the colour of an element that has one of its own."""
+    colour: str = page.locator(selector).first.evaluate(
+        "e => getComputedStyle(e).backgroundColor"
+    )
+    return colour

@@ -1,39 +1,102 @@
-"""What views of settings and administration show when the server does not answer."""
+"""Each view in each state, in both themes, on a phone and on a desk."""
 
-from playwright.sync_api import expect
+from collections.abc import Iterator, Sequence
 
+import pytest
+from playwright.sync_api import Route, expect
+
+from tests.page.model import Model
 from tests.page.site import Site
-from tests.page.tabs import PASSWORDS, Tabs, check_everywhere
+from tests.page.tabs import Tabs, check_everywhere
+from tests.page.views import Furnished, View, furnish
 
-VIEWS = {
-    "settings": "me/logins/",
-    "settings/keys": "keys/",
-    "settings/limits": "me/limits",
-    "manage/users": "admin/users/",
-    "manage/usage": "admin/stats",
-    "manage/limits": "admin/limits",
-    "manage/audit": "admin/audit",
-    "manage/providers": "admin/providers/",
+LOGIN_OVER = {
+    "type": "urn:llamakeep:problem:unauthenticated",
+    "title": "Who are you?",
+    "detail": "Log in.",
 }
 
 
-def test_a_view_that_gets_no_answer_says_so_and_tries_again(
-    tabs: Tabs, site: Site
+@pytest.fixture
+def furnished(tabs: Tabs, site: Site, model: Model) -> Furnished:
+    return furnish(tabs, site, model)
+
+
+def test_each_view_looks_right(furnished: Furnished) -> None:
+    page, views = furnished
+    for view in views:
+        view.open(page)
+        check_everywhere(page)
+
+
+def test_each_view_looks_right_while_it_loads(furnished: Furnished) -> None:
+    page, views = furnished
+    for view in asking(views):
+        held: list[Route] = []
+        page.route(f"**/{view.api}", held.append)
+        page.goto(f"/{view.path}")
+        expect(page.locator(".outline")).to_be_visible()
+        check_everywhere(page)
+        page.unroute(f"**/{view.api}")
+        for route in held:
+            route.continue_()
+        view.is_shown(page)
+
+
+def test_each_view_that_gets_no_answer_says_so_and_tries_again(
+    furnished: Furnished,
 ) -> None:
-    site.add_admin("root", PASSWORDS["root"])
-    page = tabs.open(site, user="root")
-    for path, api in VIEWS.items():
-        pattern = f"{site.origin}/{api}*"
-        page.route(pattern, lambda route: route.abort())
-        page.goto(f"/{path}")
-        expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
-        page.unroute(pattern)
-        page.get_by_role("button", name="Try again").click()
-        expect(page.get_by_role("alert")).to_have_count(0)
-        expect(page.get_by_role("navigation").last).to_be_visible()
+    page, views = furnished
+    for view in asking(views):
+        page.route(f"**/{view.api}", lambda route: route.abort())
+        page.goto(f"/{view.path}")
+        alert = page.get_by_role("alert")
+        expect(alert).to_contain_text("cannot be reached")
+        check_everywhere(page)
+        page.unroute(f"**/{view.api}")
+        page.get_by_role("button", name="Try again").first.click()
+        expect(alert).to_have_count(0)
+        view.is_shown(page)
+
+
+def test_each_view_stays_as_it_is_without_a_network(furnished: Furnished) -> None:
+    page, views = furnished
+    for view in views:
+        view.open(page)
+        page.context.set_offline(True)
+        expect(page.locator(".banner")).to_contain_text("You are offline.")
+        check_everywhere(page)
+        page.context.set_offline(False)
+        expect(page.locator(".banner")).to_be_hidden()
+
+
+def test_each_view_waits_behind_the_question_for_a_password(
+    furnished: Furnished,
+) -> None:
+    page, views = furnished
+    for view in asking(views):
+        page.route(
+            f"**/{view.api}", lambda route: route.fulfill(status=401, json=LOGIN_OVER)
+        )
+        page.goto(f"/{view.path}")
+        dialog = page.get_by_role("dialog", name="Log in again")
+        expect(dialog).to_be_visible()
+        check_everywhere(page)
+        page.unroute(f"**/{view.api}")
+
+
+def test_what_was_shown_stays_when_it_cannot_be_asked_for_again(
+    furnished: Furnished,
+) -> None:
+    page, views = furnished
+    views[-1].open(page)
     page.route("**/admin/providers/", lambda route: route.abort())
     page.get_by_role("button", name="Refresh").click()
     expect(page.get_by_role("alert")).to_be_visible()
-    # What was shown stays.
     expect(page.get_by_role("row").filter(has_text="parrot")).to_be_visible()
     check_everywhere(page)
+
+
+def asking(views: Sequence[View]) -> Iterator[View]:
+    """Return the views that show nothing before they have got an answer."""
+    return (view for view in views if view.path)
