@@ -1,10 +1,18 @@
 """How the page looks, and that it is accessible."""
 
-from playwright.sync_api import Page, ViewportSize, expect
+from playwright.sync_api import Page, Request, ViewportSize, expect
 
 from tests.page.model import Model
 from tests.page.site import Site
-from tests.page.tabs import DESK, LOOKS, Tabs, check_look, check_width, send
+from tests.page.tabs import (
+    DESK,
+    LOOKS,
+    Tabs,
+    check_look,
+    check_width,
+    requests_of,
+    send,
+)
 from tests.page.views import furnish
 
 ZOOMED: ViewportSize = {"width": 320, "height": 215}
@@ -37,6 +45,20 @@ def test_nothing_is_cut_off_with_text_of_twice_the_size_or_at_400_percent(
     page.set_viewport_size(ZOOMED)
     send(page, "Even here")
     expect(page.locator(".answer")).to_be_in_viewport()
+
+
+def test_a_first_view_takes_few_requests_and_bytes(tabs: Tabs, site: Site) -> None:
+    page = tabs.device(site).new_page()
+    asked = requests_of(page)
+    done: list[Request] = []
+    page.on("requestfinished", done.append)
+    page.goto("/")
+    expect(page.get_by_role("heading", name="New conversation")).to_be_visible()
+    expect(page.get_by_role("textbox", name="Prompt")).to_be_focused()
+    page.wait_for_load_state("load")
+    # What shows answers comes right after, and may be among them.
+    assert len(asked) <= 24, asked
+    assert sum(each.sizes()["responseBodySize"] for each in done) <= 70_000
 
 
 def test_in_forced_colours_what_is_chosen_and_what_goes_on_can_be_seen(

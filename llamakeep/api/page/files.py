@@ -15,7 +15,7 @@ from hashlib import sha256
 from html import escape
 from pathlib import Path
 
-from llamakeep.api.page.joined import WHOLES, joined
+from llamakeep.api.page.joined import PAGES, joined
 
 FOLDER = Path(__file__).parents[2] / "page"
 
@@ -87,8 +87,8 @@ def _page(edition: Edition, name: str, prefix: str) -> File:
 
 def _links(page: str, base: str) -> str:
     """Return links to the modules that a page starts with: a browser asks for all."""
-    whole = Path(page).with_suffix(".js").name
-    names = (whole, *WHOLES.get(whole, ()))
+    whole, entries = next(iter(PAGES[page].items()))
+    names = (whole, *entries)
     links = (f'<link rel="modulepreload" href="{base}/{name}">' for name in names)
     return "\n  ".join(links)
 

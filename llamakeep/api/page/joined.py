@@ -9,22 +9,26 @@ way is refused, which any request for a page shows.
 
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from graphlib import TopologicalSorter
 
 Texts = Mapping[str, str]
 """Files by their paths in the folder."""
 
-WHOLES = {
-    "index.js": ("main.js", "views/conversation.js"),
-    "docs.js": ("docs/main.js",),
+PAGES: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "index.html": {
+        "index.js": ("main.js", "views/conversation.js"),
+        "text.js": ("text/growing.js",),
+    },
+    "docs.html": {"docs.js": ("docs/main.js",)},
 }
 """
-Files that are made for the page of the same name, and the modules it starts with.
+For each page, the files that are made for it, with the modules that need them.
 
-These stay files of their own; the made one has all that they import. What is loaded
-later takes from the first of these files what is in it, and imports the rest itself.
+These modules stay files of their own. A made file has all that they import, but for
+what those before it have. A page starts with its first file; modules that are in none
+are loaded when they are needed, by the first page.
 """
 
 _IMPORT = re.compile(
@@ -81,21 +85,27 @@ def _styles(styles: Texts) -> Texts:
 
 
 def _modules(modules: Texts) -> Texts:
-    insides = {
-        whole: [name for name in _imported(entries, modules) if name not in entries]
-        for whole, entries in WHOLES.items()
-    }
-    files = {whole: _whole(inside, modules) for whole, inside in insides.items()}
-    used_by = {name: whole for whole, names in WHOLES.items() for name in names}
-    for name in modules.keys() - set().union(*insides.values()):
-        whole = used_by.get(name, next(iter(WHOLES)))
-        files[name] = _with_imports_of(whole, insides[whole], name, modules[name])
-    return files
+    """Join modules, and let those that stay alone import from the joined ones."""
+    files: dict[str, _File] = {}
+    places = {page: _places(wholes, modules) for page, wholes in PAGES.items()}
+    for page, wholes in PAGES.items():
+        for whole, entries in wholes.items():
+            files[whole] = _File(whole, places[page])
+            files |= {entry: _File(entry, places[page]) for entry in entries}
+    first, *_ = places.values()
+    for name in modules.keys() - {name for each in places.values() for name in each}:
+        files.setdefault(name, _File(name, first))
+    return {name: file.text(modules) for name, file in files.items()}
 
 
-def _path(name: str, address: str) -> str:
-    """Return the path of what a file names."""
-    return posixpath.normpath(posixpath.join(posixpath.dirname(name), address))
+def _places(wholes: Mapping[str, Sequence[str]], modules: Texts) -> Texts:
+    """Return in which file each module is, each after those that it imports."""
+    places: dict[str, str] = {}
+    for whole, entries in wholes.items():
+        for name in _imported(entries, modules):
+            if name not in entries:
+                places.setdefault(name, whole)
+    return places
 
 
 def _imported(entries: Sequence[str], modules: Texts) -> Iterable[str]:
@@ -110,46 +120,71 @@ def _imported(entries: Sequence[str], modules: Texts) -> Iterable[str]:
     return TopologicalSorter(graph).static_order()
 
 
-def _whole(inside: Sequence[str], modules: Texts) -> str:
-    functions = [_as_function(name, modules[name]) for name in inside]
-    names = ", ".join(map(_variable, inside))
-    return "".join([*functions, f"export {{ {names} }};\n"])
+def _path(name: str, address: str) -> str:
+    """Return the path of what a file names."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(name), address))
 
 
 def _variable(name: str) -> str:
     return "$" + re.sub(r"\W", "$", name.removesuffix(".js"))
 
 
-def _constant(name: str, found: re.Match[str]) -> str:
-    names, everything, address = found.groups()
-    what = everything or names.replace(" as ", ": ")
-    return f"const {what} = {_variable(_path(name, address))};"
+class _File:
+    """
+    A file that is made.
 
+    Args:
+        path: Where it is.
+        places: In which file each joined module is.
+    """
 
-def _as_function(name: str, text: str) -> str:
-    exported = ", ".join(_EXPORT.findall(text))
-    text = _IMPORT.sub(lambda found: _constant(name, found), text)
-    text = _LATER.sub(lambda found: f'import("./{_path(name, found[1])}")', text)
-    text = _EXPORT.sub("", text)
-    if refused := _REFUSED.search(text):
-        raise ValueError(f"{name} cannot be joined: {refused[0]}")
-    return (
-        f"const {_variable(name)} = (() => {{\n{text}return {{ {exported} }};\n}})();\n"
-    )
+    def __init__(self, path: str, places: Texts) -> None:
+        self._path = path
+        self._places = places
+        self._used: dict[str, set[str]] = {}
 
+    def text(self, modules: Texts) -> str:
+        """Return what is in it."""
+        if self._path in modules:
+            text = self._with_constants(self._path, modules[self._path])
+        else:
+            inside = [name for name, file in self._places.items() if file == self._path]
+            functions = [self._as_function(name, modules[name]) for name in inside]
+            names = ", ".join(map(_variable, inside))
+            text = "".join([*functions, f"export {{ {names} }};\n"])
+        return self._imports() + text
 
-def _with_imports_of(whole: str, inside: Collection[str], name: str, text: str) -> str:
-    used: dict[str, None] = {}
+    def _imports(self) -> str:
+        folder = "../" * self._path.count("/") or "./"
+        return "".join(
+            f'import {{ {", ".join(sorted(names))} }} from "{folder}{file}";\n'
+            for file, names in self._used.items()
+        )
 
-    def constant(found: re.Match[str]) -> str:
-        module = _path(name, found[3])
-        if module not in inside:
-            return found[0]
-        used[_variable(module)] = None
-        return _constant(name, found)
+    def _as_function(self, name: str, text: str) -> str:
+        exported = ", ".join(_EXPORT.findall(text))
+        text = self._with_constants(name, text)
+        text = _LATER.sub(lambda found: f'import("./{_path(name, found[1])}")', text)
+        text = _EXPORT.sub("", text)
+        if refused := _REFUSED.search(text):
+            raise ValueError(f"{name} cannot be joined: {refused[0]}")
+        return (
+            f"const {_variable(name)} = (() => {{\n{text}"
+            f"return {{ {exported} }};\n}})();\n"
+        )
 
-    text = _IMPORT.sub(constant, text)
-    if not used:
-        return text
-    folder = "../" * name.count("/") or "./"
-    return f'import {{ {", ".join(used)} }} from "{folder}{whole}";\n{text}'
+    def _with_constants(self, name: str, text: str) -> str:
+        """Return a module that takes what it imports from joined ones."""
+
+        def constant(found: re.Match[str]) -> str:
+            names, everything, address = found.groups()
+            module = _path(name, address)
+            file = self._places.get(module)
+            if file is None:
+                return found[0]
+            if file != self._path:
+                self._used.setdefault(file, set()).add(_variable(module))
+            what = everything or names.replace(" as ", ": ")
+            return f"const {what} = {_variable(module)};"
+
+        return _IMPORT.sub(constant, text)

@@ -17,7 +17,6 @@ const FRAME = 4096;
 const MOST = 65_536;
 
 export class GrowingText {
-  node = element("div", { class: "text" });
   #text = "";
   #added = "";
   #lines = new Lines();
@@ -28,6 +27,11 @@ export class GrowingText {
   #frame = 0;
   #framesToWait = 0;
   #isFinished = false;
+
+  /** @param {HTMLElement} [node] Where it is shown. */
+  constructor(node = element("div", { class: "text" })) {
+    this.node = node;
+  }
 
   /** What was written so far. */
   get text() {

@@ -12,6 +12,7 @@ import { isOver } from "../parts/conversation/branches.js";
 import { AnswerColumn } from "../parts/conversation/column.js";
 import { Comparing } from "../parts/conversation/comparing.js";
 import { modelChips, someModels } from "../parts/conversation/model_chips.js";
+import { loadText } from "../parts/conversation/written.js";
 import { hrefOf } from "../parts/history/filters.js";
 
 /** @typedef {import("../parts/conversation/branches.js").Run} Run */
@@ -191,7 +192,7 @@ class Compare {
 
 /** @type {import("../core/router.js").View} */
 export default async function compare({ query }) {
-  await models();
+  await Promise.all([models(), loadText()]);
   const view = new Compare(query);
   const runs = query.getAll("run");
   const left = Comparing.left();

@@ -5,6 +5,7 @@ import { call, Problem } from "../core/api.js";
 import { models } from "../core/models.js";
 import { examples } from "../parts/composer/examples.js";
 import { Talk } from "../parts/conversation/talk.js";
+import { loadText } from "../parts/conversation/written.js";
 
 /** @type {import("../core/router.js").View} */
 export default async function conversation({ parts, hash }) {
@@ -13,7 +14,7 @@ export default async function conversation({ parts, hash }) {
   const [facts] = await Promise.all([asking, models().catch(ignored)]);
   const talk = new Talk(id, facts?.title ?? "New conversation");
   try {
-    if (id) await talk.load(hash);
+    if (id) await Promise.all([talk.load(hash), loadText()]);
     else talk.greet(examples((text) => talk.composer.put(text)));
   } catch (error) {
     talk.close();

@@ -8,6 +8,7 @@ import { promptPictures, promptText } from "../parts/composer/prompt.js";
 import { askTags } from "../parts/composer/tags.js";
 import { isOver } from "../parts/conversation/branches.js";
 import { LiveAnswer } from "../parts/conversation/live.js";
+import { loadText } from "../parts/conversation/written.js";
 import { copy } from "../parts/copy.js";
 import { besideKeys, linksBeside, runMenu } from "../parts/history/beside.js";
 import { endNote } from "../parts/history/facts.js";
@@ -146,6 +147,7 @@ export default async function run({ parts, query }) {
     call("GET", `history/${id}`),
     keyNames(),
     linksBeside(parts[0], filters),
+    loadText(),
   ]);
   const about = new About(found, names);
   const place = element(

@@ -126,6 +126,19 @@ async def test_a_shell_names_all_modules_that_it_starts_with(
         assert imports_of(name, text) <= {*modules}
 
 
+async def test_what_a_page_starts_with_is_small(shared_client: Client) -> None:
+    shell = await shared_client.get("/", headers=HTML)
+    sizes = {"shell": int(shell.headers["content-length"])}
+
+    for path in re.findall(r'(?:href|src)="(page/[^"]+)"', shell.text):
+        response = await shared_client.get(f"/{path}")
+        sizes[path] = int(response.headers["content-length"])
+
+    assert len(sizes) <= 8, sizes
+    assert sum(sizes.values()) <= 45_000, sizes
+    assert next(size for path, size in sizes.items() if path.endswith(".css")) <= 8000
+
+
 def imports_of(name: str, text: str, words: str = "from ") -> set[str]:
     """Return the paths of what a module imports by these words."""
     folder = posixpath.dirname(name)
@@ -288,6 +301,7 @@ def folder(tmp_path: Path) -> Path:
         "core/dom.js": "export const one = 1;\n",
         "docs/main.js": "",
         "main.js": 'import { one } from "./core/dom.js";\n',
+        "text/growing.js": "",
         "views/conversation.js": "",
     }
     for name, text in modules.items():

@@ -4,7 +4,9 @@ import pytest
 
 from llamakeep.api.page.joined import joined, shortened
 
-STARTS = {"main.js": "", "views/conversation.js": "", "docs/main.js": ""}
+STARTS = dict.fromkeys(
+    ("main.js", "views/conversation.js", "text/growing.js", "docs/main.js"), ""
+)
 
 
 def test_each_module_runs_once_after_those_that_it_imports() -> None:
@@ -53,6 +55,42 @@ def test_each_module_runs_once_after_those_that_it_imports() -> None:
     )
     assert sent["parts/four.js"] == texts["parts/four.js"]
     assert "core/one.js" not in sent
+
+
+def test_a_file_takes_from_those_before_it_what_they_have() -> None:
+    texts = STARTS | {
+        "main.js": 'import { one } from "./core/one.js";\n',
+        "text/growing.js": (
+            'import { one } from "../core/one.js";\nimport { two } from "./two.js";\n'
+        ),
+        "text/two.js": (
+            'import { one } from "../core/one.js";\nexport const two = one + one;\n'
+        ),
+        "docs/main.js": 'import { two } from "../text/two.js";\n',
+        "core/one.js": "export const one = 1;\n",
+    }
+
+    sent = joined(texts)
+
+    assert sent["text.js"] == (
+        'import { $core$one } from "./index.js";\n'
+        "const $text$two = (() => {\n"
+        "const { one } = $core$one;\n"
+        "const two = one + one;\n"
+        "return { two };\n"
+        "})();\n"
+        "export { $text$two };\n"
+    )
+    assert sent["text/growing.js"] == (
+        'import { $core$one } from "../index.js";\n'
+        'import { $text$two } from "../text.js";\n'
+        "const { one } = $core$one;\n"
+        "const { two } = $text$two;\n"
+    )
+    assert sent["docs/main.js"] == (
+        'import { $text$two } from "../docs.js";\nconst { two } = $text$two;\n'
+    )
+    assert sent["docs.js"].startswith("const $core$one = (() => {\n")
 
 
 @pytest.mark.parametrize(

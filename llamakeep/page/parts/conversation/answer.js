@@ -2,9 +2,9 @@
 /** The answer of a run: its texts, and what else the model said. */
 
 import { element, fold, textNode } from "../../core/dom.js";
-import { GrowingText } from "../../text/growing.js";
 import { copy } from "../copy.js";
 import { isOver } from "./branches.js";
+import { Written } from "./written.js";
 
 /** @typedef {import("./branches.js").Run} Run */
 /** @typedef {{type: string, text: string, name?: string | null}} Item */
@@ -12,8 +12,8 @@ import { isOver } from "./branches.js";
 /** One item of an answer. */
 class Piece {
   #text = "";
-  /** @type {GrowingText | null} */
-  #growing = null;
+  /** @type {Written | null} */
+  #written = null;
   /** @type {Text | null} */
   #plain = null;
 
@@ -36,27 +36,26 @@ class Piece {
       const code = element("code", {}, this.#plain);
       return fold(label, element("pre", { tabindex: "0", dir: "ltr" }, code));
     }
-    this.#growing = new GrowingText();
-    this.#growing.node.classList.add("text");
-    if (type === "reasoning") return fold("Reasoning", this.#growing.node);
-    if (type !== "refusal") return this.#growing.node;
+    this.#written = new Written();
+    if (type === "reasoning") return fold("Reasoning", this.#written.node);
+    if (type !== "refusal") return this.#written.node;
     return element(
       "div",
       { class: "note" },
       element("b", {}, "The model refused."),
-      this.#growing.node,
+      this.#written.node,
     );
   }
 
   /** @param {string} text */
   append(text) {
     this.#text += text;
-    this.#growing?.append(text);
+    this.#written?.append(text);
     this.#plain?.appendData(text);
   }
 
   finish() {
-    this.#growing?.finish();
+    this.#written?.finish();
   }
 }
 

@@ -21,6 +21,7 @@ import { talkKeys } from "./talk_keys.js";
 import { talkMenu } from "./talk_menu.js";
 import { Turn } from "./turn.js";
 import { Turns } from "./turns.js";
+import { loadText } from "./written.js";
 
 /** @typedef {import("./branches.js").Run} Run */
 
@@ -105,6 +106,7 @@ export class Talk {
       this.scroll.toTurn(this.#marked.node);
       this.#marked.node.focus({ preventScroll: true });
     } else this.scroll.toEnd();
+    loadText();
   }
 
   /**
