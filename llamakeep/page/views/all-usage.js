@@ -5,7 +5,7 @@ import { call } from "../core/api.js";
 import { element, fold } from "../core/dom.js";
 import { bars } from "../parts/bars.js";
 import { empty } from "../parts/empty.js";
-import { choice, choose, measureOf, PERIODS, USUAL } from "../parts/history/choices.js";
+import { choice, choose, group, measureOf, PERIODS, USUAL } from "../parts/history/choices.js";
 import { daysAgo, utcDay } from "../parts/history/filters.js";
 import { chartOf, csvOf, MEASURES, saveButton, sumsTable } from "../parts/history/usage.js";
 import { tabs } from "../parts/tabs.js";
@@ -27,16 +27,13 @@ export default async function allUsage({ path, query }) {
   ]);
   const to = (/** @type {string} */ name, /** @type {string} */ value) =>
     choose(path, query, name, value);
-  const choices = element(
-    "div",
-    { class: "chips" },
-    ...PERIODS.map(([label, days]) =>
-      choice(label, to("since", daysAgo(days)), since === daysAgo(days))
-    ),
-    ...Object.entries(MEASURES).map(([name, { label }]) =>
-      choice(label, to("show", name), name === measure)
-    ),
+  const times = PERIODS.map(([label, days]) =>
+    choice(label, to("since", daysAgo(days)), since === daysAgo(days))
   );
+  const show = Object.entries(MEASURES).map(([name, { label }]) =>
+    choice(label, to("show", name), name === measure)
+  );
+  const choices = element("div", { class: "choices" }, group("Time", times), group("Show", show));
   const node = element("div", { class: "page usage" }, tabs("Manage", path), choices);
   const title = "Usage of all users";
   if (byUser.stats.length === 0) {

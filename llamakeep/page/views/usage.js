@@ -6,7 +6,7 @@ import { element, fold } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { bars } from "../parts/bars.js";
 import { empty } from "../parts/empty.js";
-import { choice, choose, measureOf, PERIODS, USUAL } from "../parts/history/choices.js";
+import { choice, choose, group, measureOf, PERIODS, USUAL } from "../parts/history/choices.js";
 import { keyNames } from "../parts/history/filter_chips.js";
 import {
   apiQuery,
@@ -30,19 +30,6 @@ import {
 } from "../parts/history/usage.js";
 
 /** @typedef {import("../parts/history/usage.js").Sums} Sums */
-
-/**
- * @param {string} label
- * @param {Node[]} links
- */
-function group(label, links) {
-  return element(
-    "div",
-    { class: "chips", role: "group", "aria-label": label },
-    element("span", { class: "chips-label", "aria-hidden": "true" }, label),
-    ...links,
-  );
-}
 
 /**
  * What the address says.

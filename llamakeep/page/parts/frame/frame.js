@@ -67,10 +67,11 @@ export function openFrame() {
  */
 export async function showView(load, { scroll = 0, isFirst = false } = {}) {
   const own = ++count;
-  const timer = setTimeout(
-    () => own === count && replace({ node: outline(), title: heading.textContent ?? "" }),
-    PATIENCE,
-  );
+  const timer = setTimeout(() => {
+    if (own !== count) return;
+    replace({ node: outline(), title: "" });
+    if (heading.textContent === "") setTitle("Loading…");
+  }, PATIENCE);
   /** @type {Shown} */
   let next;
   try {

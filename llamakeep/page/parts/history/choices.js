@@ -46,3 +46,18 @@ export function choice(label, href, isHere) {
   const look = isHere ? "button chip on" : "button chip";
   return element("a", { class: look, href, "aria-current": isHere ? "true" : null }, label);
 }
+
+/**
+ * Return choices of one thing, with its name.
+ *
+ * @param {string} label
+ * @param {Node[]} links
+ */
+export function group(label, links) {
+  return element(
+    "div",
+    { class: "chips", role: "group", "aria-label": label },
+    element("span", { class: "chips-label", "aria-hidden": "true" }, label),
+    ...links,
+  );
+}
