@@ -8,6 +8,7 @@ from playwright.sync_api import Route, expect
 from tests.page.model import Model
 from tests.page.site import Site
 from tests.page.tabs import Tabs, check_everywhere
+from tests.page.test_moments import Held
 from tests.page.views import Furnished, View, furnish
 
 LOGIN_OVER = {
@@ -32,14 +33,11 @@ def test_each_view_looks_right(furnished: Furnished) -> None:
 def test_each_view_looks_right_while_it_loads(furnished: Furnished) -> None:
     page, views = furnished
     for view in asking(views):
-        held: list[Route] = []
-        page.route(f"**/{view.api}", held.append)
+        held = Held(page, view.api)
         page.goto(f"/{view.path}")
         expect(page.locator(".outline")).to_be_visible()
         check_everywhere(page)
-        page.unroute(f"**/{view.api}")
-        for route in held:
-            route.continue_()
+        held.release()
         view.is_shown(page)
 
 
@@ -48,12 +46,12 @@ def test_each_view_that_gets_no_answer_says_so_and_tries_again(
 ) -> None:
     page, views = furnished
     for view in asking(views):
-        page.route(f"**/{view.api}", lambda route: route.abort())
+        page.route(view.api, lambda route: route.abort())
         page.goto(f"/{view.path}")
         alert = page.get_by_role("alert")
         expect(alert).to_contain_text("cannot be reached")
         check_everywhere(page)
-        page.unroute(f"**/{view.api}")
+        page.unroute(view.api)
         page.get_by_role("button", name="Try again").first.click()
         expect(alert).to_have_count(0)
         view.is_shown(page)
@@ -75,14 +73,12 @@ def test_each_view_waits_behind_the_question_for_a_password(
 ) -> None:
     page, views = furnished
     for view in asking(views):
-        page.route(
-            f"**/{view.api}", lambda route: route.fulfill(status=401, json=LOGIN_OVER)
-        )
+        page.route(view.api, answer_over)
         page.goto(f"/{view.path}")
         dialog = page.get_by_role("dialog", name="Log in again")
         expect(dialog).to_be_visible()
         check_everywhere(page)
-        page.unroute(f"**/{view.api}")
+        page.unroute(view.api)
 
 
 def test_what_was_shown_stays_when_it_cannot_be_asked_for_again(
@@ -95,6 +91,10 @@ def test_what_was_shown_stays_when_it_cannot_be_asked_for_again(
     expect(page.get_by_role("alert")).to_be_visible()
     expect(page.get_by_role("row").filter(has_text="parrot")).to_be_visible()
     check_everywhere(page)
+
+
+def answer_over(route: Route) -> None:
+    route.fulfill(status=401, json=LOGIN_OVER)
 
 
 def asking(views: Sequence[View]) -> Iterator[View]:

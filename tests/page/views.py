@@ -13,7 +13,7 @@ from tests.page.test_answers import RICH
 
 
 class View(NamedTuple):
-    """A view's address, what it asks for, and a heading that it has then."""
+    """A view's path, the addresses it asks for, and a heading that it has then."""
 
     path: str
     api: str
@@ -53,22 +53,23 @@ def furnish(tabs: Tabs, site: Site, model: Model) -> Furnished:
         )
         made.append(json.loads(answer.body()))
     run = made[0]
+    views = [
+        View("", "models/", "New conversation"),
+        View(f"c/{run['conversation_id']}", "history/*", "What is a llama?"),
+        View(f"r/{run['id']}", f"history/{run['id']}", "What is a llama?"),
+        View("find?q=llama", "history/*", "Find"),
+        View(f"compare?run={run['id']}", f"history/{run['id']}", "Compare"),
+        View("usage", "history/stats*", "Usage"),
+        View("settings", "me/logins/", "Settings"),
+        View("settings/keys", "keys/", "API keys"),
+        View("settings/limits", "me/limits", "Limits"),
+        View("manage/users", "admin/users/*", "Users"),
+        View("manage/usage", "admin/stats*", "Usage of all users"),
+        View("manage/limits", "admin/limits", "Limits of all users"),
+        View("manage/audit", "admin/audit*", "Audit log"),
+        View("manage/providers", "admin/providers/", "Providers"),
+    ]
     return Furnished(
         device.new_page(),
-        [
-            View("", "models/", "New conversation"),
-            View(f"c/{run['conversation_id']}", "history/*", "What is a llama?"),
-            View(f"r/{run['id']}", f"history/{run['id']}", "What is a llama?"),
-            View("find?q=llama", "history/*", "Find"),
-            View(f"compare?run={run['id']}", f"history/{run['id']}", "Compare"),
-            View("usage", "history/stats*", "Usage"),
-            View("settings", "me/logins/", "Settings"),
-            View("settings/keys", "keys/", "API keys"),
-            View("settings/limits", "me/limits", "Limits"),
-            View("manage/users", "admin/users/*", "Users"),
-            View("manage/usage", "admin/stats*", "Usage of all users"),
-            View("manage/limits", "admin/limits", "Limits of all users"),
-            View("manage/audit", "admin/audit*", "Audit log"),
-            View("manage/providers", "admin/providers/", "Providers"),
-        ],
+        [view._replace(api=f"{site.origin}/{view.api}") for view in views],
     )
