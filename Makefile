@@ -33,7 +33,7 @@ run: .venv/run.stamp ## Install what is missing, and serve a demonstration on po
 	@exec $(BIN)/python -m llamakeep serve --demo $(if $(PORT),--port $(PORT))
 
 test: .venv/dev.stamp ## Run the quick tests (about two minutes); `make test T=tests/api` runs all of a folder, `make test ALL=1` all
-	$(if $(T)$(ALL),,$(DENO) test --no-check --no-remote --no-npm --quiet)
+	$(if $(T)$(ALL),,$(DENO) test --no-check --no-remote --no-npm --allow-read=llamakeep/page --quiet)
 	$(BIN)/python -m $(PYTEST) $(if $(T)$(ALL),$(SOME),$(QUICK))
 
 check: lint types layers docs site licences coverage others audit ## Do everything that has to pass before a change is merged

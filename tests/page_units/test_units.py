@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.timeout(600)  # all of them, among them some that only compute
 def test_the_modules_of_the_page_pass_their_own_tests() -> None:
     ran = subprocess.run(
-        deno_command("test", "--no-check"),
+        deno_command("test", "--no-check", "--allow-read=llamakeep/page"),
         cwd=ROOT,
         env=deno_environment(),
         capture_output=True,
