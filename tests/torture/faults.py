@@ -139,7 +139,7 @@ async def ask_during(
     journal = [] if journal is None else journal
     for node in site.nodes:
         await site.start(node)
-        await node.client.get("/healthz")
+        await site.wait_until_serving(node)
 
     async with asyncio.TaskGroup() as group:
         breaks = group.create_task(breaking)
@@ -185,7 +185,7 @@ async def break_at(site: Site, name: str, fault: Fault, *, times: int) -> Outcom
     node, *others = site.nodes
     for other in others:
         await site.start(other)
-        await other.client.get("/healthz")  # it starts before anything is broken
+        await site.wait_until_serving(other)  # it starts before anything is broken
     journal: list[Told] = []
     client = Client(site, journal)
     ways: list[Way] = ["cancel"] * 3 if point.cancels else [*WAYS]
@@ -293,7 +293,7 @@ async def stop_in_order(
             site.unreachable = node if len(site.nodes) > 1 else None
             await asyncio.sleep(pause)
             await site.start(node)
-            await node.client.get("/healthz")
+            await site.wait_until_serving(node)
             site.unreachable = None
         await asyncio.sleep(1)
 

@@ -166,7 +166,7 @@ async def freeze_holder(site: Site, name: str, *, times: int) -> Outcome:
             passes=1 if name == SENDING else site.chance.randint(1, 2),
             how=signal.SIGSTOP,
         )
-        await holder.client.get("/healthz")
+        await site.wait_until_serving(holder)
         site.unreachable = holder  # whoever hears nothing from it goes elsewhere
         async with asyncio.TaskGroup() as group:
             asking = [group.create_task(client.ask(way, first=holder)) for way in WAYS]
@@ -183,7 +183,7 @@ async def freeze_holder(site: Site, name: str, *, times: int) -> Outcome:
             freezes += await site.has_stopped(holder)
             site.wake(holder)
         site.unreachable = None
-        await holder.client.get("/healthz")
+        await site.wait_until_serving(holder)
         await asyncio.sleep(1)  # in which it finds out what happened
         # Killed before, it could not cancel what it has made.
         await _all_ended(site)

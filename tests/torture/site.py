@@ -10,12 +10,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
+
 from llamakeep.api.accounts.demo import add_demo_users
 from llamakeep.storage import open_storage
 from tests.acceptance.processes import Runner, ServerProcess
 from tests.torture.crash_points import MARK
 from tests.torture.replicate import KEPT, LOST, Replicate
 from tests.torture.workers import WorkersProcess
+from tests.waiting import until
 
 LEASE = 3.0
 SETTLE_TIME = 0.3
@@ -73,6 +76,17 @@ class Site:
         node.order.crash_at, node.order.crash_on = crash_at, passes
         node.order.crash_with = how
         await node.start()
+
+    async def wait_until_serving(self, node: ServerProcess) -> None:
+        """Wait until a server answers that was started."""
+
+        async def serves() -> bool:
+            try:
+                return (await node.client.get("/healthz")).is_success
+            except httpx2.TransportError:
+                return False  # a connection to the process before may have been kept
+
+        await until(serves)
 
     async def kill(self, node: ServerProcess) -> None:
         """End a server between two of its instructions."""
