@@ -403,11 +403,13 @@ async def test_a_body_that_breaks_behind_its_answer_gets_no_second_one(
 
 async def test_a_request_that_cannot_be_read_has_an_id_and_a_line_in_the_log() -> None:
     lines = io.StringIO()
-    bounds = replace(BOUNDS, access_log=AccessLog(lines))
+    log = AccessLog(lines)
+    bounds = replace(BOUNDS, access_log=log)
     async with echoing(bounds=bounds) as server:
         [answer] = await server.ask(b"GET /hunter2 HTTP/1.1\r\nno header\r\n\r\n")
 
     own_id = dict(answer.headers)["x-request-id"]
+    log.flush()
     assert lines.getvalue().endswith(
         f" INFO llamakeep.access: - - 400 bytes={len(answer.body)} request={own_id}\n"
     )
