@@ -7,12 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from llamakeep.check.settings import read_settings
 from tests.acceptance.proxies import ROOT
 from tests.debian import debian_program
 
 UNITS = sorted(ROOT.glob("deploy/systemd/*.*"))
 PROGRAM = "/opt/llamakeep/bin/llamakeep"
 MOST_EXPOSED = 2.5
+RAW = re.MULTILINE | re.DOTALL
 
 
 def test_the_units_are_right_and_expose_little(tmp_path: Path) -> None:
@@ -55,6 +59,30 @@ def test_the_nightly_backup_is_one_of_seven_and_is_verified(
     assert ["is whole" in each.stdout for each in said] == [True, True]
     [kept] = tmp_path.glob("*.backup")
     assert re.fullmatch(r"llamakeep-[1-7]\.backup", kept.name)
+
+
+def test_the_settings_of_the_guide_reach_a_command_and_fit_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guide = (ROOT / "docs" / "deploy" / "README.md").read_text()
+    [settings] = re.findall(r"llamakeep\.env <<END\n(.+?)^END$", guide, RAW)
+    written = settings.replace("$HOST", "llm.example.com")
+    (tmp_path / "llamakeep.env").write_text(written)
+    script = (ROOT / "deploy" / "systemd" / "llamakeep").read_text()
+    script = re.sub(r"setpriv [^\\]+", "env ", script).replace(PROGRAM, "")
+    script = re.sub("/(etc|var/lib)/llamakeep", str(tmp_path), script)
+
+    told = run("sh", "-euc", script, "llamakeep", "env", "--null")
+
+    names = re.findall(r"^\w+(?==)", written, re.MULTILINE)
+    assert len(names) > 5
+    for line in told.stdout.split("\0"):
+        name, _, value = line.partition("=")
+        if name in names:
+            names.remove(name)
+            monkeypatch.setenv(name, value)
+    assert names == []
+    assert [each.level for each in read_settings()[1]] == ["ok"]
 
 
 def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
