@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Self
@@ -36,31 +36,37 @@ def main(zensical: str) -> int:
     """Return 1 when a link is dead, or something would be loaded from another host."""
     shutil.rmtree(PAGES, ignore_errors=True)
     shutil.rmtree(SITE, ignore_errors=True)
-    for file in {*wanted_files()}:
-        (PAGES / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, PAGES / file)
+    pages = all_pages()
+    copy(pages, PAGES)
     done = subprocess.run([zensical, "build", "--clean", "--strict"], check=False)
     if done.returncode:
         return 1
+    copy({*shown_files(pages)}.difference(pages), SITE)
     written = sorted(SITE.rglob("*.html"))
     faults = [fault for page in written for fault in faults_of(page)]
-    faults += [fault for page in all_pages() for fault in differences_of(page)]
+    faults += [fault for page in pages for fault in differences_of(page)]
     print(*faults, sep="\n", end="\n" if faults else "")
     print(f"{len(written)} pages in {SITE}/index.html: {len(faults)} faults.")
     return int(bool(faults) or not written)
 
 
-def wanted_files() -> Iterator[Path]:
-    """Yield the pages, and the files that they show or link to."""
+def shown_files(pages: list[Path]) -> Iterator[Path]:
+    """Yield the files that pages load or link to."""
     root = Path.cwd()
     for folder in ASSETS:
         yield from (each for each in folder.rglob("*") if each.is_file())
-    for page in all_pages():
-        yield page
+    for page in pages:
         for target in LINK.findall(page.read_text(encoding="utf-8")):
             linked = (root / page.parent / target).resolve()
             if "://" not in target and linked.is_file():
                 yield linked.relative_to(root)
+
+
+def copy(files: Iterable[Path], folder: Path) -> None:
+    """Copy files into a folder, in their places."""
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, folder / file)
 
 
 def faults_of(page: Path) -> Iterator[str]:
