@@ -13,7 +13,7 @@ QUICK := --quick -n logical --durations=20 --durations-min=1
 # All others wait for a third of their time, so more workers than cores are faster.
 SOME := -n 4 $(T)
 # Tests of the page in a browser: what it promises first; `make page` runs all.
-PAGE := $(patsubst %,tests/page/test_%.py,cookie looks picture sending streams)
+PAGE := $(patsubst %,tests/page/test_%.py,cookie looks picture sending site streams)
 # What builds and checks releases, in an environment of its own.
 RELEASE := .venv/release/bin
 # Agents of other people's libraries, in environments of their own.

@@ -11,7 +11,7 @@ if (location.protocol === "file:") {
       this.window = new Promise((resolve) => {
         frame.onload = () => {
           const inside = frame.contentWindow;
-          inside.postMessage = (data) => this.onmessage?.({ data });
+          inside.postMessage = (data) => this.onmessage?.({ data: structuredClone(data) });
           const script = inside.document.createElement("script");
           script.src = new URL(url, location.href).href;
           script.onload = () => resolve(inside);
@@ -23,7 +23,8 @@ if (location.protocol === "file:") {
     }
 
     postMessage(data) {
-      this.window.then((inside) => inside.onmessage?.({ data }));
+      const copy = structuredClone(data);
+      this.window.then((inside) => inside.onmessage?.({ data: copy }));
     }
 
     terminate() {
