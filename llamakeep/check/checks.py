@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from llamakeep.check import streaming
 from llamakeep.check.database import check_database
 from llamakeep.check.disk import check_disk
 from llamakeep.check.finding import Finding, failed
@@ -14,7 +15,6 @@ from llamakeep.check.providers import provider_checks
 from llamakeep.check.proxy import check_proxy
 from llamakeep.check.services import check_address, check_valkey, check_webhooks
 from llamakeep.check.settings import read_settings
-from llamakeep.check.streaming import check_streaming
 from llamakeep.check.threads import in_thread
 from llamakeep.domain import utc_now
 from llamakeep.errors import StorageUnavailable
@@ -56,7 +56,8 @@ async def run_checks(
     found = [*found, *(each for result in results for each in result)]
     if is_asking:
         broken = {each.about for each in found if each.level == "failed"}
-        found += await check_streaming(settings, leave_out=broken)
+        ask = partial(streaming.check_streaming, settings, leave_out=broken)
+        found += await _bounded("ask", ask, streaming.LONGEST + longest)
     return found
 
 

@@ -124,7 +124,7 @@ async def _ask(
     except LlamaKeepError as error:
         said = error.how_to_fix
         if heard.pieces:
-            said = f"{model} broke off after {heard.pieces} pieces: {said}"
+            said = f"{model} broke off, {heard.after:.2f} s after the request: {said}"
         return failed(about, said, _fix_of(error, about))
     return _judged(about, model, heard)
 
@@ -199,4 +199,5 @@ def _fix_of(error: LlamaKeepError, about: str) -> str:
             return f"Name another model in {_MODELS[about]}."
         case ProviderTimeout():
             return _LOADING
-    return "Look at its log; `llamakeep ask` asks it again."
+    where = "https://replicate.com/predictions" if about == "replicate" else "its log"
+    return f"Look at {where}; `llamakeep ask` asks it again."

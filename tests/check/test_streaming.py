@@ -87,8 +87,8 @@ async def test_a_model_that_does_not_stop_fails_at_once() -> None:
     ("model", "level", "said", "fix"),
     [
         ("json", "warning", "in one piece", "proxy_buffering off"),
-        ("abort", "failed", "broke off after 1 pieces: ", "its log"),
-        ("error event", "failed", "broke off after 1 pieces: ", "its log"),
+        ("abort", "failed", "broke off, 0.", "its log"),
+        ("error event", "failed", "broke off, 0.", "its log"),
         ("error first", "failed", "slow down", "Wait"),
         ("forbidden", "failed", "on fire", "LLAMAKEEP_OPENAI_API_KEY"),
         ("no model", "failed", "'no model'", "LLAMAKEEP_OPENAI_MODELS"),
