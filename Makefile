@@ -99,7 +99,10 @@ size: .venv/run.stamp ## Measure the core install: without extras, in an environ
 dist: .venv/dev.stamp .venv/release.stamp ## Build sdist, wheel and SBOM into dist/, and check them; REPOSITORY_URL says where links lead
 	rm -rf dist
 	$(RELEASE)/python -m build --no-isolation --outdir dist
-	$(RELEASE)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+	mkdir -p build  # the SBOM's tool does not read a version that is elsewhere
+	sed "s/^dynamic = .*/version = \"$$($(BIN)/python -c 'import llamakeep; print(llamakeep.__version__)')\"/" \
+		pyproject.toml >build/pyproject.toml
+	$(RELEASE)/cyclonedx-py requirements --pyproject build/pyproject.toml --output-reproducible \
 		--output-file dist/llamakeep.cdx.json requirements.txt
 	LLAMAKEEP_TEST_DIST=dist $(BIN)/python -m pytest tests/release
 
