@@ -13,7 +13,12 @@ from llamakeep.check.finding import Finding, failed
 from llamakeep.check.modes import check_modes
 from llamakeep.check.providers import provider_checks
 from llamakeep.check.proxy import check_proxy
-from llamakeep.check.services import check_address, check_valkey, check_webhooks
+from llamakeep.check.services import (
+    check_address,
+    check_traces,
+    check_valkey,
+    check_webhooks,
+)
 from llamakeep.check.settings import read_settings
 from llamakeep.check.threads import in_thread
 from llamakeep.domain import utc_now
@@ -21,6 +26,7 @@ from llamakeep.errors import StorageUnavailable
 from llamakeep.settings import Settings
 from llamakeep.settings.variables import files_with_secrets
 from llamakeep.storage.inspection import sqlite_file
+from llamakeep.tracing import endpoint
 
 LONGEST = 15.0
 """Seconds that one check may take; all of them are run at the same time."""
@@ -77,6 +83,8 @@ def checks_of(settings: Settings, now: Callable[[], datetime]) -> dict[str, Chec
     checks["webhooks"] = partial(check_webhooks, settings)
     if settings.valkey_url is not None:
         checks["valkey"] = partial(check_valkey, settings)
+    if endpoint(settings) is not None:
+        checks["traces"] = partial(check_traces, settings)
     checks["address"] = partial(check_address, settings)
     return checks
 

@@ -1,4 +1,4 @@
-"""Whether webhooks are bounded, Valkey counts, and the address can be listened on."""
+"""Whether webhooks are bounded, Valkey and a collector answer, and the port is free."""
 
 import base64
 import socket
@@ -9,6 +9,7 @@ from llamakeep.errors import CountsUnavailable
 from llamakeep.http import Client, ConnectError, HttpError, ReadTimeout
 from llamakeep.limits.shared_rates import ValkeyCounts, ValkeyUnreachable
 from llamakeep.settings import Settings
+from llamakeep.tracing import endpoint, how_to_send
 
 SHORTEST_SECRET = 24
 """Bytes that Standard Webhooks asks for at least."""
@@ -71,6 +72,31 @@ async def check_valkey(settings: Settings) -> list[Finding]:
     finally:
         await counts.close()
     return [ok("valkey", "It answers, and counts requests.")]
+
+
+async def check_traces(settings: Settings) -> list[Finding]:
+    """Return whether a collector takes traces: it is sent a request without any."""
+    url = endpoint(settings)
+    assert url is not None
+    if fix := await in_thread(how_to_send):
+        return [failed("traces", "They cannot be sent.", fix)]
+    client = Client(url, connect_timeout=_PATIENCE, silence_timeout=_PATIENCE)
+    kind = {"content-type": "application/x-protobuf"}
+    try:
+        async with client.send("POST", "", headers=kind, keep_alive=False) as response:
+            status = response.status
+    except HttpError as error:
+        fix = "Start it, or correct host and port in LLAMAKEEP_OTLP_ENDPOINT."
+        return [failed("traces", f"The collector does not answer: {error}", fix)]
+    finally:
+        await client.close()
+    if status in {401, 403}:
+        said = f"The collector wants credentials ({status}); they are not checked here."
+        return [warning("traces", said, "Set OTEL_EXPORTER_OTLP_HEADERS to its key.")]
+    if not 200 <= status < 300:
+        fix = "Set LLAMAKEEP_OTLP_TRACES_ENDPOINT to its address for traces."
+        return [failed("traces", f"The collector answers with {status}.", fix)]
+    return [ok("traces", "A collector takes them.")]
 
 
 async def check_address(settings: Settings) -> list[Finding]:

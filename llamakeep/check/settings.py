@@ -28,6 +28,7 @@ def read_settings() -> tuple[Settings | None, list[Finding]]:
         ]
     except (SettingsError, UnicodeDecodeError) as error:
         return None, [failed(ABOUT, f"They cannot be read: {error}.", _CORRECT)]
+    variables.pass_on_from_file()
     found = [
         warning(ABOUT, each, "Correct the name, or remove the variable.")
         for each in variables.warnings()

@@ -9,45 +9,42 @@ from llamakeep.settings import Settings
 if TYPE_CHECKING:
     from llamakeep.tracing.tracer import Tracer
 
-__all__ = ["open_tracer"]
+__all__ = ["endpoint", "how_to_send", "open_tracer"]
 
 log = logging.getLogger(__name__)
 
 
 def open_tracer(settings: Settings, *, version: str) -> "Tracer | None":
     """Return what records traces, if the settings say where they are sent."""
-    if settings.otlp_endpoint is None and settings.otlp_traces_endpoint is None:
+    url = endpoint(settings)
+    if url is None:
         return None
-    if fix := _how_to_send():
+    if fix := how_to_send():
         log.warning("traces are not sent: %s", fix)
         return None
-    if _is_off():
-        return None
+    from llamakeep.tracing.tracer import Tracer  # noqa: PLC0415 - an extra
+
     try:
-        from llamakeep.tracing.tracer import Tracer  # noqa: PLC0415 - an extra
-    except ImportError:
-        log.warning("traces are not sent: run `pip install 'llamakeep[otel]'`")
-        return None
-    try:
-        return Tracer(_url(settings), version=version)
+        return Tracer(url, version=version)
     except ValueError as error:
         log.warning("traces are not sent: a variable OTEL_… is wrong: %s", error)
         return None
 
 
-def _url(settings: Settings) -> str:
+def endpoint(settings: Settings) -> str | None:
+    """Return where traces are sent, if they are wanted."""
+    is_disabled = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    if is_disabled or os.environ.get("OTEL_TRACES_EXPORTER") == "none":
+        return None
     if settings.otlp_traces_endpoint is not None:
         return str(settings.otlp_traces_endpoint)
+    if settings.otlp_endpoint is None:
+        return None
     return f"{str(settings.otlp_endpoint).rstrip('/')}/v1/traces"
 
 
-def _is_off() -> bool:
-    is_disabled = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
-    return is_disabled or os.environ.get("OTEL_TRACES_EXPORTER") == "none"
-
-
-def _how_to_send() -> str | None:
-    """Return what is to be changed if another protocol is wanted than there is."""
+def how_to_send() -> str | None:
+    """Return what is to be changed before traces can be sent, if anything is."""
     names = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"
     for name in names:
         protocol = os.environ.get(name)
@@ -56,4 +53,8 @@ def _how_to_send() -> str | None:
                 f"{name} is {protocol}. Set it to http/protobuf, and the endpoint to "
                 "the collector's port for HTTP, usually 4318."
             )
+    try:
+        import llamakeep.tracing.tracer  # noqa: F401, PLC0415 - an extra
+    except ImportError:
+        return "Run `pip install 'llamakeep[otel]'`."
     return None

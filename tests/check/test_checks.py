@@ -16,6 +16,7 @@ from llamakeep.domain import utc_now
 from llamakeep.storage import open_storage
 from tests.check.conftest import MODELS, answering, look, the_only
 from tests.torture.disks import small_disk
+from tests.tracing.collecting import collecting
 from tests.valkey import ValkeyServer
 
 pytestmark = pytest.mark.usefixtures("good")
@@ -232,6 +233,26 @@ async def test_what_replicate_refuses_is_found(
     assert said in found.message
     assert fix in found.fix
     assert "r8_some-token" not in found.message
+
+
+async def test_a_collector_of_traces_has_to_be_there_and_at_its_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with collecting() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        good = await look()
+        sent = collector.spans()
+    gone = the_only(await look(), "traces")
+    async with answering({"/": (200, {})}) as url:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+        elsewhere = the_only(await look(), "traces")
+
+    assert {each.level for each in good} == {"ok"}
+    assert "traces" in {each.about for each in good}
+    assert sent == []
+    assert (gone.level, elsewhere.level) == ("failed", "failed")
+    assert "LLAMAKEEP_OTLP_ENDPOINT" in gone.fix
+    assert "404" in elsewhere.message
 
 
 async def test_valkey_that_is_gone_or_asks_for_a_password_fails(
