@@ -5,23 +5,17 @@ from playwright.sync_api import Page, Route, expect
 from tests.page.model import Model
 from tests.page.site import Site
 from tests.page.tabs import Tabs, check_everywhere, send, turn
+from tests.page.test_moments import Held
 
 
 def test_what_was_there_stays_until_the_next_view_is_ready(
     page: Page, site: Site
 ) -> None:
     site.ask("What is a llama?")
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    page.route("**/history/?conversation_id=*", hold)
+    held = Held(page, "**/history/?conversation_id=*")
     page.get_by_role("link", name="What is a llama?").click()
     expect(page.locator(".outline")).to_be_visible()
-    page.unroute("**/history/?conversation_id=*")
-    for route in held:
-        route.continue_()
+    held.release()
     expect(turn(page)).to_contain_text("Hello, world.")
     expect(page.locator(".outline")).to_have_count(0)
 

@@ -122,10 +122,13 @@ def test_the_list_of_keys_is_complete_and_works(page: Page, model: Model) -> Non
         expect(keys.locator("kbd").get_by_text(name, exact=True)).to_be_visible()
     page.keyboard.press("Escape")
     expect(keys).to_be_hidden()
+    # Answers that are still written are neither edited nor asked again.
+    expect(turn(page).locator(".facts")).to_be_visible()
     page.keyboard.press("k")
     expect(turn(page)).to_be_focused()
     page.keyboard.press("r")
     expect(turn(page)).to_contain_text("Two.")
+    expect(turn(page).locator(".facts")).to_be_visible()
     page.keyboard.press("e")
     expect(page.get_by_role("textbox", name="Prompt")).to_have_value("First")
     page.get_by_role("button", name="Cancel").click()

@@ -184,6 +184,20 @@ def test_a_server_that_says_nothing_for_long_cannot_be_reached(
     expect(alert).to_have_count(0)
 
 
+def test_an_answer_is_shown_as_it_is_when_what_formats_it_could_not_be_loaded(
+    tabs: Tabs, site: Site, model: Model
+) -> None:
+    model.says(["**One**"], ["**Two**"])
+    page = tabs.device(site).new_page()
+    page.route("**/text.js", lambda route: route.abort())
+    page.goto("/")
+    send(page, "First")
+    expect(turn(page).locator(".text")).to_have_text("**One**")
+    page.unroute("**/text.js")
+    send(page, "Second")
+    expect(turn(page).locator("strong")).to_have_text("Two")
+
+
 @pytest.mark.parametrize("button", ["Edit", "Answer again"])
 def test_a_prompt_whose_picture_cannot_be_read_says_so(
     page: Page, site: Site, button: str

@@ -93,7 +93,7 @@ def _modules(modules: Texts) -> Texts:
             files[whole] = _File(whole, places[page])
             files |= {entry: _File(entry, places[page]) for entry in entries}
     first, *_ = places.values()
-    for name in modules.keys() - {name for each in places.values() for name in each}:
+    for name in modules.keys() - first.keys():
         files.setdefault(name, _File(name, first))
     return {name: file.text(modules) for name, file in files.items()}
 
