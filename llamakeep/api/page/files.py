@@ -127,20 +127,18 @@ class Files:
             path.relative_to(self._folder).as_posix(): path.read_text("utf-8")
             for path in stamps
         }
-        sent = joined(texts)
+        files: dict[str, File] = {}
         whole = sha256()
-        for name in sorted(sent):
-            whole.update(f"{name} {len(sent[name])}\n{sent[name]}".encode())
+        for name, text in joined(texts):
+            files[name] = file = File.of(name, text.encode())
+            whole.update(f"{name} {file.digest}\n".encode())
         digest = whole.hexdigest()[:16]
         base = f"page/{digest}"
         pages = {
             name: text.replace("{modules}", _links(name, base)).replace("{files}", base)
-            for name, text in sent.items()
+            for name, text in texts.items()
             if name.endswith(".html")
         }
-        files = {
-            name: File.of(name, text.encode())
-            for name, text in sent.items()
-            if name not in pages
-        }
+        for name in pages:
+            del files[name]
         return Edition(digest, files, pages, stamps)

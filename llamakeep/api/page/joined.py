@@ -9,8 +9,7 @@ way is refused, which any request for a page shows.
 
 import posixpath
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import TopologicalSorter
 
 Texts = Mapping[str, str]
@@ -47,20 +46,21 @@ _TYPE = re.compile(r"/\*\* @type [^*\n]*\*/ ?")
 _INDENTATION = re.compile(r"^\s+", re.MULTILINE)
 
 
-def joined(texts: Texts) -> Texts:
+def joined(texts: Texts) -> Iterator[tuple[str, str]]:
     """
-    Return what browsers get for these files.
+    Return what browsers get for these files: paths and texts.
 
     Raises:
         ValueError: A module is written in a way that cannot be joined.
     """
     modules = {name: text for name, text in texts.items() if name.endswith(".js")}
-    styles = {name: text for name, text in texts.items() if name.endswith(".css")}
-    made = {**_modules(modules), **_styles(styles)}
-    return {
-        **{name: texts[name] for name in texts.keys() - modules.keys() - styles.keys()},
-        **{name: shortened(text) for name, text in made.items()},
-    }
+    for file in _files(modules):
+        yield file.path, file.text(modules)
+    for name, text in texts.items():
+        if name.endswith(".css"):
+            yield name, shortened(_style(name, texts))
+        elif name not in modules:
+            yield name, text
 
 
 def shortened(text: str) -> str:
@@ -72,20 +72,18 @@ def shortened(text: str) -> str:
     return _INDENTATION.sub("", _TYPE.sub("", _COMMENT.sub("", text)))
 
 
-def _styles(styles: Texts) -> Texts:
-    """Put styles into those that import them."""
+def _style(name: str, texts: Texts) -> str:
+    """Return a style with those that it imports in their places."""
 
-    def style(name: str, found: re.Match[str]) -> str:
-        text = styles[_path(name, found[1])]
+    def imported(found: re.Match[str]) -> str:
+        text = texts[_path(name, found[1])]
         return f"@media {found[2]} {{\n{text}}}" if found[2] else text
 
-    return {
-        name: _STYLE.sub(partial(style, name), text) for name, text in styles.items()
-    }
+    return _STYLE.sub(imported, texts[name])
 
 
-def _modules(modules: Texts) -> Texts:
-    """Join modules, and let those that stay alone import from the joined ones."""
+def _files(modules: Texts) -> Iterable["_File"]:
+    """Return joined modules, and those that stay alone and import from them."""
     files: dict[str, _File] = {}
     places = {page: _places(wholes, modules) for page, wholes in PAGES.items()}
     for page, wholes in PAGES.items():
@@ -93,9 +91,10 @@ def _modules(modules: Texts) -> Texts:
             files[whole] = _File(whole, places[page])
             files |= {entry: _File(entry, places[page]) for entry in entries}
     first, *_ = places.values()
-    for name in modules.keys() - first.keys():
-        files.setdefault(name, _File(name, first))
-    return {name: file.text(modules) for name, file in files.items()}
+    for name in modules:
+        if name not in first:
+            files.setdefault(name, _File(name, first))
+    return files.values()
 
 
 def _places(wholes: Mapping[str, Sequence[str]], modules: Texts) -> Texts:
@@ -139,23 +138,23 @@ class _File:
     """
 
     def __init__(self, path: str, places: Texts) -> None:
-        self._path = path
+        self.path = path
         self._places = places
         self._used: dict[str, set[str]] = {}
 
     def text(self, modules: Texts) -> str:
         """Return what is in it."""
-        if self._path in modules:
-            text = self._with_constants(self._path, modules[self._path])
+        if self.path in modules:
+            text = shortened(self._with_constants(self.path, modules[self.path]))
         else:
-            inside = [name for name, file in self._places.items() if file == self._path]
+            inside = [name for name, file in self._places.items() if file == self.path]
             functions = [self._as_function(name, modules[name]) for name in inside]
             names = ", ".join(map(_variable, inside))
             text = "".join([*functions, f"export {{ {names} }};\n"])
         return self._imports() + text
 
     def _imports(self) -> str:
-        folder = "../" * self._path.count("/") or "./"
+        folder = "../" * self.path.count("/") or "./"
         return "".join(
             f'import {{ {", ".join(sorted(names))} }} from "{folder}{file}";\n'
             for file, names in self._used.items()
@@ -169,7 +168,7 @@ class _File:
         if refused := _REFUSED.search(text):
             raise ValueError(f"{name} cannot be joined: {refused[0]}")
         return (
-            f"const {_variable(name)} = (() => {{\n{text}"
+            f"const {_variable(name)} = (() => {{\n{shortened(text)}"
             f"return {{ {exported} }};\n}})();\n"
         )
 
@@ -182,7 +181,7 @@ class _File:
             file = self._places.get(module)
             if file is None:
                 return found[0]
-            if file != self._path:
+            if file != self.path:
                 self._used.setdefault(file, set()).add(_variable(module))
             what = everything or names.replace(" as ", ": ")
             return f"const {what} = {_variable(module)};"

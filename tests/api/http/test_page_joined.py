@@ -26,7 +26,7 @@ def test_each_module_runs_once_after_those_that_it_imports() -> None:
         "parts/four.js": "export const four = 4;\n",
     }
 
-    sent = joined(texts)
+    sent = dict(joined(texts))
 
     assert sent["index.js"] == (
         "const $core$one = (() => {\n"
@@ -70,7 +70,7 @@ def test_a_file_takes_from_those_before_it_what_they_have() -> None:
         "core/one.js": "export const one = 1;\n",
     }
 
-    sent = joined(texts)
+    sent = dict(joined(texts))
 
     assert sent["text.js"] == (
         'import { $core$one } from "./index.js";\n'
@@ -113,7 +113,7 @@ def test_a_module_that_cannot_be_joined_is_refused(line: str) -> None:
     }
 
     with pytest.raises(ValueError, match=r"core/one\.js|cycle"):
-        joined(texts)
+        dict(joined(texts))
 
 
 def test_comments_and_indentation_are_left_out() -> None:
@@ -144,6 +144,6 @@ def test_a_style_has_those_that_it_imports_in_their_places() -> None:
         "style/two.css": "c {}\n",
     }
 
-    assert joined(texts)["style/index.css"] == (
+    assert dict(joined(texts))["style/index.css"] == (
         "a {\ncolor: red;\n}\n@media print {\nc {}\n}\nb {}\n"
     )
