@@ -1,7 +1,14 @@
 """The files for containers and for publishing, as their own tools see them."""
 
 import json
+import os
 import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +45,46 @@ def test_what_the_dockerfile_copies_is_sent_to_the_builder() -> None:
 
 def dockerfile() -> str:
     return (ROOT / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize(("status", "is_healthy"), [(200, True), (503, False)])
+def test_the_image_is_healthy_while_the_server_is_ready(
+    status: int, is_healthy: bool
+) -> None:
+    command = json.loads(dockerfile().partition("    CMD ")[2].splitlines()[0])
+    assert command[0] == "python"
+
+    with answering("/readyz", status) as port:
+        checked = subprocess.run(
+            [sys.executable, *command[1:]],
+            env=os.environ | {"LLAMAKEEP_PORT": str(port)},
+            capture_output=True,
+            check=False,
+        )
+
+    assert (checked.returncode == 0) is is_healthy
+
+
+@contextmanager
+def answering(path: str, status: int) -> Iterator[int]:
+    """Answer requests for a path with a status, on the port that this yields."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if self.path == path else 404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
