@@ -84,7 +84,7 @@ async def _kill_when(
     while not ending.done():
         if await count() >= most:
             break
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(most / 100_000)  # counting many takes long
     is_killed = not ending.done()
     if is_killed:
         process.kill()

@@ -270,6 +270,6 @@ async def _back_up(stage: Stage, empty: NewDatabase, scale: float) -> Outcome:
 
 async def _copy(stage: Stage, server_url: str, runs: int) -> Outcome:
     folder = stage.folder / "copies"
-    await asyncio.to_thread(folder.mkdir)
+    await asyncio.to_thread(folder.mkdir, parents=True)
     async with new_database(server_url) as url:
         return await copy_there_and_back(folder, url, runs=runs, kills=2)

@@ -19,13 +19,12 @@ from sqlalchemy import (
     insert,
     literal,
     select,
-    tuple_,
     update,
 )
 
 from llamakeep.domain import RunStatus
 from llamakeep.errors import StorageUnavailable
-from llamakeep.storage.backup.portions import next_keys
+from llamakeep.storage.backup.portions import has_key_of, next_keys
 from llamakeep.storage.database import schema
 from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import images, metadata, runs, users
@@ -133,7 +132,7 @@ def _read(
     keys = next_keys(connection, sized_keys, key, after)
     if not keys:
         return []
-    some = select(table).where(tuple_(*key).in_(keys)).order_by(*key)
+    some = select(table).where(has_key_of(keys, key)).order_by(*key)
     return connection.execute(some).mappings().all()
 
 
@@ -144,7 +143,7 @@ def _bring(connection: Connection, *, table: Table, batch: Sequence[RowMapping])
     known = {
         _key(table, row): row
         for row in connection.execute(
-            select(table).where(tuple_(*key).in_(keys))
+            select(table).where(has_key_of(keys, key))
         ).mappings()
     }
     new = [row for row in batch if _key(table, row) not in known]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Select, and_, tuple_
 
 AT_ONCE, MOST_AT_ONCE = 200, 4_000_000
 """Rows of a portion, unless they are larger together, in characters or bytes."""
@@ -35,3 +35,18 @@ def next_keys(
             break
         keys.append(tuple(key))
     return keys
+
+
+def has_key_of(
+    keys: Sequence[tuple[Any, ...]], primary_key: Sequence[Column[Any]]
+) -> ColumnElement[bool]:
+    """Return the condition that a row has one of some primary keys."""
+    is_one = tuple_(*primary_key).in_(keys)
+    if len(primary_key) == 1:
+        return is_one
+    # Only columns that are compared one by one are looked up in PostgreSQL's index.
+    each = [
+        column.in_(sorted(set(values)))
+        for column, values in zip(primary_key, zip(*keys, strict=True), strict=True)
+    ]
+    return and_(*each, is_one)
