@@ -57,6 +57,8 @@ class RunTrace:
 
     def end(self, run: Run) -> None:
         """End the span; if the run is not over, another process continues it."""
+        if not self._span.is_sampled:
+            return
         attributes: dict[str, Any] = {
             "llamakeep.run.id": run.id,
             "llamakeep.run.status": run.status.value,
@@ -73,13 +75,24 @@ class RunTrace:
             self._span, "run", attributes, kind="internal", is_failed=is_failed
         )
 
-    async def call(
+    def call(
         self,
         provider: str,
         request: CompletionRequest,
         events: AsyncGenerator[Event, None],
     ) -> AsyncGenerator[Event, None]:
         """Yield what a provider says, within a span of its own."""
+        if self._span.is_sampled:
+            return self._call(provider, request, events)
+        TRACEPARENT.set(self._span.traceparent)
+        return events
+
+    async def _call(
+        self,
+        provider: str,
+        request: CompletionRequest,
+        events: AsyncGenerator[Event, None],
+    ) -> AsyncGenerator[Event, None]:
         span = self._tracer.begin(self._span)
         TRACEPARENT.set(span.traceparent)
         failure: BaseException | None = None

@@ -158,7 +158,7 @@ class Tracer:
         linked: Span | None = None,
     ) -> None:
         """
-        End a span, which is exported if it is sampled.
+        End a span that is sampled, and export it.
 
         Args:
             span: What `begin` or `begin_trace` returned.
@@ -168,8 +168,6 @@ class Tracer:
             is_failed: Whether what it is about failed.
             linked: A span of another trace that led to this one.
         """
-        if not span.is_sampled:
-            return
         parent = None if span.parent_id is None else _context(span, span.parent_id)
         links = [] if linked is None else [Link(_context(linked, linked.span_id))]
         self._processor.on_end(

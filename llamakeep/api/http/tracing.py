@@ -59,6 +59,9 @@ class RequestTrace:
         """End the span, as the response has ended; probes that succeed have none."""
         if route in PROBES and (status or 500) < 400:
             return
+        span = self.root()
+        if not span.is_sampled:
+            return
         known = method if method in METHODS else OTHER
         attributes: dict[str, Any] = {
             "http.request.method": known,
@@ -76,7 +79,7 @@ class RequestTrace:
             attributes["error.type"] = str(status)
         name = "HTTP" if known == OTHER else known
         self._tracer.end(
-            self.root(),
+            span,
             name if route is None else f"{name} {route}",
             attributes,
             kind="server",
