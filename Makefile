@@ -96,10 +96,11 @@ torture: .venv/dev.stamp ## Break servers and what they depend on, and see what 
 size: .venv/run.stamp ## Measure the core install: without extras, in an environment of its own
 	$(PYTHON) scripts/core_size.py
 
+# The SBOM's tool wants the version in pyproject.toml itself.
 dist: .venv/dev.stamp .venv/release.stamp ## Build sdist, wheel and SBOM into dist/, and check them; REPOSITORY_URL says where links lead
 	rm -rf dist
 	$(RELEASE)/python -m build --no-isolation --outdir dist
-	mkdir -p build  # the SBOM's tool does not read a version that is elsewhere
+	mkdir -p build
 	sed "s/^dynamic = .*/version = \"$$($(BIN)/python -c 'import llamakeep; print(llamakeep.__version__)')\"/" \
 		pyproject.toml >build/pyproject.toml
 	$(RELEASE)/cyclonedx-py requirements --pyproject build/pyproject.toml --output-reproducible \
