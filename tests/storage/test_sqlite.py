@@ -167,6 +167,18 @@ async def test_a_second_owner_in_the_same_process_is_refused(
     await storage.ping()
 
 
+@pytest.mark.usefixtures("storage")
+async def test_a_second_owner_is_refused_by_another_path_of_the_file(
+    database_url: str, tmp_path: Path
+) -> None:
+    link = tmp_path / "link.db"
+    await asyncio.to_thread(link.symlink_to, database_url.removeprefix("sqlite:///"))
+
+    with pytest.raises(DatabaseInUse):
+        async with open_storage(f"sqlite:///{link}"):
+            pass
+
+
 async def test_the_next_process_owns_the_file_after_the_first(
     database_url: str,
 ) -> None:

@@ -20,18 +20,26 @@ from sqlalchemy.pool import NullPool
 from llamakeep.domain import Run, RunStatus, utc_now
 from llamakeep.errors import RunInterrupted, StorageUnavailable
 from llamakeep.storage.backup.examining import Findings, examine
-from llamakeep.storage.backup.files import new_backup, sync_folder
+from llamakeep.storage.backup.files import DRAFT, new_backup, sync_folder
 from llamakeep.storage.backup.restored import MAY_HAVE_BEEN_ASKED
 from llamakeep.storage.backup.seals import check_seal
 from llamakeep.storage.database import schema
 from llamakeep.storage.database.conditions import IS_UNFINISHED
 from llamakeep.storage.database.owner_lock import OwnerLock
-from llamakeep.storage.database.private_files import create_private, with_suffix
-from llamakeep.storage.database.sqlite import create_sqlite_engine, files_of
+from llamakeep.storage.database.private_files import (
+    create_private,
+    with_suffix,
+    without_links,
+)
+from llamakeep.storage.database.sqlite import (
+    SqliteDatabase,
+    create_sqlite_engine,
+    files_of,
+)
 from llamakeep.storage.database.tables import runs
 from llamakeep.storage.database.writer import reason
 from llamakeep.storage.runs.rows import READ, to_run
-from llamakeep.storage.storage import open_storage
+from llamakeep.storage.storage import Storage
 
 _HAS_TRACES = text("SELECT EXISTS (SELECT 1 FROM search_traces)")
 _UNKEPT = select(*READ).where(IS_UNFINISHED, runs.c.store.is_(False))
@@ -46,7 +54,7 @@ def back_up_file(source: Path, file: Path) -> Findings:
         StorageUnavailable: It cannot be written.
     """
     with new_backup(file) as part:
-        draft = part.with_name("draft.db")
+        draft = part.with_name(DRAFT)
         _write_copy(source, draft)
         unkept, has_traces = _not_to_be_kept(draft)
         if unkept or has_traces:
@@ -70,6 +78,7 @@ def restore_file(file: Path, path: Path, *, is_replaced: bool) -> Path | None:
         StorageUnavailable: The backup is damaged, or there is a file already.
     """
     size = check_seal(file)
+    path = without_links(path)
     if not path.parent.is_dir():
         raise StorageUnavailable(f"There is no folder {path.parent}. Make it first.")
     lock = OwnerLock(path)
@@ -134,7 +143,10 @@ def _not_to_be_kept(copy: Path) -> tuple[Sequence[Run], bool]:
 
 
 async def _erase(copy: Path, unkept: Sequence[Run]) -> None:
-    async with open_storage(f"sqlite:///{copy}") as storage:
+    # Not by a URL: in that of SQLite, there is no way to write a question mark.
+    database = await asyncio.to_thread(SqliteDatabase, copy, is_owner=True)
+    storage = Storage(database)
+    try:
         for run in unkept:
             end = replace(
                 run,
@@ -144,6 +156,8 @@ async def _erase(copy: Path, unkept: Sequence[Run]) -> None:
             )
             await storage.finish(end)
         await storage.erase_words()
+    finally:
+        await storage.close()
 
 
 def _put_aside(path: Path) -> Path | None:

@@ -16,6 +16,15 @@ def with_suffix(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
+def without_links(path: Path) -> Path:
+    """
+    Return where symbolic links lead, whether there is a file or not.
+
+    By two paths of one database, it would have two locks. SQLite follows links, too.
+    """
+    return Path(os.path.realpath(path))
+
+
 def create_private(path: Path) -> BinaryIO:
     """Create a file that its owner alone may read, and open it for writing."""
     return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")

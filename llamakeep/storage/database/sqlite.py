@@ -24,7 +24,11 @@ from llamakeep.storage.accounts.changes import AccountsEpoch
 from llamakeep.storage.database.commits import Commits
 from llamakeep.storage.database.owner_lock import OwnerLock, lock_file
 from llamakeep.storage.database.port import Operation, T
-from llamakeep.storage.database.private_files import keep_private, with_suffix
+from llamakeep.storage.database.private_files import (
+    keep_private,
+    with_suffix,
+    without_links,
+)
 from llamakeep.storage.database.trouble import Trouble
 from llamakeep.storage.database.writer import Writer, reason
 from llamakeep.storage.history.words import own_words
@@ -81,7 +85,7 @@ class SqliteDatabase:
     def __init__(self, path: Path, *, is_owner: bool = True) -> None:
         self.is_sole_owner = is_owner
         self.trouble = Trouble()
-        self._path = path
+        self._path = path = without_links(path)
         self._lock: OwnerLock | None = None
         self._erasing: asyncio.Task[None] | None = None
         self._is_checkpoint_failing = False

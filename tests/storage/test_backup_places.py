@@ -1,0 +1,84 @@
+"""Where backups are written: what is there already, links, and odd names."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from llamakeep.domain import User
+from llamakeep.errors import StorageUnavailable
+from llamakeep.storage import Storage, open_storage
+from llamakeep.storage.backup import back_up, restore, verify
+from tests.storage.running import start
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "backup"
+
+
+@pytest.mark.usefixtures("storage")
+async def test_a_folder_that_no_backup_made_is_not_emptied(
+    database_url: str, file: Path, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "backup.part" / "theirs"
+
+    def make() -> None:
+        theirs.mkdir(parents=True)
+        (theirs / "text").write_text("precious")
+        (tmp_path / "link.part").symlink_to(theirs)
+
+    await asyncio.to_thread(make)
+
+    for each in (file, tmp_path / "link"):
+        with pytest.raises(StorageUnavailable, match="no backup made it"):
+            await back_up(database_url, each)
+
+    assert await asyncio.to_thread((theirs / "text").read_text) == "precious"
+    assert await asyncio.to_thread(lambda: len([*theirs.iterdir()])) == 1
+
+
+@pytest.mark.usefixtures("storage")
+async def test_a_backup_is_written_to_where_a_link_leads(
+    database_url: str, file: Path, tmp_path: Path
+) -> None:
+    link = tmp_path / "newest"
+    await asyncio.to_thread(link.symlink_to, file)
+
+    await back_up(database_url, link)
+
+    assert await asyncio.to_thread(link.is_symlink)
+    assert (await verify(file)).counts["users"] == 0
+
+
+async def test_a_backup_may_have_any_name(
+    storage: Storage, alice: User, database_url: str, tmp_path: Path
+) -> None:
+    await start(storage, alice, "zyzzyva", store=False)
+    odd = tmp_path / "what? 100 %20 #1"
+
+    await back_up(database_url, odd)
+
+    assert (await verify(odd)).counts["runs"] == 1
+
+
+async def test_a_database_behind_a_link_stays_there_when_it_is_restored(
+    storage: Storage, alice: User, database_url: str, file: Path, tmp_path: Path
+) -> None:
+    await back_up(database_url, file)
+    real, link = tmp_path / "disk" / "real.db", tmp_path / "link.db"
+    await asyncio.to_thread(real.parent.mkdir)
+    await asyncio.to_thread(link.symlink_to, real)
+
+    for is_replaced in (False, True):
+        await restore(file, f"sqlite:///{link}", is_replaced=is_replaced)
+
+    assert await asyncio.to_thread(link.is_symlink)
+    async with open_storage(f"sqlite:///{real}") as restored:
+        assert await restored.list_users() == [alice]
+    assert len(await storage.list_users()) == 1
