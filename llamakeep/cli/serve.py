@@ -102,6 +102,7 @@ def serve(
             address = settings.metrics_host, settings.metrics_port
             metrics = _listen(*address, fix=METRICS_FIX)
             listeners.append(stack.enter_context(metrics))
+            _check_ports(*listeners)
         if settings.demo:
             _check_loopback(listener)
         set_up_logging(
@@ -234,6 +235,17 @@ def _listen(host: str, port: int, *, fix: str) -> "socket.socket":
         give_up(
             f"Cannot listen on {host}, port {port}: {reason}. Choose another one with "
             f"{fix}."
+        )
+
+
+def _check_ports(listener: "socket.socket", metrics: "socket.socket") -> None:
+    """Refuse one port at two addresses: by it, requests for metrics are recognised."""
+    port = metrics.getsockname()[1]
+    if port == listener.getsockname()[1]:
+        give_up(
+            f"Metrics and all the rest are to be served on port {port}. Choose another "
+            "LLAMAKEEP_METRICS_PORT, such as 9464.",
+            code=2,
         )
 
 

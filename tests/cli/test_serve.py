@@ -150,6 +150,20 @@ def test_the_host_and_the_port_may_be_settings(
     assert f"Cannot listen on 127.0.0.1, port {port}" in by_flag.stderr
 
 
+def test_metrics_have_another_port_than_the_rest_also_at_another_address(
+    typed: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    monkeypatch.setenv("LLAMAKEEP_METRICS_HOST", "127.0.0.2")
+    monkeypatch.setenv("LLAMAKEEP_METRICS_PORT", port)
+
+    refused = typed("serve", "--port", port)
+
+    assert refused.exit_code == 2
+    assert "Choose another LLAMAKEEP_METRICS_PORT, such as 9464." in refused.stderr
+
+
 def test_a_host_that_does_not_exist_is_a_plain_message(typed: Type) -> None:
     refused = typed("serve", "--host", "203.0.113.1", "--port", "0")
 
