@@ -33,6 +33,9 @@ from llamakeep.tracing.spans import Attributes, Kind, Span
 LAST_SECONDS = 2.0
 """Seconds that the last spans may take to be sent when the process stops."""
 
+LONGEST_TRACEPARENT = 512
+"""Characters of a header that OpenTelemetry reads."""
+
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _UNSET, _ERROR = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
 _KINDS: Mapping[Kind, SpanKind] = {
@@ -98,6 +101,8 @@ class Tracer:
 
     def read(self, traceparent: str) -> Span | None:
         """Return the span that a client's header names, if it is valid."""
+        if len(traceparent) > LONGEST_TRACEPARENT:
+            return None  # OpenTelemetry would log a warning for each request
         context = _W3C.extract({"traceparent": traceparent})
         found = get_current_span(context).get_span_context()
         if not found.is_valid:
