@@ -5,6 +5,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.page.model import Model
 from tests.page.site import Site
 from tests.page.tabs import Tabs, check_everywhere, send, turn
+from tests.page.test_answers import RICH
 from tests.page.test_moments import Held
 
 
@@ -32,6 +33,7 @@ def test_files_that_are_gone_are_said_to_be_of_a_new_version(page: Page) -> None
     page.get_by_role("link", name="API keys").click()
     expect(page.get_by_role("alert")).to_contain_text("A new version is here.")
     expect(page.get_by_role("button", name="Reload")).to_be_visible()
+    check_everywhere(page)
 
 
 def test_a_limit_that_is_reached_offers_to_ask_for_less(
@@ -58,10 +60,28 @@ def test_a_limit_that_is_reached_offers_to_ask_for_less(
 
     page.route("**/prompt/", refuse)
     send(page, "A long story")
-    page.get_by_role("button", name="Ask for at most 120 tokens").click()
+    less = page.get_by_role("button", name="Ask for at most 120 tokens")
+    expect(less).to_be_visible()
+    check_everywhere(page)
+    less.click()
     page.get_by_role("textbox", name="Prompt").press("Enter")
     expect(turn(page)).to_contain_text("Hello, world.")
     assert model.asked[-1]["max_tokens"] == 120
+
+
+def test_an_answer_looks_right_while_it_is_written_and_when_its_server_is_gone(
+    page: Page, site: Site, model: Model
+) -> None:
+    model.says([RICH, model.gate()])
+    send(page, "Show me all")
+    expect(turn(page).locator("tbody")).to_be_visible()
+    check_everywhere(page)
+    site.kill()
+    expect(page.locator(".banner")).to_contain_text("Reconnecting")
+    check_everywhere(page)
+    site.start()
+    expect(turn(page)).to_contain_text("Interrupted.")
+    check_everywhere(page)
 
 
 def test_a_failed_answer_and_a_menu_are_accessible(page: Page, model: Model) -> None:
