@@ -80,7 +80,7 @@ async def migrate(database: Database, *, backed_up: Path | None = None) -> str |
     for step in planned.steps:
         log.info("migration %s", step)
     if planned.steps and backed_up is not None:
-        # It needs `open_storage`, which needs this module.
+        # It needs `Storage`, whose module needs this one.
         from llamakeep.storage.backup.sqlite_files import back_up_file  # noqa: PLC0415
 
         copy = backed_up.with_name(f"{backed_up.name}.revision-{planned.before}")
