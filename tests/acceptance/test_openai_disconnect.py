@@ -107,7 +107,7 @@ async def test_whenever_somebody_hangs_up_no_run_goes_on(
 async def test_who_sent_a_key_finds_the_answer_when_it_comes_back(
     new_server: NewServer, body: dict[str, Any]
 ) -> None:
-    server = new_server(words=30, pause=0.01)
+    server = new_server(words=30, pause=0.05)
     await server.start()
     key = {"Idempotency-Key": "k"}
     _, writer = await send(server, body, "Idempotency-Key: k")
