@@ -38,7 +38,9 @@ async def agent_streamed() -> str:
 
 
 async def agent_on_responses() -> str:
-    agent = FunctionAgent(tools=[get_weather], llm=OpenAILikeResponses(**SERVER))
+    agent = FunctionAgent(
+        tools=[get_weather], llm=OpenAILikeResponses(**SERVER, store=True)
+    )
     return str(await agent.run(PROMPT))
 
 
