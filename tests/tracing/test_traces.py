@@ -158,6 +158,32 @@ async def test_a_client_that_is_not_trusted_cannot_have_itself_sampled(
     assert collector.spans() == []
 
 
+@pytest.mark.parametrize(
+    "traceparent",
+    [
+        SAMPLED + "-" * 30_000,
+        "\xff\xfe\x80",
+        SAMPLED.replace("00-", "ff-"),
+        SAMPLED.replace("0af7651916cd43dd8448eb211c80319c", "0" * 32),
+        "",
+    ],
+    ids=["long", "odd bytes", "version", "zero", "empty"],
+)
+async def test_what_names_no_span_is_ignored_and_clients_cannot_fill_the_log_with_it(
+    settings: Settings,
+    collector: Collector,
+    caplog: pytest.LogCaptureFixture,
+    traceparent: str,
+) -> None:
+    tracer = open_tracer(traced(settings, collector), version="1")
+    assert tracer is not None
+
+    assert tracer.read(traceparent) is None
+
+    await tracer.close()
+    assert caplog.messages == []
+
+
 async def test_a_server_stops_though_its_collector_answers_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
