@@ -1,6 +1,8 @@
 """Where backups are written: what is there already, links, and odd names."""
 
 import asyncio
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,29 @@ async def test_a_database_behind_a_link_stays_there_when_it_is_restored(
     async with open_storage(f"sqlite:///{real}") as restored:
         assert await restored.list_users() == [alice]
     assert len(await storage.list_users()) == 1
+
+
+async def test_what_was_restored_in_vain_does_not_stay_on_a_full_disk(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'stopped.db'}"
+    async with open_storage(url) as storage:
+        alice = await storage.add_user("alice", None)
+    await back_up(url, file)
+    before = await asyncio.to_thread(_beside, file)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(StorageUnavailable, match="No space left"):
+            await restore(file, url, is_replaced=True)
+
+    assert await asyncio.to_thread(_beside, file) == before
+    async with open_storage(url) as still:
+        assert await still.list_users() == [alice]
+
+
+def _beside(file: Path) -> set[str]:
+    return {each.name for each in file.parent.iterdir()}

@@ -82,15 +82,14 @@ def restore_file(file: Path, path: Path, *, is_replaced: bool) -> Path | None:
     if not path.parent.is_dir():
         raise StorageUnavailable(f"There is no folder {path.parent}. Make it first.")
     lock = OwnerLock(path)
+    fresh = with_suffix(path, ".restoring")
     try:
         if path.exists() and not is_replaced:
             raise StorageUnavailable(
                 f"There is a database at {path}. Nothing was changed. With "
                 "`--replace`, it is renamed and kept, and the backup takes its place."
             )
-        fresh = with_suffix(path, ".restoring")
-        for left in files_of(fresh):
-            left.unlink(missing_ok=True)
+        _remove(fresh)
         _copy(file, fresh, size)
         with _connected(fresh, "rw") as connection:
             connection.exec_driver_sql(MAY_HAVE_BEEN_ASKED)
@@ -103,6 +102,9 @@ def restore_file(file: Path, path: Path, *, is_replaced: bool) -> Path | None:
             "changed."
         ) from error
     finally:
+        # The disk may be full: what was written in vain is not to stay on it.
+        with suppress(OSError):
+            _remove(fresh)
         lock.release()
     return old
 
@@ -176,6 +178,11 @@ def _put_aside(path: Path) -> Path | None:
         with suppress(FileNotFoundError):
             with_suffix(path, suffix).replace(with_suffix(old, suffix))
     return old
+
+
+def _remove(path: Path) -> None:
+    for each in files_of(path):
+        each.unlink(missing_ok=True)
 
 
 def _copy(file: Path, target: Path, size: int) -> None:
