@@ -84,7 +84,13 @@ async def migrate(database: Database, *, backed_up: Path | None = None) -> str |
         from llamakeep.storage.backup.sqlite_files import back_up_file  # noqa: PLC0415
 
         copy = backed_up.with_name(f"{backed_up.name}.revision-{planned.before}")
-        await asyncio.to_thread(back_up_file, backed_up, copy)
+        try:
+            await asyncio.to_thread(back_up_file, backed_up, copy)
+        except StorageUnavailable as error:
+            raise StorageUnavailable(
+                f"The database is backed up before its migration, and cannot be: "
+                f"{error.detail} Make room, or run `llamakeep migrate --no-copy` once."
+            ) from error
         log.warning(
             "the database as it is before its migration is in %s: `llamakeep restore` "
             "brings it back with the earlier version; delete it when all is well",

@@ -352,7 +352,8 @@ async def test_nothing_is_migrated_where_there_is_no_room_for_the_backup(
     await database.close()
     await asyncio.to_thread((tmp_path / "old.db.revision-0019").mkdir)
 
-    with pytest.raises(StorageUnavailable, match="Nothing was changed"):
+    refusal = "Nothing was changed.* or run `llamakeep migrate --no-copy`"
+    with pytest.raises(StorageUnavailable, match=refusal):
         async with open_storage(url):
             pass
 
