@@ -13,6 +13,30 @@ from typing import Any
 from tests.threaded import serving
 
 NAME = "parrot"
+RICH = """# A heading
+
+Some *slanted*, **bold** and ~~struck~~ words, `code`, and [a link](https://example.com/a).
+
+- [x] one
+- [ ] two
+  1. three
+
+> A quote
+
+| Name | Number |
+|:-----|-------:|
+| one  |      1 |
+
+```python
+def answer():  # of a long, long line, which has to scroll
+    return 42 + 0 * len("by itself rather than with all the page, also on a phone")
+```
+
+\u05e9\u05dc\u05d5\u05dd world
+
+---
+"""
+"""An answer with all kinds of elements."""
 Line = str | threading.Event | int
 """What to say, what to wait for before the next line, or a status to fail with."""
 _USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}

@@ -4,9 +4,16 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Locator,
+    Page,
+    Route,
+    ViewportSize,
+)
 
-from tests.page.site import Site
+from tests.page.site import Site, eventually
 
 DESK: ViewportSize = {"width": 1280, "height": 860}
 PHONE: ViewportSize = {"width": 390, "height": 844}
@@ -114,6 +121,32 @@ def turn(page: Page, number: int = -1) -> Locator:
 def log(page: Page) -> Locator:
     """Return what the turns of a conversation scroll in."""
     return page.locator(".log")
+
+
+class Held:
+    """Requests that get no answer until the test lets them."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self._page, self._url = page, url
+        self._routes: list[Route] = []
+        page.route(url, self._hold)
+
+    def _hold(self, route: Route) -> None:
+        self._routes.append(route)
+
+    def wait(self) -> None:
+        """Wait for the first of them."""
+        eventually(self._has_come)
+
+    def _has_come(self) -> bool:
+        self._page.wait_for_timeout(10)
+        return bool(self._routes)
+
+    def release(self) -> None:
+        """Let them go, and all that come after them."""
+        for route in self._routes:
+            route.continue_()
+        self._page.unroute(self._url)
 
 
 def requests_of(place: Page | BrowserContext) -> list[str]:

@@ -2,33 +2,9 @@
 
 from playwright.sync_api import Page, expect
 
-from tests.page.model import Model
+from tests.page.model import RICH, Model
 from tests.page.site import Site
 from tests.page.tabs import check_everywhere, requests_of, send, turn
-
-RICH = """# A heading
-
-Some *slanted*, **bold** and ~~struck~~ words, `code`, and [a link](https://example.com/a).
-
-- [x] one
-- [ ] two
-  1. three
-
-> A quote
-
-| Name | Number |
-|:-----|-------:|
-| one  |      1 |
-
-```python
-def answer():  # of a long, long line, which has to scroll
-    return 42 + 0 * len("by itself rather than with all the page, also on a phone")
-```
-
-\u05e9\u05dc\u05d5\u05dd world
-
----
-"""
 
 HOSTILE = """<script>document.title = "hacked"</script>
 <img src=https://example.com/pixel onerror="document.title = 'hacked'">

@@ -2,11 +2,9 @@
 
 from playwright.sync_api import Page, Route, expect
 
-from tests.page.model import Model
+from tests.page.model import RICH, Model
 from tests.page.site import Site
-from tests.page.tabs import Tabs, check_everywhere, send, turn
-from tests.page.test_answers import RICH
-from tests.page.test_moments import Held
+from tests.page.tabs import Held, Tabs, check_everywhere, send, turn
 
 
 def test_what_was_there_stays_until_the_next_view_is_ready(

@@ -3,37 +3,11 @@
 import json
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.page.model import Model
 from tests.page.site import Site, eventually
-from tests.page.tabs import PASSWORDS, Tabs, send, turn
-
-
-class Held:
-    """Requests that get no answer until the test lets them."""
-
-    def __init__(self, page: Page, url: str) -> None:
-        self._page, self._url = page, url
-        self._routes: list[Route] = []
-        page.route(url, self._hold)
-
-    def _hold(self, route: Route) -> None:
-        self._routes.append(route)
-
-    def wait(self) -> None:
-        """Wait for the first of them."""
-        eventually(self._has_come)
-
-    def _has_come(self) -> bool:
-        self._page.wait_for_timeout(10)
-        return bool(self._routes)
-
-    def release(self) -> None:
-        """Let them go, and all that come after them."""
-        for route in self._routes:
-            route.continue_()
-        self._page.unroute(self._url)
+from tests.page.tabs import PASSWORDS, Held, Tabs, send, turn
 
 
 def prompt_field(page: Page) -> Locator:

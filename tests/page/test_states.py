@@ -7,8 +7,7 @@ from playwright.sync_api import Route, expect
 
 from tests.page.model import Model
 from tests.page.site import Site
-from tests.page.tabs import Tabs, check_everywhere
-from tests.page.test_moments import Held
+from tests.page.tabs import Held, Tabs, check_everywhere
 from tests.page.views import Furnished, View, furnish
 
 LOGIN_OVER = {

@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 from playwright.sync_api import Page, expect
 
-from tests.page.model import Model
+from tests.page.model import RICH, Model
 from tests.page.site import Site
 from tests.page.tabs import PASSWORDS, Tabs
-from tests.page.test_answers import RICH
 
 
 class View(NamedTuple):
