@@ -67,22 +67,44 @@ def test_the_settings_of_the_guide_reach_a_command_and_fit_together(
     guide = (ROOT / "docs" / "deploy" / "README.md").read_text()
     [settings] = re.findall(r"llamakeep\.env <<END\n(.+?)^END$", guide, RAW)
     written = settings.replace("$HOST", "llm.example.com")
-    (tmp_path / "llamakeep.env").write_text(written)
-    script = (ROOT / "deploy" / "systemd" / "llamakeep").read_text()
-    script = re.sub(r"setpriv [^\\]+", "env ", script).replace(PROGRAM, "")
-    script = re.sub("/(etc|var/lib)/llamakeep", str(tmp_path), script)
-
-    told = run("sh", "-euc", script, "llamakeep", "env", "--null")
+    told = variables_of_a_command(written, tmp_path)
 
     names = re.findall(r"^\w+(?==)", written, re.MULTILINE)
     assert len(names) > 5
-    for line in told.stdout.split("\0"):
-        name, _, value = line.partition("=")
-        if name in names:
-            names.remove(name)
-            monkeypatch.setenv(name, value)
-    assert names == []
+    for name in names:
+        monkeypatch.setenv(name, told[name])
     assert [each.level for each in read_settings()[1]] == ["ok"]
+
+
+def test_settings_without_quotes_and_of_windows_are_read_as_systemd_reads_them(
+    tmp_path: Path,
+) -> None:
+    mark = tmp_path / "mark"
+    lines = {
+        "LIMITS": '{"concurrent_runs": 4, "tokens_per_day": 9}',
+        "RATE": "120 / minute",
+        "PASSWORD": "pa$ss&wo;rd",
+        "COMMAND": f"$(touch {mark})",
+    }
+    written = "".join(f"{name}={value}\r\n" for name, value in lines.items())
+
+    told = variables_of_a_command(written, tmp_path)
+
+    assert {name: told[name] for name in lines} == lines
+    assert not mark.exists()
+
+
+def variables_of_a_command(settings: str, folder: Path) -> dict[str, str]:
+    """Return what a command is given by `/usr/local/sbin/llamakeep`."""
+    (folder / "llamakeep.env").write_bytes(settings.encode())
+    script = (ROOT / "deploy" / "systemd" / "llamakeep").read_text()
+    script = script.replace("/opt/llamakeep/bin/dotenv", f"{sys.executable} -m dotenv")
+    script = re.sub(r"setpriv --[^\\]+\\\n", "", script).replace(PROGRAM, "")
+    script = re.sub("/(etc|var/lib)/llamakeep", str(folder), script)
+    told = run("sh", "-euc", script, "llamakeep", "env", "--null")
+    assert told.returncode == 0, told.stderr
+    pairs = [line.partition("=") for line in told.stdout.split("\0") if line]
+    return {name: value for name, _, value in pairs}
 
 
 def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
