@@ -40,9 +40,7 @@ def backup(
 
 
 def restore(
-    file: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, help="The backup.")
-    ],
+    file: Annotated[Path, typer.Argument(dir_okay=False, help="The backup.")],
     *,
     replace: Annotated[
         bool,

@@ -1,5 +1,6 @@
 """`llamakeep backup`, `restore` and `verify`."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def test_a_database_goes_back_to_what_it_was(typed: Type, tmp_path: Path) -> Non
     assert refused.exit_code == 1
     assert "With `--replace`, it is renamed and kept" in refused.stderr
     assert "llamakeep.db is what it was when" in back.stdout
-    assert "is kept as" in back.stdout
+    assert f"is kept as {Path.cwd()}{os.sep}llamakeep.db.replaced-" in back.stdout
     assert "bob" not in typed("user", "list").stdout
     assert "alice" in typed("user", "list").stdout
 
@@ -47,6 +48,20 @@ def test_a_backup_is_restored_where_there_was_nothing(
     assert done.exit_code == 0, done.output
     assert "is kept as" not in done.stdout
     assert "alice" in typed("user", "list").stdout
+
+
+def test_a_file_that_cannot_be_written_or_read_is_named_and_so_is_the_reason(
+    typed: Type, tmp_path: Path
+) -> None:
+    add_user(typed, "alice")
+    long = str(tmp_path / ("n" * 300))
+
+    written = typed("backup", long)
+    read = typed("restore", str(tmp_path / "missing"))
+
+    assert written.exit_code == read.exit_code == 1
+    assert f"{long} cannot be written: File name too long." in written.stderr
+    assert "missing cannot be read: No such file or directory." in read.stderr
 
 
 def test_a_backup_and_a_database_are_verified(typed: Type, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ async def restore(
     old = await asyncio.to_thread(
         restore_file, file, file_of(url), is_replaced=is_replaced
     )
-    return None if old is None else str(old)
+    return None if old is None else str(old.absolute())
 
 
 async def verify(file: Path, *, pg_dump: Path | None = None) -> Findings:

@@ -27,15 +27,9 @@ def new_backup(file: Path) -> Iterator[Path]:
         StorageUnavailable: `file` is not a backup, or cannot be written.
     """
     file = without_links(file)
-    if not file.parent.is_dir():
-        raise StorageUnavailable(f"There is no folder {file.parent}. Make it first.")
-    if file.exists() and not (file.is_file() and has_seal(file)):
-        raise StorageUnavailable(
-            f"{file} is there, and is no backup. Nothing was changed. Name another "
-            "file."
-        )
     folder = with_suffix(file, ".part")
     try:
+        _refuse_other_places(file)
         folder.mkdir(mode=0o700, exist_ok=True)
         _check_has_parts_alone(folder)
         lock = OwnerLock(folder / _LOCKED)
@@ -46,7 +40,8 @@ def new_backup(file: Path) -> Iterator[Path]:
         ) from error
     except OSError as error:
         raise StorageUnavailable(
-            f"No backup can be written to {file.parent}: {error.strerror}."
+            f"The backup {file} cannot be written: {error.strerror}. Name a file in a "
+            "folder that the user of this command may write to."
         ) from error
     part = folder / _PART
     try:
@@ -77,6 +72,16 @@ def _check_has_parts_alone(folder: Path) -> None:
         raise StorageUnavailable(
             f"{folder} is there, and no backup made it. Nothing was changed. "
             "Rename it, or name another file."
+        )
+
+
+def _refuse_other_places(file: Path) -> None:
+    if not file.parent.is_dir():
+        raise StorageUnavailable(f"There is no folder {file.parent}. Make it first.")
+    if file.exists() and not (file.is_file() and has_seal(file)):
+        raise StorageUnavailable(
+            f"{file} is there, and is no backup. Nothing was changed. Name another "
+            "file."
         )
 
 
