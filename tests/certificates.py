@@ -22,6 +22,16 @@ def make_certificate(folder: Path, *names: str) -> Path:
     return path
 
 
+def make_expired(certificate: Path) -> None:
+    """Let a certificate of `make_certificate` have ended yesterday."""
+    command = ["openssl", "x509", "-in", str(certificate), "-days", "-1"]
+    command += ["-signkey", str(certificate)]
+    ended = subprocess.run(command, check=True, capture_output=True, timeout=30)
+    key, begin, _ = certificate.read_text().partition("-----BEGIN CERTIFICATE")
+    assert begin
+    certificate.write_text(key + ended.stdout.decode())
+
+
 def context_of(certificate: Path) -> ssl.SSLContext:
     """Return what a server needs to show `certificate`."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

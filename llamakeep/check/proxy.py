@@ -20,6 +20,20 @@ APART = 0.25
 _PATIENCE = 5.0
 _LONGEST_ANSWER = 10_000
 _GATEWAY = range(502, 505)
+_RENEW = (
+    "Renew it, and reload the proxy; if the proxy renews it by itself, its log says "
+    "why that failed. Where the date of this computer is wrong, set its clock."
+)
+_OTHER_NAME = (
+    "Give the proxy a certificate for this name, or check the name that the one it has "
+    "is for."
+)
+_UNKNOWN_AUTHORITY = (
+    "Let the proxy send the whole chain of a valid certificate, such as Let's "
+    "Encrypt's, or make its authority known here (Debian: `update-ca-certificates`)."
+)
+_CERTIFICATE_FIXES = {10: _RENEW, 62: _OTHER_NAME, 64: _OTHER_NAME}
+"""By OpenSSL's codes: X509_V_ERR_CERT_HAS_EXPIRED and …_MISMATCH of a host or an IP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +50,14 @@ class Answer:
 async def check_proxy(url: str) -> list[Finding]:
     """Return what a proxy at `url` does to requests and streams."""
     url = url.rstrip("/")
+    if urlsplit(url).scheme not in ("http", "https"):
+        return [
+            failed(
+                ABOUT,
+                f"{url} is no address of a web server.",
+                "Begin it with https://, as in https://llm.example.com.",
+            )
+        ]
     try:
         answer = await _ask(url)
         if answer.status == 200 and answer.apart < APART:
@@ -103,10 +125,9 @@ def _unreachable(url: str, error: BaseException) -> Finding:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return failed(
                 ABOUT,
-                f"The certificate of {url} is not trusted: {cause.verify_message}.",
-                "Let the proxy send the whole chain of a valid certificate, such as "
-                "Let's Encrypt's, or make its authority known here (Debian: "
-                "`update-ca-certificates`).",
+                f"The certificate of {url} is not trusted: "
+                f"{cause.verify_message.rstrip('.')}.",
+                _CERTIFICATE_FIXES.get(cause.verify_code, _UNKNOWN_AUTHORITY),
             )
         cause = cause.__cause__ or cause.__context__
     return failed(
