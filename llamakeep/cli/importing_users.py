@@ -74,8 +74,9 @@ def import_users(
     writer.writerows([("name", "link"), *links])
     skipped = len(rows) - len(links)
     more = f", {skipped} were there already" if skipped else ""
+    created = "user is created" if len(links) == 1 else "users are created"
     typer.echo(
-        f"{len(links)} users are created{more}. Links are good once, and for {days} "
+        f"{len(links)} {created}{more}. Links are good once, and for {days} "
         "days: send each to its user only.",
         err=True,
     )
