@@ -14,6 +14,7 @@ from llamakeep.storage.backup.seals import seal
 from tests.images import image, png
 from tests.postgres import find_binaries
 from tests.storage.running import start
+from tests.waiting import until
 
 Urls = tuple[str, str]
 
@@ -109,6 +110,32 @@ async def test_what_is_there_stays_when_a_backup_cannot_be_restored(
     await asyncio.to_thread(write)
     with pytest.raises(StorageUnavailable, match="pg_restore: error"):
         await restore(file, postgres_url, is_replaced=True, pg_dump=pg_dump)
+
+    assert (await verify_database(postgres_url)).counts["users"] == 1
+
+
+async def test_what_is_there_stays_when_a_restoration_is_interrupted(
+    postgres_url: str, file: Path, pg_dump: Path, tmp_path: Path
+) -> None:
+    async with open_storage(postgres_url, migrate=True) as storage:
+        await storage.add_user("alice", None)
+    await back_up(postgres_url, file, pg_dump=pg_dump)
+    programs, begun = tmp_path / "programs", tmp_path / "begun"
+
+    def write_slow() -> None:
+        programs.mkdir()
+        (programs / "pg_dump").symlink_to(pg_dump)
+        slow = programs / "pg_restore"
+        slow.write_text(f"#!/bin/sh\ntouch '{begun}'; sleep 1; exit 1\n")
+        slow.chmod(0o700)
+
+    await asyncio.to_thread(write_slow)
+    slow = restore(file, postgres_url, is_replaced=True, pg_dump=programs / "pg_dump")
+    restoring = asyncio.create_task(slow)
+    await until(lambda: asyncio.to_thread(begun.exists))
+    restoring.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await restoring
 
     assert (await verify_database(postgres_url)).counts["users"] == 1
 

@@ -176,7 +176,7 @@ async def _restore_dump(
         await asyncio.to_thread(
             postgres_dumps.restore_dump, file, parsed, server, programs
         )
-    except StorageUnavailable:
+    except BaseException:  # also Ctrl-C
         await postgres_dumps.put_back(parsed, server, old)
         raise
     await postgres_dumps.finish_restoring(parsed)
