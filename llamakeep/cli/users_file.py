@@ -62,7 +62,9 @@ def read_users(content: bytes) -> list[Row]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise WrongFile(f"line {line}: It is not UTF-8.") from error
+        raise WrongFile(
+            f"line {line}: It is not UTF-8. In Excel, save it as `CSV UTF-8`."
+        ) from error
     first = text.partition("\n")[0]
     delimiter = ";" if ";" in first and "," not in first else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -73,7 +75,7 @@ def read_users(content: bytes) -> list[Row]:
             line = reader.line_num
             if not any(cell.strip() for cell in cells):
                 continue
-            if len(cells) > len(header):
+            if any(cell.strip() for cell in cells[len(header) :]):
                 faults.append(f"line {line}: It has more cells than there are columns.")
                 continue
             given = {
@@ -100,6 +102,8 @@ def read_users(content: bytes) -> list[Row]:
 
 def _header(cells: list[str]) -> list[str]:
     names = [cell.strip().lower() for cell in cells]
+    while names and not names[-1]:  # spreadsheets write columns that were emptied
+        names.pop()
     unknown = [name for name in names if name not in COLUMNS]
     if unknown or "name" not in names or len({*names}) != len(names):
         said = f"there is no column {unknown[0]!r}" if unknown else "one is `name`"

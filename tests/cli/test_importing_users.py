@@ -61,6 +61,13 @@ def test_a_file_makes_users_and_prints_a_link_for_each(
     assert found["erin"].limits is None
 
 
+def test_columns_that_a_spreadsheet_left_empty_are_none() -> None:
+    first, second = read_users(b"\xef\xbb\xbfname;role;;\r\ncarol;admin;;\r\ndave\r\n")
+
+    assert (first.username, first.role.value) == ("carol", "admin")
+    assert (second.username, second.role.value) == ("dave", "user")
+
+
 def test_a_link_sets_a_password_once_and_is_over_when_it_was_said(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,7 +140,7 @@ def test_each_line_that_is_wrong_is_named_and_nothing_is_created(
         ("name,password\ncarol,secret\n", "no column 'password'"),
         ("name,name\na,b\n", "each once"),
         ("name\n" + "\n".join(f"u{n}" for n in range(5001)), "more than 5000 users"),
-        (b"name\ncarol\nd\xe4ve\n", "line 3: It is not UTF-8"),
+        (b"name\ncarol\nd\xe4ve\n", "line 3: It is not UTF-8. In Excel,"),
         ('name\n"carol\n', "line 2: "),
     ],
     ids=["nothing", "no name", "a password", "twice", "too many", "latin-1", "a quote"],
