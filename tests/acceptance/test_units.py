@@ -94,12 +94,22 @@ def test_settings_without_quotes_and_of_windows_are_read_as_systemd_reads_them(
     assert not mark.exists()
 
 
+def test_a_user_who_is_not_root_is_told_to_be() -> None:
+    script = (ROOT / "deploy" / "systemd" / "llamakeep").read_text()
+
+    told = run("sh", "-euc", script.replace("id -u", "echo 1000"), "llamakeep")
+
+    assert told.returncode == 1
+    assert told.stderr.startswith("llamakeep: Run it as root, such as with sudo")
+
+
 def variables_of_a_command(settings: str, folder: Path) -> dict[str, str]:
     """Return what a command is given by `/usr/local/sbin/llamakeep`."""
     (folder / "llamakeep.env").write_bytes(settings.encode())
     script = (ROOT / "deploy" / "systemd" / "llamakeep").read_text()
     script = script.replace("/opt/llamakeep/bin/dotenv", f"{sys.executable} -m dotenv")
     script = re.sub(r"setpriv --[^\\]+\\\n", "", script).replace(PROGRAM, "")
+    script = script.replace("id -u", "echo 0")
     script = re.sub("/(etc|var/lib)/llamakeep", str(folder), script)
     told = run("sh", "-euc", script, "llamakeep", "env", "--null")
     assert told.returncode == 0, told.stderr
