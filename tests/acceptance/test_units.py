@@ -37,6 +37,18 @@ def test_the_units_are_right_and_expose_little(tmp_path: Path) -> None:
     assert max(map(float, levels)) <= MOST_EXPOSED
 
 
+def test_a_start_may_take_as_long_as_the_backup_that_comes_before_a_migration() -> None:
+    folder = ROOT / "deploy" / "systemd"
+    units = [folder / f"{each}.service" for each in ("llamakeep", "llamakeep-backup")]
+
+    limits = [
+        re.findall(r"^TimeoutStartSec=.+", unit.read_text(), re.MULTILINE)
+        for unit in units
+    ]
+
+    assert limits == [["TimeoutStartSec=6h"]] * 2
+
+
 def test_the_nightly_backup_is_one_of_seven_and_is_verified(
     tmp_path: Path,
 ) -> None:
