@@ -14,7 +14,9 @@ from llamakeep.errors import (
     LlamaKeepError,
     ProviderAnswerInvalid,
     ProviderRateLimited,
+    ProviderTimeout,
     ProviderUnauthenticated,
+    ProviderUnavailable,
 )
 from llamakeep.http import Client, HttpError
 from llamakeep.providers.local.weights import (
@@ -44,8 +46,9 @@ _HOW_TO_LOG_IN = (
     "Copy a token from https://replicate.com/account/api-tokens into "
     "REPLICATE_API_TOKEN."
 )
-_MODEL = (
-    "Correct LLAMAKEEP_REPLICATE_MODEL and LLAMAKEEP_REPLICATE_BASE_URL; "
+_MODEL = "Correct LLAMAKEEP_REPLICATE_MODEL or LLAMAKEEP_REPLICATE_BASE_URL."
+_REACH = (
+    "Let this computer reach {url}: look at its DNS, its firewall and HTTPS_PROXY. "
     "https://status.replicate.com says whether Replicate is down."
 )
 Check = Callable[[], Coroutine[Any, Any, list[Finding]]]
@@ -151,6 +154,15 @@ def _fix_of_openai(error: LlamaKeepError, url: str) -> str:
     return _BASE_URL.format(url=url)
 
 
+def _fix_of_replicate(error: LlamaKeepError, settings: Settings) -> str:
+    match error:
+        case ProviderUnauthenticated():
+            return _HOW_TO_LOG_IN
+        case ProviderUnavailable() | ProviderTimeout():
+            return _REACH.format(url=settings.replicate_base_url)
+    return _MODEL
+
+
 async def check_replicate(
     settings: Settings, now: Callable[[], datetime]
 ) -> list[Finding]:
@@ -170,8 +182,7 @@ async def check_replicate(
         found = await _webhooks_of_replicate(settings, api)
         theirs = api.clock.now()
     except LlamaKeepError as error:
-        is_unknown = isinstance(error, ProviderUnauthenticated)
-        return [failed(about, error.detail, _HOW_TO_LOG_IN if is_unknown else _MODEL)]
+        return [failed(about, error.detail, _fix_of_replicate(error, settings))]
     finally:
         await api.close()
     if theirs is not None:

@@ -193,6 +193,16 @@ PLANTED = {
         "Configure its provider",
         {"LLAMAKEEP_DEFAULT_MODEL": "other:big", "LLAMAKEEP_OPENAI_MODELS": "parrot"},
     ),
+    "a Replicate that cannot be reached": Planted(
+        "replicate",
+        "failed",
+        "cannot be reached",
+        "Let this computer reach http://127.0.0.1:9",
+        {
+            "REPLICATE_API_TOKEN": "r8_token",
+            "LLAMAKEEP_REPLICATE_BASE_URL": "http://127.0.0.1:9",
+        },
+    ),
     "a file of a model that is not there": Planted(
         "local",
         "failed",
