@@ -136,7 +136,8 @@ async def check_address(settings: Settings) -> list[Finding]:
         failed(
             "address",
             f"Another program answers on {host}, port {port}.",
-            f"Stop it (`ss -ltnp 'sport = :{port}'` names it), or set LLAMAKEEP_PORT.",
+            f"Stop it (`ss -ltnp 'sport = :{port}'` names it), or set LLAMAKEEP_PORT "
+            "and, where systemd listens, ListenStream of llamakeep.socket.",
         )
     ]
 
