@@ -108,5 +108,29 @@ async def test_what_was_restored_in_vain_does_not_stay_on_a_full_disk(
         assert await still.list_users() == [alice]
 
 
+async def test_there_is_a_database_at_each_moment_of_a_restoration(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'stopped.db'}"
+    async with open_storage(url) as storage:
+        alice = await storage.add_user("alice", None)
+    await back_up(url, file)
+    replace = Path.replace
+
+    def ends_before_the_last_step(path: Path, target: Path) -> Path:
+        if path.name.endswith(".restoring"):
+            raise OSError(errno.EIO, "Killed")
+        return replace(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", ends_before_the_last_step)
+        with pytest.raises(StorageUnavailable, match="Killed"):
+            await restore(file, url, is_replaced=True)
+
+    async with open_storage(url) as still:
+        assert await still.list_users() == [alice]
+    assert "stopped.db.replaced-" in str(await restore(file, url, is_replaced=True))
+
+
 def _beside(file: Path) -> set[str]:
     return {each.name for each in file.parent.iterdir()}

@@ -163,7 +163,12 @@ async def _erase(copy: Path, unkept: Sequence[Run]) -> None:
 
 
 def _put_aside(path: Path) -> Path | None:
-    """Rename what there is of a database file, and return its new name."""
+    """
+    Keep what there is of a database file under another name, and return that.
+
+    Where the disk has hard links, the file is at `path`, too, until another one takes
+    its place: if this is killed, the next server does not begin an empty database.
+    """
     log = with_suffix(path, "-wal")
     if not path.exists() and not log.exists():
         return None
@@ -174,9 +179,13 @@ def _put_aside(path: Path) -> Path | None:
     old = with_suffix(path, f".replaced-{utc_now():%Y%m%dT%H%M%S%f}")
     with_suffix(path, "-shm").unlink(missing_ok=True)
     # The log first: SQLite would bring it into the next file of this name.
-    for suffix in ("-wal", ""):
-        with suppress(FileNotFoundError):
-            with_suffix(path, suffix).replace(with_suffix(old, suffix))
+    with suppress(FileNotFoundError):
+        log.replace(with_suffix(old, "-wal"))
+    if path.exists():
+        try:
+            old.hardlink_to(path)
+        except OSError:
+            path.replace(old)
     return old
 
 
