@@ -27,6 +27,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from requests import Session
 
 from llamakeep.tracing.spans import Attributes, Kind, Span
 
@@ -86,7 +87,11 @@ class Tracer:
 
     def __init__(self, url: str, *, version: str) -> None:
         logging.getLogger(OTLPSpanExporter.__module__).addFilter(_SELDOM)
-        self._processor = BatchSpanProcessor(OTLPSpanExporter(endpoint=url))
+        session = Session()
+        # The exporter follows no redirection, and would take it for success.
+        session.max_redirects = 0
+        exporter = OTLPSpanExporter(endpoint=url, session=session)
+        self._processor = BatchSpanProcessor(exporter)
         own = {
             "service.name": "llamakeep",
             "service.version": version,

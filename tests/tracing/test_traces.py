@@ -184,6 +184,25 @@ async def test_what_names_no_span_is_ignored_and_clients_cannot_fill_the_log_wit
     assert caplog.messages == []
 
 
+async def test_a_collector_that_redirects_gets_nothing_and_the_log_says_so(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    head = b"HTTP/1.1 302 Found\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n"
+    monkeypatch.setattr(tracer._SELDOM, "_silent_until", 0.0)
+    async with running_stub(head) as stub:
+        sender = open_tracer(traced(settings, Collector(stub)), version="1")
+        assert sender is not None
+        span = sender.begin_trace()
+        sender.end(span, "span", {}, kind="server", is_failed=False)
+        await sender.close()
+
+    assert [each.path for each in stub.heard] == ["/v1/traces"]
+    assert "Failed to export" in caplog.text
+    assert "redirects" in caplog.text
+
+
 async def test_a_server_stops_though_its_collector_answers_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
