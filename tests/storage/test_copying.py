@@ -213,6 +213,8 @@ async def test_nothing_is_copied_beside_a_server_or_from_nowhere(
         await copy(database_url, target)
     with pytest.raises(DatabaseMissing):
         await copy(f"sqlite:///{tmp_path / 'none.db'}", target)
+    with pytest.raises(StorageUnavailable, match="FROM and TO are both"):
+        await copy(target, target)
 
     assert storage.is_sole_owner
     assert not await asyncio.to_thread((tmp_path / "target.db").exists)

@@ -138,6 +138,11 @@ async def copy(
         DatabaseMissing: There is nothing to copy.
         StorageUnavailable: The target has something else, or cannot be written.
     """
+    if source_url == target_url:
+        raise StorageUnavailable(
+            f"FROM and TO are both {location(source_url)}. Nothing was changed. Let TO "
+            "name an empty database."
+        )
     is_file = not POSTGRES.match(source_url)
     if is_file and not await asyncio.to_thread(file_of(source_url).is_file):
         raise DatabaseMissing(f"There is no database at {location(source_url)}.")
