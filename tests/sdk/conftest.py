@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from openai import AsyncOpenAI, OpenAI
@@ -24,7 +26,19 @@ if sys.platform == "win32":
 def one_site(
     runner: Runner, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("sdk")
+    with open_site(runner, tmp_path_factory.mktemp("sdk")) as site:
+        yield site
+
+
+@pytest.fixture
+def own_site(runner: Runner, tmp_path: Path) -> Iterator[Site]:
+    """Like `site`, for what may end logins or change limits."""
+    with open_site(runner, tmp_path) as site:
+        yield site
+
+
+@contextmanager
+def open_site(runner: Runner, folder: Path) -> Iterator[Site]:
     emulator = open_emulator(EmulatorSettings.model_validate(AT_ONCE))
     with emulator as origin, open_receiver(429) as busy:
         replicate = Driver(origin)
