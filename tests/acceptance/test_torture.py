@@ -11,6 +11,7 @@ import pytest
 
 from replicate_emulator import open_emulator
 from tests.acceptance.processes import Runner
+from tests.acceptance.prometheus import check_by_promtool, scraping
 from tests.torture.backups import back_up_while_killing
 from tests.torture.copies import copy_there_and_back
 from tests.torture.crash_points import POINTS
@@ -66,6 +67,25 @@ async def test_nothing_is_lost_or_paid_for_twice_when_a_server_is_killed_at_rand
     assert found.verdict.damage == []
     assert found.kills == 5
     assert found.verdict.prompts >= 20
+
+
+async def test_prometheus_scrapes_a_server_that_is_killed_again_and_again(
+    site: Site, tmp_path: Path
+) -> None:
+    [node] = site.nodes
+    port = node.client.base_url.port
+    assert port is not None
+    async with scraping(port, tmp_path) as prometheus:
+        found = await kill_at_random(
+            site, prompts=20, kills=3, clients=5, longest_pause=1.5
+        )
+        history = await node.history()
+        await prometheus.until("llamakeep_database_history_rows", len(history))
+        text = (await node.client.get("/metrics")).content
+
+    assert found.verdict.damage == []
+    assert found.kills == 3
+    await check_by_promtool(text)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
