@@ -175,7 +175,7 @@ def server_settings(
         "lease": lease,
         "max_running": MAX_RUNNING,
         "shutdown_grace": GRACE,
-        "metrics_networks": ["127.0.0.0/8"],
+        "metrics_networks": "127.0.0.0/8",
     }
 
 

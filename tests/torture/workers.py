@@ -65,6 +65,8 @@ class WorkersProcess(ServerProcess):
         await until(self._serves, within=2 * LONG_ENOUGH)
 
     async def _serves(self) -> bool:
+        assert self._process is not None
+        assert self._process.returncode is None, f"it ended by itself, see {self.log}"
         try:
             return (await self.client.get("/healthz")).is_success
         except httpx2.TransportError:
