@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from llamakeep.domain import Message, NewRun, Parameters, Part, Run, Text
+from llamakeep.domain import Message, NewRun, Parameters, Part, Run, RunStatus, Text
 from llamakeep.domain.messages import message_of
 from llamakeep.domain.runs import CLIENT, brought_by, told_of, whole_length_of
 from llamakeep.providers.prompted_tools import described
@@ -22,7 +22,8 @@ def messages(run: NewRun | Run, prior: Sequence[Run]) -> Sequence[Message]:
             add_message(said, one)
             continue
         said.append(one.last_message or Message("user", one.prompt))
-        said.append(Message("assistant", one.response, parts=one.output))
+        if one.response or one.output or one.status is RunStatus.SUCCEEDED:
+            said.append(Message("assistant", one.response, parts=one.output))
     said.extend(run.prior_messages)
     said.append(run.last_message or Message("user", run.prompt))
     return tuple(said)

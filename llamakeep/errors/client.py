@@ -273,7 +273,7 @@ class ImageNotFound(ClientError):
 
 
 class RunNotAnswered(ClientError):
-    """The run has no complete answer (yet) that a prompt could follow."""
+    """The run has no answer (yet) that a prompt could follow."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     code = "run-not-answered"

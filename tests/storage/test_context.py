@@ -86,6 +86,20 @@ async def test_only_ones_own_answered_run_can_be_followed(
         await followed(storage, alice, previous_run_id=going_on.id)
 
 
+async def test_an_interrupted_run_is_followed_only_where_it_is_named(
+    storage: Storage, alice: User
+) -> None:
+    root = await answered(storage, alice, "root")
+    here = {"conversation_id": root.conversation_id}
+    cut = ended(await start(storage, alice, **here), RunStatus.INTERRUPTED)
+    assert await storage.finish(cut)
+    leaf = await answered(storage, alice, "leaf", previous_run_id=cut.id, **here)
+
+    assert await followed(storage, alice, previous_run_id=cut.id) == [root, cut]
+    assert await followed(storage, alice, previous_run_id=leaf.id) == [root, cut, leaf]
+    assert await followed(storage, alice, **here) == [root, leaf]
+
+
 async def test_a_branch_has_what_it_follows_and_nothing_else(
     storage: Storage, alice: User
 ) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llamakeep.domain import Message, Part, Run, ToolCall, ToolResult
+from llamakeep.domain import Message, Part, Run, RunStatus, ToolCall, ToolResult
 from llamakeep.domain.messages import LONGEST_NAME
 from llamakeep.domain.runs import CLIENT
 from llamakeep.errors import InvalidRequest, UnsupportedParameter
@@ -80,7 +80,10 @@ def unanswered(prior: Sequence[Run]) -> Sequence[ToolCall]:
     parts: list[Part] = []
     for run in reversed(prior):
         if run.provider != CLIENT:
-            parts = [*run.output, *parts]
+            output = run.output
+            if run.status is RunStatus.INTERRUPTED:
+                output = output[:-1]  # that is where it broke off
+            parts = [*output, *parts]
             break
         parts = [*(run.last_message.parts if run.last_message else ()), *parts]
     answered = {part.call_id for part in parts if isinstance(part, ToolResult)}

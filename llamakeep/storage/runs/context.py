@@ -1,10 +1,11 @@
 """
 The context of a prompt: the earlier messages that the model gets with it.
 
-A prompt follows either all answered runs of its conversation, or the run it names. A
+A prompt follows either all answered runs of its conversation, or the run it names,
+which may also have been interrupted: then the model gets what came of its answer. A
 chain of named runs is followed link by link, in whatever order their ids are; when it
-reaches a run that follows its whole conversation, the runs before that one belong to
-it.
+reaches a run that follows its whole conversation, the answered runs before that one
+belong to it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -42,6 +43,9 @@ OVERHEAD = 512
 Bytes counted for each run beside its texts, so that very many short ones have a bound.
 """
 
+CONTINUED = (RunStatus.SUCCEEDED, RunStatus.INTERRUPTED)
+"""The statuses of a run that may be named as the one to follow."""
+
 AT_ONCE = 500
 """Runs read by id in one statement."""
 
@@ -52,7 +56,7 @@ class Context:
 
     conversation_id: str | None
     runs: Sequence[Run]
-    """Answered runs, oldest first."""
+    """Oldest first."""
     newest_run_id: str | None
     """The highest id in the conversation; a new run's id has to be higher."""
 
@@ -86,7 +90,7 @@ class ContextStorage:
             ContextTooLarge: The texts have more.
             ConversationNotFound: The user has no such conversation.
             RunNotFound: The user has no run of the id that a new prompt names.
-            RunNotAnswered: That run has no complete answer.
+            RunNotAnswered: That run has no answer to continue.
         """
 
         def operation(connection: Connection) -> Context:
@@ -117,7 +121,7 @@ def _conversation_of(connection: Connection, user_id: str, run_id: str) -> str:
     if row is None:
         raise RunNotFound(f"There is no run {run_id!r} in your history.")
     is_of_vectors = row.conversation_id.startswith(ALONE)
-    if is_of_vectors or row.status is not RunStatus.SUCCEEDED:
+    if is_of_vectors or row.status not in CONTINUED:
         is_it = "is of vectors" if is_of_vectors else f"is {row.status}"
         raise RunNotAnswered(
             f"The run {run_id!r} {is_it}: nothing can follow an answer that is not "
@@ -140,12 +144,10 @@ class _Reader:
     ) -> None:
         self._connection = connection
         self._belongs = is_in(user_id, conversation_id)
-        self._is_answered = (
-            *self._belongs,
-            runs.c.status == RunStatus.SUCCEEDED,
-            # Of the others, nothing is left that could be told.
-            runs.c.store.is_distinct_from(False),
-        )
+        # Of the others, nothing is left that could be told.
+        is_kept = (*self._belongs, runs.c.store.is_distinct_from(False))
+        self._is_answered = (*is_kept, runs.c.status == RunStatus.SUCCEEDED)
+        self._is_linked = (*is_kept, runs.c.status.in_(CONTINUED))
         self._size = _size(connection.dialect.name)
         self._most = most
         self._total = 0
@@ -215,13 +217,13 @@ class _Reader:
         counted = cast(self._size + OVERHEAD, BigInteger)
         chain = (
             select(*columns, counted.label("total"))
-            .where(*self._is_answered, runs.c.id == run_id)
+            .where(*self._is_linked, runs.c.id == run_id)
             .cte("chain", recursive=True)
         )
         following = (
             select(*columns, chain.c.total + counted)
             .join(chain, chain.c.previous_run_id == runs.c.id)
-            .where(*self._is_answered, chain.c.total <= self._most)
+            .where(*self._is_linked, chain.c.total <= self._most)
         )
         return chain.union_all(following)
 
