@@ -1,7 +1,7 @@
 """Tools in requests: what a model may call, and what it has to call."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, WithJsonSchema
@@ -140,23 +140,26 @@ def read_tools(
         InvalidRequest: A tool or the choice is invalid, or there are too many tools.
         UnsupportedParameter: A tool is not a function of the client's.
     """
-    return _read(_listed(tools or (), "tools"), choice, are_parallel=are_parallel)
+    read = _listed(_with_places(tools or (), "tools"), "tools")
+    return _read(read, choice, are_parallel=are_parallel)
 
 
 def read_flat_tools(
-    tools: Sequence[Any] | None, choice: Any, *, are_parallel: bool | None
+    tools: Iterable[tuple[str, Any]], choice: Any, *, are_parallel: bool | None
 ) -> Tools:
     """
     Read `tools`, `tool_choice` and `parallel_tool_calls` of the Responses API.
 
-    A function's fields are the tool's own there.
+    Args:
+        tools: What `wrapped` returns for each, with its place.
+        choice: Which to call; a function's fields are the choice's own there.
+        are_parallel: Whether several may be called at once.
 
     Raises:
         InvalidRequest: As `read_tools`.
         UnsupportedParameter: As `read_tools`.
     """
-    wrapped = [_wrapped(tool) for tool in tools or ()]
-    read = _listed(wrapped, "tools", field="")
+    read = _listed([*tools], "tools", field="")
     return _read(read, choice, are_parallel=are_parallel, field="")
 
 
@@ -179,7 +182,8 @@ def flat_choice(choice: str | Mapping[str, Any] | None) -> str | dict[str, Any]:
     return {"type": "function", "name": choice["function"]["name"]}
 
 
-def _wrapped(tool: Any) -> Any:
+def wrapped(tool: Any) -> Any:
+    """Return a tool of the Responses API as chat completions write it."""
     if not isinstance(tool, Mapping):
         return tool
     # Clients write fields out that they do not use.
@@ -256,8 +260,8 @@ def read_functions(functions: Sequence[Any] | None, choice: Any) -> Tools:
     Raises:
         InvalidRequest: A function or the choice is invalid, or there are too many.
     """
-    wrapped = [{"type": "function", "function": one} for one in functions or ()]
-    read = _listed(wrapped, "functions", field="")
+    given = [{"type": "function", "function": one} for one in functions or ()]
+    read = _listed(_with_places(given, "functions"), "functions", field="")
     if isinstance(choice, Mapping):
         names = {tool["function"]["name"] for tool in read}
         name = _named(choice, names, "function_call")
@@ -271,26 +275,29 @@ def read_functions(functions: Sequence[Any] | None, choice: Any) -> Tools:
     return Tools(read, choice, are_parallel=False) if read else NO_TOOLS
 
 
+def _with_places(given: Sequence[Any], where: str) -> Sequence[tuple[str, Any]]:
+    return [(f"{where}[{index}]", tool) for index, tool in enumerate(given)]
+
+
 def _listed(
-    given: Sequence[Any], where: str, *, field: str = ".function"
+    given: Sequence[tuple[str, Any]], where: str, *, field: str = ".function"
 ) -> Sequence[Mapping[str, Any]]:
     if len(given) > MOST_TOOLS:
         raise invalid(where, f"There are {len(given)}; {MOST_TOOLS} are possible.")
-    tools = tuple(_tools(given, where, field))
-    places: dict[str, int] = {}
-    for place, tool in enumerate(tools):
+    tools = tuple(_tools(given, field))
+    places: dict[str, str] = {}
+    for (place, _), tool in zip(given, tools, strict=True):
         name = tool["function"]["name"]
         if (first := places.setdefault(name, place)) != place:
             raise invalid(
-                f"{where}[{place}]{field}.name",
-                f"{where}[{first}] has this name, too. Give each a name of its own.",
+                f"{place}{field}.name",
+                f"{first} has this name, too. Give each a name of its own.",
             )
     return tools
 
 
-def _tools(given: Sequence[Any], where: str, field: str) -> Iterator[Mapping[str, Any]]:
-    for index, tool in enumerate(given):
-        place = f"{where}[{index}]"
+def _tools(given: Iterable[tuple[str, Any]], field: str) -> Iterator[Mapping[str, Any]]:
+    for place, tool in given:
         if not isinstance(tool, Mapping):
             raise invalid(place, 'It is an object such as `{"type": "function", …}`.')
         _check_type(tool, place)

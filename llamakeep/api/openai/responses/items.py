@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeGuard
 
+from llamakeep.api.openai.responses.namespaces import shown_name
 from llamakeep.api.prompts.ids import RUN, id_of
 from llamakeep.domain import (
     Image,
@@ -63,7 +64,7 @@ def output_of(run: Run) -> Sequence[Item]:
 
 def output_item(run: Run, item: Item, index: int, status: str) -> dict[str, Any]:
     """Return an item of an answer, all of it."""
-    return _shown(item, output_id(run, item, index), "assistant", status)
+    return _shown(run, item, output_id(run, item, index), "assistant", status)
 
 
 def output_id(run: Run, item: Item, index: int) -> str:
@@ -204,9 +205,9 @@ def _sent_item(
     [part, *more] = parts
     item_id = f"{id_of(run, _prefix(part))}_{number}"
     if not (more or isinstance(part, Image)):
-        return _shown(part, item_id, message.role, "completed")
+        return _shown(run, part, item_id, message.role, "completed")
     if isinstance(part, ToolResult):
-        shown = _shown(part, item_id, message.role, "completed")
+        shown = _shown(run, part, item_id, message.role, "completed")
         texts = [Text(part.text)] if part.text else []
         return shown | {"output": [_input(each, run) for each in (*texts, *more)]}
     return {
@@ -241,7 +242,9 @@ def _prefix(part: Part) -> str:
             return MESSAGE
 
 
-def _shown(part: Part, item_id: str, role: Role, status: str) -> dict[str, Any]:
+def _shown(
+    run: Run, part: Part, item_id: str, role: Role, status: str
+) -> dict[str, Any]:
     match part:
         case ToolCall(call_id, name, text):
             return {
@@ -249,7 +252,7 @@ def _shown(part: Part, item_id: str, role: Role, status: str) -> dict[str, Any]:
                 "type": "function_call",
                 "status": status,
                 "call_id": call_id,
-                "name": name,
+                **shown_name(run, name),
                 "arguments": text,
             }
         case ToolResult(call_id, text):

@@ -11,6 +11,7 @@ from llamakeep.api.openai.content import (
     text_of,
 )
 from llamakeep.api.openai.messages import ROLES
+from llamakeep.api.openai.responses.namespaces import NAMESPACE, whole_name
 from llamakeep.api.prompts.reading import (
     OpenCalls,
     check_not_blank,
@@ -45,7 +46,7 @@ What OpenAI's library parsed is in the arguments, too.
 _FIELDS: Mapping[str, set[str]] = {
     "message": {"role", "content", "name"},
     "reasoning": {"summary", "content", "encrypted_content"},
-    "function_call": {"call_id", "name", "arguments"},
+    "function_call": {"call_id", "name", "arguments", NAMESPACE},
     "function_call_output": {"call_id", "name", "output"},
 }
 _THOUGHTS = {"content": "reasoning_text", "summary": "summary_text"}
@@ -268,6 +269,12 @@ class _Reader:
 
     def _call(self, item: Mapping[str, Any], where: str) -> ToolCall:
         call_id = named(item.get("call_id"), f"{where}.call_id")
+        if namespace := item.get(NAMESPACE):
+            name = whole_name(
+                named(namespace, f"{where}.{NAMESPACE}"),
+                named(item.get("name"), f"{where}.name"),
+            )
+            item = {**item, "name": name}
         call = read_call(item, call_id, where)
         if (first := self._calls.setdefault(call_id, where)) != where:
             raise invalid(

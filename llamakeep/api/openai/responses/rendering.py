@@ -3,6 +3,7 @@
 from typing import Any
 
 from llamakeep.api.openai.responses.items import output_items
+from llamakeep.api.openai.responses.namespaces import in_namespaces
 from llamakeep.api.openai.responses.text_format import text_format
 from llamakeep.api.openai.tools import flat_choice, flat_tools
 from llamakeep.api.prompts.ids import id_of
@@ -108,7 +109,7 @@ def _facts(run: Run) -> dict[str, Any]:
             "verbosity": parameters.verbosity or "medium",
         },
         "metadata": dict(run.metadata),
-        "tools": flat_tools(parameters.tools),
+        "tools": in_namespaces(run, flat_tools(parameters.tools)),
         "tool_choice": flat_choice(parameters.tool_choice),
         "parallel_tool_calls": parameters.parallel_tool_calls is not False,
         "max_tool_calls": echoed.get("max_tool_calls"),

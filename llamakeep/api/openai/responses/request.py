@@ -18,6 +18,7 @@ from llamakeep.api.openai.parameters import (
     refuse_unsupported,
     without,
 )
+from llamakeep.api.openai.responses import namespaces
 from llamakeep.api.openai.responses.reading import read_input
 from llamakeep.api.openai.responses.rendering import RESPONSE
 from llamakeep.api.openai.responses.text_format import TextOptions, response_format
@@ -75,6 +76,7 @@ INCLUDED = frozenset(
 ECHOED = ("max_tool_calls", "prompt_cache_key")
 """Fields that change nothing here, and are shown again."""
 
+TOOL_SCHEMA = {"anyOf": [FLAT_TOOL_SCHEMA, namespaces.SCHEMA]}
 _TEXT = {"type": "string"}
 
 
@@ -180,12 +182,12 @@ class ResponseRequest(Form):
     text: TextOptions | None = None
     tools: (
         Annotated[
-            list[Annotated[dict[str, Any], WithJsonSchema(FLAT_TOOL_SCHEMA)]],
+            list[Annotated[dict[str, Any], WithJsonSchema(TOOL_SCHEMA)]],
             Field(fail_fast=True),
         ]
         | None
     ) = None
-    """Up to 128 functions of yours that the model may call, where it can."""
+    """Up to 128 functions of yours that the model may call, also in namespaces."""
     tool_choice: Annotated[Any, WithJsonSchema(FLAT_CHOICE_SCHEMA)] = None
     parallel_tool_calls: bool | None = None
     max_tool_calls: Annotated[Integer, Field(ge=1)] | None = None
@@ -230,7 +232,9 @@ class ResponseRequest(Form):
         refuse_includes(self.include or ())
         has_logprobs = bool(self.top_logprobs) or LOGPROBS in (self.include or ())
         tools = read_flat_tools(
-            self.tools, self.tool_choice, are_parallel=self.parallel_tool_calls
+            namespaces.with_places(self.tools or ()),
+            self.tool_choice,
+            are_parallel=self.parallel_tool_calls,
         )
         verbosity = None if self.text is None else self.text.verbosity
         previous_run_id = self._previous_run_id()
@@ -289,6 +293,8 @@ class ResponseRequest(Form):
         if self.background:
             echoed["background"] = True
         reasoning = self.reasoning
+        if spaces := namespaces.namespaces_in(self.tools or ()):
+            echoed[namespaces.ECHOED] = spaces
         if reasoning is not None and (reasoning.summary or reasoning.generate_summary):
             echoed["summary"] = reasoning.summary or reasoning.generate_summary
         return echoed

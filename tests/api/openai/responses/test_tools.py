@@ -32,6 +32,12 @@ FUNCTION = {
 FLAT = {"type": "function", **FUNCTION}
 NESTED = {"type": "function", "function": FUNCTION}
 NAMED = {"type": "function", "name": "get_weather"}
+NAMESPACE = {
+    "type": "namespace",
+    "name": "weather",
+    "description": "About the sky.",
+    "tools": [FLAT, {"type": "function", "name": "now"}],
+}
 ASKS = {"role": "user", "content": "Is it cold?"}
 CALL_A, CALL_B = ToolCall("a", "get_weather", '{"city":"Oslo"}'), ToolCall("b", "now")
 
@@ -294,6 +300,20 @@ async def test_a_tool_loop_that_makes_no_sense_is_refused_by_name(
         ({"tools": [FLAT | {"more": 1}]}, "tools[0].more", "unknown_parameter"),
         ({"tools": [5]}, "tools[0]", "invalid_value"),
         ({"tools": [FLAT] * 129}, "tools", "invalid_value"),
+        ({"tools": [NAMESPACE | {"name": ""}]}, "tools[0].name", "invalid_value"),
+        ({"tools": [NAMESPACE | {"tools": 5}]}, "tools[0].tools", "invalid_value"),
+        ({"tools": [NAMESPACE | {"more": 1}]}, "tools[0].more", "unknown_parameter"),
+        (
+            {"tools": [FLAT, NAMESPACE | {"tools": [FLAT, 5]}]},
+            "tools[1].tools[1]",
+            "invalid_value",
+        ),
+        (
+            {"tools": [NAMESPACE | {"name": 60 * "w"}]},
+            "tools[0].tools[0].name",
+            "invalid_value",
+        ),
+        ({"tools": [NAMESPACE] * 2}, "tools[1].tools[0].name", "invalid_value"),
         ({"reasoning": {"effort": ""}}, "reasoning.effort", "invalid_value"),
         ({"reasoning": {"more": 1}}, "reasoning.more", "unknown_parameter"),
         ({"text": {"verbosity": 5}}, "text.verbosity", "invalid_value"),
@@ -314,6 +334,39 @@ async def called(client: Client, provider: ScriptedProvider) -> dict[str, Any]:
     response = await ask(client, tools=[FLAT])
     provider.script = ["It is cold."]
     return response
+
+
+async def test_a_tool_in_a_namespace_is_one_function_to_the_model(
+    client: Client, provider: ScriptedProvider
+) -> None:
+    provider.script = [
+        ItemBegun(ToolCall("a", "weather__get_weather")),
+        ItemText("{}"),
+    ]
+    first = await ask(client, tools=[NAMESPACE, NAMED])
+    provider.script = ["It is cold."]
+    again = [ASKS, *first["output"], output()]
+    await ask(client, again, tools=[NAMESPACE])
+
+    functions = [tool["function"] for tool in provider.requests[0].parameters.tools]
+    told = "About the sky."
+    assert functions == [
+        {
+            **FUNCTION,
+            "name": "weather__get_weather",
+            "description": f"{told}\n\nTells the weather.",
+        },
+        {"name": "weather__now", "description": told},
+        {"name": "get_weather"},
+    ]
+    [call] = first["output"]
+    assert (call["namespace"], call["name"]) == ("weather", "get_weather")
+    assert [tool["name"] for tool in first["tools"]] == ["get_weather", "weather"]
+    shown = first["tools"][1]
+    assert shown["description"] == told
+    assert shown["tools"][0] == FLAT
+    [_, said, _] = provider.requests[1].messages
+    assert said.parts == (ToolCall("a", "weather__get_weather", "{}"),)
 
 
 @pytest.mark.parametrize("field", ["previous_response_id", "conversation"])
