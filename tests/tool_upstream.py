@@ -4,7 +4,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import takewhile
@@ -29,7 +29,8 @@ class Upstream:
     results are, fills in forms with Ada, refuses what has the word "bomb", and thinks
     before it does so, if it `is_thinking`. It says how likely its tokens are if it is
     asked, and wants its signature back if the user wants it signed. It counts images,
-    but when it is told to wait, does so first until `may_answer`.
+    but when it is told to wait, does so first until `may_answer`. In vectors, it says
+    how long texts are.
     """
 
     url: str
@@ -37,6 +38,9 @@ class Upstream:
     """The bodies of all requests, in order."""
     is_thinking: bool = True
     may_answer: threading.Event = field(default_factory=threading.Event)
+    will_stall: bool = False
+    """Whether the next arguments of a call break off, until it `may_answer`."""
+    is_stalled: threading.Event = field(default_factory=threading.Event)
 
     def deltas(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield what the model says, without the finish reason."""
@@ -69,6 +73,20 @@ class Upstream:
         else:
             yield from _pieces("content", "Hello.")
 
+    def stall_in(self, delta: dict[str, Any]) -> None:
+        """Say no more for a while, if a delta begins arguments and that is wanted."""
+        calls = delta.get("tool_calls") or ()
+        if self.will_stall and any(one["function"]["arguments"] for one in calls):
+            self.will_stall = False
+            self.is_stalled.set()
+            self.may_answer.wait()
+
+    def break_off(self) -> None:
+        """Let the next call of a tool break off in its arguments."""
+        self.may_answer.clear()
+        self.is_stalled.clear()
+        self.will_stall = True
+
 
 @contextmanager
 def open_upstream(kind: type[Upstream] = Upstream) -> Iterator[Upstream]:
@@ -80,15 +98,32 @@ def open_upstream(kind: type[Upstream] = Upstream) -> Iterator[Upstream]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            reason = "stop"
-            events = []
-            for delta in upstream.deltas(body):
-                reason = "tool_calls" if "tool_calls" in delta else reason
-                events.append(_chunk(delta, others=likely_others(body)))
-            events.append(_chunk({}, reason))
-            events.append({"choices": [], "usage": _USAGE})
-            said = b"".join(b"data: %b\n\n" % _json(event) for event in events)
+            if self.path.endswith("/embeddings"):
+                self._send("application/json", _json(_vectors_of(body["input"])))
+                return
+            deltas = upstream.deltas(body)
+            if upstream.will_stall:
+                self._stream(body, deltas)
+                return
+            said = b"".join(
+                b"data: %b\n\n" % _json(one) for one in _events(body, deltas)
+            )
             self._send("text/event-stream", said + b"data: [DONE]\n\n")
+
+        def _stream(
+            self, body: dict[str, Any], deltas: Iterator[dict[str, Any]]
+        ) -> None:
+            """Send each event by itself, to a client that may go away."""
+            self.close_connection = True
+            self.send_response(200)
+            self.send_header("content-type", "text/event-stream")
+            self.end_headers()
+            with suppress(OSError):
+                for event in _events(body, deltas):
+                    self.wfile.write(b"data: %b\n\n" % _json(event))
+                    for choice in event["choices"]:
+                        upstream.stall_in(choice["delta"])
+                self.wfile.write(b"data: [DONE]\n\n")
 
         def _send(self, media_type: str, content: bytes) -> None:
             self.send_response(200)
@@ -108,6 +143,27 @@ def open_upstream(kind: type[Upstream] = Upstream) -> Iterator[Upstream]:
 
 
 _USAGE = {"prompt_tokens": 20, "completion_tokens": 10, "total_tokens": 30}
+
+
+def _events(
+    body: dict[str, Any], deltas: Iterator[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    reason = "stop"
+    for delta in deltas:
+        reason = "tool_calls" if "tool_calls" in delta else reason
+        yield _chunk(delta, others=likely_others(body))
+    yield _chunk({}, reason)
+    yield {"choices": [], "usage": _USAGE}
+
+
+def _vectors_of(texts: str | list[str]) -> dict[str, Any]:
+    lengths = [len(one) for one in ([texts] if isinstance(texts, str) else texts)]
+    data = [
+        {"object": "embedding", "index": index, "embedding": [float(length), 0.5]}
+        for index, length in enumerate(lengths)
+    ]
+    usage = {"prompt_tokens": 20, "total_tokens": 20}
+    return {"object": "list", "data": data, "model": MODEL, "usage": usage}
 
 
 def _json(value: Any) -> bytes:

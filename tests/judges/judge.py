@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.node import node_with_packages
+from tests.sdk.clients import history
 from tests.sdk.site import ALICE, ToolSite
 from tests.waiting import LONG_ENOUGH
 
@@ -19,8 +22,11 @@ ENVIRONMENTS = {
     "langchain_agents": "judges",
     "llamaindex_agents": "judges",
     "openai_agents": "judges",
+    "pydantic_ai_agents": ".",
 }
-"""Where each program has its client."""
+"""Where each program in Python has its client."""
+JAVASCRIPT = Path(__file__).parent / "js_agents"
+"""Where the programs in JavaScript are, with their clients."""
 
 
 class Judge:
@@ -52,6 +58,20 @@ class Judge:
             line = self._read()
         return self._result(line)
 
+    def says_again_though_cut(self, scenario: str) -> tuple[Any, dict[str, Any]]:
+        """
+        Kill the server in the middle of a call's arguments, then ask again.
+
+        Returns:
+            What the client was told then, and the run that broke off.
+        """
+        [newest, *_] = [*history(self.site), {"id": ""}]
+        with broken_off(self.site):
+            self._write(scenario)
+        # It may have asked again by itself, or say that the connection was lost.
+        assert self._read(), f"The program has ended: {self._process.wait()}"
+        return self.says(scenario), interrupted_since(newest["id"], self.site)
+
     def _write(self, line: str) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(line + "\n")
@@ -75,11 +95,45 @@ class Judge:
 
 
 @contextmanager
+def broken_off(site: ToolSite) -> Iterator[None]:
+    """Kill the server when the call that is made meanwhile is half on disk."""
+    site.upstream.break_off()
+    yield
+    assert site.upstream.is_stalled.wait(LONG_ENOUGH)
+    site.wait_for_arguments()
+    site.restart()
+    site.upstream.may_answer.set()
+
+
+def interrupted_since(run_id: str, site: ToolSite) -> dict[str, Any]:
+    """Return the run after another one that was interrupted."""
+    end = time.monotonic() + LONG_ENOUGH
+    while time.monotonic() < end:
+        for run in history(site, 20):
+            if run["id"] > run_id and run["status"] == "interrupted":
+                return run
+        time.sleep(0.1)
+    raise AssertionError("No run was interrupted.")
+
+
+def check_cut(run: dict[str, Any]) -> None:
+    """Check that a run has what came of a call that broke off in its arguments."""
+    *_, last = run["output"]
+    assert last["type"] == "tool_call"
+    assert last["text"] in {'{"cit', '{"nam'}
+    assert run["error"]["type"] == "run-interrupted"
+
+
+@contextmanager
 def judging(
     program: str, python: Callable[[str], str], site: ToolSite, folder: Path
 ) -> Iterator[Judge]:
+    if program in ENVIRONMENTS:
+        command = [python(ENVIRONMENTS[program]), str(PROGRAMS / f"{program}.py")]
+    else:
+        command = [node_with_packages(JAVASCRIPT), str(JAVASCRIPT / f"{program}.mjs")]
     with subprocess.Popen(
-        [python(ENVIRONMENTS[program]), str(PROGRAMS / f"{program}.py")],
+        command,
         cwd=folder,
         env=environment(site, folder),
         stdin=subprocess.PIPE,

@@ -52,7 +52,7 @@ def calls_of(body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     messages = body["messages"]
     if SHELL in names:
         if messages[-1]["role"] == "user":
-            yield SHELL, {"cmd": "cat note.txt"}
+            yield SHELL, {"cmd": "cat note.txt", "yield_time_ms": 30_000}
         return
     asked = next(one["content"] for one in reversed(messages) if one["role"] == "user")
     cities = [city for city in _CITIES if city in asked]

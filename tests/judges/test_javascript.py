@@ -1,67 +1,93 @@
-"""OpenAI's agents for JavaScript, and its Codex, which runs commands for the model."""
+"""Agents in JavaScript: OpenAI's and Vercel's, and OpenAI's own library."""
 
-import re
-import subprocess
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 
 import pytest
 
-from tests.judges.judge import environment
-from tests.judges.model import ANSWER
-from tests.node import node_with_packages
+from tests.judges.judge import Judge, check_cut, judging
+from tests.judges.model import ANSWER, BOTH
 from tests.sdk.site import ToolSite
-from tests.waiting import LONG_ENOUGH
 
-HERE = Path(__file__).parent
-AGENTS, CODEX = HERE / "js_agents", HERE / "js_codex"
-PAGE = HERE.parents[1] / "docs" / "clients" / "codex.md"
-OURS = "http://127.0.0.1:8000"
+WITH_EACH_API = {
+    "tools": ANSWER,
+    "streamed": ANSWER,
+    "handoff": f"Weather {ANSWER}",
+    "form": "Ada 36",
+    "second_turn": BOTH,
+}
+SAID = {
+    "agents": WITH_EACH_API
+    | {f"chat_{name}": said for name, said in WITH_EACH_API.items()}
+    | {"chained": BOTH},
+    "vercel_ai": {
+        "tools": BOTH,
+        "streamed": ANSWER,
+        "image": "I see 1.",
+        "object": "Ada 36",
+        "object_streamed": "Ada 36",
+        "output": "Ada 36",
+    },
+    "openai_node": {"tools": ANSWER, "streamed": ANSWER},
+}
+ALL = [(program, scenario) for program in SAID for scenario in SAID[program]]
+KILLED = [
+    ("agents", "tools"),
+    ("agents", "chained"),
+    ("agents", "chat_streamed"),
+    ("vercel_ai", "tools"),
+    ("vercel_ai", "streamed"),
+    ("openai_node", "tools"),
+    ("openai_node", "streamed"),
+]
+CUT = [
+    ("agents", "streamed"),
+    ("agents", "chat_streamed"),
+    ("vercel_ai", "streamed"),
+    ("openai_node", "streamed"),
+]
 
 
-def test_agents_in_javascript_call_tools_hand_over_and_fill_in_forms(
-    judged_site: ToolSite, tmp_path: Path
+@pytest.fixture(scope="module")
+def judge_of(
+    python: Callable[[str], str],
+    judged_site: ToolSite,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[str], Judge]]:
+    """Return the process of a program, which runs as long as its tests."""
+    with ExitStack() as stack:
+
+        @cache
+        def judge_of(program: str) -> Judge:
+            folder = tmp_path_factory.mktemp("judge")
+            running = judging(program, python, judged_site, folder)
+            return stack.enter_context(running)
+
+        yield judge_of
+
+
+@pytest.mark.parametrize(("program", "scenario"), ALL)
+def test_agents_in_javascript_work(
+    judge_of: Callable[[str], Judge], program: str, scenario: str
 ) -> None:
-    node = node_with_packages(AGENTS)
-
-    done = subprocess.run(
-        [node, "agents.mjs"],
-        cwd=AGENTS,
-        env=environment(judged_site, tmp_path),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=2 * LONG_ENOUGH,
-    )
-
-    assert done.returncode == 0, done.stderr
-    with_each_api = [ANSWER, ANSWER, f"Weather {ANSWER}", "Ada 36"]
-    assert done.stdout.splitlines() == with_each_api * 2
+    assert judge_of(program).says(scenario) == SAID[program][scenario]
 
 
-@pytest.mark.timeout(780)
-def test_codex_runs_the_commands_that_the_model_calls(
-    judged_site: ToolSite, tmp_path: Path
+@pytest.mark.parametrize(("program", "scenario"), KILLED)
+def test_an_agent_continues_after_the_server_was_killed_between_call_and_result(
+    judge_of: Callable[[str], Judge], program: str, scenario: str
 ) -> None:
-    # It is half a gigabyte.
-    node = node_with_packages(CODEX, within=600)
-    [settings] = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert OURS in settings
-    (tmp_path / "config.toml").write_text(settings.replace(OURS, judged_site.origin))
-    (tmp_path / "note.txt").write_text("42 degrees\n")
-    program = CODEX / "node_modules" / "@openai" / "codex" / "bin" / "codex.js"
+    said = judge_of(program).says_though_killed(scenario)
 
-    done = subprocess.run(
-        [node, str(program), "exec", "--skip-git-repo-check", "What does it say?"],
-        cwd=tmp_path,
-        env=environment(judged_site, tmp_path)
-        | {"CODEX_HOME": str(tmp_path), "NO_PROXY": "127.0.0.1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=2 * LONG_ENOUGH,
-    )
+    assert said == SAID[program][scenario]
 
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("It is ")
-    assert "42 degrees" in done.stdout
+
+@pytest.mark.parametrize(("program", "scenario"), CUT)
+def test_an_agent_can_ask_again_after_the_server_was_killed_in_arguments(
+    judge_of: Callable[[str], Judge], program: str, scenario: str
+) -> None:
+    said, cut = judge_of(program).says_again_though_cut(scenario)
+
+    assert said == SAID[program][scenario]
+    check_cut(cut)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.judges.judge import Judge
+from tests.judges.judge import Judge, check_cut
 from tests.judges.model import ANSWER, BOTH
 from tests.sdk.clients import history
 
@@ -42,3 +42,13 @@ def test_an_agent_continues_after_the_server_was_killed_between_call_and_result(
     runs = history(judge.site, 10)
     assert {run["status"] for run in runs} == {"succeeded"}
     assert any(run["response"] == ANSWER for run in runs)
+
+
+@pytest.mark.parametrize("scenario", ["streamed", "conversation", "chat_streamed"])
+def test_an_agent_can_ask_again_after_the_server_was_killed_in_arguments(
+    judge: Judge, scenario: str
+) -> None:
+    said, cut = judge.says_again_though_cut(scenario)
+
+    assert said == SAID[scenario]
+    check_cut(cut)

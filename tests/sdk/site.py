@@ -3,12 +3,16 @@
 import os
 import signal
 import socket
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 
 from tests.acceptance.processes import Runner
 from tests.acceptance.runner import Order
 from tests.emulator.driver import Driver
 from tests.tool_upstream import Upstream
+from tests.waiting import LONG_ENOUGH
 
 ALICE, BOB = "token_alice", "token_bob"
 
@@ -20,10 +24,11 @@ class Process:
         self, runner: Runner, folder: Path, **settings: str | float | list[str]
     ) -> None:
         self._runner = runner
+        self._database = folder / "sdk.db"
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.origin = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         ours: dict[str, str | float | list[str]] = {
-            "database_url": f"sqlite:///{folder / 'sdk.db'}",
+            "database_url": f"sqlite:///{self._database}",
             "demo": True,
             "shutdown_grace": 0.3,
             "flush_interval": 0.05,
@@ -38,6 +43,18 @@ class Process:
             is_real=True,
         )
         self._pid = runner.start(self._order, self._listener)
+
+    def wait_for_arguments(self) -> None:
+        """Wait until arguments are on disk that are still being written."""
+        query = (
+            "SELECT count(*) FROM runs WHERE status = 'processing' "
+            """AND output LIKE '%tool_call%{\\"%'"""
+        )
+        end = time.monotonic() + LONG_ENOUGH
+        with closing(sqlite3.connect(self._database)) as database:
+            while not database.execute(query).fetchone()[0]:
+                assert time.monotonic() < end, "No arguments are being written."
+                time.sleep(0.02)
 
     def restart(self) -> None:
         """Kill the server and start it again; whoever connects meanwhile waits."""

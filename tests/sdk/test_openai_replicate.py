@@ -1,18 +1,21 @@
 """OpenAI's own Python client, answered by models on Replicate."""
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import openai
 import pytest
 from openai import OpenAI
+from openai.types.responses import ResponseFunctionToolCall
 from pydantic import BaseModel, ValidationError
 
 from tests.emulator.driver import MAVERICK
 from tests.images import data_url, png
 from tests.sdk.clients import history, openai_of
 from tests.sdk.site import Site
+from tests.waiting import LONG_ENOUGH
 
 LLAMA = f"replicate:{MAVERICK}"
 SIX_INPUTS = "replicate:meta/llama-4-scout-instruct"
@@ -24,6 +27,9 @@ TOOL: Any = {
     "function": {"name": "look_up", "parameters": {"type": "object"}},
 }
 CALL = {"id": "c1", "function": {"name": "look_up", "arguments": "{}"}}
+
+
+CUT_CALL = ['{"name": "look_up", ', '"parameters": ', '{"name": ', '"Ada"}}']
 
 
 class Person(BaseModel):
@@ -39,6 +45,34 @@ def client(site: Site) -> Iterator[OpenAI]:
 def input_of_last(site: Site) -> dict[str, Any]:
     found: dict[str, Any] = site.replicate.known()["predictions"][-1]["input"]
     return found
+
+
+def test_a_call_continues_after_a_kill_in_its_arguments_and_is_asked_for_once(
+    site: Site, client: OpenAI
+) -> None:
+    site.replicate.rule(deltas=CUT_CALL, gap=0.2)
+    flat = {"type": "function", **TOOL["function"]}
+    stream = client.responses.create(
+        model=LLAMA, input="Who?", tools=[flat], background=True, stream=True
+    )
+    created = next(iter(stream))
+    assert created.type == "response.created"
+    end = time.monotonic() + LONG_ENOUGH
+    while not any(one["output"] for one in site.replicate.known()["predictions"]):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+    site.restart()
+    rest = client.responses.retrieve(
+        created.response.id, stream=True, starting_after=created.sequence_number
+    )
+
+    [*_, completed] = rest
+    assert completed.type == "response.completed"
+    [call] = completed.response.output
+    assert isinstance(call, ResponseFunctionToolCall)
+    assert json.loads(call.arguments) == {"name": "Ada"}
+    assert len(site.replicate.known()["predictions"]) == 1
 
 
 @pytest.mark.parametrize("model", [LLAMA, SIX_INPUTS])

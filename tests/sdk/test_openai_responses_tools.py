@@ -1,6 +1,7 @@
 """OpenAI's own Python client: responses with tools, reasoning and refusals."""
 
 import json
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from pydantic import BaseModel
 from tests.sdk.clients import openai_of
 from tests.sdk.site import ToolSite
 from tests.tool_upstream import MODEL
+from tests.waiting import LONG_ENOUGH
 
 BOTH = "Is Oslo colder than Bergen?"
 TOOLS: list[Any] = [
@@ -155,6 +157,54 @@ def test_the_events_of_a_loop_can_be_resumed_after_each(
             completed.response.id, stream=True, starting_after=event.sequence_number
         )
         assert texts(events[: place + 1]) + texts(rest) == texts(events)
+
+
+def test_a_response_that_broke_off_in_arguments_keeps_them_and_is_continued(
+    tool_site: ToolSite, client: OpenAI
+) -> None:
+    tool_site.upstream.break_off()
+    stream = client.responses.create(model=MODEL, input=BOTH, tools=TOOLS, stream=True)
+    response_id = ""
+
+    with pytest.raises(openai.APIConnectionError):  # noqa: PT012 - it breaks while it is read
+        for event in stream:
+            if event.type == "response.created":
+                response_id = event.response.id
+            if event.type == "response.function_call_arguments.delta":
+                tool_site.wait_for_arguments()
+                tool_site.restart()
+                tool_site.upstream.may_answer.set()
+    broken = ended(client, response_id)
+    again = client.responses.create(
+        model=MODEL,
+        input="Bergen first.",
+        tools=TOOLS,
+        previous_response_id=response_id,
+    )
+
+    assert broken.status == "failed"
+    reasoning, call = broken.output
+    assert reasoning.type == "reasoning"
+    assert isinstance(call, ResponseFunctionToolCall)
+    assert (call.status, call.arguments) == ("incomplete", '{"city"')
+    assert [one.arguments for one in calls_in(again)] == ['{"city": "Bergen"}']
+    [first, second] = tool_site.upstream.asked
+    assert second["messages"] == [
+        *first["messages"],
+        {"role": "assistant", "content": ""},
+        {"role": "user", "content": "Bergen first."},
+    ]
+
+
+def ended(client: OpenAI, response_id: str) -> Response:
+    """Return a response when it is over."""
+    end = time.monotonic() + LONG_ENOUGH
+    while time.monotonic() < end:
+        response = client.responses.retrieve(response_id)
+        if response.status not in {"queued", "in_progress"}:
+            return response
+        time.sleep(0.05)
+    raise AssertionError("It does not end.")
 
 
 def texts(events: Iterable[Any]) -> list[Any]:

@@ -1,34 +1,61 @@
-// `node agents.mjs` has tools called by OpenAI's Agents SDK, plain and streamed, with
-// responses and with chat completions, and prints in each line what came of it.
-import { Agent, run, setOpenAIAPI, setTracingDisabled, tool } from "@openai/agents";
+// OpenAI's Agents SDK, plain and streamed, with responses and with chat completions.
+import {
+  Agent,
+  run,
+  setOpenAIAPI,
+  setTracingDisabled,
+  tool,
+} from "@openai/agents";
 import { z } from "zod";
+import { again, getWeather, model, prompt, serve } from "./kit.mjs";
 
 setTracingDisabled(true);
-const model = "caller";
-const prompt = "Is Oslo colder than Bergen?";
-const getWeather = tool({
+const weatherTool = tool({
   name: "get_weather",
   description: "Tell the weather in a city.",
   parameters: z.object({ city: z.string() }),
-  execute: ({ city }) => ({ Oslo: "-3", Bergen: "7" })[city],
+  execute: getWeather,
 });
-const weather = new Agent({ name: "Weather", model, tools: [getWeather] });
+const weather = new Agent({ name: "Weather", model, tools: [weatherTool] });
 const triage = Agent.create({ name: "Triage", model, handoffs: [weather] });
 const Person = z.object({ name: z.string(), age: z.number() });
 const form = new Agent({ name: "Form", model, outputType: Person });
 
-for (const api of ["responses", "chat_completions"]) {
-  setOpenAIAPI(api);
-  console.log((await run(weather, prompt)).finalOutput);
+const acts = {
+  tools: async () => (await run(weather, prompt)).finalOutput,
+  streamed: async () => {
+    const streamed = await run(weather, prompt, { stream: true });
+    let text = "";
+    for await (const delta of streamed.toTextStream()) text += delta;
+    await streamed.completed;
+    return text;
+  },
+  handoff: async () => {
+    const handed = await run(triage, prompt);
+    return `${handed.lastAgent.name} ${handed.finalOutput}`;
+  },
+  form: async () => {
+    const { name, age } = (await run(form, "Who is Ada?")).finalOutput;
+    return `${name} ${age}`;
+  },
+  second_turn: async () => {
+    const first = await run(weather, prompt);
+    const said = [...first.history, { role: "user", content: again }];
+    return `${first.finalOutput} ${(await run(weather, said)).finalOutput}`;
+  },
+};
 
-  const streamed = await run(weather, prompt, { stream: true });
-  let text = "";
-  for await (const delta of streamed.toTextStream()) text += delta;
-  console.log(text);
-
-  const handed = await run(triage, prompt);
-  console.log(handed.lastAgent.name, handed.finalOutput);
-
-  const { name, age } = (await run(form, "Who is Ada?")).finalOutput;
-  console.log(name, age);
+const scenarios = {
+  chained: async () => {
+    setOpenAIAPI("responses");
+    const first = await run(weather, prompt);
+    const previousResponseId = first.lastResponseId;
+    const second = await run(weather, again, { previousResponseId });
+    return `${first.finalOutput} ${second.finalOutput}`;
+  },
+};
+for (const [name, act] of Object.entries(acts)) {
+  scenarios[name] = () => (setOpenAIAPI("responses"), act());
+  scenarios[`chat_${name}`] = () => (setOpenAIAPI("chat_completions"), act());
 }
+await serve(scenarios);

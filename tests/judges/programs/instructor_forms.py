@@ -4,8 +4,9 @@ import asyncio
 from typing import Any
 
 import instructor
-from kit import MODEL, Person, serve
+from kit import MODEL, Person, serve, wait_if_killed
 from openai import AsyncOpenAI, OpenAI
+from pydantic import field_validator
 
 ASKED: Any = {"model": MODEL, "messages": [{"role": "user", "content": "Who is Ada?"}]}
 
@@ -50,6 +51,24 @@ def iterable() -> list[Person]:
     return [*client.create_iterable(response_model=Person, **ASKED)]
 
 
+def asked_again() -> str:
+    seen = []
+
+    class Strict(Person):
+        @field_validator("age")
+        @classmethod
+        def has_to_be_said_twice(cls, age: int) -> int:
+            wait_if_killed()
+            seen.append(age)
+            if len(seen) == 1:
+                raise ValueError("Are you sure?")
+            return age
+
+    client = instructor.from_openai(OpenAI())
+    found = client.create(response_model=Strict, max_retries=2, **ASKED)
+    return f"{found.name} {found.age}, asked {len(seen)} times"
+
+
 async def at_once() -> list[Person]:
     client = instructor.from_openai(AsyncOpenAI())
     return await asyncio.gather(
@@ -57,4 +76,15 @@ async def at_once() -> list[Person]:
     )
 
 
-serve(form, provider, strict, json, schema, responses, partial, iterable, at_once)
+serve(
+    form,
+    provider,
+    strict,
+    json,
+    schema,
+    responses,
+    partial,
+    iterable,
+    asked_again,
+    at_once,
+)

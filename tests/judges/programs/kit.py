@@ -33,11 +33,16 @@ class Person(BaseModel):
 
 def get_weather(city: str) -> str:
     """Tell the weather in a city."""
+    wait_if_killed()
+    return WEATHER[city]
+
+
+def wait_if_killed() -> None:
+    """Wait until the server was killed and is there again, if it is to be."""
     if is_killed.is_set():
         with one_at_a_time:  # some clients call tools in threads
             print("called", flush=True)
             sys.stdin.readline()
-    return WEATHER[city]
 
 
 def serve(*scenarios: Callable[[], Any]) -> None:

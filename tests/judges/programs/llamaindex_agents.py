@@ -5,6 +5,7 @@ import os
 from kit import MODEL, PROMPT, Person, get_weather, serve
 from llama_index.core.agent.workflow import AgentStream, FunctionAgent
 from llama_index.core.workflow import Context
+from llama_index.embeddings.openai_like import OpenAILikeEmbedding
 from llama_index.llms.openai_like import OpenAILike, OpenAILikeResponses
 
 SERVER = {
@@ -59,4 +60,13 @@ def complete() -> str:
     return whole
 
 
-serve(agent, agent_streamed, agent_on_responses, form, schema, complete)
+def vectors() -> list[list[float]]:
+    model = OpenAILikeEmbedding(
+        model_name=MODEL,
+        api_base=os.environ["OPENAI_BASE_URL"],
+        api_key=os.environ["OPENAI_API_KEY"],
+    )
+    return model.get_text_embedding_batch(["Salt", "Pepper"])
+
+
+serve(agent, agent_streamed, agent_on_responses, form, schema, complete, vectors)
