@@ -155,6 +155,15 @@ def interrupted(run: Run) -> RunInterrupted:
     )
 
 
+def begun_anew() -> RunInterrupted:
+    """Return what ends a stream that cannot take back what it said."""
+    return RunInterrupted(
+        "The server had to begin the answer again, so what came so far is not its "
+        "beginning, and nothing more is sent. The run continues, and its whole text is "
+        "kept."
+    )
+
+
 def raise_for_status(run: Run) -> None:
     """
     Raise what became of a run that is over, unless it succeeded.

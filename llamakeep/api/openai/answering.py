@@ -10,10 +10,11 @@ from fastapi import Request, Response
 from llamakeep.api.http import sse
 from llamakeep.api.http.body_limit import LARGE
 from llamakeep.api.http.links import prefix_of
+from llamakeep.api.openai import choices
 from llamakeep.api.openai.errors import error_of
 from llamakeep.api.openai.forms import ResponseFormat
 from llamakeep.api.openai.parameters import CompletionRequest
-from llamakeep.api.openai.wire import json_response
+from llamakeep.api.openai.wire import DONE, json_response
 from llamakeep.api.prompts.canceling import CancelOnDisconnect, Stream
 from llamakeep.api.prompts.events import HEADERS
 from llamakeep.api.prompts.idempotency import key_of
@@ -28,13 +29,11 @@ from llamakeep.engine import (
     Silence,
     Update,
 )
-from llamakeep.engine.refusals import raise_for_status
-from llamakeep.errors import LlamaKeepError, RunInterrupted
+from llamakeep.engine.refusals import begun_anew, raise_for_status
+from llamakeep.errors import LlamaKeepError
 from llamakeep.schemas.json_text import to_json
 from llamakeep.services import services_of
 from llamakeep.storage.runs.long_texts import outline_of
-
-DONE = sse.encode(b"[DONE]")
 
 
 async def answer(
@@ -58,6 +57,16 @@ async def answer(
     else:
         asked = body.asked(extra)
     key = await key_of(request, idempotency_key, body, body.asked)
+    if (several := body.several(asked)) is not None:
+        runs = await choices.accepted(
+            engine, user, several, key, is_followed=is_streamed
+        )
+        may_come_back = key is not None
+        leaving = CancelOnDisconnect(engine, user, *runs, may_come_back=may_come_back)
+        forms = [new_form(runs[0], includes_usage=body.includes_usage) for _ in runs]
+        if not is_streamed:
+            return await choices.answer_whole(engine, runs, forms[0], leaving, request)
+        return await choices.answer_streamed(engine, runs, forms, leaving, request)
     run = await engine.accept(user, asked, idempotency_key=key, is_followed=is_streamed)
     del asked
     if LARGE in request.scope:
@@ -101,11 +110,7 @@ async def events(
                     case Silence():
                         yield sse.KEEP_ALIVE
                     case Reset():
-                        raise RunInterrupted(
-                            "The server had to begin the answer again, so what came so "
-                            "far is not its beginning, and nothing more is sent. The "
-                            "run continues, and its whole text is kept."
-                        )
+                        raise begun_anew()
                     case Ended(ended):
                         leaving.is_watching = False
                         raise_for_status(ended)

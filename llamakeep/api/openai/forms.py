@@ -77,8 +77,12 @@ class ResponseFormat(ABC):
     def last(self, run: Run) -> Iterator[dict[str, Any]]:
         """Yield the event with the finish reason, and the usage if requested."""
         yield self._ending(run)
+        yield from self.with_usage(run.usage)
+
+    def with_usage(self, usage: Usage) -> Iterator[dict[str, Any]]:
+        """Yield the event with the usage, if requested."""
         if self._includes_usage:
-            yield self._event([], usage=usage_of(run.usage))
+            yield self._event([], usage=usage_of(usage))
 
     @abstractmethod
     def _ending(self, run: Run) -> dict[str, Any]: ...

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from llamakeep.api.openai import choices
 from llamakeep.api.openai.errors import PARAMETER_UNKNOWN
 from llamakeep.api.openai.tools import NO_TOOLS, Tools
 from llamakeep.api.prompts.reading import checked_json, invalid
@@ -56,7 +57,6 @@ ONLY: Mapping[str, Sequence[Any]] = {
     "logprobs": (False,),
     "modalities": (["text"],),
     "moderation": (),
-    "n": (1,),
     "reasoning_effort": ("none",),
     "suffix": ("",),
     "tool_choice": ("none", "auto"),
@@ -174,6 +174,12 @@ class CompletionRequest(Form):
     stream: bool | None = None
     """Stream the response as server-sent events."""
     stream_options: StreamOptions | None = None
+    n: Annotated[Integer, Field(ge=1, le=choices.MOST)] | None = None
+    """How many choices there are to be: each is a run of its own."""
+
+    def several(self, asked: NewRun) -> Sequence[NewRun] | None:
+        """Return all that is asked, if there is to be more than one choice."""
+        return [*choices.alike(asked, self.n)] if self.n and self.n > 1 else None
 
     @property
     def includes_usage(self) -> bool:

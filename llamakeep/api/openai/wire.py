@@ -5,7 +5,11 @@ from typing import Any
 
 from fastapi import Response
 
+from llamakeep.api.http import sse
 from llamakeep.schemas.json_text import to_json
+
+DONE = sse.encode(b"[DONE]")
+"""The last event of a stream of chunks."""
 
 
 def json_response(

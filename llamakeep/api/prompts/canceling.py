@@ -23,29 +23,30 @@ log = logging.getLogger(__name__)
 
 
 class CancelOnDisconnect:
-    """Cancels a run when its client disconnects, unless it `may_come_back`."""
+    """Cancels runs when their client disconnects, unless it `may_come_back`."""
 
     def __init__(
-        self, engine: Engine, user: User, run: Run, *, may_come_back: bool
+        self, engine: Engine, user: User, *runs: Run, may_come_back: bool
     ) -> None:
         self._engine = engine
         self._user = user
-        self._run_id = run.id
+        self._run_ids = [run.id for run in runs]
         self.is_watching = not may_come_back
 
     async def left(self) -> None:
-        """Cancel the run; its text so far is kept."""
-        # A server that stops closes connections itself, and resumes the run later.
+        """Cancel the runs; their text so far is kept."""
+        # A server that stops closes connections itself, and resumes runs later.
         if not self.is_watching or self._engine.is_stopping:
             return
-        try:
-            await self._engine.cancel(self._user, self._run_id)
-        except LlamaKeepError as error:
-            log.warning(
-                "could not cancel run %s; it keeps running: %s",
-                self._run_id,
-                error.detail,
-            )
+        for run_id in self._run_ids:
+            try:
+                await self._engine.cancel(self._user, run_id)
+            except LlamaKeepError as error:
+                log.warning(
+                    "could not cancel run %s; it keeps running: %s",
+                    run_id,
+                    error.detail,
+                )
         # Only now: if this task is canceled above, the next call has to cancel the run.
         self.is_watching = False
 

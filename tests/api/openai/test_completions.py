@@ -62,14 +62,17 @@ async def test_a_stream_is_made_of_completions_with_a_piece_each(
 @pytest.mark.parametrize(
     ("more", "param"),
     [
-        ({"prompt": ["a", "b"]}, "prompt"),
+        ({"prompt": []}, "prompt"),
+        ({"prompt": ["a", " "]}, "prompt[1]"),
+        ({"prompt": 17 * ["a"]}, "prompt"),
+        ({"prompt": 9 * ["a"], "n": 2}, "n"),
         ({"prompt": [1, 2]}, "prompt"),
         ({"prompt": None}, "prompt"),
         ({"echo": True}, "echo"),
         ({"suffix": "."}, "suffix"),
         ({"best_of": 2}, "best_of"),
         ({"logprobs": 3}, "logprobs"),
-        ({"n": 2}, "n"),
+        ({"n": 17}, "n"),
         ({"messages": []}, "messages"),
     ],
 )

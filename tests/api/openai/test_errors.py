@@ -127,7 +127,6 @@ async def test_what_is_wrong_is_named_as_openai_names_it(
 @pytest.mark.parametrize(
     ("parameter", "value"),
     [
-        ("n", 2),
         ("audio", {"voice": "alloy", "format": "wav"}),
         ("modalities", ["text", "audio"]),
         ("web_search_options", {}),

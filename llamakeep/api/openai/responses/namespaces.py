@@ -16,7 +16,7 @@ NAMESPACE = "namespace"
 """The type of such a tool, and the field of a call with its name."""
 ECHOED = "namespaces"
 """Where a run has the namespaces of its tools, among what is shown again."""
-SCHEMA = {
+SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "required": ["type", "name", "tools"],
     "additionalProperties": False,
