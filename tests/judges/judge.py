@@ -109,7 +109,7 @@ def interrupted_since(run_id: str, site: ToolSite) -> dict[str, Any]:
     """Return the run after another one that was interrupted."""
     end = time.monotonic() + LONG_ENOUGH
     while time.monotonic() < end:
-        for run in history(site, 20):
+        for run in history(site, 100):
             if run["id"] > run_id and run["status"] == "interrupted":
                 return run
         time.sleep(0.1)

@@ -90,7 +90,7 @@ async def test_an_interrupted_run_is_followed_only_where_it_is_named(
     storage: Storage, alice: User
 ) -> None:
     root = await answered(storage, alice, "root")
-    here = {"conversation_id": root.conversation_id}
+    here: dict[str, Any] = {"conversation_id": root.conversation_id}
     cut = ended(await start(storage, alice, **here), RunStatus.INTERRUPTED)
     assert await storage.finish(cut)
     leaf = await answered(storage, alice, "leaf", previous_run_id=cut.id, **here)
