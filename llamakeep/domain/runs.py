@@ -147,6 +147,10 @@ class Usage:
     output_tokens: int | None = None
     cost: Decimal | None = None
     """US dollars, where the model's price is known."""
+    cached_tokens: int | None = None
+    """Those of the input that the provider had in its cache."""
+    reasoning_tokens: int | None = None
+    """Those of the output that were reasoning."""
 
 
 _NO_USAGE = Usage()

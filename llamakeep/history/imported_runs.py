@@ -102,6 +102,8 @@ class _Usage(Imported):
     input_tokens: Count | None = None
     output_tokens: Count | None = None
     cost_usd: Annotated[Number, Field(ge=0, le=9e9)] | None = None
+    cached_tokens: Count | None = None
+    reasoning_tokens: Count | None = None
 
 
 class _Error(Imported):
@@ -294,6 +296,8 @@ class ImportedRun(Imported):
                 _plausible(self.usage.input_tokens),
                 _plausible(self.usage.output_tokens),
                 None if cost is None else Decimal(repr(cost)),
+                _plausible(self.usage.cached_tokens),
+                _plausible(self.usage.reasoning_tokens),
             ),
             error_code=error_code,
             error_detail=error_detail,

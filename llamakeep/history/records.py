@@ -40,6 +40,8 @@ def shown(run: Run) -> dict[str, Any]:
             "input_tokens": usage.input_tokens,
             "output_tokens": usage.output_tokens,
             "cost_usd": None if usage.cost is None else float(usage.cost),
+            "cached_tokens": usage.cached_tokens,
+            "reasoning_tokens": usage.reasoning_tokens,
         },
         "created_at": run.created_at,
         "started_at": run.started_at,

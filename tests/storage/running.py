@@ -39,7 +39,7 @@ def new_run(user: User, prompt: str = "Why?", **facts: Any) -> Run:
 def older_row(run: Run) -> dict[str, Any]:
     """Return the columns of a run that tables of an earlier version have."""
     later = {"last_message", "output", "end_user", "store", "source"}
-    later.add("first_word_after")
+    later |= {"first_word_after", "cached_tokens", "reasoning_tokens"}
     return {name: value for name, value in to_row(run).items() if name not in later}
 
 

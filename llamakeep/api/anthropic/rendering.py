@@ -91,12 +91,17 @@ def ending_of(run: Run, kinds: set[type[Item]]) -> dict[str, Any]:
 
 
 def usage_of(usage: Usage) -> dict[str, Any]:
-    """Return the usage; clients need numbers, so 0 is also what is not known."""
+    """
+    Return the usage; clients need numbers, so 0 is also what is not known.
+
+    Here, what came from a cache is not among the input tokens.
+    """
+    cached = min(usage.cached_tokens or 0, usage.input_tokens or 0)
     return {
-        "input_tokens": usage.input_tokens or 0,
+        "input_tokens": (usage.input_tokens or 0) - cached,
         "output_tokens": usage.output_tokens or 0,
         "cache_creation_input_tokens": None,
-        "cache_read_input_tokens": None,
+        "cache_read_input_tokens": cached or None,
         "output_tokens_details": None,
         "server_tool_use": None,
     }

@@ -242,9 +242,13 @@ def _indexed(body: dict[str, Any], index: int) -> list[dict[str, Any]]:
 
 def _total(runs: Sequence[Run]) -> Usage:
     """Return what all runs took, as far as it is known of each."""
-    given = [run.usage.input_tokens for run in runs]
-    made = [run.usage.output_tokens for run in runs]
-    return Usage(_sum(given), _sum(made))
+    used = [run.usage for run in runs]
+    return Usage(
+        _sum([one.input_tokens for one in used]),
+        _sum([one.output_tokens for one in used]),
+        cached_tokens=_sum([one.cached_tokens for one in used]),
+        reasoning_tokens=_sum([one.reasoning_tokens for one in used]),
+    )
 
 
 def _sum(counts: Sequence[int | None]) -> int | None:

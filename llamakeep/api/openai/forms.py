@@ -27,15 +27,21 @@ CHAT, LEGACY = "chatcmpl-", "cmpl-"
 _REASONS = {"stop", "length", "content_filter"}
 
 
-def usage_of(usage: Usage) -> dict[str, int] | None:
+def usage_of(usage: Usage) -> dict[str, Any] | None:
     """Return the usage in OpenAI's format, which needs both numbers."""
     if usage.input_tokens is None or usage.output_tokens is None:
         return None
-    return {
+    counts: dict[str, Any] = {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
         "total_tokens": usage.input_tokens + usage.output_tokens,
     }
+    if usage.cached_tokens is not None:
+        counts["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
+    if usage.reasoning_tokens is not None:
+        thought = {"reasoning_tokens": usage.reasoning_tokens}
+        counts["completion_tokens_details"] = thought
+    return counts
 
 
 def finish_reason_of(run: Run) -> str | None:
@@ -88,7 +94,7 @@ class ResponseFormat(ABC):
     def _ending(self, run: Run) -> dict[str, Any]: ...
 
     def _event(
-        self, choices: list[dict[str, Any]], *, usage: dict[str, int] | None = None
+        self, choices: list[dict[str, Any]], *, usage: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         event = self._beginning(self.event_kind) | {"choices": choices}
         if self._includes_usage:

@@ -30,6 +30,10 @@ class UsageResponse(Body):
     output_tokens: int | None
     cost_usd: float | None
     """US dollars; `null` if the model's price is unknown."""
+    cached_tokens: int | None
+    """Those of the input that the provider had in its cache."""
+    reasoning_tokens: int | None
+    """Those of the output that were reasoning."""
 
 
 class RunError(Body):

@@ -342,10 +342,20 @@ class CompletionReader:
         if not isinstance(usage, dict):
             return
         known = self._usage
+        read = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+        made = usage.get("completion_tokens_details") or usage.get(
+            "output_tokens_details"
+        )
         self._usage = Usage(
             later(count(usage, "prompt_tokens", "input_tokens"), known.input_tokens),
             later(
                 count(usage, "completion_tokens", "output_tokens"), known.output_tokens
+            ),
+            cached_tokens=later(
+                count(as_dict(read), "cached_tokens"), known.cached_tokens
+            ),
+            reasoning_tokens=later(
+                count(as_dict(made), "reasoning_tokens"), known.reasoning_tokens
             ),
         )
 

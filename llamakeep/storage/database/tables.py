@@ -167,6 +167,8 @@ runs = Table(
     Column("finish_reason", String(64)),
     Column("input_tokens", Integer),
     Column("output_tokens", Integer),
+    Column("cached_tokens", Integer),
+    Column("reasoning_tokens", Integer),
     Column("cost", Dollars),
     # What it reserves of quotas, until it is settled.
     Column("reservation", Facts(Reservation)),

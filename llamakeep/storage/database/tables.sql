@@ -53,7 +53,7 @@ CREATE TABLE runs (
 	cancel_requested BOOLEAN DEFAULT 0 NOT NULL, 
 	handle VARCHAR(128), 
 	idempotency_key VARCHAR(255), 
-	request_digest BLOB, earlier JSON, previous_run_id VARCHAR(32), cost BIGINT, api_key_id VARCHAR(32), reservation JSON, last_message JSON, output JSON, end_user VARCHAR(512), store BOOLEAN, source VARCHAR(32), first_word_after BIGINT, 
+	request_digest BLOB, earlier JSON, previous_run_id VARCHAR(32), cost BIGINT, api_key_id VARCHAR(32), reservation JSON, last_message JSON, output JSON, end_user VARCHAR(512), store BOOLEAN, source VARCHAR(32), first_word_after BIGINT, cached_tokens INTEGER, reasoning_tokens INTEGER, 
 	CONSTRAINT runs_pk PRIMARY KEY (id), 
 	CONSTRAINT runs_user_id_fk FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
 );
@@ -246,4 +246,4 @@ CREATE TRIGGER images_unshown AFTER DELETE ON run_images BEGIN DELETE FROM image
 
 INSERT INTO search_words (search_words, rank) VALUES ('secure-delete', 1);
 
-INSERT INTO alembic_version VALUES ('0021')
+INSERT INTO alembic_version VALUES ('0022')

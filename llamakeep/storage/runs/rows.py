@@ -21,10 +21,16 @@ READ = tuple(
 """The columns that make a `Run`."""
 NAMES = tuple(column.name for column in READ)
 
-_CONVERTED = {
+_USAGE = (
     "input_tokens",
     "output_tokens",
     "cost",
+    "cached_tokens",
+    "reasoning_tokens",
+)
+"""The columns of `Usage`, in the order of its fields."""
+_CONVERTED = {
+    *_USAGE,
     "earlier",
     "last_message",
     "output",
@@ -35,7 +41,7 @@ _CONVERTED = {
 _UNCONVERTED = tuple(
     (place, name) for place, name in enumerate(NAMES) if name not in _CONVERTED
 )
-_INPUT, _OUTPUT, _COST = map(NAMES.index, ("input_tokens", "output_tokens", "cost"))
+_USED = tuple(NAMES.index(name) for name in _USAGE)
 _EARLIER, _LAST, _ITEMS, _PARAMETERS = map(
     NAMES.index, ("earlier", "last_message", "output", "parameters")
 )
@@ -49,7 +55,7 @@ def to_run(row: Sequence[Any]) -> Run:
     if "stop" in given:
         given["stop"] = tuple(given["stop"])
     return Run(
-        usage=Usage(row[_INPUT], row[_OUTPUT], row[_COST]),
+        usage=Usage(*[row[place] for place in _USED]),
         prior_messages=tuple([read_message(*each) for each in earlier])
         if earlier
         else (),
@@ -91,6 +97,8 @@ def to_row(run: Run) -> dict[str, Any]:
         "input_tokens": run.usage.input_tokens,
         "output_tokens": run.usage.output_tokens,
         "cost": run.usage.cost,
+        "cached_tokens": run.usage.cached_tokens,
+        "reasoning_tokens": run.usage.reasoning_tokens,
         "reservation": run.reservation,
         "error_code": run.error_code,
         "error_detail": run.error_detail,

@@ -121,7 +121,13 @@ async def test_that_tools_were_prompted_is_exported_and_comes_back(
 
 
 async def test_figures_that_no_column_can_have_are_left_out(client: Client) -> None:
-    usage = {"input_tokens": 2**31, "output_tokens": 2**31 - 1, "cost_usd": None}
+    usage = {
+        "input_tokens": 2**31,
+        "output_tokens": 2**31 - 1,
+        "cost_usd": None,
+        "cached_tokens": 1,
+        "reasoning_tokens": 2,
+    }
 
     await send(client, lines(old(finish_reason="x" * 200, usage=usage)))
 

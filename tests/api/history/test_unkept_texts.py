@@ -54,7 +54,13 @@ async def test_what_is_not_to_be_stored_is_answered_and_then_gone(
     assert (run["last_message"], run["output"], run["parameters"]) == (None, None, {})
     assert (run["store"], run["status"]) == (False, "succeeded")
     assert run["model"] == "scripted:parrot"
-    assert run["usage"] == {"input_tokens": 7, "output_tokens": 3, "cost_usd": None}
+    assert run["usage"] == {
+        "input_tokens": 7,
+        "output_tokens": 3,
+        "cost_usd": None,
+        "cached_tokens": None,
+        "reasoning_tokens": None,
+    }
     assert run["metadata"] == tags.get("metadata", {})
     assert run["created_at"] < run["finished_at"]
     for word in ("hi", "hello"):

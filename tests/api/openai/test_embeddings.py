@@ -72,6 +72,8 @@ async def test_the_texts_and_the_usage_are_kept_without_the_vectors(
         "input_tokens": 7,
         "output_tokens": 0,
         "cost_usd": None,
+        "cached_tokens": None,
+        "reasoning_tokens": None,
     }
     [found] = (await client.get("/history/?q=pepper")).json()["history"]
     assert found["id"] == kept["id"]

@@ -117,6 +117,36 @@ async def test_a_stream_has_the_items_as_they_grow(settings: Settings) -> None:
     assert calls[0]["function"]["name"] == "get_weather"
 
 
+async def test_cached_tokens_and_those_of_reasoning_are_kept_and_shown(
+    settings: Settings,
+) -> None:
+    used = {
+        "prompt_tokens": 9,
+        "completion_tokens": 5,
+        "prompt_tokens_details": {"cached_tokens": 8, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 4},
+    }
+    told = event({"choices": [], "usage": used})
+    script = (head(), delta(content="Yes."), delta("stop"), told, DONE, END)
+    async with served(settings, script, script, script) as (_, client):
+        chat = (await client.post(CHAT, json={"messages": [ASKS]})).json()
+        response = (await client.post("/v1/responses", json={"input": "?"})).json()
+        message = (
+            await client.post(
+                "/v1/messages", json={"max_tokens": 9, "messages": [ASKS]}
+            )
+        ).json()
+        [run, *_] = await client.history()
+
+    assert chat["usage"]["prompt_tokens_details"] == {"cached_tokens": 8}
+    assert chat["usage"]["completion_tokens_details"] == {"reasoning_tokens": 4}
+    assert response["usage"]["input_tokens_details"]["cached_tokens"] == 8
+    assert response["usage"]["output_tokens_details"] == {"reasoning_tokens": 4}
+    assert message["usage"]["input_tokens"] == 1
+    assert message["usage"]["cache_read_input_tokens"] == 8
+    assert (run["usage"]["cached_tokens"], run["usage"]["reasoning_tokens"]) == (8, 4)
+
+
 async def test_arguments_that_break_off_are_in_the_history(settings: Settings) -> None:
     async with served(settings, BROKEN) as (_, client):
         body = {"messages": [ASKS], "tools": [TOOL]}
