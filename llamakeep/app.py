@@ -54,10 +54,12 @@ from llamakeep.logs.access import AccessLog
 from llamakeep.metrics.families import Snapshot
 from llamakeep.metrics.http import Responses
 from llamakeep.providers.base import Provider
+from llamakeep.providers.creating import create_registry
 from llamakeep.providers.local.supervisor import Supervisor
-from llamakeep.providers.registry import Registry, create_registry
+from llamakeep.providers.registry import Registry
 from llamakeep.services import Services
 from llamakeep.settings import Settings
+from llamakeep.settings.upstreams import Upstreams
 from llamakeep.storage import Storage, open_storage
 from llamakeep.tracing import open_tracer
 from llamakeep.webhooks.addresses import Guard
@@ -85,6 +87,7 @@ def create_app(
     dead_nodes: Sequence[str] = (),
     access_log: AccessLog | None = None,
     reloads_page: bool = False,
+    upstreams: Upstreams | None = None,
 ) -> FastAPI:
     """
     Create the server; its lifespan opens and closes all resources.
@@ -99,6 +102,7 @@ def create_app(
         dead_nodes: Nodes whose processes have ended; their leases are released.
         access_log: Gets a line for each request.
         reloads_page: Whether changes of the page's files count at once.
+        upstreams: What `llamakeep.toml` says; by default, it is read.
     """
     counts = shared_counts(settings) or counts or OwnCounts()
     responses = Responses()
@@ -107,12 +111,13 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         registry = (
-            create_registry(settings, supervisor)
+            create_registry(settings, supervisor, upstreams)
             if providers is None
             else Registry(
                 providers,
                 default_model=settings.default_model,
                 prices=settings.prices,
+                extra_fields={"openai": settings.openai_extra_fields},
             )
         )
         async with AsyncExitStack() as stack:

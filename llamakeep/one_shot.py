@@ -4,7 +4,7 @@ from contextlib import aclosing
 
 from llamakeep.domain import Message, new_id
 from llamakeep.providers.base import CompletionRequest
-from llamakeep.providers.registry import create_registry
+from llamakeep.providers.creating import create_registry
 from llamakeep.settings import Settings
 
 

@@ -19,6 +19,7 @@ from llamakeep.errors import (
     ProviderUnavailable,
 )
 from llamakeep.http import Client, HttpError
+from llamakeep.providers.creating import create_registry
 from llamakeep.providers.local.weights import (
     NO_MODEL,
     find_weights,
@@ -26,7 +27,7 @@ from llamakeep.providers.local.weights import (
     weights_fault,
 )
 from llamakeep.providers.openai.provider import OpenAIProvider
-from llamakeep.providers.registry import HOW_TO_CONFIGURE, create_registry
+from llamakeep.providers.registry import HOW_TO_CONFIGURE
 from llamakeep.providers.replicate.api import ReplicateApi
 from llamakeep.providers.replicate.clock import RemoteClock
 from llamakeep.settings import Settings

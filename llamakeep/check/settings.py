@@ -1,6 +1,6 @@
 """Whether the settings can be read, name things that exist, and fit together."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
@@ -8,6 +8,7 @@ from pydantic_settings import SettingsError
 from llamakeep.check.finding import Finding, failed, ok, warning
 from llamakeep.errors import OneProcessOnly
 from llamakeep.settings import Settings, variables
+from llamakeep.settings.upstreams import UpstreamsFault, read, with_local
 from llamakeep.settings.values import is_loopback
 from llamakeep.workers.parent import check_can_share
 
@@ -21,11 +22,16 @@ def read_settings() -> tuple[Settings | None, list[Finding]]:
     """Return the settings, if they can be read, and what is wrong with them."""
     try:
         settings = Settings()
+        upstreams = read(settings)
+        settings = with_local(settings, upstreams)
     except ValidationError as error:
         wrong = error.errors(include_input=False, include_url=False)
         return None, [
             failed(ABOUT, variables.wording_of(each), _CORRECT) for each in wrong
         ]
+    except UpstreamsFault as error:
+        fix = "Correct the file: `docs/upstreams.md` says what it may have."
+        return None, [failed(ABOUT, str(each), fix) for each in error.mistakes]
     except (SettingsError, UnicodeDecodeError) as error:
         return None, [failed(ABOUT, f"They cannot be read: {error}.", _CORRECT)]
     variables.pass_on_from_file()
@@ -33,15 +39,21 @@ def read_settings() -> tuple[Settings | None, list[Finding]]:
         warning(ABOUT, each, "Correct the name, or remove the variable.")
         for each in variables.warnings()
     ]
-    found.extend(contradictions(settings))
+    found.extend(contradictions(settings, [*upstreams.upstreams]))
     return settings, found or [ok(ABOUT, "All are known, and fit together.")]
 
 
-def contradictions(settings: Settings) -> Iterator[Finding]:
-    """Yield which settings do not fit together, or change nothing."""
+def contradictions(
+    settings: Settings, upstreams: Sequence[str] = ()
+) -> Iterator[Finding]:
+    """
+    Yield which settings do not fit together, or change nothing.
+
+    The `upstreams` are those of `llamakeep.toml`.
+    """
     yield from _of_the_server(settings)
     yield from _of_proxies(settings)
-    yield from _of_providers(settings)
+    yield from _of_providers(settings, upstreams)
     yield from _without_effect(settings)
 
 
@@ -115,10 +127,11 @@ def _of_proxies(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _of_providers(settings: Settings) -> Iterator[Finding]:
+def _of_providers(settings: Settings, upstreams: Sequence[str]) -> Iterator[Finding]:
     for name in settings.prices:
         provider, _, model = name.partition(":")
-        if provider not in {"replicate", "openai", "local"} or not model:
+        known = {"replicate", "openai", "local", *upstreams}
+        if provider not in known or not model:
             yield warning(
                 ABOUT,
                 f"LLAMAKEEP_PRICES has {name!r}, which is no model's name here.",

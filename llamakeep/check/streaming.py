@@ -19,7 +19,8 @@ from llamakeep.errors import (
     ProviderUnauthenticated,
 )
 from llamakeep.providers.base import CompletionRequest, Finished, ItemText, Provider
-from llamakeep.providers.registry import Registry, create_registry
+from llamakeep.providers.creating import create_registry
+from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 
 LONGEST = 60.0

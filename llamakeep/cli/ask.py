@@ -118,7 +118,7 @@ def ask(
 
 def _ask_here(asked: "NewRun", username: str) -> None:
     from llamakeep.cli.ask_here import ask_here
-    from llamakeep.providers.registry import create_registry
+    from llamakeep.providers.creating import create_registry
 
     settings = read_settings()
     check_models(settings)

@@ -39,16 +39,22 @@ def read_settings(**given: Any) -> "Settings":
     from pydantic_settings import SettingsError
 
     from llamakeep.settings import Settings, variables
+    from llamakeep.settings.upstreams import UpstreamsFault, read, with_local
 
     try:
         settings = Settings(
             **{name: value for name, value in given.items() if value is not None}
         )
+        settings = with_local(settings, read(settings))
         for warning in variables.warnings():
             complain(f"WARNING: {warning}")
     except ValidationError as error:
         for wrong in error.errors(include_input=False, include_url=False):
             complain(variables.wording_of(wrong))
+        raise typer.Exit(2) from error
+    except UpstreamsFault as error:
+        for mistake in error.mistakes:
+            complain(str(mistake))
         raise typer.Exit(2) from error
     except (SettingsError, UnicodeDecodeError) as error:
         give_up(f"The settings cannot be read: {error}.", code=2)
@@ -75,8 +81,8 @@ def check_models(settings: "Settings") -> None:
     import asyncio
 
     from llamakeep.errors import LlamaKeepError
+    from llamakeep.providers.creating import create_registry
     from llamakeep.providers.local.weights import weights_fault
-    from llamakeep.providers.registry import create_registry
 
     fault = weights_fault(settings)
     if fault and (settings.replicate_api_token or settings.openai_base_url):

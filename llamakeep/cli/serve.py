@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -65,6 +66,13 @@ def serve(
             help="Create users alice (secret1) and bob (secret2); loopback only.",
         ),
     ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file with upstreams and aliases; else LLAMAKEEP_CONFIG, "
+            "llamakeep.toml if it is here."
+        ),
+    ] = None,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"] | None,
         typer.Option(help="The least important records to log.", case_sensitive=False),
@@ -87,7 +95,12 @@ def serve(
     manager = Manager(os.environ)
 
     settings = read_settings(
-        host=host, port=port, demo=demo or None, log_level=log_level, workers=workers
+        host=host,
+        port=port,
+        demo=demo or None,
+        config=config,
+        log_level=log_level,
+        workers=workers,
     )
     variables.pass_on_from_file()
     check_models(settings)

@@ -59,6 +59,8 @@ class Parameters:
     """Whether the server describes the tools in the prompt; it is not the client's."""
     prompted_format: bool | None = None
     """Whether it asks for `response_format` there."""
+    route: Mapping[str, Any] | None = None
+    """Of a prompt to an alias: its way to the model that answers; see `routes.py`."""
     embedding: Mapping[str, Any] | None = None
     """
     If vectors of the prompt are wanted instead of an answer, what is said of them:
@@ -97,8 +99,8 @@ def told_of(parameters: Parameters) -> Parameters:
     Few servers know a choice among several tools: they are told of these tools only.
     """
     told = parameters
-    if told.echoed is not None:
-        told = replace(told, echoed=None)
+    if told.echoed is not None or told.route is not None:
+        told = replace(told, echoed=None, route=None)
     if (allowed := allowed_in(told.tool_choice)) is not None:
         names = {tool["function"]["name"] for tool in allowed["tools"]}
         tools = [tool for tool in told.tools if tool["function"]["name"] in names]
@@ -314,6 +316,7 @@ _WITHOUT_TEXT = (
     "service_tier",
     "prompted_tools",
     "prompted_format",
+    "route",
 )
 """Parameters that have none of a client's texts."""
 

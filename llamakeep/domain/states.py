@@ -35,6 +35,7 @@ class RunEvent(Enum):
     ATTACH = "its provider has said what finds the answer again"
     FLUSH = "its text so far is written"
     REQUEUE = "its provider wants it later, and has not begun anything"
+    FALL_BACK = "its provider has begun nothing, and another one is asked"
     RENEW = "its process continues to hold it"
     RELEASE = "its process holds it no longer"
     TAKE_OVER = "it was left: another process has it now, or the same one once more"
@@ -103,6 +104,8 @@ def _table() -> Mapping[tuple[RunStatus, RunEvent], Transition]:
     # What is requeued once more was written, and its process was not told.
     for status in (starting, queued):
         add(RunEvent.REQUEUE, status, queued, Effect.STOP_CLOCK)
+
+        add(RunEvent.FALL_BACK, status, status, Effect.HOLD)
 
     taken = Effect.NEXT_ATTEMPT, Effect.HOLD
     add(RunEvent.TAKE_OVER, queued, queued, Effect.ASK, *taken)

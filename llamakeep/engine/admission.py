@@ -6,11 +6,8 @@ from dataclasses import replace
 from llamakeep.domain import (
     Image,
     NewRun,
-    Parameters,
     Run,
     RunStatus,
-    ToolCall,
-    ToolResult,
     User,
     later_id,
     new_id,
@@ -21,7 +18,6 @@ from llamakeep.domain.runs import PLAIN, brought_by, told_of
 from llamakeep.engine.context import (
     is_little,
     messages,
-    parts_of,
     size_of,
     system_prompt_in,
 )
@@ -34,6 +30,8 @@ from llamakeep.engine.refusals import (
     stopping,
     unreadable_later,
 )
+from llamakeep.engine.routing.choosing import Routing
+from llamakeep.engine.routing.prompting import prompted
 from llamakeep.engine.runner import Runner
 from llamakeep.errors import (
     ContextTooLarge,
@@ -43,11 +41,6 @@ from llamakeep.errors import (
 )
 from llamakeep.logs.context import SERVED
 from llamakeep.providers.base import CompletionRequest, CountsTokens, Provider
-from llamakeep.providers.capabilities import (
-    capabilities_of,
-    prompts_format,
-    prompts_tools,
-)
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
@@ -57,9 +50,6 @@ from llamakeep.storage.runs.steps import conversation_of
 
 MOST_BYTES = 4
 """Bytes that a character has at most."""
-
-MESSAGES = "messages"
-"""Names the messages that a request brings along, where one of them is refused."""
 
 NewRunSource = NewRun | Callable[[], Awaitable[NewRun]]
 """What a client wants; or what finds that out, and is only called if it matters."""
@@ -81,6 +71,7 @@ class Admission:
         self._most_runs = settings.max_running + settings.max_queued
         self._storage = storage
         self._registry = registry
+        self._routing = Routing(registry, most_of_images=self._most_of_images)
         self._runner = runner
 
     async def begin(  # noqa: C901, PLR0912, PLR0915 - in two, each prompt would cost another call
@@ -106,14 +97,21 @@ class Admission:
         store = new.store and user.keeps_texts
         if new.is_read_later and not store:
             raise unreadable_later()
-        provider, model = await self._registry.resolve(new.model)
-        if api_key is not None:
-            check_model(user, provider, model)
-        if new.parameters != PLAIN:
-            await self._registry.check_parameters(provider, model, new.parameters)
-        context = NO_CONTEXT
+        registry, context, route = self._registry, NO_CONTEXT, None
+        alias = new.model or registry.default_alias
+        if alias is not None and alias in registry.aliases:
+            context = await self._context_of(user, new)
+            provider, model, route = await self._routing.choose(
+                alias, user, new, context.runs
+            )
+        else:
+            provider, model = await registry.resolve(new.model)
+            if api_key is not None:
+                check_model(user, provider, model)
+            if new.parameters != PLAIN:
+                await registry.check_parameters(provider, model, new.parameters)
         length = len(new.prompt) + len(new.system_prompt or "")
-        if (
+        if route is None and (
             MOST_BYTES * length > self._most  # it may be too long by itself
             or new.prior_messages
             or new.parameters.tools
@@ -135,7 +133,9 @@ class Admission:
             or new.prior_messages
             or new.last_message
         ):
-            parameters = await self._prompted(provider, model, new, prior)
+            parameters = await prompted(self._registry, provider, model, new, prior)
+        if route is not None:
+            parameters = replace(parameters, route=route)
         system_prompt = new.system_prompt
         if system_prompt is None and prior and new.inherits_system_prompt:
             system_prompt = system_prompt_in(prior)
@@ -230,7 +230,7 @@ class Admission:
             new = replace(new, system_prompt=system_prompt_in(prior))
         new, _ = await self._with_images(provider, model, new, prior)
         new = replace(new, parameters=told_of(new.parameters))
-        parameters = await self._prompted(provider, model, new, prior)
+        parameters = await prompted(self._registry, provider, model, new, prior)
         return await provider.count_tokens(
             CompletionRequest(
                 run_id=new_id("run_"),
@@ -267,52 +267,6 @@ class Admission:
         most = self._most_of_images
         await check_images(self._registry, provider, model, own, before, most=most)
         return apart(new)
-
-    async def _prompted(
-        self, provider: Provider, model: str, new: NewRun, prior: Sequence[Run]
-    ) -> Parameters:
-        """
-        Return the parameters of a run, and what the server is to say in the prompt.
-
-        Raises:
-            UnsupportedParameter: The model cannot read calls that were made before.
-        """
-        parameters = new.parameters
-        if prompts_tools(provider, model):
-            if parameters.tools:
-                parameters = replace(parameters, prompted_tools=True)
-        else:
-            await self._check_said(provider, model, new, prior)
-        if parameters.response_format and prompts_format(provider, model):
-            parameters = replace(parameters, prompted_format=True)
-        return parameters
-
-    async def _check_said(
-        self, provider: Provider, model: str, new: NewRun, prior: Sequence[Run]
-    ) -> None:
-        """
-        Refuse calls of tools in what was said, which the model cannot read.
-
-        Raises:
-            UnsupportedParameter: It names the call; nothing was stored.
-        """
-        said = [*parts_of(new)]
-        own = len(said)
-        for run in prior:
-            said += [*parts_of(run), *run.output]
-        for place, part in enumerate(said):
-            if not isinstance(part, ToolCall | ToolResult):
-                continue
-            if (await capabilities_of(provider, model)).tools is not False:
-                return
-            raise UnsupportedParameter(
-                f"The model {provider.name}:{model} cannot call tools, and what was "
-                "said before has the call of one: "
-                f"{part.call_id!a}. Nothing was stored. Leave it out with its "
-                "result, or choose another model"
-                f"{await self._registry.such_as({'tools'})}.",
-                parameters=[MESSAGES] if place < own else (),
-            )
 
     async def _context_of(self, user: User, new: NewRun) -> Context:
         """Return what a prompt follows, if a model may be given that much."""

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from llamakeep.domain import Limits, Reservation, Run, User, utc_now
 from llamakeep.domain.messages import images_in
+from llamakeep.domain.routes import left_of
 from llamakeep.engine.context import messages, size_of_tools
 from llamakeep.errors import PriceUnknown
 from llamakeep.providers.base import Provider
@@ -107,14 +108,20 @@ class Quotas:
                 run = replace(run, parameters=bounded)
         cost = Decimal(0)
         if "dollars" in units:
-            price = self._registry.price(provider.name, run.model)
-            if price is None:
-                raise PriceUnknown(
-                    f"A limit in dollars applies, and the price of {provider.name}:"
-                    f"{run.model} is not known; nothing was stored. Choose another "
-                    "model, or have LLAMAKEEP_PRICES say it."
-                )
-            cost = price.of(input_tokens, output_tokens)
+            left = left_of(run.parameters)
+            names = (
+                (provider.name, run.model),
+                *((each.provider, each.model) for each in left),
+            )
+            for name, model in names:  # of an alias, the dearest may answer
+                price = self._registry.price(name, model)
+                if price is None:
+                    raise PriceUnknown(
+                        f"A limit in dollars applies, and the price of {name}:{model} "
+                        "is not known; nothing was stored. Choose another model, or "
+                        "have LLAMAKEEP_PRICES say it."
+                    )
+                cost = max(cost, price.of(input_tokens, output_tokens))
         reservation = Reservation(
             quotas=tuple(sorted({quota.id for quota in counted})),
             input_tokens=input_tokens,

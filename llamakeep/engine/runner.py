@@ -25,10 +25,11 @@ from llamakeep.engine.recovery.orphans import Orphans
 from llamakeep.engine.recovery.reattaching import Reattachment
 from llamakeep.engine.refusals import stopped_in_between, timed_out
 from llamakeep.engine.retries import Retries
+from llamakeep.engine.routing.falling_back import Fallback
 from llamakeep.engine.slots import Slots
 from llamakeep.engine.storing import find_out
 from llamakeep.engine.tracing import RunTrace
-from llamakeep.errors import OutcomeUnknown, StorageUnavailable
+from llamakeep.errors import LlamaKeepError, OutcomeUnknown, StorageUnavailable
 from llamakeep.metrics.metrics import Metrics
 from llamakeep.providers.base import CompletionRequest, is_reattachable
 from llamakeep.providers.embedding import embedded
@@ -87,6 +88,7 @@ class Runner:
         )
         self._is_shared = not storage.is_sole_owner
         self.model_breakers = ModelBreakers(settings.breaker_pause)
+        self._fallback = Fallback(settings, storage, registry, self.breakers)
 
     def start(
         self,
@@ -149,7 +151,7 @@ class Runner:
         if (live := self.live.get(run_id)) is not None:
             live.task.cancel()
 
-    async def _run(
+    async def _run(  # noqa: C901, PLR0912 - in two, each prompt would cost another call
         self,
         live: LiveRun,
         idempotency_key: IdempotencyKey | None,
@@ -168,9 +170,14 @@ class Runner:
                             break
                         if await self._ask(live):
                             break
+                    except LlamaKeepError as error:
+                        if not await self._fallback.after(live, error):
+                            raise
+                        continue
                     finally:
                         await self._release(live)
-                    await self._requeue(live)
+                    if not await self._fallback.of_open_circuit(live):
+                        await self._fallback.requeue(live)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - told apart
                 end = await self._closing.failed(live, error)
             else:
@@ -279,6 +286,10 @@ class Runner:
         if not live.is_waiting:
             self.wait(live)
         while True:
+            if self.breakers.stops(live.run) and await self._fallback.of_open_circuit(
+                live
+            ):
+                continue
             if live.give_up_at is None and self.breakers.stops(live.run):
                 now = asyncio.get_running_loop().time()
                 live.give_up_at = now + self._settings.run_timeout
@@ -318,17 +329,6 @@ class Runner:
         if live.feed is not None:
             live.feed.changed(run.id)
 
-    async def _requeue(self, live: LiveRun) -> None:
-        """Let a run wait so that, after a crash, its answer is not looked for."""
-        transition = follow(live.run.status, RunEvent.REQUEUE)
-        run = live.run
-        if not await Retries(live).until_done(lambda: self._storage.requeue(run)):
-            live.lose()
-        live.run = replace(live.run, status=transition.status, started_at=None)
-        live.was_begun = False
-        if live.feed is not None:
-            live.feed.changed(run.id)
-
     async def _ask(self, live: LiveRun) -> bool:
         """
         Have a run answered.
@@ -340,7 +340,7 @@ class Runner:
         assert provider is not None
         assert live.prior is not None
         parameters = run.parameters
-        if parameters.tools or parameters.echoed:
+        if parameters.tools or parameters.echoed or parameters.route:
             parameters = told_of(parameters)
         said = messages(run, live.prior)
         has_more = live.prior or run.prior_messages or run.last_message

@@ -38,6 +38,12 @@ class LlamaKeepError(Exception):
     title: ClassVar[str]
     """Constant for the class."""
 
+    nothing_paid: bool = False
+    """
+    Whether it is certain that the provider charges nothing for the prompt that this
+    ended, so that another one may be asked.
+    """
+
     def __init__(
         self, detail: str | None = None, *, retry_after: float | None = None
     ) -> None:

@@ -144,6 +144,7 @@ class _Parameters(Imported):
     echoed: Json | None = None
     prompted_tools: bool | None = None
     prompted_format: bool | None = None
+    route: Json | None = None
     embedding: _Embedding | None = None
 
 
@@ -159,6 +160,8 @@ class ImportedRun(Imported):
     conversation_id: Annotated[str, Field(pattern=f"^({ALONE}|conv_){_ULID}$")]
     timestamp: Moment | None = None
     """Ignored: it is `created_at` without its fraction."""
+    route: Json | None = None
+    """Ignored: it is in the parameters."""
     position: Annotated[Text, Field(max_length=64)] | None = None
     """Ignored: nothing is followed from a file."""
     started_at: Moment | None = None

@@ -1,6 +1,6 @@
 """JSON of runs for responses, exports and the command line."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -27,7 +27,7 @@ def shown(run: Run) -> dict[str, Any]:
     if run.error_code is not None:
         error = {"type": run.error_code, "detail": run.error_detail or ""}
     usage = run.usage
-    return {
+    facts = {
         "response": run.response,
         "id": run.id,
         "status": run.status,
@@ -55,6 +55,15 @@ def shown(run: Run) -> dict[str, Any]:
         "store": run.store,
         "source": run.source,
     }
+    if run.parameters.route is not None:
+        facts["route"] = shown_route(run.parameters.route)
+    return facts
+
+
+def shown_route(route: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the way of a prompt to an alias as a `Route`."""
+    left = [f"{provider}:{model}" for provider, model, *_ in route["left"]]
+    return {**route, "left": left}
 
 
 def shown_in_history(run: Run) -> dict[str, Any]:

@@ -7,8 +7,6 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import SecretStr
-
 from llamakeep.domain import Parameters, Price
 from llamakeep.domain.runs import told_of
 from llamakeep.errors import (
@@ -34,15 +32,8 @@ from llamakeep.providers.capabilities import (
     needs_of,
 )
 from llamakeep.providers.embedding import Embedder
-from llamakeep.providers.http import most_connections
 from llamakeep.providers.local.installing import how_to_install
-from llamakeep.providers.local.provider import LocalProvider
-from llamakeep.providers.local.supervisor import Supervisor
-from llamakeep.providers.local.weights import find_weights, has_engine, weights_fault
-from llamakeep.providers.openai.provider import OpenAIProvider
-from llamakeep.providers.replicate import ReplicateProvider
-from llamakeep.providers.replicate.webhooks import WEBHOOK_PATH
-from llamakeep.settings import Settings
+from llamakeep.settings.upstreams import Step
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +53,9 @@ class Registry:
     The configured providers, in order of preference.
 
     The first one serves prompts that name no model, unless `default_model` does, as
-    `provider:model`. By the same names, `prices` replace the providers'. What is wrong
-    with a configured one that is missing here is `fault`.
+    `provider:model` or as an alias. By the same names, `prices` replace the providers'.
+    What is wrong with a configured one that is missing here is `fault`. Of those in
+    `extra_fields`, each takes these fields of other servers and no more.
     """
 
     def __init__(
@@ -73,11 +65,25 @@ class Registry:
         default_model: str | None = None,
         prices: Mapping[str, Price] = MappingProxyType({}),
         fault: str | None = None,
+        aliases: Mapping[str, Sequence[Step]] = MappingProxyType({}),
+        extra_fields: Mapping[str, Collection[str]] = MappingProxyType({}),
+        rooms: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._fault = fault
         self._prices = prices
         self._providers = {provider.name: provider for provider in providers}
+        self.aliases = aliases
+        """By name: the models that are asked in their order, equal ones together."""
+        self.default_alias = default_model if default_model in aliases else None
+        """The alias of prompts that name no model, if it is one."""
+        self.rooms = rooms
+        """By `provider:model`: how many tokens it reads and writes, if that is said."""
+        self._extra_fields = extra_fields
+        self.extra_names = frozenset().union(*extra_fields.values())
+        """The fields of other servers that any provider takes."""
         self._default_model = default_model
+        self._retired: list[Provider] = []
+        """Those that a new set-up has no more, and runs under way may still have."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -122,7 +128,9 @@ class Registry:
             raise NoProvider(f"Nothing was stored. {ways}")
         name = name or self._default_model
         if name is None:
-            return await self._default()
+            return await self.default_of(next(iter(self._providers.values())))
+        if self.aliases and name in self.aliases:
+            return await self._first_of(name)
         prefix, _, model = name.partition(":")
         if model and (named := self._providers.get(prefix)) is not None:
             if named.serves(model):
@@ -137,8 +145,30 @@ class Registry:
             f"one of these providers: {', '.join(self._providers)}."
         )
 
-    async def _default(self) -> tuple[Provider, str]:
-        provider = next(iter(self._providers.values()))
+    async def _first_of(self, alias: str) -> tuple[Provider, str]:
+        """Return the first model behind an alias that there is."""
+        for step in self.aliases[alias]:
+            for member in step:
+                if (provider := self._providers.get(member.upstream)) is not None:
+                    return await self.model_at(provider, member.model)
+        raise NoProvider(
+            f"No upstream of the alias {alias!r} is configured on this server; nothing "
+            "was stored. Correct it in llamakeep.toml."
+        )
+
+    async def model_at(
+        self, provider: Provider, model: str | None
+    ) -> tuple[Provider, str]:
+        """Return a provider and its model, the default one if none is named."""
+        return await self.default_of(provider) if model is None else (provider, model)
+
+    async def default_of(self, provider: Provider) -> tuple[Provider, str]:
+        """
+        Return a provider and its default model, as far as it can say it.
+
+        Raises:
+            ProviderError: It cannot be asked, and has to be.
+        """
         try:
             return provider, await provider.default_model()
         except ProviderError:
@@ -174,6 +204,8 @@ class Registry:
             return
         parameters = told_of(parameters)
         needs, extra = needs_of(parameters), parameters.extra_fields or ()
+        if extra and (allowed := self._extra_fields.get(provider.name)) is not None:
+            self._check_extra(provider, extra, allowed)
         await self.check_needs(provider, model, needs, extra)
         has_schemas = parameters.response_format is not None or parameters.tools
         if has_schemas and isinstance(provider, ChecksSchemas):
@@ -209,6 +241,17 @@ class Registry:
                 f"The model {provider.name}:{model} cannot honour: "
                 f"{', '.join(refused)}. Nothing was stored. Leave it out, or choose "
                 f"another model{other}.",
+                parameters=refused,
+            )
+
+    def _check_extra(
+        self, provider: Provider, given: Collection[str], allowed: Collection[str]
+    ) -> None:
+        if refused := sorted({*given} - {*allowed}):
+            raise UnsupportedParameter(
+                f"The upstream {provider.name!r} is not handed: {', '.join(refused)}. "
+                "Nothing was stored. Leave it out, or have the upstream's "
+                "`extra_fields` name it.",
                 parameters=refused,
             )
 
@@ -300,69 +343,31 @@ class Registry:
 
     def detach(self) -> None:
         """Let reattachable answers continue without this process."""
-        for provider in self._providers.values():
+        for provider in (*self._providers.values(), *self._retired):
             if is_reattachable(provider):
                 provider.detach()
 
+    def become(self, other: "Registry") -> None:
+        """Have what another one has; what is no more in use is closed later."""
+        before, retired = self._providers.values(), self._retired
+        vars(self).update(vars(other))
+        now = {id(each) for each in self._providers.values()}
+        self._retired = retired + [each for each in before if id(each) not in now]
+
+    async def close_retired(self, in_use: Collection[Provider | None]) -> None:
+        """Close those that a new set-up has no more, if no run has them."""
+        busy = {id(provider) for provider in in_use}
+        retired, self._retired = self._retired, []
+        for provider in retired:
+            if id(provider) in busy:
+                self._retired.append(provider)
+            else:
+                await provider.close()
+
     async def close(self) -> None:
         """Close all providers."""
-        for provider in self._providers.values():
+        for provider in (*self._providers.values(), *self._retired):
             await provider.close()
-
-
-def create_registry(
-    settings: Settings, supervisor: Supervisor | None = None
-) -> Registry:
-    """
-    Create the registry from `settings` and the installed packages.
-
-    It may be empty: then every prompt is refused with what to configure. It reads the
-    disk, so do not call it on the event loop.
-    """
-    providers: list[Provider] = []
-    if settings.replicate_api_token is not None:
-        providers.append(_replicate(settings, settings.replicate_api_token))
-    if settings.openai_base_url is not None:
-        key = settings.openai_api_key
-        providers.append(
-            OpenAIProvider(
-                str(settings.openai_base_url),
-                api_key=key.get_secret_value() if key else None,
-                models=settings.openai_models,
-                connect_timeout=settings.connect_timeout,
-                silence_timeout=settings.silence_timeout,
-                most_connections=most_connections(settings),
-            )
-        )
-    if has_engine() and find_weights(settings) is not None:
-        providers.append(LocalProvider(settings, supervisor))
-    return Registry(
-        providers,
-        default_model=settings.default_model,
-        prices=settings.prices,
-        fault=weights_fault(settings),
-    )
-
-
-def _replicate(settings: Settings, api_token: SecretStr) -> Provider:
-    if not api_token.get_secret_value().startswith("r8_"):
-        log.warning(
-            "REPLICATE_API_TOKEN does not look like one of Replicate's API tokens, "
-            "which start with r8_"
-        )
-    url, secret = settings.public_url, settings.replicate_webhook_secret
-    return ReplicateProvider(
-        api_token.get_secret_value(),
-        webhook_url=str(url).rstrip("/") + WEBHOOK_PATH if url else None,
-        webhook_secret=secret.get_secret_value() if secret else None,
-        base_url=str(settings.replicate_base_url),
-        default_model=settings.replicate_model,
-        run_timeout=settings.run_timeout,
-        connect_timeout=settings.connect_timeout,
-        silence_timeout=settings.silence_timeout,
-        most_connections=most_connections(settings),
-        prompted_tools=settings.prompted_tools,
-    )
 
 
 async def check_model_exists(provider: Provider, model: str) -> None:

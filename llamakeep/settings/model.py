@@ -93,9 +93,16 @@ class Settings(ObservingSettings):
     itself. Without it: the path of `LLAMAKEEP_PUBLIC_URL`.
     """
 
+    config: Path | None = None
+    """
+    The file with named upstreams and aliases, see `docs/upstreams.md`. Without it:
+    `llamakeep.toml` in the current folder, if there is one.
+    """
+
     default_model: str | None = None
     """
-    The model that answers when a prompt names none, as `provider:model`. Without it:
+    The model that answers when a prompt names none, as `provider:model`, or an alias of
+    `llamakeep.toml`. Without it:
     Replicate's, if its API token is set, else the OpenAI-compatible server's, if one is
     configured, else the embedded one.
     """

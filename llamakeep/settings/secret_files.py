@@ -43,7 +43,7 @@ class SecretFiles(PydanticBaseSettingsSource):
                         raise SettingsError(
                             f"{name} and {name}{SUFFIX} are both set, keep one of them"
                         )
-                    return _read(name + SUFFIX, Path(path)), field_name, False
+                    return read_secret(name + SUFFIX, Path(path)), field_name, False
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
@@ -72,7 +72,13 @@ def names_of(
     return list(aliases or [f"{prefix}{name}".upper()])
 
 
-def _read(variable: str, path: Path) -> str:
+def read_secret(variable: str, path: Path) -> str:
+    """
+    Return the secret in the file that a variable names.
+
+    Raises:
+        SettingsError: It cannot be read, or has none.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)

@@ -4,8 +4,9 @@ import pytest
 
 from llamakeep.domain import Parameters
 from llamakeep.errors import NoProvider, UnknownModel, UnsupportedParameter
+from llamakeep.providers.creating import create_registry
 from llamakeep.providers.local.weights import has_engine
-from llamakeep.providers.registry import Registry, create_registry
+from llamakeep.providers.registry import Registry
 from tests.fakes import ScriptedProvider
 from tests.providers.asking import settings
 

@@ -19,7 +19,7 @@ from llamakeep.errors import (
     ProviderUnauthenticated,
     ProviderUnavailable,
 )
-from llamakeep.providers.registry import create_registry
+from llamakeep.providers.creating import create_registry
 from llamakeep.providers.replicate import ReplicateProvider
 from llamakeep.providers.replicate.errors import refusal, seconds_to_wait
 from tests.providers.asking import Answer, ask, settings

@@ -51,7 +51,7 @@ async def answer(
     """
     services = services_of(request)
     engine, is_streamed = services.engine, bool(body.stream)
-    extra = services.settings.openai_extra_fields
+    extra = services.registry.extra_names
     if LARGE in request.scope:
         asked = await asyncio.to_thread(body.asked, extra)
     else:

@@ -41,7 +41,7 @@ from llamakeep.api.openai.tools import (
 )
 from llamakeep.api.prompts.reading import invalid
 from llamakeep.domain import NewRun
-from llamakeep.engine.admission import MESSAGES
+from llamakeep.engine.routing.prompting import MESSAGES
 from llamakeep.providers.base import IMAGES
 from llamakeep.schemas.fields import Effort, MaxTokens, Metadata
 

@@ -21,7 +21,7 @@ from llamakeep.api.prompts.request import PromptRequest
 from llamakeep.api.prompts.schemas import PromptResponse
 from llamakeep.api.webhooks.outgoing import RUN, wanted
 from llamakeep.domain import NewRun, Notification, NotificationEvent, User
-from llamakeep.engine.admission import MESSAGES
+from llamakeep.engine.routing.prompting import MESSAGES
 from llamakeep.errors import (
     ConversationNotFound,
     InvalidRequest,

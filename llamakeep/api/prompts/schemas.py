@@ -90,6 +90,26 @@ class PromptMessage(Body):
     """All parts, in their order, if there is more than text."""
 
 
+class PassedModel(Body):
+    """A model that did not answer."""
+
+    model: str
+    reason: str
+    """The code of an error, or `circuit-open`: why the next one was asked."""
+    was_asked: bool
+    """Whether it was sent the prompt, or that was tried; nothing was paid there."""
+
+
+class Route(Body):
+    """The way of a prompt to an alias; `model` is the one that was asked last."""
+
+    alias: str
+    passed: list[PassedModel]
+    """In their order."""
+    left: list[str]
+    """Those that would have been asked next."""
+
+
 class PromptResponse(Body):
     """A run: the model's response, and how it came about."""
 
@@ -121,6 +141,8 @@ class PromptResponse(Body):
     """Whether its texts are kept; if not, they are empty once the run has ended."""
     source: Source | None
     """What it came through; `null` if an earlier version stored it."""
+    route: Route | None = None
+    """Only there if an alias was asked: what was tried before, and why it failed."""
 
 
 class TextSizes(Body):

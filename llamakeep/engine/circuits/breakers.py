@@ -198,6 +198,13 @@ class CircuitBreakers:
         except TimeoutError:
             raise breaker.refusal() from None
 
+    async def probes(self, run: Run) -> bool:
+        """Make `run` the probe of an open circuit, if it is time for one."""
+        breaker = self._breakers.get(run.provider)
+        if breaker is None or not breaker.is_open or breaker.seconds_left > 0:
+            return False
+        return await self._is_probe(breaker, run)
+
     async def leave(self, run: Run) -> None:
         """Let another run be the probe, if `run` was and nothing is known yet."""
         breaker = self._breakers.get(run.provider)

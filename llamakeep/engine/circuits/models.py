@@ -78,6 +78,7 @@ class ModelBreakers:
         )
         error.args = (error.detail,)
         error.retry_after = left
+        error.nothing_paid, error.was_tried = True, False
         raise error
 
     def states(self) -> Sequence[CircuitState]:

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from time import monotonic
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -39,7 +40,15 @@ from llamakeep.providers.openai.embeddings import (
     longest_answer,
     read_embeddings,
 )
-from llamakeep.providers.openai.refusals import Reason, is_about, refusal, refuses_name
+from llamakeep.providers.openai.props import LEARNING_TIMEOUT, fetch_props
+from llamakeep.providers.openai.refusals import (
+    OF_VARIABLES,
+    Reason,
+    SettingNames,
+    is_about,
+    refusal,
+    refuses_name,
+)
 from llamakeep.providers.openai.requests import (
     USUAL,
     Wording,
@@ -53,6 +62,7 @@ _OK = 200
 _EMPTY = {204, 205}
 _SERVER_ERRORS = 500
 _NOT_IMPLEMENTED = 501
+_UNAVAILABLE = 503
 _TELLS_NOTHING = {401, 402, 403, 408, 425, 429}
 """Refusals of a question that say nothing about what was asked for."""
 _MOST_WORDINGS = 1000
@@ -64,7 +74,6 @@ _MAX_MODEL_LIST = 4 * 1024 * 1024
 _MODEL_LIST_TIMEOUT = 10.0
 _LEARNT_AGAIN = 600.0
 """Seconds after which a server is asked again what its models can do."""
-_LEARNING_TIMEOUT = 2.0
 
 
 class OpenAIProvider:
@@ -75,7 +84,8 @@ class OpenAIProvider:
     server that does not know one says so, or ignores it. The base URL has the `/v1`. Of
     `models`, the first is the default; without any, every name is passed on and the
     server's first model is the default. Error messages call it `who`, at the start of a
-    sentence. It is known to ignore the parameters in `unsupported`.
+    sentence. It is known to ignore the parameters in `unsupported`. What is known of
+    what models cost and can do is in `prices` and `able`.
     """
 
     embedding_options = frozenset({"dimensions", "token_ids"})
@@ -94,7 +104,16 @@ class OpenAIProvider:
         connect_timeout: float = 5,
         silence_timeout: float = 100,
         most_connections: int = MOST_CONNECTIONS,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        prices: Mapping[str, Price] = MappingProxyType({}),
+        able: Mapping[str, Capabilities] = MappingProxyType({}),
+        unavailable_is_free: bool = False,
+        setting_names: SettingNames = OF_VARIABLES,
     ) -> None:
+        self._prices = prices
+        self._able = able
+        self._free = {_UNAVAILABLE} if unavailable_is_free else frozenset()
+        self._setting_names = setting_names
         self.name = name
         self.is_free = is_free
         self.unsupported = unsupported
@@ -110,15 +129,15 @@ class OpenAIProvider:
         self._base_url = base_url
         self._api_key = api_key
         self._keep_alive = keep_alive
-        self._authorization = None
+        self._headers = {name.lower(): value for name, value in headers.items()}
         if api_key is not None:
-            self._authorization = {"authorization": f"Bearer {api_key}"}
+            self._headers["authorization"] = f"Bearer {api_key}"
         self._client = Client(
             base_url,
             connect_timeout=connect_timeout,
             silence_timeout=silence_timeout,
             most_connections=most_connections,
-            headers=self._authorization,
+            headers=self._headers,
         )
 
     async def default_model(self) -> str:
@@ -134,7 +153,7 @@ class OpenAIProvider:
         if monotonic() >= self._learn_at:
             self._learn_at = monotonic() + _LEARNT_AGAIN
             with suppress(LlamaKeepError, TimeoutError):
-                async with asyncio.timeout(_LEARNING_TIMEOUT):
+                async with asyncio.timeout(LEARNING_TIMEOUT):
                     await self._listed_models()
         return self._models
 
@@ -166,13 +185,15 @@ class OpenAIProvider:
         """Return whether `model` may be asked for."""
         return not self._models or model in self._models
 
-    def price(self, model: str) -> Price | None:  # noqa: ARG002 - the protocol's
-        """Return nothing: there are as many prices as servers."""
-        return None
+    def price(self, model: str) -> Price | None:
+        """Return the price that was handed in: each server has its own."""
+        return self._prices.get(model)
 
     async def capabilities(self, model: str) -> Capabilities:
-        """Return what the server said of a model, and what that refused lately."""
-        return self._known.of(model)
+        """Return what was handed in, what the server said, and what it refused."""
+        known = self._known.of(model)
+        stated = self._able.get(model)
+        return known if stated is None else stated.or_else(known)
 
     async def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
         """Answer `request`, as `Provider.answer` says."""
@@ -330,6 +351,8 @@ class OpenAIProvider:
                 milliseconds=response.header("retry-after-ms"),
             ),
             location=response.header("location"),
+            names=self._setting_names,
+            free=self._free,
         )
 
     @asynccontextmanager
@@ -357,35 +380,18 @@ class OpenAIProvider:
         except ValueError as exc:
             raise ProviderAnswerInvalid(
                 f"{self._who} did not list its models. Name one in the prompt's "
-                "`model`, or in LLAMAKEEP_OPENAI_MODELS."
+                f"`model`, or in {self._setting_names.models}."
             ) from exc
         self._known.note_list(listing)
         if is_llama_cpp and monotonic() >= self._ask_props_at:
             self._ask_props_at = monotonic() + _LEARNT_AGAIN
-            with suppress(LlamaKeepError):
-                await self._learn_props()
-        return ids
-
-    async def _learn_props(self) -> None:
-        """Ask llama.cpp what the model that it runs can do."""
-        root = Client(
-            self._base_url.rstrip("/").removesuffix("/v1"),
-            connect_timeout=_LEARNING_TIMEOUT,
-            silence_timeout=_LEARNING_TIMEOUT,
-            headers=self._authorization,
-        )
-        try:
-            with translated_errors(self._who):
-                get = root.send(
-                    "GET", "/props", seconds=_LEARNING_TIMEOUT, keep_alive=False
+            with suppress(LlamaKeepError, ValueError):
+                props = await fetch_props(
+                    self._base_url, self._headers, who=self._who, most=_MAX_MODEL_LIST
                 )
-                async with get as response:
-                    if response.status == _OK:
-                        body = await read_body(response, _MAX_MODEL_LIST)
-                        with suppress(ValueError):
-                            self._known.note_props(read_json(body))
-        finally:
-            await root.close()
+                if props is not None:
+                    self._known.note_props(props)
+        return ids
 
 
 def _has_answer(status: int) -> bool:

@@ -1,10 +1,10 @@
 """Translation of OpenAI-compatible servers' errors."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from llamakeep.errors import (
     ContentFiltered,
@@ -20,6 +20,8 @@ from llamakeep.errors import (
 )
 from llamakeep.providers.http import message_of
 
+_NOTHING_PAID = {401, 404, 429}
+"""Refusals for which no server charges anything."""
 _UNAVAILABLE = {502, 503, 520, 521, 522, 523, 525, 526, 527, 529, 530}
 _NOT_THERE = {301, 302, 303, 307, 308, 404, 405}
 _STATUSES: Mapping[str, int] = {
@@ -95,6 +97,17 @@ _WORD = re.compile(r"[A-Za-z][\w.-]{0,63}", re.ASCII)
 _PARAM = re.compile(r"[A-Za-z][\w.\[\]-]{0,99}", re.ASCII)
 
 
+class SettingNames(NamedTuple):
+    """What an operator has to set, as messages call it."""
+
+    key: str = "LLAMAKEEP_OPENAI_API_KEY"
+    base_url: str = "LLAMAKEEP_OPENAI_BASE_URL"
+    models: str = "LLAMAKEEP_OPENAI_MODELS"
+
+
+OF_VARIABLES = SettingNames()
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """What an error's body says."""
@@ -157,13 +170,40 @@ def refusal(
     what: str = "chat completions",
     retry_after: float | None = None,
     location: str | None = None,
+    names: SettingNames = OF_VARIABLES,
+    free: Collection[int] = (),
 ) -> LlamaKeepError:
     """
     Return the error that a response without an answer means.
 
     It was asked for `what`, and its body says `reason`; a redirect points to
-    `location`.
+    `location`. With the statuses in `free`, too, it charges nothing.
     """
+    error = _refusal(
+        status,
+        reason,
+        who=who,
+        model=model,
+        what=what,
+        retry_after=retry_after,
+        location=location,
+        names=names,
+    )
+    error.nothing_paid = status in _NOTHING_PAID or status in free
+    return error
+
+
+def _refusal(
+    status: int,
+    reason: Reason,
+    *,
+    who: str,
+    model: str,
+    what: str,
+    retry_after: float | None,
+    location: str | None,
+    names: SettingNames,
+) -> LlamaKeepError:
     says = f": {reason.message}" if reason.message else "."
     error = _about_prompt(status, reason, who=who, model=model)
     if error is not None:
@@ -173,15 +213,14 @@ def refusal(
             said = f" It said{says}" if reason.message else ""
             error = ProviderUnauthenticated(
                 f"{who} does not accept this server's key ({status}). Its operator has "
-                f"to set LLAMAKEEP_OPENAI_API_KEY.{said}"
+                f"to set {names.key}.{said}"
             )
         case status if status in _NOT_THERE:
             where = message_of(location.partition("?")[0]) if location else None
             points = f" and points to {where}" if where else ""
             error = ProviderError(
                 f"{who} has no {what} there ({status}){points}. Its operator "
-                "has to set LLAMAKEEP_OPENAI_BASE_URL to the address that ends with "
-                "`/v1`."
+                f"has to set {names.base_url} to the address that ends with `/v1`."
             )
         case 408 | 504 | 524:
             error = ProviderTimeout(f"{who} took too long ({status}){says}")

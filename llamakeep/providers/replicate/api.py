@@ -60,6 +60,8 @@ _MAX_STREAM_HOSTS = 16
 """Hosts of streams, beside the API's own, to which connections are kept."""
 _PAUSES = (0.1, 0.5)
 _MAX_PAUSE = 10.0
+_NOTHING_PAID = {401, 404, 429}
+"""Refusals to create a prediction for which nothing is charged."""
 _MAX_PAGES = 400
 """As many predictions as can be created in an hour, and some more."""
 _QUICK = 20.0
@@ -128,19 +130,23 @@ class ReplicateApi:
             post = self._send(
                 "POST", path, headers, json=sent, seconds=seconds, is_late=is_late
             )
-        was_refused = False
+        was_refused = is_free = False
         try:
             with translated_errors(WHO):
                 async with post as response:
                     if not 200 <= response.status < 300:
                         was_refused = response.status < 500 and response.status != 408
+                        is_free = response.status in _NOTHING_PAID
                         raise await _refusal(response, model=model)  # noqa: TRY301 - marked below
                     return await self._read(response, read_prediction)
         except ProviderError as error:
             error.was_tried = not isinstance(error.__cause__, TooLate | PoolTimeout)
-            error.answer_may_exist = not (was_refused or _was_not_sent(error))
+            not_sent = _was_not_sent(error)
+            error.answer_may_exist = not (was_refused or not_sent)
+            error.nothing_paid = is_free or not_sent
             raise
-        except LlamaKeepError:
+        except LlamaKeepError as error:
+            error.nothing_paid = is_free
             raise
         except Exception as error:
             # A bug of ours in reading, which must not be paid for twice.

@@ -1,7 +1,7 @@
 """Which models there are at Replicate, and what each can do."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from llamakeep.domain import Capabilities, Image, Parameters, Price
 from llamakeep.domain.runs import TOOL_PARAMETERS
@@ -38,8 +38,14 @@ class Models:
     }
 
     def __init__(
-        self, api: ReplicateApi, default_model: str, *, is_prompting: bool
+        self,
+        api: ReplicateApi,
+        default_model: str,
+        *,
+        is_prompting: bool,
+        prices: Mapping[str, Price],
     ) -> None:
+        self._prices = prices
         self._default_model = default_model
         self._is_prompting = is_prompting
         self._schemas = Schemas(api)
@@ -62,8 +68,8 @@ class Models:
         return await self._known_models.has(model)
 
     def price(self, model: str) -> Price | None:
-        """Return what an official Llama costs."""
-        return PRICES.get(model.partition(":")[0])
+        """Return the price that was handed in, or what an official Llama costs."""
+        return self._prices.get(model) or PRICES.get(model.partition(":")[0])
 
     async def lacks(self, model: str, parameters: Collection[str]) -> frozenset[str]:
         """Return those of the parameters that a model has no field for."""

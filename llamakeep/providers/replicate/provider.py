@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from math import ceil
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
+from llamakeep.domain import Price
 from llamakeep.errors import (
     ImageNotFound,
     LlamaKeepError,
@@ -77,7 +79,10 @@ class ReplicateProvider(Models):
         silence_timeout: float = 100,
         most_connections: int = MOST_CONNECTIONS,
         prompted_tools: bool = True,
+        name: str = "replicate",
+        prices: Mapping[str, Price] = MappingProxyType({}),
     ) -> None:
+        self.name = name
         self._webhook_url = webhook_url
         self.marks_answers = webhook_url is not None
         longest = min(ceil(run_timeout), _MAX_CANCEL_AFTER)
@@ -90,7 +95,9 @@ class ReplicateProvider(Models):
             silence_timeout=silence_timeout,
             most_connections=most_connections,
         )
-        super().__init__(self._api, default_model, is_prompting=prompted_tools)
+        super().__init__(
+            self._api, default_model, is_prompting=prompted_tools, prices=prices
+        )
         self.webhook_secret = WebhookSecret(self._api, webhook_secret)
         self._is_detached = False
         self._farewells: set[asyncio.Task[None]] = set()

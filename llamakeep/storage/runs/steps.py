@@ -56,6 +56,12 @@ _HAS_HANDLE = select(runs.c.id).where(
 )
 _CLAIM = transition(RunEvent.CLAIM, *MINE)
 _REQUEUE = transition(RunEvent.REQUEUE, *MINE, runs.c.handle.is_(None))
+_FALL_BACK = transition(RunEvent.FALL_BACK, *MINE, runs.c.handle.is_(None)).values(
+    provider=bindparam("new_provider"),
+    model=bindparam("new_model"),
+    parameters=bindparam("new_parameters"),
+    started_at=bindparam("new_start"),
+)
 _FLUSH = transition(RunEvent.FLUSH, *MINE).values(
     response=bindparam("text"),
     output=bindparam("items"),
@@ -232,6 +238,26 @@ class RunStorage:
         values = {"run_id": run.id, "fence": run.attempt}
         return await self._database.write(
             lambda connection: connection.execute(_REQUEUE, values).rowcount == 1
+        )
+
+    async def fall_back(self, run: Run, *, lease: float) -> bool:
+        """
+        Have another provider asked, as `run` says; nobody is paid for anything yet.
+
+        Returns:
+            `False` if it is not this attempt's any more; nothing was written.
+        """
+        values = {
+            "run_id": run.id,
+            "fence": run.attempt,
+            "lease": lease,
+            "new_provider": run.provider,
+            "new_model": run.model,
+            "new_parameters": run.parameters.given(),
+            "new_start": run.started_at,
+        }
+        return await self._database.write(
+            lambda connection: connection.execute(_FALL_BACK, values).rowcount == 1
         )
 
     async def request_cancel(self, user: User, run_id: str) -> Run:

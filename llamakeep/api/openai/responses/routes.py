@@ -46,8 +46,8 @@ from llamakeep.api.prompts.ids import run_id_of
 from llamakeep.api.prompts.reading import invalid
 from llamakeep.api.prompts.submission import let_go
 from llamakeep.domain import NewRun, Run, User
-from llamakeep.engine.admission import MESSAGES
 from llamakeep.engine.refusals import check_is_kept
+from llamakeep.engine.routing.prompting import MESSAGES
 from llamakeep.errors import (
     ConversationNotFound,
     LlamaKeepError,
@@ -133,7 +133,7 @@ async def input_tokens(
     services = services_of(request)
     with _refusals_of(body):
         body.input = await _dereferenced(body, request, user)
-        asked = body.asked(services.settings.openai_extra_fields)
+        asked = body.asked(services.registry.extra_names)
         count = await services.engine.count_tokens(user, asked)
     return json_response({"object": "response.input_tokens", "input_tokens": count})
 
@@ -241,7 +241,7 @@ async def _ask(
     async def asked() -> NewRun:
         if refusal is not None:
             raise refusal
-        extra = services.settings.openai_extra_fields
+        extra = services.registry.extra_names
         if LARGE in request.scope:
             return await asyncio.to_thread(body.asked, extra)
         return body.asked(extra)

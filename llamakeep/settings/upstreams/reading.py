@@ -1,0 +1,303 @@
+"""Reading `llamakeep.toml`: all of it, and every mistake at once."""
+
+import logging
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_settings import DotEnvSettingsSource, SettingsError
+
+from llamakeep.errors import wording
+from llamakeep.settings.model import Settings
+from llamakeep.settings.secret_files import read_secret
+from llamakeep.settings.upstreams.aliases import AliasReader, meant
+from llamakeep.settings.upstreams.lines import Lines
+from llamakeep.settings.upstreams.model import (
+    NAME,
+    NONE,
+    LocalUpstream,
+    Mistake,
+    OpenAIUpstream,
+    ReplicateUpstream,
+    Upstream,
+    Upstreams,
+    UpstreamsFault,
+)
+from llamakeep.settings.values import INVISIBLE
+
+log = logging.getLogger(__name__)
+
+FILE_NAME = "llamakeep.toml"
+LARGEST = 4 * 1024 * 1024
+"""How many bytes the file may have; a larger one is the wrong one."""
+KINDS: Mapping[str, type[Upstream]] = {
+    "openai": OpenAIUpstream,
+    "replicate": ReplicateUpstream,
+    "local": LocalUpstream,
+}
+_AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
+_TOP = ("upstreams", "aliases")
+_NEITHER = "is no table. Begin it with [upstreams.NAME]"
+
+
+def path_of(settings: Settings) -> Path | None:
+    """Return the file to read: the one in the settings, or the one that is here."""
+    if settings.config is not None:
+        return settings.config
+    here = Path(FILE_NAME)
+    return here if here.is_file() else None
+
+
+def read(
+    settings: Settings, *, others: Mapping[str, Sequence[str] | None] | None = None
+) -> Upstreams:
+    """
+    Return what the file says; without a file, nothing.
+
+    Args:
+        settings: They name the file.
+        others: The upstreams that the environment has, with their models.
+
+    Raises:
+        UpstreamsFault: It has mistakes, or cannot be read.
+    """
+    path = path_of(settings)
+    if path is None:
+        return NONE
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        message = f"It cannot be read: {reason}. Correct LLAMAKEEP_CONFIG or `--config`"
+        raise UpstreamsFault([Mistake(path, None, f"{message}.")]) from error
+    try:
+        text = content[: LARGEST + 1].decode()
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        message = "It is not text in UTF-8. Save it as UTF-8."
+        raise UpstreamsFault([Mistake(path, line, message)]) from error
+    if len(content) > LARGEST:
+        raise UpstreamsFault([Mistake(path, None, "It is too large for a set-up.")])
+    return read_text(text, path, settings, others=others)
+
+
+def read_text(
+    text: str,
+    path: Path,
+    settings: Settings,
+    *,
+    others: Mapping[str, Sequence[str] | None] | None = None,
+) -> Upstreams:
+    """
+    Return what the text of a file says; see `read`.
+
+    Raises:
+        UpstreamsFault: It has mistakes.
+    """
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+        at = _AT_LINE.search(message)
+        line = int(at[1]) if at else text.count("\n") + 1
+        said = _AT_LINE.sub("", message).removesuffix(" (at end of document)")
+        fix = " Each upstream needs a name of its own." if "declare" in said else ""
+        mistake = Mistake(path, line, f"It is no TOML: {said}.{fix}")
+        raise UpstreamsFault([mistake]) from error
+    found = of_environment(settings) if others is None else others
+    return _Reader(given, text, path).read(found)
+
+
+def with_local(settings: Settings, upstreams: Upstreams) -> Settings:
+    """Return the settings with what the file says of the embedded model."""
+    local = upstreams.local
+    if local is None or upstreams.path is None:
+        return settings
+    said: dict[str, Any] = {
+        "local_model": local.file and upstreams.path.parent / local.file.expanduser(),
+        "local_threads": local.threads,
+        "local_slots": local.slots,
+        "local_context": local.context,
+    }
+    new = {
+        name: value
+        for name, value in said.items()
+        if value is not None and name not in settings.model_fields_set
+    }
+    return settings.model_copy(update=new) if new else settings
+
+
+def of_environment(settings: Settings) -> Mapping[str, Sequence[str] | None]:
+    """Return the upstreams that variables have, with their models if they are few."""
+    found: dict[str, Sequence[str] | None] = {}
+    if settings.replicate_api_token is not None:
+        found["replicate"] = None
+    if settings.openai_base_url is not None:
+        found["openai"] = settings.openai_models or None
+    if settings.local_model != Path("none"):
+        found["local"] = None
+    return found
+
+
+class _Reader:
+    def __init__(self, given: Mapping[str, Any], text: str, path: Path) -> None:
+        self._given = given
+        self._text = text
+        self._path = path
+        self._lines = Lines(text)
+        self._mistakes: list[Mistake] = []
+        in_file = DotEnvSettingsSource(Settings, case_sensitive=True).env_vars
+        self._variables = {**in_file, **os.environ}
+
+    def read(self, others: Mapping[str, Sequence[str] | None]) -> Upstreams:
+        given = self._given
+        for name in given:
+            if name not in _TOP:
+                self._report((name,), f"{name!r} {_unknown(name, _TOP)}")
+        upstreams = {}
+        for name, table in self._table("upstreams").items():
+            upstream = self._upstream(name, table)
+            if upstream is not None:
+                upstreams[name] = upstream
+        for name in others.keys() & upstreams.keys() - {"local"}:
+            log.warning("upstreams.%s is ignored: variables set another one", name)
+            del upstreams[name]
+        # What is wrong in itself is still there: an alias that names it is not wrong.
+        wrong = dict.fromkeys(self._table("upstreams"))
+        for name in upstreams:
+            wrong.pop(name, None)
+        reader = AliasReader(
+            self._table("aliases"), upstreams, {**wrong, **others}, self._report
+        )
+        aliases = reader.read()
+        if self._mistakes:
+            ordered = sorted(self._mistakes, key=lambda one: one.line or 0)
+            raise UpstreamsFault([*dict.fromkeys(ordered)])
+        return Upstreams(self._path, self._text, upstreams, aliases)
+
+    def _table(self, name: str) -> Mapping[str, Any]:
+        table = self._given.get(name, {})
+        if isinstance(table, dict):
+            return table
+        self._report((name,), f"{name} {_NEITHER.replace('upstreams', name)}.")
+        return {}
+
+    def _report(
+        self, place: Sequence[str], message: str, mentioned: str | None = None
+    ) -> None:
+        line = self._lines.of(place, mentioned)
+        self._mistakes.append(Mistake(self._path, line, message))
+
+    def _upstream(self, name: str, table: Any) -> Upstream | None:
+        place = ("upstreams", name)
+        if not isinstance(table, dict):
+            self._report(place, f"upstreams.{name} {_NEITHER}.")
+            return None
+        if not re.fullmatch(NAME, name):
+            self._report(
+                place,
+                f"{name!r} is no name for an upstream. Take up to 32 letters, digits, "
+                "hyphens, dots and underscores.",
+            )
+        kind = table.get("kind")
+        known = KINDS.get(kind) if isinstance(kind, str) else None
+        if known is None:
+            said = "is missing" if kind is None else f"is {kind!r}"
+            near = meant(kind, [*KINDS]) if isinstance(kind, str) else ""
+            self._report(
+                (*place, "kind"),
+                f"upstreams.{name}.kind {said}{near}. Set it to one of: "
+                f"{', '.join(KINDS)}.",
+            )
+            return None
+        if (name == "local") != (known is LocalUpstream):
+            self._report(
+                (*place, "kind"),
+                "There is one embedded model: its upstream is of the kind `local`, and "
+                "is called `local`. Call this one otherwise.",
+            )
+        try:
+            upstream = known.model_validate(table)
+        except ValidationError as error:
+            for wrong in error.errors(include_url=False, include_input=False):
+                self._wrong(name, known, wrong)
+            return None
+        return self._with_key(name, upstream)
+
+    def _wrong(
+        self, name: str, known: type[BaseModel], wrong: Mapping[str, Any]
+    ) -> None:
+        inner = [str(part) for part in wrong["loc"] if part != "[key]"]
+        path = ("upstreams", name, *inner)
+        shown = ".".join(path)
+        if wrong["type"] == "extra_forbidden":
+            keys = [each for each in known.model_fields if each != "key"]
+            if len(inner) > 1:
+                keys = [*_keys_inside(known, inner[0])]
+            self._report(path, f"{shown} {_unknown(inner[-1], keys)}")
+        elif wrong["type"] == "missing":
+            self._report(path, f"{shown} is missing. Add `{inner[-1]} = …`.")
+        else:
+            message = wording.wording_of(wrong).rstrip(".")
+            self._report(path, f"{shown}: {message[:1].upper()}{message[1:]}.")
+
+    def _with_key(self, name: str, upstream: Upstream) -> Upstream | None:
+        if isinstance(upstream, LocalUpstream):
+            return upstream
+        place = ("upstreams", name)
+        variable, file = upstream.key_variable, upstream.key_file
+        secret = None
+        if variable is not None and file is not None:
+            self._report(
+                (*place, "key_file"),
+                f"upstreams.{name} has key_variable and key_file. Keep one of them.",
+            )
+        elif variable is not None:
+            secret = (self._variables.get(variable) or "").strip() or None
+            if secret is None:
+                self._report(
+                    (*place, "key_variable"),
+                    f"upstreams.{name}.key_variable: the variable {variable} is not "
+                    "set. Set it in the environment or in `.env`, or name another.",
+                )
+        elif file is not None:
+            try:
+                secret = read_secret(
+                    f"upstreams.{name}.key_file", self._path.parent / file.expanduser()
+                ).strip()
+            except SettingsError as error:
+                fix = "Write the key into that file, or name another."
+                self._report((*place, "key_file"), f"{error}. {fix}")
+        elif isinstance(upstream, ReplicateUpstream):
+            self._report(
+                place,
+                f"upstreams.{name} needs an API token. Name the variable that has it: "
+                'key_variable = "REPLICATE_API_TOKEN".',
+            )
+        if secret is None:
+            return upstream
+        if INVISIBLE.search(secret):
+            key = "key_file" if variable is None else "key_variable"
+            self._report(
+                (*place, key),
+                f"upstreams.{name}.{key}: what it names has a character that no key "
+                "has. Copy the key again.",
+            )
+        return upstream.model_copy(update={"key": SecretStr(secret)})
+
+
+def _keys_inside(known: type[BaseModel], key: str) -> Sequence[str]:
+    """Return what may be in the tables of `prices` and `capabilities`."""
+    field = known.model_fields.get(key)
+    arguments = getattr(field.annotation, "__args__", ()) if field else ()
+    inside = [each for each in arguments if hasattr(each, "model_fields")]
+    return [*inside[0].model_fields] if inside else []
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    near = meant(name, known)
+    return f"is not known{near}. Known are: {', '.join(known)}."

@@ -1,0 +1,268 @@
+"""`llamakeep.toml`: what it may say, and that each mistake is told with its line."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llamakeep.settings.upstreams import (
+    Member,
+    OpenAIUpstream,
+    Upstreams,
+    UpstreamsFault,
+    read,
+    with_local,
+)
+from tests.fixtures import forget_surroundings
+from tests.providers.asking import settings
+
+GOOD = """\
+[upstreams.groq]
+kind = "openai"
+base_url = "http://127.0.0.1:1/v1"
+key_variable = "GROQ_KEY"
+models = ["llama-4", "llama-3"]
+extra_fields = ["min_p"]
+connect_timeout = 2
+unavailable_is_free = true
+headers = { X-Team = "a" }
+prices.llama-4 = { input = 0.2, output = 0.6 }
+
+[upstreams.groq.capabilities.llama-4]
+tools = true
+context = 8192
+
+[upstreams.hosted]
+kind = "replicate"
+key_file = "token"
+
+[aliases]
+fast = ["groq:llama-4", "hosted", "local"]
+any = [{ "llama-3" = 3, "hosted:meta/x" = 1 }, "fast"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing outside the test has a say in settings."""
+    forget_surroundings(monkeypatch, tmp_path)
+
+
+def said(tmp_path: Path, text: str, **given: Any) -> Upstreams:
+    """Return what a file with this text says."""
+    path = tmp_path / "llamakeep.toml"
+    path.write_text(text)
+    return read(settings(config=path, **given))
+
+
+def mistakes_in(tmp_path: Path, text: str) -> list[str]:
+    """Return the mistakes of a file with this text, without its path."""
+    with pytest.raises(UpstreamsFault) as caught:
+        said(tmp_path, text)
+    return [
+        str(each).removeprefix(f"{tmp_path}/llamakeep.toml:")
+        for each in caught.value.mistakes
+    ]
+
+
+def test_a_file_names_upstreams_and_aliases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROQ_KEY", "gsk_secret")
+    (tmp_path / "token").write_text("r8_token\n")
+
+    found = said(tmp_path, GOOD)
+
+    groq, hosted = found.upstreams["groq"], found.upstreams["hosted"]
+    assert isinstance(groq, OpenAIUpstream)
+    assert groq.key is not None
+    assert groq.key.get_secret_value() == "gsk_secret"
+    assert groq.price_by_model["llama-4"].output * 10 == 6
+    assert groq.capabilities["llama-4"].context == 8192
+    assert hosted.kind == "replicate"
+    fast = [
+        [Member("groq", "llama-4")],
+        [Member("hosted", None)],
+        [Member("local", None)],
+    ]
+    assert found.aliases["fast"] == fast
+    equal = [Member("groq", "llama-3", 3), Member("hosted", "meta/x", 1)]
+    assert found.aliases["any"] == [equal, *fast]
+    assert "gsk_secret" not in repr(found) + repr(groq)
+
+
+def test_every_mistake_is_told_with_its_line_and_its_fix(tmp_path: Path) -> None:
+    text = """\
+timeout = 3
+
+[upstreams.one]
+kind = "openai"
+base_ur = "http://127.0.0.1:1/v1"
+connect_timeout = "soon"
+
+[upstreams.two]
+kind = "opnai"
+
+[upstreams.three]
+kind = "openai"
+base_url = "http://127.0.0.1:1/v1"
+key_variable = "NOT_THERE"
+models = ["a"]
+prices.a = { input = 1, ouput = 2 }
+
+[upstreams.four]
+kind = "openai"
+base_url = "http://127.0.0.1:1/v1"
+key = "sk-secret"
+
+[upstreams.five]
+kind = "replicate"
+
+[upstreams.six]
+kind = "openai"
+base_url = "http://127.0.0.1:1/v1"
+key_file = "nowhere"
+models = ["b"]
+
+[aliases]
+circle = ["back"]
+back = ["circle"]
+wrong = [
+    "six:b",
+    "six:c",
+    "sicks:b",
+]
+heavy = [{ "six:b" = 0 }]
+none = []
+"""
+
+    assert mistakes_in(tmp_path, text) == [
+        "1: 'timeout' is not known. Known are: upstreams, aliases.",
+        "3: upstreams.one.base_url is missing. Add `base_url = …`.",
+        (
+            "5: upstreams.one.base_ur is not known (did you mean "
+            "'base_url'?). Known are: key_variable, key_file, prices, capabilities, "
+            "connect_timeout, silence_timeout, kind, base_url, headers, "
+            "models, extra_fields, unavailable_is_free."
+        ),
+        "6: upstreams.one.connect_timeout: It has to be a number.",
+        (
+            "9: upstreams.two.kind is 'opnai' (did you mean 'openai'?). "
+            "Set it to one of: openai, replicate, local."
+        ),
+        ("16: upstreams.three.prices.a.output is missing. Add `output = …`."),
+        (
+            "16: upstreams.three.prices.a.ouput is not known (did you mean "
+            "'output'?). Known are: input, output."
+        ),
+        (
+            "18: upstreams.four: A key is not written into this file. Name "
+            "where it is, with `key_variable` or `key_file`."
+        ),
+        (
+            "23: upstreams.five needs an API token. Name the variable that "
+            'has it: key_variable = "REPLICATE_API_TOKEN".'
+        ),
+        (
+            "29: upstreams.six.key_file: "
+            f"{tmp_path}/nowhere cannot be read: No such file or directory. Write the "
+            "key into that file, or name another."
+        ),
+        (
+            "34: The alias 'circle' leads to itself: circle -> back -> "
+            "circle. Remove one of them."
+        ),
+        (
+            "37: The upstream 'six' does not serve 'c'. Add it to its "
+            "`models`, or name one of them."
+        ),
+        (
+            "38: No upstream serves 'sicks:b' (did you mean 'six:b'?). "
+            "Write it as `upstream:model`, with an upstream of this file or of "
+            "the environment."
+        ),
+        "40: The weight of 'six:b' has to be a number above 0, and is 0.",
+        (
+            '41: aliases.none has to be a list of models, such as ["a:model"'
+            ', "b:model"].'
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "wrong"),
+    [
+        ('[upstreams.a]\nkind = "openai"\n\n[upstreams.a]\n', 4, "Cannot declare"),
+        ('[upstreams.a]\nkind = "openai\n', 2, "Illegal character"),
+        ("upstreams = 3\n", 1, "is no table"),
+        ('[upstreams."a b"]\nkind = "local"\n', 1, "is no name"),
+        ('[upstreams.me]\nkind = "local"\n', 2, "one embedded model"),
+        ('[upstreams.local]\nkind = "local"\nkey_file = "x"\n', 3, "not known"),
+        (
+            '[upstreams.a]\nkind = "replicate"\nunavailable_is_free = true\n',
+            3,
+            "not known",
+        ),
+        (
+            (
+                '[upstreams.a]\nkind = "openai"\nbase_url = "ftp://a"\n'
+                '[aliases]\nx = ["a"]\n'
+            ),
+            3,
+            "http",
+        ),
+        (
+            (
+                '[upstreams.a]\nkind = "openai"\nbase_url = "http://a/v1"\n'
+                '[aliases]\nx = ["a"]\n'
+            ),
+            5,
+            "would have to be asked for its default model",
+        ),
+        (
+            (
+                '[upstreams.a]\nkind = "openai"\nbase_url = "http://a/v1"\n'
+                '[aliases]\na = ["a:b"]\n'
+            ),
+            5,
+            "is an upstream's name",
+        ),
+    ],
+)
+def test_one_mistake_is_at_its_line(
+    tmp_path: Path, text: str, line: int, wrong: str
+) -> None:
+    first, *_ = mistakes_in(tmp_path, text)
+
+    assert first.startswith(f"{line}: ")
+    assert wrong in first
+
+
+def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
+    missing = settings(config=tmp_path / "nowhere.toml")
+
+    with pytest.raises(UpstreamsFault, match="cannot be read"):
+        read(missing)
+
+
+def test_a_variable_wins_against_the_file(tmp_path: Path) -> None:
+    text = """\
+[upstreams.openai]
+kind = "openai"
+base_url = "http://127.0.0.1:1/v1"
+
+[upstreams.local]
+kind = "local"
+file = "model.gguf"
+slots = 2
+threads = 3
+"""
+
+    found = said(tmp_path, text, openai_base_url="http://127.0.0.1:2/v1")
+    given = settings(local_slots=7)
+    merged = with_local(given, found)
+
+    assert list(found.upstreams) == ["local"]
+    assert merged.local_model == tmp_path / "model.gguf"
+    assert merged.local_slots == 7
+    assert merged.local_threads == 3
