@@ -11,7 +11,7 @@ from llamakeep.api.anthropic.reading import MESSAGE_SCHEMA, read_messages
 from llamakeep.api.anthropic.rendering import Shown
 from llamakeep.api.anthropic.tools import CHOICE_SCHEMA, TOOL_SCHEMA, read_tools
 from llamakeep.api.http.problems import FIELD_UNKNOWN
-from llamakeep.api.prompts.reading import checked_json, invalid
+from llamakeep.api.prompts.reading import MOST_MESSAGES, checked_json, invalid
 from llamakeep.domain import NewRun, Parameters
 from llamakeep.errors import FieldError, InvalidRequest, UnsupportedParameter
 from llamakeep.schemas.bodies import Form
@@ -106,7 +106,7 @@ class CountRequest(Form):
     """One of `/v1/models`, or a model's bare id; by default, the server's default."""
     messages: Annotated[
         list[Annotated[dict[str, Any], WithJsonSchema(MESSAGE_SCHEMA)]],
-        Field(min_length=1, fail_fast=True),
+        Field(min_length=1, max_length=MOST_MESSAGES, fail_fast=True),
     ]
     """The conversation so far; the last message is what is answered."""
     system: Annotated[Any, WithJsonSchema(TEXT_SCHEMA)] = None

@@ -17,6 +17,7 @@ from llamakeep.api.openai.content import (
 )
 from llamakeep.api.openai.handed_back import thoughts_in
 from llamakeep.api.prompts.reading import (
+    MOST_MESSAGES,
     check_not_blank,
     invalid,
     more_than_text,
@@ -89,7 +90,7 @@ MESSAGE_SCHEMA = message_schema(
 )
 ChatMessages = Annotated[
     list[Annotated[dict[str, Any], WithJsonSchema(MESSAGE_SCHEMA)]],
-    Field(min_length=1, fail_fast=True),
+    Field(min_length=1, max_length=MOST_MESSAGES, fail_fast=True),
 ]
 
 

@@ -9,6 +9,13 @@ from llamakeep.domain.runs import CLIENT
 from llamakeep.errors import InvalidRequest, UnsupportedParameter
 from llamakeep.schemas.text import check_json, check_text
 
+MOST_MESSAGES = 4096
+"""
+Messages, or items, that a request may have.
+
+They are read on the event loop, which as many tiny ones as a body has room for would
+hold for most of a second.
+"""
 _MOST_NAMED = 16
 _KINDS: Mapping[type, str] = {
     str: "text",

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from llamakeep.api.openai.content import FLAT_IMAGE_SCHEMA, message_schema
 from llamakeep.api.openai.errors import PREVIOUS_NOT_FOUND
@@ -28,7 +28,7 @@ from llamakeep.api.openai.tools import (
     read_flat_tools,
 )
 from llamakeep.api.prompts.ids import run_id_of
-from llamakeep.api.prompts.reading import invalid
+from llamakeep.api.prompts.reading import MOST_MESSAGES, invalid
 from llamakeep.domain import NewRun, Parameters
 from llamakeep.errors import RunNotFound, UnsupportedParameter
 from llamakeep.schemas.bodies import Form
@@ -138,6 +138,12 @@ def _id_alone(value: Any) -> Any:
     return value
 
 
+def _few(value: Any) -> Any:
+    if isinstance(value, list) and len(value) > MOST_MESSAGES:
+        raise ValueError(f"It has {len(value)} items; {MOST_MESSAGES} are possible.")
+    return value
+
+
 Label = Annotated[Text, Field(max_length=512)]
 
 
@@ -161,7 +167,7 @@ class ResponseRequest(Form):
 
     model_config = ConfigDict(extra="allow")
 
-    input: Annotated[Any, WithJsonSchema(INPUT_SCHEMA)]
+    input: Annotated[Any, AfterValidator(_few), WithJsonSchema(INPUT_SCHEMA)]
     """A prompt, or items of which the last one is what is answered."""
     model: ModelName | None = None
     """One of `/v1/models`, or a model's bare id; by default, the server's default."""
