@@ -37,13 +37,13 @@ _FALLBACKS: Mapping[str, str] = {
 } | {"parallel_tools": "tools", "images": "images"}
 """By a capability: the parameter that nothing supports which lacks it."""
 
-_NEVER_ASKED = Capabilities(n=False, prefill=False)
-"""What no surface of this server asks a model for."""
+_OF_ALL = Capabilities(n=True, prefill=False)
+"""What is the same for all: several answers are asked for one by one."""
 
 
 async def capabilities_of(provider: Provider, model: str) -> Capabilities:
     """Return what a model can do, as far as it or its provider is known."""
-    known = (await provider.capabilities(model)).or_else(_NEVER_ASKED)
+    known = _OF_ALL.or_else(await provider.capabilities(model))
     if not (unsupported := provider.unsupported):
         return known
     return known.or_else(

@@ -315,7 +315,7 @@ async def test_a_model_may_support_what_others_of_its_provider_do_not() -> None:
         tools=False,
         parallel_tools=False,
         json_schema=False,
-        n=False,
+        n=True,
         prefill=False,
     )
 

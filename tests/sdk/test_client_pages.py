@@ -81,7 +81,7 @@ def test_the_index_has_the_versions_of_the_clients_that_are_run() -> None:
 
     shown = set(re.findall(r"\| `([@\w/.-]+)` (\d[\w.]*)", index))
 
-    assert len(shown) == 19
+    assert len(shown) == 20
     assert shown <= locked
 
 

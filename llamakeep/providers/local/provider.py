@@ -129,8 +129,6 @@ class LocalProvider:
             json_schema=True,
             reasoning=False,
             logprobs=True,
-            n=False,
-            prefill=False,
             embeddings=True,
         )
 

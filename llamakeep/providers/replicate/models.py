@@ -99,8 +99,6 @@ class Models:
             json_schema=has_format or self.prompts_format(model),
             reasoning=schema.spelling("reasoning_effort") is not None,
             logprobs=False,
-            n=False,
-            prefill=False,
             embeddings=False,
         )
 

@@ -9,7 +9,7 @@ from tests.api.serving import connect
 from tests.fakes import ScriptedProvider
 
 LLAMA = "meta/llama-4-maverick-instruct"
-NOTHING_KNOWN = dict(Capabilities(n=False, prefill=False))
+NOTHING_KNOWN = dict(Capabilities(n=True, prefill=False))
 
 
 def providers() -> tuple[ScriptedProvider, ScriptedProvider]:

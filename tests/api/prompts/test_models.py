@@ -18,7 +18,7 @@ async def test_models_are_listed_with_what_they_can_do(settings: Settings) -> No
     async with connect(settings, first, second) as client:
         response = await client.get("/models/")
 
-    nothing = dict(Capabilities(n=False, prefill=False))
+    nothing = dict(Capabilities(n=True, prefill=False))
     known = response.json()["models"]
     assert [(each["model"], each["capabilities"]) for each in known] == [
         ("scripted:parrot", nothing),
