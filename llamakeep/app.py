@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -57,9 +58,10 @@ from llamakeep.providers.base import Provider
 from llamakeep.providers.creating import create_registry
 from llamakeep.providers.local.supervisor import Supervisor
 from llamakeep.providers.registry import Registry
+from llamakeep.providers.reloading import Reloading
 from llamakeep.services import Services
 from llamakeep.settings import Settings
-from llamakeep.settings.upstreams import Upstreams
+from llamakeep.settings.upstreams import NONE, Upstreams, read
 from llamakeep.storage import Storage, open_storage
 from llamakeep.tracing import open_tracer
 from llamakeep.webhooks.addresses import Guard
@@ -110,16 +112,17 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        registry = (
-            create_registry(settings, supervisor, upstreams)
-            if providers is None
-            else Registry(
+        said = NONE
+        if providers is None:
+            said = read(settings) if upstreams is None else upstreams
+            registry = create_registry(settings, supervisor, said)
+        else:
+            registry = Registry(
                 providers,
                 default_model=settings.default_model,
                 prices=settings.prices,
                 extra_fields={"openai": settings.openai_extra_fields},
             )
-        )
         async with AsyncExitStack() as stack:
             # Whatever fails to open, or to close, everything before it is closed.
             if access_log is not None:
@@ -168,6 +171,16 @@ def create_app(
                 dialect_of=dialect_of,
                 long_bodies=history_import.PATHS,
                 access_log=access_log,
+                reloading=None
+                if providers is not None
+                else Reloading(
+                    settings,
+                    registry,
+                    said,
+                    supervisor=supervisor,
+                    in_use=lambda: [live.provider for live in engine.live.values()],
+                    changed=partial(_follow_upstreams, engine, registry),
+                ),
             )
             yield
 
@@ -236,6 +249,14 @@ async def _release(storage: Storage, dead_nodes: Sequence[str]) -> None:
         await storage.release_leases(dead_nodes)
     except StorageUnavailable as error:
         log.warning("leases of dead processes run out by themselves: %s", error.detail)
+
+
+def _follow_upstreams(
+    engine: Engine, registry: Registry, changed: Collection[str]
+) -> None:
+    of_providers, of_models = engine.breakers
+    of_providers.watch(registry.reattachable)
+    of_models.forget(changed)
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

@@ -16,6 +16,7 @@ from llamakeep.logs.access import AccessLog
 from llamakeep.metrics.families import Snapshot, snapshot_of, text_of
 from llamakeep.metrics.metrics import Metrics
 from llamakeep.providers.registry import Registry
+from llamakeep.providers.reloading import Reloading
 from llamakeep.schemas.problem import Problem
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
@@ -58,6 +59,8 @@ class Services:
     """Paths whose bodies may take long to arrive."""
     access_log: AccessLog | None = None
     """Gets a line for each request."""
+    reloading: Reloading | None = None
+    """Reads `llamakeep.toml` anew; `None` if the providers come from elsewhere."""
     readers: Readers = field(default_factory=Readers)
     setup: Setup = field(default_factory=Setup)
 

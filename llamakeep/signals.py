@@ -19,16 +19,19 @@ WITHOUT_MEANING = ("SIGUSR1", "SIGUSR2")
 
 
 @contextmanager
-def handled(stop: Handler, *, until_exit: bool = False) -> Iterator[None]:
+def handled(
+    stop: Handler, *, reload: Handler | None = None, until_exit: bool = False
+) -> Iterator[None]:
     """
     Have `stop` called when the process is to stop; other signals do not end it.
 
-    SIGHUP means that the terminal was closed, and stops the server as SIGTERM does; a
-    service, which has no terminal, takes no notice of it.
+    SIGHUP means that the terminal was closed, and stops the server as SIGTERM does; to
+    a service, which has no terminal, it says that a file has changed.
 
     Args:
         stop: Takes the signal's number, as `signal.signal` calls it. A terminal that is
             closed may say so more than once.
+        reload: Takes SIGHUP where there is no terminal; by default, it has no meaning.
         until_exit: Whether the process ends behind this: then a signal that comes late
             has no meaning any more, rather than its old one.
     """
@@ -39,7 +42,7 @@ def handled(stop: Handler, *, until_exit: bool = False) -> Iterator[None]:
     for name, handler in [
         *((name, stop) for name in STOPPING),
         *((name, _ignore) for name in WITHOUT_MEANING),
-        (HANGUP, stop if _has_terminal() else _ignore),
+        (HANGUP, stop if _has_terminal() else reload or _ignore),
     ]:
         number = getattr(signal, name, None)  # Windows has few of them
         # A process that was started with `nohup` is to outlive its terminal.

@@ -84,6 +84,7 @@ class Engine:
         runner.tracer = tracer
         self.metrics = runner.metrics
         self.breakers = runner.breakers, runner.model_breakers
+        self.live = runner.live
         self._admission = Admission(settings, storage, registry, self._runner)
         self.quotas = self._admission.quotas
         elsewhere = None if storage.is_sole_owner else Polling(storage)
@@ -222,8 +223,7 @@ class Engine:
         """
         live = self._runner.live.get(run.id)
         ended = None if live is None else await live.end()
-        if ended is None:
-            ended = await self._stored_end(run)
+        ended = ended or await self._stored_end(run)
         if ended.status is not RunStatus.SUCCEEDED:
             self._raise_for_status(ended)
         return ended

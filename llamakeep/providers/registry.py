@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from time import monotonic
 from types import MappingProxyType
 from typing import Any
 
@@ -36,6 +37,9 @@ from llamakeep.providers.local.installing import how_to_install
 from llamakeep.settings.upstreams import Step
 
 log = logging.getLogger(__name__)
+
+LONGEST_ADMISSION = 60.0
+"""Seconds after which each prompt that was to go to a provider is known to be there."""
 
 LONGEST_QUESTION = 2
 """Seconds that a provider may take to say what its model is, where that only helps."""
@@ -82,8 +86,13 @@ class Registry:
         self.extra_names = frozenset().union(*extra_fields.values())
         """The fields of other servers that any provider takes."""
         self._default_model = default_model
-        self._retired: list[Provider] = []
-        """Those that a new set-up has no more, and runs under way may still have."""
+        self._retired: dict[Provider, float] = {}
+        """Those that a new set-up has no more, and since when; runs may have them."""
+
+    @property
+    def by_name(self) -> Mapping[str, Provider]:
+        """The providers by their names."""
+        return self._providers
 
     @property
     def names(self) -> Sequence[str]:
@@ -351,17 +360,17 @@ class Registry:
         """Have what another one has; what is no more in use is closed later."""
         before, retired = self._providers.values(), self._retired
         vars(self).update(vars(other))
-        now = {id(each) for each in self._providers.values()}
-        self._retired = retired + [each for each in before if id(each) not in now]
+        now = [*self._providers.values()]
+        self._retired = retired | {
+            each: monotonic() for each in before if each not in now
+        }
 
     async def close_retired(self, in_use: Collection[Provider | None]) -> None:
-        """Close those that a new set-up has no more, if no run has them."""
-        busy = {id(provider) for provider in in_use}
-        retired, self._retired = self._retired, []
-        for provider in retired:
-            if id(provider) in busy:
-                self._retired.append(provider)
-            else:
+        """Close those that a new set-up has no more, unless a run has them or may."""
+        until = monotonic() - LONGEST_ADMISSION
+        for provider, since in [*self._retired.items()]:
+            if since < until and provider not in in_use:
+                del self._retired[provider]
                 await provider.close()
 
     async def close(self) -> None:

@@ -22,6 +22,7 @@ from llamakeep.server.connections import (
 )
 from llamakeep.server.metrics import MetricsOnPort
 from llamakeep.services import Services
+from llamakeep.settings.upstreams import Reading
 from llamakeep.systemd import Manager
 
 BACKLOG = 2048
@@ -31,6 +32,9 @@ LAST_READS = 2
 
 LAST_RESPONSE = (b"connection", b"close")
 """The header that makes a client open another connection for its next request."""
+
+_RELOADS: set[asyncio.Task[None]] = set()
+"""Those that are going on: the event loop alone does not hold on to a task."""
 
 WhenReady = Callable[[FastAPI], Awaitable[None]]
 NewServer = Callable[[uvicorn.Config, FastAPI, WhenReady], "Server"]
@@ -191,7 +195,11 @@ async def serve(
             is_too_early = True
             loop.call_soon_threadsafe(serving.cancel)
 
-    with signals.handled(stop, until_exit=until_exit):
+    def reload(*_: object) -> None:
+        if server is not None:  # else it reads the file now
+            loop.call_soon_threadsafe(reload_upstreams, app)
+
+    with signals.handled(stop, reload=reload, until_exit=until_exit):
         try:
             async with manager.watched(), app.router.lifespan_context(app):
                 collect_rarely()
@@ -200,6 +208,15 @@ async def serve(
         except asyncio.CancelledError:
             if not is_too_early:
                 raise
+
+
+def reload_upstreams(app: FastAPI, reading: Reading | None = None) -> None:
+    """Begin to read `llamakeep.toml` anew, perhaps as another process read it."""
+    services: Services = app.state.services
+    if services.reloading is not None:
+        task = asyncio.create_task(services.reloading.reload(reading))
+        _RELOADS.add(task)
+        task.add_done_callback(_RELOADS.discard)
 
 
 def _config(app: FastAPI, metrics: socket.socket | None) -> uvicorn.Config:

@@ -112,6 +112,11 @@ class Child:
         assert self._channel is not None
         self._channel.tell("stop", at_once=at_once)
 
+    def reload(self, upstreams: Sequence[str] | None) -> None:
+        """Have the worker follow what `llamakeep.toml` says now."""
+        assert self._channel is not None
+        self._channel.tell("reload", upstreams=upstreams)
+
     async def count(self) -> Snapshot:
         """Return its metrics; those of the last time if it does not answer soon."""
         assert self._channel is not None

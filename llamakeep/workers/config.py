@@ -1,12 +1,15 @@
 """The configuration that a parent passes to its workers."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 from pydantic_core import to_jsonable_python
 
 from llamakeep.settings import Settings
+from llamakeep.settings.upstreams import NONE, Upstreams, read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,8 @@ class WorkerConfig:
     """The token that creates the first administrator, the same in all workers."""
     dead_nodes: list[str]
     """Ids of workers that have died, whose runs can be taken over at once."""
+    upstreams: list[str] | None = None
+    """The path and the text of `llamakeep.toml`, as the parent last read it."""
     is_kept: bool = False
     """Whether another process keeps the socket, such as systemd."""
 
@@ -42,6 +47,24 @@ def pack(settings: Settings) -> dict[str, Any]:
     }
     packed: dict[str, Any] = to_jsonable_python(values)
     return packed
+
+
+def pack_upstreams(said: Upstreams) -> list[str] | None:
+    """Return what identifies the file's content, as JSON; `None` without a file."""
+    return None if said.path is None else [str(said.path), said.text]
+
+
+def unpack_upstreams(packed: Sequence[str] | None, settings: Settings) -> Upstreams:
+    """
+    Return what `pack_upstreams` was given.
+
+    Raises:
+        UpstreamsFault: A variable or a file with a key is there no more.
+    """
+    if packed is None:
+        return NONE
+    path, text = packed
+    return read_text(text, Path(path), settings)
 
 
 def unpack(packed: dict[str, Any]) -> Settings:

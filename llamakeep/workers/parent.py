@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 
 from llamakeep import signals
@@ -18,9 +19,10 @@ from llamakeep.metrics.families import Snapshot, merged, monotone
 from llamakeep.providers.local.supervisor import LocalSupervisor
 from llamakeep.restarts import RestartBackoff
 from llamakeep.settings import Settings
+from llamakeep.settings.upstreams import read, read_anew
 from llamakeep.systemd import Manager
 from llamakeep.workers.child import Child, Greeting, describe_exit
-from llamakeep.workers.config import WorkerConfig, pack
+from llamakeep.workers.config import WorkerConfig, pack, pack_upstreams
 from llamakeep.workers.shared import answers
 from llamakeep.workers.sockets import Sockets
 
@@ -79,6 +81,8 @@ class Parent:
         self._when_ready = when_ready
         self._manager = manager or Manager()
         self._packed = pack(settings)
+        self._upstreams: list[str] | None = None
+        self._reloads: set[asyncio.Task[None]] = set()
         self._setup_token = new_setup_token()
         self._supervisor = LocalSupervisor(settings)
         self._answers = answers(
@@ -107,11 +111,16 @@ class Parent:
         def stop(number: int, _: FrameType | None) -> None:
             loop.call_soon_threadsafe(self._handle_signal, number)
 
-        with signals.handled(stop, until_exit=until_exit):
+        def reload(*_: object) -> None:
+            loop.call_soon_threadsafe(self._begin_reload)
+
+        with signals.handled(stop, reload=reload, until_exit=until_exit):
             async with self._manager.watched():
                 return await self._run()
 
     async def _run(self) -> bool:
+        said = await asyncio.to_thread(read, self._settings)
+        self._upstreams = pack_upstreams(said)
         numbers = range(1, self._settings.workers + 1)
         places = [asyncio.create_task(self._keep(number)) for number in numbers]
         try:
@@ -131,6 +140,19 @@ class Parent:
         # A closed terminal sends SIGHUP more than once: from the shell and from itself.
         is_hangup = signal.Signals(number).name == signals.HANGUP
         self._stop(at_once=self._is_at_once or (self._stops.is_set() and not is_hangup))
+
+    def _begin_reload(self) -> None:
+        task = asyncio.create_task(self._reload())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _reload(self) -> None:
+        """Have all workers follow the file, also those that are started later."""
+        said = await read_anew(partial(read, self._settings))
+        if said is not None:
+            self._upstreams = pack_upstreams(said)
+            for child in self._children.values():
+                child.reload(self._upstreams)
 
     def _stop(self, *, at_once: bool) -> None:
         grace = 0 if at_once else self._settings.seconds_to_stop
@@ -179,6 +201,7 @@ class Parent:
             self._packed,
             self._setup_token,
             list(dead_nodes),
+            upstreams=self._upstreams,
             is_kept=self._sockets.is_kept,
         )
         try:

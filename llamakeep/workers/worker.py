@@ -17,10 +17,16 @@ from llamakeep.app import create_app, offer_setup
 from llamakeep.errors import LlamaKeepError
 from llamakeep.logs import open_access_log, set_up_logging
 from llamakeep.metrics.families import Snapshot
-from llamakeep.server import Server, describe_model, run, serve
+from llamakeep.server import (
+    Server,
+    describe_model,
+    reload_upstreams,
+    run,
+    serve,
+)
 from llamakeep.storage import location
 from llamakeep.workers.channel import LONGEST_LINE, Channel, Facts, of_error
-from llamakeep.workers.config import WorkerConfig, unpack
+from llamakeep.workers.config import WorkerConfig, unpack, unpack_upstreams
 from llamakeep.workers.shared import ParentsModel, RemoteRateLimiter, RemoteThrottle
 
 LAST_SECONDS = 5.0
@@ -71,7 +77,7 @@ class _Worker:
         )
         threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
         reader, writer = await asyncio.open_connection(sock=line, limit=LONGEST_LINE)
-        listens = {"stop": self._stop}
+        listens = {"stop": self._stop, "reload": self._reload}
         answers = {"count": self._count}
         async with Channel(reader, writer, answers=answers, listens=listens) as channel:
             try:
@@ -105,6 +111,7 @@ class _Worker:
             count_all=partial(channel.ask, "count"),
             dead_nodes=self._config.dead_nodes,
             access_log=open_access_log(self._settings, with_process=True),
+            upstreams=unpack_upstreams(self._config.upstreams, self._settings),
         )
         await serve(
             app,
@@ -122,6 +129,12 @@ class _Worker:
     def _new_server(self, *arguments: Any) -> Server:
         self._server = _Server(*arguments, is_kept=self._config.is_kept)
         return self._server
+
+    def _reload(self, facts: Facts) -> None:
+        if self._app is not None and self._server is not None:
+            packed = facts["upstreams"]
+            reading = partial(unpack_upstreams, packed, self._settings)
+            reload_upstreams(self._app, reading)
 
     def _stop(self, facts: Facts) -> None:
         if self._server is not None:

@@ -141,6 +141,11 @@ class CircuitBreakers:
         # What is seen is seen in the order in which it happened.
         self._watching = asyncio.Lock()
 
+    def watch(self, providers: Iterable[str]) -> None:
+        """Have a circuit breaker for each of these providers as well."""
+        for name in providers:
+            self._breakers.setdefault(name, CircuitBreaker(name))
+
     async def refresh(self) -> None:
         """Look at what other processes did, and earlier ones."""
         if not self._breakers:

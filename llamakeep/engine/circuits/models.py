@@ -9,7 +9,7 @@ own: what another one was told costs one request to find out.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from copy import copy
 from dataclasses import dataclass
 
@@ -95,6 +95,11 @@ class ModelBreakers:
             for (provider, model), breaker in self.known.items()
             if breaker.error is not None
         ]
+
+    def forget(self, providers: Collection[str]) -> None:
+        """Ask these again, as they are other ones now."""
+        for key in [key for key in self.known if key[0] in providers]:
+            del self.known[key]
 
     def succeeded(self, run: Run) -> None:
         """Close the breaker: the model answers."""

@@ -1,5 +1,6 @@
 """`llamakeep.toml`: named upstreams, and aliases that fall back from one to another."""
 
+from llamakeep.settings.upstreams.anew import Reading, read_anew
 from llamakeep.settings.upstreams.model import (
     NONE,
     LocalUpstream,
@@ -27,6 +28,7 @@ __all__ = [
     "Member",
     "Mistake",
     "OpenAIUpstream",
+    "Reading",
     "ReplicateUpstream",
     "Step",
     "Upstream",
@@ -34,6 +36,7 @@ __all__ = [
     "UpstreamsFault",
     "path_of",
     "read",
+    "read_anew",
     "read_text",
     "with_local",
 ]
