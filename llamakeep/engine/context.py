@@ -23,10 +23,19 @@ def messages(run: NewRun | Run, prior: Sequence[Run]) -> Sequence[Message]:
             continue
         said.append(one.last_message or Message("user", one.prompt))
         if one.response or one.output or one.status is RunStatus.SUCCEEDED:
-            said.append(Message("assistant", one.response, parts=one.output))
+            said.append(_answer(one, said))
     said.extend(run.prior_messages)
     said.append(run.last_message or Message("user", run.prompt))
     return tuple(said)
+
+
+def _answer(run: Run, said: list[Message]) -> Message:
+    """Return the answer of a run, with the beginning that the client gave it."""
+    if said[-1].role != "assistant":
+        return Message("assistant", run.response, parts=run.output)
+    begun = said.pop()
+    parts = (Text(begun.content), *run.output) if run.output else ()
+    return Message("assistant", begun.content + run.response, begun.name, parts)
 
 
 def add_message(said: list[Message], added: Run) -> None:

@@ -37,13 +37,15 @@ _FALLBACKS: Mapping[str, str] = {
 } | {"parallel_tools": "tools", "images": "images"}
 """By a capability: the parameter that nothing supports which lacks it."""
 
-_OF_ALL = Capabilities(n=True, prefill=False)
+_OF_ALL = Capabilities(n=True)
 """What is the same for all: several answers are asked for one by one."""
+_UNLESS_SAID = Capabilities(prefill=False)
+"""What few can do, and those that cannot do not refuse."""
 
 
 async def capabilities_of(provider: Provider, model: str) -> Capabilities:
     """Return what a model can do, as far as it or its provider is known."""
-    known = _OF_ALL.or_else(await provider.capabilities(model))
+    known = _OF_ALL.or_else(await provider.capabilities(model)).or_else(_UNLESS_SAID)
     if not (unsupported := provider.unsupported):
         return known
     return known.or_else(

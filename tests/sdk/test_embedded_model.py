@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from tests.sdk.clients import history
+from tests.sdk.clients import history, openai_of
 from tests.sdk.programs import output_of, programs_of
 from tests.sdk.site import Process
 
@@ -26,3 +26,22 @@ def test_the_embedded_model_calls_fills_in_a_form_and_makes_vectors(
     kept = history(embedded, limit=4)
     assert [run["model"] for run in kept] == 4 * ["local:smollm2-135m-instruct"]
     assert kept[0]["prompt"] == "Snow is falling.\nIt is winter.\nThe invoice is due."
+
+
+def test_the_embedded_model_continues_the_beginning_of_an_answer(
+    embedded: Process,
+) -> None:
+    with openai_of(embedded) as client:
+        completion = client.chat.completions.create(
+            model="local:smollm2-135m-instruct",
+            messages=[
+                {"role": "user", "content": "Name a colour of the sky."},
+                {"role": "assistant", "content": "The colour of the sky is a very"},
+            ],
+            temperature=0,
+            max_tokens=3,
+        )
+
+    said = completion.choices[0].message.content or ""
+    assert said[:1] == " "
+    assert said[1:2].islower()  # it is in the middle of a sentence

@@ -14,10 +14,12 @@ from llamakeep.api.http.body_limit import LARGE
 from llamakeep.api.http.links import prefix_of
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
+from llamakeep.api.openai.messages import place_of_last
 from llamakeep.api.prompts.canceling import CancelOnDisconnect, Stream
 from llamakeep.api.prompts.idempotency import key_of
 from llamakeep.api.prompts.submission import let_go
 from llamakeep.domain import Run, User
+from llamakeep.engine.routing.prompting import PREFILL
 from llamakeep.errors import UnsupportedParameter
 from llamakeep.logs.context import request_id
 from llamakeep.services import services_of
@@ -124,4 +126,6 @@ def _as_sent(error: UnsupportedParameter, body: CountRequest) -> UnsupportedPara
     detail = error.detail
     for name in names.keys() & error.parameters:
         detail = detail.replace(name, names[name])
+    if PREFILL in error.parameters:
+        detail = f"{place_of_last(body.messages, 'messages.{}.role')}: {detail}"
     return UnsupportedParameter(detail, parameters=error.parameters)

@@ -73,12 +73,11 @@ def read_messages(given: Sequence[Mapping[str, Any]]) -> Said:
     reader.close()
     last = reader.messages.pop()
     where = f"messages.{len(given) - 1}"
-    if last.role == "assistant":
+    if last.role == "assistant" and last.parts:
         raise invalid(
-            f"{where}.role",
-            "The last message is what is answered, and this one is the assistant's. No "
-            "model here is known to continue it (a prefill): add a message of the role "
-            "`user` that says how the answer has to begin.",
+            where,
+            "The last message is what is answered. An assistant's can only be text, "
+            "which the model continues (a prefill): add a message of the role `user`.",
         )
     if last.role != "tool" and not last.parts:
         check_not_blank(last.content, f"{where}.content")

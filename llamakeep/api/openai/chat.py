@@ -19,6 +19,7 @@ from llamakeep.api.openai.forms import ChatCompletion
 from llamakeep.api.openai.messages import (
     ChatMessages,
     place_of_images,
+    place_of_last,
     place_of_tools,
     read_messages,
 )
@@ -41,7 +42,7 @@ from llamakeep.api.openai.tools import (
 )
 from llamakeep.api.prompts.reading import invalid
 from llamakeep.domain import NewRun
-from llamakeep.engine.routing.prompting import MESSAGES
+from llamakeep.engine.routing.prompting import MESSAGES, PREFILL
 from llamakeep.providers.base import IMAGES
 from llamakeep.schemas.fields import Effort, MaxTokens, Metadata
 
@@ -207,6 +208,8 @@ async def create(
     except errors.UnsupportedParameter as error:
         if MESSAGES in error.parameters:
             error.parameters = (place_of_tools(body.messages),)
+        if PREFILL in error.parameters:
+            error.parameters = (place_of_last(body.messages),)
         if IMAGES in error.parameters:
             error.parameters = (place_of_images(body.messages),)
         raise

@@ -187,11 +187,11 @@ def read_messages(
         calls.check_answered()
     last = before.pop()
     where = f"messages[{len(before)}]"
-    if last.role == "assistant":
+    if last.role == "assistant" and last.parts:
         raise invalid(
-            f"{where}.role",
-            "The last message is what is answered, and this one is the assistant's. "
-            "No model here is known to continue it: add a message of the role `user`.",
+            where,
+            "The last message is what is answered. An assistant's can only be text, "
+            "which the model continues: add a message of the role `user`.",
         )
     if last.role != "tool" and not last.parts:
         check_not_blank(last.content, f"{where}.content")
@@ -237,6 +237,11 @@ def place_of_tools(given: Sequence[Mapping[str, Any]]) -> str:
         if one.get(field)
     )
     return next(places, "messages")
+
+
+def place_of_last(given: Sequence[Any], path: str = "messages[{}].role") -> str:
+    """Return the path of the last message's role."""
+    return path.format(len(given) - 1)
 
 
 def _message(given: Mapping[str, Any], where: str) -> Message:

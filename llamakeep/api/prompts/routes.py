@@ -10,7 +10,11 @@ from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser
 from llamakeep.api.http.body_limit import LARGE
 from llamakeep.api.http.problems import ANSWERING, problem_responses
 from llamakeep.api.http.router import Router
-from llamakeep.api.openai.messages import place_of_images, place_of_tools
+from llamakeep.api.openai.messages import (
+    place_of_images,
+    place_of_last,
+    place_of_tools,
+)
 from llamakeep.api.prompts.events import (
     accepted_response,
     accepts_only_events,
@@ -21,7 +25,7 @@ from llamakeep.api.prompts.request import PromptRequest
 from llamakeep.api.prompts.schemas import PromptResponse
 from llamakeep.api.webhooks.outgoing import RUN, wanted
 from llamakeep.domain import NewRun, Notification, NotificationEvent, User
-from llamakeep.engine.routing.prompting import MESSAGES
+from llamakeep.engine.routing.prompting import MESSAGES, PREFILL
 from llamakeep.errors import (
     ConversationNotFound,
     InvalidRequest,
@@ -89,6 +93,8 @@ async def prompt(
     except UnsupportedParameter as error:
         if MESSAGES in error.parameters:
             error.parameters = (place_of_tools(body.messages or ()),)
+        if PREFILL in error.parameters:
+            error.parameters = (place_of_last(body.messages or ()),)
         if IMAGES in error.parameters:
             place = place_of_images(body.messages) if body.messages else "images[0]"
             error.parameters = (place,)

@@ -16,6 +16,8 @@ from llamakeep.providers.registry import Registry
 
 MESSAGES = "messages"
 """Names the messages that a request brings along, where one of them is refused."""
+PREFILL = "prefill"
+"""Names the last message, where it is the beginning of an answer and is refused."""
 
 
 async def prompted(
@@ -29,9 +31,12 @@ async def prompted(
     Return the parameters of a run, and what the server is to say in the prompt.
 
     Raises:
-        UnsupportedParameter: The model cannot read calls that were made before.
+        UnsupportedParameter: The model cannot read calls that were made before, or
+            continue the beginning of an answer.
     """
     parameters = new.parameters
+    if new.last_message is not None and new.last_message.role == "assistant":
+        await _check_prefill(registry, provider, model)
     if prompts_tools(provider, model):
         if parameters.tools:
             parameters = replace(parameters, prompted_tools=True)
@@ -40,6 +45,26 @@ async def prompted(
     if parameters.response_format and prompts_format(provider, model):
         parameters = replace(parameters, prompted_format=True)
     return parameters
+
+
+async def _check_prefill(registry: Registry, provider: Provider, model: str) -> None:
+    """
+    Refuse a beginning of an answer, unless the model is known to continue it.
+
+    Others do not refuse it: they write another answer, or nothing.
+
+    Raises:
+        UnsupportedParameter: Nothing was stored.
+    """
+    if (await capabilities_of(provider, model)).prefill:
+        return
+    raise UnsupportedParameter(
+        f"The last message is the assistant's, and {provider.name}:{model} is not "
+        "known to continue it. Nothing was stored. Add a message of the role `user` "
+        "that says how the answer has to begin, or choose another model"
+        f"{await registry.such_as({PREFILL})}.",
+        parameters=[PREFILL],
+    )
 
 
 async def _check_said(

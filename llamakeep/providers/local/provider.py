@@ -129,6 +129,7 @@ class LocalProvider:
             json_schema=True,
             reasoning=False,
             logprobs=True,
+            prefill=True,
             embeddings=True,
         )
 

@@ -70,6 +70,7 @@ _SWITCHES: Mapping[str, str] = {
     "supports_vision": "images",
     "supports_response_schema": "json_schema",
     "supports_reasoning": "reasoning",
+    "supports_assistant_prefill": "prefill",
 }
 """What Mistral, Fireworks and LiteLLM call capabilities."""
 _LABELS: Mapping[str, str] = {

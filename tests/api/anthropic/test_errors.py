@@ -95,7 +95,7 @@ def after_call(*blocks: Any, calls: Any = (CALL,)) -> dict[str, Any]:
         ),
         (
             said(USER, {"role": "assistant", "content": "I"}),
-            "messages.1.role: The last message is what is answered, and this one is",
+            "messages.1.role: The last message is the assistant's, and scripted:parrot",
         ),
         (
             said(USER, {"role": "assistant", "content": [RESULT]}, USER),

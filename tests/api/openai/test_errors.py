@@ -87,7 +87,7 @@ def said(*messages: Any) -> dict[str, Any]:
         (
             said(*HI["messages"], {"role": "assistant", "content": "Well,"}),
             "messages[1].role",
-            "invalid_value",
+            "unsupported_parameter",
         ),
         (HI | {"top": 1}, "top", "unknown_parameter"),
         (HI | {"temperature": 2.5}, "temperature", "invalid_value"),

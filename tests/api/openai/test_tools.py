@@ -509,7 +509,10 @@ async def test_tools_that_are_no_functions_are_refused_by_name(
             "messages[0].reasoning_content",
         ),
         ([ASKS, {"role": "system", "content": " "}], "messages[1].content"),
-        ([ASKS, {"role": "assistant", "content": "It"}], "messages[1].role"),
+        (
+            [ASKS, {"role": "assistant", "content": "It", "refusal": "No."}],
+            "messages[1]",
+        ),
     ],
 )
 async def test_invalid_calls_and_results_are_refused_where_they_are(
