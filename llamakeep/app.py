@@ -20,6 +20,7 @@ from llamakeep.api.accounts import (
     login_cookie,
     logins,
     me,
+    sign_in,
 )
 from llamakeep.api.accounts import passwords as accounts
 from llamakeep.api.accounts.demo import LoopbackOnly, add_demo_users
@@ -62,6 +63,7 @@ from llamakeep.providers.reloading import Reloading
 from llamakeep.services import Services
 from llamakeep.settings import Settings
 from llamakeep.settings.upstreams import NONE, Upstreams, read
+from llamakeep.sign_in import open_provider
 from llamakeep.storage import Storage, open_storage
 from llamakeep.tracing import open_tracer
 from llamakeep.webhooks.addresses import Guard
@@ -108,6 +110,7 @@ def create_app(
     """
     counts = shared_counts(settings) or counts or OwnCounts()
     responses = Responses()
+    provider = open_provider(settings)
     tracer = open_tracer(settings, version=__version__)
 
     @asynccontextmanager
@@ -170,6 +173,7 @@ def create_app(
                 count_all=count_all or engine.metrics.count_all,
                 dialect_of=dialect_of,
                 long_bodies=history_import.PATHS,
+                sign_in=provider,
                 access_log=access_log,
                 reloading=None
                 if providers is not None
@@ -284,6 +288,7 @@ def _add_routes(app: FastAPI, files: Files, *, takes_webhooks: bool) -> None:
         conversations,
         login,
         login_cookie,
+        sign_in,
         logins,
         me,
         keys,

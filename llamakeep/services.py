@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,6 +21,9 @@ from llamakeep.providers.reloading import Reloading
 from llamakeep.schemas.problem import Problem
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
+
+if TYPE_CHECKING:
+    from llamakeep.sign_in.oidc import OpenIdConnect
 
 Dialect = Callable[[Problem, dict[str, str], str], Response]
 """
@@ -57,6 +61,8 @@ class Services:
     """How errors are rendered for a request, unless as this server's own."""
     long_bodies: Collection[str]
     """Paths whose bodies may take long to arrive."""
+    sign_in: "OpenIdConnect | None" = None
+    """Signs users in through an identity provider, if there is one."""
     access_log: AccessLog | None = None
     """Gets a line for each request."""
     reloading: Reloading | None = None

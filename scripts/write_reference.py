@@ -19,6 +19,7 @@ from llamakeep.schemas.problem import urn
 from llamakeep.settings import Settings
 from llamakeep.settings.observing import ObservingSettings
 from llamakeep.settings.secret_files import is_secret
+from llamakeep.settings.signing_in import SignInSettings
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 WRITTEN_BY = "<!-- Written by scripts/write_reference.py. Change the code instead. -->"
@@ -101,7 +102,7 @@ def settings() -> str:
     """Return one section for each setting: those of the class, then of its base."""
     sections = []
     own = docstrings_of(Settings)
-    said = docstrings_of(ObservingSettings) | own
+    said = docstrings_of(ObservingSettings) | docstrings_of(SignInSettings) | own
     fields = Settings.model_fields
     for name in sorted(fields, key=lambda name: name not in own):
         field = fields[name]

@@ -12,7 +12,8 @@ LlamaKeepError
 │   ├── Unauthenticated         no valid access token
 │   │   ├── WrongCredentials    no such user and password
 │   │   ├── SetupRefused        no valid set-up token, or users exist
-│   │   └── ResetRefused        no valid reset token
+│   │   ├── ResetRefused        no valid reset token
+│   │   └── SignInRefused       no valid answer of an identity provider
 │   ├── OriginRefused           the login cookie, from another site's page
 │   ├── LoginNotFound           no such login, or another user's
 │   ├── SignatureInvalid        a webhook that is not signed as it has to be
@@ -56,6 +57,7 @@ LlamaKeepError
 └── ServerError                 this installation's fault
     ├── NoProvider              nothing is configured that could answer
     ├── ServerBusy              the queue is full
+    ├── SignInUnavailable       the identity provider does not answer
     ├── CountsUnavailable       logins cannot be counted for all servers
     ├── ServerStopping          shutting down
     ├── RunInterrupted          the server stopped while the run was unfinished
@@ -121,7 +123,12 @@ from llamakeep.errors.client import (
     VectorsNotKept,
     WrongCredentials,
 )
-from llamakeep.errors.logins import LoginNotFound, OriginRefused
+from llamakeep.errors.logins import (
+    LoginNotFound,
+    OriginRefused,
+    SignInRefused,
+    SignInUnavailable,
+)
 from llamakeep.errors.provider import (
     AnswerExpired,
     ProviderAnswerInvalid,
@@ -203,6 +210,8 @@ __all__ = [
     "ServerError",
     "ServerStopping",
     "SetupRefused",
+    "SignInRefused",
+    "SignInUnavailable",
     "SignatureInvalid",
     "StorageUnavailable",
     "TextNotKept",

@@ -2,7 +2,8 @@
 
 from http import HTTPStatus
 
-from llamakeep.errors.client import ClientError
+from llamakeep.errors.client import ClientError, Unauthenticated
+from llamakeep.errors.server import ServerError
 
 
 class OriginRefused(ClientError):
@@ -19,3 +20,36 @@ class LoginNotFound(ClientError):
     status = HTTPStatus.NOT_FOUND
     code = "login-not-found"
     title = "There is no such login."
+
+
+class SignInRefused(Unauthenticated):
+    """An identity provider's answer does not let anybody in; the log says why."""
+
+    code = "sign-in-refused"
+    title = "The sign-in was refused."
+
+    def __init__(self, detail: str | None = None, *, reason: str) -> None:
+        super().__init__(
+            detail
+            or "The sign-in could not be verified. Begin again; if that does "
+            "not help, an administrator finds the reason in this server's log."
+        )
+        self.reason = reason
+        """For the log: what was wrong."""
+
+
+class SignInUnavailable(ServerError):
+    """The identity provider is down, slow, or not what the settings say."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "sign-in-unavailable"
+    title = "The identity provider does not answer as it should."
+
+    def __init__(self, detail: str | None = None, *, reason: str | None = None) -> None:
+        super().__init__(
+            detail
+            or "The identity provider does not answer as it should. Passwords "
+            "and API keys work. Try again later; the reason is in this server's log."
+        )
+        self.reason = reason or self.detail
+        """For the log: what was wrong."""

@@ -19,6 +19,7 @@ from pydantic_settings import (
 
 from llamakeep.domain import Limits
 from llamakeep.settings.observing import ObservingSettings
+from llamakeep.settings.signing_in import SignInSettings
 from llamakeep.settings.sources import sources_of
 from llamakeep.settings.values import (
     Days,
@@ -38,7 +39,7 @@ from llamakeep.settings.values import (
 )
 
 
-class Settings(ObservingSettings):
+class Settings(ObservingSettings, SignInSettings):
     """
     All settings of a server, read from `LLAMAKEEP_*` variables and `.env`.
 
@@ -374,6 +375,17 @@ class Settings(ObservingSettings):
     def seconds_to_stop(self) -> float:
         """How long a process serves at most after a shutdown was requested."""
         return self.drain_seconds + self.shutdown_grace
+
+    @model_validator(mode="after")
+    def _sign_in_is_whole(self) -> Self:
+        if (self.oidc_issuer is None) != (self.oidc_client_id is None):
+            raise ValueError(
+                "an OpenID Connect provider has an issuer and a client id: set both "
+                "LLAMAKEEP_OIDC_ISSUER and LLAMAKEEP_OIDC_CLIENT_ID, or none"
+            )
+        if "openid" not in self.oidc_scopes:
+            raise ValueError("LLAMAKEEP_OIDC_SCOPES has to have openid among them")
+        return self
 
     @model_validator(mode="after")
     def _leases_outlive_flushes(self) -> Self:

@@ -151,6 +151,16 @@ def is_kubernetes(name: str, value: str) -> bool:
     return name.lower() == "llamakeep_port" and value.startswith("tcp://")
 
 
+def is_issuer(issuer: str) -> bool:
+    """Return whether a text may be an OpenID Connect provider's issuer."""
+    with suppress(ValueError):
+        url = HttpUrl(issuer)
+        is_safe = url.scheme == "https" or is_loopback(url.host or "")
+        has_more = url.query or url.fragment or url.username or url.password
+        return is_safe and not has_more and issuer.isprintable()
+    return False
+
+
 def is_loopback(host: str) -> bool:
     """Return whether a host in a URL is this computer."""
     with suppress(ValueError):

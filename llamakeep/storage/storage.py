@@ -20,6 +20,7 @@ from llamakeep.storage.accounts.api_keys import ApiKeyStorage
 from llamakeep.storage.accounts.audit import AuditStorage
 from llamakeep.storage.accounts.bulk import BulkStorage
 from llamakeep.storage.accounts.credential_cache import CredentialCache
+from llamakeep.storage.accounts.identities import IdentityStorage
 from llamakeep.storage.accounts.logins import LoginStorage
 from llamakeep.storage.accounts.users import UserStorage
 from llamakeep.storage.accounts.webhook_secrets import WebhookSecretStorage
@@ -63,6 +64,7 @@ POSTGRES = re.compile(r"postgres(ql)?(\+\w+)?:", re.IGNORECASE)
 class Storage(
     UserStorage,
     LoginStorage,
+    IdentityStorage,
     AccountStorage,
     BulkStorage,
     DeletedUserStorage,

@@ -180,6 +180,8 @@ CALLS: dict[str, Call] = {
 OPEN = {
     "POST /login/",
     "POST /login/cookie/",
+    "GET /login/oidc/",
+    "GET /login/oidc/callback",
     "POST /setup/",
     "POST /password-reset/",
     "GET /about/",

@@ -2,12 +2,14 @@
 
 import secrets
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Annotated, Self
 
-from fastapi import Request
+from fastapi import Request, Response
 from pydantic import AwareDatetime, ConfigDict, Field
 
 from llamakeep.api.dependencies import LoggedInUser, actor_of, presented
+from llamakeep.api.http.links import origin_of
 from llamakeep.api.http.login_cookies import COOKIE_NAME, take_cookie
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
@@ -27,6 +29,7 @@ from llamakeep.errors import (
     WrongCredentials,
 )
 from llamakeep.schemas.bodies import Body
+from llamakeep.schemas.json_text import JsonResponse
 from llamakeep.schemas.text import Text
 from llamakeep.services import services_of
 from llamakeep.storage.accounts.users import Credentials
@@ -68,6 +71,12 @@ class UserResponse(Body):
             role=user.role,
             created_at=user.created_at,
         )
+
+
+class EndSession(Body):
+    """Where a browser ends its session at the identity provider as well."""
+
+    end_session_url: str
 
 
 REFUSALS = (
@@ -153,9 +162,13 @@ async def _verified(
 @router.post(
     "/logout/",
     status_code=204,
-    responses=problem_responses(Unauthenticated, ScopeMissing),
+    response_model=None,
+    responses=problem_responses(Unauthenticated, ScopeMissing)
+    | {
+        200: {"model": EndSession, "description": "The provider has a session, too."},
+    },
 )
-async def logout(request: Request, user: LoggedInUser) -> None:
+async def logout(request: Request, user: LoggedInUser) -> Response:
     """
     Invalidate the access token of this request, from the next request on.
 
@@ -164,7 +177,14 @@ async def logout(request: Request, user: LoggedInUser) -> None:
     access_token = presented(request)
     take_cookie(request)
     if COOKIE_NAME in request.scope and access_token in demo.ACCESS_TOKENS:
-        return  # others in demo mode have the same one
-    await services_of(request).storage.log_out(
-        user, digest(access_token), actor_of(request, user)
-    )
+        # Others in demo mode have the same one.
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+    services = services_of(request)
+    await services.storage.log_out(user, digest(access_token), actor_of(request, user))
+    issuer = services.settings.oidc_issuer
+    if COOKIE_NAME in request.scope and services.sign_in is not None:
+        assert issuer is not None
+        url = services.sign_in.end_session_url(f"{origin_of(request)}/")
+        if url and await services.storage.has_identity(user, issuer):
+            return JsonResponse(EndSession(end_session_url=url).model_dump())
+    return Response(status_code=HTTPStatus.NO_CONTENT)

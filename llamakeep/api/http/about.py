@@ -21,6 +21,12 @@ PAUSE = 0.5
 """Seconds between the two events with which a proxy is tried."""
 
 
+class IdentityProvider(Body):
+    """Through which pages sign in at `/login/oidc/`."""
+
+    name: str
+
+
 class About(Body):
     """This server, for clients that are not logged in."""
 
@@ -29,6 +35,8 @@ class About(Body):
     """Whether it has two demonstration users, whose passwords are well known."""
     setup: bool
     """Whether the first administrator can be created, with the token it printed."""
+    sign_in: IdentityProvider | None
+    """Who signs users in beside passwords."""
     max_body_size: int
     """How many bytes a request may have."""
     max_images_size: int
@@ -39,13 +47,14 @@ class About(Body):
 async def about(request: Request) -> About:
     """Return what there is to know without a login."""
     services = services_of(request)
-    settings = services.settings
+    settings, provider = services.settings, services.sign_in
     is_offered = services.setup.token_digest is not None
     return About(
         version=request.app.version,
         demo=settings.demo,
         # Another process may have used the token.
         setup=is_offered and not await services.storage.has_users(),
+        sign_in=None if provider is None else IdentityProvider(name=provider.name),
         max_body_size=int(settings.max_body_size),
         max_images_size=int(settings.max_images_size),
     )

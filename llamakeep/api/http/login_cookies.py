@@ -64,9 +64,19 @@ def token_in_cookie(request: Request) -> str:
     return ""
 
 
-def give_cookie(request: Request, access_token: str, lifetime: timedelta) -> None:
-    """Have the browser keep an access token, as long as it is valid."""
-    is_secure = request.scope["scheme"] == "https"
+def give_cookie(
+    request: Request, access_token: str, lifetime: timedelta, *, is_secure: bool = False
+) -> None:
+    """
+    Have the browser keep an access token, as long as it is valid.
+
+    Args:
+        request: The request that is answered.
+        access_token: What the cookie has.
+        lifetime: For how long.
+        is_secure: Whether the browser is known to use TLS, whatever the request says.
+    """
+    is_secure |= request.scope["scheme"] == "https"
     # A proxy that is not trusted may have ended TLS; what the browser says counts then.
     is_secure |= sole_header(request, "Origin").startswith("https://")
     name = (_SECURE if is_secure else "") + _name(request)

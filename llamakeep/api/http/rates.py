@@ -26,6 +26,9 @@ are sent from memory, and browsers keep them.
 LOGIN_PATHS = {"/login", "/login/cookie", "/password-reset"}
 """Routes at which passwords and reset tokens could be guessed."""
 
+SIGN_IN_PATH = "/login/oidc"
+"""Each request to it or below makes this server ask the identity provider."""
+
 WHO: dict[Kind, str] = {
     "address": "Your address may send",
     "login": "Your address may try to log in",
@@ -141,12 +144,13 @@ class RateLimit:
         await self._app(scope, receive, send_with_standings)
 
     def _limits_of(self, scope: Scope) -> Sequence[Limit]:
-        client = scope.get("client")
+        client, path = scope.get("client"), scope["path"]
         if not client:  # a Unix socket, where clients have no addresses
             return ()
         address = network_of(client[0])
         limits = _limits("address", address, self._settings.address_rate_limit)
-        if scope["method"] == "POST" and scope["path"].rstrip("/") in LOGIN_PATHS:
+        is_login = scope["method"] == "POST" and path.rstrip("/") in LOGIN_PATHS
+        if is_login or path.startswith(SIGN_IN_PATH):
             limits += _limits("login", address, self._settings.login_rate_limit)
         return limits
 

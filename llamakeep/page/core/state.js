@@ -2,7 +2,10 @@
 /** What views watch: values whose changes call their watchers. */
 
 /** @typedef {{id: string, username: string, role: "user" | "admin", keeps: boolean}} Me */
-/** @typedef {{version: string, demo: boolean, setup: boolean, max_body_size: number}} About */
+/**
+ * @typedef {{version: string, demo: boolean, setup: boolean, max_body_size: number,
+ * sign_in: {name: string} | null}} About
+ */
 /** @typedef {"connected" | "connecting" | "reconnecting" | "offline" | "stopping"} Connection */
 
 /**

@@ -23,7 +23,12 @@ from llamakeep.storage.accounts.users import (
     log_out_everywhere,
 )
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import password_resets, runs, users
+from llamakeep.storage.database.tables import (
+    identities,
+    password_resets,
+    runs,
+    users,
+)
 from llamakeep.storage.history.filters import unfinished_of
 from llamakeep.storage.runs.transitions import transition
 
@@ -140,8 +145,7 @@ class AccountStorage:
             if role is UserRole.USER or is_disabled:
                 check_others(connection, user)
             if role is not None and role is not user.role:
-                _change(connection, user, role=role)
-                record(connection, AuditKind.ROLE_CHANGED, user, actor, role.value)
+                change_role(connection, user, role, actor)
             if is_disabled is True:
                 if user.disabled_at is None:
                     record(connection, AuditKind.USER_DISABLED, user, actor)
@@ -252,6 +256,15 @@ def _change(connection: Connection, user: User, **values: object) -> None:
     connection.execute(update(users).where(users.c.id == user.id).values(values))
 
 
+def change_role(
+    connection: Connection, user: User, role: UserRole, actor: Actor
+) -> User:
+    """Change a user's role, and return the user with it."""
+    _change(connection, user, role=role)
+    record(connection, AuditKind.ROLE_CHANGED, user, actor, role.value)
+    return get_user(connection, user.id)
+
+
 def disable(connection: Connection, user: User) -> None:
     """Disable a user, end their logins and cancel their runs."""
     if user.disabled_at is None:
@@ -278,7 +291,8 @@ def check_others(connection: Connection, user: User) -> None:
         .where(
             users.c.role == UserRole.ADMIN,
             users.c.disabled_at.is_(None),
-            users.c.password_hash.is_not(None),
+            users.c.password_hash.is_not(None)
+            | exists().where(identities.c.user_id == users.c.id),
         )
         .order_by(users.c.id)
         # Locked in one order, so that two administrators cannot disable each other.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select, true, update
 
 from llamakeep.domain import Actor, AuditKind, Login, User, derived_id, utc_now
 from llamakeep.errors import LoginNotFound
@@ -37,9 +37,14 @@ class LoginStorage:
         *,
         lifetime: timedelta,
         is_cookie: bool = False,
+        is_final: bool = False,
         actor: Actor | None = None,
     ) -> datetime:
-        """Store an access token; delete the user's expired ones; return its end."""
+        """
+        Store an access token; delete the user's expired ones; return its end.
+
+        One that is final is not extended by its use.
+        """
         now = utc_now()
 
         def operation(connection: Connection) -> datetime:
@@ -55,6 +60,7 @@ class LoginStorage:
                 "created_at": now,
                 "expires_at": now + lifetime,
                 "is_cookie": is_cookie,
+                "is_final": is_final,
                 "event_id": record(connection, AuditKind.LOGIN_SUCCEEDED, user, actor),
             }
             # Several servers may add the access token of the demonstration at once.
@@ -85,7 +91,9 @@ class LoginStorage:
         )
         # Another statement: a change of the expiry empties all caches of credentials.
         extended = used.where(
-            access_tokens.c.expires_at < now + lifetime - part, is_plausible(now)
+            access_tokens.c.expires_at < now + lifetime - part,
+            access_tokens.c.is_final.is_not(true()),
+            is_plausible(now),
         )
 
         def operation(connection: Connection) -> bool:

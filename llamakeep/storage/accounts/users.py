@@ -163,6 +163,11 @@ def create_user(
     return user
 
 
+def is_free(connection: Connection, username: str) -> bool:
+    """Return whether no user has a name, regardless of case."""
+    return _find(connection, username) is None
+
+
 def change_password(
     connection: Connection,
     user: User,

@@ -83,6 +83,22 @@ access_tokens = Table(
     Column("is_cookie", Boolean),
     Column("last_used_at", UtcDateTime),
     Column("event_id", String(32)),  # of the audit log
+    # Whether it ends when it said at first, however much it is used.
+    Column("is_final", Boolean),
+)
+identities = Table(
+    "identities",
+    metadata,
+    # Who says so, and who it is there.
+    Column("issuer", String(255), primary_key=True),
+    Column("subject", String(255), primary_key=True),
+    Column(
+        "user_id",
+        ForeignKey("users.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("created_at", UtcDateTime, nullable=False),
 )
 
 api_keys = Table(

@@ -18,7 +18,7 @@ CREATE TABLE access_tokens (
 	digest BLOB NOT NULL, 
 	user_id VARCHAR(32) NOT NULL, 
 	created_at BIGINT NOT NULL, 
-	expires_at BIGINT NOT NULL, is_cookie BOOLEAN, last_used_at BIGINT, event_id VARCHAR(32), 
+	expires_at BIGINT NOT NULL, is_cookie BOOLEAN, last_used_at BIGINT, event_id VARCHAR(32), is_final BOOLEAN, 
 	CONSTRAINT access_tokens_pk PRIMARY KEY (digest), 
 	CONSTRAINT access_tokens_user_id_fk FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
 );
@@ -244,6 +244,17 @@ CREATE INDEX run_images_by_image ON run_images (user_id, sha256);
 
 CREATE TRIGGER images_unshown AFTER DELETE ON run_images BEGIN DELETE FROM images WHERE user_id = old.user_id AND sha256 = old.sha256 AND NOT EXISTS (SELECT 1 FROM run_images WHERE user_id = old.user_id AND sha256 = old.sha256); END;
 
+CREATE TABLE identities (
+	issuer VARCHAR(255) NOT NULL, 
+	subject VARCHAR(255) NOT NULL, 
+	user_id VARCHAR(32) NOT NULL, 
+	created_at BIGINT NOT NULL, 
+	CONSTRAINT identities_pk PRIMARY KEY (issuer, subject), 
+	CONSTRAINT identities_user_id_fk FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+);
+
+CREATE INDEX identities_by_user_id ON identities (user_id);
+
 INSERT INTO search_words (search_words, rank) VALUES ('secure-delete', 1);
 
-INSERT INTO alembic_version VALUES ('0022')
+INSERT INTO alembic_version VALUES ('0023')

@@ -20,6 +20,7 @@ from llamakeep.storage.database.columns import seconds_from_now
 from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import (
     api_keys,
+    identities,
     notifications,
     runs,
     users,
@@ -65,7 +66,7 @@ class DeletedUserStorage:
             check_others(connection, user)
             disable(connection, user)
             connection.execute(_UNSENT, {"whose": user.id})
-            for table in (api_keys, webhook_secrets):
+            for table in (api_keys, identities, webhook_secrets):
                 connection.execute(delete(table).where(table.c.user_id == user.id))
             connection.execute(
                 update(users)

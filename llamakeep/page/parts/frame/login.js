@@ -42,6 +42,8 @@ export function loginForm(then, { username = "" } = {}) {
     },
   });
   node.classList.add("login");
+  const provider = state.about.value?.sign_in;
+  if (provider) node.prepend(signIn(provider.name, username !== ""));
   if (state.about.value?.demo) {
     node.append(demoButtons((user) => {
       [name.value, password.value] = [user, DEMO[user]];
@@ -49,6 +51,21 @@ export function loginForm(then, { username = "" } = {}) {
     }));
   }
   return node;
+}
+
+/**
+ * Return a link that signs in through an identity provider.
+ *
+ * @param {string} name Of the provider.
+ * @param {boolean} isAbove Whether a page below it has to stay: it opens another tab.
+ */
+function signIn(name, isAbove) {
+  const target = isAbove ? { target: "_blank" } : {};
+  return element(
+    "div",
+    { class: "buttons" },
+    element("a", { href: "login/oidc/", class: "button edge", ...target }, `Sign in with ${name}`),
+  );
 }
 
 /** @param {(username: string) => void} logIn */
@@ -92,8 +109,15 @@ function askAgain() {
     const end = listen(({ what }) => {
       if (what === "login") loggedIn();
     });
+    addEventListener("focus", look);
+    /** Look whether the user has signed in again in another tab. */
+    async function look() {
+      const me = await call("GET", "me/", { mayLogIn: false }).catch(() => null);
+      if (me?.id === before?.id) loggedIn();
+    }
     function loggedIn() {
       end();
+      removeEventListener("focus", look);
       asking = null;
       dialog.close();
       resolve(true);
@@ -115,13 +139,15 @@ export function guardLogin() {
 
 /** End this login, here and in the other tabs, and forget what the browser keeps. */
 export async function logOut() {
+  let there = document.baseURI;
   try {
-    await call("POST", "logout/", { mayLogIn: false });
+    const said = await call("POST", "logout/", { mayLogIn: false });
+    there = said?.end_session_url ?? there;
   } catch (error) {
     const isOut = error instanceof Problem && error.code === "unauthenticated";
     if (!isOut) return problemNotice(error);
   }
   clearLocal();
   tell({ what: "logout" });
-  location.assign(document.baseURI);
+  location.assign(there);
 }
