@@ -20,6 +20,7 @@ async def test_a_server_says_what_a_page_needs_and_nothing_else(
         "version": llamakeep.__version__,
         "demo": True,
         "setup": False,
+        "sign_in": None,
         "max_body_size": 1024**2,
         "max_images_size": 16 * 1024**2,
     }
