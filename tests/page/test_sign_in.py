@@ -76,7 +76,7 @@ def test_a_user_signs_in_through_a_provider_and_out_of_it_again(
 
     page.goto(site.origin)
     page.get_by_role("link", name="Sign in with Example SSO").click()
-    page.get_by_role("button", name=DORA["sub"]).click()
+    page.get_by_role("button", name=str(DORA["sub"])).click()
 
     expect(page).to_have_url(f"{site.origin}/")
     expect(page.get_by_role("textbox", name="Prompt")).to_be_visible()

@@ -50,7 +50,7 @@ class IdentityProvider:
 
     def publish(self) -> None:
         """Say the public keys."""
-        self.say("/keys", KeySet(self.keys).as_dict(private=False))
+        self.say("/keys", KeySet([*self.keys]).as_dict(private=False))
 
     def claims(self, nonce: str, /, **changes: Any) -> dict[str, Any]:
         now = int(time.time())
