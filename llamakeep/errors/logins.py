@@ -28,13 +28,13 @@ class SignInRefused(Unauthenticated):
     code = "sign-in-refused"
     title = "The sign-in was refused."
 
-    def __init__(self, detail: str | None = None, *, reason: str) -> None:
+    def __init__(self, detail: str | None = None, *, reason: str | None = None) -> None:
         super().__init__(
             detail
             or "The sign-in could not be verified. Begin again; if that does "
             "not help, an administrator finds the reason in this server's log."
         )
-        self.reason = reason
+        self.reason = reason or self.detail
         """For the log: what was wrong."""
 
 

@@ -13,6 +13,8 @@ FORGED = new_access_token()
 OPEN_TO_ALL = [
     "POST /login/",
     "POST /login/cookie/",
+    "GET /login/oidc/",
+    "GET /login/oidc/callback",
     "POST /setup/",
     "POST /password-reset/",
     "GET /about/",
