@@ -30,11 +30,11 @@ from llamakeep.api.history import conversations
 from llamakeep.api.history import import_routes as history_import
 from llamakeep.api.history import routes as history
 from llamakeep.api.http import about, documentation, health, metrics, problems
-from llamakeep.api.http.body_limit import BodyLimit
-from llamakeep.api.http.browsers import allow_origins
-from llamakeep.api.http.forwarded import believe_proxies
-from llamakeep.api.http.outermost import Outermost
-from llamakeep.api.http.rates import limit_rates, shared_counts
+from llamakeep.api.middleware.body_limit import BodyLimit
+from llamakeep.api.middleware.browsers import allow_origins
+from llamakeep.api.middleware.forwarded import believe_proxies
+from llamakeep.api.middleware.outermost import Outermost
+from llamakeep.api.middleware.rates import limit_rates, shared_counts
 from llamakeep.api.page.files import Files
 from llamakeep.api.page.routes import page_routes
 from llamakeep.api.prompts import models

@@ -238,7 +238,7 @@ def _config(app: FastAPI, metrics: socket.socket | None) -> uvicorn.Config:
         app if metrics is None else MetricsOnPort(app, metrics),
         http=cast("type[asyncio.Protocol]", partial(BoundedProtocol, bounds)),
         ws="none",
-        proxy_headers=False,  # `api.http.forwarded` reads them instead
+        proxy_headers=False,  # `api.middleware.forwarded` reads them instead
         lifespan="off",
         log_config=None,
         access_log=False,

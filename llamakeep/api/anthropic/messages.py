@@ -10,10 +10,10 @@ from llamakeep.api.anthropic.rendering import whole
 from llamakeep.api.anthropic.request import CountRequest, MessageRequest
 from llamakeep.api.anthropic.wire import json_response, stream_headers
 from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser
-from llamakeep.api.http.body_limit import LARGE
 from llamakeep.api.http.links import prefix_of
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
+from llamakeep.api.middleware.body_limit import LARGE
 from llamakeep.api.openai.messages import place_of_last
 from llamakeep.api.prompts.canceling import CancelOnDisconnect, Stream
 from llamakeep.api.prompts.idempotency import key_of

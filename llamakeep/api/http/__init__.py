@@ -1,1 +1,1 @@
-"""What all routes share: problems, fields, middleware, streaming, documentation."""
+"""What all routes share: problems, fields, queries, streaming, documentation."""

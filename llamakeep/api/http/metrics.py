@@ -7,9 +7,9 @@ from fastapi.security import SecurityScopes
 from starlette.responses import Response
 
 from llamakeep.api.dependencies import AuthUser, admin_user, auth_user
-from llamakeep.api.http.forwarded import address_of
 from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
+from llamakeep.api.middleware.forwarded import address_of
 from llamakeep.domain import Scope
 from llamakeep.errors import AdminOnly, ScopeMissing, Unauthenticated
 from llamakeep.metrics.families import CONTENT_TYPE

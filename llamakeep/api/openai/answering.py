@@ -8,8 +8,8 @@ from typing import Any
 from fastapi import Request, Response
 
 from llamakeep.api.http import sse
-from llamakeep.api.http.body_limit import LARGE
 from llamakeep.api.http.links import prefix_of
+from llamakeep.api.middleware.body_limit import LARGE
 from llamakeep.api.openai import choices
 from llamakeep.api.openai.errors import error_of
 from llamakeep.api.openai.forms import ResponseFormat

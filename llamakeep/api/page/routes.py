@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
 from llamakeep.api.http.links import prefix_of
-from llamakeep.api.http.rates import PAGE_FILES
+from llamakeep.api.middleware.rates import PAGE_FILES
 from llamakeep.api.page.files import DOCUMENTATION, SHELL, File, Files
 
 PAGES = (

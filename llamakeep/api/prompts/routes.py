@@ -7,9 +7,9 @@ from dataclasses import replace
 from fastapi import Request, Response
 
 from llamakeep.api.dependencies import IdempotencyHeader, PromptingUser
-from llamakeep.api.http.body_limit import LARGE
 from llamakeep.api.http.problems import ANSWERING, problem_responses
 from llamakeep.api.http.router import Router
+from llamakeep.api.middleware.body_limit import LARGE
 from llamakeep.api.openai.messages import (
     place_of_images,
     place_of_last,

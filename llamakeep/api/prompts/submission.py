@@ -15,10 +15,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llamakeep.api.dependencies import KEY_PATTERN, LONGEST_KEY
-from llamakeep.api.http.body_limit import LARGE, too_large
 from llamakeep.api.http.headers import single_header, sole_header
 from llamakeep.api.http.json_bodies import is_json, parse_json
 from llamakeep.api.http.queries import QueryCheck
+from llamakeep.api.middleware.body_limit import LARGE, too_large
 from llamakeep.domain import User
 from llamakeep.errors import UNREAD, InvalidRequest, TooManyReaders
 from llamakeep.services import services_of

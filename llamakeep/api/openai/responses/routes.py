@@ -15,11 +15,11 @@ from llamakeep.api.dependencies import (
     IdempotencyHeader,
     PromptingUser,
 )
-from llamakeep.api.http.body_limit import LARGE
 from llamakeep.api.http.links import origin_of, prefix_of
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.http.streaming import Streaming
+from llamakeep.api.middleware.body_limit import LARGE
 from llamakeep.api.openai.errors import (
     COMPLETION_ERRORS,
     PREVIOUS_NOT_FOUND,

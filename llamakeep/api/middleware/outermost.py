@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from llamakeep.api.http.forwarded import Network
 from llamakeep.api.http.login_cookies import SET_COOKIE
-from llamakeep.api.http.tracing import RequestTrace
+from llamakeep.api.middleware.forwarded import Network
+from llamakeep.api.middleware.tracing import RequestTrace
 from llamakeep.http.security_headers import HEADERS
 from llamakeep.logs.access import AccessLog
 from llamakeep.logs.context import (

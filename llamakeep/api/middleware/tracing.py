@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import Scope
 
-from llamakeep.api.http.forwarded import Network, address_of
+from llamakeep.api.middleware.forwarded import Network, address_of
 from llamakeep.domain.ids import number_of
 from llamakeep.logs.access import PROBES
 from llamakeep.logs.context import Served
