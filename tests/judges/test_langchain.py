@@ -36,7 +36,7 @@ def test_an_agent_continues_after_the_server_was_killed_between_call_and_result(
     assert any(run["response"] == ANSWER for run in runs)
 
 
-@pytest.mark.parametrize("scenario", ["agent_streamed", "agent_on_responses"])
+@pytest.mark.parametrize("scenario", ["agent_streamed", "agent_on_responses", "graph"])
 def test_an_agent_can_ask_again_after_the_server_was_killed_in_arguments(
     judge: Judge, scenario: str
 ) -> None:

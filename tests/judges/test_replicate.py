@@ -1,4 +1,4 @@
-"""Calls of a model on Replicate, whose prediction outlives the server."""
+"""Answers of models on Replicate, whose predictions outlive the server."""
 
 import json
 import time
@@ -68,26 +68,47 @@ def message(site: Site, key: str) -> str:
     return json.dumps(call.input)
 
 
+def two(site: Site, key: str) -> str:
+    """Ask for two choices, and return what they say in lines."""
+    with openai_of(site) as client:
+        completion = client.with_options(max_retries=3).chat.completions.create(
+            model=MODEL, messages=ASKED, n=2, extra_headers={"Idempotency-Key": key}
+        )
+    return "\n".join([one.message.content or "" for one in completion.choices])
+
+
 @pytest.mark.parametrize("ask", [chat, message])
 def test_a_call_continues_after_a_kill_in_its_arguments_and_is_asked_for_once(
     replicate_site: Site, ask: Callable[[Site, str], str]
 ) -> None:
-    replicate_site.replicate.reset()
-    replicate_site.replicate.rule(deltas=CALL, gap=0.3)
-
-    with ThreadPoolExecutor() as other:
-        answer = other.submit(ask, replicate_site, ask.__name__)
-        end = time.monotonic() + LONG_ENOUGH
-        while not any(one["output"] for one in predictions(replicate_site)):
-            assert time.monotonic() < end
-            time.sleep(0.05)
-        replicate_site.restart()
-        said = answer.result()
-
-    assert said == ARGUMENTS
+    assert said_though_killed(replicate_site, ask) == ARGUMENTS
     assert len(predictions(replicate_site)) == 1
     [run, *_] = history(replicate_site, 5)
     assert run["output"][0]["text"] == ARGUMENTS
+
+
+def test_choices_continue_after_a_kill_and_each_is_asked_for_once(
+    replicate_site: Site,
+) -> None:
+    whole = "".join(CALL)
+
+    assert said_though_killed(replicate_site, two) == f"{whole}\n{whole}"
+    assert len(predictions(replicate_site)) == 2
+
+
+def said_though_killed(site: Site, ask: Callable[[Site, str], str]) -> str:
+    """Return what a client was told whose server was killed in the middle."""
+    site.replicate.reset()
+    for _ in range(2):
+        site.replicate.rule(deltas=CALL, gap=0.3)
+    with ThreadPoolExecutor() as other:
+        answer = other.submit(ask, site, ask.__name__)
+        end = time.monotonic() + LONG_ENOUGH
+        while not any(one["output"] for one in predictions(site)):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        site.restart()
+        return answer.result()
 
 
 def predictions(site: Site) -> list[dict[str, Any]]:
