@@ -23,6 +23,15 @@ Issuer = Annotated[str | None, AfterValidator(_check_issuer)]
 class SignInSettings(BaseSettings):
     """Who else than this server says who somebody is."""
 
+    proxy_user_header: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9-]{1,64}$", min_length=1
+    )
+    """
+    The header in which a proxy of `LLAMAKEEP_TRUSTED_PROXIES` says who has signed in at
+    it, such as `Remote-User`: they may log in to the page as that. From other addresses
+    it is nothing. Without it, no header is; see `docs/deploy/sign-in.md`.
+    """
+
     oidc_issuer: Issuer = None
     """
     The issuer of an OpenID Connect provider, exactly as it names itself: users may sign

@@ -49,6 +49,7 @@ EXAMPLES = {
     "prompted_tools": "false",
     "log_level": "info",
     "metrics_port": "9464",
+    "proxy_user_header": "Remote-User",
     "oidc_issuer": "https://login.example.com/realms/staff",
     "oidc_client_id": "llamakeep",
     "oidc_allowed_domains": "example.com,example.org",

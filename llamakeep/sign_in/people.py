@@ -12,6 +12,7 @@ from llamakeep.settings import Settings
 LONGEST_NAME = 48
 """Shorter than a username may be, so that a number can follow."""
 
+_NAMELESS = "user"
 _OTHERS = re.compile(r"[^A-Za-z0-9._@-]+")
 
 
@@ -98,8 +99,11 @@ def _groups(found: object) -> set[str]:
 
 def _name(claims: dict[str, Any], email: str | None) -> str:
     for found in (claims.get("preferred_username"), email, claims.get("name")):
-        if isinstance(found, str):
-            name = _OTHERS.sub("-", found)[:LONGEST_NAME].strip("-")
-            if name:
-                return name
-    return "user"
+        if isinstance(found, str) and (name := username_of(found)) != _NAMELESS:
+            return name
+    return _NAMELESS
+
+
+def username_of(name: str) -> str:
+    """Return what a new user of a name is called here."""
+    return _OTHERS.sub("-", name)[:LONGEST_NAME].strip("-") or _NAMELESS

@@ -182,6 +182,7 @@ OPEN = {
     "POST /login/cookie/",
     "GET /login/oidc/",
     "GET /login/oidc/callback",
+    "GET /login/proxy/",
     "POST /setup/",
     "POST /password-reset/",
     "GET /about/",

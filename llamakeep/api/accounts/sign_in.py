@@ -1,4 +1,4 @@
-"""Signing in through an OpenID Connect provider, for the page."""
+"""Signing in through an OpenID Connect provider or a proxy, for the page."""
 
 import logging
 from datetime import timedelta
@@ -16,7 +16,9 @@ from llamakeep.api.http.problems import problem_responses, render_error
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.http.sign_in_cookies import is_secure, keep_flow, read_flow
+from llamakeep.api.middleware.forwarded import PROXY_USER
 from llamakeep.credentials.tokens import digest, new_access_token
+from llamakeep.domain import User
 from llamakeep.errors import (
     CountsUnavailable,
     LlamaKeepError,
@@ -28,12 +30,17 @@ from llamakeep.errors import (
 )
 from llamakeep.services import services_of
 from llamakeep.sign_in import LONGEST_FLOW, Flow
+from llamakeep.sign_in.people import username_of
 
 if TYPE_CHECKING:
     from llamakeep.sign_in.oidc import OpenIdConnect
 
 router = Router(tags=["login"], queries=Queries.ANY)
 """Providers add parameters of their own."""
+proxies = Router(tags=["login"])
+
+PROXY = "proxy"
+"""The issuer of those whom a proxy has signed in; no provider's, which is a URL."""
 
 LONGEST = 4096
 """Characters of a code or a state."""
@@ -125,6 +132,46 @@ async def finish_sign_in(
         )
     except (SignInRefused, SignInUnavailable) as refusal:
         return await _refusal(request, refusal)
+    response = await _log_in(request, user)
+    keep_flow(request, response, "", 0)
+    return response
+
+
+@proxies.get(
+    "/login/proxy/",
+    status_code=303,
+    response_class=Response,
+    responses=problem_responses(SignInRefused, PathNotFound, StorageUnavailable)
+    | _redirects,
+)
+async def sign_in_by_proxy(request: Request) -> Response:
+    """
+    Log a browser in as who has signed in at a trusted proxy in front.
+
+    It gets a login cookie as of `GET /login/oidc/callback`.
+    """
+    user = request.scope.get(PROXY_USER)
+    if not user:
+        raise PathNotFound(
+            "No trusted proxy says who has signed in. LLAMAKEEP_PROXY_USER_HEADER "
+            "names the header and LLAMAKEEP_TRUSTED_PROXIES the proxy: see "
+            "docs/deploy/sign-in.md."
+        )
+    try:
+        found = await services_of(request).storage.user_of_identity(
+            PROXY, user, name=username_of(user), role=None, actor=actor_of(request)
+        )
+    except SignInRefused as refusal:
+        return await _refusal(request, refusal)
+    return await _log_in(request, found)
+
+
+router.routes.extend(proxies.routes)
+
+
+async def _log_in(request: Request, user: User) -> Response:
+    """Give the browser a login that its use does not extend, and the page."""
+    services = services_of(request)
     access_token = new_access_token()
     lifetime = timedelta(seconds=services.settings.access_token_lifetime)
     await services.storage.add_access_token(
@@ -135,10 +182,8 @@ async def finish_sign_in(
         is_final=True,
         actor=actor_of(request, user),
     )
-    response = RedirectResponse(f"{prefix_of(request)}/", HTTPStatus.SEE_OTHER)
-    keep_flow(request, response, "", 0)
     give_cookie(request, access_token, lifetime, is_secure=is_secure(request))
-    return response
+    return RedirectResponse(f"{prefix_of(request)}/", HTTPStatus.SEE_OTHER)
 
 
 def _provider(request: Request) -> "OpenIdConnect":

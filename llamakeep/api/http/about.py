@@ -9,6 +9,7 @@ from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.api.http.sse import encode
 from llamakeep.api.http.streaming import Streaming
+from llamakeep.api.middleware.forwarded import PROXY_USER
 from llamakeep.api.prompts.events import HEADERS
 from llamakeep.errors import StorageUnavailable
 from llamakeep.schemas.bodies import Body
@@ -22,9 +23,11 @@ PAUSE = 0.5
 
 
 class IdentityProvider(Body):
-    """Through which pages sign in at `/login/oidc/`."""
+    """Who signs users of the page in."""
 
     name: str
+    path: str
+    """Where a browser goes to sign in, relative to the page."""
 
 
 class About(Body):
@@ -47,17 +50,27 @@ class About(Body):
 async def about(request: Request) -> About:
     """Return what there is to know without a login."""
     services = services_of(request)
-    settings, provider = services.settings, services.sign_in
+    settings = services.settings
     is_offered = services.setup.token_digest is not None
     return About(
         version=request.app.version,
         demo=settings.demo,
         # Another process may have used the token.
         setup=is_offered and not await services.storage.has_users(),
-        sign_in=None if provider is None else IdentityProvider(name=provider.name),
+        sign_in=_identity_provider(request),
         max_body_size=int(settings.max_body_size),
         max_images_size=int(settings.max_images_size),
     )
+
+
+def _identity_provider(request: Request) -> IdentityProvider | None:
+    """Return the proxy, where somebody has signed in at it, else the provider."""
+    if user := request.scope.get(PROXY_USER):
+        return IdentityProvider(name=user, path="login/proxy/")
+    provider = services_of(request).sign_in
+    if provider is None:
+        return None
+    return IdentityProvider(name=provider.name, path="login/oidc/")
 
 
 @router.get(

@@ -25,6 +25,11 @@ Network = IPv4Network | IPv6Network
 MOST_HOPS = 16
 """How many addresses of `X-Forwarded-For` are read, from the last one."""
 
+PROXY_USER = "proxy_user"
+"""In a request's scope: who has signed in at the proxy; empty for nobody."""
+
+LONGEST_USER = 255
+
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _PORT = re.compile(r"\[(?P<six>[^]]+)\](?::\d+)?|(?P<four>[0-9.]+):\d+")
 
@@ -33,19 +38,31 @@ def believe_proxies(app: FastAPI, settings: Settings) -> None:
     """Have `app` use the headers of trusted proxies, if any are configured."""
     prefix = settings.path_prefix
     if settings.trusted_proxies or prefix:
-        app.add_middleware(Forwarded, trusted=settings.trusted_proxies, prefix=prefix)
+        app.add_middleware(
+            Forwarded,
+            trusted=settings.trusted_proxies,
+            prefix=prefix,
+            user_header=settings.proxy_user_header,
+        )
 
 
 class Forwarded:
     """
     Replaces a request's client, scheme and prefix by those that trusted proxies report.
 
-    The `prefix` is for proxies that report none.
+    The `prefix` is for proxies that report none. `user_header` is where they report who
+    has signed in; nobody else may.
     """
 
     def __init__(
-        self, app: ASGIApp, *, trusted: Sequence[Network], prefix: str
+        self,
+        app: ASGIApp,
+        *,
+        trusted: Sequence[Network],
+        prefix: str,
+        user_header: str | None = None,
     ) -> None:
+        self._user_header = (user_header or "").lower().encode()
         self._app = app
         self._trusted = trusted
         self._prefix = prefix
@@ -76,6 +93,8 @@ class Forwarded:
             if scheme is not None:
                 scope["scheme"] = scheme
             prefix = _prefix(said.get(b"x-forwarded-prefix", [])) or prefix
+            if self._user_header:
+                scope[PROXY_USER] = _user(scope, self._user_header)
         if prefix:
             scope["prefix"] = prefix
 
@@ -122,6 +141,20 @@ def address_of(value: str) -> Address | None:
     if isinstance(address, IPv6Address):
         return address.ipv4_mapped or IPv6Address(int(address))  # without its zone
     return address
+
+
+def _user(scope: Scope, header: bytes) -> str:
+    found: set[bytes] = {value for name, value in scope["headers"] if name == header}
+    if not found:
+        return ""
+    user = found.pop().decode(errors="replace").strip()
+    if (
+        found
+        or len(user) > LONGEST_USER
+        or not user.replace("\ufffd", "\0").isprintable()
+    ):
+        raise _unusable(header.decode(), "one name of at most 255 characters")
+    return user
 
 
 def _scheme(values: Sequence[str]) -> str | None:

@@ -4,7 +4,7 @@
 /** @typedef {{id: string, username: string, role: "user" | "admin", keeps: boolean}} Me */
 /**
  * @typedef {{version: string, demo: boolean, setup: boolean, max_body_size: number,
- * sign_in: {name: string} | null}} About
+ * sign_in: {name: string, path: string} | null}} About
  */
 /** @typedef {"connected" | "connecting" | "reconnecting" | "offline" | "stopping"} Connection */
 

@@ -15,6 +15,7 @@ OPEN_TO_ALL = [
     "POST /login/cookie/",
     "GET /login/oidc/",
     "GET /login/oidc/callback",
+    "GET /login/proxy/",
     "POST /setup/",
     "POST /password-reset/",
     "GET /about/",

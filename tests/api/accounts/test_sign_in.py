@@ -451,6 +451,6 @@ async def test_a_server_without_a_provider_says_so(server: Client) -> None:
 async def test_pages_learn_of_the_provider(browser: Browser) -> None:
     about = await browser.client.get("/about/")
 
-    assert about.json()["sign_in"] == {"name": "127.0.0.1"}
+    assert about.json()["sign_in"] == {"name": "127.0.0.1", "path": "login/oidc/"}
     # Nobody asked it anything for that.
     assert browser.provider.stub.heard == []

@@ -43,7 +43,7 @@ export function loginForm(then, { username = "" } = {}) {
   });
   node.classList.add("login");
   const provider = state.about.value?.sign_in;
-  if (provider) node.prepend(signIn(provider.name, username !== ""));
+  if (provider) node.prepend(signIn(provider, username !== ""));
   if (state.about.value?.demo) {
     node.append(demoButtons((user) => {
       [name.value, password.value] = [user, DEMO[user]];
@@ -56,15 +56,19 @@ export function loginForm(then, { username = "" } = {}) {
 /**
  * Return a link that signs in through an identity provider.
  *
- * @param {string} name Of the provider.
+ * @param {{name: string, path: string}} provider
  * @param {boolean} isAbove Whether a page below it has to stay: it opens another tab.
  */
-function signIn(name, isAbove) {
+function signIn({ name, path }, isAbove) {
   const target = isAbove ? { target: "_blank" } : {};
   return element(
     "div",
     { class: "buttons" },
-    element("a", { href: "login/oidc/", class: "button edge", ...target }, `Sign in with ${name}`),
+    element(
+      "a",
+      { href: path, class: "button edge", ...target },
+      path === "login/proxy/" ? `Log in as ${name}` : `Sign in with ${name}`,
+    ),
   );
 }
 
