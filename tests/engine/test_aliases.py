@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from llamakeep.domain import Limits, NewRun, Parameters, Run, RunStatus, User
+from llamakeep.domain import (
+    Limits,
+    NewRun,
+    Parameters,
+    Run,
+    RunStatus,
+    User,
+    new_id,
+    utc_now,
+)
+from llamakeep.domain.routes import Candidate, Passed, route_of
 from llamakeep.engine import Engine
 from llamakeep.engine.routing.choosing import members_of
 from llamakeep.errors import LlamaKeepError, PriceUnknown, UnsupportedParameter
@@ -352,3 +362,53 @@ async def test_a_server_without_a_file_refuses_an_alias_as_an_unknown_model(
     async with open_with(settings, storage, "") as engine:
         with pytest.raises(LlamaKeepError):
             await engine.accept(alice, ANY)
+
+
+@pytest.mark.parametrize("status", [RunStatus.STARTING, RunStatus.QUEUED])
+async def test_after_a_crash_only_what_was_certainly_not_asked_goes_on(
+    settings: Settings, storage: Storage, alice: User, status: RunStatus
+) -> None:
+    """A process has kept that the second model is asked next, and was killed."""
+    async with AsyncExitStack() as stack:
+        urls, stubs = {}, []
+        for name, script in (
+            ("first", ANSWER),
+            ("second", [whole(401, b"")]),
+            ("third", ANSWER),
+        ):
+            stub = await stack.enter_async_context(running_stub(*script))
+            urls[name] = stub.base_url
+            stubs.append(stub)
+        route = route_of(
+            "any",
+            [Candidate("third", "m")],
+            [Passed("first:m", "provider-rate-limited", was_asked=True)],
+        )
+        left = Run(
+            id=new_id("run_"),
+            user_id=alice.id,
+            status=status,
+            attempt=1,
+            provider="second",
+            model="m",
+            prompt="Why?",
+            conversation_id="conv_1",
+            parameters=Parameters(route=route),
+            created_at=utc_now(),
+            started_at=utc_now() if status is RunStatus.STARTING else None,
+        )
+        await storage.accept(left, node="node_dead", lease=30)
+        async with open_with(settings, storage, toml_of(urls)) as engine:
+            run = await engine.end_of(left)
+
+    asked = [posts(stub) for stub in stubs]
+    if status is RunStatus.STARTING:
+        assert (run.status, run.provider) == (RunStatus.INTERRUPTED, "second")
+        assert asked == [0, 0, 0]
+    else:
+        assert (run.status, run.provider) == (RunStatus.SUCCEEDED, "third")
+        assert asked == [0, 1, 1]
+        assert [reason for _, reason in passed(run)] == [
+            "provider-rate-limited",
+            "provider-unauthenticated",
+        ]
