@@ -71,7 +71,11 @@ class Admission:
         self._most_runs = settings.max_running + settings.max_queued
         self._storage = storage
         self._registry = registry
-        self._routing = Routing(registry, most_of_images=self._most_of_images)
+        self._routing = Routing(
+            registry,
+            most_of_images=self._most_of_images,
+            is_open=runner.fallback.is_open,
+        )
         self._runner = runner
 
     async def begin(  # noqa: C901, PLR0912, PLR0915 - in two, each prompt would cost another call

@@ -75,10 +75,8 @@ class Runner:
             lose=self.lose,
             taken_over=metrics.taken_over,
         )
-        metrics.collectors += [
-            partial(load_series, self.live, settings),
-            storage.commit_series,
-        ]
+        loads = partial(load_series, self.live, settings)
+        metrics.collectors += [loads, storage.commit_series]
         self._settings = settings
         self._storage = storage
         self._node = node
@@ -88,7 +86,9 @@ class Runner:
         )
         self._is_shared = not storage.is_sole_owner
         self.model_breakers = ModelBreakers(settings.breaker_pause)
-        self._fallback = Fallback(settings, storage, registry, self.breakers)
+        self.fallback = Fallback(
+            settings, storage, registry, self.breakers, self.model_breakers
+        )
 
     def start(
         self,
@@ -171,13 +171,13 @@ class Runner:
                         if await self._ask(live):
                             break
                     except LlamaKeepError as error:
-                        if not await self._fallback.after(live, error):
+                        if not await self.fallback.after(live, error):
                             raise
                         continue
                     finally:
                         await self._release(live)
-                    if not await self._fallback.of_open_circuit(live):
-                        await self._fallback.requeue(live)
+                    if not await self.fallback.of_open_circuit(live):
+                        await self.fallback.requeue(live)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - told apart
                 end = await self._closing.failed(live, error)
             else:
@@ -286,7 +286,7 @@ class Runner:
         if not live.is_waiting:
             self.wait(live)
         while True:
-            if self.breakers.stops(live.run) and await self._fallback.of_open_circuit(
+            if self.breakers.stops(live.run) and await self.fallback.of_open_circuit(
                 live
             ):
                 continue

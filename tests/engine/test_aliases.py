@@ -227,6 +227,27 @@ async def test_a_model_whose_circuit_is_open_is_not_asked(
     assert asked == [True, False, False]
 
 
+async def test_a_server_that_was_not_there_is_asked_after_the_others_for_a_while(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    async with running_stub(*ANSWER) as stub:
+        urls = {"dead": "http://127.0.0.1:9/v1", "alive": stub.base_url}
+        async with open_with(settings, storage, toml_of(urls)) as engine:
+            runs = [await ended(engine, alice) for _ in range(2)]
+            stub.script = [whole(429, b"")]
+            failed = await ended(engine, alice)
+
+    assert [passed(run) for run in runs] == [
+        [("dead:m", "provider-unavailable")],
+        [("dead:m", "circuit-open")],
+    ]
+    assert passed(failed) == [
+        ("dead:m", "circuit-open"),
+        ("alive:m", "provider-rate-limited"),
+    ]
+    assert (failed.status, failed.provider) == (RunStatus.FAILED, "dead")
+
+
 async def test_where_none_answers_the_last_one_says_why(
     settings: Settings, storage: Storage, alice: User
 ) -> None:

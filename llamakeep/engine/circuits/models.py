@@ -81,6 +81,15 @@ class ModelBreakers:
         error.nothing_paid, error.was_tried = True, False
         raise error
 
+    def is_open_now(self, provider: str, model: str) -> bool:
+        """Return whether one lets nothing pass, not even a probe."""
+        breaker = self.known.get((provider, model))
+        return (
+            breaker is not None
+            and breaker.error is not None
+            and breaker.open_until > self._clock()
+        )
+
     def states(self) -> Sequence[CircuitState]:
         """Return those that are not closed, as this process knows them."""
         now = self._clock()

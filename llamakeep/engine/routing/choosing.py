@@ -1,7 +1,7 @@
 """Aliases: which of their models a prompt is sent to, and which ones afterwards."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from llamakeep.domain import NewRun, Run, User
@@ -30,7 +30,14 @@ CIRCUIT_OPEN = "circuit-open"
 class Routing:
     """Chooses among the models of aliases those that can do what a prompt needs."""
 
-    def __init__(self, registry: Registry, *, most_of_images: int) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        most_of_images: int,
+        is_open: Callable[[str, str], bool],
+    ) -> None:
+        self._is_open = is_open
         self._registry = registry
         self._most_of_images = most_of_images
 
@@ -60,6 +67,14 @@ class Routing:
         if not fitting:
             assert refusal is not None
             raise refusal
+        # Those that are not to be asked now come last, in case no other one answers.
+        later = [each for each in fitting if self._is_open(each.provider, each.model)]
+        if 0 < len(later) < len(fitting):
+            fitting = [each for each in fitting if each not in later] + later
+            passed += [
+                Passed(f"{each.provider}:{each.model}", CIRCUIT_OPEN, was_asked=False)
+                for each in later
+            ]
         first, *others = fitting
         route = dict(route_of(alias, others, passed))
         return registry.provider(first.provider), first.model, route
