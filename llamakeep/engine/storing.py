@@ -9,6 +9,8 @@ from llamakeep.errors import OutcomeUnknown, StorageUnavailable
 
 STORING_PAUSES = (0.1, 0.5, 1.0)
 """Seconds before each try to store a prompt of which it is not known whether it is."""
+LONGEST = 5.0
+"""Seconds for all of them."""
 
 
 async def find_out(
@@ -22,8 +24,11 @@ async def find_out(
     Raises:
         OutcomeUnknown: That cannot be found out now.
     """
-    for pause in STORING_PAUSES:
-        await asyncio.sleep(pause)
-        with suppress(StorageUnavailable):
-            return await accept(may_be_stored=True)
+    # A database that is frozen would have each try wait for its timeout.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LONGEST):
+            for pause in STORING_PAUSES:
+                await asyncio.sleep(pause)
+                with suppress(StorageUnavailable):
+                    return await accept(may_be_stored=True)
     raise unknown

@@ -17,6 +17,9 @@ from tests.storage.running import LEASE, NODE, ended, new_run
 Moment = Literal["before", "after"]
 """When a connection is lost: before the server hears of a COMMIT, or after that."""
 
+IDLE = b"Z\0\0\0\5I"
+"""The message of a server that is not in a transaction."""
+
 
 @pytest.fixture
 def database_url(clean_postgres_url: str) -> str:
@@ -50,8 +53,12 @@ class Cutter:
     ) -> None:
         server, to_server = await asyncio.open_connection(*self._upstream)
 
+        is_idle = False
+
         async def answer() -> None:
+            nonlocal is_idle
             while data := await server.read(65536):
+                is_idle = data.endswith(IDLE)
                 to_client.write(data)
             to_client.close()
 
@@ -59,7 +66,9 @@ class Cutter:
         self._tasks |= {down}
         with suppress(OSError):
             while not self.is_shut and (data := await client.read(65536)):
-                if b"COMMIT;" in data and self.cuts is not None:
+                # Outside of a transaction, what is executed is committed.
+                commits = b"COMMIT;" in data or (is_idle and data.startswith(b"B"))
+                if commits and self.cuts is not None:
                     down.cancel()
                     await asyncio.wait([down])
                     if self.cuts == "after":
@@ -105,6 +114,23 @@ async def test_a_prompt_whose_commit_broke_off_is_kept_once(
 
     assert kept == run
     assert [each.id for each in await storage.history(alice)] == [run.id]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_prompts_whose_common_commit_broke_off_are_kept_once_each(
+    cutter: Cutter, distant: Storage, storage: Storage, alice: User, moment: Moment
+) -> None:
+    await distant.accept(new_run(alice), node=NODE, lease=LEASE)
+    new = [new_run(alice, f"Why {number}?") for number in range(20)]
+    cutter.cuts = moment
+
+    kept = await asyncio.gather(
+        *(distant.accept(run, node=NODE, lease=LEASE) for run in new)
+    )
+
+    assert cutter.has_cut.is_set()
+    assert list(kept) == new
+    assert len(await storage.history(alice)) == 21
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

@@ -6,7 +6,7 @@ from typing import Any
 
 from llamakeep.domain import User, utc_now
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.prepared import Prepared
+from llamakeep.storage.database.prepared import Fetch, Prepared
 
 Read = Callable[[Sequence[Any]], tuple[User, datetime | None]]
 
@@ -41,7 +41,7 @@ class CredentialCache:
         values = {"digest": digest, "now": utc_now()}
         # Read before the query, so that a change in between invalidates the entry.
         version = self._database.accounts_version
-        rows = await self._database.look_up(lambda one: statement.fetch(one, values))
+        rows = await self._database.look_up(Fetch(statement, values))
         if not rows:
             return None
         found = read(rows[0])

@@ -1,47 +1,61 @@
-"""The PostgreSQL database: a pool of connections, one transaction an operation."""
+"""
+The PostgreSQL database: a pool of connections, and pipelines for frequent statements.
+
+On a connection of the pool, each operation has a transaction of its own. What takes one
+statement is sent together with those of other callers, and falls back to that.
+"""
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from llamakeep.errors import OutcomeUnknown, StorageUnavailable
 from llamakeep.storage.database.commits import Commits
+from llamakeep.storage.database.pipelines import (
+    CONNECTIONS,
+    Pipelines,
+    RolledBackError,
+    Rows,
+)
 from llamakeep.storage.database.port import Operation, T
 from llamakeep.storage.database.postgres_connecting import (
     LONGEST_PAUSE,
     Connector,
     Server,
-    reason_of,
+)
+from llamakeep.storage.database.postgres_errors import (
+    DISK_FULL,
+    ERRORS,
+    TOO_MANY_CONNECTIONS,
+    is_about_the_server,
+    is_collision,
+    is_rolled_back,
+    message_of,
+    outcome_unknown,
+    sqlstate_of,
 )
 from llamakeep.storage.database.postgres_slots import Slots
 from llamakeep.storage.database.postgres_url import PostgresUrl
+from llamakeep.storage.database.prepared import Change, Fetch, Prepared
 from llamakeep.storage.database.trouble import Kind, Trouble
 
 __all__ = ["LONGEST_PAUSE", "PostgresDatabase"]
 
-POOL_SIZE = 20
+POOL_SIZE = 20 - CONNECTIONS
 CONNECTION_WAIT = 10
 """Seconds to wait for a free connection of the pool."""
 TRIES = 4
-_SERVER_TROUBLE = ("08", "25006", "25P03", "28", "3D", "53", "57", "58")
-"""
-SQLSTATE prefixes of a server that cannot be used: connection, read-only, idle timeout,
-authentication, database missing, no room, shutdown, system error:
-https://www.postgresql.org/docs/current/errcodes-appendix.html.
-"""
-_TOO_MANY_CONNECTIONS = "53300"
-_DISK_FULL = "53100"
-_COMMIT_UNKNOWN = ("08", "57P")
-"""SQLSTATE prefixes of errors that leave a COMMIT's outcome unknown."""
+HAS_TRANSACTION_TIMEOUT = (17,)
+LONGEST_BATCH = 15
+"""Seconds until PostgreSQL ends a batch that has begun and not ended."""
 _LIMITS = text(
     "SELECT set_config('idle_in_transaction_session_timeout', :pause, true), "
     "set_config('statement_timeout', :limit, true)"
@@ -69,17 +83,25 @@ class PostgresDatabase:
             hide_parameters=True,  # errors are logged, and parameters are prompts
         )
         event.listen(self._engine.sync_engine, "do_connect", self._prepare)
+        self._looking = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._pipelines = Pipelines(
+            self._connect_pipeline, self._engine.sync_engine.dialect, self.commits
+        )
 
     async def watch_accounts(self) -> None:
         """Do nothing: credentials are not cached on PostgreSQL."""
 
     async def write(self, operation: Operation[T]) -> T:
         """Run `operation` and commit; retry if it collided with another transaction."""
+        if isinstance(operation, Change) and await self._pipelined(
+            "write", operation.statement, operation.values
+        ):
+            return cast("T", operation.result)
         for tries_left in reversed(range(TRIES)):
             try:
                 return await self._write(operation)
             except DBAPIError as error:
-                if not _is_collision(error):
+                if not is_collision(error):
                     raise
                 if not tries_left:
                     if isinstance(error, IntegrityError):
@@ -93,12 +115,15 @@ class PostgresDatabase:
 
     async def read(self, operation: Operation[T]) -> T:
         """Run `operation` on a connection of the pool."""
-        async with self._translated("read"), self._connected() as connection:
-            return await connection.run_sync(operation)
+        return await self._read(operation, self._engine)
 
     async def look_up(self, operation: Operation[T]) -> T:
-        """Run `operation` as `read` does."""
-        return await self.read(operation)
+        """Run `operation`, each of its statements on the newest state."""
+        if isinstance(operation, Fetch):
+            rows = await self._pipelined("read", operation.statement, operation.values)
+            if rows is not None:
+                return cast("T", rows)
+        return await self._read(operation, self._looking)
 
     async def checkpoint(self) -> None:
         """Do nothing: PostgreSQL checkpoints by itself."""
@@ -110,11 +135,30 @@ class PostgresDatabase:
         """Do nothing: PostgreSQL's vacuum does it."""
 
     async def close(self) -> None:
-        """Close the pool."""
+        """Finish what is queued, and close all connections."""
+        await self._pipelines.close()
         await self._engine.dispose()
 
+    async def _read(self, operation: Operation[T], engine: AsyncEngine) -> T:
+        async with self._translated("read"), self._connected(engine) as connection:
+            return await connection.run_sync(operation)
+
+    async def _pipelined(
+        self, kind: Kind, statement: Prepared, values: Mapping[str, Any]
+    ) -> Rows | None:
+        """Return the statement's rows; `None` if it has to be done in another way."""
+        if self._server is None or self._server.is_pooled:
+            return None
+        is_write = kind == "write"
+        try:
+            async with self._translated(kind):
+                return await self._pipelines.run(statement, values, is_write=is_write)
+        except RolledBackError:
+            return None
+
     async def _write(self, operation: Operation[T]) -> T:
-        async with self._translated("write"), self._connected() as connection:
+        engine = self._engine
+        async with self._translated("write"), self._connected(engine) as connection:
             if self._server is not None and self._server.is_pooled:
                 await connection.execute(_LIMITS, self._limits)
             began = perf_counter()
@@ -132,10 +176,10 @@ class PostgresDatabase:
         }
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+    async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         if self._server is None:
             self._server = await self._connector.find_out()
-        connection = await self._take()
+        connection = await self._take(engine)
         try:
             yield connection
         except (OSError, TimeoutError, asyncio.CancelledError):
@@ -152,14 +196,14 @@ class PostgresDatabase:
             finally:
                 self._slots.give_back()
 
-    async def _take(self) -> AsyncConnection:
+    async def _take(self, engine: AsyncEngine) -> AsyncConnection:
         async with asyncio.timeout(CONNECTION_WAIT):
             await self._slots.take()
             while True:
                 try:
-                    return await self._engine.connect()
+                    return await engine.connect()
                 except BaseException as error:
-                    if _sqlstate(error) != _TOO_MANY_CONNECTIONS:
+                    if sqlstate_of(error) != TOO_MANY_CONNECTIONS:
                         self._slots.give_back()
                         raise
                     # Wait for one of the open connections instead.
@@ -168,6 +212,14 @@ class PostgresDatabase:
     async def _connect(self, **_: Any) -> asyncpg.Connection:
         assert self._server is not None
         return await self._connector.connect(is_pooled=self._server.is_pooled)
+
+    async def _connect_pipeline(self) -> asyncpg.Connection:
+        connection = await self._connect()
+        if connection.get_server_version() >= HAS_TRANSACTION_TIMEOUT:
+            # A process that is frozen while it sends a batch holds locks, and is not
+            # idle by PostgreSQL's account.
+            await connection.execute(f"SET transaction_timeout = '{LONGEST_BATCH}s'")
+        return connection
 
     def _prepare(self, _dialect: Any, _record: Any, _args: Any, options: Any) -> None:
         # Behind a pooler, each transaction may get another connection.
@@ -184,15 +236,8 @@ class PostgresDatabase:
             if isinstance(error, OutcomeUnknown):
                 self.trouble.failed(kind, error, "it broke off during COMMIT.")
             raise
-        except (
-            DBAPIError,
-            OSError,
-            TimeoutError,
-            PoolTimeout,
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-        ) as error:
-            if isinstance(error, DBAPIError) and not _is_about_the_server(error):
+        except ERRORS as error:
+            if isinstance(error, DBAPIError) and not is_about_the_server(error):
                 raise
             make = (
                 StorageUnavailable.of_read
@@ -202,8 +247,8 @@ class PostgresDatabase:
             translated = make(
                 "PostgreSQL cannot be reached or cannot keep more.", retry_after=5
             )
-            translated.is_full = _sqlstate(error) == _DISK_FULL
-            self.trouble.failed(kind, translated, _reason(error))
+            translated.is_full = sqlstate_of(error) == DISK_FULL
+            self.trouble.failed(kind, translated, message_of(error))
             raise translated from error
         else:
             self.trouble.worked(kind)
@@ -219,38 +264,8 @@ async def _commit(connection: AsyncConnection) -> None:
     try:
         await connection.commit()
     except (DBAPIError, OSError, TimeoutError) as error:
-        sqlstate = _sqlstate(error)
-        if sqlstate and not sqlstate.startswith(_COMMIT_UNKNOWN):
-            raise  # the server refused the COMMIT and rolled back
+        if is_rolled_back(error):
+            raise
         if raw.driver_connection is not None:
             raw.driver_connection.terminate()
-        raise OutcomeUnknown(
-            "The connection to PostgreSQL broke off during COMMIT: it is not known "
-            "whether this was stored. Look for it, a prompt in your history, or send "
-            "it again, a prompt under the same Idempotency-Key, which stores it once.",
-            reason="PostgreSQL broke off during COMMIT.",
-        ) from error
-
-
-def _sqlstate(error: BaseException) -> str:
-    orig = error.orig if isinstance(error, DBAPIError) else error
-    return getattr(orig, "sqlstate", None) or ""
-
-
-def _reason(error: Exception) -> str:
-    cause: BaseException = error
-    if isinstance(error, DBAPIError) and error.orig is not None:
-        cause = error.orig.__cause__ or error.orig
-    return f"PostgreSQL: {reason_of(cause)}"
-
-
-def _is_collision(error: DBAPIError) -> bool:
-    return isinstance(error, IntegrityError) or _sqlstate(error) in {"40001", "40P01"}
-
-
-def _is_about_the_server(error: DBAPIError) -> bool:
-    return (
-        error.connection_invalidated
-        or isinstance(error, OperationalError | InterfaceError)
-        or _sqlstate(error).startswith(_SERVER_TROUBLE)
-    )
+        raise outcome_unknown(error) from error

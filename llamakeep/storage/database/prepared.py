@@ -16,14 +16,31 @@ Binder = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class _Compiled:
+class Compiled:
+    """A statement's text, and what converts its parameters and results."""
+
     sql: str
+    names: Sequence[str]
+    """The parameters in their order."""
     pick: Callable[[Mapping[str, Any]], Sequence[Any]]
-    """Returns the parameters in their order."""
+    """Returns their values in that order."""
     binders: Sequence[tuple[int, Binder]]
     """Converters by position; most parameters need none."""
     results: Sequence[Binder | None]
-    errors: type[Exception]
+
+    def bind(self, values: Mapping[str, Any]) -> list[Any]:
+        """Return the parameters, converted for the driver."""
+        bound = list(self.pick(values))
+        for index, convert in self.binders:
+            bound[index] = convert(bound[index])
+        return bound
+
+    def read(self, row: Sequence[Any]) -> Sequence[Any]:
+        """Return what a driver's row says; more columns than are known are left out."""
+        return [
+            value if convert is None else convert(value)
+            for value, convert in zip(row, self.results, strict=False)
+        ]
 
 
 class Prepared:
@@ -44,14 +61,14 @@ class Prepared:
         on_postgresql: Executable | None = None,
     ) -> None:
         self._statement = statement
-        self._on_postgresql = statement if on_postgresql is None else on_postgresql
-        self._parameters = None if parameters is None else list(parameters)
-        self._compiled: _Compiled | None = None
+        self.on_postgresql = statement if on_postgresql is None else on_postgresql
+        self.parameters = None if parameters is None else list(parameters)
+        self._compiled: Compiled | None = None
 
     def execute(self, connection: Connection, values: Mapping[str, Any]) -> int:
         """Execute it, and return the number of changed rows."""
         if connection.dialect.name != "sqlite":
-            return connection.execute(self._on_postgresql, values).rowcount
+            return connection.execute(self.on_postgresql, values).rowcount
         return int(self._run(connection, values).rowcount)
 
     def fetch(
@@ -59,49 +76,81 @@ class Prepared:
     ) -> Sequence[Sequence[Any]]:
         """Execute it, and return its rows."""
         if connection.dialect.name != "sqlite":
-            return connection.execute(self._on_postgresql, values).all()
+            return connection.execute(self.on_postgresql, values).all()
         rows = self._run(connection, values)
-        results = self._for(connection.dialect).results
-        return [
-            [
-                value if convert is None else convert(value)
-                for value, convert in zip(row, results, strict=True)
-            ]
-            for row in rows
-        ]
+        read = self._for(connection.dialect).read
+        return [read(row) for row in rows]
 
     def _run(self, connection: Connection, values: Mapping[str, Any]) -> Any:
         """Execute it with the driver."""
         compiled = self._compiled or self._for(connection.dialect)
-        bound = list(compiled.pick(values))
-        for index, convert in compiled.binders:
-            bound[index] = convert(bound[index])
         driver = connection.connection.driver_connection
         assert driver is not None
+        bound = compiled.bind(values)
+        errors = connection.dialect.loaded_dbapi.Error
         try:
             return driver.execute(compiled.sql, bound)
-        except compiled.errors as error:
+        except errors as error:
             raise DBAPIError.instance(
-                compiled.sql, None, error, compiled.errors, hide_parameters=True
+                compiled.sql, None, error, errors, hide_parameters=True
             ) from error
 
-    def _for(self, dialect: Dialect) -> _Compiled:
+    def _for(self, dialect: Dialect) -> Compiled:
         if self._compiled is None:
-            assert isinstance(self._statement, ClauseElement)
-            sql = self._statement.compile(dialect=dialect, column_keys=self._parameters)
-            assert isinstance(sql, SQLCompiler)
-            assert sql.positiontup is not None
-            columns = getattr(self._statement, "selected_columns", ())
-            names = sql.positiontup
-            binders = enumerate(_binder(sql, name, dialect) for name in names)
-            self._compiled = _Compiled(
-                str(sql),
-                itemgetter(*names) if len(names) > 1 else lambda one: [one[names[0]]],
-                [(index, binder) for index, binder in binders if binder is not None],
-                [_reader(column.type, dialect) for column in columns],
-                dialect.loaded_dbapi.Error,
-            )
+            self._compiled = compiled(self._statement, self.parameters, dialect)
         return self._compiled
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """An operation that reads the rows of one statement."""
+
+    statement: Prepared
+    values: Mapping[str, Any]
+
+    def __call__(self, connection: Connection) -> Sequence[Sequence[Any]]:
+        """Read them in the caller's transaction."""
+        return self.statement.fetch(connection, self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """
+    An operation that one statement can do as well, most of the time.
+
+    A database may send the statement together with those of other callers, and run the
+    operation only if the statement returns no row: then it has changed nothing.
+    """
+
+    operation: Callable[[Connection], Any]
+    statement: Prepared
+    values: Mapping[str, Any]
+    result: Any
+    """The operation's result if the statement has changed something."""
+
+    def __call__(self, connection: Connection) -> Any:
+        """Run the operation in the caller's transaction."""
+        return self.operation(connection)
+
+
+def compiled(
+    statement: Executable, parameters: Sequence[str] | None, dialect: Dialect
+) -> Compiled:
+    """Compile a statement; `parameters` are the columns of an INSERT."""
+    assert isinstance(statement, ClauseElement)
+    sql = statement.compile(dialect=dialect, column_keys=parameters)
+    assert isinstance(sql, SQLCompiler)
+    assert sql.positiontup is not None
+    names = sql.positiontup
+    binders = enumerate(_binder(sql, name, dialect) for name in names)
+    columns = getattr(statement, "selected_columns", ())
+    return Compiled(
+        str(sql),
+        names,
+        itemgetter(*names) if len(names) > 1 else lambda one: [one[names[0]]],
+        [(index, binder) for index, binder in binders if binder is not None],
+        [_reader(column.type, dialect) for column in columns],
+    )
 
 
 def _binder(sql: SQLCompiler, name: str, dialect: Dialect) -> Binder | None:

@@ -52,7 +52,7 @@ def add_tags(connection: Connection, tagged: list[Run]) -> None:
     rows = [
         {"user_id": run.user_id, "tag": tag, "run_id": run.id}
         for run in tagged
-        for tag in _tags_of(run.metadata)
+        for tag in tags_of(run.metadata)
     ]
     if rows:
         connection.execute(insert(run_tags), rows)
@@ -67,7 +67,8 @@ def has_tag(user: User, tag: str) -> ColumnElement[bool]:
     )
 
 
-def _tags_of(metadata: Mapping[str, str]) -> set[str]:
+def tags_of(metadata: Mapping[str, str]) -> set[str]:
+    """Return the tags of a run's metadata."""
     return {
         tag[:LONGEST]
         for key, value in metadata.items()

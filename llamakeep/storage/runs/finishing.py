@@ -10,7 +10,7 @@ from llamakeep.domain import Run, RunStatus
 from llamakeep.domain.runs import without_texts
 from llamakeep.domain.states import ENDS, ForbiddenTransition
 from llamakeep.errors import OutcomeUnknown
-from llamakeep.storage.database.port import Database
+from llamakeep.storage.database.port import Database, Operation
 from llamakeep.storage.database.prepared import Prepared
 from llamakeep.storage.database.tables import run_images
 from llamakeep.storage.history.indexing import WORDS, indexed_runs, words_to_index
@@ -45,8 +45,13 @@ _FORGET_IMAGES = delete(run_images).where(run_images.c.run_id == bindparam("run_
 """A trigger deletes those that no other run shows."""
 
 
+def written(names: Iterable[str] = _WRITTEN) -> Mapping[str, Any]:
+    """Return what an UPDATE sets at the end of a run."""
+    return {name: bindparam(f"new_{name}") for name in names}
+
+
 def _finishing(names: Iterable[str]) -> Mapping[RunStatus, Prepared]:
-    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
+    values = written(names)
     return {
         status: Prepared(
             transition(event, *MINE).values(values),
@@ -117,8 +122,11 @@ class FinishStorage:
                 close(connection, whole)
             return is_mine
 
+        is_alone = self._database.is_sole_owner or not run.store
         try:
-            return await self._database.write(operation)
+            return await self._database.write(
+                operation if is_alone else _pipelined(operation, run, statement, values)
+            )
         except OutcomeUnknown as unknown:
             again = outcomes.unless(outcomes.IS_CLOSED, values, True, operation)
             return await outcomes.find_out(self._database, again, unknown)
@@ -135,3 +143,11 @@ class FinishStorage:
 def _settle_unkept(connection: Connection, run: Run) -> None:
     connection.execute(_FORGET_IMAGES, {"run_id": run.id}).close()
     settle(connection, run)
+
+
+def _pipelined(
+    operation: Operation[bool], run: Run, statement: Prepared, values: Mapping[str, Any]
+) -> Operation[bool]:
+    from llamakeep.storage.runs.pipelined import finishing  # noqa: PLC0415
+
+    return finishing(operation, run, statement, values)

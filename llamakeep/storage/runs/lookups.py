@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, func, literal_column, select
 
@@ -10,6 +9,7 @@ from llamakeep.domain import Run, RunStatus, User
 from llamakeep.errors import IdempotencyKeyReused, RunNotFound
 from llamakeep.storage.database.conditions import IS_UNFINISHED
 from llamakeep.storage.database.port import Database
+from llamakeep.storage.database.prepared import Fetch, Prepared
 from llamakeep.storage.database.tables import runs
 from llamakeep.storage.runs.long_texts import PIECE
 from llamakeep.storage.runs.rows import READ, to_run
@@ -31,9 +31,11 @@ _PROGRESS = select(
     ),
     runs.c.output.is_not(None),
 ).where(runs.c.id == bindparam("run_id"), runs.c.user_id == bindparam("user_id"))
-_REPEATED = select(runs.c.id, runs.c.request_digest).where(
-    runs.c.user_id == bindparam("user_id"),
-    runs.c.idempotency_key == bindparam("key"),
+_REPEATED = Prepared(
+    select(runs.c.id, runs.c.request_digest).where(
+        runs.c.user_id == bindparam("user_id"),
+        runs.c.idempotency_key == bindparam("key"),
+    )
 )
 
 
@@ -95,18 +97,12 @@ class LookupStorage:
         Raises:
             IdempotencyKeyReused: That run answers another request.
         """
-
-        def operation(connection: Connection) -> str | None:
-            values = {"user_id": user.id, "key": wanted.key}
-            row = connection.execute(_REPEATED, values).one_or_none()
-            if row is None:
-                return None
-            _check(wanted, row)
-            return str(row.id)
-
-        run_id = await self._database.look_up(operation)
-        if run_id is None:
+        values = {"user_id": user.id, "key": wanted.key}
+        rows = await self._database.look_up(Fetch(_REPEATED, values))
+        if not rows:
             return None
+        [(run_id, digest)] = rows
+        _check(wanted, run_id, digest)
         # Not on the event loop, since its text may be long.
         row = await self._database.read(
             lambda connection: connection.execute(
@@ -143,14 +139,14 @@ def find_known(
     ).one_or_none()
     if row is None:
         return None
-    _check(wanted, row)
+    _check(wanted, row.id, row.request_digest)
     return to_run(row)
 
 
-def _check(wanted: IdempotencyKey, row: Any) -> None:
-    if not wanted.fits(row.request_digest):
+def _check(wanted: IdempotencyKey, run_id: str, digest: bytes) -> None:
+    if not wanted.fits(digest):
         raise IdempotencyKeyReused(
             f"The Idempotency-Key {wanted.key!r} was used for another request, which "
-            f"is kept as {row.id}. Nothing was stored. Send the same body, or another "
+            f"is kept as {run_id}. Nothing was stored. Send the same body, or another "
             "key."
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, bindparam, select
@@ -15,6 +16,8 @@ from llamakeep.storage.database.tables import runs
 S = TypeVar("S")
 LOOKS = (0.1, 0.4, 1.0, 2.0)
 """Seconds to wait before each look at what was committed."""
+LONGEST = 5.0
+"""Seconds for all of them."""
 
 # Rows that a committed step leaves, found with the step's own parameters.
 IS_KEPT = select(runs.c.id).where(runs.c.id == bindparam("run_id"))
@@ -41,12 +44,13 @@ async def find_out(
     Raises:
         OutcomeUnknown: The database did not come back soon enough.
     """
-    for pause in LOOKS:
-        await asyncio.sleep(pause)
-        try:
-            return await database.write(again)
-        except StorageUnavailable:
-            continue
+    # A database that is frozen would have each look wait for its timeout.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LONGEST):
+            for pause in LOOKS:
+                await asyncio.sleep(pause)
+                with suppress(StorageUnavailable):
+                    return await database.write(again)
     raise unknown
 
 

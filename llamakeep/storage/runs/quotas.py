@@ -13,7 +13,16 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    select,
+    update,
+)
 
 from llamakeep.domain import Reservation, Run, first_id, utc_now
 from llamakeep.errors import (
@@ -59,29 +68,24 @@ _SOME = (
 )
 _LOCKED = _SOME.with_for_update()
 _IS_OURS = quotas.c.id.in_(bindparam("ids", expanding=True))
-_RESERVE = (
-    update(quotas)
-    .where(_IS_OURS)
-    .values(
-        running=quotas.c.running + 1,
-        tokens_reserved=quotas.c.tokens_reserved + bindparam("tokens"),
-        cost_reserved=quotas.c.cost_reserved
-        + bindparam("cost", type_=quotas.c.cost_used.type),
-    )
-)
-_SETTLE = (
-    update(quotas)
-    .where(_IS_OURS)
-    .values(
-        running=quotas.c.running - 1,
-        tokens_reserved=quotas.c.tokens_reserved - bindparam("tokens"),
-        tokens_used=quotas.c.tokens_used + bindparam("took_tokens"),
-        cost_reserved=quotas.c.cost_reserved
-        - bindparam("cost", type_=quotas.c.cost_used.type),
-        cost_used=quotas.c.cost_used
-        + bindparam("took_cost", type_=quotas.c.cost_used.type),
-    )
-)
+_ONE: ColumnElement[int] = literal_column("1")  # `Prepared` takes no values
+_COST = quotas.c.cost_used.type
+RESERVED = {
+    quotas.c.running: quotas.c.running + _ONE,
+    quotas.c.tokens_reserved: quotas.c.tokens_reserved + bindparam("tokens"),
+    quotas.c.cost_reserved: quotas.c.cost_reserved + bindparam("cost", type_=_COST),
+}
+"""What an UPDATE sets that reserves."""
+SETTLED = {
+    quotas.c.running: quotas.c.running - _ONE,
+    quotas.c.tokens_reserved: quotas.c.tokens_reserved - bindparam("tokens"),
+    quotas.c.tokens_used: quotas.c.tokens_used + bindparam("took_tokens"),
+    quotas.c.cost_reserved: quotas.c.cost_reserved - bindparam("cost", type_=_COST),
+    quotas.c.cost_used: quotas.c.cost_used + bindparam("took_cost", type_=_COST),
+}
+"""What an UPDATE sets that settles."""
+_RESERVE = update(quotas).where(_IS_OURS).values(RESERVED)
+_SETTLE = update(quotas).where(_IS_OURS).values(SETTLED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +205,7 @@ def reserve(
         needed, left = _needed(reservation, quota.unit), quota.left(known[quota.id])
         if needed > left:
             return _refusal(quota, max(0, left), needed)
-    connection.execute(_RESERVE, _set_aside(reservation))
+    connection.execute(_RESERVE, set_aside(reservation))
     return None
 
 
@@ -221,7 +225,7 @@ def give_back(
     cost: Decimal = Decimal(0),
 ) -> None:
     """Free a reservation, and count what was used of it."""
-    values = _set_aside(reservation)
+    values = set_aside(reservation)
     if connection.dialect.name == "postgresql":
         # Lock in order first: an UPDATE locks rows in any order, and could deadlock.
         connection.execute(_LOCKED, values).close()
@@ -312,7 +316,8 @@ def _prompts_left(connection: Connection, quota: Quota) -> int:
     return int(quota.limit) - (connection.scalar(count) or 0)
 
 
-def _set_aside(reservation: Reservation) -> dict[str, Any]:
+def set_aside(reservation: Reservation) -> dict[str, Any]:
+    """Return the parameters of statements that reserve or settle."""
     return {
         "ids": list(reservation.quotas),
         "tokens": reservation.tokens,

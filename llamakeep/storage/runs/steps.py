@@ -1,10 +1,11 @@
 """Writes of a run's life: accept, claim, attach, flush, finish, cancel."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, exists, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from llamakeep.domain import (
@@ -25,8 +26,8 @@ from llamakeep.errors import (
 )
 from llamakeep.storage.accounts.users import is_there
 from llamakeep.storage.database.columns import seconds_from_now
-from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.prepared import Prepared
+from llamakeep.storage.database.port import Database, Operation, T
+from llamakeep.storage.database.prepared import Change, Prepared
 from llamakeep.storage.database.tables import runs
 from llamakeep.storage.history.indexing import (
     INSERT_INDEXED,
@@ -48,13 +49,24 @@ _ACCEPT = Prepared(
     - {"cancel_requested", "handle"},
     on_postgresql=INSERT_INDEXED.values(lease_until=seconds_from_now("lease")),
 )
+_other = runs.alias("other")
 _ATTACH = transition(RunEvent.ATTACH, *MINE).values(handle=bindparam("new_handle"))
+_ATTACH_FREE = Prepared(
+    _ATTACH.where(
+        ~exists().where(
+            _other.c.provider == runs.c.provider,
+            _other.c.handle == bindparam("new_handle"),
+            _other.c.id != runs.c.id,
+        )
+    )
+)
+"""It changes nothing if another run has the handle."""
 _HAS_HANDLE = select(runs.c.id).where(
     runs.c.provider == bindparam("provider"),
     runs.c.handle == bindparam("handle"),
     runs.c.id != bindparam("run_id"),
 )
-_CLAIM = transition(RunEvent.CLAIM, *MINE)
+_CLAIM = Prepared(transition(RunEvent.CLAIM, *MINE))
 _REQUEUE = transition(RunEvent.REQUEUE, *MINE, runs.c.handle.is_(None))
 _FALL_BACK = transition(RunEvent.FALL_BACK, *MINE, runs.c.handle.is_(None)).values(
     provider=bindparam("new_provider"),
@@ -127,7 +139,8 @@ class RunStorage:
             "idempotency_key": idempotency_key and idempotency_key.key,
             "request_digest": idempotency_key and idempotency_key.request_digest,
         }
-        if not self._database.is_sole_owner:
+        is_alone = self._database.is_sole_owner
+        if not is_alone:
             values["words"] = await words_to_index(run)
 
         def operation(connection: Connection) -> Run | LimitReached | ImageNotFound:
@@ -149,7 +162,11 @@ class RunStorage:
 
         try:
             try:
-                accepted = await self._database.write(operation)
+                accepted = await self._database.write(
+                    operation
+                    if is_alone
+                    else _pipelined(operation, run, values, quotas)
+                )
             except OutcomeUnknown as unknown:
                 again = outcomes.unless(
                     outcomes.IS_KEPT, {"run_id": run.id}, run, operation
@@ -177,10 +194,10 @@ class RunStorage:
         }
 
         def operation(connection: Connection) -> bool:
-            return connection.execute(_CLAIM, values).rowcount == 1
+            return _CLAIM.execute(connection, values) == 1
 
         try:
-            return await self._database.write(operation)
+            return await self._database.write(Change(operation, _CLAIM, values, True))
         except OutcomeUnknown as unknown:
             again = outcomes.unless(outcomes.IS_CLAIMED, values, True, operation)
             return await outcomes.find_out(self._database, again, unknown)
@@ -197,8 +214,10 @@ class RunStorage:
                 return Attached.LOST
             return Attached.TAKEN if is_taken else Attached.KEPT
 
+        values = {"run_id": run.id, "fence": run.attempt, "new_handle": handle}
+        writing = Change(operation, _ATTACH_FREE, values, Attached.KEPT)
         try:
-            return await self._database.write(operation)
+            return await self._database.write(writing)
         except OutcomeUnknown as unknown:
             return await outcomes.find_out(self._database, operation, unknown)
 
@@ -330,6 +349,17 @@ def conversation_of(run_id: str, *, is_embedding: bool = False) -> str:
     """Return the id of the conversation that a run begins."""
     prefix = ALONE if is_embedding else "conv_"
     return prefix + run_id.removeprefix("run_")
+
+
+def _pipelined(
+    operation: Operation[T],
+    run: Run,
+    values: Mapping[str, Any],
+    quotas: Sequence[Quota],
+) -> Operation[T | Run]:
+    from llamakeep.storage.runs.pipelined import accepting  # noqa: PLC0415
+
+    return accepting(operation, run, values, quotas)
 
 
 def _add_more(connection: Connection, run: Run) -> None:

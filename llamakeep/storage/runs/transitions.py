@@ -24,7 +24,7 @@ from llamakeep.storage.database.conditions import is_one_of
 from llamakeep.storage.database.tables import runs
 
 _VALUES: Mapping[Effect, Mapping[str, Any]] = {
-    Effect.NEXT_ATTEMPT: {"attempt": runs.c.attempt + 1},
+    Effect.NEXT_ATTEMPT: {"attempt": runs.c.attempt + literal_column("1")},
     Effect.START_CLOCK: {"started_at": bindparam("now")},
     Effect.STOP_CLOCK: {"started_at": null()},
     Effect.HOLD: {"lease_until": seconds_from_now("lease")},

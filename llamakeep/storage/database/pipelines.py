@@ -1,0 +1,274 @@
+"""
+Single statements of many callers, sent to PostgreSQL as one batch.
+
+While a batch of a statement is on its way, the next one gathers. A batch is one round
+trip and, since only its end has a Sync message, one transaction with one commit:
+https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-PIPELINING.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import asyncpg
+from sqlalchemy import Dialect, Integer, Select, bindparam
+from sqlalchemy.sql.base import Executable
+from sqlalchemy.sql.dml import Insert, Update
+
+from llamakeep.storage.database.commits import Commits
+from llamakeep.storage.database.postgres_connecting import FAILURES
+from llamakeep.storage.database.postgres_errors import (
+    TOO_MANY_CONNECTIONS,
+    is_rolled_back,
+    outcome_unknown,
+    sqlstate_of,
+)
+from llamakeep.storage.database.prepared import Compiled, Prepared, compiled
+
+CONNECTIONS = 4
+"""Batches of so many statements are on their way at the same time."""
+
+LARGEST_BATCH = 256
+
+CROWD = 4
+"""The batch size from which on the next batch is given time to gather."""
+
+GATHERING = 0.002
+"""Seconds of that time; a commit takes about as long."""
+
+AFTER_REFUSAL = 5.0
+"""Seconds without further connections after the server refused one."""
+
+LOCKS = "lock_ids"
+"""
+A list that a statement locks rows of, in the order of their ids.
+
+A batch locks those of all of its callers with its first statement: batches that locked
+them one caller after the other could deadlock.
+"""
+
+Rows = Sequence[Sequence[Any]]
+
+_PLACE = "place"
+
+
+class RolledBackError(Exception):
+    """Nothing was changed, and that may be another caller's fault: try it alone."""
+
+
+@dataclass(slots=True)
+class _Job:
+    arguments: list[Any]
+    future: asyncio.Future[Rows]
+
+
+@dataclass(slots=True)
+class _Queue:
+    """The callers of one statement."""
+
+    compiled: Compiled
+    is_write: bool
+    place_at: int
+    """Where a parameter is with the caller's place in the batch."""
+    locks_at: int | None
+    jobs: list[_Job] = field(default_factory=list)
+    is_busy: bool = False
+    is_crowded: bool = False
+
+
+@dataclass(slots=True)
+class _Lane:
+    connection: asyncpg.Connection
+    prepared: dict[str, Any] = field(default_factory=dict)
+
+
+class Pipelines:
+    """
+    Sends statements of one event loop.
+
+    Args:
+        connect: Opens a connection.
+        dialect: The one that statements are compiled for.
+        commits: Counts the batches that write.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[asyncpg.Connection]],
+        dialect: Dialect,
+        commits: Commits,
+    ) -> None:
+        self._connect = connect
+        self._dialect = dialect
+        self._commits = commits
+        self._queues: dict[Prepared, _Queue] = {}
+        self._free = asyncio.Semaphore(CONNECTIONS)
+        self._lanes: list[_Lane] = []
+        """Open connections that are not in use."""
+        self._refused_at = float("-inf")
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def run(
+        self, statement: Prepared, values: Mapping[str, Any], *, is_write: bool
+    ) -> asyncio.Future[Rows]:
+        """
+        Queue a statement.
+
+        The future has the rows of a statement that reads, and an empty row for each one
+        that a statement changed.
+
+        Raises:
+            OutcomeUnknown: It is not known whether the batch was committed.
+            RolledBackError: Nothing was changed.
+            Exception: The server cannot be used; nothing was changed.
+        """
+        queue = self._queues.get(statement)
+        if queue is None:
+            queue = _queue(statement, self._dialect, is_write=is_write)
+            self._queues[statement] = queue
+        arguments = queue.compiled.bind({**values, _PLACE: 0})
+        job = _Job(arguments, asyncio.get_running_loop().create_future())
+        queue.jobs.append(job)
+        if not queue.is_busy:
+            queue.is_busy = True
+            task = asyncio.create_task(self._work(queue))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return job.future
+
+    async def close(self) -> None:
+        """Finish what is queued, and close the connections."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        for lane in self._lanes:
+            lane.connection.terminate()
+        self._lanes.clear()
+
+    async def _work(self, queue: _Queue) -> None:
+        try:
+            while queue.jobs:
+                # Callers of the same iteration of the loop join the batch.
+                await asyncio.sleep(GATHERING if queue.is_crowded else 0)
+                async with self._free:
+                    batch = queue.jobs[:LARGEST_BATCH]
+                    del queue.jobs[:LARGEST_BATCH]
+                    queue.is_crowded = len(batch) >= CROWD
+                    await self._send(queue, batch)
+        finally:
+            queue.is_busy = False
+
+    async def _send(self, queue: _Queue, batch: list[_Job]) -> None:
+        try:
+            lane = await self._lane(queue.compiled.sql)
+        except FAILURES as error:
+            # Those who wait would otherwise wait for one timeout after the other.
+            _fail([*batch, *queue.jobs], error)
+            queue.jobs.clear()
+            return
+        except RolledBackError as error:
+            _fail(batch, error)
+            return
+        began = perf_counter()
+        try:
+            rows = await lane.prepared[queue.compiled.sql].fetchmany(
+                _arguments(queue, batch)
+            )
+        except Exception as error:  # noqa: BLE001 - handed to the callers that wait
+            self._failed(queue, batch, lane, error)
+            return
+        if queue.is_write:
+            self._commits.add(began, operations=len(batch))
+        found: list[list[Sequence[Any]]] = [[] for _ in batch]
+        for *row, place in rows:
+            found[place].append(queue.compiled.read(row))
+        for job, own in zip(batch, found, strict=True):
+            if not job.future.done():  # the caller was canceled; the commit stands
+                job.future.set_result(own)
+        self._lanes.append(lane)
+
+    def _failed(
+        self, queue: _Queue, batch: Sequence[_Job], lane: _Lane, error: Exception
+    ) -> None:
+        # A `DataError` is the driver's, about a value that it cannot send.
+        # After a migration, what was prepared may have to be prepared anew.
+        lane.connection.terminate()
+        if is_rolled_back(error) or isinstance(error, asyncpg.DataError):
+            _fail(batch, RolledBackError())
+            return
+        for job in batch:
+            _fail([job], outcome_unknown(error) if queue.is_write else error)
+        _fail(queue.jobs, error)
+        queue.jobs.clear()
+
+    async def _lane(self, sql: str) -> _Lane:
+        """
+        Return a connection that has prepared a statement.
+
+        Raises:
+            RolledBackError: The server has no connection left, or refuses the
+                statement.
+        """
+        lane = await self._connected()
+        if sql not in lane.prepared:
+            try:
+                lane.prepared[sql] = await lane.connection.prepare(sql)
+            except BaseException as error:
+                lane.connection.terminate()
+                if is_rolled_back(error):
+                    raise RolledBackError from error
+                raise
+        return lane
+
+    async def _connected(self) -> _Lane:
+        while self._lanes:
+            lane = self._lanes.pop()
+            if not lane.connection.is_closed():
+                return lane
+        now = asyncio.get_running_loop().time()
+        if now - self._refused_at < AFTER_REFUSAL:
+            raise RolledBackError
+        try:
+            return _Lane(await self._connect())
+        except asyncpg.PostgresError as error:
+            if sqlstate_of(error) != TOO_MANY_CONNECTIONS:
+                raise
+            self._refused_at = now
+            raise RolledBackError from error
+
+
+def _queue(statement: Prepared, dialect: Dialect, *, is_write: bool) -> _Queue:
+    executable = statement.on_postgresql
+    place = bindparam(_PLACE, type_=Integer()).label(_PLACE)
+    placed: Executable
+    match executable:
+        case Select():
+            placed = executable.add_columns(place)
+        case Insert() | Update():
+            placed = executable.returning(place)
+        case _:
+            raise TypeError(f"{executable} cannot be sent with others.")
+    found = compiled(placed, statement.parameters, dialect)
+    names = found.names
+    return _Queue(
+        found,
+        is_write=is_write,
+        place_at=names.index(_PLACE),
+        locks_at=names.index(LOCKS) if LOCKS in names else None,
+    )
+
+
+def _arguments(queue: _Queue, batch: Sequence[_Job]) -> Sequence[Sequence[Any]]:
+    for place, job in enumerate(batch):
+        job.arguments[queue.place_at] = place
+    if (at := queue.locks_at) is not None:
+        ids = {id_ for job in batch for id_ in job.arguments[at]}
+        batch[0].arguments[at] = sorted(ids)
+    return [job.arguments for job in batch]
+
+
+def _fail(batch: Sequence[_Job], error: Exception) -> None:
+    for job in batch:
+        if not job.future.done():
+            job.future.set_exception(error)
