@@ -17,8 +17,9 @@ from tests.storage.running import LEASE, NODE, ended, new_run
 Moment = Literal["before", "after"]
 """When a connection is lost: before the server hears of a COMMIT, or after that."""
 
-IDLE = b"Z\0\0\0\5I"
-"""The message of a server that is not in a transaction."""
+READY = b"Z\0\0\0\5"
+"""The last message of an answer, but for the letter of a transaction's state."""
+EXECUTE = b"E\0\0\0\t\0\0\0\0\0"
 
 
 @pytest.fixture
@@ -58,7 +59,8 @@ class Cutter:
         async def answer() -> None:
             nonlocal is_idle
             while data := await server.read(65536):
-                is_idle = data.endswith(IDLE)
+                if READY in data[-6:]:
+                    is_idle = data.endswith(b"I")
                 to_client.write(data)
             to_client.close()
 
@@ -67,7 +69,7 @@ class Cutter:
         with suppress(OSError):
             while not self.is_shut and (data := await client.read(65536)):
                 # Outside of a transaction, what is executed is committed.
-                commits = b"COMMIT;" in data or (is_idle and data.startswith(b"B"))
+                commits = b"COMMIT;" in data or (is_idle and EXECUTE in data)
                 if commits and self.cuts is not None:
                     down.cancel()
                     await asyncio.wait([down])
@@ -112,6 +114,7 @@ async def test_a_prompt_whose_commit_broke_off_is_kept_once(
 
     kept = await distant.accept(run, node=NODE, lease=LEASE, idempotency_key=key)
 
+    assert cutter.has_cut.is_set()
     assert kept == run
     assert [each.id for each in await storage.history(alice)] == [run.id]
 

@@ -1,7 +1,8 @@
 """
 Between servers and PostgreSQL: it loses some COMMITs, or the answers to them.
 
-It reads as much of PostgreSQL's protocol as it takes to know a COMMIT:
+It reads as much of PostgreSQL's protocol as it takes to know a COMMIT, and the Sync
+that commits what was executed outside of a transaction:
 https://www.postgresql.org/docs/current/protocol-message-formats.html.
 """
 
@@ -22,7 +23,8 @@ has got it; it has done it, and said so.
 FATES: tuple[Fate, ...] = ("not sent", "sent", "committed")
 
 _SSL_REQUEST, _GSS_REQUEST = 80877103, 80877104
-_QUERY, _PARSE, _COMMAND_COMPLETE = b"Q", b"P", b"C"
+_QUERY, _PARSE, _BIND, _SYNC, _READY = b"Q", b"P", b"B", b"S", b"Z"
+_IDLE = b"I"
 
 
 class CommitProxy:
@@ -109,6 +111,11 @@ class _Connection:
         self._answers = answers
         self._upstream = upstream
         self._loses_next_answer = False
+        self._is_in_transaction = False
+        self._writing: set[bytes] = set()
+        """The prepared statements that write, by their names."""
+        self._has_written = False
+        """Whether such a statement was bound since the last Sync."""
 
     async def pass_on(self) -> None:
         """Pass everything on until one end closes, or a COMMIT is lost."""
@@ -140,7 +147,7 @@ class _Connection:
     async def _requests(self) -> None:
         while True:
             kind, message = await _message(self._reader)
-            fate = self._proxy.fate() if _is_commit(kind, message) else None
+            fate = self._proxy.fate() if self._commits(kind, message) else None
             if fate == "not sent":
                 return
             if fate == "committed":
@@ -152,11 +159,27 @@ class _Connection:
                 self._upstream.close()
                 return
 
+    def _commits(self, kind: bytes, message: bytes) -> bool:
+        """Return whether PostgreSQL commits when it gets this message."""
+        if kind == _PARSE:
+            name, _, query = message[5:].partition(b"\0")
+            if b"INSERT INTO " in query or b"UPDATE " in query:
+                self._writing.add(name)
+        elif kind == _BIND:
+            _, _, rest = message[5:].partition(b"\0")
+            self._has_written |= rest.partition(b"\0")[0] in self._writing
+        elif kind == _SYNC:
+            has_written, self._has_written = self._has_written, False
+            return has_written and not self._is_in_transaction
+        return _is_commit(kind, message)
+
     async def _responses(self) -> None:
         while True:
             kind, message = await _message(self._answers)
-            if self._loses_next_answer and kind == _COMMAND_COMPLETE:
-                return
+            if kind == _READY:
+                if self._loses_next_answer:
+                    return
+                self._is_in_transaction = message[-1:] != _IDLE
             self._writer.write(message)
             await self._writer.drain()
 
