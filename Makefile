@@ -18,7 +18,7 @@ PAGE := $(patsubst %,tests/page/test_%.py,cookie looks picture sending site stre
 RELEASE := .venv/release/bin
 # Agents of other people's libraries, in environments of their own.
 JUDGES := tests/judges
-LATER := $(JUDGES) $(filter-out $(PAGE),$(wildcard tests/page/test_*.py))
+LATER := $(JUDGES) $(filter-out $(PAGE),$(wildcard tests/page/test_*.py tests/page/*/test_*.py))
 IGNORE = $(patsubst %,--ignore=%,$(1))
 
 .DEFAULT_GOAL := help

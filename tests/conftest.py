@@ -19,6 +19,7 @@ from tests.guards import refuse_outside_connections, refuse_programs
 
 refuse_outside_connections()
 
+TESTS = Path(__file__).parent
 WHOLE_FOLDERS = {"acceptance", "judges", "page", "release", "sdk"}
 SLOW_FIXTURES = {"certificate", "local_settings", "postgres_server", "valkey_server"}
 """What starts programs; whoever forgets one here is told by the guard."""
@@ -92,7 +93,7 @@ def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
     for item in items:
-        folder = item.path.parent.name
+        folder = item.path.relative_to(TESTS).parts[0]
         fixtures = getattr(item, "fixturenames", ())
         if any("postgres" in name for name in (item.nodeid, *fixtures)):
             item.add_marker("postgres")

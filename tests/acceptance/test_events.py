@@ -10,8 +10,8 @@ from functools import partial
 import httpx2
 
 from tests.acceptance.conftest import NewServer
+from tests.acceptance.deploy.test_workers import asking, serving
 from tests.acceptance.processes import Served
-from tests.acceptance.test_workers import asking, serving
 from tests.providers.stub_server import END, STOP, delta, head
 from tests.providers.stub_server import running_stub as running
 from tests.shown_runs import ShownRuns

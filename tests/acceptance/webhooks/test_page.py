@@ -13,7 +13,7 @@ import pytest
 
 from tests.acceptance.conftest import NewServer
 
-PAGE = Path(__file__).parents[2] / "docs" / "webhooks.md"
+PAGE = Path(__file__).parents[3] / "docs" / "webhooks.md"
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -16,8 +16,8 @@ from llamakeep.storage.database.tables import (
     audit_events,
     clock,
 )
+from tests.storage.deletion.test_retention import ages, keep
 from tests.storage.running import start
-from tests.storage.test_retention import ages, keep
 
 NOW = utc_now()
 DAY = timedelta(days=1)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from llamakeep.storage.backup import back_up, restore
 from tests.acceptance.conftest import NewServer
-from tests.acceptance.test_replicate import emulator
+from tests.acceptance.providers.test_replicate import emulator
 from tests.waiting import until
 
 WORDS = [f"word{number} " for number in range(20)]

@@ -19,8 +19,8 @@ from llamakeep.storage.history import indexing, reindexing
 from llamakeep.storage.history.filters import EVERYTHING
 from tests.engine.engine import open_engine
 from tests.fakes import ScriptedProvider
+from tests.storage.history.test_search import find
 from tests.storage.running import add_older_user, ended, new_run, older_row, start
-from tests.storage.test_search import find
 from tests.waiting import LONG_ENOUGH
 
 OLD_PROMPTS = ["\N{CYRILLIC CAPITAL LETTER KA}от", "plain", "1e5x", "won\u200bder"]

@@ -8,8 +8,8 @@ from sqlalchemy import text
 from llamakeep.domain import User
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.history import indexing
+from tests.storage.history.test_search import find
 from tests.storage.running import ended, start
-from tests.storage.test_search import find
 
 SQUARED = [chr(code) for code in range(0x3300, 0x3358)]
 """Signs that normalising makes four characters of, or five."""

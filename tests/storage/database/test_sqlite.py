@@ -147,7 +147,7 @@ async def test_a_second_process_cannot_own_the_file(
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-c", textwrap.dedent(script)),
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         stdout=asyncio.subprocess.PIPE,
     )
 

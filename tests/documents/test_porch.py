@@ -22,7 +22,7 @@ from llamakeep.api.history import routes as history
 from llamakeep.api.prompts import routes as prompt
 from llamakeep.storage import Storage
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ANSWER = b'data: {"choices":[{"delta":{"content":"FastAPI is a modern Python web "}}]}'
 END = b'data: {"choices":[{"delta":{"content":"framework"},"finish_reason":"stop"}]}'
 RESPONSE = b"\n\n".join([ANSWER, END, b"data: [DONE]", b""])

@@ -14,7 +14,7 @@ from tests.acceptance.conftest import NewServer
 from tests.acceptance.processes import ServerProcess
 from tests.emulator.driver import AT_ONCE
 from tests.providers.replicating import Control
-from tests.storage.test_postgresql import Gate as Cable
+from tests.storage.database.test_postgresql import Gate as Cable
 from tests.waiting import LONG_ENOUGH
 
 FIVE = 5

@@ -153,7 +153,7 @@ def test_a_model_that_cannot_be_there_is_refused_at_the_start(
         env={
             name: value,
             "LLAMAKEEP_LOCAL_MODEL": "missing.gguf",
-            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "PYTHONPATH": str(Path(__file__).parents[2]),
         },
         capture_output=True,
         text=True,
@@ -184,7 +184,7 @@ def test_a_file_that_is_no_model_is_named_to_who_asks(
         [sys.executable, "-m", "llamakeep", "ask", "--no-history", "Hi"],
         env={
             "LLAMAKEEP_LOCAL_MODEL": name,
-            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "PYTHONPATH": str(Path(__file__).parents[2]),
         },
         capture_output=True,
         text=True,

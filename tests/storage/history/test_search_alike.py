@@ -13,8 +13,8 @@ from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.search import Search, read_search
 from llamakeep.storage.history.words import LONGEST, POSITIONS, words_of
+from tests.storage.history.test_search import find
 from tests.storage.running import ended, new_run, start
-from tests.storage.test_search import find
 
 JOINERS = {
     "zero width space": "\u200b",

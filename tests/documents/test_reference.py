@@ -9,7 +9,7 @@ import pytest
 from llamakeep import errors
 from llamakeep.settings import Settings
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
 
 

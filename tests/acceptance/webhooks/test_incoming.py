@@ -12,7 +12,7 @@ from llamakeep.providers.replicate.webhooks import WEBHOOK_PATH
 from replicate_emulator.webhooks import signature
 from tests.acceptance.conftest import NewServer
 from tests.acceptance.processes import ServerProcess
-from tests.acceptance.test_replicate import (
+from tests.acceptance.providers.test_replicate import (
     ANSWER,
     WORDS,
     Replicate,

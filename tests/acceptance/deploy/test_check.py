@@ -13,7 +13,7 @@ from tests.acceptance.conftest import NewServer
 from tests.debian import debian_program
 from tests.waiting import LONG_ENOUGH, until
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GOOD = """
     proxy_http_version 1.1;
     proxy_buffering off;

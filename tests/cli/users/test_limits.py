@@ -3,7 +3,7 @@
 import pytest
 
 from tests.cli.conftest import Type
-from tests.cli.test_users import add
+from tests.cli.users.test_users import add
 
 
 def test_limits_are_set_one_by_one_and_dropped_together(typed: Type) -> None:
