@@ -377,19 +377,12 @@ class Settings(ObservingSettings, SignInSettings):
         return self.drain_seconds + self.shutdown_grace
 
     @model_validator(mode="after")
-    def _sign_in_is_whole(self) -> Self:
-        if (self.oidc_issuer is None) != (self.oidc_client_id is None):
-            raise ValueError(
-                "an OpenID Connect provider has an issuer and a client id: set both "
-                "LLAMAKEEP_OIDC_ISSUER and LLAMAKEEP_OIDC_CLIENT_ID, or none"
-            )
+    def _header_has_a_proxy(self) -> Self:
         if self.proxy_user_header is not None and not self.trusted_proxies:
             raise ValueError(
                 "a header says who a user is only where a proxy is trusted: set "
                 "LLAMAKEEP_TRUSTED_PROXIES, or unset LLAMAKEEP_PROXY_USER_HEADER"
             )
-        if "openid" not in self.oidc_scopes:
-            raise ValueError("LLAMAKEEP_OIDC_SCOPES has to have openid among them")
         return self
 
     @model_validator(mode="after")

@@ -1,8 +1,8 @@
 """Settings of signing in through an identity provider."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings
 
 from llamakeep.settings.values import Key, Names, is_issuer
@@ -69,3 +69,14 @@ class SignInSettings(BaseSettings):
     Members of these groups are administrators, and all others who sign in through the
     provider are not, from their next sign-in on. Without it, administrators decide.
     """
+
+    @model_validator(mode="after")
+    def _provider_is_whole(self) -> Self:
+        if (self.oidc_issuer is None) != (self.oidc_client_id is None):
+            raise ValueError(
+                "an OpenID Connect provider has an issuer and a client id: set both "
+                "LLAMAKEEP_OIDC_ISSUER and LLAMAKEEP_OIDC_CLIENT_ID, or none"
+            )
+        if "openid" not in self.oidc_scopes:
+            raise ValueError("LLAMAKEEP_OIDC_SCOPES has to have openid among them")
+        return self

@@ -45,6 +45,13 @@ metadata = MetaData(
     }
 )
 
+
+def _owner() -> Column[str]:
+    """Return the column of the user to whom a row belongs, and with whom it goes."""
+    user = ForeignKey("users.id", ondelete="CASCADE")
+    return Column("user_id", user, nullable=False, index=True)
+
+
 users = Table(
     "users",
     metadata,
@@ -72,12 +79,7 @@ access_tokens = Table(
     "access_tokens",
     metadata,
     Column("digest", LargeBinary(32), primary_key=True),
-    Column(
-        "user_id",
-        ForeignKey("users.id", ondelete="CASCADE"),
-        nullable=False,
-        index=True,
-    ),
+    _owner(),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
     Column("is_cookie", Boolean),
@@ -86,18 +88,14 @@ access_tokens = Table(
     # Whether it ends when it said at first, however much it is used.
     Column("is_final", Boolean),
 )
+
 identities = Table(
     "identities",
     metadata,
     # Who says so, and who it is there.
     Column("issuer", String(255), primary_key=True),
     Column("subject", String(255), primary_key=True),
-    Column(
-        "user_id",
-        ForeignKey("users.id", ondelete="CASCADE"),
-        nullable=False,
-        index=True,
-    ),
+    _owner(),
     Column("created_at", UtcDateTime, nullable=False),
 )
 
@@ -105,12 +103,7 @@ api_keys = Table(
     "api_keys",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column(
-        "user_id",
-        ForeignKey("users.id", ondelete="CASCADE"),
-        nullable=False,
-        index=True,
-    ),
+    _owner(),
     Column("digest", LargeBinary(32), nullable=False, unique=True),
     Column("name", String(64), nullable=False),
     Column("hint", String(8), nullable=False),
@@ -270,12 +263,7 @@ conversation_titles = Table(
     metadata,
     # Only of conversations whose user chose a title.
     Column("conversation_id", String(32), primary_key=True),
-    Column(
-        "user_id",
-        ForeignKey("users.id", ondelete="CASCADE"),
-        nullable=False,
-        index=True,
-    ),
+    _owner(),
     Column("title", String(200), nullable=False),
 )
 
