@@ -72,6 +72,34 @@ async def test_what_many_callers_write_at_once_takes_few_commits(
     }
 
 
+async def test_keys_quotas_and_tags_take_no_commits_of_their_own(
+    storage: Storage, alice: User
+) -> None:
+    [run, quotas] = bounded(alice, [alice.id])
+    await accept(storage, run, quotas=quotas)
+    quotas = [replace(quota, limit=1000) for quota in quotas]
+    new = [
+        replace(bounded(alice, [alice.id])[0], metadata={"number": str(number)})
+        for number in range(MANY)
+    ]
+    before = storage.commits
+
+    kept = await asyncio.gather(
+        *(
+            accept(
+                storage,
+                run,
+                quotas=quotas,
+                idempotency_key=IdempotencyKey(run.id, b"digest"),
+            )
+            for run in new
+        )
+    )
+    assert all(await asyncio.gather(*map(storage.finish, map(ended, kept))))
+
+    assert storage.commits - before == 2
+
+
 async def test_what_one_caller_cannot_write_keeps_nobody_else_from_it(
     storage: Storage, alice: User
 ) -> None:

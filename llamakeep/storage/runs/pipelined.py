@@ -105,7 +105,11 @@ def _accept_more() -> Prepared:
     reserved = (
         update(quotas).where(_OURS, exists(select(accepted.c.id))).values(RESERVED)
     )
-    tags = func.unnest(bindparam("tags", type_=ARRAY(Text))).table_valued("tag")
+    tags = (
+        func.unnest(bindparam("tags", type_=ARRAY(Text)))
+        .table_valued(column("tag", Text))
+        .render_derived(name="tags")
+    )
     tagged = insert(run_tags).from_select(
         ["user_id", "tag", "run_id"],
         select(accepted.c.user_id, tags.c.tag, accepted.c.id).select_from(
