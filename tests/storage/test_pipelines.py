@@ -172,12 +172,14 @@ async def test_limits_hold_on_two_nodes_at_once_and_are_free_again_afterwards(
     assert sum(isinstance(each, TooManyRuns) for each in results) == 30
     [count, _] = await storage.counts(tried[0][1])
     assert (count.running, count.tokens_reserved) == (10, 100)
+    assert {run.usage for run in await storage.history(alice)} == {Usage()}
 
     usage = Usage(1, 2, Decimal("0.000000003"))
     assert all(
         await asyncio.gather(*(storage.finish(ended(run, usage=usage)) for run in kept))
     )
 
+    assert {run.usage for run in await storage.history(alice)} == {usage}
     for count in await elsewhere.counts(tried[0][1]):
         assert (count.running, count.tokens_reserved, count.tokens_used) == (0, 0, 30)
         assert count.cost_reserved == 0

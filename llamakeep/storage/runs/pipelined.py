@@ -81,8 +81,8 @@ def _accept_more() -> Prepared:
         .table_valued(column("id", Text), *(column(n, BigInteger) for n in _MOST))
         .render_derived(name="wanted")
     )
-    tokens = bindparam("tokens", type_=BigInteger)
-    cost = bindparam("cost", type_=quotas.c.cost_used.type)
+    tokens = bindparam("reserved_tokens", type_=BigInteger)
+    cost = bindparam("reserved_cost", type_=quotas.c.cost_used.type)
     fitting = (
         select(func.count())
         .select_from(wanted.join(_LOCKED, _LOCKED.c.id == wanted.c.id))

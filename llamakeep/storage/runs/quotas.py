@@ -72,15 +72,17 @@ _ONE: ColumnElement[int] = literal_column("1")  # `Prepared` takes no values
 _COST = quotas.c.cost_used.type
 RESERVED = {
     quotas.c.running: quotas.c.running + _ONE,
-    quotas.c.tokens_reserved: quotas.c.tokens_reserved + bindparam("tokens"),
-    quotas.c.cost_reserved: quotas.c.cost_reserved + bindparam("cost", type_=_COST),
+    quotas.c.tokens_reserved: quotas.c.tokens_reserved + bindparam("reserved_tokens"),
+    quotas.c.cost_reserved: quotas.c.cost_reserved
+    + bindparam("reserved_cost", type_=_COST),
 }
 """What an UPDATE sets that reserves."""
 SETTLED = {
     quotas.c.running: quotas.c.running - _ONE,
-    quotas.c.tokens_reserved: quotas.c.tokens_reserved - bindparam("tokens"),
+    quotas.c.tokens_reserved: quotas.c.tokens_reserved - bindparam("reserved_tokens"),
     quotas.c.tokens_used: quotas.c.tokens_used + bindparam("took_tokens"),
-    quotas.c.cost_reserved: quotas.c.cost_reserved - bindparam("cost", type_=_COST),
+    quotas.c.cost_reserved: quotas.c.cost_reserved
+    - bindparam("reserved_cost", type_=_COST),
     quotas.c.cost_used: quotas.c.cost_used + bindparam("took_cost", type_=_COST),
 }
 """What an UPDATE sets that settles."""
@@ -320,8 +322,8 @@ def set_aside(reservation: Reservation) -> dict[str, Any]:
     """Return the parameters of statements that reserve or settle."""
     return {
         "ids": list(reservation.quotas),
-        "tokens": reservation.tokens,
-        "cost": reservation.cost,
+        "reserved_tokens": reservation.tokens,
+        "reserved_cost": reservation.cost,
     }
 
 
