@@ -155,7 +155,10 @@ class Pipelines:
                     batch = queue.jobs[:LARGEST_BATCH]
                     del queue.jobs[:LARGEST_BATCH]
                     queue.is_crowded = len(batch) >= CROWD
-                    await self._send(queue, batch)
+                    try:
+                        await self._send(queue, batch)
+                    except Exception as error:  # noqa: BLE001 - handed to the callers
+                        _fail(batch, error)
         finally:
             queue.is_busy = False
 
