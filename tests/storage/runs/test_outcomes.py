@@ -19,7 +19,6 @@ Moment = Literal["before", "after"]
 
 READY = b"Z\0\0\0\5"
 """The last message of an answer, but for the letter of a transaction's state."""
-EXECUTE = b"E\0\0\0\t\0\0\0\0\0"
 
 
 @pytest.fixture
@@ -55,6 +54,7 @@ class Cutter:
         server, to_server = await asyncio.open_connection(*self._upstream)
 
         is_idle = False
+        writing: set[bytes] = set()  # the names of prepared statements
 
         async def answer() -> None:
             nonlocal is_idle
@@ -68,8 +68,14 @@ class Cutter:
         self._tasks |= {down}
         with suppress(OSError):
             while not self.is_shut and (data := await client.read(65536)):
+                name, _, rest = data[5:].partition(b"\0")
+                is_write = b"INSERT INTO runs" in rest or b"UPDATE runs" in rest
+                if data.startswith(b"P") and is_write:
+                    writing.add(name)
                 # Outside of a transaction, what is executed is committed.
-                commits = b"COMMIT;" in data or (is_idle and EXECUTE in data)
+                is_bound = data.startswith(b"B") and rest.split(b"\0")[0] in writing
+                is_batch = is_idle and is_bound
+                commits = b"COMMIT;" in data or is_batch
                 if commits and self.cuts is not None:
                     down.cancel()
                     await asyncio.wait([down])
