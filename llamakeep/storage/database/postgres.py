@@ -6,6 +6,7 @@ statement is sent together with those of other callers, and falls back to that.
 """
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -215,6 +216,10 @@ class PostgresDatabase:
 
     async def _connect_pipeline(self) -> asyncpg.Connection:
         connection = await self._connect()
+        # As SQLAlchemy has it on its own connections.
+        await connection.set_type_codec(
+            "json", schema="pg_catalog", encoder=str, decoder=json.loads
+        )
         if connection.get_server_version() >= HAS_TRANSACTION_TIMEOUT:
             # A process that is frozen while it sends a batch holds locks, and is not
             # idle by PostgreSQL's account.

@@ -44,8 +44,8 @@ scenario("an error names its request and the wrong parameter", async ({ chat }) 
   assert.match(error.requestID, /^req_/);
 });
 
-scenario("more than one choice is a BadRequestError", async ({ chat }) => {
-  const error = await rejection(BadRequestError, chat({ n: 2 }));
+scenario("more choices than there may be are a BadRequestError", async ({ chat }) => {
+  const error = await rejection(BadRequestError, chat({ n: 17 }));
 
   assert.equal(error.param, "n");
 });
