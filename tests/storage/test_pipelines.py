@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from llamakeep.domain import Actor, Reservation, Run, Usage, User
+from llamakeep.domain import Actor, Limits, Reservation, Run, Usage, User
 from llamakeep.errors import TooManyRuns, Unauthenticated
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.history.filters import RunFilter
@@ -212,6 +212,19 @@ async def test_nodes_whose_callers_share_quotas_crosswise_do_not_block_each_othe
         )
     assert await administrator.fetchval(deadlocks) == before
     await administrator.close()
+
+
+async def test_users_with_limits_are_let_in_with_them(
+    storage: Storage, alice: User
+) -> None:
+    limits = Limits(tokens_per_day=7)
+    await storage.set_limits(alice.id, limits, actor=Actor())
+    await storage.add_access_token(alice, b"digest", lifetime=timedelta(hours=1))
+
+    user = await storage.find_user_by_access_token(b"digest")
+
+    assert user is not None
+    assert user.limits == limits
 
 
 async def test_a_key_that_is_revoked_on_one_node_is_refused_by_the_next_request_on_all(
