@@ -70,7 +70,6 @@ _LOCKED = _SOME.with_for_update()
 _IS_OURS = quotas.c.id.in_(bindparam("ids", expanding=True))
 _ONE: ColumnElement[int] = literal_column("1")  # `Prepared` takes no values
 _COST = quotas.c.cost_used.type
-_RESERVED_COST = bindparam("reserved_cost", type_=_COST)
 RESERVED = {
     quotas.c.running: quotas.c.running + _ONE,
     quotas.c.tokens_reserved: quotas.c.tokens_reserved + bindparam("reserved_tokens"),
