@@ -330,6 +330,20 @@ class Response:
         assert self._connection is not None, "it was left"
         return await self._connection.read()
 
+    async def read_all(self, limit: int) -> bytes | None:
+        """
+        Return the rest of the body; `None` if it has more than `limit` bytes.
+
+        Raises:
+            HttpError: The rest cannot be received.
+        """
+        body = bytearray()
+        while (data := await self.read()) is not None:
+            body += data
+            if len(body) > limit:
+                return None
+        return bytes(body)
+
     @property
     def is_read(self) -> bool:
         """Whether all of it was received, and its body read."""

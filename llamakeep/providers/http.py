@@ -119,12 +119,10 @@ async def read_body(response: Response, limit: int) -> bytes:
     Raises:
         ProviderAnswerInvalid: It has more than `limit` bytes.
     """
-    body = bytearray()
-    while (data := await response.read()) is not None:
-        body += data
-        if len(body) > limit:
-            raise ProviderAnswerInvalid("The model provider's answer is too long.")
-    return bytes(body)
+    body = await response.read_all(limit)
+    if body is None:
+        raise ProviderAnswerInvalid("The model provider's answer is too long.")
+    return body
 
 
 async def read_refusal(response: Response) -> Any:

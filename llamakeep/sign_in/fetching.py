@@ -15,7 +15,7 @@ LARGEST = 256 * 1024
 
 CONNECT_TIMEOUT = 5
 SECONDS = 10
-"""How long one request may take in all: somebody is waiting for a page."""
+"""How long one request may take in all: a browser waits for the page."""
 
 
 async def fetch(
@@ -52,23 +52,21 @@ async def fetch(
         silence_timeout=SECONDS,
     )
     method = "GET" if form is None else "POST"
-    body = bytearray()
     try:
         async with client.send(
             method, path, headers=headers, content=content, seconds=SECONDS
         ) as response:
-            while (data := await response.read()) is not None:
-                body += data
-                if len(body) > LARGEST:
-                    raise _unusable(url, f"its answer has more than {LARGEST} bytes")
+            body = await response.read_all(LARGEST)
             status = response.status
     except (HttpError, OSError) as error:
         reason = str(error) or type(error).__name__
         raise _unusable(url, reason) from error
     finally:
         await client.close()
+    if body is None:
+        raise _unusable(url, f"its answer has more than {LARGEST} bytes")
     try:
-        found = from_json(bytes(body))
+        found = from_json(body)
     except ValueError:
         found = None
     if not isinstance(found, dict):
