@@ -1,4 +1,6 @@
-"""Reading headers that must not be repeated."""
+"""Reading headers that must not be repeated, and cookies."""
+
+from collections.abc import Sequence
 
 from fastapi import Request
 
@@ -46,3 +48,14 @@ def sole_header(request: Request, name: str) -> str:
                 )
             found = value
     return "" if found is None else str(found, "latin-1")
+
+
+def cookies_of(request: Request) -> Sequence[tuple[str, str]]:
+    """Return the names and values of all cookies, also of those that are repeated."""
+    sent = [
+        pair.strip().partition("=")
+        for name, value in request.scope["headers"]
+        if name == b"cookie"
+        for pair in value.decode("latin-1").split(";")
+    ]
+    return [(name, value) for name, _, value in sent]

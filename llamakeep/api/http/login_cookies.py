@@ -13,7 +13,7 @@ from hashlib import sha256
 
 from fastapi import Request
 
-from llamakeep.api.http.headers import sole_header
+from llamakeep.api.http.headers import cookies_of, sole_header
 from llamakeep.api.http.links import origin_of
 from llamakeep.api.http.origins import check_origin
 from llamakeep.errors import Unauthenticated
@@ -38,12 +38,7 @@ def token_in_cookie(request: Request) -> str:
         Unauthenticated: There are several.
         OriginRefused: It was not sent by a page of this server.
     """
-    sent: list[tuple[str, str, str]] = [
-        pair.strip().partition("=")
-        for name, value in request.scope["headers"]
-        if name == b"cookie"
-        for pair in value.decode("latin-1").split(";")
-    ]
+    sent = cookies_of(request)
     if not sent:
         return ""
     name = _name(request)
@@ -51,7 +46,7 @@ def token_in_cookie(request: Request) -> str:
     if request.scope["scheme"] != "https":
         names.append(name)
     for name in names:
-        found = {value for known, _, value in sent if known == name and value}
+        found = {value for known, value in sent if known == name and value}
         if len(found) > 1:
             raise Unauthenticated(
                 "The browser sent several login cookies of this server. Delete its "

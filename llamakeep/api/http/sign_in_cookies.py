@@ -2,12 +2,14 @@
 The cookie of a browser that is signing in at an identity provider.
 
 It ties the provider's redirect to the browser that began. Unlike the login cookie it
-comes with requests that other sites begin, which that redirect is; it lets nobody in.
+comes with requests that other sites begin, as that redirect is; it authenticates no
+request.
 """
 
 from fastapi import Request
 from starlette.responses import Response
 
+from llamakeep.api.http.headers import cookies_of
 from llamakeep.api.http.links import origin_of, prefix_of
 
 _NAME = "llamakeep-sign-in"
@@ -22,14 +24,7 @@ def is_secure(request: Request) -> bool:
 def read_flow(request: Request) -> str:
     """Return what the cookie keeps; an empty text if there is none, or several."""
     name = _name(request)
-    found = {
-        value
-        for header in request.headers.getlist("cookie")
-        for known, _, value in (
-            pair.strip().partition("=") for pair in header.split(";")
-        )
-        if known == name
-    }
+    found = {value for known, value in cookies_of(request) if known == name}
     return found.pop() if len(found) == 1 else ""
 
 
