@@ -42,7 +42,7 @@ MOST = 16
 """How many choices a request may have."""
 _SEEDS = 2**63
 
-Told = tuple[int, Update | LlamaKeepError]
+Told = tuple[int, Update | Exception]
 """The number of a choice, and more of it, or why it ends."""
 
 
@@ -120,7 +120,7 @@ async def answer_whole(
         raise
     bodies = [form.whole(run) for run in ended]
     choices = [_indexed(body, index) for index, body in enumerate(bodies)]
-    body = form.whole(ended[0]) | {
+    body = bodies[0] | {
         "choices": [choice for [choice] in choices],
         "usage": usage_of(_total(ended)),
     }
@@ -167,7 +167,7 @@ async def _events(
     try:
         async with aclosing(_merged(updates, runs)) as told:
             async for index, update in told:
-                if isinstance(update, LlamaKeepError):
+                if isinstance(update, Exception):
                     raise update
                 if isinstance(update, Ended):
                     ended.append(update.run)
@@ -209,8 +209,9 @@ async def _merged(
             async with aclosing(updates[index]) as own:
                 async for update in own:
                     await queue.put((index, update))
-        except LlamaKeepError as error:
-            error.run_id = runs[index].id
+        except Exception as error:  # noqa: BLE001 - raised by the reader of the queue
+            if isinstance(error, LlamaKeepError):
+                error.run_id = runs[index].id
             await queue.put((index, error))
 
     tasks = [asyncio.create_task(follow(index)) for index in range(len(runs))]

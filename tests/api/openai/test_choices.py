@@ -1,17 +1,19 @@
 """Several choices for a request, which are runs of their own."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from itertools import groupby
 from typing import Any
 
 import pytest
 
+from llamakeep.engine import Engine, Update
 from llamakeep.errors import PromptRejected, ProviderError
 from llamakeep.settings import Settings
 from tests.api.openai.client import CHAT, HI, STREAM, error, events
 from tests.api.serving import Client, connect
 from tests.fakes import ScriptedProvider
-from tests.waiting import until
+from tests.waiting import LONG_ENOUGH, until
 
 COMPLETIONS = "/v1/completions"
 
@@ -117,6 +119,21 @@ async def test_a_stream_of_choices_ends_with_the_error_of_one(
     *_, last = events(response, may_be_silent=True)
     assert "It broke." in last["error"]["message"]
     assert {run["status"] for run in kept} <= {"failed", "canceled"}
+
+
+async def test_a_stream_of_choices_ends_when_one_cannot_be_followed(
+    settings: Settings, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def follow(*_: object) -> AsyncGenerator[Update, None]:
+        raise ZeroDivisionError
+        yield
+
+    monkeypatch.setattr(Engine, "follow", follow)
+
+    async with connect(settings, provider) as client:
+        with pytest.raises(ZeroDivisionError):
+            async with asyncio.timeout(LONG_ENOUGH):
+                await client.post(CHAT, json=STREAM | {"n": 2})
 
 
 async def test_there_are_at_most_sixteen_choices(shared_client: Client) -> None:
