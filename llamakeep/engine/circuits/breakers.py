@@ -165,7 +165,7 @@ class CircuitBreakers:
     def is_open_now(self, provider: str) -> bool:
         """Return whether one lets nothing pass, not even a probe."""
         breaker = self._breakers.get(provider)
-        return breaker is not None and breaker.is_open and breaker.seconds_left > 0
+        return breaker is not None and breaker.seconds_left > 0
 
     def states(self) -> Sequence[CircuitState]:
         """Return those that are not closed, as far as this process knows."""
