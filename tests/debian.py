@@ -5,6 +5,18 @@ import shutil
 
 import pytest
 
+AROUND_NGINX = """
+daemon off; worker_processes 1; pid {folder}/pid; error_log stderr;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+    {file}
+}}
+"""
+"""What nginx needs around its servers, in `file`, to write into one `folder` only."""
+
 SYSTEM = "/usr/sbin"
 """Where Debian puts servers, which is not on every user's PATH."""
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.certificates import make_certificate
-from tests.debian import debian_program
+from tests.debian import AROUND_NGINX, debian_program
 from tests.waiting import LONG_ENOUGH
 
 ROOT = Path(__file__).parents[2]
@@ -19,16 +19,6 @@ COMMANDS = {
     "caddy": ["run", "--adapter", "caddyfile", "--config"],
     "haproxy": ["-db", "-f"],
 }
-AROUND_NGINX = """
-daemon off; worker_processes 1; pid {folder}/pid; error_log stderr;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-    {file}
-}}
-"""
 CADDYS_OPTIONS = """{
     admin off
     auto_https off

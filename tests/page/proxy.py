@@ -7,28 +7,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.certificates import make_certificate
-from tests.debian import debian_program
+from tests.debian import AROUND_NGINX, debian_program
 from tests.page.site import LAN, Site, eventually
 
-_CONFIGURATION = """
-daemon off; worker_processes 1; pid {folder}/pid; error_log stderr;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-    server {{
-        listen 127.0.0.1:{port} ssl;
-        ssl_certificate {certificate}; ssl_certificate_key {certificate};
-        location /llamas/ {{
-            proxy_pass http://127.0.0.1:{behind}/;
-            proxy_http_version 1.1;
-            proxy_buffering off;
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-For $remote_addr;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            proxy_set_header X-Forwarded-Prefix /llamas;
-        }}
+_SERVER = """\
+server {{
+    listen 127.0.0.1:{port} ssl;
+    ssl_certificate {certificate}; ssl_certificate_key {certificate};
+    location /llamas/ {{
+        proxy_pass http://127.0.0.1:{behind}/;
+        proxy_http_version 1.1;
+        proxy_buffering off;
+        proxy_set_header Host $http_host;
+        proxy_set_header X-Forwarded-For $remote_addr;
+        proxy_set_header X-Forwarded-Proto $scheme;
+        proxy_set_header X-Forwarded-Prefix /llamas;
     }}
 }}
 """
@@ -42,10 +35,8 @@ def in_front(site: Site, folder: Path) -> Iterator[str]:
         port = int(probe.getsockname()[1])
     certificate = make_certificate(folder, f"DNS:{LAN}")
     file = folder / "nginx.conf"
-    written = _CONFIGURATION.format(
-        folder=folder, port=port, certificate=certificate, behind=site.port
-    )
-    file.write_text(written)
+    server = _SERVER.format(port=port, certificate=certificate, behind=site.port)
+    file.write_text(AROUND_NGINX.format(folder=folder, file=server))
     command = [nginx, "-e", "stderr", "-p", str(folder), "-c", str(file)]
     with subprocess.Popen(command) as process:
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from llamakeep.check.proxy import check_proxy
 from tests.acceptance.conftest import NewServer
-from tests.debian import debian_program
+from tests.debian import AROUND_NGINX, debian_program
 from tests.waiting import LONG_ENOUGH, until
 
 ROOT = Path(__file__).parents[3]
@@ -29,17 +29,7 @@ PROXIES = {
     "secure": f"{GOOD} proxy_set_header X-Forwarded-Proto https;",
     "somewhere else": GOOD.replace("/llm", "/other"),
 }
-NGINX = """
-daemon off; worker_processes 1; pid {folder}/pid; error_log stderr;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-    {servers}
-    server {{ listen 127.0.0.1:{last}; location / {{ return 502; }} }}
-}}
-"""
+LAST = "server {{ listen 127.0.0.1:{last}; location / {{ return 502; }} }}"
 SERVER = """
 server {{
     listen 127.0.0.1:{port};
@@ -70,7 +60,8 @@ async def proxies(server: int, folder: Path) -> AsyncIterator[dict[str, str]]:
         for port, said in zip(ports, PROXIES.values(), strict=True)
     )
     file = folder / "nginx.conf"
-    written = NGINX.format(folder=folder, servers=servers, last=last)
+    file_of_all = f"{servers}{LAST.format(last=last)}"
+    written = AROUND_NGINX.format(folder=folder, file=file_of_all)
     await asyncio.to_thread(file.write_text, written)
     process = await asyncio.create_subprocess_exec(
         nginx, "-e", "stderr", "-p", str(folder), "-c", str(file)
