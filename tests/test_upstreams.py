@@ -13,6 +13,7 @@ from llamakeep.settings.upstreams import (
     read,
     with_local,
 )
+from llamakeep.settings.upstreams.reading import LARGEST
 from tests.fixtures import forget_surroundings
 from tests.providers.asking import settings
 
@@ -243,6 +244,14 @@ def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
 
     with pytest.raises(UpstreamsFault, match="cannot be read"):
         read(missing)
+
+
+@pytest.mark.parametrize("file", ["/dev/zero", "long.toml"])
+def test_a_file_is_read_no_further_than_a_configuration_is_long(file: str) -> None:
+    Path("long.toml").write_bytes("\u00e9".encode() * LARGEST)
+
+    with pytest.raises(UpstreamsFault, match="too large"):
+        read(settings(config=Path(file)))
 
 
 def test_a_variable_wins_against_the_file(tmp_path: Path) -> None:

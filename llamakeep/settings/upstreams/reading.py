@@ -69,19 +69,20 @@ def read(
     if path is None:
         return NONE
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
     except OSError as error:
         reason = error.strerror or str(error)
         message = f"It cannot be read: {reason}. Correct LLAMAKEEP_CONFIG or `--config`"
         raise UpstreamsFault([Mistake(path, None, f"{message}.")]) from error
+    if len(content) > LARGEST:
+        raise UpstreamsFault([Mistake(path, None, "It is too large for a set-up.")])
     try:
-        text = content[: LARGEST + 1].decode()
+        text = content.decode()
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         message = "It is not text in UTF-8. Save it as UTF-8."
         raise UpstreamsFault([Mistake(path, line, message)]) from error
-    if len(content) > LARGEST:
-        raise UpstreamsFault([Mistake(path, None, "It is too large for a set-up.")])
     return read_text(text, path, settings, others=others)
 
 
