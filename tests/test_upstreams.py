@@ -1,4 +1,4 @@
-"""`llamakeep.toml`: what it may say, and that each mistake is told with its line."""
+"""`llamakeep.toml`: what it may contain, and at which lines its mistakes are."""
 
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ def test_a_file_names_upstreams_and_aliases(
     assert "gsk_secret" not in repr(found) + repr(groq)
 
 
-def test_every_mistake_is_told_with_its_line_and_its_fix(tmp_path: Path) -> None:
+def test_every_mistake_is_reported_with_its_line_and_its_fix(tmp_path: Path) -> None:
     text = """\
 timeout = 3
 

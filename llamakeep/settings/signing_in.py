@@ -21,7 +21,7 @@ Issuer = Annotated[str | None, AfterValidator(_check_issuer)]
 
 
 class SignInSettings(BaseSettings):
-    """Who else than this server says who somebody is."""
+    """How users are authenticated other than with passwords."""
 
     proxy_user_header: str | None = Field(
         default=None, pattern=r"^[A-Za-z0-9-]{1,64}$", min_length=1
@@ -54,8 +54,8 @@ class SignInSettings(BaseSettings):
     oidc_allowed_domains: Names = ()
     """
     Only users with a verified e-mail address in one of these domains may sign in, with
-    commas in between: `example.com,example.org`. Without it, all whom the provider lets
-    in.
+    commas in between: `example.com,example.org`. Without it, all users
+    of the provider.
     """
 
     oidc_groups_claim: str = Field(default="groups", min_length=1, max_length=255)

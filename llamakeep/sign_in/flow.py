@@ -10,7 +10,7 @@ from typing import Self
 from llamakeep.errors import SignInRefused
 
 LONGEST_FLOW = 600
-"""Seconds that somebody may take at the provider."""
+"""Seconds that a user may take at the provider."""
 
 _PARTS = 4
 
@@ -72,6 +72,6 @@ class Flow:
 
     @property
     def challenge(self) -> str:
-        """What the provider is told of the verifier."""
+        """The code challenge of the verifier (RFC 7636), which the provider gets."""
         digest = sha256(self.verifier.encode()).digest()
         return urlsafe_b64encode(digest).decode().rstrip("=")

@@ -1,4 +1,4 @@
-"""Who somebody is, from a provider's claims: whether they may sign in, and as what."""
+"""A user's identity from a provider's claims: whether it may sign in, and its role."""
 
 import re
 from collections.abc import Collection
@@ -18,7 +18,7 @@ _OTHERS = re.compile(r"[^A-Za-z0-9._@-]+")
 
 @value
 class Person:
-    """Somebody whom a provider knows."""
+    """A user of a provider."""
 
     issuer: str
     subject: str

@@ -79,7 +79,7 @@ def test_codex_continues_after_the_server_was_killed_while_its_command_ran(
     judged_site: ToolSite,
     tmp_path: Path,
 ) -> None:
-    # The command waits until somebody writes.
+    # The command waits for a writer.
     os.mkfifo(tmp_path / "note.txt")
 
     with ended_well(codex()), (tmp_path / "note.txt").open("w") as note:

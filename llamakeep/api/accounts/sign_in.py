@@ -40,7 +40,7 @@ router = Router(tags=["login"], queries=Queries.ANY)
 proxies = Router(tags=["login"])
 
 PROXY = "proxy"
-"""The issuer of those whom a proxy has signed in; no provider's, which is a URL."""
+"""The issuer of identities from a proxy; a provider's issuer is a URL."""
 
 LONGEST = 4096
 """Characters of a code or a state."""

@@ -64,7 +64,7 @@ async def about(request: Request) -> About:
 
 
 def _identity_provider(request: Request) -> IdentityProvider | None:
-    """Return the proxy, where somebody has signed in at it, else the provider."""
+    """Return the proxy if it has authenticated the user, else the provider."""
     if user := request.scope.get(PROXY_USER):
         return IdentityProvider(name=user, path="login/proxy/")
     provider = services_of(request).sign_in

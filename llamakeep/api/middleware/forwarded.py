@@ -26,7 +26,7 @@ MOST_HOPS = 16
 """How many addresses of `X-Forwarded-For` are read, from the last one."""
 
 PROXY_USER = "proxy_user"
-"""In a request's scope: who has signed in at the proxy; empty for nobody."""
+"""In a request's scope: the user that the proxy has authenticated, or an empty text."""
 
 LONGEST_USER = 255
 
@@ -50,8 +50,8 @@ class Forwarded:
     """
     Replaces a request's client, scheme and prefix by those that trusted proxies report.
 
-    The `prefix` is for proxies that report none. `user_header` is where they report who
-    has signed in; nobody else may.
+    The `prefix` is for proxies that report none. `user_header` is where they report
+    the user that they have authenticated; from other clients it is ignored.
     """
 
     def __init__(

@@ -58,7 +58,7 @@ class Fallback:
     async def after(self, live: LiveRun, error: LlamaKeepError) -> bool:
         """Have the next model asked, if it is certain that this one is not paid."""
         if isinstance(error, ProviderError) and not error.was_connected:
-            # Each prompt would wait for a connection that nobody accepts.
+            # Each prompt would wait for a connection that is not accepted.
             self._unreachable[live.run.provider] = monotonic() + self._pause
         if live.is_answering or live.is_lost or live.run.handle is not None:
             return False

@@ -17,7 +17,7 @@ class Lines:
     Where the keys of a TOML text are that can be read.
 
     It looks at headers and at the beginnings of lines, no further: what is inside an
-    inline table or an array is told to be where that begins.
+    inline table or an array is reported at the line where that begins.
     """
 
     def __init__(self, text: str) -> None:

@@ -47,7 +47,7 @@ metadata = MetaData(
 
 
 def _owner() -> Column[str]:
-    """Return the column of the user to whom a row belongs, and with whom it goes."""
+    """Return the column of the user who owns a row; it is deleted with the user."""
     user = ForeignKey("users.id", ondelete="CASCADE")
     return Column("user_id", user, nullable=False, index=True)
 

@@ -261,7 +261,7 @@ class RunStorage:
 
     async def fall_back(self, run: Run, *, lease: float) -> bool:
         """
-        Have another provider asked, as `run` says; nobody is paid for anything yet.
+        Have another provider asked, as `run` says; nothing was paid yet.
 
         Returns:
             `False` if it is not this attempt's any more; nothing was written.

@@ -1,4 +1,4 @@
-"""What callers of a batch are told when something breaks that nobody thought of."""
+"""Errors of batches that are neither PostgreSQL's nor the driver's."""
 
 import asyncio
 
