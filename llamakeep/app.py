@@ -21,6 +21,7 @@ from llamakeep.api.accounts import (
     logins,
     me,
     sign_in,
+    user_keys,
 )
 from llamakeep.api.accounts import passwords as accounts
 from llamakeep.api.accounts.demo import LoopbackOnly, add_demo_users
@@ -296,6 +297,7 @@ def _add_routes(app: FastAPI, files: Files, *, takes_webhooks: bool) -> None:
         accounts,
         webhook_secrets,
         admin,
+        user_keys,
         about,
         health,
         metrics,

@@ -46,12 +46,33 @@ def add(
     admin: Annotated[
         bool, typer.Option("--admin", help="Make the user an administrator.")
     ] = False,
+    service: Annotated[
+        bool,
+        typer.Option(
+            "--service",
+            help="Make a service account: it has no password and no login, and "
+            "programs use its API keys (`llamakeep key add`).",
+        ),
+    ] = False,
     password_stdin: FromStdin = False,
 ) -> None:
-    """Create a user, with a prompt for the password."""
+    """Create a user, with a prompt for the password, or a service account."""
     import asyncio
 
     check_username(username)
+    if service:
+        if password_stdin:
+            raise typer.BadParameter(
+                "It goes without `--service`: a service account has no password.",
+                param_hint="--password-stdin",
+            )
+        made = add_service_account(read_settings(), username, is_admin=admin)
+        asyncio.run(made)
+        typer.echo(
+            f"The service account {username} is there. Make its API keys with "
+            f"`llamakeep key add {username} NAME`."
+        )
+        return
     password = read_password(from_stdin=password_stdin, confirm=True)
     asyncio.run(add_user(read_settings(), username, password, is_admin=admin))
     kind = "administrator" if admin else "user"
@@ -68,6 +89,8 @@ def list_users() -> None:
     demo_only = asyncio.run(demo_users(settings))
 
     def state(user: "User") -> str:
+        if user.is_service:
+            return "disabled service account" if user.disabled_at else "service account"
         if user.disabled_at:
             return "disabled"
         return "demo mode only" if user.username in demo_only else "enabled"
@@ -230,6 +253,24 @@ async def add_user(
         )
 
 
+async def add_service_account(
+    settings: "Settings", username: str, *, is_admin: bool = False
+) -> None:
+    """
+    Create a service account.
+
+    Raises:
+        InvalidRequest: The name is taken.
+    """
+    from llamakeep.domain import UserRole
+
+    role = UserRole.ADMIN if is_admin else UserRole.USER
+    async with open_database(settings.database_url) as storage:
+        await storage.add_user(
+            username, None, role=role, is_service=True, actor=local_actor()
+        )
+
+
 async def all_users(settings: "Settings") -> "Sequence[User]":
     """Return all users, sorted by name."""
     async with open_database(settings.database_url) as storage:
@@ -244,7 +285,11 @@ async def demo_users(settings: "Settings") -> set[str]:
         return set()
     async with open_database(settings.database_url) as storage:
         known = {name: await storage.find_credentials(name) for name in PASSWORDS}
-    return {name for name, one in known.items() if one and one.password_hash is None}
+    return {
+        name
+        for name, one in known.items()
+        if one and one.password_hash is None and not one.user.is_service
+    }
 
 
 async def set_password(
@@ -255,10 +300,13 @@ async def set_password(
 
     Raises:
         InvalidRequest: There is no such user, or the password is against the rules.
+        WrongKindOfUser: It is a service account.
     """
     from llamakeep.credentials.passwords import check_password_rules
+    from llamakeep.storage.accounts.users import check_is_person
 
     async with open_user(settings, username) as (storage, user):
+        check_is_person(user)
         if password is not None:
             check_password_rules(password)
             hashed = await _hashed(password)

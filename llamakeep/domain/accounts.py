@@ -66,6 +66,8 @@ class User:
     """Set by an administrator; the settings' limits apply to the others."""
     keeps: bool = True
     """Whether the texts of their runs are kept after the end, with any key."""
+    is_service: bool = False
+    """Whether it is a service account: it has no login, and only API keys."""
     api_key: ApiKey | None = None
     """The API key of the request; `None` for a login, which has all scopes."""
 

@@ -31,6 +31,7 @@ LlamaKeepError
 │   ├── AdminOnly               only administrators may do this
 │   ├── UserNotFound            no such user; for administrators
 │   ├── LastAdmin               no other administrator can log in
+│   ├── WrongKindOfUser         a service account, or none
 │   ├── PathNotFound            there is nothing at this path
 │   ├── RunNotFound             no such run, or another user's
 │   ├── ImageNotFound           the run shows no such image
@@ -128,6 +129,7 @@ from llamakeep.errors.logins import (
     OriginRefused,
     SignInRefused,
     SignInUnavailable,
+    WrongKindOfUser,
 )
 from llamakeep.errors.provider import (
     AnswerExpired,
@@ -228,6 +230,7 @@ __all__ = [
     "VectorsNotKept",
     "WorkerFailed",
     "WrongCredentials",
+    "WrongKindOfUser",
     "from_code",
     "walk",
 ]

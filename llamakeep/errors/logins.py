@@ -22,6 +22,14 @@ class LoginNotFound(ClientError):
     title = "There is no such login."
 
 
+class WrongKindOfUser(ClientError):
+    """Service accounts have no login; people make their API keys themselves."""
+
+    status = HTTPStatus.CONFLICT
+    code = "wrong-kind-of-user"
+    title = "This cannot be done for this kind of user."
+
+
 class SignInRefused(Unauthenticated):
     """An identity provider's answer does not let anybody in; the log says why."""
 

@@ -27,6 +27,9 @@ class Things:
     login_id: str
     user_id: str
     """Of another user, whom administrators may do something to."""
+    service_id: str
+    """Of a service account, whose keys administrators make."""
+    service_key_id: str
     model: str = "scripted:parrot"
     owner: str = "scripted"
     name: str = "parrot"
@@ -44,6 +47,8 @@ class Things:
             key_id=new_id("key_"),
             login_id=new_id("login_"),
             user_id=new_id("user_"),
+            service_id=new_id("user_"),
+            service_key_id=new_id("key_"),
         )
 
     def fill(self, template: str) -> str:
@@ -60,7 +65,8 @@ class Things:
     def anonymous(self, content: bytes) -> bytes:
         """Return what was answered without the ids that were asked for."""
         ids = self.run_id, self.conversation_id, self.item_id, self.key_id
-        for value in (*ids, self.login_id, self.user_id):
+        others = self.login_id, self.user_id, self.service_id, self.service_key_id
+        for value in (*ids, *others):
             content = content.replace(value.partition("_")[2].encode(), b"?")
         return content
 
@@ -167,6 +173,10 @@ CALLS: dict[str, Call] = {
     "PATCH /admin/users/{user_id}": Call('{"disabled": true}'),
     "DELETE /admin/users/{user_id}": Call(),
     "POST /admin/users/{user_id}/reset": Call(),
+    "GET /admin/users/{user_id}/keys/": Call(),
+    "POST /admin/users/{user_id}/keys/": Call('{"name": "robot"}'),
+    "DELETE /admin/users/{user_id}/keys/{key_id}": Call(),
+    "POST /admin/users/{user_id}/keys/{key_id}/rotate": Call("{}"),
     "GET /admin/users/{user_id}/limits": Call(),
     "PUT /admin/users/{user_id}/limits": Call('{"tokens_per_day": 100}'),
     "GET /admin/limits": Call(),
@@ -231,6 +241,8 @@ def scopes_of(route: str) -> set[str]:
 def request_of(route: str, things: Things, call: Call | None = None) -> dict[str, Any]:
     """Return a request that works for whoever has these things."""
     method, path = route.split()
+    path = path.replace("{user_id}/keys/{key_id}", "{user_id}/keys/{service_key_id}")
+    path = path.replace("{user_id}/keys/", "{service_id}/keys/")
     call = call or CALLS[route]
     url = things.fill(f"{path}?{call.query}" if call.query else path)
     request: dict[str, Any] = {"method": method, "url": url, "headers": {}}

@@ -27,6 +27,7 @@ from llamakeep.errors import (
     ServerBusy,
     Unauthenticated,
     UserNotFound,
+    WrongKindOfUser,
 )
 from llamakeep.schemas.bodies import Body, Form
 from llamakeep.schemas.text import Text
@@ -55,6 +56,8 @@ class NewUserRequest(Form):
     """Without it, the user cannot log in before choosing one with a reset token."""
     role: UserRole | None = None
     """Without it, `user`."""
+    service_account: bool | None = None
+    """`true`: it has no login, and administrators make its API keys."""
 
 
 class UserChange(Form):
@@ -77,6 +80,8 @@ class ManagedUser(UserResponse):
     """Days after which the user's runs are deleted; `null` for the settings' number."""
     keeps: bool
     """Whether the texts of the user's runs are kept after their end."""
+    service_account: bool
+    """Whether it has no login, and API keys that administrators make."""
 
     @classmethod
     def of(cls, user: User, /, retention_days: int | None = None) -> Self:
@@ -89,6 +94,7 @@ class ManagedUser(UserResponse):
             disabled_at=user.disabled_at,
             retention_days=retention_days,
             keeps=user.keeps,
+            service_account=user.is_service,
         )
 
 
@@ -140,7 +146,11 @@ async def list_users(
 async def create_user(
     body: NewUserRequest, request: Request, admin: AdminUser
 ) -> ManagedUser:
-    """Create a user."""
+    """Create a user, or a service account."""
+    if body.service_account and body.password is not None:
+        raise InvalidRequest.of(
+            "password", "A service account has none. Leave it out. Nothing was created."
+        )
     services = services_of(request)
     passwords = services.passwords
     hashed = None if body.password is None else await passwords.hash(body.password)
@@ -148,6 +158,7 @@ async def create_user(
         body.username,
         hashed,
         role=body.role or UserRole.USER,
+        is_service=body.service_account is True,
         actor=actor_of(request, admin),
     )
     return ManagedUser.of(user)
@@ -217,7 +228,7 @@ async def delete_user(user_id: UserId, request: Request, admin: AdminUser) -> Re
 @router.post(
     "/users/{user_id}/reset",
     status_code=201,
-    responses=problem_responses(*_guarded, UserNotFound),
+    responses=problem_responses(*_guarded, UserNotFound, WrongKindOfUser),
 )
 async def issue_reset(
     user_id: UserId, request: Request, admin: AdminUser

@@ -86,7 +86,8 @@ async def add_demo_users(storage: Storage) -> None:
                 await storage.add_user(username, None)
             known = await storage.find_credentials(username)
         assert known is not None
-        if known.password_hash is not None:
+        is_real = known.password_hash is not None or known.user.is_service
+        if is_real or await storage.has_identity(known.user):
             raise _demo_refused(username)
         await storage.add_access_token(
             known.user, digest(access_token), lifetime=FOR_EVER

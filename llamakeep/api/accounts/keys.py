@@ -12,7 +12,7 @@ from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.credentials.api_keys import DEFAULT_SCOPES, issue_api_key
 from llamakeep.credentials.tokens import digest
-from llamakeep.domain import ApiKey, Scope, User, UserRole, utc_now
+from llamakeep.domain import Actor, ApiKey, Scope, User, UserRole, utc_now
 from llamakeep.errors import (
     AdminOnly,
     ApiKeyNotFound,
@@ -51,7 +51,7 @@ class KeyRequest(Form):
     expires_at: AwareDatetime | None = None
     """By default, it does not expire."""
     limits: LimitsBody | None = None
-    """Limits of the key, besides your own."""
+    """Limits of the key, besides its owner's."""
     keeps: bool | None = None
     """`false`: the texts of its runs are erased when these end."""
 
@@ -114,7 +114,7 @@ class NewKeyResponse(KeyResponse):
 
 
 class KeysResponse(Body):
-    """Your API keys, newest first."""
+    """A user's API keys, newest first."""
 
     keys: list[KeyResponse]
 
@@ -138,6 +138,13 @@ async def create_key(
     body: KeyRequest, request: Request, user: KeysUser
 ) -> NewKeyResponse:
     """Create an API key. Only this response has its secret."""
+    return await create(body, user, request, actor_of(request, user))
+
+
+async def create(
+    body: KeyRequest, owner: User, request: Request, actor: Actor
+) -> NewKeyResponse:
+    """Create an API key of `owner`."""
     if body.expires_at is not None and body.expires_at <= utc_now():
         raise InvalidRequest.of(
             "expires_at", "This is over already. Name a later moment."
@@ -150,9 +157,9 @@ async def create_key(
         limits=body.limits.limits() if body.limits else None,
         keeps=body.keeps is not False,
     )
-    check_rights(user, key)
+    check_rights(owner, key)
     await services_of(request).storage.add_api_key(
-        user, key, digest(secret), actor=actor_of(request, user)
+        owner, key, digest(secret), actor=actor
     )
     return NewKeyResponse.of(key, key=secret)
 
@@ -197,8 +204,19 @@ async def rotate_key(
     The new key has the same name, scopes, models, limits and `keeps`, and the same
     lifetime from now on.
     """
+    return await rotate(key_id, body, user, request, actor_of(request, user))
+
+
+async def rotate(
+    key_id: str,
+    body: RotateRequest | None,
+    owner: User,
+    request: Request,
+    actor: Actor,
+) -> NewKeyResponse:
+    """Replace an API key of `owner` by a new one."""
     storage = services_of(request).storage
-    old = await storage.get_api_key(user, key_id)
+    old = await storage.get_api_key(owner, key_id)
     lifetime = old.expires_at - old.created_at if old.expires_at else None
     key, secret = issue_api_key(
         old.name,
@@ -208,16 +226,11 @@ async def rotate_key(
         limits=old.limits,
         keeps=old.keeps,
     )
-    check_rights(user, key)
+    check_rights(owner, key)
     wanted = body.overlap if body else None
     overlap = timedelta(seconds=OVERLAP if wanted is None else wanted)
     await storage.replace_api_key(
-        user,
-        key_id,
-        key,
-        digest(secret),
-        overlap=overlap,
-        actor=actor_of(request, user),
+        owner, key_id, key, digest(secret), overlap=overlap, actor=actor
     )
     return NewKeyResponse.of(key, key=secret)
 

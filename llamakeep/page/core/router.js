@@ -36,6 +36,7 @@ const ROUTES = [
   [/^settings\/keys$/, "keys"],
   [/^settings\/limits$/, "limits"],
   [/^manage\/users$/, "users"],
+  [/^manage\/users\/([^/]+)\/keys$/, "keys"],
   [/^manage\/usage$/, "all-usage"],
   [/^manage\/limits$/, "limits"],
   [/^manage\/audit$/, "audit"],

@@ -4,18 +4,20 @@
 import { call } from "../core/api.js";
 import { button, element } from "../core/dom.js";
 import * as format from "../core/format.js";
+import { state } from "../core/state.js";
 import { field, formDialog, select } from "../parts/form.js";
 import { menuButton } from "../parts/menu.js";
 import { timeOf } from "../parts/problem.js";
 import { reloading } from "../parts/reloading.js";
 import { secretBox } from "../parts/secret.js";
 import { askForKey, commandFor } from "../parts/settings/key_form.js";
-import { noKeys } from "../parts/settings/key_help.js";
+import { noKeys, noKeysOf } from "../parts/settings/key_help.js";
 import { limitsInWords } from "../parts/settings/limits.js";
 import { table } from "../parts/table.js";
 import { tabs } from "../parts/tabs.js";
 
 /** @typedef {import("../parts/settings/key_form.js").Key} Key */
+/** @typedef {import("../parts/settings/user_forms.js").User} User */
 
 /** @type {[string, string][]} */
 const OVERLAPS = [
@@ -36,13 +38,19 @@ const COLUMNS = [
 ];
 
 /** @type {import("../core/router.js").View} */
-export default async function keys({ path }) {
+export default async function keys({ path, parts: [userId] }) {
+  const where = userId ? `admin/users/${encodeURIComponent(userId)}` : "";
+  /** Whose keys they are, if not one's own. @type {User | null} */
+  const owner = where ? await call("GET", where) : null;
+  const base = where ? `${where}/keys/` : "keys/";
+  const canMake = owner?.service_account ?? true;
+  const whose = owner ? `API keys of ${owner.username}` : "Your API keys";
   const secret = element("div", { tabindex: "-1" });
   const list = await reloading(async () => {
-    const { keys } = await call("GET", "keys/");
+    const { keys } = await call("GET", base);
     return keys.length
-      ? [table({ caption: "Your API keys", columns: COLUMNS, rows: keys.map(row) })]
-      : [noKeys()];
+      ? [table({ caption: whose, columns: COLUMNS, rows: keys.map(row) })]
+      : [owner ? noKeysOf(owner) : noKeys()];
   });
 
   /**
@@ -62,7 +70,7 @@ export default async function keys({ path }) {
     secret.focus();
   }
   async function askAndShow() {
-    const key = await askForKey();
+    const key = await askForKey(base, (owner ?? state.me.value)?.role);
     if (key) await show(key);
   }
 
@@ -76,7 +84,7 @@ export default async function keys({ path }) {
       ],
       action: "Rotate",
       send: () =>
-        call("POST", `keys/${key.id}/rotate`, { body: { overlap: Number(overlap.value) } }),
+        call("POST", `${base}${key.id}/rotate`, { body: { overlap: Number(overlap.value) } }),
     });
     if (made) await show(made);
   }
@@ -89,7 +97,7 @@ export default async function keys({ path }) {
       ],
       action: "Revoke",
       isBad: true,
-      send: () => call("DELETE", `keys/${key.id}`),
+      send: () => call("DELETE", `${base}${key.id}`),
     });
     if (isRevoked) {
       secret.replaceChildren();
@@ -101,8 +109,8 @@ export default async function keys({ path }) {
   function row(key) {
     const { name, hint, scopes, models, limits, expires_at, last_used_at, keeps } = key;
     const menu = menuButton("⋯", () => [
-      { label: "Its runs", href: `find?key=${key.id}` },
-      { label: "Rotate…", run: () => void rotate(key) },
+      ...(owner ? [] : [{ label: "Its runs", href: `find?key=${key.id}` }]),
+      ...(canMake ? [{ label: "Rotate…", run: () => void rotate(key) }] : []),
       { label: "Revoke…", isBad: true, run: () => void revoke(key) },
     ], { "aria-label": `More about ${name} …${hint}` });
     const made = element("small", {}, `…${hint}, since ${format.day(key.created_at)}`);
@@ -119,6 +127,12 @@ export default async function keys({ path }) {
   }
 
   const create = button("Create a key", askAndShow, { class: "main" });
-  const node = element("div", { class: "page" }, tabs("Settings", path), secret, list.node);
-  return { node, title: "API keys", actions: [create] };
+  const node = element(
+    "div",
+    { class: "page" },
+    owner ? tabs("Manage", "manage/users") : tabs("Settings", path),
+    secret,
+    list.node,
+  );
+  return { node, title: owner ? whose : "API keys", actions: canMake ? [create] : [] };
 }

@@ -3,7 +3,7 @@
 
 import { button, element } from "../core/dom.js";
 import * as format from "../core/format.js";
-import { setAddress } from "../core/router.js";
+import { go, setAddress } from "../core/router.js";
 import { state } from "../core/state.js";
 import { notice } from "../parts/announce.js";
 import { empty } from "../parts/empty.js";
@@ -18,12 +18,15 @@ import { tabs } from "../parts/tabs.js";
 
 /** @typedef {import("../parts/settings/user_forms.js").User} User */
 
+/** @param {User} user */
+const keysOf = ({ id }) => `manage/users/${encodeURIComponent(id)}/keys`;
+
 /** How long the field has to rest before it is searched for, in ms. */
 const PAUSE = 250;
 const COLUMNS = [
   { label: "Name" },
   { label: "Role" },
-  { label: "May log in" },
+  { label: "Is let in" },
   { label: "Runs are kept" },
   { label: "Since" },
   { label: "Actions", isHidden: true },
@@ -93,20 +96,23 @@ export default async function users({ path, query }) {
     const user = await askForUser();
     if (user === null) return;
     await list.reload();
-    if (user.hasPassword) notice(`${user.username} can log in.`);
+    if (user.service_account) go(keysOf(user));
+    else if (user.hasPassword) notice(`${user.username} can log in.`);
     else await change(user, reset);
   }
 
   /** @param {User} user */
   function row(user) {
     const { username, role, disabled_at, retention_days, keeps, created_at, id } = user;
+    const isService = user.service_account;
     const isAdmin = role === "admin";
     const does = (/** @type {(user: User) => Promise<unknown>} */ what) => () =>
       void change(user, what);
     const menu = menuButton("⋯", () => [
       { label: "Limits…", run: does(forms.changeLimits) },
       { label: "What is kept…", run: does(forms.changeKeeping) },
-      { label: "Link for a new password", run: does(reset) },
+      { label: "API keys", href: keysOf(user) },
+      ...(isService ? [] : [{ label: "Link for a new password", run: does(reset) }]),
       {
         label: isAdmin ? "Make a plain user…" : "Make an administrator…",
         run: does(forms.changeRole),
@@ -119,8 +125,13 @@ export default async function users({ path, query }) {
     const days = retention_days ? format.counted(retention_days, "day") : "as set for all";
     return [
       element("span", { class: "two" }, username, isMe ? element("small", {}, "you") : null),
-      isAdmin ? "administrator" : "user",
-      disabled_at ? `no, since ${format.day(disabled_at)}` : "yes",
+      element(
+        "span",
+        { class: "two" },
+        isAdmin ? "administrator" : "user",
+        isService ? element("small", {}, "service account") : null,
+      ),
+      disabled_at ? `no, since ${format.day(disabled_at)}` : isService ? "with API keys" : "yes",
       keeps ? days : `${days}, without texts`,
       format.day(created_at),
       menu,

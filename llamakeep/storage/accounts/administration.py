@@ -19,6 +19,7 @@ from llamakeep.storage.accounts.audit import record
 from llamakeep.storage.accounts.users import (
     USER,
     change_password,
+    check_is_person,
     create_user,
     log_out_everywhere,
 )
@@ -196,11 +197,13 @@ class AccountStorage:
 
         Raises:
             UserNotFound: There is none.
+            WrongKindOfUser: It is a service account.
         """
         expires_at = utc_now() + lifetime
 
         def operation(connection: Connection) -> datetime:
             user = get_user(connection, user_id)
+            check_is_person(user)
             _delete_reset(connection, user)
             values = {"user_id": user.id, "digest": digest, "expires_at": expires_at}
             connection.execute(insert(password_resets), values)

@@ -212,8 +212,8 @@ def _add(connection: Connection, user: User, key: ApiKey, digest: bytes) -> None
     )
     if (connection.scalar(count) or 0) >= MOST_API_KEYS:
         raise TooManyApiKeys(
-            f"You have {MOST_API_KEYS} API keys, as many as there may be. Nothing was "
-            "created. Revoke those that are not in use."
+            f"{user.username} has {MOST_API_KEYS} API keys, as many as there may be. "
+            "Nothing was created. Revoke those that are not in use."
         )
     connection.execute(
         insert(api_keys),
@@ -252,7 +252,7 @@ def _get(connection: Connection, user: User, key_id: str) -> ApiKey:
 
 
 def _not_found(key_id: str) -> ApiKeyNotFound:
-    return ApiKeyNotFound(f"You have no API key {key_id!r}.")
+    return ApiKeyNotFound(f"There is no API key {key_id!r} of this user.")
 
 
 def _key(row: Sequence[Any]) -> ApiKey:

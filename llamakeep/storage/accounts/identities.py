@@ -77,13 +77,13 @@ class IdentityStorage:
 
         return await self._database.write(operation)
 
-    async def has_identity(self, user: User, issuer: str) -> bool:
-        """Return whether a user signs in through a provider."""
-        query = select(identities.c.user_id).where(
-            identities.c.user_id == user.id, identities.c.issuer == issuer
-        )
+    async def has_identity(self, user: User, issuer: str | None = None) -> bool:
+        """Return whether a user signs in through a provider, or through any."""
+        query = select(identities.c.user_id).where(identities.c.user_id == user.id)
+        if issuer is not None:
+            query = query.where(identities.c.issuer == issuer)
         return await self._database.read(
-            lambda connection: connection.scalar(query) is not None
+            lambda connection: connection.scalar(query.limit(1)) is not None
         )
 
 

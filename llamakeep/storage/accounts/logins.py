@@ -9,7 +9,7 @@ from llamakeep.domain import Actor, AuditKind, Login, User, derived_id, utc_now
 from llamakeep.errors import LoginNotFound
 from llamakeep.storage.accounts.audit import record
 from llamakeep.storage.accounts.credential_cache import CredentialCache
-from llamakeep.storage.accounts.users import revoke
+from llamakeep.storage.accounts.users import check_is_person, revoke
 from llamakeep.storage.database.clock import is_plausible
 from llamakeep.storage.database.columns import colliding_insert
 from llamakeep.storage.database.port import Database
@@ -44,7 +44,11 @@ class LoginStorage:
         Store an access token; delete the user's expired ones; return its end.
 
         One that is final is not extended by its use.
+
+        Raises:
+            WrongKindOfUser: It is a service account.
         """
+        check_is_person(user)
         now = utc_now()
 
         def operation(connection: Connection) -> datetime:

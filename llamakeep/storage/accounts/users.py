@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from llamakeep.domain import Actor, AuditKind, User, UserRole, new_id, utc_now
-from llamakeep.errors import InvalidRequest
+from llamakeep.errors import InvalidRequest, WrongKindOfUser
 from llamakeep.storage.accounts.audit import record
 from llamakeep.storage.accounts.credential_cache import CredentialCache
 from llamakeep.storage.database.port import Database
@@ -22,6 +22,7 @@ USER = (
     users.c.role,
     users.c.limits,
     users.c.keeps,
+    users.c.is_service,
 )
 """The columns of a `User`, in its order."""
 _BY_DIGEST = Prepared(
@@ -56,20 +57,26 @@ class UserStorage:
         password_hash: str | None,
         *,
         role: UserRole = UserRole.USER,
+        is_service: bool = False,
         actor: Actor | None = None,
     ) -> User:
         """
         Create a user.
 
-        Users who do not log in have no password. Without an actor, there is no audit
-        event.
+        Users who do not log in have no password; service accounts never get one.
+        Without an actor, there is no audit event.
 
         Raises:
             InvalidRequest: The name is taken.
         """
         return await self._database.write(
             lambda connection: create_user(
-                connection, username, password_hash, role=role, actor=actor
+                connection,
+                username,
+                password_hash,
+                role=role,
+                is_service=is_service,
+                actor=actor,
             )
         )
 
@@ -107,7 +114,11 @@ class UserStorage:
 
         The access token of the digest `kept_login` stays valid. Without an actor, there
         is no audit event.
+
+        Raises:
+            WrongKindOfUser: It is a service account.
         """
+        check_is_person(user)
 
         def operation(connection: Connection) -> None:
             change_password(connection, user, password_hash, kept_login=kept_login)
@@ -137,6 +148,7 @@ def create_user(
     password_hash: str | None,
     *,
     role: UserRole,
+    is_service: bool = False,
     actor: Actor | None,
 ) -> User:
     """
@@ -145,9 +157,10 @@ def create_user(
     Raises:
         InvalidRequest: The name is taken, regardless of case.
     """
+    assert password_hash is None or not is_service
     if _find(connection, username) is not None:
         raise InvalidRequest.of("username", f"There is a user {username!r} already.")
-    user = User(new_id("user_"), username, utc_now(), role=role)
+    user = User(new_id("user_"), username, utc_now(), role=role, is_service=is_service)
     connection.execute(
         insert(users),
         {
@@ -157,10 +170,26 @@ def create_user(
             "password_hash": password_hash,
             "created_at": user.created_at,
             "role": role,
+            "is_service": is_service,
         },
     )
-    record(connection, AuditKind.USER_CREATED, user, actor, role.value)
+    said = f"{role.value}, service account" if is_service else role.value
+    record(connection, AuditKind.USER_CREATED, user, actor, said)
     return user
+
+
+def check_is_person(user: User) -> None:
+    """
+    Check that a user may have a login.
+
+    Raises:
+        WrongKindOfUser: It is a service account.
+    """
+    if user.is_service:
+        raise WrongKindOfUser(
+            f"{user.username} is a service account: it has no password and no login, "
+            "and programs use its API keys. Nothing was changed."
+        )
 
 
 def is_free(connection: Connection, username: str) -> bool:

@@ -158,6 +158,9 @@ async def settle(
     )
     key, secret = issue_api_key("robot")
     await storage.add_api_key(user, key, digest(secret))
+    service = await storage.add_user(f"{name}-service", None, is_service=True)
+    service_key, secret = issue_api_key("robot")
+    await storage.add_api_key(service, service_key, digest(secret))
     things = Things(
         run_id=answer["id"],
         conversation_id=answer["conversation_id"],
@@ -165,6 +168,8 @@ async def settle(
         key_id=key.id,
         login_id=(await storage.list_logins(user))[0].id,
         user_id=victim.id,
+        service_id=service.id,
+        service_key_id=service_key.id,
     )
     return Holder(user, things, login)
 

@@ -226,3 +226,25 @@ def test_texts_of_a_user_can_be_erased_at_the_end_of_their_runs(typed: Type) -> 
     assert erased.stdout == "Texts of runs of carol are erased when these end.\n"
     assert kept.stdout == "Texts of runs of carol are kept.\n"
     assert unknown.exit_code == 1
+
+
+def test_a_service_account_has_keys_and_no_password(typed: Type) -> None:
+    added = typed("user", "add", "robot", "--service")
+    key = typed("key", "add", "robot", "nightly")
+
+    passwd = typed("user", "passwd", "robot", "--password-stdin", stdin="long enough\n")
+    reset = typed("user", "reset", "robot")
+
+    assert added.exit_code == 0, added.stderr
+    assert is_well_formed(key.stdout.strip())
+    assert typed("user", "list").stdout.endswith("\tservice account\n")
+    for refused in (passwd, reset):
+        assert refused.exit_code == 1
+        assert "robot is a service account" in refused.stderr
+
+
+def test_a_service_account_is_made_without_a_password(typed: Type) -> None:
+    added = typed("user", "add", "robot", "--service", "--password-stdin", stdin="x\n")
+
+    assert added.exit_code == 2
+    assert typed("user", "list").stdout == ""

@@ -70,6 +70,31 @@ def test_the_last_administrator_stays_and_the_problem_says_why(
     expect(page.get_by_role("button", name="More about root")).to_be_focused()
 
 
+def test_a_service_account_gets_a_key_and_no_login(tabs: Tabs, site: Site) -> None:
+    page = managing(tabs, site, "users")
+    page.get_by_role("button", name="Create a user").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("robot")
+    dialog.get_by_label("Role").select_option("Service account")
+    expect(dialog.get_by_label("Password")).to_be_hidden()
+    dialog.get_by_role("button", name="Create").click()
+    expect(page.get_by_role("heading", name="API keys of robot")).to_be_visible()
+    page.get_by_role("button", name="Create a key").click()
+    dialog.get_by_label("Name").fill("nightly")
+    dialog.get_by_role("button", name="Create").click()
+    secret = page.get_by_label("The API key “nightly”.", exact=True).inner_text()
+    check_everywhere(page)
+    me = site.call("GET", "/me/", headers={"Authorization": f"Bearer {secret}"})
+    assert me["username"] == "robot"
+    page.get_by_role("link", name="Users", exact=True).click()
+    expect(page.get_by_role("row").filter(has_text="robot")).to_contain_text(
+        "service account"
+    )
+    page.get_by_role("button", name="More about robot").click()
+    expect(page.get_by_role("menuitem", name="API keys")).to_be_visible()
+    expect(page.get_by_role("menuitem", name="Link for a new")).to_have_count(0)
+
+
 def test_users_are_found_by_a_part_of_their_name_which_is_in_the_address(
     tabs: Tabs, site: Site
 ) -> None:

@@ -23,10 +23,9 @@ const PAGES = [["Usage", "usage"], ["API keys", "settings/keys"], ["Settings", "
 /** What shows where one is on pages that have no link of their own. @type {Record<string, string>} */
 const PARENTS = {
   "settings/limits": "settings",
-  ...Object.fromEntries(
-    ["usage", "limits", "audit", "providers"].map((name) => [`manage/${name}`, "manage/users"]),
-  ),
 };
+const parentOf = (/** @type {string} */ path) =>
+  path.startsWith("manage/") ? "manage/users" : PARENTS[path];
 
 /** The navigation. On a phone it is a sheet from the left. */
 export class Sidebar {
@@ -201,7 +200,7 @@ export class Sidebar {
     const answering = new Set(state.underWay.value.values());
     for (const link of this.node.querySelectorAll("a")) {
       const href = link.getAttribute("href") ?? "";
-      const isHere = here.value !== "" && (href === here.value || href === PARENTS[here.value]);
+      const isHere = here.value !== "" && (href === here.value || href === parentOf(here.value));
       if (isHere) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
       const id = link.dataset.id;

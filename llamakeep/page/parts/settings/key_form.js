@@ -4,7 +4,6 @@
 import { address, call } from "../../core/api.js";
 import { element, fold } from "../../core/dom.js";
 import { models } from "../../core/models.js";
-import { state } from "../../core/state.js";
 import { check, field, formDialog, group, select } from "../form.js";
 import { limitFields } from "./limits.js";
 
@@ -46,13 +45,14 @@ const ENDS = [
 /**
  * Let the user make a key; return it with its secret, or `null`.
  *
+ * @param {string} path Where keys of their owner are made.
+ * @param {string} [role] Of the owner.
  * @returns {Promise<Key | null>}
  */
-export async function askForKey() {
+export async function askForKey(path, role) {
   const known = await models().catch(() => []);
   const name = element("input", { name: "name", required: true, maxlength: "64" });
-  const isAdmin = state.me.value?.role === "admin";
-  const scopes = boxes(isAdmin ? [...SCOPES, ADMIN] : SCOPES, DEFAULT);
+  const scopes = boxes(role === "admin" ? [...SCOPES, ADMIN] : SCOPES, DEFAULT);
   const some = boxes(known.map(({ model }) => [model, model]), []);
   const end = select(ENDS, "", { name: "expires_at" });
   const keeps = element("input", { type: "checkbox", name: "keeps", checked: true });
@@ -69,7 +69,7 @@ export async function askForKey() {
       ...(Object.keys(given).length ? { limits: given } : {}),
       ...(keeps.checked ? {} : { keeps: false }),
     };
-    return call("POST", "keys/", { body });
+    return call("POST", path, { body });
   };
   return await formDialog("Create an API key", {
     fields: [
@@ -79,7 +79,7 @@ export async function askForKey() {
       fold(
         "Models, limits, and what is kept",
         known.length ? group("Only these models; none for all", ...some.nodes) : null,
-        group("Limits of the key, besides your own", limits.node),
+        group("Limits of the key, besides its owner's", limits.node),
         check("Keep the texts of its runs", keeps, "Else they are erased when the runs end."),
       ),
     ],

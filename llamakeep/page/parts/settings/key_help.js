@@ -10,6 +10,19 @@ export function noKeys() {
   return element("div", {}, none(), theCalls());
 }
 
+/**
+ * Return what stands in the place of another user's keys.
+ *
+ * @param {import("./user_forms.js").User} owner
+ */
+export const noKeysOf = (owner) =>
+  empty(
+    `${owner.username} has no API keys.`,
+    owner.service_account
+      ? "A program sends one in the place of a login. Those that you make stay when you go."
+      : "Users make their own under Settings.",
+  );
+
 function none() {
   return empty(
     "You have no API keys.",

@@ -15,6 +15,7 @@ import { limitFields, quotaTable } from "./limits.js";
  * @property {string | null} disabled_at
  * @property {number | null} retention_days
  * @property {boolean} keeps
+ * @property {boolean} service_account
  */
 
 /** @param {User} user */
@@ -43,7 +44,9 @@ export async function changeAccess(user) {
   const disabled = user.disabled_at === null;
   const text = disabled
     ? "The user's logins end, their API keys are refused, and their runs stop. The history stays."
-    : "The user can log in again, and their API keys are valid again.";
+    : `${
+      user.service_account ? "Its" : "The user can log in again, and their"
+    } API keys are valid again.`;
   return await formDialog(`${disabled ? "Disable" : "Enable"} ${user.username}?`, {
     fields: [element("p", {}, text)],
     action: disabled ? "Disable" : "Enable",
