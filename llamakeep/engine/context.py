@@ -16,6 +16,16 @@ LITTLE = 16 * 1024
 def messages(run: NewRun | Run, prior: Sequence[Run]) -> Sequence[Message]:
     """Return what a provider is to read: what was said before, then the prompt."""
     said = [] if run.system_prompt is None else [Message("system", run.system_prompt)]
+    if prior:
+        said += said_before(prior)
+    said.extend(run.prior_messages)
+    said.append(run.last_message or Message("user", run.prompt))
+    return tuple(said)
+
+
+def said_before(prior: Sequence[Run]) -> Sequence[Message]:
+    """Return what was said in some runs, oldest first, without system prompts."""
+    said: list[Message] = []
     for one in prior:
         said.extend(one.prior_messages)
         if one.provider == CLIENT:
@@ -24,9 +34,7 @@ def messages(run: NewRun | Run, prior: Sequence[Run]) -> Sequence[Message]:
         said.append(one.last_message or Message("user", one.prompt))
         if one.response or one.output or one.status is RunStatus.SUCCEEDED:
             said.append(_answer(one, said))
-    said.extend(run.prior_messages)
-    said.append(run.last_message or Message("user", run.prompt))
-    return tuple(said)
+    return said
 
 
 def _answer(run: Run, said: list[Message]) -> Message:

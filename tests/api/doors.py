@@ -115,6 +115,7 @@ CALLS: dict[str, Call] = {
     "DELETE /v1/chat/completions/{completion_id}": Call(),
     "POST /v1/responses": Call('{"input": "Hi"}'),
     "POST /v1/responses/input_tokens": Call('{"input": "Hi"}'),
+    "POST /v1/responses/compact": Call('{"input": "Hi"}'),
     "GET /v1/responses/{response_id}": Call(),
     "DELETE /v1/responses/{response_id}": Call(),
     "POST /v1/responses/{response_id}/cancel": Call(),
@@ -214,6 +215,10 @@ REFERENCES = [
     (
         "POST /v1/responses",
         Call('{"input": "Hi", "previous_response_id": "{response_id}"}'),
+    ),
+    (
+        "POST /v1/responses/compact",
+        Call('{"previous_response_id": "{response_id}"}'),
     ),
 ]
 """Bodies that name something that only its owner may name."""

@@ -4,15 +4,19 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from llamakeep.api.openai.responses.summaries import HEADING, INSTRUCTION
 from tests.tool_upstream import Upstream
 
 ANSWER = "It is -3 and 7."
 BOTH = f"{ANSWER} It is 7."
 """What two turns say: about both cities, and about Bergen alone."""
+RECALLED = f"{HEADING}It is -3 and 7."
+"""What it reads of a conversation that was compacted."""
 ADA = {"name": "Ada", "age": 36}
 WEATHER = "get_weather"
 SHELL = "exec_command"
 _CITIES = ("Oslo", "Bergen")
+_RECALL = "What did you say?"
 
 
 class Caller(Upstream):
@@ -21,16 +25,17 @@ class Caller(Upstream):
 
     It looks up the weather of cities, hands over to an agent that is offered by a tool
     `transfer_to_…`, and hands in a form by the tool that is made of it: when it has to,
-    and when it has said all else. With a shell, it reads a note.
+    and when it has said all else. With a shell, it reads a note. It summarizes a
+    conversation by the results of its tools, and says what it said before.
     """
 
     def deltas(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        calls = [*calls_of(body)]
-        if not calls:
+        calls, recalled = [*calls_of(body)], _recalled(body["messages"])
+        if not (calls or recalled):
             yield from super().deltas(body)
             return
         self.asked.append(body)
-        yield {"role": "assistant", "content": None}
+        yield {"role": "assistant", "content": recalled}
         for index, (name, arguments) in enumerate(calls):
             call_id = f"call_{len(self.asked)}_{index}"
             function = {"name": name, "arguments": ""}
@@ -65,6 +70,18 @@ def calls_of(body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield handovers[0], {}
     elif forms:
         yield forms[0], ADA
+
+
+def _recalled(messages: list[dict[str, Any]]) -> str | None:
+    """Return what the model says if it is asked about what was said."""
+    match messages[-1]["content"]:
+        case str(said) if said == INSTRUCTION:
+            results = [one["content"] for one in messages if one["role"] == "tool"]
+            return f"It is {' and '.join(results)}."
+        case str(said) if said == _RECALL:
+            [*_, last] = [one for one in messages if one["role"] == "assistant"]
+            return str(last["content"])
+    return None
 
 
 def _is_about_weather(messages: list[dict[str, Any]]) -> bool:

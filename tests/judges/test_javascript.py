@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 from tests.judges.judge import Judge, check_cut, judging
-from tests.judges.model import ANSWER, BOTH
+from tests.judges.model import ANSWER, BOTH, RECALLED
 from tests.sdk.site import ToolSite
 
 WITH_EACH_API = {
@@ -20,7 +20,10 @@ WITH_EACH_API = {
 SAID = {
     "agents": WITH_EACH_API
     | {f"chat_{name}": said for name, said in WITH_EACH_API.items()}
-    | {"chained": BOTH},
+    | {
+        "chained": BOTH,
+        "compacted": f"message compaction: {RECALLED}",
+    },
     "vercel_ai": {
         "tools": BOTH,
         "streamed": ANSWER,
@@ -35,6 +38,7 @@ ALL = [(program, scenario) for program in SAID for scenario in SAID[program]]
 KILLED = [
     ("agents", "tools"),
     ("agents", "chained"),
+    ("agents", "compacted"),
     ("agents", "chat_streamed"),
     ("vercel_ai", "tools"),
     ("vercel_ai", "streamed"),

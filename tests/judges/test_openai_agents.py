@@ -3,11 +3,12 @@
 import pytest
 
 from tests.judges.judge import Judge, check_cut
-from tests.judges.model import ANSWER, BOTH
+from tests.judges.model import ANSWER, BOTH, RECALLED
 from tests.sdk.clients import history
 
 PROGRAM = "openai_agents"
 ADA = "Person(name='Ada', age=36)"
+COMPACTED = f"message compaction: {RECALLED}"
 SAID = {
     "tools": ANSWER,
     "streamed": ANSWER,
@@ -17,6 +18,8 @@ SAID = {
     "chained": BOTH,
     "session": BOTH,
     "conversation": f"{BOTH} 10 items",
+    "compacted": COMPACTED,
+    "compacted_input": COMPACTED,
     "chat_tools": ANSWER,
     "chat_streamed": ANSWER,
     "chat_handoff": f"Weather: {ANSWER}",
@@ -31,7 +34,7 @@ def test_agents_of_openais_sdk_work(judge: Judge, scenario: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "scenario", ["tools", "chained", "conversation", "chat_streamed"]
+    "scenario", ["tools", "chained", "conversation", "compacted", "chat_streamed"]
 )
 def test_an_agent_continues_after_the_server_was_killed_between_call_and_result(
     judge: Judge, scenario: str

@@ -71,7 +71,7 @@ async def test_head_is_not_possible_where_only_post_is(shared_client: Client) ->
 @pytest.mark.parametrize(
     "path",
     [
-        "/v1/responses/compact",
+        "/v1/images/generations",
         "/v1/chat/completions/a/input_tokens",
         "/v1/audio/speech",
         "/v1/responses/a/b/c",

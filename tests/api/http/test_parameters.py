@@ -256,8 +256,12 @@ NULLED = [
     if route.startswith("POST")
     and kinds
     and "required" not in kinds
-    # Without it, there have to be messages.
-    and (route, where) != ("POST /prompt/", ("prompt",))
+    # Without it, there has to be something else.
+    and (route, where)
+    not in {
+        ("POST /prompt/", ("prompt",)),
+        ("POST /v1/responses/compact", ("input",)),
+    }
 ]
 
 

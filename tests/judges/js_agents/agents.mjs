@@ -1,13 +1,14 @@
 // OpenAI's Agents SDK, plain and streamed, with responses and with chat completions.
 import {
   Agent,
+  OpenAIResponsesCompactionSession,
   run,
   setOpenAIAPI,
   setTracingDisabled,
   tool,
 } from "@openai/agents";
 import { z } from "zod";
-import { again, getWeather, model, prompt, serve } from "./kit.mjs";
+import { again, getWeather, model, prompt, serve, waitIfKilled } from "./kit.mjs";
 
 setTracingDisabled(true);
 const weatherTool = tool({
@@ -52,6 +53,18 @@ const scenarios = {
     const previousResponseId = first.lastResponseId;
     const second = await run(weather, again, { previousResponseId });
     return `${first.finalOutput} ${second.finalOutput}`;
+  },
+  compacted: async () => {
+    setOpenAIAPI("responses");
+    const session = new OpenAIResponsesCompactionSession({
+      model: "gpt-5-mini", // it takes names of OpenAI's alone
+      shouldTriggerCompaction: () => true,
+    });
+    await run(weather, prompt, { session });
+    const kept = (await session.getItems()).map((item) => item.type).join(" ");
+    await waitIfKilled();
+    const { finalOutput } = await run(weather, "What did you say?", { session });
+    return `${kept}: ${finalOutput}`;
   },
 };
 for (const [name, act] of Object.entries(acts)) {

@@ -12,15 +12,17 @@ const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 let isKilled = false;
 let before = Promise.resolve();
 
+export async function waitIfKilled() {
+  if (!isKilled) return;
+  before = before.then(async () => {
+    console.log("called");
+    await lines.next();
+  }); // one at a time
+  await before;
+}
+
 export async function getWeather({ city }) {
-  if (isKilled) {
-    const wait = async () => {
-      console.log("called");
-      await lines.next();
-    };
-    before = before.then(wait); // one at a time
-    await before;
-  }
+  await waitIfKilled();
   return { Oslo: "-3", Bergen: "7" }[city];
 }
 

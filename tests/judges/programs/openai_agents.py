@@ -1,15 +1,18 @@
 """OpenAI's Agents SDK, by default with the Responses API."""
 
+from typing import Literal
+
 from agents import (
     Agent,
     OpenAIConversationsSession,
     OpenAIProvider,
+    OpenAIResponsesCompactionSession,
     RunConfig,
     Runner,
     SQLiteSession,
     function_tool,
 )
-from kit import MODEL, PROMPT, Person, get_weather, serve
+from kit import MODEL, PROMPT, Person, get_weather, serve, wait_if_killed
 
 weather = Agent(
     name="Weather",
@@ -80,6 +83,25 @@ async def conversation() -> str:
     return f"{first.final_output} {second.final_output} {len(items)} items"
 
 
+async def compacted(mode: Literal["auto", "input"] = "auto") -> str:
+    shortened = OpenAIResponsesCompactionSession(
+        "judge",
+        SQLiteSession("judge"),
+        model="gpt-5-mini",  # it takes names of OpenAI's alone
+        compaction_mode=mode,
+        should_trigger_compaction=lambda _: True,
+    )
+    await Runner.run(weather, PROMPT, session=shortened)
+    kept = [item["type"] for item in await shortened.get_items()]
+    wait_if_killed()
+    result = await Runner.run(weather, "What did you say?", session=shortened)
+    return f"{' '.join(kept)}: {result.final_output}"
+
+
+async def compacted_input() -> str:
+    return await compacted("input")
+
+
 async def chat_tools() -> str:
     return await tools(CHAT)
 
@@ -109,6 +131,8 @@ serve(
     chained,
     session,
     conversation,
+    compacted,
+    compacted_input,
     chat_tools,
     chat_streamed,
     chat_handoff,

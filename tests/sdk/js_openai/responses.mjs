@@ -90,6 +90,22 @@ scenario("two responses can go on behind the same one", async ({ respond }) => {
   assert.doesNotMatch(second.output_text, /Left\?/);
 });
 
+scenario("a conversation is compacted, and goes on", async ({ client, respond }) => {
+  const first = await respond({ input: "I am Ada." });
+
+  const previous_response_id = first.id;
+  const compacted = await client.responses.compact({ model, previous_response_id });
+  const input = [...compacted.output, user("Who am I?")];
+  const second = await respond({ input });
+
+  assert.deepEqual(
+    compacted.output.map(({ type }) => type),
+    ["message", "compaction"],
+  );
+  // The model repeats all that it reads.
+  assert.match(second.output_text, /I am Ada[^]*Summary of the conversation[^]*Who am I/);
+});
+
 scenario("a conversation goes on behind all that it has", async ({ respond }) => {
   const { conversation } = await respond({ input: "I am Ada." });
   await respond({ input: "I live in London.", conversation });

@@ -144,6 +144,29 @@ def test_an_answer_can_be_sent_back_as_it_came(openai_client: OpenAI) -> None:
     assert read == ["system", "user", "assistant", "user"]
 
 
+def test_a_conversation_can_be_compacted_and_continued(openai_client: OpenAI) -> None:
+    create = openai_client.responses.create
+    first = create(input="first")
+    second = create(input="second", previous_response_id=first.id)
+
+    compacted = openai_client.responses.compact(
+        model=MODEL, previous_response_id=second.id
+    )
+    # The library knows no items of the user's among those of an answer.
+    said: Any = [
+        item.model_dump(exclude_unset=True, warnings=False) for item in compacted.output
+    ]
+    third = create(input=[*said, {"role": "user", "content": "third"}])
+
+    assert compacted.object == "response.compaction"
+    assert compacted.usage.output_tokens > 0
+    types = [item.type for item in compacted.output]
+    assert types == ["message", "message", "compaction"]
+    # The model repeats all that it reads.
+    for text in ("first", "second", "Summary of the conversation so far:", "third"):
+        assert text in third.output_text
+
+
 @pytest.mark.parametrize("given", ["resp_0123456789abcdefghjkmnpqrs", "resp_x", "run"])
 def test_an_unknown_response_is_not_found(openai_client: OpenAI, given: str) -> None:
     with pytest.raises(openai.NotFoundError) as error:

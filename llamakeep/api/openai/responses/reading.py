@@ -12,6 +12,7 @@ from llamakeep.api.openai.content import (
 )
 from llamakeep.api.openai.messages import ROLES
 from llamakeep.api.openai.responses.namespaces import NAMESPACE, whole_name
+from llamakeep.api.openai.responses.summaries import summary_in
 from llamakeep.api.prompts.reading import (
     OpenCalls,
     check_not_blank,
@@ -48,6 +49,7 @@ _FIELDS: Mapping[str, set[str]] = {
     "reasoning": {"summary", "content", "encrypted_content"},
     "function_call": {"call_id", "name", "arguments", NAMESPACE},
     "function_call_output": {"call_id", "name", "output"},
+    "compaction": {"encrypted_content", "created_by"},
 }
 _THOUGHTS = {"content": "reasoning_text", "summary": "summary_text"}
 """The lists with the text of reasoning, each with the type of its parts."""
@@ -191,7 +193,7 @@ class _Reader:
         if not isinstance(kind, str) or kind not in _FIELDS:
             raise UnsupportedParameter(
                 f"{where}: the models here read messages, reasoning, calls of "
-                "functions and their outputs, and no items of the type "
+                "functions, their outputs and compactions, and no items of the type "
                 f"{str(kind)[:64]!a}. Nothing was stored. Leave it out.",
                 parameters=[f"{where}.type"],
             )
@@ -206,6 +208,9 @@ class _Reader:
                     self._say(thoughts)
             case "function_call":
                 self._say([self._call(item, where)])
+            case "compaction":
+                place = f"{where}.encrypted_content"
+                self._say([summary_in(item.get("encrypted_content"), place)])
             case _:
                 self._answer(item, where)
 

@@ -53,7 +53,7 @@ def response_of(run: Run) -> dict[str, Any]:
         "error": error_of(run) if status == "failed" else None,
         "incomplete_details": {"reason": reason} if reason else None,
         "output": output,
-        "usage": _usage(run.usage),
+        "usage": usage_of(run.usage),
     }
 
 
@@ -147,7 +147,8 @@ def _seconds(run: Run) -> int | None:
     return None if run.finished_at is None else int(run.finished_at.timestamp())
 
 
-def _usage(usage: Usage) -> dict[str, Any] | None:
+def usage_of(usage: Usage) -> dict[str, Any] | None:
+    """Return what a run took, if its provider said so."""
     if usage.input_tokens is None or usage.output_tokens is None:
         return None
     return {

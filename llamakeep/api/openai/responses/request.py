@@ -110,6 +110,7 @@ ITEM_SCHEMA = {
             type={"const": "message"},
         ),
         _object("reasoning", summary=_texts("summary_text")),
+        _object("compaction", "encrypted_content"),
         _object("function_call", "call_id", "name", "arguments"),
         _object(
             "function_call_output",
@@ -138,7 +139,13 @@ def _id_alone(value: Any) -> Any:
     return value
 
 
-def _few(value: Any) -> Any:
+def few(value: Any) -> Any:
+    """
+    Return the input of a request that has not too many items.
+
+    Raises:
+        ValueError: It has.
+    """
     if isinstance(value, list) and len(value) > MOST_MESSAGES:
         raise ValueError(f"It has {len(value)} items; {MOST_MESSAGES} are possible.")
     return value
@@ -167,7 +174,7 @@ class ResponseRequest(Form):
 
     model_config = ConfigDict(extra="allow")
 
-    input: Annotated[Any, AfterValidator(_few), WithJsonSchema(INPUT_SCHEMA)]
+    input: Annotated[Any, AfterValidator(few), WithJsonSchema(INPUT_SCHEMA)]
     """A prompt, or items of which the last one is what is answered."""
     model: ModelName | None = None
     """One of `/v1/models`, or a model's bare id; by default, the server's default."""

@@ -1,9 +1,7 @@
 """Routes of the Responses API."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
@@ -22,17 +20,24 @@ from llamakeep.api.http.streaming import Streaming
 from llamakeep.api.middleware.body_limit import LARGE
 from llamakeep.api.openai.errors import (
     COMPLETION_ERRORS,
-    PREVIOUS_NOT_FOUND,
     error_responses,
 )
 from llamakeep.api.openai.lists import Limit, Order, page_of, runs_before
-from llamakeep.api.openai.messages import place_of_images
 from llamakeep.api.openai.parameters import refuse_unsupported
+from llamakeep.api.openai.responses.asking import (
+    ask,
+    asked_of,
+    dereference,
+    refusals_of,
+)
+from llamakeep.api.openai.responses.compaction import (
+    CompactRequest,
+    compaction_of,
+    with_context,
+)
 from llamakeep.api.openai.responses.events import events
 from llamakeep.api.openai.responses.items import items_read, with_origin
 from llamakeep.api.openai.responses.numbers import NOTHING_SEEN
-from llamakeep.api.openai.responses.reading import place_of_tools
-from llamakeep.api.openai.responses.references import dereferenced
 from llamakeep.api.openai.responses.rendering import RESPONSE, response_of
 from llamakeep.api.openai.responses.request import (
     ResponseRequest,
@@ -47,15 +52,10 @@ from llamakeep.api.prompts.reading import invalid
 from llamakeep.api.prompts.submission import let_go
 from llamakeep.domain import NewRun, Run, User
 from llamakeep.engine.refusals import check_is_kept
-from llamakeep.engine.routing.prompting import MESSAGES
 from llamakeep.errors import (
-    ConversationNotFound,
-    LlamaKeepError,
     RunCanceled,
     RunNotFound,
-    UnsupportedParameter,
 )
-from llamakeep.providers.base import IMAGES
 from llamakeep.services import services_of
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.long_texts import outline_of
@@ -98,7 +98,7 @@ async def create(
     an `Idempotency-Key`. The prompt and the text so far are kept.
     """
     engine = services_of(request).engine
-    run = await _ask(body, request, user, idempotency_key)
+    run = await ask(body, request, user, idempotency_key)
     if LARGE in request.scope:
         let_go(request)
         body.input = None
@@ -131,11 +131,59 @@ async def input_tokens(
 ) -> Response:
     """Count the tokens of a prompt, where the model's provider can; keep nothing."""
     services = services_of(request)
-    with _refusals_of(body):
-        body.input = await _dereferenced(body, request, user)
-        asked = body.asked(services.registry.extra_names)
+    with refusals_of(body):
+        await dereference(body, request, user)
+        asked = await asked_of(body, request)
         count = await services.engine.count_tokens(user, asked)
     return json_response({"object": "response.input_tokens", "input_tokens": count})
+
+
+@router.prompts(
+    "/compact",
+    response_class=Response,
+    responses=COMPLETION_ERRORS
+    | {
+        200: {
+            "description": "A `response.compaction`.",
+            "content": {"application/json": {}},
+        }
+    },
+)
+async def compact(
+    body: CompactRequest,
+    request: Request,
+    user: PromptingUser,
+    idempotency_key: IdempotencyHeader = None,
+) -> Response:
+    """
+    Shorten a conversation to its user messages and a summary that the model makes.
+
+    What the model is asked for it is a run as any prompt. Closing the connection
+    cancels it, unless the request had an `Idempotency-Key`.
+    """
+    services = services_of(request)
+    engine, response = services.engine, body.response()
+
+    async def asked() -> NewRun:
+        await dereference(response, request, user)
+        return await with_context(await asked_of(response, request), services, user)
+
+    with refusals_of(response):
+        run = await engine.accept(
+            user,
+            asked,
+            idempotency_key=await key_of(request, idempotency_key, body),
+            is_followed=False,
+        )
+    if LARGE in request.scope:
+        let_go(request)
+        body.input = response.input = None
+    leaving = CancelOnDisconnect(
+        engine, user, run, may_come_back=idempotency_key is not None
+    )
+    with leaving.watched(request.receive):
+        answered = await engine.result(run)
+    return json_response(compaction_of(run, answered))
 
 
 @router.get(
@@ -226,64 +274,6 @@ async def input_items(
     origin = origin_of(request)
     page["data"] = [with_origin(item, origin) for item in page["data"]]
     return json_response(page)
-
-
-async def _ask(
-    body: ResponseRequest, request: Request, user: User, idempotency_key: str | None
-) -> Run:
-    services = services_of(request)
-    refusal: LlamaKeepError | None = None
-    try:
-        body.input = await _dereferenced(body, request, user)
-    except LlamaKeepError as error:
-        refusal = error  # raised unless the idempotency key finds an earlier run
-
-    async def asked() -> NewRun:
-        if refusal is not None:
-            raise refusal
-        extra = services.registry.extra_names
-        if LARGE in request.scope:
-            return await asyncio.to_thread(body.asked, extra)
-        return body.asked(extra)
-
-    with _refusals_of(body):
-        return await services.engine.accept(
-            user,
-            asked,
-            idempotency_key=await key_of(request, idempotency_key, body, body.asked),
-            is_followed=bool(body.stream or body.background),
-        )
-
-
-async def _dereferenced(body: ResponseRequest, request: Request, user: User) -> Any:
-    services = services_of(request)
-    return await dereferenced(
-        body.input,
-        partial(services.storage.get_run, user),
-        most=services.settings.max_body_size,
-    )
-
-
-@contextmanager
-def _refusals_of(body: ResponseRequest) -> Iterator[None]:
-    """Say of a refused prompt what is wrong with the request."""
-    try:
-        yield
-    except UnsupportedParameter as error:
-        if MESSAGES in error.parameters:
-            error.parameters = (place_of_tools(body.input),)
-        if IMAGES in error.parameters:
-            items = body.input if isinstance(body.input, list) else ()
-            path = "input.{}.content[{}].image_url"
-            error.parameters = (place_of_images(items, path),)
-        raise
-    except RunNotFound:
-        raise invalid("previous_response_id", PREVIOUS_NOT_FOUND) from None
-    except ConversationNotFound:
-        raise ConversationNotFound(
-            f"There is no conversation {body.asked().conversation_id!a} in your "
-            "history. Nothing was stored. Leave `conversation` out to begin one."
-        ) from None
 
 
 async def _result(request: Request, user: User, run: Run) -> Run:
