@@ -22,6 +22,7 @@ SAID = {
     | {f"chat_{name}": said for name, said in WITH_EACH_API.items()}
     | {
         "chained": BOTH,
+        "conversation": f"{BOTH} 10 items, It is 7. 3 left",
         "compacted": f"message compaction: {RECALLED}",
     },
     "vercel_ai": {
@@ -38,6 +39,7 @@ ALL = [(program, scenario) for program in SAID for scenario in SAID[program]]
 KILLED = [
     ("agents", "tools"),
     ("agents", "chained"),
+    ("agents", "conversation"),
     ("agents", "compacted"),
     ("agents", "chat_streamed"),
     ("vercel_ai", "tools"),
@@ -47,6 +49,7 @@ KILLED = [
 ]
 CUT = [
     ("agents", "streamed"),
+    ("agents", "conversation"),
     ("agents", "chat_streamed"),
     ("vercel_ai", "streamed"),
     ("openai_node", "streamed"),

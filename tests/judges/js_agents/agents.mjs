@@ -1,6 +1,7 @@
 // OpenAI's Agents SDK, plain and streamed, with responses and with chat completions.
 import {
   Agent,
+  OpenAIConversationsSession,
   OpenAIResponsesCompactionSession,
   run,
   setOpenAIAPI,
@@ -53,6 +54,18 @@ const scenarios = {
     const previousResponseId = first.lastResponseId;
     const second = await run(weather, again, { previousResponseId });
     return `${first.finalOutput} ${second.finalOutput}`;
+  },
+  conversation: async () => {
+    setOpenAIAPI("responses");
+    const session = new OpenAIConversationsSession();
+    const first = await run(weather, prompt, { session });
+    const second = await run(weather, again, { session });
+    const items = await session.getItems();
+    const last = await session.popItem();
+    const left = await session.getItems(3);
+    await session.clearSession();
+    const said = `${first.finalOutput} ${second.finalOutput}`;
+    return `${said} ${items.length} items, ${last.content[0].text} ${left.length} left`;
   },
   compacted: async () => {
     setOpenAIAPI("responses");
