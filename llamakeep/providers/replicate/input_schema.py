@@ -17,6 +17,8 @@ from llamakeep.providers.replicate.outputs import OUTPUT_FIELDS
 
 PROMPT, MESSAGES, ITEMS = "prompt", "messages", "input_item_list"
 """A text, or a conversation as OpenAI's chat completions or its responses have it."""
+TEMPLATE = "prompt_template"
+"""What a model writes around the text; without it, the text is what the model reads."""
 
 _SPELLINGS = {
     "max_tokens": (
@@ -74,6 +76,11 @@ class InputSchema:
     def has_messages(self) -> bool:
         """Whether a conversation can be given to it as one."""
         return MESSAGES in self.fields or ITEMS in self.fields
+
+    @property
+    def has_template(self) -> bool:
+        """Whether it can be given all that it reads, with the tokens of its turns."""
+        return TEMPLATE in self.fields and not self.has_messages
 
     @property
     def images(self) -> str | None:

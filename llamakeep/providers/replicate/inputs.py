@@ -17,6 +17,7 @@ from llamakeep.providers.replicate.input_schema import (
     ITEMS,
     MESSAGES,
     PROMPT,
+    TEMPLATE,
     InputSchema,
 )
 from llamakeep.providers.replicate.openapi import ANYTHING
@@ -173,23 +174,52 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
 def _prompt(
     model: str, given: Sequence[Message], schema: InputSchema
 ) -> dict[str, Any]:
-    """Return what was said as one text."""
+    """
+    Return what was said as one text.
+
+    Raises:
+        UnsupportedParameter: The model cannot continue the beginning of an answer.
+    """
     messages = as_text(model, given)
     *before, last = messages
+    if last.role == "assistant":
+        return _begun(model, messages, schema)
     if not before:
         return {PROMPT: last.content}
     system = [each.content for each in before if each.role == "system"]
     has_field = schema.system_prompt is not None
     if len(system) == len(before) and has_field:
         return {PROMPT: last.content, **_system(system, schema)}
-    write = chat_template(model)
-    if write is not None and "prompt_template" in schema.fields:
-        # The model would otherwise wrap what is wrapped already.
-        return {PROMPT: write(messages), "prompt_template": "{prompt}"}
+    if (whole := _whole(model, messages, schema)) is not None:
+        return whole
     if system and has_field:
         said = [each for each in messages if each.role != "system"]
         return {PROMPT: plain(said), **_system(system, schema)}
     return {PROMPT: plain(messages)}
+
+
+def _begun(
+    model: str, messages: Sequence[Message], schema: InputSchema
+) -> dict[str, Any]:
+    """Return what was said, and the beginning of an answer."""
+    if (whole := _whole(model, messages, schema)) is None:
+        raise UnsupportedParameter(
+            f"The model {model!r} on Replicate cannot continue the beginning of an "
+            "answer; it was not asked. Add a message of the role `user`, or choose "
+            "another model."
+        )
+    return whole
+
+
+def _whole(
+    model: str, messages: Sequence[Message], schema: InputSchema
+) -> dict[str, str] | None:
+    """Return what was said in the model's own form, if it can be given that."""
+    write = chat_template(model)
+    if write is None or not schema.has_template:
+        return None
+    # The model would otherwise wrap what is wrapped already.
+    return {PROMPT: write(messages), TEMPLATE: "{prompt}"}
 
 
 def _system(system: Sequence[str], schema: InputSchema) -> dict[str, str]:

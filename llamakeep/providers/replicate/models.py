@@ -99,6 +99,7 @@ class Models:
             json_schema=has_format or self.prompts_format(model),
             reasoning=schema.spelling("reasoning_effort") is not None,
             logprobs=False,
+            prefill=schema.has_template and chat_template(model) is not None,
             embeddings=False,
         )
 

@@ -73,16 +73,18 @@ def _utterances(messages: Sequence[Message]) -> Iterator[tuple[str, str]]:
 
 
 def _llama_4(messages: Sequence[Message]) -> str:
-    said = [
-        f"<|header_start|>{role}<|header_end|>\n\n{text}<|eot|>"
-        for role, text in _utterances(messages)
-    ]
-    return "".join(said) + "<|header_start|>assistant<|header_end|>\n\n"
+    head = "<|header_start|>{}<|header_end|>\n\n"
+    return _written(messages, head, "<|eot|>")
 
 
 def _llama_3(messages: Sequence[Message]) -> str:
-    said = [
-        f"<|start_header_id|>{role}<|end_header_id|>\n\n{text}<|eot_id|>"
-        for role, text in _utterances(messages)
-    ]
-    return "".join(said) + "<|start_header_id|>assistant<|end_header_id|>\n\n"
+    head = "<|start_header_id|>{}<|end_header_id|>\n\n"
+    return _written(messages, head, "<|eot_id|>")
+
+
+def _written(messages: Sequence[Message], head: str, end: str) -> str:
+    """Return messages in a template, up to where the answer begins or continues."""
+    said = [f"{head.format(role)}{text}{end}" for role, text in _utterances(messages)]
+    if messages[-1].role == "assistant":
+        return "".join(said).removesuffix(end)
+    return "".join(said) + head.format("assistant")

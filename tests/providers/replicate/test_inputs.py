@@ -1,5 +1,6 @@
 """How prompts, conversations and parameters become a prediction's input."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,15 @@ from llamakeep.providers.replicate.inputs import build_input
 from llamakeep.providers.replicate.openapi import Field
 from replicate_emulator.catalogue import Catalogue
 from tests.providers.asking import ask
-from tests.providers.replicating import PARROT, Control, asking, provider_at
+from tests.providers.replicating import (
+    GPT,
+    MAVERICK,
+    PARROT,
+    SCOUT,
+    Control,
+    asking,
+    provider_at,
+)
 
 LLAMA_3 = "meta/meta-llama-3-8b-instruct"
 OLDER_LLAMA = InputSchema(
@@ -95,6 +104,44 @@ async def test_a_conversation_is_written_in_the_models_own_form(
         "<|header_start|>assistant<|header_end|>\n\n",
         "prompt_template": "{prompt}",
     }
+
+
+@pytest.mark.parametrize("before", [(Message("user", "Hello"),), (SYSTEM,), ()])
+async def test_a_model_continues_the_beginning_of_its_answer_in_its_own_form(
+    replicate: ReplicateProvider, control: Control, before: tuple[Message, ...]
+) -> None:
+    begun = Message("assistant", "Well: <|eot|>")
+
+    await ask(replicate, replace(asking(), messages=[*before, begun]))
+
+    given = (await control.only())["input"]
+    said = [
+        f"<|header_start|>{one.role}<|header_end|>\n\n{one.content}<|eot|>"
+        for one in before
+    ]
+    answer = "<|header_start|>assistant<|header_end|>\n\nWell: < |eot|>"
+    assert given == {"prompt": "".join(said) + answer, "prompt_template": "{prompt}"}
+
+
+@pytest.mark.parametrize(
+    ("model", "is_able"),
+    [(MAVERICK, True), (LLAMA_3, True), (SCOUT, False), (PARROT, False), (GPT, False)],
+)
+async def test_models_continue_an_answer_if_they_can_be_given_their_own_form(
+    replicate: ReplicateProvider, model: str, *, is_able: bool
+) -> None:
+    assert (await replicate.capabilities(model)).prefill is is_able
+
+
+async def test_other_models_are_not_asked_to_continue_an_answer(
+    replicate: ReplicateProvider, control: Control
+) -> None:
+    begun = [*EARLIER[:1], Message("assistant", "Well: ")]
+
+    with pytest.raises(UnsupportedParameter, match="cannot continue"):
+        await ask(replicate, replace(asking(model=SCOUT), messages=begun))
+
+    assert await control.predictions() == []
 
 
 async def test_a_model_without_a_system_prompt_reads_it_in_the_prompt(

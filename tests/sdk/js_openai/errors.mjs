@@ -50,12 +50,14 @@ scenario("more choices than there may be are a BadRequestError", async ({ chat }
   assert.equal(error.param, "n");
 });
 
-scenario("a conversation that ends with the model is a BadRequestError", async ({ chat }) => {
+scenario("a model that continues no beginning of an answer refuses it", async ({ chat }) => {
   const said = [...messages, { role: "assistant", content: "four" }];
+  const body = { model: "meta/llama-4-scout-instruct", messages: said };
 
-  const error = await rejection(BadRequestError, chat({ messages: said }));
+  const error = await rejection(BadRequestError, chat(body));
 
   assert.equal(error.param, "messages[1].role");
+  assert.match(error.message, /such as replicate:meta\/llama-4-maverick-instruct/);
 });
 
 scenario("an image for a model that sees none is a BadRequestError", async ({ chat }) => {

@@ -9,14 +9,14 @@ from fastapi import Request
 
 from llamakeep.api.middleware.body_limit import LARGE
 from llamakeep.api.openai.errors import PREVIOUS_NOT_FOUND
-from llamakeep.api.openai.messages import place_of_images
+from llamakeep.api.openai.messages import place_of_images, place_of_last
 from llamakeep.api.openai.responses.reading import place_of_tools
 from llamakeep.api.openai.responses.references import dereferenced
 from llamakeep.api.openai.responses.request import ResponseRequest
 from llamakeep.api.prompts.idempotency import key_of
 from llamakeep.api.prompts.reading import invalid
 from llamakeep.domain import NewRun, Run, User
-from llamakeep.engine.routing.prompting import MESSAGES
+from llamakeep.engine.routing.prompting import MESSAGES, PREFILL
 from llamakeep.errors import (
     ConversationNotFound,
     LlamaKeepError,
@@ -92,6 +92,8 @@ def refusals_of(body: ResponseRequest) -> Iterator[None]:
     except UnsupportedParameter as error:
         if MESSAGES in error.parameters:
             error.parameters = (place_of_tools(body.input),)
+        if PREFILL in error.parameters:
+            error.parameters = (place_of_last(body.input, "input[{}].role"),)
         if IMAGES in error.parameters:
             items = body.input if isinstance(body.input, list) else ()
             path = "input.{}.content[{}].image_url"

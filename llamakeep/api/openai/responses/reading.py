@@ -109,11 +109,11 @@ def read_input(given: Any, *, is_continued: bool) -> Given:
         raise invalid("input", "There is no text in it. Add the user's message.")
     last = reader.messages.pop()
     where = f"input.{len(given) - 1}"
-    if last.role == "assistant":
+    if last.role == "assistant" and (last.parts or "role" not in given[-1]):
         raise invalid(
-            f"{where}.role" if "role" in given[-1] else where,
-            "The last item is what is answered, and this one is the assistant's. Add "
-            "a message of the role `user`.",
+            where,
+            "The last item is what is answered. An assistant's can only be a message "
+            "with text, which the model continues: add a message of the role `user`.",
         )
     if last.role != "tool" and not last.parts:
         check_not_blank(last.content, f"{where}.content")

@@ -229,6 +229,7 @@ async def test_what_asks_for_nothing_special_is_accepted(
             "input[0].audio",
         ),
         ({"input": [{"type": "computer_call"}]}, "input[0].type"),
+        ({"input": [{"role": "assistant", "content": "Hi"}]}, "input[0].role"),
     ],
 )
 async def test_what_cannot_be_honoured_is_refused_by_name(
@@ -253,7 +254,6 @@ async def test_what_cannot_be_honoured_is_refused_by_name(
         ({"input": ["Hi"]}, "input[0]"),
         ({"input": [{"role": "user"}]}, "input[0].content"),
         ({"input": [{"role": "robot", "content": "Hi"}]}, "input[0].role"),
-        ({"input": [{"role": "assistant", "content": "Hi"}]}, "input[0].role"),
         ({"input": [{"role": "user", "content": " "}]}, "input[0].content"),
         ({"instructions": "\ud800"}, "instructions"),
         ({"max_output_tokens": 0}, "max_output_tokens"),
