@@ -1,6 +1,6 @@
 """Reading the content of messages: text, or a list of blocks."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from llamakeep.api.anthropic.calls import call_of
@@ -29,11 +29,17 @@ _FIELDS: Mapping[str, set[str]] = {
     "redacted_thinking": {"data"},
     "tool_use": {"id", "name", "input"},
     "tool_result": {"tool_use_id", "content", "is_error"},
+    "document": {"source", "title", "context"},
+    "search_result": {"source", "title", "content"},
 }
+_RESULT = "tool"
+"""The role of what a tool returns, which is a block of a user's message."""
+_TOLD = ("text", "image", "document", "search_result")
 _SAID_BY = {
-    "user": ("text", "image", "tool_result"),
+    "user": (*_TOLD, "tool_result"),
     "assistant": ("text", "tool_use", "thinking", "redacted_thinking"),
     "system": ("text",),
+    _RESULT: _TOLD,
 }
 
 
@@ -58,6 +64,20 @@ SOURCE_SCHEMA = {
         block_schema("url", url={"type": "string", "pattern": "^(data|https):"}),
     ]
 }
+_TOLD_SCHEMAS = [
+    block_schema("text", "text"),
+    block_schema("image", source=SOURCE_SCHEMA),
+    block_schema(
+        "document",
+        source={
+            "anyOf": [
+                block_schema("text", "data"),
+                block_schema("content", content=TEXT_SCHEMA),
+            ]
+        },
+    ),
+    block_schema("search_result", "source", "title", content=_TEXTS),
+]
 CONTENT_SCHEMA = {
     "anyOf": [
         _TEXT,
@@ -65,15 +85,19 @@ CONTENT_SCHEMA = {
             "type": "array",
             "items": {
                 "anyOf": [
-                    block_schema("text", "text"),
-                    block_schema("image", source=SOURCE_SCHEMA),
+                    *_TOLD_SCHEMAS,
                     block_schema("thinking", "thinking", signature=_TEXT),
                     block_schema("redacted_thinking", "data"),
                     block_schema("tool_use", "id", "name", input={"type": "object"}),
                     block_schema(
                         "tool_result",
                         "tool_use_id",
-                        content=TEXT_SCHEMA,
+                        content={
+                            "anyOf": [
+                                _TEXT,
+                                {"type": "array", "items": {"anyOf": _TOLD_SCHEMAS}},
+                            ]
+                        },
                         is_error={"type": "boolean"},
                     ),
                 ]
@@ -122,6 +146,64 @@ def text_in(block: Mapping[str, Any], where: str) -> str:
     if not isinstance(text, str):
         raise invalid(f"{where}.text", "It has to be text.")
     return checked(text, where)
+
+
+def told_in(
+    blocks: Iterable[tuple[str, Mapping[str, Any], str]],
+) -> Iterator[Text | Image]:
+    """
+    Yield the texts and the images of a user's blocks, or of a tool's.
+
+    Texts that follow each other are one, each on lines of its own.
+
+    Raises:
+        InvalidRequest: A block cannot be read.
+        UnsupportedParameter: A document or an image is none that a model here reads.
+    """
+    texts: list[str] = []
+    for kind, block, place in blocks:
+        if kind != "image":
+            texts.append(_READERS[kind](block, place))
+            continue
+        if texts:
+            yield Text("\n".join(texts))
+            texts = []
+        yield image_in(block, place)
+    if texts:
+        yield Text("\n".join(texts))
+
+
+def _document_in(block: Mapping[str, Any], where: str) -> str:
+    place = f"{where}.source"
+    match block.get("source"):
+        case {"type": "text", **source}:
+            text = required_text(source.get("data"), f"{place}.data")
+        case {"type": "content", **source}:
+            text = text_of(source.get("content"), f"{place}.content")
+        case _:
+            raise UnsupportedParameter(
+                f"{place}: documents are read here if they are text. Nothing was "
+                "stored. Send a source of the type `text` or `content`.",
+                parameters=[f"{place}.type"],
+            )
+    return _with_heads(block, where, ("title", "context"), text)
+
+
+def _search_result_in(block: Mapping[str, Any], where: str) -> str:
+    text = text_of(block.get("content"), f"{where}.content")
+    return _with_heads(block, where, ("title", "source"), text)
+
+
+def _with_heads(
+    block: Mapping[str, Any], where: str, names: Sequence[str], text: str
+) -> str:
+    """Return a text with those fields of its block above it that are there."""
+    heads = [
+        required_text(block[name], f"{where}.{name}")
+        for name in names
+        if block.get(name) is not None
+    ]
+    return "\n".join([*heads, text])
 
 
 def image_in(block: Mapping[str, Any], where: str) -> Image:
@@ -193,21 +275,34 @@ def said_in_answer(content: Any, where: str) -> Sequence[Part]:
     return parts or [Text()]
 
 
-def result_in(block: Mapping[str, Any], where: str) -> ToolResult:
+def returned_in(
+    block: Mapping[str, Any], where: str
+) -> tuple[ToolResult, Sequence[Image]]:
     """
-    Return the result of a `tool_result` block.
+    Return the result of a `tool_result` block, with its text, and its images.
 
     Raises:
         InvalidRequest: It names no call, or cannot be read.
-        UnsupportedParameter: It has more than text.
+        UnsupportedParameter: It has what no model here reads.
     """
     call_id = named(block.get("tool_use_id"), f"{where}.tool_use_id")
     has_failed = block.get("is_error")
     if not isinstance(has_failed, bool | None):
         raise invalid(f"{where}.is_error", "It has to be true or false.")
     content = block.get("content")
-    text = "" if content is None else text_of(content, f"{where}.content")
-    return ToolResult(call_id, text, has_failed=bool(has_failed))
+    blocks = blocks_in([] if content is None else content, _RESULT, f"{where}.content")
+    told = [*told_in(blocks)]
+    text = "\n".join([part.text for part in told if isinstance(part, Text)])
+    images = [part for part in told if isinstance(part, Image)]
+    return ToolResult(call_id, text, has_failed=bool(has_failed)), images
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
+    "text": text_in,
+    "document": _document_in,
+    "search_result": _search_result_in,
+}
+"""By the type of a block: what returns its text."""
 
 
 def _is_ignored(field: str, value: Any) -> bool:
@@ -216,9 +311,9 @@ def _is_ignored(field: str, value: Any) -> bool:
 
 def _refused(kind: str, role: str, where: str) -> UnsupportedParameter:
     known = ", ".join(f"`{each}`" for each in _SAID_BY[role])
+    place = "a `tool_result`" if role == _RESULT else f"a message of the role {role!r}"
     return UnsupportedParameter(
-        f"{where}: no model here reads a block of the type {kind[:64]!a} in a message "
-        f"of the role {role!r}. Nothing was stored. Leave it out, or send one of "
-        f"{known}.",
+        f"{where}: no model here reads a block of the type {kind[:64]!a} in {place}. "
+        f"Nothing was stored. Leave it out, or send one of {known}.",
         parameters=[where],
     )

@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 from llamakeep.api.anthropic.content import (
     CONTENT_SCHEMA,
     blocks_in,
-    image_in,
-    result_in,
+    returned_in,
     said_in_answer,
-    text_in,
     text_of,
+    told_in,
 )
 from llamakeep.api.prompts.reading import (
     OpenCalls,
@@ -123,24 +122,15 @@ class _Reader:
         self._calls = _Calls()
 
     def _read_user(self, content: Any, where: str) -> None:
-        parts: list[Part] = []
-        texts: list[str] = []
-        """Those that follow each other, which are one part."""
+        told: list[tuple[str, Mapping[str, Any], str]] = []
         for kind, block, place in blocks_in(content, "user", where):
             if kind == "tool_result":
-                result = result_in(block, place)
+                result, images = returned_in(block, place)
                 self._calls.take(result.call_id, f"{place}.tool_use_id")
-                self.messages.append(message_of("tool", [result]))
+                self.messages.append(message_of("tool", [result, *images]))
                 continue
             self.close()
-            if kind == "text":
-                texts.append(text_in(block, place))
-                continue
-            if texts:
-                parts.append(Text("\n".join(texts)))
-                texts = []
-            parts.append(image_in(block, place))
-        if texts or not content:
-            parts.append(Text("\n".join(texts)))
-        if parts:
+            told.append((kind, block, place))
+        if told or not content:
+            parts: Sequence[Part] = [*told_in(told)] or [Text()]
             self.messages.append(message_of("user", parts))

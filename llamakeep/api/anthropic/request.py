@@ -34,6 +34,7 @@ ONLY: Mapping[str, Sequence[Any]] = {
     "context_management": ({}, {"edits": []}),
     "inference_geo": ("global",),
     "mcp_servers": ([],),
+    "speed": ("standard",),
     "thread": (),
 }
 """Unsupported parameters, with the values that change nothing; `null` is always one."""

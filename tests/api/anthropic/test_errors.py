@@ -22,7 +22,7 @@ USER = {"role": "user", "content": "Hi"}
 CALL = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
 RESULT = {"type": "tool_result", "tool_use_id": "a", "content": "5"}
 TOOL: dict[str, Any] = {"name": "f", "input_schema": {"type": "object"}}
-IMAGE = {"type": "document", "source": {"type": "url", "url": "https://a.example/"}}
+DOCUMENT = {"type": "document", "source": {"type": "url", "url": "https://a.example/"}}
 
 
 def said(*messages: Any) -> dict[str, Any]:
@@ -58,7 +58,18 @@ def after_call(*blocks: Any, calls: Any = (CALL,)) -> dict[str, Any]:
         (by_user("Hi"), "messages.0.content.0: "),
         (by_user({"type": "text"}), "messages.0.content.0.text: "),
         (by_user({"type": "text", "text": "a", "b": 1}), "messages.0.content.0: "),
-        (by_user(IMAGE), "messages.0.content.0: "),
+        (
+            by_user(DOCUMENT),
+            "messages.0.content.0.source: documents are read here if they are text.",
+        ),
+        (
+            by_user(DOCUMENT | {"source": {"type": "text"}}),
+            "messages.0.content.0.source.data: ",
+        ),
+        (
+            by_user({"type": "search_result", "source": 5, "title": "a"}),
+            "messages.0.content.0.content: ",
+        ),
         (by_user(CALL), "messages.0.content.0: "),
         (by_user({"type": "image"}), "messages.0.content.0.source: "),
         (
@@ -90,8 +101,12 @@ def after_call(*blocks: Any, calls: Any = (CALL,)) -> dict[str, Any]:
             "messages.2.content.0.is_error: It has to be true or false.",
         ),
         (
-            after_call(RESULT | {"content": [IMAGE]}),
-            "messages.2.content.0.content.0: ",
+            after_call(RESULT | {"content": [DOCUMENT]}),
+            "messages.2.content.0.content.0.source: ",
+        ),
+        (
+            after_call(RESULT | {"content": [{"type": "tool_reference"}]}),
+            "messages.2.content.0.content.0: no model here reads a block of the type",
         ),
         (
             said(USER, {"role": "assistant", "content": "I"}),
@@ -101,7 +116,7 @@ def after_call(*blocks: Any, calls: Any = (CALL,)) -> dict[str, Any]:
             said(USER, {"role": "assistant", "content": [RESULT]}, USER),
             "messages.1.content.0: ",
         ),
-        ({"system": [IMAGE]}, "system.0: "),
+        ({"system": [DOCUMENT]}, "system.0: "),
         ({"system": 5}, "system: "),
         ({"tools": [{"type": "web_search_20250305", "name": "w"}]}, "tools.0: "),
         ({"tools": [{"name": "f"}]}, "tools.0.input_schema: "),
@@ -127,6 +142,7 @@ def after_call(*blocks: Any, calls: Any = (CALL,)) -> dict[str, Any]:
         ({"thinking": {"type": "enabled"}}, "thinking.budget_tokens: "),
         ({"thinking": {"type": "deep"}}, "thinking.type: "),
         ({"output_config": {"format": {"type": "text"}}}, "output_config.format: "),
+        ({"speed": "fast"}, "This server cannot honour 'speed'."),
         ({"container": "c"}, "This server cannot honour 'container'."),
         ({"thread": {"type": "create"}}, "This server cannot honour 'thread'."),
         ({"mcp_servers": [{}]}, "This server cannot honour 'mcp_servers'."),

@@ -323,6 +323,53 @@ async def test_images_reach_the_model_between_texts_and_are_kept(
     assert kept_image.content == GIF
 
 
+async def test_images_in_a_result_reach_the_model_after_its_text(
+    client: Client, provider: ScriptedProvider
+) -> None:
+    source = {"type": "base64", "data": b64encode(GIF).decode()}
+    seen = [text("Before"), {"type": "image", "source": source}, text("after.")]
+
+    await ask(
+        client,
+        messages=[
+            ASKS,
+            {"role": "assistant", "content": [CALL]},
+            {"role": "user", "content": [RESULT | {"content": seen}, text("Well?")]},
+        ],
+    )
+
+    assert provider.requests[0].messages[2].parts == (
+        ToolResult("a", "Before\nafter."),
+        Image(hash_of(GIF), "image/gif", len(GIF)),
+    )
+
+
+async def test_documents_and_search_results_that_are_text_reach_the_model_as_text(
+    client: Client, provider: ScriptedProvider
+) -> None:
+    plain = {"type": "text", "media_type": "text/plain", "data": "It is cold."}
+    blocks = [
+        {"type": "document", "source": plain, "title": "Oslo", "context": "Today."},
+        {"type": "document", "source": {"type": "content", "content": [text("-3")]}},
+        {
+            "type": "search_result",
+            "title": "Bergen",
+            "source": "https://a.example/",
+            "content": [text("It rains."), text("7")],
+            "citations": {"enabled": False},
+        },
+        text("Where is it colder?"),
+    ]
+
+    await ask(client, messages=[{"role": "user", "content": blocks}])
+
+    [message] = provider.requests[0].messages
+    assert message.content == (
+        "Oslo\nToday.\nIt is cold.\n-3\nBergen\nhttps://a.example/\nIt rains.\n7\n"
+        "Where is it colder?"
+    )
+
+
 async def test_an_image_alone_is_a_prompt(
     client: Client, provider: ScriptedProvider
 ) -> None:
