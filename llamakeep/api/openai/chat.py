@@ -150,7 +150,7 @@ class ChatRequest(CompletionRequest):
         """Return how much the model is to think, where `reasoning` may say it."""
         if REASONING in extra_fields:
             return self.reasoning_effort  # the model's server reads the other itself
-        given.check_summary()
+        given.check_usual()
         if None not in {given.effort, self.reasoning_effort} and (
             given.effort != self.reasoning_effort
         ):

@@ -83,9 +83,16 @@ MostLikely = Annotated[Integer, Field(ge=0, le=20)]
 ServiceTier = Annotated[Text, Field(min_length=1, max_length=64)]
 """`auto` and `default` are the usual tier; others are the provider's, as `flex` is."""
 Summary = Annotated[str, WithJsonSchema({"enum": ["auto", "detailed"]})]
+Context = Annotated[str, WithJsonSchema({"enum": ["auto", "current_turn"]})]
+Mode = Annotated[str, WithJsonSchema({"enum": ["standard"]})]
 
-SUMMARIES = {"summary": ("auto", "detailed"), "generate_summary": ("auto", "detailed")}
-"""What may be asked for instead of a model's reasoning, which is given as it is."""
+_USUAL_REASONING = {
+    "summary": ("auto", "detailed"),
+    "generate_summary": ("auto", "detailed"),
+    "context": ("auto", "current_turn"),
+    "mode": ("standard",),
+}
+"""What may be said of reasoning, which is given as the model wrote it."""
 READ_HERE = ("safety_identifier", "user", "store")
 """Fields that this server reads, and hands on only where the operator says so."""
 USUAL_TIERS = ("auto", "default")
@@ -103,20 +110,23 @@ class ReasoningOptions(Form):
     summary: Summary | None = None
     generate_summary: Summary | None = None
     """The older name of `summary`."""
+    context: Context | None = None
+    """`current_turn`: the model does not read what it thought in earlier turns."""
+    mode: Mode | None = None
 
-    def check_summary(self) -> None:
+    def check_usual(self) -> None:
         """
         Refuse another form of reasoning than the model's own.
 
         Raises:
             InvalidRequest: A field is unknown.
-            UnsupportedParameter: A shorter form is asked for.
+            UnsupportedParameter: Another form is asked for.
         """
-        given = {name: getattr(self, name) for name in SUMMARIES}
+        given = {name: getattr(self, name) for name in _USUAL_REASONING}
         given.update(self.model_extra or {})
         refuse_unsupported(
             {f"reasoning.{name}": value for name, value in given.items()},
-            only={f"reasoning.{name}": only for name, only in SUMMARIES.items()},
+            only={f"reasoning.{name}": only for name, only in _USUAL_REASONING.items()},
         )
 
 

@@ -118,7 +118,7 @@ def compaction_of(asked: Run, answered: Run) -> dict[str, Any]:
     Raises:
         ProviderAnswerInvalid: The answer is no whole summary.
     """
-    _check_summary(answered)
+    _check_usual(answered)
     item = {
         "id": id_of(asked, COMPACTION),
         "type": "compaction",
@@ -144,7 +144,7 @@ def _kept(run: Run) -> Iterator[dict[str, Any]]:
             yield item | {"content": content}
 
 
-def _check_summary(run: Run) -> None:
+def _check_usual(run: Run) -> None:
     """
     Check that the answer of a run is a summary.
 

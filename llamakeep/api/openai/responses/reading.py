@@ -48,9 +48,11 @@ _FIELDS: Mapping[str, set[str]] = {
     "message": {"role", "content", "name"},
     "reasoning": {"summary", "content", "encrypted_content"},
     "function_call": {"call_id", "name", "arguments", NAMESPACE},
-    "function_call_output": {"call_id", "name", "output"},
+    "function_call_output": {"call_id", "name", "output", NAMESPACE},
     "compaction": {"encrypted_content", "created_by"},
 }
+_CALLER, _DIRECT = "caller", {"type": "direct"}
+"""What made a call: the model itself, since no program here does."""
 _THOUGHTS = {"content": "reasoning_text", "summary": "summary_text"}
 """The lists with the text of reasoning, each with the type of its parts."""
 
@@ -198,7 +200,7 @@ class _Reader:
                 parameters=[f"{where}.type"],
             )
         for field in item.keys() - _FIELDS[kind] - _ECHOED:
-            if item[field]:
+            if item[field] and (field, item[field]) != (_CALLER, _DIRECT):
                 raise unreadable(field, where)
         match kind:
             case "message":

@@ -241,7 +241,7 @@ class ResponseRequest(Form):
         extra = extra_of({**others, **stated}, extra_fields, only=ONLY)
         refuse_unsupported(without(others, extra), ignored=IGNORED, only=ONLY)
         if self.reasoning is not None:
-            self.reasoning.check_summary()
+            self.reasoning.check_usual()
         refuse_includes(self.include or ())
         has_logprobs = bool(self.top_logprobs) or LOGPROBS in (self.include or ())
         tools = read_flat_tools(

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pydantic import ByteSize
 
 from llamakeep.api.openai.responses.reading import read_input
 from llamakeep.domain import (
@@ -203,8 +204,8 @@ async def test_tools_and_effort_reach_the_model_and_come_back(
         (
             [
                 {"role": "assistant", "name": "ada", "content": "One."},
-                call(),
-                output(name="get_weather"),
+                call(caller={"type": "direct"}),
+                output(name="get_weather", caller={"type": "direct"}),
                 {"role": "developer", "content": "Go on."},
             ],
             [
@@ -345,7 +346,7 @@ async def test_a_tool_in_a_namespace_is_one_function_to_the_model(
     ]
     first = await ask(client, tools=[NAMESPACE, NAMED])
     provider.script = ["It is cold."]
-    again = [ASKS, *first["output"], output()]
+    again = [ASKS, *first["output"], output(namespace="weather")]
     await ask(client, again, tools=[NAMESPACE])
 
     functions = [tool["function"] for tool in provider.requests[0].parameters.tools]
@@ -462,3 +463,21 @@ def test_very_many_calls_are_read_at_once() -> None:
     assert len(given.earlier) == many
     with pytest.raises(InvalidRequest):
         read_input(items, is_continued=False)
+
+
+async def test_a_tool_loop_without_end_stops_at_what_a_model_is_given(
+    settings: Settings,
+) -> None:
+    provider = ScriptedProvider([ItemBegun(ToolCall("a", "now")), ItemText("{}")])
+    small = settings.model_copy(update={"max_context_size": ByteSize(4096)})
+    steps: list[str] = []
+    async with connect(small, provider) as client:
+        response = await client.post("/v1/responses", json={"input": "Hi"})
+        while response.status_code == 200:
+            steps.append(response.json()["id"])
+            body = {"input": [output()], "previous_response_id": steps[-1]}
+            response = await client.post("/v1/responses", json=body)
+        history = await client.history()
+
+    assert response.json()["error"]["code"] == "context_length_exceeded"
+    assert len(history) == len(steps) > 2
