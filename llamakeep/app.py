@@ -76,6 +76,7 @@ PATHS_WITH_IMAGES = (
     "/v1/chat/completions",
     "/v1/messages",
     "/v1/responses",
+    "/v1/responses/compact",
 )
 
 log = logging.getLogger(__name__)

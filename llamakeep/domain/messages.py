@@ -5,7 +5,7 @@ Parts are also the items of an answer: see `output.py`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -151,6 +151,17 @@ def images_in(messages: Iterable[Message]) -> Sequence[Image]:
         for part in message.parts
         if isinstance(part, Image)
     ]
+
+
+def without_data(message: Message) -> Message:
+    """Return a message without the bytes of its images."""
+    if not images_in([message]):
+        return message
+    parts = [
+        replace(part, data=None) if isinstance(part, Image) else part
+        for part in message.parts
+    ]
+    return replace(message, parts=tuple(parts))
 
 
 def said_in(parts: Iterable[Part]) -> str:

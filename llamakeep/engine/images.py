@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from llamakeep.domain import Image, Message, NewRun, Run
+from llamakeep.domain import Image, NewRun, Run
 from llamakeep.domain.images import MOST_IMAGES
-from llamakeep.domain.messages import images_in
+from llamakeep.domain.messages import images_in, without_data
 from llamakeep.domain.runs import brought_by
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.retries import Retries
@@ -42,8 +42,8 @@ def apart(new: NewRun) -> tuple[NewRun, Sequence[Image]]:
     last = new.last_message
     new = replace(
         new,
-        prior_messages=tuple([_without_data(each) for each in new.prior_messages]),
-        last_message=None if last is None else _without_data(last),
+        prior_messages=tuple([without_data(each) for each in new.prior_messages]),
+        last_message=None if last is None else without_data(last),
     )
     return new, tuple(images.values())
 
@@ -110,13 +110,3 @@ async def check_images(
 def sizes_of(images: Iterable[Image]) -> Mapping[str, int]:
     """Return how many bytes the images have that are kept here, by hash."""
     return {image.sha256: image.size or 0 for image in images if image.sha256}
-
-
-def _without_data(message: Message) -> Message:
-    if not images_in([message]):
-        return message
-    parts = [
-        replace(part, data=None) if isinstance(part, Image) else part
-        for part in message.parts
-    ]
-    return replace(message, parts=tuple(parts))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from llamakeep.domain import (
+    Image,
     Message,
     Run,
     RunStatus,
@@ -12,6 +13,7 @@ from llamakeep.domain import (
     new_id,
     utc_now,
 )
+from llamakeep.domain.messages import images_in, without_data
 from llamakeep.domain.runs import CLIENT
 from llamakeep.storage.runs.steps import conversation_of
 
@@ -40,13 +42,16 @@ def additions(
     for message in messages:
         after = later_id(new_id("run_"), after)
         is_plain = message == Message("user", message.content) and message.content
+        images = {image.sha256: image for image in images_in([message])}
+        images.pop(None, None)  # those with an address elsewhere
         added.append(
             _run(
                 user,
                 after,
                 conversation_id,
                 prompt=message.content,
-                last_message=None if is_plain else message,
+                last_message=None if is_plain else without_data(message),
+                images=tuple(images.values()),
             )
         )
     return added
@@ -59,6 +64,7 @@ def _run(
     *,
     prompt: str = "",
     last_message: Message | None = None,
+    images: Sequence[Image] = (),
     metadata: Mapping[str, str] = MappingProxyType({}),
 ) -> Run:
     now = utc_now()
@@ -72,6 +78,7 @@ def _run(
         model=_MODEL,
         prompt=prompt,
         last_message=last_message,
+        images=images,
         conversation_id=conversation_id,
         metadata=dict(metadata),
         source="conversations",

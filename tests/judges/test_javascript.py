@@ -23,6 +23,7 @@ SAID = {
     | {
         "chained": BOTH,
         "conversation": f"{BOTH} 10 items, It is 7. 3 left",
+        "conversation_image": "I see 1. Hello.",
         "compacted": f"message compaction: {RECALLED}",
     },
     "vercel_ai": {

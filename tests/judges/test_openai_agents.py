@@ -33,6 +33,17 @@ def test_agents_of_openais_sdk_work(judge: Judge, scenario: str) -> None:
     assert judge.says(scenario) == SAID[scenario]
 
 
+def test_an_image_in_a_conversation_reaches_the_model_with_each_turn(
+    judge: Judge,
+) -> None:
+    assert judge.says("conversation_image") == "I see 1. Hello."
+
+    for asked in judge.site.upstream.asked[-2:]:
+        [text, image] = asked["messages"][0]["content"]
+        assert text["text"] == "What is this?"
+        assert image["image_url"]["url"].startswith("data:image/png;base64,")
+
+
 @pytest.mark.parametrize(
     "scenario", ["tools", "chained", "conversation", "compacted", "chat_streamed"]
 )

@@ -1,6 +1,7 @@
 """OpenAI's Conversations API: the conversations of the history, item by item."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
@@ -19,6 +20,7 @@ from llamakeep.api.openai.responses.items import (
     run_id_in,
     with_origin,
 )
+from llamakeep.api.openai.responses.known_images import with_known_images
 from llamakeep.api.openai.responses.reading import read_items
 from llamakeep.api.openai.responses.references import is_item_id
 from llamakeep.api.openai.responses.rendering import RESPONSE
@@ -98,13 +100,13 @@ async def create(
     body: ConversationRequest, request: Request, user: PromptingUser
 ) -> Response:
     """Begin a conversation, which may have items from the start."""
-    messages = _read(user, body.items or ())
+    services = services_of(request)
+    messages = await _read(services.storage, user, body.items or [])
     first = beginning(user, body.metadata or {})
     assert first.conversation_id is not None
     added = additions(
         user, messages, conversation_id=first.conversation_id, after=first.id
     )
-    services = services_of(request)
     await services.storage.import_runs(user, [first, *added])
     services.engine.feeds.changed(user.id, first.id, *[run.id for run in added])
     return json_response(_conversation(first))
@@ -158,16 +160,17 @@ async def add_items(
 ) -> Response:
     """Add items to a conversation, after those that it has."""
     refuse_more(include, include_brackets)
-    messages = _read(user, body.items)
     services = services_of(request)
     storage = services.storage
+    messages = await _read(storage, user, body.items)
     found, _ = await storage.get_conversation(user, conversation_id)
     added = additions(
         user, messages, conversation_id=found.id, after=found.newest_run_id
     )
     await storage.import_runs(user, added)
     services.engine.feeds.changed(user.id, *[run.id for run in added])
-    items = [item for run in added for item in items_of(run)]
+    origin = origin_of(request)
+    items = [with_origin(item, origin) for run in added for item in items_of(run)]
     return json_response(listed(items, has_more=False))
 
 
@@ -309,7 +312,9 @@ async def _found(
     raise RunNotFound(f"There is no item {item_id[:64]!a} in this conversation.")
 
 
-def _read(user: User, items: Sequence[dict[str, Any]]) -> Sequence[Message]:
+async def _read(
+    storage: Storage, user: User, items: list[dict[str, Any]]
+) -> Sequence[Message]:
     """
     Return the messages that items are.
 
@@ -323,7 +328,8 @@ def _read(user: User, items: Sequence[dict[str, Any]]) -> Sequence[Message]:
             "They would be kept, and no texts of this API key or user are. Nothing was "
             "stored. Send them in the `input` of a response.",
         )
-    return read_items(items)
+    find = partial(storage.get_image, user)
+    return read_items(await with_known_images(items, find, "items"))
 
 
 def _ordered(run: Run, *, is_up: bool) -> list[dict[str, Any]]:

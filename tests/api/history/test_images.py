@@ -357,6 +357,42 @@ async def test_an_item_that_is_referred_to_has_its_image_without_the_bytes(
     assert found.content == PNG
 
 
+async def test_the_address_of_an_image_here_stands_for_the_image_to_its_owner_alone(
+    client: Client, provider: ScriptedProvider
+) -> None:
+    first = (await client.post(RESPONSES, json=BY_PATH[RESPONSES])).json()
+    path = f"/history/{first['id'].replace('resp_', 'run_')}/images/{hash_of(PNG)}"
+    url = f"https://here.example{path}"
+    by_another_name = {"type": "input_image", "image_url": url}
+    other = {"type": "input_image", "image_url": f"http://test{path[:-1]}0"}
+
+    own = await client.post(RESPONSES, json=responding(by_another_name))
+    theirs = await client.post(RESPONSES, json=responding(by_another_name), headers=BOB)
+    none = await client.post(RESPONSES, json=responding(other))
+
+    assert own.status_code == 200
+    assert provider.requests[1].messages[-1].parts[-1] == image(PNG)
+    assert theirs.status_code == 200  # it is an address like any other
+    [elsewhere] = provider.requests[2].messages[-1].parts
+    assert elsewhere.text == url
+    assert (none.status_code, len(provider.requests)) == (400, 3)
+
+
+async def test_a_request_refers_to_a_hundred_images_at_most(client: Client) -> None:
+    parts = [
+        {
+            "type": "input_image",
+            "image_url": f"http://test/history/run_{'0' * 26}/images/{number:064x}",
+        }
+        for number in range(101)
+    ]
+
+    response = await client.post(RESPONSES, json=responding(*parts))
+
+    assert (response.status_code, error(response)["param"]) == (400, "input")
+    assert "100 images" in error(response)["message"]
+
+
 async def test_what_a_tool_returned_may_be_an_image(
     client: Client, provider: ScriptedProvider
 ) -> None:

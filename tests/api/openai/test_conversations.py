@@ -4,12 +4,15 @@ from typing import Any
 
 import pytest
 
-from llamakeep.domain import Message, Reasoning, ToolCall, ToolResult
+from llamakeep.domain import Message, Reasoning, Text, ToolCall, ToolResult
 from llamakeep.providers.base import ItemBegun, ItemText
 from tests.api.openai.client import error
 from tests.api.serving import BOB, Client
 from tests.fakes import ScriptedProvider
+from tests.images import data_url, image, png
 
+PNG = png()
+RESPONSES = "/v1/responses"
 CONVERSATIONS = "/v1/conversations"
 NONE = f"conv_{'0' * 26}"
 USER = {"role": "user", "content": "I am Ada."}
@@ -361,13 +364,58 @@ async def test_a_text_and_a_refusal_in_one_message_are_two_items(
     assert [item["content"][0]["type"] for item in items] == ["output_text", "refusal"]
 
 
+async def test_images_are_kept_shown_and_read_back_by_their_address(
+    client: Client, provider: ScriptedProvider
+) -> None:
+    kept = {"type": "input_image", "image_url": data_url(PNG), "detail": "low"}
+    text = {"type": "input_text", "text": "What is this?"}
+    conversation = await begin(client, {"role": "user", "content": [text, kept]})
+    output = OUTPUT | {"output": [text, kept]}
+    await add(client, conversation, {"role": "user", "content": [IMAGE]}, CALL, output)
+
+    items = await items_of(client, conversation)
+    [_, shown] = items[0]["content"]
+    found = await client.get(shown["image_url"])
+    await client.post(RESPONSES, json={"input": [*items, USER]})
+    await client.post(RESPONSES, json={"input": "?", "conversation": conversation})
+
+    assert found.content == PNG
+    assert [item["type"] for item in items] == [
+        *("message", "message", "function_call", "function_call_output")
+    ]
+    for request in provider.requests:
+        asked, elsewhere, _, returned, _ = request.messages
+        assert asked.parts == (Text("What is this?"), image(PNG, detail="low"))
+        assert elsewhere.parts[0].text == IMAGE["image_url"]
+        assert returned.parts[1] == image(PNG, detail="low")
+    assert len(provider.requests) == 2
+
+
+async def test_an_image_goes_with_its_conversation(client: Client) -> None:
+    shown = {"type": "input_image", "image_url": data_url(PNG)}
+    conversation = await begin(client, {"role": "user", "content": [shown]})
+    [item] = await items_of(client, conversation)
+
+    await client.delete(f"{CONVERSATIONS}/{conversation}")
+
+    gone = await client.get(item["content"][0]["image_url"])
+    assert gone.status_code == 404
+
+
 @pytest.mark.parametrize(
     ("item", "param"),
     [
         ({"role": "user"}, "items[0].content"),
         ({"role": "king", "content": "Hi"}, "items[0].role"),
         ({"type": "web_search_call"}, "items[0].type"),
-        ({"role": "user", "content": [IMAGE]}, "items[0]"),
+        (
+            {"role": "user", "content": [IMAGE | {"image_url": "http://a.example"}]},
+            "items[0].content[0].image_url",
+        ),
+        (
+            {"role": "user", "content": [IMAGE | {"file_id": "file_1"}]},
+            "items[0].content[0].file_id",
+        ),
         ({**CALL, "arguments": {}}, "items[0].arguments"),
         ({**USER, "weight": 1}, "items[0].weight"),
     ],

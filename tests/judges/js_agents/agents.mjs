@@ -9,7 +9,7 @@ import {
   tool,
 } from "@openai/agents";
 import { z } from "zod";
-import { again, getWeather, model, prompt, serve, waitIfKilled } from "./kit.mjs";
+import { again, getWeather, model, pixel, prompt, serve, waitIfKilled } from "./kit.mjs";
 
 setTracingDisabled(true);
 const weatherTool = tool({
@@ -66,6 +66,18 @@ const scenarios = {
     await session.clearSession();
     const said = `${first.finalOutput} ${second.finalOutput}`;
     return `${said} ${items.length} items, ${last.content[0].text} ${left.length} left`;
+  },
+  conversation_image: async () => {
+    setOpenAIAPI("responses");
+    const session = new OpenAIConversationsSession();
+    const seer = new Agent({ name: "Seer", model });
+    const content = [
+      { type: "input_text", text: "What is this?" },
+      { type: "input_image", image: `data:image/png;base64,${pixel}` },
+    ];
+    const first = await run(seer, [{ role: "user", content }], { session });
+    const second = await run(seer, "And now?", { session });
+    return `${first.finalOutput} ${second.finalOutput}`;
   },
   compacted: async () => {
     setOpenAIAPI("responses");

@@ -7,6 +7,8 @@ import { inspect } from "node:util";
 export const model = "caller";
 export const prompt = "Is Oslo colder than Bergen?";
 export const again = "And Bergen alone?";
+export const pixel =
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 let isKilled = false;

@@ -10,7 +10,7 @@ import {
   streamText,
   tool,
 } from "ai";
-import { again, getWeather, model, prompt, serve } from "./kit.mjs";
+import { again, getWeather, model, pixel, prompt, serve } from "./kit.mjs";
 
 const provider = createOpenAICompatible({
   name: "llamakeep",
@@ -28,8 +28,6 @@ const loop = {
 const schema = object({ name: { type: "string" }, age: { type: "number" } });
 const form = { model: provider(model), prompt: "Who is Ada?" };
 const shown = ({ name, age }) => `${name} ${age}`;
-const PIXEL =
-  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
 await serve({
   tools: async () => {
@@ -51,7 +49,7 @@ await serve({
   image: async () => {
     const content = [
       { type: "text", text: "What is this?" },
-      { type: "image", image: PIXEL, mediaType: "image/png" },
+      { type: "image", image: pixel, mediaType: "image/png" },
     ];
     const messages = [{ role: "user", content }];
     return (await generateText({ model: provider(model), messages })).text;

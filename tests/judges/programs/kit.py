@@ -19,6 +19,10 @@ from pydantic import BaseModel
 
 MODEL = "caller"
 PROMPT = "Is Oslo colder than Bergen?"
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNg"
+    "AAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
 WEATHER = {"Oslo": "-3", "Bergen": "7"}
 is_killed = threading.Event()
 one_at_a_time = threading.Lock()

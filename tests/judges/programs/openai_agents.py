@@ -12,7 +12,7 @@ from agents import (
     SQLiteSession,
     function_tool,
 )
-from kit import MODEL, PROMPT, Person, get_weather, serve, wait_if_killed
+from kit import MODEL, PIXEL, PROMPT, Person, get_weather, serve, wait_if_killed
 
 weather = Agent(
     name="Weather",
@@ -83,6 +83,19 @@ async def conversation() -> str:
     return f"{first.final_output} {second.final_output} {len(items)} items"
 
 
+async def conversation_image() -> str:
+    kept_here = OpenAIConversationsSession()
+    seer = Agent(name="Seer", model=MODEL)
+    shown = [
+        {"type": "input_text", "text": "What is this?"},
+        {"type": "input_image", "image_url": PIXEL, "detail": "auto"},
+    ]
+    given = [{"role": "user", "content": shown}]
+    first = await Runner.run(seer, given, session=kept_here)
+    second = await Runner.run(seer, "And now?", session=kept_here)
+    return f"{first.final_output} {second.final_output}"
+
+
 async def compacted(mode: Literal["auto", "input"] = "auto") -> str:
     shortened = OpenAIResponsesCompactionSession(
         "judge",
@@ -131,6 +144,7 @@ serve(
     chained,
     session,
     conversation,
+    conversation_image,
     compacted,
     compacted_input,
     chat_tools,

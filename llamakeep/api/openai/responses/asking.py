@@ -10,6 +10,7 @@ from fastapi import Request
 from llamakeep.api.middleware.body_limit import LARGE
 from llamakeep.api.openai.errors import PREVIOUS_NOT_FOUND
 from llamakeep.api.openai.messages import place_of_images, place_of_last
+from llamakeep.api.openai.responses.known_images import with_known_images
 from llamakeep.api.openai.responses.reading import place_of_tools
 from llamakeep.api.openai.responses.references import dereferenced
 from llamakeep.api.openai.responses.request import ResponseRequest
@@ -58,16 +59,17 @@ async def ask(
 
 async def dereference(body: ResponseRequest, request: Request, user: User) -> None:
     """
-    Replace the references in the input of a request by the items.
+    Replace the references in the input of a request by the items, and known images.
 
     Raises:
-        LlamaKeepError: As `dereferenced`.
+        LlamaKeepError: As `dereferenced` and `with_known_images`.
     """
     services = services_of(request)
-    body.input = await dereferenced(
-        body.input,
-        partial(services.storage.get_run, user),
-        most=services.settings.max_body_size,
+    storage = services.storage
+    most = services.settings.max_body_size
+    given = await dereferenced(body.input, partial(storage.get_run, user), most=most)
+    body.input = await with_known_images(
+        given, partial(storage.get_image, user), "input"
     )
 
 

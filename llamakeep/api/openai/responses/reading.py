@@ -129,7 +129,9 @@ def read_input(given: Any, *, is_continued: bool) -> Given:
 
 def read_items(given: Sequence[Any]) -> Sequence[Message]:
     """
-    Read items that a client adds to a conversation, a message for each part.
+    Read items that a client adds to a conversation.
+
+    What the assistant says is a message for each part.
 
     Raises:
         InvalidRequest: One of them is invalid.
@@ -140,15 +142,13 @@ def read_items(given: Sequence[Any]) -> Sequence[Message]:
         reader = _Reader(is_continued=True)
         reader.read(item, f"items.{index}")
         for message in reader.read_so_far():
-            if any(isinstance(part, Image) for part in message.parts):
-                raise UnsupportedParameter(
-                    f"items.{index}: images cannot be added to a conversation. Nothing "
-                    "was stored. Send them in the input of a response.",
-                    parameters=[f"items.{index}"],
-                )
-            messages += [
-                message_of(message.role, [part], message.name) for part in message.parts
-            ] or [message]
+            if message.role == "assistant" and message.parts:
+                messages += [
+                    message_of("assistant", [part], message.name)
+                    for part in message.parts
+                ]
+            else:
+                messages.append(message)
     return messages
 
 
