@@ -11,7 +11,7 @@ from llamakeep.api.openai.parameters import (
     ServiceTier,
     refuse_unsupported,
 )
-from llamakeep.api.openai.responses.items import items_sent
+from llamakeep.api.openai.responses.items import items_sent, with_origin
 from llamakeep.api.openai.responses.rendering import RESPONSE, usage_of
 from llamakeep.api.openai.responses.request import INPUT_SCHEMA, ResponseRequest, few
 from llamakeep.api.openai.responses.summaries import INSTRUCTION, sealed
@@ -107,13 +107,14 @@ async def with_context(new: NewRun, services: Services, user: User) -> NewRun:
     )
 
 
-def compaction_of(asked: Run, answered: Run) -> dict[str, Any]:
+def compaction_of(asked: Run, answered: Run, origin: str) -> dict[str, Any]:
     """
     Return a conversation in its compacted form.
 
     Args:
         asked: The run that has what was said.
         answered: The same run, with its answer.
+        origin: How the addresses of images begin.
 
     Raises:
         ProviderAnswerInvalid: The answer is no whole summary.
@@ -128,20 +129,22 @@ def compaction_of(asked: Run, answered: Run) -> dict[str, Any]:
         "id": id_of(asked, RESPONSE),
         "object": "response.compaction",
         "created_at": int(asked.created_at.timestamp()),
-        "output": [*_kept(asked), item],
+        "output": [*_kept(asked, origin), item],
         "usage": usage_of(answered.usage),
     }
 
 
-def _kept(run: Run) -> Iterator[dict[str, Any]]:
+def _kept(run: Run, origin: str) -> Iterator[dict[str, Any]]:
     """Yield the messages that stay: those of the user and of the client's program."""
     *before, _ = items_sent(run)  # the last one asks for the summary
     for item in before:
         if item["type"] != "message" or item["role"] == "assistant":
             continue
-        content = [part for part in item["content"] if part["type"] == "input_text"]
+        content = item["content"]
+        if not run.store:  # its images are erased with it
+            content = [part for part in content if part["type"] == "input_text"]
         if content:
-            yield item | {"content": content}
+            yield with_origin(item | {"content": content}, origin)
 
 
 def _check_usual(run: Run) -> None:

@@ -183,7 +183,7 @@ async def compact(
     )
     with leaving.watched(request.receive):
         answered = await engine.result(run)
-    return json_response(compaction_of(run, answered))
+    return json_response(compaction_of(run, answered, origin_of(request)))
 
 
 @router.get(

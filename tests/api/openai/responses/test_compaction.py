@@ -7,7 +7,7 @@ import pytest
 from pydantic import ByteSize
 
 from llamakeep.api.openai.responses.summaries import HEADING, INSTRUCTION, PREFIX
-from llamakeep.domain import Refusal
+from llamakeep.domain import Refusal, Text
 from llamakeep.errors import ProviderUnavailable
 from llamakeep.providers.base import Finished, ItemBegun, ItemText
 from llamakeep.settings import Settings
@@ -16,7 +16,7 @@ from tests.api.openai.responding import NOBODYS, ask, said, text_of
 from tests.api.openai.responses.test_tools import ASKS, CALL_A, FLAT, call, output
 from tests.api.serving import BOB, Client, connect
 from tests.fakes import ScriptedProvider
-from tests.images import data_url, png
+from tests.images import data_url, image, png
 
 COMPACT = "/v1/responses/compact"
 SUMMARY = "It is -3 in Oslo."
@@ -127,20 +127,25 @@ async def test_what_was_compacted_can_be_compacted_again(
     assert compacted["output"][-1]["encrypted_content"] == f"{PREFIX}Hello, world"
 
 
-async def test_images_are_for_the_model_that_writes_the_summary_alone(
+async def test_images_stay_in_the_users_messages_if_anything_is_kept(
     client: Client, provider: ScriptedProvider
 ) -> None:
     shown = {"type": "input_image", "image_url": data_url(png())}
     text = {"type": "input_text", "text": "What is this?"}
-    given = [
-        {"role": "user", "content": [text, shown]},
-        {"role": "user", "content": [shown]},
-    ]
+    first = await ask(client, [{"role": "user", "content": [text, shown]}])
+    headers = with_key(await make(client, keeps=False))
+    said = {"input": [{"role": "user", "content": [text, shown]}, ASKS]}
 
-    compacted = await compact(client, input=given)
+    compacted = await compact(client, previous_response_id=first["id"])
+    await client.delete(f"/v1/responses/{first['id']}")
+    await ask(client, [*compacted["output"], ASKS])
+    unkept = await client.post(COMPACT, json=said, headers=headers)
 
-    assert len(provider.requests[-1].messages[0].parts) == 2
+    for asked in provider.requests[:3]:
+        assert asked.messages[0].parts == (Text("What is this?"), image(png()))
     assert kept(compacted) == [("user", "What is this?")]
+    assert kept(unkept.json()) == [("user", "What is this?"), ("user", "Is it cold?")]
+    assert "input_image" not in unkept.text
 
 
 @pytest.mark.parametrize(
