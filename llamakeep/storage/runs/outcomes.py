@@ -59,8 +59,14 @@ def unless(
 ) -> Operation[S | T]:
     """Return an operation that runs `operation` only if `is_done` finds no row."""
 
+    def found(connection: Connection) -> bool:
+        return connection.scalar(is_done, values) is not None
+
     def again(connection: Connection) -> S | T:
-        found = connection.scalar(is_done, values)
-        return operation(connection) if found is None else result
+        if found(connection):
+            return result
+        done = operation(connection)
+        # The first try may have been committed while this one waited for its locks.
+        return result if not done and found(connection) else done
 
     return again
