@@ -27,7 +27,7 @@ from llamakeep.engine.refusals import stopped_in_between, timed_out
 from llamakeep.engine.retries import Retries
 from llamakeep.engine.routing.falling_back import Fallback
 from llamakeep.engine.slots import Slots
-from llamakeep.engine.storing import find_out
+from llamakeep.engine.storing import store
 from llamakeep.engine.tracing import RunTrace
 from llamakeep.errors import LlamaKeepError, OutcomeUnknown, StorageUnavailable
 from llamakeep.metrics.metrics import Metrics
@@ -236,10 +236,7 @@ class Runner:
         )
         is_new = False
         try:
-            try:
-                stored = await accept()
-            except OutcomeUnknown as unknown:
-                stored = await find_out(accept, unknown)
+            stored = await store(accept)
         except Exception as error:  # noqa: BLE001 - handed to the client that waits
             live.refuse(error)
             if isinstance(error, OutcomeUnknown):
