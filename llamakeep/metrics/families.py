@@ -95,7 +95,7 @@ def monotone(snapshot: Snapshot) -> Snapshot:
     return {
         name: series
         for name, series in snapshot.items()
-        if name.endswith(("_total", "_seconds", "_usage"))
+        if name.endswith(("_total", "_seconds", "_size", "_usage"))
     }
 
 

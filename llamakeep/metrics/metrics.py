@@ -47,7 +47,19 @@ COMMITS = Family(
 )
 OPERATIONS = Family(
     "llamakeep_database_operations_total",
-    "Writes that were committed; on SQLite, one commit may have several.",
+    "Writes that were committed; one commit may have several.",
+)
+BATCHES = Family(
+    "llamakeep_database_batch_size",
+    "Statements of several callers that PostgreSQL was sent at once.",
+    "histogram",
+    labels=("kind",),
+    bounds=tuple(2**power for power in range(8)),
+)
+FALLBACKS = Family(
+    "llamakeep_database_batch_fallbacks_total",
+    "Statements that a batch did not do, so that each took a transaction of its own.",
+    labels=("reason",),
 )
 
 

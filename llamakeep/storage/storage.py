@@ -121,8 +121,7 @@ class Storage(
 
     def commit_series(self) -> Sequence[Series]:
         """Return how many write transactions this process made, and their times."""
-        commits = self._database.commits
-        return commits.seconds, commits.operations
+        return self._database.commits.series
 
     async def ping(self) -> None:
         """

@@ -7,17 +7,18 @@ https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-PIPELIN
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 from sqlalchemy import Dialect, Integer, Select, bindparam
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.dml import Insert, Update
 
-from llamakeep.storage.database.commits import Commits
+from llamakeep.storage.database.commits import EXPECTED, Commits
 from llamakeep.storage.database.postgres_connecting import FAILURES
 from llamakeep.storage.database.postgres_errors import (
     TOO_MANY_CONNECTIONS,
@@ -26,11 +27,15 @@ from llamakeep.storage.database.postgres_errors import (
     sqlstate_of,
 )
 from llamakeep.storage.database.prepared import Compiled, Prepared, compiled
+from llamakeep.storage.database.trouble import Kind
 
 CONNECTIONS = 4
 """Batches of so many statements are on their way at the same time."""
 
 LARGEST_BATCH = 256
+
+LARGEST_SIZE = 4 * 1024 * 1024
+"""Characters of texts from which on a batch takes no further caller."""
 
 CROWD = 4
 """The batch size from which on the next batch is given time to gather."""
@@ -40,6 +45,14 @@ GATHERING = 0.002
 
 AFTER_REFUSAL = 5.0
 """Seconds without further connections after the server refused one."""
+
+RUN_ID = "run_id"
+"""
+The parameter by whose order a batch changes rows.
+
+A statement that changes many runs does it in the order of their ids, so that it and a
+batch do not wait for each other.
+"""
 
 LOCKS = "lock_ids"
 """
@@ -69,13 +82,25 @@ class _Queue:
     """The callers of one statement."""
 
     compiled: Compiled
-    is_write: bool
+    kind: Kind
     place_at: int
     """Where a parameter is with the caller's place in the batch."""
     locks_at: int | None
-    jobs: list[_Job] = field(default_factory=list)
+    order_at: int | None
+    jobs: deque[_Job] = field(default_factory=deque)
     is_busy: bool = False
     is_crowded: bool = False
+
+    def take(self) -> list[_Job]:
+        """Take the next batch, without callers who were canceled meanwhile."""
+        batch: list[_Job] = []
+        size = 0
+        while self.jobs and len(batch) < LARGEST_BATCH and size < LARGEST_SIZE:
+            job = self.jobs.popleft()
+            if not job.future.done():
+                batch.append(job)
+                size += sum([len(one) for one in job.arguments if type(one) is str])
+        return batch
 
 
 @dataclass(slots=True)
@@ -91,7 +116,8 @@ class Pipelines:
     Args:
         connect: Opens a connection.
         dialect: The one that statements are compiled for.
-        commits: Counts the batches that write.
+        commits: Counts the batches.
+        timeout: Seconds for a batch; `None` is for ever.
     """
 
     def __init__(
@@ -99,10 +125,13 @@ class Pipelines:
         connect: Callable[[], Awaitable[asyncpg.Connection]],
         dialect: Dialect,
         commits: Commits,
+        *,
+        timeout: float | None = None,
     ) -> None:
         self._connect = connect
         self._dialect = dialect
         self._commits = commits
+        self._timeout = timeout
         self._queues: dict[Prepared, _Queue] = {}
         self._free = asyncio.Semaphore(CONNECTIONS)
         self._lanes: list[_Lane] = []
@@ -111,7 +140,7 @@ class Pipelines:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def run(
-        self, statement: Prepared, values: Mapping[str, Any], *, is_write: bool
+        self, statement: Prepared, values: Mapping[str, Any], kind: Kind
     ) -> asyncio.Future[Rows]:
         """
         Queue a statement.
@@ -126,7 +155,7 @@ class Pipelines:
         """
         queue = self._queues.get(statement)
         if queue is None:
-            queue = _queue(statement, self._dialect, is_write=is_write)
+            queue = _queue(statement, self._dialect, kind)
             self._queues[statement] = queue
         arguments = queue.compiled.bind({**values, _PLACE: 0})
         job = _Job(arguments, asyncio.get_running_loop().create_future())
@@ -152,8 +181,9 @@ class Pipelines:
                 # Callers of the same iteration of the loop join the batch.
                 await asyncio.sleep(GATHERING if queue.is_crowded else 0)
                 async with self._free:
-                    batch = queue.jobs[:LARGEST_BATCH]
-                    del queue.jobs[:LARGEST_BATCH]
+                    batch = queue.take()
+                    if not batch:
+                        continue
                     queue.is_crowded = len(batch) >= CROWD
                     try:
                         await self._send(queue, batch)
@@ -166,22 +196,23 @@ class Pipelines:
         try:
             lane = await self._lane(queue.compiled.sql)
         except FAILURES as error:
-            # Those who wait would otherwise wait for one timeout after the other.
-            _fail([*batch, *queue.jobs], error)
-            queue.jobs.clear()
+            _fail(batch, error)
+            self._fail_waiting(error)
             return
         except RolledBackError as error:
-            _fail(batch, error)
+            self._fall_back(batch, error.__cause__)
             return
         began = perf_counter()
         try:
             rows = await lane.prepared[queue.compiled.sql].fetchmany(
-                _arguments(queue, batch)
+                _arguments(queue, batch), timeout=self._timeout
             )
         except Exception as error:  # noqa: BLE001 - handed to the callers that wait
             self._failed(queue, batch, lane, error)
             return
-        if queue.is_write:
+        self._lanes.append(lane)
+        self._commits.sent(queue.kind, len(batch))
+        if queue.kind == "write":
             self._commits.add(began, operations=len(batch))
         found: list[list[Sequence[Any]]] = [[] for _ in batch]
         for *row, place in rows:
@@ -189,21 +220,40 @@ class Pipelines:
         for job, own in zip(batch, found, strict=True):
             if not job.future.done():  # the caller was canceled; the commit stands
                 job.future.set_result(own)
-        self._lanes.append(lane)
 
     def _failed(
         self, queue: _Queue, batch: Sequence[_Job], lane: _Lane, error: Exception
     ) -> None:
-        # A `DataError` is the driver's, about a value that it cannot send.
-        # After a migration, what was prepared may have to be prepared anew.
-        lane.connection.terminate()
-        if is_rolled_back(error) or isinstance(error, asyncpg.DataError):
-            _fail(batch, RolledBackError())
+        if sqlstate_of(error).startswith(EXPECTED):
+            self._lanes.append(lane)
+        else:
+            # After a migration, what was prepared may have to be prepared anew.
+            lane.connection.terminate()
+        if is_rolled_back(error):
+            self._fall_back(batch, error)
             return
-        for job in batch:
-            _fail([job], outcome_unknown(error) if queue.is_write else error)
-        _fail(queue.jobs, error)
-        queue.jobs.clear()
+        if queue.kind == "write":
+            for job in batch:
+                _fail([job], outcome_unknown(error))
+        _fail(batch, error)
+        if isinstance(error, TimeoutError):
+            self._fail_waiting(error)
+
+    def _fall_back(self, batch: Sequence[_Job], refusal: BaseException | None) -> None:
+        """Have each caller try it alone: nothing was changed."""
+        if refusal is None or sqlstate_of(refusal) == TOO_MANY_CONNECTIONS:
+            self._commits.fell_back("no-connection", len(batch))
+        else:
+            # The driver's own messages have values in them, such as prompts.
+            message = getattr(refusal, "message", None) or type(refusal).__name__
+            self._commits.refused(sqlstate_of(refusal), message, len(batch))
+        _fail(batch, RolledBackError())
+
+    def _fail_waiting(self, error: Exception) -> None:
+        """Fail all that waits, which would wait for one timeout after the other."""
+        for queue in self._queues.values():
+            _fail(queue.jobs, error)
+            queue.jobs.clear()
 
     async def _lane(self, sql: str) -> _Lane:
         """
@@ -211,12 +261,14 @@ class Pipelines:
 
         Raises:
             RolledBackError: The server has no connection left, or refuses the
-                statement.
+                statement, as its cause says.
         """
         lane = await self._connected()
         if sql not in lane.prepared:
             try:
-                lane.prepared[sql] = await lane.connection.prepare(sql)
+                lane.prepared[sql] = await lane.connection.prepare(
+                    sql, timeout=self._timeout
+                )
             except BaseException as error:
                 lane.connection.terminate()
                 if is_rolled_back(error):
@@ -241,7 +293,7 @@ class Pipelines:
             raise RolledBackError from error
 
 
-def _queue(statement: Prepared, dialect: Dialect, *, is_write: bool) -> _Queue:
+def _queue(statement: Prepared, dialect: Dialect, kind: Kind) -> _Queue:
     executable = statement.on_postgresql
     place = bindparam(_PLACE, type_=Integer()).label(_PLACE)
     placed: Executable
@@ -253,16 +305,19 @@ def _queue(statement: Prepared, dialect: Dialect, *, is_write: bool) -> _Queue:
         case _:
             raise TypeError(f"{executable} cannot be sent with others.")
     found = compiled(placed, statement.parameters, dialect)
-    names = found.names
+    places = {name: place for place, name in enumerate(found.names)}
     return _Queue(
         found,
-        is_write=is_write,
-        place_at=names.index(_PLACE),
-        locks_at=names.index(LOCKS) if LOCKS in names else None,
+        kind=kind,
+        place_at=places[_PLACE],
+        locks_at=places.get(LOCKS),
+        order_at=places.get(RUN_ID),
     )
 
 
-def _arguments(queue: _Queue, batch: Sequence[_Job]) -> Sequence[Sequence[Any]]:
+def _arguments(queue: _Queue, batch: list[_Job]) -> Sequence[Sequence[Any]]:
+    if (order_at := queue.order_at) is not None:
+        batch.sort(key=lambda job: cast("str", job.arguments[order_at]))
     for place, job in enumerate(batch):
         job.arguments[queue.place_at] = place
     if (at := queue.locks_at) is not None:
@@ -271,7 +326,7 @@ def _arguments(queue: _Queue, batch: Sequence[_Job]) -> Sequence[Sequence[Any]]:
     return [job.arguments for job in batch]
 
 
-def _fail(batch: Sequence[_Job], error: Exception) -> None:
+def _fail(batch: Iterable[_Job], error: Exception) -> None:
     for job in batch:
         if not job.future.done():
             job.future.set_exception(error)

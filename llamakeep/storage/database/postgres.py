@@ -8,14 +8,14 @@ statement is sent together with those of other callers, and falls back to that.
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any, cast
 
 import asyncpg
 from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from llamakeep.errors import OutcomeUnknown, StorageUnavailable
@@ -45,7 +45,7 @@ from llamakeep.storage.database.postgres_errors import (
 )
 from llamakeep.storage.database.postgres_slots import Slots
 from llamakeep.storage.database.postgres_url import PostgresUrl
-from llamakeep.storage.database.prepared import Change, Fetch, Prepared
+from llamakeep.storage.database.prepared import Change, Fetch
 from llamakeep.storage.database.trouble import Kind, Trouble
 
 __all__ = ["LONGEST_PAUSE", "PostgresDatabase"]
@@ -53,9 +53,24 @@ __all__ = ["LONGEST_PAUSE", "PostgresDatabase"]
 POOL_SIZE = 20 - CONNECTIONS
 CONNECTION_WAIT = 10
 """Seconds to wait for a free connection of the pool."""
+SPARE = 4
+"""
+Seconds beyond a statement's timeout, until an operation has ended or is committing.
+
+With a server that is frozen, it may have waited for a connection already.
+"""
 TRIES = 4
+BATCH_SHARE = 0.5
+"""
+Of a statement's timeout, for a batch.
+
+What PostgreSQL refuses in this time can still be tried alone, and what is of unknown
+outcome be looked for.
+"""
+PATIENT_SHARE = 0.8
+"""Of a batch's timeout, for PostgreSQL: a refusal is better than an unknown outcome."""
 HAS_TRANSACTION_TIMEOUT = (17,)
-LONGEST_BATCH = 15
+LONGEST_BATCH = 10
 """Seconds until PostgreSQL ends a batch that has begun and not ended."""
 _LIMITS = text(
     "SELECT set_config('idle_in_transaction_session_timeout', :pause, true), "
@@ -84,9 +99,15 @@ class PostgresDatabase:
             hide_parameters=True,  # errors are logged, and parameters are prompts
         )
         event.listen(self._engine.sync_engine, "do_connect", self._prepare)
+        event.listen(self._engine.sync_engine, "checkout", _check_open)
         self._looking = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        limit = self._connector.statement_timeout
+        self._batch_timeout = None if limit is None else limit * BATCH_SHARE
         self._pipelines = Pipelines(
-            self._connect_pipeline, self._engine.sync_engine.dialect, self.commits
+            self._connect_pipeline,
+            self._engine.sync_engine.dialect,
+            self.commits,
+            timeout=self._batch_timeout,
         )
 
     async def watch_accounts(self) -> None:
@@ -94,10 +115,12 @@ class PostgresDatabase:
 
     async def write(self, operation: Operation[T]) -> T:
         """Run `operation` and commit; retry if it collided with another transaction."""
-        if isinstance(operation, Change) and await self._pipelined(
-            "write", operation.statement, operation.values
-        ):
-            return cast("T", operation.result)
+        if isinstance(operation, Change):
+            rows = await self._pipelined("write", operation)
+            if rows:
+                return cast("T", operation.result)
+            if rows is not None:
+                self.commits.fell_back("changed-nothing")
         for tries_left in reversed(range(TRIES)):
             try:
                 return await self._write(operation)
@@ -121,7 +144,7 @@ class PostgresDatabase:
     async def look_up(self, operation: Operation[T]) -> T:
         """Run `operation`, each of its statements on the newest state."""
         if isinstance(operation, Fetch):
-            rows = await self._pipelined("read", operation.statement, operation.values)
+            rows = await self._pipelined("read", operation)
             if rows is not None:
                 return cast("T", rows)
         return await self._read(operation, self._looking)
@@ -141,32 +164,43 @@ class PostgresDatabase:
         await self._engine.dispose()
 
     async def _read(self, operation: Operation[T], engine: AsyncEngine) -> T:
-        async with self._translated("read"), self._connected(engine) as connection:
+        async with (
+            self._translated("read"),
+            self._bounded(),
+            self._connected(engine) as connection,
+        ):
             return await connection.run_sync(operation)
 
-    async def _pipelined(
-        self, kind: Kind, statement: Prepared, values: Mapping[str, Any]
-    ) -> Rows | None:
+    async def _pipelined(self, kind: Kind, operation: Change | Fetch) -> Rows | None:
         """Return the statement's rows; `None` if it has to be done in another way."""
         if self._server is None or self._server.is_pooled:
             return None
-        is_write = kind == "write"
+        statement, values = operation.statement, operation.values
         try:
             async with self._translated(kind):
-                return await self._pipelines.run(statement, values, is_write=is_write)
+                return await self._pipelines.run(statement, values, kind)
         except RolledBackError:
             return None
 
     async def _write(self, operation: Operation[T]) -> T:
         engine = self._engine
-        async with self._translated("write"), self._connected(engine) as connection:
+        async with (
+            self._translated("write"),
+            self._bounded() as bound,
+            self._connected(engine) as connection,
+        ):
             if self._server is not None and self._server.is_pooled:
                 await connection.execute(_LIMITS, self._limits)
             began = perf_counter()
             result = await connection.run_sync(operation)
+            bound.reschedule(None)  # a COMMIT's own timeout leaves its outcome unknown
             await _commit(connection)
             self.commits.add(began)
             return result
+
+    def _bounded(self) -> asyncio.Timeout:
+        limit = self._connector.statement_timeout
+        return asyncio.timeout(None if limit is None else limit + SPARE)
 
     @property
     def _limits(self) -> dict[str, str]:
@@ -215,15 +249,25 @@ class PostgresDatabase:
         return await self._connector.connect(is_pooled=self._server.is_pooled)
 
     async def _connect_pipeline(self) -> asyncpg.Connection:
+        settings: dict[str, str] = {}
+        if self._batch_timeout is not None:
+            limit = int(1000 * PATIENT_SHARE * self._batch_timeout)
+            settings["statement_timeout"] = f"{limit}ms"
         connection = await self._connect()
-        # As SQLAlchemy has it on its own connections.
-        await connection.set_type_codec(
-            "json", schema="pg_catalog", encoder=str, decoder=json.loads
-        )
         if connection.get_server_version() >= HAS_TRANSACTION_TIMEOUT:
             # A process that is frozen while it sends a batch holds locks, and is not
             # idle by PostgreSQL's account.
-            await connection.execute(f"SET transaction_timeout = '{LONGEST_BATCH}s'")
+            settings["transaction_timeout"] = f"{LONGEST_BATCH}s"
+        try:
+            # As SQLAlchemy has it on its own connections.
+            await connection.set_type_codec(
+                "json", schema="pg_catalog", encoder=str, decoder=json.loads
+            )
+            for name, value in settings.items():
+                await connection.execute(f"SET {name} = '{value}'")
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
 
     def _prepare(self, _dialect: Any, _record: Any, _args: Any, options: Any) -> None:
@@ -257,6 +301,12 @@ class PostgresDatabase:
             raise translated from error
         else:
             self.trouble.worked(kind)
+
+
+def _check_open(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Have another connection opened if the server has closed this one meanwhile."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 async def _commit(connection: AsyncConnection) -> None:

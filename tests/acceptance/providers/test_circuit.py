@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,7 +13,7 @@ from tests.acceptance.conftest import NewServer
 from tests.acceptance.processes import ServerProcess
 from tests.emulator.driver import AT_ONCE
 from tests.providers.replicating import Control
-from tests.storage.database.test_postgresql import Gate as Cable
+from tests.storage.gates import Gate as Cable
 from tests.waiting import LONG_ENOUGH
 
 FIVE = 5
@@ -172,10 +171,7 @@ async def test_while_replicate_fails_prompts_are_kept_and_answered_when_it_is_ba
 async def test_while_replicate_is_out_of_reach_prompts_wait_too(
     new_node: Callable[..., ServerProcess], replicate: Control
 ) -> None:
-    there = urlsplit(replicate.origin)
-    assert there.hostname is not None
-    assert there.port is not None
-    cable = Cable(there.hostname, there.port)
+    cable = Cable(replicate.origin)
     await cable.open()
     await cable.shut()
     server = new_node(replicate_base_url=f"http://127.0.0.1:{cable.port}")

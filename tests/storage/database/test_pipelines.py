@@ -25,6 +25,6 @@ async def test_no_caller_waits_for_ever_for_a_batch_that_failed_unexpectedly() -
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             async with asyncio.timeout(5):
-                await pipelines.run(STATEMENT, {"run_id": "run_1"}, is_write=False)
+                await pipelines.run(STATEMENT, {"run_id": "run_1"}, "read")
 
     await pipelines.close()
