@@ -33,7 +33,7 @@ _FAST = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-_READY = "ready"
+_READY = ("ready", "standby")
 _STATUS_LINE = 7  # of postmaster.pid, counted from 0
 
 
@@ -48,9 +48,12 @@ class PostgresServer:
     Args:
         binaries: The folder with PostgreSQL's programs.
         home: A folder of its own, for its data and its log.
+        primary: The server that it is a hot standby of, which is running.
     """
 
-    def __init__(self, binaries: Path, home: Path) -> None:
+    def __init__(
+        self, binaries: Path, home: Path, primary: "PostgresServer | None" = None
+    ) -> None:
         self._binaries = binaries
         self._home = home
         self._data = home / "data"
@@ -58,7 +61,12 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
         options = ["--username=postgres", "--auth=trust", "--encoding=UTF8"]
         options += ["--no-locale", "--no-sync"]
-        _run([binaries / "initdb", "-D", self._data, *options], home)
+        command: list[str | Path] = [binaries / "initdb", "-D", self._data, *options]
+        if primary is not None:
+            source = ("--dbname", primary.url, "--checkpoint=fast", "--no-sync")
+            name = ("-D", self._data, "--write-recovery-conf")
+            command = [binaries / "pg_basebackup", *name, *source]
+        _run(command, home)
 
     @property
     def url(self) -> str:
@@ -126,9 +134,11 @@ class PostgresServer:
 
 
 @contextmanager
-def stoppable_postgres() -> Iterator[PostgresServer]:
+def stoppable_postgres(
+    primary: PostgresServer | None = None,
+) -> Iterator[PostgresServer]:
     """
-    Run a server, and yield it.
+    Run a server, or a hot standby of one, and yield it.
 
     Raises:
         PostgresUnavailable: It says why.
@@ -138,7 +148,7 @@ def stoppable_postgres() -> Iterator[PostgresServer]:
     with tempfile.TemporaryDirectory(prefix="llamakeep-postgres-") as name:
         home = Path(name)
         hand_over(home)
-        server = PostgresServer(_within_reach(binaries, home), home)
+        server = PostgresServer(_within_reach(binaries, home), home, primary)
         try:
             server.start()
             yield server
@@ -262,7 +272,7 @@ def _wait_until_ready(server: subprocess.Popen[bytes], home: Path) -> None:
         if (
             is_its_own
             and lines[_STATUS_LINE:]
-            and lines[_STATUS_LINE].strip() == _READY
+            and lines[_STATUS_LINE].strip() in _READY
         ):
             return
         time.sleep(0.01)
