@@ -1,0 +1,107 @@
+"""The first view: what it takes, and when it is seen and can be used."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from playwright.sync_api import BrowserContext, Page, Request
+
+from bench.page.place import Place
+from bench.report import Cell, Table, median
+
+NETWORKS = {
+    "the same machine": (0, -1.0),
+    "20 ms of latency": (20, -1.0),
+    "80 ms of latency, 10 Mbit/s": (80, 10e6 / 8),
+}
+"""Milliseconds that a request waits at least, and bytes per second."""
+
+_USABLE = "until(() => document.activeElement?.tagName === 'TEXTAREA')"
+_PAINTED = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+MINUTE = 60_000
+
+
+def measure(place: Place) -> Sequence[Table]:
+    """Visit with nothing in the browser's cache, and again."""
+    rows: list[list[Cell]] = []
+    for network, (latency, speed) in NETWORKS.items():
+        found: dict[str, list[float]] = {}
+        for _ in range(place.rounds):
+            context = place.device()
+            for visit in ("first", "again"):
+                usable, painted = _visit(context, latency, speed)
+                found.setdefault(f"{visit} usable", []).append(usable)
+                found.setdefault(f"{visit} painted", []).append(painted)
+            context.close()
+        rows.append(
+            [
+                network,
+                *(
+                    median(found[f"{visit} {what}"])
+                    for visit in ("first", "again")
+                    for what in ("painted", "usable")
+                ),
+            ]
+        )
+    head = ["network", "first visit: paint, ms", "usable", "again: paint", "usable"]
+    requests, sizes = _count(place)
+    taken: list[list[Cell]] = [[requests, sizes / 1000]]
+    return [
+        Table("First view: time", head, rows),
+        Table("First view: what it takes", ["requests", "KB of bodies"], taken),
+    ]
+
+
+def _visit(context: BrowserContext, latency: int, speed: float) -> tuple[float, float]:
+    page = context.new_page()
+    devtools = context.new_cdp_session(page)
+    devtools.send("Network.enable")
+    devtools.send(
+        "Network.emulateNetworkConditions",
+        {
+            "offline": False,
+            "latency": latency,
+            "downloadThroughput": speed,
+            "uploadThroughput": speed,
+        },
+    )
+    page.goto("/", wait_until="commit")
+    usable = page.evaluate(_USABLE)
+    painted = page.evaluate(_PAINTED)
+    page.wait_for_load_state("load")
+    page.close()
+    return usable, painted
+
+
+def _count(place: Place) -> tuple[int, int]:
+    """Return how many requests there are until the page is usable, and their bytes."""
+    page = place.device().new_page()
+    done = _noted(page, "requestfinished")
+    page.goto("/")
+    page.evaluate(_USABLE)
+    return len(done), sum(request.sizes()["responseBodySize"] for request in done)
+
+
+def measure_idle(place: Place) -> Sequence[Table]:
+    """Leave a tab alone for a minute, and count what it asks and is told."""
+    page = place.open()
+    page.evaluate(_USABLE)
+    page.wait_for_timeout(2000)
+    asked = _noted(page, "request")
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Network.enable")
+    sizes: list[int] = []
+    devtools.on("Network.dataReceived", lambda event: sizes.append(event["dataLength"]))
+    page.wait_for_timeout(MINUTE)
+    row: list[Cell] = [len(asked), len(sizes), sum(sizes)]
+    return [Table("Idle for a minute", ["requests", "pieces received", "bytes"], [row])]
+
+
+def _noted(page: Page, event: Literal["request", "requestfinished"]) -> list[Request]:
+    """Return a list that gets each request from here on."""
+    found: list[Request] = []
+
+    def note(request: Request) -> None:
+        found.append(request)
+
+    page.on(event, note)
+    return found
