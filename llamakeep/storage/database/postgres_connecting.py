@@ -44,6 +44,17 @@ _OF_ONE_HOST = (
 """Errors after which the next host is tried."""
 
 
+SERVER_KEEPALIVES = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+}
+"""
+Session settings after which the server notices within seconds that a client's host is
+gone, and rolls back what it had begun. By default, it holds its locks for two hours.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """Facts about the server."""
@@ -134,7 +145,7 @@ class Connector:
     ) -> asyncpg.Connection:
         settings = dict(self._url.server_settings)
         if not is_pooled:
-            settings |= self.session
+            settings = SERVER_KEEPALIVES | settings | self.session
         return await asyncpg.connect(
             self._url.dsn,
             host=host,

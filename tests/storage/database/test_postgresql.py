@@ -11,6 +11,7 @@ from llamakeep.domain import User
 from llamakeep.errors import StorageUnavailable
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.database.postgres import LONGEST_PAUSE
+from llamakeep.storage.database.postgres_connecting import SERVER_KEEPALIVES
 from tests.storage.gates import Gate, open_gate
 
 
@@ -132,3 +133,13 @@ async def test_a_process_that_is_frozen_in_a_transaction_does_not_hold_locks_for
         await storage._database.write(freeze)
 
     assert await storage.find_credentials("alice") is not None
+
+
+async def test_the_server_looks_often_whether_the_host_of_a_client_is_still_there(
+    storage: Storage,
+) -> None:
+    for name, value in SERVER_KEEPALIVES.items():
+        said = await storage._database.read(
+            lambda c, name=name: c.exec_driver_sql(f"SHOW {name}").scalar_one()
+        )
+        assert said == value
