@@ -43,19 +43,21 @@ def pytest_configure(config: pytest.Config) -> None:
     # Who only hands tests out to workers need not import, for seconds, what they do.
     if not hands_out_tests(config):
         config.pluginmanager.import_plugin("tests.fixtures")
-        if config.getoption("quick"):
-            take_few_examples()
+        take_examples(is_quick=config.getoption("quick"))
 
 
 def hands_out_tests(config: pytest.Config) -> bool:
     return config.option.dist != "no" and not hasattr(config, "workerinput")
 
 
-def take_few_examples() -> None:
-    from hypothesis import settings  # noqa: PLC0415 - only who runs tests needs it
+def take_examples(*, is_quick: bool) -> None:
+    """Let made-up examples take as long as they do: the machine may be busy."""
+    from hypothesis import HealthCheck, settings  # noqa: PLC0415 - only who runs tests
 
-    settings.register_profile("quick", max_examples=20)
-    settings.load_profile("quick")
+    patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("all", patient)
+    settings.register_profile("quick", patient, max_examples=20)
+    settings.load_profile("quick" if is_quick else "all")
 
 
 def keep_files_in_memory() -> None:

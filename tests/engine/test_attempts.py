@@ -271,7 +271,6 @@ def attempt_lists(draw: st.DrawFn) -> list[Attempt]:
 @pytest.mark.slow
 @settings(
     max_examples=300,
-    deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

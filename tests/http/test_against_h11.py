@@ -349,7 +349,7 @@ def response_of(choices: bytes) -> bytes:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=800)
+@settings(max_examples=800)
 @given(
     st.binary(min_size=7, max_size=7).map(response_of),
     st.integers(1, 50),

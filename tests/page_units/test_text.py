@@ -87,10 +87,9 @@ def test_what_is_left_out_is_shown_as_it_is_written(page: PageText, what: str) -
 
 
 @settings(
-    deadline=None,
     derandomize=True,
     max_examples=300,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     pieces=st.one_of(

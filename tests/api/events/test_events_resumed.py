@@ -100,7 +100,6 @@ async def read(client: Client, provider: ScriptedProvider, told: list[Story]) ->
 @pytest.mark.slow
 @examples(
     max_examples=25,
-    deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -100,8 +100,7 @@ async def round_trip(files: Sequence[Path], histories: Any, size: int) -> None:
 @pytest.mark.slow
 @hypothesis_settings(
     max_examples=20,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(histories=asked, size=st.integers(1000, 200_000))
 def test_what_is_exported_is_imported_and_exported_as_it_was(

@@ -138,8 +138,10 @@ async def test_a_process_that_is_frozen_in_a_transaction_does_not_hold_locks_for
 async def test_the_server_looks_often_whether_the_host_of_a_client_is_still_there(
     storage: Storage,
 ) -> None:
-    for name, value in SERVER_KEEPALIVES.items():
-        said = await storage._database.read(
-            lambda c, name=name: c.exec_driver_sql(f"SHOW {name}").scalar_one()
-        )
-        assert said == value
+    def shown(connection: Connection) -> dict[str, str]:
+        return {
+            name: connection.exec_driver_sql(f"SHOW {name}").scalar_one()
+            for name in SERVER_KEEPALIVES
+        }
+
+    assert await storage._database.read(shown) == SERVER_KEEPALIVES

@@ -157,7 +157,7 @@ async def test_both_databases_find_the_same(
 ) -> None:
     loop = asyncio.get_running_loop()
 
-    @settings(max_examples=25, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=25, database=None, derandomize=True)
     @given(_TEXTS, _TEXTS, _TEXTS)
     def compare(prompt: str, response: str, query: str) -> None:
         comparing = _compare(both, prompt, response, query)

@@ -149,7 +149,8 @@ parts = st.lists(
 
 
 @hypothesis_settings(
-    max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=50,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(parts=parts)
 def test_parts_are_stored_without_what_is_said_in_them(parts: list[Part]) -> None:

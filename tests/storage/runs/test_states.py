@@ -303,7 +303,6 @@ def test_storage_does_what_the_table_says_and_nothing_else(
                 settings=settings(
                     max_examples=20,
                     stateful_step_count=30,
-                    deadline=None,
                     database=None,
                     derandomize=True,
                 ),

@@ -130,7 +130,7 @@ def check_rest(whole: list[Event], rest: list[Event], after: int) -> None:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(scripts())
 def test_an_ended_response_can_be_resumed_after_every_number(script: Script) -> None:
     async def check() -> None:
@@ -157,7 +157,7 @@ def test_an_ended_response_can_be_resumed_after_every_number(script: Script) -> 
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(scripts(), st.data())
 def test_an_unfinished_response_can_be_resumed_after_every_number(
     script: Script, data: st.DataObject
