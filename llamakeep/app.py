@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -58,6 +57,7 @@ from llamakeep.metrics.families import Snapshot
 from llamakeep.metrics.http import Responses
 from llamakeep.providers.base import Provider
 from llamakeep.providers.creating import create_registry
+from llamakeep.providers.facts import UpstreamFacts
 from llamakeep.providers.local.supervisor import Supervisor
 from llamakeep.providers.registry import Registry
 from llamakeep.providers.reloading import Reloading
@@ -126,7 +126,9 @@ def create_app(
                 providers,
                 default_model=settings.default_model,
                 prices=settings.prices,
-                extra_fields={"openai": settings.openai_extra_fields},
+                facts={
+                    "openai": UpstreamFacts(extra_fields=settings.openai_extra_fields)
+                },
             )
         async with AsyncExitStack() as stack:
             # Whatever fails to open, or to close, everything before it is closed.
@@ -185,7 +187,7 @@ def create_app(
                     said,
                     supervisor=supervisor,
                     in_use=lambda: [live.provider for live in engine.live.values()],
-                    changed=partial(_follow_upstreams, engine, registry),
+                    changed=engine.follow_upstreams,
                 ),
             )
             yield
@@ -255,14 +257,6 @@ async def _release(storage: Storage, dead_nodes: Sequence[str]) -> None:
         await storage.release_leases(dead_nodes)
     except StorageUnavailable as error:
         log.warning("leases of dead processes run out by themselves: %s", error.detail)
-
-
-def _follow_upstreams(
-    engine: Engine, registry: Registry, changed: Collection[str]
-) -> None:
-    of_providers, of_models = engine.breakers
-    of_providers.watch(registry.reattachable)
-    of_models.forget(changed)
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

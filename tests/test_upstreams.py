@@ -124,6 +124,7 @@ kind = "openai"
 base_url = "http://127.0.0.1:1/v1"
 key_file = "nowhere"
 models = ["b"]
+parallel = 0
 
 [aliases]
 circle = ["back"]
@@ -143,7 +144,7 @@ none = []
         (
             "5: upstreams.one.base_ur is not known (did you mean "
             "'base_url'?). Known are: key_variable, key_file, prices, capabilities, "
-            "connect_timeout, silence_timeout, kind, base_url, headers, "
+            "connect_timeout, silence_timeout, parallel, kind, base_url, headers, "
             "models, extra_fields, unavailable_is_free."
         ),
         "6: upstreams.one.connect_timeout: It has to be a number.",
@@ -169,22 +170,23 @@ none = []
             f"{tmp_path}/nowhere cannot be read: No such file or directory. Write the "
             "key into that file, or name another."
         ),
+        "31: upstreams.six.parallel: It has to be more than 0.",
         (
-            "34: The alias 'circle' leads to itself: circle -> back -> "
+            "35: The alias 'circle' leads to itself: circle -> back -> "
             "circle. Remove one of them."
         ),
         (
-            "37: The upstream 'six' does not serve 'c'. Add it to its "
+            "38: The upstream 'six' does not serve 'c'. Add it to its "
             "`models`, or name one of them."
         ),
         (
-            "38: No upstream serves 'sicks:b' (did you mean 'six:b'?). "
+            "39: No upstream serves 'sicks:b' (did you mean 'six:b'?). "
             "Write it as `upstream:model`, with an upstream of this file or of "
             "the environment."
         ),
-        "40: The weight of 'six:b' has to be a number above 0, and is 0.",
+        "41: The weight of 'six:b' has to be a number above 0, and is 0.",
         (
-            '41: aliases.none has to be a list of models, such as ["a:model"'
+            '42: aliases.none has to be a list of models, such as ["a:model"'
             ', "b:model"].'
         ),
     ]

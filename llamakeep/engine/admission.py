@@ -181,16 +181,15 @@ class Admission:
                 "nothing was stored. Try again in a moment.",
                 retry_after=1,
             )
-        if runner.slots.free and not runner.breakers.is_open_for(run):
+        if runner.turns.is_free(run):
             live = LiveRun(run, provider)
-            runner.slots.take()
-            live.has_slot = True
+            runner.turns.take(live)
             live.prior = prior
         else:
             self._check_share(user.id)
             run = replace(run, status=RunStatus.QUEUED, attempt=0, started_at=None)
             live = LiveRun(run, provider)
-            runner.wait(live)
+            runner.turns.line_up(live)
             # While many wait, much is better read again when it is their turn.
             live.prior = prior if is_little(prior) else None
         live.is_followed = is_followed
@@ -248,7 +247,7 @@ class Admission:
     def _check_share(self, user_id: str) -> None:
         """Keep room in the queue for others, whatever one user sends."""
         share = max(1, self._settings.max_queued // 2)
-        if self._runner.slots.waiting(user_id) >= share:
+        if self._runner.turns.slots.waiting(user_id) >= share:
             raise TooManyWaiting(
                 f"{share} of your prompts are waiting already, which is your part of "
                 "the queue; nothing was stored. Try again when some are answered.",

@@ -85,6 +85,7 @@ class Engine:
         self.metrics = runner.metrics
         self.breakers = runner.breakers, runner.model_breakers
         self.live = runner.live
+        self.follow_upstreams = runner.follow_upstreams
         self._admission = Admission(settings, storage, registry, self._runner)
         self.quotas = self._admission.quotas
         elsewhere = None if storage.is_sole_owner else Polling(storage)
@@ -334,8 +335,7 @@ class Engine:
         If the run is not this process's, nothing happens; what `handle` finds is
         checked.
         """
-        live = self._runner.live.get(run_id)
-        if live is not None:
+        if (live := self._runner.live.get(run_id)) is not None:
             live.hints.give(handle)
             if is_reattachable(live.provider):
                 live.provider.hint(handle)

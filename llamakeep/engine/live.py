@@ -12,6 +12,7 @@ from llamakeep.domain.output import MARK, heads_of, tape_of
 from llamakeep.engine.attempt import Attempt, common_beginning
 from llamakeep.engine.feeds.feed import Feed
 from llamakeep.engine.recovery.hints import Hints
+from llamakeep.engine.slots import Slots
 from llamakeep.engine.tracing import RunTrace
 from llamakeep.engine.updates import (
     LONG,
@@ -76,6 +77,9 @@ class LiveRun(Attempt):
         self.was_begun = False
         """Whether the provider may have been asked, in an earlier attempt as well."""
         self.has_slot = False
+        """Of the process."""
+        self.upstream: Slots | None = None
+        """Of which one it has a slot."""
         self.is_waiting = False
         """Whether it is counted among those that wait."""
         self.give_up_at: float | None = None

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -26,9 +26,9 @@ from llamakeep.engine.recovery.reattaching import Reattachment
 from llamakeep.engine.refusals import stopped_in_between, timed_out
 from llamakeep.engine.retries import Retries
 from llamakeep.engine.routing.falling_back import Fallback
-from llamakeep.engine.slots import Slots
 from llamakeep.engine.storing import store
 from llamakeep.engine.tracing import RunTrace
+from llamakeep.engine.turns import Turns
 from llamakeep.errors import LlamaKeepError, OutcomeUnknown, StorageUnavailable
 from llamakeep.metrics.metrics import Metrics
 from llamakeep.providers.base import CompletionRequest, is_reattachable
@@ -62,7 +62,6 @@ class Runner:
         """The runs that have a task, from before they are stored until it is over."""
         self.feeds: dict[str, Feed] = {}
         """By user: where changes of their runs are told, as somebody listens."""
-        self.slots = Slots(settings.max_running)
         self.breakers = CircuitBreakers(settings, storage, registry.reattachable)
         self.orphans = Orphans(settings)
         self.recovery = Recovery(
@@ -89,6 +88,7 @@ class Runner:
         self.fallback = Fallback(
             settings, storage, registry, self.breakers, self.model_breakers
         )
+        self.turns = Turns(settings, registry, self.breakers, self.fallback)
 
     def start(
         self,
@@ -119,15 +119,16 @@ class Runner:
         # Once more it would mean the same: what was begun may have been already.
         effects = follow(run.status, RunEvent.TAKE_OVER).effects
         live.was_begun = Effect.CONTINUE in effects
-        self.wait(live)
+        self.turns.line_up(live)
         self.start(live)
         if live.feed is not None:
             live.feed.changed(run.id)
 
-    def wait(self, live: LiveRun) -> None:
-        """Count a run among those that wait, as it has no slot."""
-        live.is_waiting = True
-        self.slots.enter(live.run.user_id)
+    def follow_upstreams(self, changed: Collection[str]) -> None:
+        """Follow the registry, in which those are new, other ones or gone."""
+        self.breakers.watch(self._registry.reattachable)
+        self.model_breakers.forget(changed)
+        self.turns.follow_bounds()
 
     def cancel(self, run_id: str) -> None:
         """Stop a run if it is this process's; its text so far is kept."""
@@ -175,7 +176,7 @@ class Runner:
                             raise
                         continue
                     finally:
-                        await self._release(live)
+                        await self.turns.release(live)
                     if not await self.fallback.of_open_circuit(live):
                         await self.fallback.requeue(live)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - told apart
@@ -201,10 +202,7 @@ class Runner:
         run_id = live.run.id
         if self.live.get(run_id) is live:
             del self.live[run_id]
-        if live.has_slot:
-            self.slots.release()
-        if live.is_waiting:
-            self.slots.leave(live.run.user_id)
+        self.turns.end(live)
         if isinstance(failure, Exception):
             log.error("run %s was dropped by a bug", run_id, exc_info=failure)
             self.recovery.failed(run_id)
@@ -265,7 +263,7 @@ class Runner:
         while True:
             try:
                 if not live.has_slot:
-                    await self._wait_for_turn(live)
+                    await self.turns.wait(live)
                 if live.prior is None:
                     most = self._settings.max_context_size
                     live.prior = await read_prior(self._storage, live.run, most=most)
@@ -273,39 +271,11 @@ class Runner:
                     await self._claim(live)
             except StorageUnavailable as failure:
                 # Its provider is not asked yet; nor has it a slot meanwhile.
-                await self._release(live)
+                await self.turns.release(live)
                 await retries.pause(failure)
             else:
                 retries.succeeded()
                 return not live.is_lost
-
-    async def _wait_for_turn(self, live: LiveRun) -> None:
-        if not live.is_waiting:
-            self.wait(live)
-        while True:
-            if self.breakers.stops(live.run) and await self.fallback.of_open_circuit(
-                live
-            ):
-                continue
-            if live.give_up_at is None and self.breakers.stops(live.run):
-                now = asyncio.get_running_loop().time()
-                live.give_up_at = now + self._settings.run_timeout
-            # A run that waits for its provider takes no slot from others.
-            await self.breakers.enter(live.run, give_up_at=live.give_up_at)
-            await self.slots.wait(live.run.user_id)
-            live.has_slot = True
-            if not self.breakers.stops(live.run):
-                break
-            await self._release(live)  # it was opened while there was no slot
-        live.is_waiting = False
-        self.slots.leave(live.run.user_id)
-
-    async def _release(self, live: LiveRun) -> None:
-        if live.has_slot:
-            live.has_slot = False
-            self.slots.release()
-        if self.breakers.has_probe:
-            await self.breakers.leave(live.run)
 
     async def _claim(self, live: LiveRun) -> None:
         run, now = live.run, utc_now()

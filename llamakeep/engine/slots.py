@@ -1,4 +1,4 @@
-"""How many runs a process works on at the same time, and whose turn it is."""
+"""How many runs are worked on at the same time, and whose turn it is."""
 
 from asyncio import CancelledError, Future, get_running_loop
 from collections import OrderedDict
@@ -14,6 +14,8 @@ class Slots:
 
     def __init__(self, number: int) -> None:
         self.free = number
+        """How many may be taken; below 0 if there were more before `resize`."""
+        self._number = number
         # Whose turn is next comes first; while one is free, the lines are empty.
         self._lines: OrderedDict[str, OrderedDict[Future[None], None]] = OrderedDict()
         self._waiting: dict[str, int] = {}
@@ -57,7 +59,17 @@ class Slots:
 
     def release(self) -> None:
         """Give one back, to the run whose turn it is."""
-        while self._lines:
+        self.free += 1
+        self._hand_out()
+
+    def resize(self, number: int) -> None:
+        """Have another number of them; those that are taken are given back as usual."""
+        self.free += number - self._number
+        self._number = number
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        while self.free > 0 and self._lines:
             user_id, line = next(iter(self._lines.items()))
             turn, _ = line.popitem(last=False)
             if line:
@@ -65,9 +77,8 @@ class Slots:
             else:
                 del self._lines[user_id]
             if not turn.done():  # else it was canceled, and could not step out yet
+                self.free -= 1
                 turn.set_result(None)
-                return
-        self.free += 1
 
     def _step_out(self, user_id: str, turn: Future[None]) -> None:
         line = self._lines.get(user_id)

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from llamakeep.domain import Capabilities, Price
 from llamakeep.providers.base import Provider
+from llamakeep.providers.facts import UpstreamFacts
 from llamakeep.providers.http import most_connections
 from llamakeep.providers.local.provider import LocalProvider
 from llamakeep.providers.local.supervisor import Supervisor
@@ -57,28 +58,40 @@ def registry_of(
     settings: Settings, said: Upstreams, providers: Mapping[str, Provider]
 ) -> Registry:
     """Return the registry of these providers, with what is said of them."""
-    extra_fields = {
-        name: each.extra_fields
-        for name, each in said.upstreams.items()
-        if isinstance(each, OpenAIUpstream)
-    }
-    rooms = {
-        f"{name}:{model}": can.context
+    facts = {
+        name: _facts_of(each)
         for name, each in said.upstreams.items()
         if not isinstance(each, LocalUpstream)
-        for model, can in each.capabilities.items()
-        if can.context is not None
     }
     if settings.openai_base_url is not None:
-        extra_fields["openai"] = settings.openai_extra_fields
+        facts["openai"] = UpstreamFacts(
+            extra_fields=settings.openai_extra_fields,
+            has_one_model=len(settings.openai_models) == 1,
+        )
     return Registry(
         list(providers.values()),
         default_model=settings.default_model,
         prices=settings.prices,
         fault=weights_fault(settings),
         aliases=said.aliases,
+        facts=facts,
+    )
+
+
+def _facts_of(upstream: OpenAIUpstream | ReplicateUpstream) -> UpstreamFacts:
+    extra_fields, has_one_model = None, False
+    if isinstance(upstream, OpenAIUpstream):
+        extra_fields = upstream.extra_fields
+        has_one_model = len(upstream.models) == 1
+    return UpstreamFacts(
         extra_fields=extra_fields,
-        rooms=rooms,
+        rooms={
+            model: can.context
+            for model, can in upstream.capabilities.items()
+            if can.context is not None
+        },
+        parallel=upstream.parallel,
+        has_one_model=has_one_model,
     )
 
 
@@ -107,11 +120,16 @@ def providers_of(
         found["openai"] = known.get("openai") or _openai(settings)
     for name, upstream in said.upstreams.items():
         if name != "local" and name not in found:
-            is_same = name in known and was.get(name) == upstream
+            is_same = name in known and _asked(was.get(name)) == _asked(upstream)
             found[name] = known[name] if is_same else _named(settings, name, upstream)
     if has_engine() and find_weights(settings) is not None:
         found["local"] = known.get("local") or LocalProvider(settings, supervisor)
     return found
+
+
+def _asked(upstream: Upstream | None) -> Upstream | None:
+    """Return what makes a provider another one; how many runs it may have does not."""
+    return upstream and upstream.model_copy(update={"parallel": None})
 
 
 def _openai(settings: Settings) -> Provider:

@@ -33,6 +33,7 @@ from llamakeep.providers.capabilities import (
     needs_of,
 )
 from llamakeep.providers.embedding import Embedder
+from llamakeep.providers.facts import NO_FACTS, UpstreamFacts
 from llamakeep.providers.local.installing import how_to_install
 from llamakeep.settings.upstreams import Step
 
@@ -58,8 +59,8 @@ class Registry:
 
     The first one serves prompts that name no model, unless `default_model` does, as
     `provider:model` or as an alias. By the same names, `prices` replace the providers'.
-    What is wrong with a configured one that is missing here is `fault`. Of those in
-    `extra_fields`, each takes these fields of other servers and no more.
+    What is wrong with a configured one that is missing here is `fault`. What is said of
+    each beside that is in `facts`.
     """
 
     def __init__(
@@ -70,8 +71,7 @@ class Registry:
         prices: Mapping[str, Price] = MappingProxyType({}),
         fault: str | None = None,
         aliases: Mapping[str, Sequence[Step]] = MappingProxyType({}),
-        extra_fields: Mapping[str, Collection[str]] = MappingProxyType({}),
-        rooms: Mapping[str, int] = MappingProxyType({}),
+        facts: Mapping[str, UpstreamFacts] = MappingProxyType({}),
     ) -> None:
         self._fault = fault
         self._prices = prices
@@ -80,10 +80,10 @@ class Registry:
         """By name: the models that are asked in their order, equal ones together."""
         self.default_alias = default_model if default_model in aliases else None
         """The alias of prompts that name no model, if it is one."""
-        self.rooms = rooms
-        """By `provider:model`: how many tokens it reads and writes, if that is said."""
-        self._extra_fields = extra_fields
-        self.extra_names = frozenset().union(*extra_fields.values())
+        self._facts = facts
+        self.extra_names = frozenset().union(
+            *(each.extra_fields or () for each in facts.values())
+        )
         """The fields of other servers that any provider takes."""
         self._default_model = default_model
         self._retired: dict[Provider, float] = {}
@@ -98,6 +98,10 @@ class Registry:
     def names(self) -> Sequence[str]:
         """The names of the providers."""
         return [*self._providers]
+
+    def facts(self, provider: str) -> UpstreamFacts:
+        """Return what is said of a provider."""
+        return self._facts.get(provider, NO_FACTS)
 
     @property
     def reattachable(self) -> Sequence[str]:
@@ -213,7 +217,7 @@ class Registry:
             return
         parameters = told_of(parameters)
         needs, extra = needs_of(parameters), parameters.extra_fields or ()
-        if extra and (allowed := self._extra_fields.get(provider.name)) is not None:
+        if extra and (allowed := self.facts(provider.name).extra_fields) is not None:
             self._check_extra(provider, extra, allowed)
         await self.check_needs(provider, model, needs, extra)
         has_schemas = parameters.response_format is not None or parameters.tools

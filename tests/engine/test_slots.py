@@ -165,6 +165,25 @@ async def test_only_runs_without_a_slot_count_as_waiting() -> None:
         assert [runs.slots.waiting(user) for user in USERS] == [1, 1, 0]
 
 
+async def test_more_slots_are_handed_out_at_once() -> None:
+    async with crowd(1, "alice", "alice", "bob", "carol") as runs:
+        runs.slots.resize(3)
+        await settle()
+
+        assert runs.running == ["alice1", "alice2", "bob1"]
+
+
+async def test_fewer_slots_end_no_run_and_let_none_begin_too_early() -> None:
+    async with crowd(3, "alice", "bob", "carol", "alice") as runs:
+        runs.slots.resize(1)
+        await runs.end("alice1", "bob1")
+        assert runs.running == ["carol1"]
+
+        await runs.end("carol1")
+
+        assert runs.running == ["alice2"]
+
+
 def test_a_slot_is_taken_only_if_there_is_one() -> None:
     slots = Slots(1)
     slots.take()

@@ -109,7 +109,7 @@ class Routing:
     def _check_room(
         self, provider: str, model: str, new: NewRun, prior: Sequence[Run]
     ) -> None:
-        room = self._registry.rooms.get(f"{provider}:{model}")
+        room = self._registry.facts(provider).rooms.get(model)
         if room is None:
             return
         size = size_of(new) + whole_length_of(prior)

@@ -67,6 +67,8 @@ class _Upstream(_Table):
     capabilities: Mapping[ModelName, ModelAbilities] = Field(default_factory=dict)
     connect_timeout: SomeSeconds | None = None
     silence_timeout: SomeSeconds | None = None
+    parallel: Annotated[int, Field(gt=0, strict=True)] | None = None
+    """How many runs each process may have there at the same time; more wait."""
     key: Annotated[SecretStr | None, Field(exclude=True)] = None
     """What the variable or the file has; it is not to be written into this file."""
 

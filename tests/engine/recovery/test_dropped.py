@@ -189,7 +189,7 @@ async def test_a_run_whose_task_is_stopped_before_it_begins_is_taken_up_again(
         async with asyncio.timeout(LONG_ENOUGH):
             assert (await engine.end_of(run)).response == "Hello, world"
         await until(lambda: not engine.running)
-        assert engine._runner.slots.free == 1
+        assert engine._runner.turns.slots.free == 1
 
 
 async def test_servers_do_not_hand_a_run_that_rests_to_one_another(
