@@ -74,7 +74,7 @@ class Admission:
         self._routing = Routing(
             registry,
             most_of_images=self._most_of_images,
-            is_open=runner.fallback.is_open,
+            is_open=runner.circuits.is_open_now,
         )
         self._runner = runner
 

@@ -83,7 +83,7 @@ class Engine:
         self._runner = runner = Runner(settings, storage, registry, node=self.node_id)
         runner.tracer = tracer
         self.metrics = runner.metrics
-        self.breakers = runner.breakers, runner.model_breakers
+        self.circuits = runner.circuits
         self.live = runner.live
         self.follow_upstreams = runner.follow_upstreams
         self._admission = Admission(settings, storage, registry, self._runner)
@@ -99,7 +99,7 @@ class Engine:
     async def open(self, *, take_over: bool = True) -> None:
         """Start working; `take_over` is to continue what earlier processes left."""
         try:
-            await self._runner.breakers.refresh()
+            await self.circuits.upstreams.refresh()
         except StorageUnavailable as error:
             log.warning("circuits are taken to be closed: %s", error.detail)
         await self._runner.recovery.open(take_over=take_over)
@@ -396,5 +396,5 @@ class Engine:
             raise_for_status(run)
         except ProviderError as error:
             if error.retry_after is None:
-                error.retry_after = self._runner.breakers.seconds_open(run.provider)
+                error.retry_after = self.circuits.upstreams.seconds_open(run.provider)
             raise

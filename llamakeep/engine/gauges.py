@@ -89,9 +89,8 @@ class Gauges:
         for name in self._registry.names:
             for state in ("open", "half-open"):
                 breakers.add(name, state, amount=0)
-        for each in self._engine.breakers:
-            for one in each.states():
-                breakers.add(one.provider, "open" if one.seconds_left else "half-open")
+        for one in self._engine.circuits.states():
+            breakers.add(one.provider, "open" if one.seconds_left else "half-open")
         async with self._lock:
             now = time.monotonic()
             if self._known is None or now - self._known[0] >= CACHED:

@@ -12,8 +12,8 @@ from llamakeep.domain import Effect, Run, RunEvent, RunStatus, utc_now
 from llamakeep.domain.messages import images_in
 from llamakeep.domain.runs import told_of
 from llamakeep.domain.states import follow
-from llamakeep.engine.circuits.breakers import CircuitBreakers, CircuitOpen
-from llamakeep.engine.circuits.models import ModelBreakers
+from llamakeep.engine.circuits import Circuits
+from llamakeep.engine.circuits.upstreams import CircuitOpen
 from llamakeep.engine.closing import Closing
 from llamakeep.engine.context import messages, read_prior
 from llamakeep.engine.feeds.feed import Feed
@@ -62,7 +62,7 @@ class Runner:
         """The runs that have a task, from before they are stored until it is over."""
         self.feeds: dict[str, Feed] = {}
         """By user: where changes of their runs are told, as somebody listens."""
-        self.breakers = CircuitBreakers(settings, storage, registry.reattachable)
+        self.circuits = circuits = Circuits(settings, storage, registry)
         self.orphans = Orphans(settings)
         self.recovery = Recovery(
             settings,
@@ -84,11 +84,8 @@ class Runner:
             settings, storage, registry, self.orphans, node=node, metrics=metrics
         )
         self._is_shared = not storage.is_sole_owner
-        self.model_breakers = ModelBreakers(settings.breaker_pause)
-        self.fallback = Fallback(
-            settings, storage, registry, self.breakers, self.model_breakers
-        )
-        self.turns = Turns(settings, registry, self.breakers, self.fallback)
+        self.fallback = Fallback(settings, storage, registry, circuits)
+        self.turns = Turns(settings, registry, circuits.upstreams, self.fallback)
 
     def start(
         self,
@@ -124,11 +121,10 @@ class Runner:
         if live.feed is not None:
             live.feed.changed(run.id)
 
-    def follow_upstreams(self, changed: Collection[str]) -> None:
+    async def follow_upstreams(self, changed: Collection[str]) -> None:
         """Follow the registry, in which those are new, other ones or gone."""
-        self.breakers.watch(self._registry.reattachable)
-        self.model_breakers.forget(changed)
         self.turns.follow_bounds()
+        await self.circuits.follow(changed)
 
     def cancel(self, run_id: str) -> None:
         """Stop a run if it is this process's; its text so far is kept."""
@@ -183,8 +179,8 @@ class Runner:
                 end = await self._closing.failed(live, error)
             else:
                 end = None if live.is_lost else live.succeeded()
-                if end is not None and self.model_breakers.known:
-                    self.model_breakers.succeeded(end)
+                if end is not None and self.circuits.have_failures:
+                    self.circuits.models.succeeded(end)
             if end is not None:
                 await self._closing.finish(live, end)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - logged below
@@ -326,7 +322,7 @@ class Runner:
             is_followed=live.is_followed or self._is_shared,
         )
         live.prior = None
-        breakers = self.model_breakers
+        circuits = self.circuits
         try:
             async with asyncio.timeout(self._settings.run_timeout) as deadline:
                 if is_reattachable(provider):
@@ -338,14 +334,14 @@ class Runner:
                         deadline,
                         settings=self._settings,
                         storage=self._storage,
-                        breakers=self.breakers,
+                        breakers=circuits.upstreams,
                         node=self._node,
                         metrics=self.metrics,
                     )
                     await reattachment.answer(was_begun=was_begun)
                     return True
-                if breakers.known:
-                    breakers.check(run)
+                if circuits.have_failures:
+                    await circuits.check(run)
                 is_embedding = run.parameters.embedding is not None
                 ask = partial(embedded, provider) if is_embedding else provider.answer
                 answer = ask(request)
@@ -355,10 +351,10 @@ class Runner:
                     async with aclosing(answer) as events:
                         async for event in events:
                             live.receive(event)
-                            if breakers.known:
-                                breakers.received(run, event)
+                            if circuits.have_failures:
+                                await circuits.received(run, event)
                 except BaseException as error:
-                    breakers.broke_off(run, error, is_answering=live.is_answering)
+                    await circuits.broke_off(run, error, is_answering=live.is_answering)
                     raise
         except CircuitOpen:
             return False

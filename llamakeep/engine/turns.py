@@ -4,7 +4,7 @@ import asyncio
 import sys
 
 from llamakeep.domain import Run
-from llamakeep.engine.circuits.breakers import CircuitBreakers
+from llamakeep.engine.circuits.upstreams import CircuitBreakers
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.routing.falling_back import Fallback
 from llamakeep.engine.slots import Slots

@@ -54,9 +54,8 @@ class Upkeep:
             index = Repeated("indexing", self._index, every=pause)
             self._tasks.append(index)
         else:
-            refresh = Repeated(
-                "looking at the circuits", runner.breakers.refresh, every=every
-            )
+            look = runner.circuits.upstreams.refresh
+            refresh = Repeated("looking at the circuits", look, every=every)
             reindex = Repeated("indexing older runs", self._reindex, every=pause)
             self._tasks += [refresh, reindex]
 

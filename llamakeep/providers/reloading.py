@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 
 from llamakeep.providers.base import Provider
@@ -39,7 +39,7 @@ class Reloading:
         *,
         supervisor: Supervisor | None,
         in_use: Callable[[], Collection[Provider | None]],
-        changed: Callable[[Collection[str]], None],
+        changed: Callable[[Collection[str]], Awaitable[None]],
     ) -> None:
         self._settings = settings
         self._registry = registry
@@ -68,7 +68,7 @@ class Reloading:
             self._registry.become(new)
             self._said = said
             names = known.keys() | providers.keys()
-            self._changed(
+            await self._changed(
                 [name for name in names if known.get(name) is not providers.get(name)]
             )
             if before.local != said.local:

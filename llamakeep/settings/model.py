@@ -253,8 +253,9 @@ class Settings(ObservingSettings, SignInSettings):
     """
     Seconds for which Replicate is asked for nothing new after that failed five times in
     a row; up to six times as long while it keeps failing. Prompts wait meanwhile. The
-    same applies to a model of another provider, but that prompts to it fail at once.
-    Afterwards one prompt is sent, and the others when that is answered.
+    same applies to a model of another provider, and to all of an upstream of which more
+    than one fails, but that prompts to them fail at once. Afterwards one prompt is
+    sent, and the others when that is answered.
     """
 
     user_limits: LimitsOf = Limits()

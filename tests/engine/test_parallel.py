@@ -138,11 +138,11 @@ async def test_another_bound_counts_at_once_and_ends_no_run(
     async with open_with(settings, storage, registry) as engine:
         runs = [await engine.accept(alice, SLOW) for _ in range(4)]
         registry.become(registry_of(slow, parallel=3))
-        engine.follow_upstreams([])
+        await engine.follow_upstreams([])
         await until(lambda: len(slow.requests) == 3)
 
         registry.become(registry_of(slow, parallel=1))
-        engine.follow_upstreams([])
+        await engine.follow_upstreams([])
         await engine.cancel(alice, runs[0].id)
         assert slow.open_answers == 2
         assert len(slow.requests) == 3

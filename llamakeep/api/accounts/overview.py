@@ -22,7 +22,7 @@ from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.domain import RunStatus, utc_now
 from llamakeep.domain.runs import Source
-from llamakeep.engine.circuits.breakers import CircuitState
+from llamakeep.engine.circuits import CircuitState
 from llamakeep.errors import (
     AdminOnly,
     InvalidRequest,
@@ -185,7 +185,7 @@ async def providers(request: Request, admin: AdminUser) -> ProvidersResponse:
     services = services_of(request)
     loads = await services.storage.provider_loads(since=utc_now() - FAILURES_PERIOD)
     default = (await services.registry.default_name() or "").partition(":")[0]
-    circuits = [one for each in services.engine.breakers for one in each.states()]
+    circuits = services.engine.circuits.states()
     return ProvidersResponse(
         providers=[
             _shown(

@@ -14,8 +14,14 @@ from copy import copy
 from dataclasses import dataclass
 
 from llamakeep.domain import Run
-from llamakeep.engine.circuits.breakers import LONGEST_PAUSE, CircuitState
-from llamakeep.engine.circuits.rules import FAILURES, MOST_PAUSES, PASSING, PROBE_TIME
+from llamakeep.engine.circuits.breaker import CircuitState
+from llamakeep.engine.circuits.rules import (
+    FAILURES,
+    LONGEST_PAUSE,
+    MOST_PAUSES,
+    PASSING,
+    PROBE_TIME,
+)
 from llamakeep.errors import (
     ClientError,
     ProviderError,
@@ -89,6 +95,10 @@ class ModelBreakers:
             and breaker.error is not None
             and breaker.open_until > self._clock()
         )
+
+    def failing_at(self, provider: str) -> int:
+        """Return how many models of a provider have failed last."""
+        return sum(name == provider for name, _ in self.known)
 
     def states(self) -> Sequence[CircuitState]:
         """Return those that are not closed, as this process knows them."""

@@ -15,6 +15,9 @@ from llamakeep.storage.runs.circuits import Circuit
 FAILURES = 5
 """How many times in a row asking may fail."""
 
+LONGEST_PAUSE = 300
+"""Seconds for which one is open at most, whatever the provider says."""
+
 MOST_PAUSES = 6
 """How many times the first pause a circuit is open for at most."""
 

@@ -10,7 +10,7 @@ from functools import partial
 from time import monotonic
 
 from llamakeep.domain import Run, utc_now
-from llamakeep.engine.circuits.breakers import CircuitBreakers
+from llamakeep.engine.circuits.upstreams import CircuitBreakers
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.recovery.lateness import boot_time, claimed_at, lateness
 from llamakeep.engine.recovery.orphans import KNOWN_FOR, is_wanted

@@ -3,13 +3,11 @@
 import logging
 from contextlib import suppress
 from dataclasses import replace
-from time import monotonic
 
 from llamakeep.domain import RunEvent, utc_now
 from llamakeep.domain.routes import left_of, moved_on
 from llamakeep.domain.states import follow
-from llamakeep.engine.circuits.breakers import CircuitBreakers
-from llamakeep.engine.circuits.models import ModelBreakers
+from llamakeep.engine.circuits import Circuits
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.retries import Retries
 from llamakeep.engine.routing.choosing import CIRCUIT_OPEN
@@ -35,31 +33,17 @@ class Fallback:
         settings: Settings,
         storage: Storage,
         registry: Registry,
-        breakers: CircuitBreakers,
-        model_breakers: ModelBreakers,
+        circuits: Circuits,
     ) -> None:
         self._lease = settings.lease
-        self._pause = settings.breaker_pause
-        self._model_breakers = model_breakers
-        self._unreachable: dict[str, float] = {}
-        """Until when those are passed by that could not be connected to."""
         self._storage = storage
         self._registry = registry
-        self._breakers = breakers
-
-    def is_open(self, provider: str, model: str) -> bool:
-        """Return whether a model is not to be asked now, if there is another one."""
-        return (
-            self._unreachable.get(provider, 0) > monotonic()
-            or self._breakers.is_open_now(provider)
-            or self._model_breakers.is_open_now(provider, model)
-        )
+        self._circuits = circuits
 
     async def after(self, live: LiveRun, error: LlamaKeepError) -> bool:
         """Have the next model asked, if it is certain that this one is not paid."""
         if isinstance(error, ProviderError) and not error.was_connected:
-            # Each prompt would wait for a connection that is not accepted.
-            self._unreachable[live.run.provider] = monotonic() + self._pause
+            self._circuits.not_connected(live.run.provider)
         if live.is_answering or live.is_lost or live.run.handle is not None:
             return False
         if not is_unpaid(live.provider, error):
@@ -70,7 +54,7 @@ class Fallback:
         """Make a run the probe of an open circuit, or have the next model asked."""
         if not left_of(live.run.parameters):
             return False
-        return await self._breakers.probes(live.run) or await self._to_next(
+        return await self._circuits.upstreams.probes(live.run) or await self._to_next(
             live, CIRCUIT_OPEN, was_asked=False
         )
 

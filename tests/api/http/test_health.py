@@ -14,6 +14,8 @@ import pytest
 from sqlalchemy import Connection
 
 from llamakeep.api.http import health
+from llamakeep.engine.circuits.rules import FAILURES
+from llamakeep.errors import ProviderUnavailable
 from llamakeep.settings import Settings
 from llamakeep.storage import open_storage
 from llamakeep.storage.database.clock import FRESH
@@ -104,3 +106,18 @@ async def test_a_database_that_fails_for_a_moment_is_ready(
 
     assert statuses == [200, 200, 503]
     assert again.json() == {"status": "ready"}
+
+
+async def test_an_upstream_that_is_down_leaves_the_server_ready(
+    settings: Settings,
+) -> None:
+    down = ScriptedProvider(name="down", refusal=ProviderUnavailable("It is down."))
+    up = ScriptedProvider(name="up")
+    async with connect(settings, down, up) as client:
+        for _ in range(FAILURES + 1):
+            failed = await client.post("/prompt/", json=PROMPT)
+        ready = await client.get("/readyz")
+        answered = await client.post("/prompt/", json=PROMPT | {"model": "up:parrot"})
+
+    assert (failed.status_code, ready.status_code) == (503, 200)
+    assert answered.status_code == 200

@@ -121,8 +121,8 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llamakeep.engine.circuits.breakers.STAGGER", 0.01)
-    monkeypatch.setattr("llamakeep.engine.circuits.breakers.UNSAID_PAUSE", 0.05)
+    monkeypatch.setattr("llamakeep.engine.circuits.upstreams.STAGGER", 0.01)
+    monkeypatch.setattr("llamakeep.engine.circuits.upstreams.UNSAID_PAUSE", 0.05)
 
 
 @pytest.mark.parametrize("seconds", [0, 0.1, None])

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from llamakeep.domain import Run, RunStatus, User, utc_now
-from llamakeep.engine import runner
+from llamakeep.engine import circuits
 from llamakeep.engine.circuits import models as model_breakers
 from llamakeep.engine.circuits.models import PROBED_AGAIN, ModelBreakers
 from llamakeep.engine.circuits.rules import FAILURES, PROBE_TIME
@@ -225,7 +225,7 @@ async def test_one_of_many_prompts_is_sent_after_a_pause(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock, may_answer = Clock(), asyncio.Event()
-    monkeypatch.setattr(runner, "ModelBreakers", partial(ModelBreakers, clock=clock))
+    monkeypatch.setattr(circuits, "ModelBreakers", partial(ModelBreakers, clock=clock))
     provider = ScriptedProvider(refusal=ProviderUnavailable("Busy.", retry_after=60))
     async with open_engine(settings, storage, provider) as engine:
         with pytest.raises(ProviderUnavailable):
@@ -255,7 +255,7 @@ async def test_a_first_prompt_that_is_rejected_or_canceled_stops_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(runner, "ModelBreakers", partial(ModelBreakers, clock=clock))
+    monkeypatch.setattr(circuits, "ModelBreakers", partial(ModelBreakers, clock=clock))
     provider = ScriptedProvider(refusal=ProviderUnavailable("Busy.", retry_after=60))
     async with open_engine(settings, storage, provider) as engine:
         with pytest.raises(ProviderUnavailable):

@@ -1,35 +1,36 @@
 """
-The circuit breaker before each reattachable provider: whether it may be asked now.
+The circuit breaker before each upstream: whether it may be asked now.
 
-All processes on a database share it. It opens when the provider says so (429), and when
-asking has failed five times in a row. When its time has passed, one run is sent as a
-probe; if its provider answers, the others follow. What was begun before is not stopped.
+All processes on a database share it. It opens when asking has failed five times in a
+row, and that of a reattachable provider when it says so (429). When its time has
+passed, one run is sent as a probe; if its provider answers, the others follow. What was
+begun before is not stopped.
+
+Runs wait while that of a reattachable provider is open. Those of others are refused,
+and kept: their clients read when to come again.
 """
 
 import asyncio
 import logging
-import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
 
-from llamakeep.domain import Run, RunStatus, utc_now
+from llamakeep.domain import Run, RunStatus
 from llamakeep.engine.circuits import rules
+from llamakeep.engine.circuits.breaker import CircuitBreaker, CircuitState
 from llamakeep.errors import (
-    LlamaKeepError,
     ProviderError,
     ProviderRateLimited,
     StorageUnavailable,
-    from_code,
 )
 from llamakeep.providers.base import CompletionRequest, Event, ReattachableProvider
+from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.circuits import Circuit
-
-LONGEST_PAUSE = 300
-"""Seconds for which one is open at most, whatever the provider says."""
 
 UNSAID_PAUSE = 1
 """Seconds for which it is open if the provider does not say."""
@@ -44,107 +45,29 @@ class CircuitOpen(Exception):
     """The provider has not been asked, or has not listened; the run is to wait."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CircuitState:
-    """A circuit breaker that does not let everything pass."""
-
-    provider: str
-    model: str | None
-    """`None` if it stands before all of the provider's."""
-    seconds_left: float
-    """How long it is open; 0 if it is half open: the next run is a probe."""
-    failures: int
-    """In a row."""
-    error_code: str | None
-
-
-class CircuitBreaker:
-    """What this process knows of one, and the runs that wait there in their order."""
-
-    def __init__(self, provider: str) -> None:
-        self.provider = provider
-        self.order = asyncio.Lock()
-        self.probing_run: str | None = None
-        """The run that is sent first, while it is not known what becomes of it."""
-        self.probe: datetime | None = None
-        """Until when it keeps the circuit open for all others."""
-        self._circuit = Circuit(provider, utc_now())
-        self._seen = time.monotonic()
-        self._reason = ProviderRateLimited.code, ProviderRateLimited.title
-        self._changed = asyncio.Event()
-
-    @property
-    def circuit(self) -> Circuit:
-        """As it is now, as far as this process knows."""
-        passed = timedelta(seconds=time.monotonic() - self._seen)
-        return replace(self._circuit, now=self._circuit.now + passed)
-
-    def see(self, circuit: Circuit) -> None:
-        """Take note of how it is, and wake up the runs that wait."""
-        self._circuit = circuit
-        self._seen = time.monotonic()
-        if circuit.error_code is not None:
-            self._reason = circuit.error_code, circuit.error_detail or ""
-        self._changed.set()
-        self._changed.clear()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether no run passes, but for a probe when its time has passed."""
-        return self._circuit.open_until is not None
-
-    @property
-    def seconds_left(self) -> float:
-        """How long no run passes."""
-        circuit = self.circuit
-        if circuit.open_until is None:
-            return 0
-        return (circuit.open_until - circuit.now).total_seconds()
-
-    def is_open_for(self, run_id: str) -> bool:
-        """Whether a run has to wait."""
-        return self.is_open and self.probing_run != run_id
-
-    def probe_of(self, run_id: str) -> datetime | None:
-        """Until when it is open for all others, if the run is the probe."""
-        return self.probe if self.probing_run == run_id else None
-
-    async def change(self) -> None:
-        """Return when it has changed, or its time has passed."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self.seconds_left):
-                await self._changed.wait()
-
-    def refusal(self) -> LlamaKeepError:
-        """Return what a run ends with that has waited for too long."""
-        code, detail = self._reason
-        error = from_code(
-            code,
-            f"{detail} The prompt has waited its time without being asked, and is "
-            "kept. Send it again later.",
-        )
-        error.retry_after = max(self.seconds_left, 1)
-        return error
-
-
 class CircuitBreakers:
     """This process's view of all of them."""
 
-    def __init__(
-        self, settings: Settings, storage: Storage, providers: Iterable[str]
-    ) -> None:
+    def __init__(self, settings: Settings, storage: Storage) -> None:
         self._pause = settings.breaker_pause
         self._storage = storage
-        self._breakers = {name: CircuitBreaker(name) for name in providers}
+        self._breakers: dict[str, CircuitBreaker] = {}
         self.has_probe = False
         """Whether any run may be a probe; mostly none is."""
+        self.failing: set[str] = set()
+        """Those that refuse runs, or failed last; mostly there are none."""
         # What is seen is seen in the order in which it happened.
         self._watching = asyncio.Lock()
 
-    def watch(self, providers: Iterable[str]) -> None:
-        """Have a circuit breaker for each of these providers as well."""
-        for name in providers:
-            self._breakers.setdefault(name, CircuitBreaker(name))
+    def watch(self, registry: Registry) -> None:
+        """Have a circuit breaker for each provider that there is."""
+        waiting = registry.reattachable
+        for name in registry.names:
+            breaker = self._breakers.get(name)
+            if breaker is None:
+                breaker = CircuitBreaker(name, has_waiting=name in waiting)
+                self._breakers[name] = breaker
+            breaker.has_waiting = name in waiting
 
     async def refresh(self) -> None:
         """Look at what other processes did, and earlier ones."""
@@ -152,8 +75,8 @@ class CircuitBreakers:
             return
         async with self._watching:
             for circuit in await self._storage.circuits():
-                if circuit.provider in self._breakers:
-                    self._breakers[circuit.provider].see(circuit)
+                if (breaker := self._breakers.get(circuit.provider)) is not None:
+                    self._see(breaker, circuit)
 
     def seconds_open(self, provider: str) -> float | None:
         """Return how long one stays open, if it is."""
@@ -174,7 +97,7 @@ class CircuitBreakers:
                 provider=name,
                 model=None,
                 seconds_left=max(0, breaker.seconds_left),
-                failures=breaker.circuit.failures,
+                failures=breaker.failures,
                 error_code=breaker.circuit.error_code,
             )
             for name, breaker in self._breakers.items()
@@ -184,7 +107,9 @@ class CircuitBreakers:
     def is_open_for(self, run: Run) -> bool:
         """Return whether `run` has to wait if its provider was not asked yet."""
         breaker = self._breakers.get(run.provider)
-        return breaker is not None and breaker.is_open_for(run.id)
+        return (
+            breaker is not None and breaker.has_waiting and breaker.is_open_for(run.id)
+        )
 
     def stops(self, run: Run) -> bool:
         """Return whether a run whose provider was not asked yet has to wait."""
@@ -206,7 +131,52 @@ class CircuitBreakers:
             async with asyncio.timeout_at(give_up_at):
                 await self._wait(breaker, run)
         except TimeoutError:
-            raise breaker.refusal() from None
+            raise breaker.refusal(
+                "The prompt has waited its time without being asked, and is kept."
+            ) from None
+
+    async def check(self, run: Run) -> None:
+        """
+        Refuse a run that would not be answered, or make it the probe.
+
+        Raises:
+            LlamaKeepError: Why the circuit is not closed, and when to come again.
+        """
+        breaker = self._breakers.get(run.provider)
+        if breaker is None or not breaker.is_open_for(run.id):
+            return
+        if not await self.probes(run) and breaker.is_open:
+            error = breaker.refusal("This prompt was not sent there, and is kept.")
+            error.nothing_paid = True
+            if isinstance(error, ProviderError):
+                error.was_tried = False
+            raise error
+
+    def is_probe(self, run: Run) -> bool:
+        """Return whether a run is the probe, of which nothing is known yet."""
+        breaker = self._breakers.get(run.provider)
+        return breaker is not None and breaker.probing_run == run.id
+
+    async def answered(self, run: Run) -> None:
+        """Close the circuit: the provider of a run reads prompts."""
+        breaker = self._breakers.get(run.provider)
+        if breaker is not None:
+            await self._succeeded(breaker, run.id, breaker.probe_of(run.id))
+
+    async def failed(self, run: Run, error: ProviderError) -> None:
+        """Count that a provider failed before it began to answer."""
+        breaker = self._breakers.get(run.provider)
+        if breaker is not None:
+            await self._failed(breaker, run.id, breaker.probe_of(run.id), error)
+
+    async def close(self, providers: Collection[str]) -> None:
+        """Ask these again, as they are other ones now."""
+        for name in providers:
+            breaker = self._breakers.get(name)
+            if breaker is not None and (breaker.is_open or breaker.failures):
+                await self._change(
+                    breaker, lambda circuit: Circuit(circuit.provider, circuit.now)
+                )
 
     async def probes(self, run: Run) -> bool:
         """Make `run` the probe of an open circuit, if it is time for one."""
@@ -217,10 +187,11 @@ class CircuitBreakers:
 
     async def leave(self, run: Run) -> None:
         """Let another run be the probe, if `run` was and nothing is known yet."""
-        breaker = self._breakers.get(run.provider)
-        if breaker is not None and (probe := breaker.probe_of(run.id)) is not None:
-            self._end_probe(breaker)
-            await self._change(breaker, lambda circuit: rules.given_up(circuit, probe))
+        for breaker in self._breakers.values():
+            if (probe := breaker.probe_of(run.id)) is not None:
+                self._end_probe(breaker)
+                given_up = partial(rules.given_up, probe=probe)
+                await self._change(breaker, given_up)
 
     async def ask(
         self, provider: ReattachableProvider, request: CompletionRequest
@@ -284,7 +255,7 @@ class CircuitBreakers:
     async def _succeeded(
         self, breaker: CircuitBreaker, run_id: str, probe: datetime | None
     ) -> None:
-        if probe is None and not breaker.circuit.failures:
+        if probe is None and not breaker.failures:
             return
         if breaker.probing_run == run_id:
             self._end_probe(breaker)
@@ -303,7 +274,7 @@ class CircuitBreakers:
             self._end_probe(breaker)
         if isinstance(error, ProviderRateLimited):
             said = UNSAID_PAUSE if error.retry_after is None else error.retry_after
-            seconds = min(said, LONGEST_PAUSE)
+            seconds = min(said, rules.LONGEST_PAUSE)
             await self._change(
                 breaker,
                 lambda circuit: rules.opened(circuit, seconds, error, probe),
@@ -336,7 +307,7 @@ class CircuitBreakers:
             except StorageUnavailable:
                 before = breaker.circuit
                 after = change(before)  # for this process at least
-            breaker.see(after)
+            self._see(breaker, after)
         if was_closed and breaker.is_open:
             log.warning(
                 "%s is asked for nothing new for %.1f s: %s",
@@ -347,3 +318,10 @@ class CircuitBreakers:
         elif not (was_closed or breaker.is_open):
             log.info("%s is asked again", breaker.provider)
         return before, after
+
+    def _see(self, breaker: CircuitBreaker, circuit: Circuit) -> None:
+        breaker.see(circuit)
+        if (breaker.is_open or circuit.failures) and not breaker.has_waiting:
+            self.failing.add(circuit.provider)
+        else:
+            self.failing.discard(circuit.provider)
