@@ -12,7 +12,6 @@ from llamakeep.domain.output import MARK, heads_of, tape_of
 from llamakeep.engine.attempt import Attempt, common_beginning
 from llamakeep.engine.feeds.feed import Feed
 from llamakeep.engine.recovery.hints import Hints
-from llamakeep.engine.slots import Slots
 from llamakeep.engine.tracing import RunTrace
 from llamakeep.engine.updates import (
     LONG,
@@ -29,6 +28,7 @@ from llamakeep.engine.updates import (
     sliced,
     updates_of,
 )
+from llamakeep.engine.waiting.slots import Slots
 from llamakeep.errors import LlamaKeepError
 from llamakeep.providers.base import (
     Accepted,

@@ -28,7 +28,7 @@ from llamakeep.engine.retries import Retries
 from llamakeep.engine.routing.falling_back import Fallback
 from llamakeep.engine.storing import store
 from llamakeep.engine.tracing import RunTrace
-from llamakeep.engine.turns import Turns
+from llamakeep.engine.waiting.turns import Turns
 from llamakeep.errors import LlamaKeepError, OutcomeUnknown, StorageUnavailable
 from llamakeep.metrics.metrics import Metrics
 from llamakeep.providers.base import CompletionRequest, is_reattachable

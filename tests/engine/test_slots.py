@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llamakeep.engine.slots import Slots
+from llamakeep.engine.waiting.slots import Slots
 
 USERS = ("alice", "bob", "carol")
 

@@ -7,7 +7,7 @@ from llamakeep.domain import Run
 from llamakeep.engine.circuits.upstreams import CircuitBreakers
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.routing.falling_back import Fallback
-from llamakeep.engine.slots import Slots
+from llamakeep.engine.waiting.slots import Slots
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 

@@ -1,0 +1,1 @@
+"""How runs wait for their turn: slots, and who gets one when."""
