@@ -48,6 +48,7 @@ from llamakeep.deletion.retention import Retention
 from llamakeep.deletion.users import Purging
 from llamakeep.engine import Engine
 from llamakeep.engine.gauges import Gauges
+from llamakeep.engine.providers import Figures
 from llamakeep.errors import LlamaKeepError, StorageUnavailable
 from llamakeep.http.methods import HeadAndOptions
 from llamakeep.limits.rates import Counts, OwnCounts
@@ -57,6 +58,7 @@ from llamakeep.metrics.families import Snapshot
 from llamakeep.metrics.http import Responses
 from llamakeep.providers.base import Provider
 from llamakeep.providers.creating import create_registry
+from llamakeep.providers.described import KnownModels
 from llamakeep.providers.facts import UpstreamFacts
 from llamakeep.providers.local.supervisor import Supervisor
 from llamakeep.providers.registry import Registry
@@ -174,6 +176,8 @@ def create_app(
                 purging=purging,
                 metrics=engine.metrics,
                 gauges=Gauges(__version__, storage, registry, engine),
+                models=KnownModels(registry),
+                figures=Figures(storage),
                 count_all=count_all or engine.metrics.count_all,
                 dialect_of=dialect_of,
                 long_bodies=history_import.PATHS,

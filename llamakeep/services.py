@@ -11,11 +11,13 @@ from llamakeep.credentials.passwords import Passwords
 from llamakeep.deletion.users import Purging
 from llamakeep.engine import Engine
 from llamakeep.engine.gauges import Gauges
+from llamakeep.engine.providers import Figures
 from llamakeep.limits.readers import Readers
 from llamakeep.limits.throttle import Throttle
 from llamakeep.logs.access import AccessLog
 from llamakeep.metrics.families import Snapshot, snapshot_of, text_of
 from llamakeep.metrics.metrics import Metrics
+from llamakeep.providers.described import KnownModels
 from llamakeep.providers.registry import Registry
 from llamakeep.providers.reloading import Reloading
 from llamakeep.schemas.problem import Problem
@@ -55,6 +57,10 @@ class Services:
     metrics: Metrics
     """What this process has counted."""
     gauges: Gauges
+    models: KnownModels
+    """What is known of models and aliases."""
+    figures: Figures
+    """What providers do and cost."""
     count_all: Callable[[], Awaitable[Snapshot]]
     """Returns what all workers have counted together."""
     dialect_of: Callable[[Request], Dialect | None]

@@ -1,57 +1,183 @@
-"""What is known of the models that providers serve."""
+"""What is known of the models that providers serve, and of aliases."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from time import monotonic
 
 from llamakeep.domain import Capabilities, Price
-from llamakeep.domain.capabilities import UNKNOWN
+from llamakeep.domain.capabilities import CAPABILITIES, UNKNOWN
 from llamakeep.errors import LlamaKeepError
+from llamakeep.providers.base import DEFAULT_MODEL, Provider
 from llamakeep.providers.capabilities import capabilities_of
 from llamakeep.providers.local.provider import LocalProvider
 from llamakeep.providers.registry import LONGEST_QUESTION, Registry
 
+CACHED = 5.0
+"""Seconds for which what is known is shown again."""
+
+ASKED_TOGETHER = 32
+"""How many models of a provider are asked for at once, where that is needed."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """A known model, and what is known of it."""
+    """A known model or alias, and what is known of it."""
 
     name: str
-    """`provider:model`."""
-    is_default: bool
-    price: Price | None
+    """`provider:model`, or an alias."""
+    is_default: bool = False
+    price: Price | None = None
+    """Of an alias, the dearest of its models."""
     capabilities: Capabilities = UNKNOWN
+    """Of an alias, what any of its models can do."""
     parameters: Sequence[str] | None = None
     """Those that it is not known to refuse; `None` if its provider did not say."""
+    alias_of: Sequence[str] | None = None
+    """The models of an alias in their order; `None` of a model."""
 
 
-async def described(
-    registry: Registry, parameters: Collection[str] = ()
-) -> Sequence[ModelFacts]:
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    providers: Mapping[str, Provider]
+    until: float
+    found: Sequence[ModelFacts]
+
+
+class KnownModels:
     """
-    Return known models, the default one first, and which of the parameters they take.
+    Models and aliases; many readers at once ask the providers once.
 
     What a provider does not say soon is not known.
     """
-    default = await registry.default_name()
 
-    async def describe(name: str) -> ModelFacts:
-        prefix, _, model = name.partition(":")
-        price = registry.price(prefix, model)
-        known = ModelFacts(name, is_default=name == default, price=price)
-        with suppress(LlamaKeepError, TimeoutError):
-            async with asyncio.timeout(LONGEST_QUESTION):
-                provider = registry.provider(prefix)
-                can = await capabilities_of(provider, model)
-                refused: Collection[str] = ()
-                if parameters:
-                    refused = await registry.unsupported(provider, model, parameters)
-                takes = [each for each in parameters if each not in refused]
-                return replace(known, capabilities=can, parameters=takes)
-        return known
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._order = asyncio.Lock()
+        self._kept: dict[tuple[str, ...], _Kept] = {}
 
-    return await asyncio.gather(*map(describe, await registry.models()))
+    async def described(self, parameters: tuple[str, ...] = ()) -> Sequence[ModelFacts]:
+        """
+        Return the default one, then aliases, then models.
+
+        Of each, it is said which of these parameters it takes.
+        """
+        registry = self._registry
+        async with self._order:
+            kept = self._kept.get(parameters)
+            is_old = kept is None or kept.providers is not registry.by_name
+            if kept is None or is_old or kept.until <= monotonic():
+                providers = registry.by_name  # another one if the file is read anew
+                found = await _described(registry, parameters)
+                kept = _Kept(providers, monotonic() + CACHED, found)
+                self._kept[parameters] = kept
+            return kept.found
+
+
+async def _described(
+    registry: Registry, parameters: tuple[str, ...]
+) -> Sequence[ModelFacts]:
+    default, models = await registry.default_name(), await registry.models()
+    aliases = {name: await _members(registry, name) for name in registry.aliases}
+    by_provider: dict[str, dict[str, None]] = {}
+    for name in (*models, *(each for of in aliases.values() for each in of)):
+        by_provider.setdefault(name.partition(":")[0], {})[name] = None
+    facts: dict[str, ModelFacts] = {}
+    await asyncio.gather(
+        *(
+            _describe(registry, provider, tuple(names), parameters, facts)
+            for provider, names in by_provider.items()
+        )
+    )
+    found = [
+        _alias(name, [facts[each] for each in members], parameters)
+        for name, members in aliases.items()
+    ] + [facts[name] for name in models]
+    preferred = registry.default_alias or default
+    return sorted(
+        (
+            replace(each, is_default=True) if each.name == preferred else each
+            for each in found
+        ),
+        key=lambda each: not each.is_default,
+    )
+
+
+async def _members(registry: Registry, alias: str) -> Sequence[str]:
+    """Return the models of an alias, as far as it is known which are the defaults."""
+    found: dict[str, None] = {}
+    for step in registry.aliases[alias]:
+        for member in step:
+            name = member.upstream
+            with suppress(LlamaKeepError):
+                provider = registry.provider(member.upstream)
+                _, model = await registry.model_at(provider, member.model)
+                if model != DEFAULT_MODEL:
+                    name = f"{member.upstream}:{model}"
+            found[name] = None
+    return tuple(found)
+
+
+async def _describe(
+    registry: Registry,
+    prefix: str,
+    names: Sequence[str],
+    parameters: tuple[str, ...],
+    facts: dict[str, ModelFacts],
+) -> None:
+    """Add what is known of the models of a provider."""
+
+    async def ask(name: str) -> None:
+        _, _, model = name.partition(":")
+        with suppress(LlamaKeepError):
+            provider = registry.provider(prefix)
+            can = await capabilities_of(provider, model)
+            refused: Collection[str] = ()
+            if parameters:
+                refused = await registry.unsupported(provider, model, parameters)
+            takes = [each for each in parameters if each not in refused]
+            facts[name] = replace(facts[name], capabilities=can, parameters=takes)
+
+    for name in names:
+        price = registry.price(prefix, name.partition(":")[2])
+        facts[name] = ModelFacts(name, price=price)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LONGEST_QUESTION):
+            for place in range(0, len(names), ASKED_TOGETHER):
+                some = names[place : place + ASKED_TOGETHER]
+                await asyncio.gather(*map(ask, some))
+
+
+def _alias(
+    name: str, members: Sequence[ModelFacts], parameters: Sequence[str]
+) -> ModelFacts:
+    """Return what is known of an alias: one that can answer is chosen for a prompt."""
+    prices = [each.price for each in members if each.price is not None]
+    price = None
+    if prices and len(prices) == len(members):
+        price = Price(
+            max(each.input for each in prices), max(each.output for each in prices)
+        )
+    known = [each.parameters for each in members if each.parameters is not None]
+    taken = {each for takes in known for each in takes}
+    return ModelFacts(
+        name,
+        price=price,
+        capabilities=Capabilities(
+            **{each: _of_any(each, members) for each in CAPABILITIES}
+        ),
+        parameters=[each for each in parameters if each in taken] if known else None,
+        alias_of=[each.name for each in members],
+    )
+
+
+def _of_any(capability: str, members: Sequence[ModelFacts]) -> bool | None:
+    """Return whether any of them can do that, if it is known."""
+    can = {getattr(each.capabilities, capability) for each in members}
+    if True in can:
+        return True
+    return None if None in can else False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from time import monotonic
 from types import MappingProxyType
 from typing import Any
@@ -336,13 +337,17 @@ class Registry:
 
         Providers that cannot be asked are left out.
         """
-        default = await self.default_name()
-        found = [] if default is None else [default]
-        for provider in self._providers.values():
+
+        async def known(provider: Provider) -> Sequence[str]:
+            models: Sequence[str] = ()
             with suppress(LlamaKeepError):
-                known = await provider.models()
-                found.extend(f"{provider.name}:{model}" for model in known)
-        return list(dict.fromkeys(found))
+                models = await provider.models()
+            return [f"{provider.name}:{model}" for model in models]
+
+        default = await self.default_name()
+        lists = await asyncio.gather(*map(known, self._providers.values()))
+        found = [] if default is None else [default]
+        return list(dict.fromkeys((*found, *chain.from_iterable(lists))))
 
     async def warm_up(self) -> None:
         """Prepare the default model's provider; a failure is logged."""

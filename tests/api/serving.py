@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx2
@@ -17,6 +18,7 @@ from llamakeep.engine import Engine
 from llamakeep.providers.base import Provider
 from llamakeep.services import Services
 from llamakeep.settings import Settings
+from llamakeep.settings.upstreams import read_text
 from llamakeep.storage import Storage
 
 ALICE = {"Authorization": "Bearer token_alice"}
@@ -170,5 +172,18 @@ async def connect(
     async with (
         app.router.lifespan_context(app),
         Client(app, address=address, raise_bugs=raise_bugs) as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
+async def connect_with(settings: Settings, text: str) -> AsyncIterator[Client]:
+    """Connect to a server whose `llamakeep.toml` has this text."""
+    settings = settings.model_copy(update={"local_model": Path("none")})
+    said = read_text(text, Path("llamakeep.toml"), settings)
+    app = create_app(settings, upstreams=said)
+    async with (
+        app.router.lifespan_context(app),
+        Client(app, address="127.0.0.1", raise_bugs=True) as client,
     ):
         yield client

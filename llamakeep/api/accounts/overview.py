@@ -23,6 +23,7 @@ from llamakeep.api.http.router import Router
 from llamakeep.domain import RunStatus, utc_now
 from llamakeep.domain.runs import Source
 from llamakeep.engine.circuits import CircuitState
+from llamakeep.engine.providers import RECENT, ProviderFigures
 from llamakeep.errors import (
     AdminOnly,
     InvalidRequest,
@@ -36,14 +37,11 @@ from llamakeep.schemas.text import Text
 from llamakeep.services import services_of
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.stats import Grouping
-from llamakeep.storage.runs.providers import Load
 
 router = Router(prefix="/admin", tags=["admin"])
 
 STATS_PERIOD = timedelta(days=30)
 """What is summed up unless a client says since when."""
-FAILURES_PERIOD = timedelta(days=1)
-"""How far back a failure is looked for."""
 
 _responses = problem_responses(Unauthenticated, AdminOnly, ScopeMissing, InvalidRequest)
 
@@ -143,6 +141,14 @@ class CircuitResponse(Body):
     """The code of the problem that opened it."""
 
 
+class EndsResponse(Body):
+    """How runs ended that were accepted in the last ten minutes, on all servers."""
+
+    minutes: int
+    succeeded: int
+    failed: int
+
+
 class FailureResponse(Body):
     """The newest run of the last day that failed; its texts are its user's."""
 
@@ -163,6 +169,13 @@ class ProviderResponse(Body):
     """Runs that it is answering, on all servers of the database."""
     waiting: int
     """Runs that wait for their turn or for the provider."""
+    state: Literal["closed", "half-open", "open", "unreachable"]
+    """
+    Of the circuit breaker before all of its models. Unreachable: the process that
+    answers this request could not connect to it a moment ago.
+    """
+    parallel: int | None
+    """How many runs each process may have there at once; `null` without a bound."""
     circuits: list[CircuitResponse]
     """
     Circuit breakers that are not closed. Those before a single model are as the process
@@ -171,6 +184,10 @@ class ProviderResponse(Body):
     process: Literal["running", "not-running"] | None
     """Of the embedded model, which starts with the first prompt; else `null`."""
     last_failure: FailureResponse | None
+    recent: EndsResponse
+    cost_today_usd: float
+    """What runs cost that were accepted since midnight in UTC, where it is known."""
+    cost_this_month_usd: float
 
 
 class ProvidersResponse(Body):
@@ -183,30 +200,41 @@ class ProvidersResponse(Body):
 async def providers(request: Request, admin: AdminUser) -> ProvidersResponse:
     """List the providers: what they are doing, and which of them are not asked now."""
     services = services_of(request)
-    loads = await services.storage.provider_loads(since=utc_now() - FAILURES_PERIOD)
-    default = (await services.registry.default_name() or "").partition(":")[0]
-    circuits = services.engine.circuits.states()
+    registry, circuits = services.registry, services.engine.circuits
+    default = (await registry.default_name() or "").partition(":")[0]
+    described = await providers_described(registry)
+    figures = await services.figures.read([each.name for each in described])
+    states = circuits.states()
     return ProvidersResponse(
         providers=[
             _shown(
                 each,
-                loads.get(each.name, Load()),
-                [one for one in circuits if one.provider == each.name],
+                figures[each.name],
+                [one for one in states if one.provider == each.name],
+                parallel=registry.facts(each.name).parallel,
                 is_default=each.name == default,
+                is_unreachable=circuits.is_unreachable(each.name),
             )
-            for each in await providers_described(services.registry)
+            for each in described
         ]
     )
 
 
 def _shown(
     provider: ProviderFacts,
-    load: Load,
+    figures: ProviderFigures,
     circuits: Sequence[CircuitState],
     *,
+    parallel: int | None,
     is_default: bool,
+    is_unreachable: bool,
 ) -> ProviderResponse:
+    load, recent = figures.load, figures.recent
     failure = load.last_failure
+    shown = [_shown_circuit(each) for each in circuits]
+    of_all = [each.state for each in shown if each.model is None]
+    state: Literal["closed", "half-open", "open", "unreachable"]
+    state = of_all[0] if of_all else "unreachable" if is_unreachable else "closed"
     process: Literal["running", "not-running"] | None = None
     if provider.is_running is not None:
         process = "running" if provider.is_running else "not-running"
@@ -216,11 +244,20 @@ def _shown(
         is_default=is_default,
         running=load.running,
         waiting=load.waiting,
-        circuits=[_shown_circuit(each) for each in circuits],
+        state=state,
+        parallel=parallel,
+        circuits=shown,
         process=process,
         last_failure=None
         if failure is None
         else FailureResponse(type=failure.error_code, at=failure.at),
+        recent=EndsResponse(
+            minutes=round(RECENT.total_seconds() / 60),
+            succeeded=recent.succeeded,
+            failed=recent.failed,
+        ),
+        cost_today_usd=float(figures.cost_today),
+        cost_this_month_usd=float(figures.cost_this_month),
     )
 
 

@@ -45,8 +45,8 @@ async def models(
     after_id: str | None = None,
     before_id: str | None = None,
 ) -> Response:
-    """List the models that providers are known to serve; the default comes first."""
-    known = await services_of(request).registry.models()
+    """List the default model, aliases, and models that providers are known to serve."""
+    known = [each.name for each in await services_of(request).models.described()]
     start, end = 0, len(known)
     if after_id is not None:
         start = _place(known, after_id, "query.after_id") + 1
@@ -71,10 +71,11 @@ async def models(
     include_in_schema=False,
 )
 async def model(model: str, request: Request, user: CurrentUser) -> Response:
-    """Return a model, by its id here or its provider's name for it."""
-    provider, name = await services_of(request).registry.find_model(
-        model.removesuffix("/")
-    )
+    """Return a model by its id here or its provider's name for it, or an alias."""
+    registry, asked = services_of(request).registry, model.removesuffix("/")
+    if asked in registry.aliases:
+        return json_response(_model(asked))
+    provider, name = await registry.find_model(asked)
     return json_response(_model(f"{provider.name}:{name}"))
 
 

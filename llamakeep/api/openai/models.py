@@ -10,9 +10,8 @@ from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.openai.errors import error_responses
 from llamakeep.api.openai.wire import json_response
-from llamakeep.domain import Capabilities
 from llamakeep.providers.capabilities import capabilities_of
-from llamakeep.providers.described import described
+from llamakeep.providers.described import ModelFacts
 from llamakeep.services import services_of
 
 router = Router(prefix="/v1/models", tags=["openai"], queries=Queries.VENDORS)
@@ -22,9 +21,9 @@ router = Router(prefix="/v1/models", tags=["openai"], queries=Queries.VENDORS)
     "", response_class=Response, responses=error_responses(errors.Unauthenticated)
 )
 async def models(request: Request, user: CurrentUser) -> Response:
-    """List the models that providers are known to serve; the default comes first."""
-    known = await described(services_of(request).registry)
-    data = [_model(each.name, each.capabilities) for each in known]
+    """List the default model, aliases, and models that providers are known to serve."""
+    known = await services_of(request).models.described()
+    data = [_model(each) for each in known]
     return json_response({"object": "list", "data": data})
 
 
@@ -40,21 +39,27 @@ async def models(request: Request, user: CurrentUser) -> Response:
     ),
 )
 async def model(model: str, request: Request, user: CurrentUser) -> Response:
-    """Return a model, by its id here or its provider's name for it."""
-    provider, name = await services_of(request).registry.find_model(
-        model.removesuffix("/")
-    )
+    """Return a model by its id here or its provider's name for it, or an alias."""
+    services, asked = services_of(request), model.removesuffix("/")
+    if asked in services.registry.aliases:
+        known = await services.models.described()
+        [alias] = [each for each in known if each.name == asked]
+        return json_response(_model(alias))
+    provider, name = await services.registry.find_model(asked)
     can = await capabilities_of(provider, name)
-    return json_response(_model(f"{provider.name}:{name}", can))
+    facts = ModelFacts(f"{provider.name}:{name}", capabilities=can)
+    return json_response(_model(facts))
 
 
-def _model(name: str, can: Capabilities) -> dict[str, Any]:
-    provider, _, model = name.partition(":")
+def _model(facts: ModelFacts) -> dict[str, Any]:
+    provider, _, model = facts.name.partition(":")
     owner, slash, _ = model.partition("/")
     return {
-        "id": name,
+        "id": facts.name,
         "object": "model",
         "created": 0,  # unknown, but OpenAI's clients need a number
-        "owned_by": owner if slash else provider,
-        "capabilities": dict(can),  # not OpenAI's
+        "owned_by": owner if slash else provider if model else "llamakeep",
+        # The others are not OpenAI's.
+        "capabilities": dict(facts.capabilities),
+        **({} if facts.alias_of is None else {"alias_of": facts.alias_of}),
     }

@@ -11,7 +11,7 @@ from llamakeep.api.http.router import Router
 from llamakeep.api.prompts.request import PromptRequest
 from llamakeep.domain import Capabilities, Parameters
 from llamakeep.errors import Unauthenticated
-from llamakeep.providers.described import ModelFacts, described
+from llamakeep.providers.described import ModelFacts
 from llamakeep.schemas.bodies import Body
 from llamakeep.services import services_of
 
@@ -59,10 +59,15 @@ class PriceResponse(Body):
 
 
 class KnownModel(Body):
-    """A model that may be asked."""
+    """A model or an alias that may be asked."""
 
     model: str
-    """`provider:model`, as prompts name it."""
+    """`provider:model`, or an alias, as prompts name it."""
+    alias_of: list[str] | None
+    """
+    The models of an alias in the order in which they are asked; `null` of a model. What
+    an alias can do and takes is what any of its models does.
+    """
     is_default: bool
     """Whether it answers prompts that name none."""
     capabilities: CapabilitiesResponse
@@ -72,7 +77,7 @@ class KnownModel(Body):
     cannot be asked just now.
     """
     price: PriceResponse | None
-    """`null` if it is not known."""
+    """`null` if it is not known; of an alias, of the dearest of its models."""
 
     @classmethod
     def of(cls, model: ModelFacts) -> Self:
@@ -80,6 +85,7 @@ class KnownModel(Body):
         price = model.price
         return cls(
             model=model.name,
+            alias_of=None if model.alias_of is None else [*model.alias_of],
             is_default=model.is_default,
             capabilities=CapabilitiesResponse.of(model.capabilities),
             parameters=None if model.parameters is None else [*model.parameters],
@@ -92,13 +98,17 @@ class KnownModel(Body):
 
 
 class ModelsResponse(Body):
-    """The models that providers are known to serve, the default one first."""
+    """The default one, then aliases, then models that providers are known to serve."""
 
     models: list[KnownModel]
 
 
 @router.get("/models/", responses=problem_responses(Unauthenticated))
 async def models(request: Request, user: CurrentUser) -> ModelsResponse:
-    """List the models that providers are known to serve, and what these can do."""
-    known = await described(services_of(request).registry, PARAMETERS)
+    """
+    List the aliases, and the models that providers are known to serve.
+
+    With what each can do. What is new of a provider is there after five seconds.
+    """
+    known = await services_of(request).models.described(PARAMETERS)
     return ModelsResponse(models=[KnownModel.of(each) for each in known])

@@ -117,7 +117,7 @@ class OpenAIProvider:
         self.name = name
         self.is_free = is_free
         self.unsupported = unsupported
-        self._models = tuple(models)
+        self._models = dict.fromkeys(models)  # there may be thousands
         self._default_model: str | None = models[0] if models else None
         self._wordings: dict[str, Wording] = {}
         """Of models that refused what most of them take."""
@@ -155,7 +155,7 @@ class OpenAIProvider:
             with suppress(LlamaKeepError, TimeoutError):
                 async with asyncio.timeout(LEARNING_TIMEOUT):
                     await self._listed_models()
-        return self._models
+        return [*self._models]
 
     async def has_model(self, model: str) -> bool:
         """Return whether a model can be asked for, as `ModelLookup.has_model` says."""

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, case, func, select, text
 
 from llamakeep.domain import RunStatus, first_id
 from llamakeep.storage.database.conditions import FAILED_WAYS, IS_UNFINISHED, is_one_of
@@ -16,6 +17,8 @@ _UNFINISHED = (
     .where(IS_UNFINISHED)
     .group_by(runs.c.provider, runs.c.status)
 )
+# Others' were asked, and paid for, elsewhere.
+_IS_OURS = runs.c.source.is_distinct_from("import")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +38,59 @@ class Load:
     last_failure: LastFailure | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """How many runs of a provider have ended, and in which way."""
+
+    succeeded: int = 0
+    failed: int = 0
+
+
 class ProviderStorage:
     """Sums up runs by their provider."""
 
     _database: Database
+
+    async def provider_ends(self, *, since: datetime) -> Mapping[str, Ends]:
+        """Return how runs ended that were accepted since then."""
+        query = (
+            select(
+                runs.c.provider,
+                func.count(case((runs.c.status == RunStatus.SUCCEEDED, 1))),
+                func.count(case((runs.c.status == RunStatus.FAILED, 1))),
+            )
+            .where(runs.c.id >= first_id("run_", since), _IS_OURS)
+            .group_by(runs.c.provider)
+        )
+        return await self._database.read(
+            lambda connection: {
+                provider: Ends(succeeded, failed)
+                for provider, succeeded, failed in connection.execute(query)
+            }
+        )
+
+    async def provider_costs(
+        self, *, since: datetime, until: datetime | None = None
+    ) -> Mapping[str, Decimal]:
+        """
+        Return what runs cost that were accepted in that time, in US dollars.
+
+        All of them are read: it takes longer the more there are.
+        """
+        query = (
+            select(runs.c.provider, func.sum(runs.c.cost))
+            .where(
+                runs.c.id >= first_id("run_", since), runs.c.cost.is_not(None), _IS_OURS
+            )
+            .group_by(runs.c.provider)
+        )
+        if until is not None:
+            query = query.where(runs.c.id < first_id("run_", until))
+        return await self._database.read(
+            lambda connection: {
+                provider: Decimal(cost) for provider, cost in connection.execute(query)
+            }
+        )
 
     async def provider_loads(self, *, since: datetime) -> Mapping[str, Load]:
         """

@@ -4,11 +4,12 @@ import asyncio
 import csv
 import io
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from llamakeep.domain import UserRole, utc_now
+from llamakeep.domain import Price, UserRole, utc_now
 from llamakeep.errors import ProviderUnavailable
 from llamakeep.settings import Settings
 from tests.api.serving import BOB, PROMPT, Client, connect
@@ -112,7 +113,16 @@ async def test_providers_are_shown_with_what_they_are_doing(settings: Settings) 
         await client.ended(begun)
         idle = (await client.get("/admin/providers/", headers=root)).json()
 
-    nothing: dict[str, Any] = {"circuits": [], "process": None, "last_failure": None}
+    nothing: dict[str, Any] = {
+        "circuits": [],
+        "process": None,
+        "last_failure": None,
+        "state": "closed",
+        "parallel": None,
+        "recent": {"minutes": 10, "succeeded": 0, "failed": 0},
+        "cost_today_usd": 0,
+        "cost_this_month_usd": 0,
+    }
     owl = {"name": "second", "default_model": "owl", "is_default": False}
     parrot = {"name": "scripted", "default_model": "parrot", "is_default": True}
     assert shown["providers"] == [
@@ -137,6 +147,41 @@ async def test_an_open_circuit_and_the_last_failure_are_shown_without_texts(
     assert circuit["error"] == provider["last_failure"]["type"] == refusal.code
     assert circuit["until"] > provider["last_failure"]["at"]
     assert "secret" not in response.text
+
+
+async def test_what_a_provider_answered_and_cost_is_shown(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llamakeep.engine.providers.CACHED", 0)
+    first, second = ScriptedProvider(), ScriptedProvider(name="second", models=("owl",))
+    first.prices["parrot"] = Price(Decimal(1000), Decimal(0))
+    async with connect(settings, first, second) as client:
+        root = await become_root(client)
+        for model in ("parrot", "parrot", "owl"):
+            await client.post("/prompt/", json=PROMPT | {"model": model})
+        second.refusal = ProviderUnavailable("Down.")
+        await client.post("/prompt/", json=PROMPT | {"model": "owl"})
+        shown = (await client.get("/admin/providers/", headers=root)).json()
+
+    parrot, owl = shown["providers"]
+    assert parrot["recent"] == {"minutes": 10, "succeeded": 2, "failed": 0}
+    assert owl["recent"] == {"minutes": 10, "succeeded": 1, "failed": 1}
+    assert parrot["cost_today_usd"] == parrot["cost_this_month_usd"] == 2 * 7 * 0.001
+    assert owl["cost_today_usd"] == 0
+
+
+async def test_an_upstream_that_cannot_be_connected_to_is_unreachable(
+    settings: Settings,
+) -> None:
+    gone = ProviderUnavailable("Not there.")
+    gone.was_connected = False
+    async with connect(settings, ScriptedProvider(refusal=gone)) as client:
+        root = await become_root(client)
+        await client.post("/prompt/", json=PROMPT)
+        shown = (await client.get("/admin/providers/", headers=root)).json()
+
+    [provider] = shown["providers"]
+    assert (provider["state"], provider["circuits"]) == ("unreachable", [])
 
 
 async def audited(client: Client, headers: dict[str, str], **query: Any) -> list[str]:

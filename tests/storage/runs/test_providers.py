@@ -1,12 +1,14 @@
 """What providers are doing, as storage sums it up."""
 
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
-from llamakeep.domain import RunStatus, User, utc_now
+from llamakeep.domain import RunStatus, Usage, User, utc_now
 from llamakeep.storage import Storage
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.stats import Grouping
-from llamakeep.storage.runs.providers import LastFailure, Load
+from llamakeep.storage.runs.providers import Ends, LastFailure, Load
 from tests.storage.running import ended, start
 
 
@@ -29,6 +31,33 @@ async def test_what_providers_do_is_counted_and_their_newest_failure_found(
     failure = LastFailure(run.finished_at, "provider-timeout")
     assert loads == {"scripted": Load(2, 0, failure), "other": Load(0, 1)}
     assert later["scripted"] == Load(2, 0)
+
+
+async def test_ends_and_costs_are_summed_up_by_provider_and_imported_ones_are_not(
+    storage: Storage, alice: User
+) -> None:
+    paid = Usage(input_tokens=7, output_tokens=3, cost=Decimal("0.25"))
+    for provider, status in (
+        ("scripted", RunStatus.SUCCEEDED),
+        ("scripted", RunStatus.SUCCEEDED),
+        ("other", RunStatus.FAILED),
+        ("other", RunStatus.CANCELED),
+    ):
+        run = ended(await start(storage, alice, provider=provider), status)
+        await storage.finish(replace(run, usage=paid))
+    await storage.finish(ended(await start(storage, alice, provider="free")))
+    await storage.add(alice, "Elsewhere", "Answered", created_at=utc_now())
+    hour = timedelta(hours=1)
+
+    ends = await storage.provider_ends(since=utc_now() - hour)
+    costs = await storage.provider_costs(since=utc_now() - hour)
+    none = await storage.provider_costs(
+        since=utc_now() - 2 * hour, until=utc_now() - hour
+    )
+
+    assert ends == {"scripted": Ends(2, 0), "other": Ends(0, 1), "free": Ends(1, 0)}
+    assert costs == {"scripted": Decimal("0.5"), "other": Decimal("0.5")}
+    assert none == {}
 
 
 async def test_runs_of_all_users_are_summed_up(
