@@ -1,10 +1,12 @@
 """`llamakeep.toml`: what it may contain, and at which lines its mistakes are."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llamakeep.domain import Limits
 from llamakeep.settings.upstreams import (
     Member,
     OpenAIUpstream,
@@ -40,6 +42,13 @@ key_file = "token"
 [aliases]
 fast = ["groq:llama-4", "hosted", "local"]
 any = [{ "llama-3" = 3, "hosted:meta/x" = 1 }, "fast"]
+
+[limits.groq]
+dollars_per_day = 0.1
+tokens_per_month = 1000
+
+[limits.fast]
+concurrent_runs = 8
 """
 
 
@@ -89,6 +98,8 @@ def test_a_file_names_upstreams_and_aliases(
     assert found.aliases["fast"] == fast
     equal = [Member("groq", "llama-3", 3), Member("hosted", "meta/x", 1)]
     assert found.aliases["any"] == [equal, *fast]
+    assert found.limits["groq"].dollars_per_day == Decimal("0.1")
+    assert found.limits["fast"] == Limits(concurrent_runs=8)
     assert "gsk_secret" not in repr(found) + repr(groq)
 
 
@@ -136,10 +147,20 @@ wrong = [
 ]
 heavy = [{ "six:b" = 0 }]
 none = []
+
+[limits.sicks]
+dollars_per_day = 1
+
+[limits.six]
+concurrent_runs = 1
+
+[limits.three]
+dollar_per_day = 1
+tokens_per_day = "many"
 """
 
     assert mistakes_in(tmp_path, text) == [
-        "1: 'timeout' is not known. Known are: upstreams, aliases.",
+        "1: 'timeout' is not known. Known are: upstreams, aliases, limits.",
         "3: upstreams.one.base_url is missing. Add `base_url = …`.",
         (
             "5: upstreams.one.base_ur is not known (did you mean "
@@ -189,6 +210,21 @@ none = []
             '42: aliases.none has to be a list of models, such as ["a:model"'
             ', "b:model"].'
         ),
+        (
+            "44: limits.sicks: there is no such upstream or alias (did you mean "
+            "'six'?). Name one of: one, two, three, four, five, six, circle, back, "
+            "wrong, heavy, none."
+        ),
+        (
+            "48: limits.six.concurrent_runs is for aliases. Set `parallel` of the "
+            "upstream instead, for which prompts wait."
+        ),
+        (
+            "51: limits.three.dollar_per_day is not known (did you mean "
+            "'dollars_per_day'?). Known are: concurrent_runs, tokens_per_day, "
+            "tokens_per_month, dollars_per_day, dollars_per_month."
+        ),
+        "52: limits.three.tokens_per_day: It has to be a whole number.",
     ]
 
 

@@ -63,3 +63,23 @@ def moved_on(run: Run, reason: str, *, was_asked: bool = True) -> Run:
         model=following.model,
         parameters=parameters,
     )
+
+
+def without(run: Run, upstream: str, reason: str) -> Run | None:
+    """Return a run that is not to go to an upstream, if its alias has another one."""
+    while run.provider == upstream:
+        if not left_of(run.parameters):
+            return None
+        run = moved_on(run, reason, was_asked=False)
+    route, left = run.parameters.route, left_of(run.parameters)
+    if route is None or all(each.provider != upstream for each in left):
+        return run
+    passed = [Passed(**each) for each in route["passed"]]
+    passed += [
+        Passed(f"{each.provider}:{each.model}", reason, was_asked=False)
+        for each in left
+        if each.provider == upstream
+    ]
+    others = [each for each in left if each.provider != upstream]
+    kept = route_of(route["alias"], others, passed)
+    return replace(run, parameters=replace(run.parameters, route=kept))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from llamakeep.domain import Effect, Run, RunEvent, RunStatus, utc_now
 from llamakeep.domain.messages import images_in
+from llamakeep.domain.quotas import Quota
 from llamakeep.domain.runs import told_of
 from llamakeep.domain.states import follow
 from llamakeep.engine.circuits import Circuits
@@ -20,6 +21,7 @@ from llamakeep.engine.feeds.feed import Feed
 from llamakeep.engine.images import read_images
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.load import load_series
+from llamakeep.engine.quotas import passing_by
 from llamakeep.engine.recovery.leases import Recovery
 from llamakeep.engine.recovery.orphans import Orphans
 from llamakeep.engine.recovery.reattaching import Reattachment
@@ -29,7 +31,12 @@ from llamakeep.engine.routing.falling_back import Fallback
 from llamakeep.engine.storing import store
 from llamakeep.engine.tracing import RunTrace
 from llamakeep.engine.waiting.turns import Turns
-from llamakeep.errors import LlamaKeepError, OutcomeUnknown, StorageUnavailable
+from llamakeep.errors import (
+    LimitReached,
+    LlamaKeepError,
+    OutcomeUnknown,
+    StorageUnavailable,
+)
 from llamakeep.metrics.metrics import Metrics
 from llamakeep.providers.base import CompletionRequest, is_reattachable
 from llamakeep.providers.embedding import embedded
@@ -37,7 +44,6 @@ from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.lookups import IdempotencyKey
-from llamakeep.storage.runs.quotas import Quota
 
 if TYPE_CHECKING:
     from llamakeep.tracing.tracer import Tracer
@@ -220,17 +226,9 @@ class Runner:
         quotas: Sequence[Quota],
     ) -> bool:
         """Keep a run and tell so; return whether it is one that was not kept before."""
-        accept = partial(
-            self._storage.accept,
-            live.run,
-            node=self._node,
-            lease=self._settings.lease,
-            idempotency_key=idempotency_key,
-            quotas=quotas,
-        )
         is_new = False
         try:
-            stored = await store(accept)
+            stored = await self._accept(live, idempotency_key, quotas)
         except Exception as error:  # noqa: BLE001 - handed to the client that waits
             live.refuse(error)
             if isinstance(error, OutcomeUnknown):
@@ -245,6 +243,32 @@ class Runner:
             if is_new and live.feed is not None:
                 live.feed.changed(stored.id)
         return is_new
+
+    async def _accept(
+        self,
+        live: LiveRun,
+        idempotency_key: IdempotencyKey | None,
+        quotas: Sequence[Quota],
+    ) -> Run:
+        """Store a run; where an upstream's limit is reached, for another one."""
+        while True:
+            accept = partial(
+                self._storage.accept,
+                live.run,
+                node=self._node,
+                lease=self._settings.lease,
+                idempotency_key=idempotency_key,
+                quotas=quotas,
+            )
+            try:
+                return await store(accept)
+            except LimitReached as reached:
+                other = passing_by(live.run, quotas, reached)
+                if other is None:
+                    raise
+                live.run, quotas = other
+                live.provider = self._registry.provider(live.run.provider)
+                await self.turns.release(live)
 
     async def _prepare(self, live: LiveRun) -> bool:
         """

@@ -130,12 +130,14 @@ class LimitFacts:
 
     name: str
     """`concurrent_runs`, `tokens_per_day`, …"""
-    whose: Literal["user", "api_key", "server"]
+    whose: Literal["user", "api_key", "server", "upstream", "alias"]
     limit: int | Decimal
     left: int | Decimal
     """Neither used nor reserved."""
     resets_at: datetime | None
     """When the count begins anew."""
+    subject: str | None = None
+    """Which upstream or alias."""
 
 
 class LimitReached(ClientError):

@@ -75,6 +75,7 @@ def registry_of(
         fault=weights_fault(settings),
         aliases=said.aliases,
         facts=facts,
+        limits=said.limits,
     )
 
 

@@ -9,7 +9,7 @@ from time import monotonic
 from types import MappingProxyType
 from typing import Any
 
-from llamakeep.domain import Parameters, Price
+from llamakeep.domain import Limits, Parameters, Price
 from llamakeep.domain.runs import told_of
 from llamakeep.errors import (
     LlamaKeepError,
@@ -21,7 +21,6 @@ from llamakeep.errors import (
 from llamakeep.providers.base import (
     DEFAULT_MODEL,
     ChecksSchemas,
-    ModelLookup,
     Provider,
     is_reattachable,
 )
@@ -36,6 +35,7 @@ from llamakeep.providers.capabilities import (
 from llamakeep.providers.embedding import Embedder
 from llamakeep.providers.facts import NO_FACTS, UpstreamFacts
 from llamakeep.providers.local.installing import how_to_install
+from llamakeep.providers.lookup import check_model_exists
 from llamakeep.settings.upstreams import Step
 
 log = logging.getLogger(__name__)
@@ -73,6 +73,7 @@ class Registry:
         fault: str | None = None,
         aliases: Mapping[str, Sequence[Step]] = MappingProxyType({}),
         facts: Mapping[str, UpstreamFacts] = MappingProxyType({}),
+        limits: Mapping[str, Limits] = MappingProxyType({}),
     ) -> None:
         self._fault = fault
         self._prices = prices
@@ -81,6 +82,8 @@ class Registry:
         """By name: the models that are asked in their order, equal ones together."""
         self.default_alias = default_model if default_model in aliases else None
         """The alias of prompts that name no model, if it is one."""
+        self.limits = limits
+        """By upstream or alias: what all users together may use of it."""
         self._facts = facts
         self.extra_names = frozenset().union(
             *(each.extra_fields or () for each in facts.values())
@@ -386,15 +389,3 @@ class Registry:
         """Close all providers."""
         for provider in (*self._providers.values(), *self._retired):
             await provider.close()
-
-
-async def check_model_exists(provider: Provider, model: str) -> None:
-    """
-    Check that a provider has a model.
-
-    Raises:
-        UnknownModel: There is no such model.
-        ProviderError: The provider could not be asked.
-    """
-    if isinstance(provider, ModelLookup) and not await provider.has_model(model):
-        raise UnknownModel(f"The provider {provider.name!r} has no model {model!r}.")

@@ -21,7 +21,9 @@ class ReachedLimit(Body):
 
     name: str
     """`concurrent_runs`, `tokens_per_day`, …"""
-    whose: Literal["user", "api_key", "server"]
+    whose: Literal["user", "api_key", "server", "upstream", "alias"]
+    subject: str | None
+    """Which upstream or alias, if it is the limit of one."""
     limit: float
     left: float
     resets_at: AwareDatetime | None

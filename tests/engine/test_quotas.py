@@ -21,6 +21,7 @@ from llamakeep.domain import (
     new_id,
     utc_now,
 )
+from llamakeep.domain.quotas import Count
 from llamakeep.engine import Engine
 from llamakeep.errors import (
     PriceUnknown,
@@ -32,7 +33,6 @@ from llamakeep.errors import (
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.history.filters import EVERYTHING
-from llamakeep.storage.runs.quotas import Count
 from tests.engine.engine import WHY, open_engine
 from tests.fakes import ScriptedProvider
 from tests.waiting import until

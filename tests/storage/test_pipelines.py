@@ -11,11 +11,11 @@ import asyncpg
 import pytest
 
 from llamakeep.domain import Actor, Limits, Reservation, Run, Usage, User
+from llamakeep.domain.quotas import Quota
 from llamakeep.errors import TooManyRuns, Unauthenticated
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.runs.lookups import IdempotencyKey
-from llamakeep.storage.runs.quotas import Quota
 from tests.storage.running import LEASE, NODE, delete_user, ended, new_run
 
 MANY = 100

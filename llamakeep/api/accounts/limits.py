@@ -12,6 +12,7 @@ from llamakeep.api.http.problems import problem_responses
 from llamakeep.api.http.router import Router
 from llamakeep.domain import Dollars, Limits, RunCount, Tokens, User, utc_now
 from llamakeep.domain.limits import PromptCount
+from llamakeep.domain.quotas import Count, Quota
 from llamakeep.errors import (
     AdminOnly,
     BodyTooLarge,
@@ -23,7 +24,6 @@ from llamakeep.errors import (
 )
 from llamakeep.schemas.bodies import Body, Form
 from llamakeep.services import services_of
-from llamakeep.storage.runs.quotas import Count, Quota
 
 router = Router(tags=["limits"])
 
@@ -64,8 +64,10 @@ class LimitResponse(Body):
 
     name: str
     """`concurrent_runs`, `tokens_per_day`, `dollars_per_month`, …"""
-    whose: Literal["user", "api_key", "server"]
-    """`server` limits are shared by all users."""
+    whose: Literal["user", "api_key", "server", "upstream", "alias"]
+    """Those of the last three are shared by all users."""
+    subject: str | None
+    """Which upstream or alias, if it is the limit of one."""
     limit: float
     used: float
     reserved: float
@@ -80,6 +82,7 @@ class LimitResponse(Body):
         return cls(
             name=quota.name,
             whose=quota.whose,
+            subject=quota.subject,
             limit=float(quota.limit),
             used=float(count.used(quota.unit)),
             reserved=float(count.reserved(quota.unit)),
@@ -109,9 +112,10 @@ async def my_limits(request: Request, user: CurrentUser) -> LimitsResponse:
 
 @router.get("/admin/limits", responses=problem_responses(*_guarded))
 async def server_limits(request: Request, admin: AdminUser) -> LimitsResponse:
-    """Return the limits of all users together, with their usage."""
-    quotas = list(services_of(request).engine.quotas.of_server(utc_now()))
-    return LimitsResponse(limits=await _states(request, quotas))
+    """Return the limits of all users together, of upstreams and of aliases."""
+    quotas, now = services_of(request).engine.quotas, utc_now()
+    shared = [*quotas.of_server(now), *quotas.of_all_upstreams(now)]
+    return LimitsResponse(limits=await _states(request, shared))
 
 
 @router.get(

@@ -25,7 +25,7 @@ from llamakeep.errors import (
     UnknownModel,
 )
 from llamakeep.providers.base import Provider
-from llamakeep.providers.registry import check_model_exists
+from llamakeep.providers.lookup import check_model_exists
 from llamakeep.schemas.bodies import Body
 from llamakeep.services import services_of
 

@@ -23,7 +23,8 @@ const SHARED = {
   title: "Limits of all users together",
   none: "No limits are set for all users together.",
   where: "LLAMAKEEP_SERVER_LIMITS sets them in the server's settings, and LLAMAKEEP_USER_LIMITS " +
-    "those of each user. The limits of one user are set under Users.",
+    "those of each user. The limits of one user are set under Users, and those of upstreams and " +
+    "aliases in llamakeep.toml.",
 };
 
 /** @type {import("../core/router.js").View} */

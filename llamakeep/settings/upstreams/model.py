@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
     BaseModel,
@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from llamakeep.domain import Capabilities, Price
+from llamakeep.domain import Capabilities, Limits, Price
 from llamakeep.settings.values import SomeSeconds
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}"
@@ -129,6 +129,28 @@ class LocalUpstream(_Table):
     context: PositiveInt | None = None
 
 
+Tokens = Annotated[int, Field(ge=0, le=10**15, strict=True)]
+Dollars = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False, strict=True)]
+
+
+class UpstreamLimits(_Table):
+    """What all users together may use of an upstream or an alias; see `Limits`."""
+
+    concurrent_runs: Annotated[int, Field(ge=0, le=10**6, strict=True)] | None = None
+    tokens_per_day: Tokens | None = None
+    tokens_per_month: Tokens | None = None
+    dollars_per_day: Dollars | None = None
+    dollars_per_month: Dollars | None = None
+
+    @property
+    def limits(self) -> Limits:
+        """The same as domain values."""
+        given: dict[str, Any] = self.model_dump(exclude_none=True)
+        for name in given.keys() & {"dollars_per_day", "dollars_per_month"}:
+            given[name] = Decimal(str(given[name]))
+        return Limits(**given)
+
+
 Upstream = OpenAIUpstream | ReplicateUpstream | LocalUpstream
 
 
@@ -153,6 +175,8 @@ class Upstreams:
     text: str = field(default="", repr=False)
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
     aliases: Mapping[str, Sequence[Step]] = field(default_factory=dict)
+    limits: Mapping[str, Limits] = field(default_factory=dict)
+    """By upstream or alias."""
 
     @property
     def local(self) -> LocalUpstream | None:

@@ -6,11 +6,12 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import DotEnvSettingsSource, SettingsError
 
+from llamakeep.domain import Limits
 from llamakeep.errors import wording
 from llamakeep.settings.model import Settings
 from llamakeep.settings.secret_files import read_secret
@@ -24,10 +25,13 @@ from llamakeep.settings.upstreams.model import (
     OpenAIUpstream,
     ReplicateUpstream,
     Upstream,
+    UpstreamLimits,
     Upstreams,
     UpstreamsFault,
 )
 from llamakeep.settings.values import INVISIBLE
+
+T = TypeVar("T", bound=BaseModel)
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +44,7 @@ KINDS: Mapping[str, type[Upstream]] = {
     "local": LocalUpstream,
 }
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
-_TOP = ("upstreams", "aliases")
+_TOP = ("upstreams", "aliases", "limits")
 _NEITHER = "is no table. Begin it with [upstreams.NAME]"
 
 
@@ -175,10 +179,40 @@ class _Reader:
             self._table("aliases"), upstreams, {**wrong, **others}, self._report
         )
         aliases = reader.read()
+        limits = self._limits([*wrong, *upstreams, *others], [*aliases])
         if self._mistakes:
             ordered = sorted(self._mistakes, key=lambda one: one.line or 0)
             raise UpstreamsFault([*dict.fromkeys(ordered)])
-        return Upstreams(self._path, self._text, upstreams, aliases)
+        return Upstreams(self._path, self._text, upstreams, aliases, limits)
+
+    def _limits(
+        self, upstreams: Sequence[str], aliases: Sequence[str]
+    ) -> Mapping[str, Limits]:
+        found = {}
+        known = [*upstreams, *aliases]
+        for name, table in self._table("limits").items():
+            place = ("limits", name)
+            if name not in known:
+                self._report(
+                    place,
+                    f"limits.{name}: there is no such upstream or alias"
+                    f"{meant(name, known)}. Name one of: {', '.join(known)}.",
+                )
+            elif not isinstance(table, dict):
+                self._report(
+                    place, f"limits.{name} is no table. Begin it with [limits.{name}]."
+                )
+            elif "concurrent_runs" in table and name not in aliases:
+                self._report(
+                    (*place, "concurrent_runs"),
+                    f"limits.{name}.concurrent_runs is for aliases. Set `parallel` of "
+                    "the upstream instead, for which prompts wait.",
+                )
+            else:
+                limits = self._checked(UpstreamLimits, table, place)
+                if limits is not None:
+                    found[name] = limits.limits
+        return found
 
     def _table(self, name: str) -> Mapping[str, Any]:
         table = self._given.get(name, {})
@@ -221,19 +255,23 @@ class _Reader:
                 "There is one embedded model: its upstream is of the kind `local`, and "
                 "is called `local`. Call this one otherwise.",
             )
+        upstream = self._checked(known, table, place)
+        return None if upstream is None else self._with_key(name, upstream)
+
+    def _checked(self, known: type[T], table: Any, place: Sequence[str]) -> T | None:
+        """Return what a table says, or report what is wrong in it."""
         try:
-            upstream = known.model_validate(table)
+            return known.model_validate(table)
         except ValidationError as error:
             for wrong in error.errors(include_url=False, include_input=False):
-                self._wrong(name, known, wrong)
+                self._wrong(place, known, wrong)
             return None
-        return self._with_key(name, upstream)
 
     def _wrong(
-        self, name: str, known: type[BaseModel], wrong: Mapping[str, Any]
+        self, place: Sequence[str], known: type[BaseModel], wrong: Mapping[str, Any]
     ) -> None:
         inner = [str(part) for part in wrong["loc"] if part != "[key]"]
-        path = ("upstreams", name, *inner)
+        path = (*place, *inner)
         shown = ".".join(path)
         if wrong["type"] == "extra_forbidden":
             keys = [each for each in known.model_fields if each != "key"]

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 
 from llamakeep.domain import Reservation, Run, RunEvent
+from llamakeep.domain.quotas import Quota
 from llamakeep.domain.states import ENDS
 from llamakeep.storage.database.columns import seconds_from_now
 from llamakeep.storage.database.pipelines import LOCKS
@@ -39,7 +40,7 @@ from llamakeep.storage.database.tables import quotas, run_tags, runs
 from llamakeep.storage.history.indexing import WORDS, indexed_runs
 from llamakeep.storage.history.tags import tags_of
 from llamakeep.storage.runs.finishing import written
-from llamakeep.storage.runs.quotas import RESERVED, SETTLED, Quota, set_aside, taken
+from llamakeep.storage.runs.quotas import RESERVED, SETTLED, set_aside, took
 from llamakeep.storage.runs.rows import NAMES
 from llamakeep.storage.runs.transitions import MINE, transition
 
@@ -172,13 +173,7 @@ def finishing(
     """Return an operation that ends a run; without quotas, `statement` does it."""
     if run.reservation is None:
         return Change(operation, statement, values, True)
-    tokens, cost = taken(run)
-    values = {
-        **values,
-        **_quotas_of(run.reservation),
-        "took_tokens": tokens,
-        "took_cost": cost,
-    }
+    values = {**values, **_quotas_of(run.reservation), **took(run)}
     return Change(operation, _FINISH_MORE[run.status], values, True)
 
 

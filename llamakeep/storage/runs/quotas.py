@@ -7,24 +7,29 @@ process: after a crash, a reservation lasts no longer than its run.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
+    Text,
     bindparam,
+    case,
     delete,
     func,
     literal_column,
+    or_,
     select,
     update,
 )
+from sqlalchemy.types import TypeEngine
 
 from llamakeep.domain import Reservation, Run, first_id, utc_now
+from llamakeep.domain.quotas import Count, Quota, Unit
 from llamakeep.errors import (
     ContentFiltered,
     ContextLengthExceeded,
@@ -46,8 +51,8 @@ from llamakeep.storage.database.columns import colliding_insert
 from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import quotas, runs
 
-Unit = Literal["runs", "tokens", "dollars", "prompts"]
-Whose = Literal["user", "api_key", "server"]
+_UPSTREAM = "upstream:"
+"""What the ids of upstreams' counts begin with."""
 
 REMEMBERED = timedelta(days=62)
 """How long the counts of a past day or month are kept."""
@@ -70,6 +75,21 @@ _LOCKED = _SOME.with_for_update()
 _IS_OURS = quotas.c.id.in_(bindparam("ids", expanding=True))
 _ONE: ColumnElement[int] = literal_column("1")  # `Prepared` takes no values
 _COST = quotas.c.cost_used.type
+# A run may reserve of several upstreams, one of which answers it.
+_IS_COUNTED = or_(
+    func.substr(quotas.c.id, _ONE, literal_column(str(len(_UPSTREAM))))
+    != literal_column(f"'{_UPSTREAM}'"),
+    func.substr(quotas.c.id, _ONE, func.length(bindparam("its_upstream", type_=Text)))
+    == bindparam("its_upstream", type_=Text),
+)
+
+
+def _counted(name: str, type_: TypeEngine[Any]) -> ColumnElement[Any]:
+    return case(
+        (_IS_COUNTED, bindparam(name, type_=type_)), else_=literal_column("0", type_)
+    )
+
+
 RESERVED = {
     quotas.c.running: quotas.c.running + _ONE,
     quotas.c.tokens_reserved: quotas.c.tokens_reserved + bindparam("reserved_tokens"),
@@ -80,70 +100,14 @@ RESERVED = {
 SETTLED = {
     quotas.c.running: quotas.c.running - _ONE,
     quotas.c.tokens_reserved: quotas.c.tokens_reserved - bindparam("reserved_tokens"),
-    quotas.c.tokens_used: quotas.c.tokens_used + bindparam("took_tokens"),
+    quotas.c.tokens_used: quotas.c.tokens_used + _counted("took_tokens", BigInteger()),
     quotas.c.cost_reserved: quotas.c.cost_reserved
     - bindparam("reserved_cost", type_=_COST),
-    quotas.c.cost_used: quotas.c.cost_used + bindparam("took_cost", type_=_COST),
+    quotas.c.cost_used: quotas.c.cost_used + _counted("took_cost", _COST),
 }
 """What an UPDATE sets that settles."""
 _RESERVE = update(quotas).where(_IS_OURS).values(RESERVED)
 _SETTLE = update(quotas).where(_IS_OURS).values(SETTLED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quota:
-    """One limit of a user, an API key or the server."""
-
-    id: str
-    """The id of its count, which limits in several units share."""
-    name: str
-    """The limit's name, such as `tokens_per_day`."""
-    whose: Whose
-    unit: Unit
-    limit: int | Decimal
-    user_id: str | None = None
-    """`None` for limits that all users share."""
-    api_key_id: str | None = None
-    end_user: str | None = None
-    """Of limits in prompts, which are counted in the history."""
-    begins_at: datetime | None = None
-    ends_at: datetime | None = None
-    """When the count begins anew; `None` for limits of concurrent runs."""
-
-    def left(self, count: "Count") -> int | Decimal:
-        """Return what is free; below zero if the limit was lowered."""
-        return self.limit - count.used(self.unit) - count.reserved(self.unit)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Count:
-    """How much of a quota is used and reserved."""
-
-    running: int = 0
-    tokens_used: int = 0
-    tokens_reserved: int = 0
-    cost_used: Decimal = Decimal(0)
-    cost_reserved: Decimal = Decimal(0)
-
-    def used(self, unit: Unit) -> int | Decimal:
-        """Return what finished runs used."""
-        match unit:
-            case "runs" | "prompts":
-                return 0
-            case "tokens":
-                return self.tokens_used
-            case "dollars":
-                return self.cost_used
-
-    def reserved(self, unit: Unit) -> int | Decimal:
-        """Return the most that unfinished runs may use."""
-        match unit:
-            case "runs" | "prompts":
-                return self.running
-            case "tokens":
-                return self.tokens_reserved
-            case "dollars":
-                return self.cost_reserved
 
 
 ERRORS_BEFORE_ANY_WORK = frozenset(
@@ -215,23 +179,30 @@ def settle(connection: Connection, run: Run) -> None:
     """Count what a run used, and free the rest of its reservation."""
     if run.reservation is None:
         return
+    give_back(connection, run.reservation, took(run))
+
+
+def took(run: Run) -> Mapping[str, Any]:
+    """Return the parameters of statements that settle, for what `run` used."""
     tokens, cost = taken(run)
-    give_back(connection, run.reservation, tokens=tokens, cost=cost)
+    upstream = f"{_UPSTREAM}{run.provider}:"
+    return {"took_tokens": tokens, "took_cost": cost, "its_upstream": upstream}
+
+
+_NOTHING = {"took_tokens": 0, "took_cost": Decimal(0), "its_upstream": ""}
 
 
 def give_back(
     connection: Connection,
     reservation: Reservation,
-    *,
-    tokens: int = 0,
-    cost: Decimal = Decimal(0),
+    used: Mapping[str, Any] = _NOTHING,
 ) -> None:
-    """Free a reservation, and count what was used of it."""
+    """Free a reservation, and count what was used of it; see `took`."""
     values = set_aside(reservation)
     if connection.dialect.name == "postgresql":
         # Lock in order first: an UPDATE locks rows in any order, and could deadlock.
         connection.execute(_LOCKED, values).close()
-    connection.execute(_SETTLE, values | {"took_tokens": tokens, "took_cost": cost})
+    connection.execute(_SETTLE, {**values, **used})
 
 
 def taken(run: Run) -> tuple[int, Decimal]:
@@ -270,8 +241,16 @@ def _needed(reservation: Reservation, unit: Unit) -> int | Decimal:
 
 
 def _refusal(quota: Quota, left: int | Decimal, needed: int | Decimal) -> LimitReached:
-    facts = LimitFacts(quota.name, quota.whose, quota.limit, left, quota.ends_at)
-    whose = {"user": "Your", "api_key": "This API key's", "server": "This server's"}
+    facts = LimitFacts(
+        quota.name, quota.whose, quota.limit, left, quota.ends_at, quota.subject
+    )
+    whose = {
+        "user": "Your",
+        "api_key": "This API key's",
+        "server": "This server's",
+        "upstream": f"The upstream {quota.subject!r} has a limit, and its",
+        "alias": f"The alias {quota.subject!r} has a limit, and its",
+    }
     if quota.unit == "runs":
         return TooManyRuns(
             f"{whose[quota.whose]} limit of {quota.limit:,} prompts at the same time "

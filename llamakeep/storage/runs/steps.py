@@ -17,6 +17,7 @@ from llamakeep.domain import (
     utc_now,
 )
 from llamakeep.domain.embeddings import ALONE
+from llamakeep.domain.quotas import Quota
 from llamakeep.errors import (
     ImageNotFound,
     LimitReached,
@@ -39,7 +40,7 @@ from llamakeep.storage.runs.images import add_images, missing_image
 from llamakeep.storage.runs.lookups import IdempotencyKey, find_known
 from llamakeep.storage.runs.notifications import add_notifications
 from llamakeep.storage.runs.parts import stored
-from llamakeep.storage.runs.quotas import Quota, reserve
+from llamakeep.storage.runs.quotas import reserve
 from llamakeep.storage.runs.rows import NAMES, READ, to_row, to_run
 from llamakeep.storage.runs.transitions import MINE, transition
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from llamakeep.domain import UserRole
 from llamakeep.settings import Settings
 from tests.api.serving import connect_with
 
@@ -19,6 +20,12 @@ capabilities.small = { tools = false, images = false }
 kind = "openai"
 base_url = "http://127.0.0.1:1/v1"
 models = ["other"]
+
+[limits.one]
+dollars_per_month = 2.5
+
+[limits.any]
+tokens_per_day = 1000
 
 [aliases]
 known = ["one:small", "one:big"]
@@ -75,3 +82,18 @@ async def test_anthropics_clients_find_an_alias(settings: Settings, path: str) -
         found = (await client.get(path, headers=headers)).json()
 
     assert "known" in [each["id"] for each in found.get("data", [found])]
+
+
+async def test_administrators_see_the_limits_of_upstreams_and_aliases(
+    settings: Settings,
+) -> None:
+    async with connect_with(settings, TEXT) as client:
+        root = await client.storage.add_user("root", None, role=UserRole.ADMIN)
+        headers = await client.let_in(root)
+        shown = (await client.get("/admin/limits", headers=headers)).json()["limits"]
+
+    assert [(each["whose"], each["subject"], each["limit"]) for each in shown] == [
+        ("upstream", "one", 2.5),
+        ("alias", "any", 1000),
+    ]
+    assert {each["used"] for each in shown} == {0}

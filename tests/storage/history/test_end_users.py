@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, text
 
 from llamakeep.domain import Run, User, utc_now
+from llamakeep.domain.quotas import Quota
 from llamakeep.errors import QuotaExceeded
 from llamakeep.storage import Storage
 from llamakeep.storage.database.tables import runs
 from llamakeep.storage.history.filters import RunFilter
-from llamakeep.storage.runs.quotas import Quota
 from llamakeep.storage.runs.rows import to_row
 from tests.storage.running import ended, new_run
 

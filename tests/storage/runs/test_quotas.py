@@ -9,9 +9,9 @@ from time import monotonic
 import pytest
 
 from llamakeep.domain import Reservation, Run, RunStatus, Usage, User, utc_now
+from llamakeep.domain.quotas import Count, Quota
 from llamakeep.errors import LimitReached, QuotaExceeded
 from llamakeep.storage import Storage
-from llamakeep.storage.runs.quotas import Count, Quota
 from tests.storage.running import LEASE, NODE, delete_user, ended, new_run
 
 EACH = 30
@@ -96,6 +96,32 @@ async def test_a_run_that_another_process_finishes_gives_back_what_it_did_not_ta
     [day, now] = await storage.counts(wanted)
     assert (day.tokens_used, day.tokens_reserved, now.running) == (4, 0, 0)
     await accept(storage, alice, wanted)
+
+
+async def test_of_several_upstreams_the_one_that_answered_is_charged(
+    storage: Storage, alice: User
+) -> None:
+    names = ("scripted", "scripted.2", "other")
+    wanted = [
+        Quota(
+            id=f"upstream:{name}:2026-11",
+            name="dollars_per_month",
+            whose="upstream",
+            unit="dollars",
+            limit=Decimal(1),
+            subject=name,
+            ends_at=utc_now() + timedelta(days=1),
+        )
+        for name in names
+    ]
+    reservation = replace(RESERVATION, quotas=tuple(sorted(q.id for q in wanted)))
+    run = new_run(alice, reservation=reservation)
+    await storage.accept(run, node=NODE, lease=LEASE, quotas=wanted)
+
+    await storage.finish(ended(run, usage=Usage(4, 5, Decimal("0.002"))))
+
+    used = Count(tokens_used=9, cost_used=Decimal("0.002"))
+    assert await storage.counts(wanted) == [used, Count(), Count()]
 
 
 async def test_a_refusal_reserves_nothing_anywhere(

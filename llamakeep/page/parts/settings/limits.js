@@ -9,8 +9,8 @@ import { table } from "../table.js";
 
 /** @typedef {Record<string, number | null>} Limits */
 /**
- * @typedef {{name: string, whose: string, limit: number, used: number, reserved: number,
- *   left: number, resets_at: string | null}} Quota
+ * @typedef {{name: string, whose: string, subject?: string | null, limit: number, used: number,
+ *   reserved: number, left: number, resets_at: string | null}} Quota
  */
 
 /** @type {[string, string][]} */
@@ -93,8 +93,9 @@ export function quotaTable(caption, quotas) {
     { label: "Begins anew" },
   ];
   const rows = quotas.map((quota) => {
-    const { name, whose, limit, used, reserved, left, resets_at } = quota;
-    const owner = element("small", {}, `${amount(name, limit)}, ${OWNERS[whose] ?? whose}`);
+    const { name, whose, subject, limit, used, reserved, left, resets_at } = quota;
+    const owners = OWNERS[whose] ?? (subject ? `${whose} ${subject}` : whose);
+    const owner = element("small", {}, `${amount(name, limit)}, ${owners}`);
     return [
       element("span", { class: "two" }, limitName(name), owner),
       gauge(quota),
