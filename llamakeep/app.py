@@ -49,6 +49,7 @@ from llamakeep.deletion.users import Purging
 from llamakeep.engine import Engine
 from llamakeep.engine.gauges import Gauges
 from llamakeep.engine.providers import Figures
+from llamakeep.engine.routing.access import Access
 from llamakeep.errors import LlamaKeepError, StorageUnavailable
 from llamakeep.http.methods import HeadAndOptions
 from llamakeep.limits.rates import Counts, OwnCounts
@@ -176,6 +177,7 @@ def create_app(
                 purging=purging,
                 metrics=engine.metrics,
                 gauges=Gauges(__version__, storage, registry, engine),
+                access=Access(registry),
                 models=KnownModels(registry),
                 figures=Figures(storage),
                 count_all=count_all or engine.metrics.count_all,

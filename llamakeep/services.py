@@ -12,6 +12,7 @@ from llamakeep.deletion.users import Purging
 from llamakeep.engine import Engine
 from llamakeep.engine.gauges import Gauges
 from llamakeep.engine.providers import Figures
+from llamakeep.engine.routing.access import Access
 from llamakeep.limits.readers import Readers
 from llamakeep.limits.throttle import Throttle
 from llamakeep.logs.access import AccessLog
@@ -57,6 +58,8 @@ class Services:
     metrics: Metrics
     """What this process has counted."""
     gauges: Gauges
+    access: Access
+    """What users may ask."""
     models: KnownModels
     """What is known of models and aliases."""
     figures: Figures

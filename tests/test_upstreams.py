@@ -49,6 +49,9 @@ tokens_per_month = 1000
 
 [limits.fast]
 concurrent_runs = 8
+
+[roles.user]
+models = ["fast", "groq:*", "hosted:meta/x"]
 """
 
 
@@ -100,6 +103,7 @@ def test_a_file_names_upstreams_and_aliases(
     assert found.aliases["any"] == [equal, *fast]
     assert found.limits["groq"].dollars_per_day == Decimal("0.1")
     assert found.limits["fast"] == Limits(concurrent_runs=8)
+    assert found.roles == {"user": {"fast", "groq:*", "hosted:meta/x"}}
     assert "gsk_secret" not in repr(found) + repr(groq)
 
 
@@ -157,10 +161,19 @@ concurrent_runs = 1
 [limits.three]
 dollar_per_day = 1
 tokens_per_day = "many"
+
+[roles.guest]
+models = ["six:b"]
+
+[roles.user]
+models = [
+    "six:*",
+    "sick:b",
+]
 """
 
     assert mistakes_in(tmp_path, text) == [
-        "1: 'timeout' is not known. Known are: upstreams, aliases, limits.",
+        "1: 'timeout' is not known. Known are: upstreams, aliases, limits, roles.",
         "3: upstreams.one.base_url is missing. Add `base_url = …`.",
         (
             "5: upstreams.one.base_ur is not known (did you mean "
@@ -225,6 +238,12 @@ tokens_per_day = "many"
             "tokens_per_month, dollars_per_day, dollars_per_month."
         ),
         "52: limits.three.tokens_per_day: It has to be a whole number.",
+        "54: roles.guest is not known. Known are: user, admin.",
+        (
+            "60: roles.user.models: 'sick:b' is no alias, and no model of an upstream "
+            "(did you mean 'six:*'?). Write an alias, `upstream:model`, or "
+            "`upstream:*` for all of its models."
+        ),
     ]
 
 

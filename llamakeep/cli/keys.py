@@ -36,7 +36,8 @@ Models = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
-        help="The only models that it may use, as `provider:model`; may be repeated.",
+        help="The only models that it may use: `provider:model`, `provider:*` or an "
+        "alias; may be repeated.",
     ),
 ]
 Days = Annotated[

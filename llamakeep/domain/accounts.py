@@ -33,7 +33,7 @@ class ApiKey:
     """The secret's last characters, to tell keys apart."""
     scopes: frozenset[Scope]
     models: frozenset[str] | None
-    """The models it may be used with, as `provider:model`; `None` for all."""
+    """What it may ask: `provider:model`, `provider:*` or aliases; `None` for all."""
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None

@@ -25,11 +25,11 @@ from llamakeep.engine.images import apart, check_images, images_before
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.quotas import Quotas
 from llamakeep.engine.refusals import (
-    check_model,
     model_missing,
     stopping,
     unreadable_later,
 )
+from llamakeep.engine.routing.access import Access
 from llamakeep.engine.routing.choosing import Routing
 from llamakeep.engine.routing.prompting import prompted
 from llamakeep.engine.runner import Runner
@@ -71,8 +71,10 @@ class Admission:
         self._most_runs = settings.max_running + settings.max_queued
         self._storage = storage
         self._registry = registry
+        self._access = Access(registry)
         self._routing = Routing(
             registry,
+            self._access,
             most_of_images=self._most_of_images,
             is_open=runner.circuits.is_open_now,
         )
@@ -110,8 +112,7 @@ class Admission:
             )
         else:
             provider, model = await registry.resolve(new.model)
-            if api_key is not None:
-                check_model(user, provider, model)
+            self._access.check(user, provider.name, model)
             if new.parameters != PLAIN:
                 await registry.check_parameters(provider, model, new.parameters)
         length = len(new.prompt) + len(new.system_prompt or "")
@@ -215,8 +216,7 @@ class Admission:
         if new.model is None and self._requires_model:
             raise model_missing()
         provider, model = await self._registry.resolve(new.model)
-        if user.api_key is not None:
-            check_model(user, provider, model)
+        self._access.check(user, provider.name, model)
         if not isinstance(provider, CountsTokens):
             raise UnsupportedParameter(
                 f"The provider {provider.name!r} cannot count the tokens of a prompt "

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from copy import copy
 
 from llamakeep import errors
-from llamakeep.domain import Run, RunStatus, User
+from llamakeep.domain import Run, RunStatus
 from llamakeep.errors import (
     InvalidRequest,
     OutcomeUnknown,
@@ -15,9 +15,7 @@ from llamakeep.errors import (
     ServerStopping,
     StorageUnavailable,
     TextNotKept,
-    UnknownModel,
 )
-from llamakeep.providers.base import Provider
 
 MODEL_MISSING = (
     "This server wants each request to name its model (LLAMAKEEP_REQUIRE_MODEL). "
@@ -29,21 +27,6 @@ MODEL_MISSING = (
 def model_missing() -> InvalidRequest:
     """Return the error of a request that names no model, where it has to."""
     return InvalidRequest.of("model", MODEL_MISSING)
-
-
-def check_model(user: User, provider: Provider, model: str) -> None:
-    """
-    Refuse what the API key that `user` came in with may not ask.
-
-    Raises:
-        UnknownModel: It names what may be asked.
-    """
-    allowed = user.api_key.models if user.api_key else None
-    if allowed is not None and f"{provider.name}:{model}" not in allowed:
-        raise UnknownModel(
-            f"This API key may not ask {provider.name}:{model}; nothing was stored. "
-            f"It may ask: {', '.join(sorted(allowed))}."
-        )
 
 
 def unreadable_later() -> InvalidRequest:

@@ -76,6 +76,7 @@ def registry_of(
         aliases=said.aliases,
         facts=facts,
         limits=said.limits,
+        roles=said.roles,
     )
 
 

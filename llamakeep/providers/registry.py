@@ -74,6 +74,7 @@ class Registry:
         aliases: Mapping[str, Sequence[Step]] = MappingProxyType({}),
         facts: Mapping[str, UpstreamFacts] = MappingProxyType({}),
         limits: Mapping[str, Limits] = MappingProxyType({}),
+        roles: Mapping[str, Collection[str]] = MappingProxyType({}),
     ) -> None:
         self._fault = fault
         self._prices = prices
@@ -84,6 +85,8 @@ class Registry:
         """The alias of prompts that name no model, if it is one."""
         self.limits = limits
         """By upstream or alias: what all users together may use of it."""
+        self.roles = roles
+        """By role: the models and aliases that its users may ask, if not all."""
         self._facts = facts
         self.extra_names = frozenset().union(
             *(each.extra_fields or () for each in facts.values())

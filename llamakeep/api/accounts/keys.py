@@ -47,7 +47,10 @@ class KeyRequest(Form):
     By default, the first two.
     """
     models: Annotated[list[Model], Field(min_length=1, max_length=100)] | None = None
-    """The only models that it may use, as `provider:model`; by default, all."""
+    """
+    The only models that it may use: `provider:model`, `provider:*` for all of a
+    provider's, or aliases. By default, all.
+    """
     expires_at: AwareDatetime | None = None
     """By default, it does not expire."""
     limits: LimitsBody | None = None

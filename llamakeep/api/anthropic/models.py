@@ -46,7 +46,9 @@ async def models(
     before_id: str | None = None,
 ) -> Response:
     """List the default model, aliases, and models that providers are known to serve."""
-    known = [each.name for each in await services_of(request).models.described()]
+    services = services_of(request)
+    allowed = services.access.listed(user, await services.models.described())
+    known = [each.name for each in allowed]
     start, end = 0, len(known)
     if after_id is not None:
         start = _place(known, after_id, "query.after_id") + 1

@@ -22,8 +22,9 @@ router = Router(prefix="/v1/models", tags=["openai"], queries=Queries.VENDORS)
 )
 async def models(request: Request, user: CurrentUser) -> Response:
     """List the default model, aliases, and models that providers are known to serve."""
-    known = await services_of(request).models.described()
-    data = [_model(each) for each in known]
+    services = services_of(request)
+    known = await services.models.described()
+    data = [_model(each) for each in services.access.listed(user, known)]
     return json_response({"object": "list", "data": data})
 
 

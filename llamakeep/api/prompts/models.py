@@ -108,7 +108,10 @@ async def models(request: Request, user: CurrentUser) -> ModelsResponse:
     """
     List the aliases, and the models that providers are known to serve.
 
-    With what each can do. What is new of a provider is there after five seconds.
+    With what each can do, if you may ask it. What is new of a provider is there after
+    five seconds.
     """
-    known = await services_of(request).models.described(PARAMETERS)
-    return ModelsResponse(models=[KnownModel.of(each) for each in known])
+    services = services_of(request)
+    known = await services.models.described(PARAMETERS)
+    allowed = services.access.listed(user, known)
+    return ModelsResponse(models=[KnownModel.of(each) for each in allowed])

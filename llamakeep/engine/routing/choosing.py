@@ -10,7 +10,7 @@ from llamakeep.domain.routes import Candidate, Passed, route_of
 from llamakeep.domain.runs import PLAIN, brought_by, told_of, whole_length_of
 from llamakeep.engine.context import size_of
 from llamakeep.engine.images import check_images, images_before
-from llamakeep.engine.refusals import check_model
+from llamakeep.engine.routing.access import Access
 from llamakeep.engine.routing.prompting import prompted
 from llamakeep.errors import (
     ContextLengthExceeded,
@@ -33,12 +33,14 @@ class Routing:
     def __init__(
         self,
         registry: Registry,
+        access: Access,
         *,
         most_of_images: int,
         is_open: Callable[[str, str], bool],
     ) -> None:
         self._is_open = is_open
         self._registry = registry
+        self._access = access
         self._most_of_images = most_of_images
 
     async def choose(
@@ -57,7 +59,7 @@ class Routing:
         for member in members_of(registry.aliases[alias]):
             name = f"{member.upstream}:{member.model or ''}".rstrip(":")
             try:
-                candidate = await self._candidate(member, user, new, prior)
+                candidate = await self._candidate(alias, member, user, new, prior)
             except LlamaKeepError as error:
                 refusal = refusal or error
                 passed.append(Passed(name, error.code, was_asked=False))
@@ -80,7 +82,12 @@ class Routing:
         return registry.provider(first.provider), first.model, route
 
     async def _candidate(
-        self, member: Member, user: User, new: NewRun, prior: Sequence[Run]
+        self,
+        alias: str,
+        member: Member,
+        user: User,
+        new: NewRun,
+        prior: Sequence[Run],
     ) -> Candidate:
         """
         Return one that can answer.
@@ -93,7 +100,7 @@ class Routing:
         if member.model is not None and not provider.serves(member.model):
             raise UnknownModel
         provider, model = await registry.model_at(provider, member.model)
-        check_model(user, provider, model)
+        self._access.check(user, provider.name, model, alias=alias)
         if new.parameters != PLAIN:
             await registry.check_parameters(provider, model, new.parameters)
         self._check_room(provider.name, model, new, prior)

@@ -1,6 +1,6 @@
 """What `llamakeep.toml` may say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -151,6 +151,13 @@ class UpstreamLimits(_Table):
         return Limits(**given)
 
 
+class RoleAccess(_Table):
+    """What users of a role may ask."""
+
+    models: Annotated[tuple[ModelName, ...], Field(min_length=1)]
+    """`upstream:model`, `upstream:*` or aliases."""
+
+
 Upstream = OpenAIUpstream | ReplicateUpstream | LocalUpstream
 
 
@@ -177,6 +184,8 @@ class Upstreams:
     aliases: Mapping[str, Sequence[Step]] = field(default_factory=dict)
     limits: Mapping[str, Limits] = field(default_factory=dict)
     """By upstream or alias."""
+    roles: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """By role: the models and aliases that its users may ask."""
 
     @property
     def local(self) -> LocalUpstream | None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import DotEnvSettingsSource, SettingsError
 
-from llamakeep.domain import Limits
+from llamakeep.domain import Limits, UserRole
 from llamakeep.errors import wording
 from llamakeep.settings.model import Settings
 from llamakeep.settings.secret_files import read_secret
@@ -24,6 +24,7 @@ from llamakeep.settings.upstreams.model import (
     Mistake,
     OpenAIUpstream,
     ReplicateUpstream,
+    RoleAccess,
     Upstream,
     UpstreamLimits,
     Upstreams,
@@ -44,7 +45,8 @@ KINDS: Mapping[str, type[Upstream]] = {
     "local": LocalUpstream,
 }
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
-_TOP = ("upstreams", "aliases", "limits")
+_TOP = ("upstreams", "aliases", "limits", "roles")
+_ROLES = [*UserRole]
 _NEITHER = "is no table. Begin it with [upstreams.NAME]"
 
 
@@ -179,11 +181,13 @@ class _Reader:
             self._table("aliases"), upstreams, {**wrong, **others}, self._report
         )
         aliases = reader.read()
-        limits = self._limits([*wrong, *upstreams, *others], [*aliases])
+        known = [*wrong, *upstreams, *others]
+        limits = self._limits(known, [*aliases])
+        roles = self._roles(known, [*aliases])
         if self._mistakes:
             ordered = sorted(self._mistakes, key=lambda one: one.line or 0)
             raise UpstreamsFault([*dict.fromkeys(ordered)])
-        return Upstreams(self._path, self._text, upstreams, aliases, limits)
+        return Upstreams(self._path, self._text, upstreams, aliases, limits, roles)
 
     def _limits(
         self, upstreams: Sequence[str], aliases: Sequence[str]
@@ -212,6 +216,33 @@ class _Reader:
                 limits = self._checked(UpstreamLimits, table, place)
                 if limits is not None:
                     found[name] = limits.limits
+        return found
+
+    def _roles(
+        self, upstreams: Sequence[str], aliases: Sequence[str]
+    ) -> Mapping[str, frozenset[str]]:
+        found = {}
+        for name, table in self._table("roles").items():
+            place = ("roles", name)
+            if name not in _ROLES:
+                self._report(place, f"roles.{name} {_unknown(name, _ROLES)}")
+            elif not isinstance(table, dict):
+                self._report(
+                    place, f"roles.{name} is no table. Begin it with [roles.{name}]."
+                )
+            elif (access := self._checked(RoleAccess, table, place)) is not None:
+                found[name] = frozenset(access.models)
+                for model in access.models:
+                    upstream, colon, _ = model.partition(":")
+                    if not (upstream in upstreams if colon else model in aliases):
+                        near = meant(model, [*aliases, *(f"{u}:*" for u in upstreams)])
+                        self._report(
+                            (*place, "models"),
+                            f"roles.{name}.models: {model!r} is no alias, and no model "
+                            f"of an upstream{near}. Write an alias, `upstream:model`, "
+                            "or `upstream:*` for all of its models.",
+                            model,
+                        )
         return found
 
     def _table(self, name: str) -> Mapping[str, Any]:

@@ -1,0 +1,118 @@
+"""Which models and aliases roles and API keys may ask."""
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from llamakeep.domain import ApiKey, NewRun, Scope, User, UserRole, utc_now
+from llamakeep.engine import Engine
+from llamakeep.engine.routing.access import Access
+from llamakeep.errors import UnknownModel
+from llamakeep.providers.described import KnownModels
+from llamakeep.providers.registry import Registry
+from llamakeep.settings import Settings
+from llamakeep.settings.upstreams import Member
+from llamakeep.storage import Storage
+from tests.fakes import ScriptedProvider
+
+ALIASES = {"any": [[Member("one", "a")], [Member("two", "b")]]}
+
+
+def registry_of(**roles: Collection[str]) -> Registry:
+    one = ScriptedProvider(name="one", models=["a", "c"])
+    two = ScriptedProvider(name="two", models=["b"])
+    return Registry([one, two], aliases=ALIASES, roles=roles)
+
+
+@asynccontextmanager
+async def open_with(
+    settings: Settings, storage: Storage, registry: Registry
+) -> AsyncIterator[Engine]:
+    engine = Engine(settings, storage, registry)
+    await engine.open()
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+def with_key(user: User, *models: str) -> User:
+    key = ApiKey(
+        id="key_1",
+        name="a key",
+        hint="abcd",
+        scopes=frozenset(Scope),
+        models=frozenset(models),
+        created_at=utc_now(),
+        expires_at=None,
+        last_used_at=None,
+    )
+    return replace(user, api_key=key)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (["one:a"], "one:a", "one:a"),
+        (["one:a"], "one:c", None),
+        (["one:*"], "one:c", "one:c"),
+        (["one:*"], "two:b", None),
+        (["any"], "any", "one:a"),
+        (["any"], "one:a", None),
+        (["two:b"], "any", "two:b"),
+        (["one:c"], "any", None),
+        (["two:*", "one:c"], "any", "two:b"),
+    ],
+)
+async def test_a_role_asks_what_is_allowed_to_it_and_no_more(
+    settings: Settings,
+    storage: Storage,
+    alice: User,
+    case: tuple[list[str], str, str | None],
+) -> None:
+    allowed, model, answering = case
+    new = NewRun(prompt="Why?", model=model)
+    async with open_with(settings, storage, registry_of(user=allowed)) as engine:
+        if answering is None:
+            with pytest.raises(UnknownModel, match=r"'user' may not ask .* Allowed"):
+                await engine.answer(alice, new)
+        else:
+            run = await engine.answer(alice, new)
+            assert f"{run.provider}:{run.model}" == answering
+    assert len(await storage.history(alice)) == (answering is not None)
+
+
+@pytest.mark.parametrize("of_key", [["two:b"], ["one:a"], ["any"]])
+async def test_a_role_and_a_key_both_have_to_allow_a_model(
+    settings: Settings, storage: Storage, alice: User, of_key: list[str]
+) -> None:
+    new = NewRun(prompt="Why?", model="two:b")
+    async with open_with(settings, storage, registry_of(user=["one:*"])) as engine:
+        with pytest.raises(UnknownModel):
+            await engine.answer(with_key(alice, *of_key), new)
+
+
+async def test_another_role_may_ask_anything(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    registry = registry_of(user=["one:a"])
+    admin = replace(alice, role=UserRole.ADMIN)
+    async with open_with(settings, storage, registry) as engine:
+        run = await engine.answer(admin, NewRun(prompt="Why?", model="two:b"))
+
+    assert run.provider == "two"
+
+
+async def test_what_may_not_be_asked_is_not_listed(alice: User) -> None:
+    registry = registry_of(user=["one:c", "two:*"])
+    known = await KnownModels(registry).described()
+
+    mine = Access(registry).listed(alice, known)
+    with_a_key = Access(registry).listed(with_key(alice, "one:c", "any"), known)
+    everything = Access(registry_of()).listed(alice, known)
+
+    assert [each.name for each in mine] == ["any", "one:c", "two:b"]
+    assert [each.name for each in with_a_key] == ["any", "one:c"]
+    assert [each.name for each in everything] == ["one:a", "any", "one:c", "two:b"]
