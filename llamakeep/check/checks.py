@@ -24,6 +24,7 @@ from llamakeep.check.threads import in_thread
 from llamakeep.domain import utc_now
 from llamakeep.errors import StorageUnavailable
 from llamakeep.settings import Settings
+from llamakeep.settings.upstreams import Upstreams
 from llamakeep.settings.variables import files_with_secrets
 from llamakeep.storage.inspection import sqlite_file
 from llamakeep.tracing import endpoint
@@ -50,10 +51,10 @@ async def run_checks(
         now: This computer's clock.
         longest: Seconds that one check may take.
     """
-    settings, found = await in_thread(read_settings)
+    settings, upstreams, found = await in_thread(read_settings)
     if settings is None:
         return found
-    checks = checks_of(settings, now)
+    checks = checks_of(settings, upstreams, now)
     if url is not None:
         checks["proxy"] = partial(check_proxy, url)
     results = await asyncio.gather(
@@ -67,7 +68,9 @@ async def run_checks(
     return found
 
 
-def checks_of(settings: Settings, now: Callable[[], datetime]) -> dict[str, Check]:
+def checks_of(
+    settings: Settings, upstreams: Upstreams, now: Callable[[], datetime]
+) -> dict[str, Check]:
     """Return the checks of what the settings name, by what they are about."""
     checks: dict[str, Check] = {
         "database": lambda: check_database(settings, now=now()),
@@ -79,7 +82,7 @@ def checks_of(settings: Settings, now: Callable[[], datetime]) -> dict[str, Chec
     if path is not None:
         checks["disk"] = lambda: in_thread(partial(check_disk, path))
     checks["files"] = lambda: in_thread(lambda: check_modes(path, files_with_secrets()))
-    checks |= provider_checks(settings, now)
+    checks |= provider_checks(settings, upstreams, now)
     checks["webhooks"] = partial(check_webhooks, settings)
     if settings.valkey_url is not None:
         checks["valkey"] = partial(check_valkey, settings)

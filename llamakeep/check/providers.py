@@ -1,7 +1,7 @@
 """Whether each provider can be reached, takes the credentials and has its models."""
 
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -9,16 +9,14 @@ from typing import Any
 
 from llamakeep.check.clocks import compare
 from llamakeep.check.finding import Finding, failed, ok, warning
+from llamakeep.check.openai import SILENCE, Server
 from llamakeep.check.threads import in_thread
 from llamakeep.errors import (
     LlamaKeepError,
-    ProviderAnswerInvalid,
-    ProviderRateLimited,
     ProviderTimeout,
     ProviderUnauthenticated,
     ProviderUnavailable,
 )
-from llamakeep.http import Client, HttpError
 from llamakeep.providers.creating import create_registry
 from llamakeep.providers.local.weights import (
     NO_MODEL,
@@ -26,23 +24,17 @@ from llamakeep.providers.local.weights import (
     has_engine,
     weights_fault,
 )
-from llamakeep.providers.openai.provider import OpenAIProvider
-from llamakeep.providers.registry import HOW_TO_CONFIGURE
+from llamakeep.providers.registry import HOW_TO_CONFIGURE, Registry
 from llamakeep.providers.replicate.api import ReplicateApi
-from llamakeep.providers.replicate.clock import RemoteClock
 from llamakeep.settings import Settings
+from llamakeep.settings.upstreams import (
+    LocalUpstream,
+    OpenAIUpstream,
+    ReplicateUpstream,
+    Upstreams,
+)
 from llamakeep.webhooks.addresses import Guard, NotAllowed
 
-_SILENCE = 5.0
-"""Seconds that a provider may be silent before it answers for its models."""
-_KEY = (
-    "Set LLAMAKEEP_OPENAI_API_KEY (or LLAMAKEEP_OPENAI_API_KEY_FILE) to a key of that "
-    "server."
-)
-_BASE_URL = (
-    "Start that server, or correct LLAMAKEEP_OPENAI_BASE_URL, with its /v1: "
-    "`curl {url}/models` has to list models."
-)
 _HOW_TO_LOG_IN = (
     "Copy a token from https://replicate.com/account/api-tokens into "
     "REPLICATE_API_TOKEN."
@@ -56,14 +48,20 @@ Check = Callable[[], Coroutine[Any, Any, list[Finding]]]
 
 
 def provider_checks(
-    settings: Settings, now: Callable[[], datetime]
+    settings: Settings, upstreams: Upstreams, now: Callable[[], datetime]
 ) -> dict[str, Check]:
-    """Return a check for each provider that the settings name."""
+    """Return a check for each provider that variables or `llamakeep.toml` name."""
     checks: dict[str, Check] = {"model": partial(check_default_model, settings)}
     if settings.replicate_api_token is not None:
         checks["replicate"] = partial(check_replicate, settings, now)
     if settings.openai_base_url is not None:
         checks["openai"] = partial(check_openai, settings, now)
+    for name, upstream in upstreams.upstreams.items():
+        if not isinstance(upstream, LocalUpstream):
+            # Its name may be that of another check.
+            checks[f"upstreams.{name}"] = partial(
+                check_upstream, settings, name, upstream, now
+            )
     if settings.local_model != NO_MODEL:
         checks["local"] = partial(check_local, settings)
     return checks
@@ -75,8 +73,10 @@ async def check_default_model(settings: Settings) -> list[Finding]:
     try:
         if not registry.names:
             return [failed("model", "No model is configured.", HOW_TO_CONFIGURE)]
+        unpriced = await _unpriced(registry)
         if settings.default_model is None:
-            return [ok("model", f"Prompts without one go to {registry.names[0]}.")]
+            said = f"Prompts without one go to {registry.names[0]}."
+            return [ok("model", said), *unpriced]
         provider, model = await registry.resolve(settings.default_model)
     except LlamaKeepError:
         return [
@@ -90,105 +90,140 @@ async def check_default_model(settings: Settings) -> list[Finding]:
         ]
     finally:
         await registry.close()
-    return [ok("model", f"Prompts without one go to {provider.name}:{model}.")]
+    said = f"Prompts without one go to {provider.name}:{model}."
+    return [ok("model", said), *unpriced]
 
 
-async def check_openai(
-    settings: Settings, now: Callable[[], datetime]
-) -> list[Finding]:
-    """Return whether the OpenAI-compatible server lists the models in the settings."""
-    url = str(settings.openai_base_url).rstrip("/")
-    key = settings.openai_api_key
-    secret = key.get_secret_value() if key else None
-    provider = OpenAIProvider(
-        url,
-        api_key=secret,
-        connect_timeout=settings.connect_timeout,
-        silence_timeout=min(settings.silence_timeout, _SILENCE),
-    )
-    about, wanted = "openai", settings.openai_models
-    try:
-        listed = await provider.models()
-    except ProviderAnswerInvalid as error:
-        if wanted:
-            found = [warning(about, error.detail, _BASE_URL.format(url=url))]
-        else:
-            found = [failed(about, error.detail, _BASE_URL.format(url=url))]
-    except LlamaKeepError as error:
-        return [failed(about, error.detail, _fix_of_openai(error, url))]
-    else:
-        found = [_models_of_openai(wanted, listed)]
-    finally:
-        await provider.close()
-    authorization = {"authorization": f"Bearer {secret}"} if secret else {}
-    theirs = await _time_at(url, "/models", authorization)
-    if theirs is not None:
-        found += compare(about, theirs, now(), whose=url)
+async def _unpriced(registry: Registry) -> list[Finding]:
+    """Return which upstreams have a limit in dollars, and models without a price."""
+    found = []
+    for name, limits in registry.limits.items():
+        if name not in registry.by_name or not (
+            limits.dollars_per_day or limits.dollars_per_month
+        ):
+            continue
+        try:
+            models = await registry.provider(name).models()
+        except LlamaKeepError:
+            continue  # the check of the upstream says it
+        missing = [model for model in models if registry.price(name, model) is None]
+        if missing:
+            said = (
+                f"limits.{name} has dollars, and prices of its models are not known: "
+                f"{', '.join(missing[:10])}. Prompts to them are refused."
+            )
+            fix = f"Add them to upstreams.{name}.prices or LLAMAKEEP_PRICES."
+            found.append(warning("model", said, fix))
     return found
 
 
-def _models_of_openai(wanted: tuple[str, ...], listed: Any) -> Finding:
-    known = {*listed, *(name.removesuffix(":latest") for name in listed)}
-    missing = [name for name in wanted if name not in known]
-    if missing:
-        some = ", ".join([*listed][:10])
-        return warning(
-            "openai",
-            f"The server does not list {', '.join(missing)}.",
-            f"Correct LLAMAKEEP_OPENAI_MODELS: it lists {some}.",
-        )
-    if not wanted and not listed:
-        return failed(
-            "openai",
-            "The server lists no model.",
-            "Load one there (`ollama pull llama3.2`), or set LLAMAKEEP_OPENAI_MODELS.",
-        )
-    return ok("openai", f"It takes the key, and lists {len(listed)} models.")
-
-
-def _fix_of_openai(error: LlamaKeepError, url: str) -> str:
+def _fix_of_replicate(error: LlamaKeepError, url: str, *, key: str, model: str) -> str:
     match error:
         case ProviderUnauthenticated():
-            return _KEY
-        case ProviderRateLimited():
-            return "Wait, or raise the limits of that account."
-    return _BASE_URL.format(url=url)
-
-
-def _fix_of_replicate(error: LlamaKeepError, settings: Settings) -> str:
-    match error:
-        case ProviderUnauthenticated():
-            return _HOW_TO_LOG_IN
+            return key
         case ProviderUnavailable() | ProviderTimeout():
-            return _REACH.format(url=settings.replicate_base_url)
-    return _MODEL
+            return _REACH.format(url=url)
+    return model
 
 
 async def check_replicate(
     settings: Settings, now: Callable[[], datetime]
 ) -> list[Finding]:
     """Return whether Replicate takes the token, and has the default model."""
-    token, about = settings.replicate_api_token, "replicate"
+    token = settings.replicate_api_token
     assert token is not None
-    api = ReplicateApi(
-        str(settings.replicate_base_url),
-        token.get_secret_value(),
-        connect_timeout=settings.connect_timeout,
-        silence_timeout=min(settings.silence_timeout, _SILENCE),
+    upstream = ReplicateUpstream(
+        kind="replicate",
+        base_url=settings.replicate_base_url,
+        models=(settings.replicate_model,),
+    ).model_copy(update={"key": token})
+    return await _check_replicate(
+        settings, "replicate", upstream, now, key=_HOW_TO_LOG_IN, model=_MODEL
     )
-    name = settings.replicate_model.partition(":")[0]
+
+
+async def _check_replicate(
+    settings: Settings,
+    about: str,
+    upstream: ReplicateUpstream,
+    now: Callable[[], datetime],
+    *,
+    key: str,
+    model: str,
+) -> list[Finding]:
+    assert upstream.key is not None
+    url = str(upstream.base_url)
+    api = ReplicateApi(
+        url,
+        upstream.key.get_secret_value(),
+        connect_timeout=upstream.connect_timeout or settings.connect_timeout,
+        silence_timeout=min(settings.silence_timeout, SILENCE),
+    )
+    name = upstream.models[0].partition(":")[0]
+    found: list[Finding] = []
     try:
         if "/" in name:
             await api.model(name)
-        found = await _webhooks_of_replicate(settings, api)
+        if about == "replicate":  # the one that webhooks are about
+            found = await _webhooks_of_replicate(settings, api)
         theirs = api.clock.now()
     except LlamaKeepError as error:
-        return [failed(about, error.detail, _fix_of_replicate(error, settings))]
+        fix = _fix_of_replicate(error, url, key=key, model=model)
+        return [failed(about, error.detail, fix)]
     finally:
         await api.close()
     if theirs is not None:
         found += compare(about, theirs, now(), whose="Replicate")
     return [ok(about, f"It takes the token, and has {name}."), *found]
+
+
+async def check_upstream(
+    settings: Settings,
+    name: str,
+    upstream: OpenAIUpstream | ReplicateUpstream,
+    now: Callable[[], datetime],
+) -> list[Finding]:
+    """Return whether an upstream of `llamakeep.toml` takes its key and has models."""
+    place = f"upstreams.{name}"
+    key = f"Correct what {place}.key_variable or key_file names."
+    if isinstance(upstream, ReplicateUpstream):
+        model = f"Correct {place}.models or base_url."
+        return await _check_replicate(
+            settings, name, upstream, now, key=key, model=model
+        )
+    server = Server(
+        about=name,
+        url=str(upstream.base_url).rstrip("/"),
+        key=upstream.key,
+        models=upstream.models,
+        headers=upstream.headers,
+        connect_timeout=upstream.connect_timeout or settings.connect_timeout,
+        silence_timeout=upstream.silence_timeout or settings.silence_timeout,
+        fix_key=key,
+        base_url_name=f"{place}.base_url",
+        models_name=f"{place}.models",
+        who=f"The upstream {name!r}",
+    )
+    return await server.check(now)
+
+
+async def check_openai(
+    settings: Settings, now: Callable[[], datetime]
+) -> list[Finding]:
+    """Return whether the OpenAI-compatible server lists the models in the settings."""
+    server = Server(
+        about="openai",
+        url=str(settings.openai_base_url).rstrip("/"),
+        key=settings.openai_api_key,
+        models=settings.openai_models,
+        connect_timeout=settings.connect_timeout,
+        silence_timeout=settings.silence_timeout,
+        fix_key="Set LLAMAKEEP_OPENAI_API_KEY (or LLAMAKEEP_OPENAI_API_KEY_FILE) to a "
+        "key of that server.",
+        base_url_name="LLAMAKEEP_OPENAI_BASE_URL",
+        models_name="LLAMAKEEP_OPENAI_MODELS",
+    )
+    return await server.check(now)
 
 
 async def _webhooks_of_replicate(
@@ -259,21 +294,3 @@ def free_memory() -> int | None:
     if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return None
-
-
-async def _time_at(
-    base_url: str, path: str, headers: Mapping[str, str]
-) -> datetime | None:
-    """Return the time in a response's `Date`, if it has one."""
-    clock = RemoteClock()
-    client = Client(
-        base_url, connect_timeout=_SILENCE, silence_timeout=_SILENCE, headers=headers
-    )
-    try:
-        async with client.send("GET", path, keep_alive=False) as response:
-            clock.hear(response.header("date"))
-    except (TimeoutError, HttpError):
-        return None
-    finally:
-        await client.close()
-    return clock.now()

@@ -8,7 +8,13 @@ from pydantic_settings import SettingsError
 from llamakeep.check.finding import Finding, failed, ok, warning
 from llamakeep.errors import OneProcessOnly
 from llamakeep.settings import Settings, variables
-from llamakeep.settings.upstreams import UpstreamsFault, read, with_local
+from llamakeep.settings.upstreams import (
+    NONE,
+    Upstreams,
+    UpstreamsFault,
+    read,
+    with_local,
+)
 from llamakeep.settings.values import is_loopback
 from llamakeep.workers.parent import check_can_share
 
@@ -18,29 +24,35 @@ ANYONE = 8
 _CORRECT = "Correct it in the environment or in `.env`."
 
 
-def read_settings() -> tuple[Settings | None, list[Finding]]:
-    """Return the settings, if they can be read, and what is wrong with them."""
+def read_settings() -> tuple[Settings | None, Upstreams, list[Finding]]:
+    """
+    Return the settings and what `llamakeep.toml` says, and what is wrong with them.
+
+    Without settings, they cannot be read.
+    """
     try:
         settings = Settings()
         upstreams = read(settings)
         settings = with_local(settings, upstreams)
     except ValidationError as error:
         wrong = error.errors(include_input=False, include_url=False)
-        return None, [
-            failed(ABOUT, variables.wording_of(each), _CORRECT) for each in wrong
-        ]
+        return (
+            None,
+            NONE,
+            [failed(ABOUT, variables.wording_of(each), _CORRECT) for each in wrong],
+        )
     except UpstreamsFault as error:
         fix = "Correct the file: `docs/upstreams.md` says what it may have."
-        return None, [failed(ABOUT, str(each), fix) for each in error.mistakes]
+        return None, NONE, [failed(ABOUT, str(each), fix) for each in error.mistakes]
     except (SettingsError, UnicodeDecodeError) as error:
-        return None, [failed(ABOUT, f"They cannot be read: {error}.", _CORRECT)]
+        return None, NONE, [failed(ABOUT, f"They cannot be read: {error}.", _CORRECT)]
     variables.pass_on_from_file()
     found = [
         warning(ABOUT, each, "Correct the name, or remove the variable.")
         for each in variables.warnings()
     ]
     found.extend(contradictions(settings, [*upstreams.upstreams]))
-    return settings, found or [ok(ABOUT, "All are known, and fit together.")]
+    return settings, upstreams, found or [ok(ABOUT, "All are known, and fit together.")]
 
 
 def contradictions(

@@ -166,7 +166,7 @@ def _judged(about: str, model: str, heard: _Heard) -> Finding:
             f"{model} does not stop: it wrote {heard.length:,} characters in "
             f"{heard.after:.1f} s, where {MOST_TOKENS} tokens were asked for."
         )
-        fix = f"Update that server, or name another model in {_MODELS[about]}."
+        fix = f"Update that server, or name another model in {_models_of(about)}."
         return failed(about, said, fix)
     if not heard.pieces:
         said = f"{model} ended without a text ({heard.end.finish_reason})."
@@ -188,16 +188,22 @@ def _judged(about: str, model: str, heard: _Heard) -> Finding:
     )
 
 
+def _models_of(about: str) -> str:
+    """Return what the setting with the models of a provider is called."""
+    return _MODELS.get(about, f"upstreams.{about}.models")
+
+
 def _fix_of(error: LlamaKeepError, about: str) -> str:
     match error:
-        case ProviderUnauthenticated() if about in _CREDENTIALS:
-            return f"Correct {_CREDENTIALS[about]}."
+        case ProviderUnauthenticated():
+            key = _CREDENTIALS.get(about, f"the key of upstreams.{about}")
+            return f"Correct {key}."
         case ProviderOutOfCredit():
             return "Buy credit for that account."
         case ProviderRateLimited():
             return "Wait, or raise the limits of that account."
         case ModelNotFound():
-            return f"Name another model in {_MODELS[about]}."
+            return f"Name another model in {_models_of(about)}."
         case ProviderTimeout():
             return _LOADING
     where = "https://replicate.com/predictions" if about == "replicate" else "its log"

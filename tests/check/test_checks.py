@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -271,3 +271,83 @@ async def test_valkey_that_is_gone_or_asks_for_a_password_fails(
     assert "Correct user and password" in refused.fix
     assert "wrong" not in refused.message.replace("WRONGPASS", "")
     assert "Start Valkey" in gone.fix
+
+
+@pytest.fixture
+def written(good: Path) -> Callable[[str], None]:
+    """Return what writes `llamakeep.toml`."""
+
+    def write(text: str) -> None:
+        (good / "llamakeep.toml").write_text(text)
+
+    return write
+
+
+def upstream_at(url: str, more: str = "") -> str:
+    return f'[upstreams.own]\nkind = "openai"\nbase_url = "{url}"\n{more}'
+
+
+async def test_an_upstream_of_the_file_is_asked_for_its_models(
+    provider: str, written: Callable[[str], None]
+) -> None:
+    written(upstream_at(provider))
+
+    found = [each for each in await look() if each.about == "own"]
+
+    assert [(each.level, each.message) for each in found] == [
+        ("ok", "It takes the key, and lists 2 models.")
+    ]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (404, "", "own", "failed", "upstreams.own.base_url"),
+        (401, "", "own", "failed", "upstreams.own.key_variable"),
+        (200, 'models = ["owl"]', "own", "warning", "upstreams.own.models"),
+        (
+            200,
+            'models = ["parrot"]\n[limits.own]\ndollars_per_day = 1',
+            "model",
+            "warning",
+            "upstreams.own.prices",
+        ),
+    ],
+)
+async def test_what_is_wrong_with_an_upstream_of_the_file_is_told_with_its_fix(
+    written: Callable[[str], None], case: tuple[int, str, str, str, str]
+) -> None:
+    status, more, about, level, fix = case
+    async with answering({"/v1/models": (status, MODELS)}) as url:
+        written(upstream_at(f"{url}/v1", more))
+        found = the_only(await look(), about)
+
+    assert found.level == level
+    assert fix in found.fix
+
+
+async def test_an_upstream_of_the_file_that_is_not_there_fails(
+    written: Callable[[str], None], free_port: int
+) -> None:
+    written(upstream_at(f"http://127.0.0.1:{free_port}/v1"))
+
+    found = the_only(await look(), "own")
+
+    assert found.level == "failed"
+    assert "'own'" in found.message
+
+
+async def test_the_token_of_an_upstream_at_replicate_is_tried(
+    written: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THEIR_TOKEN", "r8_wrong")
+    path = "/v1/models/meta/llama-4-maverick-instruct"
+    async with answering({path: (401, {"detail": "Unauthenticated"})}) as url:
+        written(
+            f'[upstreams.own]\nkind = "replicate"\nbase_url = "{url}"\n'
+            'key_variable = "THEIR_TOKEN"\n'
+        )
+        found = the_only(await look(), "own")
+
+    assert found.level == "failed"
+    assert "upstreams.own.key_variable" in found.fix

@@ -85,7 +85,7 @@ def test_the_settings_of_the_guide_reach_a_command_and_fit_together(
     assert len(names) > 5
     for name in names:
         monkeypatch.setenv(name, told[name])
-    assert [each.level for each in read_settings()[1]] == ["ok"]
+    assert [each.level for each in read_settings()[2]] == ["ok"]
 
 
 def test_settings_without_quotes_and_of_windows_are_read_as_systemd_reads_them(
