@@ -125,6 +125,7 @@ base_url = "http://127.0.0.1:1/v1"
 key_variable = "NOT_THERE"
 models = ["a"]
 prices.a = { input = 1, ouput = 2 }
+parallel = 0
 
 [upstreams.four]
 kind = "openai"
@@ -139,7 +140,6 @@ kind = "openai"
 base_url = "http://127.0.0.1:1/v1"
 key_file = "nowhere"
 models = ["b"]
-parallel = 0
 
 [aliases]
 circle = ["back"]
@@ -152,7 +152,7 @@ wrong = [
 heavy = [{ "six:b" = 0 }]
 none = []
 
-[limits.sicks]
+[limits.fiv]
 dollars_per_day = 1
 
 [limits.six]
@@ -168,7 +168,7 @@ models = ["six:b"]
 [roles.user]
 models = [
     "six:*",
-    "sick:b",
+    "fiv:b",
 ]
 """
 
@@ -191,20 +191,20 @@ models = [
             "16: upstreams.three.prices.a.ouput is not known (did you mean "
             "'output'?). Known are: input, output."
         ),
+        "17: upstreams.three.parallel: It has to be more than 0.",
         (
-            "18: upstreams.four: A key is not written into this file. Name "
+            "19: upstreams.four: A key is not written into this file. Name "
             "where it is, with `key_variable` or `key_file`."
         ),
         (
-            "23: upstreams.five needs an API token. Name the variable that "
+            "24: upstreams.five needs an API token. Name the variable that "
             'has it: key_variable = "REPLICATE_API_TOKEN".'
         ),
         (
-            "29: upstreams.six.key_file: "
+            "30: upstreams.six.key_file: "
             f"{tmp_path}/nowhere cannot be read: No such file or directory. Write the "
             "key into that file, or name another."
         ),
-        "31: upstreams.six.parallel: It has to be more than 0.",
         (
             "35: The alias 'circle' leads to itself: circle -> back -> "
             "circle. Remove one of them."
@@ -224,9 +224,9 @@ models = [
             ', "b:model"].'
         ),
         (
-            "44: limits.sicks: there is no such upstream or alias (did you mean "
-            "'six'?). Name one of: one, two, three, four, five, six, circle, back, "
-            "wrong, heavy, none."
+            "44: limits.fiv: there is no such upstream or alias (did you mean "
+            "'five'?). Name one of: one, two, three, four, five, six, local, "
+            "circle, back, wrong, heavy, none."
         ),
         (
             "48: limits.six.concurrent_runs is for aliases. Set `parallel` of the "
@@ -240,8 +240,8 @@ models = [
         "52: limits.three.tokens_per_day: It has to be a whole number.",
         "54: roles.guest is not known. Known are: user, admin.",
         (
-            "60: roles.user.models: 'sick:b' is no alias, and no model of an upstream "
-            "(did you mean 'six:*'?). Write an alias, `upstream:model`, or "
+            "60: roles.user.models: 'fiv:b' is no alias, and no model of an upstream "
+            "(did you mean 'five:*'?). Write an alias, `upstream:model`, or "
             "`upstream:*` for all of its models."
         ),
     ]

@@ -112,7 +112,8 @@ class Admission:
             )
         else:
             provider, model = await registry.resolve(new.model)
-            self._access.check(user, provider.name, model)
+            if api_key is not None or registry.roles:
+                self._access.check(user, provider.name, model)
             if new.parameters != PLAIN:
                 await registry.check_parameters(provider, model, new.parameters)
         length = len(new.prompt) + len(new.system_prompt or "")
@@ -182,9 +183,10 @@ class Admission:
                 "nothing was stored. Try again in a moment.",
                 retry_after=1,
             )
-        if runner.turns.is_free(run):
+        upstream = runner.turns.take(run)
+        if upstream is not None:
             live = LiveRun(run, provider)
-            runner.turns.take(live)
+            live.has_slot, live.upstream = True, upstream
             live.prior = prior
         else:
             self._check_share(user.id)

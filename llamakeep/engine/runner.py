@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -185,7 +185,7 @@ class Runner:
                 end = await self._closing.failed(live, error)
             else:
                 end = None if live.is_lost else live.succeeded()
-                if end is not None and self.circuits.have_failures:
+                if end is not None and self.circuits.models.known:
                     self.circuits.models.succeeded(end)
             if end is not None:
                 await self._closing.finish(live, end)
@@ -204,7 +204,8 @@ class Runner:
         run_id = live.run.id
         if self.live.get(run_id) is live:
             del self.live[run_id]
-        self.turns.end(live)
+        if live.upstream is not None or live.is_waiting:
+            self.turns.end(live)
         if isinstance(failure, Exception):
             log.error("run %s was dropped by a bug", run_id, exc_info=failure)
             self.recovery.failed(run_id)
@@ -226,9 +227,18 @@ class Runner:
         quotas: Sequence[Quota],
     ) -> bool:
         """Keep a run and tell so; return whether it is one that was not kept before."""
+        accept = partial(
+            self._storage.accept,
+            node=self._node,
+            lease=self._settings.lease,
+            idempotency_key=idempotency_key,
+        )
         is_new = False
         try:
-            stored = await self._accept(live, idempotency_key, quotas)
+            try:
+                stored = await store(partial(accept, live.run, quotas=quotas))
+            except LimitReached as reached:
+                stored = await self._accept_elsewhere(live, quotas, reached, accept)
         except Exception as error:  # noqa: BLE001 - handed to the client that waits
             live.refuse(error)
             if isinstance(error, OutcomeUnknown):
@@ -244,31 +254,23 @@ class Runner:
                 live.feed.changed(stored.id)
         return is_new
 
-    async def _accept(
+    async def _accept_elsewhere(
         self,
         live: LiveRun,
-        idempotency_key: IdempotencyKey | None,
         quotas: Sequence[Quota],
+        reached: LimitReached,
+        accept: Callable[..., Awaitable[Run]],
     ) -> Run:
-        """Store a run; where an upstream's limit is reached, for another one."""
-        while True:
-            accept = partial(
-                self._storage.accept,
-                live.run,
-                node=self._node,
-                lease=self._settings.lease,
-                idempotency_key=idempotency_key,
-                quotas=quotas,
-            )
+        """Store a run for another model of its alias: an upstream is at its limit."""
+        while (other := passing_by(live.run, quotas, reached)) is not None:
+            live.run, quotas = other
+            live.provider = self._registry.provider(live.run.provider)
+            await self.turns.release(live)
             try:
-                return await store(accept)
-            except LimitReached as reached:
-                other = passing_by(live.run, quotas, reached)
-                if other is None:
-                    raise
-                live.run, quotas = other
-                live.provider = self._registry.provider(live.run.provider)
-                await self.turns.release(live)
+                return await store(partial(accept, live.run, quotas=quotas))
+            except LimitReached as again:
+                reached = again
+        raise reached
 
     async def _prepare(self, live: LiveRun) -> bool:
         """
@@ -347,6 +349,8 @@ class Runner:
         )
         live.prior = None
         circuits = self.circuits
+        # Mostly they are empty, and nothing is to be asked of circuits.
+        models, upstreams = circuits.models.known, circuits.upstreams.failing
         try:
             async with asyncio.timeout(self._settings.run_timeout) as deadline:
                 if is_reattachable(provider):
@@ -364,7 +368,7 @@ class Runner:
                     )
                     await reattachment.answer(was_begun=was_begun)
                     return True
-                if circuits.have_failures:
+                if models or upstreams:
                     await circuits.check(run)
                 is_embedding = run.parameters.embedding is not None
                 ask = partial(embedded, provider) if is_embedding else provider.answer
@@ -375,7 +379,7 @@ class Runner:
                     async with aclosing(answer) as events:
                         async for event in events:
                             live.receive(event)
-                            if circuits.have_failures:
+                            if models or upstreams:
                                 await circuits.received(run, event)
                 except BaseException as error:
                     await circuits.broke_off(run, error, is_answering=live.is_answering)

@@ -180,7 +180,7 @@ async def connect(
 async def connect_with(settings: Settings, text: str) -> AsyncIterator[Client]:
     """Connect to a server whose `llamakeep.toml` has this text."""
     settings = settings.model_copy(update={"local_model": Path("none")})
-    said = read_text(text, Path("llamakeep.toml"), settings)
+    said = await asyncio.to_thread(read_text, text, Path("llamakeep.toml"), settings)
     app = create_app(settings, upstreams=said)
     async with (
         app.router.lifespan_context(app),

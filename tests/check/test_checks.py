@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -274,11 +274,11 @@ async def test_valkey_that_is_gone_or_asks_for_a_password_fails(
 
 
 @pytest.fixture
-def written(good: Path) -> Callable[[str], None]:
+def written(good: Path) -> Callable[[str], Awaitable[None]]:
     """Return what writes `llamakeep.toml`."""
 
-    def write(text: str) -> None:
-        (good / "llamakeep.toml").write_text(text)
+    async def write(text: str) -> None:
+        await asyncio.to_thread((good / "llamakeep.toml").write_text, text)
 
     return write
 
@@ -288,9 +288,9 @@ def upstream_at(url: str, more: str = "") -> str:
 
 
 async def test_an_upstream_of_the_file_is_asked_for_its_models(
-    provider: str, written: Callable[[str], None]
+    provider: str, written: Callable[[str], Awaitable[None]]
 ) -> None:
-    written(upstream_at(provider))
+    await written(upstream_at(provider))
 
     found = [each for each in await look() if each.about == "own"]
 
@@ -315,11 +315,11 @@ async def test_an_upstream_of_the_file_is_asked_for_its_models(
     ],
 )
 async def test_what_is_wrong_with_an_upstream_of_the_file_is_told_with_its_fix(
-    written: Callable[[str], None], case: tuple[int, str, str, str, str]
+    written: Callable[[str], Awaitable[None]], case: tuple[int, str, str, str, str]
 ) -> None:
     status, more, about, level, fix = case
     async with answering({"/v1/models": (status, MODELS)}) as url:
-        written(upstream_at(f"{url}/v1", more))
+        await written(upstream_at(f"{url}/v1", more))
         found = the_only(await look(), about)
 
     assert found.level == level
@@ -327,9 +327,9 @@ async def test_what_is_wrong_with_an_upstream_of_the_file_is_told_with_its_fix(
 
 
 async def test_an_upstream_of_the_file_that_is_not_there_fails(
-    written: Callable[[str], None], free_port: int
+    written: Callable[[str], Awaitable[None]], free_port: int
 ) -> None:
-    written(upstream_at(f"http://127.0.0.1:{free_port}/v1"))
+    await written(upstream_at(f"http://127.0.0.1:{free_port}/v1"))
 
     found = the_only(await look(), "own")
 
@@ -338,12 +338,12 @@ async def test_an_upstream_of_the_file_that_is_not_there_fails(
 
 
 async def test_the_token_of_an_upstream_at_replicate_is_tried(
-    written: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    written: Callable[[str], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("THEIR_TOKEN", "r8_wrong")
     path = "/v1/models/meta/llama-4-maverick-instruct"
     async with answering({path: (401, {"detail": "Unauthenticated"})}) as url:
-        written(
+        await written(
             f'[upstreams.own]\nkind = "replicate"\nbase_url = "{url}"\n'
             'key_variable = "THEIR_TOKEN"\n'
         )

@@ -35,11 +35,6 @@ class Circuits:
         """Until when those are passed by that could not be connected to."""
         self.upstreams.watch(registry)
 
-    @property
-    def have_failures(self) -> bool:
-        """Whether anything is to be asked of them; mostly, nothing is."""
-        return bool(self.models.known or self.upstreams.failing)
-
     def is_open_now(self, provider: str, model: str) -> bool:
         """Return whether a model is not to be asked now, if there is another one."""
         return (

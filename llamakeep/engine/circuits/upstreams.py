@@ -56,6 +56,8 @@ class CircuitBreakers:
         """Whether any run may be a probe; mostly none is."""
         self.failing: set[str] = set()
         """Those that refuse runs, or failed last; mostly there are none."""
+        self.stopping: set[str] = set()
+        """Those for which runs wait; mostly there are none."""
         # What is seen is seen in the order in which it happened.
         self._watching = asyncio.Lock()
 
@@ -68,6 +70,7 @@ class CircuitBreakers:
                 breaker = CircuitBreaker(name, has_waiting=name in waiting)
                 self._breakers[name] = breaker
             breaker.has_waiting = name in waiting
+            self._note(breaker)
 
     async def refresh(self) -> None:
         """Look at what other processes did, and earlier ones."""
@@ -321,7 +324,13 @@ class CircuitBreakers:
 
     def _see(self, breaker: CircuitBreaker, circuit: Circuit) -> None:
         breaker.see(circuit)
-        if (breaker.is_open or circuit.failures) and not breaker.has_waiting:
-            self.failing.add(circuit.provider)
-        else:
-            self.failing.discard(circuit.provider)
+        self._note(breaker)
+
+    def _note(self, breaker: CircuitBreaker) -> None:
+        refuses = not breaker.has_waiting and (breaker.is_open or breaker.failures)
+        for names, is_among in (
+            (self.failing, refuses),
+            (self.stopping, breaker.has_waiting and breaker.is_open),
+        ):
+            change = names.add if is_among else names.discard
+            change(breaker.provider)

@@ -16,8 +16,8 @@ class Slots:
         self.free = number
         """How many may be taken; below 0 if there were more before `resize`."""
         self._number = number
-        # Whose turn is next comes first; while one is free, the lines are empty.
-        self._lines: OrderedDict[str, OrderedDict[Future[None], None]] = OrderedDict()
+        self.lines: OrderedDict[str, OrderedDict[Future[None], None]] = OrderedDict()
+        """Who waits; whose turn is next comes first. While one is free, it is empty."""
         self._waiting: dict[str, int] = {}
 
     def waiting(self, user_id: str) -> int:
@@ -47,7 +47,7 @@ class Slots:
             self.free -= 1
             return
         turn = get_running_loop().create_future()
-        self._lines.setdefault(user_id, OrderedDict())[turn] = None
+        self.lines.setdefault(user_id, OrderedDict())[turn] = None
         try:
             await turn
         except CancelledError:
@@ -60,7 +60,8 @@ class Slots:
     def release(self) -> None:
         """Give one back, to the run whose turn it is."""
         self.free += 1
-        self._hand_out()
+        if self.lines:
+            self._hand_out()
 
     def resize(self, number: int) -> None:
         """Have another number of them; those that are taken are given back as usual."""
@@ -69,20 +70,20 @@ class Slots:
         self._hand_out()
 
     def _hand_out(self) -> None:
-        while self.free > 0 and self._lines:
-            user_id, line = next(iter(self._lines.items()))
+        while self.free > 0 and self.lines:
+            user_id, line = next(iter(self.lines.items()))
             turn, _ = line.popitem(last=False)
             if line:
-                self._lines.move_to_end(user_id)
+                self.lines.move_to_end(user_id)
             else:
-                del self._lines[user_id]
+                del self.lines[user_id]
             if not turn.done():  # else it was canceled, and could not step out yet
                 self.free -= 1
                 turn.set_result(None)
 
     def _step_out(self, user_id: str, turn: Future[None]) -> None:
-        line = self._lines.get(user_id)
+        line = self.lines.get(user_id)
         if line is not None and turn in line:
             del line[turn]
             if not line:
-                del self._lines[user_id]
+                del self.lines[user_id]

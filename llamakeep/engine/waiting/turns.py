@@ -40,20 +40,17 @@ class Turns:
         for name, slots in self._upstreams.items():
             slots.resize(self._most_at(name))
 
-    def is_free(self, run: Run) -> bool:
-        """Return whether a run need not wait."""
-        return (
-            self.slots.free > 0
-            and self._at(run.provider).free > 0
-            and not self._breakers.is_open_for(run)
-        )
-
-    def take(self, live: LiveRun) -> None:
-        """Have a run worked on at once that need not wait."""
-        self.slots.take()
-        live.has_slot = True
-        live.upstream = self._at(live.run.provider)
-        live.upstream.take()
+    def take(self, run: Run) -> Slots | None:
+        """Take the slots of a run if it need not wait; return those of its upstream."""
+        slots = self.slots
+        upstream = self._upstreams.get(run.provider) or self._at(run.provider)
+        if slots.free < 1 or upstream.free < 1:
+            return None
+        if self._breakers.stopping and self._breakers.is_open_for(run):
+            return None
+        slots.free -= 1  # without calls, as below
+        upstream.free -= 1
+        return upstream
 
     def line_up(self, live: LiveRun) -> None:
         """Count a run among those that wait."""
@@ -90,27 +87,34 @@ class Turns:
 
     async def release(self, live: LiveRun) -> None:
         """Let others have the slots of a run, and be the probe if it was."""
-        self._give_back(live)
+        upstream = live.upstream
+        if upstream is not None:
+            live.upstream = None
+            if upstream.lines:
+                upstream.release()
+            else:  # without a call: each prompt does this
+                upstream.free += 1
+        if live.has_slot:
+            live.has_slot = False
+            if self.slots.lines:
+                self.slots.release()
+            else:
+                self.slots.free += 1
         if self._breakers.has_probe:
             await self._breakers.leave(live.run)
 
     def end(self, live: LiveRun) -> None:
-        """Let go of a run, wherever it is."""
-        self._give_back(live)
+        """Let go of a run that waits, or whose slots were not released."""
+        if live.upstream is not None:
+            live.upstream.release()
+        if live.has_slot:
+            self.slots.release()
         if live.is_waiting:
             self._leave(live)
 
     def _leave(self, live: LiveRun) -> None:
         live.is_waiting = False
         self.slots.leave(live.run.user_id)
-
-    def _give_back(self, live: LiveRun) -> None:
-        if live.has_slot:
-            live.has_slot = False
-            self.slots.release()
-        if live.upstream is not None:
-            upstream, live.upstream = live.upstream, None
-            upstream.release()
 
     def _at(self, provider: str) -> Slots:
         """Return the slots of an upstream; without a bound, they are only counted."""

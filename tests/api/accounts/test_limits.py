@@ -56,6 +56,7 @@ async def test_a_user_sees_what_is_left(
     assert running == {
         "name": "concurrent_runs",
         "whose": "user",
+        "subject": None,
         "limit": 3,
         "used": 0,
         "reserved": 0,

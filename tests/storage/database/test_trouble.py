@@ -15,10 +15,10 @@ import asyncpg
 import pytest
 
 from llamakeep.domain import Reservation, Usage, User
+from llamakeep.domain.quotas import Quota
 from llamakeep.errors import OutcomeUnknown, StorageUnavailable
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.runs.lookups import IdempotencyKey
-from llamakeep.storage.runs.quotas import Quota
 from tests.pgbouncer import running_pgbouncer
 from tests.postgres import PostgresServer, PostgresUnavailable, stoppable_postgres
 from tests.storage.gates import Direction, open_gate

@@ -25,6 +25,7 @@ from llamakeep.domain import (
     new_id,
 )
 from llamakeep.domain.messages import Message, message_of
+from llamakeep.domain.quotas import Quota
 from llamakeep.domain.runs import FOLLOWS_NOTHING
 from llamakeep.errors import (
     IdempotencyKeyReused,
@@ -36,7 +37,6 @@ from llamakeep.errors import (
 from llamakeep.storage import Storage
 from llamakeep.storage.database.postgres import PostgresDatabase
 from llamakeep.storage.runs.lookups import IdempotencyKey
-from llamakeep.storage.runs.quotas import Quota
 from tests.images import image, png
 from tests.storage.running import LEASE, NODE, delete_user, new_run
 
