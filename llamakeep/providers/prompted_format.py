@@ -41,15 +41,20 @@ def described_format(wanted: Mapping[str, Any], *, has_functions: bool) -> str:
 
 
 async def json_checked(
-    wanted: Mapping[str, Any], events: AsyncGenerator[Event, None]
+    wanted: Mapping[str, Any], events: AsyncGenerator[Event, None], *, begun: str = ""
 ) -> AsyncGenerator[Event, None]:
     """
     Yield the events of an answer as they are, and say at its end if it is no JSON.
 
     An answer that ends for another reason than that it is complete is not checked.
+
+    Args:
+        wanted: The format.
+        events: Those of the answer.
+        begun: The beginning of the answer, which the client gave it.
     """
-    said: list[str] = []
-    length = 0
+    said = [begun]
+    length = len(begun)
     is_text = True
     async with aclosing(events):
         async for event in events:

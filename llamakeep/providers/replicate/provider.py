@@ -343,7 +343,9 @@ def _read(
     if parameters.tools:
         events = calls_read(request, events)
     if parameters.prompted_format and parameters.response_format is not None:
-        events = json_checked(parameters.response_format, events)
+        last = request.messages[-1]
+        begun = last.content if last.role == "assistant" else ""
+        events = json_checked(parameters.response_format, events, begun=begun)
     return events
 
 

@@ -1,6 +1,7 @@
 """Tools and JSON by prompt, for LLaMA on Replicate."""
 
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -167,6 +168,21 @@ async def test_a_llama_is_asked_for_json_and_what_is_none_is_said_to_be_none(
     assert answer.text == "".join(deltas)
     assert answer.finished is not None
     assert answer.finished.finish_reason == reason
+
+
+async def test_json_is_read_with_the_beginning_that_the_client_gave_it(
+    replicate: ReplicateProvider, control: Control
+) -> None:
+    await control.rule(deltas=['"city": "Jeju"}'])
+    asked = asking(response_format=FORMAT, prompted_format=True)
+    begun = [Message("user", "Where?"), Message("assistant", "{")]
+
+    answer = await ask(replicate, replace(asked, messages=begun))
+
+    assert (await control.only())["input"]["prompt"].endswith("<|header_end|>\n\n{")
+    assert answer.text == '"city": "Jeju"}'
+    assert answer.finished is not None
+    assert answer.finished.finish_reason == "stop"
 
 
 @pytest.mark.parametrize(
