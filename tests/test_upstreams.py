@@ -179,7 +179,8 @@ models = [
             "5: upstreams.one.base_ur is not known (did you mean "
             "'base_url'?). Known are: key_variable, key_file, prices, capabilities, "
             "connect_timeout, silence_timeout, parallel, kind, base_url, headers, "
-            "models, extra_fields, unavailable_is_free."
+            "models, extra_fields, unavailable_is_free, background, "
+            "idempotency_header."
         ),
         "6: upstreams.one.connect_timeout: It has to be a number.",
         (
@@ -260,6 +261,30 @@ models = [
             '[upstreams.a]\nkind = "replicate"\nunavailable_is_free = true\n',
             3,
             "not known",
+        ),
+        (
+            (
+                '[upstreams.a]\nkind = "openai"\nbase_url = "http://a/v1"\n'
+                'idempotency_header = "Idempotency-Key"\n'
+            ),
+            4,
+            "Add `background = true`",
+        ),
+        (
+            (
+                '[upstreams.a]\nkind = "openai"\nbase_url = "http://a/v1"\n'
+                'background = true\nidempotency_header = "Not one"\n'
+            ),
+            5,
+            "idempotency_header",
+        ),
+        (
+            (
+                '[upstreams.a]\nkind = "openai"\nbase_url = "http://a/v1"\n'
+                'background = "perhaps"\n'
+            ),
+            4,
+            "background",
         ),
         (
             (

@@ -24,6 +24,7 @@ from llamakeep.errors import (
 from llamakeep.metrics.metrics import MOST_NOTED, Metrics
 from llamakeep.providers.base import is_reattachable
 from llamakeep.providers.registry import Registry
+from llamakeep.providers.searchable import finds_again
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 
@@ -136,11 +137,13 @@ class Closing:
 
     def may_repeat(self, live: LiveRun) -> bool:
         """Return whether what was begun may be answered from its beginning."""
-        if is_reattachable(live.provider):
-            return True  # nothing is asked for twice
+        provider = live.provider
+        has_handle = live.run.handle is not None and is_reattachable(provider)
+        if has_handle or finds_again(provider):
+            return True  # nothing is paid for twice
         if self._retry_interrupted is not None:
             return self._retry_interrupted
-        return live.provider is not None and live.provider.is_free
+        return provider is not None and provider.is_free
 
     async def finish(self, live: LiveRun, run: Run) -> None:
         """Close a run, trying until the database takes it."""

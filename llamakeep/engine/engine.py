@@ -32,8 +32,8 @@ from llamakeep.errors import (
     StorageUnavailable,
     TextNotKept,
 )
-from llamakeep.providers.base import is_reattachable
 from llamakeep.providers.registry import Registry
+from llamakeep.providers.searchable import is_searchable
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.lookups import IdempotencyKey
@@ -337,7 +337,7 @@ class Engine:
         """
         if (live := self._runner.live.get(run_id)) is not None:
             live.hints.give(handle)
-            if is_reattachable(live.provider):
+            if is_searchable(live.provider):
                 live.provider.hint(handle)
         self._runner.orphans.hint(run_id, handle)
 

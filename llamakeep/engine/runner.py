@@ -353,7 +353,8 @@ class Runner:
         models, upstreams = circuits.models.known, circuits.upstreams.failing
         try:
             async with asyncio.timeout(self._settings.run_timeout) as deadline:
-                if is_reattachable(provider):
+                is_embedding = run.parameters.embedding is not None
+                if is_reattachable(provider) and not is_embedding:
                     was_begun, live.was_begun = live.was_begun, True
                     reattachment = Reattachment(
                         live,
@@ -370,7 +371,6 @@ class Runner:
                     return True
                 if models or upstreams:
                     await circuits.check(run)
-                is_embedding = run.parameters.embedding is not None
                 ask = partial(embedded, provider) if is_embedding else provider.answer
                 answer = ask(request)
                 if live.trace is not None:

@@ -15,7 +15,7 @@ class ProviderError(LlamaKeepError):
     answer_may_exist: bool = False
     """
     Whether the provider may be answering, so that another request could be paid twice:
-    `ReattachableProvider.find` or `resume` finds out.
+    `SearchableProvider.find` or `ReattachableProvider.resume` finds out.
     """
 
     was_connected: bool = True

@@ -9,7 +9,6 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Protocol, TypeGuard, runtime_checkable
 
 from llamakeep.domain import (
@@ -64,6 +63,11 @@ class CompletionRequest:
     Whether another server may have taken the run over: then nothing may be sent, and
     the error's `answer_may_exist` is true. A `ReattachableProvider` calls it right
     before it sends the request.
+    """
+    may_be_begun: bool = False
+    """
+    Whether an earlier attempt may have begun an answer, of which no handle is known:
+    then no refusal proves that nothing is paid.
     """
 
 
@@ -123,7 +127,7 @@ Event = str | ItemBegun | ItemText | Logprobs | Accepted | Finished
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A possible answer of a run, as `ReattachableProvider.find` returns it."""
+    """A possible answer of a run, as `SearchableProvider.find` returns it."""
 
     handle: str
     is_proven: bool
@@ -315,8 +319,11 @@ class ReattachableProvider(Provider, Protocol):
     `answer_may_exist` is true.
     """
 
-    marks_answers: bool
-    """Whether requests carry the run's id, which proves whose an answer is."""
+    is_idempotent: bool
+    """
+    Whether `answer` may be called again where an earlier call may have begun something:
+    it returns the same answer, which is paid for once.
+    """
 
     def resume(
         self, request: CompletionRequest, handle: str
@@ -332,37 +339,6 @@ class ReattachableProvider(Provider, Protocol):
             PromptRejected: The provider refused the prompt in the end.
             ProviderError: It failed, or the provider cannot be asked.
         """
-        ...
-
-    async def find(
-        self, request: CompletionRequest, *, within: timedelta
-    ) -> Sequence[Candidate]:
-        """
-        Return what an earlier attempt at `request` may have created, oldest first.
-
-        Unproven candidates are left out where one is proven. The request was made
-        `within` that time by the provider's clock; our servers' may be wrong.
-
-        Raises:
-            ProviderError: The provider cannot be asked.
-        """
-        ...
-
-    def now(self) -> datetime | None:
-        """Return the provider's time, if its last response had it."""
-        ...
-
-    async def is_proven(self, request: CompletionRequest, handle: str) -> bool:
-        """
-        Return whether an answer carries the id of this request's run.
-
-        Raises:
-            ProviderError: The provider does not know it, or cannot be asked.
-        """
-        ...
-
-    def hint(self, handle: str) -> None:
-        """Poll an answer at once, if it is being waited for."""
         ...
 
     def detach(self) -> None:

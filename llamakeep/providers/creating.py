@@ -1,7 +1,8 @@
 """Creating the registry: from variables, and from `llamakeep.toml`."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import cast
 
 from pydantic import SecretStr
@@ -18,6 +19,7 @@ from llamakeep.providers.openai.refusals import SettingNames
 from llamakeep.providers.registry import Registry
 from llamakeep.providers.replicate import ReplicateProvider
 from llamakeep.providers.replicate.webhooks import WEBHOOK_PATH
+from llamakeep.providers.responses.provider import BackgroundProvider
 from llamakeep.settings import Settings
 from llamakeep.settings.upstreams import (
     LocalUpstream,
@@ -153,7 +155,11 @@ def _named(settings: Settings, name: str, upstream: Upstream) -> Provider:
         return _replicate(settings, upstream.key, name, upstream)
     upstream = cast("OpenAIUpstream", upstream)
     place = f"upstreams.{name}"
-    return OpenAIProvider(
+    create: Callable[..., Provider] = OpenAIProvider
+    if upstream.background:
+        header = upstream.idempotency_header
+        create = partial(BackgroundProvider, idempotency_header=header)
+    return create(
         str(upstream.base_url),
         api_key=upstream.key.get_secret_value() if upstream.key else None,
         models=upstream.models,

@@ -14,8 +14,8 @@ from llamakeep.providers.base import (
     Candidate,
     CompletionRequest,
     Event,
-    ReattachableProvider,
 )
+from llamakeep.providers.searchable import SearchableProvider
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from tests.engine.engine import WHY, open_engine
@@ -36,6 +36,8 @@ class Forgetful(ScriptedProvider):
         listed: What it says that there is.
         proven: The handles of answers that are provably ours.
     """
+
+    is_idempotent = False
 
     def __init__(
         self,
@@ -111,7 +113,7 @@ class Forgetful(ScriptedProvider):
             raise trouble
 
 
-assert isinstance(Forgetful(), ReattachableProvider)
+assert isinstance(Forgetful(), SearchableProvider)
 
 
 @asynccontextmanager

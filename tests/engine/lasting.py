@@ -12,8 +12,8 @@ from llamakeep.providers.base import (
     Candidate,
     CompletionRequest,
     Event,
-    ReattachableProvider,
 )
+from llamakeep.providers.searchable import SearchableProvider
 from tests.fakes import ScriptedProvider
 
 
@@ -38,6 +38,7 @@ class LastingProvider(ScriptedProvider):
     """
 
     marks_answers = True
+    is_idempotent = False
 
     def __init__(self, *script: str) -> None:
         super().__init__(script or ("Hello", ", ", "world"), name="lasting")
@@ -116,4 +117,4 @@ class LastingProvider(ScriptedProvider):
         made.read += 1
 
 
-assert isinstance(LastingProvider(), ReattachableProvider)
+assert isinstance(LastingProvider(), SearchableProvider)

@@ -226,6 +226,7 @@ class SlowToStop(ScriptedProvider):
     """Can be asked for the same answer again; takes its time to be told to stop."""
 
     marks_answers = False
+    is_idempotent = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -63,7 +63,7 @@ class StubServer:
         self.connections += 1
         self.open_now += 1
         try:
-            while heard := await _hear(reader):
+            while heard := await hear(reader):
                 self.heard.append(heard)
                 script = self.scripts.pop(0) if self.scripts else self.script
                 if heard.method == "GET" and self.script_of_get is not None:
@@ -165,7 +165,7 @@ def whole(status: int, body: Any, **headers: str) -> bytes:
     return start.encode() + data
 
 
-async def _hear(reader: asyncio.StreamReader) -> Heard | None:
+async def hear(reader: asyncio.StreamReader) -> Heard | None:
     try:
         start = (await reader.readuntil(b"\r\n\r\n")).decode()
     except asyncio.IncompleteReadError:

@@ -10,11 +10,8 @@ from llamakeep.engine.context import messages
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.recovery.hints import Hints
 from llamakeep.errors import LlamaKeepError, RunNotFound
-from llamakeep.providers.base import (
-    CompletionRequest,
-    ReattachableProvider,
-    is_reattachable,
-)
+from llamakeep.providers.base import CompletionRequest
+from llamakeep.providers.searchable import SearchableProvider, is_searchable
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 
@@ -45,7 +42,7 @@ class Orphans:
         run, provider = live.run, live.provider
         if run.handle is not None or run.id in self._searches or provider is None:
             return
-        if is_reattachable(provider) and provider.marks_answers:
+        if is_searchable(provider) and provider.marks_answers:
             task = asyncio.create_task(self._search(live, provider))
             self._searches[run.id] = live.hints, task
             task.add_done_callback(lambda _: self._searches.pop(run.id))
@@ -72,7 +69,7 @@ class Orphans:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _search(self, live: LiveRun, provider: ReattachableProvider) -> None:
+    async def _search(self, live: LiveRun, provider: SearchableProvider) -> None:
         run = live.run
         request = CompletionRequest(
             run_id=run.id,

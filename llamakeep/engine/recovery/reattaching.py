@@ -34,6 +34,11 @@ from llamakeep.providers.base import (
     Finished,
     ReattachableProvider,
 )
+from llamakeep.providers.searchable import (
+    SearchableProvider,
+    finds_again,
+    is_searchable,
+)
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.leases import Held
@@ -117,30 +122,41 @@ class Reattachment:
         for pause in range(1, TRIES + 1):
             if live.run.handle is None and (was_begun or pause > 1):
                 await self._hold()
+                self._request = replace(self._request, may_be_begun=True)
             if live.is_lost:
                 return
             try:
                 await self._receive()
             except ProviderError as error:
-                if not error.answer_may_exist or pause == TRIES:
+                if pause == TRIES or not self._may_ask_again(error):
                     raise
                 log.info("run %s: %s It is asked for again.", live.run.id, error.detail)
             else:
                 return
-            if live.run.handle is None:
+            if live.run.handle is None and is_searchable(self._provider):
                 await self._find()
             else:
                 await asyncio.sleep(pause)
+
+    def _may_ask_again(self, error: ProviderError) -> bool:
+        """Return whether asking again may find the answer, and begins no other one."""
+        if not error.answer_may_exist:
+            return False
+        has_handle = self._live.run.handle is not None
+        return has_handle or finds_again(self._provider) or not error.was_tried
 
     async def _receive(self) -> None:
         """Take in an answer; of one that is resumed, what is not here yet."""
         live, handle = self._live, self._live.run.handle
         repeated = Repetition(live.tape, live.heads)
         events: AsyncGenerator[Event, None]
-        if handle is None:
-            events = self._breakers.ask(self._provider, self._request)
-        else:
+        if handle is not None:
             events = self._provider.resume(self._request, handle)
+        elif self._request.may_be_begun and not is_searchable(self._provider):
+            # A circuit breaker does not stop what was begun, nor hand it to another.
+            events = self._provider.answer(self._request)
+        else:
+            events = self._breakers.ask(self._provider, self._request)
         if live.trace is not None:
             events = live.trace.call(live.run.provider, self._request, events)
         async with aclosing(events):
@@ -222,17 +238,30 @@ class Reattachment:
         return attached
 
     async def _find(self) -> None:
+        """Look for what an earlier attempt may have begun, if it can be looked for."""
+        provider = self._provider
+        if is_searchable(provider) and await self._search(provider):
+            return
+        if finds_again(provider) and _may_be_forgotten(
+            self._live.run, provider, self._began
+        ):
+            raise AnswerExpired(
+                "The server was away for too long to find out whether the provider "
+                "had answered. Send the prompt again if you want to pay for it again."
+            )
+
+    async def _search(self, provider: SearchableProvider) -> bool:
         """
-        Look for what an earlier attempt may have begun, twice, some time apart.
+        Look twice, some time apart; return whether it was found, or is another's.
 
         A hint that proves right saves the waiting.
         """
         live, looks = self._live, 2
         while looks:
-            found = await self._hinted()
+            found = await self._hinted(provider)
             if found is None:
                 try:
-                    found = await self._listed()
+                    found = await self._listed(provider)
                 except OUT_OF_REACH as error:
                     log.info("run %s cannot be looked for: %s", live.run.id, error)
                     await asyncio.sleep(error.retry_after or 0)
@@ -253,24 +282,20 @@ class Reattachment:
             else:
                 self._metrics.duplicates_avoided.add()
                 log.warning("run %s continues with prediction %s", live.run.id, handle)
-            return
-        if _may_be_forgotten(live.run, self._provider, self._began):
-            raise AnswerExpired(
-                "The server was away for too long to find out whether the provider "
-                "had answered. Send the prompt again if you want to pay for it again."
-            )
+            return True
+        return False
 
-    async def _hinted(self) -> Candidate | None:
+    async def _hinted(self, provider: SearchableProvider) -> Candidate | None:
         """Wait until what was begun is listed, or until a hint proves to be it."""
         until = monotonic() + self._settings.settle_time
         while handle := await self._live.hints.next(within=until - monotonic()):
             with suppress(ProviderError):
-                if await self._provider.is_proven(self._request, handle):
+                if await provider.is_proven(self._request, handle):
                     return Candidate(handle, is_proven=True)
         return None
 
-    async def _listed(self) -> Candidate | None:
-        provider, within = self._provider, KNOWN_FOR
+    async def _listed(self, provider: SearchableProvider) -> Candidate | None:
+        within = KNOWN_FOR
         if self._began is not None:
             within = timedelta(seconds=monotonic() - self._began) + MARGIN
         found = await provider.find(self._request, within=within)
@@ -309,6 +334,6 @@ def _may_be_forgotten(
         return timedelta(seconds=monotonic() - began) > REMEMBERED
     started_at = run.started_at or run.created_at
     age = utc_now() - started_at
-    if (now := provider.now()) is not None:
+    if is_searchable(provider) and (now := provider.now()) is not None:
         age = max(age, now - started_at)
     return not -CLOCKS_APART <= age <= REMEMBERED

@@ -218,7 +218,7 @@ class OpenAIProvider:
                 )
                 del urls  # an answer may take long
                 async with post as response:
-                    if not _has_answer(response.status):
+                    if not has_answer(response.status):
                         request, wording = await self._reworded(
                             request, response, wording, known
                         )
@@ -258,7 +258,7 @@ class OpenAIProvider:
                     keep_alive=self._keep_alive,
                 )
                 async with post as response:
-                    if not _has_answer(response.status):
+                    if not has_answer(response.status):
                         refused = await read_refusal(response)
                         reason = Reason.read(refused, self._api_key)
                         if not wording.takes_base64 or not is_about(
@@ -394,5 +394,6 @@ class OpenAIProvider:
         return ids
 
 
-def _has_answer(status: int) -> bool:
+def has_answer(status: int) -> bool:
+    """Return whether a response with this status has a body that is an answer."""
     return 200 <= status < 300 and status not in _EMPTY

@@ -32,6 +32,7 @@ _STATUSES: Mapping[str, int] = {
     "insufficient_quota": 402,
     "invalid_api_key": 401,
     "invalid_argument": 400,
+    "invalid_prompt": 400,
     "invalid_request": 400,
     "invalid_request_error": 400,
     "not_found_error": 404,

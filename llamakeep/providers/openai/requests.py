@@ -113,7 +113,7 @@ def _messages(
         if not message.parts:
             messages.append(_plain(message))
             continue
-        parts = _answered(message, given, at + 1)
+        parts = answered_parts(message, given, at + 1)
         if message.role == "tool":
             returned += [part for part in parts if isinstance(part, Image)]
             parts = [part for part in parts if not isinstance(part, Image)]
@@ -130,7 +130,7 @@ def _plain(message: Message) -> dict[str, Any]:
     return sent
 
 
-def _answered(
+def answered_parts(
     message: Message, messages: Sequence[Message], after: int
 ) -> Sequence[Part]:
     """

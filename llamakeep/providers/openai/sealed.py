@@ -7,6 +7,7 @@ It is kept as JSON, which only the server understands, in reasoning without text
   if the reasoning before it is that text.
 - `{"extra_content": {...}, "call_id": "..."}`, as Gemini has it: of a tool call, or
   without one of the whole message.
+- `{"encrypted_content": "...", "id": "..."}`, as OpenAI's Responses API has it.
 """
 
 import json
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 from llamakeep.domain import Part, Reasoning
 
 DETAILS, EXTRA = HANDED_BACK = "reasoning_details", "extra_content"
+ENCRYPTED = "encrypted_content"
 _SECRETS = ("signature", "data")
 """The fields of a detail for which it has to be handed back."""
 _TEXTS = ("text", "summary")
@@ -87,6 +89,25 @@ def unsealed(parts: Iterable[Part]) -> Unsealed:
             case {"extra_content": dict(found)}:
                 extra = found
     return Unsealed(details, extra, extra_of_calls)
+
+
+def sealed_encrypted(item: Mapping[str, Any]) -> Sealed | None:
+    """Return what a reasoning item of the Responses API has to be handed back with."""
+    kept = {
+        name: value
+        for name in (ENCRYPTED, "id")
+        if isinstance(value := item.get(name), str) and value
+    }
+    return Sealed(as_json(kept)) if ENCRYPTED in kept else None
+
+
+def encrypted_in(sealed: str) -> Mapping[str, str] | None:
+    """Return the fields of a reasoning item of the Responses API, if it was one."""
+    match opened(sealed):
+        case {"encrypted_content": str()} as found:
+            fields: Mapping[str, str] = found
+            return fields
+    return None
 
 
 def opened(sealed: str) -> Any:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -30,6 +30,7 @@ from llamakeep.providers.base import (
     may_continue,
 )
 from llamakeep.providers.images import data_urls
+from llamakeep.providers.last_requests import LastRequests
 from llamakeep.providers.prompted_format import json_checked
 from llamakeep.providers.prompted_tools import calls_read
 from llamakeep.providers.replicate.api import ReplicateApi
@@ -48,7 +49,7 @@ DEFAULT_MODEL = "meta/llama-4-maverick-instruct"
 _MAX_WAIT = 60
 _MIN_CANCEL_AFTER, _MAX_CANCEL_AFTER = 5, 24 * 3600
 _GRACE = 10.0
-_FAREWELL_TIMEOUT = 5.0
+_CANCEL_TIMEOUT = 5.0
 
 
 class ReplicateProvider(Models):
@@ -65,6 +66,7 @@ class ReplicateProvider(Models):
 
     name = "replicate"
     is_free = False
+    is_idempotent = False
 
     def __init__(
         self,
@@ -100,7 +102,7 @@ class ReplicateProvider(Models):
         )
         self.webhook_secret = WebhookSecret(self._api, webhook_secret)
         self._is_detached = False
-        self._farewells: set[asyncio.Task[None]] = set()
+        self._last_requests = LastRequests()
         self._followed: dict[str, Following] = {}
 
     def answer(self, request: CompletionRequest) -> AsyncGenerator[Event, None]:
@@ -117,7 +119,7 @@ class ReplicateProvider(Models):
         try:
             created = await asyncio.shield(creating)
         except asyncio.CancelledError:
-            self._say_farewell(self._stop_created(creating))
+            self._last_requests.send(self._stop_created(creating))
             raise
         # Recorded so: what has ended while it was waited for still says `processing`.
         is_whole = bool(wait) and created.text is not None and not created.is_final
@@ -227,12 +229,8 @@ class ReplicateProvider(Models):
             raise ProviderError(error.detail) from error
 
     async def close(self) -> None:
-        """Close all connections, after the farewells that are being said."""
-        if self._farewells:
-            await asyncio.wait(self._farewells, timeout=_FAREWELL_TIMEOUT)
-        for farewell in tuple(self._farewells):
-            farewell.cancel()
-        await asyncio.gather(*self._farewells, return_exceptions=True)
+        """Close all connections, after the cancels that are being sent."""
+        await self._last_requests.close()
         await self.stop_asking()
         await self._api.close()
 
@@ -303,20 +301,15 @@ class ReplicateProvider(Models):
                     yield text
         except LlamaKeepError as error:
             if not (following.has_ended or may_continue(error)):
-                self._say_farewell(self._stop(handle))
+                self._last_requests.send(self._stop(handle))
             raise
         except BaseException:  # closed or canceled
             if not (following.has_ended or self._is_detached):
-                self._say_farewell(self._stop(handle))
+                self._last_requests.send(self._stop(handle))
             raise
         finally:
             self._followed.pop(handle, None)
         yield _finished(following.prediction, limit)
-
-    def _say_farewell(self, farewell: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(farewell)
-        self._farewells.add(task)
-        task.add_done_callback(self._farewells.discard)
 
     async def _stop_created(self, creating: asyncio.Task[Prediction]) -> None:
         with suppress(LlamaKeepError):
@@ -326,7 +319,7 @@ class ReplicateProvider(Models):
 
     async def _stop(self, prediction_id: str) -> None:
         try:
-            async with asyncio.timeout(_FAREWELL_TIMEOUT):
+            async with asyncio.timeout(_CANCEL_TIMEOUT):
                 await self._api.cancel(prediction_id)
         except (LlamaKeepError, TimeoutError) as error:
             log.warning(

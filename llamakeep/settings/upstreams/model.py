@@ -14,6 +14,8 @@ from pydantic import (
     PositiveInt,
     SecretStr,
     StringConstraints,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -105,6 +107,20 @@ class OpenAIUpstream(_Upstream):
     """Fields of requests that are handed to it although OpenAI does not know them."""
     unavailable_is_free: bool = False
     """Whether it charges nothing where it answers 503, so that another may be asked."""
+    background: bool = False
+    """Whether it is asked for Responses in the background, which it keeps."""
+    idempotency_header: HeaderName | None = None
+    """The header under whose value it answers a repeated request with one response."""
+
+    @field_validator("idempotency_header")
+    @classmethod
+    def _needs_background(cls, given: str | None, info: ValidationInfo) -> str | None:
+        if given is not None and not info.data.get("background"):
+            raise ValueError(
+                "It is of use for what is asked in the background. Add `background = "
+                "true`, or remove it"
+            )
+        return given
 
 
 class ReplicateUpstream(_Upstream):

@@ -44,6 +44,7 @@ class AskedOnce(ScriptedProvider):
     """
 
     marks_answers = False
+    is_idempotent = False
 
     def __init__(self, *refusals: LlamaKeepError | None) -> None:
         super().__init__()

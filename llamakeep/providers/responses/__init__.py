@@ -1,0 +1,1 @@
+"""Servers that keep an answer themselves: OpenAI's Responses API, in the background."""
