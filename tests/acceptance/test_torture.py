@@ -5,6 +5,7 @@ import random
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.acceptance.processes import Runner
 from tests.acceptance.prometheus import check_by_promtool, scraping
 from tests.torture.backups import back_up_while_killing
 from tests.torture.copies import copy_there_and_back
-from tests.torture.crash_points import POINTS
+from tests.torture.crash_points import KEPT_POINTS, POINTS
 from tests.torture.scenarios import (
     SENDING,
     Outcome,
@@ -23,8 +24,15 @@ from tests.torture.scenarios import (
     kill_at_random,
 )
 from tests.torture.site import Site, open_site, prepare
+from tests.torture.upstreams.answering import (
+    Opening,
+    on_kept,
+    on_llamakeep,
+    on_replicate,
+)
+from tests.torture.upstreams.chaos import kill_amid_chaos, on_chaos_and_kept
 
-PARTS = 4
+PARTS, PARTS_KEPT = 4, 2
 """Into how many tests the crash points are divided."""
 FREEZES = 5
 """How often a server is frozen at the most, until it has made what is too much."""
@@ -43,6 +51,35 @@ async def site(
     chance = random.Random()
     async with open_site(runner, tmp_path, emulator, sqlite_url, chance=chance) as site:
         yield site
+
+
+@dataclass
+class World:
+    """Makes sites of one server, each with a file of its own."""
+
+    runner: Runner
+    folder: Path
+    emulator: str
+    migrated_file: Path
+
+    @asynccontextmanager
+    async def site(
+        self, name: str, *, opening: Opening = on_replicate
+    ) -> AsyncIterator[Site]:
+        folder = self.folder / name
+        await asyncio.to_thread(folder.mkdir)
+        file = folder / "torture.db"
+        await asyncio.to_thread(shutil.copy, self.migrated_file, file)
+        url, chance = f"sqlite:///{file}", random.Random()
+        async with open_site(
+            self.runner, folder, self.emulator, url, chance=chance, opening=opening
+        ) as site:
+            yield site
+
+
+@pytest.fixture
+def world(runner: Runner, tmp_path: Path, emulator: str, migrated_file: Path) -> World:
+    return World(runner, tmp_path, emulator, migrated_file)
 
 
 @pytest.fixture
@@ -90,13 +127,10 @@ async def test_prometheus_scrapes_a_server_that_is_killed_again_and_again(
 
 @pytest.mark.parametrize("part", range(PARTS))
 async def test_nothing_is_lost_or_paid_for_twice_wherever_a_server_dies(
-    runner: Runner, tmp_path: Path, emulator: str, migrated_file: Path, part: int
+    world: World, part: int
 ) -> None:
     async def crash(name: str) -> Outcome:
-        file = tmp_path / name
-        await asyncio.to_thread(shutil.copy, migrated_file, file)
-        url, chance = f"sqlite:///{file}", random.Random()
-        async with open_site(runner, tmp_path, emulator, url, chance=chance) as site:
+        async with world.site(name) as site:
             return await crash_at(site, name, times=1)
 
     async with asyncio.TaskGroup() as group:
@@ -104,6 +138,39 @@ async def test_nothing_is_lost_or_paid_for_twice_wherever_a_server_dies(
 
     assert [each.result().verdict.damage for each in crashes] == [[] for _ in crashes]
     assert sum(each.result().kills for each in crashes) > len(crashes) // 2
+
+
+@pytest.mark.parametrize("opening", [on_kept, on_llamakeep])
+@pytest.mark.parametrize("part", range(PARTS_KEPT))
+async def test_nothing_is_lost_or_paid_for_twice_where_an_upstream_keeps_the_answer(
+    world: World, opening: Opening, part: int
+) -> None:
+    async def crash(name: str) -> Outcome:
+        async with world.site(name, opening=opening) as site:
+            return await crash_at(site, name, times=1)
+
+    async with asyncio.TaskGroup() as group:
+        points = [*KEPT_POINTS][part::PARTS_KEPT]
+        crashes = [group.create_task(crash(name)) for name in points]
+
+    found = [each.result() for each in crashes]
+    assert [each.verdict.damage for each in found] == [[] for _ in found]
+    assert sum(each.kills for each in found) > len(found) // 2
+    if opening is on_llamakeep:  # its keys leave nothing that cannot be found
+        assert sum(each.verdict.interrupted for each in found) == 0
+
+
+async def test_an_alias_of_failing_upstreams_answers_what_may_be_answered(
+    world: World,
+) -> None:
+    async with world.site("chaos", opening=on_chaos_and_kept) as site:
+        found = await kill_amid_chaos(
+            site, prompts=40, kills=3, clients=6, longest_pause=1.0
+        )
+
+    assert found.verdict.damage == []
+    assert found.kills == 3
+    assert found.done["succeeded"] > found.verdict.prompts // 2
 
 
 async def test_another_server_finishes_what_a_killed_one_began(

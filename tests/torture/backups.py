@@ -15,6 +15,7 @@ from tests.torture.faults import ask_during
 from tests.torture.scenarios import PATIENCE, Outcome, judge, kill
 from tests.torture.site import Site, server_settings
 from tests.torture.stage import NewDatabase
+from tests.torture.upstreams.answering import replicate_settings
 
 EVERY = 2.0
 """Seconds from the beginning of a backup to that of the next one."""
@@ -119,7 +120,7 @@ async def _served_from(
     process = await start_command(folder, *command, database_url=url)
     if (failure := await failure_of(process)) is not None:
         raise RestoreFailed(failure)
-    settings = server_settings(url, emulator)
+    settings = server_settings(url) | replicate_settings(emulator)
     server = ServerProcess(runner, folder, is_real=True, settings=settings)
     try:
         await server.start()

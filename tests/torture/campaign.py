@@ -5,8 +5,9 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
+from typing import Any
 
-from tests.torture.crash_points import POINTS
+from tests.torture.crash_points import KEPT_POINTS, POINTS
 from tests.torture.plans import Job, Planned, times
 from tests.torture.report import Row
 from tests.torture.scenarios import (
@@ -18,9 +19,21 @@ from tests.torture.scenarios import (
 )
 from tests.torture.site import Site
 from tests.torture.stage import Stage
+from tests.torture.upstreams.answering import on_kept, on_keyed, on_llamakeep
+from tests.torture.upstreams.chaos import kill_amid_chaos, on_chaos, on_chaos_and_kept
 
 SERVERS_AT_ONCE = 4
 """Servers of all sites: two cores cannot start more of them as fast as they die."""
+
+UPSTREAMS = {
+    "upstream that keeps the answer": on_kept,
+    "the same upstream, with keys": on_keyed,
+    "upstream that is another llamakeep": on_llamakeep,
+}
+CHAOS = {
+    "seven failing upstreams behind an alias": on_chaos,
+    "the same upstreams, and one that keeps the answer": on_chaos_and_kept,
+}
 
 log = logging.getLogger(__name__)
 
@@ -83,12 +96,53 @@ class Campaign:
             }
             if self._scenario in name:
                 yield (await self._together([Planned(name, freezes)]))[0]
-        for row in await self._together(self._planned):
+        for row in await self._together([*self._planned, *self._kept()]):
             yield row
 
-    def _at(self, name: str, scenario: Callable[[Site], Awaitable[Outcome]]) -> Job:
+    def _kept(self) -> Sequence[Planned]:
+        """Return what is done where an upstream keeps the answer."""
+        count, planned = self._times(3), []
+        for what, opening in UPSTREAMS.items():
+            name = f"{what}: killed at {len(KEPT_POINTS)} points, {count} times each"
+            crashes = {
+                f"{what}, {point}": self._at(
+                    f"{opening.__name__} {point}",
+                    partial(crash_at, name=point, times=count),
+                    opening=opening,
+                )
+                for point in KEPT_POINTS
+            }
+            planned.append(Planned(name, crashes))
+        name = "the same upstream, both killed at random moments"
+        scenario = partial(
+            kill_at_random,
+            prompts=self._times(100),
+            kills=self._times(20),
+            clients=8,
+            longest_pause=2.0,
+        )
+        chain = self._at("chain", scenario, opening=on_llamakeep)
+        planned.append(Planned(name, {name: chain}))
+        for what, opening in CHAOS.items():
+            job = self._at(
+                opening.__name__,
+                partial(
+                    kill_amid_chaos,
+                    prompts=self._times(300),
+                    kills=self._times(20),
+                    clients=8,
+                    longest_pause=2.0,
+                ),
+                opening=opening,
+            )
+            planned.append(Planned(f"{what}, killed at random", {what: job}))
+        return [each for each in planned if self._scenario in each.name]
+
+    def _at(
+        self, name: str, scenario: Callable[[Site], Awaitable[Outcome]], **how: Any
+    ) -> Job:
         async def job() -> Outcome:
-            async with self._stage.site(name) as site:
+            async with self._stage.site(name, **how) as site:
                 return await scenario(site)
 
         return job

@@ -7,12 +7,13 @@ journal), what the history says (over HTTP), and what the provider was asked to 
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
 FINAL = {"succeeded", "failed", "canceled", "expired", "interrupted"}
+UNANSWERED = FINAL - {"succeeded", "canceled"}
 ENDED = {"succeeded", "failed", "canceled", "aborted"}
 """Of predictions."""
 _ROUNDING = 0.01
@@ -54,6 +55,8 @@ class Verdict:
     twice: list[str] = field(default_factory=list)
     unclean: list[str] = field(default_factory=list)
     slow: list[str] = field(default_factory=list)
+    interrupted: int = 0
+    """Runs that may have been asked, and were not asked again."""
     extra_canceled: int = 0
     """Predictions that were one too many, and were canceled."""
     slowest: float = 0
@@ -77,6 +80,7 @@ class Verdict:
         self.twice += other.twice
         self.unclean += other.unclean
         self.slow += other.slow
+        self.interrupted += other.interrupted
         self.extra_canceled += other.extra_canceled
         self.slowest = max(self.slowest, other.slowest)
         return self
@@ -92,6 +96,7 @@ def check(
     may_freeze: bool = False,
     has_true_clocks: bool = True,
     exits: Sequence[int] = (),
+    unfound: Collection[str] = (),
 ) -> Verdict:
     """
     Compare the three accounts.
@@ -107,6 +112,8 @@ def check(
             may have succeeded before.
         has_true_clocks: Whether what servers say about times can be believed.
         exits: With what those servers ended that were told to stop.
+        unfound: Interrupted runs of which it cannot be known whether their provider was
+            asked: they may end so, without text, and are counted.
     """
     verdict = Verdict(
         prompts=len(journal), resumed=sum(told.resumed for told in journal)
@@ -124,7 +131,8 @@ def check(
         made[prediction["input"].get("prompt")].append(prediction)
     for told in journal:
         run_ids, mine = runs_of[told.prompt], made[told.prompt]
-        verdict.lost += _losses(told, history)
+        verdict.lost += _losses(told, history, unfound)
+        verdict.interrupted += len(told.run_ids.intersection(unfound))
         verdict.twice += _repetitions(told, run_ids, mine, may_freeze=may_freeze)
         if len(mine) > 1:
             verdict.extra_canceled += sum(map(_is_given_up, mine))
@@ -141,7 +149,9 @@ def check(
     return verdict
 
 
-def _losses(told: Told, history: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _losses(
+    told: Told, history: Mapping[str, Mapping[str, Any]], unfound: Collection[str]
+) -> Iterator[str]:
     if not told.run_ids:
         yield f"{told.prompt!r} was never accepted ({told.problem})"
     for run_id in told.run_ids:
@@ -151,6 +161,8 @@ def _losses(told: Told, history: Mapping[str, Mapping[str, Any]]) -> Iterator[st
             yield f"{run_id} is not about what it was made for"
         elif (status := history[run_id]["status"]) not in FINAL:
             yield f"{run_id} has not ended: it is {status}"
+        elif run_id in unfound and not history[run_id]["response"]:
+            pass
         elif status != "succeeded" and not (told.is_canceled and status == "canceled"):
             yield f"{run_id} has {status}: {history[run_id]['error']}"
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import httpx2
 
 from tests.acceptance.processes import ServerProcess
-from tests.torture.checker import Told
+from tests.torture.checker import UNANSWERED, Told
 from tests.torture.site import Site
 
 Way = Literal["plain", "stream", "background", "cancel"]
@@ -97,8 +97,24 @@ class Client:
                 if response.status_code != UNAVAILABLE:
                     return response
                 _note_refusal(told, response.json())
+                if await self._has_ended(told):
+                    return response
                 await asyncio.sleep(5 * AGAIN)
             node = self._site.reachable_node()
+
+    async def _has_ended(self, told: Told) -> bool:
+        """Return whether a 503 is how a run has ended: it is no reason to come back."""
+        if not told.run_ids:
+            return False
+        path, node = f"/history/{min(told.run_ids)}", self._site.reachable_node()
+        try:
+            response = await node.client.get(path, timeout=self._timeout)
+        except httpx2.TransportError:
+            return False
+        if response.is_success and response.json()["status"] in UNANSWERED:
+            _note_end(told, response.json())
+            return True
+        return False
 
     async def _cancel(self, told: Told) -> None:
         await asyncio.sleep(self._chance.uniform(0, 0.4))
@@ -139,10 +155,14 @@ class Client:
                         _note_refusal(told, problem)
                         if problem["status"] != UNAVAILABLE:
                             raise Refused
+                        reading.is_refused = True
                         await asyncio.sleep(5 * AGAIN)
             except httpx2.TransportError:
                 told.is_unsure = True
                 await asyncio.sleep(AGAIN)
+            if reading.is_refused:
+                reading.is_refused = False
+                reading.is_over = await self._has_ended(told)
             node = self._site.reachable_node()
 
     def _sent(self, told: Told, more: dict[str, Any]) -> dict[str, Any]:
@@ -166,6 +186,8 @@ class _Reading:
         self.told = told
         self.position = ""
         self.is_over = False
+        self.is_refused = False
+        """Whether a 503 was read last."""
         self._text = ""
 
     async def read(self, source: httpx2.EventSource, deltas: int) -> None:
@@ -184,7 +206,8 @@ class _Reading:
                     return
             elif _is_problem(self.told, data):
                 # With 503, the run is kept and can be followed again.
-                self.is_over = data["status"] != UNAVAILABLE
+                self.is_refused = data["status"] == UNAVAILABLE
+                self.is_over = not self.is_refused
                 await asyncio.sleep(5 * AGAIN)
             else:
                 self.is_over = True

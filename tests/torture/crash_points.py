@@ -17,9 +17,12 @@ from functools import wraps
 from typing import Any, Literal
 
 from llamakeep.engine.live import LiveRun
+from llamakeep.engine.recovery.reattaching import Reattachment
 from llamakeep.http.connection import Connection
 from llamakeep.providers.replicate.api import ReplicateApi
 from llamakeep.providers.replicate.provider import ReplicateProvider
+from llamakeep.providers.responses.api import ResponsesApi
+from llamakeep.providers.responses.provider import BackgroundProvider
 from llamakeep.storage.runs.finishing import FinishStorage
 from llamakeep.storage.runs.leases import LeaseStorage
 from llamakeep.storage.runs.steps import RunStorage
@@ -95,9 +98,54 @@ POINTS = {
 }
 
 
+_REPLICATES = {
+    name: point
+    for name, point in POINTS.items()
+    if point.owner in {ReplicateApi, ReplicateProvider} or name == "before sending"
+}
+KEPT_POINTS = {
+    f"kept, {name}": point
+    for name, point in {
+        **{name: each for name, each in POINTS.items() if name not in _REPLICATES},
+        "before create": CrashPoint(BackgroundProvider, "_create", "before"),
+        "before sending": CrashPoint(
+            Connection, "ask", "before", only=b"POST /v1/responses HTTP/1.1"
+        ),
+        "during create": CrashPoint(BackgroundProvider, "_create", "during"),
+        "after create": CrashPoint(BackgroundProvider, "_create", "after", passes=2),
+        "during get": CrashPoint(ResponsesApi, "get", "during", passes=1),
+        # Nothing is looked for: a lost create is sent again, if it has a key.
+        "before find": CrashPoint(
+            Reattachment,
+            "_find",
+            "before",
+            passes=1,
+            is_after_kill=True,
+            loses_creates=True,
+        ),
+        "after find": CrashPoint(
+            Reattachment,
+            "_find",
+            "after",
+            passes=1,
+            is_after_kill=True,
+            loses_creates=True,
+        ),
+        "during resume": CrashPoint(
+            ResponsesApi, "get", "during", passes=2, is_after_kill=True
+        ),
+        "during cancel": CrashPoint(
+            ResponsesApi, "cancel", "during", passes=2, cancels=True
+        ),
+    }.items()
+}
+"""The same where the upstream keeps the answer."""
+ALL_POINTS = POINTS | KEPT_POINTS
+
+
 def arm(name: str, *, passes: int, how: int) -> None:
     """Make this process strike itself with the signal `how` at that pass of a point."""
-    point = POINTS[name]
+    point = ALL_POINTS[name]
     original: Callable[..., Any] = getattr(point.owner, point.method)
     left = iter(range(passes - 1, -1, -1))
 

@@ -12,8 +12,9 @@ from typing import Any, Self
 from tests.acceptance.processes import ServerProcess
 from tests.torture.checker import ENDED, FINAL, Told, Verdict, check
 from tests.torture.client import WAYS, Client, Way
-from tests.torture.crash_points import POINTS
+from tests.torture.crash_points import ALL_POINTS
 from tests.torture.site import LEASE, Site, fates
+from tests.torture.upstreams.answering import runs_without_handle
 
 BOUND = LEASE + 5
 """Seconds that recovering may take."""
@@ -81,7 +82,21 @@ async def kill_at_random(
         clients: How many prompts are asked at the same time.
         longest_pause: Between two kills, in seconds.
     """
-    await site.replicate.lose_creates()
+    await site.upstream.lose_creates()
+    journal = await ask_while_killing(
+        site,
+        prompts=prompts,
+        kills=kills,
+        clients=clients,
+        longest_pause=longest_pause,
+    )
+    return await judge(site, journal)
+
+
+async def ask_while_killing(
+    site: Site, *, prompts: int, kills: int, clients: int, longest_pause: float
+) -> list[Told]:
+    """Start the servers, kill them as `kill_at_random` says, and ask meanwhile."""
     for node in site.nodes:
         await site.start(node)
     journal: list[Told] = []
@@ -96,7 +111,7 @@ async def kill_at_random(
         for _ in range(clients):
             group.create_task(keep_asking())
     await killing
-    return await judge(site, journal)
+    return journal
 
 
 async def crash_at(site: Site, name: str, *, times: int) -> Outcome:
@@ -106,9 +121,9 @@ async def crash_at(site: Site, name: str, *, times: int) -> Outcome:
     It is started anew each time; where there is another server, whoever is first goes
     on with the runs.
     """
-    point, chance = POINTS[name], site.chance
-    await site.replicate.lose_creates()
-    if point.loses_creates:
+    point, chance = ALL_POINTS[name], site.chance
+    await site.upstream.lose_creates()
+    if point.loses_creates and site.answering.finds_lost:
         site.fates = fates(chance, lost=1, kept=2)
     node, *others = site.nodes
     for other in others:
@@ -196,7 +211,7 @@ async def _all_sent(
 ) -> None:
     """Wait until each prompt is being answered, or has ended."""
     while not all(each.done() for each in asking):
-        made = {each["input"]["prompt"] for each in await site.replicate.predictions()}
+        made = {each["input"]["prompt"] for each in await site.upstream.predictions()}
         if all(told.prompt in made for told in journal):
             return
         await asyncio.sleep(0.02)
@@ -211,7 +226,7 @@ async def kill(site: Site, kills: int, longest_pause: float) -> None:
     """Kill so many servers, one after the other, and start them again."""
     for _ in range(kills):
         await asyncio.sleep(site.chance.uniform(0, longest_pause))
-        node = site.chance.choice(site.nodes)
+        node = site.chance.choice([*site.nodes, *site.answering.others])
         await site.kill(node)
         if len(site.nodes) > 1:  # meanwhile the others go on
             await asyncio.sleep(site.chance.uniform(0, longest_pause))
@@ -231,17 +246,21 @@ async def judge(
     began = time.monotonic()
     while True:
         history = await site.nodes[-1].history()
-        predictions = await site.replicate.predictions()
+        predictions = await site.upstream.predictions()
         is_over = all(run["status"] in FINAL for run in history.values())
         is_over = is_over and all(one["status"] in ENDED for one in predictions)
         waited = time.monotonic() - began
         if is_over or waited > PATIENCE:
             break
         await asyncio.sleep(0.1)
+    unfound: set[str] = set()
+    if not site.answering.finds_lost:
+        unfound = await runs_without_handle(site.database_url)
     verdict = check(
         journal,
         history,
         predictions,
+        unfound=unfound,
         strikes=await site.all_strikes(),
         bound=bound,
         may_freeze=may_freeze,
@@ -254,8 +273,12 @@ async def judge(
         for node in site.nodes:
             log.warning("%s", (await asyncio.to_thread(node.log.read_text))[-5000:])
     return Outcome(
-        done=+(Counter({"kills": site.kills}) + (done or Counter())),
-        creates_lost=await site.replicate.lost_creates(),
+        done=+(
+            Counter({"kills": site.kills})
+            + (done or Counter())
+            + Counter({"interrupted": verdict.interrupted})
+        ),
+        creates_lost=await site.upstream.lost_creates(),
         verdict=verdict,
         is_timed=has_true_clocks,
     )
@@ -265,7 +288,7 @@ async def _all_ended(site: Site) -> None:
     """Wait until no prediction goes on any more."""
     give_up = time.monotonic() + PATIENCE
     while time.monotonic() < give_up:
-        predictions = await site.replicate.predictions()
+        predictions = await site.upstream.predictions()
         if all(each["status"] in ENDED for each in predictions):
             return
         await asyncio.sleep(0.1)

@@ -17,6 +17,7 @@ from llamakeep.storage import open_storage
 from tests.acceptance.processes import Runner, ServerProcess
 from tests.torture.crash_points import MARK
 from tests.torture.replicate import KEPT, LOST, Replicate
+from tests.torture.upstreams.answering import Answering, Opening, on_replicate
 from tests.torture.workers import WorkersProcess
 from tests.waiting import until
 
@@ -34,7 +35,7 @@ class Site:
     Args:
         nodes: The servers; none is running yet.
         database_url: Their database.
-        replicate: Who answers.
+        answering: Who answers.
         word: What every prompt has to contain.
         chance: What decides when and where.
     """
@@ -43,22 +44,29 @@ class Site:
         self,
         nodes: Sequence[ServerProcess],
         database_url: str,
-        replicate: Replicate,
+        answering: Answering,
         word: str,
         chance: random.Random,
     ) -> None:
         self.nodes = nodes
         self.database_url = database_url
-        self.replicate = replicate
+        self.answering = answering
+        self.upstream = answering.upstream
         self.word = word
         self.chance = chance
-        self.fates = fates(chance)
+        self.fates = fates(chance, lost=int(answering.finds_lost))
         self.kills = 0
         self.exits: list[int] = []
         """With what servers ended that were told to stop."""
         self.unreachable: ServerProcess | None = None
         self.strikes: list[float] = []
         """When servers were killed or frozen from outside, by `time.time`."""
+
+    @property
+    def replicate(self) -> Replicate:
+        """The emulator, where nothing is between it and the servers."""
+        assert isinstance(self.upstream, Replicate)
+        return self.upstream
 
     def reachable_node(self) -> ServerProcess:
         """Return the server that a load balancer might choose."""
@@ -162,14 +170,10 @@ async def prepare(database_url: str) -> None:
         await add_demo_users(storage)
 
 
-def server_settings(
-    database_url: str, emulator: str, *, lease: float = LEASE
-) -> dict[str, Any]:
-    """Return the settings of a server of a site."""
+def server_settings(database_url: str, *, lease: float = LEASE) -> dict[str, Any]:
+    """Return the settings of a server of a site, whoever answers."""
     return {
         "database_url": database_url,
-        "replicate_api_token": "r8_emulated",
-        "replicate_base_url": emulator,
         "settle_time": SETTLE_TIME,
         "flush_interval": 0.1,
         "lease": lease,
@@ -191,6 +195,7 @@ async def open_site(
     lease: float = LEASE,
     runners: Sequence[Runner] = (),
     has_workers: bool = False,
+    opening: Opening = on_replicate,
 ) -> AsyncIterator[Site]:
     """
     Prepare a site; its servers and their processes end with it.
@@ -198,27 +203,27 @@ async def open_site(
     Args:
         runner: Starts the servers.
         folder: For their logs.
-        emulator: Where Replicate is.
+        emulator: Where Replicate's emulator is.
         database_url: An empty database; one that is shared was prepared.
         chance: What decides when and where.
         nodes: How many servers there are.
         lease: For how many seconds they hold a run.
         runners: Starts them instead of `runner`, each its server.
         has_workers: Whether each is a parent with workers, as `--workers` makes it.
+        opening: Begins who answers.
     """
     word = f"site{chance.getrandbits(48):012x}"
-    replicate = Replicate(emulator, word)
-    settings = server_settings(database_url, emulator, lease=lease)
-    servers: list[ServerProcess] = [
-        WorkersProcess(folder, settings)
-        if has_workers
-        else ServerProcess(each, folder, is_real=True, settings=settings)
-        for each in runners or [runner] * nodes
-    ]
-    try:
-        await replicate.keep_pace()
-        yield Site(servers, database_url, replicate, word, chance)
-    finally:
-        for server in servers:
-            await server.close()
-        await replicate.close()
+    usual = server_settings(database_url, lease=lease)
+    async with opening(runner, folder, emulator, word, usual) as answering:
+        settings = usual | answering.settings
+        servers: list[ServerProcess] = [
+            WorkersProcess(folder, settings)
+            if has_workers
+            else ServerProcess(each, folder, is_real=True, settings=settings)
+            for each in runners or [runner] * nodes
+        ]
+        try:
+            yield Site(servers, database_url, answering, word, chance)
+        finally:
+            for server in servers:
+                await server.close()

@@ -260,3 +260,13 @@ def test_verdicts_add_up() -> None:
     assert (found.prompts, found.resumed) == (2, 4)
     assert (len(found.lost), len(found.twice), len(found.faults)) == (1, 1, 2)
     assert found.slowest == pytest.approx(5.5)
+
+
+def test_a_run_that_cannot_be_found_may_be_interrupted_without_text() -> None:
+    run = {"status": "interrupted", "response": "", "error": "It stopped."}
+    lost = verdict(run=run, told={"texts": []})
+    found = verdict(run=run, told={"texts": []}, unfound={"run_1"})
+    kept = verdict(run=run | {"response": "uno"}, told={"texts": []}, unfound={"run_1"})
+
+    assert lost.lost == kept.lost == ["run_1 has interrupted: It stopped."]
+    assert (found.faults, found.interrupted) == ([], 1)
