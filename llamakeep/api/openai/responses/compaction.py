@@ -14,7 +14,7 @@ from llamakeep.api.openai.parameters import (
 from llamakeep.api.openai.responses.items import items_sent, with_origin
 from llamakeep.api.openai.responses.rendering import RESPONSE, usage_of
 from llamakeep.api.openai.responses.request import INPUT_SCHEMA, ResponseRequest, few
-from llamakeep.api.openai.responses.summaries import INSTRUCTION, sealed
+from llamakeep.api.openai.responses.summaries import INSTRUCTION, content_of
 from llamakeep.api.prompts.ids import id_of
 from llamakeep.api.prompts.reading import invalid
 from llamakeep.domain import NewRun, Refusal, Run, User
@@ -46,9 +46,9 @@ class CompactRequest(Form):
     """A response, to be compacted with all that it continues."""
     service_tier: ServiceTier | None = None
 
-    def response(self) -> ResponseRequest:
+    def summary_request(self) -> ResponseRequest:
         """
-        Return the request for a response that is the summary.
+        Return the request for the response that is the summary.
 
         Raises:
             InvalidRequest: A parameter is unknown, or there is nothing to compact.
@@ -123,7 +123,7 @@ def compaction_of(asked: Run, answered: Run, origin: str) -> dict[str, Any]:
     item = {
         "id": id_of(asked, COMPACTION),
         "type": "compaction",
-        "encrypted_content": sealed(answered.response),
+        "encrypted_content": content_of(answered.response),
     }
     return {
         "id": id_of(asked, RESPONSE),

@@ -70,7 +70,7 @@ def _parts_of(item: Any) -> Iterator[Any]:
 
 
 def _with(item: Any, found: Mapping[str, tuple[str, Image]]) -> Any:
-    if not any(_parts_of(item)):
+    if not isinstance(item, Mapping):
         return item
     return {
         name: [_known(part, found) for part in value]

@@ -162,13 +162,13 @@ async def compact(
     cancels it, unless the request had an `Idempotency-Key`.
     """
     services = services_of(request)
-    engine, response = services.engine, body.response()
+    engine, wanted = services.engine, body.summary_request()
 
     async def asked() -> NewRun:
-        await dereference(response, request, user)
-        return await with_context(await asked_of(response, request), services, user)
+        await dereference(wanted, request, user)
+        return await with_context(await asked_of(wanted, request), services, user)
 
-    with refusals_of(response):
+    with refusals_of(wanted):
         run = await engine.accept(
             user,
             asked,
@@ -177,7 +177,7 @@ async def compact(
         )
     if LARGE in request.scope:
         let_go(request)
-        body.input = response.input = None
+        body.input = wanted.input = None
     leaving = CancelOnDisconnect(
         engine, user, run, may_come_back=idempotency_key is not None
     )

@@ -21,8 +21,8 @@ HEADING = "Summary of the conversation so far:\n\n"
 """What a model reads before the summary: it stands among the messages."""
 
 
-def sealed(summary: str) -> str:
-    """Return a summary as the content of a compaction item."""
+def content_of(summary: str) -> str:
+    """Return what a compaction item has as its `encrypted_content`."""
     return PREFIX + summary
 
 
