@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from llamakeep.api.replicate.predictions import pieces
-from llamakeep.domain import Parameters
+from llamakeep.domain import Capabilities, Parameters
 from llamakeep.settings import Settings
 from tests.api.serving import Client, connect
 from tests.fakes import ScriptedProvider
@@ -104,6 +104,28 @@ async def test_messages_are_a_prompt_with_what_was_said_before(
         ("assistant", "Hi!"),
         ("user", "And?"),
     ]
+
+
+@pytest.mark.parametrize("is_able", [True, False])
+async def test_a_last_message_of_the_assistants_is_continued_by_models_that_can(
+    client: Client, provider: ScriptedProvider, *, is_able: bool
+) -> None:
+    provider.able["parrot"] = Capabilities(prefill=is_able)
+    begun = [
+        {"role": "user", "content": "Greet."},
+        {"role": "assistant", "content": "Well: "},
+    ]
+
+    response = await client.post(
+        CREATE, json={"input": {"messages": begun}}, headers={"Prefer": "wait"}
+    )
+
+    if is_able:
+        assert provider.requests[0].messages[-1].role == "assistant"
+        assert "".join(response.json()["output"]) == "Hello, world"
+    else:
+        assert (response.status_code, provider.requests) == (422, [])
+        assert "not known to continue it" in response.json()["detail"]
 
 
 SAY: list[Any] = [
