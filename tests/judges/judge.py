@@ -58,6 +58,18 @@ class Judge:
             line = self._read()
         return self._result(line)
 
+    def says_though_cut(self, scenario: str) -> tuple[Any, dict[str, Any]]:
+        """
+        Kill the server in the middle of a text; the client asks again by itself.
+
+        Returns:
+            What it was told then, and the run that broke off.
+        """
+        newest = self._newest()
+        with broken_off(self.site, self.site.wait_for_text):
+            self._write(scenario)
+        return self._result(self._read()), interrupted_since(newest, self.site)
+
     def says_again_though_cut(self, scenario: str) -> tuple[Any, dict[str, Any]]:
         """
         Kill the server in the middle of a call's arguments, then ask again.
@@ -65,12 +77,17 @@ class Judge:
         Returns:
             What the client was told then, and the run that broke off.
         """
-        [newest, *_] = [*history(self.site), {"id": ""}]
-        with broken_off(self.site):
+        newest = self._newest()
+        with broken_off(self.site, self.site.wait_for_arguments):
             self._write(scenario)
         # It may have asked again by itself, or say that the connection was lost.
         assert self._read(), f"The program has ended: {self._process.wait()}"
-        return self.says(scenario), interrupted_since(newest["id"], self.site)
+        return self.says(scenario), interrupted_since(newest, self.site)
+
+    def _newest(self) -> str:
+        """Return the id of the newest run, if there is one."""
+        [newest, *_] = [*history(self.site), {"id": ""}]
+        return str(newest["id"])
 
     def _write(self, line: str) -> None:
         assert self._process.stdin is not None
@@ -95,12 +112,12 @@ class Judge:
 
 
 @contextmanager
-def broken_off(site: ToolSite) -> Iterator[None]:
-    """Kill the server when the call that is made meanwhile is half on disk."""
+def broken_off(site: ToolSite, wait_for_half: Callable[[], None]) -> Iterator[None]:
+    """Kill the server when what the model says meanwhile is half on disk."""
     site.upstream.break_off()
     yield
     assert site.upstream.is_stalled.wait(LONG_ENOUGH)
-    site.wait_for_arguments()
+    wait_for_half()
     site.restart()
     site.upstream.may_answer.set()
 

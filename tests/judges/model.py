@@ -10,13 +10,16 @@ from tests.tool_upstream import Upstream
 ANSWER = "It is -3 and 7."
 BOTH = f"{ANSWER} It is 7."
 """What two turns say: about both cities, and about Bergen alone."""
-RECALLED = f"{HEADING}It is -3 and 7."
+RECALLED = f"{HEADING}They say: it is -3 and 7."
 """What it reads of a conversation that was compacted."""
 ADA = {"name": "Ada", "age": 36}
 WEATHER = "get_weather"
 SHELL = "exec_command"
 _CITIES = ("Oslo", "Bergen")
 _RECALL = "What did you say?"
+_SUMMARY = "They say: it is {}."
+_BEGUN = len("They")
+"""How much of a summary comes before the rest of it."""
 
 
 class Caller(Upstream):
@@ -35,7 +38,10 @@ class Caller(Upstream):
             yield from super().deltas(body)
             return
         self.asked.append(body)
-        yield {"role": "assistant", "content": recalled}
+        yield {"role": "assistant", "content": None}
+        if recalled is not None:
+            yield {"content": recalled[:_BEGUN]}
+            yield {"content": recalled[_BEGUN:]}
         for index, (name, arguments) in enumerate(calls):
             call_id = f"call_{len(self.asked)}_{index}"
             function = {"name": name, "arguments": ""}
@@ -46,6 +52,12 @@ class Caller(Upstream):
                 yield {
                     "tool_calls": [{"index": index, "function": {"arguments": piece}}]
                 }
+
+    def stall_in(self, delta: dict[str, Any]) -> None:
+        """Say no more for a while, also in the text of a summary."""
+        if delta.get("content") == _SUMMARY[:_BEGUN]:
+            delta = {"tool_calls": [{"function": {"arguments": delta["content"]}}]}
+        super().stall_in(delta)
 
 
 def calls_of(body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -77,7 +89,7 @@ def _recalled(messages: list[dict[str, Any]]) -> str | None:
     match messages[-1]["content"]:
         case str(said) if said == INSTRUCTION:
             results = [one["content"] for one in messages if one["role"] == "tool"]
-            return f"It is {' and '.join(results)}."
+            return _SUMMARY.format(" and ".join(results))
         case str(said) if said == _RECALL:
             [*_, last] = [one for one in messages if one["role"] == "assistant"]
             return str(last["content"])

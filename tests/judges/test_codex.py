@@ -95,7 +95,7 @@ def test_codex_asks_again_after_the_server_was_killed_in_arguments(
     (tmp_path / "note.txt").write_text("42 degrees\n")
     [newest, *_] = [*history(judged_site), {"id": ""}]
 
-    with broken_off(judged_site):
+    with broken_off(judged_site, judged_site.wait_for_arguments):
         process = codex()
     with ended_well(process):
         pass

@@ -66,3 +66,14 @@ def test_an_agent_can_ask_again_after_the_server_was_killed_in_arguments(
 
     assert said == SAID[scenario]
     check_cut(cut)
+
+
+def test_a_session_is_compacted_though_the_server_was_killed_in_the_summary(
+    judge: Judge,
+) -> None:
+    said, cut = judge.says_though_cut("compaction")
+
+    assert said == "Is Oslo colder than Bergen? llamakeep:They say: it is -3."
+    [again] = history(judge.site)
+    assert (again["status"], again["prompt"]) == ("succeeded", cut["prompt"])
+    assert cut["response"] == "They"

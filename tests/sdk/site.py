@@ -46,14 +46,18 @@ class Process:
 
     def wait_for_arguments(self) -> None:
         """Wait until arguments are on disk that are still being written."""
-        query = (
-            "SELECT count(*) FROM runs WHERE status = 'processing' "
-            """AND output LIKE '%tool_call%{\\"%'"""
-        )
+        self._wait_for("""output LIKE '%tool_call%{\\"%'""")
+
+    def wait_for_text(self) -> None:
+        """Wait until a part of a text is on disk that is still being written."""
+        self._wait_for("response != ''")
+
+    def _wait_for(self, condition: str) -> None:
+        query = f"SELECT count(*) FROM runs WHERE status = 'processing' AND {condition}"
         end = time.monotonic() + LONG_ENOUGH
         with closing(sqlite3.connect(self._database)) as database:
             while not database.execute(query).fetchone()[0]:
-                assert time.monotonic() < end, "No arguments are being written."
+                assert time.monotonic() < end, "Nothing is being written."
                 time.sleep(0.02)
 
     def restart(self) -> None:

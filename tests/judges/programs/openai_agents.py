@@ -115,6 +115,18 @@ async def compacted_input() -> str:
     return await compacted("input")
 
 
+async def compaction() -> str:
+    memory = SQLiteSession("alone")
+    call = {"call_id": "a", "type": "function_call", "name": "get_weather"}
+    output = {"call_id": "a", "type": "function_call_output", "output": "-3"}
+    asked = {"role": "user", "content": PROMPT}
+    await memory.add_items([asked, call | {"arguments": "{}"}, output])
+    shortened = OpenAIResponsesCompactionSession("judge", memory, model="gpt-5-mini")
+    await shortened.run_compaction({"force": True, "compaction_mode": "input"})
+    [said, summary] = await shortened.get_items()
+    return f"{said['content'][0]['text']} {summary['encrypted_content']}"
+
+
 async def chat_tools() -> str:
     return await tools(CHAT)
 
@@ -147,6 +159,7 @@ serve(
     conversation_image,
     compacted,
     compacted_input,
+    compaction,
     chat_tools,
     chat_streamed,
     chat_handoff,
