@@ -13,6 +13,7 @@ from llamakeep import __version__
 from llamakeep.api import anthropic, openai, replicate
 from llamakeep.api.accounts import (
     admin,
+    invitations,
     keys,
     limits,
     login,
@@ -299,6 +300,7 @@ def _add_routes(app: FastAPI, files: Files, *, takes_webhooks: bool) -> None:
         webhook_secrets,
         admin,
         user_keys,
+        invitations,
         about,
         health,
         metrics,

@@ -20,6 +20,7 @@ from llamakeep.cli import (
     history,
     importing,
     importing_users,
+    invitations,
     keys,
     limits,
     maintenance,
@@ -97,6 +98,7 @@ users.cli.command("limits")(limits.limits)
 users.cli.command("import")(importing_users.import_users)
 cli.add_typer(users.cli)
 cli.add_typer(keys.cli)
+cli.add_typer(invitations.cli)
 cli.command("import")(importing.import_history)
 cli.command("migrate")(maintenance.migrate)
 cli.command("backup")(backup.backup)

@@ -1,10 +1,11 @@
 """
-Opaque tokens: API keys, access tokens, set-up and reset tokens.
+Opaque tokens: API keys, access tokens, set-up, reset and invitation tokens.
 
-A token has a prefix (`lk_` for API keys, `lka_` for access tokens, `lks_` for set-up
-and `lkr_` for reset tokens), then 256 random bits as 43 characters, then a checksum of
-all that as 6 characters. The checksum is no protection: it refuses typing errors and
-garbage without a database query, and lets scanners recognise leaked tokens.
+A token has a prefix (`lk_` for API keys, `lka_` for access tokens, `lks_` for set-up,
+`lkr_` for reset and `lki_` for invitation tokens), then 256 random bits as 43
+characters, then a checksum of all that as 6 characters. The checksum is no protection:
+it refuses typing errors and garbage without a database query, and lets scanners
+recognise leaked tokens.
 """
 
 import binascii
@@ -18,11 +19,13 @@ RESET_LIFETIME = timedelta(hours=1)
 """How long a reset token is valid."""
 
 _API_KEY, _ACCESS_TOKEN, _SETUP_TOKEN, _RESET_TOKEN = "lk_", "lka_", "lks_", "lkr_"
+_INVITATION_TOKEN = "lki_"  # noqa: S105 - how one begins
+_PREFIXES = (_API_KEY, _ACCESS_TOKEN, _SETUP_TOKEN, _RESET_TOKEN, _INVITATION_TOKEN)
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _SECRET_LENGTH = 43  # 62 ** 43 is just above 2 ** 256
 _CHECKSUM_LENGTH = 6  # 62 ** 6 is above 2 ** 32
 _FORM = re.compile(
-    rf"((?:{_API_KEY}|{_ACCESS_TOKEN}|{_SETUP_TOKEN}|{_RESET_TOKEN})"
+    rf"((?:{'|'.join(_PREFIXES)})"
     rf"[0-9A-Za-z]{{{_SECRET_LENGTH}}})"
     rf"([0-9A-Za-z]{{{_CHECKSUM_LENGTH}}})"
 )
@@ -46,6 +49,11 @@ def new_setup_token() -> str:
 def new_reset_token() -> str:
     """Return a new token that sets a user's password once."""
     return _new(_RESET_TOKEN)
+
+
+def new_invitation_token() -> str:
+    """Return a new token with which a person makes an account, once."""
+    return _new(_INVITATION_TOKEN)
 
 
 def is_api_key(value: str) -> bool:

@@ -104,6 +104,19 @@ class Login:
     user_agent: str | None
 
 
+@value
+class Invitation:
+    """What lets a person make an account, once, by a link."""
+
+    id: str
+    role: UserRole
+    limits: Limits | None
+    email: str | None
+    """For whom it is, in an administrator's words; nothing is sent."""
+    created_at: datetime
+    expires_at: datetime
+
+
 class AuditKind(StrEnum):
     """The kinds of audit events."""
 
@@ -113,6 +126,9 @@ class AuditKind(StrEnum):
     PASSWORD_CHANGED = "password.changed"  # noqa: S105 - it is none
     RESET_ISSUED = "reset.issued"
     RESET_USED = "reset.used"
+    INVITATION_CREATED = "invitation.created"
+    INVITATION_USED = "invitation.used"
+    INVITATION_REVOKED = "invitation.revoked"
     KEY_CREATED = "key.created"
     KEY_ROTATED = "key.rotated"
     KEY_REVOKED = "key.revoked"

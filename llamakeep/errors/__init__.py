@@ -13,6 +13,7 @@ LlamaKeepError
 │   │   ├── WrongCredentials    no such user and password
 │   │   ├── SetupRefused        no valid set-up token, or users exist
 │   │   ├── ResetRefused        no valid reset token
+│   │   ├── InvitationRefused   no valid invitation
 │   │   └── SignInRefused       no valid answer of an identity provider
 │   ├── OriginRefused           the login cookie, from another site's page
 │   ├── LoginNotFound           no such login, or another user's
@@ -30,6 +31,7 @@ LlamaKeepError
 │   ├── TooManyApiKeys          the user has as many as there may be
 │   ├── AdminOnly               only administrators may do this
 │   ├── UserNotFound            no such user; for administrators
+│   ├── InvitationNotFound      no such invitation; for administrators
 │   ├── LastAdmin               no other administrator can log in
 │   ├── WrongKindOfUser         a service account, or none
 │   ├── PathNotFound            there is nothing at this path
@@ -125,6 +127,8 @@ from llamakeep.errors.client import (
     WrongCredentials,
 )
 from llamakeep.errors.logins import (
+    InvitationNotFound,
+    InvitationRefused,
     LoginNotFound,
     OriginRefused,
     SignInRefused,
@@ -178,6 +182,8 @@ __all__ = [
     "IdempotencyKeyReused",
     "ImageNotFound",
     "InvalidRequest",
+    "InvitationNotFound",
+    "InvitationRefused",
     "LastAdmin",
     "LimitFacts",
     "LimitReached",

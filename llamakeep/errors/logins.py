@@ -30,6 +30,21 @@ class WrongKindOfUser(ClientError):
     title = "This cannot be done for this kind of user."
 
 
+class InvitationRefused(Unauthenticated):
+    """The invitation is wrong, used, revoked or expired; not said which."""
+
+    code = "invitation-refused"
+    title = "The invitation is not valid."
+
+
+class InvitationNotFound(ClientError):
+    """No such invitation is open; for administrators."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "invitation-not-found"
+    title = "There is no such invitation."
+
+
 class SignInRefused(Unauthenticated):
     """An identity provider's answer does not let anybody in; the log says why."""
 

@@ -6,7 +6,7 @@ _SECRET = re.compile(
     r"(?i:(?<=bearer )|(?<=://)(?=[^\s/@]*:[^\s/@]*@)"
     r"|\b(?:authorization|cookie|x-api-key|password)[\"']?\s*[:=]\s*[\"']?"
     r"(?:(?:basic|bearer|token)\s+)?)[^\s\"',;@]+"
-    r"|\b(?:lk[ars]?_|r8_|sk-|whsec_)[\w+/=-]{16,}"
+    r"|\b(?:lk[acirs]?_|r8_|sk-|whsec_)[\w+/=-]{16,}"
     r"|\btoken_(?:alice|bob)\b"
 )
 """Access tokens, ours and those of providers, and passwords, wherever they got to."""

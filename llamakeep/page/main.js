@@ -16,7 +16,7 @@ import { guardLogin } from "./parts/frame/login.js";
 import { problemBox } from "./parts/problem.js";
 
 /** Views for those who are not logged in. */
-const OPEN = new Set(["welcome", "reset"]);
+const OPEN = new Set(["welcome", "reset", "join"]);
 
 async function start() {
   document.body.append(...announcers());

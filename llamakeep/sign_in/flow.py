@@ -13,6 +13,7 @@ LONGEST_FLOW = 600
 """Seconds that a user may take at the provider."""
 
 _PARTS = 4
+"""At least; an invitation may follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +31,23 @@ class Flow:
     verifier: str
     """Ties the code to this flow (PKCE)."""
     begun_at: int
+    invitation: str = ""
+    """The token of the invitation by which a new user comes, if any."""
 
     @classmethod
-    def begin(cls, now: float) -> Self:
+    def begin(cls, now: float, invitation: str = "") -> Self:
         """Return a new one."""
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        return cls(state, nonce, verifier, int(now))
+        return cls(state, nonce, verifier, int(now), invitation)
 
     @classmethod
     def read(cls, cookie: str) -> Self | None:
         """Return what a cookie has, if it is one of these."""
         parts = cookie.split(".")
-        if len(parts) != _PARTS or not all(parts) or not parts[3].isdecimal():
+        is_one = len(parts) in {_PARTS, _PARTS + 1} and all(parts)
+        if not is_one or not parts[3].isdecimal():
             return None
-        return cls(parts[0], parts[1], parts[2], int(parts[3][:12]))
+        return cls(parts[0], parts[1], parts[2], int(parts[3][:12]), *parts[_PARTS:])
 
     def check(self, state: str | None, now: float) -> None:
         """
@@ -68,7 +72,8 @@ class Flow:
     @property
     def cookie(self) -> str:
         """What a cookie keeps of it."""
-        return f"{self.state}.{self.nonce}.{self.verifier}.{self.begun_at}"
+        kept = f"{self.state}.{self.nonce}.{self.verifier}.{self.begun_at}"
+        return f"{kept}.{self.invitation}" if self.invitation else kept
 
     @property
     def challenge(self) -> str:

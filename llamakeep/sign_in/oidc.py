@@ -37,15 +37,17 @@ class OpenIdConnect:
         """What a button calls the provider."""
         return self._settings.oidc_name or urlsplit(self._issuer).hostname or "SSO"
 
-    async def begin(self, redirect_uri: str) -> tuple[str, Flow]:
+    async def begin(self, redirect_uri: str, invitation: str = "") -> tuple[str, Flow]:
         """
         Return where a browser signs in, and what it has to bring back.
+
+        With an invitation's token, a new user uses that.
 
         Raises:
             SignInUnavailable: The provider does not answer as one does.
         """
         metadata = await self._directory.metadata()
-        flow = Flow.begin(self._now())
+        flow = Flow.begin(self._now(), invitation)
         query = {
             "response_type": "code",
             "client_id": self._client_id,

@@ -30,6 +30,7 @@ class Things:
     service_id: str
     """Of a service account, whose keys administrators make."""
     service_key_id: str
+    invitation_id: str
     model: str = "scripted:parrot"
     owner: str = "scripted"
     name: str = "parrot"
@@ -49,6 +50,7 @@ class Things:
             user_id=new_id("user_"),
             service_id=new_id("user_"),
             service_key_id=new_id("key_"),
+            invitation_id=new_id("inv_"),
         )
 
     def fill(self, template: str) -> str:
@@ -65,8 +67,8 @@ class Things:
     def anonymous(self, content: bytes) -> bytes:
         """Return what was answered without the ids that were asked for."""
         ids = self.run_id, self.conversation_id, self.item_id, self.key_id
-        others = self.login_id, self.user_id, self.service_id, self.service_key_id
-        for value in (*ids, *others):
+        others = self.user_id, self.service_id, self.service_key_id
+        for value in (*ids, self.login_id, *others, self.invitation_id):
             content = content.replace(value.partition("_")[2].encode(), b"?")
         return content
 
@@ -180,6 +182,9 @@ CALLS: dict[str, Call] = {
     "POST /admin/users/{user_id}/keys/{key_id}/rotate": Call("{}"),
     "GET /admin/users/{user_id}/limits": Call(),
     "PUT /admin/users/{user_id}/limits": Call('{"tokens_per_day": 100}'),
+    "GET /admin/invitations/": Call(),
+    "POST /admin/invitations/": Call('{"email": "dora@example.com"}'),
+    "DELETE /admin/invitations/{invitation_id}": Call(),
     "GET /admin/limits": Call(),
     "GET /admin/audit": Call(),
     "GET /admin/stats": Call(),
@@ -192,9 +197,11 @@ OPEN = {
     "POST /login/",
     "POST /login/cookie/",
     "GET /login/oidc/",
+    "POST /login/oidc/",
     "GET /login/oidc/callback",
     "GET /login/proxy/",
     "POST /setup/",
+    "POST /invitations/accept",
     "POST /password-reset/",
     "GET /about/",
     "GET /about/proxy",

@@ -12,14 +12,15 @@ from llamakeep.errors import OriginRefused
 router = Router(tags=["login"])
 
 
-async def _sent_by_own_page(request: Request) -> None:
+async def sent_by_own_page(request: Request) -> None:
+    """Refuse a request that no page of this server's own has sent."""
     check_origin(request)
 
 
 @router.post(
     "/login/cookie/",
     status_code=204,
-    dependencies=[Depends(_sent_by_own_page)],
+    dependencies=[Depends(sent_by_own_page)],
     responses=problem_responses(*REFUSALS, OriginRefused),
 )
 async def login_with_cookie(body: LoginRequest, request: Request) -> None:

@@ -6,9 +6,11 @@ from html import escape
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
+from llamakeep.api.accounts.login_cookie import sent_by_own_page
+from llamakeep.api.accounts.passwords import Secret
 from llamakeep.api.dependencies import actor_of
 from llamakeep.api.http.links import origin_of, prefix_of
 from llamakeep.api.http.login_cookies import give_cookie
@@ -20,14 +22,19 @@ from llamakeep.api.middleware.forwarded import PROXY_USER
 from llamakeep.credentials.tokens import digest, new_access_token
 from llamakeep.domain import User
 from llamakeep.errors import (
+    BodyTooLarge,
     CountsUnavailable,
+    InvitationRefused,
     LlamaKeepError,
+    MalformedBody,
+    OriginRefused,
     PathNotFound,
     RateLimited,
     SignInRefused,
     SignInUnavailable,
     StorageUnavailable,
 )
+from llamakeep.schemas.bodies import Body, Form
 from llamakeep.services import services_of
 from llamakeep.sign_in import LONGEST_FLOW, Flow
 from llamakeep.sign_in.people import username_of
@@ -38,6 +45,7 @@ if TYPE_CHECKING:
 router = Router(tags=["login"], queries=Queries.ANY)
 """Providers add parameters of their own."""
 proxies = Router(tags=["login"])
+invited = Router(tags=["login"])
 
 PROXY = "proxy"
 """The issuer of identities from a proxy; a provider's issuer is a URL."""
@@ -89,6 +97,42 @@ async def begin_sign_in(request: Request) -> Response:
     return response
 
 
+class InvitedSignIn(Form):
+    """An invitation, by which a new user signs in."""
+
+    token: Secret
+    """The invitation's, from an administrator."""
+
+
+class SignInAddress(Body):
+    """Where a browser signs in."""
+
+    url: str
+
+
+@invited.post(
+    "/login/oidc/",
+    dependencies=[Depends(sent_by_own_page)],
+    responses=problem_responses(
+        InvitationRefused, MalformedBody, BodyTooLarge, OriginRefused, *_refusals
+    ),
+)
+async def begin_invited_sign_in(
+    body: InvitedSignIn, request: Request, response: Response
+) -> SignInAddress:
+    """
+    Begin to sign in by an invitation, for pages of this server's own.
+
+    A new user who comes back from the identity provider has the invitation's role and
+    limits, and it is used. The provider's rules count as well.
+    """
+    provider = _provider(request)
+    await services_of(request).storage.check_invitation(digest(body.token))
+    url, flow = await provider.begin(_redirect_uri(request), body.token)
+    keep_flow(request, response, flow.cookie, LONGEST_FLOW)
+    return SignInAddress(url=url)
+
+
 @router.get(
     "/login/oidc/callback",
     status_code=303,
@@ -116,8 +160,9 @@ async def finish_sign_in(
                 "The identity provider did not sign you in. Begin again.",
                 reason=f"the provider says {error[:100]!r}",
             )
+        flow = Flow.read(read_flow(request))
         person = await provider.finish(
-            Flow.read(read_flow(request)),
+            flow,
             code=code,
             state=state,
             issuer=iss,
@@ -128,10 +173,14 @@ async def finish_sign_in(
             person.subject,
             name=person.name,
             role=person.role,
+            invitation=digest(flow.invitation) if flow and flow.invitation else None,
             actor=actor_of(request),
         )
     except (SignInRefused, SignInUnavailable) as refusal:
         return await _refusal(request, refusal)
+    except InvitationRefused as used:
+        refused = SignInRefused(used.detail, reason="the invitation is not valid")
+        return await _refusal(request, refused)
     response = await _log_in(request, user)
     keep_flow(request, response, "", 0)
     return response
@@ -166,7 +215,7 @@ async def sign_in_by_proxy(request: Request) -> Response:
     return await _log_in(request, found)
 
 
-router.routes.extend(proxies.routes)
+router.routes.extend([*proxies.routes, *invited.routes])
 
 
 async def _log_in(request: Request, user: User) -> Response:

@@ -23,8 +23,8 @@ How paths of the web page's files begin. They are not counted: a page has dozens
 are sent from memory, and browsers keep them.
 """
 
-LOGIN_PATHS = {"/login", "/login/cookie", "/password-reset"}
-"""Routes at which passwords and reset tokens could be guessed."""
+LOGIN_PATHS = {"/login", "/login/cookie", "/password-reset", "/invitations/accept"}
+"""Routes at which passwords and tokens could be guessed."""
 
 SIGN_IN_PATH = "/login/oidc"
 """Each request to it or below makes this server ask the identity provider."""

@@ -24,6 +24,7 @@ PAGES = (
     "c",
     "compare",
     "find",
+    "join",
     "manage",
     "r",
     "reset",

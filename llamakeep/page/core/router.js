@@ -37,12 +37,14 @@ const ROUTES = [
   [/^settings\/limits$/, "limits"],
   [/^manage\/users$/, "users"],
   [/^manage\/users\/([^/]+)\/keys$/, "keys"],
+  [/^manage\/invitations$/, "invitations"],
   [/^manage\/usage$/, "all-usage"],
   [/^manage\/limits$/, "limits"],
   [/^manage\/audit$/, "audit"],
   [/^manage\/providers$/, "providers"],
   [/^welcome$/, "welcome"],
   [/^reset$/, "reset"],
+  [/^join$/, "join"],
 ];
 
 const base = new URL(document.baseURI);

@@ -11,6 +11,7 @@ const PAGES = {
   ]],
   Manage: [
     ["Users", "manage/users"],
+    ["Invitations", "manage/invitations"],
     ["Usage", "manage/usage"],
     ["Limits", "manage/limits"],
     ["Audit log", "manage/audit"],

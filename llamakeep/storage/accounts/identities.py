@@ -5,6 +5,7 @@ from sqlalchemy import Connection, insert, select, text
 from llamakeep.domain import Actor, User, UserRole, utc_now
 from llamakeep.errors import SignInRefused
 from llamakeep.storage.accounts.administration import change_role
+from llamakeep.storage.accounts.invitations import record_use, use
 from llamakeep.storage.accounts.users import USER, create_user, is_free
 from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.tables import identities, users
@@ -25,6 +26,7 @@ class IdentityStorage:
         *,
         name: str,
         role: UserRole | None,
+        invitation: bytes | None = None,
         actor: Actor,
     ) -> User:
         """
@@ -38,10 +40,12 @@ class IdentityStorage:
             subject: Who it is there.
             name: What a new user is called, if that is free.
             role: What the provider says; `None` leaves it to administrators.
+            invitation: The digest of one that a new user uses.
             actor: The client, for the audit log.
 
         Raises:
             SignInRefused: The user is disabled.
+            InvitationRefused: A new user's invitation is not open any more.
         """
 
         def operation(connection: Connection) -> User:
@@ -51,13 +55,17 @@ class IdentityStorage:
                 connection.execute(text("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE"))
                 user = _find(connection, issuer, subject)
             if user is None:
+                invited = use(connection, invitation) if invitation else None
                 user = create_user(
                     connection,
                     _free_name(connection, name),
                     None,
-                    role=role or UserRole.USER,
+                    role=role or (invited.role if invited else UserRole.USER),
+                    limits=invited.limits if invited else None,
                     actor=actor,
                 )
+                if invited is not None:
+                    record_use(connection, invited, user, actor)
                 values = {
                     "issuer": issuer,
                     "subject": subject,

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from llamakeep.domain import Actor, AuditKind, User, UserRole, new_id, utc_now
+from llamakeep.domain import Actor, AuditKind, Limits, User, UserRole, new_id, utc_now
 from llamakeep.errors import InvalidRequest, WrongKindOfUser
 from llamakeep.storage.accounts.audit import record
 from llamakeep.storage.accounts.credential_cache import CredentialCache
@@ -148,6 +148,7 @@ def create_user(
     password_hash: str | None,
     *,
     role: UserRole,
+    limits: Limits | None = None,
     is_service: bool = False,
     actor: Actor | None,
 ) -> User:
@@ -160,7 +161,14 @@ def create_user(
     assert password_hash is None or not is_service
     if _find(connection, username) is not None:
         raise InvalidRequest.of("username", f"There is a user {username!r} already.")
-    user = User(new_id("user_"), username, utc_now(), role=role, is_service=is_service)
+    user = User(
+        id=new_id("user_"),
+        username=username,
+        created_at=utc_now(),
+        role=role,
+        limits=limits,
+        is_service=is_service,
+    )
     connection.execute(
         insert(users),
         {
@@ -170,6 +178,7 @@ def create_user(
             "password_hash": password_hash,
             "created_at": user.created_at,
             "role": role,
+            "limits": limits,
             "is_service": is_service,
         },
     )

@@ -127,6 +127,19 @@ password_resets = Table(
     Column("expires_at", UtcDateTime, nullable=False),
 )
 
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("role", words_of(UserRole), nullable=False),
+    Column("limits", Facts(Limits)),
+    # For whom it is, in an administrator's words.
+    Column("email", String(254)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
 audit_events = Table(
     "audit_events",
     metadata,

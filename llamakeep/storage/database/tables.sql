@@ -255,6 +255,18 @@ CREATE TABLE identities (
 
 CREATE INDEX identities_by_user_id ON identities (user_id);
 
+CREATE TABLE invitations (
+	id VARCHAR(32) NOT NULL, 
+	digest BLOB NOT NULL, 
+	role VARCHAR(16) NOT NULL, 
+	limits JSON, 
+	email VARCHAR(254), 
+	created_at BIGINT NOT NULL, 
+	expires_at BIGINT NOT NULL, 
+	CONSTRAINT invitations_pk PRIMARY KEY (id), 
+	CONSTRAINT invitations_digest_unique UNIQUE (digest)
+);
+
 INSERT INTO search_words (search_words, rank) VALUES ('secure-delete', 1);
 
-INSERT INTO alembic_version VALUES ('0024')
+INSERT INTO alembic_version VALUES ('0025')

@@ -111,7 +111,7 @@ async def test_every_door_of_administrators_is_closed_to_others(
         for method, path in doors
     ]
 
-    assert len(answers) == 16
+    assert len(answers) == 19
     for answer in answers:
         check_problem(answer, 403)
         assert answer.json()["type"] == "urn:llamakeep:problem:admin-only"

@@ -18,6 +18,7 @@ from llamakeep.api.page.files import Files
 from llamakeep.api.page.routes import page_routes
 from llamakeep.api.replicate import unserved
 from llamakeep.credentials.api_keys import issue_api_key
+from llamakeep.credentials.invitations import issue_invitation
 from llamakeep.credentials.passwords import hash_password
 from llamakeep.credentials.tokens import digest, new_access_token, new_api_key
 from llamakeep.domain import Actor, Scope, User, UserRole, utc_now
@@ -161,6 +162,8 @@ async def settle(
     service = await storage.add_user(f"{name}-service", None, is_service=True)
     service_key, secret = issue_api_key("robot")
     await storage.add_api_key(service, service_key, digest(secret))
+    invitation, token = issue_invitation()
+    await storage.add_invitation(invitation, digest(token), actor=Actor())
     things = Things(
         run_id=answer["id"],
         conversation_id=answer["conversation_id"],
@@ -170,6 +173,7 @@ async def settle(
         user_id=victim.id,
         service_id=service.id,
         service_key_id=service_key.id,
+        invitation_id=invitation.id,
     )
     return Holder(user, things, login)
 

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from tests.acceptance.processes import ROOT, outside_variables
 from tests.page.site import Site
-from tests.page.tabs import Tabs, check_everywhere
+from tests.page.tabs import PASSWORDS, Tabs, check_everywhere
 from tests.waiting import LONG_ENOUGH
 
 
@@ -91,3 +91,36 @@ def test_a_reset_link_sets_a_password_once(tabs: Tabs, site: Site) -> None:
     page.get_by_label("New password").fill("something else")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("administrator")
+
+
+def test_an_invitation_makes_an_account_once(tabs: Tabs, site: Site) -> None:
+    site.add_admin("root", PASSWORDS["root"])
+    manager = tabs.open(site, "/manage/invitations", user="root")
+    expect(manager.get_by_text("No invitation is open.")).to_be_visible()
+    manager.get_by_role("button", name="Invite").click()
+    dialog = manager.get_by_role("dialog")
+    dialog.get_by_label("For", exact=True).fill("dora@example.com")
+    check_everywhere(manager)
+    dialog.get_by_role("button", name="Make a link").click()
+    link = manager.locator(".secret code").inner_text()
+    row = manager.get_by_role("row").filter(has_text="dora@example.com")
+    expect(row).to_be_visible()
+    check_everywhere(manager)
+    page = tabs.open(site, link.removeprefix(site.origin), user=None)
+    expect(page.get_by_role("heading", name="You are invited")).to_be_visible()
+    assert "#" not in page.url
+    check_everywhere(page)
+    page.get_by_label("Name").fill("root")
+    page.get_by_label("Password").fill("long enough")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("already")
+    page.get_by_label("Name").fill("dora")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="dora")).to_be_visible()
+    page.goto(link)
+    page.get_by_label("Name").fill("erin")
+    page.get_by_label("Password").fill("long enough")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Ask an administrator")
+    manager.reload()
+    expect(manager.get_by_text("No invitation is open.")).to_be_visible()

@@ -110,7 +110,7 @@ def test_users_are_found_by_a_part_of_their_name_which_is_in_the_address(
 
 
 def test_who_is_no_administrator_is_told_so(page: Page) -> None:
-    for path in ("users", "usage", "limits", "audit", "providers"):
+    for path in ("users", "invitations", "usage", "limits", "audit", "providers"):
         page.goto(f"/manage/{path}")
         expect(page.get_by_text("ask one of them")).to_be_visible()
     expect(page.get_by_role("link", name="Manage")).to_have_count(0)

@@ -20,7 +20,7 @@ function fixed() {
     kind: "Page",
     run: () => go(href),
   });
-  const manage = ["users", "usage", "limits", "audit", "providers"].map((name) =>
+  const manage = ["users", "invitations", "usage", "limits", "audit", "providers"].map((name) =>
     page(`Manage ${name}`, `manage/${name}`)
   );
   return [
