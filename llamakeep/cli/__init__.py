@@ -27,6 +27,7 @@ from llamakeep.cli import (
     serve,
     users,
 )
+from llamakeep.cli.remote import logging_in
 from llamakeep.cli.terminal import complain
 from llamakeep.errors import InvalidRequest, LlamaKeepError
 
@@ -92,6 +93,8 @@ def _common(
 
 cli.command("serve")(serve.serve)
 cli.command("ask")(ask.ask)
+cli.command("login")(logging_in.login)
+cli.command("logout")(logging_in.logout)
 cli.command("check")(check.check)
 cli.add_typer(history.cli)
 users.cli.command("limits")(limits.limits)

@@ -57,8 +57,8 @@ def ask(
         str | None,
         typer.Option(
             help="Your username; without `--server`, by default your system's user "
-            "name. With `--server`, there is a prompt for the password, unless "
-            "LLAMAKEEP_ACCESS_TOKEN is set instead of `--username`.",
+            "name. With `--server`, there is a prompt for the password; without it, "
+            "LLAMAKEEP_ACCESS_TOKEN or the login of `llamakeep login` is used.",
         ),
     ] = None,
     password_stdin: Annotated[
@@ -140,15 +140,12 @@ def _ask_server(
     access_token: str | None,
     password: str | None,
 ) -> None:
-    from llamakeep.cli.ask_server import ask_server
+    from llamakeep.cli.remote.asking import ask_server
 
     if username is not None:
         access_token = None
     elif access_token is None:
-        give_up(
-            "Say who you are with `--username NAME`, or set LLAMAKEEP_ACCESS_TOKEN.",
-            code=2,
-        )
+        access_token = _kept_token(server)
     _show(
         lambda screen: ask_server(
             asked,
@@ -159,6 +156,22 @@ def _ask_server(
             password=password,
         )
     )
+
+
+def _kept_token(server: str) -> str:
+    """Return the access token of `llamakeep login`, or end the command."""
+    from llamakeep.cli.remote import logins
+
+    kept = logins.find(server)
+    if kept is None:
+        give_up(
+            f"Log in with `llamakeep login {server}`, say who you are with "
+            "`--username NAME`, or set LLAMAKEEP_ACCESS_TOKEN.",
+            code=2,
+        )
+    if kept.is_over:
+        give_up(f"Your login is over: `llamakeep login {server}`.")
+    return kept.token
 
 
 def _ask_and_forget(asked: "NewRun") -> None:

@@ -2,10 +2,10 @@
 Opaque tokens: API keys, access tokens, set-up, reset and invitation tokens.
 
 A token has a prefix (`lk_` for API keys, `lka_` for access tokens, `lks_` for set-up,
-`lkr_` for reset and `lki_` for invitation tokens), then 256 random bits as 43
-characters, then a checksum of all that as 6 characters. The checksum is no protection:
-it refuses typing errors and garbage without a database query, and lets scanners
-recognise leaked tokens.
+`lkr_` for reset and `lki_` for invitation tokens, `lkc_` for login codes), then 256
+random bits as 43 characters, then a checksum of all that as 6 characters. The checksum
+is no protection: it refuses typing errors and garbage without a database query, and
+lets scanners recognise leaked tokens.
 """
 
 import binascii
@@ -19,8 +19,15 @@ RESET_LIFETIME = timedelta(hours=1)
 """How long a reset token is valid."""
 
 _API_KEY, _ACCESS_TOKEN, _SETUP_TOKEN, _RESET_TOKEN = "lk_", "lka_", "lks_", "lkr_"
-_INVITATION_TOKEN = "lki_"  # noqa: S105 - how one begins
-_PREFIXES = (_API_KEY, _ACCESS_TOKEN, _SETUP_TOKEN, _RESET_TOKEN, _INVITATION_TOKEN)
+_INVITATION_TOKEN, _LOGIN_CODE = "lki_", "lkc_"
+_PREFIXES = (
+    _API_KEY,
+    _ACCESS_TOKEN,
+    _SETUP_TOKEN,
+    _RESET_TOKEN,
+    _INVITATION_TOKEN,
+    _LOGIN_CODE,
+)
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _SECRET_LENGTH = 43  # 62 ** 43 is just above 2 ** 256
 _CHECKSUM_LENGTH = 6  # 62 ** 6 is above 2 ** 32
@@ -54,6 +61,16 @@ def new_reset_token() -> str:
 def new_invitation_token() -> str:
     """Return a new token with which a person makes an account, once."""
     return _new(_INVITATION_TOKEN)
+
+
+def new_login_code() -> str:
+    """Return a new code with which a command line is logged in, once."""
+    return _new(_LOGIN_CODE)
+
+
+def is_login_code(value: str) -> bool:
+    """Return whether a text is a whole login code."""
+    return value.startswith(_LOGIN_CODE) and is_well_formed(value)
 
 
 def is_api_key(value: str) -> bool:

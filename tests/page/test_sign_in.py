@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.acceptance.processes import outside_variables
 from tests.page.site import NewSite, eventually
+from tests.page.tabs import PASSWORDS
 from tests.waiting import LONG_ENOUGH
 
 DORA = {
@@ -74,11 +75,12 @@ def test_a_user_signs_in_through_a_provider_and_out_of_it_again(
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
 
-    page.goto(site.origin)
+    page.goto(f"{site.origin}/terminal#{'0' * 64}.laptop")
     page.get_by_role("link", name="Sign in with Example SSO").click()
     page.get_by_role("button", name=str(DORA["sub"])).click()
 
-    expect(page).to_have_url(f"{site.origin}/")
+    expect(page.get_by_text("asks to act as dora")).to_be_visible()
+    page.goto(site.origin)
     expect(page.get_by_role("textbox", name="Prompt")).to_be_visible()
     me = page.evaluate("fetch('me/').then((response) => response.json())")
     assert (me["username"], me["role"]) == ("dora", "admin")
@@ -89,4 +91,29 @@ def test_a_user_signs_in_through_a_provider_and_out_of_it_again(
     page.goto(site.origin)
     expect(page.get_by_role("button", name="Log in")).to_be_visible()
     assert not [line for line in said if "Content Security Policy" in line]
+    page.close()
+
+
+def test_who_is_invited_signs_in_through_a_provider_instead(
+    browser: Browser, new_site: NewSite, issuer: str
+) -> None:
+    site = new_site(demo=False, oidc_issuer=issuer, oidc_client_id="llamakeep")
+    root = {"username": "root", "password": PASSWORDS["root"]}
+    site.add_admin(root["username"], root["password"])
+    page = browser.new_page()
+    page.set_default_timeout(LONG_ENOUGH * 1000)
+    login = site.call("POST", "/login/", json=root)
+    headers = {"Authorization": f"Bearer {login['token']}"}
+    body = {"role": "admin", "limits": {"tokens_per_day": 9}}
+    made = site.call("POST", "/admin/invitations/", json=body, headers=headers)
+
+    page.goto(made["url"])
+    page.get_by_role("button", name="Sign in with 127.0.0.1 instead").click()
+    page.get_by_role("button", name=str(DORA["sub"])).click()
+
+    expect(page.get_by_role("textbox", name="Prompt")).to_be_visible()
+    me = page.evaluate("fetch('me/').then((response) => response.json())")
+    assert (me["username"], me["role"]) == ("dora", "admin")
+    left = site.call("GET", "/admin/invitations/", headers=headers)
+    assert left["invitations"] == []
     page.close()

@@ -23,7 +23,13 @@ How paths of the web page's files begin. They are not counted: a page has dozens
 are sent from memory, and browsers keep them.
 """
 
-LOGIN_PATHS = {"/login", "/login/cookie", "/password-reset", "/invitations/accept"}
+LOGIN_PATHS = {
+    "/login",
+    "/login/code",
+    "/login/cookie",
+    "/password-reset",
+    "/invitations/accept",
+}
 """Routes at which passwords and tokens could be guessed."""
 
 SIGN_IN_PATH = "/login/oidc"

@@ -29,6 +29,7 @@ PAGES = (
     "r",
     "reset",
     "settings",
+    "terminal",
     "usage",
     "welcome",
 )

@@ -42,6 +42,7 @@ const ROUTES = [
   [/^manage\/limits$/, "limits"],
   [/^manage\/audit$/, "audit"],
   [/^manage\/providers$/, "providers"],
+  [/^terminal$/, "terminal"],
   [/^welcome$/, "welcome"],
   [/^reset$/, "reset"],
   [/^join$/, "join"],
@@ -162,6 +163,20 @@ export function settleAddress(href) {
   const from = location.href;
   setAddress(href);
   sessionStorage.setItem(SETTLED, JSON.stringify({ from, to: location.href }));
+}
+
+/** Where the browser keeps, in this tab, where one wants to be after signing in elsewhere. */
+const WANTED = "llamakeep:wanted";
+
+/** Have `takePlace` come back here from another site. */
+export const rememberPlace = () => sessionStorage.setItem(WANTED, location.href);
+
+/** Go to where one was before signing in, if that was elsewhere than at the beginning. */
+export function takePlace() {
+  const wanted = sessionStorage.getItem(WANTED);
+  sessionStorage.removeItem(WANTED);
+  const isBack = location.href === base.href;
+  if (wanted && isBack && placeOf(new URL(wanted))) history.replaceState({}, "", wanted);
 }
 
 /** Go where a reload would have gone if it had begun a moment later. */

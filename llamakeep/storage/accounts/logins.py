@@ -48,33 +48,19 @@ class LoginStorage:
         Raises:
             WrongKindOfUser: It is a service account.
         """
-        check_is_person(user)
-        now = utc_now()
-
-        def operation(connection: Connection) -> datetime:
-            revoke(
+        ends_at = utc_now() + lifetime
+        await self._database.write(
+            lambda connection: add_login(
                 connection,
-                access_tokens.c.user_id == user.id,
-                access_tokens.c.expires_at <= now,
-                is_plausible(now),
+                user,
+                digest,
+                ends_at=ends_at,
+                is_cookie=is_cookie,
+                is_final=is_final,
+                actor=actor,
             )
-            values = {
-                "digest": digest,
-                "user_id": user.id,
-                "created_at": now,
-                "expires_at": now + lifetime,
-                "is_cookie": is_cookie,
-                "is_final": is_final,
-                "event_id": record(connection, AuditKind.LOGIN_SUCCEEDED, user, actor),
-            }
-            # Several servers may add the access token of the demonstration at once.
-            add = colliding_insert(connection, access_tokens).values(values)
-            renewed = {name: add.excluded[name] for name in values}
-            add = add.on_conflict_do_update(index_elements=["digest"], set_=renewed)
-            connection.execute(add)
-            return now + lifetime
-
-        return await self._database.write(operation)
+        )
+        return ends_at
 
     async def renew_login(self, digest: bytes, lifetime: timedelta) -> bool:
         """
@@ -176,3 +162,43 @@ class LoginStorage:
             )
 
         await self._database.write(operation)
+
+
+def add_login(
+    connection: Connection,
+    user: User,
+    digest: bytes,
+    *,
+    ends_at: datetime,
+    is_cookie: bool = False,
+    is_final: bool = False,
+    actor: Actor | None,
+) -> None:
+    """
+    Store an access token, and delete the user's expired ones.
+
+    Raises:
+        WrongKindOfUser: It is a service account.
+    """
+    check_is_person(user)
+    now = utc_now()
+    revoke(
+        connection,
+        access_tokens.c.user_id == user.id,
+        access_tokens.c.expires_at <= now,
+        is_plausible(now),
+    )
+    values = {
+        "digest": digest,
+        "user_id": user.id,
+        "created_at": now,
+        "expires_at": ends_at,
+        "is_cookie": is_cookie,
+        "is_final": is_final,
+        "event_id": record(connection, AuditKind.LOGIN_SUCCEEDED, user, actor),
+    }
+    # Several servers may add the access token of the demonstration at once.
+    add = colliding_insert(connection, access_tokens).values(values)
+    renewed = {name: add.excluded[name] for name in values}
+    add = add.on_conflict_do_update(index_elements=["digest"], set_=renewed)
+    connection.execute(add)

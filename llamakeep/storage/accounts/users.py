@@ -12,7 +12,12 @@ from llamakeep.storage.accounts.audit import record
 from llamakeep.storage.accounts.credential_cache import CredentialCache
 from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.prepared import Prepared
-from llamakeep.storage.database.tables import access_tokens, password_resets, users
+from llamakeep.storage.database.tables import (
+    access_tokens,
+    login_codes,
+    password_resets,
+    users,
+)
 
 USER = (
     users.c.id,
@@ -226,7 +231,8 @@ def change_password(
 def log_out_everywhere(
     connection: Connection, user: User, *, but: bytes | None = None
 ) -> None:
-    """Delete the user's access tokens, except one."""
+    """Delete the user's login codes, and access tokens except one."""
+    connection.execute(delete(login_codes).where(login_codes.c.user_id == user.id))
     ended = access_tokens.c.user_id == user.id
     if but is not None:
         ended &= access_tokens.c.digest != but

@@ -91,6 +91,18 @@ access_tokens = Table(
     Column("is_final", Boolean),
 )
 
+login_codes = Table(
+    "login_codes",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    _owner(),
+    # SHA-256 of what only the program knows that asked.
+    Column("challenge", String(64), nullable=False),
+    # When the login ends that a code is exchanged for.
+    Column("login_ends_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
 identities = Table(
     "identities",
     metadata,

@@ -267,6 +267,18 @@ CREATE TABLE invitations (
 	CONSTRAINT invitations_digest_unique UNIQUE (digest)
 );
 
+CREATE TABLE login_codes (
+	digest BLOB NOT NULL, 
+	user_id VARCHAR(32) NOT NULL, 
+	challenge VARCHAR(64) NOT NULL, 
+	login_ends_at BIGINT NOT NULL, 
+	expires_at BIGINT NOT NULL, 
+	CONSTRAINT login_codes_pk PRIMARY KEY (digest), 
+	CONSTRAINT login_codes_user_id_fk FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+);
+
+CREATE INDEX login_codes_by_user_id ON login_codes (user_id);
+
 INSERT INTO search_words (search_words, rank) VALUES ('secure-delete', 1);
 
-INSERT INTO alembic_version VALUES ('0025')
+INSERT INTO alembic_version VALUES ('0026')

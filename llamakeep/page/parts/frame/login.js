@@ -4,6 +4,7 @@
 import { call, onLoginOver, Problem } from "../../core/api.js";
 import { button, element } from "../../core/dom.js";
 import { clearLocal, listen, tell } from "../../core/local.js";
+import { rememberPlace } from "../../core/router.js";
 import { state } from "../../core/state.js";
 import { openDialog } from "../dialog.js";
 import { field, form } from "../form.js";
@@ -60,7 +61,7 @@ export function loginForm(then, { username = "" } = {}) {
  * @param {boolean} isAbove Whether a page below it has to stay: it opens another tab.
  */
 function signIn({ name, path }, isAbove) {
-  const target = isAbove ? { target: "_blank" } : {};
+  const target = isAbove ? { target: "_blank" } : { on: { click: rememberPlace } };
   return element(
     "div",
     { class: "buttons" },

@@ -25,6 +25,8 @@ const SYSTEMS = [
  */
 export function nameOf({ user_agent: agent, kind }) {
   if (agent === null) return kind === "cookie" ? "A browser" : "A program";
+  const terminal = /^llamakeep \((.+)\)$/.exec(agent);
+  if (terminal) return `llamakeep of ${terminal[1]}`;
   const found = (/** @type {[RegExp, string][]} */ names) =>
     names.find(([pattern]) => pattern.test(agent))?.[1];
   const [browser, system] = [found(BROWSERS), found(SYSTEMS)];

@@ -16,6 +16,7 @@ import { nameOf } from "./agents.js";
 export const KINDS = [
   ["login.succeeded", "Logged in"],
   ["login.failed", "Login failed"],
+  ["login.granted", "Login given to a command line"],
   ["logout", "Logged out"],
   ["password.changed", "Password changed"],
   ["reset.issued", "Reset link made"],
