@@ -1,5 +1,6 @@
 """Logging the command line in at a server, by a code of its page."""
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -43,6 +44,10 @@ def kept(tmp_path: Path) -> Path:
     return tmp_path / "config" / "llamakeep" / "logins.json"
 
 
+def look_at(file: Path) -> tuple[int, str]:
+    return file.stat().st_mode & 0o777, file.read_text()
+
+
 @pytest.mark.slow
 async def test_a_login_is_kept_for_its_user_alone_until_the_logout(
     settings: Settings, tmp_path: Path
@@ -54,8 +59,7 @@ async def test_a_login_is_kept_for_its_user_alone_until_the_logout(
             code = await let_in(server, found, access_token)
             logged_in, _, _ = await process.ended(f"lkc_typo\n{code}\n".encode())
         asked = await said("ask", "Hi", "--server", server.url)
-        mode = kept(tmp_path).stat().st_mode & 0o777
-        content = kept(tmp_path).read_text()
+        mode, content = await asyncio.to_thread(look_at, kept(tmp_path))
         logged_out = await said("logout", server.url)
         refused = await said("ask", "Hi", "--server", f"{server.url}/")
         logins = await server.storage.list_logins(await server.user("carol"))
@@ -83,10 +87,11 @@ async def test_a_code_that_was_used_keeps_nothing(
             assert other is not None
             code = await let_in(server, other, access_token)
             exit_code, _, err = await process.ended(f"{code}\n".encode())
+        is_there = await asyncio.to_thread(kept(tmp_path).exists)
 
     assert exit_code == 1
     assert "made for another program" in err
-    assert not kept(tmp_path).exists()
+    assert not is_there
 
 
 def keep(tmp_path: Path, logins: Any) -> None:

@@ -97,7 +97,12 @@ def test_a_user_signs_in_through_a_provider_and_out_of_it_again(
 def test_who_is_invited_signs_in_through_a_provider_instead(
     browser: Browser, new_site: NewSite, issuer: str
 ) -> None:
-    site = new_site(demo=False, oidc_issuer=issuer, oidc_client_id="llamakeep")
+    site = new_site(
+        demo=False,
+        oidc_issuer=issuer,
+        oidc_client_id="llamakeep",
+        oidc_client_secret="secret",
+    )
     root = {"username": "root", "password": PASSWORDS["root"]}
     site.add_admin(root["username"], root["password"])
     page = browser.new_page()

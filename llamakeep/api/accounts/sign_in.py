@@ -35,6 +35,7 @@ from llamakeep.errors import (
     StorageUnavailable,
 )
 from llamakeep.schemas.bodies import Body, Form
+from llamakeep.schemas.json_text import JsonResponse
 from llamakeep.services import services_of
 from llamakeep.sign_in import LONGEST_FLOW, Flow
 from llamakeep.sign_in.people import username_of
@@ -112,14 +113,13 @@ class SignInAddress(Body):
 
 @invited.post(
     "/login/oidc/",
+    response_model=SignInAddress,
     dependencies=[Depends(sent_by_own_page)],
     responses=problem_responses(
         InvitationRefused, MalformedBody, BodyTooLarge, OriginRefused, *_refusals
     ),
 )
-async def begin_invited_sign_in(
-    body: InvitedSignIn, request: Request, response: Response
-) -> SignInAddress:
+async def begin_invited_sign_in(body: InvitedSignIn, request: Request) -> Response:
     """
     Begin to sign in by an invitation, for pages of this server's own.
 
@@ -128,9 +128,13 @@ async def begin_invited_sign_in(
     """
     provider = _provider(request)
     await services_of(request).storage.check_invitation(digest(body.token))
-    url, flow = await provider.begin(_redirect_uri(request), body.token)
+    try:
+        url, flow = await provider.begin(_redirect_uri(request), body.token)
+    except SignInUnavailable as error:
+        return await _refusal(request, error)
+    response = JsonResponse(SignInAddress(url=url).model_dump())
     keep_flow(request, response, flow.cookie, LONGEST_FLOW)
-    return SignInAddress(url=url)
+    return response
 
 
 @router.get(

@@ -95,7 +95,7 @@ async function askForInvitation() {
   const limits = limitFields(null);
   return await formDialog("Make an invitation", {
     fields: [
-      field("For", email, "An address or a name, for your list. Nothing is sent."),
+      field("For whom", email, "An address or a name, for your list. Nothing is sent."),
       field("Role", role),
       field("Valid for", days),
       fold("Limits", group("Empty ones are as in the server's settings", limits.node)),

@@ -12,12 +12,15 @@ from tests.api.serving import PROMPT, Client
 FORGED = new_access_token()
 OPEN_TO_ALL = [
     "POST /login/",
+    "POST /login/code/",
     "POST /login/cookie/",
     "GET /login/oidc/",
+    "POST /login/oidc/",
     "GET /login/oidc/callback",
     "GET /login/proxy/",
     "POST /setup/",
     "POST /password-reset/",
+    "POST /invitations/accept",
     "GET /about/",
     "GET /about/proxy",
     "GET /healthz",
@@ -113,15 +116,16 @@ def test_the_openapi_document_says_which_doors_want_an_access_token() -> None:
 
 
 def test_the_openapi_document_says_which_scopes_an_api_key_needs() -> None:
+    for_own_pages = {("post", "/login/cookie/"), ("post", "/login/oidc/")}
     for path, methods in PATHS.items():
-        for operation in methods.values():
+        for method, operation in methods.items():
             scopes = [
                 scope
                 for each in operation.get("security", ())
                 for wanted in each.values()
                 for scope in wanted
             ]
-            is_refused = bool(scopes) or path == "/login/cookie/"  # to other origins
+            is_refused = bool(scopes) or (method, path) in for_own_pages
             assert ("403" in operation["responses"]) is is_refused, path
 
 

@@ -1,7 +1,6 @@
 """Invitations: one link, one account."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -15,10 +14,8 @@ from llamakeep.settings import Settings
 from llamakeep.storage.database.tables import invitations
 from tests.api.accounts.identity_provider import (
     Browser,
-    IdentityProvider,
-    running_provider,
 )
-from tests.api.accounts.logins import OWN, enrol
+from tests.api.accounts.logins import OWN
 from tests.api.accounts.test_rates import rated
 from tests.api.http.test_bad_input import check_problem
 from tests.api.serving import Client, connect
@@ -150,7 +147,9 @@ async def test_an_expired_invitation_is_good_for_nothing(inviting: Client) -> No
     assert await listed(inviting) == []
 
 
-@pytest.mark.parametrize("token", ["x", new_invitation_token(), "lki_ä"])
+@pytest.mark.parametrize(
+    "token", ["x", pytest.param(new_invitation_token(), id="well-formed"), "lki_ä"]
+)
 async def test_a_guessed_token_makes_no_account(inviting: Client, token: str) -> None:
     check_problem(await accept(inviting, {"token": token}), 401)
     assert await inviting.storage.find_credentials("dora") is None
@@ -232,12 +231,6 @@ async def test_tries_are_counted_like_logins(settings: Settings) -> None:
     assert statuses == [401, 429]
 
 
-@pytest.fixture
-async def provider() -> AsyncIterator[IdentityProvider]:
-    async with running_provider() as provider:
-        yield provider
-
-
 class Invited(Browser):
     """A browser in which somebody has opened a link."""
 
@@ -254,77 +247,75 @@ class Invited(Browser):
 
 
 @pytest.fixture
-async def browser(real: Settings, provider: IdentityProvider) -> AsyncIterator[Invited]:
-    async with connect(provider.settings(real), ScriptedProvider()) as client:
-        await enrol(client)
-        yield Invited(client, provider)
+def invited(browser: Browser) -> Invited:
+    return Invited(browser.client, browser.provider)
 
 
-async def sent_to(browser: Invited, **fields: Any) -> dict[str, Any]:
+async def sent_to(invited: Invited, **fields: Any) -> dict[str, Any]:
     """Send the browser an invitation."""
-    root = await browser.client.storage.find_credentials("root")
+    root = await invited.client.storage.find_credentials("root")
     user = root.user if root else None
     if user is None:
-        user = await browser.client.storage.add_user(
+        user = await invited.client.storage.add_user(
             "root", "a hash", role=UserRole.ADMIN
         )
-    headers = await browser.client.let_in(user)
-    made = await browser.client.post(LIST, json=fields, headers=headers)
-    browser.token = made.json()["token"]
+    headers = await invited.client.let_in(user)
+    made = await invited.client.post(LIST, json=fields, headers=headers)
+    invited.token = made.json()["token"]
     found: dict[str, Any] = made.json()
     return found
 
 
-async def test_a_new_user_signs_in_by_an_invitation(browser: Invited) -> None:
-    await sent_to(browser, role="admin", limits={"tokens_per_day": 7})
+async def test_a_new_user_signs_in_by_an_invitation(invited: Invited) -> None:
+    await sent_to(invited, role="admin", limits={"tokens_per_day": 7})
 
-    me = await browser.me(await browser.sign_in())
-    used = await browser.client.post(
-        "/login/oidc/", json={"token": browser.token}, headers=OWN
+    me = await invited.me(await invited.sign_in())
+    used = await invited.client.post(
+        "/login/oidc/", json={"token": invited.token}, headers=OWN
     )
 
-    user = await browser.client.storage.get_user(me["id"])
+    user = await invited.client.storage.get_user(me["id"])
     assert (user.username, user.role) == ("dora", UserRole.ADMIN)
     assert user.limits is not None
     assert check_problem(used, 401)["type"] == REFUSED
 
 
 async def test_an_invitation_that_is_used_meanwhile_creates_nobody(
-    browser: Invited, caplog: pytest.LogCaptureFixture
+    invited: Invited, caplog: pytest.LogCaptureFixture
 ) -> None:
-    made = await sent_to(browser)
-    await browser.begin()
-    await accept(browser.client, made, username="erin")
-    browser.provider.issue(browser.provider.claims(browser.query["nonce"]))
+    made = await sent_to(invited)
+    await invited.begin()
+    await accept(invited.client, made, username="erin")
+    invited.provider.issue(invited.provider.claims(invited.query["nonce"]))
 
-    late = await browser.come_back()
+    late = await invited.come_back()
 
     assert late.status_code == 401
     assert "invitation" in late.text
     assert "the invitation is not valid" in caplog.text
-    assert await browser.client.storage.find_credentials("dora") is None
+    assert await invited.client.storage.find_credentials("dora") is None
 
 
 async def test_who_is_here_already_leaves_the_invitation_open(
-    browser: Invited,
+    invited: Invited,
 ) -> None:
-    await sent_to(browser, role="admin")
-    me = await browser.me(await Browser.sign_in(browser))
-    await sent_to(browser, role="admin")
+    await sent_to(invited, role="admin")
+    me = await invited.me(await Browser.sign_in(invited))
+    await sent_to(invited, role="admin")
 
-    again = await browser.me(await browser.sign_in())
+    again = await invited.me(await invited.sign_in())
 
     assert again["id"] == me["id"]
-    await browser.begin()  # it is not used
+    await invited.begin()  # it is not used
 
 
 async def test_only_the_servers_own_page_begins_a_sign_in_by_invitation(
-    browser: Invited,
+    invited: Invited,
 ) -> None:
-    await sent_to(browser)
-    body = {"token": browser.token}
+    await sent_to(invited)
+    body = {"token": invited.token}
 
-    foreign = await browser.client.post(
+    foreign = await invited.client.post(
         "/login/oidc/", json=body, headers={"Origin": "https://evil.example"}
     )
 

@@ -42,11 +42,12 @@ export async function changeRole(user) {
 /** @param {User} user */
 export async function changeAccess(user) {
   const disabled = user.disabled_at === null;
+  const back = user.service_account
+    ? "Its API keys are valid again."
+    : "The user can log in again, and their API keys are valid again.";
   const text = disabled
     ? "The user's logins end, their API keys are refused, and their runs stop. The history stays."
-    : `${
-      user.service_account ? "Its" : "The user can log in again, and their"
-    } API keys are valid again.`;
+    : back;
   return await formDialog(`${disabled ? "Disable" : "Enable"} ${user.username}?`, {
     fields: [element("p", {}, text)],
     action: disabled ? "Disable" : "Enable",
