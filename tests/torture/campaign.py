@@ -120,6 +120,7 @@ class Campaign:
             kills=self._times(20),
             clients=8,
             longest_pause=2.0,
+            once_serving=True,
         )
         chain = self._at("chain", scenario, opening=on_llamakeep)
         planned.append(Planned(name, {name: chain}))

@@ -71,6 +71,7 @@ async def kill_at_random(
     kills: int,
     clients: int,
     longest_pause: float,
+    once_serving: bool = False,
 ) -> Outcome:
     """
     Kill servers at random moments while clients ask.
@@ -81,6 +82,7 @@ async def kill_at_random(
         kills: So many are killed.
         clients: How many prompts are asked at the same time.
         longest_pause: Between two kills, in seconds.
+        once_serving: Whether servers are killed only while they serve.
     """
     await site.upstream.lose_creates()
     journal = await ask_while_killing(
@@ -89,18 +91,27 @@ async def kill_at_random(
         kills=kills,
         clients=clients,
         longest_pause=longest_pause,
+        once_serving=once_serving,
     )
     return await judge(site, journal)
 
 
 async def ask_while_killing(
-    site: Site, *, prompts: int, kills: int, clients: int, longest_pause: float
+    site: Site,
+    *,
+    prompts: int,
+    kills: int,
+    clients: int,
+    longest_pause: float,
+    once_serving: bool,
 ) -> list[Told]:
     """Start the servers, kill them as `kill_at_random` says, and ask meanwhile."""
     for node in site.nodes:
         await site.start(node)
     journal: list[Told] = []
-    killing = asyncio.create_task(kill(site, kills, longest_pause))
+    killing = asyncio.create_task(
+        kill(site, kills, longest_pause, once_serving=once_serving)
+    )
 
     async def keep_asking() -> None:
         client = Client(site, journal)
@@ -222,11 +233,20 @@ def _signal(node: ServerProcess, how: signal.Signals) -> None:
     os.kill(node.pid, how)
 
 
-async def kill(site: Site, kills: int, longest_pause: float) -> None:
-    """Kill so many servers, one after the other, and start them again."""
+async def kill(
+    site: Site, kills: int, longest_pause: float, *, once_serving: bool = False
+) -> None:
+    """
+    Kill so many servers, one after the other, and start them again.
+
+    With `once_serving`, none is killed while it starts: it has no runs to lose.
+    """
     for _ in range(kills):
         await asyncio.sleep(site.chance.uniform(0, longest_pause))
         node = site.chance.choice([*site.nodes, *site.answering.others])
+        if once_serving:
+            await site.wait_until_serving(node)
+            await asyncio.sleep(site.chance.uniform(0, longest_pause))
         await site.kill(node)
         if len(site.nodes) > 1:  # meanwhile the others go on
             await asyncio.sleep(site.chance.uniform(0, longest_pause))

@@ -7,7 +7,18 @@ from dataclasses import replace
 
 import pytest
 
-from llamakeep.domain import Reasoning, Refusal, RunStatus, Text, ToolCall, Usage
+from llamakeep.domain import (
+    Item,
+    Message,
+    Reasoning,
+    Refusal,
+    RunStatus,
+    Text,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+from llamakeep.domain.messages import message_of
 from llamakeep.errors import ProviderError, ProviderUnavailable
 from llamakeep.providers.base import Accepted, Finished, ItemBegun, ItemText
 from llamakeep.providers.responses import following
@@ -19,10 +30,11 @@ from tests.providers.asking import Answer, ask, request
 from tests.providers.responses.test_background import HEADER
 from tests.waiting import until
 
+SEALED = '{"extra_content":{"signature":"x"}}'
 ANSWER = (
     ItemBegun(Reasoning()),
     ItemText("Hm."),
-    ItemBegun(Reasoning(sealed='{"extra_content":{"signature":"x"}}')),
+    ItemBegun(Reasoning(sealed=SEALED)),
     ItemBegun(Text()),
     "It \N{LLAMA}",
     " is.",
@@ -34,7 +46,7 @@ ANSWER = (
     ItemBegun(ToolCall("call_b", "look")),
     ItemText("{}"),
 )
-ITEMS = [
+ITEMS: list[Item] = [
     Reasoning("Hm."),
     Text("It \N{LLAMA} is."),
     Refusal("No more."),
@@ -109,6 +121,26 @@ async def test_all_that_a_model_says_comes_through_two_servers(
     assert again.items == answer.items
     assert answer.finished == Finished("tool_calls", USAGE, "scripted:parrot")
     assert len(scripted.requests) == 1
+
+
+async def test_what_a_model_wants_back_comes_back_through_two_servers(
+    upstream: Served, scripted: ScriptedProvider
+) -> None:
+    async with asking(upstream) as (_, provider):
+        answer = await ask(provider, ASKED)
+        said = message_of("assistant", answer.items)
+        seen = [ToolResult("call_a", "A cat."), ToolResult("call_b", "A dog.")]
+        messages = [*ASKED.messages, said, message_of("tool", seen)]
+        await ask(provider, replace(ASKED, run_id="run_2", messages=messages))
+
+    first, *others = scripted.requests[1].messages
+    parts = [part for message in others for part in message.parts]
+    assert first == Message("user", "Why?")
+    assert Reasoning(sealed=SEALED) in parts
+    assert [part for part in parts if isinstance(part, ToolCall | ToolResult)] == [
+        *ITEMS[3:],
+        *seen,
+    ]
 
 
 async def test_a_stream_goes_on_where_the_network_broke_off(

@@ -141,6 +141,7 @@ async def kill_amid_chaos(
         kills=kills,
         clients=clients,
         longest_pause=longest_pause,
+        once_serving=True,
     )
     give_up = time.monotonic() + PATIENCE
     while True:
