@@ -18,13 +18,14 @@ from llamakeep.errors import (
     ProviderUnavailable,
 )
 from llamakeep.providers.creating import create_registry
+from llamakeep.providers.local.installing import HOW_TO_CONFIGURE
 from llamakeep.providers.local.weights import (
     NO_MODEL,
     find_weights,
     has_engine,
     weights_fault,
 )
-from llamakeep.providers.registry import HOW_TO_CONFIGURE, Registry
+from llamakeep.providers.registry import Registry
 from llamakeep.providers.replicate.api import ReplicateApi
 from llamakeep.settings import Settings
 from llamakeep.settings.upstreams import (

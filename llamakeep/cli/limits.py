@@ -1,4 +1,4 @@
-"""`llamakeep user limits`: setting a user's limits."""
+"""`llamakeep user limits` and `models`: what a user may use, and may ask."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,3 +81,48 @@ async def set_limits(
             user.id, None if limits == Limits() else limits, actor=local_actor()
         )
         return changed.limits
+
+
+def models(
+    username: Annotated[str, typer.Argument(help="The user; case is ignored.")],
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="The only models that they may ask: `provider:model`, `provider:*` or "
+            "an alias."
+        ),
+    ] = None,
+    *,
+    all_of_them: Annotated[
+        bool, typer.Option("--all", help="Let them ask all models.")
+    ] = False,
+) -> None:
+    """Set which models and aliases a user may ask, and show them."""
+    import asyncio
+
+    if models and all_of_them:
+        raise typer.BadParameter("Name models, or say --all.")
+    wanted = frozenset(models or ())
+    is_change = bool(wanted) or all_of_them
+    known = asyncio.run(
+        set_models(read_settings(), username, wanted or None, is_change=is_change)
+    )
+    if known is None:
+        typer.echo(f"{username} may ask all models.")
+    else:
+        typer.echo(f"{username} may ask: {', '.join(sorted(known))}")
+
+
+async def set_models(
+    settings: "Settings",
+    username: str,
+    wanted: frozenset[str] | None,
+    *,
+    is_change: bool,
+) -> frozenset[str] | None:
+    """Set what a user may ask if that is a change; return what is set."""
+    async with open_user(settings, username) as (storage, user):
+        if not is_change:
+            return user.models
+        changed = await storage.set_models(user.id, wanted, actor=local_actor())
+        return changed.models

@@ -68,6 +68,8 @@ class User:
     """Whether the texts of their runs are kept after the end, with any key."""
     is_service: bool = False
     """Whether it is a service account: it has no login, and only API keys."""
+    models: frozenset[str] | None = None
+    """What they may ask with any key, as `ApiKey.models`; `None` for all."""
     api_key: ApiKey | None = None
     """The API key of the request; `None` for a login, which has all scopes."""
 
@@ -143,6 +145,7 @@ class AuditKind(StrEnum):
     RETENTION_CHANGED = "retention.changed"
     RETENTION_APPLIED = "retention.applied"
     KEEPING_CHANGED = "keeping.changed"
+    MODELS_CHANGED = "models.changed"
     WEBHOOK_SECRET_ROTATED = "webhook-secret.rotated"  # noqa: S105 - it is none
 
 

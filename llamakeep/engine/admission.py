@@ -112,7 +112,7 @@ class Admission:
             )
         else:
             provider, model = await registry.resolve(new.model)
-            if api_key is not None or registry.roles:
+            if api_key is not None or registry.roles or user.models is not None:
                 self._access.check(user, provider.name, model)
             if new.parameters != PLAIN:
                 await registry.check_parameters(provider, model, new.parameters)

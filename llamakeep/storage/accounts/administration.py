@@ -177,6 +177,25 @@ class AccountStorage:
 
         return await self._database.write(operation)
 
+    async def set_models(
+        self, user_id: str, models: frozenset[str] | None, *, actor: Actor
+    ) -> User:
+        """
+        Set what a user may ask, from the next prompt on; `None` for all.
+
+        Raises:
+            UserNotFound: There is none.
+        """
+
+        def operation(connection: Connection) -> User:
+            user = get_user(connection, user_id)
+            _change(connection, user, models=models)
+            said = "all" if models is None else ", ".join(sorted(models))
+            record(connection, AuditKind.MODELS_CHANGED, user, actor, said)
+            return get_user(connection, user_id)
+
+        return await self._database.write(operation)
+
     async def unfinished_runs(self, user: User) -> Sequence[str]:
         """Return the ids of the user's unfinished runs."""
         query = select(runs.c.id).where(*unfinished_of(user.id))

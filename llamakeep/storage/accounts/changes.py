@@ -7,7 +7,8 @@ from struct import Struct
 from typing import Any
 
 _TABLES = {
-    "users": "id, username, created_at, disabled_at, role, limits, deleted_at, keeps",
+    "users": "id, username, created_at, disabled_at, role, limits, deleted_at, keeps, "
+    "models",
     "access_tokens": "digest, user_id, expires_at",
     "api_keys": "id, user_id, digest, name, hint, scopes, models, created_at, "
     "expires_at, limits, keeps",

@@ -28,6 +28,7 @@ USER = (
     users.c.limits,
     users.c.keeps,
     users.c.is_service,
+    users.c.models,
 )
 """The columns of a `User`, in its order."""
 _BY_DIGEST = Prepared(

@@ -98,7 +98,7 @@ def colliding_insert(
 
 
 class Facts(TypeDecorator[Any]):
-    """A frozen dataclass, stored as a JSON object of the fields that are set."""
+    """A frozen dataclass or set, as JSON; of a dataclass, the fields that are set."""
 
     impl = JSON(none_as_null=True)
     cache_ok = True
@@ -122,7 +122,7 @@ class Facts(TypeDecorator[Any]):
         value: Any,
         dialect: Dialect,  # noqa: ARG002 - SQLAlchemy's signature
     ) -> Any:
-        """Convert to the dataclass."""
+        """Convert to the dataclass or set."""
         return None if value is None else _adapter(self.kind).validate_python(value)
 
 

@@ -69,6 +69,8 @@ users = Table(
     Column("own_retention_days", Integer),
     # Whether the texts of their runs stay after the end.
     Column("keeps", Boolean, nullable=False, server_default=true()),
+    # What an administrator lets them ask, if not all.
+    Column("models", Facts(frozenset[str])),
     # Whether it has no login, and programs use its API keys.
     Column("is_service", Boolean, nullable=False, server_default=false()),
     # A deleted user's row stays until all of their data is deleted.

@@ -9,7 +9,7 @@ CREATE TABLE users (
 	username_key VARCHAR(192) NOT NULL, 
 	password_hash VARCHAR(256), 
 	created_at BIGINT NOT NULL, 
-	disabled_at BIGINT, role VARCHAR(16) DEFAULT 'user' NOT NULL, limits JSON, retention_days INTEGER, own_retention_days INTEGER, deleted_at BIGINT, purge_until BIGINT, keeps BOOLEAN DEFAULT 1 NOT NULL, is_service BOOLEAN DEFAULT 0 NOT NULL, 
+	disabled_at BIGINT, role VARCHAR(16) DEFAULT 'user' NOT NULL, limits JSON, retention_days INTEGER, own_retention_days INTEGER, deleted_at BIGINT, purge_until BIGINT, keeps BOOLEAN DEFAULT 1 NOT NULL, is_service BOOLEAN DEFAULT 0 NOT NULL, models JSON, 
 	CONSTRAINT users_pk PRIMARY KEY (id), 
 	CONSTRAINT users_username_key_unique UNIQUE (username_key)
 );
@@ -281,4 +281,4 @@ CREATE INDEX login_codes_by_user_id ON login_codes (user_id);
 
 INSERT INTO search_words (search_words, rank) VALUES ('secure-delete', 1);
 
-INSERT INTO alembic_version VALUES ('0026')
+INSERT INTO alembic_version VALUES ('0027')

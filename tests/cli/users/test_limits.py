@@ -35,3 +35,17 @@ def test_nobody_has_no_limits(typed: Type) -> None:
     add(typed, "alice")
 
     assert "nobody" in typed("user", "limits", "nobody").stderr
+
+
+def test_what_a_user_may_ask_is_set_and_shown(typed: Type) -> None:
+    add(typed, "alice")
+
+    before = typed("user", "models", "alice")
+    typed("user", "models", "ALICE", "own:*", "fast")
+    some = typed("user", "models", "alice")
+    both = typed("user", "models", "alice", "fast", "--all")
+    after = typed("user", "models", "alice", "--all")
+
+    assert before.stdout == after.stdout == "alice may ask all models.\n"
+    assert some.stdout == "alice may ask: fast, own:*\n"
+    assert both.exit_code == 2

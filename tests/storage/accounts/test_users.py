@@ -238,3 +238,16 @@ async def test_a_user_ends_no_login_of_another_one(
 
     assert await storage.find_user_by_access_token(DIGEST) is None
     assert await storage.list_logins(alice) == []
+
+
+async def test_what_a_user_may_ask_counts_at_once_and_is_taken_back(
+    storage: Storage, alice: User
+) -> None:
+    await storage.add_access_token(alice, DIGEST, lifetime=A_DAY)
+    found = [await storage.find_user_by_access_token(DIGEST)]
+    for models in (frozenset({"one:*", "fast"}), None):
+        await storage.set_models(alice.id, models, actor=Actor())
+        found.append(await storage.find_user_by_access_token(DIGEST))
+
+    kept = [each.models for each in found if each is not None]
+    assert kept == [None, {"one:*", "fast"}, None]

@@ -38,6 +38,7 @@ export const KINDS = [
   ["retention.changed", "Retention changed"],
   ["retention.applied", "Old runs deleted"],
   ["keeping.changed", "Keeping of texts changed"],
+  ["models.changed", "Models changed"],
 ];
 const NAMES = new Map(KINDS);
 
