@@ -213,7 +213,7 @@ class ResponsesServer:
         return True
 
     async def _until_due(self, made: Made, number: int) -> None:
-        if not number:
+        if not number and self.held_from != 0:
             return  # it says at once what it has begun
         while not self._is_due(made, number, time.time()):
             if made.canceled_at is not None:

@@ -256,7 +256,9 @@ class BackgroundProvider(OpenAIProvider):
         with suppress(LlamaKeepError):
             following = await creating
             await following.close()
-            if not (following.reader.is_over or self._is_detached):
+            # Without its id, the next server finds it by its key, or not at all.
+            is_left = self._is_detached and self.is_idempotent
+            if not (following.reader.is_over or is_left):
                 await self._stop(following)
 
     async def _stop(self, following: Following) -> None:

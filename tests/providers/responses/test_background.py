@@ -245,13 +245,26 @@ async def test_an_answer_that_is_closed_early_is_canceled() -> None:
             await resume(provider, next(iter(server.made)))
 
 
-async def test_an_answer_that_is_canceled_before_its_id_is_known_is_canceled() -> None:
-    async with asking(pace=0.1, delay=0.1, **SAID) as (server, provider):
+@pytest.mark.parametrize(
+    ("header", "is_stopping", "cancels"),
+    [(None, False, 1), (HEADER, False, 1), (None, True, 1), (HEADER, True, 0)],
+)
+async def test_what_is_closed_before_its_id_is_known_is_canceled_or_found_by_its_key(
+    header: str | None, is_stopping: bool, cancels: int
+) -> None:
+    how = {"pace": 0.02, "held_from": 0, "header": header, **SAID}
+    async with asking(**how) as (server, provider):
         asked = asyncio.create_task(ask(provider))
         await until(lambda: bool(server.made))
+        if is_stopping:
+            provider.detach()
         asked.cancel()
+        await asyncio.wait([asked])
+        server.held_from = None
+        await provider.close()
 
-        await until(lambda: next(iter(server.made.values())).cancels == 1)
+    [made] = server.made.values()
+    assert made.cancels == cancels
 
 
 async def test_a_response_that_is_not_known_yet_is_asked_for_again() -> None:
