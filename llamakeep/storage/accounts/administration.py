@@ -298,7 +298,8 @@ def disable(connection: Connection, user: User) -> None:
 
 def stop_runs(connection: Connection, user: User) -> None:
     """Tell the processes that work on runs of `user` to stop."""
-    connection.execute(transition(RunEvent.REQUEST_CANCEL, *unfinished_of(user.id)))
+    some = unfinished_of(user.id)
+    connection.execute(transition(RunEvent.REQUEST_CANCEL, *some, of_many=True))
 
 
 def check_others(connection: Connection, user: User) -> None:

@@ -11,9 +11,9 @@ from sqlalchemy import text
 from llamakeep.domain import UNFINISHED, RunStatus
 
 
-def is_one_of(statuses: AbstractSet[RunStatus]) -> str:
-    """Return the condition that a run's status is among `statuses`."""
-    return "status IN (" + ", ".join(f"'{s}'" for s in sorted(statuses)) + ")"
+def is_one_of(statuses: AbstractSet[RunStatus], status: str = "status") -> str:
+    """Return the condition that a run's `status` is among `statuses`."""
+    return f"{status} IN (" + ", ".join(f"'{s}'" for s in sorted(statuses)) + ")"
 
 
 IS_UNFINISHED = text(is_one_of(UNFINISHED))

@@ -27,9 +27,12 @@ _RENEW = transition(
     RunEvent.RENEW,
     runs.c.id.in_(bindparam("run_ids", expanding=True)),
     runs.c.owner == bindparam("node"),
+    of_many=True,
 ).returning(runs.c.id, runs.c.attempt, runs.c.cancel_requested)
 _RELEASE = transition(
-    RunEvent.RELEASE, runs.c.owner.in_(bindparam("nodes", expanding=True))
+    RunEvent.RELEASE,
+    runs.c.owner.in_(bindparam("nodes", expanding=True)),
+    of_many=True,
 )
 
 

@@ -38,12 +38,29 @@ MINE = (text("runs.id = :run_id"), text("runs.attempt = :fence"))
 """Which run, as long as it is in the attempt that writes to it."""
 
 
+_STATUS_OF_FOUND = "(runs.status || '')"
+"""
+Keeps PostgreSQL from the index of unfinished runs, which it believes to be empty.
+
+It would rather read all of that than look one run up by its id.
+"""
+
+
 def transition(
-    event: RunEvent, *which: ColumnElement[bool] | TextClause, table: Table = runs
+    event: RunEvent,
+    *which: ColumnElement[bool] | TextClause,
+    table: Table = runs,
+    of_many: bool = False,
 ) -> Update:
-    """Return the UPDATE that `event` is, of those runs to which it can happen."""
+    """
+    Return the UPDATE that `event` is, of those runs to which it can happen.
+
+    They are found by their ids; the index of unfinished runs finds them if they are
+    `of_many`, such as all of an owner's.
+    """
     found = transitions_of(event)
-    query = update(table).where(*which, text(is_one_of(found.keys())))
+    status = "status" if of_many else _STATUS_OF_FOUND
+    query = update(table).where(*which, text(is_one_of(found.keys(), status)))
     moved = {old: each.status for old, each in found.items() if each.status is not old}
     [common, *rest] = [each.effects for each in found.values()]
     for effect in common.intersection(*rest) & _VALUES.keys():
