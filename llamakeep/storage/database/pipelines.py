@@ -26,11 +26,18 @@ from llamakeep.storage.database.postgres_errors import (
     outcome_unknown,
     sqlstate_of,
 )
-from llamakeep.storage.database.prepared import Compiled, Prepared, compiled
+from llamakeep.storage.database.prepared import (
+    Compiled,
+    CompiledTogether,
+    Prepared,
+    Together,
+    compiled,
+)
 from llamakeep.storage.database.trouble import Kind
 
-CONNECTIONS = 4
-"""Batches of so many statements are on their way at the same time."""
+LANES = 2
+"""So many batches that read, and that write, are on their way at the same time."""
+CONNECTIONS = 2 * LANES
 
 LARGEST_BATCH = 256
 
@@ -54,14 +61,6 @@ A statement that changes many runs does it in the order of their ids, so that it
 batch do not wait for each other.
 """
 
-LOCKS = "lock_ids"
-"""
-A list that a statement locks rows of, in the order of their ids.
-
-A batch locks those of all of its callers with its first statement: batches that locked
-them one caller after the other could deadlock.
-"""
-
 Rows = Sequence[Sequence[Any]]
 
 _PLACE = "place"
@@ -81,25 +80,38 @@ class _Job:
 class _Queue:
     """The callers of one statement."""
 
-    compiled: Compiled
+    compiled: Compiled | CompiledTogether
     kind: Kind
     place_at: int
     """Where a parameter is with the caller's place in the batch."""
-    locks_at: int | None
     order_at: int | None
     jobs: deque[_Job] = field(default_factory=deque)
     is_busy: bool = False
     is_crowded: bool = False
 
     def take(self) -> list[_Job]:
-        """Take the next batch, without callers who were canceled meanwhile."""
+        """
+        Take the next batch, without callers who were canceled meanwhile.
+
+        What changes the same run once more waits for the next one.
+        """
         batch: list[_Job] = []
+        later: list[_Job] = []
+        keys: set[str] = set()
+        is_together = isinstance(self.compiled, CompiledTogether)
         size = 0
         while self.jobs and len(batch) < LARGEST_BATCH and size < LARGEST_SIZE:
             job = self.jobs.popleft()
-            if not job.future.done():
-                batch.append(job)
-                size += sum([len(one) for one in job.arguments if type(one) is str])
+            if job.future.done():
+                continue
+            if is_together:
+                if job.arguments[0] in keys:
+                    later.append(job)
+                    continue
+                keys.add(job.arguments[0])
+            batch.append(job)
+            size += sum([len(one) for one in job.arguments if type(one) is str])
+        self.jobs.extendleft(reversed(later))
         return batch
 
 
@@ -114,7 +126,7 @@ class Pipelines:
     Sends statements of one event loop.
 
     Args:
-        connect: Opens a connection.
+        connect: Opens a connection for batches that read or write.
         dialect: The one that statements are compiled for.
         commits: Counts the batches.
         timeout: Seconds for a batch; `None` is for ever.
@@ -122,7 +134,7 @@ class Pipelines:
 
     def __init__(
         self,
-        connect: Callable[[], Awaitable[asyncpg.Connection]],
+        connect: Callable[[Kind], Awaitable[asyncpg.Connection]],
         dialect: Dialect,
         commits: Commits,
         *,
@@ -132,15 +144,18 @@ class Pipelines:
         self._dialect = dialect
         self._commits = commits
         self._timeout = timeout
-        self._queues: dict[Prepared, _Queue] = {}
-        self._free = asyncio.Semaphore(CONNECTIONS)
-        self._lanes: list[_Lane] = []
+        self._queues: dict[Prepared | Together, _Queue] = {}
+        self._free: dict[Kind, asyncio.Semaphore] = {
+            "read": asyncio.Semaphore(LANES),
+            "write": asyncio.Semaphore(LANES),
+        }
+        self._lanes: dict[Kind, list[_Lane]] = {"read": [], "write": []}
         """Open connections that are not in use."""
         self._refused_at = float("-inf")
         self._tasks: set[asyncio.Task[None]] = set()
 
     def run(
-        self, statement: Prepared, values: Mapping[str, Any], kind: Kind
+        self, statement: Prepared | Together, values: Mapping[str, Any], kind: Kind
     ) -> asyncio.Future[Rows]:
         """
         Queue a statement.
@@ -171,16 +186,16 @@ class Pipelines:
         """Finish what is queued, and close the connections."""
         while self._tasks:
             await asyncio.wait(self._tasks)
-        for lane in self._lanes:
-            lane.connection.terminate()
-        self._lanes.clear()
+        for lanes in self._lanes.values():
+            while lanes:
+                lanes.pop().connection.terminate()
 
     async def _work(self, queue: _Queue) -> None:
         try:
             while queue.jobs:
                 # Callers of the same iteration of the loop join the batch.
                 await asyncio.sleep(GATHERING if queue.is_crowded else 0)
-                async with self._free:
+                async with self._free[queue.kind]:
                     batch = queue.take()
                     if not batch:
                         continue
@@ -194,7 +209,7 @@ class Pipelines:
 
     async def _send(self, queue: _Queue, batch: list[_Job]) -> None:
         try:
-            lane = await self._lane(queue.compiled.sql)
+            lane = await self._lane(queue)
         except FAILURES as error:
             _fail(batch, error)
             self._fail_waiting(error)
@@ -204,20 +219,16 @@ class Pipelines:
             return
         began = perf_counter()
         try:
-            rows = await lane.prepared[queue.compiled.sql].fetchmany(
-                _arguments(queue, batch), timeout=self._timeout
-            )
+            async with asyncio.timeout(self._timeout):
+                done = await _execute(lane.prepared[queue.compiled.sql], queue, batch)
         except Exception as error:  # noqa: BLE001 - handed to the callers that wait
             self._failed(queue, batch, lane, error)
             return
-        self._lanes.append(lane)
+        self._lanes[queue.kind].append(lane)
         self._commits.sent(queue.kind, len(batch))
         if queue.kind == "write":
             self._commits.add(began, operations=len(batch))
-        found: list[list[Sequence[Any]]] = [[] for _ in batch]
-        for *row, place in rows:
-            found[place].append(queue.compiled.read(row))
-        for job, own in zip(batch, found, strict=True):
+        for job, own in zip(batch, done, strict=True):
             if not job.future.done():  # the caller was canceled; the commit stands
                 job.future.set_result(own)
 
@@ -225,7 +236,7 @@ class Pipelines:
         self, queue: _Queue, batch: Sequence[_Job], lane: _Lane, error: Exception
     ) -> None:
         if sqlstate_of(error).startswith(EXPECTED):
-            self._lanes.append(lane)
+            self._lanes[queue.kind].append(lane)
         else:
             # After a migration, what was prepared may have to be prepared anew.
             lane.connection.terminate()
@@ -255,15 +266,16 @@ class Pipelines:
             _fail(queue.jobs, error)
             queue.jobs.clear()
 
-    async def _lane(self, sql: str) -> _Lane:
+    async def _lane(self, queue: _Queue) -> _Lane:
         """
-        Return a connection that has prepared a statement.
+        Return a connection that has prepared a queue's statement.
 
         Raises:
             RolledBackError: The server has no connection left, or refuses the
                 statement, as its cause says.
         """
-        lane = await self._connected()
+        lane = await self._connected(queue.kind)
+        sql = queue.compiled.sql
         if sql not in lane.prepared:
             try:
                 lane.prepared[sql] = await lane.connection.prepare(
@@ -276,16 +288,16 @@ class Pipelines:
                 raise
         return lane
 
-    async def _connected(self) -> _Lane:
-        while self._lanes:
-            lane = self._lanes.pop()
+    async def _connected(self, kind: Kind) -> _Lane:
+        while self._lanes[kind]:
+            lane = self._lanes[kind].pop()
             if not lane.connection.is_closed():
                 return lane
         now = asyncio.get_running_loop().time()
         if now - self._refused_at < AFTER_REFUSAL:
             raise RolledBackError
         try:
-            return _Lane(await self._connect())
+            return _Lane(await self._connect(kind))
         except asyncpg.PostgresError as error:
             if sqlstate_of(error) != TOO_MANY_CONNECTIONS:
                 raise
@@ -293,7 +305,9 @@ class Pipelines:
             raise RolledBackError from error
 
 
-def _queue(statement: Prepared, dialect: Dialect, kind: Kind) -> _Queue:
+def _queue(statement: Prepared | Together, dialect: Dialect, kind: Kind) -> _Queue:
+    if isinstance(statement, Together):
+        return _Queue(statement.compile(dialect), kind, place_at=0, order_at=0)
     executable = statement.on_postgresql
     place = bindparam(_PLACE, type_=Integer()).label(_PLACE)
     placed: Executable
@@ -306,24 +320,24 @@ def _queue(statement: Prepared, dialect: Dialect, kind: Kind) -> _Queue:
             raise TypeError(f"{executable} cannot be sent with others.")
     found = compiled(placed, statement.parameters, dialect)
     places = {name: place for place, name in enumerate(found.names)}
-    return _Queue(
-        found,
-        kind=kind,
-        place_at=places[_PLACE],
-        locks_at=places.get(LOCKS),
-        order_at=places.get(RUN_ID),
-    )
+    return _Queue(found, kind, place_at=places[_PLACE], order_at=places.get(RUN_ID))
 
 
-def _arguments(queue: _Queue, batch: list[_Job]) -> Sequence[Sequence[Any]]:
+async def _execute(prepared: Any, queue: _Queue, batch: list[_Job]) -> Sequence[Rows]:
+    """Execute a statement, and return the rows of each caller."""
     if (order_at := queue.order_at) is not None:
         batch.sort(key=lambda job: cast("str", job.arguments[order_at]))
-    for place, job in enumerate(batch):
-        job.arguments[queue.place_at] = place
-    if (at := queue.locks_at) is not None:
-        ids = {id_ for job in batch for id_ in job.arguments[at]}
-        batch[0].arguments[at] = sorted(ids)
-    return [job.arguments for job in batch]
+    given = [job.arguments for job in batch]
+    if isinstance(queue.compiled, CompiledTogether):
+        rows = await prepared.fetch(*queue.compiled.join(given))
+        keys = {key for key, *_ in rows}
+        return [[()] if arguments[0] in keys else [] for arguments in given]
+    for place, arguments in enumerate(given):
+        arguments[queue.place_at] = place
+    found: list[list[Sequence[Any]]] = [[] for _ in batch]
+    for *row, place in await prepared.fetchmany(given):
+        found[place].append(queue.compiled.read(row))
+    return found
 
 
 def _fail(batch: Iterable[_Job], error: Exception) -> None:

@@ -72,6 +72,12 @@ PATIENT_SHARE = 0.8
 HAS_TRANSACTION_TIMEOUT = (17,)
 LONGEST_BATCH = 10
 """Seconds until PostgreSQL ends a batch that has begun and not ended."""
+_PLANS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+"""
+For statements that change rows by their keys: planned once, and through indexes.
+
+What was planned while tables were nearly empty is used as they grow.
+"""
 _LIMITS = text(
     "SELECT set_config('idle_in_transaction_session_timeout', :pause, true), "
     "set_config('statement_timeout', :limit, true)"
@@ -248,8 +254,8 @@ class PostgresDatabase:
         assert self._server is not None
         return await self._connector.connect(is_pooled=self._server.is_pooled)
 
-    async def _connect_pipeline(self) -> asyncpg.Connection:
-        settings: dict[str, str] = {}
+    async def _connect_pipeline(self, kind: Kind) -> asyncpg.Connection:
+        settings = dict(_PLANS) if kind == "write" else {}
         if self._batch_timeout is not None:
             limit = int(1000 * PATIENT_SHARE * self._batch_timeout)
             settings["statement_timeout"] = f"{limit}ms"

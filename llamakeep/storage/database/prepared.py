@@ -101,6 +101,74 @@ class Prepared:
         return self._compiled
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Together:
+    """
+    A statement that PostgreSQL executes once for many callers.
+
+    Its parameters are lists, and its rows begin with the keys of the callers for whom
+    it has done its step.
+    """
+
+    statement: Executable
+    columns: Mapping[str, TypeEngine[Any]]
+    """The parameters of which a caller has one value each; the first is the key."""
+    lists: Mapping[str, Sequence[str]]
+    """Parameters of which a caller has lists, by the parameter with the keys of all."""
+
+    def compile(self, dialect: Dialect) -> "CompiledTogether":
+        """Compile it."""
+        names = [*self.columns, *(n for each in self.lists.values() for n in each)]
+        binders = [
+            type_.dialect_impl(dialect).bind_processor(dialect)
+            for type_ in self.columns.values()
+        ]
+        found = compiled(self.statement, None, dialect)
+        return CompiledTogether(
+            found.sql,
+            found.names,
+            itemgetter(*names),
+            [(at, binder) for at, binder in enumerate(binders) if binder is not None],
+            {name: at for at, name in enumerate(names)},
+            self.lists,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledTogether:
+    """A `Together`'s text, and what makes its parameters of its callers' values."""
+
+    sql: str
+    names: Sequence[str]
+    pick: Callable[[Mapping[str, Any]], Sequence[Any]]
+    binders: Sequence[tuple[int, Binder]]
+    places: Mapping[str, int]
+    lists: Mapping[str, Sequence[str]]
+
+    def bind(self, values: Mapping[str, Any]) -> list[Any]:
+        """Return a caller's values, converted for the driver; the first is the key."""
+        bound = list(self.pick(values))
+        for at, convert in self.binders:
+            bound[at] = convert(bound[at])
+        return bound
+
+    def join(self, callers: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+        """Return the parameters for all callers."""
+        by_place = list(zip(*callers, strict=True))
+        found: dict[str, Sequence[Any]] = {
+            name: by_place[at] for name, at in self.places.items()
+        }
+        for keys, names in self.lists.items():
+            found[keys] = [
+                key
+                for key, one in zip(by_place[0], found[names[0]], strict=True)
+                for _ in one
+            ]
+            for name in names:
+                found[name] = [each for one in found[name] for each in one]
+        return [found[name] for name in self.names]
+
+
 @dataclass(frozen=True, slots=True)
 class Fetch:
     """An operation that reads the rows of one statement."""
@@ -123,7 +191,7 @@ class Change:
     """
 
     operation: Callable[[Connection], Any]
-    statement: Prepared
+    statement: Prepared | Together
     values: Mapping[str, Any]
     result: Any
     """The operation's result if the statement has changed something."""

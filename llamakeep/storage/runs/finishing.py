@@ -125,7 +125,7 @@ class FinishStorage:
         is_alone = self._database.is_sole_owner or not run.store
         try:
             return await self._database.write(
-                operation if is_alone else _pipelined(operation, run, statement, values)
+                operation if is_alone else _pipelined(operation, run, values)
             )
         except OutcomeUnknown as unknown:
             again = outcomes.unless(outcomes.IS_CLOSED, values, True, operation)
@@ -146,8 +146,8 @@ def _settle_unkept(connection: Connection, run: Run) -> None:
 
 
 def _pipelined(
-    operation: Operation[bool], run: Run, statement: Prepared, values: Mapping[str, Any]
+    operation: Operation[bool], run: Run, values: Mapping[str, Any]
 ) -> Operation[bool]:
     from llamakeep.storage.runs.pipelined import finishing  # noqa: PLC0415
 
-    return finishing(operation, run, statement, values)
+    return finishing(operation, run, values)

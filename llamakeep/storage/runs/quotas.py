@@ -189,6 +189,11 @@ def took(run: Run) -> Mapping[str, Any]:
     return {"took_tokens": tokens, "took_cost": cost, "its_upstream": upstream}
 
 
+def is_counted(id_: str, its_upstream: str) -> bool:
+    """Return whether what a run of an upstream used belongs to a count."""
+    return not id_.startswith(_UPSTREAM) or id_.startswith(its_upstream)
+
+
 _NOTHING = {"took_tokens": 0, "took_cost": Decimal(0), "its_upstream": ""}
 
 

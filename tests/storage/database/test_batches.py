@@ -4,16 +4,19 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from llamakeep.domain import Run, RunStatus, User, new_id
+from llamakeep.domain import Reservation, Run, RunStatus, Usage, User, new_id
+from llamakeep.domain.quotas import Quota
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.database.commits import MOST_LOGGED, Commits
 from llamakeep.storage.database.postgres import PostgresDatabase
+from llamakeep.storage.runs.steps import Attached
 from tests.storage.gates import Gate, open_gate
 from tests.storage.running import LEASE, NODE, ended, new_run
 from tests.waiting import until
@@ -169,7 +172,7 @@ async def test_prepared_statements_that_are_gone_are_prepared_again(
     database = storage._database
     assert isinstance(database, PostgresDatabase)
     await accept_all(storage, [new_run(alice, "first")])
-    [lane] = database._pipelines._lanes
+    [lane] = database._pipelines._lanes["write"]
 
     await what(administrator, lane.connection)
     new = [new_run(alice, f"Why {number}?") for number in range(MANY)]
@@ -230,6 +233,51 @@ async def test_a_batch_that_is_committed_after_its_connection_broke_off_is_known
     assert await taking
     kept = await hurried.get_run(alice, run.id)
     assert kept.attempt == 1
+
+
+async def test_what_closes_the_same_run_twice_settles_it_once(
+    storage: Storage, alice: User
+) -> None:
+    reservation = Reservation(
+        quotas=(alice.id,), input_tokens=4, output_tokens=6, cost=Decimal(1)
+    )
+    run = new_run(alice, reservation=reservation)
+    quota = Quota(id=alice.id, name="", whose="user", unit="runs", limit=9)
+    await storage.accept(run, node=NODE, lease=LEASE, quotas=[quota])
+    over = ended(run, usage=Usage(1, 2, Decimal(3)))
+
+    closed = await asyncio.gather(*(storage.finish(over) for _ in range(5)))
+
+    assert sorted(closed) == [False] * 4 + [True]
+    [count] = await storage.counts([quota])
+    assert (count.running, count.tokens_reserved, count.tokens_used) == (0, 0, 3)
+    assert (count.cost_reserved, count.cost_used) == (Decimal(0), Decimal(3))
+
+
+async def test_runs_are_found_by_their_ids_although_few_are_unfinished(
+    storage: Storage, administrator: asyncpg.Connection, alice: User
+) -> None:
+    new = [new_run(alice) for _ in range(200)]
+    await accept_all(storage, new)
+    await asyncio.gather(*(storage.finish(ended(run)) for run in new))
+    await administrator.execute("VACUUM ANALYZE runs")
+    used = (
+        "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname "
+        "= 'runs_unfinished'"
+    )
+    before = await administrator.fetchval(used)
+
+    for _ in range(3):
+        run = new_run(alice, status=RunStatus.QUEUED, attempt=0, started_at=None)
+        await accept_all(storage, [run])
+        assert await storage.claim(run, lease=LEASE)
+        run = replace(run, status=RunStatus.STARTING, attempt=1)
+        assert await storage.attach(run, run.id) is Attached.KEPT
+        await storage.flush([replace(run, response="So")])
+        assert await storage.finish(ended(run))
+    await storage._database.close()  # what it has counted is told
+
+    assert await administrator.fetchval(used) == before
 
 
 async def test_deadlocks_with_a_batch_cost_time_and_nothing_else(

@@ -17,7 +17,7 @@ STATEMENT = Prepared(select(runs.c.id).where(runs.c.id == bindparam("run_id")))
 
 
 async def test_no_caller_waits_for_ever_for_a_batch_that_failed_unexpectedly() -> None:
-    async def connect() -> asyncpg.Connection:
+    async def connect(_: str) -> asyncpg.Connection:
         raise ZeroDivisionError
 
     pipelines = Pipelines(connect, DIALECT, Commits())

@@ -41,6 +41,7 @@ from tests.images import image, png
 from tests.storage.running import LEASE, NODE, delete_user, new_run
 
 SHARED = "server:2026-11"
+UPSTREAMS = ("upstream:other:2026-11", "upstream:scripted:2026-11")
 WITHOUT_CLOCKS = (
     "SELECT id, (to_jsonb(runs) - 'lease_until' || jsonb_build_object("
     "'held', lease_until IS NOT NULL, 'words', search_words::text))::text FROM runs"
@@ -159,6 +160,11 @@ ORDINARY: Mapping[str, Life] = {
         ],
         end={"usage": Usage(1, 2, Decimal("0.000000003"))},
         key="limited",
+    ),
+    "within limits of two upstreams": Life(
+        run={"reservation": reserved(*UPSTREAMS, cost="1")},
+        limits=[(id_, "tokens", 10**6) for id_ in UPSTREAMS],
+        end={"usage": Usage(1, 2, Decimal("0.5"))},
     ),
     "within a limit, with tags, and failed at once": Life(
         run={"reservation": reserved("b"), "metadata": {"x": "y"}, **QUEUED},
@@ -303,7 +309,8 @@ async def test_batches_leave_the_same_rows_as_a_transaction_each(
             "DELETE FROM runs; DELETE FROM quotas; DELETE FROM images"
         )
         await administrator.executemany(
-            "INSERT INTO quotas (id) VALUES ($1)", [("a",), ("b",), (SHARED,)]
+            "INSERT INTO quotas (id) VALUES ($1)",
+            [(id_,) for id_ in ("a", "b", SHARED, *UPSTREAMS)],
         )
         key = IdempotencyKey("known", b"same")
         await storage.accept(known, node=NODE, lease=LEASE, idempotency_key=key)
