@@ -10,7 +10,7 @@ from llamakeep.domain import Capabilities, Price
 from llamakeep.domain.capabilities import CAPABILITIES, UNKNOWN
 from llamakeep.errors import LlamaKeepError
 from llamakeep.providers.base import DEFAULT_MODEL, Provider
-from llamakeep.providers.capabilities import capabilities_of
+from llamakeep.providers.capabilities import capabilities_of, models_differ
 from llamakeep.providers.local.provider import LocalProvider
 from llamakeep.providers.registry import LONGEST_QUESTION, Registry
 
@@ -84,12 +84,16 @@ async def _described(
     for name in (*models, *(each for of in aliases.values() for each in of)):
         by_provider.setdefault(name.partition(":")[0], {})[name] = None
     facts: dict[str, ModelFacts] = {}
-    await asyncio.gather(
-        *(
-            _describe(registry, provider, tuple(names), parameters, facts)
-            for provider, names in by_provider.items()
-        )
-    )
+
+    async def describe(*providers: str) -> None:
+        for each in providers:
+            names = tuple(by_provider[each])
+            await _describe(registry, each, names, parameters, facts)
+
+    # Those that need not be asked for each model answer at once, one after the other.
+    asked = [name for name in by_provider if _is_asked(registry, name)]
+    others = [name for name in by_provider if name not in asked]
+    await asyncio.gather(*map(describe, asked), describe(*others))
     found = [
         _alias(name, [facts[each] for each in members], parameters)
         for name, members in aliases.items()
@@ -142,11 +146,23 @@ async def _describe(
     for name in names:
         price = registry.price(prefix, name.partition(":")[2])
         facts[name] = ModelFacts(name, price=price)
+    is_asked = _is_asked(registry, prefix)
     with suppress(TimeoutError):
         async with asyncio.timeout(LONGEST_QUESTION):
             for place in range(0, len(names), ASKED_TOGETHER):
                 some = names[place : place + ASKED_TOGETHER]
-                await asyncio.gather(*map(ask, some))
+                if is_asked:
+                    await asyncio.gather(*map(ask, some))
+                else:
+                    for name in some:
+                        await ask(name)
+                    await asyncio.sleep(0)  # there may be thousands
+
+
+def _is_asked(registry: Registry, name: str) -> bool:
+    """Return whether a provider may have to be asked for each of its models."""
+    provider = registry.by_name.get(name)
+    return provider is not None and models_differ(provider)
 
 
 def _alias(
