@@ -176,6 +176,9 @@ class Runner:
                     except LlamaKeepError as error:
                         if not await self.fallback.after(live, error):
                             raise
+                        if not self.turns.has_room(live.run):
+                            # While it waits, nothing is asked: a crash may not end it.
+                            await self.fallback.requeue(live)
                         continue
                     finally:
                         await self.turns.release(live)
@@ -265,7 +268,7 @@ class Runner:
         while (other := passing_by(live.run, quotas, reached)) is not None:
             live.run, quotas = other
             live.provider = self._registry.provider(live.run.provider)
-            await self.turns.release(live)
+            await self.turns.move(live)
             try:
                 return await store(partial(accept, live.run, quotas=quotas))
             except LimitReached as again:

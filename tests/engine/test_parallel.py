@@ -9,6 +9,7 @@ import pytest
 
 from llamakeep.domain import NewRun, RunStatus, User
 from llamakeep.engine import Engine
+from llamakeep.errors import ProviderUnauthenticated
 from llamakeep.providers.base import Provider
 from llamakeep.providers.facts import UpstreamFacts
 from llamakeep.providers.registry import Registry
@@ -20,7 +21,10 @@ from tests.waiting import until
 
 SLOW, OTHER = NewRun(prompt="Why?", model="slow:m"), NewRun(prompt="?", model="other:m")
 ANY = replace(SLOW, model="any")
-ALIASES = {"any": [[Member("slow", "m")], [Member("other", "m")]]}
+ALIASES = {
+    "any": [[Member("slow", "m")], [Member("other", "m")]],
+    "back": [[Member("other", "m")], [Member("slow", "m")]],
+}
 
 
 @pytest.fixture
@@ -181,3 +185,27 @@ async def test_runs_that_waited_when_the_process_ended_wait_in_the_next_one(
 
     assert len(waiting) == 2
     assert {run.status for run in ends} == {RunStatus.SUCCEEDED}
+
+
+async def test_a_run_that_falls_back_to_a_full_upstream_waits_as_if_it_were_new(
+    settings: Settings, storage: Storage, alice: User, slow: Slow, other: Provider
+) -> None:
+    assert isinstance(other, ScriptedProvider)
+    other.refusal = ProviderUnauthenticated("No.")
+    other.refusal.nothing_paid = True
+    registry = registry_of(slow, other, parallel=1)
+    new = replace(SLOW, model="back")
+    async with open_with(settings, storage, registry) as engine:
+        first = await engine.accept(alice, SLOW)
+        await until(lambda: slow.requests)
+        run = await engine.accept(alice, new)
+
+        async def waits() -> bool:
+            stored = await storage.get_run(alice, run.id)
+            return (stored.status, stored.provider) == (RunStatus.QUEUED, "slow")
+
+        await until(waits)
+        slow.go_on.set()
+        ends = [await engine.result(each) for each in (first, run)]
+
+    assert [each.provider for each in ends] == ["slow", "slow"]

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
+from types import MappingProxyType
 
 import pytest
 
@@ -17,6 +18,7 @@ from llamakeep.errors import (
     QuotaExceeded,
     TooManyRuns,
 )
+from llamakeep.providers.facts import UpstreamFacts
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.settings.upstreams import Member
@@ -58,9 +60,10 @@ async def open_with(
     storage: Storage,
     limits: Mapping[str, Limits],
     *providers: ScriptedProvider,
+    facts: Mapping[str, UpstreamFacts] = MappingProxyType({}),
 ) -> AsyncIterator[Engine]:
     settings = settings.model_copy(update={"shutdown_grace": 0})
-    registry = Registry(providers, limits=limits, aliases=ALIASES)
+    registry = Registry(providers, limits=limits, aliases=ALIASES, facts=facts)
     engine = Engine(settings, storage, registry)
     await engine.open()
     try:
@@ -213,3 +216,24 @@ async def test_a_cap_in_dollars_needs_the_price_of_its_upstreams_models_alone(
 
     assert answered.reservation is not None
     assert answered.reservation.cost == MOST
+
+
+async def test_a_prompt_that_falls_back_before_it_is_kept_waits_for_its_upstream(
+    settings: Settings,
+    storage: Storage,
+    alice: User,
+    paid: ScriptedProvider,
+    other: ScriptedProvider,
+) -> None:
+    other.before_accepting = asyncio.Event()
+    limits = {"paid": Limits(tokens_per_day=1)}
+    facts = {"other": UpstreamFacts(parallel=1)}
+    async with open_with(settings, storage, limits, paid, other, facts=facts) as engine:
+        runs = [await engine.accept(alice, ANY) for _ in range(2)]
+        await until(lambda: other.requests)
+        statuses = [(await storage.get_run(alice, run.id)).status for run in runs]
+        other.before_accepting.set()
+        ends = [await engine.result(run) for run in runs]
+
+    assert statuses == ["starting", "queued"]
+    assert {run.provider for run in ends} == {"other"}

@@ -2,8 +2,9 @@
 
 import asyncio
 import sys
+from dataclasses import replace
 
-from llamakeep.domain import Run
+from llamakeep.domain import Run, RunStatus
 from llamakeep.engine.circuits.upstreams import CircuitBreakers
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.routing.falling_back import Fallback
@@ -51,6 +52,24 @@ class Turns:
         slots.free -= 1  # without calls, as below
         upstream.free -= 1
         return upstream
+
+    def has_room(self, run: Run) -> bool:
+        """Return whether the upstream of a run has a free slot."""
+        return self._at(run.provider).free > 0
+
+    async def move(self, live: LiveRun) -> None:
+        """Have a run wait for another upstream that is not stored yet, if it has to."""
+        had_slot = live.has_slot
+        await self.release(live)
+        if not had_slot:
+            return
+        live.upstream = self.take(live.run)
+        live.has_slot = live.upstream is not None
+        if not live.has_slot:
+            live.run = replace(
+                live.run, status=RunStatus.QUEUED, attempt=0, started_at=None
+            )
+            self.line_up(live)
 
     def line_up(self, live: LiveRun) -> None:
         """Count a run among those that wait."""
