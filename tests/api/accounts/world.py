@@ -15,17 +15,9 @@ from llamakeep.credentials.passwords import hash_password
 from llamakeep.credentials.tokens import digest, new_access_token, new_api_key
 from llamakeep.domain import Actor, Scope, User, UserRole, new_id, utc_now
 from llamakeep.storage.runs.images import add_images
-from tests.api.accounts.identity_provider import (
-    Browser,
-    IdentityProvider,
-)
+from tests.api.accounts.identity_provider import Browser, IdentityProvider
 from tests.api.accounts.logins import cookie_of
-from tests.api.doors import (
-    PASSWORD,
-    Call,
-    Things,
-    request_of,
-)
+from tests.api.doors import PASSWORD, Call, Things, request_of
 from tests.api.serving import Client
 from tests.fakes import CountingProvider, EmbeddingProvider
 from tests.images import image, png
@@ -35,6 +27,7 @@ Headers = dict[str, str]
 PROXY_HEADER = "Remote-User"
 PASSWORD_HASH = hash_password(PASSWORD)
 ADDRESS = "test"
+ELSEWHERE = "203.0.113.5"
 OWN_PAGE = {"Origin": f"http://{ADDRESS}"}
 
 
@@ -52,6 +45,9 @@ class World:
     """A server, somebody with something to lose, and those who are after it."""
 
     client: Client
+    """On the address of a trusted proxy."""
+    elsewhere: Client
+    """On another one."""
     carol: Holder
     """An administrator."""
     strangers: Mapping[str, Holder]
@@ -79,12 +75,20 @@ class World:
         ]
         return response.status_code, headers, things.anonymous(response.content)
 
-    async def send(self, route: str, headers: Headers, things: Things) -> int:
+    async def send(
+        self,
+        route: str,
+        headers: Headers,
+        things: Things,
+        *,
+        client: Client | None = None,
+    ) -> int:
         """Return the status that a request is answered with."""
+        client = client or self.client
         request = request_of(route, things)
         request["headers"] |= headers
-        response = await self.client.request(**request)
-        self.client.cookies.clear()
+        response = await client.request(**request)
+        client.cookies.clear()
         return response.status_code
 
 
