@@ -391,6 +391,23 @@ async def test_images_are_kept_shown_and_read_back_by_their_address(
     assert len(provider.requests) == 2
 
 
+async def test_an_image_is_exported_and_imported_with_its_conversation(
+    client: Client,
+) -> None:
+    shown = {"type": "input_image", "image_url": data_url(PNG)}
+    conversation = await begin(client, {"role": "user", "content": [shown]})
+    before = await items_of(client, conversation)
+    exported = (await client.get("/history/export")).content
+    await client.delete(f"{CONVERSATIONS}/{conversation}")
+
+    headers = {"content-type": "application/x-ndjson"}
+    await client.post("/history/import", content=exported, headers=headers)
+
+    assert await items_of(client, conversation) == before
+    found = await client.get(before[0]["content"][0]["image_url"])
+    assert found.content == PNG
+
+
 async def test_an_image_goes_with_its_conversation(client: Client) -> None:
     shown = {"type": "input_image", "image_url": data_url(PNG)}
     conversation = await begin(client, {"role": "user", "content": [shown]})
