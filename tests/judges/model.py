@@ -15,6 +15,9 @@ RECALLED = f"{HEADING}They say: it is -3 and 7."
 ADA = {"name": "Ada", "age": 36}
 WEATHER = "get_weather"
 SHELL = "exec_command"
+BASH = "Bash"
+READ = "until [ -s note.txt ]; do sleep 0.1; done; cat note.txt"
+"""What it runs with a shell: it reads the note as soon as there is one."""
 _CITIES = ("Oslo", "Bergen")
 _RECALL = "What did you say?"
 _SUMMARY = "They say: it is {}."
@@ -67,9 +70,13 @@ def calls_of(body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     if isinstance(choice, dict):
         names = [choice["function"]["name"]]
     messages = body["messages"]
+    if BASH in names:
+        if not any(one["role"] == "tool" for one in messages):
+            yield BASH, {"command": READ, "description": "Read the note"}
+        return
     if SHELL in names:
         if messages[-1]["role"] == "user":
-            yield SHELL, {"cmd": "cat note.txt", "yield_time_ms": 30_000}
+            yield SHELL, {"cmd": READ, "yield_time_ms": 30_000}
         return
     asked = next(one["content"] for one in reversed(messages) if one["role"] == "user")
     cities = [city for city in _CITIES if city in asked]

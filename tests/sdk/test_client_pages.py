@@ -28,7 +28,8 @@ ABLE_TO_TALK = [
 ]
 REPLICATES = ["replicate-javascript", "replicate-python"]
 JUDGED = ["instructor", "llamaindex", "openai-agents"]
-"""Run by `make judges`, in environments of their own; `codex` is, too."""
+"""Run by `make judges`, in environments of their own; `COMMAND_LINES` are, too."""
+COMMAND_LINES = {"claude-code", "codex"}
 NOT_RUN = ["README", "open-webui"]
 
 RUN = {
@@ -61,7 +62,14 @@ def test_every_page_is_run_and_in_the_index() -> None:
     linked = set(re.findall(r"\]\(([\w-]+)\.md\)", index))
 
     assert linked == pages - {"README"}
-    assert pages == {*ABLE_TO_TALK, *REPLICATES, *JUDGED, "codex", "curl", *NOT_RUN}
+    assert pages == {
+        *ABLE_TO_TALK,
+        *REPLICATES,
+        *JUDGED,
+        *COMMAND_LINES,
+        "curl",
+        *NOT_RUN,
+    }
 
 
 def test_the_index_has_the_versions_of_the_clients_that_are_run() -> None:
@@ -81,7 +89,7 @@ def test_the_index_has_the_versions_of_the_clients_that_are_run() -> None:
 
     shown = set(re.findall(r"\| `([@\w/.-]+)` (\d[\w.]*)", index))
 
-    assert len(shown) == 20
+    assert len(shown) == 21
     assert shown <= locked
 
 

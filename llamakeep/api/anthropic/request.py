@@ -29,9 +29,10 @@ from llamakeep.schemas.text import Text
 
 IGNORED = frozenset({"cache_control"})
 """Parameters that change nothing."""
+_CONTEXT = "context_management"
 ONLY: Mapping[str, Sequence[Any]] = {
     "container": (),
-    "context_management": ({}, {"edits": []}),
+    _CONTEXT: ({}, {"edits": []}),
     "inference_geo": ("global",),
     "mcp_servers": ([],),
     "speed": ("standard",),
@@ -204,6 +205,8 @@ class MessageRequest(CountRequest):
 
 
 def _refuse_unsupported(others: Mapping[str, Any]) -> None:
+    if _CONTEXT in others:
+        others = {**others, _CONTEXT: _other_edits(others[_CONTEXT])}
     given = [
         name
         for name, value in others.items()
@@ -221,3 +224,21 @@ def _refuse_unsupported(others: Mapping[str, Any]) -> None:
                 f"{f', or send {known}' if known else ''}.",
                 parameters=[name],
             )
+
+
+def _other_edits(management: Any) -> Any:
+    """
+    Return what is to be done with what was said, without what is done anyway.
+
+    Few models are told again what they thought, whatever is to be kept of it.
+    """
+    match management:
+        case {"edits": list(edits)}:
+            left = [edit for edit in edits if not _clears_thinking(edit)]
+            return {**management, "edits": left}
+    return management
+
+
+def _clears_thinking(edit: Any) -> bool:
+    kind = edit.get("type") if isinstance(edit, Mapping) else None
+    return isinstance(kind, str) and kind.startswith("clear_thinking_")

@@ -142,6 +142,14 @@ def after_call(*blocks: Any, calls: Any = (CALL,)) -> dict[str, Any]:
         ({"thinking": {"type": "enabled"}}, "thinking.budget_tokens: "),
         ({"thinking": {"type": "deep"}}, "thinking.type: "),
         ({"output_config": {"format": {"type": "text"}}}, "output_config.format: "),
+        (
+            {"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}},
+            "This server cannot honour 'context_management'.",
+        ),
+        (
+            {"context_management": {"edits": ["x"]}},
+            "This server cannot honour 'context",
+        ),
         ({"speed": "fast"}, "This server cannot honour 'speed'."),
         ({"container": "c"}, "This server cannot honour 'container'."),
         ({"thread": {"type": "create"}}, "This server cannot honour 'thread'."),

@@ -169,6 +169,15 @@ async def test_a_message_is_answered_and_kept(
             {"container": None, "mcp_servers": [], "context_management": {"edits": []}},
             Parameters(),
         ),
+        (
+            {
+                "context_management": {
+                    "edits": [{"type": "clear_thinking_20251015", "keep": "all"}]
+                },
+                "speed": "standard",
+            },
+            Parameters(),
+        ),
     ],
 )
 async def test_parameters_reach_the_model_as_chat_completions_write_them(
