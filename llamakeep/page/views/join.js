@@ -44,20 +44,19 @@ export default function join({ hash }) {
   return alone(
     "You are invited",
     element("p", {}, "Choose a name and a password. The link works once."),
-    signIn(invitation),
+    ...signIn(invitation),
     made.node,
   );
 }
 
 /**
- * Return a button that signs in through an identity provider, where there is one.
+ * Return what signs in through an identity provider, where there is one.
  *
  * @param {() => string} invitation
  */
 function signIn(invitation) {
-  const node = element("div", {});
   const provider = state.about.value?.sign_in;
-  if (provider?.path !== "login/oidc/") return node;
+  if (provider?.path !== "login/oidc/") return [];
   const problem = element("div", {});
   const go = async () => {
     try {
@@ -68,9 +67,5 @@ function signIn(invitation) {
     }
   };
   const label = `Sign in with ${provider.name} instead`;
-  node.append(
-    element("div", { class: "buttons" }, button(label, go, { class: "edge" })),
-    problem,
-  );
-  return node;
+  return [element("div", { class: "buttons" }, button(label, go, { class: "edge" })), problem];
 }

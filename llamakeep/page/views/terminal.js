@@ -22,7 +22,8 @@ export default function terminal({ hash }) {
   const allow = async () => {
     try {
       const { code } = await call("POST", "me/login-codes/", { body: { challenge, name } });
-      const label = `Paste this into the terminal that shows ${check}, within five minutes.`;
+      const label = `Paste this into your terminal that shows ${check}, within five minutes, and ` +
+        "nowhere else.";
       question.replaceChildren(secretBox({ label, secret: code }));
     } catch (error) {
       shown.replaceChildren(problemBox(error));
@@ -42,8 +43,7 @@ export default function terminal({ hash }) {
       {},
       "A program that calls itself ",
       element("b", {}, name),
-      ` asks to act as ${state.me.value?.username}: to send prompts, and to read and delete the ` +
-        "history.",
+      ` asks to act as ${state.me.value?.username}: it may do then what you may do here.`,
     ),
     element(
       "p",
