@@ -74,7 +74,7 @@ class Cases:
     async def keep(self, user: User) -> int:
         over = some_run(user, utc_now(), new_id("conv_"))
         asked = replace(over, status=RunStatus.STARTING, response="", finished_at=None)
-        await self._storage.accept(asked, node="bench", lease=30)
+        await self._storage.accept(asked, node="bench")
         await self._storage.finish(over)
         return 1
 

@@ -142,7 +142,9 @@ def create_app(
             if tracer is not None:
                 stack.push_async_callback(tracer.close)
             storage = await stack.enter_async_context(
-                open_storage(settings.database_url)
+                open_storage(
+                    settings.database_url, direct_url=settings.database_direct_url
+                )
             )
             stack.push_async_callback(counts.close)
             passwords = Passwords(settings.password_slots)

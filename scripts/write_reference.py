@@ -17,6 +17,7 @@ from llamakeep.app import create_app
 from llamakeep.schemas.bodies import docstrings_of
 from llamakeep.schemas.problem import urn
 from llamakeep.settings import Settings
+from llamakeep.settings.database import DatabaseSettings
 from llamakeep.settings.observing import ObservingSettings
 from llamakeep.settings.secret_files import is_secret
 from llamakeep.settings.signing_in import SignInSettings
@@ -99,12 +100,13 @@ def problems() -> str:
 
 
 def settings() -> str:
-    """Return one section for each setting: those of the class, then of its base."""
+    """Return one section for each setting: the database's, the class's, its bases'."""
     sections = []
-    own = docstrings_of(Settings)
-    said = docstrings_of(ObservingSettings) | docstrings_of(SignInSettings) | own
+    said = docstrings_of(DatabaseSettings) | docstrings_of(Settings)
+    said |= docstrings_of(ObservingSettings) | docstrings_of(SignInSettings)
+    order = [*said]
     fields = Settings.model_fields
-    for name in sorted(fields, key=lambda name: name not in own):
+    for name in sorted(fields, key=order.index):
         field = fields[name]
         default = field.get_default(call_default_factory=True)
         shown = (

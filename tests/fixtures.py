@@ -160,7 +160,7 @@ async def clean_postgres_url(migrated_postgres_url: str) -> str:
     """The URL of a database that has the tables, and whose rows are all gone."""
     connection = await asyncpg.connect(migrated_postgres_url)
     await connection.execute(
-        "TRUNCATE users, gates, audit_events, clock, search_renewal CASCADE"
+        "TRUNCATE users, nodes, gates, audit_events, clock, search_renewal CASCADE"
     )
     await connection.close()
     return migrated_postgres_url

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
@@ -49,11 +49,17 @@ class PostgresServer:
         binaries: The folder with PostgreSQL's programs.
         home: A folder of its own, for its data and its log.
         primary: The server that it is a hot standby of, which is running.
+        settings: What is other than in tests.
     """
 
     def __init__(
-        self, binaries: Path, home: Path, primary: "PostgresServer | None" = None
+        self,
+        binaries: Path,
+        home: Path,
+        primary: "PostgresServer | None" = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
+        self._settings = _FAST | dict(settings or {})
         self._binaries = binaries
         self._home = home
         self._data = home / "data"
@@ -75,7 +81,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it, and wait until it can be used."""
-        settings = [f"--{name}={value}" for name, value in _FAST.items()]
+        settings = [f"--{name}={value}" for name, value in self._settings.items()]
         with (self._home / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -136,9 +142,13 @@ class PostgresServer:
 @contextmanager
 def stoppable_postgres(
     primary: PostgresServer | None = None,
+    *,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[PostgresServer]:
     """
     Run a server, or a hot standby of one, and yield it.
+
+    Its settings are those of tests but for `settings`.
 
     Raises:
         PostgresUnavailable: It says why.
@@ -148,7 +158,8 @@ def stoppable_postgres(
     with tempfile.TemporaryDirectory(prefix="llamakeep-postgres-") as name:
         home = Path(name)
         hand_over(home)
-        server = PostgresServer(_within_reach(binaries, home), home, primary)
+        within = _within_reach(binaries, home)
+        server = PostgresServer(within, home, primary, settings)
         try:
             server.start()
             yield server

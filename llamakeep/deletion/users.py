@@ -20,7 +20,7 @@ Processes read a request to stop a run within a quarter of a lease. Runs that ha
 stopped by then belong to a process that is frozen or dead; when it writes, it finds
 that the run is deleted.
 """
-PAUSE = 2.0
+PAUSE = 5.0
 """Seconds between two queries for deleted users with data."""
 
 HELD_AGAIN = 1.0

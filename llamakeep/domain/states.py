@@ -36,9 +36,7 @@ class RunEvent(Enum):
     FLUSH = "its text so far is written"
     REQUEUE = "its provider wants it later, and has not begun anything"
     FALL_BACK = "its provider has begun nothing, and another one is asked"
-    RENEW = "its process continues to hold it"
-    RELEASE = "its process holds it no longer"
-    TAKE_OVER = "it was left: another process has it now, or the same one once more"
+    TAKE_OVER = "its process is dead or forgot it: another one, or the same, has it"
     REQUEST_CANCEL = "a client wants it to stop"
     LOSE_LEASE = "its process finds out that another one has taken it over"
     STOP = "its process stops before it has ended"
@@ -55,10 +53,8 @@ class Effect(Enum):
     NEXT_ATTEMPT = "the attempt grows: writes that name the one before change nothing"
     START_CLOCK = "the attempt begins to be timed"
     STOP_CLOCK = "no attempt is timed"
-    HOLD = "the lease runs anew"
-    END_LEASE = "the lease is over"
     DISOWN = "no process holds it any more"
-    ASK_TO_STOP = "its process finds that out at its next renewal"
+    ASK_TO_STOP = "its process finds that out when it looks at its runs"
     MAY_HIDE_TEXT = "clients may have read text of the attempt that was not written"
     ASK = "its provider was not asked yet: it is now"
     CONTINUE = "an answer may exist: that is found first, where its provider keeps it"
@@ -96,7 +92,6 @@ def _table() -> Mapping[tuple[RunStatus, RunEvent], Transition]:
         starting,
         Effect.NEXT_ATTEMPT,
         Effect.START_CLOCK,
-        Effect.HOLD,
     )
     for status in (starting, processing):
         add(RunEvent.ATTACH, status, processing)
@@ -105,17 +100,15 @@ def _table() -> Mapping[tuple[RunStatus, RunEvent], Transition]:
     for status in (starting, queued):
         add(RunEvent.REQUEUE, status, queued, Effect.STOP_CLOCK)
 
-        add(RunEvent.FALL_BACK, status, status, Effect.HOLD)
+        add(RunEvent.FALL_BACK, status, status)
 
-    taken = Effect.NEXT_ATTEMPT, Effect.HOLD
-    add(RunEvent.TAKE_OVER, queued, queued, Effect.ASK, *taken)
+    taken = Effect.NEXT_ATTEMPT
+    add(RunEvent.TAKE_OVER, queued, queued, Effect.ASK, taken)
     hides = Effect.MAY_HIDE_TEXT
-    add(RunEvent.TAKE_OVER, starting, starting, Effect.CONTINUE, hides, *taken)
-    add(RunEvent.TAKE_OVER, processing, starting, Effect.CONTINUE, *taken)
+    add(RunEvent.TAKE_OVER, starting, starting, Effect.CONTINUE, hides, taken)
+    add(RunEvent.TAKE_OVER, processing, starting, Effect.CONTINUE, taken)
 
     for status in (queued, starting, processing):
-        add(RunEvent.RENEW, status, status, Effect.HOLD)
-        add(RunEvent.RELEASE, status, status, Effect.END_LEASE)
         add(RunEvent.REQUEST_CANCEL, status, status, Effect.ASK_TO_STOP)
         for event, end in ENDS.items():
             if (status, event) != (queued, RunEvent.SUCCEED):

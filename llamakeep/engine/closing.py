@@ -52,7 +52,6 @@ class Closing:
         node: str,
         metrics: Metrics,
     ) -> None:
-        self._lease = settings.lease
         self._retry_interrupted = settings.retry_interrupted
         self._orphans = orphans
         self._storage = storage
@@ -198,7 +197,7 @@ class Closing:
             `live` has then, too.
         """
         held = await Retries(live).until_done(
-            lambda: self._storage.renew(self._node, [live.run.id], lease=self._lease)
+            lambda: self._storage.held_runs(self._node, live.run.id)
         )
         if not held or held[0].attempt != attempt + 1:
             return False

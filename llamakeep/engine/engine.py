@@ -12,7 +12,6 @@ from llamakeep.engine.admission import Admission, NewRunSource
 from llamakeep.engine.feeds.elsewhere import Polling
 from llamakeep.engine.feeds.feeds import Feeds
 from llamakeep.engine.following import follow_stored, owner_of
-from llamakeep.engine.recovery.leases import release_leases
 from llamakeep.engine.refusals import check_is_kept, raise_for_status, reading, stopped
 from llamakeep.engine.runner import Runner
 from llamakeep.engine.updates import (
@@ -142,8 +141,6 @@ class Engine:
         await self._upkeep.close()
         await runner.recovery.close()
         self.is_closed = True
-        if not self._storage.is_sole_owner:
-            await release_leases(self._storage, self.node_id, within=LAST_WRITES)
 
     @property
     def running(self) -> int:

@@ -90,7 +90,7 @@ class Runner:
             settings, storage, registry, self.orphans, node=node, metrics=metrics
         )
         self._is_shared = not storage.is_sole_owner
-        self.fallback = Fallback(settings, storage, registry, circuits)
+        self.fallback = Fallback(storage, registry, circuits)
         self.turns = Turns(settings, registry, circuits.upstreams, self.fallback)
 
     def start(
@@ -233,7 +233,6 @@ class Runner:
         accept = partial(
             self._storage.accept,
             node=self._node,
-            lease=self._settings.lease,
             idempotency_key=idempotency_key,
         )
         is_new = False
@@ -306,7 +305,7 @@ class Runner:
         run, now = live.run, utc_now()
         transition = follow(run.status, RunEvent.CLAIM)
         if not (
-            await self._storage.claim(run, lease=self._settings.lease)
+            await self._storage.claim(run)
             or await self._closing.catch_up(live, run.attempt)
         ):
             live.lose()
@@ -367,7 +366,7 @@ class Runner:
                         settings=self._settings,
                         storage=self._storage,
                         breakers=circuits.upstreams,
-                        node=self._node,
+                        recovery=self.recovery,
                         metrics=self.metrics,
                     )
                     await reattachment.answer(was_begun=was_begun)

@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from llamakeep.domain import Limits
+from llamakeep.settings.database import DatabaseSettings
 from llamakeep.settings.observing import ObservingSettings
 from llamakeep.settings.signing_in import SignInSettings
 from llamakeep.settings.sources import sources_of
@@ -39,7 +40,7 @@ from llamakeep.settings.values import (
 )
 
 
-class Settings(ObservingSettings, SignInSettings):
+class Settings(ObservingSettings, SignInSettings, DatabaseSettings):
     """
     All settings of a server, read from `LLAMAKEEP_*` variables and `.env`.
 
@@ -55,19 +56,6 @@ class Settings(ObservingSettings, SignInSettings):
         frozen=True,
         populate_by_name=True,
     )
-
-    database_url: str = Field(default="sqlite:///llamakeep.db", repr=False)
-    """
-    Where everything is kept: `sqlite:///FILE` or
-    `postgresql://USER:PASSWORD@HOST/DATABASE`, with libpq's parameters such as
-    `?sslmode=require`; see `docs/scaling.md`.
-    """
-
-    pg_dump: Path | None = None
-    """
-    PostgreSQL's `pg_dump`, with `pg_restore` beside it, for `llamakeep backup`.
-    Without it: those on the `PATH`.
-    """
 
     demo: bool = False
     """
@@ -285,7 +273,10 @@ class Settings(ObservingSettings, SignInSettings):
     """Seconds between two writes of the texts that are being received."""
 
     lease: SomeSeconds = 30
-    """Seconds without a sign of life after which a process's runs are taken over."""
+    """
+    Seconds after which other servers on a PostgreSQL database take over the runs of one
+    that has vanished with its machine; of a process that was killed, they do at once.
+    """
 
     shutdown_grace: Seconds = 10
     """Seconds that runs may continue after a shutdown was requested."""

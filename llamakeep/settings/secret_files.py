@@ -60,7 +60,7 @@ def is_secret(name: str, field: FieldInfo) -> bool:
     """Return whether a setting may be in a file."""
     kinds = get_args(field.annotation) or (field.annotation,)
     # A database's address may have a password in it.
-    return SecretStr in kinds or name == "database_url"
+    return SecretStr in kinds or name in {"database_url", "database_direct_url"}
 
 
 def names_of(

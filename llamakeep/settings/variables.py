@@ -18,6 +18,7 @@ OTHERS = {"LLAMAKEEP_SERVER", "LLAMAKEEP_ACCESS_TOKEN"}
 """What the command line reads."""
 EXAMPLES = {
     "database_url": "sqlite:///llamakeep.db",
+    "database_direct_url": "postgresql://llamakeep@db.example:5432/llamakeep",
     "config": "/etc/llamakeep/llamakeep.toml",
     "default_model": "local:smollm2-135m-instruct",
     "replicate_base_url": "https://api.replicate.com",

@@ -6,22 +6,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, exists, func, select, text
 
 from llamakeep.domain import RunStatus
 from llamakeep.storage.database.conditions import IS_UNFINISHED
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import notifications, runs
+from llamakeep.storage.database.tables import nodes, notifications, runs
 
 _UNFINISHED = (
-    select(
-        runs.c.status,
-        func.count(),
-        func.min(runs.c.created_at),
-        func.min(runs.c.lease_until),
-    )
+    select(runs.c.status, func.count(), func.min(runs.c.created_at))
     .where(IS_UNFINISHED)
     .group_by(runs.c.status)
+)
+_OLDEST_LEASE = select(func.min(nodes.c.lease_until)).where(
+    exists().where(runs.c.owner == nodes.c.id, IS_UNFINISHED)
 )
 _WEBHOOKS = select(func.count()).where(notifications.c.next_try_at.is_not(None))
 # The rows of deleted runs in between are counted: counting all others takes long.
@@ -43,7 +41,7 @@ class Figures:
     oldest_unfinished: datetime | None
     """When the oldest unfinished run was created."""
     oldest_lease: datetime | None
-    """When the lease ends that ends first; one in the past is of a dead process."""
+    """When the lease of a node with runs ends; one in the past is of a dead node."""
     pending_webhooks: int
     rows: int
     """About how many runs are kept."""
@@ -64,12 +62,11 @@ class FigureStorage:
         def operation(connection: Connection) -> Figures:
             found = connection.execute(_UNFINISHED).all()
             created = [row[2] for row in found if row[2] is not None]
-            leases = [row[3] for row in found if row[3] is not None]
             rows, size, free = _sizes(connection)
             return Figures(
                 unfinished={row[0]: row[1] for row in found},
                 oldest_unfinished=min(created, default=None),
-                oldest_lease=min(leases, default=None),
+                oldest_lease=connection.scalar(_OLDEST_LEASE),
                 pending_webhooks=connection.execute(_WEBHOOKS).scalar_one(),
                 rows=rows,
                 size=size,

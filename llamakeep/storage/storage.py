@@ -29,7 +29,10 @@ from llamakeep.storage.accounts.webhook_secrets import WebhookSecretStorage
 from llamakeep.storage.database import schema
 from llamakeep.storage.database.clock import ClockStorage
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.postgres_url import read_postgres_url
+from llamakeep.storage.database.postgres_url import (
+    PostgresUrl,
+    read_postgres_url,
+)
 from llamakeep.storage.database.sqlite import SqliteDatabase
 from llamakeep.storage.deletion.retention import RetentionStorage
 from llamakeep.storage.deletion.runs import RunDeletionStorage
@@ -52,6 +55,7 @@ from llamakeep.storage.runs.images import ImageStorage
 from llamakeep.storage.runs.leases import LeaseStorage
 from llamakeep.storage.runs.long_texts import LongTextStorage
 from llamakeep.storage.runs.lookups import LookupStorage
+from llamakeep.storage.runs.nodes import NodeStorage
 from llamakeep.storage.runs.notifications import NotificationStorage
 from llamakeep.storage.runs.providers import ProviderStorage
 from llamakeep.storage.runs.quotas import QuotaStorage
@@ -82,6 +86,7 @@ class Storage(
     RecentStorage,
     ImageStorage,
     LeaseStorage,
+    NodeStorage,
     FoundConversationStorage,
     HistoryStorage,
     ReindexStorage,
@@ -172,7 +177,11 @@ class Storage(
 
 @asynccontextmanager
 async def open_storage(
-    url: str, *, is_owner: bool = True, migrate: bool | None = None
+    url: str,
+    *,
+    is_owner: bool = True,
+    migrate: bool | None = None,
+    direct_url: str | None = None,
 ) -> AsyncIterator[Storage]:
     """
     Open the database that `url` names.
@@ -183,6 +192,7 @@ async def open_storage(
             does.
         migrate: Whether to migrate the tables; by default, the owner of a SQLite file
             does.
+        direct_url: The same PostgreSQL database, past a pooler.
 
     Raises:
         DatabaseInUse: Another process owns the SQLite file.
@@ -190,7 +200,9 @@ async def open_storage(
             migrated.
         StorageUnavailable: The URL is invalid, or no database answers at it.
     """
-    database = await asyncio.to_thread(open_database, url, is_owner=is_owner)
+    database = await asyncio.to_thread(
+        open_database, url, is_owner=is_owner, direct_url=direct_url
+    )
     storage = Storage(database)
     try:
         if migrate is None:
@@ -265,7 +277,13 @@ def location(url: str) -> str:
     return str(file_of(url).absolute())
 
 
-def open_database(url: str, *, is_owner: bool, is_hurried: bool = True) -> Database:
+def open_database(
+    url: str,
+    *,
+    is_owner: bool,
+    is_hurried: bool = True,
+    direct_url: str | None = None,
+) -> Database:
     """Open the database that `url` names, whatever tables it has."""
     if not POSTGRES.match(url):
         return SqliteDatabase(file_of(url), is_owner=is_owner)
@@ -274,7 +292,17 @@ def open_database(url: str, *, is_owner: bool, is_hurried: bool = True) -> Datab
     # Importing it takes a tenth of a start's time; most servers use SQLite.
     from llamakeep.storage.database.postgres import PostgresDatabase  # noqa: PLC0415
 
-    return PostgresDatabase(parsed, is_hurried=is_hurried)
+    direct = None if direct_url is None else _read_direct_url(direct_url)
+    return PostgresDatabase(parsed, is_hurried=is_hurried, direct=direct)
+
+
+def _read_direct_url(url: str) -> PostgresUrl:
+    try:
+        return read_postgres_url(url)
+    except StorageUnavailable as error:
+        name = "LLAMAKEEP_DATABASE_DIRECT_URL"
+        detail = error.detail.replace("LLAMAKEEP_DATABASE_URL", name)
+        raise StorageUnavailable(detail) from None
 
 
 def check_postgres_driver() -> None:

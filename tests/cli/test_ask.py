@@ -199,7 +199,7 @@ async def test_what_a_server_left_unfinished_is_left_to_the_next_server(
 ) -> None:
     async with open_storage(settings.database_url) as storage:
         user = await storage.add_user("dora", None)
-        left = await storage.accept(_unfinished(user.id), node="gone", lease=1)
+        left = await storage.accept(_unfinished(user.id), node="gone")
 
     await _ask_here(settings, ScriptedProvider(is_free=True), NewRun(prompt="Hi"))
 

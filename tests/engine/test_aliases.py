@@ -418,7 +418,7 @@ async def test_after_a_crash_only_what_was_certainly_not_asked_goes_on(
             created_at=utc_now(),
             started_at=utc_now() if status is RunStatus.STARTING else None,
         )
-        await storage.accept(left, node="node_dead", lease=30)
+        await storage.accept(left, node="node_dead")
         async with open_with(settings, storage, toml_of(urls)) as engine:
             run = await engine.end_of(left)
 

@@ -25,7 +25,7 @@ async def answered_at(
     run = replace(
         run, status=RunStatus.SUCCEEDED, response=f"{prompt}!", finished_at=now
     )
-    return await storage.accept(run, node=None, lease=0)
+    return await storage.accept(run, node=None)
 
 
 @pytest.mark.parametrize("names_the_last", [False, True])

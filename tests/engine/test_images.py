@@ -40,7 +40,7 @@ async def test_a_run_that_was_left_is_answered_with_its_image(
         last_message=KEPT,
         images=[image(PNG)],
     )
-    await storage.accept(run, node=NODE, lease=30)
+    await storage.accept(run, node=NODE)
     provider = ScriptedProvider(is_free=True)
 
     async with open_engine(settings, storage, provider) as engine:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import pytest
+from sqlalchemy import delete
 
 from llamakeep.domain import (
     Limits,
@@ -31,6 +32,7 @@ from llamakeep.errors import (
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
+from llamakeep.storage.database.tables import gates
 from llamakeep.storage.runs.lookups import IdempotencyKey
 from llamakeep.webhooks.delivery import Notifier
 from llamakeep.webhooks.posting import Outcome
@@ -408,6 +410,8 @@ async def play(
         raise
     for run in await storage.history(user):
         await storage.delete_run(user, run.id)
+    # What failed in one scenario is not to open the circuit in the next one.
+    await storage._database.write(lambda c: c.execute(delete(gates)).close())
     return faulty
 
 

@@ -1,5 +1,6 @@
 """Runs in the states that storage tests begin with."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from llamakeep.storage.runs.steps import conversation_of
 
 NODE = "node_1"
 LEASE = 30.0
+LATE = 3600.0
 
 
 def new_run(user: User, prompt: str = "Why?", **facts: Any) -> Run:
@@ -61,17 +63,25 @@ async def start(
     user: User,
     prompt: str = "Why?",
     *,
-    lease: float = LEASE,
     idempotency_key: IdempotencyKey | None = None,
     **facts: Any,
 ) -> Run:
-    """Keep a run that `NODE` holds, and return it."""
+    """Keep a run of `NODE`, which is not alive until it joins, and return it."""
     return await storage.accept(
         new_run(user, prompt, **facts),
         node=NODE,
-        lease=lease,
         idempotency_key=idempotency_key,
     )
+
+
+async def taken_from(node: str, storage: Storage) -> Sequence[Run]:
+    """Have another node take over what `node` holds, as if that had been silent."""
+    await storage.join("node_2", lease=LATE)
+    taken: Sequence[Run] = ()
+    while not taken:  # it may join again before
+        await storage.release_leases([node])
+        taken = await storage.take_over("node_2")
+    return taken
 
 
 async def delete_user(storage: Storage, user: User, *, patience: float = 5) -> None:

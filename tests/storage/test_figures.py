@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from llamakeep.domain import RunStatus, User, utc_now
 from llamakeep.storage import Storage
-from tests.storage.running import ended, start
+from tests.storage.running import LEASE, NODE, ended, start
 
 
 async def test_an_empty_database_has_figures(storage: Storage) -> None:
@@ -22,6 +22,8 @@ async def test_unfinished_runs_and_their_leases_are_found(
     storage: Storage, alice: User, bob: User
 ) -> None:
     now = utc_now()
+    await storage.join(NODE, lease=LEASE)
+    await storage.release_leases([NODE])
     first = await start(storage, alice)
     await start(storage, bob)
     await start(storage, bob, status=RunStatus.QUEUED, attempt=0)

@@ -16,7 +16,7 @@ from llamakeep.errors import TooManyRuns, Unauthenticated
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.runs.lookups import IdempotencyKey
-from tests.storage.running import LEASE, NODE, delete_user, ended, new_run
+from tests.storage.running import NODE, delete_user, ended, new_run
 
 MANY = 100
 
@@ -49,7 +49,7 @@ def bounded(user: User, ids: Sequence[str]) -> tuple[Run, Sequence[Quota]]:
 
 
 async def accept(storage: Storage, run: Run, **how: Any) -> Run:
-    return await storage.accept(run, node=NODE, lease=LEASE, **how)
+    return await storage.accept(run, node=NODE, **how)
 
 
 async def test_what_many_callers_write_at_once_takes_few_commits(

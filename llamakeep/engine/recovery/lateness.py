@@ -3,10 +3,8 @@
 import time
 from collections.abc import Callable
 
-from llamakeep.domain import Run, utc_now
-
 SAFE_PART = 0.75
-"""Of a lease: for so long after a claim, no other server has taken a run over."""
+"""Of a lease: for so long after it was renewed, no other node takes runs over."""
 
 
 def boot_time() -> float:
@@ -16,20 +14,21 @@ def boot_time() -> float:
     return time.monotonic()
 
 
-def lateness(
-    lease: float, since: float, *, clock: Callable[[], float] = boot_time
-) -> Callable[[], bool]:
-    """
-    Return what tells whether a process was frozen for so long that it lost its run.
+class Lateness:
+    """Knows when this process last renewed its lease, which has `lease` seconds."""
 
-    It holds the run for `lease` seconds from `since` by `clock`.
-    """
-    until = since + lease * SAFE_PART
-    return lambda: clock() > until
+    def __init__(self, lease: float, *, clock: Callable[[], float] = boot_time) -> None:
+        self.now = clock
+        """Returns the time."""
+        self.renewed_at = float("-inf")
+        """When a renewal was asked for, the last one that succeeded."""
+        self._safe = lease * SAFE_PART
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there was a lease at all."""
+        return self.renewed_at > float("-inf")
 
-def claimed_at(run: Run, *, clock: Callable[[], float] = boot_time) -> float:
-    """Return when this process claimed a run, a moment ago or before it was frozen."""
-    started_at = run.started_at
-    age = (utc_now() - started_at).total_seconds() if started_at is not None else 0
-    return clock() - max(0.0, age)
+    def is_late(self) -> bool:
+        """Return whether another node may have this one's runs."""
+        return self.now() > self.renewed_at + self._safe

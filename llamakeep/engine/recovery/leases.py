@@ -1,4 +1,4 @@
-"""Renew the leases of runs, and take over runs that no task works on."""
+"""Renew this node's lease, and take over runs that no process works on."""
 
 import asyncio
 import logging
@@ -9,6 +9,8 @@ from typing import Any
 from llamakeep.domain import Run, RunStatus
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.recovery.dropped import Dropped
+from llamakeep.engine.recovery.lateness import Lateness
+from llamakeep.engine.recovery.nodes import NodeWatch
 from llamakeep.errors import StorageUnavailable
 from llamakeep.metrics.families import Series
 from llamakeep.repeated import Repeated
@@ -18,6 +20,9 @@ from llamakeep.storage import Storage
 SOON = 1.0
 """Seconds after which it is looked for a run that got lost in this process."""
 
+LAST_WRITES = 2
+"""Seconds that it may take to release the lease when the process stops."""
+
 CANCELED_AT_ONCE = 64
 """Left runs that are to be canceled and taken up at once: they need no slot."""
 
@@ -26,7 +31,7 @@ log = logging.getLogger(__name__)
 
 class Recovery:
     """
-    Renews this process's leases, and takes up runs that no process works on.
+    Renews this process's lease, and takes up runs that no process works on.
 
     These are two tasks: what the one waits for does not delay the other. The runs in
     `live` have a task here, also while they are being stored.
@@ -60,12 +65,23 @@ class Recovery:
         self._taken_up_at = 0.0
         every = settings.lease / 4
         self._dropped = Dropped(every)
-        self._renewing = Repeated("renewing leases", self._renew, every=every)
+        self._one_at_a_time = asyncio.Lock()
+        self._lateness = Lateness(settings.lease)
+        self._renewing = Repeated("renewing the lease", self.renew, every=every)
         self._looking = Repeated("taking over runs", self._take_over, every=every)
+        self._watch = NodeWatch(
+            storage,
+            node,
+            renew=self._renewing.wake,
+            take_over=self._looking.wake,
+        )
 
     async def open(self, *, take_over: bool) -> None:
         """Begin; take up at once what earlier processes left, if that is wanted."""
+        await self._renewing.once()
         self._renewing.open()
+        if not self._storage.is_sole_owner:
+            await self._watch.open()
         if take_over:
             await self._looking.once()
             self._looking.open()
@@ -75,9 +91,31 @@ class Recovery:
         await self._looking.close()
 
     async def close(self) -> None:
-        """Stop holding on."""
+        """Stop holding on; let other nodes take over what is left, if they can."""
         await self._looking.close()
         await self._renewing.close()
+        if not self._storage.is_sole_owner:
+            await release_leases(self._storage, self._node, within=LAST_WRITES)
+            await self._watch.close()
+
+    def is_late(self) -> bool:
+        """Return whether another node may have this one's runs: it was frozen."""
+        return self._lateness.is_late()
+
+    async def renew(self) -> None:
+        """
+        Renew this node's lease, and lose the runs that others have taken over.
+
+        Raises:
+            StorageUnavailable: It was not renewed, or that is not known.
+        """
+        wanted_at = self._lateness.now()
+        async with self._one_at_a_time:
+            if self._lateness.renewed_at >= wanted_at:
+                return  # another one began, and ended, while this one waited
+            since = self._lateness.now()
+            await self._renew()
+            self._lateness.renewed_at = since
 
     def look_for(self, run_id: str) -> None:
         """Look now for a run that no task works on, and for others."""
@@ -114,27 +152,24 @@ class Recovery:
             loop.call_later(SOON, self._looking.wake)
 
     async def _renew(self) -> None:
+        is_known = await self._storage.renew(self._node, lease=self._settings.lease)
         resting = self._dropped.resting()
-        if not (self._live or resting):
+        if is_known and not (self._live or resting):
             return
-        attempts = {
-            run_id: live.run.attempt
-            for run_id, live in self._live.items()
+        working_on = [
+            (live, live.run.attempt)
+            for live in self._live.values()
             if live.is_stored and not live.is_closing
-        }
-        held = await self._storage.renew(
-            self._node, {*self._live, *resting}, lease=self._settings.lease
-        )
+        ]
+        if is_known:
+            held = await self._storage.held_runs(self._node)
+        else:
+            if self._lateness.has_begun:
+                log.warning("this server was taken for dead: it gave no sign of life")
+            held = await self._storage.join(self._node, lease=self._settings.lease)
         found = {row.run_id: row.attempt for row in held}
-        for run_id, attempt in attempts.items():
-            live = self._live.get(run_id)
-            if live is None or live.is_closing or live.is_over:
-                continue
-            mine = {attempt, live.run.attempt}
-            if live.run.status is RunStatus.QUEUED:
-                mine.add(attempt + 1)  # it is being claimed
-            if found.get(run_id) not in mine:
-                self._lose(run_id)
+        for live, attempt in working_on:
+            self._check_held(live, attempt, found.get(live.run.id))
         for run_id in resting:
             if run_id not in found:
                 self._dropped.discard(run_id)
@@ -143,6 +178,17 @@ class Recovery:
                 self._cancel(row.run_id)
                 self._dropped.wake(row.run_id)
 
+    def _check_held(self, live: LiveRun, before: int, attempt: int | None) -> None:
+        """Lose a run that is in another attempt than this process's."""
+        is_here = self._live.get(live.run.id) is live
+        if not is_here or live.is_closing or live.is_over:
+            return
+        mine = {before, live.run.attempt}
+        if live.run.status is RunStatus.QUEUED:
+            mine.add(before + 1)  # it is being claimed
+        if attempt not in mine:
+            self._lose(live.run.id)
+
     async def _take_over(self) -> None:
         """Take over runs that were left, as many as there are free slots."""
         room = self._room()
@@ -150,7 +196,6 @@ class Recovery:
         mine = ChainMap[str, Any](self._live, dict.fromkeys(self._dropped.resting()))
         taken = await self._storage.take_over(
             self._node,
-            lease=self._settings.lease,
             most=room or CANCELED_AT_ONCE,
             only_canceled=not room,
             after_user=self._last_user,
@@ -182,7 +227,7 @@ async def release_leases(storage: Storage, node: str, *, within: float) -> None:
         async with asyncio.timeout(within):
             await storage.release_leases([node])
     except (StorageUnavailable, TimeoutError) as error:
-        log.warning("leases run out by themselves: %s", error)
+        log.warning("the lease runs out by itself: %s", error)
 
 
 def last_turn(taken: Sequence[Run], before: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -12,7 +12,7 @@ from time import monotonic
 from llamakeep.domain import Run, utc_now
 from llamakeep.engine.circuits.upstreams import CircuitBreakers
 from llamakeep.engine.live import LiveRun
-from llamakeep.engine.recovery.lateness import boot_time, claimed_at, lateness
+from llamakeep.engine.recovery.leases import Recovery
 from llamakeep.engine.recovery.orphans import KNOWN_FOR, is_wanted
 from llamakeep.engine.recovery.repetition import Repetition
 from llamakeep.engine.retries import Retries
@@ -41,7 +41,6 @@ from llamakeep.providers.searchable import (
 )
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
-from llamakeep.storage.runs.leases import Held
 from llamakeep.storage.runs.steps import Attached
 
 MARGIN = timedelta(seconds=30)
@@ -83,17 +82,19 @@ class Reattachment:
         settings: Settings,
         storage: Storage,
         breakers: CircuitBreakers,
-        node: str,
+        recovery: Recovery,
         metrics: Metrics,
     ) -> None:
         self._settings = settings
         self._storage = storage
         self._breakers = breakers
-        self._node = node
+        self._recovery = recovery
         self._metrics = metrics
         self._live = live
         self._provider = provider
-        self._request = request
+        # It is not sent once another server may have the run.
+        is_late = None if storage.is_sole_owner else self._is_late
+        self._request = replace(request, is_late=is_late)
         self._retries = Retries(live, deadline=deadline)
         self._began: float | None = None
         """When this process began to ask, by `monotonic`, if it was the first."""
@@ -114,7 +115,6 @@ class Reattachment:
         live = self._live
         if not was_begun:
             self._began = monotonic()
-            self._time_request(claimed_at(live.run))
         elif live.run.handle is None:
             await self._find()
         else:
@@ -186,29 +186,12 @@ class Reattachment:
         return True
 
     async def _hold(self) -> None:
-        """Renew the lease of the run, which is lost if another server has it."""
-        live, since = self._live, 0.0
-        if live.is_lost:
-            return
+        """Renew this node's lease; the run is lost if another one has it."""
+        if not self._live.is_lost:
+            await self._retries.until_done(self._recovery.renew)
 
-        async def renew() -> Sequence[Held]:
-            nonlocal since
-            since = boot_time()
-            return await self._storage.renew(
-                self._node, [live.run.id], lease=self._settings.lease
-            )
-
-        held = await self._retries.until_done(renew)
-        if [each.attempt for each in held] != [live.run.attempt]:
-            log.warning("run %s is another process's now", live.run.id)
-            live.lose()
-        self._time_request(since)
-
-    def _time_request(self, since: float) -> None:
-        """Have the request not sent once another server may have the run."""
-        if not self._storage.is_sole_owner:
-            is_late = lateness(self._settings.lease, since)
-            self._request = replace(self._request, is_late=is_late)
+    def _is_late(self) -> bool:
+        return self._live.is_lost or self._recovery.is_late()
 
     async def _is_wanted(self, handle: str) -> bool | None:
         return await self._retries.until_done(

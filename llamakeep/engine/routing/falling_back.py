@@ -14,7 +14,6 @@ from llamakeep.engine.routing.choosing import CIRCUIT_OPEN
 from llamakeep.errors import LlamaKeepError, NoProvider, ProviderError
 from llamakeep.providers.base import Provider, is_reattachable
 from llamakeep.providers.registry import Registry
-from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -30,12 +29,10 @@ class Fallback:
 
     def __init__(
         self,
-        settings: Settings,
         storage: Storage,
         registry: Registry,
         circuits: Circuits,
     ) -> None:
-        self._lease = settings.lease
         self._storage = storage
         self._registry = registry
         self._circuits = circuits
@@ -83,9 +80,7 @@ class Fallback:
             return False
         if run.started_at is not None:
             run = replace(run, started_at=utc_now())
-        is_mine = await Retries(live).until_done(
-            lambda: self._storage.fall_back(run, lease=self._lease)
-        )
+        is_mine = await Retries(live).until_done(lambda: self._storage.fall_back(run))
         if not is_mine:
             live.lose()
             return True

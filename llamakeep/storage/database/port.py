@@ -17,6 +17,34 @@ It may be run again from its start when the transaction is retried, so it must h
 other side effects.
 """
 
+CHANNEL = "llamakeep_nodes"
+"""Where sessions are told that a node is dead."""
+
+
+class Session(Protocol):
+    """A session that the database ends together with this process."""
+
+    number: int
+    """Of the sessions that were opened, as each may be lost."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the database has it now."""
+        ...
+
+    async def hold(self) -> None:
+        """
+        Open it, if it is not or was lost.
+
+        Raises:
+            StorageUnavailable: That is not possible now.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close it for good."""
+        ...
+
 
 class Database(Protocol):
     """Runs operations, each in a transaction."""
@@ -61,6 +89,12 @@ class Database(Protocol):
 
     async def look_up(self, operation: Operation[T]) -> T:
         """Run an `operation` that reads a row or two by their key."""
+        ...
+
+    async def open_session(
+        self, node: str, *, told: Callable[[], None], lost: Callable[[], None]
+    ) -> Session | None:
+        """Return a session for a node, which is not held yet; `None` if none can be."""
         ...
 
     async def checkpoint(self) -> None:

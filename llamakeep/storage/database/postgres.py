@@ -7,9 +7,11 @@ statement is sent together with those of other callers, and falls back to that.
 
 import asyncio
 import json
+import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from time import perf_counter
 from typing import Any, cast
 
@@ -43,6 +45,7 @@ from llamakeep.storage.database.postgres_errors import (
     outcome_unknown,
     sqlstate_of,
 )
+from llamakeep.storage.database.postgres_session import PostgresSession
 from llamakeep.storage.database.postgres_slots import Slots
 from llamakeep.storage.database.postgres_url import PostgresUrl
 from llamakeep.storage.database.prepared import Change, Fetch
@@ -78,6 +81,8 @@ For statements that change rows by their keys: planned once, and through indexes
 
 What was planned while tables were nearly empty is used as they grow.
 """
+log = logging.getLogger(__name__)
+
 _LIMITS = text(
     "SELECT set_config('idle_in_transaction_session_timeout', :pause, true), "
     "set_config('statement_timeout', :limit, true)"
@@ -85,15 +90,26 @@ _LIMITS = text(
 
 
 class PostgresDatabase:
-    """A PostgreSQL database; if it `is_hurried`, statements have a timeout."""
+    """
+    A PostgreSQL database; if it `is_hurried`, statements have a timeout.
+
+    Behind a pooler, sessions are opened at the URL `direct`.
+    """
 
     is_sole_owner = False
     accounts_version = None  # other processes may change accounts at any time
 
-    def __init__(self, url: PostgresUrl, *, is_hurried: bool = True) -> None:
+    def __init__(
+        self,
+        url: PostgresUrl,
+        *,
+        is_hurried: bool = True,
+        direct: PostgresUrl | None = None,
+    ) -> None:
         self.trouble = Trouble()
         self.commits = Commits()
         self._connector = Connector(url, is_hurried=is_hurried)
+        self._direct = None if direct is None else Connector(direct)
         self._server: Server | None = None
         self._slots = Slots(POOL_SIZE)
         self._engine = create_async_engine(
@@ -118,6 +134,26 @@ class PostgresDatabase:
 
     async def watch_accounts(self) -> None:
         """Do nothing: credentials are not cached on PostgreSQL."""
+
+    async def open_session(
+        self, node: str, *, told: Callable[[], None], lost: Callable[[], None]
+    ) -> PostgresSession | None:
+        """
+        Return a session for a node, which is not held yet.
+
+        Behind a pooler, which gives a transaction any connection, there is one only if
+        the server has a direct URL.
+        """
+        connector = self._direct or self._connector
+        if (await connector.find_out()).is_pooled:
+            if self._direct is not None:
+                log.warning(
+                    "LLAMAKEEP_DATABASE_DIRECT_URL leads to a pooler; dead servers are "
+                    "found by their lease only"
+                )
+            return None
+        connect = partial(connector.connect, is_pooled=False)
+        return PostgresSession(connect, node, told=told, lost=lost)
 
     async def write(self, operation: Operation[T]) -> T:
         """Run `operation` and commit; retry if it collided with another transaction."""

@@ -143,6 +143,9 @@ class SqliteDatabase:
         """Begin to count changes of accounts."""
         await self.write(lambda one: self._changes.watch(one.exec_driver_sql))
 
+    async def open_session(self, node: str, **_: object) -> None:
+        """Do nothing: no other process works on this file's runs."""
+
     async def write(self, operation: Operation[T]) -> T:
         """Run `operation` on the writer thread, in a commit shared with others."""
         waiting = self._writer.submit(operation)

@@ -217,16 +217,25 @@ runs = Table(
     # Microseconds after `created_at`.
     Column("first_word_after", BigInteger),
     Column("finished_at", UtcDateTime),
-    # The lease; `attempt` is the fence that every later write names.
+    # Its node; `attempt` is the fence that every later write names.
     Column("attempt", Integer, nullable=False),
     Column("owner", String(32)),
-    Column("lease_until", UtcDateTime),
+    Column("lease_until", UtcDateTime),  # unused: dropping it rewrites a SQLite file
     Column("cancel_requested", Boolean, nullable=False, server_default=false()),
     # Finds the answer again at its provider.
     Column("handle", String(128)),
     # Idempotency.
     Column("idempotency_key", String(255)),
     Column("request_digest", LargeBinary(32)),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    # The processes that hold runs. A dead one's row stays while runs of it are left.
+    Column("id", String(32), primary_key=True),
+    Column("lease_until", UtcDateTime),  # empty on SQLite: no other node can be alive
+    Column("is_dead", Boolean, nullable=False, server_default=false()),
 )
 
 quotas = Table(

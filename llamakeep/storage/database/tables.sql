@@ -279,6 +279,13 @@ CREATE TABLE login_codes (
 
 CREATE INDEX login_codes_by_user_id ON login_codes (user_id);
 
+CREATE TABLE nodes (
+	id VARCHAR(32) NOT NULL, 
+	lease_until BIGINT, 
+	is_dead BOOLEAN DEFAULT 0 NOT NULL, 
+	CONSTRAINT nodes_pk PRIMARY KEY (id)
+);
+
 INSERT INTO search_words (search_words, rank) VALUES ('secure-delete', 1);
 
-INSERT INTO alembic_version VALUES ('0027')
+INSERT INTO alembic_version VALUES ('0028')

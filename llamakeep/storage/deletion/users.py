@@ -108,7 +108,7 @@ class DeletedUserStorage:
             return None if row is None else User(*row)
 
         # A read first: usually there is none, and then no write is needed.
-        if await self._database.read(lambda c: c.scalar(candidate, _NOW)) is None:
+        if await self._database.look_up(lambda c: c.scalar(candidate, _NOW)) is None:
             return None
         return await self._database.write(operation)
 

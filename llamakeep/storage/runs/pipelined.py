@@ -17,7 +17,6 @@ from sqlalchemy import (
     TIMESTAMP,
     BigInteger,
     ColumnElement,
-    Float,
     Integer,
     Select,
     String,
@@ -109,7 +108,6 @@ def _accept() -> Together:
     columns: dict[str, TypeEngine[Any]] = {
         "id": Text(),
         **{name: runs.c[name].type for name in _STORED},
-        "lease": Float(),
         "words": Text(),
         "quotas": Integer(),
     }
@@ -120,8 +118,6 @@ def _accept() -> Together:
     row = {
         "id": given.c.id,
         **{name: _stored(given, name, name) for name in _STORED},
-        "lease_until": func.clock_timestamp()
-        + func.make_interval(*[literal_column("0")] * 6, given.c.lease),
         "search_words": func.words_to_index(given.c.words),
     }
     fits = func.coalesce(fitting.c.number, literal_column("0"))

@@ -26,7 +26,6 @@ from llamakeep.errors import (
     Unauthenticated,
 )
 from llamakeep.storage.accounts.users import is_there
-from llamakeep.storage.database.columns import seconds_from_now
 from llamakeep.storage.database.port import Database, Operation, T
 from llamakeep.storage.database.prepared import Change, Prepared
 from llamakeep.storage.database.tables import runs
@@ -45,10 +44,10 @@ from llamakeep.storage.runs.rows import NAMES, READ, to_row, to_run
 from llamakeep.storage.runs.transitions import MINE, transition
 
 _ACCEPT = Prepared(
-    insert(runs).values(lease_until=seconds_from_now("lease")),
-    {*NAMES, "owner", "lease", "idempotency_key", "request_digest"}
+    insert(runs),
+    {*NAMES, "owner", "idempotency_key", "request_digest"}
     - {"cancel_requested", "handle"},
-    on_postgresql=INSERT_INDEXED.values(lease_until=seconds_from_now("lease")),
+    on_postgresql=INSERT_INDEXED,
 )
 _other = runs.alias("other")
 _ATTACH = transition(RunEvent.ATTACH, *MINE).values(handle=bindparam("new_handle"))
@@ -109,18 +108,16 @@ class RunStorage:
         run: Run,
         *,
         node: str | None,
-        lease: float,
         idempotency_key: IdempotencyKey | None = None,
         quotas: Sequence[Quota] = (),
         may_be_stored: bool = False,
     ) -> Run:
         """
-        Store a new run, leased to `node`.
+        Store a new run, held by `node`.
 
         Args:
             run: The run, with its reservation of `quotas`.
             node: The node that works on it.
-            lease: Seconds.
             idempotency_key: Identifies a repeated request.
             quotas: The limits to check.
             may_be_stored: Whether an earlier commit of it had an unknown outcome.
@@ -136,7 +133,6 @@ class RunStorage:
         """
         values = to_row(run) | {
             "owner": node,
-            "lease": lease,
             "idempotency_key": idempotency_key and idempotency_key.key,
             "request_digest": idempotency_key and idempotency_key.request_digest,
         }
@@ -185,13 +181,12 @@ class RunStorage:
             message = "This account was deleted. Nothing was stored."
             raise Unauthenticated(message) from None
 
-    async def claim(self, run: Run, *, lease: float) -> bool:
+    async def claim(self, run: Run) -> bool:
         """Start the next attempt at a queued run; `False` if another process did."""
         values = {
             "run_id": run.id,
             "fence": run.attempt,
             "now": utc_now(),
-            "lease": lease,
         }
 
         def operation(connection: Connection) -> bool:
@@ -260,7 +255,7 @@ class RunStorage:
             lambda connection: connection.execute(_REQUEUE, values).rowcount == 1
         )
 
-    async def fall_back(self, run: Run, *, lease: float) -> bool:
+    async def fall_back(self, run: Run) -> bool:
         """
         Have another provider asked, as `run` says; nothing was paid yet.
 
@@ -270,7 +265,6 @@ class RunStorage:
         values = {
             "run_id": run.id,
             "fence": run.attempt,
-            "lease": lease,
             "new_provider": run.provider,
             "new_model": run.model,
             "new_parameters": run.parameters.given(),
@@ -341,9 +335,7 @@ class RunStorage:
             created_at=created_at,
             finished_at=created_at,
         )
-        return await self.accept(
-            run, node=None, lease=0, idempotency_key=idempotency_key
-        )
+        return await self.accept(run, node=None, idempotency_key=idempotency_key)
 
 
 def conversation_of(run_id: str, *, is_embedding: bool = False) -> str:

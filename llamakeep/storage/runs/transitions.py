@@ -19,7 +19,6 @@ from sqlalchemy import (
 
 from llamakeep.domain import Effect, RunEvent, RunStatus
 from llamakeep.domain.states import transitions_of
-from llamakeep.storage.database.columns import seconds_from_now
 from llamakeep.storage.database.conditions import is_one_of
 from llamakeep.storage.database.tables import runs
 
@@ -27,9 +26,7 @@ _VALUES: Mapping[Effect, Mapping[str, Any]] = {
     Effect.NEXT_ATTEMPT: {"attempt": runs.c.attempt + literal_column("1")},
     Effect.START_CLOCK: {"started_at": bindparam("now")},
     Effect.STOP_CLOCK: {"started_at": null()},
-    Effect.HOLD: {"lease_until": seconds_from_now("lease")},
-    Effect.END_LEASE: {"lease_until": seconds_from_now("no_seconds")},
-    Effect.DISOWN: {"owner": null(), "lease_until": null()},
+    Effect.DISOWN: {"owner": null()},
     Effect.ASK_TO_STOP: {"cancel_requested": true()},
 }
 """What effects do to a row; the others are about processes."""

@@ -10,7 +10,7 @@ from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from tests.engine.engine import WHY, Reader, open_engine, until_stored
 from tests.fakes import ScriptedProvider
-from tests.storage.running import ended, start
+from tests.storage.running import ended, start, taken_from
 from tests.waiting import LONG_ENOUGH, until
 
 STORY = ("Once", " upon", " a", " time.")
@@ -161,7 +161,7 @@ async def test_a_run_that_was_taken_from_this_node_is_followed_where_it_went(
         reader = Reader()
         reading = asyncio.ensure_future(reader.read(engine, run))
         await until_stored(storage, alice, run, "Once")
-        [taken] = await storage.take_over("node_2", lease=30)
+        [taken] = await taken_from(engine.node_id, storage)
 
         go_on.set()
         await until(lambda: not engine.running)

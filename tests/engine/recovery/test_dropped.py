@@ -181,7 +181,7 @@ async def test_a_run_whose_task_is_stopped_before_it_begins_is_taken_up_again(
     settings = settings.model_copy(update={**short, "max_running": 1})
     async with open_engine(settings, storage, LastingProvider()) as engine:
         await start(storage, alice, provider="lasting")
-        [run] = await storage.take_over(engine.node_id, lease=0.1)
+        [run] = await storage.take_over(engine.node_id)
         engine._runner.take_up(run)
 
         engine._runner.abandon(run.id)
@@ -202,9 +202,8 @@ async def test_servers_do_not_hand_a_run_that_rests_to_one_another(
         async with open_engine(settings, buggy, LastingProvider()) as engine:
             run = await engine.accept(alice, WHY)
             await until(lambda: buggy.tries and not engine.running)
-            held = await storage.renew(engine.node_id, [run.id], lease=0)
 
-            await engine._runner.recovery._renew()
+            held = await storage.held_runs(engine.node_id)
 
             assert [each.run_id for each in held] == [run.id]
-            assert await storage.take_over("node_2", lease=8) == []
+            assert await storage.take_over("node_2") == []

@@ -15,7 +15,7 @@ from tests.engine.engine import WHY, Reader, open_engine
 from tests.engine.lasting import LastingProvider
 from tests.fakes import ScriptedProvider
 from tests.faulty_storage import FaultyStorage
-from tests.storage.running import ended, new_run, start
+from tests.storage.running import ended, new_run, start, taken_from
 from tests.waiting import until
 
 LATE = 60.0
@@ -32,7 +32,7 @@ async def test_who_lost_a_run_stops_paying_for_it_at_the_next_renewal(
         reading = asyncio.create_task(reader.read(engine, run))
         await reader.has_read.wait()
 
-        [taken] = await storage.take_over("node_2", lease=LATE)
+        [taken] = await taken_from(engine.node_id, storage)
 
         await until(lambda: provider.closed_early)
         assert not engine.running
@@ -55,7 +55,7 @@ async def test_a_prediction_that_another_node_follows_is_not_canceled_by_who_los
         reading = asyncio.create_task(reader.read(engine, run))
         await reader.has_read.wait()
 
-        [taken] = await storage.take_over("node_2", lease=LATE)
+        [taken] = await taken_from(engine.node_id, storage)
         assert taken.handle == "p0"
         await asyncio.sleep(0.2)  # some renewals
         await storage.finish(ended(taken, response="Hello, world"))
@@ -72,8 +72,8 @@ async def test_a_run_that_is_being_claimed_is_not_taken_for_lost(
     settings = settings.model_copy(update={"lease": 0.1, "max_running": 1})
 
     class SlowToTell(Storage):
-        async def claim(self, run: Run, *, lease: float) -> bool:
-            is_claimed = await super().claim(run, lease=lease)
+        async def claim(self, run: Run) -> bool:
+            is_claimed = await super().claim(run)
             await asyncio.sleep(0.2)  # some renewals
             return is_claimed
 
@@ -116,7 +116,7 @@ async def test_an_orderly_stop_leaves_runs_to_others_at_once(
             run = await engine.accept(alice, WHY)
             await until(lambda: provider.predictions)
 
-        taken = await storage.take_over("node_2", lease=LATE)
+        taken = await storage.take_over("node_2")
 
     assert [one.id for one in taken] == [run.id]
 
@@ -172,7 +172,6 @@ async def test_a_run_that_no_task_has_is_taken_up_without_a_restart(
         run = await storage.accept(
             new_run(alice, status=RunStatus.QUEUED, attempt=0),
             node=engine.node_id,
-            lease=LATE,
         )
 
         async with asyncio.timeout(5):

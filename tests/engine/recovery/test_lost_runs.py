@@ -16,7 +16,7 @@ from llamakeep.storage.runs.steps import Attached
 from tests.engine.engine import WHY, open_engine
 from tests.engine.forgetful import ANOTHER, Forgetful, lost_run
 from tests.faulty_storage import FaultyStorage
-from tests.storage.running import start
+from tests.storage.running import start, taken_from
 from tests.waiting import until
 
 LATE = 3600.0
@@ -42,7 +42,7 @@ async def test_a_server_that_was_frozen_cancels_what_it_made_unless_another_foun
     async with open_engine(settings, storage, provider) as engine:
         await engine.accept(alice, WHY)
         await until(lambda: provider.open_answers)
-        [taken] = await storage.take_over("node_2", lease=LATE)
+        [taken] = await taken_from(engine.node_id, storage)
         await storage.attach(taken, "new" if is_found else "another")
 
         may_wake.set()
@@ -63,7 +63,7 @@ async def test_what_the_holder_may_still_find_is_stopped_when_it_has_another_ans
     async with open_engine(settings, counting, provider) as engine:
         await engine.accept(alice, WHY)
         await until(lambda: provider.open_answers)
-        [taken] = await storage.take_over("node_2", lease=LATE)
+        [taken] = await taken_from(engine.node_id, storage)
         may_wake.set()
         await until(lambda: counting.calls["progress"] >= 3)
         assert provider.closed_early == 0
@@ -80,7 +80,7 @@ async def test_nothing_is_begun_again_for_a_run_that_another_server_has_by_now(
     provider = Forgetful(listed=[Candidate("theirs", is_proven=True)])
     provider.may_lose.clear()
     async with lost_run(settings, storage, alice, provider) as (engine, run_id):
-        [taken] = await storage.take_over("node_2", lease=LATE)
+        [taken] = await taken_from(engine.node_id, storage)
         assert await storage.attach(taken, "theirs") is Attached.KEPT
 
         provider.may_lose.set()
@@ -110,7 +110,7 @@ async def test_a_server_that_lost_a_run_while_it_looked_begins_nothing(
     provider.requests = [ANOTHER]
     async with open_engine(settings, storage, provider) as engine:
         await until(lambda: provider.looks)
-        [taken] = await storage.take_over("node_2", lease=LATE)
+        [taken] = await taken_from(engine.node_id, storage)
         await storage.attach(taken, "theirs")
 
         provider.may_find.set()
@@ -140,7 +140,7 @@ async def test_what_is_found_for_a_run_that_is_lost_is_stopped_if_no_run_has_it(
     provider.may_lose.clear()
     settings = settings.model_copy(update={"settle_time": 0.02})
     async with lost_run(settings, storage, alice, provider) as (engine, _):
-        [taken] = await storage.take_over("node_2", lease=LATE)
+        [taken] = await taken_from(engine.node_id, storage)
         if attached == "another":
             await storage.attach(taken, attached)
 
@@ -166,7 +166,7 @@ async def test_an_answer_that_is_attached_late_is_stopped_if_the_run_is_lost(
     async with open_engine(settings, full, provider) as engine:
         await engine.accept(alice, WHY)
         await until(lambda: full.calls["attach"])
-        [taken] = await storage.take_over("node_2", lease=LATE)
+        [taken] = await taken_from(engine.node_id, storage)
         await storage.attach(taken, "new" if is_found else "another")
 
         full.fails.clear()
@@ -189,7 +189,7 @@ async def test_an_answer_is_stopped_also_where_the_loss_was_noticed_first(
         await engine.accept(alice, WHY)
         await until(lambda: full.calls["attach"])
         [live] = lives(engine)
-        [taken] = await storage.take_over("node_2", lease=LATE)
+        [taken] = await taken_from(engine.node_id, storage)
         await storage.attach(taken, "another")
         await until(lambda: live.is_lost)
 

@@ -219,7 +219,7 @@ async def test_runs_of_a_dead_node_are_finished_by_the_others(
     ):
         alice = await storage.add_user("alice", None)
 
-        run = await start(storage, alice, lease=0.05)
+        run = await start(storage, alice)
 
         assert (await engine.result(run)).response == "Hello, world"
 

@@ -206,7 +206,7 @@ async def test_nothing_of_a_deleted_user_is_left_in_the_files(
         for n in range(50):
             text = f"Sing, {canary}, {n}! " * 200
             run = new_run(alice, text)
-            await storage.accept(run, node=None, lease=0)
+            await storage.accept(run, node=None)
             await storage.finish(ended(run, response=text))
             await storage.add(bob, "prompt", "response")
         while await storage.index_finished():

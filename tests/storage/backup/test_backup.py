@@ -130,7 +130,7 @@ async def test_what_waited_for_its_turn_may_have_been_asked_after_the_backup(
     await back_up(database_url, file)
 
     async with open_storage(await restored(file, tmp_path)) as copy:
-        [taken] = await copy.take_over("node_2", lease=30)
+        [taken] = await copy.take_over("node_2")
     assert (taken.id, taken.status, taken.attempt) == (run.id, "starting", 2)
     assert taken.started_at == run.created_at
 

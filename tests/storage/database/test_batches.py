@@ -58,7 +58,7 @@ def fallbacks(storage: Storage) -> dict[str, float]:
 
 async def accept_all(storage: Storage, new: Sequence[Run]) -> list[Run | BaseException]:
     return await asyncio.gather(
-        *(storage.accept(run, node=NODE, lease=LEASE) for run in new),
+        *(storage.accept(run, node=NODE) for run in new),
         return_exceptions=True,
     )
 
@@ -125,9 +125,7 @@ async def test_callers_who_are_canceled_take_nobody_along(
 ) -> None:
     await accept_all(storage, [new_run(alice, "first")])
     new = [new_run(alice, str(number)) for number in range(MANY)]
-    tasks = [
-        asyncio.create_task(storage.accept(run, node=NODE, lease=LEASE)) for run in new
-    ]
+    tasks = [asyncio.create_task(storage.accept(run, node=NODE)) for run in new]
     await asyncio.sleep(0)  # all wait for their batch, which is not sent
     for task in tasks[::2]:
         task.cancel()
@@ -220,7 +218,7 @@ async def test_a_batch_that_is_committed_after_its_connection_broke_off_is_known
     async with administrator.transaction():
         await administrator.execute(LOCK, run.id)
         taking = asyncio.create_task(
-            hurried.claim(run, lease=LEASE)
+            hurried.claim(run)
             if step == "claim"
             else hurried.finish(ended(run, response="So."))
         )
@@ -243,7 +241,7 @@ async def test_what_closes_the_same_run_twice_settles_it_once(
     )
     run = new_run(alice, reservation=reservation)
     quota = Quota(id=alice.id, name="", whose="user", unit="runs", limit=9)
-    await storage.accept(run, node=NODE, lease=LEASE, quotas=[quota])
+    await storage.accept(run, node=NODE, quotas=[quota])
     over = ended(run, usage=Usage(1, 2, Decimal(3)))
 
     closed = await asyncio.gather(*(storage.finish(over) for _ in range(5)))
@@ -270,7 +268,7 @@ async def test_runs_are_found_by_their_ids_although_few_are_unfinished(
     for _ in range(3):
         run = new_run(alice, status=RunStatus.QUEUED, attempt=0, started_at=None)
         await accept_all(storage, [run])
-        assert await storage.claim(run, lease=LEASE)
+        assert await storage.claim(run)
         run = replace(run, status=RunStatus.STARTING, attempt=1)
         assert await storage.attach(run, run.id) is Attached.KEPT
         await storage.flush([replace(run, response="So")])
@@ -302,7 +300,7 @@ async def test_deadlocks_with_a_batch_cost_time_and_nothing_else(
     assert {run.status for run in await storage.history(alice)} == {RunStatus.SUCCEEDED}
 
 
-async def test_a_batch_and_a_renewal_of_leases_do_not_wait_for_each_other(
+async def test_a_batch_and_a_node_that_joins_again_do_not_wait_for_each_other(
     storage: Storage, administrator: asyncpg.Connection, alice: User
 ) -> None:
     new = [new_run(alice) for _ in range(10)]
@@ -313,12 +311,11 @@ async def test_a_batch_and_a_renewal_of_leases_do_not_wait_for_each_other(
         await administrator.execute(LOCK, new[5].id)
         closing = asyncio.gather(*(storage.finish(ended(run)) for run in new[::-1]))
         await are_blocked(administrator)
-        ids = [run.id for run in new]
-        renewing = asyncio.create_task(storage.renew(NODE, ids, lease=LEASE))
+        joining = asyncio.create_task(storage.join(NODE, lease=LEASE))
         await are_blocked(administrator, 2)
 
     assert await closing == [True] * len(new)
-    assert await renewing == []
+    assert await joining == []
     assert await administrator.fetchval(count) == before
 
 

@@ -9,7 +9,7 @@ import pytest
 from llamakeep.domain import RunStatus
 from llamakeep.storage import Storage, open_storage
 from tests.pgbouncer import running_pgbouncer
-from tests.storage.running import LEASE, ended, new_run
+from tests.storage.running import ended, new_run
 
 
 @pytest.fixture(params=["session", "transaction"])
@@ -29,7 +29,7 @@ async def test_prompts_are_kept_behind_a_pooler(pooled_url: str) -> None:
 
         async def life(number: int) -> None:
             run = new_run(alice, str(number), metadata={"n": str(number)})
-            await storage.accept(run, node="node_1", lease=LEASE)
+            await storage.accept(run, node="node_1")
             assert await storage.finish(ended(run, response=f"So {number}."))
 
         for begin in range(0, 100, at_once):

@@ -22,7 +22,7 @@ from llamakeep.storage.runs.lookups import IdempotencyKey
 from tests.pgbouncer import running_pgbouncer
 from tests.postgres import PostgresServer, PostgresUnavailable, stoppable_postgres
 from tests.storage.gates import Direction, open_gate
-from tests.storage.running import LEASE, NODE, ended, new_run
+from tests.storage.running import NODE, ended, new_run
 from tests.torture.stage import in_thread
 
 CLIENTS = 24
@@ -69,7 +69,6 @@ async def ask(storage: Storage, user: User, journal: Journal) -> None:
             storage.accept(
                 run,
                 node=NODE,
-                lease=LEASE,
                 idempotency_key=IdempotencyKey(run.id, b"digest"),
                 quotas=[quota],
             ),

@@ -33,7 +33,7 @@ async def keep(storage: Storage, user: User, days: int, **facts: Any) -> Run:
     } | facts
     facts = {"prompt": str(days)} | facts
     run = new_run(user, **facts)
-    return await storage.accept(run, node=None, lease=0)
+    return await storage.accept(run, node=None)
 
 
 async def ages(storage: Storage, user: User) -> str:

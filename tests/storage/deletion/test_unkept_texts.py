@@ -61,9 +61,9 @@ async def test_the_end_of_a_run_erases_what_is_not_stored(
 async def test_a_run_that_a_crash_left_is_erased_when_it_is_closed(
     storage: Storage, alice: User
 ) -> None:
-    left = await start(storage, alice, **TEXTS, lease=0)
+    left = await start(storage, alice, **TEXTS)
 
-    [taken] = await storage.take_over("node_2", lease=30)
+    [taken] = await storage.take_over("node_2")
     await storage.finish(ended(taken, RunStatus.INTERRUPTED))
 
     assert (taken.store, taken.prompt) == (False, "Why?")

@@ -68,7 +68,7 @@ async def test_prompts_at_once_do_not_overrun_the_limit_of_an_end_user(
 
     async def accept() -> Run:
         run = new_run(alice, end_user="4711")
-        return await storage.accept(run, node="node_1", lease=30, quotas=[quota])
+        return await storage.accept(run, node="node_1", quotas=[quota])
 
     found = await asyncio.gather(*(accept() for _ in range(10)), return_exceptions=True)
 

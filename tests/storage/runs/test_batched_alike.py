@@ -38,7 +38,7 @@ from llamakeep.storage import Storage
 from llamakeep.storage.database.postgres import PostgresDatabase
 from llamakeep.storage.runs.lookups import IdempotencyKey
 from tests.images import image, png
-from tests.storage.running import LEASE, NODE, delete_user, new_run
+from tests.storage.running import NODE, delete_user, new_run
 
 SHARED = "server:2026-11"
 UPSTREAMS = ("upstream:other:2026-11", "upstream:scripted:2026-11")
@@ -246,7 +246,6 @@ async def live(storage: Storage, user: User, run: Run, life: Life) -> object:
             await storage.accept(
                 run,
                 node=NODE,
-                lease=LEASE,
                 idempotency_key=IdempotencyKey(key, b"other" if is_other else b"same")
                 if life.key
                 else None,
@@ -262,7 +261,7 @@ async def live(storage: Storage, user: User, run: Run, life: Life) -> object:
     ) as refusal:
         return type(refusal)
     if run.status is RunStatus.QUEUED and life.end.get("error_code") is None:
-        told.append(await storage.claim(run, lease=LEASE))
+        told.append(await storage.claim(run))
         run = replace(run, status=RunStatus.STARTING, attempt=1)
     if life.handle:
         told.append(await storage.attach(run, life.handle))
@@ -313,7 +312,7 @@ async def test_batches_leave_the_same_rows_as_a_transaction_each(
             [(id_,) for id_ in ("a", "b", SHARED, *UPSTREAMS)],
         )
         key = IdempotencyKey("known", b"same")
-        await storage.accept(known, node=NODE, lease=LEASE, idempotency_key=key)
+        await storage.accept(known, node=NODE, idempotency_key=key)
         await storage.attach(known, "taken")
 
     async def lead(name: str) -> object:

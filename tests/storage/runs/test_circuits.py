@@ -5,7 +5,7 @@ from datetime import timedelta
 from llamakeep.domain import RunStatus, User
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.circuits import Circuit
-from tests.storage.running import LEASE, NODE, ended, start
+from tests.storage.running import NODE, ended, start
 
 
 def opened(circuit: Circuit, seconds: float = 60) -> Circuit:
@@ -88,8 +88,8 @@ async def test_a_run_that_nobody_heard_of_can_wait_again(
 
     queued = replace(run, status=RunStatus.QUEUED, started_at=None)
     assert await storage.get_run(alice, run.id) == queued
-    assert [held.run_id for held in await storage.renew(NODE, [run.id], lease=9)]
-    assert await storage.claim(queued, lease=LEASE)
+    assert [held.run_id for held in await storage.held_runs(NODE)] == [run.id]
+    assert await storage.claim(queued)
     again = await storage.get_run(alice, run.id)
     assert (again.status, again.attempt) == (RunStatus.STARTING, 2)
 

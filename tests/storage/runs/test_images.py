@@ -34,7 +34,7 @@ def showing(user: User, *shown: Image, **facts: Any) -> Run:
 
 async def keep(storage: Storage, user: User, *shown: Image, **facts: Any) -> Run:
     """Keep a finished run whose prompt shows images."""
-    run = await storage.accept(showing(user, *shown, **facts), node=NODE, lease=30)
+    run = await storage.accept(showing(user, *shown, **facts), node=NODE)
     await storage.finish(ended(run))
     return run
 
@@ -123,7 +123,7 @@ async def test_a_repeated_request_writes_no_image(
 ) -> None:
     async def ask(*shown: Image) -> Run:
         run = showing(alice, *shown)
-        return await storage.accept(run, node=NODE, lease=30, idempotency_key=KEY)
+        return await storage.accept(run, node=NODE, idempotency_key=KEY)
 
     first = await ask(CAT)
     again = await ask(DOG)
@@ -165,7 +165,7 @@ async def test_an_unfinished_run_of_a_deleted_user_takes_its_images_along(
     storage: Storage, alice: User
 ) -> None:
     await start(storage, alice)
-    await storage.accept(showing(alice, CAT), node=NODE, lease=30)
+    await storage.accept(showing(alice, CAT), node=NODE)
 
     await delete_user(storage, alice, patience=0)
 

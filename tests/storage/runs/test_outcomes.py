@@ -12,7 +12,7 @@ from llamakeep.domain import RunStatus, User
 from llamakeep.errors import OutcomeUnknown, StorageUnavailable
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.runs.lookups import IdempotencyKey
-from tests.storage.running import LEASE, NODE, ended, new_run
+from tests.storage.running import NODE, ended, new_run
 
 Moment = Literal["before", "after"]
 """When a connection is lost: before the server hears of a COMMIT, or after that."""
@@ -118,7 +118,7 @@ async def test_a_prompt_whose_commit_broke_off_is_kept_once(
     key = IdempotencyKey("key", b"digest")
     cutter.cuts = moment
 
-    kept = await distant.accept(run, node=NODE, lease=LEASE, idempotency_key=key)
+    kept = await distant.accept(run, node=NODE, idempotency_key=key)
 
     assert cutter.has_cut.is_set()
     assert kept == run
@@ -129,13 +129,11 @@ async def test_a_prompt_whose_commit_broke_off_is_kept_once(
 async def test_prompts_whose_common_commit_broke_off_are_kept_once_each(
     cutter: Cutter, distant: Storage, storage: Storage, alice: User, moment: Moment
 ) -> None:
-    await distant.accept(new_run(alice), node=NODE, lease=LEASE)
+    await distant.accept(new_run(alice), node=NODE)
     new = [new_run(alice, f"Why {number}?") for number in range(20)]
     cutter.cuts = moment
 
-    kept = await asyncio.gather(
-        *(distant.accept(run, node=NODE, lease=LEASE) for run in new)
-    )
+    kept = await asyncio.gather(*(distant.accept(run, node=NODE) for run in new))
 
     assert cutter.has_cut.is_set()
     assert list(kept) == new
@@ -147,10 +145,10 @@ async def test_a_run_whose_commits_broke_off_is_claimed_and_closed_once(
     cutter: Cutter, distant: Storage, storage: Storage, alice: User, moment: Moment
 ) -> None:
     run = new_run(alice, status=RunStatus.QUEUED, attempt=0, started_at=None)
-    await storage.accept(run, node=NODE, lease=LEASE)
+    await storage.accept(run, node=NODE)
 
     cutter.cuts = moment
-    assert await distant.claim(run, lease=LEASE)
+    assert await distant.claim(run)
     [started] = await storage.history(alice)
     cutter.cuts = moment
     assert await distant.finish(ended(started, response="So."))
@@ -179,7 +177,7 @@ async def test_a_prompt_is_of_unknown_outcome_while_the_server_is_away(
     cutter.cuts = "after"
     run = new_run(alice)
 
-    accepting = asyncio.ensure_future(distant.accept(run, node=NODE, lease=LEASE))
+    accepting = asyncio.ensure_future(distant.accept(run, node=NODE))
     await cutter.has_cut.wait()
     cutter.is_shut = True
 

@@ -12,7 +12,7 @@ from llamakeep.domain import Reservation, Run, RunStatus, Usage, User, utc_now
 from llamakeep.domain.quotas import Count, Quota
 from llamakeep.errors import LimitReached, QuotaExceeded
 from llamakeep.storage import Storage
-from tests.storage.running import LEASE, NODE, delete_user, ended, new_run
+from tests.storage.running import NODE, delete_user, ended, new_run
 
 EACH = 30
 RESERVATION = Reservation(
@@ -45,7 +45,7 @@ def quotas(user: User, *, tokens: int = 1000, runs: int = 1000) -> list[Quota]:
 
 async def accept(storage: Storage, user: User, wanted: list[Quota]) -> Run:
     run = new_run(user, reservation=RESERVATION)
-    return await storage.accept(run, node=NODE, lease=LEASE, quotas=wanted)
+    return await storage.accept(run, node=NODE, quotas=wanted)
 
 
 async def test_of_two_hundred_at_once_only_as_many_get_in_as_there_is_room_for(
@@ -86,9 +86,9 @@ async def test_a_run_that_another_process_finishes_gives_back_what_it_did_not_ta
     # What was sent before counts: about a token for three of its ten bytes.
     wanted = quotas(alice, tokens=EACH + 4)
     await storage.accept(
-        new_run(alice, reservation=RESERVATION), node="dead", lease=0, quotas=wanted
+        new_run(alice, reservation=RESERVATION), node="dead", quotas=wanted
     )
-    [taken] = await storage.take_over("alive", lease=LEASE)
+    [taken] = await storage.take_over("alive")
 
     await storage.finish(ended(taken, RunStatus.INTERRUPTED))
 
@@ -116,7 +116,7 @@ async def test_of_several_upstreams_the_one_that_answered_is_charged(
     ]
     reservation = replace(RESERVATION, quotas=tuple(sorted(q.id for q in wanted)))
     run = new_run(alice, reservation=reservation)
-    await storage.accept(run, node=NODE, lease=LEASE, quotas=wanted)
+    await storage.accept(run, node=NODE, quotas=wanted)
 
     await storage.finish(ended(run, usage=Usage(4, 5, Decimal("0.002"))))
 
@@ -154,7 +154,7 @@ async def test_counts_of_long_ago_are_forgotten(storage: Storage, alice: User) -
     [day, now] = quotas(alice)
     old = replace(day, id="q:old", ends_at=long_ago)
     run = new_run(alice, reservation=replace(RESERVATION, quotas=("q:old",)))
-    await storage.accept(run, node=NODE, lease=LEASE, quotas=[old])
+    await storage.accept(run, node=NODE, quotas=[old])
     await storage.finish(ended(run, usage=Usage(1, 1, Decimal(0))))
     assert await storage.counts([old]) == [Count(tokens_used=2)]
 
@@ -172,14 +172,12 @@ async def test_runs_that_begin_and_end_at_once_never_wait_crosswise(
     reservation = replace(RESERVATION, quotas=tuple(sorted(each.id for each in wanted)))
     for each in wanted:
         one = replace(reservation, quotas=(each.id,))
-        await storage.accept(
-            new_run(alice, reservation=one), node=NODE, lease=LEASE, quotas=[each]
-        )
+        await storage.accept(new_run(alice, reservation=one), node=NODE, quotas=[each])
 
     async def client() -> None:
         for _ in range(5):
             run = new_run(alice, reservation=reservation)
-            await storage.accept(run, node=NODE, lease=LEASE, quotas=wanted)
+            await storage.accept(run, node=NODE, quotas=wanted)
             assert await storage.finish(ended(run, usage=Usage(1, 1, Decimal(0))))
 
     began = monotonic()

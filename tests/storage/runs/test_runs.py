@@ -2,6 +2,7 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import StatementError
@@ -17,6 +18,7 @@ from llamakeep.domain import (
 )
 from llamakeep.errors import IdempotencyKeyReused, RunNotFound
 from llamakeep.storage import Storage, open_storage
+from llamakeep.storage.database.port import Operation
 from llamakeep.storage.runs.lookups import IdempotencyKey
 from llamakeep.storage.runs.steps import Attached
 from tests.storage.running import LEASE, NODE, ended, new_run, start
@@ -37,7 +39,7 @@ async def test_a_run_comes_back_as_it_was_accepted(
         metadata={"project": "Größe"},
     )
 
-    await storage.accept(run, node=NODE, lease=LEASE)
+    await storage.accept(run, node=NODE)
 
     assert await storage.get_run(alice, run.id) == run
 
@@ -163,7 +165,7 @@ async def test_simultaneous_requests_to_two_servers_with_one_key_make_one_run(
 async def test_a_queued_run_is_claimed_once(storage: Storage, alice: User) -> None:
     run = await start(storage, alice, status=RunStatus.QUEUED, attempt=0)
 
-    claims = await asyncio.gather(*(storage.claim(run, lease=LEASE) for _ in range(5)))
+    claims = await asyncio.gather(*(storage.claim(run) for _ in range(5)))
 
     assert sorted(claims) == [False, False, False, False, True]
     stored = await storage.get_run(alice, run.id)
@@ -175,7 +177,7 @@ async def test_a_run_that_is_going_on_cannot_be_claimed(
 ) -> None:
     run = await start(storage, alice)
 
-    assert not await storage.claim(run, lease=LEASE)
+    assert not await storage.claim(run)
 
 
 @pytest.mark.parametrize("attempt", [0, 2])
@@ -254,7 +256,7 @@ async def test_a_node_finds_out_which_of_its_runs_are_to_be_canceled(
     wanted, unwanted = await start(storage, alice), await start(storage, alice)
     await storage.request_cancel(alice, unwanted.id)
 
-    held = await storage.renew(NODE, [wanted.id, unwanted.id], lease=LEASE)
+    held = await storage.held_runs(NODE)
 
     assert {(one.run_id, one.cancel_requested) for one in held} == {
         (wanted.id, False),
@@ -262,121 +264,99 @@ async def test_a_node_finds_out_which_of_its_runs_are_to_be_canceled(
     }
 
 
-async def test_a_node_does_not_renew_the_runs_of_another(
+async def test_a_node_holds_neither_the_runs_of_another_nor_finished_ones(
     storage: Storage, alice: User
 ) -> None:
     run = await start(storage, alice)
+    await storage.finish(ended(await start(storage, alice)))
 
-    assert await storage.renew("node_2", [run.id], lease=LEASE) == []
-
-
-async def test_a_finished_run_cannot_be_renewed(storage: Storage, alice: User) -> None:
-    run = await start(storage, alice)
-    await storage.finish(ended(run))
-
-    assert await storage.renew(NODE, [run.id], lease=LEASE) == []
+    assert [each.run_id for each in await storage.held_runs(NODE)] == [run.id]
+    assert await storage.held_runs("node_2") == []
 
 
-async def test_a_run_that_its_node_forgot_is_taken_over_all_the_same(
+async def test_a_run_that_its_node_forgot_is_taken_over_by_it(
     storage: Storage, alice: User
 ) -> None:
-    if storage.is_sole_owner:
-        pytest.skip("A commit cannot be in doubt on this database.")
-    known = await start(storage, alice, lease=-1)
-    forgotten = await start(storage, alice, lease=-1)
-    await storage.renew(NODE, [known.id], lease=LEASE)
+    await storage.join(NODE, lease=LEASE)
+    known, forgotten = await start(storage, alice), await start(storage, alice)
 
-    taken = await storage.take_over(NODE, lease=LEASE)
+    taken = await storage.take_over(NODE, working_on=[known.id])
 
     assert taken == [replace(forgotten, attempt=2)]
 
 
-async def test_a_sole_owner_takes_over_every_run_of_earlier_processes(
+async def test_a_run_that_a_node_begins_to_work_on_is_not_taken_from_it(
+    storage: Storage, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await storage.join(NODE, lease=LEASE)
+    run = await start(storage, alice)
+    working_on: dict[str, None] = {}
+    write = storage._database.write
+
+    async def begin_and_write(operation: Operation[Any]) -> Any:
+        working_on[run.id] = None
+        return await write(operation)
+
+    monkeypatch.setattr(storage._database, "write", begin_and_write)
+
+    assert await storage.take_over(NODE, working_on=working_on) == []
+
+
+async def test_runs_of_a_node_that_has_not_joined_are_taken_over(
     storage: Storage, alice: User
 ) -> None:
-    if not storage.is_sole_owner:
-        pytest.skip("Others may be alive on this database.")
-    run = await start(storage, alice, lease=LEASE)
+    run = await start(storage, alice)
 
-    assert await storage.take_over("node_2", lease=LEASE) == [replace(run, attempt=2)]
+    assert await storage.take_over("node_2") == [replace(run, attempt=2)]
 
 
-async def test_a_run_is_taken_over_when_its_lease_has_run_out(
+async def test_runs_of_a_living_node_are_not_taken_from_it(
     storage: Storage, alice: User
 ) -> None:
-    run = await start(storage, alice, lease=-1)
+    await storage.join(NODE, lease=LEASE)
+    await start(storage, alice)
 
-    assert await storage.take_over("node_2", lease=LEASE) == [replace(run, attempt=2)]
-
-
-async def test_a_run_whose_lease_is_valid_is_not_taken_from_a_living_node(
-    storage: Storage, alice: User
-) -> None:
-    if storage.is_sole_owner:
-        pytest.skip("Nobody else can be alive on this database.")
-    await start(storage, alice, lease=LEASE)
-
-    assert await storage.take_over("node_2", lease=LEASE) == []
+    assert await storage.take_over("node_2", working_on=[]) == []
 
 
 async def test_a_run_of_a_node_that_is_known_to_be_dead_is_taken_over_at_once(
     storage: Storage, alice: User
 ) -> None:
-    run = await start(storage, alice, lease=LEASE)
+    await storage.join(NODE, lease=LEASE)
+    run = await start(storage, alice)
 
     await storage.release_leases([NODE])
 
-    assert await storage.take_over("node_2", lease=LEASE) == [replace(run, attempt=2)]
-
-
-async def test_a_renewed_lease_keeps_a_run_from_being_taken_over(
-    storage: Storage, alice: User
-) -> None:
-    if storage.is_sole_owner:
-        pytest.skip("Leases do not matter on this database.")
-    run = await start(storage, alice, lease=-1)
-
-    await storage.renew(NODE, [run.id], lease=LEASE)
-
-    assert await storage.take_over("node_2", lease=LEASE) == []
+    assert await storage.take_over("node_2") == [replace(run, attempt=2)]
 
 
 async def test_a_run_is_taken_over_by_one_node(storage: Storage, alice: User) -> None:
     if storage.is_sole_owner:
         pytest.skip("There is one node on this database.")
-    runs = [await start(storage, alice, lease=-1) for _ in range(10)]
+    for number in range(2, 7):
+        await storage.join(f"node_{number}", lease=LEASE)
+    runs = [await start(storage, alice) for _ in range(10)]
 
-    taken = await asyncio.gather(
-        *(storage.take_over(f"node_{n}", lease=LEASE) for n in range(2, 7))
-    )
+    taken = await asyncio.gather(*(storage.take_over(f"node_{n}") for n in range(2, 7)))
 
     assert sorted(run.id for some in taken for run in some) == [run.id for run in runs]
 
 
-async def test_a_node_does_not_take_over_its_own_runs(
-    storage: Storage, alice: User
-) -> None:
-    await start(storage, alice)
-
-    assert await storage.take_over(NODE, lease=LEASE) == []
-
-
 async def test_finished_runs_are_not_taken_over(storage: Storage, alice: User) -> None:
-    await storage.finish(ended(await start(storage, alice, lease=-1)))
+    await storage.finish(ended(await start(storage, alice)))
 
-    assert await storage.take_over("node_2", lease=LEASE) == []
+    assert await storage.take_over("node_2") == []
 
 
 async def test_left_runs_are_taken_over_in_portions_in_which_users_take_turns(
     storage: Storage, alice: User, bob: User
 ) -> None:
-    alices = sorted([(await start(storage, alice, lease=-1)).id for _ in range(3)])
-    bobs = [(await start(storage, bob, lease=-1)).id]
+    await storage.join("node_2", lease=LEASE)
+    alices = sorted([(await start(storage, alice)).id for _ in range(3)])
+    bobs = [(await start(storage, bob)).id]
 
     async def take(most: int, after_user: str = "") -> list[str]:
-        taken = await storage.take_over(
-            "node_2", lease=LEASE, most=most, after_user=after_user
-        )
+        taken = await storage.take_over("node_2", most=most, after_user=after_user)
         return [run.id for run in taken]
 
     assert sorted(await take(2)) == sorted([alices[0], *bobs])
@@ -388,14 +368,15 @@ async def test_left_runs_are_taken_over_in_portions_in_which_users_take_turns(
 async def test_left_runs_that_are_to_be_canceled_are_taken_over_first(
     storage: Storage, alice: User
 ) -> None:
+    await storage.join("node_2", lease=LEASE)
     _, second, third = sorted(
-        [await start(storage, alice, lease=-1) for _ in range(3)], key=lambda r: r.id
+        [await start(storage, alice) for _ in range(3)], key=lambda r: r.id
     )
     for run in (second, third):
         await storage.request_cancel(alice, run.id)
 
-    [first_taken] = await storage.take_over("node_2", lease=LEASE, most=1)
-    rest = await storage.take_over("node_2", lease=LEASE, most=9, only_canceled=True)
+    [first_taken] = await storage.take_over("node_2", most=1)
+    rest = await storage.take_over("node_2", most=9, only_canceled=True)
 
     assert first_taken.id == second.id
     assert [run.id for run in rest] == [third.id]
@@ -404,27 +385,18 @@ async def test_left_runs_that_are_to_be_canceled_are_taken_over_first(
 async def test_five_nodes_share_what_was_left(storage: Storage, alice: User) -> None:
     if storage.is_sole_owner:
         pytest.skip("There is one node on this database.")
-    left = [(await start(storage, alice, lease=-1)).id for _ in range(20)]
+    for number in range(2, 7):
+        await storage.join(f"node_{number}", lease=LEASE)
+    left = [(await start(storage, alice)).id for _ in range(20)]
 
     portions = await asyncio.gather(
-        *(storage.take_over(f"node_{n}", lease=LEASE, most=4) for n in range(2, 7))
+        *(storage.take_over(f"node_{n}", most=4) for n in range(2, 7))
     )
 
     assert all(len(portion) <= 4 for portion in portions)
     taken = [run.id for portion in portions for run in portion]
     assert len(taken) == len(set(taken)) >= 4
     assert set(taken) <= set(left)
-
-
-async def test_runs_that_a_node_works_on_are_not_taken_from_it(
-    storage: Storage, alice: User
-) -> None:
-    busy = await start(storage, alice, lease=-1)
-    forgotten = await start(storage, alice, lease=-1)
-
-    taken = await storage.take_over(NODE, lease=LEASE, working_on=[busy.id])
-
-    assert taken == [replace(forgotten, attempt=2)]
 
 
 async def test_a_prompt_that_may_be_stored_is_stored_once(
@@ -434,21 +406,21 @@ async def test_a_prompt_that_may_be_stored_is_stored_once(
     other = new_run(alice)
 
     for again in (run, other, other):
-        kept = await storage.accept(again, node=NODE, lease=LEASE, may_be_stored=True)
+        kept = await storage.accept(again, node=NODE, may_be_stored=True)
         assert kept == again
 
     assert len(await storage.history(alice)) == 2
 
 
 async def test_who_lost_a_run_cannot_write_to_it(storage: Storage, alice: User) -> None:
-    run = await start(storage, alice, lease=-1)
+    run = await start(storage, alice)
     await storage.flush([replace(run, response="Be")])
-    [taken] = await storage.take_over("node_2", lease=LEASE)
+    [taken] = await storage.take_over("node_2")
 
     await storage.flush([replace(run, response="Beyond")])
 
     assert not await storage.finish(ended(run, response="Beyond"))
-    assert await storage.renew(NODE, [run.id], lease=LEASE) == []
+    assert await storage.held_runs(NODE) == []
     assert await storage.get_run(alice, run.id) == taken
     assert taken.response == "Be"
 
@@ -502,7 +474,7 @@ async def test_an_added_pair_is_a_finished_run(storage: Storage, alice: User) ->
     assert await storage.history(alice) == [run]
     assert run.status is RunStatus.SUCCEEDED
     assert (run.prompt, run.response) == ("Why?", "Because.")
-    assert await storage.take_over("node_2", lease=LEASE) == []
+    assert await storage.take_over("node_2") == []
 
 
 async def test_added_pairs_take_their_place_by_the_moment_they_are_from(

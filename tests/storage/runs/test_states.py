@@ -28,7 +28,7 @@ from llamakeep.domain import (
 from llamakeep.domain.states import ENDS, TABLE, follow
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.runs.steps import Attached
-from tests.storage.running import LEASE, ended, new_run
+from tests.storage.running import ended, new_run
 
 NODES = "node_1", "node_2"
 LATE = 3600.0
@@ -44,21 +44,12 @@ async def attach(storage: Storage, run: Run) -> bool:
     return await storage.attach(run, f"answer to {run.id}") is Attached.KEPT
 
 
-async def release(storage: Storage, run: Run) -> bool:
-    assert run.attempt <= 1
-    await storage.release_leases([NODES[0]])
-    return True
-
-
 async def request_cancel(storage: Storage, run: Run) -> bool:
     return (await storage.request_cancel(owner_of(run), run.id)).cancel_requested
 
 
 async def take_over(storage: Storage, run: Run) -> bool:
-    await storage.release_leases(
-        [NODES[0]]
-    )  # where others may live, its lease has to be over
-    taken = await storage.take_over(NODES[1], lease=LATE)
+    taken = await storage.take_over(NODES[1])
     return [each.id for each in taken] == [run.id]
 
 
@@ -67,12 +58,10 @@ def end_as(status: RunStatus) -> Step:
 
 
 STEPS: Mapping[RunEvent, Step] = {
-    RunEvent.CLAIM: lambda storage, run: storage.claim(run, lease=LATE),
+    RunEvent.CLAIM: lambda storage, run: storage.claim(run),
     RunEvent.ATTACH: attach,
     RunEvent.FLUSH: flush,
     RunEvent.REQUEUE: lambda storage, run: storage.requeue(run),
-    RunEvent.RENEW: lambda storage, run: storage.renew(NODES[0], [run.id], lease=LATE),
-    RunEvent.RELEASE: release,
     RunEvent.TAKE_OVER: take_over,
     RunEvent.REQUEST_CANCEL: request_cancel,
 } | {event: end_as(status) for event, status in ENDS.items()}
@@ -88,7 +77,7 @@ async def run_that_is(storage: Storage, user: User, status: RunStatus) -> Run:
     is_queued = status is RunStatus.QUEUED
     begins = RunStatus.QUEUED if is_queued else RunStatus.STARTING
     run = new_run(user, status=begins, attempt=int(not is_queued))
-    await storage.accept(run, node=NODES[0], lease=LATE)
+    await storage.accept(run, node=NODES[0])
     if status is RunStatus.PROCESSING:
         await storage.flush([run])
     if status.is_final:
@@ -178,9 +167,7 @@ class Walk(RuleBasedStateMachine):
         if not attempt:
             run = replace(run, started_at=None)
         self._owner: str | None = NODES[0]
-        self._run: Run = self._wait(
-            self._storage.accept(run, node=self._owner, lease=LEASE)
-        )
+        self._run: Run = self._wait(self._storage.accept(run, node=self._owner))
 
     def _expect(self, event: RunEvent, *, is_stale: bool = False, **facts: Any) -> bool:
         """Let `event` happen to the model if it can; return whether it can."""
@@ -206,7 +193,7 @@ class Walk(RuleBasedStateMachine):
     @rule(is_stale=st.booleans())
     def claim(self, is_stale: bool) -> None:
         run = self._fenced(is_stale)
-        is_mine = self._wait(self._storage.claim(run, lease=LEASE))
+        is_mine = self._wait(self._storage.claim(run))
         assert is_mine == self._expect(RunEvent.CLAIM, is_stale=is_stale)
 
     @rule(is_stale=st.booleans(), handle=st.sampled_from(["one", "two"]))
@@ -232,26 +219,23 @@ class Walk(RuleBasedStateMachine):
         assert is_mine == can
 
     @rule(node=st.sampled_from(NODES))
-    def renew(self, node: str) -> None:
-        held = self._wait(self._storage.renew(node, [self._run.id], lease=LEASE))
-        can = node == self._owner and self._expect(RunEvent.RENEW)
-        assert [each.attempt for each in held] == ([self._run.attempt] if can else [])
+    def look_at_held_runs(self, node: str) -> None:
+        held = self._wait(self._storage.held_runs(node))
+        is_held = node == self._owner
+        found = [(each.run_id, each.attempt) for each in held]
+        assert found == ([(self._run.id, self._run.attempt)] if is_held else [])
 
     @rule(node=st.sampled_from(NODES))
     def take_over(self, node: str) -> None:
         hidden = self._run.status is RunStatus.STARTING and self._run.attempt > 1
-        taken: Sequence[Run] = self._wait(self._storage.take_over(node, lease=LEASE))
-        can = node != self._owner and self._expect(
+        taken: Sequence[Run] = self._wait(self._storage.take_over(node))
+        can = self._expect(  # neither node has joined
             RunEvent.TAKE_OVER,
             common_length=0 if hidden else self._run.common_length,
         )
         assert [each.id for each in taken] == ([self._run.id] if can else [])
         if can:
             self._owner = node
-
-    @rule(node=st.sampled_from(NODES))
-    def release(self, node: str) -> None:
-        self._wait(self._storage.release_leases([node]))
 
     @rule()
     def request_cancel(self) -> None:

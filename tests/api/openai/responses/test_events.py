@@ -234,7 +234,7 @@ async def stored(client: Client, **facts: Any) -> str:
         finished_at=utc_now(),
         **facts,
     )
-    await client.storage.accept(run, node=None, lease=0)
+    await client.storage.accept(run, node=None)
     return f"resp_{rest}"
 
 

@@ -208,7 +208,7 @@ async def resumed(client: Client, after: int, **facts: Any) -> list[Event]:
             **facts,
         }
     )
-    await client.storage.accept(run, node=None, lease=0)
+    await client.storage.accept(run, node=None)
     url = f"/v1/responses/{run.id.replace('run_', 'resp_')}"
     found = await client.events("GET", f"{url}?stream=true&starting_after={after}")
     return [one.data for one in found]
