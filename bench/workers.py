@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -69,7 +69,9 @@ def family(pid: int) -> list[int]:
 
 
 @contextmanager
-def server(workers: int, database: str, provider: int) -> Iterator[tuple[int, int]]:
+def server(
+    workers: int, database: str, provider: int, more: Mapping[str, str] | None = None
+) -> Iterator[tuple[int, int]]:
     """Serve a demonstration, and yield its port and process."""
     with subprocess.Popen(
         [
@@ -82,7 +84,8 @@ def server(workers: int, database: str, provider: int) -> Iterator[tuple[int, in
             "LLAMAKEEP_LOCAL_MODEL": "none",
             "LLAMAKEEP_OPENAI_BASE_URL": f"http://127.0.0.1:{provider}/v1",
             "LLAMAKEEP_OPENAI_MODELS": '["bench"]',
-        },
+        }
+        | dict(more or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # it tells of each client that leaves at the end
         text=True,
