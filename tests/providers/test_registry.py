@@ -1,12 +1,14 @@
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from llamakeep.domain import Parameters
 from llamakeep.errors import NoProvider, UnknownModel, UnsupportedParameter
-from llamakeep.providers.creating import create_registry
+from llamakeep.providers.creating import create_registry, providers_of, registry_of
 from llamakeep.providers.local.weights import has_engine
 from llamakeep.providers.registry import Registry
+from llamakeep.settings.upstreams import Upstreams, read_text
 from tests.fakes import ScriptedProvider
 from tests.providers.asking import settings
 
@@ -155,3 +157,27 @@ def empty(tmp_path: Path) -> Registry:
 async def test_nothing_configured_is_an_empty_registry(empty: Registry) -> None:
     with pytest.raises(NoProvider):
         await empty.resolve(None)
+
+
+async def test_another_bound_leaves_an_upstream_and_its_connections_as_they_are() -> (
+    None
+):
+    given = settings(local_model=Path("none"))
+
+    def said(parallel: int) -> Upstreams:
+        text = f"""\
+[upstreams.one]
+kind = "openai"
+base_url = "http://127.0.0.1:1/v1"
+parallel = {parallel}
+"""
+        return read_text(text, Path("llamakeep.toml"), given)
+
+    before, after = await asyncio.to_thread(said, 1), await asyncio.to_thread(said, 2)
+    known = providers_of(given, before)
+
+    providers = providers_of(given, after, before=before, known=known)
+
+    assert providers["one"] is known["one"]
+    assert registry_of(given, after, providers).facts("one").parallel == 2
+    await known["one"].close()
