@@ -16,8 +16,12 @@ import { tabs } from "../parts/tabs.js";
  */
 /**
  * @typedef {{name: string, default_model: string | null, is_default: boolean, running: number,
- *   waiting: number, circuits: Circuit[], process: "running" | "not-running" | null,
- *   last_failure: {type: string | null, at: string | null} | null}} Provider
+ *   waiting: number, parallel: number | null, circuits: Circuit[],
+ *   state: "closed" | "half-open" | "open" | "unreachable",
+ *   process: "running" | "not-running" | null,
+ *   last_failure: {type: string | null, at: string | null} | null,
+ *   recent: {minutes: number, succeeded: number, failed: number},
+ *   cost_today_usd: number, cost_this_month_usd: number}} Provider
  */
 
 const COLUMNS = [
@@ -27,6 +31,8 @@ const COLUMNS = [
   { label: "Waiting", isNumber: true },
   { label: "Circuit breaker" },
   { label: "Last failure" },
+  { label: "Cost today", isNumber: true },
+  { label: "This month", isNumber: true },
 ];
 
 /** @type {import("../core/router.js").View} */
@@ -59,8 +65,10 @@ export default async function providers({ path }) {
 
 /** @param {Provider} provider */
 function row(provider) {
-  const { name, default_model, is_default, running, waiting, circuits, last_failure } = provider;
-  const small = (/** @type {string} */ text) => element("small", {}, text);
+  const { name, default_model, is_default, running, waiting, circuits, last_failure, recent } =
+    provider;
+  const small = (/** @type {string | Node} */ text) => element("small", {}, text);
+  const bound = (/** @type {number} */ most) => `${format.number(most)} at once in each process`;
   const process = provider.process === null
     ? null
     : small(provider.process === "running" ? "its process runs" : "its process does not run");
@@ -72,17 +80,27 @@ function row(provider) {
       default_model ?? "none, or not known",
       is_default ? small("answers prompts that name no model") : null,
     ),
-    format.number(running),
+    provider.parallel === null
+      ? format.number(running)
+      : element("span", { class: "two" }, format.number(running), small(bound(provider.parallel))),
     format.number(waiting),
-    circuits.length ? element("div", {}, ...circuits.map(circuitLine)) : "closed",
-    last_failure
-      ? element(
-        "span",
-        { class: "two" },
-        last_failure.type ?? "of unknown kind",
-        last_failure.at ? element("small", {}, timeOf(last_failure.at)) : null,
-      )
-      : "none in the last day",
+    circuits.length
+      ? element("div", {}, ...circuits.map(circuitLine))
+      : provider.state === "unreachable"
+      ? "closed, but it cannot be connected to"
+      : "closed",
+    element(
+      "span",
+      { class: "two" },
+      last_failure ? last_failure.type ?? "of unknown kind" : "none in the last day",
+      last_failure?.at ? small(timeOf(last_failure.at)) : null,
+      small(
+        `${format.number(recent.succeeded)} answered and ${format.number(recent.failed)} failed ` +
+          `of the last ${recent.minutes} minutes`,
+      ),
+    ),
+    format.money(provider.cost_today_usd),
+    format.money(provider.cost_this_month_usd),
   ];
 }
 
