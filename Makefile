@@ -81,7 +81,7 @@ others: .venv/dev.stamp .venv/release.stamp ## Run the tests that are not quick:
 page: .venv/dev.stamp ## Run all tests of the page in a browser (about 8 minutes)
 	$(BIN)/python -m $(PYTEST) -n 4 tests/page
 
-judges: .venv/dev.stamp .venv/judges.stamp .venv/judge-instructor.stamp ## Let agents of other people's libraries judge /v1 (about a minute)
+judges: .venv/dev.stamp .venv/judges.stamp .venv/judge-instructor.stamp ## Let agents of other people's libraries judge /v1 (a few minutes)
 	LLAMAKEEP_TEST_JUDGES=.venv $(BIN)/python -m pytest --dist loadfile -n 2 $(JUDGES)
 
 bench: .venv/dev.stamp ## Measure beside a bare pass-through (about 10 minutes); `make bench B=prompts` does a part
