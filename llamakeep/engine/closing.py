@@ -149,10 +149,11 @@ class Closing:
         live.is_closing = True
         if run.usage.input_tokens is not None and run.usage.output_tokens is not None:
             run = self._priced(run)
+        began = asyncio.get_running_loop().time()
         try:
             is_mine = await self._storage.finish(run)
         except StorageUnavailable as failure:
-            is_mine = await self._write_end(live, run, failure)
+            is_mine = await self._write_end(live, run, failure, began=began)
         while not is_mine and await self.catch_up(live, run.attempt):
             run = replace(run, attempt=live.run.attempt)
             is_mine = await self._write_end(live, run)
@@ -179,10 +180,15 @@ class Closing:
             live.lose()
 
     async def _write_end(
-        self, live: LiveRun, run: Run, failure: StorageUnavailable | None = None
+        self,
+        live: LiveRun,
+        run: Run,
+        failure: StorageUnavailable | None = None,
+        *,
+        began: float | None = None,
     ) -> bool:
         said = _ANSWERED if run.status is RunStatus.SUCCEEDED else _ENDED
-        return await Retries(live, said).until_done(
+        return await Retries(live, said, began=began).until_done(
             lambda: self._storage.finish(run), failure=failure
         )
 

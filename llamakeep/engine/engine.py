@@ -26,7 +26,6 @@ from llamakeep.engine.updates import (
 from llamakeep.engine.upkeep import Upkeep
 from llamakeep.errors import (
     LlamaKeepError,
-    OutcomeUnknown,
     ProviderError,
     StorageUnavailable,
     TextNotKept,
@@ -352,8 +351,8 @@ class Engine:
                 user, asked, key, is_followed=is_followed
             )
             run = await live.kept()
-        except OutcomeUnknown:
-            raise
+        except StorageUnavailable:
+            raise  # to ask a database that is frozen once more takes as long again
         except LlamaKeepError:
             # Another request with this key may have been stored meanwhile.
             known = await self._admission.repeated(user, key)

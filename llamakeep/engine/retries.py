@@ -12,6 +12,9 @@ FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 """Seconds between two tries; each pause is twice the one before."""
 
+PATIENCE = 5.0
+"""Seconds of a first try after which its failure has not passed at once."""
+
 KEPT = "The prompt is kept, and its run continues as soon as the database works again."
 
 T = TypeVar("T")
@@ -23,12 +26,21 @@ class Retries:
     """
     The one place where a storage error becomes a pause: it never ends a run.
 
-    A failure that passes at once goes unnoticed. From the second one in a row on,
-    clients that wait for the run get an error which says what is kept. That begins with
-    `detail`. What is waited here does not count for `deadline`.
+    A failure that passes at once goes unnoticed. From the second one in a row on, or if
+    the first try `began` long ago by the loop's clock, clients that wait for the run
+    get an error which says what is kept. That begins with `detail`. What is waited here
+    does not count for `deadline`.
     """
 
-    __slots__ = ("_deadline", "_detail", "_failures", "_left", "_live", "_pause")
+    __slots__ = (
+        "_began",
+        "_deadline",
+        "_detail",
+        "_failures",
+        "_left",
+        "_live",
+        "_pause",
+    )
 
     def __init__(
         self,
@@ -36,8 +48,10 @@ class Retries:
         detail: str = KEPT,
         *,
         deadline: asyncio.Timeout | None = None,
+        began: float | None = None,
     ) -> None:
         self._live = live
+        self._began = began
         self._detail = detail
         self._pause = FIRST_PAUSE
         self._failures = 0
@@ -71,7 +85,9 @@ class Retries:
         live = self._live
         log.info("run %s waits for the database: %s", live.run.id, failure.reason)
         self._stop_clock()
-        if self._failures:
+        now = asyncio.get_running_loop().time()
+        is_slow = self._began is not None and now - self._began > PATIENCE
+        if self._failures or is_slow:
             live.fail(
                 StorageUnavailable(f"{self._detail} {failure.reason}", retry_after=5)
             )
