@@ -108,7 +108,14 @@ class LoginCodeStorage:
             user = get_user(connection, row.user_id)
             ends_at: datetime = row.login_ends_at
             by = Actor(user=user, address=actor.address, user_agent=actor.user_agent)
-            add_login(connection, user, access_token, ends_at=ends_at, actor=by)
+            add_login(
+                connection,
+                user,
+                access_token,
+                ends_at=ends_at,
+                is_final=True,  # also in a cookie, where its use would extend it
+                actor=by,
+            )
             return ends_at
 
         return await self._database.write(operation)

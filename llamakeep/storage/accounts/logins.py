@@ -9,7 +9,7 @@ from llamakeep.domain import Actor, AuditKind, Login, User, derived_id, utc_now
 from llamakeep.errors import LoginNotFound
 from llamakeep.storage.accounts.audit import record
 from llamakeep.storage.accounts.credential_cache import CredentialCache
-from llamakeep.storage.accounts.users import check_is_person, revoke
+from llamakeep.storage.accounts.users import check_is_person, end_login, revoke
 from llamakeep.storage.database.clock import is_plausible
 from llamakeep.storage.database.columns import colliding_insert
 from llamakeep.storage.database.port import Database
@@ -94,10 +94,10 @@ class LoginStorage:
         return await self._database.write(operation)
 
     async def log_out(self, user: User, digest: bytes, actor: Actor) -> None:
-        """Delete an access token."""
+        """Delete an access token, and the user's login codes."""
 
         def operation(connection: Connection) -> None:
-            revoke(connection, access_tokens.c.digest == digest)
+            end_login(connection, user, digest)
             record(connection, AuditKind.LOGOUT, user, actor)
 
         await self._database.write(operation)
@@ -146,6 +146,8 @@ class LoginStorage:
         """
         Make a login's access token invalid, from the next request on.
 
+        So are the user's login codes, which it may have given.
+
         Raises:
             LoginNotFound: `user` has no such login.
         """
@@ -154,7 +156,7 @@ class LoginStorage:
         def operation(connection: Connection) -> None:
             for digest in connection.scalars(whose).all():
                 if derived_id(LOGIN, digest) == login_id:
-                    revoke(connection, access_tokens.c.digest == digest)
+                    end_login(connection, user, digest)
                     record(connection, AuditKind.LOGOUT, user, actor, login_id)
                     return
             raise LoginNotFound(

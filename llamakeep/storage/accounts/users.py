@@ -229,6 +229,12 @@ def change_password(
     log_out_everywhere(connection, user, but=kept_login)
 
 
+def end_login(connection: Connection, user: User, digest: bytes) -> None:
+    """Delete an access token, and the login codes that its login may have given."""
+    connection.execute(delete(login_codes).where(login_codes.c.user_id == user.id))
+    revoke(connection, access_tokens.c.digest == digest)
+
+
 def log_out_everywhere(
     connection: Connection, user: User, *, but: bytes | None = None
 ) -> None:
