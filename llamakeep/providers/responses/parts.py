@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from llamakeep.domain import Reasoning, Refusal, Text
+from llamakeep.domain.messages import LONGEST_NAME
 from llamakeep.providers.openai.deltas import CallPiece, Piece
 from llamakeep.providers.openai.sealed import Sealed
 
@@ -26,8 +27,16 @@ class Key(NamedTuple):
     place: int = 0
 
 
+MOST_PARTS = 1000
+"""How many parts a response may have."""
+
+
 class OtherText(ValueError):
     """A part says something else than it did."""
+
+
+class TooManyParts(ValueError):
+    """A response has more than `MOST_PARTS`."""
 
 
 @dataclass(slots=True)
@@ -94,9 +103,12 @@ class Parts:
 
         Raises:
             OtherText: It is something else.
+            TooManyParts: It would be one too many.
         """
         part = self._parts.get(key)
         if part is None:
+            if len(self._parts) >= MOST_PARTS:
+                raise TooManyParts
             self._parts[key] = _Part(make, head)
             insort(self._open, key)
         elif part.make is not make:
@@ -187,7 +199,8 @@ def call_in(item: Mapping[str, object], output_index: int) -> CallPiece:
     name, call_id = item.get("name"), item.get("call_id") or item.get("id")
     return CallPiece(
         "",
-        name if isinstance(name, str) else "",
-        call_id if isinstance(call_id, str) else "",
+        # One character too many is enough to refuse it, whenever it is handed on.
+        name[: LONGEST_NAME + 1] if isinstance(name, str) else "",
+        call_id[: LONGEST_NAME + 1] if isinstance(call_id, str) else "",
         output_index,
     )

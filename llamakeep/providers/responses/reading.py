@@ -12,7 +12,7 @@ from llamakeep.errors import (
 from llamakeep.providers.base import Finished, Logprobs
 from llamakeep.providers.http import retry_after
 from llamakeep.providers.json_text import Joiner
-from llamakeep.providers.openai.chat_completions import MAX_TEXT
+from llamakeep.providers.openai.chat_completions import MAX_LOGPROBS, MAX_TEXT
 from llamakeep.providers.openai.deltas import CallPiece, count, label
 from llamakeep.providers.openai.events import as_dict, reason_of
 from llamakeep.providers.openai.items import Items, Said, joined
@@ -22,12 +22,14 @@ from llamakeep.providers.openai.sealed import Sealed, sealed_encrypted
 from llamakeep.providers.responses.parts import (
     CALL,
     CONTENT,
+    MOST_PARTS,
     SEALED,
     SUMMARY,
     Key,
     Made,
     OtherText,
     Parts,
+    TooManyParts,
     call_in,
 )
 
@@ -51,7 +53,6 @@ _PARTS: Mapping[str, tuple[Made, str]] = {
     "summary_text": (Reasoning, "text"),
 }
 """By the types of parts: what they are, and where their text is."""
-_MOST_ITEMS = 1000
 _LONGEST_ID = 128
 """Characters of a response's id: what finds a run's answer again may have as many."""
 
@@ -82,6 +83,7 @@ class ResponseReader:
         self._response: Mapping[str, Any] = {}
         """The newest copy that was seen, without its output."""
         self._likely: list[str] = []
+        self._length_of_logprobs = 0
         self._is_numbered = True
         self.id: str | None = None
         self.status: str | None = None
@@ -131,6 +133,8 @@ class ResponseReader:
                 self._grow(kind, event)
         except OtherText:
             raise self._other_text() from None
+        except TooManyParts:
+            raise self._invalid(f"has more than {MOST_PARTS} parts") from None
         return self._take()
 
     def read_copy(self, response: Any) -> Said:
@@ -153,6 +157,8 @@ class ResponseReader:
             self._read_output(response.get("output"), is_over=False)
         except OtherText:
             raise self._other_text() from None
+        except TooManyParts:
+            raise self._invalid(f"has more than {MOST_PARTS} parts") from None
         return self._take()
 
     def finished(self) -> Finished:
@@ -276,13 +282,16 @@ class ResponseReader:
     def _note_logprobs(self, event: dict[str, Any]) -> None:
         if self._has_logprobs:
             found = logprobs_in({"logprobs": {"content": event.get("logprobs")}})
+            self._length_of_logprobs += len(found)
+            if self._length_of_logprobs > MAX_LOGPROBS:
+                raise self._invalid(
+                    f"has logprobs of more than {MAX_LOGPROBS} characters"
+                )
             self._likely += [found] if found else []
 
     def _take(self, *, is_over: bool = False) -> Said:
         if self._parts.length > MAX_TEXT:
             raise self._invalid(f"is longer than {MAX_TEXT} characters")
-        if len(self._parts) > _MOST_ITEMS:
-            raise self._invalid(f"has more than {_MOST_ITEMS} parts")
         pieces = self._parts.take(is_over=is_over)
         if not pieces:
             return ""
@@ -316,7 +325,7 @@ class ResponseReader:
 
 def _index(event: Mapping[str, Any], name: str) -> int:
     value = event.get(name)
-    return value if type(value) is int and 0 <= value < _MOST_ITEMS else 0
+    return value if type(value) is int and value >= 0 else 0
 
 
 def growths_of(said: Said) -> Sequence[Any]:
