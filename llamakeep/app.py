@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from llamakeep import __version__
 from llamakeep.api import anthropic, openai, replicate
@@ -37,6 +39,7 @@ from llamakeep.api.middleware.browsers import allow_origins
 from llamakeep.api.middleware.forwarded import believe_proxies
 from llamakeep.api.middleware.outermost import Outermost
 from llamakeep.api.middleware.rates import limit_rates, shared_counts
+from llamakeep.api.nodes.app import create_node_app
 from llamakeep.api.page.files import Files
 from llamakeep.api.page.routes import page_routes
 from llamakeep.api.prompts import models
@@ -59,6 +62,10 @@ from llamakeep.limits.throttle import LoginThrottle, Throttle
 from llamakeep.logs.access import AccessLog
 from llamakeep.metrics.families import Snapshot
 from llamakeep.metrics.http import Responses
+from llamakeep.nodes.changes import ToldChanges
+from llamakeep.nodes.mirrors import Mirrors
+from llamakeep.nodes.peers import place
+from llamakeep.nodes.signing import new_secret
 from llamakeep.providers.base import Provider
 from llamakeep.providers.creating import create_registry
 from llamakeep.providers.described import KnownModels
@@ -71,6 +78,7 @@ from llamakeep.settings import Settings
 from llamakeep.settings.upstreams import NONE, Upstreams, read
 from llamakeep.sign_in import open_provider
 from llamakeep.storage import Storage, open_storage
+from llamakeep.storage.runs.nodes import Contact
 from llamakeep.tracing import open_tracer
 from llamakeep.webhooks.addresses import Guard
 from llamakeep.webhooks.delivery import Notifier
@@ -154,8 +162,7 @@ def create_app(
                 await add_demo_users(storage)
             engine = Engine(settings, storage, registry, tracer)
             engine.metrics.collectors.append(responses.collect)
-            if dead_nodes:
-                await _release(storage, dead_nodes)
+            await _release(storage, dead_nodes)
             warm_up = asyncio.create_task(registry.warm_up())
             stack.push_async_callback(_stop, warm_up)
             if settings.webhooks:
@@ -164,6 +171,9 @@ def create_app(
                 stack.push_async_callback(notifier.close)
                 notifier.open()
             stack.push_async_callback(engine.close)
+            for_nodes = (
+                {} if storage.is_sole_owner else _meet_nodes(engine, storage, stack)
+            )
             await engine.open()
             purging = Purging(storage)
             stack.push_async_callback(purging.close)
@@ -189,6 +199,7 @@ def create_app(
                 long_bodies=history_import.PATHS,
                 sign_in=provider,
                 access_log=access_log,
+                for_nodes=for_nodes,
                 reloading=None
                 if providers is not None
                 else Reloading(
@@ -262,9 +273,35 @@ async def offer_setup(app: FastAPI, setup_token: str | None = None) -> str | Non
     return setup_token
 
 
+def _meet_nodes(
+    engine: Engine, storage: Storage, stack: AsyncExitStack
+) -> dict[socket.socket, ASGIApp]:
+    """
+    Have runs followed at the other nodes on this machine, and those here by them.
+
+    Returns:
+        What is to be served for them, by its listener.
+    """
+    listener = socket.socket()
+    stack.callback(listener.close)
+    listener.bind(("127.0.0.1", 0))
+    here, secret = place(), new_secret()
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}#{here}"
+    engine.recovery.contact = Contact(engine.node_id, address, secret)
+    mirrors = Mirrors(storage, engine.node_id, place=here)
+    stack.push_async_callback(mirrors.close)
+    engine.mirrors = mirrors
+    if engine.feeds.elsewhere is not None:
+        engine.feeds.elsewhere = ToldChanges(
+            engine.feeds.elsewhere, storage, engine.node_id, place=here
+        )
+    return {listener: create_node_app(engine, secret)}
+
+
 async def _release(storage: Storage, dead_nodes: Sequence[str]) -> None:
     try:
-        await storage.release_leases(dead_nodes)
+        if dead_nodes:
+            await storage.release_leases(dead_nodes)
     except StorageUnavailable as error:
         log.warning("leases of dead processes run out by themselves: %s", error.detail)
 

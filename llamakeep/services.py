@@ -1,11 +1,13 @@
 """What the application hands its routes and its server."""
 
-from collections.abc import Awaitable, Callable, Collection
+import socket
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from llamakeep.credentials.passwords import Passwords
 from llamakeep.deletion.users import Purging
@@ -76,6 +78,8 @@ class Services:
     """Gets a line for each request."""
     reloading: Reloading | None = None
     """Reads `llamakeep.toml` anew; `None` if the providers come from elsewhere."""
+    for_nodes: Mapping[socket.socket, ASGIApp] = field(default_factory=dict)
+    """What other nodes on this database reach, by its listener."""
     readers: Readers = field(default_factory=Readers)
     setup: Setup = field(default_factory=Setup)
 

@@ -56,6 +56,16 @@ class Attempt:
         return self._heads
 
     @property
+    def earlier_tape(self) -> str:
+        """The tape that is stored of the attempt before."""
+        return self._kept
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether this attempt fetches the very answer that the one before received."""
+        return self._is_resumed
+
+    @property
     def is_repeating(self) -> bool:
         """Whether this attempt may still turn out to repeat an earlier one's text."""
         return self._agreed == self.length and self.length < len(self._kept)

@@ -11,7 +11,7 @@ from llamakeep.domain import Actor, NewRun, Run, RunStatus, User, new_id
 from llamakeep.engine.admission import Admission, NewRunSource
 from llamakeep.engine.feeds.elsewhere import Polling
 from llamakeep.engine.feeds.feeds import Feeds
-from llamakeep.engine.following import follow_stored, owner_of
+from llamakeep.engine.following import Mirrors, follow_elsewhere, owner_of
 from llamakeep.engine.refusals import check_is_kept, raise_for_status, reading, stopped
 from llamakeep.engine.runner import Runner
 from llamakeep.engine.updates import (
@@ -38,9 +38,6 @@ from llamakeep.storage.runs.lookups import IdempotencyKey
 
 if TYPE_CHECKING:
     from llamakeep.tracing.tracer import Tracer
-
-POLL_INTERVAL = 0.25
-"""Seconds between two looks at a run that another process works on."""
 
 TICK = 10
 """Seconds between two signs of life to those who follow a silent run."""
@@ -80,7 +77,7 @@ class Engine:
         self._registry = registry
         self._runner = runner = Runner(settings, storage, registry, node=self.node_id)
         runner.tracer = tracer
-        self.metrics = runner.metrics
+        self.metrics, self.recovery = runner.metrics, runner.recovery
         self.circuits = runner.circuits
         self.live = runner.live
         self.follow_upstreams = runner.follow_upstreams
@@ -89,6 +86,8 @@ class Engine:
         elsewhere = None if storage.is_sole_owner else Polling(storage)
         self.feeds = Feeds(storage, runner.feeds, runner.live, elsewhere)
         """What changes of users' runs, for those who listen."""
+        self.mirrors: Mirrors | None = None
+        """Follows runs at other nodes, if there may be any."""
         self._deadline: float | None = None
         self._upkeep = Upkeep(
             settings, storage, self._runner, tick=TICK, indexing_pause=INDEXING_PAUSE
@@ -288,6 +287,8 @@ class Engine:
             return run
         self._runner.cancel(run_id)
         if run_id not in self._runner.live:
+            if self.mirrors is not None:
+                self.mirrors.look_for_cancels(run_id)
             self._runner.recovery.look_for(run_id)
         return await self.end_of(run)
 
@@ -365,7 +366,7 @@ class Engine:
     async def _follow_stored(
         self, run: Run, position: Position
     ) -> AsyncGenerator[Update, None]:
-        stored = follow_stored(self._storage, run, position, every=POLL_INTERVAL)
+        stored = follow_elsewhere(self._storage, self.mirrors, run, position)
         with reading(run):
             async with aclosing(stored) as updates:
                 async for update in updates:

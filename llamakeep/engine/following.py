@@ -1,12 +1,14 @@
 """Following a run that another process works on, or that has ended, in storage."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+from typing import Protocol
 
 from llamakeep.domain import Run, RunStatus, User
 from llamakeep.domain.output import heads_of, tape_of
 from llamakeep.domain.runs import is_of_earlier
+from llamakeep.engine.live import LiveRun
 from llamakeep.engine.refusals import text_not_kept
 from llamakeep.engine.updates import (
     LONG,
@@ -24,6 +26,75 @@ from llamakeep.engine.updates import (
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.long_texts import START
 from llamakeep.storage.runs.lookups import Progress
+
+POLL_INTERVAL = 0.25
+"""Seconds between two looks at a run that is followed in storage."""
+
+RETRIES = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Seconds for which a run is followed in storage until its node is tried again."""
+
+
+class Mirrors(Protocol):
+    """Follows runs at the nodes that work on them."""
+
+    def mirrored(self, run: Run) -> AbstractAsyncContextManager[LiveRun | None]:
+        """
+        Lend a copy of a live run; `None` if its node cannot be reached, or has it not.
+
+        It is lost when its node has ended it, or has it no longer.
+        """
+        ...
+
+    def look_for_cancels(self, run_id: str) -> None:
+        """Have the node that works on a run look which ones are to be canceled."""
+        ...
+
+
+async def follow_elsewhere(
+    storage: Storage,
+    mirrors: Mirrors | None,
+    run: Run,
+    position: Position,
+) -> AsyncGenerator[Update, None]:
+    """
+    Yield what comes of `run` after `position`, until its end.
+
+    It is followed at the node that works on it, and in storage where that cannot be
+    reached, as `follow_stored` does.
+
+    Raises:
+        LlamaKeepError: What `follow_stored` raises.
+    """
+    loop, retries = asyncio.get_running_loop(), iter(RETRIES)
+    until = float("inf")
+    while True:
+        if mirrors is not None and not run.status.is_final:
+            until = next(retries, RETRIES[-1])
+            async with mirrors.mirrored(run) as live:
+                if live is not None:
+                    retries = iter(RETRIES)
+                    until = next(retries)
+                    async with aclosing(live.follow(position, nothing)) as updates:
+                        async for update in updates:
+                            position = getattr(update, "position", position)
+                            yield update
+            until += loop.time()
+        stored = follow_stored(storage, run, position, every=POLL_INTERVAL)
+        async with aclosing(stored) as updates:
+            async for update in updates:
+                position = getattr(update, "position", position)
+                yield update
+                if isinstance(update, Ended):
+                    return
+                if isinstance(update, Silence) and loop.time() >= until:
+                    break
+
+
+async def nothing(_run: Run, _position: Position) -> AsyncGenerator[Update, None]:
+    """Yield nothing: what comes then is not this reader's to read."""
+    updates: Sequence[Update] = ()
+    for update in updates:
+        yield update
 
 
 async def follow_stored(

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from llamakeep import signals
 from llamakeep.garbage import collect_rarely
@@ -20,7 +21,7 @@ from llamakeep.server.connections import (
     close_half_requests,
     close_overdue,
 )
-from llamakeep.server.metrics import MetricsOnPort
+from llamakeep.server.ports import AppsOnPorts, metrics_of
 from llamakeep.services import Services
 from llamakeep.settings.upstreams import Reading
 from llamakeep.systemd import Manager
@@ -165,6 +166,8 @@ async def serve(
     """
     Serve `app` on `listener`, and `/metrics` alone on `metrics`, until a signal.
 
+    What other nodes ask is served on the listener that the application opened for them.
+
     The lifespan is entered here rather than by uvicorn, which would print errors at the
     start instead of raising them. The listener may be listening already. If the process
     ends after this, it is `until_exit`. The `manager` gets to know when it stops, and
@@ -173,11 +176,6 @@ async def serve(
     Raises:
         LlamaKeepError: The application cannot start.
     """
-    # asyncio sets it only on its own sockets. Without it, a response's body waits for
-    # the client's delayed acknowledgement of its head: 40 ms.
-    listeners = [listener] if metrics is None else [listener, metrics]
-    for each in listeners:
-        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     serving = asyncio.current_task()
     assert serving is not None
     loop = serving.get_loop()
@@ -203,7 +201,17 @@ async def serve(
         try:
             async with manager.watched(), app.router.lifespan_context(app):
                 collect_rarely()
-                server = new_server(_config(app, metrics), app, when_ready)
+                others: dict[socket.socket, ASGIApp] = {}
+                if metrics is not None:
+                    others[metrics] = metrics_of(app)
+                others |= app.state.services.for_nodes
+                listeners = [listener, *others]
+                for each in listeners:
+                    # asyncio sets it only on its own sockets. Without it, a response's
+                    # body waits for the client's delayed acknowledgement of its head:
+                    # 40 ms.
+                    each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                server = new_server(_config(app, others), app, when_ready)
                 await server.serve(listeners)
         except asyncio.CancelledError:
             if not is_too_early:
@@ -219,7 +227,7 @@ def reload_upstreams(app: FastAPI, reading: Reading | None = None) -> None:
         task.add_done_callback(_RELOADS.discard)
 
 
-def _config(app: FastAPI, metrics: socket.socket | None) -> uvicorn.Config:
+def _config(app: FastAPI, others: Mapping[socket.socket, ASGIApp]) -> uvicorn.Config:
     services: Services = app.state.services
     settings = services.settings
     bounds = Bounds(
@@ -235,7 +243,7 @@ def _config(app: FastAPI, metrics: socket.socket | None) -> uvicorn.Config:
         access_log=services.access_log,
     )
     return uvicorn.Config(
-        app if metrics is None else MetricsOnPort(app, metrics),
+        AppsOnPorts(app, others) if others else app,
         http=cast("type[asyncio.Protocol]", partial(BoundedProtocol, bounds)),
         ws="none",
         proxy_headers=False,  # `api.middleware.forwarded` reads them instead

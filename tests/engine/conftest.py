@@ -9,5 +9,5 @@ def database_url(sqlite_url: str) -> str:
 
 @pytest.fixture(autouse=True)
 def poll_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llamakeep.engine.engine.POLL_INTERVAL", 0.01)
+    monkeypatch.setattr("llamakeep.engine.following.POLL_INTERVAL", 0.01)
     monkeypatch.setattr("llamakeep.storage.runs.outcomes.LOOKS", (0.01, 0.04, 0.1, 0.2))

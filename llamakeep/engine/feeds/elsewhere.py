@@ -1,7 +1,8 @@
 """
 What other processes change of users' runs, found by looking at storage.
 
-A feed of the database's own notifications can take its place behind `Elsewhere`.
+Where other nodes can be reached, they tell of their changes sooner; see
+`llamakeep.nodes.changes`.
 """
 
 from collections.abc import Mapping
@@ -105,13 +106,13 @@ class Polling:
         before, after = self._known[feed.user_id], states.of(feed.user_id)
         self._known[feed.user_id] = after
         if len(after.keys() - before.keys()) >= MOST:
-            feed.lose()  # others may have begun and ended since
+            feed.lose_elsewhere()  # others may have begun and ended since
             return
         for run_id, state in after.items():
             if before.get(run_id) != state:
-                feed.changed(run_id)
+                feed.look_at(run_id)
         for run_id, state in before.items():
             # It has ended a while after it began, or was deleted.
             is_gone = run_id not in after and not state.status.is_final
             if is_gone and states.has_all_unfinished:
-                feed.changed(run_id)
+                feed.look_at(run_id)

@@ -20,6 +20,9 @@ GATHERING = 0.05
 RETRY = 1.0
 """Seconds until what could not be read is tried again."""
 
+Relay = Callable[[str | None], None]
+"""Is told the id of a run that changed; `None` if there are more than are known."""
+
 log = logging.getLogger(__name__)
 
 
@@ -57,6 +60,10 @@ class Feed:
         self.number = 0
         """Of the last change."""
         self.listeners: set[Listener] = set()
+        self.relays: set[Relay] = set()
+        """What tells other nodes of changes that are made here."""
+        self.is_read = False
+        """Whether there was a listener: else nothing is read."""
         self.is_closed = False
         self._storage = storage
         self._changes: dict[str, Change] = {}
@@ -69,16 +76,28 @@ class Feed:
 
     def changed(self, run_id: str) -> None:
         """Tell that a run began, changed its status or ended, which is stored."""
-        if self.is_closed:
+        for relay in self.relays:
+            relay(run_id)
+        self.look_at(run_id)
+
+    def look_at(self, run_id: str) -> None:
+        """Read a run that changed here, or at another node."""
+        if self.is_closed or not self.is_read:
             return
         self._due[run_id] = None
         if len(self._due) > MOST:
-            self.lose()
+            self.lose_elsewhere()
         elif self._reading is None:
             self._reading = asyncio.create_task(self._read())
 
     def lose(self) -> None:
-        """Tell that more has changed than is known."""
+        """Tell that more has changed here than is known."""
+        for relay in self.relays:
+            relay(None)
+        self.lose_elsewhere()
+
+    def lose_elsewhere(self) -> None:
+        """Tell listeners that more has changed than is known."""
         self._due.clear()
         self._changes.clear()
         self.number += 1
@@ -128,7 +147,7 @@ class Feed:
                 await asyncio.sleep(GATHERING)
         except Exception:
             log.exception("reading what changed fails by a bug")
-            self.lose()
+            self.lose_elsewhere()
         finally:
             self._reading = None
 
@@ -160,6 +179,7 @@ class Listener:
         self.has_resumed = is_known and feed.remembers(int(number))
         self.number = int(number) if self.has_resumed else feed.number
         feed.listeners.add(self)
+        feed.is_read = True
 
     @property
     def cursor(self) -> str:

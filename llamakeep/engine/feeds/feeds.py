@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, MutableMapping
 
 from llamakeep.engine.feeds.elsewhere import Elsewhere
-from llamakeep.engine.feeds.feed import Feed, Listener
+from llamakeep.engine.feeds.feed import Feed, Listener, Relay
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.refusals import stopped
 from llamakeep.storage import Storage
@@ -34,7 +34,7 @@ class Feeds:
         self._storage = storage
         self._by_user = by_user
         self._live = live
-        self._elsewhere = elsewhere
+        self.elsewhere = elsewhere
         self._is_closed = False
         self._closing: dict[str, asyncio.TimerHandle] = {}
         """By user: when a feed without listeners is closed."""
@@ -61,8 +61,8 @@ class Feeds:
             closing.cancel()
         listener = Listener(feed, wake, cursor)
         try:
-            if self._elsewhere is not None:
-                await self._elsewhere.watch(feed)
+            if self.elsewhere is not None:
+                await self.elsewhere.watch(feed)
         except BaseException:
             self.leave(listener)
             raise
@@ -70,12 +70,31 @@ class Feeds:
 
     def leave(self, listener: Listener) -> None:
         """End a listener; another time does nothing."""
-        feed = listener.feed
-        feed.listeners.discard(listener)
-        if feed.listeners or feed.is_closed or feed.user_id in self._closing:
+        listener.feed.listeners.discard(listener)
+        self._close_later(listener.feed)
+
+    def relay(self, user_id: str, relay: Relay) -> None:
+        """Tell `relay` of the changes of a user's runs that are made here."""
+        if not self._is_closed:
+            (self._by_user.get(user_id) or self._open(user_id)).relays.add(relay)
+
+    def end_relay(self, user_id: str, relay: Relay) -> None:
+        """Tell `relay` nothing more."""
+        if (feed := self._by_user.get(user_id)) is not None:
+            feed.relays.discard(relay)
+            self._close_later(feed)
+
+    def _close_later(self, feed: Feed) -> None:
+        is_used = feed.listeners or feed.relays
+        if is_used or feed.is_closed or feed.user_id in self._closing:
             return
         loop = asyncio.get_running_loop()
-        self._closing[feed.user_id] = loop.call_later(LINGERING, self._close, feed)
+        self._closing[feed.user_id] = loop.call_later(LINGERING, self._end_unused, feed)
+
+    def _end_unused(self, feed: Feed) -> None:
+        self._closing.pop(feed.user_id, None)
+        if not (feed.listeners or feed.relays):
+            self._close(feed)
 
     def changed(self, user_id: str, *run_ids: str) -> None:
         """Tell that runs changed in another way than by being worked on."""
@@ -98,8 +117,8 @@ class Feeds:
         ]
         if ending:
             await asyncio.wait(ending)
-        if self._elsewhere is not None:
-            await self._elsewhere.close()
+        if self.elsewhere is not None:
+            await self.elsewhere.close()
 
     def _open(self, user_id: str) -> Feed:
         feed = self._by_user[user_id] = Feed(self._storage, user_id)
@@ -111,6 +130,6 @@ class Feeds:
     def _close(self, feed: Feed) -> Collection[asyncio.Task[None]]:
         self._closing.pop(feed.user_id, None)
         del self._by_user[feed.user_id]
-        if self._elsewhere is not None:
-            self._elsewhere.leave(feed)
+        if self.elsewhere is not None:
+            self.elsewhere.leave(feed)
         return feed.close()

@@ -16,6 +16,7 @@ from llamakeep.metrics.families import Series
 from llamakeep.repeated import Repeated
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
+from llamakeep.storage.runs.nodes import Contact
 
 SOON = 1.0
 """Seconds after which it is looked for a run that got lost in this process."""
@@ -57,6 +58,8 @@ class Recovery:
         self._cancel = cancel
         self._lose = lose
         self._taken_over = taken_over
+        self.contact: Contact | None = None
+        """How other nodes reach this one, if they do."""
         self.begun: set[str] = set()
         """Runs that were taken up, and have not ended."""
         self._few = max(1, settings.max_running // 8)
@@ -166,7 +169,9 @@ class Recovery:
         else:
             if self._lateness.has_begun:
                 log.warning("this server was taken for dead: it gave no sign of life")
-            held = await self._storage.join(self._node, lease=self._settings.lease)
+            held = await self._storage.join(
+                self._node, lease=self._settings.lease, contact=self.contact
+            )
         found = {row.run_id: row.attempt for row in held}
         for live, attempt in working_on:
             self._check_held(live, attempt, found.get(live.run.id))

@@ -236,6 +236,9 @@ nodes = Table(
     Column("id", String(32), primary_key=True),
     Column("lease_until", UtcDateTime),  # empty on SQLite: no other node can be alive
     Column("is_dead", Boolean, nullable=False, server_default=false()),
+    # How other nodes reach it, and what signs that.
+    Column("address", String(300)),
+    Column("secret", String(64)),
 )
 
 quotas = Table(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -45,6 +46,13 @@ _LIVING = select(
     not_(func.pg_try_advisory_xact_lock_shared(_LOCK)),
 ).where(not_(nodes.c.is_dead))
 
+_CONTACTS = select(nodes.c.id, nodes.c.address, nodes.c.secret).where(
+    not_(nodes.c.is_dead), nodes.c.address.is_not(None)
+)
+_CONTACT = _CONTACTS.where(
+    runs.c.id == bindparam("run_id"), runs.c.owner == nodes.c.id, IS_UNFINISHED
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -58,12 +66,25 @@ class Node:
     """Whether it has a session that PostgreSQL ends together with its process."""
 
 
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How other nodes reach a node."""
+
+    node: str
+    address: str
+    """Its URL."""
+    secret: str
+    """Signs what is sent to it, and what it responds."""
+
+
 class NodeStorage:
     """Stores nodes and their leases."""
 
     _database: Database
 
-    async def join(self, node: str, *, lease: float) -> Sequence[Held]:
+    async def join(
+        self, node: str, *, lease: float, contact: Contact | None = None
+    ) -> Sequence[Held]:
         """
         Add a node, or one again that was declared dead.
 
@@ -74,7 +95,9 @@ class NodeStorage:
         """
         is_alone = self._database.is_sole_owner
         until = None if is_alone else seconds_from_now("lease")
-        row = {"id": node, "is_dead": False, "lease_until": until}
+        row: dict[str, Any] = {"id": node, "is_dead": False, "lease_until": until}
+        if contact is not None:
+            row |= {"address": contact.address, "secret": contact.secret}
 
         def operation(connection: Connection) -> Sequence[Held]:
             if is_alone:
@@ -84,7 +107,7 @@ class NodeStorage:
             insert = colliding_insert(connection, nodes).values(row)
             insert = insert.on_conflict_do_update(
                 index_elements=[nodes.c.id],
-                set_={"is_dead": False, "lease_until": insert.excluded.lease_until},
+                set_={name: insert.excluded[name] for name in row if name != "id"},
             )
             connection.execute(insert, {} if is_alone else {"lease": lease}).close()
             # Whoever is about to take one of them over is waited for.
@@ -115,6 +138,21 @@ class NodeStorage:
             lambda connection: [
                 Node(*row) for row in connection.execute(_LIVING, _AT_ONCE)
             ]
+        )
+
+    async def contact_of(self, run_id: str) -> Contact | None:
+        """Return how the node is reached that works on a run."""
+        row = await self._database.look_up(
+            lambda connection: connection.execute(
+                _CONTACT, {"run_id": run_id}
+            ).one_or_none()
+        )
+        return None if row is None else Contact(*row)
+
+    async def contacts(self) -> Sequence[Contact]:
+        """Return how all living nodes are reached."""
+        return await self._database.look_up(
+            lambda connection: [Contact(*row) for row in connection.execute(_CONTACTS)]
         )
 
     async def declare_dead(self, silent: Collection[Node]) -> None:

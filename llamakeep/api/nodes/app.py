@@ -1,0 +1,72 @@
+"""
+The application that other nodes reach: it has nothing for clients.
+
+A request is signed with this node's secret, which is in the database, and so is the
+answer; see `llamakeep.nodes.signing`.
+"""
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from pydantic_core import from_json
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from llamakeep.api.http.streaming import Streaming
+from llamakeep.engine import Engine
+from llamakeep.nodes.changes import changes_of
+from llamakeep.nodes.lines import lines_of
+from llamakeep.nodes.signing import NONCE, PROOF, SIGNATURE, is_equal, proof, signed
+
+LINES = "application/x-ndjson"
+LONGEST_BODY = 4 * 1024 * 1024
+"""Bytes; it has the ids of users whose runs somebody listens to at another node."""
+
+Endpoint = Callable[[Request, bytes], Awaitable[Response]]
+"""Responds to a request that was proved to be another node's, and its body."""
+
+
+def create_node_app(engine: Engine, secret: str) -> Starlette:
+    """Create the application of a node."""
+
+    def route(path: str, method: str, endpoint: Endpoint) -> Route:
+        async def checked(request: Request) -> Response:
+            nonce = request.headers.get(NONCE, "")
+            body = b""
+            async for piece in request.stream():
+                body += piece
+                if len(body) > LONGEST_BODY:
+                    return Response(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            wanted = signed(secret, request.method, request.url.path, nonce, body)
+            given = request.headers.get(SIGNATURE, "")
+            if not (nonce and is_equal(given, wanted)):
+                return Response(status_code=HTTPStatus.UNAUTHORIZED)
+            response = await endpoint(request, body)
+            response.headers[PROOF] = proof(secret, nonce)
+            return response
+
+        return Route(path, checked, methods=[method])
+
+    async def follow(request: Request, _: bytes) -> Response:
+        live = engine.live.get(request.path_params["run_id"])
+        if live is None or live.is_over or not live.is_stored:
+            return Response(status_code=HTTPStatus.NOT_FOUND)
+        return Streaming(lines_of(live), media_type=LINES)
+
+    async def look_for_cancels(*_: object) -> Response:
+        await engine.recovery.renew()
+        return Response()
+
+    async def tell_changes(_: Request, body: bytes) -> Response:
+        users = from_json(body)
+        return Streaming(changes_of(engine.feeds, users), media_type=LINES)
+
+    return Starlette(
+        routes=[
+            route("/changes", "POST", tell_changes),
+            route("/runs/{run_id}", "GET", follow),
+            route("/cancels", "POST", look_for_cancels),
+        ]
+    )

@@ -1,0 +1,1 @@
+"""What nodes on one database tell each other directly, over HTTP."""
