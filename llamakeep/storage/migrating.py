@@ -10,9 +10,10 @@ from sqlalchemy import Connection, exists, func, select
 from sqlalchemy.exc import DBAPIError
 
 from llamakeep.errors import StorageUnavailable
+from llamakeep.storage.accounts.tables import users
 from llamakeep.storage.database import schema
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import runs, users
+from llamakeep.storage.database.tables import runs
 
 TRIES, PAUSE = 30, 2.0
 """How often a migration waits for a table in use, and the seconds between."""

@@ -9,7 +9,7 @@ from sqlalchemy import insert
 from llamakeep.deletion.users import purge_one
 from llamakeep.domain import Actor, Run, RunStatus, User, new_id, utc_now
 from llamakeep.storage import Storage
-from llamakeep.storage.database.tables import users
+from llamakeep.storage.accounts.tables import users
 from llamakeep.storage.runs.lookups import IdempotencyKey
 from llamakeep.storage.runs.rows import to_row
 from llamakeep.storage.runs.steps import conversation_of

@@ -18,7 +18,7 @@ from llamakeep.storage import Storage, migrating, open_storage, storage
 from llamakeep.storage.database import schema
 from llamakeep.storage.database.port import Database, Operation
 from llamakeep.storage.database.sqlite import SqliteDatabase
-from llamakeep.storage.database.tables import metadata
+from llamakeep.storage.metadata import metadata
 from llamakeep.storage.storage import open_database
 from tests.waiting import until
 

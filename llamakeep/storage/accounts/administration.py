@@ -16,6 +16,7 @@ from llamakeep.domain import (
 )
 from llamakeep.errors import LastAdmin, ResetRefused, SetupRefused, UserNotFound
 from llamakeep.storage.accounts.audit import record
+from llamakeep.storage.accounts.tables import identities, password_resets, users
 from llamakeep.storage.accounts.users import (
     USER,
     change_password,
@@ -24,12 +25,7 @@ from llamakeep.storage.accounts.users import (
     log_out_everywhere,
 )
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import (
-    identities,
-    password_resets,
-    runs,
-    users,
-)
+from llamakeep.storage.database.tables import runs
 from llamakeep.storage.history.filters import unfinished_of
 from llamakeep.storage.runs.transitions import transition
 

@@ -22,11 +22,11 @@ from llamakeep.domain import Actor, ApiKey, AuditKind, Scope, User, utc_now
 from llamakeep.errors import ApiKeyNotFound, TooManyApiKeys, Unauthenticated
 from llamakeep.storage.accounts.audit import record
 from llamakeep.storage.accounts.credential_cache import CredentialCache
+from llamakeep.storage.accounts.tables import access_tokens, api_keys, users
 from llamakeep.storage.accounts.users import USER
 from llamakeep.storage.database.clock import is_plausible
 from llamakeep.storage.database.port import Database
 from llamakeep.storage.database.prepared import Prepared
-from llamakeep.storage.database.tables import access_tokens, api_keys, users
 
 MOST_API_KEYS = 100
 NOTED_FOR = timedelta(seconds=30)

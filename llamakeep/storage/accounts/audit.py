@@ -17,9 +17,9 @@ from llamakeep.domain import (
     utc_now,
 )
 from llamakeep.domain.values import value
+from llamakeep.storage.accounts.tables import audit_events
 from llamakeep.storage.database.clock import is_plausible
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import audit_events
 
 KEPT = timedelta(days=365)
 """How long an event is kept."""

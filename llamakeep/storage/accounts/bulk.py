@@ -9,8 +9,8 @@ from llamakeep.domain import Actor, AuditKind, Limits, User, UserRole, new_id, u
 from llamakeep.domain.values import value
 from llamakeep.errors import FieldError, InvalidRequest
 from llamakeep.storage.accounts.audit import new_event, record_all
+from llamakeep.storage.accounts.tables import password_resets, users
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import password_resets, users
 
 
 @value

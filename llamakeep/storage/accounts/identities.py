@@ -6,9 +6,9 @@ from llamakeep.domain import Actor, User, UserRole, utc_now
 from llamakeep.errors import SignInRefused
 from llamakeep.storage.accounts.administration import change_role
 from llamakeep.storage.accounts.invitations import record_use, use
+from llamakeep.storage.accounts.tables import identities, users
 from llamakeep.storage.accounts.users import USER, create_user, is_free
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import identities, users
 
 MOST_NUMBERS = 100
 """How many users may have the same name at the provider."""

@@ -7,10 +7,10 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select
 from llamakeep.domain import Actor, AuditKind, Invitation, User, utc_now
 from llamakeep.errors import InvitationNotFound, InvitationRefused
 from llamakeep.storage.accounts.audit import record
+from llamakeep.storage.accounts.tables import invitations
 from llamakeep.storage.accounts.users import create_user
 from llamakeep.storage.database.clock import is_plausible
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import invitations
 
 _INVITATION = tuple(c for c in invitations.c if c.name != "digest")
 

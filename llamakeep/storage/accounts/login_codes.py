@@ -9,9 +9,9 @@ from llamakeep.errors import LoginCodeRefused, Unauthenticated
 from llamakeep.storage.accounts.administration import get_user
 from llamakeep.storage.accounts.audit import record
 from llamakeep.storage.accounts.logins import add_login
+from llamakeep.storage.accounts.tables import access_tokens, login_codes
 from llamakeep.storage.database.clock import is_plausible
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import access_tokens, login_codes
 
 
 class LoginCodeStorage:

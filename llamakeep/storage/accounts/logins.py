@@ -9,11 +9,11 @@ from llamakeep.domain import Actor, AuditKind, Login, User, derived_id, utc_now
 from llamakeep.errors import LoginNotFound
 from llamakeep.storage.accounts.audit import record
 from llamakeep.storage.accounts.credential_cache import CredentialCache
+from llamakeep.storage.accounts.tables import access_tokens, audit_events
 from llamakeep.storage.accounts.users import check_is_person, end_login, revoke
 from llamakeep.storage.database.clock import is_plausible
 from llamakeep.storage.database.columns import colliding_insert
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import access_tokens, audit_events
 
 MOST_LOGINS = 200
 """How many logins of a user are listed."""

@@ -10,14 +10,14 @@ from llamakeep.domain import Actor, AuditKind, Limits, User, UserRole, new_id, u
 from llamakeep.errors import InvalidRequest, WrongKindOfUser
 from llamakeep.storage.accounts.audit import record
 from llamakeep.storage.accounts.credential_cache import CredentialCache
-from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.prepared import Prepared
-from llamakeep.storage.database.tables import (
+from llamakeep.storage.accounts.tables import (
     access_tokens,
     login_codes,
     password_resets,
     users,
 )
+from llamakeep.storage.database.port import Database
+from llamakeep.storage.database.prepared import Prepared
 
 USER = (
     users.c.id,

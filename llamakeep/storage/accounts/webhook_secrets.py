@@ -9,9 +9,9 @@ from sqlalchemy import Connection, literal, select, update
 from llamakeep.domain import Actor, AuditKind, User, utc_now
 from llamakeep.errors import Unauthenticated
 from llamakeep.storage.accounts.audit import record
+from llamakeep.storage.accounts.tables import users, webhook_secrets
 from llamakeep.storage.database.columns import colliding_insert
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import users, webhook_secrets
 
 SECRETS = (
     webhook_secrets.c.secret,

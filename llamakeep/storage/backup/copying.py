@@ -24,12 +24,14 @@ from sqlalchemy import (
 
 from llamakeep.domain import RunStatus
 from llamakeep.errors import StorageUnavailable
+from llamakeep.storage.accounts.tables import users
 from llamakeep.storage.backup.portions import has_key_of, next_keys
 from llamakeep.storage.database import schema
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import images, metadata, runs, users
+from llamakeep.storage.database.tables import images, runs
 from llamakeep.storage.history.indexing import INSERT_INDEXED, WORDS, indexed_runs
 from llamakeep.storage.history.words import lexemes
+from llamakeep.storage.metadata import metadata
 
 Progress = Callable[[str, int], None]
 """Takes the name of a table, and how many of its rows were looked at."""

@@ -8,10 +8,11 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, select
 from sqlalchemy.exc import DatabaseError
 
+from llamakeep.storage.accounts.tables import users
 from llamakeep.storage.backup.portions import next_keys
 from llamakeep.storage.database import schema
 from llamakeep.storage.database.conditions import IS_UNFINISHED
-from llamakeep.storage.database.tables import images, run_images, runs, users
+from llamakeep.storage.database.tables import images, run_images, runs
 from llamakeep.storage.runs.rows import READ, to_run
 
 MOST_FAULTS = 20

@@ -29,7 +29,7 @@ from llamakeep.storage.database.postgres_connecting import (
 )
 from llamakeep.storage.database.postgres_url import PostgresUrl
 from llamakeep.storage.database.private_files import create_private
-from llamakeep.storage.database.tables import metadata
+from llamakeep.storage.metadata import metadata
 
 _OTHERS = """
 SELECT usename, count(*) FROM pg_stat_activity

@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, exists, func, select
 
 from llamakeep.domain import utc_now
+from llamakeep.storage.accounts.tables import audit_events, users
 from llamakeep.storage.database.columns import colliding_insert
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import audit_events, clock, runs, users
+from llamakeep.storage.database.tables import clock, runs
 from llamakeep.storage.database.trouble import Trouble
 
 LONGEST_GAP = timedelta(days=3)

@@ -11,10 +11,13 @@ from sqlalchemy import (
     JSON,
     TIMESTAMP,
     BigInteger,
+    Column,
     Connection,
     Dialect,
     Enum,
     Float,
+    ForeignKey,
+    MetaData,
     Table,
     bindparam,
 )
@@ -29,6 +32,16 @@ if TYPE_CHECKING:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_by_%(column_0_N_name)s",
+        "pk": "%(table_name)s_pk",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fk",
+        "uq": "%(table_name)s_%(column_0_N_name)s_unique",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    }
+)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -163,3 +176,9 @@ def _on_postgresql(
 ) -> str:
     seconds = compiler.process(element.clauses, **options)
     return f"(clock_timestamp() + make_interval(secs => {seconds}))"
+
+
+def owner() -> Column[str]:
+    """Return the column of the user who owns a row; it is deleted with the user."""
+    user = ForeignKey("users.id", ondelete="CASCADE")
+    return Column("user_id", user, nullable=False, index=True)

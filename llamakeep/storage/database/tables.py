@@ -1,4 +1,8 @@
-"""The tables, as the newest migration leaves them."""
+"""
+The tables, as the newest migration leaves them.
+
+Those of accounts are in `storage/accounts/tables.py`.
+"""
 
 from sqlalchemy import (
     JSON,
@@ -10,165 +14,32 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
     false,
     text,
-    true,
 )
 
 from llamakeep.domain import (
-    Limits,
     NotificationEvent,
     NotificationStatus,
     Reservation,
     RunStatus,
-    UserRole,
 )
 from llamakeep.domain.runs import LONGEST_END_USER
-from llamakeep.storage.database.columns import Dollars, Facts, UtcDateTime, words_of
+from llamakeep.storage.database.columns import (
+    Dollars,
+    Facts,
+    UtcDateTime,
+    metadata,
+    owner,
+    words_of,
+)
 from llamakeep.storage.database.conditions import (
     FAILED_WAYS,
     IS_UNFINISHED,
     is_one_of,
-)
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "%(table_name)s_by_%(column_0_N_name)s",
-        "pk": "%(table_name)s_pk",
-        "fk": "%(table_name)s_%(column_0_N_name)s_fk",
-        "uq": "%(table_name)s_%(column_0_N_name)s_unique",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-    }
-)
-
-
-def _owner() -> Column[str]:
-    """Return the column of the user who owns a row; it is deleted with the user."""
-    user = ForeignKey("users.id", ondelete="CASCADE")
-    return Column("user_id", user, nullable=False, index=True)
-
-
-users = Table(
-    "users",
-    metadata,
-    Column("id", String(32), primary_key=True),
-    Column("username", String(64), nullable=False),
-    # Case folding turns one character into up to three.
-    Column("username_key", String(3 * 64), nullable=False, unique=True),
-    Column("password_hash", String(256)),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("disabled_at", UtcDateTime),
-    Column("role", words_of(UserRole), nullable=False, server_default=UserRole.USER),
-    Column("limits", Facts(Limits)),
-    # Set by an administrator, and by the user.
-    Column("retention_days", Integer),
-    Column("own_retention_days", Integer),
-    # Whether the texts of their runs stay after the end.
-    Column("keeps", Boolean, nullable=False, server_default=true()),
-    # What an administrator lets them ask, if not all.
-    Column("models", Facts(frozenset[str])),
-    # Whether it has no login, and programs use its API keys.
-    Column("is_service", Boolean, nullable=False, server_default=false()),
-    # A deleted user's row stays until all of their data is deleted.
-    Column("deleted_at", UtcDateTime),
-    # The lease of the process that purges the user.
-    Column("purge_until", UtcDateTime),
-)
-
-access_tokens = Table(
-    "access_tokens",
-    metadata,
-    Column("digest", LargeBinary(32), primary_key=True),
-    _owner(),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("expires_at", UtcDateTime, nullable=False),
-    Column("is_cookie", Boolean),
-    Column("last_used_at", UtcDateTime),
-    Column("event_id", String(32)),  # of the audit log
-    # Whether it ends when it said at first, however much it is used.
-    Column("is_final", Boolean),
-)
-
-login_codes = Table(
-    "login_codes",
-    metadata,
-    Column("digest", LargeBinary(32), primary_key=True),
-    _owner(),
-    # SHA-256 of what only the program knows that asked.
-    Column("challenge", String(64), nullable=False),
-    # When the login ends that a code is exchanged for.
-    Column("login_ends_at", UtcDateTime, nullable=False),
-    Column("expires_at", UtcDateTime, nullable=False),
-)
-
-identities = Table(
-    "identities",
-    metadata,
-    # Who says so, and who it is there.
-    Column("issuer", String(255), primary_key=True),
-    Column("subject", String(255), primary_key=True),
-    _owner(),
-    Column("created_at", UtcDateTime, nullable=False),
-)
-
-api_keys = Table(
-    "api_keys",
-    metadata,
-    Column("id", String(32), primary_key=True),
-    _owner(),
-    Column("digest", LargeBinary(32), nullable=False, unique=True),
-    Column("name", String(64), nullable=False),
-    Column("hint", String(8), nullable=False),
-    Column("scopes", JSON, nullable=False),
-    Column("models", JSON(none_as_null=True)),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("expires_at", UtcDateTime),
-    Column("last_used_at", UtcDateTime),
-    Column("limits", Facts(Limits)),
-    Column("keeps", Boolean, nullable=False, server_default=true()),
-)
-
-password_resets = Table(
-    "password_resets",
-    metadata,
-    # The primary key: a new token replaces the user's earlier one.
-    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
-    Column("digest", LargeBinary(32), nullable=False, unique=True),
-    Column("expires_at", UtcDateTime, nullable=False),
-)
-
-invitations = Table(
-    "invitations",
-    metadata,
-    Column("id", String(32), primary_key=True),
-    Column("digest", LargeBinary(32), nullable=False, unique=True),
-    Column("role", words_of(UserRole), nullable=False),
-    Column("limits", Facts(Limits)),
-    # For whom it is, in an administrator's words.
-    Column("email", String(254)),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("expires_at", UtcDateTime, nullable=False),
-)
-
-audit_events = Table(
-    "audit_events",
-    metadata,
-    Column("id", String(32), primary_key=True),
-    Column("at", UtcDateTime, nullable=False),
-    Column("kind", String(32), nullable=False),
-    # Without foreign keys: events outlive their users.
-    Column("user_id", String(32)),
-    Column("username", String(64)),
-    Column("actor_id", String(32)),
-    Column("actor_username", String(64)),
-    Column("api_key_id", String(32)),
-    Column("detail", String(256)),
-    Column("address", String(64)),
-    Column("user_agent", String(256)),
 )
 
 runs = Table(
@@ -304,7 +175,7 @@ conversation_titles = Table(
     metadata,
     # Only of conversations whose user chose a title.
     Column("conversation_id", String(32), primary_key=True),
-    _owner(),
+    owner(),
     Column("title", String(200), nullable=False),
 )
 
@@ -334,17 +205,6 @@ deliveries = Table(
     # Ids of received webhooks, so that each is processed once.
     Column("id", String(255), primary_key=True),
     Column("received_at", UtcDateTime, nullable=False, index=True),
-)
-
-webhook_secrets = Table(
-    "webhook_secrets",
-    metadata,
-    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
-    # Readable, unlike all other secrets: webhooks are signed with it.
-    Column("secret", String(64), nullable=False),
-    # The previous secret, which signs as well for a while.
-    Column("previous", String(64)),
-    Column("previous_until", UtcDateTime),
 )
 
 notifications = Table(
@@ -419,12 +279,6 @@ _partial(
     runs.c.id,
     unique=False,
     where=text(is_one_of(FAILED_WAYS)),
-)
-_partial(
-    "users_deleted",
-    users.c.purge_until,
-    unique=False,
-    where=users.c.deleted_at.is_not(None),
 )
 _partial(
     "notifications_due",

@@ -20,10 +20,11 @@ from sqlalchemy import (
 from llamakeep.domain import Actor, AuditKind, User, first_id, utc_now
 from llamakeep.errors import InvalidRequest, UserNotFound
 from llamakeep.storage.accounts.audit import record
+from llamakeep.storage.accounts.tables import users
 from llamakeep.storage.accounts.users import USER
 from llamakeep.storage.database.conditions import IS_FINISHED
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import runs, users
+from llamakeep.storage.database.tables import runs
 
 _place = tuple_(runs.c.user_id, runs.c.id)
 _OLD = (

@@ -15,17 +15,16 @@ from llamakeep.storage.accounts.administration import (
     stop_runs,
 )
 from llamakeep.storage.accounts.audit import record
-from llamakeep.storage.accounts.users import USER
-from llamakeep.storage.database.columns import seconds_from_now
-from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import (
+from llamakeep.storage.accounts.tables import (
     api_keys,
     identities,
-    notifications,
-    runs,
     users,
     webhook_secrets,
 )
+from llamakeep.storage.accounts.users import USER
+from llamakeep.storage.database.columns import seconds_from_now
+from llamakeep.storage.database.port import Database
+from llamakeep.storage.database.tables import notifications, runs
 from llamakeep.storage.history.filters import unfinished_of
 from llamakeep.storage.runs.quotas import give_back
 

@@ -10,8 +10,9 @@ from sqlalchemy import Connection, bindparam, insert, select, text
 from llamakeep.domain import Run, User
 from llamakeep.domain.runs import FOLLOWS_NOTHING
 from llamakeep.errors import ImageNotFound, Unauthenticated
+from llamakeep.storage.accounts.tables import users
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import runs, users
+from llamakeep.storage.database.tables import runs
 from llamakeep.storage.history.indexing import INSERT_INDEXED
 from llamakeep.storage.history.tags import add_tags
 from llamakeep.storage.history.words import lexemes, said_by_model

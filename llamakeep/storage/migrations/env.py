@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from llamakeep.storage.database.tables import metadata
+from llamakeep.storage.metadata import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(

@@ -29,10 +29,11 @@ from llamakeep.domain import (
     Run,
     RunStatus,
 )
+from llamakeep.storage.accounts.tables import webhook_secrets
 from llamakeep.storage.accounts.webhook_secrets import SECRETS, WebhookSecrets
 from llamakeep.storage.database.columns import seconds_from_now
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import notifications, runs, webhook_secrets
+from llamakeep.storage.database.tables import notifications, runs
 from llamakeep.storage.runs.rows import NAMES, READ, to_run
 
 _NOTIFICATION = tuple(notifications.c[each.name] for each in fields(Notification))

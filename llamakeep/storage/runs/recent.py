@@ -8,9 +8,10 @@ from typing import NamedTuple
 from sqlalchemy import BindParameter, Connection, bindparam, select, true
 
 from llamakeep.domain import RunStatus, first_id
+from llamakeep.storage.accounts.tables import users
 from llamakeep.storage.database.conditions import IS_UNFINISHED
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.tables import runs, users
+from llamakeep.storage.database.tables import runs
 
 MOST = 100
 """Runs of a user that began in the time that is looked at."""

@@ -7,7 +7,7 @@ import httpx2
 from llamakeep.credentials.passwords import Passwords
 from llamakeep.credentials.tokens import digest
 from llamakeep.domain import utc_now
-from llamakeep.storage.database.tables import access_tokens
+from llamakeep.storage.accounts.tables import access_tokens
 from tests.api.serving import Client
 
 CAROL = {"username": "carol", "password": "correct horse battery"}

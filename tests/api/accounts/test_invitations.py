@@ -11,7 +11,7 @@ from sqlalchemy import select
 from llamakeep.credentials.tokens import digest, new_invitation_token
 from llamakeep.domain import AuditKind, UserRole
 from llamakeep.settings import Settings
-from llamakeep.storage.database.tables import invitations
+from llamakeep.storage.accounts.tables import invitations
 from tests.api.accounts.identity_provider import (
     Browser,
 )

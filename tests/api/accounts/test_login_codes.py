@@ -12,7 +12,7 @@ from sqlalchemy import select
 from llamakeep.credentials.tokens import digest, new_login_code
 from llamakeep.domain import Actor, AuditKind, utc_now
 from llamakeep.settings import Settings
-from llamakeep.storage.database.tables import login_codes
+from llamakeep.storage.accounts.tables import login_codes
 from tests.api.accounts.identity_provider import Browser
 from tests.api.accounts.logins import OWN, cookie_of, log_in
 from tests.api.accounts.test_proxy_sign_in import DORA, PATH, PROXY, behind

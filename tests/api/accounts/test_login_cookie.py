@@ -13,7 +13,7 @@ from pydantic import HttpUrl
 from llamakeep.credentials.tokens import digest, new_access_token
 from llamakeep.domain import User, utc_now
 from llamakeep.settings import Settings
-from llamakeep.storage.database.tables import access_tokens
+from llamakeep.storage.accounts.tables import access_tokens
 from tests.api.accounts.logins import (
     CAROL,
     DAY,

@@ -14,7 +14,7 @@ from llamakeep.errors import (
 )
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.accounts.audit import KEPT
-from llamakeep.storage.database.tables import audit_events
+from llamakeep.storage.accounts.tables import audit_events
 from llamakeep.storage.deletion.traces import SHARED
 from tests.storage.running import delete_user, ended, new_run, start
 

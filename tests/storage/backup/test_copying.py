@@ -15,9 +15,9 @@ from llamakeep.domain.messages import message_of
 from llamakeep.errors import DatabaseInUse, DatabaseMissing, StorageUnavailable
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.backup import copy, verify_database
-from llamakeep.storage.database.tables import metadata
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.search import read_search
+from llamakeep.storage.metadata import metadata
 from tests.images import image, png
 from tests.storage.running import ended, start
 

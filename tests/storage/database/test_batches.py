@@ -145,7 +145,7 @@ async def forget(_: asyncpg.Connection, connection: asyncpg.Connection) -> None:
 
 
 async def alter(administrator: asyncpg.Connection, _: asyncpg.Connection) -> None:
-    for size in (81, 80):
+    for size in (65, 64):
         await administrator.execute(
             f"ALTER TABLE runs ALTER finish_reason TYPE varchar({size}); "
             f"ALTER TABLE users ALTER username TYPE varchar({size})"

@@ -9,13 +9,9 @@ from sqlalchemy import Connection, Table, func, insert, select, text
 from llamakeep.deletion.retention import MANY, sweep
 from llamakeep.domain import Actor, ApiKey, User, new_id, utc_now
 from llamakeep.storage import Storage
+from llamakeep.storage.accounts.tables import access_tokens, api_keys, audit_events
 from llamakeep.storage.database import schema
-from llamakeep.storage.database.tables import (
-    access_tokens,
-    api_keys,
-    audit_events,
-    clock,
-)
+from llamakeep.storage.database.tables import clock
 from tests.storage.deletion.test_retention import ages, keep
 from tests.storage.running import start
 

@@ -10,7 +10,7 @@ from llamakeep.deletion.users import purge_one
 from llamakeep.domain import Actor, AuditKind, User, utc_now
 from llamakeep.errors import UserNotFound
 from llamakeep.storage import Storage, open_storage
-from llamakeep.storage.database.tables import users
+from llamakeep.storage.accounts.tables import users
 from llamakeep.storage.deletion import users as deleted_users
 from llamakeep.storage.deletion.traces import DeletionPace
 from llamakeep.storage.history.conversations import HIGHEST

@@ -12,8 +12,9 @@ from sqlalchemy import Connection, delete, insert
 from llamakeep.domain import Run, RunStatus, User
 from llamakeep.errors import InvalidRequest
 from llamakeep.storage import Storage, open_storage
+from llamakeep.storage.accounts.tables import users
 from llamakeep.storage.database import schema
-from llamakeep.storage.database.tables import runs, users
+from llamakeep.storage.database.tables import runs
 from llamakeep.storage.history import search
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.search import read_search
