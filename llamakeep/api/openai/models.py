@@ -45,8 +45,11 @@ async def model(model: str, request: Request, user: CurrentUser) -> Response:
     if asked in services.registry.aliases:
         known = await services.models.described()
         [alias] = [each for each in known if each.name == asked]
+        if not services.access.listed(user, [alias]):
+            raise errors.UnknownModel(f"You may not ask {asked}.")
         return json_response(_model(alias))
     provider, name = await services.registry.find_model(asked)
+    services.access.check(user, provider.name, name)
     can = await capabilities_of(provider, name)
     facts = ModelFacts(f"{provider.name}:{name}", capabilities=can)
     return json_response(_model(facts))

@@ -16,6 +16,7 @@ from llamakeep.api.replicate.names import (
     written,
 )
 from llamakeep.api.replicate.schemas import PARAMETERS, openapi_schema
+from llamakeep.domain import User
 from llamakeep.errors import (
     NoProvider,
     PathNotFound,
@@ -89,10 +90,10 @@ class VersionPage(Body):
 
 @router.get("/models", responses=problem_responses(Unauthenticated))
 async def list_models(request: Request, user: CurrentUser) -> ModelPage:
-    """List the models that providers are known to serve; there may be more."""
-    registry, links = services_of(request).registry, Links.of(request)
-    found = []
-    for known in await registry.models():
+    """List models that providers are known to serve, and you may ask."""
+    services, links = services_of(request), Links.of(request)
+    registry, found = services.registry, []
+    for known in filter(services.access.of(user), await registry.models()):
         name, _, model = known.partition(":")
         provider = registry.provider(name)
         # Providers are not asked for what they know of each.
@@ -105,7 +106,7 @@ async def get_model(
     owner: str, name: str, request: Request, user: CurrentUser
 ) -> Model:
     """Return a model with its input and output."""
-    provider, model = await _found(request, owner, name)
+    provider, model = await _found(request, owner, name, user)
     unsupported = await _unsupported(request, provider, model)
     return _model(provider, model, Links.of(request), unsupported)
 
@@ -115,7 +116,7 @@ async def list_versions(
     owner: str, name: str, request: Request, user: CurrentUser
 ) -> VersionPage:
     """List a model's only version."""
-    provider, model = await _found(request, owner, name)
+    provider, model = await _found(request, owner, name, user)
     unsupported = await _unsupported(request, provider, model)
     return VersionPage(results=[_version(provider, model, unsupported)])
 
@@ -129,6 +130,7 @@ async def get_version(
         provider, model = await check_version(
             services_of(request).registry, owner, name, version_id
         )
+        services_of(request).access.check(user, provider.name, model)
         await check_model_exists(provider, model)
     except UnknownModel as error:
         raise PathNotFound(error.detail) from error
@@ -143,9 +145,13 @@ async def _unsupported(
     return await registry.unsupported(provider, model, PARAMETERS)
 
 
-async def _found(request: Request, owner: str, name: str) -> tuple[Provider, str]:
+async def _found(
+    request: Request, owner: str, name: str, user: User
+) -> tuple[Provider, str]:
+    services = services_of(request)
     try:
-        provider, model = await find_model(services_of(request).registry, owner, name)
+        provider, model = await find_model(services.registry, owner, name)
+        services.access.check(user, provider.name, model)
         await check_model_exists(provider, model)
     except UnknownModel as error:
         raise PathNotFound(error.detail) from error

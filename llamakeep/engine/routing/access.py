@@ -1,6 +1,6 @@
 """Which models and aliases users, their roles and their API keys may ask."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from llamakeep.domain import User
 from llamakeep.errors import UnknownModel
@@ -37,23 +37,26 @@ class Access:
 
     def listed(self, user: User, known: Collection[ModelFacts]) -> list[ModelFacts]:
         """Return those of the models and aliases that `user` may ask."""
-        sets = [allowed for _, allowed in self._sets(user)]
-        if not sets:
-            return [*known]
-
-        def may_ask(name: str, alias: str | None) -> bool:
-            provider, _, model = name.partition(":")
-            return all(_allows(allowed, provider, model, alias) for allowed in sets)
-
+        may_ask = self.of(user)
         return [
             each
             for each in known
             if (
-                may_ask(each.name, None)
+                may_ask(each.name)
                 if each.alias_of is None
                 else any(may_ask(member, each.name) for member in each.alias_of)
             )
         ]
+
+    def of(self, user: User) -> Callable[..., bool]:
+        """Return what says of a model, and an alias of it, if `user` may ask that."""
+        sets = [allowed for _, allowed in self._sets(user)]
+
+        def may_ask(name: str, alias: str | None = None) -> bool:
+            provider, _, model = name.partition(":")
+            return all(_allows(allowed, provider, model, alias) for allowed in sets)
+
+        return may_ask
 
     def _sets(self, user: User) -> Iterator[tuple[str, Collection[str]]]:
         of_role = self._registry.roles.get(user.role)

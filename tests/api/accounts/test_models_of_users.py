@@ -41,6 +41,27 @@ async def test_a_user_asks_what_is_allowed_from_the_next_request_on(
     assert len(await client.history()) == 2
 
 
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/v1/models/scripted:parrot", {}),
+        ("/v1/models/scripted:parrot", {"anthropic-version": "2023-06-01"}),
+        ("/replicate/v1/models/scripted/parrot", {}),
+        ("/replicate/v1/models/scripted/parrot/versions", {}),
+    ],
+)
+async def test_nothing_is_said_of_a_model_that_may_not_be_asked(
+    client: Client, root: dict[str, str], path: str, headers: dict[str, str]
+) -> None:
+    before = await client.get(path, headers=headers)
+    await let_ask(client, root, ["other:*"])
+    after = await client.get(path, headers=headers)
+    listed = await client.get("/replicate/v1/models")
+
+    assert (before.status_code, after.status_code) == (200, 404)
+    assert listed.json()["results"] == []
+
+
 async def test_a_key_of_the_user_may_ask_no_more(
     client: Client, root: dict[str, str]
 ) -> None:
