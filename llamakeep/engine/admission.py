@@ -217,8 +217,11 @@ class Admission:
         """
         if new.model is None and self._requires_model:
             raise model_missing()
-        provider, model = await self._registry.resolve(new.model)
-        self._access.check(user, provider.name, model)
+        registry = self._registry
+        provider, model = await registry.resolve(new.model)
+        name = new.model or registry.default_alias
+        alias = name if name in registry.aliases else None
+        self._access.check(user, provider.name, model, alias=alias)
         if not isinstance(provider, CountsTokens):
             raise UnsupportedParameter(
                 f"The provider {provider.name!r} cannot count the tokens of a prompt "
@@ -227,7 +230,7 @@ class Admission:
                 parameters=["model"],
             )
         if new.parameters != PLAIN:
-            await self._registry.check_parameters(provider, model, new.parameters)
+            await registry.check_parameters(provider, model, new.parameters)
         prior = (await self._context_of(user, new)).runs
         if new.check_followed is not None:
             new.check_followed(prior)
@@ -235,7 +238,7 @@ class Admission:
             new = replace(new, system_prompt=system_prompt_in(prior))
         new, _ = await self._with_images(provider, model, new, prior)
         new = replace(new, parameters=told_of(new.parameters))
-        parameters = await prompted(self._registry, provider, model, new, prior)
+        parameters = await prompted(registry, provider, model, new, prior)
         return await provider.count_tokens(
             CompletionRequest(
                 run_id=new_id("run_"),

@@ -15,7 +15,7 @@ from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.settings.upstreams import Member
 from llamakeep.storage import Storage
-from tests.fakes import ScriptedProvider
+from tests.fakes import CountingProvider, ScriptedProvider
 
 ALIASES = {"any": [[Member("one", "a")], [Member("two", "b")]]}
 
@@ -82,6 +82,18 @@ async def test_a_role_asks_what_is_allowed_to_it_and_no_more(
             run = await engine.answer(alice, new)
             assert f"{run.provider}:{run.model}" == answering
     assert len(await storage.history(alice)) == (answering is not None)
+
+
+async def test_tokens_are_counted_for_an_alias_that_is_allowed(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    counting = CountingProvider(name="one", models=["a"])
+    aliases = {"any": [[Member("one", "a")]]}
+    registry = Registry([counting], aliases=aliases, roles={"user": ["any"]})
+    async with open_with(settings, storage, registry) as engine:
+        assert await engine.count_tokens(alice, NewRun(prompt="Why?", model="any")) == 4
+        with pytest.raises(UnknownModel):
+            await engine.count_tokens(alice, NewRun(prompt="Why?", model="one:a"))
 
 
 @pytest.mark.parametrize("of_key", [["two:b"], ["one:a"], ["any"]])
