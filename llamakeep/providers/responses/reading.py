@@ -210,6 +210,8 @@ class ResponseReader:
             if not 0 < len(found) <= _LONGEST_ID or not found.isprintable():
                 raise self._invalid("has an id that is none")
             self.id = found
+        elif isinstance(found, str) and found != self.id:
+            raise self._invalid("is of another response than the one that was begun")
         status = response.get("status")
         if isinstance(status, str) and not self.is_over:
             self.status = status

@@ -69,3 +69,16 @@ def test_an_item_with_a_high_index_is_an_item_of_its_own(output_index: int) -> N
     said = [found.read(each) for each in (delta("a", 0), end, delta("b", output_index))]
 
     assert joined(said) == "ab"
+
+
+def test_what_is_of_another_response_ends_nothing_and_adds_nothing() -> None:
+    found = reader()
+    found.read({"type": "response.created", "response": {"id": "resp_a"}})
+    text = {"type": "output_text", "text": "Of another user."}
+    output = [{"type": "message", "content": [text]}]
+    other = {"id": "resp_b", "status": "completed", "output": output}
+
+    with pytest.raises(ProviderAnswerInvalid, match="another response"):
+        found.read({"type": "response.completed", "response": other})
+
+    assert (found.id, found.is_over) == ("resp_a", False)
