@@ -161,7 +161,7 @@ async def measure(arguments: argparse.Namespace, url: str, folder: str) -> None:
             direct = Node(*await enter(stack, server(1, urls[-1], upstream, more)))
             await bench.burst(direct, 8, 1)  # warm up
             await report_prompts(bench, direct, nodes[0], arguments)
-            await asyncio.to_thread(behave, upstream, Manner(delay=1.5 * QUIET))
+            await asyncio.to_thread(behave, upstream, Manner(first=3 * QUIET))
             for how in (signal.SIGKILL, signal.SIGTERM):
                 times = []
                 for _ in range(arguments.ends):
@@ -194,8 +194,9 @@ async def report_prompts(
             rounds.append([*found[:-1], through[-1]])
         per_second, p50, cpu, postgres, commits, wal, trips = middle(rounds)
         print(
-            f"| {clients} | {per_second:,.0f} | {p50:.1f} | {cpu:.2f} | {postgres:.2f} "
-            f"| {commits:.2f} | {wal / 1000:.1f} | {trips:.2f} |"
+            f"| {clients} | {per_second:,.0f} | {p50:.1f} | {1000 * cpu:.2f} "
+            f"| {1000 * postgres:.2f} | {commits:.2f} | {wal / 1000:.1f} "
+            f"| {trips:.2f} |"
         )
 
 
