@@ -245,7 +245,7 @@ async def test_of_models_of_the_settings_the_server_is_asked_once_in_a_while() -
         can = await provider.capabilities("a")
         await provider.close()
 
-    assert models == [("a", "b")] * 2
+    assert models == [["a", "b"]] * 2
     assert can.tools is False
     assert len(stub.heard) == 1
 
@@ -257,7 +257,7 @@ async def test_the_models_of_the_settings_are_listed_while_their_server_is_away(
         base_url = stub.base_url
     provider = OpenAIProvider(base_url, models=("a",))
 
-    assert await provider.models() == ("a",)
+    assert await provider.models() == ["a"]
     await provider.close()
 
 
