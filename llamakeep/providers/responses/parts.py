@@ -51,15 +51,16 @@ class _Part:
     """Whether something of it was handed on."""
     length: int = 0
     known: list[str] = field(default_factory=list)
-    """All that was received."""
+    """All that was received, of which the first is what was compared before."""
     news: list[str] = field(default_factory=list)
     """What was not handed on."""
 
     def beyond(self, said: str, place: int) -> str:
         """Return what is said from `place` on, beyond what has to be repeated."""
-        if len(self.known) > 1:
+        end = place + len(said)
+        if len(self.known) > 1 and end > len(self.known[0]):
             self.known = ["".join(self.known)]
-        known = "".join(self.known)[place : place + len(said)]
+        known = self.known[0][place:end] if self.known else ""
         if said[: len(known)] != known:
             raise OtherText
         return said[len(known) :]

@@ -1,9 +1,11 @@
 """Responses of servers that say too much, too often or out of place."""
 
+import tracemalloc
 from typing import Any
 
 import pytest
 
+from llamakeep.domain import Text
 from llamakeep.domain.messages import LONGEST_NAME
 from llamakeep.errors import ProviderAnswerInvalid
 from llamakeep.providers.openai.chat_completions import MAX_LOGPROBS
@@ -82,3 +84,19 @@ def test_what_is_of_another_response_ends_nothing_and_adds_nothing() -> None:
         found.read({"type": "response.completed", "response": other})
 
     assert (found.id, found.is_over) == ("resp_a", False)
+
+
+def test_a_short_repetition_of_a_long_text_does_not_copy_it() -> None:
+    key, long = parts.Key(0, parts.CONTENT), "a" * 1_000_000
+    received = parts.Parts()
+    received.grow(key, Text, long)
+    received.grow(key, Text, "b")
+    tracemalloc.start()
+    try:
+        received.complete(key, Text, "aa", is_done=False)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 100_000
+    received.complete(key, Text, f"{long}bc", is_done=True)
+    assert received.take() == [Text(f"{long}bc")]
