@@ -172,7 +172,11 @@ def create_app(
                 notifier.open()
             stack.push_async_callback(engine.close)
             for_nodes = (
-                {} if storage.is_sole_owner else _meet_nodes(engine, storage, stack)
+                {}
+                if storage.is_sole_owner
+                else _meet_nodes(
+                    engine, storage, stack, here=await asyncio.to_thread(place)
+                )
             )
             await engine.open()
             purging = Purging(storage)
@@ -274,10 +278,16 @@ async def offer_setup(app: FastAPI, setup_token: str | None = None) -> str | Non
 
 
 def _meet_nodes(
-    engine: Engine, storage: Storage, stack: AsyncExitStack
+    engine: Engine, storage: Storage, stack: AsyncExitStack, *, here: str
 ) -> dict[socket.socket, ASGIApp]:
     """
     Have runs followed at the other nodes on this machine, and those here by them.
+
+    Args:
+        engine: What follows, and is followed.
+        storage: Where nodes find each other.
+        stack: Closes what this opens.
+        here: The machine, as `place` says it.
 
     Returns:
         What is to be served for them, by its listener.
@@ -285,7 +295,7 @@ def _meet_nodes(
     listener = socket.socket()
     stack.callback(listener.close)
     listener.bind(("127.0.0.1", 0))
-    here, secret = place(), new_secret()
+    secret = new_secret()
     address = f"http://127.0.0.1:{listener.getsockname()[1]}#{here}"
     engine.recovery.contact = Contact(engine.node_id, address, secret)
     mirrors = Mirrors(storage, engine.node_id, place=here)

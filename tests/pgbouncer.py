@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +32,11 @@ server_login_retry = 1
 
 @contextmanager
 def running_pgbouncer(url: str, mode: str, *, size: int = 3) -> Iterator[str]:
-    """Run it in one of its modes, and yield the URL of the database behind it."""
+    """
+    Run it in one of its modes, and yield the URL of the database behind it.
+
+    It is started again when it crashes, as a service is.
+    """
     program = debian_program("pgbouncer")
     server = urlsplit(url)
     with socket.socket() as probe:
@@ -53,17 +58,33 @@ def running_pgbouncer(url: str, mode: str, *, size: int = 3) -> Iterator[str]:
             user = "nobody"
             for path in (name, file):
                 shutil.chown(path, user)
-        with subprocess.Popen(
-            [program, "-q", str(file)],
-            user=user,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            try:
-                _wait_until_open(own_port)
-                yield server._replace(netloc=f"postgres@127.0.0.1:{own_port}").geturl()
-            finally:
-                process.kill()
+        command = [program, "-q", str(file)]
+        is_over = threading.Event()
+        running: list[subprocess.Popen[bytes]] = []
+
+        def supervise() -> None:
+            # Version 1.18 crashes at times when it has to cancel many statements.
+            while not is_over.is_set():
+                process = subprocess.Popen(
+                    command,
+                    user=user,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+                running[:] = [process]
+                process.wait()
+
+        thread = threading.Thread(target=supervise)
+        thread.start()
+        try:
+            _wait_until_open(own_port)
+            yield server._replace(netloc=f"postgres@127.0.0.1:{own_port}").geturl()
+        finally:
+            is_over.set()
+            while thread.is_alive():
+                for process in running:
+                    process.kill()
+                thread.join(0.1)
 
 
 def _wait_until_open(port: int) -> None:
