@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from llamakeep.domain import Run
@@ -17,6 +17,9 @@ from llamakeep.storage.runs.nodes import Contact
 
 LONGEST_LINE = 32 * 1024 * 1024
 """Bytes; the first one has the text of an earlier attempt."""
+
+LONGEST_BEGINNING = 5.0
+"""Seconds for which a reader waits for a node, until storage is read instead."""
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +62,7 @@ class Mirrors:
             mirror = self._mirrors[run.id] = _Mirror(task, begun)
         mirror.readers += 1
         try:
-            yield await asyncio.shield(mirror.begun)
+            yield await _soon(mirror.begun)
         finally:
             mirror.readers -= 1
             if not mirror.readers:
@@ -122,3 +125,10 @@ class Mirrors:
                     pass
         except (HttpError, StorageUnavailable) as error:
             log.info("the node of run %s looks for cancels later: %s", run_id, error)
+
+
+async def _soon(begun: "asyncio.Future[LiveRun | None]") -> LiveRun | None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LONGEST_BEGINNING):
+            return await asyncio.shield(begun)
+    return None
