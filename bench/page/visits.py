@@ -16,7 +16,10 @@ NETWORKS = {
 """Milliseconds that a request waits at least, and bytes per second."""
 
 _USABLE = "until(() => document.activeElement?.tagName === 'TEXTAREA')"
-_PAINTED = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+_PAINTED = """
+until(() => performance.getEntriesByName("first-contentful-paint")[0])
+    .then(() => performance.getEntriesByName("first-contentful-paint")[0].startTime)
+"""
 MINUTE = 60_000
 
 
