@@ -16,7 +16,7 @@ from tests.providers.replicating import Control, provider_at
 
 @pytest.fixture(autouse=True)
 def poll_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llamakeep.providers.replicate.following._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("llamakeep.providers.backoff.FIRST_PAUSE", 0.01)
     monkeypatch.setattr("llamakeep.providers.replicate.api._PAUSES", (0.01, 0.05))
 
 

@@ -9,22 +9,17 @@ from time import monotonic
 from llamakeep.errors import (
     AnswerExpired,
     ProviderAnswerInvalid,
-    ProviderError,
     ProviderTimeout,
 )
 from llamakeep.http import HttpError
+from llamakeep.providers.backoff import Backoff
 from llamakeep.providers.replicate.api import TRANSIENT, ReplicateApi
 from llamakeep.providers.replicate.errors import failure, hit_the_limit
 from llamakeep.providers.replicate.predictions import MAX_TEXT, Prediction
 from llamakeep.providers.replicate.streams import StreamedTexts
 
-_FIRST_PAUSE = 0.1
-_LONGEST_PAUSE = 2.0
-_PAUSE_GROWTH = 1.5
 _SHORT_STREAM = 5.0
 _MAX_SHORT_STREAMS = 2
-_UNKNOWN_FOR = 30.0
-"""Seconds for which a prediction that exists may be unknown to some of the servers."""
 
 
 class Following:
@@ -54,14 +49,13 @@ class Following:
         self._is_object = is_object
         self._budget = budget
         self._deadline = monotonic() + budget
-        self._patience = patience
-        self._known_within = min(_UNKNOWN_FOR, patience, budget / 4)
+        self._backoff = Backoff(
+            patience=patience,
+            known_within=min(patience, budget / 4),
+            at_once=is_whole,
+        )
         self._said = ""
         self._short_streams = 0
-        self._pause = 0.0 if is_whole else _FIRST_PAUSE
-        self._trouble_since: float | None = None
-        self._is_unknown = False
-        """Whether that trouble is that Replicate does not know the prediction."""
         self._is_given_up = False
         self._hint = asyncio.Event()
 
@@ -107,11 +101,10 @@ class Following:
                     async for text in texts:
                         yield text
             else:
-                await self._sleep(self._pause, self._hint)
-                self._slow_down()
+                await self._sleep(self._backoff.next_pause(), self._hint)
             await self._look()
             if text := self._news():
-                self._pause = _FIRST_PAUSE
+                self._backoff.grown()
                 yield text
         self._check_end()
 
@@ -153,22 +146,9 @@ class Following:
             if self._is_whole:
                 self._is_given_up = True  # only the usage is missing
                 return
-            await self._endure(error)
+            await self._sleep(self._backoff.pause_after(error))
         else:
-            self._trouble_since = None
-
-    async def _endure(self, error: ProviderError) -> None:
-        """Wait after a failure; give up after too many."""
-        is_unknown = isinstance(error, AnswerExpired)
-        now = monotonic()
-        if self._trouble_since is None or self._is_unknown != is_unknown:
-            self._trouble_since, self._is_unknown = now, is_unknown
-        limit = self._known_within if is_unknown else self._patience
-        if now - self._trouble_since > limit:
-            error.answer_may_exist = not is_unknown
-            raise error
-        await self._sleep(max(self._pause, error.retry_after or 0))
-        self._slow_down()
+            self._backoff.reached()
 
     def _news(self) -> str:
         """Return what the prediction says beyond what was said."""
@@ -217,10 +197,6 @@ class Following:
         has_failed = prediction.is_final and prediction.status != "succeeded"
         if has_failed and not hit_the_limit(prediction):
             raise failure(prediction)
-
-    def _slow_down(self) -> None:
-        longer = max(_FIRST_PAUSE, self._pause * _PAUSE_GROWTH)
-        self._pause = min(longer, _LONGEST_PAUSE)
 
     async def _sleep(self, seconds: float, bell: asyncio.Event | None = None) -> None:
         """Let so much time pass, or less if the bell rings."""

@@ -1,8 +1,8 @@
 """Following one response to its end: its streams, and copies where those break off."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
 from time import monotonic
 
 from llamakeep.errors import (
@@ -12,6 +12,7 @@ from llamakeep.errors import (
     ProviderUnavailable,
 )
 from llamakeep.http import HttpError
+from llamakeep.providers.backoff import Backoff
 from llamakeep.providers.http import translated_errors
 from llamakeep.providers.openai.items import Growth, Said, joined
 from llamakeep.providers.responses.api import (
@@ -21,13 +22,8 @@ from llamakeep.providers.responses.api import (
 )
 from llamakeep.providers.responses.reading import ResponseReader, growths_of
 
-_FIRST_PAUSE = 0.1
-_LONGEST_PAUSE = 2.0
-_PAUSE_GROWTH = 1.5
 _SHORT_STREAM = 5.0
 _MAX_SHORT_STREAMS = 2
-_UNKNOWN_FOR = 30.0
-"""Seconds for which a response that exists may be unknown to some of the servers."""
 
 
 class Following:
@@ -60,13 +56,8 @@ class Following:
         self._said: list[Said] = []
         """What came with its id."""
         self._events = events
-        self._patience = patience
-        self._known_within = min(_UNKNOWN_FOR, patience)
+        self._backoff = Backoff(patience=patience, known_within=patience)
         self._short_streams = 0
-        self._pause = _FIRST_PAUSE
-        self._trouble_since: float | None = None
-        self._is_unknown = False
-        """Whether that trouble is that the server does not know the response."""
         self._failure: LlamaKeepError | None = None
         """Why a stream cannot be read any further than it was."""
 
@@ -118,14 +109,13 @@ class Following:
                     async for growth in growths:
                         yield growth
             else:
-                await asyncio.sleep(self._pause)
-                self._slow_down()
+                await asyncio.sleep(self._backoff.next_pause())
             if self._is_over():
                 break
             for growth in growths_of(await self._look()):
                 yield growth
                 await asyncio.sleep(0)  # others have their turn
-                self._pause = _FIRST_PAUSE
+                self._backoff.grown()
 
     def _is_over(self) -> bool:
         return self.reader.is_over
@@ -139,32 +129,34 @@ class Following:
         """Yield what one stream says; however it ends, a copy tells the rest."""
         began, has_grown = monotonic(), False
         with suppress(HttpError, *TRANSIENT):
-            if (events := self._events) is not None:
-                try:
-                    while (said := await self._next(events)) is not None:
-                        for growth in growths_of(said):
-                            has_grown = True
-                            yield growth
-                            await asyncio.sleep(0)  # others have their turn
-                finally:
-                    self._events = None
-                    await events.close()
-            else:
-                assert self.handle is not None
-                after = self.reader.last_number
-                if after is None:
-                    self.reader.rewind()
-                async with self._api.stream(self.handle, after=after) as found:
-                    if found is None:
-                        self._short_streams = _MAX_SHORT_STREAMS
-                        return
-                    while (said := await self._next(found)) is not None:
-                        for growth in growths_of(said):
-                            has_grown = True
-                            yield growth
-                            await asyncio.sleep(0)  # others have their turn
+            async with self._stream() as events:
+                if events is None:
+                    self._short_streams = _MAX_SHORT_STREAMS
+                    return
+                while (said := await self._next(events)) is not None:
+                    for growth in growths_of(said):
+                        has_grown = True
+                        yield growth
+                        await asyncio.sleep(0)  # others have their turn
         is_short = monotonic() - began < _SHORT_STREAM and not has_grown
         self._short_streams = self._short_streams + 1 if is_short else 0
+
+    @asynccontextmanager
+    async def _stream(self) -> AsyncIterator[ResponseEvents | None]:
+        """Lend the stream that came with the request, or another one."""
+        if (events := self._events) is not None:
+            try:
+                yield events
+            finally:
+                self._events = None
+                await events.close()
+            return
+        assert self.handle is not None
+        after = self.reader.last_number
+        if after is None:
+            self.reader.rewind()
+        async with self._api.stream(self.handle, after=after) as found:
+            yield found
 
     async def _next(self, events: ResponseEvents) -> Said | None:
         """Return what the events say that arrived together; `None` at the end."""
@@ -189,28 +181,13 @@ class Following:
         return joined(said)
 
     async def _look(self) -> Said:
-        assert self.handle is not None
         """Read a copy of it; an outage that is not too long is waited out."""
+        assert self.handle is not None
         try:
             copy = await self._api.get(self.handle)
         except (*TRANSIENT, AnswerExpired) as error:
-            await self._endure(error)
+            await asyncio.sleep(self._backoff.pause_after(error))
             return ""
-        self._trouble_since = self.reader.failure = None
+        self._backoff.reached()
+        self.reader.failure = None
         return self.reader.read_copy(copy)
-
-    async def _endure(self, error: ProviderError) -> None:
-        """Wait after a failure; give up after too many."""
-        is_unknown = isinstance(error, AnswerExpired)
-        now = monotonic()
-        if self._trouble_since is None or self._is_unknown != is_unknown:
-            self._trouble_since, self._is_unknown = now, is_unknown
-        limit = self._known_within if is_unknown else self._patience
-        if now - self._trouble_since > limit:
-            error.answer_may_exist = not is_unknown
-            raise error
-        await asyncio.sleep(max(self._pause, error.retry_after or 0))
-        self._slow_down()
-
-    def _slow_down(self) -> None:
-        self._pause = min(self._pause * _PAUSE_GROWTH, _LONGEST_PAUSE)

@@ -261,7 +261,7 @@ async def test_a_webhook_proves_whose_a_prediction_is(
 async def test_a_prediction_that_is_polled_is_looked_at_when_a_hint_comes(
     replicate: ReplicateProvider, control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llamakeep.providers.replicate.following._FIRST_PAUSE", 30)
+    monkeypatch.setattr("llamakeep.providers.backoff.FIRST_PAUSE", 30)
     await control.rule(on="stream", status=404, times=None)
     await control.rule(first_delay=0.5)
     async with aclosing(replicate.answer(asking())) as events:

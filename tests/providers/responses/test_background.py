@@ -27,13 +27,13 @@ from llamakeep.errors import (
     ProviderRateLimited,
     ProviderUnavailable,
 )
+from llamakeep.providers import backoff
 from llamakeep.providers.base import (
     Accepted,
     CompletionRequest,
     Finished,
     is_reattachable,
 )
-from llamakeep.providers.responses import following
 from llamakeep.providers.responses.provider import BackgroundProvider
 from llamakeep.providers.searchable import finds_again, is_searchable
 from tests.providers.asking import Answer, ask, request
@@ -78,8 +78,8 @@ async def resume(provider: BackgroundProvider, handle: str) -> Answer:
 
 @pytest.fixture(autouse=True)
 def poll_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "_FIRST_PAUSE", 0.005)
-    monkeypatch.setattr(following, "_LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(backoff, "FIRST_PAUSE", 0.005)
+    monkeypatch.setattr(backoff, "LONGEST_PAUSE", 0.02)
 
 
 async def test_a_prompt_is_asked_for_in_the_background_and_kept_there() -> None:

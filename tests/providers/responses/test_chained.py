@@ -20,8 +20,8 @@ from llamakeep.domain import (
 )
 from llamakeep.domain.messages import message_of
 from llamakeep.errors import ProviderError, ProviderUnavailable
+from llamakeep.providers import backoff
 from llamakeep.providers.base import Accepted, Finished, ItemBegun, ItemText
-from llamakeep.providers.responses import following
 from llamakeep.providers.responses.provider import BackgroundProvider
 from llamakeep.settings import Settings
 from tests.cli.serving import Network, Served, network, served
@@ -59,7 +59,7 @@ ASKED = request("Why?", model="scripted:parrot")
 
 @pytest.fixture(autouse=True)
 def poll_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "_FIRST_PAUSE", 0.005)
+    monkeypatch.setattr(backoff, "FIRST_PAUSE", 0.005)
 
 
 @pytest.fixture
