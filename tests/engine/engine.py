@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 from llamakeep.domain import NewRun, Run, User
@@ -16,11 +16,17 @@ from tests.waiting import LONG_ENOUGH
 WHY = NewRun(prompt="Why?")
 
 
-@asynccontextmanager
-async def open_engine(
+def open_engine(
     settings: Settings, storage: Storage, *providers: Provider, take_over: bool = True
+) -> AbstractAsyncContextManager[Engine]:
+    return open_with(settings, storage, Registry(providers), take_over=take_over)
+
+
+@asynccontextmanager
+async def open_with(
+    settings: Settings, storage: Storage, registry: Registry, *, take_over: bool = True
 ) -> AsyncIterator[Engine]:
-    engine = Engine(settings, storage, Registry(providers))
+    engine = Engine(settings, storage, registry)
     await engine.open(take_over=take_over)
     try:
         yield engine

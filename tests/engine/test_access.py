@@ -1,13 +1,11 @@
 """Which models and aliases roles and API keys may ask."""
 
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
 
 from llamakeep.domain import ApiKey, NewRun, Scope, User, UserRole, utc_now
-from llamakeep.engine import Engine
 from llamakeep.engine.routing.access import Access
 from llamakeep.errors import UnknownModel
 from llamakeep.providers.described import KnownModels
@@ -15,6 +13,7 @@ from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.settings.upstreams import Member
 from llamakeep.storage import Storage
+from tests.engine.engine import open_with
 from tests.fakes import CountingProvider, ScriptedProvider
 
 ALIASES = {"any": [[Member("one", "a")], [Member("two", "b")]]}
@@ -24,18 +23,6 @@ def registry_of(**roles: Collection[str]) -> Registry:
     one = ScriptedProvider(name="one", models=["a", "c"])
     two = ScriptedProvider(name="two", models=["b"])
     return Registry([one, two], aliases=ALIASES, roles=roles)
-
-
-@asynccontextmanager
-async def open_with(
-    settings: Settings, storage: Storage, registry: Registry
-) -> AsyncIterator[Engine]:
-    engine = Engine(settings, storage, registry)
-    await engine.open()
-    try:
-        yield engine
-    finally:
-        await engine.close()
 
 
 def with_key(user: User, *models: str) -> User:

@@ -28,6 +28,7 @@ from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.settings.upstreams import Member, read_text
 from llamakeep.storage import Storage
+from tests.engine.engine import open_with
 from tests.providers.stub_server import (
     DONE,
     END,
@@ -61,7 +62,7 @@ def toml_of(urls: dict[str, str], *, first: str = "", alias: str = "") -> str:
 
 
 @asynccontextmanager
-async def open_with(
+async def open_of_file(
     settings: Settings, storage: Storage, text: str
 ) -> AsyncIterator[Engine]:
     """Open an engine with what a file says."""
@@ -72,12 +73,10 @@ async def open_with(
         return create_registry(settings, upstreams=upstreams)
 
     registry = await asyncio.to_thread(create)
-    engine = Engine(settings, storage, registry)
-    await engine.open()
     try:
-        yield engine
+        async with open_with(settings, storage, registry) as engine:
+            yield engine
     finally:
-        await engine.close()
         await registry.close()
 
 
@@ -132,7 +131,9 @@ async def test_the_next_model_is_asked_only_where_nothing_can_have_been_paid(
     script, setting, reason = way
     async with running_stub(*script) as first, running_stub(*ANSWER) as second:
         urls = {"first": first.base_url, "second": second.base_url}
-        async with open_with(settings, storage, toml_of(urls, first=setting)) as engine:
+        async with open_of_file(
+            settings, storage, toml_of(urls, first=setting)
+        ) as engine:
             run = await ended(engine, alice)
 
     assert posts(first) == 1
@@ -153,7 +154,7 @@ async def test_what_is_shown_of_a_run_says_how_it_came_to_its_model(
     async with running_stub(*ANSWER) as stub:
         urls = {"dead": "http://127.0.0.1:9/v1"}
         text = toml_of(urls | dict.fromkeys(("alive", "more"), stub.base_url))
-        async with open_with(settings, storage, text) as engine:
+        async with open_of_file(settings, storage, text) as engine:
             by_alias = shown(await ended(engine, alice))
             by_name = shown(await ended(engine, alice, replace(ANY, model="alive:m")))
 
@@ -174,7 +175,7 @@ async def test_a_server_that_is_not_there_is_passed_by(
 ) -> None:
     async with running_stub(*ANSWER) as stub:
         urls = {"dead": "http://127.0.0.1:9/v1", "alive": stub.base_url}
-        async with open_with(settings, storage, toml_of(urls)) as engine:
+        async with open_of_file(settings, storage, toml_of(urls)) as engine:
             run = await ended(engine, alice)
 
     assert (run.response, run.provider, run.model) == ("Hello", "alive", "m")
@@ -202,7 +203,7 @@ async def test_replicate_passes_a_prompt_on_but_never_at_a_503(
             f'[upstreams.hosted]\nkind = "replicate"\nkey_variable = "TOKEN_THERE"\n'
             f'base_url = "{replicate.base_url}"\nmodels = ["meta/m"]\n'
         ) + toml_of({"second": second.base_url}, alias='"hosted", "second"')
-        async with open_with(settings, storage, text) as engine:
+        async with open_of_file(settings, storage, text) as engine:
             run = await ended(engine, alice)
 
     assert (run.provider == "second") is falls_back
@@ -218,7 +219,7 @@ async def test_a_model_whose_circuit_is_open_is_not_asked(
     slow = [whole(429, {"error": {"message": "Later."}}, **{"retry-after": "60"})]
     async with running_stub(*slow) as first, running_stub(*ANSWER) as second:
         urls = {"first": first.base_url, "second": second.base_url}
-        async with open_with(settings, storage, toml_of(urls)) as engine:
+        async with open_of_file(settings, storage, toml_of(urls)) as engine:
             runs = [await ended(engine, alice) for _ in range(3)]
 
     assert {run.provider for run in runs} == {"second"}
@@ -232,7 +233,7 @@ async def test_a_server_that_was_not_there_is_asked_after_the_others_for_a_while
 ) -> None:
     async with running_stub(*ANSWER) as stub:
         urls = {"dead": "http://127.0.0.1:9/v1", "alive": stub.base_url}
-        async with open_with(settings, storage, toml_of(urls)) as engine:
+        async with open_of_file(settings, storage, toml_of(urls)) as engine:
             runs = [await ended(engine, alice) for _ in range(2)]
             stub.script = [whole(429, b"")]
             failed = await ended(engine, alice)
@@ -254,7 +255,7 @@ async def test_where_none_answers_the_last_one_says_why(
     async with running_stub(whole(401, b"")) as first, running_stub() as second:
         second.script = [whole(429, {"error": {"message": "Later."}})]
         urls = {"first": first.base_url, "second": second.base_url}
-        async with open_with(settings, storage, toml_of(urls)) as engine:
+        async with open_of_file(settings, storage, toml_of(urls)) as engine:
             run = await ended(engine, alice)
 
     assert run.status is RunStatus.FAILED
@@ -272,7 +273,7 @@ async def test_a_model_that_cannot_do_what_is_needed_is_passed_by(
     async with running_stub(*ANSWER) as first, running_stub(*ANSWER) as second:
         urls = {"first": first.base_url, "second": second.base_url}
         text = toml_of(urls) + ABLE.format("first", "tools = false\ncontext = 50")
-        async with open_with(settings, storage, text) as engine:
+        async with open_of_file(settings, storage, text) as engine:
             plain = await ended(engine, alice)
             called = await ended(engine, alice, replace(ANY, parameters=tools))
             long = await ended(engine, alice, replace(ANY, prompt="word " * 100))
@@ -289,7 +290,7 @@ async def test_a_prompt_that_no_model_can_answer_is_refused(
     tools = Parameters(tools=({"type": "function", "function": {"name": "f"}},))
     urls = {"first": "http://127.0.0.1:9/v1"}
     text = toml_of(urls) + ABLE.format("first", "tools = false")
-    async with open_with(settings, storage, text) as engine:
+    async with open_of_file(settings, storage, text) as engine:
         with pytest.raises(UnsupportedParameter, match="first:m cannot"):
             await engine.accept(alice, replace(ANY, parameters=tools))
 
@@ -302,7 +303,7 @@ async def test_a_limit_in_dollars_needs_the_price_of_each_model(
     limited = settings.model_copy(update={"user_limits": Limits(dollars_per_day=1)})  # type: ignore[arg-type] # validated before
     urls = {"first": "http://127.0.0.1:9/v1", "second": "http://127.0.0.1:9/v1"}
     text = toml_of(urls, first="prices.m = { input = 1, output = 1 }\n")
-    async with open_with(limited, storage, text) as engine:
+    async with open_of_file(limited, storage, text) as engine:
         with pytest.raises(PriceUnknown, match="second:m"):
             await engine.accept(alice, ANY)
 
@@ -349,14 +350,14 @@ async def test_of_five_servers_in_trouble_no_two_are_paid_for_one_prompt(
         runs: list[Run] = []
         # Engines that stop in the middle, as servers do that are killed.
         for part in range(3):
-            async with open_with(settings, storage, text) as engine:
+            async with open_of_file(settings, storage, text) as engine:
                 asked = [
                     engine.accept(alice, replace(ANY, prompt=f"Prompt {part}.{n}."))
                     for n in range(count // 3)
                 ]
                 runs += await asyncio.gather(*asked)
                 await asyncio.sleep(0.01 * part)
-        async with open_with(settings, storage, text) as engine:
+        async with open_of_file(settings, storage, text) as engine:
             await until(lambda: engine.running == 0)
             runs = [await storage.get_run(alice, run.id) for run in runs]
 
@@ -380,7 +381,7 @@ async def test_of_five_servers_in_trouble_no_two_are_paid_for_one_prompt(
 async def test_a_server_without_a_file_refuses_an_alias_as_an_unknown_model(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
-    async with open_with(settings, storage, "") as engine:
+    async with open_of_file(settings, storage, "") as engine:
         with pytest.raises(LlamaKeepError):
             await engine.accept(alice, ANY)
 
@@ -419,7 +420,7 @@ async def test_after_a_crash_only_what_was_certainly_not_asked_goes_on(
             started_at=utc_now() if status is RunStatus.STARTING else None,
         )
         await storage.accept(left, node="node_dead")
-        async with open_with(settings, storage, toml_of(urls)) as engine:
+        async with open_of_file(settings, storage, toml_of(urls)) as engine:
             run = await engine.end_of(left)
 
     asked = [posts(stub) for stub in stubs]

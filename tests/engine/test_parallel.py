@@ -1,14 +1,11 @@
 """How many runs an upstream has at the same time, and what that means for others."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
 from llamakeep.domain import NewRun, RunStatus, User
-from llamakeep.engine import Engine
 from llamakeep.errors import ProviderUnauthenticated
 from llamakeep.providers.base import Provider
 from llamakeep.providers.facts import UpstreamFacts
@@ -16,6 +13,7 @@ from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.settings.upstreams import Member
 from llamakeep.storage import Storage
+from tests.engine.engine import open_with
 from tests.fakes import ScriptedProvider
 from tests.waiting import until
 
@@ -48,18 +46,6 @@ class Slow(ScriptedProvider):
 def registry_of(*providers: Provider, parallel: int) -> Registry:
     facts = {"slow": UpstreamFacts(parallel=parallel)}
     return Registry(providers, facts=facts, aliases=ALIASES)
-
-
-@asynccontextmanager
-async def open_with(
-    settings: Settings, storage: Storage, registry: Registry
-) -> AsyncIterator[Engine]:
-    engine = Engine(settings, storage, registry)
-    await engine.open()
-    try:
-        yield engine
-    finally:
-        await engine.close()
 
 
 @pytest.fixture

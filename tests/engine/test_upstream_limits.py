@@ -1,8 +1,8 @@
 """Limits of upstreams and aliases: what all users together may use of one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from decimal import Decimal
 from types import MappingProxyType
@@ -23,6 +23,7 @@ from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
 from llamakeep.settings.upstreams import Member
 from llamakeep.storage import Storage
+from tests.engine.engine import open_with
 from tests.fakes import ScriptedProvider
 from tests.waiting import until
 
@@ -54,22 +55,16 @@ def other() -> ScriptedProvider:
     return ScriptedProvider(name="other", models=["m"])
 
 
-@asynccontextmanager
-async def open_with(
+def open_limited(
     settings: Settings,
     storage: Storage,
     limits: Mapping[str, Limits],
     *providers: ScriptedProvider,
     facts: Mapping[str, UpstreamFacts] = MappingProxyType({}),
-) -> AsyncIterator[Engine]:
+) -> AbstractAsyncContextManager[Engine]:
     settings = settings.model_copy(update={"shutdown_grace": 0})
     registry = Registry(providers, limits=limits, aliases=ALIASES, facts=facts)
-    engine = Engine(settings, storage, registry)
-    await engine.open()
-    try:
-        yield engine
-    finally:
-        await engine.close()
+    return open_with(settings, storage, registry)
 
 
 def dollars(amount: Decimal) -> Limits:
@@ -86,7 +81,7 @@ async def test_an_upstreams_cap_refuses_and_says_when_it_begins_anew(
     settings: Settings, storage: Storage, alice: User, paid: ScriptedProvider
 ) -> None:
     limits = {"paid": dollars(MOST)}
-    async with open_with(settings, storage, limits, paid) as engine:
+    async with open_limited(settings, storage, limits, paid) as engine:
         await engine.answer(alice, PAID)
         with pytest.raises(QuotaExceeded, match=r"upstream 'paid' .* UTC") as refused:
             await engine.answer(alice, PAID)
@@ -106,7 +101,7 @@ async def test_a_cap_of_an_upstream_is_not_overrun_by_prompts_at_the_same_time(
 ) -> None:
     paid.before_accepting = asyncio.Event()
     limits = {"paid": dollars(5 * MOST)}
-    async with open_with(settings, storage, limits, paid) as engine:
+    async with open_limited(settings, storage, limits, paid) as engine:
         asked = await asyncio.gather(
             *(engine.accept(user, PAID) for user in (alice, bob) for _ in range(10)),
             return_exceptions=True,
@@ -129,7 +124,7 @@ async def test_an_alias_falls_back_when_the_cap_of_its_upstream_is_reached(
     other: ScriptedProvider,
 ) -> None:
     limits = {"paid": dollars(MOST)}
-    async with open_with(settings, storage, limits, paid, other) as engine:
+    async with open_limited(settings, storage, limits, paid, other) as engine:
         runs = [await engine.answer(alice, ANY) for _ in range(3)]
         used = await counts(engine, storage)
         assert not engine.running
@@ -151,7 +146,7 @@ async def test_a_fallback_whose_cap_is_reached_is_passed_by_as_well(
     other: ScriptedProvider,
 ) -> None:
     limits = {"other": Limits(tokens_per_day=1)}
-    async with open_with(settings, storage, limits, paid, other) as engine:
+    async with open_limited(settings, storage, limits, paid, other) as engine:
         run = await engine.answer(alice, ANY)
 
     assert run.provider == "paid"
@@ -170,7 +165,7 @@ async def test_an_upstream_that_did_not_answer_is_not_charged(
     paid.refusal.nothing_paid = True
     other.prices["m"] = PRICE
     limits = {"paid": dollars(Decimal(1)), "other": dollars(Decimal(1))}
-    async with open_with(settings, storage, limits, paid, other) as engine:
+    async with open_limited(settings, storage, limits, paid, other) as engine:
         run = await engine.answer(alice, ANY)
         used = await counts(engine, storage)
 
@@ -190,7 +185,7 @@ async def test_a_limit_of_an_alias_is_one_for_all_of_its_models(
 ) -> None:
     paid.before_accepting = asyncio.Event()
     limits = {"any": Limits(concurrent_runs=1)}
-    async with open_with(settings, storage, limits, paid, other) as engine:
+    async with open_limited(settings, storage, limits, paid, other) as engine:
         await engine.accept(alice, ANY)
         await until(lambda: paid.requests)
         with pytest.raises(TooManyRuns, match="alias 'any'"):
@@ -208,7 +203,7 @@ async def test_a_cap_in_dollars_needs_the_price_of_its_upstreams_models_alone(
     other: ScriptedProvider,
 ) -> None:
     limits = {"paid": dollars(Decimal(1))}
-    async with open_with(settings, storage, limits, paid, other) as engine:
+    async with open_limited(settings, storage, limits, paid, other) as engine:
         answered = await engine.answer(alice, ANY)
         paid.prices.clear()
         with pytest.raises(PriceUnknown, match="paid:m"):
@@ -228,7 +223,9 @@ async def test_a_prompt_that_falls_back_before_it_is_kept_waits_for_its_upstream
     other.before_accepting = asyncio.Event()
     limits = {"paid": Limits(tokens_per_day=1)}
     facts = {"other": UpstreamFacts(parallel=1)}
-    async with open_with(settings, storage, limits, paid, other, facts=facts) as engine:
+    async with open_limited(
+        settings, storage, limits, paid, other, facts=facts
+    ) as engine:
         runs = [await engine.accept(alice, ANY) for _ in range(2)]
         await until(lambda: other.requests)
         statuses = [(await storage.get_run(alice, run.id)).status for run in runs]

@@ -12,12 +12,12 @@ import pytest
 from llamakeep.domain import NewRun, Run, RunStatus, User, utc_now
 from llamakeep.engine import Engine
 from llamakeep.errors import AnswerExpired, LlamaKeepError, RunInterrupted
-from llamakeep.providers.responses import following
+from llamakeep.providers import backoff
 from llamakeep.providers.responses.requests import idempotency_key
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage
 from tests.engine.engine import WHY
-from tests.engine.test_aliases import ANSWER, ended, open_with, passed, posts
+from tests.engine.test_aliases import ANSWER, ended, open_of_file, passed, posts
 from tests.providers.asking import request
 from tests.providers.stub_server import running_stub
 from tests.responses_events import message
@@ -32,7 +32,7 @@ SAID = [message("Because it is.")]
 
 @pytest.fixture(autouse=True)
 def poll_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "_FIRST_PAUSE", 0.005)
+    monkeypatch.setattr(backoff, "FIRST_PAUSE", 0.005)
 
 
 def toml_of(server: ResponsesServer, more: str = PLAIN, alias: str = "") -> str:
@@ -50,7 +50,7 @@ async def keeping(
     """Yield a server that keeps answers, and an engine that asks it."""
     async with (
         responses_server(honours_keys=True, items=SAID, **how) as server,
-        open_with(settings, storage, toml_of(server, more)) as engine,
+        open_of_file(settings, storage, toml_of(server, more)) as engine,
     ):
         yield server, engine
 
@@ -85,7 +85,7 @@ async def test_an_answer_is_found_again_by_its_id(
         await storage.attach(run, made.id)
         await storage.flush([replace(run, response="Bec", first_word_after=5)])
 
-        async with open_with(settings, storage, toml_of(server)) as engine:
+        async with open_of_file(settings, storage, toml_of(server)) as engine:
             result = await engine.result(run)
 
     assert (result.status, result.response) == (RunStatus.SUCCEEDED, "Because it is.")
@@ -111,7 +111,7 @@ async def test_with_a_key_it_is_found_again_without_its_id(
     async with responses_server(honours_keys=True, items=SAID) as server:
         key = idempotency_key(replace(request(model="m"), run_id=run.id))
         made = server.begin({"input": [{"content": "Why?"}]}, key)
-        async with open_with(settings, storage, toml_of(server, KEYED)) as engine:
+        async with open_of_file(settings, storage, toml_of(server, KEYED)) as engine:
             result = await engine.result(run)
 
     assert (result.response, result.handle) == ("Because it is.", made.id)
@@ -150,7 +150,7 @@ async def test_a_canceled_run_of_a_dead_process_cancels_its_response(
         run = await left(storage, alice)
         await storage.attach(run, made.id)
         await storage.request_cancel(alice, run.id)
-        async with open_with(settings, storage, toml_of(server)) as engine:
+        async with open_of_file(settings, storage, toml_of(server)) as engine:
             result = await engine.end_of(run)
 
     assert (result.status, made.cancels) == (RunStatus.CANCELED, 1)
@@ -161,10 +161,10 @@ async def test_a_server_that_stops_leaves_the_response_to_the_next_one(
 ) -> None:
     settings = settings.model_copy(update={"shutdown_grace": 0})
     async with responses_server(items=SAID, pace=0.05) as server:
-        async with open_with(settings, storage, toml_of(server)) as engine:
+        async with open_of_file(settings, storage, toml_of(server)) as engine:
             run = await engine.accept(alice, WHY)
             await until(lambda: engine._runner.live[run.id].run.handle)
-        async with open_with(settings, storage, toml_of(server)) as engine:
+        async with open_of_file(settings, storage, toml_of(server)) as engine:
             result = await engine.result(run)
 
     [made] = server.made.values()
@@ -199,7 +199,7 @@ async def test_the_next_model_is_asked_only_where_no_response_can_have_been_begu
         responses_server(honours_keys=True, items=SAID, **how) as server,
     ):
         text = toml_of(server, more, BEHIND.format(stub.base_url) + ANY)
-        async with open_with(settings, storage, text) as engine:
+        async with open_of_file(settings, storage, text) as engine:
             run = await ended(engine, alice, asked)
 
     assert posts(stub) == (is_kept is False)
@@ -224,7 +224,7 @@ async def test_an_open_circuit_does_not_hand_on_what_may_have_been_begun(
         responses_server(honours_keys=True, items=SAID, refusals=later) as server,
     ):
         text = toml_of(server, KEYED, BEHIND.format(stub.base_url) + ANY)
-        async with open_with(settings, storage, text) as engine:
+        async with open_of_file(settings, storage, text) as engine:
             result = await engine.result(run)
 
     assert (result.response, posts(stub)) == ("Because it is.", 0)
@@ -236,7 +236,7 @@ async def test_an_upstream_away_for_a_while_ends_no_run(
 ) -> None:
     async with responses_server(items=SAID, pace=0.05) as server:
         port = int(server.base_url.rsplit(":", 1)[1].removesuffix("/v1"))
-        async with open_with(settings, storage, toml_of(server)) as engine:
+        async with open_of_file(settings, storage, toml_of(server)) as engine:
             run = await engine.accept(alice, WHY)
             await until(lambda: engine._runner.live[run.id].length > 0)
             await server.stop()
