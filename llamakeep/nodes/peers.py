@@ -88,10 +88,14 @@ async def lines_in(response: Response, *, longest: int) -> AsyncIterator[bytes]:
     Raises:
         HttpError: A line is longer than that, or the rest cannot be received.
     """
-    rest = b""
+    rest = bytearray()  # a long line comes in many pieces
     while (data := await response.read()) is not None:
-        *whole, rest = (rest + data).split(b"\n")
-        for line in whole:
-            yield line
+        *whole, last = data.split(b"\n")
+        if whole:
+            yield bytes(rest) + whole[0]
+            for line in whole[1:]:
+                yield line
+            rest.clear()
+        rest += last
         if len(rest) > longest:
             raise HttpError("It sends a line that is too long.")
