@@ -3,8 +3,8 @@ Measure what the page takes in Debian's Chromium, beside its budgets.
 
     python -m bench.page [visits long fast first idle server] [--rounds 11]
 
-The server and the provider have one core, and the browser has the other. What is
-measured is told in `docs/page.md`.
+The server and the provider have one core, and the browser has the other. The
+figures are in `docs/page.md`.
 """
 
 import argparse

@@ -85,7 +85,7 @@ def _count(place: Place) -> tuple[int, int]:
 
 
 def measure_idle(place: Place) -> Sequence[Table]:
-    """Leave a tab alone for a minute, and count what it asks and is told."""
+    """Leave a tab alone for a minute, and count its requests and what it receives."""
     page = place.open()
     page.evaluate(_USABLE)
     page.wait_for_timeout(2000)

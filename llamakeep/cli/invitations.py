@@ -31,7 +31,7 @@ cli = typer.Typer(
 def add(
     email: Annotated[
         str | None,
-        typer.Argument(help="For whom it is, for the list; nothing is sent."),
+        typer.Argument(help="The recipient, for the list; nothing is sent."),
     ] = None,
     *,
     admin: Annotated[
@@ -127,7 +127,7 @@ async def invite(
     Make an invitation, and return its token.
 
     Raises:
-        InvalidRequest: The words for whom it is are too long.
+        InvalidRequest: `email` is too long.
     """
     from llamakeep.credentials.invitations import issue_invitation
     from llamakeep.credentials.tokens import digest

@@ -24,7 +24,7 @@ def issue_invitation(
     Return a new one and its token, of which only the digest is to be stored.
 
     Raises:
-        InvalidRequest: The words for whom it is are too long.
+        InvalidRequest: `email` is too long.
     """
     if email is not None and not 0 < len(email) <= LONGEST_EMAIL:
         raise InvalidRequest.of(

@@ -114,7 +114,7 @@ class Invitation:
     role: UserRole
     limits: Limits | None
     email: str | None
-    """For whom it is, in an administrator's words; nothing is sent."""
+    """The recipient, in an administrator's words; nothing is sent."""
     created_at: datetime
     expires_at: datetime
 

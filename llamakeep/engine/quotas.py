@@ -42,7 +42,7 @@ class Quotas:
         self._is_bounded = {self._for_users, self._for_all} != {Limits()}
 
     def of(self, user: User, end_user: str | None = None) -> Sequence[Quota]:
-        """Return all quotas of `user`, and of what and for whom they came in."""
+        """Return the quotas of `user`, of their API key and of `end_user`."""
         key = user.api_key
         if not (self._is_bounded or user.limits or (key and key.limits)):
             return ()

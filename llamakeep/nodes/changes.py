@@ -2,7 +2,7 @@
 Changes of runs that nodes tell each other of, for those who listen at another one.
 
 They come sooner than by looking at the database, which is done all the same: so a
-change that is told twice, or not at all, does no harm.
+change that is sent twice, or not at all, does no harm.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ SIGN_OF_LIFE = 10.0
 LONGEST_LINE = 1024
 
 EVERY = 2.0
-"""Seconds between two looks which nodes there are, while somebody listens."""
+"""Seconds between two looks which nodes there are, while there are listeners."""
 
 log = logging.getLogger(__name__)
 

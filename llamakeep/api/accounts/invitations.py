@@ -47,7 +47,7 @@ class NewInvitation(Form):
     """An invitation to make."""
 
     email: Annotated[SomeText, Field(max_length=LONGEST_EMAIL)] | None = None
-    """For whom it is, for your list; nothing is sent."""
+    """The recipient, for your list; nothing is sent."""
     role: UserRole | None = None
     """Of the user; without it, `user`."""
     limits: LimitsBody | None = None

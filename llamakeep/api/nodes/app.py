@@ -22,7 +22,7 @@ from llamakeep.nodes.signing import NONCE, PROOF, SIGNATURE, is_equal, proof, si
 
 LINES = "application/x-ndjson"
 LONGEST_BODY = 4 * 1024 * 1024
-"""Bytes; it has the ids of users whose runs somebody listens to at another node."""
+"""Bytes; it has the ids of the users whose runs are listened to at another node."""
 
 Endpoint = Callable[[Request, bytes], Awaitable[Response]]
 """Responds to a request that was proved to be another node's, and its body."""

@@ -26,8 +26,8 @@ class NodeWatch:
     Looks at all nodes, and holds a session by which the others see this one's end.
 
     A node is silent when its lease is over, or when it had a session and has none any
-    more; it is dead when it stays so and does not renew its lease meanwhile. Whoever
-    has lost its session, but lives, renews its lease at once.
+    more; it is dead when it stays so and does not renew its lease meanwhile. A
+    node that lost its session, but lives, renews its lease at once.
 
     Args:
         storage: Where nodes are.
@@ -112,7 +112,7 @@ class NodeWatch:
     def _dead(self, own: Node) -> list[Node]:
         """Return the nodes that were silent for long enough."""
         session, now = self._session, asyncio.get_running_loop().time()
-        # After a failover, or a restart of PostgreSQL, nobody has a session yet.
+        # After a failover, or a restart of PostgreSQL, no node has a session yet.
         sees_sessions = session is not None and session.is_held and own.has_session
         if session is not None and session.number != self._seen_by:
             self._seen_by = session.number

@@ -31,7 +31,8 @@ export default function terminal({ hash }) {
     }
   };
   const refuse = () => {
-    const text = "Nothing was given to it. If you did not ask for this, whoever sent you the " +
+    const text =
+      "Nothing was given to it. If you did not ask for this, the person who sent you the " +
       "address may have wanted your login.";
     question.replaceChildren(element("p", { class: "note", role: "status" }, text));
   };
@@ -52,7 +53,7 @@ export default function terminal({ hash }) {
       element("code", {}, "llamakeep login"),
       " yourself, and its terminal shows ",
       element("b", {}, check),
-      ". Give what comes next to nobody.",
+      ". Give what comes next to no other person.",
     ),
     element(
       "div",

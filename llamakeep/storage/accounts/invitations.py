@@ -106,7 +106,7 @@ class InvitationStorage:
         self, digest: bytes, username: str, password_hash: str, *, actor: Actor
     ) -> User:
         """
-        Create the user whom an invitation is for, and delete the invitation.
+        Create a user by an invitation, and delete the invitation.
 
         Raises:
             InvitationRefused: It is unknown, used, revoked or expired.

@@ -119,7 +119,7 @@ invitations = Table(
     Column("digest", LargeBinary(32), nullable=False, unique=True),
     Column("role", words_of(UserRole), nullable=False),
     Column("limits", Facts(Limits)),
-    # For whom it is, in an administrator's words.
+    # The recipient, in an administrator's words.
     Column("email", String(254)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),

@@ -106,8 +106,8 @@ class Together:
     """
     A statement that PostgreSQL executes once for many callers.
 
-    Its parameters are lists, and its rows begin with the keys of the callers for whom
-    it has done its step.
+    Its parameters are lists, and its rows begin with the keys of the callers
+    whose step it has done.
     """
 
     statement: Executable

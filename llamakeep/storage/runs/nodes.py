@@ -110,7 +110,7 @@ class NodeStorage:
                 set_={name: insert.excluded[name] for name in row if name != "id"},
             )
             connection.execute(insert, {} if is_alone else {"lease": lease}).close()
-            # Whoever is about to take one of them over is waited for.
+            # A node that is about to take one of them over is waited for.
             found = connection.execute(HELD.with_for_update(), {"node": node})
             return [Held(*each) for each in found]
 
