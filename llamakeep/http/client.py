@@ -1,5 +1,6 @@
 """A client for one server."""
 
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,6 +26,8 @@ class Client:
         uses_proxies: Whether a server that is not on this computer is reached through
             the system's proxies.
         headers: What every request has; their names in lower case.
+        tls: What a server with HTTPS has to satisfy; by default, the system's
+            certificates.
 
     Raises:
         ValueError: The base URL is none.
@@ -39,11 +42,15 @@ class Client:
         most_connections: int = MOST_CONNECTIONS,
         uses_proxies: bool = True,
         headers: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._headers = dict(headers or {})
         self._address = Address.parse(base_url)
         self._connector = Connector(
-            self._address, connect_timeout=connect_timeout, uses_proxies=uses_proxies
+            self._address,
+            connect_timeout=connect_timeout,
+            uses_proxies=uses_proxies,
+            tls=tls,
         )
         self._pool = Pool(
             self._connector,

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import socket
+import ssl
 from collections.abc import Callable
 from functools import cached_property
 from typing import TypeVar, cast
@@ -32,12 +33,19 @@ class Connector:
         address: The server's.
         connect_timeout: Seconds to connect.
         uses_proxies: Whether servers elsewhere are reached through the system's.
+        tls: What the server has to satisfy, instead of the system's certificates.
     """
 
     def __init__(
-        self, address: Address, *, connect_timeout: float, uses_proxies: bool
+        self,
+        address: Address,
+        *,
+        connect_timeout: float,
+        uses_proxies: bool,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._address = address
+        self._tls = tls
         self._uses_proxies = uses_proxies
         self._connect_timeout = connect_timeout
 
@@ -89,13 +97,14 @@ class Connector:
         address, proxy = self._address, self._proxy
         if proxy is not None and address.scheme == "https":
             return await self._tunnel(new, proxy)
-        _, connection = await _connected(new, proxy or address)
+        tls = self._tls if proxy is None else None
+        _, connection = await _connected(new, proxy or address, tls)
         return connection
 
     async def _tunnel(self, new: New, proxy: Address) -> Connection:
         """Connect through a proxy's tunnel (CONNECT, RFC 9110, 9.3.6)."""
         # Before the tunnel is open, since its end would go unnoticed meanwhile.
-        context = await tls_context()
+        context = self._tls or await tls_context()
         transport, door = await _connected(
             lambda: _Door(self._address.host_and_port, proxy.authorization), proxy
         )
@@ -175,10 +184,10 @@ def _open_still(transport: asyncio.Transport | None) -> asyncio.Transport:
 
 
 async def _connected(
-    new: Callable[[], P], address: Address
+    new: Callable[[], P], address: Address, tls: ssl.SSLContext | None = None
 ) -> tuple[asyncio.Transport, P]:
     is_secure = address.scheme == "https"
-    context = await tls_context() if is_secure else None
+    context = (tls or await tls_context()) if is_secure else None
     return await asyncio.get_running_loop().create_connection(
         new,
         sock=await _open(address),
