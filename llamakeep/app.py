@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -63,9 +62,9 @@ from llamakeep.logs.access import AccessLog
 from llamakeep.metrics.families import Snapshot
 from llamakeep.metrics.http import Responses
 from llamakeep.nodes.changes import ToldChanges
+from llamakeep.nodes.listening import Listening, listen
 from llamakeep.nodes.mirrors import Mirrors
-from llamakeep.nodes.peers import place
-from llamakeep.nodes.signing import new_secret
+from llamakeep.nodes.peers import Peers, place
 from llamakeep.providers.base import Provider
 from llamakeep.providers.creating import create_registry
 from llamakeep.providers.described import KnownModels
@@ -78,7 +77,6 @@ from llamakeep.settings import Settings
 from llamakeep.settings.upstreams import NONE, Upstreams, read
 from llamakeep.sign_in import open_provider
 from llamakeep.storage import Storage, open_storage
-from llamakeep.storage.runs.nodes import Contact
 from llamakeep.tracing import open_tracer
 from llamakeep.webhooks.addresses import Guard
 from llamakeep.webhooks.delivery import Notifier
@@ -107,6 +105,7 @@ def create_app(
     access_log: AccessLog | None = None,
     reloads_page: bool = False,
     upstreams: Upstreams | None = None,
+    here: str | None = None,
 ) -> FastAPI:
     """
     Create the server; its lifespan opens and closes all resources.
@@ -122,6 +121,7 @@ def create_app(
         access_log: Gets a line for each request.
         reloads_page: Whether changes of the page's files count at once.
         upstreams: What `llamakeep.toml` says; by default, it is read.
+        here: Names the machine for nodes on the same one; by default, the system does.
     """
     counts = shared_counts(settings) or counts or OwnCounts()
     responses = Responses()
@@ -172,11 +172,9 @@ def create_app(
                 notifier.open()
             stack.push_async_callback(engine.close)
             for_nodes = (
-                {}
+                None
                 if storage.is_sole_owner
-                else _meet_nodes(
-                    engine, storage, stack, here=await asyncio.to_thread(place)
-                )
+                else await _meet_nodes(engine, storage, settings, stack, here)
             )
             await engine.open()
             purging = Purging(storage)
@@ -277,35 +275,47 @@ async def offer_setup(app: FastAPI, setup_token: str | None = None) -> str | Non
     return setup_token
 
 
-def _meet_nodes(
-    engine: Engine, storage: Storage, stack: AsyncExitStack, *, here: str
-) -> dict[socket.socket, ASGIApp]:
+async def _meet_nodes(
+    engine: Engine,
+    storage: Storage,
+    settings: Settings,
+    stack: AsyncExitStack,
+    here: str | None,
+) -> tuple[ASGIApp, Listening]:
     """
-    Have runs followed at the other nodes on this machine, and those here by them.
+    Have runs followed at other nodes, and those here by them.
 
     Args:
         engine: What follows, and is followed.
         storage: Where nodes find each other.
+        settings: Say where nodes on other machines reach this one.
         stack: Closes what this opens.
-        here: The machine, as `place` says it.
+        here: The machine; by default, as `place` says it.
 
     Returns:
-        What is to be served for them, by its listener.
+        What is to be served for them, and where.
+
+    Raises:
+        NodeAddressUnusable: Nothing can listen where the settings say.
     """
-    listener = socket.socket()
-    stack.callback(listener.close)
-    listener.bind(("127.0.0.1", 0))
-    secret = new_secret()
-    address = f"http://127.0.0.1:{listener.getsockname()[1]}#{here}"
-    engine.recovery.contact = Contact(engine.node_id, address, secret)
-    mirrors = Mirrors(storage, engine.node_id, place=here)
+    here = await asyncio.to_thread(place) if here is None else here
+    listening = await asyncio.to_thread(
+        listen,
+        engine.node_id,
+        here=here,
+        at=settings.node_host_and_port,
+        most_ports=settings.workers,
+    )
+    stack.callback(listening.close)
+    engine.recovery.contact = listening.contact
+    peers = Peers(storage, engine.node_id, place=here)
+    engine.metrics.collectors.append(peers.collect)
+    mirrors = Mirrors(peers)
     stack.push_async_callback(mirrors.close)
     engine.mirrors = mirrors
     if engine.feeds.elsewhere is not None:
-        engine.feeds.elsewhere = ToldChanges(
-            engine.feeds.elsewhere, storage, engine.node_id, place=here
-        )
-    return {listener: create_node_app(engine, secret)}
+        engine.feeds.elsewhere = ToldChanges(engine.feeds.elsewhere, peers)
+    return create_node_app(engine, listening.contact.secret), listening
 
 
 async def _release(storage: Storage, dead_nodes: Sequence[str]) -> None:

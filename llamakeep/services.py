@@ -1,7 +1,6 @@
 """What the application hands its routes and its server."""
 
-import socket
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from llamakeep.limits.throttle import Throttle
 from llamakeep.logs.access import AccessLog
 from llamakeep.metrics.families import Snapshot, snapshot_of, text_of
 from llamakeep.metrics.metrics import Metrics
+from llamakeep.nodes.listening import Listening
 from llamakeep.providers.described import KnownModels
 from llamakeep.providers.registry import Registry
 from llamakeep.providers.reloading import Reloading
@@ -78,8 +78,8 @@ class Services:
     """Gets a line for each request."""
     reloading: Reloading | None = None
     """Reads `llamakeep.toml` anew; `None` if the providers come from elsewhere."""
-    for_nodes: Mapping[socket.socket, ASGIApp] = field(default_factory=dict)
-    """What other nodes on this database reach, by its listener."""
+    for_nodes: tuple[ASGIApp, Listening] | None = None
+    """What other nodes on this database reach, and where."""
     readers: Readers = field(default_factory=Readers)
     setup: Setup = field(default_factory=Setup)
 

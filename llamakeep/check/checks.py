@@ -11,6 +11,7 @@ from llamakeep.check.database import check_database
 from llamakeep.check.disk import check_disk
 from llamakeep.check.finding import Finding, failed
 from llamakeep.check.modes import check_modes
+from llamakeep.check.nodes import check_nodes
 from llamakeep.check.providers import provider_checks
 from llamakeep.check.proxy import check_proxy
 from llamakeep.check.services import (
@@ -73,7 +74,7 @@ def checks_of(
 ) -> dict[str, Check]:
     """Return the checks of what the settings name, by what they are about."""
     checks: dict[str, Check] = {
-        "database": lambda: check_database(settings, now=now()),
+        "database": lambda: _check_database(settings, now()),
     }
     try:
         path = sqlite_file(settings.database_url)
@@ -90,6 +91,15 @@ def checks_of(
         checks["traces"] = partial(check_traces, settings)
     checks["address"] = partial(check_address, settings)
     return checks
+
+
+async def _check_database(settings: Settings, now: datetime) -> list[Finding]:
+    """Look at the database and, if it works, at the servers that share it."""
+    found = await check_database(settings, now=now)
+    is_shared = settings.database_url.startswith("postgres")
+    if is_shared and all(each.level != "failed" for each in found):
+        found += await check_nodes(settings)
+    return found
 
 
 async def _bounded(

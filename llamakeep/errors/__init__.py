@@ -71,6 +71,7 @@ LlamaKeepError
     ├── DatabaseMissing         there is none yet
     ├── DatabaseInUse           another process owns the database
     ├── OneProcessOnly          more workers were asked for than there can be
+    ├── NodeAddressUnusable     other nodes cannot be listened for there
     ├── WorkerFailed            a worker ended before it could serve
     └── DatabaseOutdated        its tables are not this version's
 
@@ -152,6 +153,7 @@ from llamakeep.errors.server import (
     DatabaseInUse,
     DatabaseMissing,
     DatabaseOutdated,
+    NodeAddressUnusable,
     NoProvider,
     OneProcessOnly,
     OutcomeUnknown,
@@ -195,6 +197,7 @@ __all__ = [
     "MalformedBody",
     "ModelNotFound",
     "NoProvider",
+    "NodeAddressUnusable",
     "OneProcessOnly",
     "OriginRefused",
     "OutcomeUnknown",

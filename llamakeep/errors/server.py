@@ -125,6 +125,14 @@ class OneProcessOnly(ServerError):
     title = "Only one process can serve here."
 
 
+class NodeAddressUnusable(ServerError):
+    """Other nodes cannot be listened for where the settings say."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "node-address-unusable"
+    title = "The server cannot listen for other nodes."
+
+
 class WorkerFailed(ServerError):
     """A process that was to serve ended before it could."""
 

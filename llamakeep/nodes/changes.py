@@ -17,9 +17,8 @@ from llamakeep.engine.feeds.feed import Feed
 from llamakeep.engine.feeds.feeds import Feeds
 from llamakeep.errors import StorageUnavailable
 from llamakeep.http.errors import HttpError
-from llamakeep.nodes.peers import ask, is_within_reach, lines_in
+from llamakeep.nodes.peers import Peers, lines_in
 from llamakeep.repeated import Repeated
-from llamakeep.storage import Storage
 from llamakeep.storage.runs.nodes import Contact
 
 MOST_WAITING = 1024
@@ -73,18 +72,12 @@ class ToldChanges:
 
     Args:
         looking: Looks at the database.
-        storage: Where nodes are.
-        node: This node.
-        place: Where it is; nodes elsewhere are out of reach.
+        peers: The other nodes.
     """
 
-    def __init__(
-        self, looking: Elsewhere, storage: Storage, node: str, *, place: str
-    ) -> None:
+    def __init__(self, looking: Elsewhere, peers: Peers) -> None:
         self._looking = looking
-        self._storage = storage
-        self._node = node
-        self._place = place
+        self._peers = peers
         self._feeds: dict[str, Feed] = {}
         self._asked: dict[str, tuple[frozenset[str], asyncio.Task[None]]] = {}
         """By node: of which users it is to tell, and what receives that."""
@@ -125,15 +118,13 @@ class ToldChanges:
         await self._looking.close()
 
     async def _ask(self) -> None:
-        contacts = {
-            each.node: each
-            for each in await self._storage.contacts()
-            if each.node != self._node and is_within_reach(each, self._place)
-        }
+        contacts = await self._peers.all()
         users = frozenset(self._feeds)
         self._end(self._asked.keys() - contacts.keys())
         for node, contact in contacts.items():
             known = self._asked.get(node)
+            if (known is None or known[1].done()) and self._peers.is_resting(node):
+                continue
             if known is None or known[1].done() or known[0] != users:
                 self._end([node])
                 task = asyncio.create_task(self._receive(contact, users))
@@ -147,7 +138,8 @@ class ToldChanges:
     async def _receive(self, contact: Contact, users: Collection[str]) -> None:
         body = to_json(sorted(users))
         try:
-            async with ask(contact, "POST", "/changes", content=body) as response:
+            asked = self._peers.ask(contact, "POST", "/changes", content=body)
+            async with asked as response:
                 async for line in lines_in(response, longest=LONGEST_LINE):
                     if line:
                         self._tell(*from_json(line))

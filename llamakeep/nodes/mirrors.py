@@ -11,9 +11,7 @@ from llamakeep.engine.live import LiveRun
 from llamakeep.errors import StorageUnavailable
 from llamakeep.http.errors import HttpError
 from llamakeep.nodes.lines import begun_by, receive
-from llamakeep.nodes.peers import ask, is_within_reach, lines_in
-from llamakeep.storage import Storage
-from llamakeep.storage.runs.nodes import Contact
+from llamakeep.nodes.peers import Peers, lines_in
 
 LONGEST_LINE = 32 * 1024 * 1024
 """Bytes; the first one has the text of an earlier attempt."""
@@ -36,15 +34,11 @@ class Mirrors:
     Follows runs at the nodes that work on them, each once, however many read along.
 
     Args:
-        storage: Where is said which node has a run.
-        node: This node.
-        place: Where it is; nodes elsewhere are out of reach.
+        peers: The other nodes.
     """
 
-    def __init__(self, storage: Storage, node: str, *, place: str) -> None:
-        self._storage = storage
-        self._node = node
-        self._place = place
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
         self._mirrors: dict[str, _Mirror] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -87,20 +81,13 @@ class Mirrors:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _contact(self, run_id: str) -> Contact | None:
-        """Return how the node that has a run is reached, if it is another one."""
-        contact = await self._storage.contact_of(run_id)
-        if contact is None or contact.node == self._node:
-            return None
-        return contact if is_within_reach(contact, self._place) else None
-
     async def _receive(self, run: Run, begun: "asyncio.Future[LiveRun | None]") -> None:
         live: LiveRun | None = None
         try:
-            contact = await self._contact(run.id)
+            contact = await self._peers.of_run(run.id)
             if contact is None:
                 return
-            async with ask(contact, "GET", f"/runs/{run.id}") as response:
+            async with self._peers.ask(contact, "GET", f"/runs/{run.id}") as response:
                 async for line in lines_in(response, longest=LONGEST_LINE):
                     if live is None:
                         live = begun_by(run, line)
@@ -119,9 +106,9 @@ class Mirrors:
 
     async def _tell(self, run_id: str) -> None:
         try:
-            contact = await self._contact(run_id)
+            contact = await self._peers.of_run(run_id)
             if contact is not None:
-                async with ask(contact, "POST", "/cancels"):
+                async with self._peers.ask(contact, "POST", "/cancels"):
                     pass
         except (HttpError, StorageUnavailable) as error:
             log.info("the node of run %s looks for cancels later: %s", run_id, error)

@@ -9,8 +9,10 @@ import hashlib
 import hmac
 import secrets
 
-NONCE, PROOF, SIGNATURE = "x-node-nonce", "x-node-proof", "x-node-signature"
-"""Headers of a request, of its answer, and of a request again."""
+NONCE, SIGNATURE, DIGEST = "x-node-nonce", "x-node-signature", "x-node-digest"
+"""Headers of a request; it is known by them before its body arrives."""
+PROOF = "x-node-proof"
+"""The header of its answer."""
 
 
 def new_secret() -> str:
@@ -23,9 +25,13 @@ def new_nonce() -> str:
     return secrets.token_hex(16)
 
 
-def signed(secret: str, method: str, path: str, nonce: str, body: bytes) -> str:
+def digest_of(body: bytes) -> str:
+    """Return what stands for a request's body in its signature."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def signed(secret: str, method: str, path: str, nonce: str, digest: str) -> str:
     """Return the signature of a request."""
-    digest = hashlib.sha256(body).hexdigest()
     return _signature(secret, "request", method, path, nonce, digest)
 
 

@@ -349,6 +349,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._bounds.access_log is not None:
             self._bounds.access_log.write(served, status=status, size=len(body))
         self._corked.flush()
+        if not self.transport.can_write_eof():  # over TLS
+            self.transport.close()
+            return
         # Closing with unread bytes would reset the connection, and the client might
         # lose the response.
         self.transport.write_eof()

@@ -22,6 +22,7 @@ from llamakeep.server.connections import (
     close_overdue,
 )
 from llamakeep.server.ports import AppsOnPorts, metrics_of
+from llamakeep.server.tls_port import TlsPort
 from llamakeep.services import Services
 from llamakeep.settings.upstreams import Reading
 from llamakeep.systemd import Manager
@@ -30,6 +31,10 @@ BACKLOG = 2048
 
 LAST_READS = 2
 """Seconds that clients have to read their responses when the server stops."""
+
+NODES_HEADER_SIZE = 8 * 1024
+NODES_HEADER_TIMEOUT = 5.0
+"""Limits of other nodes, which send short requests at once."""
 
 LAST_RESPONSE = (b"connection", b"close")
 """The header that makes a client open another connection for its next request."""
@@ -65,8 +70,23 @@ class Server(uvicorn.Server):
         self._is_kept = is_kept
         self._drained_at: float | None = None
         self._when_ready = when_ready
+        self._tls_port = self._port_for_nodes(services)
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
+
+    def _port_for_nodes(self, services: Services) -> TlsPort | None:
+        if services.for_nodes is None:
+            return None
+        app, listening = services.for_nodes
+        if listening.far is None or listening.tls is None:
+            return None
+        bounds = Bounds(
+            header_size=NODES_HEADER_SIZE,
+            header_timeout=NODES_HEADER_TIMEOUT,
+            body_timeout=services.settings.body_timeout,
+            write_timeout=services.settings.write_timeout,
+        )
+        return TlsPort(listening.far, listening.tls, app, self.server_state, bounds)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -103,6 +123,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections, then call `when_ready`."""
         await super().startup(sockets)
+        if self._tls_port is not None:
+            self._tls_port.open()
         await self._when_ready(self._app)
 
     async def on_tick(self, counter: int) -> bool:
@@ -136,6 +158,8 @@ class Server(uvicorn.Server):
         of their runs, and load balancers see that this node is not ready.
         """
         await self._engine.close()
+        if self._tls_port is not None:
+            await self._tls_port.close()
         # Uvicorn would log an error for each request that never arrives completely.
         self._loop.call_later(
             LAST_READS / 2, close_half_requests, self.server_state.connections
@@ -204,7 +228,9 @@ async def serve(
                 others: dict[socket.socket, ASGIApp] = {}
                 if metrics is not None:
                     others[metrics] = metrics_of(app)
-                others |= app.state.services.for_nodes
+                if app.state.services.for_nodes is not None:
+                    for_nodes, listening = app.state.services.for_nodes
+                    others[listening.near] = for_nodes
                 listeners = [listener, *others]
                 for each in listeners:
                     # asyncio sets it only on its own sockets. Without it, a response's

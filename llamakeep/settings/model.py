@@ -378,6 +378,19 @@ class Settings(ObservingSettings, SignInSettings, DatabaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _nodes_have_ports(self) -> Self:
+        port = (self.node_host_and_port or ("", 0))[1]
+        taken = {self.port, self.metrics_port}.intersection(
+            range(port, port + self.workers if port else 0)
+        )
+        if taken:
+            raise ValueError(
+                f"LLAMAKEEP_NODE_ADDRESS needs ports of its own, and {taken.pop()} is "
+                "LLAMAKEEP_PORT or LLAMAKEEP_METRICS_PORT: choose another one"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _leases_outlive_flushes(self) -> Self:
         if self.lease < 3 * self.flush_interval:
             raise ValueError(

@@ -36,6 +36,11 @@ ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
 PREFIX = re.compile(r"(?:/(?!\.\.?(?:/|$))[\w.~!$&'()*+;=:@-]+)+", re.ASCII)
 """What a proxy may put before paths."""
 
+NODE_ADDRESS = re.compile(
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<v4>[0-9.]+)):(?P<port>[0-9]{1,5})"
+)
+"""An IP address and a port; that of IPv6 is in brackets."""
+
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["line", "json"]
 Days = Annotated[int, Field(ge=1, le=36_500)]
@@ -128,12 +133,40 @@ def _check_valkey_url(url: SecretStr | None) -> SecretStr | None:
     return url
 
 
+def _check_node_address(address: str | None) -> str | None:
+    """Return an address and a port that other computers can connect to."""
+    if address is None:
+        return None
+    found = NODE_ADDRESS.fullmatch(address.strip())
+    if found is None:
+        raise ValueError(
+            "it is an IP address of this computer, in brackets if it is of IPv6, and a "
+            "port"
+        )
+    host, port = found["v6"] or found["v4"], int(found["port"])
+    try:
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError(f"{host} is no IP address") from None
+    if ip.is_unspecified:
+        raise ValueError(
+            f"{host} stands for all addresses of a computer, and others need one that "
+            "they can connect to"
+        )
+    if ip.is_multicast or (ip.version == 6 and ip.is_link_local):
+        raise ValueError(f"other computers cannot connect to {host}")
+    if port > 65535:
+        raise ValueError(f"{port} is no port")
+    return f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"
+
+
 def _check_webhook_secret(secret: SecretStr | None) -> SecretStr | None:
     if secret and not WEBHOOK_SECRET.fullmatch(secret.get_secret_value()):
         raise ValueError("a webhook secret is whsec_ and standard base64")
     return secret
 
 
+NodeAddress = Annotated[str | None, AfterValidator(_check_node_address)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_list)]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_read_list)]
 LimitsOf = Annotated[Limits, NoDecode, BeforeValidator(_read_object)]

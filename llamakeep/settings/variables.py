@@ -19,6 +19,7 @@ OTHERS = {"LLAMAKEEP_SERVER", "LLAMAKEEP_ACCESS_TOKEN"}
 EXAMPLES = {
     "database_url": "sqlite:///llamakeep.db",
     "database_direct_url": "postgresql://llamakeep@db.example:5432/llamakeep",
+    "node_address": "10.0.0.5:8001",
     "config": "/etc/llamakeep/llamakeep.toml",
     "default_model": "local:smollm2-135m-instruct",
     "replicate_base_url": "https://api.replicate.com",

@@ -85,6 +85,8 @@ class Order(BaseModel):
     """Whether to use the providers of the settings, instead of a `Talker`."""
     is_kept: bool = False
     """Whether another process keeps the socket for the server that comes next."""
+    here: str | None = None
+    """The machine that it takes itself to be on, if it is another one."""
     crash_at: str = ""
     """The point at which it strikes itself, if at any; see `tests.torture`."""
     crash_on: int = 1
@@ -129,7 +131,8 @@ def run(order: Order, listener: socket.socket) -> None:
         arm(order.crash_at, passes=order.crash_on, how=order.crash_with)
     settings = Settings.model_validate(order.settings)
     talker = Talker(words=order.words, pause=order.pause, is_free=order.is_free)
-    app = create_app(settings, providers=None if order.is_real else [talker])
+    providers = None if order.is_real else [talker]
+    app = create_app(settings, providers=providers, here=order.here)
     new_server = partial(Server, is_kept=order.is_kept)
     serving = serve(app, listener, when_ready=nobody_waits, new_server=new_server)
     try:

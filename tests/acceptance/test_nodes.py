@@ -42,11 +42,23 @@ async def new_nodes(
     """Starts servers that share the database."""
 
     async def new(
-        number: int = 2, *, sessions: int | None = None, **settings: Any
+        number: int = 2,
+        *,
+        sessions: int | None = None,
+        are_apart: bool = False,
+        **settings: Any,
     ) -> list[ServerProcess]:
         settings = {"database_url": postgres_url, "lease": 60, **settings}
+        if are_apart:
+            settings["node_address"] = "127.0.0.1:0"
         nodes = [
-            new_server(words=300, pause=0.01, settings=settings) for _ in range(number)
+            new_server(
+                words=300,
+                pause=0.01,
+                settings=settings,
+                here=f"machine {index}" if are_apart else None,
+            )
+            for index in range(number)
         ]
         for node in nodes:
             await node.start()

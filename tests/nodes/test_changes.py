@@ -1,7 +1,6 @@
 """Changes at one node, for those who listen at another one."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -12,31 +11,33 @@ from llamakeep.api.nodes.app import create_node_app
 from llamakeep.engine import Engine
 from llamakeep.engine.feeds.feed import Change
 from llamakeep.nodes.changes import ToldChanges
+from llamakeep.nodes.listening import listen
+from llamakeep.nodes.peers import Peers
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage
-from llamakeep.storage.runs.nodes import Contact
 from tests.engine.engine import WHY, open_engine
 from tests.fakes import ScriptedProvider
+from tests.nodes.ports import tls_port
 from tests.waiting import until
 
 LATE = 3600.0
 
 
 @asynccontextmanager
-async def reachable(engine: Engine, storage: Storage) -> AsyncIterator[None]:
-    """Have other nodes reach an engine, and that one them."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}#here"
-        contact = Contact(engine.node_id, address, f"secret of {engine.node_id}")
-        await storage.join(engine.node_id, lease=LATE, contact=contact)
-        assert engine.feeds.elsewhere is not None
-        engine.feeds.elsewhere = ToldChanges(
-            engine.feeds.elsewhere, storage, engine.node_id, place="here"
-        )
-        app = create_node_app(engine, contact.secret)
-        config = uvicorn.Config(app, lifespan="off", log_config=None, ws="none")
-        server = uvicorn.Server(config)
-        serving = asyncio.create_task(server.serve([listener]))
+async def reachable(engine: Engine, storage: Storage, here: str) -> AsyncIterator[None]:
+    """Have other nodes reach an engine, and that one them, from a machine."""
+    listening = await asyncio.to_thread(
+        listen, engine.node_id, here=here, at=("127.0.0.1", 0), most_ports=1
+    )
+    await storage.join(engine.node_id, lease=LATE, contact=listening.contact)
+    assert engine.feeds.elsewhere is not None
+    peers = Peers(storage, engine.node_id, place=here)
+    engine.feeds.elsewhere = ToldChanges(engine.feeds.elsewhere, peers)
+    app = create_node_app(engine, listening.contact.secret)
+    config = uvicorn.Config(app, lifespan="off", log_config=None, ws="none")
+    server = uvicorn.Server(config)
+    async with tls_port(listening, app, server.server_state):
+        serving = asyncio.create_task(server.serve([listening.near]))
         try:
             await until(lambda: server.started)
             yield
@@ -46,8 +47,12 @@ async def reachable(engine: Engine, storage: Storage) -> AsyncIterator[None]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("machines", [("one", "one"), ("one", "another")])
 async def test_who_listens_is_told_what_another_node_changes_without_a_look(
-    settings: Settings, clean_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    settings: Settings,
+    clean_postgres_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    machines: tuple[str, str],
 ) -> None:
     monkeypatch.setattr("llamakeep.engine.feeds.elsewhere.EVERY", LATE)
     monkeypatch.setattr("llamakeep.engine.feeds.feeds.LINGERING", 0)
@@ -56,8 +61,8 @@ async def test_who_listens_is_told_what_another_node_changes_without_a_look(
         open_storage(clean_postgres_url) as storage,
         open_engine(settings, storage, ScriptedProvider(["Be", go_on])) as home,
         open_engine(settings, storage, ScriptedProvider()) as other,
-        reachable(home, storage),
-        reachable(other, storage),
+        reachable(home, storage, machines[0]),
+        reachable(other, storage, machines[1]),
     ):
         alice = await storage.add_user("alice", None)
         woken = asyncio.Event()

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import HttpUrl, SecretStr, ValidationError
@@ -10,6 +11,12 @@ from llamakeep.settings import Settings
 def _nothing_set(settings: Settings) -> None:
     """The fixture took away what the environment says, and `.env`."""
     assert settings.default_model is None
+
+
+TWO_ON_POSTGRESQL: dict[str, Any] = {
+    "database_url": "postgresql://db.example/llamakeep",
+    "workers": 2,
+}
 
 
 def test_everything_has_a_default() -> None:
@@ -155,6 +162,38 @@ def test_what_makes_no_sense_is_refused(
 )
 def test_valkey_is_where_its_client_finds_it(url: str) -> None:
     assert Settings(valkey_url=SecretStr(url)).valkey_url == SecretStr(url)
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("10.0.0.5", "a port"),
+        ("node1.example:8001", "an IP address"),
+        ("https://10.0.0.5:8001", "an IP address"),
+        ("fd00::5:8001", "in brackets"),
+        ("10.0.0.256:8001", "no IP address"),
+        ("10.0.0.5:80011", "no port"),
+        ("0.0.0.0:8001", "all addresses"),
+        ("[::]:8001", "all addresses"),
+        ("224.0.0.1:8001", "cannot connect"),
+        ("[fe80::1]:8001", "cannot connect"),
+        ("10.0.0.5:7999", "LLAMAKEEP_PORT"),
+    ],
+)
+def test_the_address_for_other_nodes_is_one_that_they_can_connect_to(
+    address: str, reason: str
+) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        Settings(node_address=address, **TWO_ON_POSTGRESQL)
+
+
+def test_the_address_for_other_nodes_is_read_in_parts() -> None:
+    settings = Settings(node_address=" [FD00:0::5]:8001\n", **TWO_ON_POSTGRESQL)
+
+    assert settings.node_address == "[fd00::5]:8001"
+    assert settings.node_host_and_port == ("fd00::5", 8001)
+    with pytest.raises(ValidationError, match="PostgreSQL"):
+        Settings(node_address="10.0.0.5:8001")
 
 
 @pytest.mark.parametrize(

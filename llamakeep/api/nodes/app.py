@@ -10,6 +10,7 @@ from http import HTTPStatus
 
 from pydantic_core import from_json
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -18,7 +19,16 @@ from llamakeep.api.http.streaming import Streaming
 from llamakeep.engine import Engine
 from llamakeep.nodes.changes import changes_of
 from llamakeep.nodes.lines import lines_of
-from llamakeep.nodes.signing import NONCE, PROOF, SIGNATURE, is_equal, proof, signed
+from llamakeep.nodes.signing import (
+    DIGEST,
+    NONCE,
+    PROOF,
+    SIGNATURE,
+    digest_of,
+    is_equal,
+    proof,
+    signed,
+)
 
 LINES = "application/x-ndjson"
 LONGEST_BODY = 4 * 1024 * 1024
@@ -33,18 +43,11 @@ def create_node_app(engine: Engine, secret: str) -> Starlette:
 
     def route(path: str, method: str, endpoint: Endpoint) -> Route:
         async def checked(request: Request) -> Response:
-            nonce = request.headers.get(NONCE, "")
-            body = b""
-            async for piece in request.stream():
-                body += piece
-                if len(body) > LONGEST_BODY:
-                    return Response(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-            wanted = signed(secret, request.method, request.url.path, nonce, body)
-            given = request.headers.get(SIGNATURE, "")
-            if not (nonce and is_equal(given, wanted)):
-                return Response(status_code=HTTPStatus.UNAUTHORIZED)
+            body = await _body_of(request, secret)
+            if isinstance(body, HTTPStatus):
+                raise HTTPException(body)
             response = await endpoint(request, body)
-            response.headers[PROOF] = proof(secret, nonce)
+            response.headers[PROOF] = proof(secret, request.headers[NONCE])
             return response
 
         return Route(path, checked, methods=[method])
@@ -68,5 +71,28 @@ def create_node_app(engine: Engine, secret: str) -> Starlette:
             route("/changes", "POST", tell_changes),
             route("/runs/{run_id}", "GET", follow),
             route("/cancels", "POST", look_for_cancels),
-        ]
+        ],
+        exception_handlers={HTTPException: _refuse},
     )
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    """Have no further request of a stranger on the same connection."""
+    assert isinstance(error, HTTPException)
+    return Response(status_code=error.status_code, headers={"connection": "close"})
+
+
+async def _body_of(request: Request, secret: str) -> bytes | HTTPStatus:
+    """Return the body of a request that another node signed, else why it is refused."""
+    nonce, given, digest = (
+        request.headers.get(name, "") for name in (NONCE, SIGNATURE, DIGEST)
+    )
+    wanted = signed(secret, request.method, request.url.path, nonce, digest)
+    if not (nonce and is_equal(given, wanted)):
+        return HTTPStatus.UNAUTHORIZED  # before anything is kept of its body
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > LONGEST_BODY:
+            return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    return body if is_equal(digest, digest_of(body)) else HTTPStatus.UNAUTHORIZED

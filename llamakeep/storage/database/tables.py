@@ -110,6 +110,9 @@ nodes = Table(
     # How other nodes reach it, and what signs that.
     Column("address", String(300)),
     Column("secret", String(64)),
+    # The same for those on other machines, and what it shows there.
+    Column("remote_address", String(300)),
+    Column("certificate", Text),
 )
 
 quotas = Table(

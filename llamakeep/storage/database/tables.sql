@@ -282,10 +282,10 @@ CREATE INDEX login_codes_by_user_id ON login_codes (user_id);
 CREATE TABLE nodes (
 	id VARCHAR(32) NOT NULL, 
 	lease_until BIGINT, 
-	is_dead BOOLEAN DEFAULT 0 NOT NULL, address VARCHAR(300), secret VARCHAR(64), 
+	is_dead BOOLEAN DEFAULT 0 NOT NULL, address VARCHAR(300), secret VARCHAR(64), remote_address VARCHAR(300), certificate TEXT, 
 	CONSTRAINT nodes_pk PRIMARY KEY (id)
 );
 
 INSERT INTO search_words (search_words, rank) VALUES ('secure-delete', 1);
 
-INSERT INTO alembic_version VALUES ('0029')
+INSERT INTO alembic_version VALUES ('0030')

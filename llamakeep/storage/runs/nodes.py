@@ -1,7 +1,7 @@
 """Nodes: the processes that hold runs, each with one lease, and which are dead."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -46,9 +46,13 @@ _LIVING = select(
     not_(func.pg_try_advisory_xact_lock_shared(_LOCK)),
 ).where(not_(nodes.c.is_dead))
 
-_CONTACTS = select(nodes.c.id, nodes.c.address, nodes.c.secret).where(
-    not_(nodes.c.is_dead), nodes.c.address.is_not(None)
-)
+_CONTACTS = select(
+    nodes.c.id,
+    nodes.c.address,
+    nodes.c.secret,
+    nodes.c.remote_address,
+    nodes.c.certificate,
+).where(not_(nodes.c.is_dead), nodes.c.address.is_not(None))
 _CONTACT = _CONTACTS.where(
     runs.c.id == bindparam("run_id"), runs.c.owner == nodes.c.id, IS_UNFINISHED
 )
@@ -72,9 +76,13 @@ class Contact:
 
     node: str
     address: str
-    """Its URL."""
-    secret: str
+    """Its URL for nodes on the same machine."""
+    secret: str = field(repr=False)
     """Signs what is sent to it, and what it responds."""
+    remote_address: str | None = None
+    """Its URL for nodes on other machines, if it listens for them."""
+    certificate: str | None = None
+    """What it shows them, in PEM."""
 
 
 class NodeStorage:
@@ -97,7 +105,8 @@ class NodeStorage:
         until = None if is_alone else seconds_from_now("lease")
         row: dict[str, Any] = {"id": node, "is_dead": False, "lease_until": until}
         if contact is not None:
-            row |= {"address": contact.address, "secret": contact.secret}
+            row |= asdict(contact)
+            del row["node"]
 
         def operation(connection: Connection) -> Sequence[Held]:
             if is_alone:
