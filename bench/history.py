@@ -29,7 +29,7 @@ from datetime import timedelta
 from sqlalchemy.engine import make_url
 
 from bench.filling import BEGIN, DAYS, PROJECTS, VOCABULARY, fill, some_run
-from llamakeep.domain import RunStatus, User, new_id, utc_now
+from llamakeep.domain import UNFINISHED, RunStatus, User, new_id, utc_now
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.history.filters import EVERYTHING, RunFilter
 from llamakeep.storage.history.search import read_search
@@ -96,7 +96,8 @@ class Cases:
             "month": month,
             "rare model": RunFilter(model="rare"),
             "API key": RunFilter(api_key_id="key_1"),
-            "failures": RunFilter(status=RunStatus.FAILED),
+            "failures": RunFilter(statuses={RunStatus.FAILED}),
+            "unfinished": RunFilter(statuses=UNFINISHED),
             "tag": project,
         }
         return {

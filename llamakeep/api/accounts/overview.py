@@ -102,7 +102,11 @@ async def stats_of_all(
     groupings = [Grouping(each) for each in dict.fromkeys(by or ["user"])]
     begin = since or utc_now() - STATS_PERIOD
     matching = RunFilter(
-        model=model, status=status, source=source, since=begin, until=until
+        model=model,
+        statuses=set() if status is None else {status},
+        source=source,
+        since=begin,
+        until=until,
     )
     user = None if user_id is None else await storage.get_user(user_id)
     is_csv = wants_csv(request, format)

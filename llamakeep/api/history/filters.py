@@ -59,7 +59,13 @@ def _run_filter(
     model: Annotated[
         Text | None, Query(max_length=300, description="With its provider, or without.")
     ] = None,
-    status: RunStatus | None = None,
+    status: Annotated[
+        list[RunStatus] | None,
+        Query(
+            max_length=len(RunStatus),
+            description="If repeated, one of these.",
+        ),
+    ] = None,
     conversation_id: Annotated[Text | None, Query(max_length=32)] = None,
     api_key_id: Annotated[
         Text | None, Query(max_length=32, description="The API key that was used.")
@@ -86,7 +92,7 @@ def _run_filter(
 ) -> RunFilter:
     return RunFilter(
         model=model,
-        status=status,
+        statuses=set(status or ()),
         conversation_id=conversation_id,
         api_key_id=api_key_id,
         end_user=end_user,

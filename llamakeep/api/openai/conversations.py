@@ -199,7 +199,9 @@ async def list_items(
         items, place = _ordered(run, is_up=is_up), run.id
         at = [item["id"] for item in items].index(after)
         items = items[at + 1 :]
-    matching = RunFilter(conversation_id=conversation_id, status=RunStatus.SUCCEEDED)
+    matching = RunFilter(
+        conversation_id=conversation_id, statuses={RunStatus.SUCCEEDED}
+    )
     has_more = False
     while not has_more and len(items) <= limit:
         wanted = limit + 1 - len(items)

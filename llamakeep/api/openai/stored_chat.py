@@ -85,7 +85,9 @@ async def completions(
         after=place if oldest_first else None,
         oldest_first=oldest_first,
         matching=RunFilter(
-            model=model, status=RunStatus.SUCCEEDED, tags=_tags_in(request)
+            model=model,
+            statuses={RunStatus.SUCCEEDED},
+            tags=_tags_in(request),
         ),
         limit=limit + 1,
         is_page=True,

@@ -1,19 +1,20 @@
 """Filters of a user's runs."""
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, TextClause, or_, select, text
 
-from llamakeep.domain import RunStatus, User, first_id
+from llamakeep.domain import UNFINISHED, RunStatus, User, first_id
 from llamakeep.domain.runs import Source
 from llamakeep.storage.database.conditions import FAILED_WAYS, IS_UNFINISHED, is_one_of
 from llamakeep.storage.database.tables import runs
 from llamakeep.storage.history.search import Search, found
 from llamakeep.storage.history.tags import has_tag
 
-_COMPARED = (runs.c.status, runs.c.api_key_id, runs.c.end_user, runs.c.source)
+_COMPARED = (runs.c.api_key_id, runs.c.end_user, runs.c.source)
 """Columns that are compared with the condition of their name."""
 
 
@@ -23,7 +24,8 @@ class RunFilter:
 
     model: str | None = None
     """`provider:model`, or a bare model id."""
-    status: RunStatus | None = None
+    statuses: AbstractSet[RunStatus] = frozenset()
+    """One of which a run has; if none is named, any."""
     conversation_id: str | None = None
     api_key_id: str | None = None
     """The API key of the request."""
@@ -56,9 +58,11 @@ class RunFilter:
         for column in _COMPARED:
             if (wanted := getattr(self, column.name)) is not None:
                 yield column == wanted
-        if self.status in FAILED_WAYS:
-            # As a literal: SQLite does not use a partial index for bound parameters.
-            yield text(is_one_of(FAILED_WAYS))  # type: ignore[misc] # it is a condition
+        if self.statuses:
+            yield runs.c.status.in_(sorted(self.statuses))
+            if self.statuses <= FAILED_WAYS:
+                # A literal: SQLite does not use a partial index for bound parameters.
+                yield text(is_one_of(FAILED_WAYS))  # type: ignore[misc] # a condition
         if self.since is not None:
             yield runs.c.id >= first_id("run_", self.since)
         if self.until is not None:
@@ -73,7 +77,12 @@ class RunFilter:
 
     def _whose(self, user: User) -> Iterator[ColumnElement[bool]]:
         if not self.tags and self.conversation_id is None:
-            yield runs.c.user_id == user.id
+            if self.statuses and self.statuses <= UNFINISHED:
+                # By themselves: SQLite would look at all runs in the order of a page.
+                few = select(runs.c.id).where(*unfinished_of(user.id))
+                yield runs.c.id.in_(few.correlate(None))
+            else:
+                yield runs.c.user_id == user.id
         # Tags and conversations belong to users, so this implies the user. To name them
         # twice would make PostgreSQL expect far too few rows.
         for tag in self.tags:

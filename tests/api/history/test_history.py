@@ -220,6 +220,7 @@ async def turned(client: Client, limit: int, cursor: str) -> dict[str, Any]:
         ({"model": "nobody:parrot"}, 0),
         ({"status": "succeeded", "q": "one"}, 1),
         ({"status": "failed"}, 0),
+        ({"status": ["failed", "succeeded"]}, 2),
         ({"api_key_id": "key_x"}, 0),
         ({"since": "2020-01-01"}, 2),
         ({"since": "2020-01-01T00:00:00 02:00"}, 2),
@@ -227,7 +228,7 @@ async def turned(client: Client, limit: int, cursor: str) -> dict[str, Any]:
     ],
 )
 async def test_the_history_can_be_narrowed(
-    client: Client, facts: dict[str, str], expected: int
+    client: Client, facts: dict[str, Any], expected: int
 ) -> None:
     await ask(client, "one", "two")
 
@@ -261,7 +262,8 @@ async def test_a_filter_that_makes_no_sense_is_refused(
     response = await shared_client.get(f"/history/?{query}")
 
     assert response.status_code == 422
-    assert response.json()["errors"][0]["field"] == f"query.{query.partition('=')[0]}"
+    field = response.json()["errors"][0]["field"]
+    assert field.removesuffix(".0") == f"query.{query.partition('=')[0]}"
 
 
 async def test_a_run_looks_the_same_alone_and_in_the_list(client: Client) -> None:

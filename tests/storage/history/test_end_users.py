@@ -1,53 +1,13 @@
-"""Finding the runs of one end user among very many."""
+"""How many prompts an end user may send."""
 
 import asyncio
 from datetime import timedelta
-from typing import Any
-
-from sqlalchemy import Connection, insert, select, text
 
 from llamakeep.domain import Run, User, utc_now
 from llamakeep.domain.quotas import Quota
 from llamakeep.errors import QuotaExceeded
 from llamakeep.storage import Storage
-from llamakeep.storage.database.tables import runs
-from llamakeep.storage.history.filters import RunFilter
-from llamakeep.storage.runs.rows import to_row
-from tests.storage.running import ended, new_run
-
-OTHERS, HIS = 3000, 5
-
-
-async def test_the_runs_of_an_end_user_are_read_from_their_index(
-    storage: Storage, alice: User
-) -> None:
-    his = [ended(new_run(alice, end_user="4711")) for _ in range(HIS)]
-    others = [ended(new_run(alice)) for _ in range(OTHERS)]
-    rows = [to_row(run) for run in (*his, *others)]
-    matching = RunFilter(end_user="4711")
-
-    def plan(connection: Connection) -> str:
-        connection.execute(insert(runs), rows)
-        dialect = connection.dialect.name
-        explain = "EXPLAIN QUERY PLAN " if dialect == "sqlite" else "EXPLAIN "
-        if dialect == "postgresql":
-            connection.execute(text("ANALYZE runs"))
-        query: Any = select(runs.c.id, runs.c.prompt).where(
-            *matching.conditions(alice, dialect)
-        )
-        newest = query.order_by(runs.c.id.desc()).limit(50)
-        compiled = newest.compile(
-            dialect=connection.dialect, compile_kwargs={"literal_binds": True}
-        )
-        found = connection.exec_driver_sql(explain + str(compiled)).all()
-        return "\n".join([str(row) for row in found])
-
-    plan_of_page = await storage._database.write(plan)
-
-    assert "runs_by_end_user" in plan_of_page
-    assert "sort" not in plan_of_page.lower()
-    found = await storage.history(alice, matching=matching)
-    assert [run.id for run in found] == [run.id for run in his[::-1]]
+from tests.storage.running import new_run
 
 
 async def test_prompts_at_once_do_not_overrun_the_limit_of_an_end_user(

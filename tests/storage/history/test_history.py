@@ -62,11 +62,15 @@ async def test_a_run_that_comes_while_paging_is_not_seen_twice(
         ({"model": "scripted"}, ""),
         ({"model": "a:b"}, "0"),
         ({"model": "scripted:a:b"}, "0"),
-        ({"status": RunStatus.FAILED}, "2"),
-        ({"status": RunStatus.STARTING}, "0134"),
+        ({"statuses": {RunStatus.FAILED}}, "2"),
+        ({"statuses": {RunStatus.STARTING}}, "0134"),
+        ({"statuses": {RunStatus.FAILED, RunStatus.STARTING}}, "01234"),
         ({"api_key_id": "key_1"}, "1"),
         ({"conversation_id": "conv_1"}, "4"),
-        ({"model": "parrot", "status": RunStatus.FAILED, "api_key_id": "key_1"}, ""),
+        (
+            {"model": "parrot", "statuses": {RunStatus.FAILED}, "api_key_id": "key_1"},
+            "",
+        ),
     ],
 )
 async def test_the_history_can_be_narrowed(

@@ -274,7 +274,9 @@ async def test_pages_of_a_frequent_word_are_those_of_any_other(
         for n in range(9)
     ]
     await storage.add(bob, "llama", "even")
-    matching = RunFilter(search=read_search("llama even"), status=RunStatus.SUCCEEDED)
+    matching = RunFilter(
+        search=read_search("llama even"), statuses={RunStatus.SUCCEEDED}
+    )
 
     async def pages() -> list[Sequence[Run]]:
         return [

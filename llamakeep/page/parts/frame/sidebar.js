@@ -17,6 +17,8 @@ import { logOut } from "./login.js";
 
 const PAGE = 50;
 const PATIENCE = 2_000;
+const UNFINISHED = ["queued", "starting", "processing"];
+const MOST_UNDER_WAY = 100;
 /** @type {[string, string][]} */
 const PAGES = [["Usage", "usage"], ["API keys", "settings/keys"], ["Settings", "settings"]];
 
@@ -135,13 +137,10 @@ export class Sidebar {
   }
 
   async #readUnderWay() {
-    const asking = ["queued", "starting", "processing"].map((status) =>
-      call("GET", "history/", { query: { status, limit: 50, text: 0 } }).catch(() => ({
-        history: [],
-      }))
-    );
-    const runs = (await Promise.all(asking)).flatMap(({ history }) => history);
-    state.underWay.set(new Map(runs.map((run) => [run.id, run.conversation_id])));
+    const query = { status: UNFINISHED, limit: MOST_UNDER_WAY, text: 0 };
+    const { history } = await call("GET", "history/", { query }).catch(() => ({ history: [] }));
+    const known = history.map((/** @type {any} */ run) => [run.id, run.conversation_id]);
+    state.underWay.set(new Map(known));
   }
 
   /** @param {any} run */
