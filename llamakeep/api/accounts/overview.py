@@ -198,6 +198,11 @@ class ProvidersResponse(Body):
     """The configured providers, the preferred one first."""
 
     providers: list[ProviderResponse]
+    roles: dict[str, list[str]]
+    """
+    The only models and aliases that users of a role may ask, as `[roles]` of
+    `llamakeep.toml` says. A role that is not there may ask all.
+    """
 
 
 @router.get("/providers/", responses=_responses)
@@ -220,7 +225,8 @@ async def providers(request: Request, admin: AdminUser) -> ProvidersResponse:
                 is_unreachable=circuits.is_unreachable(each.name),
             )
             for each in described
-        ]
+        ],
+        roles={role: sorted(models) for role, models in registry.roles.items()},
     )
 
 

@@ -46,6 +46,22 @@ export function check(label, input, hint = "") {
 }
 
 /**
+ * Return checkboxes, and what reads the values of those that are checked.
+ *
+ * @param {[string, string][]} options Values and what is shown for them.
+ * @param {string[]} chosen
+ */
+export function boxes(options, chosen) {
+  const inputs = options.map(([value]) =>
+    element("input", { type: "checkbox", value, checked: chosen.includes(value) })
+  );
+  return {
+    nodes: options.map(([, label], index) => check(label, inputs[index])),
+    value: () => inputs.filter(({ checked }) => checked).map(({ value }) => value),
+  };
+}
+
+/**
  * @param {string} label
  * @param {...(Node | null)} nodes
  */

@@ -13,6 +13,7 @@ import { problemBox } from "../parts/problem.js";
 import { secretBox } from "../parts/secret.js";
 import { askForUser } from "../parts/settings/new_user.js";
 import * as forms from "../parts/settings/user_forms.js";
+import { changeModels } from "../parts/settings/user_models.js";
 import { table } from "../parts/table.js";
 import { tabs } from "../parts/tabs.js";
 
@@ -26,7 +27,7 @@ const PAUSE = 250;
 const COLUMNS = [
   { label: "Name" },
   { label: "Role" },
-  { label: "Is let in" },
+  { label: "Access" },
   { label: "Runs are kept" },
   { label: "Since" },
   { label: "Actions", isHidden: true },
@@ -39,7 +40,7 @@ export default async function users({ path, query }) {
   const list = await pagedList("admin/users/", "users", () => ({ q: words }), (found) => [
     found.length
       ? table({ caption: "Users", columns: COLUMNS, rows: found.map(row) })
-      : empty("No user is called so.", "The search looks for a part of the name."),
+      : empty("No user matches.", "The search finds any part of a name."),
   ]);
   const search = element("input", {
     type: "search",
@@ -103,18 +104,19 @@ export default async function users({ path, query }) {
 
   /** @param {User} user */
   function row(user) {
-    const { username, role, disabled_at, retention_days, keeps, created_at, id } = user;
+    const { username, role, disabled_at, retention_days, keeps, created_at, id, models } = user;
     const isService = user.service_account;
     const isAdmin = role === "admin";
     const does = (/** @type {(user: User) => Promise<unknown>} */ what) => () =>
       void change(user, what);
     const menu = menuButton("⋯", () => [
       { label: "Limits…", run: does(forms.changeLimits) },
+      { label: "Models…", run: does(changeModels) },
       { label: "What is kept…", run: does(forms.changeKeeping) },
       { label: "API keys", href: keysOf(user) },
       ...(isService ? [] : [{ label: "Link for a new password", run: does(reset) }]),
       {
-        label: isAdmin ? "Make a plain user…" : "Make an administrator…",
+        label: isAdmin ? "Make a regular user…" : "Make an administrator…",
         run: does(forms.changeRole),
       },
       { label: "In the audit log", href: `manage/audit?user=${encodeURIComponent(id)}` },
@@ -130,8 +132,13 @@ export default async function users({ path, query }) {
         { class: "two" },
         isAdmin ? "administrator" : "user",
         isService ? element("small", {}, "service account") : null,
+        models ? element("small", {}, `asks only ${models.join(", ")}`) : null,
       ),
-      disabled_at ? `no, since ${format.day(disabled_at)}` : isService ? "with API keys" : "yes",
+      disabled_at
+        ? `disabled since ${format.day(disabled_at)}`
+        : isService
+        ? "by API keys"
+        : "enabled",
       keeps ? days : `${days}, without texts`,
       format.day(created_at),
       menu,

@@ -132,6 +132,17 @@ async def test_providers_are_shown_with_what_they_are_doing(settings: Settings) 
     assert idle["providers"][0] == parrot | nothing | {"running": 0, "waiting": 0}
 
 
+async def test_providers_come_with_the_models_of_roles(
+    client: Client, root: dict[str, str]
+) -> None:
+    before = (await client.get("/admin/providers/", headers=root)).json()
+    client.app.state.services.registry.roles = {"user": {"scripted:*", "fast"}}
+    after = (await client.get("/admin/providers/", headers=root)).json()
+
+    assert before["roles"] == {}
+    assert after["roles"] == {"user": ["fast", "scripted:*"]}
+
+
 async def test_an_open_circuit_and_the_last_failure_are_shown_without_texts(
     settings: Settings,
 ) -> None:

@@ -1,9 +1,11 @@
 """Administration: users, the audit log, providers, and what all users do."""
 
+from pathlib import Path
+
 from playwright.sync_api import Page, expect
 
 from tests.page.model import Model
-from tests.page.site import Site
+from tests.page.site import MODEL, NewSite, Site
 from tests.page.tabs import PASSWORDS, Tabs, check_everywhere
 
 
@@ -28,8 +30,8 @@ def test_users_are_created_changed_disabled_and_deleted(tabs: Tabs, site: Site) 
     dialog.get_by_role("button", name="Create").click()
     row = page.get_by_role("row").filter(has_text="carol")
     expect(row).to_contain_text("administrator")
-    choose(page, "carol", "Make a plain user")
-    dialog.get_by_role("button", name="Make a plain user").click()
+    choose(page, "carol", "Make a regular user")
+    dialog.get_by_role("button", name="Make a regular user").click()
     expect(row).not_to_contain_text("administrator")
     choose(page, "carol", "Limits")
     dialog.get_by_label("Tokens a day").fill("100")
@@ -46,7 +48,7 @@ def test_users_are_created_changed_disabled_and_deleted(tabs: Tabs, site: Site) 
     expect(row).to_contain_text("30 days, without texts")
     choose(page, "carol", "Disable")
     dialog.get_by_role("button", name="Disable").click()
-    expect(row).to_contain_text("no, since")
+    expect(row).to_contain_text("disabled since")
     choose(page, "carol", "Delete")
     delete = dialog.get_by_role("button", name="Delete for good")
     dialog.get_by_label("Type carol").fill("caro")
@@ -56,6 +58,26 @@ def test_users_are_created_changed_disabled_and_deleted(tabs: Tabs, site: Site) 
     delete.click()
     expect(row).to_have_count(0)
     check_everywhere(page)
+
+
+def test_a_user_may_ask_some_models_within_those_of_the_role(
+    tabs: Tabs, new_site: NewSite, tmp_path: Path
+) -> None:
+    config = tmp_path / "llamakeep.toml"
+    config.write_text(f'[roles.user]\nmodels = ["{MODEL}"]\n')
+    page = managing(tabs, new_site(config=str(config)), "users")
+    row = page.get_by_role("row").filter(has_text="alice")
+    dialog = page.get_by_role("dialog")
+    choose(page, "alice", "Models")
+    expect(dialog).to_contain_text(f"Users may ask {MODEL}, as llamakeep.toml says")
+    check_everywhere(page)
+    dialog.get_by_label("openai:*").check()
+    dialog.get_by_role("button", name="Save").click()
+    expect(row).to_contain_text("asks only openai:*")
+    choose(page, "alice", "Models")
+    dialog.get_by_label("openai:*").uncheck()
+    dialog.get_by_role("button", name="Save").click()
+    expect(row).not_to_contain_text("asks only")
 
 
 def test_the_last_administrator_stays_and_the_problem_says_why(
@@ -106,7 +128,7 @@ def test_users_are_found_by_a_part_of_their_name_which_is_in_the_address(
     page.reload()
     expect(page.get_by_role("button", name="More about")).to_have_count(1)
     page.get_by_role("searchbox", name="Find users").fill("x")
-    expect(page.get_by_text("No user is called so.")).to_be_visible()
+    expect(page.get_by_text("No user matches.")).to_be_visible()
 
 
 def test_who_is_no_administrator_is_told_so(page: Page) -> None:
@@ -137,7 +159,7 @@ def test_the_audit_log_is_narrowed_and_the_address_says_how(
     expect(page.get_by_role("row").filter(has_text="root").first).to_be_visible()
     page.get_by_label("From (UTC)").fill("2099-01-01")
     page.keyboard.press("Tab")
-    expect(page.get_by_text("Nothing of the kind happened.")).to_be_visible()
+    expect(page.get_by_text("No entry matches.")).to_be_visible()
 
 
 def test_a_provider_that_fails_is_shown_with_its_circuit_breaker(

@@ -4,7 +4,7 @@
 import { address, call } from "../../core/api.js";
 import { element, fold } from "../../core/dom.js";
 import { models } from "../../core/models.js";
-import { check, field, formDialog, group, select } from "../form.js";
+import { boxes, check, field, formDialog, group, select } from "../form.js";
 import { limitFields } from "./limits.js";
 
 /**
@@ -75,7 +75,7 @@ export async function askForKey(path, role) {
     fields: [
       field("Name", name, "For example, of the program that will use it."),
       group("It may", ...scopes.nodes),
-      field("It ends", end),
+      field("Expires", end),
       fold(
         "Models, limits, and what is kept",
         known.length ? group("Only these models; none for all", ...some.nodes) : null,
@@ -86,20 +86,6 @@ export async function askForKey(path, role) {
     action: "Create",
     send,
   });
-}
-
-/**
- * @param {[string, string][]} options
- * @param {string[]} chosen
- */
-function boxes(options, chosen) {
-  const inputs = options.map(([value]) =>
-    element("input", { type: "checkbox", value, checked: chosen.includes(value) })
-  );
-  return {
-    nodes: options.map(([, label], index) => check(label, inputs[index])),
-    value: () => inputs.filter(({ checked }) => checked).map(({ value }) => value),
-  };
 }
 
 /**

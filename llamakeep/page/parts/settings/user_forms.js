@@ -15,6 +15,7 @@ import { limitFields, quotaTable } from "./limits.js";
  * @property {string | null} disabled_at
  * @property {number | null} retention_days
  * @property {boolean} keeps
+ * @property {string[] | null} models The only ones that the user may ask.
  * @property {boolean} service_account
  */
 
@@ -30,10 +31,10 @@ export async function changeRole(user) {
   return await formDialog(
     role === "admin"
       ? `Make ${user.username} an administrator?`
-      : `Make ${user.username} a plain user?`,
+      : `Make ${user.username} a regular user?`,
     {
       fields: [element("p", {}, text)],
-      action: role === "admin" ? "Make an administrator" : "Make a plain user",
+      action: role === "admin" ? "Make an administrator" : "Make a regular user",
       send: () => call("PATCH", pathOf(user), { body: { role } }),
     },
   );
@@ -104,7 +105,7 @@ export async function remove(user) {
   const name = element("input", { name: "username", required: true, autocomplete: "off" });
   name.addEventListener("input", () => {
     const isRight = name.value.trim() === user.username;
-    name.setCustomValidity(isRight ? "" : "This is not the user's name.");
+    name.setCustomValidity(isRight ? "" : "That is not the user's name.");
   });
   return await formDialog(`Delete ${user.username}?`, {
     fields: [
