@@ -31,11 +31,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def process(module: str, port: int, *arguments: str, folder: str) -> Iterator[Running]:
+def process(
+    module: str, port: int, *arguments: str, folder: str, is_quiet: bool = False
+) -> Iterator[Running]:
     """Run a module, which is told its port first, once it listens."""
     command = [sys.executable, "-m", module, str(port), *arguments]
     began = time.perf_counter()
-    with started(command, folder, {}) as child:
+    with started(command, folder, {}, is_quiet=is_quiet) as child:
         while not _listens(port):
             if child.poll() is not None or time.perf_counter() > began + 30:
                 raise SystemExit(f"{module} did not start")

@@ -7,14 +7,12 @@ The server and the provider have one core, and the browser has the other. The
 figures are in `docs/page.md`.
 """
 
-import argparse
-import sys
-import time
 from collections.abc import Callable, Sequence
 
 from bench.cores import pin_to_load_core
 from bench.page import answers, conversations, serving, visits
 from bench.page.place import Place, open_place
+from bench.parts import parser_of, timed
 from bench.report import Table
 
 PARTS: dict[str, Callable[[Place], Sequence[Table]]] = {
@@ -28,22 +26,11 @@ PARTS: dict[str, Callable[[Place], Sequence[Table]]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.page",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--rounds", type=int, default=11)
-    chosen = parser.parse_args()
-    if unknown := set(chosen.parts) - set(PARTS):
-        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    chosen = parser_of("bench.page", __doc__, PARTS, rounds=11).parse_args()
     pin_to_load_core()
-    for name in chosen.parts or PARTS:
-        began = time.monotonic()
+    for name in timed(chosen.parts or PARTS):
         with open_place(chosen.rounds) as place:
             tables = PARTS[name](place)
-        print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
         for table in tables:
             print(table.markdown(), flush=True)
 

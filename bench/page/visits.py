@@ -1,11 +1,16 @@
 """The first view: what it takes, and when it is seen and can be used."""
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 from playwright.sync_api import BrowserContext, Page, Request
 
+from bench.cores import pin_to_server_core
 from bench.page.place import Place
+from bench.processes import free_port, process
 from bench.report import Cell, Table, median
 
 NETWORKS = {
@@ -22,30 +27,33 @@ until(() => performance.getEntriesByName("first-contentful-paint")[0])
 """
 MINUTE = 60_000
 
+_FLOOR = "<!DOCTYPE html><title>Floor</title><p>A text<textarea autofocus></textarea>"
+"""A page that asks for nothing, and is all there when it has come."""
+
 
 def measure(place: Place) -> Sequence[Table]:
-    """Visit with nothing in the browser's cache, and again."""
+    """Visit with nothing in the browser's cache, and again, and a floor beside."""
     rows: list[list[Cell]] = []
-    for network, (latency, speed) in NETWORKS.items():
-        found: dict[str, list[float]] = {}
-        for _ in range(place.rounds):
-            context = place.device()
-            for visit in ("first", "again"):
-                usable, painted = _visit(context, latency, speed)
-                found.setdefault(f"{visit} usable", []).append(usable)
-                found.setdefault(f"{visit} painted", []).append(painted)
-            context.close()
-        rows.append(
-            [
-                network,
-                *(
-                    median(found[f"{visit} {what}"])
-                    for visit in ("first", "again")
-                    for what in ("painted", "usable")
-                ),
-            ]
-        )
-    head = ["network", "first visit: paint, ms", "usable", "again: paint", "usable"]
+    with _floor() as floor:
+        for network, (latency, speed) in NETWORKS.items():
+            found: dict[str, list[float]] = {}
+            for _ in range(place.rounds):
+                for visits in ([floor], ["/", "/"]):
+                    context = place.device()
+                    for number, url in enumerate(visits):
+                        usable, painted = _visit(context, url, latency, speed)
+                        found.setdefault(f"{url} {number} painted", []).append(painted)
+                        found.setdefault(f"{url} {number} usable", []).append(usable)
+                    context.close()
+            rows.append([network, *map(median, found.values())])
+    head = [
+        "network",
+        *(
+            f"{visit}: {what}"
+            for visit in ("an empty page", "first visit", "again")
+            for what in ("paint, ms", "usable")
+        ),
+    ]
     requests, sizes = _count(place)
     taken: list[list[Cell]] = [[requests, sizes / 1000]]
     return [
@@ -54,7 +62,21 @@ def measure(place: Place) -> Sequence[Table]:
     ]
 
 
-def _visit(context: BrowserContext, latency: int, speed: float) -> tuple[float, float]:
+@contextmanager
+def _floor() -> Iterator[str]:
+    """Serve the floor from the server's core, and return its address."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "index.html").write_text(_FLOOR)
+        with process(
+            "http.server", free_port(), folder=folder, is_quiet=True
+        ) as server:
+            pin_to_server_core(server.pid)
+            yield f"http://127.0.0.1:{server.port}/"
+
+
+def _visit(
+    context: BrowserContext, url: str, latency: int, speed: float
+) -> tuple[float, float]:
     page = context.new_page()
     devtools = context.new_cdp_session(page)
     devtools.send("Network.enable")
@@ -67,7 +89,7 @@ def _visit(context: BrowserContext, latency: int, speed: float) -> tuple[float, 
             "uploadThroughput": speed,
         },
     )
-    page.goto("/", wait_until="commit")
+    page.goto(url, wait_until="commit")
     usable = page.evaluate(_USABLE)
     painted = page.evaluate(_PAINTED)
     page.wait_for_load_state("load")
