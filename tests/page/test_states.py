@@ -98,4 +98,4 @@ def answer_over(route: Route) -> None:
 
 def asking(views: Sequence[View]) -> Iterator[View]:
     """Return the views that show nothing before they have got an answer."""
-    return (view for view in views if view.path)
+    return (view for view in views if view.path and view.api)

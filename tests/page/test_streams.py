@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.page.model import Model
 from tests.page.site import Site, eventually
-from tests.page.tabs import Tabs, send, turn
+from tests.page.tabs import Tabs, check_everywhere, send, turn
 
 
 def is_stored(site: Site, text: str) -> bool:
@@ -69,6 +69,7 @@ def test_a_text_that_was_made_anew_is_told_and_both_are_kept(
     assert turn(page).locator(".answer > .text").inner_text().split() == text.split()
     turn(page).get_by_text("What was read before").click()
     expect(turn(page).locator("details .said")).to_contain_text(before)
+    check_everywhere(page)
 
 
 def test_an_answer_is_live_on_another_device_and_either_can_stop_it(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from playwright.sync_api import Page, expect
 
@@ -12,7 +12,7 @@ from tests.page.tabs import PASSWORDS, Tabs
 
 
 class View(NamedTuple):
-    """A view's path, the addresses it asks for, and a heading that it has then."""
+    """A view's path, what it asks for if anything, and a heading that it has then."""
 
     path: str
     api: str
@@ -38,20 +38,23 @@ class Furnished(NamedTuple):
 
 
 def furnish(tabs: Tabs, site: Site, model: Model) -> Furnished:
-    """Let an administrator ask something and make a key, and return their tab."""
+    """Let an administrator ask something and make others, and return their tab."""
     model.says([RICH])
     site.add_admin("root", PASSWORDS["root"])
     device = tabs.device(site, "root")
-    made = []
-    for path, body in (
-        ("prompt/", {"prompt": "What is a llama?", "metadata": {"farm": "big"}}),
-        ("keys/", {"name": "nightly"}),
-    ):
+
+    def make(path: str, body: dict[str, Any]) -> Any:
         answer = device.request.post(
             f"{site.origin}/{path}", data=body, headers={"Origin": site.origin}
         )
-        made.append(json.loads(answer.body()))
-    run = made[0]
+        return json.loads(answer.body())
+
+    run = make("prompt/", {"prompt": "What is a llama?", "metadata": {"farm": "big"}})
+    make("keys/", {"name": "nightly"})
+    make("admin/invitations/", {"email": "carol@example.org"})
+    robot = make("admin/users/", {"username": "robot", "service_account": True})
+    robot_path = f"admin/users/{robot['id']}"
+    make(f"{robot_path}/keys/", {"name": "hourly"})
     views = [
         View("", "models/", "New conversation"),
         View(f"c/{run['conversation_id']}", "history/*", "What is a llama?"),
@@ -63,12 +66,15 @@ def furnish(tabs: Tabs, site: Site, model: Model) -> Furnished:
         View("settings/keys", "keys/", "API keys"),
         View("settings/limits", "me/limits", "Limits"),
         View("manage/users", "admin/users/*", "Users"),
+        View(f"manage/users/{robot['id']}/keys", robot_path, "API keys of robot"),
+        View("manage/invitations", "admin/invitations/*", "Invitations"),
         View("manage/usage", "admin/stats*", "Usage of all users"),
         View("manage/limits", "admin/limits", "Limits of all users"),
         View("manage/audit", "admin/audit*", "Audit log"),
+        View(f"terminal#{'0' * 64}.laptop", "", "Log in a terminal"),
         View("manage/providers", "admin/providers/", "Providers"),
     ]
     return Furnished(
         device.new_page(),
-        [view._replace(api=f"{site.origin}/{view.api}") for view in views],
+        [view._replace(api=view.api and f"{site.origin}/{view.api}") for view in views],
     )
