@@ -40,7 +40,7 @@ from llamakeep.api.middleware.outermost import Outermost
 from llamakeep.api.middleware.rates import limit_rates, shared_counts
 from llamakeep.api.nodes.app import create_node_app
 from llamakeep.api.page.files import Files
-from llamakeep.api.page.routes import page_routes
+from llamakeep.api.page.routes import file_route, page_routes
 from llamakeep.api.prompts import models
 from llamakeep.api.prompts import routes as prompt
 from llamakeep.api.webhooks import incoming as webhooks
@@ -343,7 +343,6 @@ def _add_routes(app: FastAPI, files: Files, *, takes_webhooks: bool) -> None:
         anthropic.models,  # it is for some clients only, so it comes before OpenAI's
         openai.models,
     )
-    # Routes are tried in order: those that take prompts come first.
     own_routes = (
         models,
         history,
@@ -367,7 +366,10 @@ def _add_routes(app: FastAPI, files: Files, *, takes_webhooks: bool) -> None:
         metrics,
         documentation,
     )
-    for surface in (prompt, *vendors_surfaces, replicate, *own_routes):
+    # Routes are tried in order: those that take prompts come first, and a view of the
+    # page asks for several files.
+    app.router.routes += [*prompt.router.routes, file_route(files)]
+    for surface in (*vendors_surfaces, replicate, *own_routes):
         # `include_router` looks each path up twice, router by router (measured: 50 µs).
         app.router.routes.extend(surface.router.routes)
     if takes_webhooks:

@@ -21,6 +21,8 @@ const OPEN = new Set(["welcome", "reset", "join"]);
 async function start() {
   document.body.append(...announcers());
   const name = placeOf(new URL(location.href))?.name ?? "";
+  // What shows it is loaded while the server is asked who is here.
+  if (name) import(`./views/${name}.js`).catch(() => null);
   const about = call("GET", "about/", { mayLogIn: false }).catch(() => null);
   if (OPEN.has(name)) {
     state.about.set(await about);
@@ -94,4 +96,5 @@ async function reasonOf(url) {
   });
 }
 
-await start();
+// Not awaited: views import from the file that this module is in.
+start();

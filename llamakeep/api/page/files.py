@@ -39,7 +39,6 @@ class File:
     """A file as it is sent."""
 
     media_type: str
-    content: bytes
     packed: bytes
     """By gzip."""
     digest: str
@@ -49,10 +48,14 @@ class File:
         """Return the file of that name."""
         return cls(
             media_type=MEDIA_TYPES[Path(name).suffix],
-            content=content,
             packed=zlib.compress(content, 9, wbits=_GZIP),
             digest=sha256(content).hexdigest()[:16],
         )
+
+    @property
+    def content(self) -> bytes:
+        """What is in it, for the few clients that cannot unpack it themselves."""
+        return zlib.decompress(self.packed, wbits=_GZIP)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +90,8 @@ def _page(edition: Edition, name: str, prefix: str) -> File:
 
 def _links(page: str, base: str) -> str:
     """Return links to the modules that a page starts with: a browser asks for all."""
-    whole, entries = next(iter(PAGES[page].items()))
-    names = (whole, *entries)
+    whole, others = next(iter(PAGES[page].items()))
+    names = (whole, *others)
     links = (f'<link rel="modulepreload" href="{base}/{name}">' for name in names)
     return "\n  ".join(links)
 

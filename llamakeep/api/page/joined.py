@@ -17,17 +17,17 @@ Texts = Mapping[str, str]
 
 PAGES: Mapping[str, Mapping[str, Sequence[str]]] = {
     "index.html": {
-        "index.js": ("main.js", "views/conversation.js"),
-        "text.js": ("text/growing.js",),
+        "main.js": ("views/conversation.js",),
+        "text/growing.js": (),
     },
-    "docs.html": {"docs.js": ("docs/main.js",)},
+    "docs.html": {"docs/main.js": ()},
 }
 """
-For each page, the files that are made for it, with the modules that need them.
+For each page, the modules that get all that they import, with others that need it.
 
-These modules stay files of their own. A made file has all that they import, but for
-what those before it have. A page starts with its first file; modules that are in none
-are loaded when they are needed, by the first page.
+What those before a module have is not in it again. The others stay files of their own,
+and import from it. A page starts with its first module and those beside it; modules
+that are named nowhere are loaded when they are needed, by the first page.
 """
 
 _IMPORT = re.compile(
@@ -87,9 +87,8 @@ def _files(modules: Texts) -> Iterable["_File"]:
     files: dict[str, _File] = {}
     places = {page: _places(wholes, modules) for page, wholes in PAGES.items()}
     for page, wholes in PAGES.items():
-        for whole, entries in wholes.items():
-            files[whole] = _File(whole, places[page])
-            files |= {entry: _File(entry, places[page]) for entry in entries}
+        for name in _entries(wholes):
+            files[name] = _File(name, places[page])
     first, *_ = places.values()
     for name in modules:
         if name not in first:
@@ -100,11 +99,17 @@ def _files(modules: Texts) -> Iterable["_File"]:
 def _places(wholes: Mapping[str, Sequence[str]], modules: Texts) -> Texts:
     """Return in which file each module is, each after those that it imports."""
     places: dict[str, str] = {}
-    for whole, entries in wholes.items():
-        for name in _imported(entries, modules):
+    entries = _entries(wholes)
+    for whole, others in wholes.items():
+        for name in _imported([whole, *others], modules):
             if name not in entries:
                 places.setdefault(name, whole)
     return places
+
+
+def _entries(wholes: Mapping[str, Sequence[str]]) -> Sequence[str]:
+    """Return the modules that are files."""
+    return [each for whole, others in wholes.items() for each in (whole, *others)]
 
 
 def _imported(entries: Sequence[str], modules: Texts) -> Iterable[str]:
@@ -144,14 +149,12 @@ class _File:
 
     def text(self, modules: Texts) -> str:
         """Return what is in it."""
-        if self.path in modules:
-            text = shortened(self._with_constants(self.path, modules[self.path]))
-        else:
-            inside = [name for name, file in self._places.items() if file == self.path]
-            functions = [self._as_function(name, modules[name]) for name in inside]
-            names = ", ".join(map(_variable, inside))
-            text = "".join([*functions, f"export {{ {names} }};\n"])
-        return self._imports() + text
+        inside = [name for name, file in self._places.items() if file == self.path]
+        functions = [self._as_function(name, modules[name]) for name in inside]
+        own = shortened(self._with_constants(self.path, modules[self.path]))
+        names = ", ".join(map(_variable, inside))
+        exported = f"export {{ {names} }};\n" if inside else ""
+        return "".join([self._imports(), *functions, own, exported])
 
     def _imports(self) -> str:
         folder = "../" * self.path.count("/") or "./"

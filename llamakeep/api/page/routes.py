@@ -54,16 +54,8 @@ _FOR_EVER = {
 _PATH = re.compile(rf"^/(?:(?:{'|'.join(PAGES)})(?:/.*)?)?$")
 
 
-def page_routes(files: Files) -> Sequence[BaseRoute]:
-    """Return the routes of the page; they come after those of the API."""
-
-    async def show_page(request: Request) -> Response:
-        """Return the shell, which is the same for all pages."""
-        return await shell_of(files, SHELL, request)
-
-    async def show_documentation(request: Request) -> Response:
-        """Return the page that shows the API, to any client."""
-        return await shell_of(files, DOCUMENTATION, request)
+def file_route(files: Files) -> BaseRoute:
+    """Return the route of the page's files, each of which is a request."""
 
     async def send_file(request: Request) -> Response:
         """Return one of the page's files, as long as its version is served."""
@@ -74,10 +66,23 @@ def page_routes(files: Files) -> Sequence[BaseRoute]:
             raise HTTPException(HTTPStatus.NOT_FOUND)
         return _send(found, request, _FOR_EVER)
 
+    return _GetRoute(PAGE_FILES + "{version}/{name:path}", send_file)
+
+
+def page_routes(files: Files) -> Sequence[BaseRoute]:
+    """Return the routes of the page's HTML; they come after those of the API."""
+
+    async def show_page(request: Request) -> Response:
+        """Return the shell, which is the same for all pages."""
+        return await shell_of(files, SHELL, request)
+
+    async def show_documentation(request: Request) -> Response:
+        """Return the page that shows the API, to any client."""
+        return await shell_of(files, DOCUMENTATION, request)
+
     return [
         _PageRoute(show_page),
         APIRoute("/docs", show_documentation, include_in_schema=False),
-        _GetRoute(PAGE_FILES + "{version}/{name:path}", send_file),
     ]
 
 

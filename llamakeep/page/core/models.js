@@ -38,10 +38,11 @@ export function models() {
  */
 export const modelOf = (name) => state.models.value?.find(({ model }) => model === name);
 
-/** The model that this user took last, if it is still there; else the default. */
+/** The model that this user took last, unless it is known to be gone; else the default. */
 export function preferredModel() {
   const last = kept("model");
-  return modelOf(last) ? last : state.models.value?.[0]?.model ?? "";
+  const isThere = state.models.value === null ? last : modelOf(last);
+  return isThere ? last : state.models.value?.[0]?.model ?? "";
 }
 
 /** @param {string} name */

@@ -1,8 +1,8 @@
 // @ts-check
 /** A conversation, or a new one. */
 
-import { call, Problem } from "../core/api.js";
-import { models } from "../core/models.js";
+import { call } from "../core/api.js";
+import { state } from "../core/state.js";
 import { examples } from "../parts/composer/examples.js";
 import { Talk } from "../parts/conversation/talk.js";
 import { loadText } from "../parts/conversation/written.js";
@@ -10,22 +10,21 @@ import { loadText } from "../parts/conversation/written.js";
 /** @type {import("../core/router.js").View} */
 export default async function conversation({ parts, hash }) {
   const id = parts[0] ?? "";
-  const asking = id ? call("GET", `conversations/${encodeURIComponent(id)}`) : null;
-  const [facts] = await Promise.all([asking, models().catch(ignored)]);
-  const talk = new Talk(id, facts?.title ?? "New conversation");
+  const talk = new Talk(id);
+  if (!id) {
+    const greet = () => talk.greet(examples((text) => talk.composer.put(text)));
+    greet();
+    // A prompt can be typed before the models are known.
+    talk.models.then(() => state.models.value?.length === 0 && greet());
+    return talk.shown();
+  }
   try {
-    if (id) await Promise.all([talk.load(hash), loadText()]);
-    else talk.greet(examples((text) => talk.composer.put(text)));
+    const asking = call("GET", `conversations/${encodeURIComponent(id)}`);
+    const [{ title }] = await Promise.all([asking, talk.load(hash), loadText()]);
+    talk.title = title;
   } catch (error) {
     talk.close();
     throw error;
   }
   return talk.shown();
-}
-
-/** @param {unknown} error */
-function ignored(error) {
-  // Without the list, the server's default model answers.
-  if (!(error instanceof Problem)) throw error;
-  return null;
 }

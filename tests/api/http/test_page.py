@@ -108,8 +108,8 @@ async def test_a_shell_may_run_and_load_the_servers_own_files_only(
 @pytest.mark.parametrize(
     ("path", "modules"),
     [
-        ("/", ["index.js", "main.js", "views/conversation.js"]),
-        ("/docs", ["docs.js", "docs/main.js"]),
+        ("/", ["main.js", "views/conversation.js"]),
+        ("/docs", ["docs/main.js"]),
     ],
 )
 async def test_a_shell_names_all_modules_that_it_starts_with(
@@ -338,7 +338,7 @@ async def test_with_reload_a_change_counts_at_once(folder: Path) -> None:
 
     assert same is first
     assert second.digest != first.digest
-    assert b"const one = 2;" in second.files["index.js"].content
+    assert b"const one = 2;" in second.files["main.js"].content
 
 
 async def test_a_page_of_a_hostile_prefix_stays_a_page(folder: Path) -> None:

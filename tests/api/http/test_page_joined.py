@@ -28,7 +28,7 @@ def test_each_module_runs_once_after_those_that_it_imports() -> None:
 
     sent = dict(joined(texts))
 
-    assert sent["index.js"] == (
+    assert sent["main.js"] == (
         "const $core$one = (() => {\n"
         "const one = 1;\n"
         "class Run {}\n"
@@ -40,17 +40,15 @@ def test_each_module_runs_once_after_those_that_it_imports() -> None:
         'return [first, run, await import("./parts/three.js")];\n}\n'
         "return { two };\n"
         "})();\n"
+        "const { two } = $parts$two;\n"
+        "two();\n"
         "export { $core$one, $parts$two };\n"
     )
-    assert sent["main.js"] == (
-        'import { $parts$two } from "./index.js";\n'
-        "const { two } = $parts$two;\ntwo();\n"
-    )
     assert sent["views/conversation.js"] == (
-        'import { $core$one } from "../index.js";\nconst one = $core$one;\none.run();\n'
+        'import { $core$one } from "../main.js";\nconst one = $core$one;\none.run();\n'
     )
     assert sent["parts/three.js"] == (
-        'import { $core$one } from "../index.js";\nconst { one } = $core$one;\n'
+        'import { $core$one } from "../main.js";\nconst { one } = $core$one;\n'
         'import { four } from "./four.js";\nexport default one + four;\n'
     )
     assert sent["parts/four.js"] == texts["parts/four.js"]
@@ -72,25 +70,18 @@ def test_a_file_takes_from_those_before_it_what_they_have() -> None:
 
     sent = dict(joined(texts))
 
-    assert sent["text.js"] == (
-        'import { $core$one } from "./index.js";\n'
+    assert sent["text/growing.js"] == (
+        'import { $core$one } from "../main.js";\n'
         "const $text$two = (() => {\n"
         "const { one } = $core$one;\n"
         "const two = one + one;\n"
         "return { two };\n"
         "})();\n"
-        "export { $text$two };\n"
-    )
-    assert sent["text/growing.js"] == (
-        'import { $core$one } from "../index.js";\n'
-        'import { $text$two } from "../text.js";\n'
         "const { one } = $core$one;\n"
         "const { two } = $text$two;\n"
+        "export { $text$two };\n"
     )
-    assert sent["docs/main.js"] == (
-        'import { $text$two } from "../docs.js";\nconst { two } = $text$two;\n'
-    )
-    assert sent["docs.js"].startswith("const $core$one = (() => {\n")
+    assert sent["docs/main.js"].startswith("const $core$one = (() => {\n")
 
 
 @pytest.mark.parametrize(

@@ -163,11 +163,11 @@ def test_an_answer_is_shown_as_it_is_when_what_formats_it_could_not_be_loaded(
 ) -> None:
     model.says(["**One**"], ["**Two**"])
     page = tabs.device(site).new_page()
-    page.route("**/text.js", lambda route: route.abort())
+    page.route("**/text/growing.js", lambda route: route.abort())
     page.goto("/")
     send(page, "First")
     expect(turn(page).locator(".text")).to_have_text("**One**")
-    page.unroute("**/text.js")
+    page.unroute("**/text/growing.js")
     send(page, "Second")
     expect(turn(page).locator("strong")).to_have_text("Two")
 

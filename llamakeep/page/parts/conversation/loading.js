@@ -17,7 +17,7 @@ export class Loading {
 
   /**
    * @param {string} conversation
-   * @param {(runs: Run[]) => void} loaded
+   * @param {(runs: Run[]) => Promise<void>} loaded
    */
   constructor(conversation, loaded) {
     this.conversation = conversation;
@@ -44,7 +44,7 @@ export class Loading {
     const page = await this.#page(null);
     this.#older = page.next_cursor;
     this.#newer = null;
-    this.loaded(page.history);
+    await this.loaded(page.history);
   }
 
   /**
@@ -60,7 +60,7 @@ export class Loading {
     ]);
     this.#older = before.next_cursor;
     this.#newer = after.history.length ? after.previous_cursor : null;
-    this.loaded([...after.history, run, ...before.history]);
+    await this.loaded([...after.history, run, ...before.history]);
   }
 
   async older() {
@@ -85,7 +85,7 @@ export class Loading {
     try {
       const page = await this.#page(cursor);
       then(page);
-      this.loaded(page.history);
+      await this.loaded(page.history);
     } finally {
       this.#isBusy = false;
     }

@@ -6,6 +6,7 @@ import { button, element } from "../../core/dom.js";
 import { onResync, onRun } from "../../core/events.js";
 import { firstLine } from "../../core/format.js";
 import { isCoarse } from "../../core/keys.js";
+import { models } from "../../core/models.js";
 import { moveWaiting } from "../../core/outbox.js";
 import { here, settleAddress } from "../../core/router.js";
 import { markSeen } from "../../core/seen.js";
@@ -57,17 +58,18 @@ export class Talk {
   );
   node = element("div", { class: "conversation" }, this.log, this.#latest, this.composer.node);
   scroll = new Scroll(this.log, this.#content, (isAtEnd) => this.#scrolled(isAtEnd));
+  title = "New conversation";
+  /** Turns name the models that they have. Without the list, the server's default answers. */
+  models = models().catch(passing);
   /** @type {(() => void)[]} */
   #ends = [];
   #isClosed = false;
+  /** @type {Promise<unknown>} What is heard before its end waits: it may be beyond a gap. */
+  #opening = Promise.resolve();
 
-  /**
-   * @param {string} id Empty for a new one.
-   * @param {string} title
-   */
-  constructor(id, title) {
+  /** @param {string} id Empty for a new one. */
+  constructor(id) {
     this.id = id;
-    this.title = title;
     /** @type {import("./turn.js").Doing} */
     this.doing = {
       again: (run) => this.sending.again(run),
@@ -115,8 +117,11 @@ export class Talk {
    * @param {string} run Its id, or nothing.
    */
   async load(run) {
-    if (run) await this.loading.around(run).catch(() => this.loading.end());
-    else await this.loading.end();
+    const loading = run
+      ? this.loading.around(run).catch(() => this.loading.end())
+      : this.loading.end();
+    this.#opening = loading.catch(() => null);
+    await loading;
     if (run && this.branches.get(run)) this.choose(run);
     this.composer.bar.setModel(this.branches.last?.model ?? "");
     this.#marked = run ? this.turns.turn(run) : undefined;
@@ -131,7 +136,8 @@ export class Talk {
   }
 
   /** @param {Run[]} runs */
-  #loaded(runs) {
+  async #loaded(runs) {
+    await this.models;
     this.branches.put(...runs);
     this.render();
   }
@@ -169,6 +175,7 @@ export class Talk {
    * @param {any} run
    */
   async #heard(run) {
+    await this.#opening;
     if (run.isDeleted) {
       this.branches.remove(run.run);
       this.render();
@@ -187,12 +194,13 @@ export class Talk {
   }
 
   async #resync() {
+    await this.#opening;
     if (!this.id || this.loading.hasNewer) return;
-    const page = await call("GET", "history/", { query: { conversation_id: this.id, limit: 20 } })
-      .catch(passing);
+    // The stream begins when the page does: most of the time nothing has changed.
+    const query = { conversation_id: this.id, limit: 20, text: 0 };
+    const page = await call("GET", "history/", { query }).catch(passing);
     for (const run of page?.history.reverse() ?? []) {
-      const known = this.branches.get(run.id);
-      if (!known || known.status !== run.status) this.take(run);
+      if (this.branches.get(run.id)?.status !== run.status) await this.#heard(run);
     }
   }
 
