@@ -232,7 +232,7 @@ def test_a_prompt_that_is_refused_is_back_in_the_field_with_the_reason(
     page.route("**/prompt/", lambda route: route.fulfill(status=429, json=refusal))
     send(page, "Too much")
     expect(page.get_by_role("alert")).to_contain_text("12 tokens left")
-    expect(page.get_by_role("alert")).to_contain_text("It begins anew")
+    expect(page.get_by_role("alert")).to_contain_text("It resets")
     expect(prompt_field(page)).to_have_value("Too much")
     assert site.history() == []
 

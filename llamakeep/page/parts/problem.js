@@ -48,7 +48,7 @@ export function problemNotice(error, how = {}) {
 function limitLine({ name, whose, left, resets_at }) {
   const owner = { user: "Your", api_key: "This API key's", server: "The server's" }[whose] ?? "The";
   const words = name.replaceAll("_", " ");
-  const again = resets_at ? [" It begins anew ", timeOf(resets_at), "."] : [];
+  const again = resets_at ? [" It resets ", timeOf(resets_at), "."] : [];
   return element("p", {}, `${owner} limit “${words}” has ${format.number(left)} left.`, ...again);
 }
 

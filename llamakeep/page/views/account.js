@@ -31,7 +31,7 @@ export default async function account({ path }) {
           "and read what they asked.",
       )
       : null,
-    heading("Looks and keys"),
+    heading("Appearance and keys"),
     looksSection(),
     heading("Password"),
     passwordSection(me.username, logins.reload),

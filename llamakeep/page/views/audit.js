@@ -29,7 +29,7 @@ export default async function audit({ path, query }) {
     const rows = found.map((event) => row(event, hrefWith));
     const events = rows.length
       ? table({ caption: "Audit log", columns: COLUMNS, rows })
-      : empty("Nothing of the kind happened.", "The log goes back for a year.");
+      : empty("No entry matches.", "The log goes back for a year.");
     return [chips(), events];
   });
 

@@ -28,7 +28,7 @@ const COLUMNS = [
   { label: "Role" },
   { label: "Limits" },
   { label: "Since" },
-  { label: "Ends" },
+  { label: "Expires" },
   { label: "Actions", isHidden: true },
 ];
 

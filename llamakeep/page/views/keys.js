@@ -32,7 +32,7 @@ const COLUMNS = [
   { label: "May" },
   { label: "Models" },
   { label: "Limits" },
-  { label: "Ends" },
+  { label: "Expires" },
   { label: "Last used" },
   { label: "Actions", isHidden: true },
 ];

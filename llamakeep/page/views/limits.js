@@ -65,7 +65,7 @@ function explanation(quotas) {
     element(
       "p",
       {},
-      "Set aside is the most that runs under way may still take: a token for each byte that is " +
+      "Reserved is the most that runs under way may still take: a token for each byte that is " +
         "sent, and max tokens for the answer. What they do not take is free again when they end. " +
         "So a prompt can be refused although less would have been enough: ask for fewer max tokens.",
     ),

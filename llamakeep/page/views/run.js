@@ -60,7 +60,7 @@ class About {
         "div",
         { class: "foot" },
         button("Copy", () => void copy(this.live.answer.text)),
-        element("a", { class: "button", href: this.place }, "Answer again or go on"),
+        element("a", { class: "button", href: this.place }, "Answer again or continue"),
       ),
       this.#facts,
       this.#rest,

@@ -15,7 +15,7 @@ export default function terminal({ hash }) {
   const [challenge, name] = [hash.slice(0, dot), hash.slice(dot + 1, dot + 129)];
   if (!/^[0-9a-f]{64}$/.test(challenge) || name.trim() === "") {
     const text = "Run llamakeep login in a terminal, and open the address that it prints.";
-    return { node: element("div", { class: "page" }, empty("Nothing asks.", text)), title };
+    return { node: element("div", { class: "page" }, empty("No program is asking.", text)), title };
   }
   const check = `${challenge.slice(0, 4)}-${challenge.slice(4, 8)}`.toUpperCase();
   const shown = element("div", { tabindex: "-1" });

@@ -33,7 +33,7 @@ function isDone() {
   return element(
     "div",
     { class: "note" },
-    element("p", {}, "This server has its users already, or offers no set-up."),
+    element("p", {}, "This server already has users, or set-up is turned off."),
     element(
       "p",
       {},

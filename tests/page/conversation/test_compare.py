@@ -55,7 +55,7 @@ def test_compared_answers_are_branches_of_one_conversation_and_use_the_whole_wid
     one, two = two_models.history()
     assert one["conversation_id"] == two["conversation_id"]
     assert all(len(messages) == 1 for messages in model.prompts())
-    column(page, 0).get_by_role("link", name="Go on with this one").click()
+    column(page, 0).get_by_role("link", name="Continue with this one").click()
     expect(turn(page)).to_contain_text("One.")
     send(page, "And then?")
     expect(turn(page)).to_contain_text("Three.")

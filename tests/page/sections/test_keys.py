@@ -36,7 +36,7 @@ def test_a_key_is_shown_once_with_a_command_that_works(page: Page, site: Site) -
     dialog.get_by_label("Dollars a day").fill("")
     dialog.get_by_label("Name").fill("nightly")
     dialog.get_by_label("Delete from the history").check()
-    dialog.get_by_label("It ends").select_option("In 30 days")
+    dialog.get_by_label("Expires").select_option("In 30 days")
     page.keyboard.press("Enter")
     expect(dialog).to_be_hidden()
     answer = typed(page.get_by_label("An example", exact=True).inner_text())

@@ -1,4 +1,4 @@
-"""Limits: what is used of them, what is set aside, and what is left."""
+"""Limits: what is used of them, what is reserved, and what is left."""
 
 import re
 

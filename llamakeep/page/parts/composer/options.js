@@ -108,7 +108,7 @@ export function askOptions(model, options) {
       element(
         "div",
         { class: "buttons" },
-        button("As the model has them", reset, { class: "edge" }),
+        button("The model's defaults", reset, { class: "edge" }),
         element("button", { class: "main" }, "Use these"),
       ),
     );

@@ -55,7 +55,7 @@ export class Pastes {
       element("span", { dir: "auto" }, `${beginning}…`),
       element("small", {}, format.counted(text.length, "character")),
       button("Show", () => show(text)),
-      button("×", remove, { "aria-label": "Take out the pasted text" }),
+      button("×", remove, { "aria-label": "Remove the pasted text" }),
     );
   }
 }

@@ -55,7 +55,7 @@ export class AnswerColumn {
     const stop = button("Stop", () => void this.#stop(run.id), { class: "edge" });
     this.#buttons.replaceChildren(
       ...(over
-        ? [element("a", { class: "button edge", href: place }, "Go on with this one")]
+        ? [element("a", { class: "button edge", href: place }, "Continue with this one")]
         : [stop]),
       element("a", { class: "button", href: `r/${run.id}` }, "Read alone"),
     );

@@ -19,7 +19,7 @@ const STATES = {
 };
 
 /** What lists and filters call them. @type {Record<string, string>} */
-const SHORT = { ...STATES, queued: "Waiting", starting: "Asked, no word yet" };
+const SHORT = { ...STATES, queued: "Waiting", starting: "Waiting for the first word" };
 
 /** @param {string} status */
 export const statusName = (status) => STATES[status] ?? status;

@@ -86,11 +86,11 @@ export function limitFields(limits) {
 export function quotaTable(caption, quotas) {
   const columns = [
     { label: "Limit" },
-    { label: "Used and set aside", isHidden: true },
+    { label: "Used and reserved", isHidden: true },
     { label: "Used", isNumber: true },
-    { label: "Set aside", isNumber: true },
+    { label: "Reserved", isNumber: true },
     { label: "Left", isNumber: true },
-    { label: "Begins anew" },
+    { label: "Resets" },
   ];
   const rows = quotas.map((quota) => {
     const { name, whose, subject, limit, used, reserved, left, resets_at } = quota;
@@ -116,7 +116,7 @@ function gauge({ name, limit, used, reserved }) {
   const bar = (/** @type {string} */ look, /** @type {number} */ x, /** @type {number} */ width) =>
     svg("rect", { class: look, x: x * WIDTH, y: 0, width: width * WIDTH, height: 8, rx: 2 });
   const label = `${amount(name, used)} of ${amount(name, limit)} used, ` +
-    `${amount(name, reserved)} set aside`;
+    `${amount(name, reserved)} reserved`;
   return svg(
     "svg",
     { class: "gauge", viewBox: `0 0 ${WIDTH} 8`, role: "img", "aria-label": label },

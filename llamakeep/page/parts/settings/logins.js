@@ -26,7 +26,7 @@ const COLUMNS = [
   { label: "Where" },
   { label: "Since" },
   { label: "Last used" },
-  { label: "Ends" },
+  { label: "Expires" },
   { label: "Actions", isHidden: true },
 ];
 

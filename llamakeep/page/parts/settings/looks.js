@@ -17,7 +17,7 @@ export function looksSection() {
     "div",
     {},
     element("p", { class: "soft" }, "This browser keeps these, whichever user logs in."),
-    choice("Theme", "theme", theme, [["", "As the system has it"], ["light", "Light"], [
+    choice("Theme", "theme", theme, [["", "As the system"], ["light", "Light"], [
       "dark",
       "Dark",
     ]]),

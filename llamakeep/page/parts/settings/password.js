@@ -13,7 +13,7 @@ import { field, form, newPassword } from "../form.js";
  */
 export function passwordSection(username, changed) {
   if (state.about.value?.demo && ["alice", "bob"].includes(username)) {
-    return element("p", {}, "The password of a demonstration's user is known to all, and stays.");
+    return element("p", {}, "The demo users' passwords are public, and cannot be changed.");
   }
   const current = element("input", {
     type: "password",

@@ -26,7 +26,7 @@ export function webhookSection() {
     place.replaceChildren(
       element("div", { class: "secret" }, pre, button("Copy", () => copy(secret), EDGE)),
       until
-        ? element("p", { class: "soft" }, "The one before signs as well, until ", timeOf(until))
+        ? element("p", { class: "soft" }, "The previous one signs as well, until ", timeOf(until))
         : "",
       element("div", { class: "buttons" }, button("Replace it…", replace, EDGE)),
     );
@@ -45,7 +45,7 @@ export function webhookSection() {
   return element(
     "div",
     {},
-    element("p", {}, "Those who get your webhooks check with it that they come from here."),
+    element("p", {}, "Receivers of your webhooks verify with it that they come from this server."),
     place,
   );
 }
