@@ -73,14 +73,16 @@ export default async function invitations({ path }) {
   }
 
   /** @param {Invitation} invitation */
-  const row = (invitation) => [
-    invitation.email ?? "anyone",
-    invitation.role === "admin" ? "administrator" : "user",
-    limitsInWords(invitation.limits),
-    timeOf(invitation.created_at),
-    timeOf(invitation.expires_at),
-    button("Revoke…", () => void revoke(invitation), { class: "edge" }),
-  ];
+  function row(invitation) {
+    return [
+      invitation.email ?? "anyone",
+      invitation.role === "admin" ? "administrator" : "user",
+      limitsInWords(invitation.limits),
+      timeOf(invitation.created_at),
+      timeOf(invitation.expires_at),
+      button("Revoke…", () => void revoke(invitation), { class: "edge" }),
+    ];
+  }
 
   const create = button("Invite", askAndShow, { class: "main" });
   const node = element("div", { class: "page" }, tabs("Manage", path), secret, list.node);
