@@ -71,7 +71,8 @@ function draw(chart, width) {
   const most = roundUp(Math.max(...groups.map(sum)));
   const step = width / Math.max(1, groups.length);
   const every = Math.max(1, Math.ceil(LABEL / step));
-  const lines = [0, 0.5, 1].map((part) => {
+  // There is no half of a run.
+  const lines = (most % 2 === 1 ? [0, 1] : [0, 0.5, 1]).map((part) => {
     const y = ABOVE + (1 - part) * HEIGHT;
     return svg(
       "g",

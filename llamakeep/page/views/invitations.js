@@ -97,7 +97,7 @@ async function askForInvitation() {
   const limits = limitFields(null);
   return await formDialog("Make an invitation", {
     fields: [
-      field("For whom", email, "An address or a name, for your list. Nothing is sent."),
+      field("Recipient", email, "An address or a name, for your list. Nothing is sent."),
       field("Role", role),
       field("Valid for", days),
       fold("Limits", group("Empty ones are as in the server's settings", limits.node)),

@@ -54,7 +54,7 @@ export default async function providers({ path }) {
         "A circuit breaker that is closed lets prompts pass. One that is open refuses them at " +
           "once, since the provider failed several times in a row; half open, it sends the next " +
           "one to find out. Failures are those of the last day; what the provider said stands at " +
-          "the run, which is its user's alone.",
+          "the run, which is its user's alone. Costs are those that are known.",
       ),
     ];
   });

@@ -99,7 +99,7 @@ def test_an_invitation_makes_an_account_once(tabs: Tabs, site: Site) -> None:
     expect(manager.get_by_text("No invitation is open.")).to_be_visible()
     manager.get_by_role("button", name="Invite").click()
     dialog = manager.get_by_role("dialog")
-    dialog.get_by_label("For whom").fill("dora@example.com")
+    dialog.get_by_label("Recipient").fill("dora@example.com")
     check_everywhere(manager)
     dialog.get_by_role("button", name="Make a link").click()
     link = manager.locator(".secret code").inner_text()

@@ -61,7 +61,7 @@ export function row(event, hrefWith) {
   return [
     timeOf(at),
     element("span", { class: "two" }, NAMES.get(kind) ?? kind, small(detail)),
-    who("user", user_id, username) ?? "unknown",
+    who("user", user_id, username) ?? "none",
     element("span", { class: "two" }, by, small(api_key_id && `with the API key ${api_key_id}`)),
     element("span", { class: "two", title: agent }, address ?? "not known", small(program)),
   ];

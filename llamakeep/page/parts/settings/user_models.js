@@ -42,5 +42,5 @@ function roleLine({ role }, roles) {
   const whose = role === "admin" ? "Administrators" : "Users";
   return roles[role]
     ? `${whose} may ask ${roles[role].join(", ")}, as llamakeep.toml says; this narrows it.`
-    : `${whose} may ask all models, as llamakeep.toml says nothing else.`;
+    : `${whose} may ask all models: llamakeep.toml has no [roles.${role}].`;
 }
