@@ -23,21 +23,23 @@ async function start() {
   const name = placeOf(new URL(location.href))?.name ?? "";
   // What shows it is loaded while the server is asked who is here.
   if (name) import(`./views/${name}.js`).catch(() => null);
-  const about = call("GET", "about/", { mayLogIn: false }).catch(() => null);
+  // The shell has the browser ask for both while it loads this.
+  const about = call("GET", "about/", { mayLogIn: false }).catch(() => null)
+    .then((found) => state.about.set(found));
+  const asked = call("GET", "me/");
   if (OPEN.has(name)) {
-    state.about.set(await about);
+    asked.catch(() => null);
+    await about;
     document.body.append((await load(new URL(location.href))).node);
     return;
   }
   try {
-    const [me] = await Promise.all([
-      call("GET", "me/"),
-      about.then((found) => state.about.set(found)),
-    ]);
+    const [me] = await Promise.all([asked, about]);
     takePlace();
     open(me);
   } catch (error) {
     if (error instanceof Problem && error.code === "unauthenticated") {
+      await about;
       (await import("./views/log-in.js")).showLogin(open);
     } else document.body.append(problemBox(error, { retry: () => location.reload() }));
   }
