@@ -52,7 +52,7 @@ def test_the_printed_address_makes_the_first_administrator_once(
     page.keyboard.press("Enter")
     expect(page.get_by_role("link", name="Manage")).to_be_visible()
     page.goto(welcome)
-    expect(page.get_by_text("This server has its users already")).to_be_visible()
+    expect(page.get_by_text("This server already has users")).to_be_visible()
     expect(page.get_by_text("llamakeep user add --admin NAME")).to_be_visible()
     check_everywhere(page)
 
