@@ -1,9 +1,12 @@
 """Whether servers on other machines can be reached, as far as they listen for that."""
 
 import asyncio
+import socket
 from collections.abc import Sequence
+from functools import partial
 
 from llamakeep.check.finding import Finding, failed, ok, warning
+from llamakeep.check.threads import in_thread
 from llamakeep.errors import LlamaKeepError
 from llamakeep.http import ConnectError, HttpError
 from llamakeep.nodes.outages import reason_of
@@ -26,7 +29,7 @@ async def check_nodes(settings: Settings) -> list[Finding]:
     except LlamaKeepError:
         return []  # the check of the database says it
     listening = [each for each in contacts if each.remote_address is not None]
-    found = await _reached(listening)
+    found = [*await in_thread(partial(_own, settings)), *await _reached(listening)]
     silent = len(contacts) - len(listening)
     if silent and (listening or settings.node_address):
         found.append(
@@ -42,6 +45,26 @@ async def check_nodes(settings: Settings) -> list[Finding]:
         said = f"All {len(listening)} are reached over TLS, with their certificates."
         found.append(ok(ABOUT, said))
     return found
+
+
+def _own(settings: Settings) -> list[Finding]:
+    """Return whether the address is not this computer's; it blocks."""
+    at = settings.node_host_and_port
+    if at is None:
+        return []
+    family = socket.AF_INET6 if ":" in at[0] else socket.AF_INET
+    try:
+        # To a free port, so that no server is kept from its own.
+        socket.create_server((at[0], 0), family=family).close()
+    except OSError as error:
+        return [
+            failed(
+                ABOUT,
+                f"{at[0]} is no address of this computer: {error.strerror or error}.",
+                "Set LLAMAKEEP_NODE_ADDRESS to one that `ip address` lists.",
+            )
+        ]
+    return []
 
 
 async def _reached(contacts: Sequence[Contact]) -> list[Finding]:

@@ -140,8 +140,8 @@ def _check_node_address(address: str | None) -> str | None:
     found = NODE_ADDRESS.fullmatch(address.strip())
     if found is None:
         raise ValueError(
-            "it is an IP address of this computer, in brackets if it is of IPv6, and a "
-            "port"
+            "it has to be an IP address of this computer, in brackets if it is of "
+            "IPv6, with a port"
         )
     host, port = found["v6"] or found["v4"], int(found["port"])
     try:

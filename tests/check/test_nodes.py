@@ -47,6 +47,19 @@ async def test_servers_that_do_not_listen_for_others_are_not_missed(
     assert await check_nodes(shared) == []
 
 
+async def test_an_address_of_another_computer_fails_before_the_first_start(
+    shared: Settings,
+) -> None:
+    await join(shared)
+    update = {"node_address": "192.0.2.1:8001"}
+
+    [found] = await check_nodes(shared.model_copy(update=update))
+
+    assert found.level == "failed"
+    assert "192.0.2.1 is no address of this computer" in found.message
+    assert "LLAMAKEEP_NODE_ADDRESS" in found.fix
+
+
 async def test_servers_that_are_reached_are_counted(
     shared: Settings, listening: Listening
 ) -> None:

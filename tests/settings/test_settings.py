@@ -167,7 +167,7 @@ def test_valkey_is_where_its_client_finds_it(url: str) -> None:
 @pytest.mark.parametrize(
     ("address", "reason"),
     [
-        ("10.0.0.5", "a port"),
+        ("10.0.0.5", "with a port"),
         ("node1.example:8001", "an IP address"),
         ("https://10.0.0.5:8001", "an IP address"),
         ("fd00::5:8001", "in brackets"),
