@@ -3,10 +3,11 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 
 import pytest
+from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from llamakeep.nodes.certificates import trusting
@@ -76,10 +77,10 @@ async def test_who_does_not_speak_tls_is_hung_up_on(
             assert not state.connections
 
 
-async def test_of_more_connections_than_there_may_be_the_last_ones_wait(
+async def test_of_more_strangers_than_there_may_be_the_last_ones_wait(
     listening: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ports, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(ports, "MOST_STRANGERS", 2)
     async with tls_port(listening, echo) as state:
         async with connected(listening), connected(listening, is_secure=False):
             waiting = asyncio.create_task(ask(listening))
@@ -91,6 +92,26 @@ async def test_of_more_connections_than_there_may_be_the_last_ones_wait(
         # Those who failed and those who left have all made room.
         for _ in range(5):
             assert (await ask(listening)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_those_whom_the_application_knows_are_no_strangers(
+    listening: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ports, "MOST_STRANGERS", 1)
+
+    async def knowing(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["known"]()
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"!", "more_body": True})
+        await receive()  # until it is disconnected
+
+    async with tls_port(listening, knowing) as state, AsyncExitStack() as stack:
+        for _ in range(5):
+            reader, writer = await stack.enter_async_context(connected(listening))
+            writer.write(REQUEST)
+            assert await reader.readuntil(b"!")
+        assert len(state.connections) == 5
 
 
 async def ask(listening: Listening) -> bytes:

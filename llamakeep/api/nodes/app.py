@@ -90,6 +90,8 @@ async def _body_of(request: Request, secret: str) -> bytes | HTTPStatus:
     wanted = signed(secret, request.method, request.url.path, nonce, digest)
     if not (nonce and is_equal(given, wanted)):
         return HTTPStatus.UNAUTHORIZED  # before anything is kept of its body
+    if (known := getattr(request.state, "known", None)) is not None:
+        known()  # as a node's, by the port; see `llamakeep.server.tls_port`
     body = b""
     async for piece in request.stream():
         body += piece
