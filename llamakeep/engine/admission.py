@@ -104,42 +104,47 @@ class Admission:
         if new.is_read_later and not store:
             raise unreadable_later()
         registry, context, route = self._registry, NO_CONTEXT, None
-        alias = new.model or registry.default_alias
-        if alias is not None and alias in registry.aliases:
-            context = await self._context_of(user, new)
-            provider, model, route = await self._routing.choose(
-                alias, user, new, context.runs
-            )
-        else:
-            provider, model = await registry.resolve(new.model)
-            if api_key is not None or registry.roles or user.models is not None:
-                self._access.check(user, provider.name, model)
-            if new.parameters != PLAIN:
-                await registry.check_parameters(provider, model, new.parameters)
-        length = len(new.prompt) + len(new.system_prompt or "")
-        if route is None and (
-            MOST_BYTES * length > self._most  # it may be too long by itself
-            or new.prior_messages
-            or new.parameters.tools
-            or new.conversation_id is not None
-            or new.previous_run_id is not None
-        ):
-            context = await self._context_of(user, new)
-        prior = context.runs
-        if new.check_followed is not None:
-            new.check_followed(prior)
-        images: Sequence[Image] = ()
-        if prior or new.prior_messages or new.last_message:
-            new, images = await self._with_images(provider, model, new, prior)
-        parameters = new.parameters
-        if (
-            parameters.tools
-            or parameters.response_format
-            or prior
-            or new.prior_messages
-            or new.last_message
-        ):
-            parameters = await prompted(self._registry, provider, model, new, prior)
+        try:
+            alias = new.model or registry.default_alias
+            if alias is not None and alias in registry.aliases:
+                context = await self._context_of(user, new)
+                provider, model, route = await self._routing.choose(
+                    alias, user, new, context.runs
+                )
+            else:
+                if api_key is not None or registry.roles or user.models is not None:
+                    provider, model = await self._access.resolve(user, new.model)
+                else:
+                    provider, model = await registry.resolve(new.model)
+                if new.parameters != PLAIN:
+                    await registry.check_parameters(provider, model, new.parameters)
+            length = len(new.prompt) + len(new.system_prompt or "")
+            if route is None and (
+                MOST_BYTES * length > self._most  # it may be too long by itself
+                or new.prior_messages
+                or new.parameters.tools
+                or new.conversation_id is not None
+                or new.previous_run_id is not None
+            ):
+                context = await self._context_of(user, new)
+            prior = context.runs
+            if new.check_followed is not None:
+                new.check_followed(prior)
+            images: Sequence[Image] = ()
+            if prior or new.prior_messages or new.last_message:
+                new, images = await self._with_images(provider, model, new, prior)
+            parameters = new.parameters
+            if (
+                parameters.tools
+                or parameters.response_format
+                or prior
+                or new.prior_messages
+                or new.last_message
+            ):
+                parameters = await prompted(provider, model, new, prior)
+        except UnsupportedParameter as error:
+            await self._name_another(error, user)
+            raise
         if route is not None:
             parameters = replace(parameters, route=route)
         system_prompt = new.system_prompt
@@ -217,11 +222,22 @@ class Admission:
         """
         if new.model is None and self._requires_model:
             raise model_missing()
+        prior = (await self._context_of(user, new)).runs
+        try:
+            return await self._count_tokens(user, new, prior)
+        except UnsupportedParameter as error:
+            await self._name_another(error, user)
+            raise
+
+    async def _count_tokens(self, user: User, new: NewRun, prior: Sequence[Run]) -> int:
         registry = self._registry
-        provider, model = await registry.resolve(new.model)
-        name = new.model or registry.default_alias
-        alias = name if name in registry.aliases else None
-        self._access.check(user, provider.name, model, alias=alias)
+        alias = new.model or registry.default_alias
+        if alias is not None and alias in registry.aliases:
+            provider, model, _ = await self._routing.choose(alias, user, new, prior)
+        else:
+            provider, model = await self._access.resolve(user, new.model)
+            if new.parameters != PLAIN:
+                await registry.check_parameters(provider, model, new.parameters)
         if not isinstance(provider, CountsTokens):
             raise UnsupportedParameter(
                 f"The provider {provider.name!r} cannot count the tokens of a prompt "
@@ -229,16 +245,13 @@ class Admission:
                 "was stored. The embedded model can count.",
                 parameters=["model"],
             )
-        if new.parameters != PLAIN:
-            await registry.check_parameters(provider, model, new.parameters)
-        prior = (await self._context_of(user, new)).runs
         if new.check_followed is not None:
             new.check_followed(prior)
         if new.system_prompt is None and prior and new.inherits_system_prompt:
             new = replace(new, system_prompt=system_prompt_in(prior))
         new, _ = await self._with_images(provider, model, new, prior)
         new = replace(new, parameters=told_of(new.parameters))
-        parameters = await prompted(registry, provider, model, new, prior)
+        parameters = await prompted(provider, model, new, prior)
         return await provider.count_tokens(
             CompletionRequest(
                 run_id=new_id("run_"),
@@ -248,6 +261,15 @@ class Admission:
                 parameters=parameters,
             )
         )
+
+    async def _name_another(self, error: UnsupportedParameter, user: User) -> None:
+        """Name a model that has what is needed, if there is one that `user` may ask."""
+        if not error.needed:
+            return
+        may_ask = self._access.of(user)
+        other = await self._registry.able(error.needed, may_ask=may_ask)
+        if other is not None:
+            error.name_another(other)
 
     def _check_share(self, user_id: str) -> None:
         """Keep room in the queue for others, whatever one user sends."""

@@ -61,7 +61,7 @@ async def check_images(
     Check that a model can be given images.
 
     Args:
-        registry: Knows which other models can.
+        registry: Knows what models can do.
         provider: The model's.
         model: Its name there.
         own: The images of the request itself.
@@ -78,9 +78,9 @@ async def check_images(
     if IMAGES in lacking:
         raise UnsupportedParameter(
             f"The model {provider.name}:{model} cannot look at images, and {where} "
-            "one. Nothing was stored. Leave it out, or choose another model"
-            f"{await registry.such_as({IMAGES})}.",
+            "one. Nothing was stored. Leave it out, or choose another model.",
             parameters=parameters,
+            needed=[IMAGES],
         )
     both = (*before, *own)
     if IMAGE_URLS in provider.unsupported and any(image.url for image in both):

@@ -1,6 +1,6 @@
 """Errors that the client can fix."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -338,10 +338,21 @@ class UnsupportedParameter(ClientError):
     title = "This model cannot honour a parameter of the request."
 
     def __init__(
-        self, detail: str | None = None, *, parameters: Sequence[str] = ()
+        self,
+        detail: str | None = None,
+        *,
+        parameters: Sequence[str] = (),
+        needed: Collection[str] = (),
     ) -> None:
         self.parameters = tuple(parameters)
+        self.needed = needed
+        """Parameters and capabilities of another model, if one may be named."""
         super().__init__(detail)
+
+    def name_another(self, model: str) -> None:
+        """Say which model can; the detail ends with that there may be one."""
+        self.detail = f"{self.detail.removesuffix('.')}, such as {model}."
+        self.args = (self.detail,)
 
 
 class PromptRejected(ClientError):

@@ -1,7 +1,8 @@
 """Which parameters of a prompt ask for what a model cannot do."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
+from itertools import islice
 from typing import TypeGuard
 
 from llamakeep.domain import Capabilities, Parameters
@@ -125,19 +126,28 @@ def _is_able(can: Capabilities, name: str, capability: str | None) -> bool:
 
 
 async def able_model(
-    provider: Provider, needs: Mapping[str, str | None], *, is_default: bool
+    provider: Provider,
+    needs: Mapping[str, str | None],
+    *,
+    is_default: bool,
+    may_ask: Callable[[str], bool],
 ) -> str | None:
     """
     Return a model that meets needs: the default one, or the first one known to.
+
+    `may_ask` says of `provider:model` whether it may be named.
 
     Raises:
         ProviderError: The provider had to be asked for its models, and that failed.
     """
     if is_default:  # it may be tried where that is not known
         model = await provider.default_model()
+        if not may_ask(f"{provider.name}:{model}"):
+            return None
         return None if await lacking(provider, model, needs) else model
-    wanted = [*filter(None, needs.values())]
-    for model in (await provider.models())[:_MOST_CANDIDATES]:
+    wanted, name = [*filter(None, needs.values())], provider.name
+    known = (each for each in await provider.models() if may_ask(f"{name}:{each}"))
+    for model in islice(known, _MOST_CANDIDATES):
         can = await capabilities_of(provider, model)
         is_able = all(getattr(can, capability) for capability in wanted)
         if is_able and not await lacking(provider, model, needs):

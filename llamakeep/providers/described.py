@@ -34,8 +34,13 @@ class ModelFacts:
     """Of an alias, what any of its models can do."""
     parameters: Sequence[str] | None = None
     """Those that it is not known to refuse; `None` if its provider did not say."""
-    alias_of: Sequence[str] | None = None
+    members: "Sequence[ModelFacts] | None" = None
     """The models of an alias in their order; `None` of a model."""
+
+    @property
+    def alias_of(self) -> Sequence[str] | None:
+        """The names of the models of an alias."""
+        return None if self.members is None else [each.name for each in self.members]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,9 @@ async def _described(
     others = [name for name in by_provider if name not in asked]
     await asyncio.gather(*map(describe, asked), describe(*others))
     found = [
-        _alias(name, [facts[each] for each in members], parameters)
+        facts_of_alias(
+            ModelFacts(name, parameters=parameters), [facts[each] for each in members]
+        )
         for name, members in aliases.items()
     ] + [facts[name] for name in models]
     preferred = registry.default_alias or default
@@ -165,10 +172,13 @@ def _is_asked(registry: Registry, name: str) -> bool:
     return provider is not None and models_differ(provider)
 
 
-def _alias(
-    name: str, members: Sequence[ModelFacts], parameters: Sequence[str]
-) -> ModelFacts:
-    """Return what is known of an alias: one that can answer is chosen for a prompt."""
+def facts_of_alias(alias: ModelFacts, members: Sequence[ModelFacts]) -> ModelFacts:
+    """
+    Return what is known of an alias with these models.
+
+    One that can answer is chosen for a prompt. Of the parameters that `alias` has, it
+    takes those that any of them takes.
+    """
     prices = [each.price for each in members if each.price is not None]
     price = None
     if prices and len(prices) == len(members):
@@ -177,14 +187,16 @@ def _alias(
         )
     known = [each.parameters for each in members if each.parameters is not None]
     taken = {each for takes in known for each in takes}
-    return ModelFacts(
-        name,
+    return replace(
+        alias,
         price=price,
         capabilities=Capabilities(
             **{each: _of_any(each, members) for each in CAPABILITIES}
         ),
-        parameters=[each for each in parameters if each in taken] if known else None,
-        alias_of=[each.name for each in members],
+        parameters=[each for each in alias.parameters or () if each in taken]
+        if known
+        else None,
+        members=members,
     )
 
 

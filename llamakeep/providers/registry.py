@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from time import monotonic
@@ -35,7 +35,6 @@ from llamakeep.providers.capabilities import (
 from llamakeep.providers.embedding import Embedder
 from llamakeep.providers.facts import NO_FACTS, UpstreamFacts
 from llamakeep.providers.local.installing import HOW_TO_CONFIGURE
-from llamakeep.providers.lookup import check_model_exists
 from llamakeep.settings.upstreams import Step
 
 log = logging.getLogger(__name__)
@@ -199,19 +198,6 @@ class Registry:
         # The prompt is stored, and fails if the provider still cannot be asked then.
         return provider, DEFAULT_MODEL
 
-    async def find_model(self, name: str) -> tuple[Provider, str]:
-        """
-        Return the provider of an existing model, and the model's name there.
-
-        Raises:
-            NoProvider: No provider is configured.
-            UnknownModel: There is no such model.
-            ProviderError: The provider could not be asked.
-        """
-        provider, model = await self.resolve(name)
-        await check_model_exists(provider, model)
-        return provider, model
-
     async def check_parameters(
         self, provider: Provider, model: str, parameters: Parameters
     ) -> None:
@@ -256,14 +242,15 @@ class Registry:
             UnsupportedParameter: It names the fields for which it cannot.
         """
         if refused := sorted(await lacking(provider, model, needs)):
-            other = await self.such_as([needs[name] or name for name in refused])
+            needed = [needs[name] or name for name in refused]
             if "extra_fields" in refused:
                 refused = sorted({*refused, *extra_fields} - {"extra_fields"})
             raise UnsupportedParameter(
                 f"The model {provider.name}:{model} cannot honour: "
                 f"{', '.join(refused)}. Nothing was stored. Leave it out, or choose "
-                f"another model{other}.",
+                "another model.",
                 parameters=refused,
+                needed=needed,
             )
 
     def _check_extra(
@@ -284,8 +271,9 @@ class Registry:
         if can.embeddings is False or not isinstance(provider, Embedder):
             raise UnsupportedParameter(
                 f"The model {provider.name}:{model} makes no vectors. Nothing was "
-                f"stored. Choose another model{await self.such_as(['embeddings'])}.",
+                "stored. Choose another model.",
                 parameters=["model"],
+                needed=["embeddings"],
             )
         refused = wanted.keys() - provider.embedding_options
         if "token_ids" in refused:
@@ -302,17 +290,21 @@ class Registry:
                 parameters=sorted(refused),
             )
 
-    async def such_as(self, names: Collection[str]) -> str:
-        """Return `, such as …`: a model that has parameters and capabilities."""
+    async def able(
+        self, names: Collection[str], *, may_ask: Callable[[str], bool]
+    ) -> str | None:
+        """Return a model that has parameters and capabilities, and may be asked."""
         needs = needs_by_name(names)
         for is_default in (True, False):
             for provider in self._providers.values():
                 with suppress(LlamaKeepError, TimeoutError):
                     async with asyncio.timeout(LONGEST_QUESTION):
-                        model = await able_model(provider, needs, is_default=is_default)
+                        model = await able_model(
+                            provider, needs, is_default=is_default, may_ask=may_ask
+                        )
                         if model is not None:
-                            return f", such as {provider.name}:{model}"
-        return ""
+                            return f"{provider.name}:{model}"
+        return None
 
     async def default_name(self) -> str | None:
         """Return the default model as `provider:model`, if its provider says it."""

@@ -5,9 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from llamakeep.domain import ApiKey, NewRun, Scope, User, UserRole, utc_now
+from llamakeep.domain import (
+    ApiKey,
+    NewRun,
+    Parameters,
+    Scope,
+    User,
+    UserRole,
+    utc_now,
+)
 from llamakeep.engine.routing.access import Access
-from llamakeep.errors import UnknownModel
+from llamakeep.errors import UnknownModel, UnsupportedParameter
 from llamakeep.providers.described import KnownModels
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
@@ -17,6 +25,8 @@ from tests.engine.engine import open_with
 from tests.fakes import CountingProvider, ScriptedProvider
 
 ALIASES = {"any": [[Member("one", "a")], [Member("two", "b")]]}
+
+ANY = {"any": [[Member("two", "b")], [Member("one", "a")]]}
 
 
 def registry_of(**roles: Collection[str]) -> Registry:
@@ -71,6 +81,81 @@ async def test_a_role_asks_what_is_allowed_to_it_and_no_more(
     assert len(await storage.history(alice)) == (answering is not None)
 
 
+async def test_a_suggestion_is_a_model_that_may_be_asked(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    tools = Parameters(tools=({},))
+    unable = ScriptedProvider(
+        name="one", models=["a"], unsupported=frozenset({"tools"})
+    )
+    secret = ScriptedProvider(name="two", models=["b"])
+    able = ScriptedProvider(name="three", models=["c"])
+    roles = {"user": ["one:*", "three:*"]}
+    registry = Registry([unable, secret, able], roles=roles, aliases=ANY)
+    async with open_with(settings, storage, registry) as engine:
+        for model in ("one:a", "any"):
+            new = NewRun(prompt="Why?", model=model, parameters=tools)
+            with pytest.raises(UnsupportedParameter, match="such as three:c"):
+                await engine.answer(alice, new)
+            with pytest.raises(UnsupportedParameter) as refused:
+                await engine.answer(with_key(alice, "one:*"), new)
+            assert refused.value.detail.endswith("choose another model.")
+
+
+@pytest.mark.parametrize("model", ["two:b", "b", "any", "none", "nowhere:x", None])
+async def test_a_refusal_names_no_model_but_those_that_may_be_asked(
+    settings: Settings, storage: Storage, alice: User, model: str | None
+) -> None:
+    two = ScriptedProvider(name="two", models=["b"])
+    one = ScriptedProvider(name="one", models=["a", "c"])
+    aliases = {"any": [[Member("two", "b")]]}
+    registry = Registry([two, one], aliases=aliases, roles={"user": ["one:*"]})
+    new = NewRun(prompt="Why?", model=model)
+    async with open_with(settings, storage, registry) as engine:
+        with pytest.raises(UnknownModel) as refused:
+            await engine.answer(with_key(alice, "one:c", "three:d"), new)
+
+    said = model or "the default model"
+    assert refused.value.detail.endswith(
+        f" may not ask {said}; nothing was stored. Allowed are: one:c."
+    )
+
+
+async def test_a_route_has_no_model_that_may_not_be_asked(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    registry = registry_of(user=["two:*"])
+    async with open_with(settings, storage, registry) as engine:
+        run = await engine.answer(alice, NewRun(prompt="Why?", model="any"))
+
+    assert run.provider == "two"
+    assert run.parameters.route is not None
+    assert run.parameters.route["passed"] == []
+
+
+async def test_tokens_are_counted_by_the_model_of_an_alias_that_would_be_asked(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    forbidden = CountingProvider(name="one", models=["a"])
+    unable = CountingProvider(
+        name="two", models=["b"], unsupported=frozenset({"tools"})
+    )
+    able = CountingProvider(name="three", models=["c"])
+    steps = [[Member("one", "a")], [Member("two", "b")], [Member("three", "c")]]
+    registry = Registry(
+        [forbidden, unable, able],
+        aliases={"any": steps},
+        roles={"user": ["two:*", "three:*"]},
+    )
+    new = NewRun(prompt="Why?", model="any", parameters=Parameters(tools=({},)))
+    async with open_with(settings, storage, registry) as engine:
+        await engine.count_tokens(alice, new)
+        await engine.count_tokens(alice, replace(new, parameters=Parameters()))
+
+    assert [len(each.requests) for each in (forbidden, unable, able)] == [0, 1, 1]
+    assert await storage.history(alice) == []
+
+
 async def test_tokens_are_counted_for_an_alias_that_is_allowed(
     settings: Settings, storage: Storage, alice: User
 ) -> None:
@@ -109,9 +194,11 @@ async def test_what_may_not_be_asked_is_not_listed(alice: User) -> None:
     known = await KnownModels(registry).described()
 
     mine = Access(registry).listed(alice, known)
+    [of_any] = [each for each in mine if each.name == "any"]
     with_a_key = Access(registry).listed(with_key(alice, "one:c", "any"), known)
     everything = Access(registry_of()).listed(alice, known)
 
     assert [each.name for each in mine] == ["any", "one:c", "two:b"]
+    assert of_any.alias_of == ["two:b"]
     assert [each.name for each in with_a_key] == ["any", "one:c"]
     assert [each.name for each in everything] == ["one:a", "any", "one:c", "two:b"]

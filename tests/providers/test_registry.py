@@ -105,18 +105,23 @@ async def test_no_effort_is_what_a_model_makes_that_does_not_reason() -> None:
         )
 
 
-async def test_a_refused_parameter_comes_with_a_model_that_supports_it() -> None:
+def anything(_model: str) -> bool:
+    return True
+
+
+async def test_another_model_is_found_that_has_what_is_refused() -> None:
     unable = frozenset({"tools", "seed"})
     first = ScriptedProvider(name="first", unsupported=unable)
     second = ScriptedProvider(name="second", unsupported=frozenset({"seed"}))
     registry = Registry([first, second])
 
-    with pytest.raises(UnsupportedParameter, match="model, such as second:parrot"):
+    with pytest.raises(UnsupportedParameter) as refused:
         await registry.check_parameters(first, "parrot", Parameters(tools=({},)))
-    with pytest.raises(UnsupportedParameter, match=r"another model\.$"):
-        await registry.check_parameters(
-            first, "parrot", Parameters(tools=({},), seed=1)
-        )
+    needed = refused.value.needed
+
+    assert await registry.able(needed, may_ask=anything) == "second:parrot"
+    assert await registry.able([*needed, "seed"], may_ask=anything) is None
+    assert await registry.able(needed, may_ask="first:parrot".__eq__) is None
 
 
 @pytest.fixture

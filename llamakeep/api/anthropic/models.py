@@ -17,7 +17,6 @@ from llamakeep.api.dependencies import CurrentUser
 from llamakeep.api.http.queries import Queries
 from llamakeep.api.http.router import Router
 from llamakeep.api.prompts.reading import invalid
-from llamakeep.errors import UnknownModel
 from llamakeep.services import services_of
 
 _UNKNOWN = "1970-01-01T00:00:00Z"
@@ -78,12 +77,11 @@ async def model(model: str, request: Request, user: CurrentUser) -> Response:
     services, asked = services_of(request), model.removesuffix("/")
     if asked in services.registry.aliases:
         known = await services.models.described()
-        [alias] = [each for each in known if each.name == asked]
-        if not services.access.listed(user, [alias]):
-            raise UnknownModel(f"You may not ask {asked}.")
+        found = [each for each in known if each.name == asked]
+        if not services.access.listed(user, found):
+            raise services.access.refusal(user, asked)
         return json_response(_model(asked))
-    provider, name = await services.registry.find_model(asked)
-    services.access.check(user, provider.name, name)
+    provider, name = await services.access.find_model(user, asked)
     return json_response(_model(f"{provider.name}:{name}"))
 
 

@@ -44,12 +44,11 @@ async def model(model: str, request: Request, user: CurrentUser) -> Response:
     services, asked = services_of(request), model.removesuffix("/")
     if asked in services.registry.aliases:
         known = await services.models.described()
-        [alias] = [each for each in known if each.name == asked]
-        if not services.access.listed(user, [alias]):
-            raise errors.UnknownModel(f"You may not ask {asked}.")
-        return json_response(_model(alias))
-    provider, name = await services.registry.find_model(asked)
-    services.access.check(user, provider.name, name)
+        found = [each for each in known if each.name == asked]
+        if not (allowed := services.access.listed(user, found)):
+            raise services.access.refusal(user, asked)
+        return json_response(_model(allowed[0]))
+    provider, name = await services.access.find_model(user, asked)
     can = await capabilities_of(provider, name)
     facts = ModelFacts(f"{provider.name}:{name}", capabilities=can)
     return json_response(_model(facts))

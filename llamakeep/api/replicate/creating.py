@@ -63,8 +63,11 @@ async def create_by_model(
     """Create a prediction of a model; it continues if the connection is closed."""
 
     async def find() -> Found:
+        said, registry = f"{owner}/{name}", services_of(request).registry
         try:
-            return await find_model(services_of(request).registry, owner, name)
+            return await _allowed(
+                request, user, said, find_model(registry, owner, name)
+            )
         except UnknownModel as error:
             raise PathNotFound(error.detail) from error
 
@@ -90,11 +93,28 @@ async def create_by_version(
     """Create a prediction of a version; it continues if the connection is closed."""
 
     async def find() -> Found:
-        return await find_version(services_of(request).registry, body.version)
+        finding = find_version(services_of(request).registry, body.version)
+        return await _allowed(request, user, body.version, finding)
 
     return await _create(
         request, user, body, find, prefer, cancel_after, idempotency_key
     )
+
+
+async def _allowed(
+    request: Request, user: User, said: str, finding: Awaitable[Found]
+) -> Found:
+    """
+    Return a model that `user` may ask, and calls so.
+
+    Raises:
+        UnknownModel: There is none.
+    """
+    access = services_of(request).access
+    with access.hiding(user, said):
+        provider, model = await finding
+    access.check(user, provider.name, model, said=said)
+    return provider, model
 
 
 async def _create(

@@ -126,11 +126,13 @@ async def get_version(
     owner: str, name: str, version_id: str, request: Request, user: CurrentUser
 ) -> Version:
     """Return a version with its input and output."""
+    services, said = services_of(request), f"{owner}/{name}"
     try:
-        provider, model = await check_version(
-            services_of(request).registry, owner, name, version_id
-        )
-        services_of(request).access.check(user, provider.name, model)
+        with services.access.hiding(user, said):
+            provider, model = await check_version(
+                services.registry, owner, name, version_id
+            )
+        services.access.check(user, provider.name, model, said=said)
         await check_model_exists(provider, model)
     except UnknownModel as error:
         raise PathNotFound(error.detail) from error
@@ -148,10 +150,11 @@ async def _unsupported(
 async def _found(
     request: Request, owner: str, name: str, user: User
 ) -> tuple[Provider, str]:
-    services = services_of(request)
+    services, said = services_of(request), f"{owner}/{name}"
     try:
-        provider, model = await find_model(services.registry, owner, name)
-        services.access.check(user, provider.name, model)
+        with services.access.hiding(user, said):
+            provider, model = await find_model(services.registry, owner, name)
+        services.access.check(user, provider.name, model, said=said)
         await check_model_exists(provider, model)
     except UnknownModel as error:
         raise PathNotFound(error.detail) from error

@@ -52,14 +52,19 @@ class Routing:
         Raises:
             LlamaKeepError: Why the first one of them cannot answer; nor can any other.
         """
-        registry = self._registry
+        registry, may_ask = self._registry, self._access.of(user)
         fitting: list[Candidate] = []
         passed: list[Passed] = []
         refusal: LlamaKeepError | None = None
         for member in members_of(registry.aliases[alias]):
             name = f"{member.upstream}:{member.model or ''}".rstrip(":")
+            if member.model is not None and not may_ask(name, alias):
+                continue  # nor is it named to them
             try:
-                candidate = await self._candidate(alias, member, user, new, prior)
+                provider, model = await self._served(member)
+                if not may_ask(f"{provider.name}:{model}", alias):
+                    continue
+                candidate = await self._candidate(provider, model, new, prior)
             except LlamaKeepError as error:
                 refusal = refusal or error
                 passed.append(Passed(name, error.code, was_asked=False))
@@ -67,8 +72,7 @@ class Routing:
                 if candidate not in fitting:
                     fitting.append(candidate)
         if not fitting:
-            assert refusal is not None
-            raise refusal
+            raise refusal or self._access.refusal(user, alias)
         # Those that are not to be asked now come last, in case no other one answers.
         later = [each for each in fitting if self._is_open(each.provider, each.model)]
         if 0 < len(later) < len(fitting):
@@ -81,26 +85,28 @@ class Routing:
         route = dict(route_of(alias, others, passed))
         return registry.provider(first.provider), first.model, route
 
+    async def _served(self, member: Member) -> tuple[Provider, str]:
+        """
+        Return the provider of a model, and its name there.
+
+        Raises:
+            LlamaKeepError: It is not served, or its provider does not say its name.
+        """
+        provider = self._registry.provider(member.upstream)
+        if member.model is not None and not provider.serves(member.model):
+            raise UnknownModel
+        return await self._registry.model_at(provider, member.model)
+
     async def _candidate(
-        self,
-        alias: str,
-        member: Member,
-        user: User,
-        new: NewRun,
-        prior: Sequence[Run],
+        self, provider: Provider, model: str, new: NewRun, prior: Sequence[Run]
     ) -> Candidate:
         """
-        Return one that can answer.
+        Return a model that can answer.
 
         Raises:
             LlamaKeepError: Why it cannot.
         """
         registry = self._registry
-        provider = registry.provider(member.upstream)
-        if member.model is not None and not provider.serves(member.model):
-            raise UnknownModel
-        provider, model = await registry.model_at(provider, member.model)
-        self._access.check(user, provider.name, model, alias=alias)
         if new.parameters != PLAIN:
             await registry.check_parameters(provider, model, new.parameters)
         self._check_room(provider.name, model, new, prior)
@@ -108,7 +114,7 @@ class Routing:
         if own or before:
             most = self._most_of_images
             await check_images(registry, provider, model, own, before, most=most)
-        told = await prompted(registry, provider, model, new, prior)
+        told = await prompted(provider, model, new, prior)
         return Candidate(
             provider.name, model, told.prompted_tools, told.prompted_format
         )

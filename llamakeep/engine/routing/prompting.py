@@ -12,7 +12,6 @@ from llamakeep.providers.capabilities import (
     prompts_format,
     prompts_tools,
 )
-from llamakeep.providers.registry import Registry
 
 MESSAGES = "messages"
 """Names the messages that a request brings along, where one of them is refused."""
@@ -21,11 +20,7 @@ PREFILL = "prefill"
 
 
 async def prompted(
-    registry: Registry,
-    provider: Provider,
-    model: str,
-    new: NewRun,
-    prior: Sequence[Run],
+    provider: Provider, model: str, new: NewRun, prior: Sequence[Run]
 ) -> Parameters:
     """
     Return the parameters of a run, and what the server is to say in the prompt.
@@ -36,18 +31,18 @@ async def prompted(
     """
     parameters = new.parameters
     if new.last_message is not None and new.last_message.role == "assistant":
-        await _check_prefill(registry, provider, model)
+        await _check_prefill(provider, model)
     if prompts_tools(provider, model):
         if parameters.tools:
             parameters = replace(parameters, prompted_tools=True)
     else:
-        await _check_said(registry, provider, model, new, prior)
+        await _check_said(provider, model, new, prior)
     if parameters.response_format and prompts_format(provider, model):
         parameters = replace(parameters, prompted_format=True)
     return parameters
 
 
-async def _check_prefill(registry: Registry, provider: Provider, model: str) -> None:
+async def _check_prefill(provider: Provider, model: str) -> None:
     """
     Refuse a beginning of an answer, unless the model is known to continue it.
 
@@ -61,18 +56,14 @@ async def _check_prefill(registry: Registry, provider: Provider, model: str) -> 
     raise UnsupportedParameter(
         f"The last message is the assistant's, and {provider.name}:{model} is not "
         "known to continue it. Nothing was stored. Add a message of the role `user` "
-        "that says how the answer has to begin, or choose another model"
-        f"{await registry.such_as({PREFILL})}.",
+        "that says how the answer has to begin, or choose another model.",
         parameters=[PREFILL],
+        needed=[PREFILL],
     )
 
 
 async def _check_said(
-    registry: Registry,
-    provider: Provider,
-    model: str,
-    new: NewRun,
-    prior: Sequence[Run],
+    provider: Provider, model: str, new: NewRun, prior: Sequence[Run]
 ) -> None:
     """
     Refuse calls of tools in what was said, which the model cannot read.
@@ -93,7 +84,7 @@ async def _check_said(
             f"The model {provider.name}:{model} cannot call tools, and what was "
             "said before has the call of one: "
             f"{part.call_id!a}. Nothing was stored. Leave it out with its "
-            "result, or choose another model"
-            f"{await registry.such_as({'tools'})}.",
+            "result, or choose another model.",
             parameters=[MESSAGES] if place < own else (),
+            needed=["tools"],
         )

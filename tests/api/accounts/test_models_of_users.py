@@ -36,7 +36,7 @@ async def test_a_user_asks_what_is_allowed_from_the_next_request_on(
     assert again.json()["models"] is None
     assert refused.status_code == 422
     assert refused.json()["type"] == "urn:llamakeep:problem:unknown-model"
-    assert "You may not ask scripted:parrot" in refused.json()["detail"]
+    assert "You may not ask the default model" in refused.json()["detail"]
     assert listed.json()["models"] == []
     assert len(await client.history()) == 2
 
