@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from llamakeep.domain import Effect, Run, RunEvent, RunStatus, utc_now
+from llamakeep.domain.routes import left_of
 from llamakeep.domain.states import follow
 from llamakeep.engine.live import LiveRun
 from llamakeep.engine.recovery.orphans import Orphans
@@ -81,6 +82,9 @@ class Closing:
         try:
             live.provider = self._registry.provider(run.provider)
         except NoProvider as error:
+            if not live.was_begun and left_of(run.parameters):
+                error.nothing_paid = True  # so another model of its alias is asked
+                raise
             raise RunInterrupted(
                 f"The server stopped before the answer was there. {error.how_to_fix}"
             ) from error

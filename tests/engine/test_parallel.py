@@ -173,6 +173,44 @@ async def test_runs_that_waited_when_the_process_ended_wait_in_the_next_one(
     assert {run.status for run in ends} == {RunStatus.SUCCEEDED}
 
 
+async def test_what_waited_for_an_upstream_that_is_gone_at_the_next_start_falls_back(
+    settings: Settings, storage: Storage, alice: User, slow: Slow, other: Provider
+) -> None:
+    registry = registry_of(slow, other, parallel=1)
+    async with open_with(settings, storage, registry) as engine:
+        runs = [await engine.accept(alice, ANY) for _ in range(2)]
+        alone = await engine.accept(alice, SLOW)
+        await until(lambda: slow.requests)
+
+    async with open_with(settings, storage, Registry([other])) as engine:
+        asked, waited, alone = [await engine.end_of(run) for run in (*runs, alone)]
+
+    assert [each.status for each in (asked, waited, alone)] == [
+        RunStatus.INTERRUPTED,
+        RunStatus.SUCCEEDED,
+        RunStatus.INTERRUPTED,
+    ]
+    assert waited.parameters.route is not None
+    assert waited.parameters.route["passed"] == [
+        {"model": "slow:m", "reason": "no-provider", "was_asked": False}
+    ]
+
+
+async def test_what_waits_for_an_upstream_that_the_file_has_no_more_ends_there(
+    settings: Settings, storage: Storage, alice: User, slow: Slow, other: Provider
+) -> None:
+    registry = registry_of(slow, other, parallel=1)
+    async with open_with(settings, storage, registry) as engine:
+        runs = [await engine.accept(alice, model) for model in (ANY, ANY, SLOW)]
+        await until(lambda: slow.requests)
+        registry.become(Registry([other]))
+        await engine.follow_upstreams(["slow"])
+        slow.go_on.set()
+        ends = [await engine.result(run) for run in runs]
+
+    assert {run.provider for run in ends} == {"slow"}
+
+
 async def test_a_run_that_falls_back_to_a_full_upstream_waits_as_if_it_were_new(
     settings: Settings, storage: Storage, alice: User, slow: Slow, other: Provider
 ) -> None:

@@ -101,7 +101,9 @@ class Fallback:
 
 def error_was_asked(error: LlamaKeepError) -> bool:
     """Return whether the model was sent the prompt, or that was tried."""
-    return not isinstance(error, ProviderError) or error.was_tried
+    if isinstance(error, ProviderError):
+        return error.was_tried
+    return not isinstance(error, NoProvider)
 
 
 def is_unpaid(provider: Provider | None, error: LlamaKeepError) -> bool:
@@ -110,12 +112,12 @@ def is_unpaid(provider: Provider | None, error: LlamaKeepError) -> bool:
 
     It came before the first event of an answer.
     """
-    if provider is None or (
-        isinstance(error, ProviderError) and error.answer_may_exist
-    ):
+    if isinstance(error, ProviderError) and error.answer_may_exist:
         return False
     if error.nothing_paid:
         return True
+    if provider is None:
+        return False
     if provider.is_free:
         return isinstance(error, ProviderError | NoProvider)
     # What a reattachable one was asked for may have been an answer that there is.
