@@ -14,7 +14,7 @@ from llamakeep.cli.environment import (
 from llamakeep.cli.terminal import print_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import timedelta
 
     from llamakeep.domain import Invitation, Limits
@@ -44,6 +44,14 @@ def add(
             help="The user's limits, written as in LLAMAKEEP_USER_LIMITS.",
         ),
     ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="The only models that the user may ask: `provider:model`, "
+            "`provider:*` or an alias. May be repeated.",
+        ),
+    ] = None,
     days: Annotated[
         int, typer.Option(min=1, max=30, help="For how many days it is valid.")
     ] = 7,
@@ -58,6 +66,7 @@ def add(
         email,
         is_admin=admin,
         limits=_read_limits(limits),
+        models=models or None,
         lifetime=timedelta(days=days),
     )
     near = origin_of((settings.host, settings.port), is_near=True)
@@ -70,7 +79,7 @@ def list_invitations() -> None:
     import asyncio
 
     print_rows(
-        ("id", "role", "expires", "limits", "for"),
+        ("id", "role", "expires", "limits", "models", "for"),
         (
             (
                 each.id,
@@ -79,6 +88,7 @@ def list_invitations() -> None:
                 ",".join(f"{k}={v}" for k, v in each.limits.given().items())
                 if each.limits
                 else "",
+                "all" if each.models is None else ",".join(sorted(each.models)),
                 each.email or "",
             )
             for each in asyncio.run(open_invitations(read_settings()))
@@ -121,6 +131,7 @@ async def invite(
     *,
     is_admin: bool,
     limits: "Limits | None",
+    models: "Collection[str] | None" = None,
     lifetime: "timedelta",
 ) -> str:
     """
@@ -137,6 +148,7 @@ async def invite(
         email=email,
         role=UserRole.ADMIN if is_admin else UserRole.USER,
         limits=limits,
+        models=models,
         lifetime=lifetime,
     )
     async with open_database(settings.database_url) as storage:

@@ -1,5 +1,6 @@
 """Making invitations."""
 
+from collections.abc import Collection
 from datetime import timedelta
 
 from llamakeep.credentials.tokens import new_invitation_token
@@ -18,6 +19,7 @@ def issue_invitation(
     email: str | None = None,
     role: UserRole = UserRole.USER,
     limits: Limits | None = None,
+    models: Collection[str] | None = None,
     lifetime: timedelta = timedelta(days=DAYS),
 ) -> tuple[Invitation, str]:
     """
@@ -36,6 +38,7 @@ def issue_invitation(
         email=email,
         role=role,
         limits=limits,
+        models=None if models is None else frozenset(models),
         created_at=now,
         expires_at=now + lifetime,
     )

@@ -113,6 +113,8 @@ class Invitation:
     id: str
     role: UserRole
     limits: Limits | None
+    models: frozenset[str] | None
+    """The only models and aliases that the user may ask; `None` for all."""
     email: str | None
     """The recipient, in an administrator's words; nothing is sent."""
     created_at: datetime

@@ -41,6 +41,7 @@ router.routes.extend(overview.router.routes)
 
 UserId = Annotated[str, Path(max_length=64)]
 Limit = Annotated[int, Query(ge=1, le=200)]
+ModelNames = Annotated[list[ModelName], Field(min_length=1, max_length=100)]
 
 PATIENCE = 5.0
 """Seconds that a request waits for a user's data to be deleted."""
@@ -71,9 +72,7 @@ class UserChange(Form):
     """Days after which the user's runs are deleted; `null` for the settings' number."""
     keeps: bool | None = None
     """`false`: the texts of the user's runs are erased when these end."""
-    models: Annotated[list[ModelName], Field(min_length=1, max_length=100)] | None = (
-        None
-    )
+    models: ModelNames | None = None
     """
     The only models that the user may ask, with any API key: `provider:model`,
     `provider:*` for all of a provider's, or aliases. `null` for all.

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from fastapi import Path, Query, Request
 from pydantic import AwareDatetime, Field
 
-from llamakeep.api.accounts.admin import Limit
+from llamakeep.api.accounts.admin import Limit, ModelNames
 from llamakeep.api.accounts.limits import LimitsBody
 from llamakeep.api.accounts.login import UserResponse
 from llamakeep.api.accounts.passwords import NewPassword, Secret, Username
@@ -52,6 +52,8 @@ class NewInvitation(Form):
     """Of the user; without it, `user`."""
     limits: LimitsBody | None = None
     """Of the user; without them, those of the settings."""
+    models: ModelNames | None = None
+    """The only models and aliases that the user may ask; without them, all."""
     days: Annotated[int, Field(strict=True, ge=1, le=LONGEST_DAYS)] | None = None
     """For how many days it is valid; without it, 7."""
 
@@ -63,6 +65,8 @@ class InvitationResponse(Body):
     email: str | None
     role: UserRole
     limits: LimitsBody | None
+    models: list[str] | None
+    """The only models and aliases that the user may ask; `null` for all."""
     created_at: AwareDatetime
     expires_at: AwareDatetime
 
@@ -74,6 +78,7 @@ class InvitationResponse(Body):
             email=invitation.email,
             role=invitation.role,
             limits=LimitsBody.of(invitation.limits),
+            models=None if invitation.models is None else sorted(invitation.models),
             created_at=invitation.created_at,
             expires_at=invitation.expires_at,
             **more,
@@ -137,6 +142,7 @@ async def invite(
         email=body.email,
         role=body.role or UserRole.USER,
         limits=body.limits.limits() if body.limits else None,
+        models=body.models,
         lifetime=timedelta(days=body.days or DAYS),
     )
     await services_of(request).storage.add_invitation(

@@ -16,6 +16,7 @@ from llamakeep.domain import (
 )
 from llamakeep.errors import LastAdmin, ResetRefused, SetupRefused, UserNotFound
 from llamakeep.storage.accounts.audit import record
+from llamakeep.storage.accounts.invitations import revoke_made_by
 from llamakeep.storage.accounts.tables import identities, password_resets, users
 from llamakeep.storage.accounts.users import (
     USER,
@@ -130,7 +131,7 @@ class AccountStorage:
         Change a user's role or disable them, from the next request on.
 
         `None` changes nothing. Disabling ends the user's logins and cancels their runs;
-        the history stays.
+        the history stays. Open invitations of one who was an administrator end.
 
         Raises:
             UserNotFound: There is none.
@@ -146,7 +147,7 @@ class AccountStorage:
             if is_disabled is True:
                 if user.disabled_at is None:
                     record(connection, AuditKind.USER_DISABLED, user, actor)
-                disable(connection, user)
+                disable(connection, user, actor)
             if is_disabled is False and user.disabled_at is not None:
                 _change(connection, user, disabled_at=None)
                 record(connection, AuditKind.USER_ENABLED, user, actor)
@@ -280,15 +281,18 @@ def change_role(
     """Change a user's role, and return the user with it."""
     _change(connection, user, role=role)
     record(connection, AuditKind.ROLE_CHANGED, user, actor, role.value)
+    if role is not UserRole.ADMIN:
+        revoke_made_by(connection, user, actor)
     return get_user(connection, user.id)
 
 
-def disable(connection: Connection, user: User) -> None:
-    """Disable a user, end their logins and cancel their runs."""
+def disable(connection: Connection, user: User, actor: Actor | None) -> None:
+    """Disable a user, end their logins and invitations, and cancel their runs."""
     if user.disabled_at is None:
         _change(connection, user, disabled_at=utc_now())
     log_out_everywhere(connection, user)
     _delete_reset(connection, user)
+    revoke_made_by(connection, user, actor)
     stop_runs(connection, user)
 
 

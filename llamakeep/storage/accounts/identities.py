@@ -7,7 +7,12 @@ from llamakeep.errors import SignInRefused
 from llamakeep.storage.accounts.administration import change_role
 from llamakeep.storage.accounts.invitations import record_use, use
 from llamakeep.storage.accounts.tables import identities, users
-from llamakeep.storage.accounts.users import USER, create_user, is_free
+from llamakeep.storage.accounts.users import (
+    USER,
+    create_user,
+    is_free,
+    log_out_everywhere,
+)
 from llamakeep.storage.database.port import Database
 
 MOST_NUMBERS = 100
@@ -62,6 +67,7 @@ class IdentityStorage:
                     None,
                     role=role or (invited.role if invited else UserRole.USER),
                     limits=invited.limits if invited else None,
+                    models=invited.models if invited else None,
                     actor=actor,
                 )
                 if invited is not None:
@@ -84,6 +90,16 @@ class IdentityStorage:
             return user
 
         return await self._database.write(operation)
+
+    async def log_out_identity(self, issuer: str, subject: str) -> None:
+        """End the logins of an identity's user, if it has one."""
+
+        def operation(connection: Connection) -> None:
+            user = _find(connection, issuer, subject)
+            if user is not None:
+                log_out_everywhere(connection, user)
+
+        await self._database.write(operation)
 
     async def has_identity(self, user: User, issuer: str | None = None) -> bool:
         """Return whether a user signs in through a provider, or through any."""

@@ -12,7 +12,7 @@ from llamakeep.storage.accounts.users import create_user
 from llamakeep.storage.database.clock import is_plausible
 from llamakeep.storage.database.port import Database
 
-_INVITATION = tuple(c for c in invitations.c if c.name != "digest")
+_INVITATION = tuple(c for c in invitations.c if c.name not in {"digest", "made_by"})
 
 
 class InvitationStorage:
@@ -35,7 +35,9 @@ class InvitationStorage:
                     invitations.c.expires_at <= now, is_plausible(now)
                 )
             )
-            connection.execute(insert(invitations), values | {"digest": digest})
+            made_by = actor.user.id if actor.user else None
+            more = {"digest": digest, "made_by": made_by}
+            connection.execute(insert(invitations), values | more)
             said = _describe(invitation)
             record(connection, AuditKind.INVITATION_CREATED, None, actor, said)
 
@@ -66,24 +68,13 @@ class InvitationStorage:
         Raises:
             InvitationNotFound: None of that id is open.
         """
-        query = (
-            delete(invitations)
-            .where(
-                invitations.c.id == invitation_id,
-                invitations.c.expires_at > utc_now(),
-            )
-            .returning(*_INVITATION)
-        )
 
         def operation(connection: Connection) -> None:
-            row = connection.execute(query).mappings().one_or_none()
-            if row is None:
+            if not _revoke(connection, invitations.c.id == invitation_id, actor):
                 raise InvitationNotFound(
                     f"There is no open invitation {invitation_id!r}. It may have been "
                     "used, or be too old."
                 )
-            said = _describe(Invitation(**row))
-            record(connection, AuditKind.INVITATION_REVOKED, None, actor, said)
 
         await self._database.write(operation)
 
@@ -121,6 +112,7 @@ class InvitationStorage:
                 password_hash,
                 role=invitation.role,
                 limits=invitation.limits,
+                models=invitation.models,
                 actor=actor,
             )
             record_use(connection, invitation, user, actor)
@@ -143,6 +135,23 @@ def use(connection: Connection, digest: bytes) -> Invitation:
     return Invitation(**row)
 
 
+def revoke_made_by(connection: Connection, user: User, actor: Actor | None) -> None:
+    """Delete the open invitations that a user made, who may make none any more."""
+    _revoke(connection, invitations.c.made_by == user.id, actor)
+
+
+def _revoke(
+    connection: Connection, which: ColumnElement[bool], actor: Actor | None
+) -> bool:
+    """Delete open invitations, and return whether there were any."""
+    query = delete(invitations).where(which, invitations.c.expires_at > utc_now())
+    rows = connection.execute(query.returning(*_INVITATION)).mappings().all()
+    for row in rows:
+        said = _describe(Invitation(**row))
+        record(connection, AuditKind.INVITATION_REVOKED, None, actor, said)
+    return bool(rows)
+
+
 def record_use(
     connection: Connection, invitation: Invitation, user: User, actor: Actor
 ) -> None:
@@ -159,7 +168,8 @@ def _describe(invitation: Invitation) -> str:
     limits = invitation.limits and ", ".join(
         f"{name} {amount}" for name, amount in invitation.limits.given().items()
     )
-    parts = (invitation.id, invitation.role.value, invitation.email, limits)
+    models = invitation.models and ", ".join(sorted(invitation.models))
+    parts = (invitation.id, invitation.role.value, invitation.email, limits, models)
     return ", ".join(part for part in parts if part)
 
 

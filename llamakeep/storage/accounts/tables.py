@@ -119,6 +119,9 @@ invitations = Table(
     Column("digest", LargeBinary(32), nullable=False, unique=True),
     Column("role", words_of(UserRole), nullable=False),
     Column("limits", Facts(Limits)),
+    Column("models", Facts(frozenset[str])),
+    # Of the administrator, with whom it ends; empty if it was the command line.
+    Column("made_by", String(32)),
     # The recipient, in an administrator's words.
     Column("email", String(254)),
     Column("created_at", UtcDateTime, nullable=False),

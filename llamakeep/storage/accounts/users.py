@@ -155,6 +155,7 @@ def create_user(
     *,
     role: UserRole,
     limits: Limits | None = None,
+    models: frozenset[str] | None = None,
     is_service: bool = False,
     actor: Actor | None,
 ) -> User:
@@ -173,6 +174,7 @@ def create_user(
         created_at=utc_now(),
         role=role,
         limits=limits,
+        models=models,
         is_service=is_service,
     )
     connection.execute(
@@ -185,6 +187,7 @@ def create_user(
             "created_at": user.created_at,
             "role": role,
             "limits": limits,
+            "models": models,
             "is_service": is_service,
         },
     )

@@ -262,7 +262,7 @@ CREATE TABLE invitations (
 	limits JSON, 
 	email VARCHAR(254), 
 	created_at BIGINT NOT NULL, 
-	expires_at BIGINT NOT NULL, 
+	expires_at BIGINT NOT NULL, models JSON, made_by VARCHAR(32), 
 	CONSTRAINT invitations_pk PRIMARY KEY (id), 
 	CONSTRAINT invitations_digest_unique UNIQUE (digest)
 );
@@ -288,4 +288,4 @@ CREATE TABLE nodes (
 
 INSERT INTO search_words (search_words, rank) VALUES ('secure-delete', 1);
 
-INSERT INTO alembic_version VALUES ('0030')
+INSERT INTO alembic_version VALUES ('0031')

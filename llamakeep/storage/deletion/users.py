@@ -63,7 +63,7 @@ class DeletedUserStorage:
         def operation(connection: Connection) -> User:
             user = get_user(connection, user_id)
             check_others(connection, user)
-            disable(connection, user)
+            disable(connection, user, actor)
             connection.execute(_UNSENT, {"whose": user.id})
             for table in (api_keys, identities, webhook_secrets):
                 connection.execute(delete(table).where(table.c.user_id == user.id))

@@ -70,11 +70,18 @@ async def test_an_invitation_makes_one_account_that_logs_in(inviting: Client) ->
     assert await listed(inviting) == []
 
 
-async def test_the_account_has_the_role_and_the_limits_of_the_invitation(
+async def test_the_account_has_what_the_invitation_says(
     inviting: Client,
 ) -> None:
     limits = {"tokens_per_day": 1000, "dollars_per_month": 5.5}
-    made = await invite(inviting, role="admin", limits=limits, email="dora@example.com")
+    made = await invite(
+        inviting,
+        role="admin",
+        limits=limits,
+        models=["fast", "own:*"],
+        email="dora@example.com",
+    )
+    [shown] = await listed(inviting)
 
     joined = (await accept(inviting, made)).json()
 
@@ -82,6 +89,8 @@ async def test_the_account_has_the_role_and_the_limits_of_the_invitation(
     assert user.role is UserRole.ADMIN
     assert user.limits is not None
     assert user.limits.tokens_per_day == 1000
+    assert user.models == frozenset({"fast", "own:*"})
+    assert shown["models"] == made["models"] == ["fast", "own:*"]
     events = await inviting.storage.audit()
     used, created, invited = events[:3]
     assert [used.kind, created.kind, invited.kind] == [
@@ -135,6 +144,34 @@ async def test_a_revoked_invitation_is_good_for_nothing(inviting: Client) -> Non
     check_problem(await accept(inviting, made), 401)
     [event, *_] = await inviting.storage.audit()
     assert event.kind is AuditKind.INVITATION_REVOKED
+
+
+@pytest.mark.parametrize(
+    "change", [{"disabled": True}, {"role": "user"}, None], ids=str
+)
+async def test_invitations_end_with_the_rights_of_who_made_them(
+    inviting: Client, change: dict[str, Any] | None
+) -> None:
+    storage = inviting.storage
+    other = await storage.add_user("other", "a hash", role=UserRole.ADMIN)
+    theirs = await inviting.let_in(other)
+    made = (await inviting.post(LIST, json={}, headers=theirs)).json()
+    kept = await invite(inviting)
+
+    path = f"/admin/users/{other.id}"
+    if change is None:
+        done = await inviting.delete(path)
+    else:
+        done = await inviting.patch(path, json=change)
+
+    assert done.is_success
+    check_problem(await accept(inviting, made), 401)
+    assert [each["id"] for each in await listed(inviting)] == [kept["id"]]
+    events = {each.kind: each for each in await storage.audit()}
+    detail = events[AuditKind.INVITATION_REVOKED].detail
+    assert detail is not None
+    assert detail.startswith(made["id"])
+    assert events[AuditKind.INVITATION_REVOKED].actor_username == "root"
 
 
 async def test_an_expired_invitation_is_good_for_nothing(inviting: Client) -> None:
