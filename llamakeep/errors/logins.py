@@ -58,7 +58,13 @@ class SignInRefused(Unauthenticated):
     code = "sign-in-refused"
     title = "The sign-in was refused."
 
-    def __init__(self, detail: str | None = None, *, reason: str | None = None) -> None:
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        reason: str | None = None,
+        subject: str | None = None,
+    ) -> None:
         super().__init__(
             detail
             or "The sign-in could not be verified. Begin again; if that does "
@@ -66,6 +72,8 @@ class SignInRefused(Unauthenticated):
         )
         self.reason = reason or self.detail
         """For the log: what was wrong."""
+        self.subject = subject
+        """Who it is at the provider for certain, if the settings do not let them in."""
 
 
 class SignInUnavailable(ServerError):

@@ -49,6 +49,7 @@ def person_of(claims: dict[str, Any], settings: Settings) -> Person:
             "You are in no group that may sign in here. Ask an administrator.",
             reason=f"{subject!r} is in none of the groups of "
             "LLAMAKEEP_OIDC_ALLOWED_GROUPS",
+            subject=subject,
         )
     role = None
     if settings.oidc_admin_groups:
@@ -71,12 +72,14 @@ def _check_domain(
             "Only verified e-mail addresses of some domains may sign in here, and "
             f"yours {said}. Verify it at the provider, or ask an administrator.",
             reason=f"the e-mail address of {claims['sub']!r} {said}",
+            subject=claims["sub"],
         )
     if email.rpartition("@")[2].lower() not in domains:
         raise SignInRefused(
             "Your e-mail address is of no domain that may sign in here.",
             reason=f"the e-mail address of {claims['sub']!r} is of another domain than "
             "those of LLAMAKEEP_OIDC_ALLOWED_DOMAINS",
+            subject=claims["sub"],
         )
 
 

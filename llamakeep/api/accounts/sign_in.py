@@ -181,6 +181,9 @@ async def finish_sign_in(
             actor=actor_of(request),
         )
     except (SignInRefused, SignInUnavailable) as refusal:
+        if isinstance(refusal, SignInRefused) and refusal.subject is not None:
+            issuer = str(services.settings.oidc_issuer)
+            await services.storage.log_out_identity(issuer, refusal.subject)
         return await _refusal(request, refusal)
     except InvitationRefused as used:
         refused = SignInRefused(used.detail, reason="the invitation is not valid")

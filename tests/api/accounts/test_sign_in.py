@@ -123,6 +123,23 @@ async def test_groups_make_administrators_and_take_it_back(
     assert kinds[0] is AuditKind.LOGIN_FAILED
 
 
+async def test_who_is_in_the_group_no_more_is_logged_out_when_the_provider_says_so(
+    real: Settings, identities: IdentityProvider
+) -> None:
+    settings = identities.settings(real, oidc_allowed_groups=("staff",))
+    async with connect(settings) as client:
+        browser = Browser(client, identities)
+        dora = await browser.me(await browser.sign_in(groups=["staff"]))
+        other = await browser.me(await browser.sign_in(groups=["staff"], sub="5678"))
+        await browser.sign_in(groups=["guests"])
+        after = [
+            await client.get("/me/", headers={"Cookie": each["cookie"]})
+            for each in (dora, other)
+        ]
+
+    assert [each.status_code for each in after] == [401, 200]
+
+
 async def test_what_the_id_token_lacks_is_read_from_the_userinfo(
     real: Settings, identities: IdentityProvider
 ) -> None:
