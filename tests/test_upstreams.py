@@ -15,7 +15,7 @@ from llamakeep.settings.upstreams import (
     read,
     with_local,
 )
-from llamakeep.settings.upstreams.reading import LARGEST
+from llamakeep.settings.upstreams.reading import LARGEST, MOST_MISTAKES
 from tests.fixtures import forget_surroundings
 from tests.providers.asking import settings
 
@@ -310,15 +310,85 @@ models = [
             5,
             "is an upstream's name",
         ),
+        (
+            (
+                '[upstreams.a]\nkind = "openai"\nbase_url = "http://a/v1"\n'
+                '[aliases]\nx = ["a:"]\n'
+            ),
+            5,
+            "would have to be asked for its default model",
+        ),
+        (
+            '[upstreams.a]\nkind = "replicate"\nkey_file = "a\\u0000b"\n',
+            3,
+            "cannot be read: embedded null byte",
+        ),
+        (
+            '[upstreams.a]\nkind = "replicate"\nmodels = ["a\\nb"]\n',
+            3,
+            "not written as it has to be",
+        ),
+        (
+            (
+                '[upstreams.a]\nkind = "openai"\nbase_url = "http://a/v1"\n'
+                'headers = { Host = "b" }\n'
+            ),
+            4,
+            "sets Host itself",
+        ),
+        ('[roles.Admin]\nmodels = ["local:*"]\n', 1, "did you mean 'admin'?"),
+        (f"a = {'9' * 5000}\n", 1, "too many digits"),
+        (f"a = {'[' * 9000}", None, "nested too deep"),
     ],
 )
 def test_one_mistake_is_at_its_line(
-    tmp_path: Path, text: str, line: int, wrong: str
+    tmp_path: Path, text: str, line: int | None, wrong: str
 ) -> None:
     first, *_ = mistakes_in(tmp_path, text)
 
-    assert first.startswith(f"{line}: ")
+    assert first.startswith("" if line is None else f"{line}: ")
     assert wrong in first
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff[upstreams.a]\nparallel = 0\n",
+        "[upstreams.a]\r\nparallel = 0\r\n",
+        "[upstreams.a] # \u2028 \u0085 no line of TOML's\nparallel = 0\n",
+    ],
+    ids=["BOM", "CRLF", "other ends of lines"],
+)
+def test_what_editors_write_is_read_and_lines_are_counted_as_they_show_them(
+    tmp_path: Path, text: str
+) -> None:
+    more = 'kind = "openai"\nbase_url = "http://127.0.0.1:1/v1"\n'
+
+    assert mistakes_in(tmp_path, text + more) == [
+        "2: upstreams.a.parallel: It has to be more than 0."
+    ]
+
+
+def test_a_file_that_is_there_and_cannot_be_read_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "llamakeep.toml").symlink_to("llamakeep.toml")
+
+    with pytest.raises(UpstreamsFault, match="Too many levels of symbolic links"):
+        read(settings())
+
+
+def test_of_very_many_mistakes_the_first_are_told(tmp_path: Path) -> None:
+    aliases = "\n".join(f'a{number} = ["nowhere:m"]' for number in range(10_000))
+
+    assert len(mistakes_in(tmp_path, f"[aliases]\n{aliases}\n")) == MOST_MISTAKES
+
+
+def test_a_key_in_the_place_of_its_variable_is_not_told(tmp_path: Path) -> None:
+    text = '[upstreams.a]\nkind = "replicate"\nkey_variable = "r8_secret"\n'
+
+    [mistake] = mistakes_in(tmp_path, text)
+
+    assert "secret" not in mistake
+    assert mistake.startswith("3: upstreams.a.key_variable: the variable is not set.")
 
 
 def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:

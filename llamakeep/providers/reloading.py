@@ -3,14 +3,18 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
-from functools import partial
 
 from llamakeep.providers.base import Provider
 from llamakeep.providers.creating import providers_of, registry_of
 from llamakeep.providers.local.supervisor import Supervisor
 from llamakeep.providers.registry import Registry
 from llamakeep.settings import Settings
-from llamakeep.settings.upstreams import Reading, Upstreams, read, read_anew
+from llamakeep.settings.upstreams import (
+    Reading,
+    Upstreams,
+    read_anew,
+    reading_again,
+)
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +56,8 @@ class Reloading:
     async def reload(self, reading: Reading | None = None) -> None:
         """Have the registry follow the file, which may be read in another way."""
         async with self._order:
-            said = await read_anew(reading or partial(read, self._settings))
+            again = reading_again(self._settings, self._said.path)
+            said = await read_anew(reading or again)
             if said is None:
                 return
             before, known = self._said, self._registry.by_name

@@ -206,6 +206,7 @@ async def serve(
     manager = manager or Manager()
     server: Server | None = None
     is_too_early = False
+    reloads = _Reloads(app)
 
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal is_too_early
@@ -217,11 +218,7 @@ async def serve(
             is_too_early = True
             loop.call_soon_threadsafe(serving.cancel)
 
-    def reload(*_: object) -> None:
-        if server is not None:  # else it reads the file now
-            loop.call_soon_threadsafe(reload_upstreams, app)
-
-    with signals.handled(stop, reload=reload, until_exit=until_exit):
+    with signals.handled(stop, reload=reloads.ask, until_exit=until_exit):
         try:
             async with manager.watched(), app.router.lifespan_context(app):
                 collect_rarely()
@@ -238,10 +235,32 @@ async def serve(
                     # 40 ms.
                     each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 server = new_server(_config(app, others), app, when_ready)
+                reloads.begin()
                 await server.serve(listeners)
         except asyncio.CancelledError:
             if not is_too_early:
                 raise
+
+
+class _Reloads:
+    """Has `llamakeep.toml` read anew at a signal, which may come during the start."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        self._loop = asyncio.get_running_loop()
+        self._has_begun = self._is_wanted = False
+
+    def ask(self, *_: object) -> None:
+        """Handle the signal."""
+        self._is_wanted = True
+        if self._has_begun:
+            self._loop.call_soon_threadsafe(reload_upstreams, self._app)
+
+    def begin(self) -> None:
+        """Begin, with what came after the file was read for the start."""
+        self._has_begun = True
+        if self._is_wanted:
+            reload_upstreams(self._app)
 
 
 def reload_upstreams(app: FastAPI, reading: Reading | None = None) -> None:

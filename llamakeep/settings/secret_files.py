@@ -82,8 +82,8 @@ def read_secret(variable: str, path: Path) -> str:
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:  # the latter of a path with NUL
+        reason = getattr(error, "strerror", None) or str(error)
         raise SettingsError(f"{variable}: {path} cannot be read: {reason}") from error
     if len(content) > LARGEST:
         raise SettingsError(f"{variable}: {path} is too large to be a secret")

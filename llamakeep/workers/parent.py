@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from pathlib import Path
 from types import FrameType
 
 from llamakeep import signals
@@ -19,7 +19,7 @@ from llamakeep.metrics.families import Snapshot, merged, monotone
 from llamakeep.providers.local.supervisor import LocalSupervisor
 from llamakeep.restarts import RestartBackoff
 from llamakeep.settings import Settings
-from llamakeep.settings.upstreams import read, read_anew
+from llamakeep.settings.upstreams import read, read_anew, reading_again
 from llamakeep.systemd import Manager
 from llamakeep.workers.child import Child, Greeting, describe_exit
 from llamakeep.workers.config import WorkerConfig, pack, pack_upstreams
@@ -83,6 +83,8 @@ class Parent:
         self._packed = pack(settings)
         self._upstreams: list[str] | None = None
         self._reloads: set[asyncio.Task[None]] = set()
+        self._reading = asyncio.Lock()
+        """Held while the file is read: what was read last is the newest."""
         self._setup_token = new_setup_token()
         self._supervisor = LocalSupervisor(settings)
         self._answers = answers(
@@ -148,11 +150,13 @@ class Parent:
 
     async def _reload(self) -> None:
         """Have all workers follow the file, also those that are started later."""
-        said = await read_anew(partial(read, self._settings))
-        if said is not None:
-            self._upstreams = pack_upstreams(said)
-            for child in self._children.values():
-                child.reload(self._upstreams)
+        async with self._reading:
+            path = Path(self._upstreams[0]) if self._upstreams else None
+            said = await read_anew(reading_again(self._settings, path))
+            if said is not None:
+                self._upstreams = pack_upstreams(said)
+                for child in self._children.values():
+                    child.reload(self._upstreams)
 
     def _stop(self, *, at_once: bool) -> None:
         grace = 0 if at_once else self._settings.seconds_to_stop
@@ -211,6 +215,8 @@ class Parent:
         except OSError as error:  # too many processes or open files
             return f"could not be started ({error.strerror})", None
         self._children[number] = child
+        if self._upstreams is not config.upstreams:  # they were read anew meanwhile
+            child.reload(self._upstreams)
         if self._stops.is_set():
             child.stop(at_once=self._is_at_once)
         status = await child.ended()

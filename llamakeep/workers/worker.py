@@ -53,6 +53,7 @@ class _Worker:
     def __init__(self, config: WorkerConfig) -> None:
         self.status = 0
         self._config = config
+        self._upstreams = config.upstreams
         self._settings = unpack(config.settings)
         self._app: FastAPI | None = None
         self._server: Server | None = None
@@ -128,13 +129,19 @@ class _Worker:
 
     def _new_server(self, *arguments: Any) -> Server:
         self._server = _Server(*arguments, is_kept=self._config.is_kept)
+        if self._upstreams is not self._config.upstreams:
+            self._follow_upstreams()
         return self._server
 
     def _reload(self, facts: Facts) -> None:
-        if self._app is not None and self._server is not None:
-            packed = facts["upstreams"]
-            reading = partial(unpack_upstreams, packed, self._settings)
-            reload_upstreams(self._app, reading)
+        self._upstreams = facts["upstreams"]
+        if self._server is not None:  # else it does so once it is started
+            self._follow_upstreams()
+
+    def _follow_upstreams(self) -> None:
+        assert self._app is not None
+        reading = partial(unpack_upstreams, self._upstreams, self._settings)
+        reload_upstreams(self._app, reading)
 
     def _stop(self, facts: Facts) -> None:
         if self._server is not None:

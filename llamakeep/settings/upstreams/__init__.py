@@ -1,6 +1,6 @@
 """`llamakeep.toml`: named upstreams, and aliases that fall back from one to another."""
 
-from llamakeep.settings.upstreams.anew import Reading, read_anew
+from llamakeep.settings.upstreams.anew import Reading, read_anew, reading_again
 from llamakeep.settings.upstreams.model import (
     NONE,
     LocalUpstream,
@@ -38,5 +38,6 @@ __all__ = [
     "read",
     "read_anew",
     "read_text",
+    "reading_again",
     "with_local",
 ]

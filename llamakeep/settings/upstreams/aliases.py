@@ -13,6 +13,9 @@ from llamakeep.settings.upstreams.model import (
     Upstream,
 )
 
+MOST_COMPARED = 1000
+"""Of more names, the nearest one takes too long to find: the file may name many."""
+
 Report = Callable[[Sequence[str], str, str | None], None]
 """Takes where a mistake is, what is wrong, and what is mentioned there."""
 
@@ -124,7 +127,7 @@ class AliasReader:
         if prefix in self._models:
             models = self._models[prefix]
             if not model:
-                return self._default(place, name, weight)
+                return self._default(place, prefix, weight)
             if models is None or model in models:
                 return Member(prefix, model, weight)
             self._report(
@@ -167,5 +170,7 @@ class AliasReader:
 
 def meant(name: str, known: Sequence[str]) -> str:
     """Return ` (did you mean …?)`, if something known looks like `name`."""
+    if len(known) > MOST_COMPARED:
+        return ""
     near = get_close_matches(name, known, n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""

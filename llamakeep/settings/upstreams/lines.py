@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 
 Path = tuple[str, ...]
 
+DEEPEST = 8
+"""How many parts of a key are looked at; none that is known has as many."""
+
 _KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
 _KEYS = rf"{_KEY}(?:\s*\.\s*{_KEY})*"
 _HEADER = re.compile(rf"\s*\[\[?\s*({_KEYS})\s*\]")
@@ -21,10 +24,10 @@ class Lines:
     """
 
     def __init__(self, text: str) -> None:
-        self._lines = text.splitlines()
+        self._lines = text.split("\n")  # as TOML has them, unlike `splitlines`
         self._places: dict[Path, int] = {}
         for number, path in self._found():
-            for end in range(1, len(path) + 1):
+            for end in range(1, min(len(path), DEEPEST) + 1):
                 self._places.setdefault(path[:end], number)
 
     def of(self, path: Sequence[str], mentioned: str | None = None) -> int | None:

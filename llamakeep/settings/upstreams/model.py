@@ -25,9 +25,15 @@ from llamakeep.settings.values import SomeSeconds
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}"
 """What an upstream or an alias may be called; the database keeps 32 characters."""
 
-ModelName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+ModelName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$"),
+]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]([ -~]*[!-~])?$")]
+
+
+_OF_HTTP = {"connection", "content-length", "host", "transfer-encoding"}
 
 
 class _Table(BaseModel):
@@ -69,7 +75,7 @@ class _Upstream(_Table):
     capabilities: Mapping[ModelName, ModelAbilities] = Field(default_factory=dict)
     connect_timeout: SomeSeconds | None = None
     silence_timeout: SomeSeconds | None = None
-    parallel: Annotated[int, Field(gt=0, strict=True)] | None = None
+    parallel: Annotated[int, Field(gt=0, le=10**6, strict=True)] | None = None
     """How many runs each process may have there at the same time; more wait."""
     key: Annotated[SecretStr | None, Field(exclude=True)] = None
     """What the variable or the file has; it is not to be written into this file."""
@@ -111,6 +117,15 @@ class OpenAIUpstream(_Upstream):
     """Whether it is asked for Responses in the background, which it keeps."""
     idempotency_header: HeaderName | None = None
     """The header under whose value it answers a repeated request with one response."""
+
+    @field_validator("headers")
+    @classmethod
+    def _has_none_of_http(cls, given: Mapping[str, str]) -> Mapping[str, str]:
+        if refused := sorted(name for name in given if name.lower() in _OF_HTTP):
+            raise ValueError(
+                f"The server sets {', '.join(refused)} itself. Leave it out"
+            )
+        return given
 
     @field_validator("idempotency_header")
     @classmethod

@@ -39,14 +39,17 @@ log = logging.getLogger(__name__)
 FILE_NAME = "llamakeep.toml"
 LARGEST = 4 * 1024 * 1024
 """How many bytes the file may have; a larger one is the wrong one."""
+MOST_MISTAKES = 100
+"""How many are told; more of them are mostly the same one."""
 KINDS: Mapping[str, type[Upstream]] = {
     "openai": OpenAIUpstream,
     "replicate": ReplicateUpstream,
     "local": LocalUpstream,
 }
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _TOP = ("upstreams", "aliases", "limits", "roles")
-_ROLES = [*UserRole]
+_ROLES = [each.value for each in UserRole]
 _NEITHER = "is no table. Begin it with [upstreams.NAME]"
 
 
@@ -55,7 +58,8 @@ def path_of(settings: Settings) -> Path | None:
     if settings.config is not None:
         return settings.config
     here = Path(FILE_NAME)
-    return here if here.is_file() else None
+    # What is there and cannot be read is a mistake, and not as if it were not there.
+    return here if os.path.lexists(here) else None
 
 
 def read(
@@ -84,7 +88,7 @@ def read(
     if len(content) > LARGEST:
         raise UpstreamsFault([Mistake(path, None, "It is too large for a set-up.")])
     try:
-        text = content.decode()
+        text = content.decode("utf-8-sig")  # some editors on Windows begin it so
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         message = "It is not text in UTF-8. Save it as UTF-8."
@@ -107,10 +111,17 @@ def read_text(
     """
     try:
         given = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        mistake = Mistake(
+            path, None, "It is nested too deep. Name each table by itself."
+        )
+        raise UpstreamsFault([mistake]) from error
+    except ValueError as error:  # of TOML, or a number with very many digits
         message = str(error)
         at = _AT_LINE.search(message)
         line = int(at[1]) if at else text.count("\n") + 1
+        if not isinstance(error, tomllib.TOMLDecodeError):
+            line, message = 1, "A number has too many digits"
         said = _AT_LINE.sub("", message).removesuffix(" (at end of document)")
         fix = " Each upstream needs a name of its own." if "declare" in said else ""
         mistake = Mistake(path, line, f"It is no TOML: {said}.{fix}")
@@ -157,7 +168,11 @@ class _Reader:
         self._path = path
         self._lines = Lines(text)
         self._mistakes: list[Mistake] = []
-        in_file = DotEnvSettingsSource(Settings, case_sensitive=True).env_vars
+        try:
+            in_file = DotEnvSettingsSource(Settings, case_sensitive=True).env_vars
+        except (OSError, ValueError) as error:
+            message = "It cannot be read as text in UTF-8. Correct it, or remove it."
+            raise UpstreamsFault([Mistake(Path(".env"), None, message)]) from error
         self._variables = {**in_file, **os.environ}
 
     def read(self, others: Mapping[str, Sequence[str] | None]) -> Upstreams:
@@ -185,8 +200,7 @@ class _Reader:
         limits = self._limits(known, [*aliases])
         roles = self._roles(known, [*aliases])
         if self._mistakes:
-            ordered = sorted(self._mistakes, key=lambda one: one.line or 0)
-            raise UpstreamsFault([*dict.fromkeys(ordered)])
+            raise self._fault()
         return Upstreams(self._path, self._text, upstreams, aliases, limits, roles)
 
     def _limits(
@@ -257,6 +271,12 @@ class _Reader:
     ) -> None:
         line = self._lines.of(place, mentioned)
         self._mistakes.append(Mistake(self._path, line, message))
+        if len(self._mistakes) == MOST_MISTAKES:
+            raise self._fault()
+
+    def _fault(self) -> UpstreamsFault:
+        ordered = sorted(self._mistakes, key=lambda one: one.line or 0)
+        return UpstreamsFault([*dict.fromkeys(ordered)])
 
     def _upstream(self, name: str, table: Any) -> Upstream | None:
         place = ("upstreams", name)
@@ -329,9 +349,11 @@ class _Reader:
         elif variable is not None:
             secret = (self._variables.get(variable) or "").strip() or None
             if secret is None:
+                # It may be the key itself, which is not to be told.
+                called = f" {variable}" if _VARIABLE.fullmatch(variable) else ""
                 self._report(
                     (*place, "key_variable"),
-                    f"upstreams.{name}.key_variable: the variable {variable} is not "
+                    f"upstreams.{name}.key_variable: the variable{called} is not "
                     "set. Set it in the environment or in `.env`, or name another.",
                 )
         elif file is not None:
