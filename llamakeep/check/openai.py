@@ -15,6 +15,7 @@ from llamakeep.errors import (
     ProviderUnauthenticated,
 )
 from llamakeep.http import Client, HttpError
+from llamakeep.http.address import without_secrets
 from llamakeep.providers.openai.provider import OpenAIProvider
 from llamakeep.providers.replicate.clock import RemoteClock
 
@@ -66,14 +67,14 @@ class Server:
         headers = {**self.headers, **authorization}
         theirs = await _time_at(self.url, "/models", headers)
         if theirs is not None:
-            found += compare(about, theirs, now(), whose=self.url)
+            found += compare(about, theirs, now(), whose=without_secrets(self.url))
         return found
 
     @property
     def _fix_url(self) -> str:
         return (
             f"Start that server, or correct {self.base_url_name}, with its /v1: "
-            f"`curl {self.url}/models` has to list models."
+            f"`curl {without_secrets(self.url)}/models` has to list models."
         )
 
     def _judged(self, listed: Sequence[str]) -> Finding:

@@ -17,6 +17,7 @@ from llamakeep.errors import (
     ProviderUnauthenticated,
     ProviderUnavailable,
 )
+from llamakeep.http.address import without_secrets
 from llamakeep.providers.creating import create_registry
 from llamakeep.providers.local.installing import HOW_TO_CONFIGURE
 from llamakeep.providers.local.weights import (
@@ -123,7 +124,7 @@ def _fix_of_replicate(error: LlamaKeepError, url: str, *, key: str, model: str) 
         case ProviderUnauthenticated():
             return key
         case ProviderUnavailable() | ProviderTimeout():
-            return _REACH.format(url=url)
+            return _REACH.format(url=without_secrets(url))
     return model
 
 

@@ -72,6 +72,12 @@ class Address:
         return f"[{self.host}]" if ":" in self.host else self.host
 
 
+def without_secrets(url: str) -> str:
+    """Return a URL as it may be shown: without a password, and without its query."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
+
 def target(path: str) -> str:
     """Return a path with its query, encoded for a request line."""
     path, _, _ = path.partition("#")

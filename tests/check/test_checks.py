@@ -329,12 +329,15 @@ async def test_what_is_wrong_with_an_upstream_of_the_file_is_told_with_its_fix(
 async def test_an_upstream_of_the_file_that_is_not_there_fails(
     written: Callable[[str], Awaitable[None]], free_port: int
 ) -> None:
-    await written(upstream_at(f"http://127.0.0.1:{free_port}/v1"))
+    url = f"http://me:secret@127.0.0.1:{free_port}/v1?key=secret"
+    await written(upstream_at(url))
 
     found = the_only(await look(), "own")
 
     assert found.level == "failed"
     assert "'own'" in found.message
+    assert f"`curl http://127.0.0.1:{free_port}/v1/models`" in found.fix
+    assert "secret" not in found.message + found.fix
 
 
 async def test_the_token_of_an_upstream_at_replicate_is_tried(
