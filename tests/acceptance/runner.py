@@ -116,6 +116,7 @@ def main(control: socket.socket) -> None:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
             control.close()
+            os.setsid()  # a server without a terminal reads its file anew at SIGHUP
             run(Order.model_validate_json(data), socket.socket(fileno=listeners[0]))
             return
         os.close(listeners[0])

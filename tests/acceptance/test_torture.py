@@ -30,6 +30,12 @@ from tests.torture.upstreams.answering import (
     on_llamakeep,
     on_replicate,
 )
+from tests.torture.upstreams.changing import (
+    change_upstreams,
+    kill_amid_limits,
+    on_capped,
+    on_changing,
+)
 from tests.torture.upstreams.chaos import kill_amid_chaos, on_chaos_and_kept
 
 PARTS, PARTS_KEPT = 4, 2
@@ -171,6 +177,38 @@ async def test_an_alias_of_failing_upstreams_answers_what_may_be_answered(
     assert found.verdict.damage == []
     assert found.kills == 3
     assert found.done["succeeded"]
+
+
+async def test_no_prompt_fails_because_upstreams_change(world: World) -> None:
+    async with world.site("changes", opening=on_changing) as site:
+        found = await change_upstreams(site, prompts=40, changes=15, clients=6)
+
+    assert found.verdict.damage == []
+    assert found.done["succeeded"] >= 40
+
+
+async def test_what_waits_for_an_upstream_that_is_gone_is_answered_by_another(
+    world: World,
+) -> None:
+    async with world.site("changes", opening=on_changing) as site:
+        found = await change_upstreams(
+            site, prompts=40, changes=15, clients=12, kills=3
+        )
+
+    assert found.verdict.damage == []
+    assert found.kills == 3
+
+
+async def test_counts_of_limits_are_exact_and_never_passed_whatever_is_killed(
+    world: World,
+) -> None:
+    async with world.site("limits", opening=on_capped) as site:
+        found = await kill_amid_limits(
+            site, prompts=80, kills=3, clients=6, longest_pause=1.0
+        )
+
+    assert found.verdict.damage == []
+    assert found.done["past the limit"]
 
 
 async def test_another_server_finishes_what_a_killed_one_began(

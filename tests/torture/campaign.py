@@ -20,6 +20,12 @@ from tests.torture.scenarios import (
 from tests.torture.site import Site
 from tests.torture.stage import Stage
 from tests.torture.upstreams.answering import on_kept, on_keyed, on_llamakeep
+from tests.torture.upstreams.changing import (
+    change_upstreams,
+    kill_amid_limits,
+    on_capped,
+    on_changing,
+)
 from tests.torture.upstreams.chaos import kill_amid_chaos, on_chaos, on_chaos_and_kept
 
 SERVERS_AT_ONCE = 4
@@ -96,7 +102,9 @@ class Campaign:
             }
             if self._scenario in name:
                 yield (await self._together([Planned(name, freezes)]))[0]
-        for row in await self._together([*self._planned, *self._kept()]):
+        later = [*self._kept(), *self._changing()]
+        later = [each for each in later if self._scenario in each.name]
+        for row in await self._together([*self._planned, *later]):
             yield row
 
     def _kept(self) -> Sequence[Planned]:
@@ -137,7 +145,38 @@ class Campaign:
                 opening=opening,
             )
             planned.append(Planned(f"{what}, killed at random", {what: job}))
-        return [each for each in planned if self._scenario in each.name]
+        return planned
+
+    def _changing(self) -> Sequence[Planned]:
+        """Return what is done where upstreams change, or have limits."""
+        changes = partial(
+            change_upstreams,
+            prompts=self._times(300),
+            changes=self._times(50),
+            clients=8,
+        )
+        planned = [
+            Planned(
+                f"{name}, read anew at SIGHUP",
+                {name: self._at(name, how, opening=on_changing)},
+            )
+            for name, how in {
+                "upstreams that change": changes,
+                "the same, killed at random": partial(changes, kills=self._times(20)),
+            }.items()
+        ]
+        limited = partial(
+            kill_amid_limits,
+            prompts=self._times(300),
+            kills=self._times(20),
+            clients=8,
+            longest_pause=2.0,
+        )
+        name = "upstreams and an alias with limits, killed at random"
+        planned.append(
+            Planned(name, {name: self._at("limits", limited, opening=on_capped)})
+        )
+        return planned
 
     def _at(
         self, name: str, scenario: Callable[[Site], Awaitable[Outcome]], **how: Any

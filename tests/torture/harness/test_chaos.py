@@ -21,6 +21,7 @@ RUN: dict[str, Any] = {
     "error": None,
     "route": {"passed": PASSED},
     "created_at": "2026-01-01T00:00:00Z",
+    "started_at": "2026-01-01T00:00:01Z",
     "finished_at": "2026-01-01T00:00:09Z",
 }
 ASKED: list[dict[str, Any]] = [
@@ -91,4 +92,6 @@ def test_an_interruption_that_nothing_explains_is_found() -> None:
     assert verdict(STOPPED).lost
     assert verdict(STOPPED, unfound=("run_1",)).lost
     assert verdict(STOPPED, strikes=struck).lost
+    queued = STOPPED | {"started_at": None}
+    assert verdict(queued, strikes=struck, unfound=("run_1",)).lost
     assert verdict(STOPPED, strikes=struck, unfound=("run_1",)).lost == []

@@ -40,6 +40,7 @@ class Chaos:
     """What upstreams of a site were asked for, by their own account."""
 
     def __init__(self, url: str, kept: Kept | None) -> None:
+        self.url = url
         self._kept = kept
         self._client = httpx2.AsyncClient(
             base_url=url, timeout=LONG_ENOUGH, trust_env=False, verify=False
@@ -65,6 +66,11 @@ class Chaos:
                 for made in await self._kept.predictions()
             ]
         return asked
+
+    async def most(self) -> dict[str, int]:
+        """Return how many prompts each upstream had at the same time at most."""
+        found: dict[str, int] = (await self._client.get("/_most")).json()
+        return found
 
     async def is_there(self) -> bool:
         try:
@@ -98,23 +104,32 @@ async def on_chaos_and_kept(
 async def _chaos(folder: Path, *, has_kept: bool) -> AsyncIterator[Answering]:
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        module = "tests.torture.upstreams.chat_server"
-        port = await enter(scripted_process(folder, module))
-        url, kept = f"http://127.0.0.1:{port}", None
-        urls = {
-            name: f"{url}/{name}/v1"
-            for name in ("wrong-key", "limited", *EQUAL, "steady")
-        }
-        urls["dead"] = "http://127.0.0.1:1/v1"
+        kept, urls = None, {"dead": "http://127.0.0.1:1/v1"}
         if has_kept:
             kept, urls["kept"] = await enter(kept_process(folder))
-        chaos = Chaos(url, kept)
-        stack.push_async_callback(chaos.close)
-        await until(chaos.is_there)
+        chaos, url = await enter(chat_process(folder, kept))
+        for name in ("wrong-key", "limited", *EQUAL, "steady"):
+            urls[name] = f"{url}/{name}/v1"
         file = folder / "llamakeep.toml"
         await asyncio.to_thread(file.write_text, _toml(urls))
         settings = {"config": str(file), "default_model": "any"}
         yield Answering(chaos, settings, finds_lost=False)
+
+
+@asynccontextmanager
+async def chat_process(
+    folder: Path, kept: Kept | None = None
+) -> AsyncIterator[tuple[Chaos, str]]:
+    """Run the scripted servers of chats, and yield their account and address."""
+    module = "tests.torture.upstreams.chat_server"
+    async with scripted_process(folder, module) as port:
+        url = f"http://127.0.0.1:{port}"
+        chaos = Chaos(url, kept)
+        try:
+            await until(chaos.is_there)
+            yield chaos, url
+        finally:
+            await chaos.close()
 
 
 def _toml(urls: Mapping[str, str]) -> str:
@@ -143,6 +158,13 @@ async def kill_amid_chaos(
         longest_pause=longest_pause,
         once_serving=True,
     )
+    return await judge_site(site, journal)
+
+
+async def judge_site(
+    site: Site, journal: Sequence[Told], *, done: Counter[str] | None = None
+) -> Outcome:
+    """Judge when all runs have ended; `done` is what was done but for kills."""
     give_up = time.monotonic() + PATIENCE
     while True:
         history = await site.nodes[-1].history()
@@ -157,7 +179,7 @@ async def kill_amid_chaos(
         strikes=await site.all_strikes(),
         unfound=await runs_without_handle(site.database_url),
     )
-    done = Counter({"kills": site.kills}) + ends
+    done = (done or Counter()) + Counter({"kills": site.kills}) + ends
     return Outcome(done=+done, verdict=verdict, is_timed=False)
 
 
@@ -211,7 +233,8 @@ def _losses(
     is_allowed = {
         "succeeded": True,
         "canceled": told.is_canceled,
-        "interrupted": may_be_unfound,
+        # One that was not sent yet is certainly not paid.
+        "interrupted": may_be_unfound and run["started_at"] is not None,
         "failed": upstream in DIES and last is not None and last["is_paid"],
     }
     if not is_allowed.get(status, False):

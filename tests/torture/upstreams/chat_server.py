@@ -3,14 +3,16 @@ Five and more upstreams in one process, each of which fails in a way of its own.
 
     python -m tests.torture.upstreams.chat_server PORT
 
-`/NAME/v1/chat/completions` is the upstream of that name; `/_asked` counts what each was
-asked for, and whether that is paid.
+`/NAME/v1/chat/completions` is the upstream of that name, which answers unless its name
+says otherwise. `/_asked` has what each was asked for, and whether that is paid, and
+`/_most` how many prompts each had at the same time at most.
 """
 
 import asyncio
 import random
 import sys
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -20,8 +22,8 @@ GAP = 0.03
 SLOWLY = 0.12
 AWAY, BACK = 1.5, 1.5
 """Seconds for which the one that recovers is away, and is there."""
-PAID = {"slow", "cut", "garbage", "steady", "recovering"}
-"""Those that charge for what they took."""
+FREE = {"wrong-key", "limited"}
+"""Those that charge nothing for what they refuse."""
 DIES = {"cut", "garbage"}
 """Those after which no other upstream may be asked, and no answer is whole."""
 
@@ -43,6 +45,9 @@ class ChatServer:
 
     began: float = field(default_factory=time.time)
     asked: list[Asked] = field(default_factory=list)
+    now: Counter[str] = field(default_factory=Counter)
+    """How many prompts each one answers."""
+    most: Counter[str] = field(default_factory=Counter)
 
     async def serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -52,20 +57,28 @@ class ChatServer:
                 if heard.path == "/_asked":
                     writer.write(whole(200, [vars(each) for each in self.asked]))
                     continue
+                if heard.path == "/_most":
+                    writer.write(whole(200, self.most))
+                    continue
                 name = heard.path.split("/")[1]
                 if heard.method == "GET":
                     writer.write(whole(200, {"data": [{"id": "m"}]}))
                     continue
                 prompt = heard.json["messages"][-1]["content"]
-                if not await self._answer(name, prompt, writer):
-                    break
+                self.now[name] += 1
+                self.most[name] = max(self.most[name], self.now[name])
+                try:
+                    if not await self._answer(name, prompt, writer):
+                        break
+                finally:
+                    self.now[name] -= 1
         writer.close()
 
     async def _answer(
         self, name: str, prompt: str, writer: asyncio.StreamWriter
     ) -> bool:
         is_away = name == "recovering" and self._is_away()
-        asked = Asked(name, prompt, name in PAID and not is_away)
+        asked = Asked(name, prompt, name not in FREE and not is_away)
         self.asked.append(asked)
         if is_away:
             writer.write(whole(503, {"error": {"message": "Starting."}}))
