@@ -32,7 +32,9 @@ class Compiled:
         """Return the parameters, converted for the driver."""
         bound = list(self.pick(values))
         for index, convert in self.binders:
-            bound[index] = convert(bound[index])
+            value = bound[index]
+            if value is not None:  # which all types store as NULL
+                bound[index] = convert(value)
         return bound
 
     def read(self, row: Sequence[Any]) -> Sequence[Any]:
@@ -84,16 +86,7 @@ class Prepared:
     def _run(self, connection: Connection, values: Mapping[str, Any]) -> Any:
         """Execute it with the driver."""
         compiled = self._compiled or self._for(connection.dialect)
-        driver = connection.connection.driver_connection
-        assert driver is not None
-        bound = compiled.bind(values)
-        errors = connection.dialect.loaded_dbapi.Error
-        try:
-            return driver.execute(compiled.sql, bound)
-        except errors as error:
-            raise DBAPIError.instance(
-                compiled.sql, None, error, errors, hide_parameters=True
-            ) from error
+        return execute_directly(connection, compiled.sql, compiled.bind(values))
 
     def _for(self, dialect: Dialect) -> Compiled:
         if self._compiled is None:
@@ -199,6 +192,26 @@ class Change:
     def __call__(self, connection: Connection) -> Any:
         """Run the operation in the caller's transaction."""
         return self.operation(connection)
+
+
+def execute_directly(
+    connection: Connection, sql: str, parameters: Sequence[Any] = ()
+) -> Any:
+    """
+    Execute a statement with SQLite's driver.
+
+    Raises:
+        DBAPIError: As if SQLAlchemy had executed it.
+    """
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    errors = connection.dialect.loaded_dbapi.Error
+    try:
+        return driver.execute(sql, parameters)
+    except errors as error:
+        raise DBAPIError.instance(
+            sql, None, error, errors, hide_parameters=True
+        ) from error
 
 
 def compiled(
