@@ -12,15 +12,17 @@ import sys
 import tracemalloc
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from llamakeep.domain import NewRun
 from llamakeep.engine import Update
 from llamakeep.settings import Settings
+from llamakeep.storage import Storage
 from tests.api.serving import ALICE, PROMPT, PROMPTS, Client, connect
 from tests.fakes import ScriptedProvider
 
@@ -41,6 +43,12 @@ Python differ a little; these are the highest.
 """
 MARGIN = 1.05
 """For other versions of the frameworks."""
+
+WRITES = (192, 378)
+"""
+How often SQLite's thread enters our functions or SQLAlchemy's for a plain prompt, and
+the steps that SQLite's own machine takes: an index or a trigger more takes some.
+"""
 
 PIECE, PIECES = 16 * 1024, 32
 SIZE = PIECE * PIECES
@@ -79,6 +87,36 @@ def counting_calls() -> Iterator[Counter[str]]:
         yield counts
     finally:
         sys.setprofile(None)
+
+
+@asynccontextmanager
+async def counting_writes(storage: Storage) -> AsyncIterator[Counter[str]]:
+    """Count which functions SQLite's thread goes into, and `steps` of SQLite itself."""
+    counts: Counter[str] = Counter()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            counts[str(frame.f_globals.get("__name__")).partition(".")[0]] += 1
+
+    def step() -> int:
+        counts["steps"] += 1
+        return 0
+
+    def begin(connection: Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        driver.set_progress_handler(step, 1)
+        sys.setprofile(note)
+
+    def end(connection: Connection) -> None:
+        sys.setprofile(None)
+        driver: Any = connection.connection.driver_connection
+        driver.set_progress_handler(None, 1)
+
+    await storage._database.write(begin)
+    try:
+        yield counts
+    finally:
+        await storage._database.write(end)
 
 
 @contextmanager
@@ -175,6 +213,16 @@ async def test_a_prompt_takes_so_many_calls(
 
     assert counts["llamakeep"] <= MARGIN * ours, counts
     assert sum(counts[name] for name in FRAMEWORKS) <= MARGIN * frameworks, counts
+
+
+async def test_a_prompts_writes_take_so_many_calls_and_steps(client: Client) -> None:
+    calls, steps = WRITES
+
+    async with counting_writes(client.storage) as counts:
+        await send(client, "/prompt/", PROMPT)
+
+    assert counts["steps"] <= MARGIN * steps, counts
+    assert counts["llamakeep"] + counts["sqlalchemy"] <= MARGIN * calls, counts
 
 
 @pytest.mark.parametrize("path", PROMPTS)

@@ -1,7 +1,9 @@
 """
 Conditions on the status of runs.
 
-They are literals: SQLite does not use a partial index for bound parameters.
+They are literals: SQLite does not use a partial index for bound parameters. And they
+are comparisons: SQLite makes a table of what follows `IN`, for each row that is written
+and each index with such a condition, which took a third of a write's time (measured).
 """
 
 from collections.abc import Set as AbstractSet
@@ -13,7 +15,7 @@ from llamakeep.domain import UNFINISHED, RunStatus
 
 def is_one_of(statuses: AbstractSet[RunStatus], status: str = "status") -> str:
     """Return the condition that a run's `status` is among `statuses`."""
-    return f"{status} IN (" + ", ".join(f"'{s}'" for s in sorted(statuses)) + ")"
+    return "(" + " OR ".join(f"{status} = '{s}'" for s in sorted(statuses)) + ")"
 
 
 IS_UNFINISHED = text(is_one_of(UNFINISHED))

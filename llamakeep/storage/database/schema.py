@@ -9,7 +9,7 @@ from sqlalchemy import Column, Connection, MetaData, Table, Text, inspect, selec
 
 from llamakeep.errors import DatabaseOutdated, StorageUnavailable
 
-HEAD = "0031"
+HEAD = "0032"
 """The newest migration; a constant, because importing Alembic takes long."""
 
 OLDEST_SQLITE = (3, 42)

@@ -64,8 +64,6 @@ CREATE UNIQUE INDEX runs_by_idempotency_key ON runs (user_id, idempotency_key) W
 
 CREATE UNIQUE INDEX runs_by_handle ON runs (provider, handle) WHERE handle IS NOT NULL;
 
-CREATE INDEX runs_unfinished ON runs (owner) WHERE status IN ('processing', 'queued', 'starting');
-
 CREATE TABLE gates (
 	provider VARCHAR(32) NOT NULL, 
 	closed_until BIGINT, 
@@ -125,13 +123,7 @@ CREATE TABLE audit_events (
 	CONSTRAINT audit_events_pk PRIMARY KEY (id)
 );
 
-CREATE INDEX runs_that_failed ON runs (user_id, status, id) WHERE status IN ('canceled', 'expired', 'failed', 'interrupted');
-
 CREATE TABLE search_runs (number INTEGER PRIMARY KEY, run_id VARCHAR(32) NOT NULL UNIQUE);
-
-CREATE TRIGGER search_finished AFTER UPDATE OF status ON runs WHEN new.status IN ('canceled', 'expired', 'failed', 'interrupted', 'succeeded') AND NOT old.status IN ('canceled', 'expired', 'failed', 'interrupted', 'succeeded') BEGIN INSERT INTO search_runs (run_id) VALUES (new.id); END;
-
-CREATE TRIGGER search_imported AFTER INSERT ON runs WHEN new.status IN ('canceled', 'expired', 'failed', 'interrupted', 'succeeded') BEGIN INSERT INTO search_runs (run_id) VALUES (new.id); END;
 
 CREATE TABLE quotas (
 	id VARCHAR(64) NOT NULL, 
@@ -286,6 +278,14 @@ CREATE TABLE nodes (
 	CONSTRAINT nodes_pk PRIMARY KEY (id)
 );
 
+CREATE INDEX runs_that_failed ON runs (user_id, status, id) WHERE (status = 'canceled' OR status = 'expired' OR status = 'failed' OR status = 'interrupted');
+
+CREATE INDEX runs_unfinished ON runs (owner) WHERE (status = 'processing' OR status = 'queued' OR status = 'starting');
+
+CREATE TRIGGER search_finished AFTER UPDATE OF status ON runs WHEN (new.status = 'canceled' OR new.status = 'expired' OR new.status = 'failed' OR new.status = 'interrupted' OR new.status = 'succeeded') AND NOT (old.status = 'canceled' OR old.status = 'expired' OR old.status = 'failed' OR old.status = 'interrupted' OR old.status = 'succeeded') BEGIN INSERT INTO search_runs (run_id) VALUES (new.id); END;
+
+CREATE TRIGGER search_imported AFTER INSERT ON runs WHEN (new.status = 'canceled' OR new.status = 'expired' OR new.status = 'failed' OR new.status = 'interrupted' OR new.status = 'succeeded') BEGIN INSERT INTO search_runs (run_id) VALUES (new.id); END;
+
 INSERT INTO search_words (search_words, rank) VALUES ('secure-delete', 1);
 
-INSERT INTO alembic_version VALUES ('0031')
+INSERT INTO alembic_version VALUES ('0032')
