@@ -35,6 +35,7 @@ from llamakeep.api.history import routes as history
 from llamakeep.api.http import about, documentation, health, metrics, problems
 from llamakeep.api.middleware.body_limit import BodyLimit
 from llamakeep.api.middleware.browsers import allow_origins
+from llamakeep.api.middleware.direct import DirectRoutes
 from llamakeep.api.middleware.forwarded import believe_proxies
 from llamakeep.api.middleware.outermost import Outermost
 from llamakeep.api.middleware.rates import limit_rates, shared_counts
@@ -246,6 +247,9 @@ def create_app(
 
 def _add_middleware(app: FastAPI, settings: Settings, counts: Counts) -> None:
     # What is added last sees requests first.
+    app.add_middleware(
+        DirectRoutes, routes=app.router.routes, handlers=app.exception_handlers
+    )
     app.add_middleware(
         BodyLimit,
         max_body_size=int(settings.max_body_size),

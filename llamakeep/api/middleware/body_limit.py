@@ -1,6 +1,6 @@
 """Middleware that limits the size of request bodies."""
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
@@ -44,11 +44,10 @@ class BodyLimit:
         self._with_images = frozenset(with_images)
         self._max_large_size = max_body_size + base64_size(max_images_size)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Forward requests within the limit."""
         if scope["type"] != "http" or scope["path"] in self._exempt:
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         limit = self._max_body_size
         for name, value in scope["headers"]:
             if name == b"content-length" and int(value) > limit:
@@ -56,9 +55,7 @@ class BodyLimit:
                     limit = self._max_large_size
                     scope[LARGE] = int(value)
                 if int(value) > limit:
-                    response = await render_http_error(Request(scope), too_large())
-                    await response(scope, receive, send)
-                    return
+                    return _refuse(scope, receive, send)
         size = 0
 
         async def receive_within_limit() -> Message:
@@ -69,7 +66,12 @@ class BodyLimit:
                 raise too_large()
             return message
 
-        await self._app(scope, receive_within_limit, send)
+        return self._app(scope, receive_within_limit, send)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    response = await render_http_error(Request(scope), too_large())
+    await response(scope, receive, send)
 
 
 def base64_size(size: int) -> int:
