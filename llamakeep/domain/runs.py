@@ -69,7 +69,9 @@ class Parameters:
 
     def given(self) -> dict[str, Any]:
         """Return the ones that were set, by name."""
-        given = {}
+        given: dict[str, Any] = {}
+        if self is PLAIN:
+            return given
         for name in _PARAMETERS:
             if (value := getattr(self, name)) not in (None, ()):
                 given[name] = value

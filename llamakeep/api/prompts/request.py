@@ -1,7 +1,7 @@
 """The request body of `POST /prompt/`."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, WithJsonSchema
@@ -21,7 +21,7 @@ from llamakeep.domain import Image, NewRun, Parameters, Part
 from llamakeep.domain.images import MOST_IMAGES
 from llamakeep.domain.messages import Text as TextPart
 from llamakeep.domain.messages import message_of
-from llamakeep.domain.runs import FOLLOWS_NOTHING
+from llamakeep.domain.runs import FOLLOWS_NOTHING, PLAIN
 from llamakeep.schemas.bodies import Form
 from llamakeep.schemas.fields import (
     Effort,
@@ -40,6 +40,7 @@ from llamakeep.schemas.fields import (
 from llamakeep.schemas.images import read_image
 from llamakeep.schemas.text import SomeText, Text
 
+_PARAMETERS = frozenset(each.name for each in fields(Parameters))
 _EITHER: JsonDict = {"oneOf": [{"required": ["prompt"]}, {"required": ["messages"]}]}
 
 
@@ -121,32 +122,9 @@ class PromptRequest(Form):
                 "A prompt continues a run or a conversation. Send only one of "
                 "`previous_run_id` and `conversation_id`, unless the former is `none`.",
             )
-        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-        tools = NO_TOOLS
-        if self.tools or self.tool_choice is not None:
-            tools = read_tools(
-                self.tools, self.tool_choice, are_parallel=self.parallel_tool_calls
-            )
-        parameters = Parameters(
-            max_tokens=self.max_tokens,
-            min_tokens=self.min_tokens or None,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            presence_penalty=self.presence_penalty,
-            frequency_penalty=self.frequency_penalty,
-            stop=stop,
-            seed=self.seed,
-            response_format=(
-                None
-                if self.response_format is None
-                else read_format(self.response_format)
-            ),
-            tools=tools.tools,
-            tool_choice=tools.choice,
-            parallel_tool_calls=tools.are_parallel,
-            reasoning_effort=self.reasoning_effort,
-        )
+        parameters = PLAIN
+        if not self.model_fields_set.isdisjoint(_PARAMETERS):
+            parameters = self._parameters()
         new = NewRun(
             prompt=self.prompt or "",
             model=self.model,
@@ -170,6 +148,34 @@ class PromptRequest(Form):
             prior_messages=said.earlier,
             last_message=said.last_message,
             check_followed=said.check_followed,
+        )
+
+    def _parameters(self) -> Parameters:
+        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+        tools = NO_TOOLS
+        if self.tools or self.tool_choice is not None:
+            tools = read_tools(
+                self.tools, self.tool_choice, are_parallel=self.parallel_tool_calls
+            )
+        return Parameters(
+            max_tokens=self.max_tokens,
+            min_tokens=self.min_tokens or None,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
+            stop=stop,
+            seed=self.seed,
+            response_format=(
+                None
+                if self.response_format is None
+                else read_format(self.response_format)
+            ),
+            tools=tools.tools,
+            tool_choice=tools.choice,
+            parallel_tool_calls=tools.are_parallel,
+            reasoning_effort=self.reasoning_effort,
         )
 
     def _said(self) -> Said:
