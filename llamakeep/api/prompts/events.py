@@ -19,7 +19,7 @@ from http import HTTPStatus
 from fastapi import Request, Response
 
 from llamakeep.api.http import sse
-from llamakeep.api.http.headers import single_header
+from llamakeep.api.http.headers import first_header, single_header
 from llamakeep.api.http.links import prefix_of
 from llamakeep.api.http.streaming import EVENT_STREAM, Streaming
 from llamakeep.domain import Item, Run
@@ -124,7 +124,7 @@ def position_of(request: Request, starting_after: str | None) -> Position:
 
 def accepts_only_events(request: Request) -> bool:
     """Return whether the header `Accept` names nothing but server-sent events."""
-    return request.headers.get("accept", "").strip() == EVENT_STREAM
+    return (first_header(request, b"accept") or "").strip() == EVENT_STREAM
 
 
 def accepted_response(request: Request, run: Run) -> Response:

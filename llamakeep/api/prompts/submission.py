@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llamakeep.api.dependencies import KEY_PATTERN, LONGEST_KEY
-from llamakeep.api.http.headers import single_header, sole_header
+from llamakeep.api.http.headers import first_header, single_header, sole_header
 from llamakeep.api.http.json_bodies import is_json, parse_json
 from llamakeep.api.http.queries import QueryCheck
 from llamakeep.api.middleware.body_limit import LARGE, too_large
@@ -57,7 +57,7 @@ def _call(endpoint: Endpoint, route: PromptRoute) -> ASGIApp:
         user = await security.dependency(request, scopes)
         if scope["query_string"] and route.check_query is not None:
             await route.check_query(request)
-        key = request.headers.get("idempotency-key")
+        key = first_header(request, b"idempotency-key")
         if key is not None:
             _check_key(request, key)
         if LARGE in scope:
