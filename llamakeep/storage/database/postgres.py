@@ -50,18 +50,21 @@ from llamakeep.storage.database.postgres_slots import Slots
 from llamakeep.storage.database.postgres_url import PostgresUrl
 from llamakeep.storage.database.prepared import Change, Fetch
 from llamakeep.storage.database.trouble import Kind, Trouble
+from llamakeep.storage.database.unprepared import Unprepared
 
 __all__ = ["LONGEST_PAUSE", "PostgresDatabase"]
 
 POOL_SIZE = 20 - CONNECTIONS
 CONNECTION_WAIT = 10
 """Seconds to wait for a free connection of the pool."""
-SPARE = 4
+SPARE = 1
 """
 Seconds beyond a statement's timeout, until an operation has ended or is committing.
 
-With a server that is frozen, it may have waited for a connection already.
+They include the wait for a connection, which is long with a server that is frozen.
 """
+LONGEST_COMMIT = 2
+"""Seconds from then on for the COMMIT, until its outcome is unknown."""
 TRIES = 4
 BATCH_SHARE = 0.5
 """
@@ -215,7 +218,7 @@ class PostgresDatabase:
 
     async def _pipelined(self, kind: Kind, operation: Change | Fetch) -> Rows | None:
         """Return the statement's rows; `None` if it has to be done in another way."""
-        if self._server is None or self._server.is_pooled:
+        if self._server is None:
             return None
         statement, values = operation.statement, operation.values
         try:
@@ -235,8 +238,9 @@ class PostgresDatabase:
                 await connection.execute(_LIMITS, self._limits)
             began = perf_counter()
             result = await connection.run_sync(operation)
+            until = bound.when()
             bound.reschedule(None)  # a COMMIT's own timeout leaves its outcome unknown
-            await _commit(connection)
+            await _commit(connection, until and until + LONGEST_COMMIT)
             self.commits.add(began)
             return result
 
@@ -290,27 +294,36 @@ class PostgresDatabase:
         assert self._server is not None
         return await self._connector.connect(is_pooled=self._server.is_pooled)
 
-    async def _connect_pipeline(self, kind: Kind) -> asyncpg.Connection:
-        settings = dict(_PLANS) if kind == "write" else {}
-        if self._batch_timeout is not None:
-            limit = int(1000 * PATIENT_SHARE * self._batch_timeout)
-            settings["statement_timeout"] = f"{limit}ms"
+    async def _connect_pipeline(self, kind: Kind) -> asyncpg.Connection | Unprepared:
+        assert self._server is not None
         connection = await self._connect()
-        if connection.get_server_version() >= HAS_TRANSACTION_TIMEOUT:
-            # A process that is frozen while it sends a batch holds locks, and is not
-            # idle by PostgreSQL's account.
-            settings["transaction_timeout"] = f"{LONGEST_BATCH}s"
+        settings = self._settings_of(kind, connection.get_server_version())
         try:
             # As SQLAlchemy has it on its own connections.
             await connection.set_type_codec(
                 "json", schema="pg_catalog", encoder=str, decoder=json.loads
             )
-            for name, value in settings.items():
-                await connection.execute(f"SET {name} = '{value}'")
+            if self._server.is_pooled:
+                return Unprepared(connection, settings if kind == "write" else {})
+            async with asyncio.timeout(self._batch_timeout):
+                for name, value in settings.items():
+                    await connection.execute(f"SET {name} = '{value}'")
         except BaseException:
             connection.terminate()
             raise
         return connection
+
+    def _settings_of(self, kind: Kind, version: tuple[int, ...]) -> dict[str, str]:
+        """Return the settings of a connection for batches."""
+        settings = self._connector.session | (_PLANS if kind == "write" else {})
+        if self._batch_timeout is not None:
+            limit = int(1000 * PATIENT_SHARE * self._batch_timeout)
+            settings["statement_timeout"] = f"{limit}ms"
+        if version >= HAS_TRANSACTION_TIMEOUT:
+            # A process that is frozen while it sends a batch holds locks, and is not
+            # idle by PostgreSQL's account.
+            settings["transaction_timeout"] = f"{LONGEST_BATCH}s"
+        return settings
 
     def _prepare(self, _dialect: Any, _record: Any, _args: Any, options: Any) -> None:
         # Behind a pooler, each transaction may get another connection.
@@ -351,15 +364,16 @@ def _check_open(connection: Any, _record: Any, _proxy: Any) -> None:
         raise DisconnectionError
 
 
-async def _commit(connection: AsyncConnection) -> None:
-    """Commit, and tell a failed COMMIT from one of unknown outcome."""
+async def _commit(connection: AsyncConnection, until: float | None) -> None:
+    """Commit before a time of the loop, and tell failure from an unknown outcome."""
     if not connection.in_transaction():
         return
     raw = await connection.get_raw_connection()
     if raw.driver_connection is None or raw.driver_connection.is_closed():
         raise ConnectionResetError("The connection was lost before the COMMIT.")
     try:
-        await connection.commit()
+        async with asyncio.timeout_at(until):
+            await connection.commit()
     except (DBAPIError, OSError, TimeoutError) as error:
         if is_rolled_back(error):
             raise

@@ -208,6 +208,7 @@ TROUBLES: dict[str, Callable[[PostgresServer], Awaitable[None]]] = {
     ("trouble", "pooler"),
     [
         *((trouble, None) for trouble in TROUBLES),
+        ("frozen", "session"),
         ("crashed", "session"),
         ("frozen", "transaction"),
         ("crashed", "transaction"),
