@@ -50,6 +50,9 @@ CROWD = 4
 GATHERING = 0.002
 """Seconds of that time; a commit takes about as long."""
 
+UNUSED = 60.0
+"""Seconds after which a connection is closed that no batch was sent on."""
+
 AFTER_REFUSAL = 5.0
 """Seconds without further connections after the server refused one."""
 
@@ -119,6 +122,8 @@ class _Queue:
 class _Lane:
     connection: asyncpg.Connection
     prepared: dict[str, Any] = field(default_factory=dict)
+    used_at: float = 0.0
+    """When its last batch ended, by the loop's clock."""
 
 
 class Pipelines:
@@ -151,6 +156,7 @@ class Pipelines:
         }
         self._lanes: dict[Kind, list[_Lane]] = {"read": [], "write": []}
         """Open connections that are not in use."""
+        self._closing: asyncio.TimerHandle | None = None
         self._refused_at = float("-inf")
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -186,6 +192,8 @@ class Pipelines:
         """Finish what is queued, and close the connections."""
         while self._tasks:
             await asyncio.wait(self._tasks)
+        if self._closing is not None:
+            self._closing.cancel()
         for lanes in self._lanes.values():
             while lanes:
                 lanes.pop().connection.terminate()
@@ -224,7 +232,7 @@ class Pipelines:
         except Exception as error:  # noqa: BLE001 - handed to the callers that wait
             self._failed(queue, batch, lane, error)
             return
-        self._lanes[queue.kind].append(lane)
+        self._give_back(queue.kind, lane)
         self._commits.sent(queue.kind, len(batch))
         if queue.kind == "write":
             self._commits.add(began, operations=len(batch))
@@ -236,7 +244,7 @@ class Pipelines:
         self, queue: _Queue, batch: Sequence[_Job], lane: _Lane, error: Exception
     ) -> None:
         if sqlstate_of(error).startswith(EXPECTED):
-            self._lanes[queue.kind].append(lane)
+            self._give_back(queue.kind, lane)
         else:
             # After a migration, what was prepared may have to be prepared anew.
             lane.connection.terminate()
@@ -265,6 +273,22 @@ class Pipelines:
         for queue in self._queues.values():
             _fail(queue.jobs, error)
             queue.jobs.clear()
+
+    def _give_back(self, kind: Kind, lane: _Lane) -> None:
+        loop = asyncio.get_running_loop()
+        lane.used_at = loop.time()
+        self._lanes[kind].append(lane)
+        if self._closing is None:
+            self._closing = loop.call_later(UNUSED, self._close_unused)
+
+    def _close_unused(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._closing = None
+        for lanes in self._lanes.values():
+            while lanes and loop.time() - lanes[0].used_at >= UNUSED:
+                lanes.pop(0).connection.terminate()
+        if any(self._lanes.values()):
+            self._closing = loop.call_later(UNUSED, self._close_unused)
 
     async def _lane(self, queue: _Queue) -> _Lane:
         """

@@ -16,9 +16,9 @@ from time import perf_counter
 from typing import Any, cast
 
 import asyncpg
-from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llamakeep.errors import OutcomeUnknown, StorageUnavailable
 from llamakeep.storage.database.commits import Commits
@@ -37,7 +37,6 @@ from llamakeep.storage.database.postgres_connecting import (
 from llamakeep.storage.database.postgres_errors import (
     DISK_FULL,
     ERRORS,
-    TOO_MANY_CONNECTIONS,
     is_about_the_server,
     is_collision,
     is_rolled_back,
@@ -45,8 +44,8 @@ from llamakeep.storage.database.postgres_errors import (
     outcome_unknown,
     sqlstate_of,
 )
+from llamakeep.storage.database.postgres_pool import Pool
 from llamakeep.storage.database.postgres_session import PostgresSession
-from llamakeep.storage.database.postgres_slots import Slots
 from llamakeep.storage.database.postgres_url import PostgresUrl
 from llamakeep.storage.database.prepared import Change, Fetch
 from llamakeep.storage.database.trouble import Kind, Trouble
@@ -55,8 +54,6 @@ from llamakeep.storage.database.unprepared import Unprepared
 __all__ = ["LONGEST_PAUSE", "PostgresDatabase"]
 
 POOL_SIZE = 20 - CONNECTIONS
-CONNECTION_WAIT = 10
-"""Seconds to wait for a free connection of the pool."""
 SPARE = 1
 """
 Seconds beyond a statement's timeout, until an operation has ended or is committing.
@@ -114,23 +111,12 @@ class PostgresDatabase:
         self._connector = Connector(url, is_hurried=is_hurried)
         self._direct = None if direct is None else Connector(direct)
         self._server: Server | None = None
-        self._slots = Slots(POOL_SIZE)
-        self._engine = create_async_engine(
-            "postgresql+asyncpg://",
-            pool_size=POOL_SIZE,
-            max_overflow=0,
-            pool_pre_ping=False,
-            connect_args={"async_creator_fn": self._connect},
-            hide_parameters=True,  # errors are logged, and parameters are prompts
-        )
-        event.listen(self._engine.sync_engine, "do_connect", self._prepare)
-        event.listen(self._engine.sync_engine, "checkout", _check_open)
-        self._looking = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._pool = Pool(POOL_SIZE, self._connect, is_pooled=self._is_pooled)
         limit = self._connector.statement_timeout
         self._batch_timeout = None if limit is None else limit * BATCH_SHARE
         self._pipelines = Pipelines(
             self._connect_pipeline,
-            self._engine.sync_engine.dialect,
+            self._pool.dialect,
             self.commits,
             timeout=self._batch_timeout,
         )
@@ -184,7 +170,7 @@ class PostgresDatabase:
 
     async def read(self, operation: Operation[T]) -> T:
         """Run `operation` on a connection of the pool."""
-        return await self._read(operation, self._engine)
+        return await self._read(operation)
 
     async def look_up(self, operation: Operation[T]) -> T:
         """Run `operation`, each of its statements on the newest state."""
@@ -192,7 +178,7 @@ class PostgresDatabase:
             rows = await self._pipelined("read", operation)
             if rows is not None:
                 return cast("T", rows)
-        return await self._read(operation, self._looking)
+        return await self._read(operation, autocommit=True)
 
     async def checkpoint(self) -> None:
         """Do nothing: PostgreSQL checkpoints by itself."""
@@ -206,13 +192,13 @@ class PostgresDatabase:
     async def close(self) -> None:
         """Finish what is queued, and close all connections."""
         await self._pipelines.close()
-        await self._engine.dispose()
+        await self._pool.close()
 
-    async def _read(self, operation: Operation[T], engine: AsyncEngine) -> T:
+    async def _read(self, operation: Operation[T], *, autocommit: bool = False) -> T:
         async with (
             self._translated("read"),
             self._bounded(),
-            self._connected(engine) as connection,
+            self._connected(autocommit=autocommit) as connection,
         ):
             return await connection.run_sync(operation)
 
@@ -228,13 +214,12 @@ class PostgresDatabase:
             return None
 
     async def _write(self, operation: Operation[T]) -> T:
-        engine = self._engine
         async with (
             self._translated("write"),
             self._bounded() as bound,
-            self._connected(engine) as connection,
+            self._connected() as connection,
         ):
-            if self._server is not None and self._server.is_pooled:
+            if self._is_pooled():
                 await connection.execute(_LIMITS, self._limits)
             began = perf_counter()
             result = await connection.run_sync(operation)
@@ -257,45 +242,21 @@ class PostgresDatabase:
         }
 
     @asynccontextmanager
-    async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async def _connected(
+        self, *, autocommit: bool = False
+    ) -> AsyncIterator[AsyncConnection]:
         if self._server is None:
             self._server = await self._connector.find_out()
-        connection = await self._take(engine)
-        try:
+        async with self._pool.connected(autocommit=autocommit) as connection:
             yield connection
-        except (OSError, TimeoutError, asyncio.CancelledError):
-            # The server may be unreachable: close without sending a ROLLBACK.
-            if not connection.invalidated:
-                raw = await connection.get_raw_connection()
-                if raw.driver_connection is not None:
-                    raw.driver_connection.terminate()
-                await connection.invalidate()
-            raise
-        finally:
-            try:
-                await connection.close()
-            finally:
-                self._slots.give_back()
 
-    async def _take(self, engine: AsyncEngine) -> AsyncConnection:
-        async with asyncio.timeout(CONNECTION_WAIT):
-            await self._slots.take()
-            while True:
-                try:
-                    return await engine.connect()
-                except BaseException as error:
-                    if sqlstate_of(error) != TOO_MANY_CONNECTIONS:
-                        self._slots.give_back()
-                        raise
-                    # Wait for one of the open connections instead.
-                    await self._slots.refused()
+    def _is_pooled(self) -> bool:
+        return self._server is not None and self._server.is_pooled
 
     async def _connect(self, **_: Any) -> asyncpg.Connection:
-        assert self._server is not None
-        return await self._connector.connect(is_pooled=self._server.is_pooled)
+        return await self._connector.connect(is_pooled=self._is_pooled())
 
     async def _connect_pipeline(self, kind: Kind) -> asyncpg.Connection | Unprepared:
-        assert self._server is not None
         connection = await self._connect()
         settings = self._settings_of(kind, connection.get_server_version())
         try:
@@ -303,7 +264,7 @@ class PostgresDatabase:
             await connection.set_type_codec(
                 "json", schema="pg_catalog", encoder=str, decoder=json.loads
             )
-            if self._server.is_pooled:
+            if self._is_pooled():
                 return Unprepared(connection, settings if kind == "write" else {})
             async with asyncio.timeout(self._batch_timeout):
                 for name, value in settings.items():
@@ -324,11 +285,6 @@ class PostgresDatabase:
             # idle by PostgreSQL's account.
             settings["transaction_timeout"] = f"{LONGEST_BATCH}s"
         return settings
-
-    def _prepare(self, _dialect: Any, _record: Any, _args: Any, options: Any) -> None:
-        # Behind a pooler, each transaction may get another connection.
-        if self._server is not None and self._server.is_pooled:
-            options["prepared_statement_cache_size"] = 0
 
     @asynccontextmanager
     async def _translated(self, kind: Kind) -> AsyncIterator[None]:
@@ -356,12 +312,6 @@ class PostgresDatabase:
             raise translated from error
         else:
             self.trouble.worked(kind)
-
-
-def _check_open(connection: Any, _record: Any, _proxy: Any) -> None:
-    """Have another connection opened if the server has closed this one meanwhile."""
-    if connection.driver_connection.is_closed():
-        raise DisconnectionError
 
 
 async def _commit(connection: AsyncConnection, until: float | None) -> None:

@@ -55,7 +55,11 @@ class LeaseStorage:
     async def held_runs(self, node: str, run_id: str | None = None) -> Sequence[Held]:
         """Return those unfinished runs, or that one, that `node` holds if it lives."""
         query = HELD if run_id is None else HELD.where(runs.c.id == run_id)
-        return await self._database.read(
+        # A transaction would be two more round trips to a shared database; one owner's
+        # is read on the event loop by `look_up`, and these may be many.
+        is_alone = self._database.is_sole_owner
+        read = self._database.read if is_alone else self._database.look_up
+        return await read(
             lambda connection: [
                 Held(*row) for row in connection.execute(query, {"node": node})
             ]

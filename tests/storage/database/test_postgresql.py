@@ -10,9 +10,12 @@ from sqlalchemy.util import await_only
 from llamakeep.domain import User
 from llamakeep.errors import StorageUnavailable
 from llamakeep.storage import Storage, open_storage
+from llamakeep.storage.database import pipelines, postgres_slots
 from llamakeep.storage.database.postgres import LONGEST_PAUSE
 from llamakeep.storage.database.postgres_connecting import SERVER_KEEPALIVES
 from tests.storage.gates import Gate, open_gate
+from tests.storage.running import NODE, ended, new_run
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -145,3 +148,39 @@ async def test_the_server_looks_often_whether_the_host_of_a_client_is_still_ther
         }
 
     assert await storage._database.read(shown) == SERVER_KEEPALIVES
+
+
+async def test_connections_that_are_no_longer_needed_are_closed(
+    database_url: str, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_slots, "LATELY", 0.2)
+    monkeypatch.setattr(pipelines, "UNUSED", 0.2)
+    administrator = await asyncpg.connect(database_url)
+
+    async def connections() -> int:
+        found: int = await administrator.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE pid != pg_backend_pid() "
+            "AND datname = current_database() AND application_name = 'counted'"
+        )
+        return found
+
+    async with open_storage(f"{database_url}?application_name=counted") as storage:
+        run = new_run(alice)
+        await storage.accept(run, node=NODE)
+        assert await storage.finish(ended(run))
+        before = await connections()
+        wait = text("SELECT pg_sleep(0.2)")
+        await asyncio.gather(
+            *(storage._database.read(lambda c: c.execute(wait)) for _ in range(8))
+        )
+        assert await connections() > before + 2
+
+        async def is_one_left() -> bool:
+            await storage.ping()
+            return await connections() == 1
+
+        await until(is_one_left)
+        again = new_run(alice)
+        await storage.accept(again, node=NODE)
+        assert await storage.finish(ended(again))
+    await administrator.close()
