@@ -57,15 +57,15 @@ class Cases:
         before = new_id("run_", at=BEGIN + timedelta(days=DAYS * place + 1))
         return len(await self._storage.history(user, matching=matching, before=before))
 
-    async def search(self, user: User, text: str) -> int:
-        return await self.page(user, RunFilter(search=read_search(text)))
+    async def search(self, user: User, text: str, place: float = 1) -> int:
+        return await self.page(user, RunFilter(search=read_search(text)), place)
 
     async def best(self, user: User, text: str) -> int:
         matching = RunFilter(search=read_search(text))
         return len(await self._storage.best_matches(user, matching, limit=50))
 
     async def by_id(self, user: User) -> int:
-        await self._storage.get_run(user, random.choice(self._known[user.id]))
+        await self._storage.get_run(user, random.choice(self.known[user.id]))
         return 1
 
     async def conversations(self, user: User) -> int:
@@ -83,10 +83,11 @@ class Cases:
         return sum(each.runs for each in found)
 
     async def prepare(self, users: Sequence[User]) -> None:
-        self._known = {
+        self.known = {
             user.id: [run.id for run in await self._storage.history(user, limit=2000)]
             for user in users
         }
+        """By user: the newest runs."""
 
     def all(self) -> dict[str, Act]:
         """Return them by name, in the order in which they are measured."""

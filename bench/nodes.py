@@ -2,10 +2,12 @@
 Measure nodes on one PostgreSQL database: what a prompt, an idle node and an end cost.
 
     python -m bench.nodes [--nodes 3] [--seconds 4] [--rounds 3] [--ends 5]
+        [--pooler session|transaction]
 
 PostgreSQL has fsync on. It shares the cores with the nodes, the load and a provider
 that answers at once, so CPU time is reported beside requests. Round trips are counted
-in bursts of their own, through a proxy.
+in bursts of their own, through a proxy. With a pooler, which is pgbouncer, its CPU time
+is not counted.
 """
 
 import argparse
@@ -16,7 +18,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -29,6 +31,7 @@ from bench.upstream import Manner, behave
 from bench.usage import cpu_seconds, family
 from bench.workers import find, server
 from llamakeep.storage import open_storage
+from tests.pgbouncer import running_pgbouncer
 from tests.postgres import new_database, stoppable_postgres
 from tests.waiting import until
 from tests.wire import Wire, counted
@@ -41,6 +44,8 @@ QUIET = 5.0
 """Seconds until nodes that were started, or were busy, are idle."""
 IDLE = 20.0
 """Seconds for which idle nodes are watched."""
+POOLED = 90
+"""Connections that a pooler may have."""
 AT_ONCE = 0.05
 """Seconds that a look at the load may be off."""
 
@@ -139,38 +144,48 @@ def differences(before: Spent, after: Spent, number: float) -> list[float]:
     return [(late - early) / number for early, late in zip(before, after, strict=True)]
 
 
-async def measure(arguments: argparse.Namespace, url: str, folder: str) -> None:
+async def measure(
+    arguments: argparse.Namespace, url: str, pooled_url: str, folder: str
+) -> None:
     pattern = f"postgres .*-p {make_url(url).port}"
     postmaster = int(await asyncio.to_thread(find, "-o", "-f", pattern))
-    async with new_database(url) as database, counted(database) as wire:
-        async with open_storage(database, migrate=True):
+    async with new_database(url) as direct_url:
+        async with open_storage(direct_url, migrate=True):
             pass
-        connection = await asyncpg.connect(database)
-        bench = Bench(connection, postmaster, wire)
-        with ExitStack() as stack:
-            upstream = free_port()
-            stack.enter_context(process("bench.upstream", upstream, folder=folder))
-            # The last one is measured without the proxy.
-            urls = [wire.url] * arguments.nodes + [database]
-            more = {"LLAMAKEEP_SHUTDOWN_GRACE": "0"}
-            nodes = []
-            for each in urls[:-1]:
-                serving = server(1, each, upstream, more)
-                nodes.append(Node(*await enter(stack, serving)))
-            report_idle(await bench.idle(*nodes), arguments.nodes)
-            direct = Node(*await enter(stack, server(1, urls[-1], upstream, more)))
-            await bench.burst(direct, 8, 1)  # warm up
-            await report_prompts(bench, direct, nodes[0], arguments)
-            await asyncio.to_thread(behave, upstream, Manner(first=3 * QUIET))
-            for how in (signal.SIGKILL, signal.SIGTERM):
-                times = []
-                for _ in range(arguments.ends):
-                    with ExitStack() as ended:
-                        serving = server(1, database, upstream, more)
-                        node = Node(*await enter(ended, serving))
-                        times.append(await bench.noticed(node, how))
-                report_ends(how, times)
+        connection = await asyncpg.connect(direct_url)
+        database = f"{pooled_url.rpartition('/')[0]}/{direct_url.rpartition('/')[2]}"
+        async with counted(database) as wire:
+            bench = Bench(connection, postmaster, wire)
+            await measure_nodes(arguments, bench, database, folder)
         await connection.close()
+
+
+async def measure_nodes(
+    arguments: argparse.Namespace, bench: Bench, database: str, folder: str
+) -> None:
+    with ExitStack() as stack:
+        upstream = free_port()
+        stack.enter_context(process("bench.upstream", upstream, folder=folder))
+        # The last one is measured without the proxy.
+        urls = [bench.wire.url] * arguments.nodes + [database]
+        more = {"LLAMAKEEP_SHUTDOWN_GRACE": "0"}
+        nodes = []
+        for each in urls[:-1]:
+            serving = server(1, each, upstream, more)
+            nodes.append(Node(*await enter(stack, serving)))
+        report_idle(await bench.idle(*nodes), arguments.nodes)
+        direct = Node(*await enter(stack, server(1, urls[-1], upstream, more)))
+        await bench.burst(direct, 8, 1)  # warm up
+        await report_prompts(bench, direct, nodes[0], arguments)
+        await asyncio.to_thread(behave, upstream, Manner(first=3 * QUIET))
+        for how in (signal.SIGKILL, signal.SIGTERM) if arguments.ends else ():
+            times = []
+            for _ in range(arguments.ends):
+                with ExitStack() as ended:
+                    serving = server(1, database, upstream, more)
+                    node = Node(*await enter(ended, serving))
+                    times.append(await bench.noticed(node, how))
+            report_ends(how, times)
 
 
 async def enter(
@@ -227,12 +242,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4, help="for each burst")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ends", type=int, default=5, help="of either kind")
+    parser.add_argument("--pooler", choices=["session", "transaction"])
     arguments = parser.parse_args()
     with (
         stoppable_postgres(settings=DURABLE) as postgres,
+        running_pgbouncer(postgres.url, arguments.pooler, size=POOLED)
+        if arguments.pooler
+        else nullcontext(postgres.url) as pooled_url,
         tempfile.TemporaryDirectory() as folder,
     ):
-        asyncio.run(measure(arguments, postgres.url, folder))
+        asyncio.run(measure(arguments, postgres.url, pooled_url, folder))
 
 
 if __name__ == "__main__":
