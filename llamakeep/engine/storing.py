@@ -9,7 +9,7 @@ from llamakeep.errors import OutcomeUnknown, StorageUnavailable
 
 STORING_PAUSES = (0.1, 0.5, 1.0)
 """Seconds before each try to store a prompt of which it is not known whether it is."""
-LONGEST = 12.0
+LONGEST = 13.0
 """Seconds after which a client is told that the outcome is unknown."""
 
 

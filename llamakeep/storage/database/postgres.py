@@ -54,13 +54,13 @@ from llamakeep.storage.database.unprepared import Unprepared
 __all__ = ["LONGEST_PAUSE", "PostgresDatabase"]
 
 POOL_SIZE = 20 - CONNECTIONS
-SPARE = 1
+SPARE = 2
 """
 Seconds beyond a statement's timeout, until an operation has ended or is committing.
 
 They include the wait for a connection, which is long with a server that is frozen.
 """
-LONGEST_COMMIT = 2
+LONGEST_COMMIT = 1
 """Seconds from then on for the COMMIT, until its outcome is unknown."""
 TRIES = 4
 BATCH_SHARE = 0.5

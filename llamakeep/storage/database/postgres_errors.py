@@ -25,6 +25,7 @@ ERRORS = (
     PoolTimeout,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server has ended a connection that is still open
 )
 
 
