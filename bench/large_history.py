@@ -175,7 +175,7 @@ async def main() -> None:
     parser.add_argument("--whole", action="store_true")
     chosen = parser.parse_args()
     async with open_storage(chosen.url, migrate=True) as storage:
-        if not await storage.has_users():
+        if not await storage.list_users():
             await generate(chosen.url, chosen.runs)
         await measure(storage, chosen)
         if chosen.whole:
