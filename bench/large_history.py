@@ -5,10 +5,11 @@ Measure PostgreSQL with millions of runs of users who have few, many and very ma
         [--prompts] [--whole]
 
 Every figure is the time of one storage method, as in `bench.history`, of some users of
-about the same size. An empty database is filled first: see `bench.generating`. After
-that comes what 64 clients at once take for a prompt (`--prompts`), beside an empty
-database on the same server, and what is done to a user of the largest size as a whole
-(`--whole`): an export, and the deletion.
+about the same size. CPU time is that of this process and of PostgreSQL's for its
+connections. An empty database is filled first: see `bench.generating`. After that comes
+what 64 clients at once take for a prompt (`--prompts`), beside an empty database on the
+same server, and what is done to a user of the largest size as a whole (`--whole`): an
+export, and the deletion.
 """
 
 import argparse
@@ -43,6 +44,24 @@ SECONDS = 10.0
 def chinese() -> str:
     """Return a word of two characters, each as frequent as in the texts."""
     return "".join(chr(19968 + int(SIGNS ** random.random())) for _ in range(2))
+
+
+class WithPostgres(Measured):
+    """What acts took, with the CPU time that PostgreSQL needed for them."""
+
+    postmaster = 0
+    pids: Sequence[int] = ()
+
+    async def act(self, name: str) -> None:
+        """Do one."""
+        if len(self.cpu) <= 1:  # the first one may open a connection
+            WithPostgres.pids = family(self.postmaster)
+        before = self._spent()
+        await super().act(name)
+        self.cpu[-1] += 1000 * (self._spent() - before)
+
+    def _spent(self) -> float:
+        return sum(map(cpu_seconds, WithPostgres.pids))
 
 
 class LargeCases(Cases):
@@ -81,7 +100,10 @@ async def measure(storage: Storage, chosen: argparse.Namespace) -> None:
         await cases.prepare(users)
         with_runs = [user for user in users if cases.known[user.id]]
         name = f"about {size:,} runs"
-        groups.append(Measured(name, cases.all(), with_runs, lambda: None))
+        groups.append(WithPostgres(name, cases.all(), with_runs, lambda: None))
+    WithPostgres.postmaster = int(
+        find("-o", "-f", f"postgres .*-p {make_url(chosen.url).port}")
+    )
     await bench(groups, chosen.only, chosen.rounds)
 
 
