@@ -67,7 +67,9 @@ async def open_node(url: str, most_running: int) -> AsyncIterator[Services]:
 
     async with app.router.lifespan_context(app):
         services: Services = app.state.services
-        others = services.for_nodes
+        assert services.for_nodes is not None
+        for_nodes, listening = services.for_nodes
+        others = {listening.near: for_nodes}
         config = uvicorn.Config(
             AppsOnPorts(app, others), ws="none", lifespan="off", log_config=None
         )
