@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, TextClause, or_, select, text
+from sqlalchemy import ColumnElement, TextClause, any_, func, or_, select, text
 
 from llamakeep.domain import UNFINISHED, RunStatus, User, first_id
 from llamakeep.domain.runs import Source
@@ -72,8 +72,14 @@ class RunFilter:
         if self.conversation_id is not None:
             yield from is_in(user.id, self.conversation_id)
         if self.search is not None:
-            ids = found(self.search, user, dialect)
-            yield runs.c.id.in_(select(ids.c.id))
+            ids = select(found(self.search, user, dialect).c.id)
+            if dialect == "postgresql":
+                # Looked up one by one, whatever is expected of them: PostgreSQL may
+                # plan the statement for a search that finds far more, and would read
+                # all of the user's runs.
+                yield runs.c.id == any_(func.array(ids.scalar_subquery()))
+            else:
+                yield runs.c.id.in_(ids)
 
     def _whose(self, user: User) -> Iterator[ColumnElement[bool]]:
         if not self.tags and self.conversation_id is None:
