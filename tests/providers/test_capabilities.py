@@ -10,6 +10,7 @@ from llamakeep.errors import PromptRejected, UnsupportedParameter
 from llamakeep.providers.base import CompletionRequest
 from llamakeep.providers.capabilities import capabilities_of
 from llamakeep.providers.openai.capabilities import (
+    MOST_LISTED,
     MOST_MODELS,
     REMEMBERED,
     KnownCapabilities,
@@ -259,6 +260,17 @@ async def test_the_models_of_the_settings_are_listed_while_their_server_is_away(
 
     assert await provider.models() == ["a"]
     await provider.close()
+
+
+async def test_of_a_list_that_is_very_long_the_first_models_are_known() -> None:
+    listed = [{"id": f"model-{number}"} for number in range(MOST_LISTED + 9)]
+    odd = [{"id": each} for each in ("a\nb", "\ud800", "", " " * 257, 5, None)]
+    async with running_stub(whole(200, {"data": [*odd, *listed]})) as stub:
+        provider = OpenAIProvider(stub.base_url)
+        models = await provider.models()
+        await provider.close()
+
+    assert models == [each["id"] for each in listed[:MOST_LISTED]]
 
 
 async def test_a_model_that_refused_tools_is_not_asked_again() -> None:

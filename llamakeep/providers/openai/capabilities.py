@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from time import monotonic
 from typing import Any
 
@@ -16,6 +17,11 @@ REMEMBERED = 600.0
 """Seconds for which a refusal counts: then a model may have learnt it."""
 MOST_MODELS = 10_000
 """How many models are remembered; names may be made up."""
+
+MOST_LISTED = 5_000
+"""How many models of a list are shown: describing more would hold up prompts."""
+LONGEST_ID = 256
+"""Characters of a model's name that a prompt may have."""
 
 _STATUSES = {400, 404, 422, 500, 501}
 _SUBJECTS: Mapping[str, str] = {
@@ -185,7 +191,9 @@ def _listed(entry: Mapping[str, Any]) -> dict[str, bool]:
 
 def listed_ids(listing: Any) -> Sequence[str]:
     """
-    Return the ids of the models that a server lists.
+    Return the ids of the models that a server lists, as far as prompts may name them.
+
+    Of very many, the first are known; prompts may name the others as well.
 
     Raises:
         ValueError: There are none.
@@ -194,7 +202,11 @@ def listed_ids(listing: Any) -> Sequence[str]:
     if not isinstance(listed, list):
         raise ValueError  # noqa: TRY004 - no caller's mistake
     ids = (one.get("id") for one in listed if isinstance(one, dict))
-    names = [one for one in ids if isinstance(one, str) and one and one.isprintable()]
-    if not names:
+    names = (
+        one
+        for one in ids
+        if isinstance(one, str) and 0 < len(one) <= LONGEST_ID and one.isprintable()
+    )
+    if not (found := [*islice(names, MOST_LISTED)]):
         raise ValueError
-    return names
+    return found
