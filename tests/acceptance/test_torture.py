@@ -197,6 +197,7 @@ async def test_what_waits_for_an_upstream_that_is_gone_is_answered_by_another(
 
     assert found.verdict.damage == []
     assert found.kills == 3
+    assert found.done["whose upstream was gone"]
 
 
 async def test_counts_of_limits_are_exact_and_never_passed_whatever_is_killed(

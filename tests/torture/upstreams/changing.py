@@ -105,7 +105,7 @@ async def change_upstreams(
 
     async def keep_changing() -> None:
         while done["changes"] < changes or not doing[0].done():
-            await _change(site, may_be_wrong=not kills)
+            await _change(site, has_kills=bool(kills))
             done["changes"] += 1
 
     async with asyncio.TaskGroup() as group:
@@ -114,6 +114,9 @@ async def change_upstreams(
         for _ in range(clients):
             group.create_task(keep_asking())
     found = await judge_site(site, journal, done=done)
+    routes = [run["route"] for run in (await site.nodes[-1].history()).values()]
+    passed = [each["reason"] for route in routes for each in route["passed"]]
+    found.done["whose upstream was gone"] = passed.count("no-provider")
     most = (await _account_of(site).most()).get(NARROW, 0)
     # One that was killed may be answered there for a moment.
     if not kills and most > BOUND * len(site.nodes):
@@ -121,16 +124,25 @@ async def change_upstreams(
     return found
 
 
-async def _change(site: Site, *, may_be_wrong: bool) -> None:
-    """Write another file, and tell each server that is there."""
+async def _change(site: Site, *, has_kills: bool) -> None:
+    """
+    Write another file, and tell each server that is there.
+
+    With kills, runs wait for upstreams that are soon gone, and there are no mistakes,
+    with which no server would start.
+    """
     chance, file = site.chance, Path(site.answering.settings["config"])
     await asyncio.sleep(chance.uniform(0, LONGEST_PAUSE))
-    names = [NARROW, *chance.sample(OTHERS, chance.randint(0, len(OTHERS)))]
-    chance.shuffle(names)
+    names = chance.sample(OTHERS, chance.randint(int(has_kills), len(OTHERS)))
     upstreams = {each: chance.choice(["", "parallel = 1\n"]) for each in names}
-    upstreams[NARROW] = f"parallel = {BOUND}\n"
-    text = _toml(upstreams, _account_of(site).url, is_equal=chance.random() < 0.5)
-    if may_be_wrong and chance.random() < 0.1:
+    if has_kills:
+        upstreams = {**dict.fromkeys(names, "parallel = 1\n"), NARROW: ""}
+    else:
+        narrow = {NARROW: f"parallel = {BOUND}\n"}
+        upstreams = chance.choice([narrow | upstreams, upstreams | narrow])
+    is_equal = not has_kills and chance.random() < 0.5
+    text = _toml(upstreams, _account_of(site).url, is_equal=is_equal)
+    if not has_kills and chance.random() < 0.1:
         text = MISTAKE
     await asyncio.to_thread(_put, file, text)
     for node in site.nodes:
