@@ -70,27 +70,30 @@ class ProviderStorage:
         )
 
     async def provider_costs(
-        self, *, since: datetime, until: datetime | None = None
+        self, *, since: str, until: str | None = None
     ) -> Mapping[str, Decimal]:
         """
-        Return what runs cost that were accepted in that time, in US dollars.
+        Return what runs with ids from `since` to before `until` cost, in US dollars.
 
         All of them are read: it takes longer the more there are.
         """
         query = (
             select(runs.c.provider, func.sum(runs.c.cost))
-            .where(
-                runs.c.id >= first_id("run_", since), runs.c.cost.is_not(None), _IS_OURS
-            )
+            .where(runs.c.id >= since, runs.c.cost.is_not(None), _IS_OURS)
             .group_by(runs.c.provider)
         )
         if until is not None:
-            query = query.where(runs.c.id < first_id("run_", until))
+            query = query.where(runs.c.id < until)
         return await self._database.read(
             lambda connection: {
                 provider: Decimal(cost) for provider, cost in connection.execute(query)
             }
         )
+
+    async def oldest_unfinished(self) -> str | None:
+        """Return the lowest id of a run that may still cost more."""
+        query = select(func.min(runs.c.id)).where(IS_UNFINISHED)
+        return await self._database.read(lambda connection: connection.scalar(query))
 
     async def provider_loads(self, *, since: datetime) -> Mapping[str, Load]:
         """

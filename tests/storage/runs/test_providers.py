@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from llamakeep.domain import RunStatus, Usage, User, utc_now
+from llamakeep.domain import RunStatus, Usage, User, first_id, utc_now
 from llamakeep.storage import Storage
 from llamakeep.storage.history.filters import RunFilter
 from llamakeep.storage.history.stats import Grouping
@@ -50,14 +50,17 @@ async def test_ends_and_costs_are_summed_up_by_provider_and_imported_ones_are_no
     hour = timedelta(hours=1)
 
     ends = await storage.provider_ends(since=utc_now() - hour)
-    costs = await storage.provider_costs(since=utc_now() - hour)
-    none = await storage.provider_costs(
-        since=utc_now() - 2 * hour, until=utc_now() - hour
-    )
+    an_hour_ago = first_id("run_", utc_now() - hour)
+    costs = await storage.provider_costs(since=an_hour_ago)
+    none = await storage.provider_costs(since="run_", until=an_hour_ago)
+    nothing_goes_on = await storage.oldest_unfinished()
+    going_on = [await start(storage, alice) for _ in range(2)]
 
     assert ends == {"scripted": Ends(2, 0), "other": Ends(0, 1), "free": Ends(1, 0)}
     assert costs == {"scripted": Decimal("0.5"), "other": Decimal("0.5")}
     assert none == {}
+    assert nothing_goes_on is None
+    assert await storage.oldest_unfinished() == going_on[0].id
 
 
 async def test_runs_of_all_users_are_summed_up(
