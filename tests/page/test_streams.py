@@ -7,7 +7,7 @@ from functools import partial
 from playwright.sync_api import Page, expect
 
 from tests.page.model import Model
-from tests.page.site import Site, eventually
+from tests.page.site import NewSite, Site, eventually
 from tests.page.tabs import Tabs, check_everywhere, send, turn
 
 
@@ -50,6 +50,27 @@ def test_a_server_that_is_killed_meanwhile_is_told_and_what_is_kept_is_shown(
     expect(turn(page)).to_contain_text("The first half")
     expect(page.get_by_text("Reconnecting")).to_be_hidden()
     expect(page.locator("article.turn")).to_have_count(1)
+
+
+def test_words_that_were_not_kept_when_the_server_was_killed_are_told(
+    tabs: Tabs, new_site: NewSite, model: Model
+) -> None:
+    site = new_site(flush_interval=60, lease=180)
+    gate = model.gate()
+    model.says(["Once", gate, " upon a time", model.gate()])
+    page = tabs.open(site)
+    send(page, "Tell me")
+    expect(turn(page)).to_contain_text("Once")
+    gate.set()
+    expect(turn(page)).to_contain_text("Once upon a time")
+    site.kill()
+    site.start()
+    expect(turn(page)).to_contain_text("Interrupted.")
+    expect(turn(page)).to_contain_text("Cut. The server stopped")
+    expect(turn(page)).not_to_contain_text("Written anew.")
+    turn(page).get_by_text("What was read before").click()
+    expect(turn(page).locator("details .said")).to_have_text("Once upon a time")
+    check_everywhere(page)
 
 
 def test_a_text_that_was_made_anew_is_told_and_both_are_kept(

@@ -34,6 +34,8 @@ export class Turn {
   #status = element("p", { class: "state" });
   #foot = element("div", { class: "foot" });
   #before = element("div", {});
+  /** The longest text that was shown before the server sent another one in its place. */
+  #read = "";
   /** @type {(() => void) | null} */
   #unfollow = null;
   /** @type {ReturnType<typeof setInterval> | undefined} */
@@ -148,15 +150,18 @@ export class Turn {
   /** @param {string} text */
   #reset(text) {
     const before = this.answer.replace(text);
-    if (!before || text.startsWith(before)) return;
-    say("The answer is written anew");
-    this.#note.replaceChildren(element(
-      "div",
-      { class: "note" },
-      element("b", {}, "Written anew."),
-      " The server was restarted, and the model said something else.",
-      fold("What was read before", element("div", { class: "said" }, before)),
-    ));
+    if (before.length > this.#read.length) this.#read = before;
+    this.#showRead();
+  }
+
+  /** Say how the text differs from what was read before; of an unfinished one it may not yet. */
+  #showRead() {
+    const { text } = this.answer;
+    const [title, reason] = whyOther(this.#read, text, isOver(this.run));
+    if (title && !isOver(this.run)) say(`${title} ${reason}`);
+    const before = fold("What was read before", element("div", { class: "said" }, this.#read));
+    const note = element("div", { class: "note" }, element("b", {}, title), ` ${reason}`, before);
+    this.#note.replaceChildren(...(title ? [note] : []));
   }
 
   async #failed() {
@@ -172,6 +177,7 @@ export class Turn {
     this.#unfollow?.();
     clearInterval(this.#reminder);
     this.answer.show(this.run);
+    this.#showRead();
     const { status } = this.run;
     if (status === "succeeded") say(`Answer complete, ${wordsIn(this.answer.text)} words`);
     else say(`${endOf(this.run)?.title} ${endOf(this.run)?.detail}`);
@@ -190,6 +196,23 @@ export class Turn {
     this.#unfollow?.();
     clearInterval(this.#reminder);
   }
+}
+
+/**
+ * Return why a text is not the one that was read before, and in a word; nothing if it is.
+ *
+ * @param {string} before
+ * @param {string} text
+ * @param {boolean} isWhole
+ * @returns {[title: string, reason: string]}
+ */
+function whyOther(before, text, isWhole) {
+  if (text.startsWith(before)) return ["", ""];
+  if (!before.startsWith(text)) {
+    return ["Written anew.", "The server was restarted, and the model said something else."];
+  }
+  if (isWhole) return ["Cut.", "The server stopped before it had kept the last words."];
+  return text ? ["", ""] : ["Asked again.", "The server was restarted."];
 }
 
 /** @param {Run} run */
