@@ -118,7 +118,7 @@ def test_the_webhook_secret_is_shown_when_asked_for_and_replaced(
     first = secret.inner_text()
     page.get_by_role("button", name="Replace it…").click()
     page.get_by_role("dialog").get_by_role("button", name="Replace it").click()
-    expect(page.get_by_text("The one before signs as well")).to_be_visible()
+    expect(page.get_by_text("The previous one signs as well")).to_be_visible()
     assert secret.inner_text() != first
     assert secret.inner_text() == sending.call("GET", "/me/webhook-secret")["secret"]
     check_everywhere(page)
