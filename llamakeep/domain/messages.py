@@ -11,7 +11,13 @@ from typing import Any, Literal
 Role = Literal["system", "user", "assistant", "tool"]
 
 LONGEST_NAME = 256
-"""Characters of the name of who said a message, of a tool, and of a call's id."""
+"""Characters of the name of who said a message, and of a tool."""
+LONGEST_CALL_ID = 32 * 1024
+"""
+Characters of a tool call's id.
+
+Gateways put more into ids than a name: what a model signed, to get it handed back.
+"""
 
 
 @dataclass(frozen=True, slots=True)

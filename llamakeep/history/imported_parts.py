@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from llamakeep.domain import Image, Message, Part, Role
 from llamakeep.domain.images import LARGEST_IMAGE
-from llamakeep.domain.messages import LONGEST_NAME, part_of, said_in
+from llamakeep.domain.messages import LONGEST_CALL_ID, LONGEST_NAME, part_of, said_in
 from llamakeep.schemas.fields import Integer
 from llamakeep.schemas.images import check_address, image_of
 from llamakeep.schemas.text import Text
@@ -41,7 +41,7 @@ class ImportedPart(Imported):
 
     type: Literal["text", "reasoning", "refusal", "tool_call", "tool_result", "image"]
     text: Text | None = None
-    call_id: Name | None = None
+    call_id: Annotated[Text, Field(max_length=LONGEST_CALL_ID)] | None = None
     name: Name | None = None
     has_failed: bool | None = None
     sealed: Text | None = None

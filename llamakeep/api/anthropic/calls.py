@@ -10,7 +10,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from llamakeep.api.prompts.reading import checked, checked_json, invalid, named
+from llamakeep.api.prompts.reading import (
+    call_id_in,
+    checked,
+    checked_json,
+    invalid,
+    named,
+)
 from llamakeep.domain import ToolCall
 from llamakeep.schemas.text import check_json
 
@@ -38,7 +44,7 @@ def call_of(block: Mapping[str, Any], where: str) -> ToolCall:
     Raises:
         InvalidRequest: It has no id, no name or no object of arguments.
     """
-    call_id = named(block.get("id"), f"{where}.id")
+    call_id = call_id_in(block.get("id"), f"{where}.id")
     name = named(block.get("name"), f"{where}.name")
     given = block.get("input")
     if not isinstance(given, dict):

@@ -5,9 +5,9 @@ from typing import Any
 
 from llamakeep.api.anthropic.calls import call_of
 from llamakeep.api.prompts.reading import (
+    call_id_in,
     checked,
     invalid,
-    named,
     required_text,
     unreadable,
 )
@@ -285,7 +285,7 @@ def returned_in(
         InvalidRequest: It names no call, or cannot be read.
         UnsupportedParameter: It has what no model here reads.
     """
-    call_id = named(block.get("tool_use_id"), f"{where}.tool_use_id")
+    call_id = call_id_in(block.get("tool_use_id"), f"{where}.tool_use_id")
     has_failed = block.get("is_error")
     if not isinstance(has_failed, bool | None):
         raise invalid(f"{where}.is_error", "It has to be true or false.")

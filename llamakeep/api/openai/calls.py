@@ -7,6 +7,7 @@ from llamakeep.api.openai.content import text_of
 from llamakeep.api.openai.handed_back import handed_back_with
 from llamakeep.api.prompts.reading import (
     OpenCalls,
+    call_id_in,
     checked,
     invalid,
     name_of,
@@ -59,7 +60,7 @@ class Calls(OpenCalls):
             call_id = self._id_of(name, where)
             name = None
         else:
-            call_id = named(given.get("tool_call_id"), f"{where}.tool_call_id")
+            call_id = call_id_in(given.get("tool_call_id"), f"{where}.tool_call_id")
         self.take(call_id, f"{where}.tool_call_id")
         text = "" if content == [] else text_of(content, f"{where}.content")
         name = name_of(name, f"{where}.name")
@@ -167,7 +168,7 @@ def calls_in(given: Mapping[str, Any], where: str) -> Iterator[ToolCall | Reason
         for field in one.keys() - _IN_CALLS:
             if one[field]:
                 raise unreadable(field, place)
-        call_id = named(one.get("id"), f"{place}.id")
+        call_id = call_id_in(one.get("id"), f"{place}.id")
         if (first := places.setdefault(call_id, index)) != index:
             raise invalid(
                 f"{place}.id",

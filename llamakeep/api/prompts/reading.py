@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llamakeep.domain import Message, Part, Run, RunStatus, ToolCall, ToolResult
-from llamakeep.domain.messages import LONGEST_NAME
+from llamakeep.domain.messages import LONGEST_CALL_ID, LONGEST_NAME
 from llamakeep.domain.runs import CLIENT
 from llamakeep.errors import InvalidRequest, UnsupportedParameter
 from llamakeep.schemas.text import check_json, check_text
@@ -167,15 +167,25 @@ def invalid(param: str, message: str) -> InvalidRequest:
     return InvalidRequest.of(param, message)
 
 
-def named(given: Any, where: str) -> str:
+def call_id_in(given: Any, where: str) -> str:
+    """
+    Return the id of a tool call.
+
+    Raises:
+        InvalidRequest: As `named` does.
+    """
+    return named(given, where, LONGEST_CALL_ID)
+
+
+def named(given: Any, where: str, longest: int = LONGEST_NAME) -> str:
     """
     Return a name or an id.
 
     Raises:
         InvalidRequest: It is empty, too long, or no text that databases can store.
     """
-    if not isinstance(given, str) or not 0 < len(given) <= LONGEST_NAME:
-        raise invalid(where, f"It has to be text of 1 to {LONGEST_NAME} characters.")
+    if not isinstance(given, str) or not 0 < len(given) <= longest:
+        raise invalid(where, f"It has to be text of 1 to {longest} characters.")
     return checked(given, where)
 
 

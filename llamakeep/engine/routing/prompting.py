@@ -83,7 +83,7 @@ async def _check_said(
         raise UnsupportedParameter(
             f"The model {provider.name}:{model} cannot call tools, and what was "
             "said before has the call of one: "
-            f"{part.call_id!a}. Nothing was stored. Leave it out with its "
+            f"{part.call_id[:64]!a}. Nothing was stored. Leave it out with its "
             "result, or choose another model.",
             parameters=[MESSAGES] if place < own else (),
             needed=["tools"],

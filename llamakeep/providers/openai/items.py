@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 
 from llamakeep.domain import Item, Reasoning, Refusal, Text, ToolCall
-from llamakeep.domain.messages import LONGEST_NAME
+from llamakeep.domain.messages import LONGEST_CALL_ID, LONGEST_NAME
 from llamakeep.providers.base import ItemBegun, ItemText, Logprobs, call_id_of
 from llamakeep.providers.json_text import Joiner
 from llamakeep.providers.openai.calls import Calls, GrowingCall
@@ -140,11 +140,15 @@ class Items:
                 continue
             call = found
             call.add(piece)
-            if len(call.name) > LONGEST_NAME or len(call.call_id) > LONGEST_NAME:
+            if len(call.name) > LONGEST_NAME:
                 call.name = call.name[:LONGEST_NAME]  # what came is kept
-                call.call_id = call.call_id[:LONGEST_NAME]
                 raise self._invalid(
                     f"has a name of a tool of more than {LONGEST_NAME} characters"
+                )
+            if len(call.call_id) > LONGEST_CALL_ID:
+                call.call_id = call.call_id[:LONGEST_CALL_ID]
+                raise self._invalid(
+                    f"has a tool call's id of more than {LONGEST_CALL_ID} characters"
                 )
             if call.is_empty:
                 continue
@@ -271,7 +275,7 @@ class Items:
         found = known
         while found in self._ids:
             suffix = f"_{number}"
-            found = f"{known[: LONGEST_NAME - len(suffix)]}{suffix}"
+            found = f"{known[: LONGEST_CALL_ID - len(suffix)]}{suffix}"
             number += 1
         self._ids.add(found)
         self._given_ids[call] = found

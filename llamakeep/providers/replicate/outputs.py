@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from llamakeep.domain import Reasoning, Text, ToolCall
-from llamakeep.domain.messages import LONGEST_NAME
+from llamakeep.domain.messages import LONGEST_CALL_ID, LONGEST_NAME
 from llamakeep.errors import LlamaKeepError
 from llamakeep.providers.base import (
     Event,
@@ -128,14 +128,14 @@ def _calls(found: Mapping[str, Any], run_id: str) -> Iterator[ToolCall]:
         if not isinstance(arguments, str):
             arguments = json.dumps(arguments, ensure_ascii=False)
         call_id = each.get("call_id") or each.get("id") or call_id_of(run_id, number)
-        call_id, name = _label(call_id), _label(name)
+        call_id, name = _label(call_id, LONGEST_CALL_ID), _label(name, LONGEST_NAME)
         if call_id in ids:
             raise ValueError("Two calls have one id.")
         ids.add(call_id)
         yield ToolCall(call_id, name, clean(arguments))
 
 
-def _label(value: Any) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME:
+def _label(value: Any, longest: int) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= longest:
         raise ValueError("A call has no name or id, or one that is too long.")
     return clean(value)

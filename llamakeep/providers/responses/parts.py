@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from llamakeep.domain import Reasoning, Refusal, Text
-from llamakeep.domain.messages import LONGEST_NAME
+from llamakeep.domain.messages import LONGEST_CALL_ID, LONGEST_NAME
 from llamakeep.providers.openai.deltas import CallPiece, Piece
 from llamakeep.providers.openai.sealed import Sealed
 
@@ -202,6 +202,6 @@ def call_in(item: Mapping[str, object], output_index: int) -> CallPiece:
         "",
         # One character too many is enough to refuse it, whenever it is handed on.
         name[: LONGEST_NAME + 1] if isinstance(name, str) else "",
-        call_id[: LONGEST_NAME + 1] if isinstance(call_id, str) else "",
+        call_id[: LONGEST_CALL_ID + 1] if isinstance(call_id, str) else "",
         output_index,
     )

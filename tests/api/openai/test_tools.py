@@ -209,6 +209,24 @@ async def test_answers_come_back_as_they_were(
     assert run.last_message is None
 
 
+async def test_an_id_of_a_call_may_hold_what_a_gateway_hides_in_it(
+    client: Client, provider: ScriptedProvider
+) -> None:
+    long = f"call_a__thought__{'c2ln' * 1000}"
+
+    run = await sent(client, ASKS, calling(call(long)), result(long))
+
+    assert provider.requests[0].messages[2].parts == (ToolResult(long, "-3"),)
+    exported = (await client.get("/history/export")).content
+    await client.delete(f"/history/{run.id}")
+    await client.post(
+        "/history/import",
+        content=exported,
+        headers={"Content-Type": "application/x-ndjson"},
+    )
+    assert (await client.get("/history/export")).content == exported
+
+
 async def test_functions_and_their_results_are_calls_of_tools(
     client: Client, provider: ScriptedProvider
 ) -> None:
@@ -466,7 +484,7 @@ async def test_tools_that_are_no_functions_are_refused_by_name(
         ([ASKS, calling(call()), result("b")], "messages[2].tool_call_id"),
         ([ASKS, calling(call()), result(), result()], "messages[3].tool_call_id"),
         ([ASKS, calling(call()), result(None)], "messages[2].tool_call_id"),  # type: ignore[arg-type]
-        ([ASKS, calling(call()), result("x" * 300)], "messages[2].tool_call_id"),
+        ([ASKS, calling(call()), result("x" * 32_769)], "messages[2].tool_call_id"),
         ([ASKS, calling(call()), result(content=None)], "messages[2].content"),
         ([ASKS, calling(call()), result(name=5)], "messages[2].name"),
         ([ASKS, calling(call()), result(), ASKS, result()], "messages[4].tool_call_id"),

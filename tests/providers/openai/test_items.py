@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llamakeep.domain import Item, Reasoning, Refusal, Text, ToolCall, Usage
-from llamakeep.domain.messages import LONGEST_NAME
+from llamakeep.domain.messages import LONGEST_CALL_ID, LONGEST_NAME
 from llamakeep.errors import ProviderAnswerInvalid, ProviderError, ProviderUnavailable
 from llamakeep.providers.base import ItemBegun, ItemText
 from llamakeep.providers.openai.chat_completions import CompletionReader
@@ -282,16 +282,6 @@ CASES = {
             calls(call(WHEN, "f", index=2, id="a_2")),
         ],
         [F, ToolCall("a_2", "f", WHERE), ToolCall("a_2_3", "f", WHEN)],
-    ),
-    "the same long id for two": Case(
-        [
-            calls(call(WHERE, "f", index=0, id="x" * LONGEST_NAME)),
-            calls(call(WHERE, "f", index=1, id="x" * LONGEST_NAME)),
-        ],
-        [
-            ToolCall("x" * LONGEST_NAME, "f", WHERE),
-            ToolCall("x" * (LONGEST_NAME - 2) + "_2", "f", WHERE),
-        ],
     ),
     "ids and names that are the word null": Case(
         [
@@ -681,19 +671,40 @@ async def test_the_calls_of_a_choice_with_another_number_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "delta",
+    ("delta", "reason"),
     [
-        call("", "x" * (LONGEST_NAME + 1), index=0, id="a"),
-        call("", "f", index=0, id="x" * (LONGEST_NAME + 1)),
+        (
+            call("", "x" * (LONGEST_NAME + 1), index=0, id="a"),
+            f"name of a tool of more than {LONGEST_NAME} ",
+        ),
+        (
+            call("", "f", index=0, id="x" * (LONGEST_CALL_ID + 1)),
+            f"tool call's id of more than {LONGEST_CALL_ID} ",
+        ),
     ],
 )
-async def test_a_name_that_is_too_long_ends_the_answer(delta: dict[str, Any]) -> None:
+async def test_a_name_that_is_too_long_ends_the_answer(
+    delta: dict[str, Any], reason: str
+) -> None:
     answer = Answer()
 
-    with pytest.raises(ProviderAnswerInvalid, match=f"more than {LONGEST_NAME}"):
+    with pytest.raises(ProviderAnswerInvalid, match=reason):
         await said_in([body_of([{"content": "Hi"}, calls(delta)])], into=answer)
 
     assert answer.text == "Hi"
+
+
+async def test_two_calls_of_the_longest_id_get_an_id_each() -> None:
+    longest = "x" * LONGEST_CALL_ID
+    pieces = [calls(call("{}", "f", index=n, id=longest)) for n in range(2)]
+    answer = Answer()
+
+    await said_in([body_of(pieces)], into=answer)
+
+    assert answer.items == [
+        ToolCall(longest, "f", "{}"),
+        ToolCall(f"{longest[:-2]}_2", "f", "{}"),
+    ]
 
 
 async def test_a_name_that_never_ends_is_given_up() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from llamakeep.domain import Text
-from llamakeep.domain.messages import LONGEST_NAME
+from llamakeep.domain.messages import LONGEST_CALL_ID, LONGEST_NAME
 from llamakeep.errors import ProviderAnswerInvalid
 from llamakeep.providers.openai.chat_completions import MAX_LOGPROBS
 from llamakeep.providers.openai.items import joined
@@ -57,7 +57,8 @@ def test_a_call_with_a_long_name_is_refused_and_not_kept_while_it_waits() -> Non
     found.read(delta("First,", 0))
     found.read({"type": "response.output_item.added", "output_index": 1, "item": call})
 
-    assert len(head.name) == len(head.call_id) == LONGEST_NAME + 1
+    assert len(head.name) == LONGEST_NAME + 1
+    assert len(head.call_id) == LONGEST_CALL_ID + 1
     with pytest.raises(ProviderAnswerInvalid, match="name of a tool"):
         found.read({"type": "response.completed", "response": {}})
 

@@ -15,6 +15,7 @@ from llamakeep.api.openai.responses.namespaces import NAMESPACE, whole_name
 from llamakeep.api.openai.responses.summaries import summary_in
 from llamakeep.api.prompts.reading import (
     OpenCalls,
+    call_id_in,
     check_not_blank,
     invalid,
     more_than_text,
@@ -275,7 +276,7 @@ class _Reader:
         self._said.append(message_of("assistant", parts, name))
 
     def _call(self, item: Mapping[str, Any], where: str) -> ToolCall:
-        call_id = named(item.get("call_id"), f"{where}.call_id")
+        call_id = call_id_in(item.get("call_id"), f"{where}.call_id")
         if namespace := item.get(NAMESPACE):
             name = whole_name(
                 named(namespace, f"{where}.{NAMESPACE}"),
@@ -292,7 +293,7 @@ class _Reader:
     def _answer(self, item: Mapping[str, Any], where: str) -> None:
         self._gather()
         place = f"{where}.call_id"
-        call_id = named(item.get("call_id"), place)
+        call_id = call_id_in(item.get("call_id"), place)
         if self._open is not None:
             self._open.take(call_id, place)
         elif (first := self._outputs.setdefault(call_id, place)) != place:
