@@ -18,7 +18,7 @@ def check_modes(database: Path | None, secrets: Iterable[Path]) -> list[Finding]
     """Return which files other users of this computer can read; it blocks."""
     if os.name == "nt":
         return []
-    files = [] if database is None else filter(Path.exists, files_of(database))
+    files = [] if database is None else filter(Path.is_file, files_of(database))
     found = [*_open_to_others(files, "has all prompts and answers")]
     found += _open_to_others(secrets, "has a secret")
     if database is not None and database.exists():

@@ -24,6 +24,10 @@ HEAD = schema.HEAD
 """The revision that this version of llamakeep needs."""
 _PATIENCE = 5.0
 """Seconds to wait for a lock of another process."""
+_ANY_TABLE = (
+    "SELECT name FROM sqlite_master WHERE type = 'table' "
+    "AND name NOT LIKE 'sqlite%' AND name <> 'alembic_version'"
+)
 _SEEN_AT = select(clock.c.seen_at).where(clock.c.id == 1)
 _SERVER = text(
     "SELECT current_setting('server_version') AS version, clock_timestamp() AS now, "
@@ -74,7 +78,7 @@ def inspect_file(path: Path) -> DatabaseState:
 
     Raises:
         DatabaseMissing: There is none.
-        StorageUnavailable: It cannot be read, or not be written.
+        StorageUnavailable: It cannot be read, or not be written, or is not ours.
     """
     if not path.exists():
         raise DatabaseMissing(f"There is no file {path} yet.")
@@ -104,6 +108,8 @@ def _state_of_file(first: Callable[[str], tuple[str] | None]) -> DatabaseState:
     if has_table("alembic_version"):
         row = first("SELECT version_num FROM alembic_version")
         revision = row and row[0]
+    if not (revision or "").isdecimal() and (row := first(_ANY_TABLE)) is not None:
+        raise schema.another_applications(row[0])
     if has_table("clock"):
         row = first("SELECT seen_at FROM clock WHERE id = 1")
         if row is not None:

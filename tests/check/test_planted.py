@@ -42,6 +42,13 @@ def at_revision(revision: str) -> Callable[[Path], None]:
     return plant
 
 
+def other_tables(folder: Path) -> None:
+    database_of(folder).unlink()
+    with closing(sqlite3.connect(database_of(folder))) as database:
+        database.execute("CREATE TABLE orders (id)")
+    database_of(folder).chmod(0o600)
+
+
 def used_in_the_future(folder: Path) -> None:
     with closing(sqlite3.connect(database_of(folder))) as database:
         database.execute("INSERT INTO clock VALUES (1, ?)", [4_000_000_000 * 10**6])
@@ -246,6 +253,13 @@ PLANTED = {
         "not a database",
         "Let LLAMAKEEP_DATABASE_URL name a database",
         plant=lambda folder: database_of(folder).write_text("Dear diary," * 1000),
+    ),
+    "a database of another application": Planted(
+        "database",
+        "failed",
+        "it has the tables 'orders'",
+        "Correct LLAMAKEEP_DATABASE_URL",
+        plant=other_tables,
     ),
     "a URL of another database": Planted(
         "database",

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, MetaData, Table, Text, inspect, select, text
 
 from llamakeep.errors import DatabaseOutdated, StorageUnavailable
+from llamakeep.storage.database.columns import metadata
 
 HEAD = "0032"
 """The newest migration; a constant, because importing Alembic takes long."""
@@ -42,13 +43,43 @@ def revision(connection: Connection) -> str | None:
     return None if found is None else str(found)
 
 
+def check_is_ours(connection: Connection) -> None:
+    """
+    Check that no other application has its tables here.
+
+    In PostgreSQL it may have some, as extensions do, unless they are called as ours.
+
+    Raises:
+        StorageUnavailable: One has; the detail names some of its tables.
+    """
+    found = revision(connection)
+    if found is not None and found.isdecimal():
+        return
+    names = {*inspect(connection).get_table_names()} - {"alembic_version"}
+    if found is None and connection.dialect.name == "postgresql":
+        names &= {*metadata.tables}
+    if names or found is not None:
+        raise another_applications(*sorted(names)[:3])
+
+
+def another_applications(*tables: str) -> StorageUnavailable:
+    """Return the error of a database that has such tables, but none of ours."""
+    shown = ", ".join(f"{each[:64]!a}" for each in tables) or "'alembic_version'"
+    return StorageUnavailable(
+        f"The database is another application's: it has the tables {shown}. Nothing "
+        "was changed. Let LLAMAKEEP_DATABASE_URL name a database without tables."
+    )
+
+
 def migrate(connection: Connection, target: str = "head") -> None:
     """
     Migrate the tables to `target`.
 
     Raises:
         DatabaseOutdated: A newer version of llamakeep wrote the database.
+        StorageUnavailable: Another application has its tables in it.
     """
+    check_is_ours(connection)
     if target == "head" and _can_be_made(connection):
         _make(connection)
         return

@@ -30,6 +30,7 @@ from llamakeep.storage.database.private_files import (
     with_suffix,
     without_links,
 )
+from llamakeep.storage.database.schema import check_is_ours
 from llamakeep.storage.database.trouble import Trouble
 from llamakeep.storage.database.writer import Writer, reason
 from llamakeep.storage.history.words import own_words
@@ -105,6 +106,8 @@ class SqliteDatabase:
                 _check_has_folder(path)
                 self._lock = OwnerLock(path)
                 self.has_older_log = with_suffix(path, "-wal").exists()
+            if path.exists():
+                _check_is_ours(path)
             # SQLite gives its side files the mode of the database file.
             os.close(os.open(path, create | os.O_RDWR, 0o600))
             self._changes = changes = AccountsEpoch(lock_file(path))
@@ -114,6 +117,9 @@ class SqliteDatabase:
                 ),
                 after=changes.end,
             )
+        except StorageUnavailable:
+            self._unlock()
+            raise
         except (OSError, DBAPIError) as error:
             self._unlock()
             if isinstance(error, FileNotFoundError) and not is_owner:
@@ -381,6 +387,13 @@ def _check_is_file(path: Path) -> None:
             f"{path} is not a file. Let LLAMAKEEP_DATABASE_URL name a file, which need "
             "not exist yet."
         )
+
+
+def _check_is_ours(path: Path) -> None:
+    """Check that a file has no other application's tables, before its mode changes."""
+    engine = create_sqlite_engine(path, "ro", NullPool, begin=None)
+    with engine.connect() as connection:
+        check_is_ours(connection)
 
 
 def _check_has_folder(path: Path) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.util import await_only
 
 from llamakeep.domain import User
 from llamakeep.errors import StorageUnavailable
-from llamakeep.storage import Storage, open_storage
+from llamakeep.storage import Storage, migrate_database, open_storage
 from llamakeep.storage.database import pipelines, postgres_slots
 from llamakeep.storage.database.postgres import LONGEST_PAUSE
 from llamakeep.storage.database.postgres_connecting import SERVER_KEEPALIVES
@@ -50,6 +50,20 @@ async def test_a_server_that_is_gone_is_named_as_the_reason(
     with pytest.raises(StorageUnavailable):
         await distant.ping()
     await gate.open()
+
+
+@pytest.mark.parametrize("name", ["runs", "alembic_version"])
+async def test_tables_of_another_application_are_not_taken_for_ours(
+    postgres_url: str, name: str
+) -> None:
+    server = await asyncpg.connect(postgres_url)
+    await server.execute("CREATE TABLE spatial_ref_sys (id int)")
+    await server.execute(f"CREATE TABLE {name} (version_num text)")
+    await server.execute(f"INSERT INTO {name} VALUES ('ae1027a6acf')")
+    await server.close()
+
+    with pytest.raises(StorageUnavailable, match="is another application's"):
+        await migrate_database(postgres_url)
 
 
 async def test_a_server_that_comes_back_is_used_again(

@@ -1,9 +1,11 @@
 import asyncio
+import sqlite3
 import stat
 import sys
 import textwrap
 import threading
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +126,32 @@ async def test_a_file_that_is_not_a_database_cannot_be_opened(tmp_path: Path) ->
             pass
 
     assert await asyncio.to_thread(path.read_text) == "Dear Jack, " * 1000
+
+
+@pytest.mark.parametrize("revision", [None, "ae1027a6acf"])
+@pytest.mark.parametrize("is_owner", [True, False])
+async def test_a_database_of_another_application_stays_as_it_is(
+    tmp_path: Path, revision: str | None, *, is_owner: bool
+) -> None:
+    path = tmp_path / "theirs.db"
+    before = await asyncio.to_thread(_made_by_another_application, path, revision)
+
+    with pytest.raises(StorageUnavailable, match="has the tables 'orders'"):
+        async with open_storage(f"sqlite:///{path}", is_owner=is_owner):
+            pass
+
+    assert await asyncio.to_thread(path.read_bytes) == before
+    assert (await asyncio.to_thread(_modes, tmp_path))["theirs.db"] == 0o640
+
+
+def _made_by_another_application(path: Path, revision: str | None) -> bytes:
+    with closing(sqlite3.connect(path)) as theirs, theirs:
+        theirs.execute("CREATE TABLE orders (id)")
+        if revision is not None:
+            theirs.execute("CREATE TABLE alembic_version (version_num)")
+            theirs.execute("INSERT INTO alembic_version VALUES (?)", [revision])
+    path.chmod(0o640)
+    return path.read_bytes()
 
 
 @pytest.mark.slow
