@@ -5,9 +5,12 @@ Commands parse arguments and print; the work is in asynchronous functions. Modul
 import nothing slow: a command imports what it needs when it runs.
 """
 
+import errno
+import os
 import sys
 from io import TextIOWrapper
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -33,6 +36,8 @@ from llamakeep.errors import InvalidRequest, LlamaKeepError
 
 INTERRUPTED = 130
 """The exit code of a command that was stopped with Ctrl-C."""
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""What writing fails with where standard output is a file."""
 
 
 class Commands(TyperGroup):
@@ -115,8 +120,27 @@ cli.command("replicate-emulator")(maintenance.replicate_emulator)
 
 def main() -> None:
     """Run the command in `sys.argv`, and exit."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by `>&-`
+            setattr(sys, name, _nothing())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # Terminals with a limited encoding show `?` for other characters.
             stream.reconfigure(errors="replace")
-    cli(prog_name="llamakeep")
+    try:
+        try:
+            cli(prog_name="llamakeep")
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None or error.errno not in {*_UNWRITABLE, errno.EPIPE}:
+            raise
+        sys.stdout = _nothing()  # or the rest is written at the exit, in vain
+        if error.errno != errno.EPIPE:
+            complain(f"Standard output cannot be written: {error.strerror}.")
+        sys.exit(1)
+
+
+def _nothing() -> TextIO:
+    """Open a file that is empty, and forgets what is written."""
+    return Path(os.devnull).open("r+", encoding="utf-8")

@@ -42,7 +42,10 @@ Username = Annotated[
     str | None,
     typer.Option("--user", help="The user; by default, your system's user name."),
 ]
-Limit = Annotated[int, typer.Option(min=1, help="How many, the newest first.")]
+MOST_LISTED = 1_000_000
+Limit = Annotated[
+    int, typer.Option(min=1, max=MOST_LISTED, help="How many, the newest first.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 

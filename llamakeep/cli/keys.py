@@ -43,7 +43,10 @@ Models = Annotated[
 Days = Annotated[
     int | None,
     typer.Option(
-        "--days", min=1, help="After how many days it expires. By default: never."
+        "--days",
+        min=1,
+        max=36_500,
+        help="After how many days it expires. By default: never.",
     ),
 ]
 Keeps = Annotated[

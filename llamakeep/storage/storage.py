@@ -333,6 +333,7 @@ def file_of(url: str) -> Path:
     with suppress(ArgumentError, ValueError):
         parsed = make_url(url)
         is_file = parsed.database not in {None, "", ":memory:"} and not parsed.host
+        is_file = is_file and "\0" not in str(parsed.database)
         if parsed.get_backend_name() == "sqlite" and is_file:
             if "?" in url:
                 raise StorageUnavailable(

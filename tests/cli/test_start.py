@@ -177,3 +177,31 @@ def test_a_driver_that_is_missing_is_named_with_what_installs_it(
     assert "pip install 'llamakeep[postgres]'" in done.stderr
     assert f"{missing} is missing" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("--version >&-", ""),
+        ("--version >/dev/full", "output cannot be written: No space left on device."),
+        ("user add ada --password-stdin <&-", "has 8 to 1024 characters"),
+    ],
+)
+def test_a_closed_or_full_stream_is_no_bug(
+    command: str, said: str, tmp_path: Path
+) -> None:
+    asked = subprocess.run(
+        ["/bin/sh", "-c", f"exec {sys.executable} -m llamakeep {command}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+    assert said in asked.stderr
+    assert (asked.returncode, len(asked.stderr.splitlines())) == (
+        bool(said),
+        bool(said),
+    )

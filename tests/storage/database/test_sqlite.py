@@ -101,7 +101,15 @@ async def test_the_file_has_the_name_it_was_given(tmp_path: Path, name: str) -> 
 
 
 @pytest.mark.parametrize(
-    "url", ["sqlite://", "sqlite:///:memory:", "mysql://localhost/x", "nonsense", ""]
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///:memory:",
+        "mysql://localhost/x",
+        "nonsense",
+        "",
+        "sqlite:///a%00b",
+    ],
 )
 async def test_what_does_not_keep_is_not_a_database(url: str) -> None:
     with pytest.raises(StorageUnavailable, match="LLAMAKEEP_DATABASE_URL"):
