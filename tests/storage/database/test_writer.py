@@ -86,9 +86,11 @@ async def test_a_transaction_that_cannot_begin_fails_all_of_a_batch_at_once(
     database: SqliteDatabase, tmp_path: Path
 ) -> None:
     await database.write(lambda c: c.execute(text("PRAGMA busy_timeout = 100")).close())
+    await database.write(lambda c: c.execute(text("DROP TABLE t")))  # or it is not ours
     other = await asyncio.to_thread(
         SqliteDatabase, tmp_path / "bare.db", is_owner=False
     )
+    await database.write(lambda c: c.execute(text("CREATE TABLE t (n INT UNIQUE)")))
     has_begun, may_end = threading.Event(), threading.Event()
 
     def holding(_: Connection) -> None:
