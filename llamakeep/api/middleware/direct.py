@@ -14,9 +14,9 @@ class DirectRoutes:
     """
     Takes prompts to their routes, past what FastAPI does for uploaded files.
 
-    That, and looking for the route, took a twentieth of a prompt's CPU time (measured).
+    That, and looking for the route, took 15 µs of a prompt's CPU time (measured).
     It is the innermost middleware; the `handlers` are the application's. What is not
-    for a `PromptRoute`, or whose path has parameters or a prefix, goes on to FastAPI.
+    for a `PromptRoute`, or whose path has parameters, goes on to FastAPI.
     """
 
     def __init__(
