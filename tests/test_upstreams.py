@@ -16,6 +16,7 @@ from llamakeep.settings.upstreams import (
     with_local,
 )
 from llamakeep.settings.upstreams.reading import LARGEST, MOST_MISTAKES
+from llamakeep.workers.config import pack_upstreams, unpack_upstreams
 from tests.fixtures import forget_surroundings
 from tests.providers.asking import settings
 
@@ -324,6 +325,11 @@ models = [
             "cannot be read: embedded null byte",
         ),
         (
+            '[upstreams.a]\nkind = "replicate"\nkey_file = "~nobody-here/key"\n',
+            3,
+            "there is no user of that name",
+        ),
+        (
             '[upstreams.a]\nkind = "replicate"\nmodels = ["a\\nb"]\n',
             3,
             "not written as it has to be",
@@ -389,6 +395,20 @@ def test_a_key_in_the_place_of_its_variable_is_not_told(tmp_path: Path) -> None:
 
     assert "secret" not in mistake
     assert mistake.startswith("3: upstreams.a.key_variable: the variable is not set.")
+
+
+def test_a_worker_has_the_keys_that_its_parent_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROQ_KEY", "gsk_secret")
+    (tmp_path / "token").write_text("r8_token\n")
+    found = said(tmp_path, GOOD)
+
+    packed = pack_upstreams(found)
+    monkeypatch.delenv("GROQ_KEY")
+    (tmp_path / "token").unlink()
+
+    assert unpack_upstreams(packed, settings()) == found
 
 
 def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:

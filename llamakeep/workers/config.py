@@ -1,5 +1,6 @@
 """The configuration that a parent passes to its workers."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pydantic import SecretStr
 from pydantic_core import to_jsonable_python
 
 from llamakeep.settings import Settings
-from llamakeep.settings.upstreams import NONE, Upstreams, read_text
+from llamakeep.settings.upstreams import NONE, LocalUpstream, Upstreams, read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class WorkerConfig:
     dead_nodes: list[str]
     """Ids of workers that have died, whose runs can be taken over at once."""
     upstreams: list[str] | None = None
-    """The path and the text of `llamakeep.toml`, as the parent last read it."""
+    """What the parent last read of `llamakeep.toml`; see `pack_upstreams`."""
     is_kept: bool = False
     """Whether another process keeps the socket, such as systemd."""
 
@@ -50,21 +51,23 @@ def pack(settings: Settings) -> dict[str, Any]:
 
 
 def pack_upstreams(said: Upstreams) -> list[str] | None:
-    """Return what identifies the file's content, as JSON; `None` without a file."""
-    return None if said.path is None else [str(said.path), said.text]
+    """Return the file's path, its text and the keys, as JSON; `None` without a file."""
+    if said.path is None:
+        return None
+    keys = {
+        name: each.key.get_secret_value()
+        for name, each in said.upstreams.items()
+        if not isinstance(each, LocalUpstream) and each.key is not None
+    }
+    return [str(said.path), said.text, json.dumps(keys)]
 
 
 def unpack_upstreams(packed: Sequence[str] | None, settings: Settings) -> Upstreams:
-    """
-    Return what `pack_upstreams` was given.
-
-    Raises:
-        UpstreamsFault: A variable or a file with a key is there no more.
-    """
+    """Return what `pack_upstreams` was given, whatever became of its files."""
     if packed is None:
         return NONE
-    path, text = packed
-    return read_text(text, Path(path), settings)
+    path, text, keys = packed
+    return read_text(text, Path(path), settings, keys=json.loads(keys))
 
 
 def unpack(packed: dict[str, Any]) -> Settings:

@@ -6,16 +6,17 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, SecretStr, ValidationError
-from pydantic_settings import DotEnvSettingsSource, SettingsError
+from pydantic_settings import DotEnvSettingsSource
 
 from llamakeep.domain import Limits, UserRole
 from llamakeep.errors import wording
 from llamakeep.settings.model import Settings
-from llamakeep.settings.secret_files import read_secret
 from llamakeep.settings.upstreams.aliases import AliasReader, meant
+from llamakeep.settings.upstreams.keys import KeyReader
 from llamakeep.settings.upstreams.lines import Lines
 from llamakeep.settings.upstreams.model import (
     NAME,
@@ -30,7 +31,6 @@ from llamakeep.settings.upstreams.model import (
     Upstreams,
     UpstreamsFault,
 )
-from llamakeep.settings.values import INVISIBLE
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -47,7 +47,6 @@ KINDS: Mapping[str, type[Upstream]] = {
     "local": LocalUpstream,
 }
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
-_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _TOP = ("upstreams", "aliases", "limits", "roles")
 _ROLES = [each.value for each in UserRole]
 _NEITHER = "is no table. Begin it with [upstreams.NAME]"
@@ -102,9 +101,12 @@ def read_text(
     settings: Settings,
     *,
     others: Mapping[str, Sequence[str] | None] | None = None,
+    keys: Mapping[str, str] = MappingProxyType({}),
 ) -> Upstreams:
     """
     Return what the text of a file says; see `read`.
+
+    The `keys` of some upstreams are known already, and not read again.
 
     Raises:
         UpstreamsFault: It has mistakes.
@@ -127,7 +129,7 @@ def read_text(
         mistake = Mistake(path, line, f"It is no TOML: {said}.{fix}")
         raise UpstreamsFault([mistake]) from error
     found = of_environment(settings) if others is None else others
-    return _Reader(given, text, path).read(found)
+    return _Reader(given, text, path, keys).read(found)
 
 
 def with_local(settings: Settings, upstreams: Upstreams) -> Settings:
@@ -162,8 +164,11 @@ def of_environment(settings: Settings) -> Mapping[str, Sequence[str] | None]:
 
 
 class _Reader:
-    def __init__(self, given: Mapping[str, Any], text: str, path: Path) -> None:
+    def __init__(
+        self, given: Mapping[str, Any], text: str, path: Path, keys: Mapping[str, str]
+    ) -> None:
         self._given = given
+        self._known_keys = keys
         self._text = text
         self._path = path
         self._lines = Lines(text)
@@ -173,7 +178,8 @@ class _Reader:
         except (OSError, ValueError) as error:
             message = "It cannot be read as text in UTF-8. Correct it, or remove it."
             raise UpstreamsFault([Mistake(Path(".env"), None, message)]) from error
-        self._variables = {**in_file, **os.environ}
+        variables = {**in_file, **os.environ}
+        self._keys = KeyReader(variables, path.parent, self._report)
 
     def read(self, others: Mapping[str, Sequence[str] | None]) -> Upstreams:
         given = self._given
@@ -335,51 +341,14 @@ class _Reader:
             message = wording.wording_of(wrong).rstrip(".")
             self._report(path, f"{shown}: {message[:1].upper()}{message[1:]}.")
 
-    def _with_key(self, name: str, upstream: Upstream) -> Upstream | None:
+    def _with_key(self, name: str, upstream: Upstream) -> Upstream:
         if isinstance(upstream, LocalUpstream):
             return upstream
-        place = ("upstreams", name)
-        variable, file = upstream.key_variable, upstream.key_file
-        secret = None
-        if variable is not None and file is not None:
-            self._report(
-                (*place, "key_file"),
-                f"upstreams.{name} has key_variable and key_file. Keep one of them.",
-            )
-        elif variable is not None:
-            secret = (self._variables.get(variable) or "").strip() or None
-            if secret is None:
-                # It may be the key itself, which is not to be told.
-                called = f" {variable}" if _VARIABLE.fullmatch(variable) else ""
-                self._report(
-                    (*place, "key_variable"),
-                    f"upstreams.{name}.key_variable: the variable{called} is not "
-                    "set. Set it in the environment or in `.env`, or name another.",
-                )
-        elif file is not None:
-            try:
-                secret = read_secret(
-                    f"upstreams.{name}.key_file", self._path.parent / file.expanduser()
-                ).strip()
-            except SettingsError as error:
-                fix = "Write the key into that file, or name another."
-                self._report((*place, "key_file"), f"{error}. {fix}")
-        elif isinstance(upstream, ReplicateUpstream):
-            self._report(
-                place,
-                f"upstreams.{name} needs an API token. Name the variable that has it: "
-                'key_variable = "REPLICATE_API_TOKEN".',
-            )
-        if secret is None:
-            return upstream
-        if INVISIBLE.search(secret):
-            key = "key_file" if variable is None else "key_variable"
-            self._report(
-                (*place, key),
-                f"upstreams.{name}.{key}: what it names has a character that no key "
-                "has. Copy the key again.",
-            )
-        return upstream.model_copy(update={"key": SecretStr(secret)})
+        if (known := self._known_keys.get(name)) is not None:
+            key: SecretStr | None = SecretStr(known)
+        else:
+            key = self._keys.key_of(name, upstream)
+        return upstream if key is None else upstream.model_copy(update={"key": key})
 
 
 def _keys_inside(known: type[BaseModel], key: str) -> Sequence[str]:
