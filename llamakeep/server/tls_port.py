@@ -124,31 +124,36 @@ class TlsPort:
     def _new_protocol(self) -> asyncio.Protocol:
         return _Protocol(
             self._bounds,
-            self._free.release,
+            _Place(self._free.release),
             config=self._config,
             server_state=self._state,
         )
 
 
+class _Place:
+    """What a stranger takes up, until it is known or lost."""
+
+    def __init__(self, give_back: Callable[[], None]) -> None:
+        self._give_back: Callable[[], None] | None = give_back
+
+    def leave(self) -> None:
+        """Make room, once."""
+        if self._give_back is not None:
+            self._give_back()
+            self._give_back = None
+
+
 class _Protocol(BoundedProtocol):
-    """A connection that counts as a stranger's until it is known, or lost."""
+    """A connection of a stranger, as long as the application does not know it."""
 
-    __slots__ = ("_make_room",)
+    __slots__ = ("_place",)
 
-    def __init__(
-        self, bounds: Bounds, make_room: Callable[[], None], **uvicorns_own: Any
-    ) -> None:
-        state = {"known": self._known}
-        super().__init__(bounds, app_state=state, **uvicorns_own)
-        self._make_room: Callable[[], None] | None = make_room
+    def __init__(self, bounds: Bounds, place: _Place, **uvicorns_own: Any) -> None:
+        # Not a method of this: its buffers would wait for the garbage collector.
+        super().__init__(bounds, app_state={"known": place.leave}, **uvicorns_own)
+        self._place = place
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Disconnect the request in progress."""
         super().connection_lost(exc)
-        self._known()
-        self.app_state.clear()  # breaks a reference cycle
-
-    def _known(self) -> None:
-        if self._make_room is not None:
-            self._make_room()
-            self._make_room = None
+        self._place.leave()

@@ -1,7 +1,9 @@
 """What strangers can do at the port that is for nodes on other machines."""
 
 import asyncio
+import gc
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -13,7 +15,7 @@ from uvicorn.server import ServerState
 from llamakeep.nodes.certificates import trusting
 from llamakeep.nodes.listening import Listening, listen
 from llamakeep.server import tls_port as ports
-from llamakeep.server.connections import close_overdue
+from llamakeep.server.connections import BoundedProtocol, close_overdue
 from tests.nodes.ports import BOUNDS, tls_port
 from tests.server.echoing import echo
 from tests.waiting import until
@@ -154,6 +156,30 @@ async def test_what_is_no_request_is_refused_and_the_connection_closed(
                 writer.write(sent)
                 assert (await rest(reader)).startswith(b"HTTP/1.1 " + status)
             await until(lambda: not state.connections)
+
+
+@pytest.mark.parametrize("sent", [REQUEST, b"GET / HTTP/1.1\r\nx: " + b"y" * 100_000])
+async def test_a_connection_that_is_over_does_not_wait_for_the_garbage_collector(
+    listening: Listening, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    made: list[weakref.ref[BoundedProtocol]] = []
+
+    class Watched(ports._Protocol):
+        def connection_made(self, transport: object) -> None:
+            made.append(weakref.ref(self))
+            super().connection_made(transport)
+
+    monkeypatch.setattr(ports, "_Protocol", Watched)
+    gc.disable()
+    try:
+        async with tls_port(listening, echo) as state:
+            async with connected(listening) as (reader, writer):
+                writer.write(sent)
+                await reader.read(1)
+            await until(lambda: not state.connections)
+            await until(lambda: made[0]() is None)
+    finally:
+        gc.enable()
 
 
 async def test_nothing_older_than_tls_1_3_is_spoken(listening: Listening) -> None:
