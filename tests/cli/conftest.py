@@ -21,6 +21,14 @@ ROOT = Path(__file__).parents[2]
 httpx2.AsyncHTTPTransport()  # the first one imports, which blocks
 
 
+MOST_SAID = 64 * 1024 * 1024
+"""
+Bytes of output that wait here until a test reads them.
+
+They have to be taken out of the pipe all the while: a server whose log nobody reads
+stops in the middle of a line, with all its clients, as soon as the pipe is full.
+"""
+
 Type = Callable[..., Result]
 one_command = cache(get_command)
 
@@ -108,6 +116,7 @@ async def started(*arguments: str, **variables: str) -> AsyncIterator[Process]:
         stdin=pipe,
         stdout=pipe,
         stderr=pipe,
+        limit=MOST_SAID,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
     )
     try:
