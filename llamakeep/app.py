@@ -314,7 +314,7 @@ async def _meet_nodes(
     engine.recovery.contact = listening.contact
     peers = Peers(storage, engine.node_id, place=here)
     engine.metrics.collectors.append(peers.collect)
-    mirrors = Mirrors(peers)
+    mirrors = Mirrors(peers, engine.live)
     stack.push_async_callback(mirrors.close)
     engine.mirrors = mirrors
     if engine.feeds.elsewhere is not None:

@@ -41,7 +41,8 @@ class Mirrors(Protocol):
         """
         Lend a copy of a live run; `None` if its node cannot be reached, or has it not.
 
-        It is lost when its node has ended it, or has it no longer.
+        It is lost when its node has ended it, or has it no longer. It is no copy if
+        this node has the run by now.
         """
         ...
 
@@ -78,6 +79,8 @@ async def follow_elsewhere(
                         async for update in updates:
                             position = getattr(update, "position", position)
                             yield update
+                            if isinstance(update, Ended):
+                                return
             until += loop.time()
         stored = follow_stored(storage, run, position, every=POLL_INTERVAL)
         async with aclosing(stored) as updates:

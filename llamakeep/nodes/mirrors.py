@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -35,10 +35,12 @@ class Mirrors:
 
     Args:
         peers: The other nodes.
+        live: The runs that this node works on.
     """
 
-    def __init__(self, peers: Peers) -> None:
+    def __init__(self, peers: Peers, live: Mapping[str, LiveRun]) -> None:
         self._peers = peers
+        self._live = live
         self._mirrors: dict[str, _Mirror] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -47,12 +49,19 @@ class Mirrors:
         """
         Lend a copy of a live run; `None` if its node cannot be reached, or has it not.
 
-        It is lost when its node has ended it, or has it no longer.
+        It is lost when its node has ended it, or has it no longer. It is no copy if
+        this node has the run by now.
         """
+        own = self._live.get(run.id)
+        if own is not None and not own.is_lost:
+            yield own
+            return
         mirror = self._mirrors.get(run.id)
         if mirror is None or mirror.task.done():
             begun = asyncio.get_running_loop().create_future()
             task = self._begin(self._receive(run, begun))
+            # Also if it is canceled before it has begun.
+            task.add_done_callback(lambda _: _end_waiting(begun))
             mirror = self._mirrors[run.id] = _Mirror(task, begun)
         mirror.readers += 1
         try:
@@ -101,8 +110,6 @@ class Mirrors:
         finally:
             if live is not None:
                 live.lose()
-            elif not begun.done():
-                begun.set_result(None)
 
     async def _tell(self, run_id: str) -> None:
         try:
@@ -112,6 +119,11 @@ class Mirrors:
                     pass
         except (HttpError, StorageUnavailable) as error:
             log.info("the node of run %s looks for cancels later: %s", run_id, error)
+
+
+def _end_waiting(begun: "asyncio.Future[LiveRun | None]") -> None:
+    if not begun.done():
+        begun.set_result(None)
 
 
 async def _soon(begun: "asyncio.Future[LiveRun | None]") -> LiveRun | None:
