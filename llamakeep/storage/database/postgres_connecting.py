@@ -44,10 +44,12 @@ _OF_ONE_HOST = (
 """Errors after which the next host is tried."""
 
 
-SERVER_KEEPALIVES = {
+SERVER_TIMEOUTS = {
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
+    # Keepalives are not sent while something waits to be acknowledged.
+    "tcp_user_timeout": "11000",
 }
 """
 Session settings after which the server notices within seconds that a client's host is
@@ -145,7 +147,7 @@ class Connector:
     ) -> asyncpg.Connection:
         settings = dict(self._url.server_settings)
         if not is_pooled:
-            settings = SERVER_KEEPALIVES | settings | self.session
+            settings = SERVER_TIMEOUTS | settings | self.session
         return await asyncpg.connect(
             self._url.dsn,
             host=host,

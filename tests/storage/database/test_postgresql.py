@@ -12,7 +12,7 @@ from llamakeep.errors import StorageUnavailable
 from llamakeep.storage import Storage, migrate_database, open_storage
 from llamakeep.storage.database import pipelines, postgres_slots
 from llamakeep.storage.database.postgres import LONGEST_PAUSE
-from llamakeep.storage.database.postgres_connecting import SERVER_KEEPALIVES
+from llamakeep.storage.database.postgres_connecting import SERVER_TIMEOUTS
 from tests.storage.gates import Gate, open_gate
 from tests.storage.running import NODE, ended, new_run
 from tests.waiting import until
@@ -158,10 +158,10 @@ async def test_the_server_looks_often_whether_the_host_of_a_client_is_still_ther
     def shown(connection: Connection) -> dict[str, str]:
         return {
             name: connection.exec_driver_sql(f"SHOW {name}").scalar_one()
-            for name in SERVER_KEEPALIVES
+            for name in SERVER_TIMEOUTS
         }
 
-    assert await storage._database.read(shown) == SERVER_KEEPALIVES
+    assert await storage._database.read(shown) == SERVER_TIMEOUTS
 
 
 async def test_connections_that_are_no_longer_needed_are_closed(
