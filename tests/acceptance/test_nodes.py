@@ -22,6 +22,9 @@ NewNodes = Callable[..., Awaitable[list[ServerProcess]]]
 NOTICED = 8.0
 """Seconds, on a machine that does much else; on an idle one it is 1 to 2."""
 
+UNSEEN = 9.0
+"""Seconds more where nobody has seen the session of the one that was killed."""
+
 LEASE = 3.0
 
 
@@ -46,6 +49,8 @@ async def new_nodes(
         *,
         sessions: int | None = None,
         are_apart: bool = False,
+        words: int = 300,
+        pause: float = 0.01,
         **settings: Any,
     ) -> list[ServerProcess]:
         settings = {"database_url": postgres_url, "lease": 60, **settings}
@@ -53,8 +58,8 @@ async def new_nodes(
             settings["node_address"] = "127.0.0.1:0"
         nodes = [
             new_server(
-                words=300,
-                pause=0.01,
+                words=words,
+                pause=pause,
                 settings=settings,
                 here=f"machine {index}" if are_apart else None,
             )
@@ -116,6 +121,24 @@ async def test_the_runs_of_a_killed_node_go_on_at_another_one_long_before_its_le
     assert ended["status"] == "succeeded"
     assert ended["response"].count(" ") == 300
     assert taken_at - killed_at < NOTICED
+
+
+async def test_a_server_alone_that_is_started_again_does_not_wait_for_its_last_lease(
+    new_nodes: NewNodes, connection: asyncpg.Connection
+) -> None:
+    [server] = await new_nodes(1)
+    await until(lambda: has_noted_its_session(connection))
+    run_id = await begin(server)
+
+    await server.restart()
+    began = time.monotonic()
+
+    assert (await server.ended_run(run_id))["status"] == "succeeded"
+    assert time.monotonic() - began < UNSEEN + NOTICED  # its lease has 60 seconds
+
+
+async def has_noted_its_session(connection: asyncpg.Connection) -> bool:
+    return bool(await connection.fetchval("SELECT bool_and(had_session) FROM nodes"))
 
 
 async def test_the_runs_of_a_node_that_stops_go_on_at_another_one_at_once(

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
+from llamakeep.errors import StorageUnavailable
 from llamakeep.repeated import Repeated
 from llamakeep.storage import Storage
 from llamakeep.storage.database.port import Session
@@ -15,8 +16,32 @@ EVERY = 1.0
 GRACE = 1.0
 """Seconds after which a node whose session is gone is dead; it may open another one."""
 
+SETTLING = 5.0
+"""
+Seconds for which this node has a session until it means something that another one has
+none which it has not seen.
+
+PostgreSQL may have been restarted: then all have so long to come back.
+"""
+
 LAST_LOOK = 0.3
 """Seconds after which a node whose lease is over is dead; it may just renew it."""
+
+AFTER_ALL = 3.0
+"""
+Seconds after its own lease was over in which a node counts on none of the others'.
+
+When PostgreSQL was frozen, or its clock was set, those of all are over at once, and
+each renews its own when it finds that out.
+"""
+
+WITHOUT_SESSION = 5.0
+"""Seconds without a session, while the database works, after which the log says so."""
+
+ELSEWHERE = (
+    "it is not in the database that has the runs. LLAMAKEEP_DATABASE_DIRECT_URL has to "
+    "lead to the same database as LLAMAKEEP_DATABASE_URL."
+)
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +75,20 @@ class NodeWatch:
         self._left = take_over
         self._session: Session | None = None
         self._may_have_session = True
+        self._failure = ""
+        """Why it could not be held."""
+        self._without_since: float | None = None
+        """When a look found no session of this node, by the event loop's clock."""
         self._living: Mapping[str, Node] = {}
         """What the last look found."""
+        self._counts_on_leases_at = float("-inf")
+        """From when on, by the event loop's clock."""
         self._with_session: set[str] = set()
         """Nodes whose session was seen by this one's, since that was opened."""
         self._seen_by = 0
         """The number of that session."""
+        self._settled_at = float("inf")
+        """When all had the time to have one, too, by the event loop's clock."""
         self._silent: dict[str, tuple[Node, float]] = {}
         """Nodes without a sign of life, and since when."""
         self._holding = Repeated("holding a session", self._hold, every=EVERY)
@@ -65,7 +98,7 @@ class NodeWatch:
         """Begin."""
         await self._holding.once()
         self._holding.open()
-        self._looking.open()
+        self._looking.open(at_once=True)
 
     async def close(self) -> None:
         """Stop, and end the session."""
@@ -75,6 +108,12 @@ class NodeWatch:
             await self._session.close()
 
     async def _hold(self) -> None:
+        try:
+            await self._try_to_hold()
+        except StorageUnavailable as error:
+            self._failure = error.detail
+
+    async def _try_to_hold(self) -> None:
         if self._session is None and self._may_have_session:
             self._session = await self._storage.open_session(
                 self._node, told=self._left, lost=self._lost
@@ -84,6 +123,7 @@ class NodeWatch:
             if self._session.number:
                 self._renew()  # until it is back, the lease says that this one lives
             await self._session.hold()
+            self._failure = ""
 
     def _lost(self) -> None:
         log.warning("the session with PostgreSQL is lost; another one is opened")
@@ -97,8 +137,13 @@ class NodeWatch:
         own = living.get(self._node)
         if own is None or own.is_expired:
             self._silent.clear()  # it was this one that was silent
+            now = asyncio.get_running_loop().time()
+            self._counts_on_leases_at = now + AFTER_ALL
             self._renew()
             return
+        if own.has_session and not own.had_session:
+            await self._storage.note_session(self._node)
+        self._check_session(own)
         dead = self._dead(own)
         if self._silent:
             graces = [self._grace_of(each) for each, _ in self._silent.values()]
@@ -109,22 +154,40 @@ class NodeWatch:
             await self._storage.declare_dead(dead)
             self._left()
 
+    def _check_session(self, own: Node) -> None:
+        """Warn, once, if the database works and has not had a session for a while."""
+        if own.has_session or not self._may_have_session:
+            self._without_since = None
+            return
+        now = asyncio.get_running_loop().time()
+        if self._without_since is None:
+            self._without_since = now
+        elif now - self._without_since >= WITHOUT_SESSION:
+            self._without_since = float("inf")  # it is said
+            log.warning(
+                "there is no session by which other servers notice that this one has "
+                "ended, so they wait until its lease is over: %s",
+                self._failure or ELSEWHERE,
+            )
+
     def _dead(self, own: Node) -> list[Node]:
         """Return the nodes that were silent for long enough."""
         session, now = self._session, asyncio.get_running_loop().time()
         # After a failover, or a restart of PostgreSQL, no node has a session yet.
         sees_sessions = session is not None and session.is_held and own.has_session
         if session is not None and session.number != self._seen_by:
-            self._seen_by = session.number
+            self._seen_by, self._settled_at = session.number, now + SETTLING
             self._with_session.clear()
         silent: dict[str, tuple[Node, float]] = {}
         for each in self._living.values():
             if sees_sessions and each.has_session:
                 self._with_session.add(each.id)
-            is_gone = (
-                sees_sessions and not each.has_session and each.id in self._with_session
+            had_session = each.id in self._with_session or (
+                each.had_session and now >= self._settled_at
             )
-            if each is not own and (is_gone or each.is_expired):
+            is_gone = sees_sessions and had_session and not each.has_session
+            is_over = each.is_expired and now >= self._counts_on_leases_at
+            if each is not own and (is_gone or is_over):
                 known, since = self._silent.get(each.id, (each, now))
                 is_new = known.lease_until != each.lease_until
                 silent[each.id] = each, now if is_new else since

@@ -15,6 +15,7 @@ from llamakeep.errors import StorageUnavailable
 from llamakeep.storage.database.port import CHANNEL
 from llamakeep.storage.database.postgres_connecting import FAILURES, reason_of
 
+HAS_IDLE_TIMEOUT = (14,)
 _LOCK = "SELECT pg_advisory_lock(hashtextextended($1, 0))"
 
 
@@ -61,6 +62,9 @@ class PostgresSession:
         try:
             connection = await self._connect()
             try:
+                if connection.get_server_version() >= HAS_IDLE_TIMEOUT:
+                    # It waits for notifications, and has nothing to do for hours.
+                    await connection.execute("SET idle_session_timeout = 0")
                 await connection.add_listener(CHANNEL, lambda *_: self._told())
                 await connection.execute(_LOCK, self._node)
             except BaseException:

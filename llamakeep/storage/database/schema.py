@@ -10,7 +10,7 @@ from sqlalchemy import Column, Connection, MetaData, Table, Text, inspect, selec
 from llamakeep.errors import DatabaseOutdated, StorageUnavailable
 from llamakeep.storage.database.columns import metadata
 
-HEAD = "0032"
+HEAD = "0033"
 """The newest migration; a constant, because importing Alembic takes long."""
 
 OLDEST_SQLITE = (3, 42)

@@ -113,6 +113,8 @@ nodes = Table(
     # The same for those on other machines, and what it shows there.
     Column("remote_address", String(300)),
     Column("certificate", Text),
+    # So that one that is gone means something also to who did not see it.
+    Column("had_session", Boolean, nullable=False, server_default=false()),
 )
 
 quotas = Table(

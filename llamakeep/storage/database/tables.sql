@@ -274,7 +274,7 @@ CREATE INDEX login_codes_by_user_id ON login_codes (user_id);
 CREATE TABLE nodes (
 	id VARCHAR(32) NOT NULL, 
 	lease_until BIGINT, 
-	is_dead BOOLEAN DEFAULT 0 NOT NULL, address VARCHAR(300), secret VARCHAR(64), remote_address VARCHAR(300), certificate TEXT, 
+	is_dead BOOLEAN DEFAULT 0 NOT NULL, address VARCHAR(300), secret VARCHAR(64), remote_address VARCHAR(300), certificate TEXT, had_session BOOLEAN DEFAULT 0 NOT NULL, 
 	CONSTRAINT nodes_pk PRIMARY KEY (id)
 );
 
@@ -288,4 +288,4 @@ CREATE TRIGGER search_imported AFTER INSERT ON runs WHEN (new.status = 'canceled
 
 INSERT INTO search_words (search_words, rank) VALUES ('secure-delete', 1);
 
-INSERT INTO alembic_version VALUES ('0032')
+INSERT INTO alembic_version VALUES ('0033')

@@ -34,6 +34,7 @@ _AT_ONCE = {"no_seconds": 0}
 _IS_IT = and_(nodes.c.id == bindparam("node"), not_(nodes.c.is_dead))
 _IS_ALIVE = select(nodes.c.id).where(_IS_IT)
 _RENEW = update(nodes).where(_IS_IT).values(lease_until=seconds_from_now("lease"))
+_NOTE_SESSION = update(nodes).where(_IS_IT).values(had_session=true())
 _OTHERS = nodes.c.id != bindparam("node")
 _HAS_RUNS = exists().where(runs.c.owner == nodes.c.id, IS_UNFINISHED)
 _FORGET = delete(nodes).where(_OTHERS, nodes.c.is_dead, not_(_HAS_RUNS))
@@ -44,6 +45,7 @@ _LIVING = select(
     func.coalesce(nodes.c.lease_until < _NOW, true()),
     # Those of sessions are exclusive.
     not_(func.pg_try_advisory_xact_lock_shared(_LOCK)),
+    nodes.c.had_session,
 ).where(not_(nodes.c.is_dead))
 
 _CONTACTS = select(
@@ -68,6 +70,8 @@ class Node:
     """Whether its lease is over, by the database's clock."""
     has_session: bool
     """Whether it has a session that PostgreSQL ends together with its process."""
+    had_session: bool = False
+    """Whether it had one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,12 @@ class NodeStorage:
             lambda connection: [
                 Node(*row) for row in connection.execute(_LIVING, _AT_ONCE)
             ]
+        )
+
+    async def note_session(self, node: str) -> None:
+        """Keep that a node has a session."""
+        await self._database.write(
+            lambda connection: connection.execute(_NOTE_SESSION, {"node": node}).close()
         )
 
     async def contact_of(self, run_id: str) -> Contact | None:

@@ -11,6 +11,7 @@ import pytest
 from llamakeep.domain import utc_now
 from llamakeep.engine.recovery import nodes
 from llamakeep.engine.recovery.nodes import NodeWatch
+from llamakeep.errors import StorageUnavailable
 from llamakeep.storage import Storage
 from llamakeep.storage.runs.nodes import Node
 
@@ -27,11 +28,16 @@ class Database:
     number: int = 1
     is_held: bool = True
     dead: list[str] = field(default_factory=list)
+    failure: str = ""
+    """Why no session can be held."""
     renewals: int = 0
     looks_for_runs: int = 0
 
     async def nodes(self) -> Sequence[Node]:
         return [*self.found.values()]
+
+    async def note_session(self, node: str) -> None:
+        self.found[node] = replace(self.found[node], had_session=True)
 
     async def declare_dead(self, silent: Collection[Node]) -> None:
         for each in silent:
@@ -46,6 +52,8 @@ class Database:
         return self
 
     async def hold(self) -> None:
+        if self.failure:
+            raise StorageUnavailable(self.failure)
         self.is_held = True
 
     def other(self, **facts: object) -> None:
@@ -73,6 +81,8 @@ def database() -> Database:
 async def watch(database: Database, monkeypatch: pytest.MonkeyPatch) -> NodeWatch:
     monkeypatch.setattr("llamakeep.engine.recovery.nodes.GRACE", 0.01)
     monkeypatch.setattr("llamakeep.engine.recovery.nodes.LAST_LOOK", 0.01)
+    for name in ("SETTLING", "AFTER_ALL"):
+        monkeypatch.setattr(f"llamakeep.engine.recovery.nodes.{name}", 3600)
 
     def renew() -> None:
         database.renewals += 1
@@ -117,6 +127,16 @@ async def test_a_node_that_never_had_a_session_is_found_by_its_lease_alone(
     database.other(has_session=False)
 
     assert await look(database, watch, 3) == []
+
+
+async def test_a_session_that_ended_unseen_counts_once_all_had_time_to_come_back(
+    database: Database, watch: NodeWatch
+) -> None:
+    database.other(has_session=False, had_session=True)
+
+    assert await look(database, watch, 3) == []
+    watch._settled_at = 0
+    assert await look(database, watch) == [OTHER]
 
 
 async def test_a_node_that_renews_its_lease_without_a_session_lives(
@@ -167,3 +187,44 @@ async def test_who_was_declared_dead_joins_again(
     await look(database, watch, 1)
 
     assert database.renewals == 1
+
+
+async def test_leases_that_are_over_together_are_given_time_to_be_renewed(
+    database: Database, watch: NodeWatch
+) -> None:
+    for each in (OWN, OTHER):  # PostgreSQL was frozen
+        database.found[each] = replace(database.found[each], is_expired=True)
+    await look(database, watch, 1)
+    database.found[OWN] = alive(OWN)
+
+    assert await look(database, watch, 3) == []
+    watch._counts_on_leases_at = 0
+    assert await look(database, watch) == [OTHER]
+
+
+REASONS = {
+    "db.example.com cannot be used: it does not answer.": "it does not answer",
+    "": "LLAMAKEEP_DATABASE_DIRECT_URL has to lead to the same database",
+}
+
+
+@pytest.mark.parametrize("failure", REASONS)
+async def test_a_node_without_a_session_says_once_why_its_end_is_noticed_late(
+    database: Database,
+    watch: NodeWatch,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    failure: str,
+) -> None:
+    monkeypatch.setattr("llamakeep.engine.recovery.nodes.WITHOUT_SESSION", 0.005)
+    database.found[OWN] = replace(database.found[OWN], has_session=False)
+    database.failure, database.is_held = failure, not failure
+    await watch._hold()
+
+    assert await look(database, watch, 4) == []
+
+    [warning] = caplog.messages
+    assert REASONS[failure] in warning
+    database.found[OWN] = replace(database.found[OWN], has_session=True)
+    assert await look(database, watch, 2) == []
+    assert len(caplog.messages) == 1

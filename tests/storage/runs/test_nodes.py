@@ -159,3 +159,37 @@ async def test_a_session_that_the_server_ends_can_be_opened_again(
         assert session.number == 2
         assert [each.has_session for each in await storage.nodes()] == [True]
         await session.close()
+
+
+async def test_a_session_in_another_database_is_seen_by_nobody(
+    clean_postgres_url: str, postgres_url: str
+) -> None:
+    direct = open_storage(clean_postgres_url, direct_url=postgres_url)
+    async with direct as storage:
+        await storage.join(NODE, lease=LEASE)
+        session = await storage.open_session(NODE, told=lambda: None, lost=lambda: None)
+        assert session is not None
+        await session.hold()
+
+        assert [each.has_session for each in await storage.nodes()] == [False]
+
+        await session.close()
+
+
+async def test_a_session_is_not_ended_for_being_idle(postgres_url: str) -> None:
+    lost = asyncio.Event()
+    async with open_storage(postgres_url, migrate=True) as storage:
+        limit = "ALTER DATABASE {} SET idle_session_timeout = '50ms'"
+        name = postgres_url.rpartition("/")[2]
+        await storage._database.write(
+            lambda c: c.exec_driver_sql(limit.format(name)).close()
+        )
+        session = await storage.open_session(NODE, told=lambda: None, lost=lost.set)
+        assert session is not None
+        await session.hold()
+
+        await asyncio.sleep(0.5)
+
+        assert session.is_held
+        assert not lost.is_set()
+        await session.close()
