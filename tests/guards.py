@@ -9,6 +9,9 @@ from typing import Any
 STARTING = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"}
 """What Python reports when a program or another process is started."""
 
+OWN_ADDRESSES: set[str] = set()
+"""Addresses that tests have given this machine, besides those of loopback."""
+
 _started: list[str] | None = None
 """What a test has started that must not; `None` while any may."""
 
@@ -23,7 +26,7 @@ class QuickTestStartedProgram(Exception):
 
 def refuse_outside_connections() -> None:
     """
-    Let this process connect to loopback addresses only, from now on.
+    Let this process connect to this machine only, from now on.
 
     Python sees its own sockets; what compiled code opens for itself it does not see.
     """
@@ -68,8 +71,8 @@ def _refuse_outside(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _is_inside(address: Any) -> bool:
-    if not isinstance(address, tuple):  # a Unix socket
-        return True
+    if not isinstance(address, tuple) or address[0] in OWN_ADDRESSES:
+        return True  # as is a Unix socket
     try:
         return ipaddress.ip_address(address[0]).is_loopback
     except ValueError:  # a name

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -38,17 +38,23 @@ class Runner:
     Args:
         folder: Where it and they run.
         environment: Variables that they have beside this process's own.
+        within: The command that runs it, and so them, somewhere else.
     """
 
     def __init__(
-        self, folder: Path, *, environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        within: Sequence[str] = (),
     ) -> None:
         httpx2.AsyncHTTPTransport()  # the first one imports, which blocks
         self._control, theirs = socket.socketpair()
         ours = outside_variables()
+        command = [sys.executable, "-m", "tests.acceptance.runner"]
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.acceptance.runner", str(theirs.fileno())],
+                [*within, *command, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env=ours | {"PYTHONPATH": str(ROOT)} | dict(environment or {}),
                 cwd=folder,

@@ -26,7 +26,7 @@ from llamakeep.storage import open_storage
 from tests.acceptance.processes import ROOT, Runner
 from tests.postgres import new_database, running_postgres
 from tests.torture.campaign import Campaign
-from tests.torture.plans import on_postgres, on_sqlite
+from tests.torture.plans import on_postgres, on_sqlite, on_three_servers
 from tests.torture.replicate import emulator_process
 from tests.torture.report import Row, table, where_and_when, write
 from tests.torture.site import prepare
@@ -54,7 +54,8 @@ async def torture(
     Do everything on both databases, and return what was found.
 
     Args:
-        only: The name of the one database to do it on.
+        only: The name of the one database to do it on; `three` is PostgreSQL's with
+            three servers.
         scenario: Words in the names of the scenarios to do; all have no words.
     """
     chance = random.Random(how["seed"])
@@ -77,10 +78,10 @@ async def torture(
                 folder=folder / f"nodes-{nodes}",
                 chance=chance,
             )
-            for new, nodes in ((sqlite, 1), (postgresql, 2))
+            for new, nodes in ((sqlite, 1), (postgresql, 2), (postgresql, 3))
         ]
         scale = how["scale"]
-        own, shared = stages
+        own, shared, of_three = stages
         on_shared = on_postgres(shared, scale, server_url=postgres, template=template)
         campaigns = {
             "sqlite": Campaign(
@@ -92,6 +93,14 @@ async def torture(
             ),
             "postgresql": Campaign(
                 "PostgreSQL, two servers", shared, scale, on_shared, scenario=scenario
+            ),
+            "three": Campaign(
+                "PostgreSQL, three servers",
+                of_three,
+                scale,
+                on_three_servers(of_three, scale),
+                scenario=scenario,
+                at_points=False,
             ),
         }
         for name, campaign in campaigns.items():
@@ -127,7 +136,7 @@ def main() -> int:
     )
     parser.add_argument("--scale", type=float, default=1, help="how much of it to do")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10_000)
-    parser.add_argument("--only", choices=("sqlite", "postgresql"), help="a database")
+    parser.add_argument("--only", choices=("sqlite", "postgresql", "three"))
     parser.add_argument("--scenario", default="", help="those with these words only")
     parser.add_argument("--write", action="store_true", help=f"into {PAGE.name}, too")
     given = parser.parse_args()

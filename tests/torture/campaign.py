@@ -54,6 +54,8 @@ class Campaign:
         scale: How much is done; 1 is all of it.
         planned: What is done to the things that servers depend on.
         scenario: Words in the names of the only scenarios that take place.
+        at_points: Whether servers are killed at each point, too, also where an upstream
+            keeps the answer.
     """
 
     def __init__(
@@ -64,11 +66,13 @@ class Campaign:
         planned: Sequence[Planned],
         *,
         scenario: str = "",
+        at_points: bool = True,
     ) -> None:
         self.database = database
         self._stage = stage
         self._planned = [each for each in planned if scenario in each.name]
         self._scenario = scenario
+        self._at_points = at_points
         self._times = partial(times, scale=scale)
 
     async def rows(self) -> AsyncIterator[Row]:
@@ -89,7 +93,7 @@ class Campaign:
             each: self._at(each, partial(crash_at, name=each, times=count))
             for each in POINTS
         }
-        if self._scenario in name:
+        if self._at_points and self._scenario in name:
             yield (await self._together([Planned(name, crashes)]))[0]
         if self._stage.nodes > 1:  # another one can take over
             count = self._times(5)
@@ -102,7 +106,7 @@ class Campaign:
             }
             if self._scenario in name:
                 yield (await self._together([Planned(name, freezes)]))[0]
-        later = [*self._kept(), *self._changing()]
+        later = [*self._kept(), *self._changing()] if self._at_points else []
         later = [each for each in later if self._scenario in each.name]
         for row in await self._together([*self._planned, *later]):
             yield row
@@ -189,7 +193,7 @@ class Campaign:
 
     async def _together(self, planned: Sequence[Planned]) -> Sequence[Row]:
         """Let scenarios happen, a few at the same time, and sum up those of a row."""
-        lanes = asyncio.Semaphore(SERVERS_AT_ONCE // self._stage.nodes)
+        lanes = asyncio.Semaphore(max(1, SERVERS_AT_ONCE // self._stage.nodes))
         rows = [Row(each.name, self.database, Outcome()) for each in planned]
 
         async def happen(name: str, job: Job, row: Row) -> None:

@@ -25,6 +25,8 @@ from tests.torture.faults import (
     paused_database,
     stop_in_order,
 )
+from tests.torture.hosts import cut_off, two_hosts
+from tests.torture.replicate import emulator_process
 from tests.torture.scenarios import Outcome
 from tests.torture.site import Site
 from tests.torture.stage import (
@@ -154,6 +156,40 @@ def on_postgres(
     ]
 
 
+def on_three_servers(stage: Stage, scale: float) -> Sequence[Planned]:
+    """Return what is done to three servers that share a database."""
+    often = partial(times, scale=scale)
+    return [
+        Planned(
+            "one server's network cut for longer than its lease",
+            {"cuts": partial(_cut, stage, often(10))},
+        ),
+        Planned(
+            "PostgreSQL crashed and restarted",
+            {"restarted": partial(_restart_at_random, stage, often(20))},
+        ),
+        Planned(
+            "PostgreSQL paused",
+            {"paused": partial(_pause, stage, often(4))},
+        ),
+        Planned(
+            "COMMITs lost, or their answers",
+            {"commits": partial(_lose_commits, stage, often(100))},
+        ),
+        Planned(
+            "clocks apart, or jumping",
+            {
+                "clocks apart": partial(_skew, stage, [BEHIND, 0.0, AHEAD], often(10)),
+                "clocks jumping": partial(_skew, stage, [0.0] * 3, often(10)),
+            },
+        ),
+        Planned(
+            "told to stop, with runs longer than the grace",
+            {"stops": partial(_stop, stage, often(10), LONG_LEASE)},
+        ),
+    ]
+
+
 def times(number: int, scale: float) -> int:
     """Return how often something is done; 1 is all of it."""
     return max(1, round(number * scale))
@@ -241,6 +277,31 @@ async def _restart(stage: Stage, at_points: int, at_random: int) -> Outcome:
         async with stage.site("restarted", database=new) as site:
             whole += await break_at_random(site, fault, times=at_random)
     return whole
+
+
+async def _restart_at_random(stage: Stage, count: int) -> Outcome:
+    async with (
+        in_thread(stoppable_postgres()) as server,
+        stage.site("restarted", database=stage.on(server)) as site,
+    ):
+        return await break_at_random(site, crashed_database(server), times=count)
+
+
+async def _cut(stage: Stage, count: int) -> Outcome:
+    """Cut the network of the first server; the others share a host."""
+    folder = stage.folder / "cuts-there"
+    await asyncio.to_thread(folder.mkdir, parents=True)
+    async with (
+        in_thread(two_hosts(folder)) as hosts,
+        in_thread(emulator_process(folder, host=hosts.host.machine)) as emulator,
+        stage.site(
+            "cuts",
+            database=hosts.seen(stage.on(hosts.postgres)),
+            emulator=emulator,
+            runners=[hosts.there, *[stage.runner] * (stage.nodes - 1)],
+        ) as site,
+    ):
+        return await break_at_random(site, cut_off(hosts.host), times=count)
 
 
 async def _pause(stage: Stage, count: int) -> Outcome:

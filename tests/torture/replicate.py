@@ -1,5 +1,6 @@
 """Replicate's emulator in a process of its own, which outlives every server."""
 
+import json
 import os
 import socket
 import subprocess
@@ -23,21 +24,24 @@ LOST, KEPT = "lost", "kept"
 
 
 @contextmanager
-def emulator_process(folder: Path) -> Iterator[str]:
-    """Run the emulator, and yield where it is."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
+def emulator_process(folder: Path, *, host: str = "127.0.0.1") -> Iterator[str]:
+    """Run the emulator at an address of this machine, and yield where it is."""
+    with socket.create_server((host, 0)) as probe:
         port = probe.getsockname()[1]
+    settings = folder / "emulator.json"
+    settings.write_text(json.dumps({"public_url": f"http://{host}:{port}"}))
+    given = ["--host", host, "--port", f"{port}", "--settings", f"{settings}"]
     with (folder / "emulator.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "replicate_emulator", "--port", str(port)],
+            [sys.executable, "-m", "replicate_emulator", *given],
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             cwd=folder,
             stdout=log,
             stderr=log,
         )
     try:
-        _wait_until_it_listens(port)
-        yield f"http://127.0.0.1:{port}"
+        _wait_until_it_listens(host, port)
+        yield f"http://{host}:{port}"
     finally:
         process.kill()
         process.wait()
@@ -98,11 +102,11 @@ class Replicate:
         (await self._client.post("/_emulator/rules", json=body)).raise_for_status()
 
 
-def _wait_until_it_listens(port: int) -> None:
+def _wait_until_it_listens(host: str, port: int) -> None:
     give_up = time.monotonic() + LONG_ENOUGH
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port)).close()
+            socket.create_connection((host, port)).close()
         except OSError:
             assert time.monotonic() < give_up, "the emulator did not start"
             time.sleep(0.02)

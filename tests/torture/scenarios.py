@@ -174,13 +174,14 @@ async def freeze_holder(site: Site, name: str, *, times: int) -> Outcome:
     """
     Freeze the first server at the point `name` past its lease, then wake it.
 
-    The other server goes on with the runs. What the first one makes when it wakes, it
+    Another server goes on with the runs. What the first one makes when it wakes, it
     has to cancel; so that it hears of it, no creates are lost.
     """
-    holder, other = site.nodes
+    holder, *others = site.nodes
     await site.replicate.talk_slowly()
-    if other.pid is None:
-        await site.start(other)
+    for other in others:
+        if other.pid is None:
+            await site.start(other)
     journal: list[Told] = []
     client = Client(site, journal, timeout=1.5)
     freezes = 0

@@ -58,7 +58,12 @@ class Stage:
 
     @asynccontextmanager
     async def site(
-        self, name: str, *, database: NewDatabase | None = None, **how: Any
+        self,
+        name: str,
+        *,
+        database: NewDatabase | None = None,
+        emulator: str | None = None,
+        **how: Any,
     ) -> AsyncIterator[Site]:
         """Open a site; `how` is as with `open_site`."""
         folder = self.folder / name.replace(" ", "-")
@@ -68,7 +73,7 @@ class Stage:
             open_site(
                 self.runner,
                 folder,
-                self._emulator,
+                emulator or self._emulator,
                 url,
                 **{"chance": self.chance, "nodes": self.nodes, **how},
             ) as site,
