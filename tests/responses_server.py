@@ -73,6 +73,8 @@ class ResponsesServer:
     """After how many events the next streams are cut."""
     streams_again: bool = True
     """Whether a response that was begun can be streamed once more."""
+    begins_again: bool = False
+    """Whether streams ignore `starting_after`, and have all events again."""
     held_from: int | None = None
     """The event that comes only when a stream is asked for once more."""
     is_numbered: bool = True
@@ -176,6 +178,8 @@ class ResponsesServer:
         else:
             made.streams += 1
             after = int(query.get("starting_after", ["-1"])[0])
+            if self.begins_again:
+                after = -1
             return await self._stream(made, after, writer)
         return True
 

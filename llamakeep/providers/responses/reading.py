@@ -121,6 +121,8 @@ class ResponseReader:
         if not isinstance(kind, str):
             # Where no event was to come: the error of a proxy, or of the server.
             kind = "error" if event.get("error") else ""
+        if kind == "response.created" and self._is_known(event):
+            self.rewind()  # `starting_after` is not heeded there
         self._number(event, kind)
         try:
             if kind == "error":
@@ -191,6 +193,15 @@ class ResponseReader:
             reasoning_tokens=count(made, "reasoning_tokens"),
         )
         return Finished(reason, known, self.resolved_model)
+
+    def _is_known(self, event: dict[str, Any]) -> bool:
+        """Return whether an event was read before, by its number."""
+        number = event.get("sequence_number")
+        return (
+            type(number) is int
+            and self.last_number is not None
+            and number <= self.last_number
+        )
 
     def _number(self, event: dict[str, Any], kind: str) -> None:
         number = event.get("sequence_number")

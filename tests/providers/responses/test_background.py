@@ -152,6 +152,15 @@ async def test_what_follows_the_last_event_is_all_that_is_asked_for() -> None:
     assert paths == ["stream=true&starting_after=6"]
 
 
+async def test_a_stream_that_begins_again_says_nothing_twice() -> None:
+    how: dict[str, Any] = {"cuts": [7], "held_from": 7, "begins_again": True}
+    async with asking(**how, **SAID) as (server, provider):
+        answer = await ask(provider)
+
+    assert answer.text == "Because it is."
+    assert len(server.made) == 1
+
+
 async def test_an_answer_is_fetched_again_from_its_beginning() -> None:
     async with asking(pace=0.003, **SAID) as (server, provider):
         async with aclosing(provider.answer(request())) as events:
