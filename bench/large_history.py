@@ -18,6 +18,7 @@ import random
 import statistics
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import asyncpg
@@ -61,7 +62,11 @@ class WithPostgres(Measured):
         self.cpu[-1] += 1000 * (self._spent() - before)
 
     def _spent(self) -> float:
-        return sum(map(cpu_seconds, WithPostgres.pids))
+        total = 0.0
+        for pid in WithPostgres.pids:
+            with suppress(OSError):  # it has ended
+                total += cpu_seconds(pid)
+        return total
 
 
 class LargeCases(Cases):
