@@ -15,16 +15,16 @@ def test_a_link_is_all_that_is_printed_and_makes_an_account(
     typed: Type, sqlite_url: str
 ) -> None:
     limits = '{"tokens_per_day": 100}'
-    added = typed(
-        "invitation", "add", "dora@example.com", "--admin", "--limits", limits
-    )
+    models = ("--model", "own:*", "--model", "fast")
+    options = ("--admin", "--limits", limits, *models)
+    added = typed("invitation", "add", "dora@example.com", *options)
 
     link, _, token = added.stdout.strip().partition("#")
     assert link == "http://127.0.0.1:8000/join"
     assert is_well_formed(token)
     listed = typed("invitation", "list").stdout
     assert listed.startswith("inv_")
-    assert listed.endswith("\ttokens_per_day=100\tdora@example.com\n")
+    assert listed.endswith("\ttokens_per_day=100\tfast,own:*\tdora@example.com\n")
     assert token not in listed
 
     async def accept() -> None:
@@ -34,6 +34,7 @@ def test_a_link_is_all_that_is_printed_and_makes_an_account(
             )
             assert user.role is UserRole.ADMIN
             assert user.limits == Limits(tokens_per_day=100)
+            assert user.models == frozenset({"fast", "own:*"})
 
     asyncio.run(accept())
     assert typed("invitation", "list").stdout == ""
