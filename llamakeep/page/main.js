@@ -21,7 +21,7 @@ const OPEN = new Set(["welcome", "reset", "join"]);
 async function start() {
   document.body.append(...announcers());
   const name = placeOf(new URL(location.href))?.name ?? "";
-  // What shows it is loaded while the server is asked who is here.
+  // The view's module is loaded while the server says who is logged in.
   if (name) import(`./views/${name}.js`).catch(() => null);
   // The shell has the browser ask for both while it loads this.
   const about = call("GET", "about/", { mayLogIn: false }).catch(() => null)
