@@ -40,7 +40,9 @@ async def test_what_follows_sorts_behind_it_whatever_the_clocks_say(
 ) -> None:
     first = await answered_at(storage, alice, hours, "P1")
     here = first.conversation_id
-    second = await answered_at(storage, alice, hours, "P2", conversation_id=here)
+    # Some milliseconds later: ids of one millisecond have no order.
+    later = hours + 0.000001
+    second = await answered_at(storage, alice, later, "P2", conversation_id=here)
     provider = ScriptedProvider(["."])
     last = second
     async with open_engine(settings, storage, provider) as engine:
