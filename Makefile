@@ -7,6 +7,8 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 # It reads the page's JavaScript, and asks no other machine for anything.
 DENO := DENO_NO_UPDATE_CHECK=1 $(BIN)/deno
+# The page's modules without a browser.
+UNITS := $(DENO) test --no-check --no-remote --no-npm --allow-read=llamakeep/page --quiet --reporter=dot
 PYTEST := pytest --dist worksteal
 # What starts no programs and takes no second: see `tests/conftest.py`.
 QUICK := --quick -n logical --durations=20 --durations-min=1
@@ -32,9 +34,9 @@ help: ## List these targets
 run: .venv/run.stamp ## Install what is missing, and serve a demonstration on port 8000; `make run PORT=9000` on another
 	@exec $(BIN)/python -m llamakeep serve --demo $(if $(PORT),--port $(PORT))
 
-test: .venv/dev.stamp ## Run the quick tests (about two minutes); `make test T=tests/api` runs all of a folder, `make test ALL=1` all
-	$(if $(T)$(ALL),,$(DENO) test --no-check --no-remote --no-npm --allow-read=llamakeep/page --quiet)
-	$(BIN)/python -m $(PYTEST) $(if $(T)$(ALL),$(SOME),$(QUICK))
+test: .venv/dev.stamp ## Run the quick tests (about a minute); `make test T=tests/api` runs all of a folder, `make test ALL=1` all
+	$(if $(T)$(ALL),$(BIN)/python -m $(PYTEST) $(SOME),$(UNITS) & page=$$!; \
+		$(BIN)/python -m $(PYTEST) $(QUICK); code=$$?; wait $$page && exit $$code)
 
 check: lint types layers docs site licences coverage others audit ## Do everything that has to pass before a change is merged
 
