@@ -84,6 +84,8 @@ class LiveRun(Attempt):
         """Whether it is counted among those that wait."""
         self.give_up_at: float | None = None
         """Until when it waits for its provider, by the event loop's clock."""
+        self.is_doubtful = False
+        """Whether another process may have taken it over while it was being stored."""
         self.is_lost = False
         """Another process has the run: what is in here is not its text any more."""
         self.is_closing = False

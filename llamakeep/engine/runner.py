@@ -254,6 +254,8 @@ class Runner:
                 live.stored.set_result(stored)
             if is_new and live.feed is not None:
                 live.feed.changed(stored.id)
+            if live.is_doubtful and is_new:
+                await Retries(live).until_done(self.recovery.renew)
         return is_new
 
     async def _accept_elsewhere(

@@ -172,6 +172,8 @@ class Recovery:
             held = await self._storage.join(
                 self._node, lease=self._settings.lease, contact=self.contact
             )
+            for live in self._live.values():
+                live.is_doubtful = not live.is_stored
         found = {row.run_id: row.attempt for row in held}
         for live, attempt in working_on:
             self._check_held(live, attempt, found.get(live.run.id))

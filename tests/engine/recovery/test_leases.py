@@ -1,8 +1,10 @@
 """Who holds a run, and what becomes of those that nobody holds."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from llamakeep.engine.recovery.leases import last_turn
 from llamakeep.errors import OutcomeUnknown
 from llamakeep.settings import Settings
 from llamakeep.storage import Storage, open_storage
+from llamakeep.storage.runs.leases import Held
 from tests.engine.engine import WHY, Reader, open_engine
 from tests.engine.lasting import LastingProvider
 from tests.fakes import ScriptedProvider
@@ -85,6 +88,39 @@ async def test_a_run_that_is_being_claimed_is_not_taken_for_lost(
 
     assert [run.response for run in results] == ["Hello, world"] * 2
     assert [run.attempt for run in results] == [1, 1]
+
+
+async def test_a_run_that_is_taken_over_while_it_is_stored_is_not_asked_for_here(
+    settings: Settings, storage: Storage, alice: User
+) -> None:
+    settings = settings.model_copy(update={"lease": 0.1})
+    may_tell = asyncio.Event()
+
+    class SlowToTell(Storage):
+        joined = 0
+
+        async def accept(self, run: Run, **how: Any) -> Run:
+            stored = await super().accept(run, **how)
+            await may_tell.wait()
+            return stored
+
+        async def join(self, *which: Any, **how: Any) -> Sequence[Held]:
+            held = await super().join(*which, **how)
+            self.joined += 1
+            return held
+
+    slow, provider = SlowToTell(storage._database), LastingProvider()
+    async with open_engine(settings, slow, provider, take_over=False) as engine:
+        accepting = asyncio.create_task(engine.accept(alice, WHY))
+        [taken] = await taken_from(engine.node_id, storage)
+        await until(lambda: slow.joined > 1)  # the first time is at the start
+        may_tell.set()
+        run = await accepting
+        await until(lambda: not engine.running)
+        await storage.finish(ended(taken, response="Because."))
+
+        assert (await engine.result(run)).response == "Because."
+    assert provider.predictions == []
 
 
 async def test_leases_are_renewed_while_texts_cannot_be_written(
