@@ -149,9 +149,14 @@ export class Turn {
 
   /** @param {string} text */
   #reset(text) {
-    const before = this.answer.replace(text);
-    if (before.length > this.#read.length) this.#read = before;
+    this.#replaced(this.answer.replace(text));
     this.#showRead();
+  }
+
+  /** @param {string} before What was shown until now. */
+  #replaced(before) {
+    if (this.answer.text.startsWith(before)) return;
+    if (before.length > this.#read.length) this.#read = before;
   }
 
   /** Say how the text differs from what was read before; of an unfinished one it may not yet. */
@@ -176,7 +181,9 @@ export class Turn {
   #end() {
     this.#unfollow?.();
     clearInterval(this.#reminder);
+    const before = this.answer.text;
     this.answer.show(this.run);
+    this.#replaced(before);
     this.#showRead();
     const { status } = this.run;
     if (status === "succeeded") say(`Answer complete, ${wordsIn(this.answer.text)} words`);
