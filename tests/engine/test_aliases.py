@@ -325,6 +325,7 @@ class Fault:
     is_paid: bool = False
 
 
+@pytest.mark.slow  # seconds
 async def test_of_five_servers_in_trouble_no_two_are_paid_for_one_prompt(
     settings: Settings, storage: Storage, alice: User
 ) -> None:

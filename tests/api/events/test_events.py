@@ -99,6 +99,7 @@ async def test_a_run_that_waits_for_its_turn_is_told_as_such(
     assert opened.statuses(first)[-1] == opened.statuses(second)[-1] == "succeeded"
 
 
+@pytest.mark.slow  # seconds
 async def test_reasoning_and_calls_are_told_as_items(settings: Settings) -> None:
     async with connect(settings, ScriptedProvider(ITEMS)) as client:
         run_id = await client.begin()
@@ -492,6 +493,7 @@ async def test_fast_deltas_are_joined_for_each_of_many_tabs(settings: Settings) 
     assert max(len(each.named("delta")) for each in tabs) < len(words) / 3
 
 
+@pytest.mark.slow  # seconds
 async def test_long_ends_and_other_events_are_not_mixed(settings: Settings) -> None:
     piece = 16 * 1024 * "\U0001f999"
     async with connect(settings, ScriptedProvider([piece] * 20)) as client:

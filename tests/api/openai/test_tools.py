@@ -577,6 +577,7 @@ async def test_the_calls_without_a_result_are_named(shared_client: Client) -> No
     assert "'a', 'c'" in error(response)["message"]
 
 
+@pytest.mark.slow  # seconds
 def test_ten_times_as_many_calls_take_about_ten_times_as_long_to_read() -> None:
     few, many = (seconds_to_read(count) for count in (2000, 20_000))
 
