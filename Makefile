@@ -11,7 +11,8 @@ DENO := DENO_NO_UPDATE_CHECK=1 $(BIN)/deno
 UNITS := $(DENO) test --no-check --no-remote --no-npm --allow-read=llamakeep/page --quiet --reporter=dot
 PYTEST := pytest --dist worksteal
 # What starts no programs and takes no second: see `tests/conftest.py`.
-QUICK := --quick -n logical --durations=20 --durations-min=1
+# They wait for a quarter of their time, so half as many workers again as cores are faster.
+QUICK = --quick -n $(shell expr $$(getconf _NPROCESSORS_ONLN) '*' 3 / 2) --durations=20 --durations-min=1
 # All others wait for a third of their time, so more workers than cores are faster.
 SOME := -n 4 $(T)
 # Tests of the page in a browser: what it promises first; `make page` runs all.
