@@ -8,7 +8,7 @@ durable. Each may raise `StorageUnavailable`, after which nothing of it was writ
 A function that takes a `Connection` works in the caller's transaction.
 """
 
-from llamakeep.storage.database.sqlite import sqlite_is_current
+from llamakeep.storage.database.sqlite_engine import sqlite_is_current
 from llamakeep.storage.storage import (
     Storage,
     location,

@@ -31,11 +31,8 @@ from llamakeep.storage.database.private_files import (
     with_suffix,
     without_links,
 )
-from llamakeep.storage.database.sqlite import (
-    SqliteDatabase,
-    create_sqlite_engine,
-    files_of,
-)
+from llamakeep.storage.database.sqlite import SqliteDatabase, files_of
+from llamakeep.storage.database.sqlite_engine import create_sqlite_engine
 from llamakeep.storage.database.tables import runs
 from llamakeep.storage.database.writer import reason
 from llamakeep.storage.runs.rows import READ, to_run

@@ -17,7 +17,7 @@ from llamakeep.storage import Storage, migrate_database, open_storage
 from llamakeep.storage.backup import back_up, restore, verify, verify_database
 from llamakeep.storage.backup.files import new_backup
 from llamakeep.storage.database import schema
-from llamakeep.storage.database.sqlite import create_sqlite_engine
+from llamakeep.storage.database.sqlite_engine import create_sqlite_engine
 from llamakeep.storage.storage import open_database
 from tests.images import image, png
 from tests.storage.running import ended, start

@@ -20,7 +20,8 @@ from llamakeep.errors import (
     StorageUnavailable,
 )
 from llamakeep.storage import Storage, location, open_storage
-from llamakeep.storage.database.sqlite import SqliteDatabase, sqlite_is_current
+from llamakeep.storage.database.sqlite import SqliteDatabase
+from llamakeep.storage.database.sqlite_engine import sqlite_is_current
 from tests.storage.running import start
 
 A_LOT = "All work and no play makes Jack a dull boy. " * 20_000

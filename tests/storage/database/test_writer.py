@@ -12,11 +12,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.pool import NullPool
 
 from llamakeep.errors import RunNotFound, StorageUnavailable
-from llamakeep.storage.database.sqlite import (
-    BUSY_TIMEOUT,
-    SqliteDatabase,
-    create_sqlite_engine,
-)
+from llamakeep.storage.database.sqlite import SqliteDatabase
+from llamakeep.storage.database.sqlite_engine import BUSY_TIMEOUT, create_sqlite_engine
 
 MANY = 200
 
