@@ -29,7 +29,7 @@ from llamakeep.storage.accounts.webhook_secrets import WebhookSecretStorage
 from llamakeep.storage.database import schema
 from llamakeep.storage.database.clock import ClockStorage
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.postgres_url import (
+from llamakeep.storage.database.postgres.url import (
     PostgresUrl,
     read_postgres_url,
 )
@@ -290,7 +290,7 @@ def open_database(
     parsed = read_postgres_url(url)
     check_postgres_driver()
     # Importing it takes a tenth of a start's time; most servers use SQLite.
-    from llamakeep.storage.database.postgres import PostgresDatabase  # noqa: PLC0415
+    from llamakeep.storage.database.postgres.database import PostgresDatabase  # noqa: PLC0415
 
     direct = None if direct_url is None else _read_direct_url(direct_url)
     return PostgresDatabase(parsed, is_hurried=is_hurried, direct=direct)

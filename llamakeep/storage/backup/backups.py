@@ -17,7 +17,7 @@ from llamakeep.storage.backup.sqlite_files import (
 )
 from llamakeep.storage.database import schema
 from llamakeep.storage.database.port import Database
-from llamakeep.storage.database.postgres_url import read_postgres_url
+from llamakeep.storage.database.postgres.url import read_postgres_url
 from llamakeep.storage.storage import (
     POSTGRES,
     check_postgres_driver,

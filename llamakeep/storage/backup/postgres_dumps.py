@@ -22,12 +22,12 @@ from llamakeep.errors import DatabaseInUse, StorageUnavailable
 from llamakeep.storage.backup.examining import Findings
 from llamakeep.storage.backup.files import new_backup
 from llamakeep.storage.backup.restored import MAY_HAVE_BEEN_ASKED
-from llamakeep.storage.database.postgres_connecting import (
+from llamakeep.storage.database.postgres.connecting import (
     FAILURES,
     Connector,
     reason_of,
 )
-from llamakeep.storage.database.postgres_url import PostgresUrl
+from llamakeep.storage.database.postgres.url import PostgresUrl
 from llamakeep.storage.database.private_files import create_private
 from llamakeep.storage.metadata import metadata
 

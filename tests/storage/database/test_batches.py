@@ -15,7 +15,7 @@ from llamakeep.domain import Reservation, Run, RunStatus, Usage, User, new_id
 from llamakeep.domain.quotas import Quota
 from llamakeep.storage import Storage, open_storage
 from llamakeep.storage.database.commits import MOST_LOGGED, Commits
-from llamakeep.storage.database.postgres import PostgresDatabase
+from llamakeep.storage.database.postgres.database import PostgresDatabase
 from llamakeep.storage.runs.steps import Attached
 from tests.storage.gates import Gate, open_gate
 from tests.storage.running import LEASE, NODE, ended, new_run

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from llamakeep.storage.database.commits import Commits
-from llamakeep.storage.database.pipelines import Pipelines
+from llamakeep.storage.database.postgres.pipelines import Pipelines
 from llamakeep.storage.database.prepared import Prepared
 from llamakeep.storage.database.tables import runs
 

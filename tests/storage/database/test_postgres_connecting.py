@@ -12,8 +12,8 @@ import pytest
 
 from llamakeep.errors import StorageUnavailable
 from llamakeep.storage import Storage, migrate_database, open_storage
-from llamakeep.storage.database.postgres_connecting import keep_alive
-from llamakeep.storage.database.postgres_slots import Slots
+from llamakeep.storage.database.postgres.connecting import keep_alive
+from llamakeep.storage.database.postgres.slots import Slots
 from tests.postgres import PostgresServer, PostgresUnavailable, stoppable_postgres
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from llamakeep.errors import StorageUnavailable
 from llamakeep.storage import location, open_storage
-from llamakeep.storage.database.postgres_url import read_postgres_url
+from llamakeep.storage.database.postgres.url import read_postgres_url
 
 SECRET = "s3cret-pw"
 

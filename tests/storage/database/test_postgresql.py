@@ -10,9 +10,9 @@ from sqlalchemy.util import await_only
 from llamakeep.domain import User
 from llamakeep.errors import StorageUnavailable
 from llamakeep.storage import Storage, migrate_database, open_storage
-from llamakeep.storage.database import pipelines, postgres_slots
-from llamakeep.storage.database.postgres import LONGEST_PAUSE
-from llamakeep.storage.database.postgres_connecting import SERVER_TIMEOUTS
+from llamakeep.storage.database.postgres import pipelines, slots
+from llamakeep.storage.database.postgres.connecting import SERVER_TIMEOUTS
+from llamakeep.storage.database.postgres.database import LONGEST_PAUSE
 from tests.storage.gates import Gate, open_gate
 from tests.storage.running import NODE, ended, new_run
 from tests.waiting import until
@@ -167,7 +167,7 @@ async def test_the_server_looks_often_whether_the_host_of_a_client_is_still_ther
 async def test_connections_that_are_no_longer_needed_are_closed(
     database_url: str, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_slots, "LATELY", 0.2)
+    monkeypatch.setattr(slots, "LATELY", 0.2)
     monkeypatch.setattr(pipelines, "UNUSED", 0.2)
     administrator = await asyncpg.connect(database_url)
 

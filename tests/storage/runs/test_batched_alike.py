@@ -35,7 +35,7 @@ from llamakeep.errors import (
     Unauthenticated,
 )
 from llamakeep.storage import Storage
-from llamakeep.storage.database.postgres import PostgresDatabase
+from llamakeep.storage.database.postgres.database import PostgresDatabase
 from llamakeep.storage.runs.lookups import IdempotencyKey
 from tests.images import image, png
 from tests.storage.running import NODE, delete_user, new_run

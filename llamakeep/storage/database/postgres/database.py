@@ -22,19 +22,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llamakeep.errors import OutcomeUnknown, StorageUnavailable
 from llamakeep.storage.database.commits import Commits
-from llamakeep.storage.database.pipelines import (
-    CONNECTIONS,
-    Pipelines,
-    RolledBackError,
-    Rows,
-)
 from llamakeep.storage.database.port import Operation, T
-from llamakeep.storage.database.postgres_connecting import (
+from llamakeep.storage.database.postgres.connecting import (
     LONGEST_PAUSE,
     Connector,
     Server,
 )
-from llamakeep.storage.database.postgres_errors import (
+from llamakeep.storage.database.postgres.errors import (
     DISK_FULL,
     ERRORS,
     is_about_the_server,
@@ -44,12 +38,18 @@ from llamakeep.storage.database.postgres_errors import (
     outcome_unknown,
     sqlstate_of,
 )
-from llamakeep.storage.database.postgres_pool import Pool
-from llamakeep.storage.database.postgres_session import PostgresSession
-from llamakeep.storage.database.postgres_url import PostgresUrl
+from llamakeep.storage.database.postgres.pipelines import (
+    CONNECTIONS,
+    Pipelines,
+    RolledBackError,
+    Rows,
+)
+from llamakeep.storage.database.postgres.pool import Pool
+from llamakeep.storage.database.postgres.session import PostgresSession
+from llamakeep.storage.database.postgres.unprepared import Unprepared
+from llamakeep.storage.database.postgres.url import PostgresUrl
 from llamakeep.storage.database.prepared import Change, Fetch
 from llamakeep.storage.database.trouble import Kind, Trouble
-from llamakeep.storage.database.unprepared import Unprepared
 
 __all__ = ["LONGEST_PAUSE", "PostgresDatabase"]
 

@@ -13,7 +13,7 @@ import asyncpg
 
 from llamakeep.errors import StorageUnavailable
 from llamakeep.storage.database.port import CHANNEL
-from llamakeep.storage.database.postgres_connecting import FAILURES, reason_of
+from llamakeep.storage.database.postgres.connecting import FAILURES, reason_of
 
 HAS_IDLE_TIMEOUT = (14,)
 _LOCK = "SELECT pg_advisory_lock(hashtextextended($1, 0))"

@@ -15,8 +15,11 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
 
-from llamakeep.storage.database.postgres_errors import TOO_MANY_CONNECTIONS, sqlstate_of
-from llamakeep.storage.database.postgres_slots import Slots
+from llamakeep.storage.database.postgres.errors import (
+    TOO_MANY_CONNECTIONS,
+    sqlstate_of,
+)
+from llamakeep.storage.database.postgres.slots import Slots
 
 CONNECTION_WAIT = 10
 """Seconds to wait for a free connection."""

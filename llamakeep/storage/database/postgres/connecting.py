@@ -15,7 +15,7 @@ from typing import Any
 import asyncpg
 
 from llamakeep.errors import StorageUnavailable
-from llamakeep.storage.database.postgres_url import PostgresUrl
+from llamakeep.storage.database.postgres.url import PostgresUrl
 
 CONNECT_TIMEOUT = 5
 """Seconds to connect to one host."""

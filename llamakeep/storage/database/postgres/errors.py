@@ -5,7 +5,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from llamakeep.errors import OutcomeUnknown
-from llamakeep.storage.database.postgres_connecting import reason_of
+from llamakeep.storage.database.postgres.connecting import reason_of
 
 _SERVER_TROUBLE = ("08", "25006", "25P03", "28", "3D", "53", "57", "58")
 """

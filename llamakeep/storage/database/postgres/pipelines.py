@@ -19,8 +19,8 @@ from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.dml import Insert, Update
 
 from llamakeep.storage.database.commits import EXPECTED, Commits
-from llamakeep.storage.database.postgres_connecting import FAILURES
-from llamakeep.storage.database.postgres_errors import (
+from llamakeep.storage.database.postgres.connecting import FAILURES
+from llamakeep.storage.database.postgres.errors import (
     TOO_MANY_CONNECTIONS,
     is_rolled_back,
     outcome_unknown,
