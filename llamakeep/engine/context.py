@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from llamakeep.domain import Message, NewRun, Parameters, Part, Run, RunStatus, Text
 from llamakeep.domain.messages import message_of
 from llamakeep.domain.runs import CLIENT, brought_by, told_of, whole_length_of
-from llamakeep.providers.prompted_tools import described
+from llamakeep.providers.prompted.tools import described
 from llamakeep.storage import Storage
 
 LITTLE = 16 * 1024

@@ -11,7 +11,7 @@ from llamakeep.domain import Item, Text, ToolCall
 from llamakeep.domain.messages import said_in
 from llamakeep.domain.output import tape_of
 from llamakeep.providers.base import ItemBegun
-from llamakeep.providers.prompted_calls import MOST_CALLS, MOST_HELD, CallReader
+from llamakeep.providers.prompted.calls import MOST_CALLS, MOST_HELD, CallReader
 from tests.providers.asking import Answer
 
 NAMES = ("get_weather", "now", "None")

@@ -7,8 +7,8 @@ import pytest
 
 from llamakeep.domain import Message, Parameters, Text, ToolCall
 from llamakeep.providers.base import Event, Finished, ItemBegun, ItemText
-from llamakeep.providers.prompted_format import LONGEST, NOT_JSON, json_checked
-from llamakeep.providers.prompted_tools import told
+from llamakeep.providers.prompted.format import LONGEST, NOT_JSON, json_checked
+from llamakeep.providers.prompted.tools import told
 from tests.providers.asking import request
 
 OBJECT: dict[str, Any] = {"type": "json_object"}

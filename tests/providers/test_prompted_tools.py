@@ -26,7 +26,7 @@ from llamakeep.providers.base import (
     ItemBegun,
     ItemText,
 )
-from llamakeep.providers.prompted_tools import calls_read, held_to, told
+from llamakeep.providers.prompted.tools import calls_read, held_to, told
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
 WEATHER = {

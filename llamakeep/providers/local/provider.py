@@ -30,7 +30,7 @@ from llamakeep.providers.local.weights import (
     model_id,
 )
 from llamakeep.providers.openai.provider import OpenAIProvider
-from llamakeep.providers.prompted_tools import (
+from llamakeep.providers.prompted.tools import (
     calls_read,
     functions_of,
     held_to,

@@ -12,7 +12,7 @@ from llamakeep.providers.base import IMAGES, CompletionRequest
 from llamakeep.providers.capabilities import idle_in
 from llamakeep.providers.images import NO_IMAGES, url_of
 from llamakeep.providers.openai.requests import request_body
-from llamakeep.providers.prompted_tools import told
+from llamakeep.providers.prompted.tools import told
 from llamakeep.providers.replicate.input_schema import (
     ITEMS,
     MESSAGES,

@@ -19,7 +19,7 @@ from llamakeep.providers.base import (
     may_continue,
 )
 from llamakeep.providers.json_text import read_event_json
-from llamakeep.providers.prompted_calls import MOST_CALLS
+from llamakeep.providers.prompted.calls import MOST_CALLS
 from llamakeep.providers.replicate.predictions import clean
 
 _REASONING = ("reasoning", "reasoning_content", "thinking")

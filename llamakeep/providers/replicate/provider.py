@@ -31,8 +31,8 @@ from llamakeep.providers.base import (
 )
 from llamakeep.providers.images import data_urls
 from llamakeep.providers.last_requests import LastRequests
-from llamakeep.providers.prompted_format import json_checked
-from llamakeep.providers.prompted_tools import calls_read
+from llamakeep.providers.prompted.format import json_checked
+from llamakeep.providers.prompted.tools import calls_read
 from llamakeep.providers.replicate.api import ReplicateApi
 from llamakeep.providers.replicate.errors import hit_the_limit
 from llamakeep.providers.replicate.following import Following

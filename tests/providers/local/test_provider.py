@@ -16,7 +16,7 @@ from llamakeep.domain.messages import message_of
 from llamakeep.errors import NoProvider, PromptRejected, ProviderUnavailable
 from llamakeep.providers.local.provider import LocalProvider
 from llamakeep.providers.local.weights import find_weights, model_id
-from llamakeep.providers.prompted_tools import told
+from llamakeep.providers.prompted.tools import told
 from llamakeep.settings import Settings
 from tests.providers.asking import Answer, ask, request, settings
 from tests.waiting import LONG_ENOUGH, until

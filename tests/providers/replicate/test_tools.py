@@ -10,7 +10,7 @@ from llamakeep.domain import Message, Parameters, ToolCall, ToolResult
 from llamakeep.domain.messages import message_of
 from llamakeep.errors import UnsupportedParameter
 from llamakeep.providers.base import Accepted, ItemBegun, ItemText
-from llamakeep.providers.prompted_format import NOT_JSON
+from llamakeep.providers.prompted.format import NOT_JSON
 from llamakeep.providers.registry import Registry
 from llamakeep.providers.replicate import ReplicateProvider
 from tests.fakes import ScriptedProvider

@@ -2,7 +2,7 @@
 Tools for models whose servers have no parameter for them: described in the prompt.
 
 The form of a call is what Meta's chat template of Llama 4 asks for. That of its prompt
-format, `[get_weather(city="Jeju")]`, is read as well: see `prompted_calls.py`.
+format, `[get_weather(city="Jeju")]`, is read as well: see `calls.py`.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ from llamakeep.domain import (
 from llamakeep.domain.messages import images_in, said_in
 from llamakeep.errors import LlamaKeepError
 from llamakeep.providers.base import CompletionRequest, Event, Finished, may_continue
-from llamakeep.providers.prompted_calls import MOST_CALLS, CallReader
-from llamakeep.providers.prompted_format import described_format
+from llamakeep.providers.prompted.calls import MOST_CALLS, CallReader
+from llamakeep.providers.prompted.format import described_format
 
 _HOW = """\
 You can call the functions below: they are run for you, and you are told what they \
