@@ -1,4 +1,4 @@
-"""A port with TLS, for those whom an application knows by their first request."""
+"""A port with TLS, for clients that an application knows by their first request."""
 
 import asyncio
 import errno

@@ -23,7 +23,7 @@ NOTICED = 8.0
 """Seconds, on a machine that does much else; on an idle one it is 1 to 2."""
 
 UNSEEN = 9.0
-"""Seconds more where nobody has seen the session of the one that was killed."""
+"""Seconds more where no other node has seen the killed one's session."""
 
 LEASE = 3.0
 

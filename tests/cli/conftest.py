@@ -25,7 +25,7 @@ MOST_SAID = 64 * 1024 * 1024
 """
 Bytes of output that wait here until a test reads them.
 
-They have to be taken out of the pipe all the while: a server whose log nobody reads
+They have to be taken out of the pipe all the while: a server whose log is not read
 stops in the middle of a line, with all its clients, as soon as the pipe is full.
 """
 

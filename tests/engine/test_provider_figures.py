@@ -45,5 +45,5 @@ async def test_what_has_ended_is_summed_up_once_and_what_goes_on_when_it_ends(
     await finish(storage, long, 4)
 
     assert both == [3, 3]
-    assert kept == [1, 1]  # what came after one that goes on was read again
+    assert kept == [1, 1]  # what came after an unfinished one was read again
     assert await costs() == [5, 5]

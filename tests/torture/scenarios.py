@@ -174,7 +174,7 @@ async def freeze_holder(site: Site, name: str, *, times: int) -> Outcome:
     """
     Freeze the first server at the point `name` past its lease, then wake it.
 
-    Another server goes on with the runs. What the first one makes when it wakes, it
+    Another server continues the runs. What the first one makes when it wakes, it
     has to cancel; so that it hears of it, no creates are lost.
     """
     holder, *others = site.nodes

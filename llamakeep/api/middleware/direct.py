@@ -16,7 +16,7 @@ class DirectRoutes:
 
     That, and looking for the route, took 15 µs of a prompt's CPU time (measured).
     It is the innermost middleware; the `handlers` are the application's. What is not
-    for a `PromptRoute`, or whose path has parameters, goes on to FastAPI.
+    for a `PromptRoute`, or whose path has parameters, is forwarded to FastAPI.
     """
 
     def __init__(

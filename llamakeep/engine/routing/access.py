@@ -30,7 +30,7 @@ class Access:
         Return the provider of a model, and the model's name there.
 
         Raises:
-            UnknownModel: `user` may not ask it, or nobody may.
+            UnknownModel: `user` may not ask it, or no user may.
             LlamaKeepError: What `Registry.resolve` raises.
         """
         said = name or "the default model"

@@ -120,7 +120,7 @@ invitations = Table(
     Column("role", words_of(UserRole), nullable=False),
     Column("limits", Facts(Limits)),
     Column("models", Facts(frozenset[str])),
-    # Of the administrator, with whom it ends; empty if it was the command line.
+    # Of the administrator who made it; it ends with them. Empty: the command line.
     Column("made_by", String(32)),
     # The recipient, in an administrator's words.
     Column("email", String(254)),
