@@ -1,12 +1,14 @@
 """What a node listens on, served without the rest of a server."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
-from llamakeep.nodes.listening import Listening
+from llamakeep.nodes.listening import Listening, listen
 from llamakeep.server.connections import Bounds, close_overdue
 from llamakeep.server.tls_port import TlsPort
 from tests.waiting import until
@@ -35,3 +37,13 @@ async def tls_port(
         for each in [*state.connections]:
             each.transport.abort()
         await until(lambda: not state.connections)
+
+
+@pytest.fixture
+async def listening() -> AsyncIterator[Listening]:
+    """A node on another machine."""
+    found = await asyncio.to_thread(
+        listen, "node_1", here="there", at=("127.0.0.1", 0), most_ports=1
+    )
+    yield found
+    found.close()

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from http import HTTPStatus
 
@@ -20,19 +19,11 @@ from llamakeep.nodes.listening import Listening, listen
 from llamakeep.nodes.peers import Way, ask, way_to
 from llamakeep.nodes.signing import NONCE, PROOF, proof
 from llamakeep.storage.runs.nodes import Contact
-from tests.nodes.ports import tls_port
+from tests.nodes.ports import listening, tls_port
+
+__all__ = ["listening"]
 
 FAR = Way("https://10.0.0.5:1", "…")
-
-
-@pytest.fixture
-async def listening() -> AsyncIterator[Listening]:
-    """A node on another machine."""
-    found = await asyncio.to_thread(
-        listen, "node_1", here="there", at=("127.0.0.1", 0), most_ports=1
-    )
-    yield found
-    found.close()
 
 
 def proving(contact: Contact) -> Starlette:

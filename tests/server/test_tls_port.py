@@ -13,23 +13,16 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from llamakeep.nodes.certificates import trusting
-from llamakeep.nodes.listening import Listening, listen
+from llamakeep.nodes.listening import Listening
 from llamakeep.server import tls_port as ports
 from llamakeep.server.connections import BoundedProtocol, close_overdue
-from tests.nodes.ports import BOUNDS, tls_port
+from tests.nodes.ports import BOUNDS, listening, tls_port
 from tests.server.echoing import echo
 from tests.waiting import until
 
+__all__ = ["listening"]
+
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
-
-
-@pytest.fixture
-async def listening() -> AsyncIterator[Listening]:
-    found = await asyncio.to_thread(
-        listen, "node_1", here="there", at=("127.0.0.1", 0), most_ports=1
-    )
-    yield found
-    found.close()
 
 
 @asynccontextmanager
