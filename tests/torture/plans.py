@@ -115,14 +115,7 @@ def on_postgres(
             "PostgreSQL crashed and restarted",
             {"restarted": partial(_restart, stage, often(2), often(8))},
         ),
-        Planned(
-            "PostgreSQL paused",
-            {"paused": partial(_pause, stage, often(4))},
-        ),
-        Planned(
-            "COMMITs lost, or their answers",
-            {"commits": partial(_lose_commits, stage, often(100))},
-        ),
+        *_database_away(stage, scale),
         Planned(
             "disk full, and empty again",
             {"full": partial(_fill_at_random, stage, often(8), small)},
@@ -168,14 +161,7 @@ def on_three_servers(stage: Stage, scale: float) -> Sequence[Planned]:
             "PostgreSQL crashed and restarted",
             {"restarted": partial(_restart_at_random, stage, often(20))},
         ),
-        Planned(
-            "PostgreSQL paused",
-            {"paused": partial(_pause, stage, often(4))},
-        ),
-        Planned(
-            "COMMITs lost, or their answers",
-            {"commits": partial(_lose_commits, stage, often(100))},
-        ),
+        *_database_away(stage, scale),
         Planned(
             "clocks apart, or jumping",
             {
@@ -186,6 +172,21 @@ def on_three_servers(stage: Stage, scale: float) -> Sequence[Planned]:
         Planned(
             "told to stop, with runs longer than the grace",
             {"stops": partial(_stop, stage, often(10), LONG_LEASE)},
+        ),
+    ]
+
+
+def _database_away(stage: Stage, scale: float) -> Sequence[Planned]:
+    """Return how a shared database stops answering, with any number of servers."""
+    often = partial(times, scale=scale)
+    return [
+        Planned(
+            "PostgreSQL paused",
+            {"paused": partial(_pause, stage, often(4))},
+        ),
+        Planned(
+            "COMMITs lost, or their answers",
+            {"commits": partial(_lose_commits, stage, often(100))},
         ),
     ]
 

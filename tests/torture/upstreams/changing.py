@@ -20,10 +20,15 @@ from llamakeep.storage.runs.quotas import is_counted, took
 from tests.acceptance.processes import Runner
 from tests.torture.checker import Told
 from tests.torture.client import WAYS, Client
-from tests.torture.scenarios import Outcome, ask_while_killing, kill
+from tests.torture.scenarios import Outcome, kill
 from tests.torture.site import Site
 from tests.torture.upstreams.answering import Answering
-from tests.torture.upstreams.chaos import Chaos, chat_process, judge_site
+from tests.torture.upstreams.chaos import (
+    Chaos,
+    chat_process,
+    judge_site,
+    kill_amid_chaos,
+)
 
 FILE = "llamakeep.toml"
 NARROW, BOUND = "narrow", 2
@@ -176,15 +181,13 @@ async def kill_amid_limits(
     site: Site, *, prompts: int, kills: int, clients: int, longest_pause: float
 ) -> Outcome:
     """Kill servers at random moments, then compare counts of limits with the runs."""
-    journal = await ask_while_killing(
+    found = await kill_amid_chaos(
         site,
         prompts=prompts,
         kills=kills,
         clients=clients,
         longest_pause=longest_pause,
-        once_serving=True,
     )
-    found = await judge_site(site, journal)
     asked = await site.upstream.predictions()
     for node in site.nodes:
         await node.stop()

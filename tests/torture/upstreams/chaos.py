@@ -149,7 +149,7 @@ def _toml(urls: Mapping[str, str]) -> str:
 async def kill_amid_chaos(
     site: Site, *, prompts: int, kills: int, clients: int, longest_pause: float
 ) -> Outcome:
-    """Kill servers at random moments while clients ask for the alias."""
+    """Kill servers at random moments while clients ask."""
     journal = await ask_while_killing(
         site,
         prompts=prompts,
